@@ -1,0 +1,53 @@
+/* status.c - the thread-local error record. Fixed size: reporting never allocates. */
+#include "core/base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local wh_error_record wh_record;
+
+const char *wh_status_name(wh_status status) {
+  switch (status) {
+#define WH_STATUS_CASE(name, number, text) \
+  case WH_##name:                          \
+    return text;
+    WH_STATUS_LIST(WH_STATUS_CASE)
+#undef WH_STATUS_CASE
+    case WH_STATUS_FORCE_32:
+      break;
+  }
+  return "unknown status";
+}
+
+const wh_error_record *wh_last_error(void) { return &wh_record; }
+
+void wh_error_set(const wh_error_record *record) {
+  if (record != &wh_record) wh_record = *record;
+}
+
+wh_status wh_fail_at(const char *file, int line, wh_status status, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  char message[WH_ERROR_MESSAGE_BYTES]; /* arguments may point into the record itself */
+  (void)vsnprintf(message, sizeof message, fmt, args);
+  va_end(args);
+  wh_record.status = status;
+  wh_record.file = file;
+  wh_record.line = line;
+  memcpy(wh_record.message, message, sizeof message);
+  return status;
+}
+
+wh_status wh_fail_prefix(const char *fmt, ...) {
+  char message[2 * WH_ERROR_MESSAGE_BYTES];
+  va_list args;
+  va_start(args, fmt);
+  (void)vsnprintf(message, WH_ERROR_MESSAGE_BYTES, fmt, args);
+  va_end(args);
+  size_t n = strlen(message);
+  (void)snprintf(message + n, sizeof message - n, ": %s", wh_record.message);
+  message[WH_ERROR_MESSAGE_BYTES - 1] = '\0';
+  memcpy(wh_record.message, message, WH_ERROR_MESSAGE_BYTES);
+  return wh_record.status;
+}

@@ -1,0 +1,43 @@
+/* allocator.h - the caller's memory and log hooks. */
+#ifndef WHIMBREL_ALLOCATOR_H
+#define WHIMBREL_ALLOCATOR_H
+
+#include <stddef.h>
+
+#include "whimbrel/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Both functions must be safe to call from several threads. Borrowed by every object created with it: it
+ * must outlive them. */
+typedef struct wh_allocator {
+  void *ctx;
+  /* `size` > 0 bytes at `align` (a power of two, at most 2 MiB), contents undefined; NULL when there is no
+   * memory. */
+  void *(*alloc)(void *ctx, size_t size, size_t align);
+  void (*free)(void *ctx, void *ptr); /* ptr is never NULL */
+} wh_allocator;
+
+/* The process heap. Static storage. */
+WH_API const wh_allocator *wh_allocator_default(void);
+
+typedef enum wh_log_level {
+  WH_LOG_DEBUG = 0,
+  WH_LOG_INFO = 1,
+  WH_LOG_WARNING = 2,
+  WH_LOG_ERROR = 3
+} wh_log_level;
+
+/* A sink for messages; without one the library is silent. `message` is one line without newline. */
+typedef struct wh_log {
+  void *ctx;
+  wh_log_level min_level;
+  void (*write)(void *ctx, wh_log_level level, const char *message);
+} wh_log;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,81 @@
+/* text/tokenizer.h - text to token ids and back.
+ *
+ * A tokenizer is immutable after creation and may be shared by threads; a detokeniser belongs to one stream. */
+#ifndef WH_TEXT_TOKENIZER_H
+#define WH_TEXT_TOKENIZER_H
+
+#include "core/base/allocator.h"
+#include "core/base/str.h"
+
+typedef enum wh_token_type { /* numbers as in GGUF's tokenizer.ggml.token_type */
+  WH_TOKEN_NORMAL = 1,
+  WH_TOKEN_UNKNOWN = 2,
+  WH_TOKEN_CONTROL = 3, /* never matched in plain text, not shown */
+  WH_TOKEN_USER_DEFINED = 4, /* always matched whole, shown */
+  WH_TOKEN_UNUSED = 5,
+  WH_TOKEN_BYTE = 6
+} wh_token_type;
+
+/* What a model file says about its tokenizer. All arrays are borrowed for the tokenizer's life (they lie in the
+ * mapped model file). Ids of -1 mean "none". */
+typedef struct wh_tokenizer_spec {
+  wh_str model; /* "gpt2": byte-level BPE; "llama": SentencePiece BPE; "bert": WordPiece */
+  wh_str pre;   /* name of the pre-tokenizer pattern, e.g. "llama-bpe", "qwen2", "smollm" */
+  size_t n_tokens;
+  const wh_str *tokens;
+  const double *scores;       /* n_tokens or NULL */
+  const int64_t *token_types; /* n_tokens or NULL */
+  size_t n_merges;
+  const wh_str *merges; /* "left right" */
+  int32_t bos_id, eos_id, eot_id, unknown_id, separator_id, padding_id;
+  int add_bos, add_eos;       /* 1 yes, 0 no, -1 not stated: the default of `model`/`pre` */
+  int add_space_prefix;       /* same */
+  bool remove_extra_whitespaces;
+} wh_tokenizer_spec;
+
+typedef struct wh_tokenizer wh_tokenizer;
+
+/* Unknown `model` or `pre` is ERR_UNSUPPORTED and the message lists the known ones. */
+WH_NODISCARD wh_status wh_tokenizer_create(const wh_tokenizer_spec *spec, const wh_allocator *alloc,
+                                           wh_tokenizer **out);
+void wh_tokenizer_destroy(wh_tokenizer *tokenizer);
+
+typedef struct wh_token_list {
+  const wh_allocator *alloc;
+  int32_t *ids;
+  size_t n, capacity;
+} wh_token_list;
+void wh_token_list_deinit(wh_token_list *list);
+
+#define WH_TOKENIZE_ADD_SPECIAL 1u   /* BOS/EOS as the model asks */
+#define WH_TOKENIZE_PARSE_SPECIAL 2u /* control tokens written in the text ("<|im_start|>") become their ids */
+/* Appends the ids of `text` to `list`. Any bytes are accepted: invalid UTF-8 becomes byte tokens or U+FFFD, as the
+ * reference tokenizer of the model does. */
+WH_NODISCARD wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags, wh_token_list *list);
+
+size_t wh_tokenizer_n_tokens(const wh_tokenizer *t);
+/* The token as stored in the vocabulary; empty for an id out of range. */
+wh_str wh_tokenizer_token(const wh_tokenizer *t, int32_t id);
+wh_token_type wh_tokenizer_token_type(const wh_tokenizer *t, int32_t id);
+int32_t wh_tokenizer_find(const wh_tokenizer *t, wh_str token); /* id of a vocabulary entry or -1 */
+int32_t wh_tokenizer_bos(const wh_tokenizer *t);
+int32_t wh_tokenizer_eos(const wh_tokenizer *t);
+/* True for EOS, EOT and the other tokens that end an answer (<|im_end|>, <|eot_id|>, <end_of_turn>, <|end|> ...). */
+bool wh_tokenizer_is_end(const wh_tokenizer *t, int32_t id);
+
+/* Streaming detokenisation: bytes that could still become a UTF-8 character are held back. */
+typedef struct wh_detokenizer {
+  const wh_tokenizer *tokenizer;
+  unsigned char pending[4];
+  size_t n_pending;
+  bool at_start; /* SentencePiece drops the space it put in front of the text */
+  bool show_control;
+} wh_detokenizer;
+void wh_detokenizer_init(wh_detokenizer *d, const wh_tokenizer *t, bool at_start, bool show_control);
+/* Appends to `out` (a wh_text_buffer) the text that `id` completes; invalid sequences become U+FFFD. */
+struct wh_text_buffer;
+WH_NODISCARD wh_status wh_detokenizer_push(wh_detokenizer *d, int32_t id, struct wh_text_buffer *out);
+/* Flushes what is pending (as U+FFFD). */
+WH_NODISCARD wh_status wh_detokenizer_finish(wh_detokenizer *d, struct wh_text_buffer *out);
+
+#endif
