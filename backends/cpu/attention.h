@@ -1,0 +1,57 @@
+/* attention.h - storing keys and values, and attention over them. Arithmetic: docs/NUMERICS.md, "attention".
+ *
+ * Cache layout of this backend, per sequence and KV head, C = context rounded up to 64 positions:
+ *   keys   [C/64][D][64]  one tile of 64 positions, transposed: lanes are positions
+ *   values [C][D]
+ * A state buffer is [n_seq][n_kv_heads] of these. Element type f16 or f32. */
+#ifndef WH_CPU_ATTENTION_H
+#define WH_CPU_ATTENTION_H
+
+#include "backends/cpu/features.h"
+#include "core/base/dtype.h"
+#include "core/base/team.h"
+
+#define WH_ATTENTION_CHUNK 64
+
+typedef struct wh_kv_append_args {
+  wh_dtype dtype; /* of the cache: F16 or F32 */
+  bool is_key;
+  int64_t rows, n_kv_heads, head_dim;
+  int64_t context; /* C, a multiple of 64 */
+  const float *x;  /* [rows][n_kv_heads][head_dim] with row stride ldx */
+  int64_t ldx;
+  const int32_t *positions, *sequences; /* [rows]; checked by the session: 0 <= position < context */
+  void *cache;
+} wh_kv_append_args;
+
+typedef struct wh_attention_args {
+  wh_dtype dtype;
+  int64_t rows, n_heads, n_kv_heads, head_dim, value_dim;
+  int64_t context;
+  const float *q; /* [rows][n_heads][head_dim], row stride ldq */
+  int64_t ldq;
+  const void *keys, *values;
+  const int32_t *positions, *sequences; /* rows of one sequence are adjacent and ascending */
+  float scale, softcap;                 /* softcap 0: none */
+  int64_t window;                       /* 0: no sliding window; else the last `window` positions incl. itself */
+  float *y;                             /* [rows][n_heads][value_dim], row stride ldy */
+  int64_t ldy;
+  uint32_t step;       /* first of the two steps for wh_team_next this call may use */
+  void *scratch;       /* wh_attention_scratch_bytes, 64-byte aligned, shared by the team */
+  size_t scratch_bytes;
+} wh_attention_args;
+
+typedef void (*wh_kv_append_fn)(const wh_kv_append_args *args, const wh_worker *worker);
+/* May use wh_team_barrier inside (every worker calls it with the same arguments). */
+typedef void (*wh_attention_fn)(const wh_attention_args *args, const wh_worker *worker);
+
+wh_kv_append_fn wh_kv_append_select(uint64_t features, wh_dtype dtype, const char **name);
+wh_attention_fn wh_attention_select(uint64_t features, wh_dtype dtype, const char **name);
+/* Scratch for at most `rows_max` rows over a context, for a team of n_threads. */
+size_t wh_attention_scratch_bytes(int64_t rows_max, int64_t n_heads, int64_t n_kv_heads, int64_t head_dim,
+                                  int64_t value_dim, int64_t context, int n_threads);
+/* Bytes of one state buffer (keys or values); false on overflow. */
+bool wh_kv_cache_bytes(wh_dtype dtype, int64_t n_seq, int64_t n_kv_heads, int64_t head_dim, int64_t context,
+                       size_t *out);
+
+#endif

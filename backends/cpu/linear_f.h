@@ -1,0 +1,33 @@
+/* linear_f.h - products of fp32 activations with F32, F16 or BF16 weights: packing and kernels.
+ * Arithmetic: docs/NUMERICS.md, "linear, float weights". */
+#ifndef WH_CPU_LINEAR_F_H
+#define WH_CPU_LINEAR_F_H
+
+#include "backends/cpu/linear_q.h"
+
+WH_NODISCARD wh_status wh_linear_f_layout(uint64_t features, wh_dtype dtype, int64_t n, int64_t k,
+                                          wh_linear_layout *out);
+/* As wh_linear_q_pack; false when a weight is not finite. */
+bool wh_linear_f_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
+                      int64_t panel_end);
+
+typedef struct wh_linear_f_args {
+  const wh_linear_layout *layout;
+  const void *w;
+  const float *x; /* [m][ldx] */
+  int64_t ldx, m;
+  float *y;
+  int64_t ldy;
+  const float *bias, *residual; /* as in wh_linear_q_args */
+  int64_t ldr;
+  uint32_t step;
+  void *scratch;          /* wh_linear_f_scratch_bytes per worker, 64-byte aligned, worker i at i * that */
+  size_t scratch_bytes;
+} wh_linear_f_args;
+
+typedef void (*wh_linear_f_fn)(const wh_linear_f_args *args, const wh_worker *worker);
+wh_linear_f_fn wh_linear_f_select(uint64_t features, wh_dtype dtype, const char **name);
+/* Scratch of one worker for products of this layout; a multiple of 64. */
+size_t wh_linear_f_scratch_bytes(uint64_t features, const wh_linear_layout *layout, int64_t m_max);
+
+#endif
