@@ -47,15 +47,16 @@ typedef struct wh_weight_view {
 
 typedef struct wh_model_file wh_model_file;
 
-/* Opens a model file by its magic number (GGUF today). Errors name the file, the field or tensor, and what is
- * wrong with it. */
+/* Opens a model file by its magic number (GGUF today); any part of a split model opens all of it. Errors name
+ * the file, the field or tensor, and what is wrong with it. */
 WH_NODISCARD wh_status wh_model_file_open(const char *path, const wh_allocator *alloc, wh_model_file **out);
-/* The same over bytes that the caller keeps alive (tests, fuzzing); `name` is for messages. */
+/* The same over bytes that the caller keeps alive (tests, fuzzing); `name` is for messages. `data` should be
+ * aligned to WH_ALIGN_SIMD, as weights are placed relative to it. A part of a split model is refused. */
 WH_NODISCARD wh_status wh_model_file_open_memory(const char *name, const void *data, size_t n_bytes,
                                                  const wh_allocator *alloc, wh_model_file **out);
 void wh_model_file_close(wh_model_file *file); /* NULL is fine */
 
-const char *wh_model_file_path(const wh_model_file *file);
+const char *wh_model_file_path(const wh_model_file *file);   /* a split model's first part */
 const char *wh_model_file_format(const wh_model_file *file); /* "GGUF v3" */
 size_t wh_model_file_total_bytes(const wh_model_file *file); /* all parts */
 
@@ -69,7 +70,8 @@ const wh_meta_value *wh_model_file_find_meta(const wh_model_file *file, const ch
 const wh_weight_view *wh_model_file_find_weight(const wh_model_file *file, const char *name);
 
 /* Typed look-ups. `*_or` returns the default when the key is absent; all raise ERR_CORRUPT naming the key when
- * the kind or range is wrong, and the required form raises it when the key is absent. */
+ * the kind or range is wrong, and the required form raises it when the key is absent. Floats must be finite. A
+ * string lives as long as the model (or as `fallback`, which may be NULL). */
 WH_NODISCARD wh_status wh_model_file_get_int(const wh_model_file *f, const char *key, int64_t min, int64_t max,
                                              int64_t *out);
 WH_NODISCARD wh_status wh_model_file_get_int_or(const wh_model_file *f, const char *key, int64_t min, int64_t max,
@@ -78,6 +80,7 @@ WH_NODISCARD wh_status wh_model_file_get_float(const wh_model_file *f, const cha
 WH_NODISCARD wh_status wh_model_file_get_float_or(const wh_model_file *f, const char *key, double fallback,
                                                   double *out);
 WH_NODISCARD wh_status wh_model_file_get_bool_or(const wh_model_file *f, const char *key, bool fallback, bool *out);
+WH_NODISCARD wh_status wh_model_file_get_string(const wh_model_file *f, const char *key, wh_str *out);
 WH_NODISCARD wh_status wh_model_file_get_string_or(const wh_model_file *f, const char *key, const char *fallback,
                                                    wh_str *out);
 
