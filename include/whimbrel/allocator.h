@@ -3,6 +3,7 @@
 #define WHIMBREL_ALLOCATOR_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "whimbrel/status.h"
 

@@ -1,0 +1,68 @@
+/* model.h - a model file: what it says, its weights, its graph. Immutable once open; may be shared by threads. */
+#ifndef WHIMBREL_MODEL_H
+#define WHIMBREL_MODEL_H
+
+#include <stdbool.h>
+
+#include "whimbrel/allocator.h"
+#include "whimbrel/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct wh_model wh_model;
+
+typedef struct wh_model_options {
+  uint32_t struct_size;
+  uint32_t reserved;
+  const wh_allocator *allocator; /* NULL: the heap; borrowed */
+  const wh_log *log;
+} wh_model_options;
+#define WH_MODEL_OPTIONS_INIT {sizeof(wh_model_options), 0, NULL, NULL}
+
+/* Maps the file and builds its graph; weights stay mapped. Errors name the file and the field or tensor. */
+WH_API WH_NODISCARD wh_status wh_model_open(const char *path, const wh_model_options *options, wh_model **out);
+WH_API void wh_model_destroy(wh_model *model);
+
+/* Strings live as long as the model. */
+typedef struct wh_model_info {
+  uint32_t struct_size;
+  uint32_t n_layers;
+  const char *path, *format; /* "GGUF v3" */
+  const char *architecture;  /* "llama", "qwen3" ... */
+  const char *name;          /* as the file says; "" if it does not */
+  uint64_t n_parameters, file_bytes, weight_bytes;
+  uint64_t context_length; /* that the model was trained for */
+  uint64_t n_vocab, n_embedding;
+  char graph_hash[33]; /* xxHash128 of the core graph's text: the model's identity, weights' hashes not included */
+} wh_model_info;
+#define WH_MODEL_INFO_INIT {.struct_size = sizeof(wh_model_info)}
+WH_API void wh_model_get_info(const wh_model *model, wh_model_info *info);
+
+/* Metadata entry i; *value_text is printable one-line text (long arrays abbreviated as "[first, ... (n)]"). Both are
+ * written into the caller's buffers, always NUL-terminated. ERR_NOT_FOUND past the end. */
+WH_API size_t wh_model_n_metadata(const wh_model *model);
+WH_API WH_NODISCARD wh_status wh_model_get_metadata(const wh_model *model, size_t i, char *key, size_t key_bytes,
+                                                    char *value_text, size_t value_bytes);
+
+typedef struct wh_weight_info {
+  uint32_t struct_size;
+  wh_dtype dtype;
+  char name[128]; /* clipped */
+  int32_t rank;
+  int64_t dims[WH_MAX_RANK]; /* row-major */
+  uint64_t n_bytes;
+} wh_weight_info;
+#define WH_WEIGHT_INFO_INIT {.struct_size = sizeof(wh_weight_info)}
+WH_API size_t wh_model_n_weights(const wh_model *model);
+WH_API WH_NODISCARD wh_status wh_model_get_weight(const wh_model *model, size_t i, wh_weight_info *info);
+
+/* The graph as text, before or after the passes; *out is owned by the caller: wh_string_destroy. */
+WH_API WH_NODISCARD wh_status wh_model_graph_text(const wh_model *model, bool optimised, char **out);
+WH_API void wh_string_destroy(const wh_model *model, char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

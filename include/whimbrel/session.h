@@ -1,0 +1,108 @@
+/* session.h - running a model on a device: program, memory plan, KV state. One thread at a time. */
+#ifndef WHIMBREL_SESSION_H
+#define WHIMBREL_SESSION_H
+
+#include "whimbrel/device.h"
+#include "whimbrel/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct wh_session wh_session;
+
+typedef struct wh_session_options {
+  uint32_t struct_size;
+  uint32_t context;       /* positions per sequence; 0: the model's, at most 4096 */
+  uint32_t max_batch;     /* most tokens of one run; 0: 512 */
+  uint32_t max_outputs;   /* most rows of logits of one run; 0: 1 */
+  uint32_t max_sequences; /* 0: 1 */
+  wh_dtype kv_dtype;      /* F16 or F32 */
+  const wh_allocator *allocator;
+} wh_session_options;
+#define WH_SESSION_OPTIONS_INIT {sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL}
+
+/* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive it. */
+WH_API WH_NODISCARD wh_status wh_session_create(const wh_model *model, wh_device *device,
+                                                const wh_session_options *options, wh_session **out);
+WH_API void wh_session_destroy(wh_session *session);
+
+/* One run: each token goes to the end of its sequence. Tokens of one sequence are adjacent. */
+typedef struct wh_batch {
+  uint32_t struct_size;
+  uint32_t n_tokens;          /* 1..max_batch */
+  const int32_t *tokens;      /* [n_tokens] */
+  const int32_t *sequences;   /* [n_tokens], 0..max_sequences-1; NULL: all 0 */
+  uint32_t n_outputs;         /* 0..max_outputs */
+  const int32_t *output_rows; /* [n_outputs] ascending rows of the batch whose logits are wanted; NULL with n_outputs 1: the last */
+} wh_batch;
+#define WH_BATCH_INIT {.struct_size = sizeof(wh_batch)}
+
+/* Allocates nothing. A token id out of range, a full context (ERR_LIMIT) or a non-finite logit is an error; the KV
+ * state is then as before the call. */
+WH_API WH_NODISCARD wh_status wh_session_run(wh_session *session, const wh_batch *batch);
+/* Logits [n_vocab] of output i of the last run; valid until the next. NULL when there is no such output. */
+WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
+
+WH_API uint32_t wh_session_length(const wh_session *session, uint32_t sequence); /* positions in use */
+WH_API uint32_t wh_session_context(const wh_session *session);
+/* Forgets all positions of a sequence from `length` on. */
+WH_API WH_NODISCARD wh_status wh_session_truncate(wh_session *session, uint32_t sequence, uint32_t length);
+
+/* Where the memory goes, in bytes. */
+typedef struct wh_session_memory {
+  uint32_t struct_size;
+  uint32_t n_instructions;
+  uint64_t activations;             /* the planned arena */
+  uint64_t activations_lower_bound; /* most that is live at any one step: no plan can be smaller */
+  uint64_t activations_unshared;    /* what it would be without sharing */
+  uint64_t kv_state;
+  uint64_t packed_weights;
+  uint64_t mapped_weights; /* used in place from the mapped file */
+  uint64_t other;          /* program, graph, tables */
+  uint64_t peak;           /* all but mapped_weights: what the process uses beyond the mapped file and its start-up */
+} wh_session_memory;
+#define WH_SESSION_MEMORY_INIT {.struct_size = sizeof(wh_session_memory)}
+WH_API void wh_session_get_memory(const wh_session *session, wh_session_memory *memory);
+
+/* Instruction i of the program: which node, which kernel, why. Strings live as long as the session. */
+typedef struct wh_instruction_info {
+  uint32_t struct_size;
+  uint32_t barrier;   /* 1: waits for the instructions before it */
+  const char *node;   /* "blk.0.attn_q" */
+  const char *op;     /* "linear" */
+  const char *kernel; /* "linear_q4_1__avx512vnni" */
+  const char *reason;
+  uint64_t weight_bytes;
+} wh_instruction_info;
+#define WH_INSTRUCTION_INFO_INIT {.struct_size = sizeof(wh_instruction_info)}
+WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *session, uint32_t i,
+                                                         wh_instruction_info *info);
+
+/* The program as text with buffer offsets; free with wh_session_string_destroy. */
+WH_API WH_NODISCARD wh_status wh_session_plan_text(const wh_session *session, char **out);
+WH_API void wh_session_string_destroy(const wh_session *session, char *text);
+
+/* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down (one
+ * region per instruction); the bits are the same. `n_bytes` of packed opaque outputs cover their live part. A
+ * callback's non-zero return cancels the run (ERR_CANCELLED). */
+typedef struct wh_trace_event {
+  uint32_t struct_size;
+  uint32_t instruction;
+  const char *node, *op;
+  wh_dtype dtype;
+  int32_t rank;
+  int64_t dims[WH_MAX_RANK];
+  const void *data;
+  uint64_t n_bytes;
+} wh_trace_event;
+typedef int (*wh_trace_fn)(void *ctx, const wh_trace_event *event);
+WH_API void wh_session_set_trace(wh_session *session, wh_trace_fn fn, void *ctx); /* NULL: off */
+
+/* xxHash128 of bytes as 32 hex digits: what logits hashes and traces are printed with. */
+WH_API void wh_hash_text(const void *data, size_t n_bytes, char out[33]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

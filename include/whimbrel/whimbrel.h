@@ -1,0 +1,26 @@
+/* whimbrel.h - the whole public API.
+ *
+ *   wh_model_open      a model file becomes a graph with weights that stay mapped
+ *   wh_device_create   something that computes
+ *   wh_session_create  the model planned and packed for the device, with its KV state
+ *   wh_session_run     tokens in, logits out
+ *   text.h             tokens to and from text, chat templates, sampling
+ *
+ * Every fallible call returns wh_status; wh_last_error() has the sentence for the user. */
+#ifndef WHIMBREL_H
+#define WHIMBREL_H
+
+#include "whimbrel/allocator.h"
+#include "whimbrel/device.h"
+#include "whimbrel/model.h"
+#include "whimbrel/session.h"
+#include "whimbrel/status.h"
+#include "whimbrel/tensor.h"
+#include "whimbrel/text.h"
+
+#define WH_VERSION_MAJOR 0
+#define WH_VERSION_MINOR 1
+#define WH_VERSION_PATCH 0
+#define WH_VERSION_TEXT "0.1.0"
+
+#endif
