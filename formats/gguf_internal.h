@@ -4,6 +4,7 @@
 #ifndef WH_FORMATS_GGUF_INTERNAL_H
 #define WH_FORMATS_GGUF_INTERNAL_H
 
+#include "formats/gguf_write.h"
 #include "formats/model_file_internal.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -18,27 +19,9 @@
 #define WH_GGUF_RANK_MAX 4
 #define WH_GGUF_ALIGNMENT_DEFAULT 32
 
-/* Types of metadata values: name, number, text, bytes of a scalar (0: variable) */
-#define WH_GGUF_VALUE_LIST(X) \
-  X(U8, 0, "uint8", 1)        \
-  X(I8, 1, "int8", 1)         \
-  X(U16, 2, "uint16", 2)      \
-  X(I16, 3, "int16", 2)       \
-  X(U32, 4, "uint32", 4)      \
-  X(I32, 5, "int32", 4)       \
-  X(F32, 6, "float32", 4)     \
-  X(BOOL, 7, "bool", 1)       \
-  X(STRING, 8, "string", 0)   \
-  X(ARRAY, 9, "array", 0)     \
-  X(U64, 10, "uint64", 8)     \
-  X(I64, 11, "int64", 8)      \
-  X(F64, 12, "float64", 8)
-
-typedef enum wh_gguf_value_type {
-#define WH_GGUF_VALUE_ENUM(name, number, text, n_bytes) WH_GGUF_VALUE_##name = number,
-  WH_GGUF_VALUE_LIST(WH_GGUF_VALUE_ENUM)
-#undef WH_GGUF_VALUE_ENUM
-} wh_gguf_value_type;
+/* Bytes of a scalar of that type; 0 for strings, arrays and numbers that are no type. */
+size_t wh_gguf_value_bytes(uint32_t type);
+wh_meta_kind wh_gguf_value_kind(uint32_t type); /* of a number that is a type */
 
 /* GGUF's tensor type numbers. False when there is no such dtype (or none that GGUF can hold). */
 bool wh_gguf_dtype_of(uint32_t type, wh_dtype *out);

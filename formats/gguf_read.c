@@ -94,34 +94,6 @@ static wh_status read_header(gguf_cursor *c, gguf_header *out) {
 
 /* ---- metadata ---- */
 
-static size_t scalar_bytes(uint32_t type) {
-  switch (type) {
-#define CASE(name, number, text, n_bytes) \
-  case number:                            \
-    return n_bytes;
-    WH_GGUF_VALUE_LIST(CASE)
-#undef CASE
-    default:
-      return 0;
-  }
-}
-
-static wh_meta_kind kind_of(uint32_t type) {
-  switch (type) {
-    case WH_GGUF_VALUE_F32:
-    case WH_GGUF_VALUE_F64:
-      return WH_META_FLOAT;
-    case WH_GGUF_VALUE_BOOL:
-      return WH_META_BOOL;
-    case WH_GGUF_VALUE_STRING:
-      return WH_META_STRING;
-    case WH_GGUF_VALUE_ARRAY:
-      return WH_META_ARRAY;
-    default:
-      return WH_META_INT;
-  }
-}
-
 /* Widens n scalars of a type at `bytes`, which the caller has checked. Returns n, or the index of the first
  * element that has no value in int64 or bool. */
 static size_t widen_ints(uint32_t type, const uint8_t *bytes, size_t n, int64_t *out) {
@@ -202,7 +174,7 @@ static wh_status read_array(gguf_cursor *c, wh_str key, const wh_allocator *allo
   uint32_t type;
   uint64_t count;
   if (!take(c, &type, sizeof type) || !take(c, &count, sizeof count)) return meta_ends(c, key);
-  size_t elem_bytes = scalar_bytes(type);
+  size_t elem_bytes = wh_gguf_value_bytes(type);
   if (type == WH_GGUF_VALUE_ARRAY)
     return WH_FAIL(ERR_UNSUPPORTED, "metadata '%s': an array of arrays is not supported",
                    wh_printable(key).text);
@@ -221,7 +193,7 @@ static wh_status read_array(gguf_cursor *c, wh_str key, const wh_allocator *allo
                    wh_printable(key).text, count, WH_LIMIT_ARRAY_ELEMS, WH_LIMIT_META_ELEMS);
   size_t n = (size_t)count;
   *n_elems_left -= n;
-  wh_meta_value v = {.kind = WH_META_ARRAY, .elem_kind = kind_of(type), .n = n};
+  wh_meta_value v = {.kind = WH_META_ARRAY, .elem_kind = wh_gguf_value_kind(type), .file_type = type, .n = n};
   const uint8_t *bytes = c->data + c->at;
   if (type == WH_GGUF_VALUE_STRING) {
     WH_TRY(read_strings(c, key, n, alloc, &v.strings));
@@ -250,11 +222,11 @@ static wh_status read_value(gguf_cursor *c, wh_str key, const wh_allocator *allo
   uint32_t type;
   if (!take(c, &type, sizeof type)) return meta_ends(c, key);
   if (type == WH_GGUF_VALUE_ARRAY) return read_array(c, key, alloc, n_elems_left, out);
-  wh_meta_value v = {.kind = kind_of(type)};
+  wh_meta_value v = {.kind = wh_gguf_value_kind(type), .file_type = type};
   if (type == WH_GGUF_VALUE_STRING) {
     if (!take_string(c, &v.s)) return meta_ends(c, key);
   } else {
-    size_t n_bytes = scalar_bytes(type);
+    size_t n_bytes = wh_gguf_value_bytes(type);
     uint8_t bytes[8];
     if (!n_bytes)
       return WH_FAIL(ERR_CORRUPT, "metadata '%s': a value of type %" PRIu32 ", which GGUF does not have",

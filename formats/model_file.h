@@ -20,6 +20,7 @@ typedef enum wh_meta_kind {
 typedef struct wh_meta_value {
   wh_meta_kind kind;
   wh_meta_kind elem_kind; /* arrays only; never ARRAY */
+  uint32_t file_type;     /* the file's own number of the type (arrays: of an element), to write it back */
   int64_t i;              /* INT, BOOL */
   double f;               /* FLOAT */
   wh_str s;               /* STRING */
@@ -69,22 +70,24 @@ const wh_weight_view *wh_model_file_weight(const wh_model_file *file, size_t i);
 const wh_meta_value *wh_model_file_find_meta(const wh_model_file *file, const char *key);
 const wh_weight_view *wh_model_file_find_weight(const wh_model_file *file, const char *name);
 
-/* Typed look-ups. `*_or` returns the default when the key is absent; all raise ERR_CORRUPT naming the key when
- * the kind or range is wrong, and the required form raises it when the key is absent. Floats must be finite. A
- * string lives as long as the model (or as `fallback`, which may be NULL). */
-WH_NODISCARD wh_status wh_model_file_get_int(const wh_model_file *f, const char *key, int64_t min, int64_t max,
-                                             int64_t *out);
-WH_NODISCARD wh_status wh_model_file_get_int_or(const wh_model_file *f, const char *key, int64_t min, int64_t max,
-                                                int64_t fallback, int64_t *out);
+/* Typed look-ups. `*_or` returns the default when the key is absent; all raise ERR_CORRUPT naming the key
+ * when the kind or range is wrong, and the required form raises it when the key is absent. Floats must be
+ * finite. A string lives as long as the model (or as `fallback`, which may be NULL). */
+WH_NODISCARD wh_status wh_model_file_get_int(const wh_model_file *f, const char *key, int64_t min,
+                                             int64_t max, int64_t *out);
+WH_NODISCARD wh_status wh_model_file_get_int_or(const wh_model_file *f, const char *key, int64_t min,
+                                                int64_t max, int64_t fallback, int64_t *out);
 WH_NODISCARD wh_status wh_model_file_get_float(const wh_model_file *f, const char *key, double *out);
 WH_NODISCARD wh_status wh_model_file_get_float_or(const wh_model_file *f, const char *key, double fallback,
                                                   double *out);
-WH_NODISCARD wh_status wh_model_file_get_bool_or(const wh_model_file *f, const char *key, bool fallback, bool *out);
+WH_NODISCARD wh_status wh_model_file_get_bool_or(const wh_model_file *f, const char *key, bool fallback,
+                                                 bool *out);
 WH_NODISCARD wh_status wh_model_file_get_string(const wh_model_file *f, const char *key, wh_str *out);
-WH_NODISCARD wh_status wh_model_file_get_string_or(const wh_model_file *f, const char *key, const char *fallback,
-                                                   wh_str *out);
+WH_NODISCARD wh_status wh_model_file_get_string_or(const wh_model_file *f, const char *key,
+                                                   const char *fallback, wh_str *out);
 
-/* Hints that a weight's pages will be read, or need not stay resident (they can be read again from the file). */
+/* Hints that a weight's pages will be read, or need not stay resident (they can be read again from the file).
+ */
 void wh_model_file_weight_will_need(const wh_model_file *f, const wh_weight_view *w);
 void wh_model_file_weight_dont_need(const wh_model_file *f, const wh_weight_view *w);
 

@@ -1,11 +1,10 @@
-/* file.c - POSIX files. Sizes come from fstat after open, so that the checked file is the mapped one. */
+/* file.c - read-only mappings of POSIX files. Sizes come from fstat after open, so that the checked file is
+ * the mapped one. */
 #define _GNU_SOURCE
 #include "core/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -83,39 +82,9 @@ static void advise(const wh_file *f, size_t offset, size_t n, int advice, bool i
   if (end > begin) (void)madvise((char *)f->data + begin, end - begin, advice);
 }
 
-void wh_file_will_need(const wh_file *f, size_t offset, size_t n) { advise(f, offset, n, MADV_WILLNEED, false); }
-void wh_file_dont_need(const wh_file *f, size_t offset, size_t n) { advise(f, offset, n, MADV_DONTNEED, true); }
-
-wh_status wh_file_write(const char *path, const void *data, size_t n, const wh_allocator *alloc) {
-  if (!path || !*path) return WH_FAIL(ERR_INVALID_ARGUMENT, "no file name given");
-  size_t len = strlen(path);
-  char *tmp = wh_alloc_uninit(alloc, len + 12, 1);
-  if (!tmp) return WH_OOM("file name");
-  (void)snprintf(tmp, len + 12, "%s.tmpXXXXXX", path);
-  int fd = mkostemp(tmp, O_CLOEXEC);
-  if (fd < 0) {
-    wh_status st = WH_FAIL(ERR_IO, "%s: cannot create: %s", path, strerror(errno));
-    wh_free(alloc, tmp);
-    return st;
-  }
-  wh_status status = WH_OK;
-  const char *p = data;
-  while (n && status == WH_OK) {
-    ssize_t w = write(fd, p, n);
-    if (w < 0 && errno == EINTR) continue;
-    if (w <= 0) {
-      status = WH_FAIL(ERR_IO, "%s: cannot write: %s", path, strerror(w < 0 ? errno : ENOSPC));
-    } else {
-      p += w;
-      n -= (size_t)w;
-    }
-  }
-  if (status == WH_OK && fchmod(fd, 0644) != 0) status = WH_FAIL(ERR_IO, "%s: cannot chmod: %s", path, strerror(errno));
-  if (status == WH_OK && fsync(fd) != 0) status = WH_FAIL(ERR_IO, "%s: cannot sync: %s", path, strerror(errno));
-  if (close(fd) != 0 && status == WH_OK) status = WH_FAIL(ERR_IO, "%s: cannot close: %s", path, strerror(errno));
-  if (status == WH_OK && rename(tmp, path) != 0)
-    status = WH_FAIL(ERR_IO, "%s: cannot rename: %s", path, strerror(errno));
-  if (status != WH_OK) (void)unlink(tmp);
-  wh_free(alloc, tmp);
-  return status;
+void wh_file_will_need(const wh_file *f, size_t offset, size_t n) {
+  advise(f, offset, n, MADV_WILLNEED, false);
+}
+void wh_file_dont_need(const wh_file *f, size_t offset, size_t n) {
+  advise(f, offset, n, MADV_DONTNEED, true);
 }

@@ -18,8 +18,19 @@ const char *wh_file_path(const wh_file *file);
 void wh_file_will_need(const wh_file *file, size_t offset, size_t n);
 void wh_file_dont_need(const wh_file *file, size_t offset, size_t n);
 
-/* Writes `n` bytes to a temporary file beside `path`, syncs it and renames it over `path`: readers see the old
- * file or the new one, and a full disk leaves nothing behind. */
+/* An all-or-nothing write of unknown length: bytes go to a temporary file beside `path`, which commit syncs
+ * and renames over `path`. Readers see the old file or the new one, and a full disk leaves nothing behind.
+ * Begin, any number of appends, then commit or abort, which end the writer's life whatever they return.
+ * After a failed append only abort is left to do; commit would report the failure again. */
+typedef struct wh_file_writer wh_file_writer;
+WH_NODISCARD wh_status wh_file_writer_begin(const char *path, const wh_allocator *alloc,
+                                            wh_file_writer **out);
+WH_NODISCARD wh_status wh_file_writer_append(wh_file_writer *writer, const void *data, size_t n);
+uint64_t wh_file_writer_size(const wh_file_writer *writer); /* bytes appended so far */
+WH_NODISCARD wh_status wh_file_writer_commit(wh_file_writer *writer);
+void wh_file_writer_abort(wh_file_writer *writer); /* NULL is fine */
+
+/* The same for one buffer. */
 WH_NODISCARD wh_status wh_file_write(const char *path, const void *data, size_t n, const wh_allocator *alloc);
 
 #endif
