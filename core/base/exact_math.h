@@ -1,8 +1,9 @@
 /* base/exact_math.h - the elementary functions of the numerics contract, one scalar definition each.
  *
- * Every operation below is an IEEE-754 binary32 operation rounded to nearest even; fma() marks the only fused ones.
- * SIMD and GPU kernels perform the same operations in the same order, so they give the same bits. Errors are stated
- * in docs/NUMERICS.md and measured by tests. No libm: fmaf and rintf are single IEEE operations. */
+ * Every operation below is an IEEE-754 binary32 operation rounded to nearest even; fma() marks the only fused
+ * ones. SIMD and GPU kernels perform the same operations in the same order, so they give the same bits.
+ * Errors are stated in docs/NUMERICS.md and measured by tests. No libm: fmaf and rintf are single IEEE
+ * operations. */
 #ifndef WH_BASE_EXACT_MATH_H
 #define WH_BASE_EXACT_MATH_H
 
@@ -21,14 +22,14 @@ static inline uint32_t wh_f32_bits(float f) {
   return u;
 }
 
-#define WH_EXP_MAX 88.722839f   /* largest x with exp(x) finite */
+#define WH_EXP_MAX 88.7228317f   /* largest x with exp(x) finite */
 #define WH_EXP_MIN (-87.336540f) /* ln(2^-126): below it the result is +0 */
 
 /* 2^n for -126 <= n <= 127 */
 static inline float wh_exp2i_f32(int32_t n) { return wh_f32_from_bits((uint32_t)(n + 127) << 23); }
 
-/* exp(x). n = rint(x log2 e); r = x - n ln2 in two steps; degree-5 polynomial on [-ln2/2, ln2/2]; 2^n applied as two
- * exact factors so that n = 128 and subnormal results are right. */
+/* exp(x). n = rint(x log2 e); r = x - n ln2 in two steps; degree-5 polynomial on [-ln2/2, ln2/2]; 2^n applied
+ * as two exact factors so that n = 128 and subnormal results are right. */
 static inline float wh_exp_f32(float x) {
   if (!(x <= WH_EXP_MAX)) return x > WH_EXP_MAX ? INFINITY : x; /* NaN passes */
   if (x < WH_EXP_MIN) return 0.0f;
@@ -72,6 +73,35 @@ static inline float wh_gelu_tanh_f32(float x) {
   return (0.5f * x) * (1.0f + wh_tanh_f32(u));
 }
 
+/* erf(x): x + x P(x^2) below 0.921875, else 1 - exp(Q(|x|)) with the sign of x, where exp(Q) is erfc; +-1
+ * from 4 on. P and Q are our own weighted minimax fits (relative error of P 1.4e-8, absolute error of
+ * exp(Q) 1.5e-9). */
+static inline float wh_erf_f32(float x) {
+  float a = fabsf(x);
+  if (a < 0.921875f) {
+    float z = x * x;
+    float p = -6.01339561e-4f;
+    p = fmaf(p, z, 4.998001270e-3f);
+    p = fmaf(p, z, -2.6770232245e-2f);
+    p = fmaf(p, z, 1.12819269e-1f);
+    p = fmaf(p, z, -3.76125067e-1f);
+    p = fmaf(p, z, 1.28379151e-1f);
+    return fmaf(p, x, x);
+  }
+  if (!(a < 4.0f)) return a >= 4.0f ? copysignf(1.0f, x) : x; /* NaN passes */
+  float q = 1.94712760e-4f;
+  q = fmaf(q, a, -3.03140562e-3f);
+  q = fmaf(q, a, 2.21806858e-2f);
+  q = fmaf(q, a, -1.03837550e-1f);
+  q = fmaf(q, a, -6.37287199e-1f);
+  q = fmaf(q, a, -1.12761462f);
+  q = fmaf(q, a, -2.10089958e-4f);
+  return copysignf(1.0f - wh_exp_f32(q), x);
+}
+
+/* GELU, erf form. */
+static inline float wh_gelu_erf_f32(float x) { return (0.5f * x) * (1.0f + wh_erf_f32(x * 0.70710678f)); }
+
 /* sin and cos of |x| < 2^22: k = rint(x 2/pi); r = x - k pi/2 in three fused steps; Cephes polynomials. */
 static inline void wh_sincos_f32(float x, float *sin_out, float *cos_out) {
   float k = rintf(x * 0.63661977f);
@@ -93,8 +123,9 @@ static inline void wh_sincos_f32(float x, float *sin_out, float *cos_out) {
   *cos_out = ((q + 1) & 2) ? -cc : cc;
 }
 
-/* ln(x) and exp(x) in binary64 for values computed once when a graph is built (rotary frequencies): series in + - *
- * and / only, so that every host builds the same constants. Relative error below 1e-15. ln needs a normal x > 0. */
+/* ln(x) and exp(x) in binary64 for values computed once when a graph is built (rotary frequencies): series in
+ * + - * and / only, so that every host builds the same constants. Relative error below 1e-15. ln needs a
+ * normal x > 0. */
 static inline double wh_log_f64(double x) {
   uint64_t u;
   memcpy(&u, &x, sizeof u);
@@ -113,7 +144,8 @@ static inline double wh_log_f64(double x) {
 static inline double wh_exp_f64(double x) {
   if (x > 700.0) return (double)INFINITY;
   if (x < -700.0) return 0.0;
-  double n = rint(x * 1.4426950408889634), r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+  double n = rint(x * 1.4426950408889634),
+         r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
   double sum = 1.0;
   for (int i = 18; i >= 1; i--) sum = 1.0 + sum * r / i;
   uint64_t u = (uint64_t)((int64_t)n + 1023) << 52;
@@ -133,7 +165,7 @@ static inline uint16_t wh_f16_from_f32(float f) {
   uint32_t u = wh_f32_bits(f), sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
   if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | ((a >> 13) & 0x3ffu)); /* quiet NaN, payload kept */
   if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);                       /* >= 65520 rounds to inf */
-  if (a < 0x38800000u) { /* below 2^-14: one rounding onto the 2^-24 grid */
+  if (a < 0x38800000u) {                  /* below 2^-14: one rounding onto the 2^-24 grid */
     float r = wh_f32_from_bits(a) + 0.5f; /* ulp(0.5) = 2^-24: the addition rounds to nearest even */
     return (uint16_t)(sign | (wh_f32_bits(r) - 0x3f000000u));
   }
