@@ -1,0 +1,103 @@
+/* features.c - detects the processor's features and names the levels made of them. Holds no state: the caller
+ * keeps the mask. A port to another architecture adds its bits to wh_cpu_features_detect and its rows to
+ * LEVELS. */
+#include "backends/cpu/features.h"
+
+#include <string.h>
+
+#include "backends/cpu/features_decode.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#define BIT(n) (1u << (n))
+
+/* XCR0: the register files that the system saves at a context switch. */
+#define XCR0_YMM 0x06u /* xmm, ymm */
+#define XCR0_ZMM 0xe6u /* the same and opmask, the upper halves of zmm0-15, zmm16-31 */
+
+uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
+  const uint32_t avx2_1c = BIT(12) | BIT(28) | BIT(29);                       /* FMA, AVX, F16C */
+  const uint32_t avx2_7b = BIT(5) | BIT(8);                                   /* AVX2, BMI2 */
+  const uint32_t avx512_7b = BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31); /* F, DQ, CD, BW, VL */
+  uint64_t mask = 0;
+  if ((c->xcr0 & XCR0_YMM) != XCR0_YMM) return 0;
+  if ((c->leaf1_ecx & avx2_1c) != avx2_1c || (c->leaf7_ebx & avx2_7b) != avx2_7b) return 0;
+  mask |= WH_CPU_AVX2;
+  if (c->leaf7_1_eax & BIT(4)) mask |= WH_CPU_AVXVNNI;
+  if ((c->xcr0 & XCR0_ZMM) != XCR0_ZMM || (c->leaf7_ebx & avx512_7b) != avx512_7b) return mask;
+  mask |= WH_CPU_AVX512;
+  if (c->leaf7_ecx & BIT(11)) mask |= WH_CPU_AVX512VNNI;
+  if (c->leaf7_1_eax & BIT(5)) mask |= WH_CPU_AVX512BF16;
+  return mask;
+}
+
+uint64_t wh_cpu_features_detect(void) {
+#if defined(__x86_64__)
+  wh_cpuid c = {0};
+  uint32_t eax, ebx, ecx, edx;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return 0;
+  c.leaf1_ecx = ecx;
+  if (ecx & BIT(27)) { /* OSXSAVE: xgetbv exists and the system uses it */
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    c.xcr0 = (uint64_t)hi << 32 | lo;
+  }
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+    c.leaf7_ebx = ebx;
+    c.leaf7_ecx = ecx;
+    if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) c.leaf7_1_eax = eax;
+  }
+  return wh_cpu_features_decode(&c);
+#else
+  return 0;
+#endif
+}
+
+/* Ascending. `also` is taken where the processor has it: some have AVX-512 without the VEX-coded VNNI. */
+static const struct {
+  const char *name;
+  uint64_t needs, also;
+} LEVELS[] = {
+    {"ref", 0, 0},
+#if defined(__x86_64__)
+    {"avx2", WH_CPU_AVX2, 0},
+    {"avxvnni", WH_CPU_AVX2 | WH_CPU_AVXVNNI, 0},
+    {"avx512", WH_CPU_AVX2 | WH_CPU_AVX512, 0},
+    {"avx512vnni", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI, WH_CPU_AVXVNNI},
+#endif
+};
+#define N_LEVELS ((int)(sizeof LEVELS / sizeof LEVELS[0]))
+
+#if defined(__x86_64__)
+#define LEVEL_NAMES "auto, ref, avx2, avxvnni, avx512, avx512vnni"
+#else
+#define LEVEL_NAMES "auto, ref"
+#endif
+
+wh_status wh_cpu_level_mask(const char *level, uint64_t available, uint64_t *out) {
+  if (!level || strcmp(level, "auto") == 0) {
+    *out = available;
+    return WH_OK;
+  }
+  for (int i = 0; i < N_LEVELS; i++) {
+    if (strcmp(level, LEVELS[i].name) != 0) continue;
+    if ((available & LEVELS[i].needs) != LEVELS[i].needs)
+      return WH_FAIL(ERR_UNAVAILABLE, "instruction set level '%s': this processor's highest is '%s'", level,
+                     wh_cpu_level_name(available));
+    *out = LEVELS[i].needs | (available & LEVELS[i].also);
+    return WH_OK;
+  }
+  return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown instruction set level '%.64s': known are " LEVEL_NAMES,
+                 level);
+}
+
+const char *wh_cpu_level_name(uint64_t mask) {
+  int best = 0;
+  for (int i = 0; i < N_LEVELS; i++)
+    if ((mask & LEVELS[i].needs) == LEVELS[i].needs) best = i;
+  return LEVELS[best].name;
+}
+
+const char *wh_cpu_level_at(int i) { return i >= 0 && i < N_LEVELS ? LEVELS[i].name : NULL; }

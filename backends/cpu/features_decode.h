@@ -1,0 +1,17 @@
+/* features_decode.h - the part of x86 feature detection that needs no x86: from the registers of CPUID and
+ * XGETBV to a mask. Apart from features.c so that tests can describe any processor and operating system. */
+#ifndef WH_CPU_FEATURES_DECODE_H
+#define WH_CPU_FEATURES_DECODE_H
+
+#include <stdint.h>
+
+typedef struct wh_cpuid {
+  uint32_t leaf1_ecx;
+  uint32_t leaf7_ebx, leaf7_ecx;
+  uint32_t leaf7_1_eax; /* leaf 7, subleaf 1; 0 when there is none */
+  uint64_t xcr0;        /* 0 without OSXSAVE */
+} wh_cpuid;
+
+uint64_t wh_cpu_features_decode(const wh_cpuid *c);
+
+#endif
