@@ -1,9 +1,10 @@
 /* q8a.h - how the CPU backend lays out quantised activations (dtype q8a; docs/NUMERICS.md, "quantize_act").
  *
- * Rows are cut into tiles of WH_Q8A_TILE rows; the last tile may be short and is laid out for its own row count, so
- * that one decode row is plain contiguous data. Inside a tile of r rows everything is [block or group][row][...]: a
- * kernel that walks K touches each array front to back, and no two rows share a cache set by stride.
- * nb = K / 32 blocks, ng = ceil(K / 256) groups. Unused block slots of a short last group hold zeros in bsum arrays. */
+ * Rows are cut into tiles of WH_Q8A_TILE rows; the last tile may be short and is laid out for its own row
+ * count, so that one decode row is plain contiguous data. Inside a tile of r rows everything is [block or
+ * group][row][...]: a kernel that walks K touches each array front to back, and no two rows share a cache set
+ * by stride. nb = K / 32 blocks, ng = ceil(K / 256) groups. Unused block slots of a short last group hold
+ * zeros in bsum arrays. */
 #ifndef WH_CPU_Q8A_H
 #define WH_CPU_Q8A_H
 

@@ -14,7 +14,7 @@ typedef struct wh_arena {
 } wh_arena;
 
 void wh_arena_init(wh_arena *arena, const wh_allocator *alloc, size_t block_bytes); /* 0: 64 KiB */
-void wh_arena_deinit(wh_arena *arena);                                             /* frees everything */
+void wh_arena_deinit(wh_arena *arena);                                              /* frees everything */
 /* Zeroed memory aligned to 16, or NULL. */
 void *wh_arena_alloc(wh_arena *arena, size_t size);
 void *wh_arena_array(wh_arena *arena, size_t n, size_t elem_size);

@@ -10,5 +10,6 @@ wh_hash128 wh_hash_bytes(const void *data, size_t n) {
 }
 
 void wh_hash_format(wh_hash128 h, char out[WH_HASH_TEXT_BYTES]) {
-  (void)snprintf(out, WH_HASH_TEXT_BYTES, "%016llx%016llx", (unsigned long long)h.high, (unsigned long long)h.low);
+  (void)snprintf(out, WH_HASH_TEXT_BYTES, "%016llx%016llx", (unsigned long long)h.high,
+                 (unsigned long long)h.low);
 }

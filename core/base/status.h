@@ -14,11 +14,12 @@ wh_status wh_fail_prefix(const char *fmt, ...) WH_PRINTF(1, 2);
 /* Overwrites the calling thread's record, e.g. with one that a worker thread raised. */
 void wh_error_set(const wh_error_record *record);
 
-/* The comma lets the compiler see that a failure is never WH_OK, so that it can follow what is initialised. */
+/* The comma lets the compiler see that a failure is never WH_OK, so that it can follow what is initialised.
+ */
 #define WH_FAIL(code, ...) (wh_fail_at(__FILE_NAME__, __LINE__, WH_##code, __VA_ARGS__), WH_##code)
-#define WH_TRY(expr)                                \
-  do {                                              \
-    wh_status wh_try_status_ = (expr);              \
+#define WH_TRY(expr)                                    \
+  do {                                                  \
+    wh_status wh_try_status_ = (expr);                  \
     if (wh_try_status_ != WH_OK) return wh_try_status_; \
   } while (0)
 

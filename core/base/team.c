@@ -1,5 +1,5 @@
-/* team.c - OpenMP starts and ends the region; inside it, a sense-counting barrier and a step counter of our own,
- * since an OpenMP barrier costs several times as much. */
+/* team.c - OpenMP starts and ends the region; inside it, a sense-counting barrier and a step counter of our
+ * own, since an OpenMP barrier costs several times as much. */
 #define _GNU_SOURCE
 #include "core/base/team.h"
 
@@ -121,6 +121,7 @@ int64_t wh_team_next(const wh_worker *w, uint32_t step) {
     uint32_t current = (uint32_t)(old >> 32);
     if (current > step) return INT64_MAX; /* another worker has left this step: its items are all taken */
     want = current == step ? old + 1 : ((uint64_t)step << 32 | 1);
-  } while (!atomic_compare_exchange_weak_explicit(next, &old, want, memory_order_relaxed, memory_order_relaxed));
+  } while (
+      !atomic_compare_exchange_weak_explicit(next, &old, want, memory_order_relaxed, memory_order_relaxed));
   return (int64_t)(want & 0xffffffffu) - 1;
 }

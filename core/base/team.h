@@ -17,7 +17,8 @@ typedef struct wh_worker {
 typedef void (*wh_team_fn)(void *arg, const wh_worker *worker);
 
 /* n_threads >= 1. cpus: n_threads logical processors to bind to, or NULL to leave placement to the system. */
-WH_NODISCARD wh_status wh_team_create(int n_threads, const int *cpus, const wh_allocator *alloc, wh_team **out);
+WH_NODISCARD wh_status wh_team_create(int n_threads, const int *cpus, const wh_allocator *alloc,
+                                      wh_team **out);
 void wh_team_destroy(wh_team *team);
 int wh_team_size(const wh_team *team);
 
@@ -27,9 +28,10 @@ void wh_team_run(wh_team *team, wh_team_fn fn, void *arg);
 /* Every worker of the region must call it. Spins briefly, then yields: threads may share a processor. */
 void wh_team_barrier(const wh_worker *worker);
 
-/* A shared counter for handing out work inside one step of a region: the first caller of a step gets 0, the next
- * 1 ... A worker leaves a step only when its items are used up; no barrier is needed between steps. Steps start at 1
- * and grow along the region; a worker that comes late to a step which others have left gets INT64_MAX. */
+/* A shared counter for handing out work inside one step of a region: the first caller of a step gets 0, the
+ * next 1 ... A worker leaves a step only when its items are used up; no barrier is needed between steps.
+ * Steps start at 1 and grow along the region; a worker that comes late to a step which others have left gets
+ * INT64_MAX. */
 int64_t wh_team_next(const wh_worker *worker, uint32_t step);
 
 /* Splits n items evenly: [*begin, *end) for this worker; contiguous, the same for the same n. */

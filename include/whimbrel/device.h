@@ -8,24 +8,30 @@
 extern "C" {
 #endif
 
-/* Exact: the bits of docs/NUMERICS.md, the same on every device. Fast: vendor libraries within stated bounds. */
-typedef enum wh_numerics { WH_NUMERICS_EXACT = 0, WH_NUMERICS_FAST = 1, WH_NUMERICS_FORCE_32 = 0x7fffffff } wh_numerics;
+/* Exact: the bits of docs/NUMERICS.md, the same on every device. Fast: vendor libraries within stated bounds.
+ */
+typedef enum wh_numerics {
+  WH_NUMERICS_EXACT = 0,
+  WH_NUMERICS_FAST = 1,
+  WH_NUMERICS_FORCE_32 = 0x7fffffff
+} wh_numerics;
 
 typedef struct wh_device wh_device;
 
 typedef struct wh_device_options {
   uint32_t struct_size; /* set by the macro; fields past the caller's size take defaults */
   const char *name;     /* "cpu" */
-  const char *isa;      /* highest instruction-set level to use: "ref", "avx2" ...; NULL or "auto": all there is */
-  uint32_t n_threads;   /* 0: one per physical core that the process may use */
-  uint32_t numerics;    /* wh_numerics */
+  const char *isa; /* highest instruction-set level to use: "ref", "avx2" ...; NULL or "auto": all there is */
+  uint32_t n_threads;            /* 0: one per physical core that the process may use */
+  uint32_t numerics;             /* wh_numerics */
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
   const wh_log *log;             /* NULL: silent; borrowed */
 } wh_device_options;
-#define WH_DEVICE_OPTIONS_INIT {sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL}
+#define WH_DEVICE_OPTIONS_INIT \
+  { sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL }
 
-/* An unknown name or ISA is ERR_INVALID_ARGUMENT and the message lists the known ones; an ISA that this machine
- * lacks is ERR_UNAVAILABLE. */
+/* An unknown name or ISA is ERR_INVALID_ARGUMENT and the message lists the known ones; an ISA that this
+ * machine lacks is ERR_UNAVAILABLE. */
 WH_API WH_NODISCARD wh_status wh_device_create(const wh_device_options *options, wh_device **out);
 /* Sessions on the device must be gone. NULL is fine. */
 WH_API void wh_device_destroy(wh_device *device);
@@ -42,15 +48,16 @@ typedef struct wh_device_info {
   uint32_t n_cpus;         /* logical processors the process may use */
   uint32_t n_numa_nodes;
   uint32_t numerics;
-  double cpu_quota;        /* cgroup limit in processors; 0: none */
+  double cpu_quota; /* cgroup limit in processors; 0: none */
   uint64_t l1d_bytes, l2_bytes, l3_bytes;
   uint64_t memory_bytes;
 } wh_device_info;
-#define WH_DEVICE_INFO_INIT {.struct_size = sizeof(wh_device_info)}
+#define WH_DEVICE_INFO_INIT \
+  { .struct_size = sizeof(wh_device_info) }
 WH_API void wh_device_get_info(const wh_device *device, wh_device_info *info);
 
-/* Measured roofline of the device with its threads: read bandwidth (bytes/s), int8 dot products (operations/s, 2 per
- * multiply-add) and fp32 fma (operations/s). Takes about `seconds`. */
+/* Measured roofline of the device with its threads: read bandwidth (bytes/s), int8 dot products
+ * (operations/s, 2 per multiply-add) and fp32 fma (operations/s). Takes about `seconds`. */
 typedef struct wh_device_roofline {
   double read_bytes_per_s, int8_ops_per_s, f32_ops_per_s;
 } wh_device_roofline;

@@ -1,4 +1,5 @@
-/* model.h - a model file: what it says, its weights, its graph. Immutable once open; may be shared by threads. */
+/* model.h - a model file: what it says, its weights, its graph. Immutable once open; may be shared by
+ * threads. */
 #ifndef WHIMBREL_MODEL_H
 #define WHIMBREL_MODEL_H
 
@@ -19,10 +20,12 @@ typedef struct wh_model_options {
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
   const wh_log *log;
 } wh_model_options;
-#define WH_MODEL_OPTIONS_INIT {sizeof(wh_model_options), 0, NULL, NULL}
+#define WH_MODEL_OPTIONS_INIT \
+  { sizeof(wh_model_options), 0, NULL, NULL }
 
 /* Maps the file and builds its graph; weights stay mapped. Errors name the file and the field or tensor. */
-WH_API WH_NODISCARD wh_status wh_model_open(const char *path, const wh_model_options *options, wh_model **out);
+WH_API WH_NODISCARD wh_status wh_model_open(const char *path, const wh_model_options *options,
+                                            wh_model **out);
 WH_API void wh_model_destroy(wh_model *model);
 
 /* Strings live as long as the model. */
@@ -35,16 +38,18 @@ typedef struct wh_model_info {
   uint64_t n_parameters, file_bytes, weight_bytes;
   uint64_t context_length; /* that the model was trained for */
   uint64_t n_vocab, n_embedding;
-  char graph_hash[33]; /* xxHash128 of the core graph's text: the model's identity, weights' hashes not included */
+  char graph_hash[33]; /* xxHash128 of the core graph's text: the model's identity, weights' hashes not
+                          included */
 } wh_model_info;
-#define WH_MODEL_INFO_INIT {.struct_size = sizeof(wh_model_info)}
+#define WH_MODEL_INFO_INIT \
+  { .struct_size = sizeof(wh_model_info) }
 WH_API void wh_model_get_info(const wh_model *model, wh_model_info *info);
 
-/* Metadata entry i; *value_text is printable one-line text (long arrays abbreviated as "[first, ... (n)]"). Both are
- * written into the caller's buffers, always NUL-terminated. ERR_NOT_FOUND past the end. */
+/* Metadata entry i; *value_text is printable one-line text (long arrays abbreviated as "[first, ... (n)]").
+ * Both are written into the caller's buffers, always NUL-terminated. ERR_NOT_FOUND past the end. */
 WH_API size_t wh_model_n_metadata(const wh_model *model);
-WH_API WH_NODISCARD wh_status wh_model_get_metadata(const wh_model *model, size_t i, char *key, size_t key_bytes,
-                                                    char *value_text, size_t value_bytes);
+WH_API WH_NODISCARD wh_status wh_model_get_metadata(const wh_model *model, size_t i, char *key,
+                                                    size_t key_bytes, char *value_text, size_t value_bytes);
 
 typedef struct wh_weight_info {
   uint32_t struct_size;
@@ -54,7 +59,8 @@ typedef struct wh_weight_info {
   int64_t dims[WH_MAX_RANK]; /* row-major */
   uint64_t n_bytes;
 } wh_weight_info;
-#define WH_WEIGHT_INFO_INIT {.struct_size = sizeof(wh_weight_info)}
+#define WH_WEIGHT_INFO_INIT \
+  { .struct_size = sizeof(wh_weight_info) }
 WH_API size_t wh_model_n_weights(const wh_model *model);
 WH_API WH_NODISCARD wh_status wh_model_get_weight(const wh_model *model, size_t i, wh_weight_info *info);
 

@@ -20,9 +20,11 @@ typedef struct wh_session_options {
   wh_dtype kv_dtype;      /* F16 or F32 */
   const wh_allocator *allocator;
 } wh_session_options;
-#define WH_SESSION_OPTIONS_INIT {sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL}
+#define WH_SESSION_OPTIONS_INIT \
+  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL }
 
-/* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive it. */
+/* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
+ * it. */
 WH_API WH_NODISCARD wh_status wh_session_create(const wh_model *model, wh_device *device,
                                                 const wh_session_options *options, wh_session **out);
 WH_API void wh_session_destroy(wh_session *session);
@@ -34,12 +36,14 @@ typedef struct wh_batch {
   const int32_t *tokens;      /* [n_tokens] */
   const int32_t *sequences;   /* [n_tokens], 0..max_sequences-1; NULL: all 0 */
   uint32_t n_outputs;         /* 0..max_outputs */
-  const int32_t *output_rows; /* [n_outputs] ascending rows of the batch whose logits are wanted; NULL with n_outputs 1: the last */
+  const int32_t *output_rows; /* [n_outputs] ascending rows of the batch whose logits are wanted; NULL with
+                                 n_outputs 1: the last */
 } wh_batch;
-#define WH_BATCH_INIT {.struct_size = sizeof(wh_batch)}
+#define WH_BATCH_INIT \
+  { .struct_size = sizeof(wh_batch) }
 
-/* Allocates nothing. A token id out of range, a full context (ERR_LIMIT) or a non-finite logit is an error; the KV
- * state is then as before the call. */
+/* Allocates nothing. A token id out of range, a full context (ERR_LIMIT) or a non-finite logit is an error;
+ * the KV state is then as before the call. */
 WH_API WH_NODISCARD wh_status wh_session_run(wh_session *session, const wh_batch *batch);
 /* Logits [n_vocab] of output i of the last run; valid until the next. NULL when there is no such output. */
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
@@ -60,9 +64,10 @@ typedef struct wh_session_memory {
   uint64_t packed_weights;
   uint64_t mapped_weights; /* used in place from the mapped file */
   uint64_t other;          /* program, graph, tables */
-  uint64_t peak;           /* all but mapped_weights: what the process uses beyond the mapped file and its start-up */
+  uint64_t peak; /* all but mapped_weights: what the process uses beyond the mapped file and its start-up */
 } wh_session_memory;
-#define WH_SESSION_MEMORY_INIT {.struct_size = sizeof(wh_session_memory)}
+#define WH_SESSION_MEMORY_INIT \
+  { .struct_size = sizeof(wh_session_memory) }
 WH_API void wh_session_get_memory(const wh_session *session, wh_session_memory *memory);
 
 /* Instruction i of the program: which node, which kernel, why. Strings live as long as the session. */
@@ -75,7 +80,8 @@ typedef struct wh_instruction_info {
   const char *reason;
   uint64_t weight_bytes;
 } wh_instruction_info;
-#define WH_INSTRUCTION_INFO_INIT {.struct_size = sizeof(wh_instruction_info)}
+#define WH_INSTRUCTION_INFO_INIT \
+  { .struct_size = sizeof(wh_instruction_info) }
 WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *session, uint32_t i,
                                                          wh_instruction_info *info);
 
@@ -83,9 +89,9 @@ WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *sessi
 WH_API WH_NODISCARD wh_status wh_session_plan_text(const wh_session *session, char **out);
 WH_API void wh_session_string_destroy(const wh_session *session, char *text);
 
-/* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down (one
- * region per instruction); the bits are the same. `n_bytes` of packed opaque outputs cover their live part. A
- * callback's non-zero return cancels the run (ERR_CANCELLED). */
+/* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down
+ * (one region per instruction); the bits are the same. `n_bytes` of packed opaque outputs cover their live
+ * part. A callback's non-zero return cancels the run (ERR_CANCELLED). */
 typedef struct wh_trace_event {
   uint32_t struct_size;
   uint32_t instruction;

@@ -21,18 +21,18 @@ extern "C" {
 #endif
 
 /* name, number (never reused), text */
-#define WH_STATUS_LIST(X)                                                                   \
-  X(OK, 0, "ok")                                                                            \
-  X(ERR_INVALID_ARGUMENT, 1, "invalid argument")                                            \
-  X(ERR_OUT_OF_MEMORY, 2, "out of memory")                                                  \
-  X(ERR_NOT_FOUND, 3, "not found")                                                          \
-  X(ERR_UNSUPPORTED, 4, "unsupported")                                                      \
-  X(ERR_CORRUPT, 5, "corrupt input")                                                        \
-  X(ERR_LIMIT, 6, "limit exceeded")                                                         \
-  X(ERR_IO, 7, "input/output error")                                                        \
-  X(ERR_DEVICE, 8, "device error")                                                          \
-  X(ERR_UNAVAILABLE, 9, "unavailable")                                                      \
-  X(ERR_CANCELLED, 10, "cancelled")                                                         \
+#define WH_STATUS_LIST(X)                        \
+  X(OK, 0, "ok")                                 \
+  X(ERR_INVALID_ARGUMENT, 1, "invalid argument") \
+  X(ERR_OUT_OF_MEMORY, 2, "out of memory")       \
+  X(ERR_NOT_FOUND, 3, "not found")               \
+  X(ERR_UNSUPPORTED, 4, "unsupported")           \
+  X(ERR_CORRUPT, 5, "corrupt input")             \
+  X(ERR_LIMIT, 6, "limit exceeded")              \
+  X(ERR_IO, 7, "input/output error")             \
+  X(ERR_DEVICE, 8, "device error")               \
+  X(ERR_UNAVAILABLE, 9, "unavailable")           \
+  X(ERR_CANCELLED, 10, "cancelled")              \
   X(ERR_INTERNAL, 11, "internal error")
 
 typedef enum wh_status {

@@ -1,0 +1,239 @@
+/* infer.c - the shape rule of every op. A rule checks its operands' ranks, dtypes and dims and says which one
+ * is wrong; dims are interned, so equality is equality of expressions. */
+#include <string.h>
+
+#include "core/ir/graph.h"
+
+typedef struct infer_ctx {
+  wh_graph *g;
+  const char *name; /* the node's */
+  const char *op;
+  const wh_value *inputs;
+  size_t n_inputs;
+  const wh_attr *attrs;
+  size_t n_attrs;
+} infer_ctx;
+
+static const wh_shape *in(const infer_ctx *c, size_t i) {
+  return i < c->n_inputs && c->inputs[i] ? &c->g->values[c->inputs[i]].shape : NULL;
+}
+
+static wh_status wrong(const infer_ctx *c, size_t i, const char *what) {
+  return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): input %zu: %s", c->name, c->op, i, what);
+}
+
+static wh_status want(const infer_ctx *c, size_t i, wh_dtype dtype, int rank) {
+  const wh_shape *s = in(c, i);
+  if (!s) return wrong(c, i, "is missing");
+  if (s->dtype != dtype)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): input %zu is %s, not %s", c->name, c->op, i,
+                   wh_dtype_name(s->dtype), wh_dtype_name(dtype));
+  if (rank >= 0 && s->rank != rank)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): input %zu has rank %d, not %d", c->name, c->op, i,
+                   s->rank, rank);
+  return WH_OK;
+}
+
+static wh_status want_dim(const infer_ctx *c, size_t i, int axis, wh_dim dim) {
+  const wh_shape *s = in(c, i);
+  if (s->dims[axis] == dim) return WH_OK;
+  const wh_dim_expr *have = wh_dim_get(&c->g->dims, s->dims[axis]), *need = wh_dim_get(&c->g->dims, dim);
+  return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): input %zu has %lld at axis %d where %lld is needed",
+                 c->name, c->op, i, (long long)have->max, axis, (long long)need->max);
+}
+
+static wh_status wh_infer_gather_rows(const infer_ctx *c, wh_shape *out) {
+  const wh_shape *table = in(c, 0);
+  if (table->rank != 2) return wrong(c, 0, "a table must have rank 2");
+  if (!wh_dtype_is_float(table->dtype) && !wh_dtype_is_quantised(table->dtype))
+    return wrong(c, 0, "a table must hold numbers");
+  WH_TRY(want(c, 1, WH_DTYPE_I32, 1));
+  *out = (wh_shape){WH_DTYPE_F32, 2, {in(c, 1)->dims[0], table->dims[1]}};
+  return WH_OK;
+}
+
+static wh_status wh_infer_linear(const infer_ctx *c, wh_shape *out) {
+  const wh_shape *x = in(c, 0), *w = in(c, 1);
+  if (x->rank != 2 || (x->dtype != WH_DTYPE_F32 && x->dtype != WH_DTYPE_Q8A))
+    return wrong(c, 0, "must be f32 or q8a of rank 2");
+  if (w->rank != 2) return wrong(c, 1, "weights must have rank 2");
+  bool quantised = wh_dtype_is_quantised(w->dtype);
+  if (!quantised && w->dtype != WH_DTYPE_F32 && w->dtype != WH_DTYPE_F16 && w->dtype != WH_DTYPE_BF16)
+    return wrong(c, 1, "weights must be f32, f16, bf16 or quantised");
+  if (x->dtype == WH_DTYPE_Q8A && !quantised) return wrong(c, 0, "q8a activations need quantised weights");
+  WH_TRY(want_dim(c, 1, 1, x->dims[1]));
+  *out = (wh_shape){WH_DTYPE_F32, 2, {x->dims[0], w->dims[0]}};
+  if (in(c, 2)) {
+    WH_TRY(want(c, 2, WH_DTYPE_F32, 1));
+    WH_TRY(want_dim(c, 2, 0, w->dims[0]));
+  }
+  if (in(c, 3)) {
+    WH_TRY(want(c, 3, WH_DTYPE_F32, 2));
+    WH_TRY(want_dim(c, 3, 0, x->dims[0]));
+    WH_TRY(want_dim(c, 3, 1, w->dims[0]));
+  }
+  return WH_OK;
+}
+
+static wh_status norm_operands(const infer_ctx *c) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  const wh_shape *x = in(c, 0);
+  if (x->rank < 1) return wrong(c, 0, "must have rank 1 or more");
+  for (size_t i = 1; i < c->n_inputs; i++)
+    if (in(c, i)) {
+      WH_TRY(want(c, i, WH_DTYPE_F32, 1));
+      WH_TRY(want_dim(c, i, 0, x->dims[x->rank - 1]));
+    }
+  return WH_OK;
+}
+
+static wh_status wh_infer_norm(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(norm_operands(c));
+  *out = *in(c, 0);
+  return WH_OK;
+}
+
+static wh_status wh_infer_same(const infer_ctx *c, wh_shape *out) {
+  for (size_t i = 0; i < c->n_inputs; i++) {
+    WH_TRY(want(c, i, WH_DTYPE_F32, in(c, 0)->rank));
+    for (int d = 0; d < in(c, 0)->rank; d++) WH_TRY(want_dim(c, i, d, in(c, 0)->dims[d]));
+  }
+  *out = *in(c, 0);
+  return WH_OK;
+}
+
+/* ops that end in quantize_act: an f32 matrix whose rows are whole blocks of 32 */
+static wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
+  bool norm = c->attrs != NULL && c->n_attrs == 1; /* rms_norm_quantize carries eps */
+  WH_TRY(norm ? norm_operands(c) : wh_infer_same(c, out));
+  const wh_shape *x = in(c, 0);
+  if (x->rank != 2) return wrong(c, 0, "must have rank 2");
+  if (!wh_dim_is_const(&c->g->dims, x->dims[1]) || wh_dim_get(&c->g->dims, x->dims[1])->value % 32)
+    return wrong(c, 0, "its rows must be a multiple of 32 long");
+  *out = *x;
+  out->dtype = WH_DTYPE_Q8A;
+  return WH_OK;
+}
+
+static wh_status wh_infer_rope_table(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_I32, 1));
+  WH_TRY(want(c, 1, WH_DTYPE_F32, 1));
+  wh_dim two;
+  WH_TRY(wh_dim_const(&c->g->dims, 2, &two));
+  *out = (wh_shape){WH_DTYPE_F32, 3, {in(c, 0)->dims[0], two, in(c, 1)->dims[0]}};
+  return WH_OK;
+}
+
+static wh_status wh_infer_rope(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, 3));
+  WH_TRY(want(c, 1, WH_DTYPE_F32, 3));
+  WH_TRY(want_dim(c, 1, 0, in(c, 0)->dims[0]));
+  const wh_dim_expr *d = wh_dim_get(&c->g->dims, in(c, 0)->dims[2]),
+                    *f = wh_dim_get(&c->g->dims, in(c, 1)->dims[2]);
+  if (2 * f->max > d->min) return wrong(c, 1, "rotates more elements than a head has");
+  *out = *in(c, 0);
+  return WH_OK;
+}
+
+static wh_status positions_and_sequences(const infer_ctx *c, size_t first, wh_dim rows) {
+  for (size_t i = first; i < first + 2; i++) {
+    WH_TRY(want(c, i, WH_DTYPE_I32, 1));
+    WH_TRY(want_dim(c, i, 0, rows));
+  }
+  return WH_OK;
+}
+
+static wh_status want_state(const infer_ctx *c, size_t i) {
+  const wh_shape *s = in(c, i);
+  if (s->rank != 4 || (s->dtype != WH_DTYPE_F16 && s->dtype != WH_DTYPE_F32))
+    return wrong(c, i, "a KV state must be f16 or f32 of rank 4");
+  return WH_OK;
+}
+
+static wh_status wh_infer_kv_append(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want_state(c, 0));
+  WH_TRY(want(c, 1, WH_DTYPE_F32, 3));
+  WH_TRY(want_dim(c, 1, 1, in(c, 0)->dims[2]));
+  WH_TRY(want_dim(c, 1, 2, in(c, 0)->dims[3]));
+  WH_TRY(positions_and_sequences(c, 2, in(c, 1)->dims[0]));
+  *out = *in(c, 0);
+  return WH_OK;
+}
+
+static wh_status wh_infer_attention(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, 3));
+  const wh_shape *q = in(c, 0), *k = in(c, 1), *v = in(c, 2);
+  WH_TRY(want_state(c, 1));
+  WH_TRY(want_state(c, 2));
+  for (int i = 0; i < 3; i++) WH_TRY(want_dim(c, 2, i, k->dims[i]));
+  if (v->dtype != k->dtype) return wrong(c, 2, "keys and values must have one dtype");
+  WH_TRY(want_dim(c, 1, 3, q->dims[2]));
+  const wh_dim_expr *hq = wh_dim_get(&c->g->dims, q->dims[1]), *hk = wh_dim_get(&c->g->dims, k->dims[2]);
+  if (hk->min < 1 || hq->max % hk->max) return wrong(c, 0, "query heads must be a multiple of the KV heads");
+  WH_TRY(positions_and_sequences(c, 3, q->dims[0]));
+  *out = (wh_shape){WH_DTYPE_F32, 3, {q->dims[0], q->dims[1], v->dims[3]}};
+  return WH_OK;
+}
+
+/* b broadcasts over a's leading dimensions: its dims are a suffix of a's, or it is one element */
+static wh_status wh_infer_binary(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  WH_TRY(want(c, 1, WH_DTYPE_F32, -1));
+  const wh_shape *a = in(c, 0), *b = in(c, 1);
+  bool one = b->rank == 0 || (b->rank == 1 && wh_dim_get(&c->g->dims, b->dims[0])->max == 1);
+  if (!one && b->rank > a->rank) return wrong(c, 1, "has a higher rank than input 0");
+  for (int i = 0; !one && i < b->rank; i++) WH_TRY(want_dim(c, 1, i, a->dims[a->rank - b->rank + i]));
+  *out = *a;
+  return WH_OK;
+}
+
+static wh_status wh_infer_unary(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  if (in(c, 0)->rank < 1) return wrong(c, 0, "must have rank 1 or more");
+  *out = *in(c, 0);
+  return WH_OK;
+}
+
+/* the product of dims as (constant, product of the rest); elements are equal when both parts are */
+static wh_status element_count(wh_graph *g, const wh_dim *dims, int rank, int64_t *constant, wh_dim *rest) {
+  *constant = 1;
+  WH_TRY(wh_dim_const(&g->dims, 1, rest));
+  for (int i = 0; i < rank; i++) {
+    const wh_dim_expr e = *wh_dim_get(&g->dims, dims[i]);
+    if (e.kind == WH_DIM_CONST) {
+      if (__builtin_mul_overflow(*constant, e.value, constant) || *constant > WH_DIM_LIMIT)
+        return WH_FAIL(ERR_LIMIT, "a shape has too many elements");
+    } else {
+      WH_TRY(wh_dim_binary(&g->dims, WH_DIM_MUL, *rest, dims[i], rest));
+    }
+  }
+  return WH_OK;
+}
+
+static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
+  const wh_shape *x = in(c, 0);
+  const wh_attr *shape = &c->attrs[0];
+  if (wh_dtype_is_quantised(x->dtype) || x->dtype == WH_DTYPE_Q8A)
+    return wrong(c, 0, "blocks cannot be reshaped");
+  int64_t ca, cb;
+  wh_dim ra, rb;
+  WH_TRY(element_count(c->g, x->dims, x->rank, &ca, &ra));
+  WH_TRY(element_count(c->g, shape->dims, shape->rank, &cb, &rb));
+  if (ca != cb || ra != rb) return wrong(c, 0, "the new shape has another number of elements");
+  *out = (wh_shape){.dtype = x->dtype, .rank = shape->rank};
+  memcpy(out->dims, shape->dims, sizeof out->dims);
+  return WH_OK;
+}
+
+wh_status wh_infer_shape(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
+                         const wh_attr *attrs, size_t n_attrs, wh_shape *out) {
+  static wh_status (*const rules[])(const infer_ctx *, wh_shape *) = {
+#define WH_OP(op_name, text, min_in, max_in, op_attrs, rule) [WH_OP_##op_name] = wh_infer_##rule,
+#include "core/ir/op_list.def"
+  };
+  infer_ctx c = {g, name, wh_op_get(op)->name, inputs, n_inputs, attrs, n_attrs};
+  wh_shape shape = {.dtype = WH_DTYPE_F32};
+  WH_TRY(rules[op](&c, &shape));
+  *out = shape;
+  return WH_OK;
+}
