@@ -76,12 +76,12 @@ static void bind_to(int cpu) {
 }
 
 void wh_team_run(wh_team *t, wh_team_fn fn, void *arg) {
+  atomic_store_explicit(&t->next, 0, memory_order_relaxed);
   if (t->n_threads == 1) {
     wh_worker w = {0, 1, t};
     fn(arg, &w);
     return;
   }
-  atomic_store_explicit(&t->next, 0, memory_order_relaxed);
   ORDER_RELEASE(&t->fork_order);
 #pragma omp parallel num_threads(t->n_threads)
   {
