@@ -117,6 +117,7 @@ const char *wh_gguf_unread_type_name(uint32_t type) {
 
 const char *wh_gguf_readable_types(void) {
 #define TEXT(number, dtype, text) " " text
-  return READABLE_TYPES(TEXT) + 1;
+  static const char types[] = READABLE_TYPES(TEXT);
 #undef TEXT
+  return types + 1;
 }
