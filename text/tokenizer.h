@@ -31,7 +31,12 @@ typedef struct wh_tokenizer_spec {
   int add_bos, add_eos;       /* 1 yes, 0 no, -1 not stated: the default of `model`/`pre` */
   int add_space_prefix;       /* same */
   bool remove_extra_whitespaces;
+  int lowercase, strip_accents; /* "bert" only; same (not stated: lowercase; strip_accents as lowercase) */
 } wh_tokenizer_spec;
+/* Nothing stated, no special ids: fill in from here. */
+#define WH_TOKENIZER_SPEC_INIT                                                                                  \
+  {.bos_id = -1, .eos_id = -1, .eot_id = -1, .unknown_id = -1, .separator_id = -1, .padding_id = -1,             \
+   .add_bos = -1, .add_eos = -1, .add_space_prefix = -1, .lowercase = -1, .strip_accents = -1}
 
 typedef struct wh_tokenizer wh_tokenizer;
 
@@ -45,6 +50,7 @@ typedef struct wh_token_list {
   int32_t *ids;
   size_t n, capacity;
 } wh_token_list;
+void wh_token_list_init(wh_token_list *list, const wh_allocator *alloc);
 void wh_token_list_deinit(wh_token_list *list);
 
 #define WH_TOKENIZE_ADD_SPECIAL 1u   /* BOS/EOS as the model asks */
@@ -68,7 +74,7 @@ typedef struct wh_detokenizer {
   const wh_tokenizer *tokenizer;
   unsigned char pending[4];
   size_t n_pending;
-  bool at_start; /* SentencePiece drops the space it put in front of the text */
+  bool at_start; /* the next shown token is the text's first: its leading space, if the tokenizer put it, is dropped */
   bool show_control;
 } wh_detokenizer;
 void wh_detokenizer_init(wh_detokenizer *d, const wh_tokenizer *t, bool at_start, bool show_control);
@@ -77,5 +83,7 @@ struct wh_text_buffer;
 WH_NODISCARD wh_status wh_detokenizer_push(wh_detokenizer *d, int32_t id, struct wh_text_buffer *out);
 /* Flushes what is pending (as U+FFFD). */
 WH_NODISCARD wh_status wh_detokenizer_finish(wh_detokenizer *d, struct wh_text_buffer *out);
+/* Appends the bytes that `id` stands for, whether they are whole characters or not; nothing for a hidden token. */
+WH_NODISCARD wh_status wh_tokenizer_append_bytes(const wh_tokenizer *t, int32_t id, struct wh_text_buffer *out);
 
 #endif

@@ -1,0 +1,149 @@
+/* sentencepiece.c - see sentencepiece.h. */
+#include "text/sentencepiece.h"
+
+#include "text/tokenizer_internal.h"
+#include "text/unicode.h"
+
+/* Maps scores to integers so that a higher score is a lower number; ties are ties. */
+static uint32_t priority_of(double score) {
+  float f = (float)score + 0.0f; /* -0 ties with +0 */
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  uint32_t ascending = bits >> 31 ? ~bits : bits | UINT32_C(0x80000000);
+  uint32_t priority = ~ascending;
+  return priority == UINT32_MAX ? UINT32_MAX - 1 : priority; /* UINT32_MAX belongs to WH_MERGE_NONE */
+}
+
+static bool is_space(const char *p, size_t n) {
+  return n >= WH_SPM_SPACE_BYTES && memcmp(p, WH_SPM_SPACE, WH_SPM_SPACE_BYTES) == 0;
+}
+
+/* Does a space follow something other than a space in this token? */
+static bool crosses_words(wh_str token) {
+  bool after_other = false;
+  for (size_t i = 0; i < token.len;) {
+    if (is_space(token.data + i, token.len - i)) {
+      if (after_other) return true;
+      i += WH_SPM_SPACE_BYTES;
+    } else {
+      after_other = true;
+      i++;
+    }
+  }
+  return false;
+}
+
+wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab *vocab, const wh_tokenizer_spec *spec,
+                                const wh_allocator *alloc) {
+  *s = (wh_sentencepiece){.alloc = alloc,
+                          .vocab = vocab,
+                          .unknown_id = spec->unknown_id,
+                          .remove_extra_whitespaces = spec->remove_extra_whitespaces,
+                          .words_apart = true};
+  for (unsigned i = 0; i < 256; i++) {
+    static const char hex[] = "0123456789ABCDEF";
+    const char text[6] = {'<', '0', 'x', hex[i >> 4], hex[i & 15], '>'};
+    s->byte_ids[i] = wh_vocab_find(vocab, text, sizeof text);
+  }
+  s->priorities = wh_alloc_array(alloc, vocab->n_tokens, sizeof *s->priorities);
+  if (!s->priorities) return WH_OOM("the token priorities");
+  for (size_t i = 0; i < vocab->n_tokens; i++) {
+    s->priorities[i] = priority_of(spec->scores ? spec->scores[i] : 0);
+    if (wh_vocab_is_plain(vocab, (int32_t)i) && crosses_words(vocab->tokens[i])) s->words_apart = false;
+  }
+  return WH_OK;
+}
+
+void wh_sentencepiece_deinit(wh_sentencepiece *s) {
+  wh_free(s->alloc, s->priorities);
+  s->priorities = NULL;
+}
+
+static uint64_t merge_of_pair(const void *model, const char *piece, wh_symbol left, wh_symbol right) {
+  const wh_sentencepiece *s = model;
+  int32_t id = wh_vocab_find_plain(s->vocab, piece + left.start, (size_t)left.len + right.len);
+  return id < 0 ? WH_MERGE_NONE : (uint64_t)s->priorities[id] << 32 | (uint32_t)id;
+}
+
+/* A character that is no token: its bytes, or one unknown token for a whole run of such characters. */
+static wh_status push_unknown(const wh_sentencepiece *s, const char *text, size_t n, bool *after_unknown,
+                              wh_token_list *list) {
+  bool has_bytes = true;
+  for (size_t i = 0; i < n; i++) has_bytes = has_bytes && s->byte_ids[(unsigned char)text[i]] >= 0;
+  if (has_bytes) {
+    *after_unknown = false;
+    for (size_t i = 0; i < n; i++) WH_TRY(wh_token_list_push(list, s->byte_ids[(unsigned char)text[i]]));
+    return WH_OK;
+  }
+  if (*after_unknown || s->unknown_id < 0) return WH_OK;
+  *after_unknown = true;
+  return wh_token_list_push(list, s->unknown_id);
+}
+
+static wh_status encode_piece(const wh_sentencepiece *s, wh_merger *m, const char *text, size_t n,
+                              bool *after_unknown, wh_token_list *list) {
+  WH_TRY(wh_merger_reserve(m, n));
+  size_t n_symbols = 0;
+  for (size_t i = 0; i < n;) {
+    uint32_t cp;
+    size_t len = wh_utf8_decode((const unsigned char *)text + i, n - i, &cp);
+    if (len == 0) len = 1; /* a stray byte is a character of its own, to become a byte token */
+    m->symbols[n_symbols++] = (wh_symbol){(uint32_t)i, (uint32_t)len, -1};
+    i += len;
+  }
+  WH_TRY(wh_merger_run(m, text, merge_of_pair, s, &n_symbols));
+  for (size_t i = 0; i < n_symbols; i++) {
+    wh_symbol x = m->symbols[i];
+    if (x.id < 0)
+      x.id = wh_vocab_find_plain(s->vocab, text + x.start, x.len); /* a character that merged with none */
+    if (x.id < 0) {
+      WH_TRY(push_unknown(s, text + x.start, x.len, after_unknown, list));
+    } else {
+      *after_unknown = false;
+      WH_TRY(wh_token_list_push(list, x.id));
+    }
+  }
+  return WH_OK;
+}
+
+/* Writes `text` with U+2581 for spaces to out (three times the size); returns the bytes written. */
+static size_t normalize(const wh_sentencepiece *s, wh_str text, bool space_prefix, char *out) {
+  size_t n = 0, first = 0, last = text.len;
+  if (s->remove_extra_whitespaces) {
+    while (first < last && text.data[first] == ' ') first++;
+    while (last > first && text.data[last - 1] == ' ') last--;
+    if (first == last) return 0;
+  }
+  if (space_prefix) {
+    memcpy(out, WH_SPM_SPACE, WH_SPM_SPACE_BYTES);
+    n += WH_SPM_SPACE_BYTES;
+  }
+  for (size_t i = first; i < last; i++) {
+    if (text.data[i] != ' ') {
+      out[n++] = text.data[i];
+    } else if (!s->remove_extra_whitespaces || text.data[i - 1] != ' ') {
+      memcpy(out + n, WH_SPM_SPACE, WH_SPM_SPACE_BYTES);
+      n += WH_SPM_SPACE_BYTES;
+    }
+  }
+  return n;
+}
+
+wh_status wh_sentencepiece_encode(const wh_sentencepiece *s, wh_merger *m, wh_str text, bool space_prefix,
+                                  wh_token_list *list) {
+  size_t need;
+  if (text.len == 0) return WH_OK;
+  if (!wh_mul_size(text.len, WH_SPM_SPACE_BYTES, &need) || !wh_add_size(need, WH_SPM_SPACE_BYTES, &need))
+    return WH_FAIL(ERR_LIMIT, "a text of %zu bytes is too long to tokenize", text.len);
+  WH_TRY(wh_merger_reserve_text(m, need));
+  size_t n = normalize(s, text, space_prefix, m->text), start = 0;
+  bool after_unknown = false;
+  for (size_t i = 1; s->words_apart && i < n; i++) {
+    if (!is_space(m->text + i, n - i)) continue;
+    if (i - start >= WH_SPM_SPACE_BYTES && is_space(m->text + i - WH_SPM_SPACE_BYTES, WH_SPM_SPACE_BYTES))
+      continue;
+    WH_TRY(encode_piece(s, m, m->text + start, i - start, &after_unknown, list));
+    start = i;
+  }
+  return n > start ? encode_piece(s, m, m->text + start, n - start, &after_unknown, list) : WH_OK;
+}

@@ -1,0 +1,264 @@
+/* tokenizer.c - creation, special tokens and encoding; see tokenizer.h. The models themselves are bpe.c,
+ * sentencepiece.c and wordpiece.c; text comes back in tokenizer_decode.c. */
+#include "text/tokenizer.h"
+
+#include "text/tokenizer_internal.h"
+
+/* Tokens that end an answer, by their text: files name at most two of them by id. */
+static const char *const end_texts[] = {
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "</s>",
+    "<eos>",
+    "<|return|>",
+    "<|call|>",
+    "<|calls|>",
+    "<|flush|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<end_of_utterance>",
+    "<turn|>",
+    "<|tool_response>",
+    "[e~[",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<\xef\xbd\x9c"
+    "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+};
+
+static void add_end_id(wh_tokenizer *t, int32_t id) {
+  size_t at = 0;
+  if (id < 0 || t->n_end_ids == WH_END_TOKENS_MAX) return;
+  while (at < t->n_end_ids && t->end_ids[at] < id) at++;
+  if (at < t->n_end_ids && t->end_ids[at] == id) return;
+  memmove(&t->end_ids[at + 1], &t->end_ids[at], (t->n_end_ids - at) * sizeof t->end_ids[0]);
+  t->end_ids[at] = id;
+  t->n_end_ids++;
+}
+
+static bool has_token(const wh_tokenizer *t, const char *text) {
+  return wh_vocab_find(&t->vocab, text, strlen(text)) >= 0;
+}
+
+static void find_end_tokens(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
+  /* OpenAI's harmony and Solar end each message with <|end|> and the answer with another token; Gemma 4's
+   * "</s>" is a word like any other. */
+  bool end_is_inner = (has_token(t, "<|return|>") && has_token(t, "<|call|>")) ||
+                      (has_token(t, "<|flush|>") && has_token(t, "<|calls|>"));
+  bool s_is_word = has_token(t, "<|tool_response>");
+  for (size_t i = 0; i < sizeof end_texts / sizeof end_texts[0]; i++) {
+    wh_str text = wh_str_from(end_texts[i]);
+    int32_t id = wh_vocab_find(&t->vocab, text.data, text.len);
+    if (id < 0 || (end_is_inner && wh_str_is(text, "<|end|>")) || (s_is_word && wh_str_is(text, "</s>")))
+      continue;
+    /* Some files mark them user-defined; a plain word "</s>" of a code model is no end. */
+    wh_token_type type = wh_vocab_type(&t->vocab, id);
+    if (t->vocab.token_types && type != WH_TOKEN_CONTROL && type != WH_TOKEN_USER_DEFINED) continue;
+    add_end_id(t, id);
+  }
+  add_end_id(t, spec->eos_id);
+  add_end_id(t, spec->eot_id);
+}
+
+static wh_status add_specials(wh_tokenizer *t) {
+  for (size_t i = 0; i < t->vocab.n_tokens; i++) {
+    wh_token_type type = wh_vocab_type(&t->vocab, (int32_t)i);
+    if (type != WH_TOKEN_CONTROL && type != WH_TOKEN_USER_DEFINED && type != WH_TOKEN_UNKNOWN) continue;
+    wh_str text = t->vocab.tokens[i];
+    WH_TRY(wh_special_set_add(&t->specials, text.data, text.len, (int32_t)i, type != WH_TOKEN_USER_DEFINED));
+  }
+  return WH_OK;
+}
+
+static wh_status check_ids(const wh_tokenizer_spec *spec) {
+  const struct {
+    const char *name;
+    int32_t id;
+  } ids[] = {{"BOS", spec->bos_id},
+             {"EOS", spec->eos_id},
+             {"EOT", spec->eot_id},
+             {"unknown-token", spec->unknown_id},
+             {"separator", spec->separator_id},
+             {"padding", spec->padding_id}};
+  for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+    if (ids[i].id < -1 || (ids[i].id >= 0 && (size_t)ids[i].id >= spec->n_tokens))
+      return WH_FAIL(ERR_CORRUPT, "the %s id %d is not one of the %zu tokens", ids[i].name, ids[i].id,
+                     spec->n_tokens);
+  return WH_OK;
+}
+
+static bool stated(int choice, bool otherwise) { return choice < 0 ? otherwise : choice != 0; }
+
+static wh_status create_bpe(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
+  const wh_pre_rule *rule = wh_pre_rule_find(spec->pre.len ? spec->pre : wh_str_from("default"));
+  if (!rule) {
+    char names[400];
+    wh_pre_rule_list_names(names, sizeof names);
+    return WH_FAIL(ERR_UNSUPPORTED, "pre-tokenizer '" WH_STR_FMT "' is unknown; known: %s",
+                   WH_STR_ARG(spec->pre), names);
+  }
+  t->model = WH_MODEL_BPE;
+  t->add_bos = stated(spec->add_bos, rule->add_bos);
+  t->add_eos = stated(spec->add_eos, false);
+  WH_TRY(wh_bpe_init(&t->bpe, &t->vocab, spec, rule->ignore_merges, t->alloc));
+  return wh_pretokenizer_create(rule, t->alloc, &t->pretokenizer);
+}
+
+static wh_status create_model(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
+  if (wh_str_is(spec->model, "gpt2")) return create_bpe(t, spec);
+  if (wh_str_is(spec->model, "llama")) {
+    t->model = WH_MODEL_SENTENCEPIECE;
+    t->add_bos = stated(spec->add_bos, true);
+    t->add_eos = stated(spec->add_eos, false);
+    t->add_space_prefix = stated(spec->add_space_prefix, true);
+    return wh_sentencepiece_init(&t->sentencepiece, &t->vocab, spec, t->alloc);
+  }
+  if (wh_str_is(spec->model, "bert")) {
+    t->model = WH_MODEL_WORDPIECE;
+    t->add_bos = stated(spec->add_bos, true);
+    t->add_eos = stated(spec->add_eos, true);
+    wh_wordpiece_init(&t->wordpiece, &t->vocab, spec);
+    return WH_OK;
+  }
+  return WH_FAIL(ERR_UNSUPPORTED,
+                 "tokenizer model '" WH_STR_FMT
+                 "' is unknown; known: gpt2 (byte-level BPE), "
+                 "llama (SentencePiece BPE), bert (WordPiece)",
+                 WH_STR_ARG(spec->model));
+}
+
+wh_status wh_tokenizer_create(const wh_tokenizer_spec *spec, const wh_allocator *alloc, wh_tokenizer **out) {
+  WH_TRY(check_ids(spec));
+  wh_tokenizer *t = wh_alloc_zeroed(alloc, sizeof *t);
+  if (!t) return WH_OOM("the tokenizer");
+  t->alloc = alloc;
+  t->bos_id = spec->bos_id;
+  t->eos_id = spec->eos_id;
+  t->separator_id = spec->separator_id >= 0 ? spec->separator_id : spec->eos_id;
+  wh_special_set_init(&t->specials, alloc);
+  wh_status status = wh_vocab_init(&t->vocab, spec, alloc);
+  if (status == WH_OK) status = create_model(t, spec);
+  if (status == WH_OK) status = add_specials(t);
+  if (status != WH_OK) {
+    wh_tokenizer_destroy(t);
+    return status;
+  }
+  find_end_tokens(t, spec);
+  *out = t;
+  return WH_OK;
+}
+
+void wh_tokenizer_destroy(wh_tokenizer *t) {
+  if (!t) return;
+  wh_pretokenizer_destroy(t->pretokenizer);
+  wh_bpe_deinit(&t->bpe);
+  wh_sentencepiece_deinit(&t->sentencepiece);
+  wh_special_set_deinit(&t->specials);
+  wh_vocab_deinit(&t->vocab);
+  wh_free(t->alloc, t);
+}
+
+void wh_token_list_init(wh_token_list *list, const wh_allocator *alloc) {
+  *list = (wh_token_list){.alloc = alloc};
+}
+
+void wh_token_list_deinit(wh_token_list *list) {
+  wh_free(list->alloc, list->ids);
+  *list = (wh_token_list){.alloc = list->alloc};
+}
+
+wh_status wh_token_list_push(wh_token_list *list, int32_t id) {
+  if (list->n == list->capacity && !wh_grow_array(list->alloc, (void **)&list->ids, &list->capacity, list->n,
+                                                  list->n + 1, sizeof *list->ids))
+    return WH_OOM("the token list");
+  list->ids[list->n++] = id;
+  return WH_OK;
+}
+
+/* One call of wh_tokenizer_encode. */
+typedef struct encoding {
+  const wh_tokenizer *t;
+  wh_token_list *list;
+  wh_merger merger;
+  wh_pre_scratch *pre_scratch;
+} encoding;
+
+static wh_status encode_piece(void *ctx, const char *piece, size_t n) {
+  encoding *e = ctx;
+  return wh_bpe_encode_piece(&e->t->bpe, &e->merger, piece, n, e->list);
+}
+
+/* Text without special tokens; `first`: nothing or a special token before it. */
+static wh_status encode_plain(encoding *e, wh_str text, bool first) {
+  const wh_tokenizer *t = e->t;
+  if (text.len == 0) return WH_OK;
+  switch (t->model) {
+    case WH_MODEL_BPE:
+      if (!e->pre_scratch) WH_TRY(wh_pre_scratch_create(t->pretokenizer, &e->pre_scratch));
+      return wh_pretokenizer_split(t->pretokenizer, e->pre_scratch, text, encode_piece, e);
+    case WH_MODEL_SENTENCEPIECE:
+      return wh_sentencepiece_encode(&t->sentencepiece, &e->merger, text, first && t->add_space_prefix,
+                                     e->list);
+    case WH_MODEL_WORDPIECE:
+      return wh_wordpiece_encode(&t->wordpiece, text, e->list);
+  }
+  return WH_FAIL(ERR_INTERNAL, "tokenizer model %d", (int)t->model);
+}
+
+static wh_status encode_text(encoding *e, wh_str text, bool with_control) {
+  wh_special_match match;
+  for (size_t from = 0; from < text.len; from = match.offset + match.len) {
+    if (!wh_special_set_find(&e->t->specials, text, from, with_control, &match))
+      return encode_plain(e, (wh_str){text.data + from, text.len - from}, true);
+    WH_TRY(encode_plain(e, (wh_str){text.data + from, match.offset - from}, true));
+    WH_TRY(wh_token_list_push(e->list, match.id));
+  }
+  return WH_OK;
+}
+
+wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags, wh_token_list *list) {
+  encoding e = {.t = t, .list = list};
+  size_t n_before = list->n;
+  wh_status status = WH_OK;
+  bool add_special = flags & WH_TOKENIZE_ADD_SPECIAL;
+  int32_t last = t->model == WH_MODEL_WORDPIECE ? t->separator_id : t->eos_id;
+  wh_merger_init(&e.merger, t->alloc);
+  if (add_special && t->add_bos && t->bos_id >= 0) status = wh_token_list_push(list, t->bos_id);
+  if (status == WH_OK) status = encode_text(&e, text, flags & WH_TOKENIZE_PARSE_SPECIAL);
+  if (status == WH_OK && add_special && t->add_eos && last >= 0) status = wh_token_list_push(list, last);
+  wh_pre_scratch_destroy(e.pre_scratch);
+  wh_merger_deinit(&e.merger);
+  if (status != WH_OK) list->n = n_before;
+  return status;
+}
+
+size_t wh_tokenizer_n_tokens(const wh_tokenizer *t) { return t->vocab.n_tokens; }
+
+wh_str wh_tokenizer_token(const wh_tokenizer *t, int32_t id) {
+  return id >= 0 && (size_t)id < t->vocab.n_tokens ? t->vocab.tokens[id] : (wh_str){"", 0};
+}
+
+wh_token_type wh_tokenizer_token_type(const wh_tokenizer *t, int32_t id) {
+  return id >= 0 && (size_t)id < t->vocab.n_tokens ? wh_vocab_type(&t->vocab, id) : WH_TOKEN_UNKNOWN;
+}
+
+int32_t wh_tokenizer_find(const wh_tokenizer *t, wh_str token) {
+  return wh_vocab_find(&t->vocab, token.data, token.len);
+}
+
+int32_t wh_tokenizer_bos(const wh_tokenizer *t) { return t->bos_id; }
+int32_t wh_tokenizer_eos(const wh_tokenizer *t) { return t->eos_id; }
+
+bool wh_tokenizer_is_end(const wh_tokenizer *t, int32_t id) {
+  for (size_t i = 0; i < t->n_end_ids; i++)
+    if (t->end_ids[i] == id) return true;
+  return false;
+}

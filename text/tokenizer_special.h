@@ -1,0 +1,29 @@
+/* text/tokenizer_special.h - finds special tokens in text: a trie, leftmost match first, longest at a
+ * position. Private to text/. */
+#ifndef WH_TEXT_TOKENIZER_SPECIAL_H
+#define WH_TEXT_TOKENIZER_SPECIAL_H
+
+#include "text/tokenizer_vocab.h"
+
+typedef struct wh_special_set {
+  const wh_allocator *alloc;
+  struct wh_special_node *nodes;
+  size_t n_nodes, capacity;
+  uint32_t root[256]; /* node of a first byte; 0: none */
+} wh_special_set;
+
+typedef struct wh_special_match {
+  size_t offset, len;
+  int32_t id;
+} wh_special_match;
+
+void wh_special_set_init(wh_special_set *s, const wh_allocator *alloc);
+void wh_special_set_deinit(wh_special_set *s);
+/* The first id added for a text stays. `control`: matched only when asked for. */
+WH_NODISCARD wh_status wh_special_set_add(wh_special_set *s, const char *text, size_t n, int32_t id,
+                                          bool control);
+/* The next match at or after `start`; false when there is none. */
+bool wh_special_set_find(const wh_special_set *s, wh_str text, size_t start, bool with_control,
+                         wh_special_match *out);
+
+#endif

@@ -1,0 +1,76 @@
+/* tokenizer_vocab.c - see tokenizer_vocab.h. An open-addressing table, linear probing, at most 3/4 full; a
+ * slot keeps 32 bits of the hash so that almost every comparison of texts is a hit. */
+#include "text/tokenizer_vocab.h"
+
+#define XXH_INLINE_ALL /* tokens are short: the call would cost more than the hash */
+#include <xxhash.h>
+
+struct wh_vocab_slot {
+  uint32_t tag;
+  uint32_t id_plus_1; /* 0: empty */
+};
+
+static int32_t find_hashed(const wh_vocab *v, const char *text, size_t n, uint64_t hash, size_t *slot) {
+  size_t i = (size_t)(hash & v->mask);
+  uint32_t tag = (uint32_t)(hash >> 32);
+  for (; v->slots[i].id_plus_1; i = (i + 1) & v->mask) {
+    if (v->slots[i].tag != tag) continue;
+    wh_str token = v->tokens[v->slots[i].id_plus_1 - 1];
+    if (token.len == n && memcmp(token.data, text, n) == 0) return (int32_t)(v->slots[i].id_plus_1 - 1);
+  }
+  *slot = i;
+  return -1;
+}
+
+wh_status wh_vocab_init(wh_vocab *v, const wh_tokenizer_spec *spec, const wh_allocator *alloc) {
+  *v = (wh_vocab){
+      .alloc = alloc, .n_tokens = spec->n_tokens, .tokens = spec->tokens, .token_types = spec->token_types};
+  if (spec->n_tokens == 0) return WH_FAIL(ERR_CORRUPT, "the tokenizer has no tokens");
+  if (spec->n_tokens > INT32_MAX / 4) return WH_FAIL(ERR_LIMIT, "%zu tokens are too many", spec->n_tokens);
+  size_t n_slots = 16;
+  while (n_slots - n_slots / 4 < spec->n_tokens) n_slots *= 2;
+  v->mask = n_slots - 1;
+  v->slots = wh_alloc_array(alloc, n_slots, sizeof *v->slots);
+  if (!v->slots) return WH_OOM("the token table");
+  for (size_t i = 0; i < spec->n_tokens; i++) {
+    wh_str token = spec->tokens[i];
+    if (token.len > WH_TOKEN_BYTES_MAX)
+      return WH_FAIL(ERR_LIMIT, "token %zu has %zu bytes, at most %d are supported", i, token.len,
+                     WH_TOKEN_BYTES_MAX);
+    if (token.len == 0) continue; /* some files pad the table with empty texts: never found */
+    if (token.len > v->token_bytes_max) v->token_bytes_max = token.len;
+    size_t slot;
+    uint64_t hash = XXH3_64bits(token.data, token.len);
+    if (find_hashed(v, token.data, token.len, hash, &slot) >= 0) continue;
+    v->slots[slot] = (struct wh_vocab_slot){(uint32_t)(hash >> 32), (uint32_t)i + 1};
+  }
+  return WH_OK;
+}
+
+void wh_vocab_deinit(wh_vocab *v) {
+  wh_free(v->alloc, v->slots);
+  v->slots = NULL;
+}
+
+int32_t wh_vocab_find(const wh_vocab *v, const char *text, size_t n) {
+  size_t slot;
+  if (n == 0 || n > v->token_bytes_max) return -1;
+  return find_hashed(v, text, n, XXH3_64bits(text, n), &slot);
+}
+
+int32_t wh_vocab_find_plain(const wh_vocab *v, const char *text, size_t n) {
+  int32_t id = wh_vocab_find(v, text, n);
+  return id >= 0 && wh_vocab_is_plain(v, id) ? id : -1;
+}
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int wh_token_text_to_byte(wh_str text) {
+  if (text.len != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>') return -1;
+  int high = hex_digit(text.data[3]), low = hex_digit(text.data[4]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
