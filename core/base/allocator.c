@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *heap_alloc(void *ctx, size_t size, size_t align) {
   (void)ctx;
@@ -68,4 +69,17 @@ bool wh_grow_array(const wh_allocator *a, void **items, size_t *capacity, size_t
   *items = p;
   *capacity = cap;
   return true;
+}
+
+size_t wh_huge_bytes(size_t size) {
+  size_t r;
+  return wh_align_size(size ? size : 1, WH_HUGE_PAGE_BYTES, &r) ? r : SIZE_MAX;
+}
+
+void *wh_alloc_huge(const wh_allocator *a, size_t size) {
+  size_t bytes = wh_huge_bytes(size);
+  if (bytes == SIZE_MAX) return NULL;
+  void *p = wh_alloc_uninit(a, bytes, WH_HUGE_PAGE_BYTES);
+  if (p) (void)madvise(p, bytes, MADV_HUGEPAGE); /* a hint */
+  return p;
 }

@@ -1,0 +1,37 @@
+/* passes/passes.h - rewrites of the core graph. Every pass keeps the bits of every output (docs/NUMERICS.md).
+ *
+ * A pass marks nodes dead and rewires uses; it never moves a node before its operands. New nodes are appended
+ * and the order is restored by wh_pass_compact, which every pass that adds nodes ends with. */
+#ifndef WH_PASSES_H
+#define WH_PASSES_H
+
+#include "core/ir/graph.h"
+
+/* All of them in the order that works: fold, fuse, legalise, share, fuse again, sweep; then verifies. `fold`
+ * may be NULL. */
+struct wh_fold_evaluator;
+WH_NODISCARD wh_status wh_passes_run(wh_graph *g, const struct wh_fold_evaluator *fold);
+
+/* Computes one node on constant operands: how a backend lends its reference kernels to constant folding. */
+typedef struct wh_fold_evaluator {
+  void *ctx;
+  /* inputs[i]: bytes of operand i (NULL when absent); out: wh_shape_bytes of the node's output. */
+  wh_status (*eval)(void *ctx, const wh_graph *g, const wh_node_info *node, const void *const *inputs,
+                    void *out);
+} wh_fold_evaluator;
+
+/* Nodes whose operands are all constants become constants (outputs up to 16 MiB). */
+WH_NODISCARD wh_status wh_pass_fold(wh_graph *g, const wh_fold_evaluator *fold);
+/* silu(a) * b -> swiglu, gelu(a) * b -> geglu, linear + residual or bias -> linear's epilogue, a norm or gate
+ * followed by quantize_act -> the op that ends in it. */
+WH_NODISCARD wh_status wh_pass_fuse(wh_graph *g);
+/* linear with quantised weights takes quantised activations. */
+WH_NODISCARD wh_status wh_pass_legalise(wh_graph *g);
+/* Equal op, operands and attributes: computed once. States are never merged. */
+WH_NODISCARD wh_status wh_pass_cse(wh_graph *g);
+/* Nodes that no output or state needs are marked dead. */
+WH_NODISCARD wh_status wh_pass_dce(wh_graph *g);
+/* Drops dead nodes and restores topological order. */
+WH_NODISCARD wh_status wh_pass_compact(wh_graph *g);
+
+#endif

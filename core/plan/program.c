@@ -1,0 +1,476 @@
+/* program.c - from a graph to an instruction array: claims, liveness, placement, packing, barriers. */
+#include "core/plan/program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Where a value's bytes are. Views (reshape, kv_append) share their root's. */
+typedef struct value_place {
+  wh_value root;  /* the value that owns the bytes */
+  int32_t buffer; /* arena buffer of a root, or -1 */
+  size_t bytes;   /* of a root, for the largest dims */
+  void *data;     /* resolved */
+} value_place;
+
+/* A dim that the binding decides. */
+typedef struct dim_patch {
+  int64_t *where;
+  wh_dim dim;
+} dim_patch;
+
+typedef struct packed_weight {
+  wh_value value;
+  uint32_t layout;
+  size_t offset, bytes;
+  const wh_node_info *node;
+} packed_weight;
+
+struct wh_program {
+  const wh_allocator *alloc;
+  wh_program_options options;
+  wh_graph *g;
+  wh_instr *instrs;
+  size_t n_instrs;
+  wh_operand *io; /* graph inputs, then outputs */
+  wh_value *inputs;
+  size_t n_inputs;
+  dim_patch *patches;
+  size_t n_patches, patches_capacity;
+  int64_t bound[WH_MAX_SYMBOLS];
+  bool is_bound;
+  void *arena, *states, *packed;
+  wh_program_memory memory;
+};
+
+/* Everything that only lives while a program is built. */
+typedef struct build {
+  wh_program *p;
+  value_place *places;
+  wh_claim *claims;
+  packed_weight *weights;
+  size_t n_weights, weights_capacity;
+  wh_plan_buffer *buffers;
+  size_t n_buffers;
+  uint32_t *first, *last; /* per value: steps in which a root is live */
+} build;
+
+static wh_value view_root(const wh_graph *g, const wh_node_info *n) {
+  (void)g;
+  return n->op == WH_OP_RESHAPE || n->op == WH_OP_KV_APPEND ? n->inputs[0] : 0;
+}
+
+static wh_status claim_nodes(build *b) {
+  wh_program *p = b->p;
+  wh_graph *g = p->g;
+  wh_text_buffer refused;
+  wh_text_buffer_init(&refused, p->alloc);
+  size_t n_refused = 0;
+  wh_status st = WH_OK;
+  for (size_t n = 0; n < g->n_nodes && st == WH_OK; n++) {
+    b->claims[n] = (wh_claim){.struct_size = sizeof(wh_claim), .packed_input = -1};
+    st = p->options.backend->claim(p->options.device, g, &g->nodes[n], p->options.symbols_max, &b->claims[n]);
+    if (st == WH_OK && !b->claims[n].supported && n_refused++ < 8)
+      wh_text_buffer_printf(&refused, "; %s (%s): %s", g->nodes[n].name, wh_op_get(g->nodes[n].op)->name,
+                            b->claims[n].reason);
+  }
+  if (st == WH_OK && n_refused)
+    st = WH_FAIL(ERR_UNSUPPORTED, "device '%s' cannot run %zu of %zu nodes%s", p->options.backend->name,
+                 n_refused, g->n_nodes, refused.data ? refused.data : "");
+  wh_text_buffer_deinit(&refused);
+  return st;
+}
+
+static wh_status place_values(build *b) {
+  wh_program *p = b->p;
+  wh_graph *g = p->g;
+  const int64_t *max = p->options.symbols_max;
+  for (wh_value v = 1; v < g->n_values; v++) {
+    const wh_value_info *info = &g->values[v];
+    b->places[v] = (value_place){.root = v, .buffer = -1};
+    if (info->kind == WH_VALUE_NONE) continue;
+    if (info->kind == WH_VALUE_NODE) continue; /* below, in node order */
+    if (info->kind == WH_VALUE_CONST) {
+      b->places[v].bytes = info->n_bytes;
+      if (!info->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", info->name);
+      continue;
+    }
+    WH_TRY(p->options.backend->value_bytes(p->options.device, g, &info->shape, info->kind == WH_VALUE_STATE,
+                                           max, &b->places[v].bytes));
+  }
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    const wh_node_info *node = &g->nodes[n];
+    wh_value root = view_root(g, node);
+    if (root) {
+      b->places[node->output].root = b->places[root].root;
+    } else {
+      WH_TRY(p->options.backend->value_bytes(p->options.device, g, &g->values[node->output].shape, false, max,
+                                             &b->places[node->output].bytes));
+    }
+  }
+  return WH_OK;
+}
+
+static void extend(build *b, wh_value v, uint32_t step) {
+  wh_value root = b->places[v].root;
+  if (step < b->first[root]) b->first[root] = step;
+  if (step > b->last[root]) b->last[root] = step;
+}
+
+/* Live ranges of arena values and of scratch, then the plan. */
+static wh_status plan_arena(build *b) {
+  wh_program *p = b->p;
+  wh_graph *g = p->g;
+  for (size_t v = 0; v < g->n_values; v++) b->first[v] = UINT32_MAX;
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    extend(b, g->nodes[n].output, (uint32_t)n);
+    for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
+      if (g->nodes[n].inputs[i]) extend(b, g->nodes[n].inputs[i], (uint32_t)n);
+  }
+  uint32_t end = g->n_nodes ? (uint32_t)g->n_nodes - 1 : 0;
+  for (size_t i = 0; i < g->n_outputs; i++) extend(b, g->outputs[i].value, end);
+  for (wh_value v = 1; v < g->n_values; v++) {
+    const wh_value_info *info = &g->values[v];
+    bool in_arena = info->kind == WH_VALUE_INPUT || info->kind == WH_VALUE_NODE;
+    if (!in_arena || b->places[v].root != v) continue;
+    if (info->kind == WH_VALUE_INPUT || b->first[v] == UINT32_MAX)
+      b->first[v] = 0; /* written before the run */
+    b->places[v].buffer = (int32_t)b->n_buffers;
+    b->buffers[b->n_buffers++] =
+        (wh_plan_buffer){.size = b->places[v].bytes, .first = b->first[v], .last = b->last[v]};
+  }
+  for (size_t n = 0; n < g->n_nodes;
+       n++) /* scratch of node n is buffer n_values' + its rank among scratch users */
+    if (b->claims[n].scratch_bytes)
+      b->buffers[b->n_buffers++] =
+          (wh_plan_buffer){.size = b->claims[n].scratch_bytes, .first = (uint32_t)n, .last = (uint32_t)n};
+  WH_TRY(wh_plan_memory(b->buffers, b->n_buffers, p->alloc, &p->memory.plan));
+  p->arena = wh_alloc_uninit(p->alloc, p->memory.plan.arena_bytes, 4096);
+  if (!p->arena)
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of activations", p->memory.plan.arena_bytes);
+  memset(p->arena, 0, p->memory.plan.arena_bytes); /* every page is taken now, none while running */
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (b->places[v].buffer >= 0)
+      b->places[v].data = (char *)p->arena + b->buffers[b->places[v].buffer].offset;
+  return WH_OK;
+}
+
+static wh_status place_states(build *b) {
+  wh_program *p = b->p;
+  wh_graph *g = p->g;
+  size_t total = 0, bytes;
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_STATE)
+      if (!wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes) || !wh_add_size(total, bytes, &total))
+        return WH_FAIL(ERR_LIMIT, "the KV state does not fit in memory; use a smaller context");
+  p->memory.state_bytes = total;
+  if (!total) return WH_OK;
+  p->states = wh_alloc_uninit(p->alloc, total, 4096);
+  if (!p->states)
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of KV state; use a smaller context", total);
+  memset(p->states, 0, total);
+  size_t at = 0;
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_STATE) {
+      b->places[v].data = (char *)p->states + at;
+      (void)wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes);
+      at += bytes;
+    }
+  return WH_OK;
+}
+
+static packed_weight *find_packed(build *b, wh_value v, uint32_t layout) {
+  for (size_t i = 0; i < b->n_weights; i++)
+    if (b->weights[i].value == v && b->weights[i].layout == layout) return &b->weights[i];
+  return NULL;
+}
+
+static wh_status pack_weights(build *b) {
+  wh_program *p = b->p;
+  wh_graph *g = p->g;
+  size_t total = 0;
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    const wh_claim *c = &b->claims[n];
+    if (c->packed_input < 0) continue;
+    wh_value v = g->nodes[n].inputs[c->packed_input];
+    if (find_packed(b, v, c->packed_layout)) continue;
+    if (!wh_grow_array(p->alloc, (void **)&b->weights, &b->weights_capacity, b->n_weights, b->n_weights + 1,
+                       sizeof *b->weights))
+      return WH_OOM("weight list");
+    size_t bytes;
+    if (!wh_align_size(c->packed_bytes, 64, &bytes))
+      return WH_FAIL(ERR_LIMIT, "'%s' is too large", g->values[v].name);
+    b->weights[b->n_weights++] = (packed_weight){v, c->packed_layout, total, bytes, &g->nodes[n]};
+    if (!wh_add_size(total, bytes, &total)) return WH_FAIL(ERR_LIMIT, "the weights do not fit in memory");
+  }
+  if (!b->n_weights) return WH_OK;
+  p->packed = wh_alloc_huge(p->alloc, total);
+  if (!p->packed) return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of packed weights", total);
+  p->memory.packed_bytes = wh_huge_bytes(total);
+  wh_pack_task *tasks = wh_alloc_array(p->alloc, b->n_weights, sizeof *tasks);
+  if (!tasks) return WH_OOM("pack tasks");
+  for (size_t i = 0; i < b->n_weights; i++)
+    tasks[i] = (wh_pack_task){b->weights[i].node, &g->values[b->weights[i].value],
+                              (char *)p->packed + b->weights[i].offset, true};
+  wh_status st = p->options.backend->pack(p->options.device, g, tasks, b->n_weights);
+  for (size_t i = 0; i < b->n_weights && st == WH_OK; i++) {
+    if (!tasks[i].finite)
+      st = WH_FAIL(ERR_CORRUPT, "tensor '%s' holds a NaN or infinite value; the file is damaged",
+                   tasks[i].weight->name);
+    if (p->options.weight_done && tasks[i].weight->origin)
+      p->options.weight_done(p->options.weight_done_ctx, tasks[i].weight->origin);
+  }
+  wh_free(p->alloc, tasks);
+  return st;
+}
+
+static wh_status add_patch(wh_program *p, int64_t *where, wh_dim dim) {
+  if (wh_dim_is_const(&p->g->dims, dim)) {
+    *where = wh_dim_get(&p->g->dims, dim)->value;
+    return WH_OK;
+  }
+  if (!wh_grow_array(p->alloc, (void **)&p->patches, &p->patches_capacity, p->n_patches, p->n_patches + 1,
+                     sizeof *p->patches))
+    return WH_OOM("program");
+  p->patches[p->n_patches++] = (dim_patch){where, dim};
+  return WH_OK;
+}
+
+static wh_status set_operand(build *b, wh_operand *o, wh_value v) {
+  wh_program *p = b->p;
+  const wh_value_info *info = &p->g->values[v], *root = &p->g->values[b->places[v].root];
+  union { /* constants are read-only to kernels; operands are not typed by direction */
+    const void *in;
+    void *out;
+  } data = {root->kind == WH_VALUE_CONST ? root->data : b->places[b->places[v].root].data};
+  *o = (wh_operand){.data = data.out, .dtype = info->shape.dtype, .rank = info->shape.rank};
+  for (int i = 0; i < info->shape.rank; i++) WH_TRY(add_patch(p, &o->dims[i], info->shape.dims[i]));
+  return WH_OK;
+}
+
+static wh_status emit(build *b) {
+  wh_program *p = b->p;
+  wh_graph *g = p->g;
+  size_t scratch_index = b->n_buffers;
+  for (size_t n = 0; n < g->n_nodes; n++) scratch_index -= b->claims[n].scratch_bytes != 0;
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    const wh_node_info *node = &g->nodes[n];
+    const wh_claim *c = &b->claims[n];
+    wh_instr *in = &p->instrs[p->n_instrs++];
+    in->node = node;
+    in->step = (uint32_t)(2 * n + 1);
+    in->scratch_bytes = c->scratch_bytes;
+    if (c->scratch_bytes) in->scratch = (char *)p->arena + b->buffers[scratch_index++].offset;
+    for (unsigned i = 0; i < node->n_inputs; i++) {
+      if (!node->inputs[i]) continue;
+      WH_TRY(set_operand(b, &in->in[i], node->inputs[i]));
+      const wh_value_info *v = &g->values[node->inputs[i]];
+      if (v->kind != WH_VALUE_CONST) continue;
+      if ((int)i == c->packed_input) {
+        const packed_weight *w = find_packed(b, node->inputs[i], c->packed_layout);
+        in->in[i].data = (char *)p->packed + w->offset;
+        in->weight_bytes += w->bytes;
+      } else {
+        p->memory.mapped_bytes += v->origin ? v->n_bytes : 0;
+        in->weight_bytes += node->op == WH_OP_GATHER_ROWS ? 0 : v->n_bytes;
+      }
+    }
+    WH_TRY(set_operand(b, &in->out, node->output));
+    WH_TRY(p->options.backend->compile(p->options.device, g, node, p->options.symbols_max, in));
+  }
+  for (size_t i = 0; i < p->n_inputs; i++) WH_TRY(set_operand(b, &p->io[i], p->inputs[i]));
+  for (size_t i = 0; i < g->n_outputs; i++)
+    WH_TRY(set_operand(b, &p->io[p->n_inputs + i], g->outputs[i].value));
+  return WH_OK;
+}
+
+/* Bytes that an instruction touches, as address ranges for the largest dims. */
+typedef struct range {
+  const char *begin, *end;
+  bool written;
+} range;
+#define MAX_RANGES (WH_MAX_INPUTS + 2)
+
+static size_t touched(const build *b, size_t n, range *out) {
+  const wh_program *p = b->p;
+  const wh_node_info *node = &p->g->nodes[n];
+  size_t k = 0;
+  for (unsigned i = 0; i <= node->n_inputs; i++) {
+    wh_value v = i < node->n_inputs ? node->inputs[i] : node->output;
+    if (!v) continue;
+    wh_value root = b->places[v].root;
+    const char *data = b->places[root].data;
+    if (!data) continue; /* constants never conflict */
+    out[k++] = (range){data, data + b->places[root].bytes, i == node->n_inputs};
+  }
+  if (p->instrs[n].scratch)
+    out[k++] =
+        (range){p->instrs[n].scratch, (const char *)p->instrs[n].scratch + p->instrs[n].scratch_bytes, true};
+  return k;
+}
+
+/* An instruction waits when it touches what an instruction since the last barrier writes, or writes what one
+ * reads. */
+static wh_status place_barriers(build *b) {
+  wh_program *p = b->p;
+  range *open = wh_alloc_array(p->alloc, (p->n_instrs + 1) * MAX_RANGES, sizeof *open);
+  if (!open) return WH_OOM("barriers");
+  size_t n_open = 0;
+  for (size_t n = 0; n < p->n_instrs; n++) {
+    range mine[MAX_RANGES];
+    size_t k = touched(b, n, mine);
+    bool conflict = false;
+    for (size_t i = 0; i < k && !conflict; i++)
+      for (size_t j = 0; j < n_open && !conflict; j++)
+        conflict = (mine[i].written || open[j].written) && mine[i].begin < open[j].end &&
+                   open[j].begin < mine[i].end;
+    p->instrs[n].barrier = conflict;
+    if (conflict) n_open = 0;
+    memcpy(open + n_open, mine, k * sizeof *mine);
+    n_open += k;
+  }
+  wh_free(p->alloc, open);
+  return WH_OK;
+}
+
+static wh_status alloc_tables(build *b) {
+  wh_program *p = b->p;
+  wh_graph *g = p->g;
+  for (wh_value v = 1; v < g->n_values; v++) p->n_inputs += g->values[v].kind == WH_VALUE_INPUT;
+  b->places = wh_alloc_array(p->alloc, g->n_values, sizeof *b->places);
+  b->first = wh_alloc_array(p->alloc, g->n_values, sizeof *b->first);
+  b->last = wh_alloc_array(p->alloc, g->n_values, sizeof *b->last);
+  b->claims = wh_alloc_array(p->alloc, g->n_nodes + 1, sizeof *b->claims);
+  b->buffers = wh_alloc_array(p->alloc, g->n_values + g->n_nodes, sizeof *b->buffers);
+  p->instrs = wh_alloc_array(p->alloc, g->n_nodes + 1, sizeof *p->instrs);
+  p->io = wh_alloc_array(p->alloc, p->n_inputs + g->n_outputs + 1, sizeof *p->io);
+  p->inputs = wh_alloc_array(p->alloc, p->n_inputs + 1, sizeof *p->inputs);
+  if (!b->places || !b->first || !b->last || !b->claims || !b->buffers || !p->instrs || !p->io || !p->inputs)
+    return WH_OOM("program");
+  size_t k = 0;
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_INPUT) p->inputs[k++] = v;
+  p->memory.other_bytes = (g->n_nodes + 1) * sizeof *p->instrs;
+  return WH_OK;
+}
+
+wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_program **out) {
+  wh_program *p = wh_alloc_zeroed(options->alloc, sizeof *p);
+  if (!p) return WH_OOM("program");
+  p->alloc = options->alloc;
+  p->options = *options;
+  p->g = g;
+  build b = {.p = p};
+  wh_status st = alloc_tables(&b);
+  if (st == WH_OK) st = claim_nodes(&b);
+  if (st == WH_OK) st = place_values(&b);
+  if (st == WH_OK) st = plan_arena(&b);
+  if (st == WH_OK) st = place_states(&b);
+  if (st == WH_OK) st = pack_weights(&b);
+  if (st == WH_OK) st = emit(&b);
+  if (st == WH_OK) st = place_barriers(&b);
+  wh_free(p->alloc, b.places);
+  wh_free(p->alloc, b.first);
+  wh_free(p->alloc, b.last);
+  wh_free(p->alloc, b.claims);
+  wh_free(p->alloc, b.buffers);
+  wh_free(p->alloc, b.weights);
+  p->options.symbols_max = NULL; /* the caller's, for creation only */
+  if (st != WH_OK) {
+    wh_program_destroy(p);
+    return st;
+  }
+  *out = p;
+  return WH_OK;
+}
+
+void wh_program_destroy(wh_program *p) {
+  if (!p) return;
+  for (size_t i = 0; i < p->n_instrs; i++) p->options.backend->release(p->options.device, &p->instrs[i]);
+  wh_free(p->alloc, p->instrs);
+  wh_free(p->alloc, p->io);
+  wh_free(p->alloc, p->inputs);
+  wh_free(p->alloc, p->patches);
+  wh_free(p->alloc, p->arena);
+  wh_free(p->alloc, p->states);
+  wh_free(p->alloc, p->packed);
+  wh_free(p->alloc, p);
+}
+
+wh_status wh_program_bind(wh_program *p, const int64_t *symbols) {
+  size_t n = p->g->dims.n_symbols;
+  if (p->is_bound && memcmp(p->bound, symbols, n * sizeof *symbols) == 0) return WH_OK;
+  for (size_t i = 0; i < p->n_patches; i++)
+    *p->patches[i].where = wh_dim_eval(&p->g->dims, p->patches[i].dim, symbols);
+  memcpy(p->bound, symbols, n * sizeof *symbols);
+  p->is_bound = true;
+  return WH_OK;
+}
+
+wh_status wh_program_run_part(wh_program *p, size_t first, size_t count) {
+  if (!p->is_bound) return WH_FAIL(ERR_INTERNAL, "program run before it was bound");
+  return p->options.backend->run(p->options.device, p->instrs, first, count);
+}
+
+wh_status wh_program_run(wh_program *p) { return wh_program_run_part(p, 0, p->n_instrs); }
+
+wh_operand *wh_program_input(wh_program *p, const char *name) {
+  for (size_t i = 0; i < p->n_inputs; i++)
+    if (strcmp(p->g->values[p->inputs[i]].name, name) == 0) return &p->io[i];
+  return NULL;
+}
+
+const wh_operand *wh_program_output(const wh_program *p, const char *name) {
+  for (size_t i = 0; i < p->g->n_outputs; i++)
+    if (strcmp(p->g->outputs[i].name, name) == 0) return &p->io[p->n_inputs + i];
+  return NULL;
+}
+
+size_t wh_program_n_instrs(const wh_program *p) { return p->n_instrs; }
+const wh_instr *wh_program_instr(const wh_program *p, size_t i) { return &p->instrs[i]; }
+
+size_t wh_program_output_bytes(const wh_program *p, size_t i) {
+  const wh_value_info *v = &p->g->values[p->instrs[i].node->output];
+  size_t bytes = 0;
+  bool is_state = p->instrs[i].node->op == WH_OP_KV_APPEND;
+  if (p->options.backend->value_bytes(p->options.device, p->g, &v->shape, is_state, p->bound, &bytes) !=
+      WH_OK)
+    return 0;
+  return bytes;
+}
+
+void wh_program_get_memory(const wh_program *p, wh_program_memory *out) { *out = p->memory; }
+
+static void print_operand(const wh_program *p, const wh_operand *o, wh_text_buffer *out) {
+  const char *d = o->data, *arena = p->arena, *states = p->states, *packed = p->packed;
+  if (!d) {
+    wh_text_buffer_puts(out, "_");
+    return;
+  }
+  if (d >= arena && d < arena + p->memory.plan.arena_bytes)
+    wh_text_buffer_printf(out, "arena+%zu", (size_t)(d - arena));
+  else if (states && d >= states && d < states + p->memory.state_bytes)
+    wh_text_buffer_printf(out, "state+%zu", (size_t)(d - states));
+  else if (packed && d >= packed && d < packed + p->memory.packed_bytes)
+    wh_text_buffer_printf(out, "packed+%zu", (size_t)(d - packed));
+  else
+    wh_text_buffer_puts(out, "mapped");
+  wh_text_buffer_printf(out, ":%s[", wh_dtype_name(o->dtype));
+  for (int i = 0; i < o->rank; i++) wh_text_buffer_printf(out, "%s%lld", i ? "," : "", (long long)o->dims[i]);
+  wh_text_buffer_puts(out, "]");
+}
+
+void wh_program_print(const wh_program *p, wh_text_buffer *out) {
+  for (size_t i = 0; i < p->n_instrs; i++) {
+    const wh_instr *in = &p->instrs[i];
+    wh_text_buffer_printf(out, "%4zu %s %-28s %-32s ", i, in->barrier ? "|" : " ", in->node->name,
+                          in->kernel);
+    print_operand(p, &in->out, out);
+    wh_text_buffer_puts(out, " <-");
+    for (unsigned k = 0; k < in->node->n_inputs; k++) {
+      wh_text_buffer_puts(out, " ");
+      print_operand(p, &in->in[k], out);
+    }
+    if (in->scratch) wh_text_buffer_printf(out, " scratch %zu", in->scratch_bytes);
+    wh_text_buffer_puts(out, "\n");
+  }
+}

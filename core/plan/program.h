@@ -1,0 +1,50 @@
+/* plan/program.h - L2: a graph bound to one device. A flat array of instructions with every pointer resolved;
+ * running it looks nothing up, allocates nothing and takes no lock. */
+#ifndef WH_PLAN_PROGRAM_H
+#define WH_PLAN_PROGRAM_H
+
+#include "core/backend_abi.h"
+#include "core/plan/memory_plan.h"
+
+typedef struct wh_program wh_program;
+
+typedef struct wh_program_options {
+  const wh_backend *backend;
+  void *device;
+  const int64_t *symbols_max; /* the largest value of every symbol of the graph */
+  const wh_allocator *alloc;
+  /* Called with each packed weight's origin when its mapped pages are no longer needed; may be NULL. */
+  void (*weight_done)(void *ctx, const void *origin);
+  void *weight_done_ctx;
+} wh_program_options;
+
+/* Claims every node (a refusal is ERR_UNSUPPORTED and lists each refused node with its reason), plans, takes
+ * memory, packs the weights, compiles. `g` must outlive the program. */
+WH_NODISCARD wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_program **out);
+void wh_program_destroy(wh_program *p);
+
+/* Binds symbol values (each at most its maximum) for the next runs; allocates nothing. */
+WH_NODISCARD wh_status wh_program_bind(wh_program *p, const int64_t *symbols);
+WH_NODISCARD wh_status wh_program_run(wh_program *p);
+/* Instructions [first, first + count) only; in order, each once, they make a run. */
+WH_NODISCARD wh_status wh_program_run_part(wh_program *p, size_t first, size_t count);
+
+/* Where a graph input or output lies; NULL when the graph has none of that name. */
+wh_operand *wh_program_input(wh_program *p, const char *name);
+const wh_operand *wh_program_output(const wh_program *p, const char *name);
+
+size_t wh_program_n_instrs(const wh_program *p);
+const wh_instr *wh_program_instr(const wh_program *p, size_t i);
+/* Live bytes of an instruction's output in the current binding. */
+size_t wh_program_output_bytes(const wh_program *p, size_t i);
+
+typedef struct wh_program_memory {
+  wh_memory_plan plan;
+  size_t state_bytes, packed_bytes, mapped_bytes, other_bytes;
+} wh_program_memory;
+void wh_program_get_memory(const wh_program *p, wh_program_memory *out);
+
+/* One line per instruction: kernel, operands with offsets, barriers. */
+void wh_program_print(const wh_program *p, wh_text_buffer *out);
+
+#endif
