@@ -24,40 +24,49 @@ static struct wh_merge *find_merge(const wh_bpe *b, int32_t left, int32_t right)
   return &b->merges[i];
 }
 
-/* The token left + right. Vocabularies list merged tokens mostly in the order of their merges, so `guess`,
- * the one after the last, is usually it. */
-static int32_t find_merged(const wh_vocab *v, wh_str left, wh_str right, int32_t guess, char *joined) {
+static bool is_joined(const wh_vocab *v, int32_t id, wh_str left, wh_str right) {
+  if (id < 0 || (size_t)id >= v->n_tokens) return false;
+  wh_str t = v->tokens[id];
+  return t.len == left.len + right.len && memcmp(t.data, left.data, left.len) == 0 &&
+         memcmp(t.data + left.len, right.data, right.len) == 0 && wh_vocab_is_plain(v, id);
+}
+
+/* The token left + right, or -1. Vocabularies list merged tokens in the order of their merges, so it is
+ * usually the one that the merge before gave, or the one after that. */
+static int32_t find_merged(const wh_vocab *v, wh_str left, wh_str right, int32_t before, char *joined) {
   size_t n = left.len + right.len;
-  if (guess >= 0 && (size_t)guess < v->n_tokens) {
-    wh_str t = v->tokens[guess];
-    if (t.len == n && memcmp(t.data, left.data, left.len) == 0 &&
-        memcmp(t.data + left.len, right.data, right.len) == 0 && wh_vocab_is_plain(v, guess))
-      return guess;
-  }
+  if (is_joined(v, before + 1, left, right)) return before + 1;
+  if (is_joined(v, before, left, right)) return before;
   if (n > v->token_bytes_max) return -1;
   memcpy(joined, left.data, left.len);
   memcpy(joined + left.len, right.data, right.len);
   return wh_vocab_find_plain(v, joined, n);
 }
 
-static wh_status add_merges(wh_bpe *b, const wh_tokenizer_spec *spec, char *joined) {
-  int32_t guess = -1;
-  for (size_t i = 0; i < spec->n_merges; i++) {
-    wh_str text = spec->merges[i];
+/* Adds merges [first, first + n), n <= WH_VOCAB_BATCH. */
+static wh_status add_merges(wh_bpe *b, const wh_tokenizer_spec *spec, size_t first, size_t n, int32_t *before,
+                            char *joined) {
+  wh_str left[WH_VOCAB_BATCH], right[WH_VOCAB_BATCH];
+  int32_t left_ids[WH_VOCAB_BATCH], right_ids[WH_VOCAB_BATCH];
+  for (size_t i = 0; i < n; i++) {
+    wh_str text = spec->merges[first + i];
     const char *space = text.len > 1 ? memchr(text.data + 1, ' ', text.len - 1) : NULL;
     if (!space || space + 1 == text.data + text.len)
-      return WH_FAIL(ERR_CORRUPT, "merge %zu ('" WH_STR_FMT "') is not two tokens and a space", i,
+      return WH_FAIL(ERR_CORRUPT, "merge %zu ('" WH_STR_FMT "') is not two tokens and a space", first + i,
                      WH_STR_ARG(text));
-    wh_str left = {text.data, (size_t)(space - text.data)};
-    wh_str right = {space + 1, text.len - left.len - 1};
-    int32_t merged = find_merged(b->vocab, left, right, guess, joined);
-    if (merged < 0) continue; /* merges towards no token: pruned vocabularies keep them */
-    guess = merged + 1;
-    int32_t left_id = wh_vocab_find_plain(b->vocab, left.data, left.len);
-    int32_t right_id = wh_vocab_find_plain(b->vocab, right.data, right.len);
-    if (left_id < 0 || right_id < 0) continue;
-    struct wh_merge *slot = find_merge(b, left_id, right_id);
-    if (slot->left < 0) *slot = (struct wh_merge){left_id, right_id, (uint32_t)i, merged};
+    left[i] = (wh_str){text.data, (size_t)(space - text.data)};
+    right[i] = (wh_str){space + 1, text.len - left[i].len - 1};
+  }
+  wh_vocab_find_plain_batch(b->vocab, left, n, left_ids);
+  wh_vocab_find_plain_batch(b->vocab, right, n, right_ids);
+  for (size_t i = 0; i < n; i++) __builtin_prefetch(&b->merges[pair_slot(b, left_ids[i], right_ids[i])], 1);
+  for (size_t i = 0; i < n; i++) {
+    int32_t merged = find_merged(b->vocab, left[i], right[i], *before, joined);
+    if (merged < 0) continue; /* a merge towards no token: pruned vocabularies keep them */
+    *before = merged;
+    if (left_ids[i] < 0 || right_ids[i] < 0) continue;
+    struct wh_merge *slot = find_merge(b, left_ids[i], right_ids[i]);
+    if (slot->left < 0) *slot = (struct wh_merge){left_ids[i], right_ids[i], (uint32_t)(first + i), merged};
   }
   return WH_OK;
 }
@@ -80,7 +89,11 @@ wh_status wh_bpe_init(wh_bpe *b, const wh_vocab *vocab, const wh_tokenizer_spec 
   wh_status status = b->merges && joined ? WH_OK : WH_OOM("the merge table");
   if (status == WH_OK) {
     memset(b->merges, 0xff, bytes); /* every left = -1 */
-    status = add_merges(b, spec, joined);
+    int32_t before = -1;
+    for (size_t i = 0; status == WH_OK && i < spec->n_merges; i += WH_VOCAB_BATCH) {
+      size_t n_left = spec->n_merges - i;
+      status = add_merges(b, spec, i, n_left < WH_VOCAB_BATCH ? n_left : WH_VOCAB_BATCH, &before, joined);
+    }
   }
   wh_free(alloc, joined);
   return status;

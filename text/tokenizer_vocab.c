@@ -22,6 +22,21 @@ static int32_t find_hashed(const wh_vocab *v, const char *text, size_t n, uint64
   return -1;
 }
 
+static void add_batch(wh_vocab *v, size_t first, size_t n) {
+  uint64_t hashes[WH_VOCAB_BATCH];
+  for (size_t i = 0; i < n; i++) {
+    hashes[i] = XXH3_64bits(v->tokens[first + i].data, v->tokens[first + i].len);
+    __builtin_prefetch(&v->slots[hashes[i] & v->mask], 1);
+  }
+  for (size_t i = 0; i < n; i++) {
+    wh_str token = v->tokens[first + i];
+    size_t slot;
+    if (token.len == 0) continue; /* some files pad the table with empty texts: never found */
+    if (find_hashed(v, token.data, token.len, hashes[i], &slot) >= 0) continue;
+    v->slots[slot] = (struct wh_vocab_slot){(uint32_t)(hashes[i] >> 32), (uint32_t)(first + i) + 1};
+  }
+}
+
 wh_status wh_vocab_init(wh_vocab *v, const wh_tokenizer_spec *spec, const wh_allocator *alloc) {
   *v = (wh_vocab){
       .alloc = alloc, .n_tokens = spec->n_tokens, .tokens = spec->tokens, .token_types = spec->token_types};
@@ -33,16 +48,15 @@ wh_status wh_vocab_init(wh_vocab *v, const wh_tokenizer_spec *spec, const wh_all
   v->slots = wh_alloc_array(alloc, n_slots, sizeof *v->slots);
   if (!v->slots) return WH_OOM("the token table");
   for (size_t i = 0; i < spec->n_tokens; i++) {
-    wh_str token = spec->tokens[i];
-    if (token.len > WH_TOKEN_BYTES_MAX)
-      return WH_FAIL(ERR_LIMIT, "token %zu has %zu bytes, at most %d are supported", i, token.len,
+    size_t n = spec->tokens[i].len;
+    if (n > WH_TOKEN_BYTES_MAX)
+      return WH_FAIL(ERR_LIMIT, "token %zu has %zu bytes, at most %d are supported", i, n,
                      WH_TOKEN_BYTES_MAX);
-    if (token.len == 0) continue; /* some files pad the table with empty texts: never found */
-    if (token.len > v->token_bytes_max) v->token_bytes_max = token.len;
-    size_t slot;
-    uint64_t hash = XXH3_64bits(token.data, token.len);
-    if (find_hashed(v, token.data, token.len, hash, &slot) >= 0) continue;
-    v->slots[slot] = (struct wh_vocab_slot){(uint32_t)(hash >> 32), (uint32_t)i + 1};
+    if (n > v->token_bytes_max) v->token_bytes_max = n;
+  }
+  for (size_t i = 0; i < spec->n_tokens; i += WH_VOCAB_BATCH) {
+    size_t left = spec->n_tokens - i;
+    add_batch(v, i, left < WH_VOCAB_BATCH ? left : WH_VOCAB_BATCH);
   }
   return WH_OK;
 }
@@ -61,6 +75,27 @@ int32_t wh_vocab_find(const wh_vocab *v, const char *text, size_t n) {
 int32_t wh_vocab_find_plain(const wh_vocab *v, const char *text, size_t n) {
   int32_t id = wh_vocab_find(v, text, n);
   return id >= 0 && wh_vocab_is_plain(v, id) ? id : -1;
+}
+
+void wh_vocab_find_plain_batch(const wh_vocab *v, const wh_str *texts, size_t n, int32_t *ids) {
+  uint64_t hashes[WH_VOCAB_BATCH];
+  /* Each pass asks for what the next one reads: the slot, the token's entry, its text. */
+  for (size_t i = 0; i < n; i++) {
+    hashes[i] = XXH3_64bits(texts[i].data, texts[i].len);
+    __builtin_prefetch(&v->slots[hashes[i] & v->mask]);
+  }
+  for (size_t i = 0; i < n; i++) {
+    uint32_t id_plus_1 = v->slots[hashes[i] & v->mask].id_plus_1;
+    ids[i] = id_plus_1 ? (int32_t)(id_plus_1 - 1) : 0;
+    __builtin_prefetch(&v->tokens[ids[i]]);
+    if (v->token_types) __builtin_prefetch(&v->token_types[ids[i]]);
+  }
+  for (size_t i = 0; i < n; i++) __builtin_prefetch(v->tokens[ids[i]].data);
+  for (size_t i = 0; i < n; i++) {
+    size_t slot;
+    ids[i] = texts[i].len ? find_hashed(v, texts[i].data, texts[i].len, hashes[i], &slot) : -1;
+    if (ids[i] >= 0 && !wh_vocab_is_plain(v, ids[i])) ids[i] = -1;
+  }
 }
 
 static int hex_digit(char c) {
