@@ -1,0 +1,188 @@
+/* builder.c - the layers that families share. */
+#include "models/builder.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "models/rope.h"
+
+void wh_builder_keep(wh_builder *b, wh_status status) {
+  if (b->status == WH_OK) b->status = status;
+}
+
+void wh_builder_check(wh_builder *b, wh_status status) {
+  if (b->status != WH_OK || status == WH_OK) return;
+  const char *path = wh_model_file_path(b->file);
+  size_t n = strlen(path), tail = 180; /* the record must hold the sentence too */
+  (void)wh_fail_prefix("%s%s", n > tail ? "..." : "", n > tail ? path + n - tail : path);
+  b->status = status;
+}
+
+const char *wh_builder_name(const wh_builder *b, const char *name, const char *suffix,
+                            char out[WH_BUILDER_NAME_BYTES]) {
+  if (b->layer == WH_NO_LAYER)
+    (void)snprintf(out, WH_BUILDER_NAME_BYTES, "%s%s", name, suffix);
+  else
+    (void)snprintf(out, WH_BUILDER_NAME_BYTES, "blk.%" PRId64 ".%s%s", b->layer, name, suffix);
+  return out;
+}
+
+static wh_value add_node(wh_builder *b, wh_op op, const char *name, const char *suffix,
+                         const wh_value *inputs, size_t n_inputs, const wh_attr *attrs, size_t n_attrs) {
+  char full[WH_BUILDER_NAME_BYTES];
+  wh_value v = 0;
+  if (b->status != WH_OK) return 0;
+  wh_builder_name(b, name, suffix, full);
+  wh_builder_check(b, wh_graph_add_node(b->g, op, full, inputs, n_inputs, attrs, n_attrs, &v));
+  return v;
+}
+
+static wh_attr float_attr(wh_attr_key key, double f) { return (wh_attr){.key = key, .f = (float)f}; }
+static wh_attr int_attr(wh_attr_key key, int64_t i) { return (wh_attr){.key = key, .i = i}; }
+
+wh_value wh_build_op(wh_builder *b, wh_op op, const char *name, wh_value x, wh_value y) {
+  return add_node(b, op, name, "", (wh_value[]){x, y}, y ? 2 : 1, NULL, 0);
+}
+
+wh_value wh_build_scale(wh_builder *b, const char *name, wh_value x, double alpha) {
+  wh_attr attr = float_attr(WH_ATTR_ALPHA, alpha);
+  return add_node(b, WH_OP_SCALE, name, "", &x, 1, &attr, 1);
+}
+
+wh_value wh_build_embedding(wh_builder *b) {
+  b->token_embd = wh_builder_matrix(b, "token_embd", b->h.n_vocab, b->h.n_embd);
+  return add_node(b, WH_OP_GATHER_ROWS, "token_embd", "", (wh_value[]){b->token_embd, b->tokens}, 2, NULL, 0);
+}
+
+wh_value wh_build_rms_norm(wh_builder *b, const char *name, wh_value x, int64_t n) {
+  wh_value w = wh_builder_vector(b, name, ".weight", n);
+  wh_attr eps = float_attr(WH_ATTR_EPS, b->h.norm_eps);
+  return add_node(b, WH_OP_RMS_NORM, name, "", (wh_value[]){x, w}, 2, &eps, 1);
+}
+
+wh_value wh_build_product(wh_builder *b, const char *name, wh_value x, wh_value matrix, wh_value bias) {
+  return add_node(b, WH_OP_LINEAR, name, "", (wh_value[]){x, matrix, bias}, 3, NULL, 0);
+}
+
+wh_value wh_build_linear(wh_builder *b, const char *name, wh_value x, int64_t n_out, int64_t n_in) {
+  wh_value w = wh_builder_matrix(b, name, n_out, n_in);
+  wh_value bias = wh_builder_vector_if_present(b, name, ".bias", n_out);
+  return wh_build_product(b, name, x, w, bias);
+}
+
+/* x[rows, ...] as [rows, dims...] */
+static wh_value reshape(wh_builder *b, const char *name, const char *suffix, wh_value x, const int64_t *dims,
+                        int n_dims) {
+  if (b->status != WH_OK) return 0;
+  wh_attr shape = {.key = WH_ATTR_SHAPE, .rank = n_dims + 1};
+  shape.dims[0] = wh_graph_value(b->g, x)->shape.dims[0];
+  for (int i = 0; i < n_dims; i++)
+    wh_builder_check(b, wh_dim_const(&b->g->dims, dims[i], &shape.dims[i + 1]));
+  return add_node(b, WH_OP_RESHAPE, name, suffix, &x, 1, &shape, 1);
+}
+
+wh_value wh_build_heads(wh_builder *b, const char *name, wh_value x, int64_t n_heads, int64_t dim) {
+  return reshape(b, name, ".heads", x, (int64_t[]){n_heads, dim}, 2);
+}
+
+wh_value wh_build_projection(wh_builder *b, const char *name, wh_value x, int64_t n_heads, int64_t dim) {
+  return wh_build_heads(b, name, wh_build_linear(b, name, x, n_heads * dim, b->h.n_embd), n_heads, dim);
+}
+
+/* The file's per-frequency factors: one set, or a short and a long one. NULL: none. */
+static const float *frequency_factors(wh_builder *b, const wh_rope_params *p) {
+  const char *tensor = "rope_freqs.weight";
+  if (wh_model_file_find_weight(b->file, "rope_factors_long.weight")) {
+    bool is_long = p->original_context > 0 && b->options.context > p->original_context;
+    tensor = is_long ? "rope_factors_long.weight" : "rope_factors_short.weight";
+  }
+  const float *factors = wh_builder_floats(b, tensor, p->n_rot / 2);
+  for (int64_t i = 0; factors && i < p->n_rot / 2; i++)
+    if (!(factors[i] >= 0x1p-10f && factors[i] <= 0x1p20f)) {
+      wh_builder_check(b, WH_FAIL(ERR_CORRUPT, "tensor '%s': factor %" PRId64 " is %g, want 2^-10 to 2^20",
+                                  tensor, i, (double)factors[i]));
+      return NULL;
+    }
+  return factors;
+}
+
+wh_value wh_build_rope_table(wh_builder *b, const char *name, const wh_rope_params *p, bool tensor_factors) {
+  float inv_freq[WH_MODEL_MAX_HEAD_DIM / 2];
+  char constant[WH_BUILDER_NAME_BYTES];
+  wh_value freqs = 0;
+  const float *factors = tensor_factors ? frequency_factors(b, p) : NULL;
+  if (b->status != WH_OK) return 0;
+  wh_rope_frequencies(p, factors, inv_freq);
+  wh_builder_name(b, name, ".inv_freq", constant);
+  wh_builder_check(b, wh_graph_add_f32(b->g, constant, inv_freq, (size_t)p->n_rot / 2, &freqs));
+  wh_attr mscale = float_attr(WH_ATTR_MSCALE, (double)wh_rope_magnitude(p));
+  return add_node(b, WH_OP_ROPE_TABLE, name, "", (wh_value[]){b->positions, freqs}, 2, &mscale, 1);
+}
+
+static wh_value rotate(wh_builder *b, const char *name, wh_value x, wh_value table, bool neox) {
+  wh_attr attr = int_attr(WH_ATTR_NEOX, neox);
+  return table ? add_node(b, WH_OP_ROPE, name, ".rope", (wh_value[]){x, table}, 2, &attr, 1) : x;
+}
+
+/* A new state of this layer with x appended to it. */
+static wh_value append(wh_builder *b, const char *name, const char *state, wh_value x, bool is_key,
+                       int64_t dim) {
+  char full[WH_BUILDER_NAME_BYTES];
+  wh_value v = 0;
+  if (b->status != WH_OK) return 0;
+  wh_shape shape = {.dtype = b->options.kv_dtype, .rank = 4, .dims = {b->slots, b->context}};
+  wh_builder_check(b, wh_dim_const(&b->g->dims, b->h.n_kv_heads, &shape.dims[2]));
+  wh_builder_check(b, wh_dim_const(&b->g->dims, dim, &shape.dims[3]));
+  if (b->status != WH_OK) return 0;
+  wh_builder_check(b, wh_graph_add_state(b->g, wh_builder_name(b, state, "", full), &shape, &v));
+  wh_attr key = int_attr(WH_ATTR_KEY, is_key);
+  return add_node(b, WH_OP_KV_APPEND, name, ".append", (wh_value[]){v, x, b->positions, b->sequences}, 4,
+                  &key, 1);
+}
+
+static wh_value wanted_rows(wh_builder *b, const char *name, wh_value x) {
+  if (b->layer + 1 != b->h.n_layers) return x;
+  return add_node(b, WH_OP_SELECT_ROWS, name, "", (wh_value[]){x, b->output_rows}, 2, NULL, 0);
+}
+
+wh_value wh_build_wanted_rows(wh_builder *b, wh_value x) { return wanted_rows(b, "residual.rows", x); }
+
+wh_value wh_build_attention(wh_builder *b, const wh_build_attention_args *a) {
+  wh_value q = rotate(b, "attn_q", a->q, a->rope, a->neox), k = rotate(b, "attn_k", a->k, a->rope, a->neox);
+  wh_value keys = append(b, "attn_k", "keys", k, true, b->h.head_dim);
+  wh_value values = append(b, "attn_v", "values", a->v, false, b->h.value_dim);
+  wh_attr attrs[] = {float_attr(WH_ATTR_SCALE, b->h.attention_scale),
+                     float_attr(WH_ATTR_SOFTCAP, b->h.attention_softcap),
+                     int_attr(WH_ATTR_WINDOW, a->window)};
+  wh_value y = add_node(b, WH_OP_ATTENTION, "attn", "",
+                        (wh_value[]){q, keys, values, b->positions, b->sequences}, 5, attrs, 3);
+  y = reshape(b, "attn", ".flat", y, (int64_t[]){b->h.n_heads * b->h.value_dim}, 1);
+  return wanted_rows(b, "attn.rows", y);
+}
+
+wh_value wh_build_gated_product(wh_builder *b, wh_value gate, wh_value up, wh_op act) {
+  wh_value h = wh_build_op(b, act, "ffn_act", gate, 0);
+  return wh_build_op(b, WH_OP_MUL, "ffn_gated", h, up);
+}
+
+wh_value wh_build_gated_mlp(wh_builder *b, wh_value x, wh_op act) {
+  wh_value gate = wh_build_linear(b, "ffn_gate", x, b->h.n_ff, b->h.n_embd);
+  wh_value up = wh_build_linear(b, "ffn_up", x, b->h.n_ff, b->h.n_embd);
+  return wh_build_linear(b, "ffn_down", wh_build_gated_product(b, gate, up, act), b->h.n_embd, b->h.n_ff);
+}
+
+void wh_build_output(wh_builder *b, wh_value x) {
+  b->layer = WH_NO_LAYER;
+  x = wh_build_rms_norm(b, "output_norm", x, b->h.n_embd);
+  b->h.tied_embeddings = wh_model_file_find_weight(b->file, "output.weight") == NULL;
+  wh_value w = b->token_embd;
+  if (!b->h.tied_embeddings) w = wh_builder_matrix(b, "output", b->h.n_vocab, b->h.n_embd);
+  wh_value bias = wh_builder_vector_if_present(b, "output", ".bias", b->h.n_vocab);
+  x = wh_build_product(b, "output", x, w, bias);
+  if (b->h.output_softcap > 0) {
+    wh_attr cap = float_attr(WH_ATTR_ALPHA, b->h.output_softcap);
+    x = add_node(b, WH_OP_SOFTCAP, "output", ".softcap", &x, 1, &cap, 1);
+  }
+  if (b->status == WH_OK) wh_builder_check(b, wh_graph_add_output(b->g, "logits", x));
+}

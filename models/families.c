@@ -1,0 +1,82 @@
+/* families.c - chooses the family by `general.architecture` and runs its builder. */
+#include <stdio.h>
+#include <string.h>
+
+#include "models/builder.h"
+
+static const struct {
+  const char *architecture;
+  void (*build)(wh_builder *b);
+} families[] = {
+#define WH_FAMILY(id, architecture) {architecture, wh_build_##id},
+#include "models/families.def"
+};
+#define N_FAMILIES (sizeof families / sizeof families[0])
+
+/* The index in `families`. */
+static wh_status find_family(const wh_model_file *file, size_t *out) {
+  wh_str name;
+  WH_TRY(wh_model_file_get_string(file, "general.architecture", &name));
+  char known[256] = "";
+  for (size_t i = 0; i < N_FAMILIES; i++) {
+    if (wh_str_is(name, families[i].architecture)) {
+      *out = i;
+      return WH_OK;
+    }
+    size_t used = strlen(known);
+    (void)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", families[i].architecture);
+  }
+  return WH_FAIL(ERR_UNSUPPORTED, "architecture '" WH_STR_FMT "' is not supported; known are %s",
+                 WH_STR_ARG(name), known);
+}
+
+static void add_input(wh_builder *b, const char *name, wh_dim n, wh_value *out) {
+  wh_shape shape = {.dtype = WH_DTYPE_I32, .rank = 1, .dims = {n}};
+  if (b->status == WH_OK) wh_builder_check(b, wh_graph_add_input(b->g, name, &shape, out));
+}
+
+static void add_inputs(wh_builder *b) {
+  const struct {
+    const char *name;
+    int64_t max;
+    wh_dim *out;
+  } symbols[] = {{"tokens", WH_MODEL_MAX_TOKENS, &b->n_tokens},
+                 {"outputs", WH_MODEL_MAX_OUTPUTS, &b->n_outputs},
+                 {"context", WH_MODEL_MAX_CONTEXT, &b->context},
+                 {"slots", WH_MODEL_MAX_SLOTS, &b->slots}};
+  for (size_t i = 0; i < sizeof symbols / sizeof symbols[0] && b->status == WH_OK; i++)
+    wh_builder_check(b, wh_dim_symbol(&b->g->dims, symbols[i].name, 1, symbols[i].max, symbols[i].out));
+  add_input(b, "tokens", b->n_tokens, &b->tokens);
+  add_input(b, "positions", b->n_tokens, &b->positions);
+  add_input(b, "sequences", b->n_tokens, &b->sequences);
+  add_input(b, "output_rows", b->n_outputs, &b->output_rows);
+}
+
+static wh_status build(wh_builder *b, size_t family, const wh_allocator *alloc) {
+  b->h.architecture = families[family].architecture;
+  wh_builder_read_hparams(b);
+  WH_TRY(b->status);
+  WH_TRY(wh_graph_create(b->h.architecture, alloc, &b->g));
+  add_inputs(b);
+  if (b->status == WH_OK) families[family].build(b);
+  return b->status;
+}
+
+wh_status wh_model_build_graph(const wh_model_file *file, const wh_model_build_options *options,
+                               const wh_allocator *alloc, wh_graph **out, wh_model_hparams *hparams) {
+  wh_builder b = {.file = file, .options = WH_MODEL_BUILD_OPTIONS_INIT, .layer = WH_NO_LAYER};
+  if (options) b.options = *options;
+  if (b.options.kv_dtype != WH_DTYPE_F16 && b.options.kv_dtype != WH_DTYPE_F32)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "keys and values can be stored as f16 or f32, not %s",
+                   wh_dtype_name(b.options.kv_dtype));
+  size_t family;
+  wh_status status = find_family(file, &family);
+  if (status == WH_OK) status = build(&b, family, alloc);
+  if (status != WH_OK) {
+    wh_graph_destroy(b.g);
+    return status;
+  }
+  *out = b.g;
+  if (hparams) *hparams = b.h;
+  return WH_OK;
+}
