@@ -33,11 +33,11 @@ typedef struct wh_attention_args {
   const void *keys, *values;
   const int32_t *positions, *sequences; /* rows of one sequence are adjacent and ascending */
   float scale, softcap;                 /* softcap 0: none */
-  int64_t window;                       /* 0: no sliding window; else the last `window` positions incl. itself */
-  float *y;                             /* [rows][n_heads][value_dim], row stride ldy */
+  int64_t window; /* 0: no sliding window; else the last `window` positions incl. itself */
+  float *y;       /* [rows][n_heads][value_dim], row stride ldy */
   int64_t ldy;
-  uint32_t step;       /* first of the two steps for wh_team_next this call may use */
-  void *scratch;       /* wh_attention_scratch_bytes, 64-byte aligned, shared by the team */
+  uint32_t step; /* first of the two steps for wh_team_next this call may use */
+  void *scratch; /* wh_attention_scratch_bytes, 64-byte aligned, shared by the team */
   size_t scratch_bytes;
 } wh_attention_args;
 

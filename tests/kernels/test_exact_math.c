@@ -68,6 +68,7 @@ static double ulp_error(float got, double want) {
 
 static bool same(float a, float b) { return wh_f32_bits(a) == wh_f32_bits(b) || (isnan(a) && isnan(b)); }
 
+#if defined(__x86_64__)
 static uint64_t fill(float *x, uint64_t next) {
   for (size_t i = 0; i < BATCH; i++, next += stride) x[i] = wh_f32_from_bits((uint32_t)next);
   return next;
@@ -139,6 +140,8 @@ static void test_avx512(void **state) {
   check_tree(&exact_math_simd_avx512);
 }
 
+#endif
+
 static void test_accuracy(void **state) {
   (void)state;
   for (size_t k = 0; k < N_FUNCTIONS; k++) {
@@ -200,9 +203,14 @@ int main(int argc, char **argv) {
   if (argc > 1) stride = strtoull(argv[1], NULL, 10);
   if (stride == 0) return 2;
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_special_values), cmocka_unit_test(test_control),
-      cmocka_unit_test(test_avx2),           cmocka_unit_test(test_avx512),
-      cmocka_unit_test(test_accuracy),       cmocka_unit_test(test_accuracy_sincos),
+    cmocka_unit_test(test_special_values),
+    cmocka_unit_test(test_control),
+#if defined(__x86_64__)
+    cmocka_unit_test(test_avx2),
+    cmocka_unit_test(test_avx512),
+#endif
+    cmocka_unit_test(test_accuracy),
+    cmocka_unit_test(test_accuracy_sincos),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,13 @@
+/* attention_kernels.h - prototypes of the attention kernels, from kernels_attention.def. */
+#ifndef WH_CPU_ATTENTION_KERNELS_H
+#define WH_CPU_ATTENTION_KERNELS_H
+
+#include "backends/cpu/attention.h"
+
+#define WH_ATTENTION_KERNEL(isa, needs)                                              \
+  void wh_k_attention_##isa(const wh_attention_args *args, const wh_worker *worker); \
+  void wh_k_kv_append_##isa(const wh_kv_append_args *args, const wh_worker *worker);
+#include "backends/cpu/kernels_attention.def"
+#undef WH_ATTENTION_KERNEL
+
+#endif

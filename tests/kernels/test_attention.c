@@ -1,0 +1,484 @@
+/* test_attention.c - the attention and cache kernels: every level gives the reference's bits, whatever the
+ * team, the chunking of the prompt and the rest of the batch; the reference agrees with a binary64 oracle. */
+#include "tests/kernels/guarded.h" /* first */
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "backends/cpu/attention.h"
+#include "core/base/exact_math.h"
+
+#define MAX_ROWS 160
+
+typedef struct shape {
+  wh_dtype dtype;
+  int64_t n_heads, n_kv_heads, head_dim, value_dim, context;
+  int64_t window;
+  float softcap;
+} shape;
+
+typedef struct batch {
+  int64_t n_seq, rows;
+  int32_t positions[MAX_ROWS], sequences[MAX_ROWS];
+} batch;
+
+/* History and queries of a batch, all seeded: keys and values for every position of every sequence. */
+typedef struct problem {
+  shape s;
+  int64_t n_seq, length; /* positions filled in each sequence */
+  float *k, *v;          /* [n_seq][length][n_kv_heads][dim] */
+} problem;
+
+static uint32_t seed;
+static float uniform(void) { /* (-1, 1) */
+  seed = seed * 1664525u + 1013904223u;
+  return ((float)(seed >> 8) - 8388607.5f) / 8388608.0f;
+}
+/* mostly ordinary values, some large, tiny and zero */
+static float mixed(void) {
+  float x = uniform();
+  switch (seed >> 8 & 63) {
+    case 0:
+      return 0.0f;
+    case 1:
+      return -0.0f;
+    case 2:
+      return x * 8.0f;
+    case 3:
+      return x * 0x1p-18f;
+    case 4:
+      return x * 0x1p-140f;
+    default:
+      return x;
+  }
+}
+
+static float *new_floats(int64_t n) {
+  float *x = malloc((size_t)(n ? n : 1) * sizeof *x);
+  assert_non_null(x);
+  for (int64_t i = 0; i < n; i++) x[i] = mixed();
+  return x;
+}
+
+static problem problem_new(shape s, int64_t n_seq, int64_t length) {
+  problem p = {.s = s, .n_seq = n_seq, .length = length};
+  seed = (uint32_t)(s.head_dim * 131 + s.n_heads * 17 + length);
+  p.k = new_floats(n_seq * length * s.n_kv_heads * s.head_dim);
+  p.v = new_floats(n_seq * length * s.n_kv_heads * s.value_dim);
+  return p;
+}
+static void problem_free(problem *p) {
+  free(p->k);
+  free(p->v);
+}
+
+typedef struct call {
+  wh_kv_append_fn append;
+  wh_attention_fn attend;
+  wh_kv_append_args keys, values;
+  wh_attention_args attention;
+} call;
+
+static void run_append(void *arg, const wh_worker *w) {
+  const call *c = arg;
+  c->append(&c->keys, w);
+  c->append(&c->values, w);
+}
+static void run_attend(void *arg, const wh_worker *w) {
+  const call *c = arg;
+  c->attend(&c->attention, w);
+}
+
+static void team_run(int n_threads, wh_team_fn fn, void *arg) {
+  wh_team *team;
+  assert_int_equal(wh_team_create(n_threads, NULL, NULL, &team), WH_OK);
+  wh_team_run(team, fn, arg);
+  wh_team_destroy(team);
+}
+
+/* A cache pair; what is not written is NaN (all bits set). */
+typedef struct cache {
+  guarded keys, values;
+} cache;
+
+static cache cache_new(const problem *p) {
+  cache c;
+  size_t bytes = 0;
+  assert_true(wh_kv_cache_bytes(p->s.dtype, p->n_seq, p->s.n_kv_heads, p->s.head_dim, p->s.context, &bytes));
+  guarded_new(&c.keys, bytes, 0xff);
+  assert_true(wh_kv_cache_bytes(p->s.dtype, p->n_seq, p->s.n_kv_heads, p->s.value_dim, p->s.context, &bytes));
+  guarded_new(&c.values, bytes, 0xff);
+  return c;
+}
+static void cache_free(cache *c) {
+  assert_true(guarded_free(&c->keys));
+  assert_true(guarded_free(&c->values));
+}
+
+/* Stores the rows of `b` with the kernels of a mask. Row strides exceed the rows, the last row ends at a
+ * guard page. */
+static void append(const problem *p, const batch *b, cache *c, uint64_t mask, int n_threads) {
+  const shape *s = &p->s;
+  int64_t k_row = s->n_kv_heads * s->head_dim, v_row = s->n_kv_heads * s->value_dim, gap = 5;
+  guarded k, v;
+  float *ks = guarded_new(&k, (size_t)((b->rows - 1) * (k_row + gap) + k_row) * sizeof(float), 0xff);
+  float *vs = guarded_new(&v, (size_t)((b->rows - 1) * (v_row + gap) + v_row) * sizeof(float), 0xff);
+  for (int64_t r = 0; r < b->rows; r++) {
+    int64_t at = b->sequences[r] * p->length + b->positions[r];
+    memcpy(ks + r * (k_row + gap), p->k + at * k_row, (size_t)k_row * sizeof(float));
+    memcpy(vs + r * (v_row + gap), p->v + at * v_row, (size_t)v_row * sizeof(float));
+  }
+  call run = {.append = wh_kv_append_select(mask, s->dtype, NULL)};
+  run.keys = (wh_kv_append_args){.dtype = s->dtype,
+                                 .is_key = true,
+                                 .rows = b->rows,
+                                 .n_kv_heads = s->n_kv_heads,
+                                 .head_dim = s->head_dim,
+                                 .context = s->context,
+                                 .x = ks,
+                                 .ldx = k_row + gap,
+                                 .positions = b->positions,
+                                 .sequences = b->sequences,
+                                 .cache = c->keys.data};
+  run.values = run.keys;
+  run.values.is_key = false;
+  run.values.head_dim = s->value_dim;
+  run.values.x = vs;
+  run.values.ldx = v_row + gap;
+  run.values.cache = c->values.data;
+  team_run(n_threads, run_append, &run);
+  assert_true(guarded_free(&k));
+  assert_true(guarded_free(&v));
+}
+
+static void append_all(const problem *p, cache *c, uint64_t mask, int n_threads) {
+  for (int64_t from = 0; from < p->length; from += MAX_ROWS)
+    for (int32_t seq = 0; seq < p->n_seq; seq++) {
+      batch b = {.rows = p->length - from < MAX_ROWS ? p->length - from : MAX_ROWS};
+      for (int64_t r = 0; r < b.rows; r++) {
+        b.positions[r] = (int32_t)(from + r);
+        b.sequences[r] = seq;
+      }
+      append(p, &b, c, mask, n_threads);
+    }
+}
+
+/* The query of (sequence, position, head) does not depend on the batch it comes in. */
+static void fill_query(const shape *s, int32_t seq, int32_t pos, float *q) {
+  seed = (uint32_t)(seq * 7919 + pos * 104729 + 3);
+  for (int64_t i = 0; i < s->n_heads * s->head_dim; i++) q[i] = mixed() * 3.0f;
+}
+
+/* Attends for the rows of b; y [rows][n_heads * value_dim], dense. */
+static void attend(const problem *p, const batch *b, const cache *c, uint64_t mask, int n_threads, float *y) {
+  const shape *s = &p->s;
+  const int64_t q_row = s->n_heads * s->head_dim, y_row = s->n_heads * s->value_dim, gap = 3;
+  guarded q, out, scratch;
+  float *qs = guarded_new(&q, (size_t)((b->rows - 1) * (q_row + gap) + q_row) * sizeof(float), 0xff);
+  float *ys = guarded_new(&out, (size_t)((b->rows - 1) * (y_row + gap) + y_row) * sizeof(float), 0xc3);
+  for (int64_t r = 0; r < b->rows; r++)
+    fill_query(s, b->sequences[r], b->positions[r], qs + r * (q_row + gap));
+  size_t bytes = wh_attention_scratch_bytes(b->rows, s->n_heads, s->n_kv_heads, s->head_dim, s->value_dim,
+                                            s->context, n_threads);
+  call run = {.attend = wh_attention_select(mask, s->dtype, NULL)};
+  run.attention = (wh_attention_args){.dtype = s->dtype,
+                                      .rows = b->rows,
+                                      .n_heads = s->n_heads,
+                                      .n_kv_heads = s->n_kv_heads,
+                                      .head_dim = s->head_dim,
+                                      .value_dim = s->value_dim,
+                                      .context = s->context,
+                                      .q = qs,
+                                      .ldq = q_row + gap,
+                                      .keys = c->keys.data,
+                                      .values = c->values.data,
+                                      .positions = b->positions,
+                                      .sequences = b->sequences,
+                                      .scale = 0.125f,
+                                      .softcap = s->softcap,
+                                      .window = s->window,
+                                      .y = ys,
+                                      .ldy = y_row + gap,
+                                      .step = 1,
+                                      .scratch = guarded_new(&scratch, bytes, 0xff),
+                                      .scratch_bytes = bytes};
+  team_run(n_threads, run_attend, &run);
+  for (int64_t r = 0; r < b->rows; r++) {
+    memcpy(y + r * y_row, ys + r * (y_row + gap), (size_t)y_row * sizeof(float));
+    const unsigned char *between = (const unsigned char *)(ys + r * (y_row + gap) + y_row);
+    if (r + 1 < b->rows)
+      for (size_t i = 0; i < (size_t)gap * sizeof(float); i++) assert_int_equal(between[i], 0xc3);
+  }
+  assert_true(guarded_free(&q));
+  assert_true(guarded_free(&out));
+  assert_true(guarded_free(&scratch));
+}
+
+static batch batch_run(int32_t seq, int64_t from, int64_t rows) {
+  batch b = {.n_seq = 1, .rows = rows};
+  for (int64_t r = 0; r < rows; r++) {
+    b.positions[r] = (int32_t)(from + r);
+    b.sequences[r] = seq;
+  }
+  return b;
+}
+static void batch_add(batch *b, int32_t seq, int64_t from, int64_t rows) {
+  for (int64_t r = 0; r < rows; r++, b->rows++) {
+    b->positions[b->rows] = (int32_t)(from + r);
+    b->sequences[b->rows] = seq;
+  }
+}
+
+static void expect_same(const char *what, const shape *s, const batch *b, const float *want,
+                        const float *got) {
+  int64_t row = s->n_heads * s->value_dim;
+  for (int64_t i = 0; i < b->rows * row; i++)
+    if (wh_f32_bits(want[i]) != wh_f32_bits(got[i]))
+      fail_msg(
+          "%s: heads %d/%d dim %d/%d window %d cap %g dtype %d: row %d (seq %d pos %d) column %d: %a, not %a",
+          what, (int)s->n_heads, (int)s->n_kv_heads, (int)s->head_dim, (int)s->value_dim, (int)s->window,
+          (double)s->softcap, (int)s->dtype, (int)(i / row), (int)b->sequences[i / row],
+          (int)b->positions[i / row], (int)(i % row), (double)got[i], (double)want[i]);
+}
+
+/* Every level and team size against the reference, for one batch over one problem. */
+static void check_batch(const problem *p, const batch *b, const cache *ref_cache) {
+  const int64_t n = b->rows * p->s.n_heads * p->s.value_dim;
+  uint64_t all = wh_cpu_features_detect();
+  float *want = new_floats(n), *got = new_floats(n);
+  attend(p, b, ref_cache, 0, 1, want);
+  for (int i = 0; wh_cpu_level_at(i); i++) {
+    uint64_t mask;
+    if (wh_cpu_level_mask(wh_cpu_level_at(i), all, &mask) != WH_OK) continue;
+    for (int threads = 1; threads <= 3; threads++) {
+      memset(got, 0x5a, (size_t)n * sizeof *got);
+      attend(p, b, ref_cache, mask, threads, got);
+      expect_same(wh_cpu_level_at(i), &p->s, b, want, got);
+    }
+  }
+  free(want);
+  free(got);
+}
+
+static const shape shapes[] = {
+    {WH_DTYPE_F16, 3, 1, 64, 64, 320, 0, 0.0f},    {WH_DTYPE_F16, 8, 8, 64, 64, 320, 0, 0.0f},
+    {WH_DTYPE_F32, 8, 2, 128, 128, 320, 0, 0.0f},  {WH_DTYPE_F16, 4, 2, 80, 80, 320, 100, 0.0f},
+    {WH_DTYPE_F32, 6, 1, 96, 96, 320, 64, 30.0f},  {WH_DTYPE_F16, 5, 1, 72, 72, 320, 1, 0.0f},
+    {WH_DTYPE_F16, 7, 1, 256, 256, 320, 0, 50.0f}, {WH_DTYPE_F32, 8, 1, 33, 17, 320, 77, 0.0f},
+    {WH_DTYPE_F16, 2, 1, 7, 5, 320, 0, 0.0f},      {WH_DTYPE_F16, 60, 1, 16, 32, 320, 0, 0.0f},
+    {WH_DTYPE_F32, 2, 2, 1, 1, 320, 65, 0.0f},     {WH_DTYPE_F16, 4, 4, 40, 112, 320, 63, 20.0f},
+};
+#define N_SHAPES (sizeof shapes / sizeof shapes[0])
+
+static void test_levels(void **state) {
+  (void)state;
+  for (size_t i = 0; i < N_SHAPES; i++) {
+    problem p = problem_new(shapes[i], 3, 300);
+    cache ref = cache_new(&p);
+    append_all(&p, &ref, 0, 1);
+    const int64_t rows[] = {1, 2, 3, 7, 19, 66, 130};
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+      if (rows[k] * p.s.n_heads * (p.s.head_dim + p.s.value_dim) > 32000)
+        continue; /* the reference is slow */
+      batch b = batch_run((int32_t)(k % 3), k % 2 ? 300 - rows[k] : (int64_t)(k * 20), rows[k]);
+      check_batch(&p, &b, &ref);
+    }
+    batch mixed_batch = batch_run(2, 0, 3); /* sequences at different depths, as in a server's step */
+    batch_add(&mixed_batch, 0, 127, 1);
+    batch_add(&mixed_batch, 1, 60, 9);
+    batch_add(&mixed_batch, 0, 299, 1);
+    check_batch(&p, &mixed_batch, &ref);
+    batch gaps = {.rows = 0}; /* ascending, not consecutive */
+    batch_add(&gaps, 1, 3, 1);
+    batch_add(&gaps, 1, 64, 1);
+    batch_add(&gaps, 1, 200, 2);
+    batch_add(&gaps, 1, 255, 2);
+    check_batch(&p, &gaps, &ref);
+    cache_free(&ref);
+    problem_free(&p);
+  }
+}
+
+static void test_cache(void **state) {
+  (void)state;
+  uint64_t all = wh_cpu_features_detect();
+  for (size_t i = 0; i < N_SHAPES; i++) {
+    problem p = problem_new(shapes[i], 2, 300);
+    /* every way that rounding to f16 can go: ties, overflow, subnormals, NaN */
+    const float special[] = {65504.0f,   65519.996f, 65520.0f,   -65520.0f,    1e30f,    INFINITY,
+                             -INFINITY,  NAN,        0x1p-14f,   0x1.ffcp-15f, 0x1p-24f, 0x1p-25f,
+                             0x1.8p-25f, 0x1p-26f,   0x1.002p0f, 0x1.006p0f};
+    for (size_t j = 0; j < sizeof special / sizeof special[0]; j++) {
+      p.k[j * 3 % (size_t)p.s.head_dim + j] = special[j];
+      p.v[j] = special[j];
+    }
+    cache ref = cache_new(&p);
+    append_all(&p, &ref, 0, 1);
+    for (int level = 0; wh_cpu_level_at(level); level++) {
+      uint64_t mask;
+      if (wh_cpu_level_mask(wh_cpu_level_at(level), all, &mask) != WH_OK) continue;
+      for (int threads = 1; threads <= 3; threads++) {
+        cache got = cache_new(&p);
+        append_all(&p, &got, mask, threads);
+        assert_memory_equal(got.keys.data, ref.keys.data, ref.keys.bytes);
+        assert_memory_equal(got.values.data, ref.values.data, ref.values.bytes);
+        cache_free(&got);
+      }
+    }
+    cache_free(&ref);
+    problem_free(&p);
+  }
+}
+
+/* A prompt in one shot and in pieces, the cache growing as it goes. */
+static void test_prompt_chunking(void **state) {
+  (void)state;
+  const size_t pick[] = {0, 3, 7};
+  uint64_t all = wh_cpu_features_detect();
+  for (size_t i = 0; i < sizeof pick / sizeof pick[0]; i++) {
+    problem p = problem_new(shapes[pick[i]], 1, 150);
+    const int64_t row = p.s.n_heads * p.s.value_dim;
+    float *want = new_floats(150 * row), *got = new_floats(150 * row);
+    batch whole = batch_run(0, 0, 150);
+    cache one = cache_new(&p);
+    append(&p, &whole, &one, all, 2);
+    attend(&p, &whole, &one, all, 2, want);
+    const int64_t piece[] = {1, 7, 64};
+    for (size_t k = 0; k < 3; k++) {
+      cache grown = cache_new(&p);
+      for (int64_t from = 0; from < 150; from += piece[k]) {
+        batch part = batch_run(0, from, 150 - from < piece[k] ? 150 - from : piece[k]);
+        append(&p, &part, &grown, all, 1 + (int)(from % 3));
+        attend(&p, &part, &grown, all, 1 + (int)(from % 3), got + from * row);
+      }
+      expect_same("pieces", &p.s, &whole, want, got);
+      cache_free(&grown);
+    }
+    cache_free(&one);
+    problem_free(&p);
+    free(want);
+    free(got);
+  }
+}
+
+static double cached(const shape *s, const guarded *g, int64_t i) {
+  return s->dtype == WH_DTYPE_F16 ? (double)wh_f32_from_f16(((const uint16_t *)(const void *)g->data)[i])
+                                  : (double)((const float *)(const void *)g->data)[i];
+}
+
+/* The reference against binary64. Scores: a chain of D fused steps and two products, each within eps = 2^-24
+ * relative, is off by at most (D + 3) eps sum|q k|, times |derivative| <= 1 of the soft cap plus its own few
+ * ulp. A score off by ds scales its probability by exp(ds); sums of n positive terms add n eps; merging
+ * chunks rescales with two exponentials of a few ulp each. */
+static void test_oracle(void **state) {
+  (void)state;
+  for (size_t i = 0; i < N_SHAPES; i++) {
+    problem p = problem_new(shapes[i], 1, 200);
+    const shape *s = &p.s;
+    cache c = cache_new(&p);
+    append_all(&p, &c, 0, 1);
+    batch b = batch_run(0, 0, 1);
+    batch_add(&b, 0, 63, 2);
+    batch_add(&b, 0, 199, 1);
+    float *y = new_floats(b.rows * s->n_heads * s->value_dim), *q = new_floats(s->n_heads * s->head_dim);
+    attend(&p, &b, &c, 0, 1, y);
+    double worst = 0.0;
+    for (int64_t r = 0; r < b.rows; r++) {
+      fill_query(s, 0, b.positions[r], q);
+      int64_t hi = b.positions[r], lo = s->window && hi >= s->window ? hi - s->window + 1 : 0;
+      for (int64_t h = 0; h < s->n_heads; h++) {
+        int64_t kv = h / (s->n_heads / s->n_kv_heads);
+        double score[200], top = -INFINITY, ds = 0.0, total = 0.0;
+        for (int64_t j = lo; j <= hi; j++) {
+          double sum = 0.0, magnitude = 0.0;
+          for (int64_t d = 0; d < s->head_dim; d++) {
+            double k = cached(s, &c.keys, (kv * s->context + j / 64 * 64) * s->head_dim + d * 64 + j % 64);
+            sum += (double)q[h * s->head_dim + d] * 0.125 * k;
+            magnitude += fabs((double)q[h * s->head_dim + d] * 0.125 * k);
+          }
+          ds = fmax(ds, (double)(s->head_dim + 3) * magnitude);
+          if (s->softcap > 0.0f) {
+            sum = tanh(sum / (double)s->softcap) * (double)s->softcap;
+            ds = fmax(ds, (double)(s->head_dim + 3) * magnitude + 6.0 * (double)s->softcap);
+          }
+          score[j] = sum;
+          top = fmax(top, sum);
+        }
+        for (int64_t j = lo; j <= hi; j++) total += exp(score[j] - top);
+        for (int64_t d = 0; d < s->value_dim; d++) {
+          double o = 0.0, magnitude = 0.0;
+          for (int64_t j = lo; j <= hi; j++) {
+            double v = cached(s, &c.values, (kv * s->context + j) * s->value_dim + d);
+            o += exp(score[j] - top) * v;
+            magnitude += exp(score[j] - top) * fabs(v);
+          }
+          double spread =
+              2.0 * fabs(top) + 200.0; /* rounding of s - m, which is at most this large where exp counts */
+          double eps = 0x1p-24, n = (double)(hi - lo + 1);
+          double bound = eps * (2.0 * ds + 2.0 * n + spread + 64.0) * magnitude / total + 0x1p-126;
+          double error = fabs((double)y[(r * s->n_heads + h) * s->value_dim + d] - o / total);
+          if (!(error <= bound))
+            fail_msg("row %d head %d dim %d: %g > %g", (int)r, (int)h, (int)d, error, bound);
+          worst = fmax(worst, error / bound);
+        }
+      }
+    }
+    if (s->window != 1) assert_true(worst > 0.0); /* one visible position: its value, exactly */
+    free(y);
+    free(q);
+    cache_free(&c);
+    problem_free(&p);
+  }
+}
+
+/* The comparison sees one bit of a visible value; a position in the future does not matter. */
+static void test_control(void **state) {
+  (void)state;
+  problem p = problem_new(shapes[2], 1, 140);
+  cache c = cache_new(&p);
+  append_all(&p, &c, 0, 1);
+  batch b = batch_run(0, 120, 1);
+  const int64_t n = p.s.n_heads * p.s.value_dim;
+  float *want = new_floats(n), *got = new_floats(n);
+  attend(&p, &b, &c, 0, 1, want);
+  float *values = (float *)(void *)c.values.data;
+  values[121 * p.s.value_dim] = 1e9f;
+  attend(&p, &b, &c, 0, 1, got);
+  assert_memory_equal(want, got, (size_t)n * sizeof *want);
+  values[120 * p.s.value_dim] = wh_f32_from_bits(wh_f32_bits(values[120 * p.s.value_dim]) ^ 0x10000u);
+  attend(&p, &b, &c, 0, 1, got);
+  assert_memory_not_equal(want, got, (size_t)n * sizeof *want);
+  free(want);
+  free(got);
+  cache_free(&c);
+  problem_free(&p);
+}
+
+static void test_select(void **state) {
+  (void)state;
+  const char *name = NULL;
+  size_t bytes = 7;
+  assert_null(wh_attention_select(~UINT64_C(0), WH_DTYPE_BF16, NULL));
+  assert_null(wh_kv_append_select(0, WH_DTYPE_Q8_0, NULL));
+  assert_non_null(wh_attention_select(0, WH_DTYPE_F16, &name));
+  assert_string_equal(name, "attention_ref");
+  assert_false(wh_kv_cache_bytes(WH_DTYPE_F16, INT64_MAX, 8, 64, 4096, &bytes));
+  assert_false(wh_kv_cache_bytes(WH_DTYPE_F16, 1, 8, 64, -1, &bytes));
+  assert_int_equal(bytes, 7);
+  assert_true(wh_kv_cache_bytes(WH_DTYPE_F32, 2, 3, 5, 65, &bytes));
+  assert_int_equal(bytes, 2 * 3 * 5 * 128 * 4);
+  assert_true(wh_attention_scratch_bytes(1, 1, 1, INT64_MAX / 2, 64, 64, 2) == SIZE_MAX);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_select), cmocka_unit_test(test_cache),   cmocka_unit_test(test_levels),
+      cmocka_unit_test(test_oracle), cmocka_unit_test(test_control), cmocka_unit_test(test_prompt_chunking),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
