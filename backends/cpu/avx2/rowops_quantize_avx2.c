@@ -1,0 +1,161 @@
+/* avx2/rowops_quantize_avx2.c - quantize_act and the ops that end in it, one group of 256 at a time. The
+ * rules are spelled out in ref/rowops_quantize_ref.c; here a group's eight blocks are the lanes of one
+ * vector. */
+#include "backends/cpu/avx2/rowops_norm_avx2.h"
+#include "backends/cpu/rowops_kernels.h"
+#include "backends/cpu/rowops_units.h"
+
+static inline __m256i magnitude(const float *x) {
+  return _mm256_and_si256(_mm256_castps_si256(_mm256_loadu_ps(x)), _mm256_set1_epi32(0x7fffffff));
+}
+static inline __m256i block_max(const float *x) {
+  return _mm256_max_epi32(_mm256_max_epi32(magnitude(x), magnitude(x + 8)),
+                          _mm256_max_epi32(magnitude(x + 16), magnitude(x + 24)));
+}
+static inline __m256i fold32(__m256i a, __m256i b) {
+  return _mm256_max_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+}
+static inline __m256i fold64(__m256i a, __m256i b) {
+  return _mm256_max_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+/* Per 128-bit lane: the maxima of four blocks over that lane. */
+static inline __m256i four_block_max(const float *x) {
+  return fold64(fold32(block_max(x), block_max(x + 32)), fold32(block_max(x + 64), block_max(x + 96)));
+}
+
+/* max |x| of each of the eight blocks, as bits. */
+static inline __m256i eight_block_max(const float *x) {
+  __m256i a = four_block_max(x), b = four_block_max(x + 128);
+  return _mm256_max_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+static inline __m256i spread_max(__m256i v) {
+  v = _mm256_max_epi32(v, _mm256_permute2x128_si256(v, v, 1));
+  v = _mm256_max_epi32(v, _mm256_shuffle_epi32(v, 0x4e));
+  return _mm256_max_epi32(v, _mm256_shuffle_epi32(v, 0xb1));
+}
+
+static inline __m256i round_8(const float *x, __m256 factor) {
+  return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), factor));
+}
+
+/* Codes of one block as bytes in order. */
+static inline __m256i codes_32(const float *x, __m256 factor) {
+  __m256i lo = _mm256_packs_epi32(round_8(x, factor), round_8(x + 8, factor));
+  __m256i hi = _mm256_packs_epi32(round_8(x + 16, factor), round_8(x + 24, factor));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(lo, hi), order);
+}
+
+/* Quantises block b of x to q and gives the sums of its codes by eights, each plus 8 * 128, in 64-bit lanes.
+ */
+static inline __m256i quantize_block(const float *x, int b, __m256 factors, int8_t *q) {
+  __m256i codes = codes_32(x + b * 32, _mm256_permutevar8x32_ps(factors, _mm256_set1_epi32(b)));
+  _mm256_storeu_si256((void *)(q + b * 32), codes);
+  return _mm256_sad_epu8(_mm256_xor_si256(codes, _mm256_set1_epi8((char)0x80)), _mm256_setzero_si256());
+}
+
+/* Blocks b..b+3; their half sums: first halves in the low 128 bits, second halves in the high ones. */
+static inline __m256i quantize_four(const float *x, int b, __m256 factors, int8_t *q) {
+  __m256i s0 = quantize_block(x, b, factors, q), s1 = quantize_block(x, b + 1, factors, q);
+  __m256i s2 = quantize_block(x, b + 2, factors, q), s3 = quantize_block(x, b + 3, factors, q);
+  __m256i s01 = _mm256_or_si256(s0, _mm256_slli_epi64(s1, 32));
+  __m256i s23 = _mm256_or_si256(s2, _mm256_slli_epi64(s3, 32));
+  __m256i sum = _mm256_add_epi32(_mm256_unpacklo_epi64(s01, s23), _mm256_unpackhi_epi64(s01, s23));
+  return _mm256_sub_epi32(sum, _mm256_set1_epi32(16 * 128));
+}
+
+/* Eight int32 that fit to int16, in order. */
+static inline __m128i narrow(__m256i v) {
+  return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+
+/* Quantises x[0..255]; a short group is padded with zeros. */
+static inline void quantize_256(const float *x, wh_q8a_group *g) {
+  __m256 block_top = _mm256_castsi256_ps(eight_block_max(x));
+  __m256 top = _mm256_castsi256_ps(spread_max(_mm256_castps_si256(block_top)));
+  const __m256 live = _mm256_cmp_ps(top, _mm256_set1_ps(0x1p-100f), _CMP_NLT_UQ); /* all lanes or none */
+  /* k = how many of 2, 4, 8 times the block's top stay within the group's; a comparison that holds is -1 */
+  __m256 twice = _mm256_add_ps(block_top, block_top), four = _mm256_add_ps(twice, twice);
+  __m256i minus_k = _mm256_castps_si256(_mm256_cmp_ps(twice, top, _CMP_LE_OQ));
+  minus_k = _mm256_add_epi32(minus_k, _mm256_castps_si256(_mm256_cmp_ps(four, top, _CMP_LE_OQ)));
+  __m256 eight_fits = _mm256_cmp_ps(_mm256_add_ps(four, four), top, _CMP_LE_OQ);
+  minus_k = _mm256_add_epi32(minus_k, _mm256_castps_si256(eight_fits));
+  minus_k = _mm256_and_si256(minus_k, _mm256_castps_si256(live));
+  __m256 power =
+      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(127), minus_k), 23));
+  __m256 factors = _mm256_mul_ps(_mm256_div_ps(_mm256_set1_ps(127.0f), top), power);
+  factors = _mm256_and_ps(factors, live);
+
+  __m256i a = quantize_four(x, 0, factors, g->q), b = quantize_four(x, 4, factors, g->q);
+  __m256i half0 = _mm256_permute2x128_si256(a, b, 0x20), half1 = _mm256_permute2x128_si256(a, b, 0x31);
+  __m256i sum = _mm256_add_epi32(half0, half1), zero = _mm256_setzero_si256();
+  __m256i t = _mm256_add_epi32(_mm256_set1_epi32(3), minus_k), shifted = _mm256_sllv_epi32(sum, t);
+  _mm256_storeu_si256((void *)g->t, t);
+  _mm256_storeu_si256((void *)g->nbsum, _mm256_sub_epi32(zero, sum));
+  _mm256_storeu_ps(g->fbsum, _mm256_cvtepi32_ps(shifted));
+  _mm_storeu_si128((void *)g->jsum, narrow(shifted));
+  __m256i n0 = _mm256_sub_epi32(zero, half0), n1 = _mm256_sub_epi32(zero, half1);
+  __m256i low = _mm256_unpacklo_epi32(n0, n1), high = _mm256_unpackhi_epi32(n0, n1);
+  _mm256_storeu_si256((void *)g->nbsum16, _mm256_permute2x128_si256(low, high, 0x20));
+  _mm256_storeu_si256((void *)(g->nbsum16 + 8), _mm256_permute2x128_si256(low, high, 0x31));
+  __m128i j0 = narrow(_mm256_sllv_epi32(half0, t)), j1 = narrow(_mm256_sllv_epi32(half1, t));
+  _mm_storeu_si128((void *)g->jsum16, _mm_unpacklo_epi16(j0, j1));
+  _mm_storeu_si128((void *)(g->jsum16 + 8), _mm_unpackhi_epi16(j0, j1));
+  __m128 scale = _mm_div_ss(_mm256_castps256_ps128(top), _mm_set_ss(127.0f));
+  scale = _mm_and_ps(_mm_mul_ss(scale, _mm_set_ss(0.125f)), _mm256_castps256_ps128(live));
+  g->scale = _mm_cvtss_f32(scale);
+}
+
+/* Zeros from y[n] to the end of the group. n is a multiple of 32. */
+static inline void pad_group(float y[WH_UNIT], int64_t n) {
+  for (int64_t j = n; j < WH_UNIT; j += 8) _mm256_storeu_ps(y + j, _mm256_setzero_ps());
+}
+
+void wh_k_quantize_act__avx2(const wh_quantize_act_args *a, const wh_worker *w) {
+  wh_q8a_group g;
+  float padded[WH_UNIT];
+  for (wh_unit u = wh_unit_first(w, a->rows, a->k); wh_unit_valid(&u); wh_unit_advance(&u)) {
+    const float *x = a->x + u.row * a->ldx + u.column;
+    if (u.count < WH_UNIT) {
+      memcpy(padded, x, (size_t)u.count * sizeof *x);
+      pad_group(padded, u.count);
+      x = padded;
+    }
+    quantize_256(x, &g);
+    wh_q8a_group_store(&g, a->q8a, a->rows, &u);
+  }
+}
+
+void wh_k_rms_norm_q8a__avx2(const wh_norm_args *a, const wh_worker *w) {
+  wh_q8a_group g;
+  float y[WH_UNIT], r = 0.0f;
+  int64_t r_row =
+      -1; /* the row that r belongs to: workers that share a row each sum it, which needs no barrier */
+  for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {
+    const float *x = a->x + u.row * a->ldx;
+    if (u.row != r_row) r = wh_rms_factor_avx2(x, a->n, a->eps);
+    r_row = u.row;
+    wh_rms_apply_avx2(y, x + u.column, a->w ? a->w + u.column : NULL, r, u.count);
+    pad_group(y, u.count);
+    quantize_256(y, &g);
+    wh_q8a_group_store(&g, a->q8a, a->rows, &u);
+  }
+}
+
+#define AVX2_GATED_Q8A(op, activation)                                                                   \
+  void wh_k_##op##__avx2(const wh_gated_args *a, const wh_worker *w) {                                   \
+    wh_q8a_group g;                                                                                      \
+    float y[WH_UNIT];                                                                                    \
+    for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {          \
+      const float *gate = a->a + u.row * a->lda + u.column, *up = a->b + u.row * a->ldb + u.column;      \
+      for (int64_t j = 0; j < u.count; j += 8)                                                           \
+        _mm256_storeu_ps(y + j,                                                                          \
+                         _mm256_mul_ps(activation(_mm256_loadu_ps(gate + j)), _mm256_loadu_ps(up + j))); \
+      pad_group(y, u.count);                                                                             \
+      quantize_256(y, &g);                                                                               \
+      wh_q8a_group_store(&g, a->q8a, a->rows, &u);                                                       \
+    }                                                                                                    \
+  }
+AVX2_GATED_Q8A(swiglu_q8a, wh_silu_ps_avx2)
+AVX2_GATED_Q8A(geglu_q8a, wh_gelu_tanh_ps_avx2)
