@@ -364,7 +364,7 @@ static wh_status read_tensor(gguf_cursor *c, uint64_t i, uint64_t n, size_t alig
                    wh_printable(w->name).text, row, info->name, info->block_elems);
   size_t n_bytes = 0;
   bool fits = wh_dtype_row_bytes(w->dtype, row, &n_bytes);
-  for (int d = 0; d < w->rank - 1; d++) fits = fits && wh_mul_size(n_bytes, (size_t)w->dims[d], &n_bytes);
+  for (int d = 0; d < w->rank - 1; d++) fits = fits && !__builtin_mul_overflow(n_bytes, w->dims[d], &n_bytes);
   if (!fits)
     return WH_FAIL(ERR_CORRUPT, "tensor '%s': %s elements of %s need more bytes than 64 bits can count",
                    wh_printable(w->name).text, dims_in_file_order(w).text, info->name);

@@ -80,7 +80,7 @@ static wh_status check_weight(const wh_weight_view *w, bool can_produce, wh_weig
               wh_dtype_row_bytes(w->dtype, (uint64_t)w->dims[w->rank - 1], &n_bytes);
   for (int d = 0; fits && d < w->rank; d++) {
     fits = w->dims[d] > 0 && !__builtin_mul_overflow(n_elems, w->dims[d], &n_elems);
-    if (fits && d < w->rank - 1) fits = wh_mul_size(n_bytes, (size_t)w->dims[d], &n_bytes);
+    if (fits && d < w->rank - 1) fits = !__builtin_mul_overflow(n_bytes, w->dims[d], &n_bytes);
   }
   if (!fits)
     return WH_FAIL(ERR_INVALID_ARGUMENT,

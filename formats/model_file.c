@@ -14,28 +14,33 @@
 
 /* ---- names ---- */
 
+#define PROBES_MAX 1024 /* bounds the time that a hostile file can cost */
+
 static uint32_t name_hash(wh_str s) { return (uint32_t)wh_hash_bytes(s.data, s.len).low; }
 
 static wh_str meta_name(const wh_model_file *f, size_t i) { return f->meta[i].key; }
 static wh_str weight_name(const wh_model_file *f, size_t i) { return f->weights[i].name; }
 typedef wh_str (*name_of)(const wh_model_file *f, size_t i);
 
-/* The slot that holds `name`, or the free one where it belongs. The table always has free slots. */
+/* The slot that holds `name`, or the free one where it belongs; NULL when neither is near. Half of the slots
+ * are free, so that cannot happen to names which were not made to collide. */
 static wh_name_slot *index_slot(const wh_name_index *index, const wh_model_file *f, name_of name_at,
                                 wh_str name, uint32_t hash) {
   size_t mask = index->n_slots - 1;
-  for (size_t i = hash & mask;; i = (i + 1) & mask) {
-    wh_name_slot *s = &index->slots[i];
+  for (size_t n = 0; n <= mask && n < PROBES_MAX; n++) {
+    wh_name_slot *s = &index->slots[(hash + n) & mask];
     if (!s->position_plus_1) return s;
     if (s->hash == hash && wh_str_equal(name_at(f, s->position_plus_1 - 1), name)) return s;
   }
+  return NULL;
 }
 
 static size_t index_find(const wh_name_index *index, const wh_model_file *f, name_of name_at,
                          const char *name) {
   if (!index->n_slots || !name) return 0;
   wh_str s = wh_str_from(name);
-  return index_slot(index, f, name_at, s, name_hash(s))->position_plus_1;
+  const wh_name_slot *slot = index_slot(index, f, name_at, s, name_hash(s));
+  return slot ? slot->position_plus_1 : 0;
 }
 
 /* Makes the table large enough for n names, keeping those it has. */
@@ -167,6 +172,9 @@ wh_status wh_model_file_reserve_weights(wh_model_file *f, size_t n) {
 wh_status wh_model_file_add_meta(wh_model_file *f, wh_str key, const wh_meta_value *value) {
   uint32_t hash = name_hash(key);
   wh_name_slot *slot = index_slot(&f->meta_index, f, meta_name, key, hash);
+  if (!slot)
+    return WH_FAIL(ERR_LIMIT, "metadata '%s': the key's hash is that of too many others",
+                   wh_printable(key).text);
   if (slot->position_plus_1)
     return WH_FAIL(ERR_CORRUPT, "metadata '%s': the key occurs twice", wh_printable(key).text);
   f->meta[f->n_meta] = (wh_meta_entry){key, *value};
@@ -177,6 +185,9 @@ wh_status wh_model_file_add_meta(wh_model_file *f, wh_str key, const wh_meta_val
 wh_status wh_model_file_add_weight(wh_model_file *f, const wh_weight_view *weight) {
   uint32_t hash = name_hash(weight->name);
   wh_name_slot *slot = index_slot(&f->weight_index, f, weight_name, weight->name, hash);
+  if (!slot)
+    return WH_FAIL(ERR_LIMIT, "tensor '%s': the name's hash is that of too many others",
+                   wh_printable(weight->name).text);
   if (slot->position_plus_1)
     return WH_FAIL(ERR_CORRUPT, "tensor '%s': the name occurs twice", wh_printable(weight->name).text);
   f->weights[f->n_weights] = *weight;

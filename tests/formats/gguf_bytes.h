@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct gguf_bytes {
-  uint8_t data[16384];
+  uint8_t data[65536];
   size_t n;
 } gguf_bytes;
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/hash.h"
 #include "formats/limits.h"
 #include "formats/model_file.h"
 #include "tests/formats/gguf_bytes.h"
@@ -240,6 +241,21 @@ static void many_names_are_all_found(void **state) {
   }
   assert_null(wh_model_file_find_meta(f, "key.500"));
   wh_model_file_close(f);
+}
+
+/* Keys chosen so that all belong into the same slot of the table: refused, not searched for ever. */
+static void colliding_names_are_refused(void **state) {
+  (void)state;
+  size_t n_keys = 0;
+  char key[16];
+  gb_header(&b, 3, 0, 1100);
+  for (uint32_t i = 0; n_keys < 1100; i++) {
+    int n = snprintf(key, sizeof key, "%x", i);
+    if (wh_hash_bytes(key, (size_t)n).low & 4095) continue; /* a table for 1100 names has 4096 slots */
+    gb_key(&b, key, 0), gb_u8(&b, 0);
+    n_keys++;
+  }
+  refused(WH_ERR_LIMIT, "the key's hash is that of too many others");
 }
 
 /* ---- not GGUF ---- */
@@ -597,6 +613,7 @@ int main(void) {
       cmocka_unit_test(every_array_type),
       cmocka_unit_test(getters_check_kind_range_and_presence),
       cmocka_unit_test(many_names_are_all_found),
+      cmocka_unit_test(colliding_names_are_refused),
       cmocka_unit_test(other_files_are_named),
       cmocka_unit_test(no_bytes),
       cmocka_unit_test(unknown_versions),

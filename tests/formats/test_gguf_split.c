@@ -96,6 +96,27 @@ static void every_part_opens_the_model(void **state) {
   }
 }
 
+static void many_parts_are_all_found_by_name(void **state) {
+  (void)state;
+  for (uint16_t no = 0; no < 40; no++) {
+    char name[8];
+    (void)snprintf(name, sizeof name, "t%d", no);
+    save_part(part_path(no, 40).text, (part){no, 40, 40, name});
+  }
+  wh_model_file *f = NULL;
+  assert_int_equal(wh_model_file_open(part_path(17, 40).text, NULL, &f), WH_OK);
+  assert_int_equal(wh_model_file_n_weights(f), 40);
+  for (uint16_t no = 0; no < 40; no++) {
+    char name[8];
+    (void)snprintf(name, sizeof name, "t%d", no);
+    const wh_weight_view *w = wh_model_file_find_weight(f, name);
+    assert_ptr_equal(w, wh_model_file_weight(f, no));
+    assert_int_equal(*(const uint8_t *)w->data, no + 1);
+  }
+  assert_null(wh_model_file_find_weight(f, "t40"));
+  wh_model_file_close(f);
+}
+
 static void a_count_of_one_is_not_split(void **state) {
   (void)state;
   for (uint16_t count = 0; count < 2; count++) {
@@ -205,6 +226,7 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = {
       T(every_part_opens_the_model),
+      T(many_parts_are_all_found_by_name),
       T(a_count_of_one_is_not_split),
       T(a_missing_part_is_named),
       T(a_renamed_part_is_refused),

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "formats/gguf_write.h"
+#include "formats/limits.h"
 #include "tests/base/temp_folder.h"
 
 static temp_folder folder;
@@ -241,6 +242,32 @@ static void bad_weights_are_refused(void **state) {
                   "tensor 'w': the name occurs twice");
 }
 
+static void what_could_not_be_read_back_is_refused(void **state) {
+  (void)state;
+  static const wh_str one_string;
+  refused_content(&(wh_gguf_content){.n_meta = WH_LIMIT_META_ENTRIES + 1}, WH_ERR_LIMIT,
+                  "65537 metadata entries");
+  refused_content(&(wh_gguf_content){.n_weights = WH_LIMIT_WEIGHTS + 1}, WH_ERR_LIMIT, "262145 tensors");
+  /* The limits are checked before an array is looked at. */
+  wh_meta_value array = {.kind = WH_META_ARRAY,
+                         .elem_kind = WH_META_STRING,
+                         .file_type = WH_GGUF_VALUE_STRING,
+                         .n = WH_LIMIT_ARRAY_ELEMS + 1,
+                         .strings = &one_string};
+  refused_meta((wh_meta_entry){wh_str_from("k"), array}, WH_ERR_LIMIT, "metadata 'k': 16777217 elements");
+  array.n = WH_LIMIT_ARRAY_ELEMS;
+  wh_meta_entry five[] = {{wh_str_from("a"), array},
+                          {wh_str_from("b"), array},
+                          {wh_str_from("c"), array},
+                          {wh_str_from("d"), array},
+                          {wh_str_from("e"), array}};
+  refused_content(&(wh_gguf_content){.meta = five, .n_meta = 5}, WH_ERR_LIMIT, "83886080 elements in all");
+  wh_weight_view huge[] = {weight("a", WH_DTYPE_I8, 1, INT64_MAX, &one_string),
+                           weight("b", WH_DTYPE_I8, 1, INT64_MAX, &one_string)};
+  refused_content(&(wh_gguf_content){.weights = huge, .n_weights = 2}, WH_ERR_LIMIT,
+                  "tensor 'b': the file would be larger than 64 bits can count");
+}
+
 static void a_full_disk_keeps_the_old_file(void **state) {
   (void)state;
   static uint8_t bytes[200000];
@@ -278,6 +305,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_failing_producer_leaves_no_file, set_up, tear_down),
       cmocka_unit_test_setup_teardown(bad_metadata_is_refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(bad_weights_are_refused, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_could_not_be_read_back_is_refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_full_disk_keeps_the_old_file, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
