@@ -1,0 +1,11 @@
+/* linear_q_block_avx512vnni.c - products with types with blocks of 32: AVX-512 with VNNI. */
+#define WH_LINEAR_Q_VNNI 1
+#include "backends/cpu/avx512/linear_q_vec_avx512.h"
+
+#include "backends/cpu/linear_q_tile.h"
+
+WH_LINEAR_Q_TILE(q4_0, avx512vnni)
+WH_LINEAR_Q_TILE(q4_1, avx512vnni)
+WH_LINEAR_Q_TILE(q5_0, avx512vnni)
+WH_LINEAR_Q_TILE(q5_1, avx512vnni)
+WH_LINEAR_Q_TILE(q8_0, avx512vnni)

@@ -1,0 +1,27 @@
+/* linear_q_run.h - what one kernel call computes, and how a product is cut into such calls. */
+#ifndef WH_CPU_LINEAR_Q_RUN_H
+#define WH_CPU_LINEAR_Q_RUN_H
+
+#include "backends/cpu/linear_q.h"
+
+/* One panel of outputs times rows [row, row + n_rows) of one activation tile. Pointers to outputs are at the
+ * panel's first column and the call's first row. */
+typedef struct wh_linear_q_panel {
+  const uint8_t *w;
+  size_t row_bytes; /* of a row of the file, for the reference kernel */
+  int64_t n_blocks; /* K / 32 */
+  int64_t n_cols;   /* 1..WH_LINEAR_Q_COLS */
+  const wh_q8a_tile *x;
+  int64_t row, n_rows;
+  float *y;
+  int64_t ldy;
+  const float *bias, *residual; /* or NULL */
+  int64_t ldr;
+} wh_linear_q_panel;
+
+typedef void (*wh_linear_q_panel_fn)(const wh_linear_q_panel *p);
+
+/* This worker's share of the product. */
+void wh_linear_q_run(const wh_linear_q_args *args, const wh_worker *worker, wh_linear_q_panel_fn panel);
+
+#endif

@@ -1,0 +1,319 @@
+/* linear_q_tile.h - one panel of 32 outputs times up to 64 rows: the template of every SIMD kernel.
+ *
+ * A kernel file includes a vector header (linear_q_vec_<isa>.h), then this, then instantiates
+ * WH_LINEAR_Q_TILE for its types. The format is a compile-time constant everywhere below, so each type's
+ * kernel holds only its own unpacking and block step.
+ *
+ * Weights stay, rows stream: the codes of one block (32 values of 32 columns, or of 8 columns with 256-bit
+ * vectors) are widened into registers and meet every row of the tile before the next block is read. Lanes are
+ * outputs, so the order of each output's operations is that of docs/NUMERICS.md whatever the vector width.
+ * Partial sums of a group (g) and of a row (y) live in L1. */
+#ifndef WH_CPU_LINEAR_Q_TILE_H
+#define WH_CPU_LINEAR_Q_TILE_H
+
+#include "backends/cpu/linear_q_format.h"
+#include "backends/cpu/linear_q_kernels.h"
+#include "backends/cpu/linear_q_run.h"
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define COLS WH_LINEAR_Q_COLS
+#define VEC_BYTES (LANES * 4)
+#define QUADS 8                    /* of k in a block */
+#define VECS (LANES == 16 ? 2 : 1) /* vectors of columns that are held at once */
+#define HELD (VECS * LANES)        /* columns that are held at once */
+#define ROWS_AT_ONCE 4
+
+/* Codes that a signed operand times a signed operand is needed for, where there is no u8 x s8 dot of full
+ * range. */
+#ifdef WH_LINEAR_Q_VNNI
+#define IS_SIGNED(f) 0
+#else
+#define IS_SIGNED(f) ((f).bits == 8 || (f).codebook == WH_CODEBOOK_IQ4)
+#endif
+
+/* Where a block's activations are, at the first row of a call. Arrays step by the tile's rows per block. */
+typedef struct block_x {
+  const int8_t *q;
+  const int32_t *t, *nbsum, *nbsum16;
+  const float *fbsum;
+} block_x;
+
+/* --- widening codes --- */
+
+ALWAYS_INLINE vint shift16(vint v, int left) {
+  if (left > 0) return vint_shl16(v, left);
+  if (left < 0) return vint_shr16(v, -left);
+  return v;
+}
+
+ALWAYS_INLINE vint codebook(const wh_linear_q_format f) {
+  static const int8_t iq4[16] = {WH_CODEBOOK_IQ4_VALUES}, fp4[16] = {WH_CODEBOOK_FP4_VALUES};
+  vint t = vint_bcast128(f.codebook == WH_CODEBOOK_IQ4 ? iq4 : fp4);
+#ifndef WH_LINEAR_Q_VNNI
+  if (IS_SIGNED(f)) return t;
+  return vint_add8(t, vint_set8(1 << f.bias_log2));
+#else
+  return vint_add8(t, vint_set8(1 << f.bias_log2));
+#endif
+}
+
+/* w[quad * VECS + v]: the codes of the held columns. `p` is the block's record, moved on to the first held
+ * column. */
+ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
+  if (f.bits == 8) {
+    UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
+      vint q = vint_load(p + i * 128 + v * VEC_BYTES);
+#ifndef WH_LINEAR_Q_VNNI
+      q = vint_xor(q, vint_set8(0x80));
+#endif
+      w[i * VECS + v] = q;
+    }
+    return;
+  }
+  if (f.bits >= 4) {
+    const vint low = vint_set8(15);
+    UNROLL for (int i = 0; i < 4; i++) UNROLL for (int v = 0; v < VECS; v++) {
+      vint q = vint_load(p + i * 128 + v * VEC_BYTES);
+      w[(2 * i) * VECS + v] = vint_and(q, low);
+      w[(2 * i + 1) * VECS + v] = vint_and(vint_shr16(q, 4), low);
+    }
+    p += 512;
+  }
+  if (f.bits == 2 || f.bits == 3 || f.bits == 6) {
+    const int at = f.bits == 6 ? 4 : 0;
+    const vint mask = vint_set8(3 << at);
+    UNROLL for (int h = 0; h < 2; h++) UNROLL for (int v = 0; v < VECS; v++) {
+      vint q = vint_load(p + h * 128 + v * VEC_BYTES);
+      UNROLL for (int i = 0; i < 4; i++) {
+        vint *to = &w[(4 * h + i) * VECS + v], part = shift16(q, at - 2 * i);
+        *to = f.bits == 6 ? vint_or_and(*to, part, mask) : vint_and(part, mask);
+      }
+    }
+    p += 256;
+  }
+  if (f.bits == 3 || f.bits == 5) {
+    const int at = f.bits - 1;
+    const vint mask = vint_set8(1 << at);
+    UNROLL for (int v = 0; v < VECS; v++) {
+      vint q = vint_load(p + v * VEC_BYTES);
+      UNROLL for (int i = 0; i < QUADS; i++) {
+        vint *to = &w[i * VECS + v];
+        *to = vint_or_and(*to, shift16(q, at - i), mask);
+      }
+    }
+  }
+  if (f.codebook != WH_CODEBOOK_NONE) {
+    const vint table = codebook(f);
+    UNROLL for (int i = 0; i < QUADS * VECS; i++) w[i] = vint_lookup(table, w[i]);
+  }
+}
+
+/* The group's scales (and fp16 minima) as floats: scale[block or half][32], min[block][32]. */
+ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *p, int blocks, float *scale,
+                                float *min) {
+  if (f.scale == WH_SCALE_F16) {
+    for (int i = 0; i < blocks * COLS; i += LANES) vflt_store(scale + i, vflt_from_f16(p + i * 2));
+    if (f.min == WH_MIN_F16) {
+      p += blocks * COLS * 2;
+      for (int i = 0; i < blocks * COLS; i += LANES) vflt_store(min + i, vflt_from_f16(p + i * 2));
+    }
+    return;
+  }
+  if (f.scale == WH_SCALE_E8M0) {
+    for (int i = 0; i < blocks * COLS; i += LANES) vflt_store(scale + i, vflt_from_e8m0(p + i));
+    return;
+  }
+  const uint8_t *sub = p + (f.min != WH_MIN_NONE ? 128 : 64);
+  UNROLL for (int c = 0; c < COLS; c += LANES) {
+    const vflt d = vflt_from_f16(p + c * 2);
+    if (f.scale == WH_SCALE_SUB16_U4) {
+      for (int b = 0; b < 8; b++)
+        UNROLL for (int h = 0; h < 2; h++)
+            vflt_store(scale + (2 * b + h) * COLS + c, vflt_mul(d, vflt_from_u4(sub + b * COLS + c, h)));
+    } else {
+      const int n = f.scale == WH_SCALE_SUB16 ? 16 : 8;
+      for (int i = 0; i < n; i++)
+        vflt_store(scale + i * COLS + c, vflt_mul(d, vflt_from_s8(sub + i * COLS + c)));
+    }
+  }
+}
+
+/* --- one block --- */
+
+/* acc[row][v] += the dots of `quads` quads of codes with the rows' activations. */
+ALWAYS_INLINE void add_dots(const wh_linear_q_format f, const int quads, const vint *w, const int rows,
+                            const int8_t *q, vint acc[][VECS]) {
+#ifdef WH_LINEAR_Q_VNNI
+  (void)f;
+  UNROLL for (int i = 0; i < quads; i++) UNROLL for (int r = 0; r < rows; r++) {
+    vint x = vint_bcast32(q + r * 32 + i * 4);
+    UNROLL for (int v = 0; v < VECS; v++) acc[r][v] = vint_dot8(acc[r][v], w[i * VECS + v], x);
+  }
+#else
+  /* How many pair sums of products fit an int16 lane: |x| <= 127, codes below 2^bits (28 with the FP4
+   * codebook). */
+  const int fit = IS_SIGNED(f) ? 1 : f.bits == 6 ? 2 : f.bits == 5 || f.codebook == WH_CODEBOOK_FP4 ? 4 : 8;
+  const int span = fit < quads ? fit : quads;
+  UNROLL for (int s = 0; s < quads / span; s++) {
+    vint sum[ROWS_AT_ONCE][VECS];
+    UNROLL for (int i = 0; i < span; i++) UNROLL for (int r = 0; r < rows; r++) {
+      const int quad = s * span + i;
+      vint x = vint_bcast32(q + r * 32 + quad * 4);
+      UNROLL for (int v = 0; v < VECS; v++) {
+        vint p = IS_SIGNED(f) ? vint_maddsbs(w[quad * VECS + v], x) : vint_maddubs(w[quad * VECS + v], x);
+        sum[r][v] = i == 0 ? p : vint_add16(sum[r][v], p);
+      }
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) acc[r][v] =
+        vint_add32(acc[r][v], vint_pair_sums(sum[r][v]));
+  }
+#endif
+}
+
+/* g = the block step, for `rows` rows of the held columns. `from` is g, or zeros (with a step of 0) in a
+ * group's first block. */
+ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const vint *w, const float *scale,
+                              const float *min, const block_x x, const float *from, size_t from_step,
+                              float *g) {
+  const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
+  vint dot[2][ROWS_AT_ONCE][VECS];
+  UNROLL for (int h = 0; h < halves; h++) {
+    UNROLL for (int r = 0; r < rows; r++) {
+      vint start = vint_zero();
+      if (f.bias_log2 >= 0 && !IS_SIGNED(f))
+        start = vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
+      UNROLL for (int v = 0; v < VECS; v++) dot[h][r][v] = start;
+    }
+    add_dots(f, QUADS / halves, w + h * (QUADS / 2) * VECS, rows, x.q + h * 16, dot[h]);
+  }
+  UNROLL for (int r = 0; r < rows; r++) {
+    const vint t = vint_bcast32(x.t + r);
+    UNROLL for (int v = 0; v < VECS; v++) {
+      vflt sum = vflt_load(from + (size_t)r * from_step + v * LANES);
+      UNROLL for (int h = 0; h < halves; h++) sum =
+          vflt_fma(vflt_load(scale + h * COLS + v * LANES), vflt_from_int(vint_shlv32(dot[h][r][v], t)), sum);
+      if (f.min == WH_MIN_F16) sum = vflt_fma(vflt_load(min + v * LANES), vflt_bcast(x.fbsum + r), sum);
+      vflt_store(g + r * COLS + v * LANES, sum);
+    }
+  }
+}
+
+ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
+  x.q += rows * 32;
+  x.t += rows;
+  x.nbsum += rows;
+  x.nbsum16 += rows * 2;
+  x.fbsum += rows;
+  return x;
+}
+
+static const float linear_q_zeros[COLS];
+
+/* g[rows][32] after one more block. */
+ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
+                         const float *min, const block_x x0, int64_t rows, int first, float *g0) {
+  for (int c = 0; c < COLS; c += HELD) {
+    vint w[QUADS * VECS];
+    widen(f, record + c * 4, w);
+    block_x x = x0;
+    float *g = g0 + c;
+    const float *from = first ? linear_q_zeros : g;
+    const size_t step = first ? 0 : COLS;
+    int64_t left = rows;
+    for (; left >= ROWS_AT_ONCE; left -= ROWS_AT_ONCE) {
+      block_step(f, ROWS_AT_ONCE, w, scale + c, min + c, x, from, step, g);
+      x = block_x_skip(x, ROWS_AT_ONCE);
+      from += step * ROWS_AT_ONCE;
+      g += COLS * ROWS_AT_ONCE;
+    }
+    if (left & 2) {
+      block_step(f, 2, w, scale + c, min + c, x, from, step, g);
+      x = block_x_skip(x, 2);
+      from += step * 2;
+      g += COLS * 2;
+    }
+    if (left & 1) block_step(f, 1, w, scale + c, min + c, x, from, step, g);
+  }
+}
+
+/* --- one group, and the whole panel --- */
+
+/* y[rows][32] after one more group: the minima of the SUB types, then the activations' scale. */
+ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
+                              int64_t rows, const int16_t *jsum, const float *x_scale, const float *g,
+                              float *y) {
+  const int pairs = f.min == WH_MIN_SUB16 ? 8 : f.min == WH_MIN_SUB32 ? 4 : 0;
+  for (int c = 0; c < COLS; c += LANES) {
+    vint mn[8];
+    UNROLL for (int i = 0; i < pairs; i++) {
+      mn[i] = vint_from_u8_16(mins + i % 4 * 64 + c * 2);
+      if (f.min == WH_MIN_SUB16) mn[i] = i < 4 ? vint_and(mn[i], vint_set16(15)) : vint_shr16(mn[i], 4);
+    }
+    const vflt dmin = pairs ? vflt_from_f16(header + 64 + c * 2) : vflt_zero();
+    for (int64_t r = 0; r < rows; r++) {
+      vflt sum = vflt_load(g + r * COLS + c);
+      if (pairs) {
+        vint j = vint_zero();
+        UNROLL for (int i = 0; i < pairs; i++) j =
+            vint_dot16(j, mn[i], vint_bcast32(jsum + (r * pairs + i) * 2));
+        sum = vflt_fnma(dmin, vflt_from_int(j), sum);
+      }
+      vflt_store(y + r * COLS + c, vflt_fma(vflt_bcast(x_scale + r), sum, vflt_load(y + r * COLS + c)));
+    }
+  }
+}
+
+ALWAYS_INLINE void finish(const wh_linear_q_panel *p, const float *y) {
+  for (int c = 0; c < (int)p->n_cols; c += LANES) {
+    const int n = (int)p->n_cols - c < LANES ? (int)p->n_cols - c : LANES;
+    const vflt bias = p->bias ? vflt_load_n(p->bias + c, n) : vflt_zero();
+    for (int64_t r = 0; r < p->n_rows; r++) {
+      vflt v = vflt_load(y + r * COLS + c);
+      if (p->bias) v = vflt_add(v, bias);
+      if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
+      vflt_store_n(p->y + r * p->ldy + c, v, n);
+    }
+  }
+}
+
+ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+  _Alignas(64) float g[WH_Q8A_TILE * COLS], y[WH_Q8A_TILE * COLS], scale[16 * COLS], min[8 * COLS];
+  const wh_q8a_tile *t = p->x;
+  const int64_t rows = p->n_rows;
+  block_x x = block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
+  const int jsum_step = f.min == WH_MIN_SUB16 ? 16 : 8;
+  const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
+  const float *x_scale = t->scale + p->row;
+  const uint8_t *w = p->w;
+  for (int64_t i = 0; i < rows * COLS; i += LANES) vflt_store(y + i, vflt_zero());
+  for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
+    const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
+    const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
+    const uint8_t *header = w;
+    widen_scales(f, header, blocks, scale, min);
+    w += wh_linear_q_scale_bytes(f, blocks);
+    for (int b = 0; b < blocks; b++) {
+      block(f, w, scale + b * halves * COLS, min + b * COLS, x, rows, b == 0, g);
+      w += wh_linear_q_code_bytes(f);
+      x = block_x_skip(x, t->rows);
+    }
+    group_step(f, header, w, rows, jsum, x_scale, g, y);
+    w += wh_linear_q_min_bytes(f);
+    jsum += t->rows * jsum_step;
+    x_scale += t->rows;
+  }
+  finish(p, y);
+}
+
+#define WH_LINEAR_Q_TILE(lower, isa)                                                            \
+  static void tile_##lower(const wh_linear_q_panel *p) { tile(wh_linear_q_format_##lower, p); } \
+  void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) {    \
+    wh_linear_q_run(args, worker, tile_##lower);                                                \
+  }
+
+#endif
