@@ -50,7 +50,6 @@ typedef struct wh_claim {
   int packed_input;       /* operand that wants packing (a constant), or -1 */
   size_t packed_bytes;    /* its packed size */
   uint32_t packed_layout; /* equal numbers for one constant mean equal bytes: packed once */
-  bool in_place_residual; /* the output may lie over the last operand when that dies here */
 } wh_claim;
 
 typedef struct wh_pack_task {

@@ -203,20 +203,21 @@ static wh_status pack_weights(build *b) {
     if (!wh_add_size(total, bytes, &total)) return WH_FAIL(ERR_LIMIT, "the weights do not fit in memory");
   }
   if (!b->n_weights) return WH_OK;
-  p->packed = wh_alloc_huge(p->alloc, total);
-  if (!p->packed) return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of packed weights", total);
-  p->memory.packed_bytes = wh_huge_bytes(total);
+  p->packed = total ? wh_alloc_huge(p->alloc, total) : NULL;
+  if (total && !p->packed)
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of packed weights", total);
+  p->memory.packed_bytes = total ? wh_huge_bytes(total) : 0;
   wh_pack_task *tasks = wh_alloc_array(p->alloc, b->n_weights, sizeof *tasks);
   if (!tasks) return WH_OOM("pack tasks");
   for (size_t i = 0; i < b->n_weights; i++)
     tasks[i] = (wh_pack_task){b->weights[i].node, &g->values[b->weights[i].value],
-                              (char *)p->packed + b->weights[i].offset, true};
+                              b->weights[i].bytes ? (char *)p->packed + b->weights[i].offset : NULL, true};
   wh_status st = p->options.backend->pack(p->options.device, g, tasks, b->n_weights);
   for (size_t i = 0; i < b->n_weights && st == WH_OK; i++) {
     if (!tasks[i].finite)
       st = WH_FAIL(ERR_CORRUPT, "tensor '%s' holds a NaN or infinite value; the file is damaged",
                    tasks[i].weight->name);
-    if (p->options.weight_done && tasks[i].weight->origin)
+    if (p->options.weight_done && tasks[i].weight->origin && tasks[i].dst)
       p->options.weight_done(p->options.weight_done_ctx, tasks[i].weight->origin);
   }
   wh_free(p->alloc, tasks);
@@ -265,7 +266,7 @@ static wh_status emit(build *b) {
       WH_TRY(set_operand(b, &in->in[i], node->inputs[i]));
       const wh_value_info *v = &g->values[node->inputs[i]];
       if (v->kind != WH_VALUE_CONST) continue;
-      if ((int)i == c->packed_input) {
+      if ((int)i == c->packed_input && c->packed_bytes) {
         const packed_weight *w = find_packed(b, node->inputs[i], c->packed_layout);
         in->in[i].data = (char *)p->packed + w->offset;
         in->weight_bytes += w->bytes;

@@ -1,0 +1,258 @@
+/* model.c - the public face of a model file: its facts, weights, graph. */
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "core/passes/passes.h"
+#include "models/tokenizer_source.h"
+
+static wh_status build_graph(const wh_model *m, bool optimised, wh_graph **out) {
+  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};
+  wh_model_hparams hparams;
+  wh_graph *g = NULL;
+  WH_TRY(wh_model_build_graph(m->file, &options, m->alloc, &g, &hparams));
+  wh_status st = optimised ? wh_passes_run(g, NULL) : WH_OK;
+  if (st != WH_OK) {
+    wh_graph_destroy(g);
+    return st;
+  }
+  *out = g;
+  return WH_OK;
+}
+
+static wh_status read_name(wh_model *m) {
+  wh_str name;
+  WH_TRY(wh_model_file_get_string_or(m->file, "general.name", "", &name));
+  m->name = wh_alloc_string(m->alloc, name.data, name.len);
+  return m->name ? WH_OK : WH_OOM("model name");
+}
+
+wh_status wh_model_open(const char *path, const wh_model_options *options, wh_model **out) {
+  wh_model_options o = WH_MODEL_OPTIONS_INIT;
+  WH_READ_OPTIONS(&o, options);
+  wh_model *m = wh_alloc_zeroed(o.allocator, sizeof *m);
+  if (!m) return WH_OOM("model");
+  m->alloc = o.allocator;
+  wh_status st = wh_model_file_open(path, m->alloc, &m->file);
+  if (st == WH_OK) { /* building the graph checks every hyperparameter and weight that the model needs */
+    wh_graph *g = NULL;
+    st = wh_model_build_graph(m->file, NULL, m->alloc, &g, &m->hparams);
+    wh_graph_destroy(g);
+  }
+  if (st == WH_OK) st = read_name(m);
+  if (st != WH_OK) {
+    wh_model_destroy(m);
+    return st;
+  }
+  *out = m;
+  return WH_OK;
+}
+
+void wh_model_destroy(wh_model *m) {
+  if (!m) return;
+  wh_tokenizer_destroy(atomic_load(&m->tokenizer.object));
+  wh_chat_template_destroy(atomic_load(&m->chat_template.object));
+  wh_model_file_close(m->file);
+  wh_free(m->alloc, m->name);
+  wh_free(m->alloc, m);
+}
+
+void wh_model_get_info(const wh_model *m, wh_model_info *info) {
+  wh_model_info full = WH_MODEL_INFO_INIT;
+  const wh_model_hparams *h = &m->hparams;
+  full.n_layers = (uint32_t)h->n_layers;
+  full.path = wh_model_file_path(m->file);
+  full.format = wh_model_file_format(m->file);
+  full.architecture = h->architecture;
+  full.name = m->name;
+  full.file_bytes = wh_model_file_total_bytes(m->file);
+  full.context_length = (uint64_t)h->context_length;
+  full.n_vocab = (uint64_t)h->n_vocab;
+  full.n_embedding = (uint64_t)h->n_embd;
+  for (size_t i = 0; i < wh_model_file_n_weights(m->file); i++) {
+    const wh_weight_view *w = wh_model_file_weight(m->file, i);
+    uint64_t n = 1;
+    for (int d = 0; d < w->rank; d++) n *= (uint64_t)w->dims[d];
+    full.n_parameters += n;
+    full.weight_bytes += w->n_bytes;
+  }
+  wh_graph *g = NULL;
+  wh_hash128 hash;
+  if (build_graph(m, false, &g) == WH_OK && wh_graph_hash(g, &hash) == WH_OK)
+    wh_hash_format(hash, full.graph_hash);
+  wh_graph_destroy(g);
+  WH_WRITE_INFO(info, full);
+}
+
+size_t wh_model_n_metadata(const wh_model *m) { return wh_model_file_n_meta(m->file); }
+
+/* one line, printable: control characters and invalid bytes become '?' */
+static void print_string(wh_text_buffer *b, wh_str s, size_t limit) {
+  for (size_t i = 0; i < s.len && i < limit; i++) {
+    char c = s.data[i];
+    if (c == '\n')
+      wh_text_buffer_puts(b, "\\n");
+    else if ((unsigned char)c < 32 || c == 127)
+      wh_text_buffer_puts(b, "?");
+    else
+      wh_text_buffer_append(b, &c, 1);
+  }
+  if (s.len > limit) wh_text_buffer_printf(b, "... (%zu bytes)", s.len);
+}
+
+static void print_value(wh_text_buffer *b, const wh_meta_value *v) {
+  switch (v->kind) {
+    case WH_META_INT:
+      wh_text_buffer_printf(b, "%lld", (long long)v->i);
+      break;
+    case WH_META_FLOAT:
+      wh_text_buffer_printf(b, "%.9g", v->f);
+      break;
+    case WH_META_BOOL:
+      wh_text_buffer_puts(b, v->i ? "true" : "false");
+      break;
+    case WH_META_STRING:
+      print_string(b, v->s, 4096);
+      break;
+    case WH_META_ARRAY:
+      wh_text_buffer_puts(b, "[");
+      for (size_t i = 0; i < v->n && i < 6; i++) {
+        if (i) wh_text_buffer_puts(b, ", ");
+        if (v->ints)
+          wh_text_buffer_printf(b, "%lld", (long long)v->ints[i]);
+        else if (v->floats)
+          wh_text_buffer_printf(b, "%.9g", v->floats[i]);
+        else if (v->strings)
+          print_string(b, v->strings[i], 40);
+      }
+      wh_text_buffer_printf(b, "%s] (%zu)", v->n > 6 ? ", ..." : "", v->n);
+      break;
+  }
+}
+
+static void copy_clipped(char *dst, size_t dst_bytes, const char *src, size_t n) {
+  if (!dst_bytes) return;
+  if (n > dst_bytes - 1) {
+    n = dst_bytes - 1;
+    while (n && ((unsigned char)src[n] & 0xc0) == 0x80) n--; /* never half a character */
+  }
+  if (n) memcpy(dst, src, n);
+  dst[n] = '\0';
+}
+
+wh_status wh_model_get_metadata(const wh_model *m, size_t i, char *key, size_t key_bytes, char *value_text,
+                                size_t value_bytes) {
+  if (i >= wh_model_file_n_meta(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no metadata entry %zu", i);
+  const wh_meta_entry *e = wh_model_file_meta(m->file, i);
+  wh_text_buffer b;
+  wh_text_buffer_init(&b, m->alloc);
+  print_value(&b, &e->value);
+  bool oom = b.oom;
+  if (!oom) {
+    copy_clipped(key, key_bytes, e->key.data, e->key.len);
+    copy_clipped(value_text, value_bytes, b.data ? b.data : "", b.len);
+  }
+  wh_text_buffer_deinit(&b);
+  return oom ? WH_OOM("metadata text") : WH_OK;
+}
+
+size_t wh_model_n_weights(const wh_model *m) { return wh_model_file_n_weights(m->file); }
+
+wh_status wh_model_get_weight(const wh_model *m, size_t i, wh_weight_info *info) {
+  if (i >= wh_model_file_n_weights(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
+  const wh_weight_view *w = wh_model_file_weight(m->file, i);
+  wh_weight_info full = WH_WEIGHT_INFO_INIT;
+  full.dtype = w->dtype;
+  copy_clipped(full.name, sizeof full.name, w->name.data, w->name.len);
+  full.rank = w->rank;
+  memcpy(full.dims, w->dims, sizeof full.dims);
+  full.n_bytes = w->n_bytes;
+  WH_WRITE_INFO(info, full);
+  return WH_OK;
+}
+
+wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
+  wh_graph *g = NULL;
+  WH_TRY(build_graph(m, optimised, &g));
+  wh_text_buffer b;
+  wh_text_buffer_init(&b, m->alloc);
+  wh_status st = wh_graph_print(g, &b);
+  wh_graph_destroy(g);
+  if (st != WH_OK) {
+    wh_text_buffer_deinit(&b);
+    return st;
+  }
+  *out = b.data; /* the buffer's memory passes to the caller */
+  return WH_OK;
+}
+
+void wh_string_destroy(const wh_model *m, char *text) { wh_free(m->alloc, text); }
+
+/* ---- lazily built parts ---- */
+
+typedef wh_status (*lazy_builder)(const wh_model *m, void **out);
+
+static wh_status lazy_get(const wh_model *m, lazy *l, lazy_builder build, void **out) {
+  void *object = atomic_load_explicit(&l->object, memory_order_acquire);
+  while (!object && atomic_flag_test_and_set_explicit(&l->building, memory_order_acquire)) {
+    (void)sched_yield(); /* another thread builds it */
+    object = atomic_load_explicit(&l->object, memory_order_acquire);
+  }
+  wh_status st = WH_OK;
+  if (!object) {
+    object = atomic_load_explicit(&l->object, memory_order_acquire);
+    if (!object) st = build(m, &object);
+    if (st == WH_OK) atomic_store_explicit(&l->object, object, memory_order_release);
+    atomic_flag_clear_explicit(&l->building, memory_order_release);
+  }
+  if (st == WH_OK) *out = object;
+  return st;
+}
+
+static wh_status build_tokenizer(const wh_model *m, void **out) {
+  wh_tokenizer *t = NULL;
+  WH_TRY(wh_tokenizer_from_model_file(m->file, m->alloc, &t));
+  if ((int64_t)wh_tokenizer_n_tokens(t) > m->hparams.n_vocab) {
+    size_t n = wh_tokenizer_n_tokens(t);
+    wh_tokenizer_destroy(t);
+    return WH_FAIL(ERR_CORRUPT, "%s: the tokenizer has %zu tokens, the embedding %lld rows",
+                   wh_model_file_path(m->file), n, (long long)m->hparams.n_vocab);
+  }
+  *out = t;
+  return WH_OK;
+}
+
+wh_status wh_model_tokenizer(const wh_model *m, const wh_tokenizer **out) {
+  void *object = NULL;
+  union { /* lazy parts are the only ones that change behind a const model */
+    const wh_model *in;
+    wh_model *out;
+  } u = {m};
+  WH_TRY(lazy_get(m, &u.out->tokenizer, build_tokenizer, &object));
+  *out = object;
+  return WH_OK;
+}
+
+static wh_status build_template(const wh_model *m, void **out) {
+  const wh_meta_value *v = wh_model_file_find_meta(m->file, "tokenizer.chat_template");
+  if (!v) return WH_FAIL(ERR_NOT_FOUND, "%s has no chat template", wh_model_file_path(m->file));
+  if (v->kind != WH_META_STRING)
+    return WH_FAIL(ERR_CORRUPT, "%s: tokenizer.chat_template is no string", wh_model_file_path(m->file));
+  wh_chat_template *t = NULL;
+  if (wh_chat_template_compile(v->s, m->alloc, &t) != WH_OK)
+    return wh_fail_prefix("%s: tokenizer.chat_template", wh_model_file_path(m->file));
+  *out = t;
+  return WH_OK;
+}
+
+wh_status wh_model_template(const wh_model *m, const wh_chat_template **out) {
+  void *object = NULL;
+  union {
+    const wh_model *in;
+    wh_model *out;
+  } u = {m};
+  WH_TRY(lazy_get(m, &u.out->chat_template, build_template, &object));
+  *out = object;
+  return WH_OK;
+}

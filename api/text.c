@@ -1,0 +1,197 @@
+/* text.c - the public face of tokenizers, chat templates and sampling. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/api_internal.h"
+#include "text/sampler.h"
+
+wh_status wh_model_tokenize(const wh_model *m, const char *text, size_t n_bytes, uint32_t flags, int32_t *ids,
+                            size_t capacity, size_t *n) {
+  const wh_tokenizer *t;
+  WH_TRY(wh_model_tokenizer(m, &t));
+  wh_token_list list = {.alloc = m->alloc};
+  wh_status st = wh_tokenizer_encode(t, (wh_str){text, n_bytes}, flags, &list);
+  if (st == WH_OK) {
+    size_t k = list.n < capacity ? list.n : capacity;
+    if (k) memcpy(ids, list.ids, k * sizeof *ids);
+    *n = list.n;
+  }
+  wh_token_list_deinit(&list);
+  return st;
+}
+
+wh_status wh_model_token_is_end(const wh_model *m, int32_t id, bool *out) {
+  const wh_tokenizer *t;
+  WH_TRY(wh_model_tokenizer(m, &t));
+  *out = wh_tokenizer_is_end(t, id);
+  return WH_OK;
+}
+
+/* appends `"key": "text"` with JSON escapes */
+static void put_json_string(wh_text_buffer *b, const char *key, wh_str s) {
+  wh_text_buffer_printf(b, ",\"%s\":\"", key);
+  for (size_t i = 0; i < s.len; i++) {
+    unsigned char c = (unsigned char)s.data[i];
+    if (c == '"' || c == '\\')
+      wh_text_buffer_printf(b, "\\%c", c);
+    else if (c < 32)
+      wh_text_buffer_printf(b, "\\u%04x", c);
+    else
+      wh_text_buffer_append(b, &s.data[i], 1);
+  }
+  wh_text_buffer_puts(b, "\"");
+}
+
+/* The members of a JSON object's text: what is between its braces. */
+static wh_status object_members(const char *json, wh_str *out) {
+  wh_str s = wh_str_from(json);
+  static const char space[] = " \t\r\n";
+  while (s.len && memchr(space, s.data[0], 4)) s.data++, s.len--;
+  while (s.len && memchr(space, s.data[s.len - 1], 4)) s.len--;
+  if (s.len < 2 || s.data[0] != '{' || s.data[s.len - 1] != '}')
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "template variables must be a JSON object");
+  *out = (wh_str){s.data + 1, s.len - 2};
+  while (out->len && memchr(space, out->data[0], 4)) out->data++, out->len--;
+  return WH_OK;
+}
+
+wh_status wh_model_render_chat(const wh_model *m, const char *messages_json, const char *tools_json,
+                               const char *extra_json, bool add_generation_prompt, char **out) {
+  const wh_chat_template *template;
+  const wh_tokenizer *t;
+  wh_str extra = {0};
+  WH_TRY(wh_model_template(m, &template));
+  WH_TRY(wh_model_tokenizer(m, &t));
+  if (extra_json) WH_TRY(object_members(extra_json, &extra));
+  wh_text_buffer context, text;
+  wh_text_buffer_init(&context, m->alloc);
+  wh_text_buffer_init(&text, m->alloc);
+  wh_text_buffer_printf(&context, "{\"messages\":%s,\"add_generation_prompt\":%s", messages_json,
+                        add_generation_prompt ? "true" : "false");
+  if (tools_json) wh_text_buffer_printf(&context, ",\"tools\":%s", tools_json);
+  put_json_string(&context, "bos_token", wh_tokenizer_token(t, wh_tokenizer_bos(t)));
+  put_json_string(&context, "eos_token", wh_tokenizer_token(t, wh_tokenizer_eos(t)));
+  if (extra.len) {
+    wh_text_buffer_puts(&context, ",");
+    wh_text_buffer_append(&context, extra.data, extra.len);
+  }
+  wh_text_buffer_puts(&context, "}");
+  wh_status st = context.oom ? WH_OOM("chat messages")
+                             : wh_chat_template_render(template, (wh_str){context.data, context.len},
+                                                       (int64_t)time(NULL), &text);
+  wh_text_buffer_deinit(&context);
+  if (st == WH_OK) wh_text_buffer_append(&text, "", 0);
+  if (st == WH_OK && text.oom) st = WH_OOM("chat text");
+  if (st != WH_OK) {
+    wh_text_buffer_deinit(&text);
+    return st;
+  }
+  *out = text.data;
+  return WH_OK;
+}
+
+/* ---- streams ---- */
+
+struct wh_text_stream {
+  const wh_allocator *alloc;
+  wh_detokenizer detokenizer;
+  wh_stop_matcher *stops;
+  wh_text_buffer raw, shown;
+};
+
+wh_status wh_text_stream_create(const wh_model *m, const char *const *stops, size_t n_stops,
+                                bool show_control, wh_text_stream **out) {
+  const wh_tokenizer *t;
+  WH_TRY(wh_model_tokenizer(m, &t));
+  wh_text_stream *s = wh_alloc_zeroed(m->alloc, sizeof *s);
+  if (!s) return WH_OOM("text stream");
+  s->alloc = m->alloc;
+  wh_detokenizer_init(&s->detokenizer, t, false, show_control);
+  wh_text_buffer_init(&s->raw, m->alloc);
+  wh_text_buffer_init(&s->shown, m->alloc);
+  wh_status st = wh_stop_matcher_create(stops, n_stops, m->alloc, &s->stops);
+  if (st != WH_OK) {
+    wh_text_stream_destroy(s);
+    return st;
+  }
+  *out = s;
+  return WH_OK;
+}
+
+void wh_text_stream_destroy(wh_text_stream *s) {
+  if (!s) return;
+  wh_stop_matcher_destroy(s->stops);
+  wh_text_buffer_deinit(&s->raw);
+  wh_text_buffer_deinit(&s->shown);
+  wh_free(s->alloc, s);
+}
+
+static void give(const wh_text_stream *s, const char **text, size_t *n_bytes) {
+  *text = s->shown.data ? s->shown.data : "";
+  *n_bytes = s->shown.len;
+}
+
+wh_status wh_text_stream_push(wh_text_stream *s, int32_t id, const char **text, size_t *n_bytes,
+                              bool *stopped) {
+  wh_text_buffer_clear(&s->raw);
+  wh_text_buffer_clear(&s->shown);
+  WH_TRY(wh_detokenizer_push(&s->detokenizer, id, &s->raw));
+  WH_TRY(wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, &s->shown, stopped));
+  give(s, text, n_bytes);
+  return WH_OK;
+}
+
+wh_status wh_text_stream_finish(wh_text_stream *s, const char **text, size_t *n_bytes) {
+  bool stopped;
+  wh_text_buffer_clear(&s->raw);
+  wh_text_buffer_clear(&s->shown);
+  WH_TRY(wh_detokenizer_finish(&s->detokenizer, &s->raw));
+  WH_TRY(wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, &s->shown, &stopped));
+  if (!stopped) WH_TRY(wh_stop_matcher_finish(s->stops, &s->shown));
+  give(s, text, n_bytes);
+  return WH_OK;
+}
+
+/* ---- generators ---- */
+
+struct wh_generator {
+  const wh_allocator *alloc;
+  wh_sampler *sampler;
+};
+
+wh_status wh_generator_create(const wh_model *m, const wh_sampling *sampling, wh_generator **out) {
+  wh_sampling o = WH_SAMPLING_INIT;
+  WH_READ_OPTIONS(&o, sampling);
+  const wh_sampler_options so = {.temperature = o.temperature,
+                                 .top_k = o.top_k,
+                                 .top_p = o.top_p,
+                                 .min_p = o.min_p,
+                                 .repetition_penalty = o.repetition_penalty,
+                                 .presence_penalty = o.presence_penalty,
+                                 .frequency_penalty = o.frequency_penalty,
+                                 .penalty_window = o.penalty_window,
+                                 .seed = o.seed};
+  wh_generator *g = wh_alloc_zeroed(m->alloc, sizeof *g);
+  if (!g) return WH_OOM("generator");
+  g->alloc = m->alloc;
+  wh_status st = wh_sampler_create(&so, (size_t)m->hparams.n_vocab, m->alloc, &g->sampler);
+  if (st != WH_OK) {
+    wh_free(m->alloc, g);
+    return st;
+  }
+  *out = g;
+  return WH_OK;
+}
+
+void wh_generator_destroy(wh_generator *g) {
+  if (!g) return;
+  wh_sampler_destroy(g->sampler);
+  wh_free(g->alloc, g);
+}
+
+void wh_generator_accept(wh_generator *g, int32_t token) { wh_sampler_accept(g->sampler, token); }
+void wh_generator_reset(wh_generator *g) { wh_sampler_reset(g->sampler); }
+wh_status wh_generator_sample(wh_generator *g, const float *logits, int32_t *token) {
+  return wh_sampler_sample(g->sampler, logits, token);
+}

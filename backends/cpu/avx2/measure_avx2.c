@@ -1,0 +1,48 @@
+/* measure_avx2.c - 256-bit roofline loops: 10 independent chains hide the latency. */
+#include "backends/cpu/measure_kernels.h"
+
+#include <immintrin.h>
+
+#define CHAINS 10
+
+double wh_k_peak_int8__avx2(int64_t n) {
+  __m256i a[CHAINS], x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(1), one = _mm256_set1_epi16(1);
+  for (int i = 0; i < CHAINS; i++) a[i] = _mm256_setzero_si256();
+  for (int64_t k = 0; k < n; k++) {
+#pragma GCC unroll 10
+    for (int i = 0; i < CHAINS; i++) {
+      __m256i p = _mm256_maddubs_epi16(x, y);
+      __asm__ volatile("" : "+v"(p));
+      a[i] = _mm256_add_epi32(a[i], _mm256_madd_epi16(p, one));
+      __asm__ volatile("" : "+v"(a[i]));
+    }
+  }
+  return 2.0 * 32 * CHAINS * (double)n;
+}
+
+double wh_k_peak_f32__avx2(int64_t n) {
+  __m256 a[CHAINS], x = _mm256_set1_ps(1.0f), y = _mm256_set1_ps(0.5f);
+  for (int i = 0; i < CHAINS; i++) a[i] = _mm256_setzero_ps();
+  for (int64_t k = 0; k < n; k++) {
+#pragma GCC unroll 10
+    for (int i = 0; i < CHAINS; i++) {
+      a[i] = _mm256_fmadd_ps(x, y, a[i]);
+      __asm__ volatile("" : "+v"(a[i]));
+    }
+  }
+  return 2.0 * 8 * CHAINS * (double)n;
+}
+
+uint64_t wh_k_read__avx2(const void *p, size_t n_bytes) {
+  const char *c = p;
+  __m256i a = _mm256_setzero_si256(), b = a, d = a, e = a;
+  for (size_t i = 0; i < n_bytes; i += 128) {
+    a = _mm256_or_si256(a, _mm256_load_si256((const __m256i *)(const void *)(c + i)));
+    b = _mm256_or_si256(b, _mm256_load_si256((const __m256i *)(const void *)(c + i + 32)));
+    d = _mm256_or_si256(d, _mm256_load_si256((const __m256i *)(const void *)(c + i + 64)));
+    e = _mm256_or_si256(e, _mm256_load_si256((const __m256i *)(const void *)(c + i + 96)));
+  }
+  a = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(d, e));
+  return (uint64_t)_mm256_extract_epi64(a, 0) | (uint64_t)_mm256_extract_epi64(a, 1) |
+         (uint64_t)_mm256_extract_epi64(a, 2) | (uint64_t)_mm256_extract_epi64(a, 3);
+}

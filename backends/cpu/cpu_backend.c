@@ -1,0 +1,107 @@
+/* cpu_backend.c - the CPU device: its features, its threads, and the loop that runs a program in one region.
+ */
+#include "backends/cpu/cpu_backend.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/cpu/cpu_internal.h"
+
+static void cpu_destroy(void *dev) {
+  cpu_device *d = dev;
+  if (!d) return;
+  wh_team_destroy(d->team);
+  wh_topology_deinit(&d->topology);
+  wh_free(d->alloc, d);
+}
+
+static wh_status init_device(cpu_device *d, const wh_device_options *o) {
+  d->available = wh_cpu_features_detect();
+  WH_TRY(wh_cpu_level_mask(o->isa, d->available, &d->features));
+  WH_TRY(wh_topology_init(&d->topology, d->alloc));
+  int n = o->n_threads ? (int)o->n_threads : wh_topology_default_threads(&d->topology);
+  if (o->n_threads > WH_TEAM_MAX_THREADS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", o->n_threads, WH_TEAM_MAX_THREADS);
+  WH_TRY(wh_team_create(n, NULL, d->alloc, &d->team));
+  wh_rowops_select(d->features, &d->rowops);
+  (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
+  size_t at = 0;
+  for (int i = 0; wh_cpu_level_at(i); i++) {
+    uint64_t mask;
+    if (wh_cpu_level_mask(wh_cpu_level_at(i), d->available, &mask) != WH_OK) continue;
+    int w = snprintf(d->levels + at, sizeof d->levels - at, "%s%s", at ? " " : "", wh_cpu_level_at(i));
+    if (w > 0 && (size_t)w < sizeof d->levels - at) at += (size_t)w;
+  }
+  return WH_OK;
+}
+
+static wh_status cpu_create(const wh_device_options *o, void **out) {
+  if (o->numerics != WH_NUMERICS_EXACT && o->numerics != WH_NUMERICS_FAST)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown numerics mode %u", o->numerics);
+  cpu_device *d = wh_alloc_zeroed(o->allocator, sizeof *d);
+  if (!d) return WH_OOM("cpu device");
+  d->alloc = o->allocator;
+  d->numerics = (wh_numerics)o->numerics;
+  wh_status st = init_device(d, o);
+  if (st != WH_OK) {
+    cpu_destroy(d);
+    return st;
+  }
+  *out = d;
+  return WH_OK;
+}
+
+static void cpu_get_info(const void *dev, wh_device_info *info) {
+  const cpu_device *d = dev;
+  const wh_topology *t = &d->topology;
+  info->n_threads = (uint32_t)wh_team_size(d->team);
+  info->name = wh_backend_cpu.name;
+  info->description = t->model_name;
+  info->isa = wh_cpu_level_name(d->features);
+  info->isa_levels = d->levels;
+  info->n_cores = (uint32_t)t->n_cores;
+  info->n_cpus = (uint32_t)t->n_cpus;
+  info->n_numa_nodes = (uint32_t)t->n_numa_nodes;
+  info->numerics = (uint32_t)d->numerics;
+  info->cpu_quota = t->quota;
+  info->l1d_bytes = t->l1d_bytes;
+  info->l2_bytes = t->l2_bytes;
+  info->l3_bytes = t->l3_bytes;
+  info->memory_bytes = t->memory_bytes;
+}
+
+typedef struct run_job {
+  const wh_instr *instrs;
+  size_t count;
+} run_job;
+
+static void run_worker(void *arg, const wh_worker *worker) {
+  const run_job *job = arg;
+  for (size_t i = 0; i < job->count; i++) {
+    const wh_instr *in = &job->instrs[i];
+    if (in->barrier && i > 0) wh_team_barrier(worker);
+    in->fn(in, worker);
+  }
+}
+
+static wh_status cpu_run(void *dev, const wh_instr *instrs, size_t first, size_t count) {
+  run_job job = {instrs + first, count};
+  wh_team_run(((cpu_device *)dev)->team, run_worker, &job);
+  return WH_OK;
+}
+
+const wh_backend wh_backend_cpu = {
+    .struct_size = sizeof(wh_backend),
+    .abi_version = WH_BACKEND_ABI_VERSION,
+    .name = "cpu",
+    .create = cpu_create,
+    .destroy = cpu_destroy,
+    .get_info = cpu_get_info,
+    .measure = wh_cpu_measure,
+    .claim = wh_cpu_claim,
+    .value_bytes = wh_cpu_value_bytes,
+    .pack = wh_cpu_pack,
+    .compile = wh_cpu_compile,
+    .release = wh_cpu_release,
+    .run = cpu_run,
+};

@@ -1,0 +1,35 @@
+/* cpu_internal.h - the CPU device, shared by the backend's own files. */
+#ifndef WH_CPU_INTERNAL_H
+#define WH_CPU_INTERNAL_H
+
+#include "backends/cpu/features.h"
+#include "backends/cpu/rowops.h"
+#include "core/backend_abi.h"
+#include "core/base/team.h"
+#include "core/base/topology.h"
+
+typedef struct cpu_device {
+  const wh_allocator *alloc;
+  uint64_t available, features; /* masks: the machine's, and what may be used */
+  wh_numerics numerics;
+  wh_team *team;
+  wh_rowops rowops;
+  wh_topology topology;
+  char levels[96];
+  char reason[96]; /* "highest level in use: avx512vnni" */
+} cpu_device;
+
+/* nodes.c */
+wh_status wh_cpu_claim(void *dev, const wh_graph *g, const wh_node_info *node, const int64_t *symbols_max,
+                       wh_claim *out);
+wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node, const int64_t *symbols_max,
+                         wh_instr *instr);
+void wh_cpu_release(void *dev, wh_instr *instr);
+wh_status wh_cpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks);
+wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, const wh_shape *shape, bool is_state,
+                             const int64_t *symbols, size_t *out);
+
+/* measure.c */
+wh_status wh_cpu_measure(void *dev, double seconds, wh_device_roofline *out);
+
+#endif

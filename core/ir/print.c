@@ -1,0 +1,127 @@
+/* print.c - the text form of a graph. parse.c reads it back; the grammar:
+ *
+ *   graph "llama" {
+ *     symbol tokens 1..512
+ *     %1 = input "tokens" i32[tokens]
+ *     %2 = const "blk.0.attn_norm.weight" f32[576]
+ *     %3 = state "blk.0.keys" f16[slots, context, 3, 64]
+ *     %4 = linear(%5, %6, _, %7) "blk.0.attn_output" : f32[tokens, 576]
+ *     %8 = rms_norm(%4, %2) {eps = 0x1.4f8b58p-17} "blk.0.ffn_norm" : f32[tokens, 576]
+ *     output "logits" %9
+ *   }
+ *
+ * Values are renumbered in print order, so the text is a function of the graph and not of how it was built.
+ * Floats are hexadecimal: exact. */
+#include <string.h>
+
+#include "core/ir/graph.h"
+
+static void put_quoted(wh_text_buffer *b, const char *s) {
+  wh_text_buffer_puts(b, "\"");
+  for (; *s; s++) {
+    unsigned char c = (unsigned char)*s;
+    if (c == '"' || c == '\\' || c < 32 || c > 126)
+      wh_text_buffer_printf(b, "\\x%02x", c);
+    else
+      wh_text_buffer_append(b, s, 1);
+  }
+  wh_text_buffer_puts(b, "\"");
+}
+
+static void put_dims(const wh_graph *g, wh_text_buffer *b, const wh_dim *dims, int rank) {
+  wh_text_buffer_puts(b, "[");
+  for (int i = 0; i < rank; i++) {
+    if (i) wh_text_buffer_puts(b, ", ");
+    wh_dim_print(&g->dims, dims[i], b);
+  }
+  wh_text_buffer_puts(b, "]");
+}
+
+static void put_shape(const wh_graph *g, wh_text_buffer *b, const wh_shape *s) {
+  wh_text_buffer_puts(b, wh_dtype_name(s->dtype));
+  put_dims(g, b, s->dims, s->rank);
+}
+
+static void put_value(wh_text_buffer *b, const uint32_t *number, wh_value v) {
+  if (v)
+    wh_text_buffer_printf(b, "%%%u", number[v]);
+  else
+    wh_text_buffer_puts(b, "_");
+}
+
+static void put_attrs(const wh_graph *g, wh_text_buffer *b, const wh_node_info *n) {
+  const char *separator = " {";
+  for (int key = 0; key < WH_ATTR_COUNT; key++) { /* in key order, whatever order the builder used */
+    const wh_attr *a = wh_node_attr(n, (wh_attr_key)key);
+    if (!a) continue;
+    wh_text_buffer_printf(b, "%s%s = ", separator, wh_attr_name(a->key));
+    separator = ", ";
+    if (wh_attr_type(a->key) == 'f')
+      wh_text_buffer_printf(b, "%a", (double)a->f);
+    else if (wh_attr_type(a->key) == 'i')
+      wh_text_buffer_printf(b, "%lld", (long long)a->i);
+    else
+      put_dims(g, b, a->dims, a->rank);
+  }
+  if (n->n_attrs) wh_text_buffer_puts(b, "}");
+}
+
+wh_status wh_graph_print(const wh_graph *g, wh_text_buffer *b) {
+  static const char *const kinds[] = {
+      [WH_VALUE_INPUT] = "input", [WH_VALUE_CONST] = "const", [WH_VALUE_STATE] = "state"};
+  uint32_t *number = wh_alloc_array(g->alloc, g->n_values, sizeof *number);
+  if (!number) return WH_OOM("graph text");
+  uint32_t next = 1;
+  wh_text_buffer_puts(b, "graph ");
+  put_quoted(b, g->name);
+  wh_text_buffer_puts(b, " {\n");
+  for (uint32_t i = 0; i < g->dims.n_symbols; i++) {
+    const wh_dim_expr *e = wh_dim_get(&g->dims, g->dims.symbol_dims[i]);
+    wh_text_buffer_printf(b, "  symbol %s %lld..%lld\n", g->dims.symbols[i], (long long)e->min,
+                          (long long)e->max);
+  }
+  for (wh_value v = 1; v < g->n_values; v++) {
+    const wh_value_info *info = &g->values[v];
+    if (info->kind == WH_VALUE_NONE || info->kind == WH_VALUE_NODE) continue;
+    number[v] = next++;
+    wh_text_buffer_printf(b, "  %%%u = %s ", number[v], kinds[info->kind]);
+    put_quoted(b, info->name);
+    wh_text_buffer_puts(b, " ");
+    put_shape(g, b, &info->shape);
+    wh_text_buffer_puts(b, "\n");
+  }
+  for (size_t i = 0; i < g->n_nodes; i++) {
+    const wh_node_info *n = &g->nodes[i];
+    if (n->dead) continue;
+    number[n->output] = next++;
+    wh_text_buffer_printf(b, "  %%%u = %s(", number[n->output], wh_op_get(n->op)->name);
+    for (unsigned k = 0; k < n->n_inputs; k++) {
+      if (k) wh_text_buffer_puts(b, ", ");
+      put_value(b, number, n->inputs[k]);
+    }
+    wh_text_buffer_puts(b, ")");
+    put_attrs(g, b, n);
+    wh_text_buffer_puts(b, " ");
+    put_quoted(b, n->name);
+    wh_text_buffer_puts(b, " : ");
+    put_shape(g, b, &g->values[n->output].shape);
+    wh_text_buffer_puts(b, "\n");
+  }
+  for (size_t i = 0; i < g->n_outputs; i++) {
+    wh_text_buffer_puts(b, "  output ");
+    put_quoted(b, g->outputs[i].name);
+    wh_text_buffer_printf(b, " %%%u\n", number[g->outputs[i].value]);
+  }
+  wh_text_buffer_puts(b, "}\n");
+  wh_free(g->alloc, number);
+  return b->oom ? WH_OOM("graph text") : WH_OK;
+}
+
+wh_status wh_graph_hash(const wh_graph *g, wh_hash128 *out) {
+  wh_text_buffer b;
+  wh_text_buffer_init(&b, g->alloc);
+  wh_status st = wh_graph_print(g, &b);
+  if (st == WH_OK) *out = wh_hash_bytes(b.data, b.len);
+  wh_text_buffer_deinit(&b);
+  return st;
+}
