@@ -65,7 +65,7 @@
     "|" S "{1,2}" END_OR_SPACE "|" S
 /* A number that no letter, mark, digit or connector follows; a failed run is not tried again from its middle.
  */
-#define WHOLE_NUMBER "\\p{Nd}++(?:(?![\\p{L}\\p{M}\\p{Nl}\\p{Pc}])|(*SKIP)(*FAIL))"
+#define WHOLE_NUMBER "\\p{Nd}++(?:(?![\\p{L}\\p{M}\\p{N}\\p{Pc}])|(*SKIP)(*FAIL))"
 
 #define CUT(pattern) \
   { pattern, WH_CUT_MATCH }

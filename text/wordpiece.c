@@ -22,10 +22,13 @@ void wh_wordpiece_init(wh_wordpiece *w, const wh_vocab *vocab, const wh_tokenize
       .unknown_id = spec->unknown_id,
       .lowercase = spec->lowercase != 0,
       .strip_accents = spec->strip_accents < 0 ? spec->lowercase != 0 : spec->strip_accents != 0};
-  for (size_t i = 0; i < vocab->n_tokens && !w->marks_word_start; i++) {
+  size_t n_marked = 0, n_hashed = 0;
+  for (size_t i = 0; i < vocab->n_tokens; i++) {
     wh_str t = vocab->tokens[i];
-    w->marks_word_start = t.len > WH_SPM_SPACE_BYTES && memcmp(t.data, WH_SPM_SPACE, WH_SPM_SPACE_BYTES) == 0;
+    n_marked += t.len > WH_SPM_SPACE_BYTES && memcmp(t.data, WH_SPM_SPACE, WH_SPM_SPACE_BYTES) == 0;
+    n_hashed += t.len > 2 && memcmp(t.data, "##", 2) == 0;
   }
+  w->marks_word_start = n_marked > n_hashed;
 }
 
 static bool is_space(uint32_t cp) {
