@@ -1,7 +1,8 @@
 /* formats/model_file.h - what every reader makes of a model file: typed metadata and named weight views.
  *
  * Everything points into the mapped file (or into arrays owned by the object) and lives until
- * wh_model_file_close. Readers check every size before they build one: a consumer may trust `n_bytes`. */
+ * wh_model_file_close. Readers check every size before they build one: a consumer may trust `n_bytes`.
+ * Nothing changes after opening, so any number of threads may read one. */
 #ifndef WH_FORMATS_MODEL_FILE_H
 #define WH_FORMATS_MODEL_FILE_H
 

@@ -7,7 +7,8 @@
 typedef struct wh_file wh_file;
 
 /* Maps a regular file read-only. An empty file, a directory or a missing file is an error that names `path`.
- * The mapping lives until wh_file_close. */
+ * The mapping lives until wh_file_close. Who shortens the file meanwhile makes reads of the lost pages fatal
+ * (SIGBUS), as with any mapping; replacing it by rename, as wh_file_write does, is safe. */
 WH_NODISCARD wh_status wh_file_open(const char *path, const wh_allocator *alloc, wh_file **out);
 void wh_file_close(wh_file *file); /* NULL is fine */
 const uint8_t *wh_file_data(const wh_file *file);
