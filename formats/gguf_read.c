@@ -378,8 +378,7 @@ static int compare_spans(const void *a, const void *b) {
   return x->weight < y->weight ? -1 : x->weight > y->weight;
 }
 
-/* Points the weights at their bytes. `first` is the part's first weight; c is at the end of the descriptions.
- */
+/* Points the weights at their bytes. `first` is the part's first weight; c stands behind the descriptions. */
 static wh_status place_weights(const gguf_cursor *c, wh_model_file *f, size_t first, gguf_span *spans,
                                size_t n, size_t alignment) {
   size_t data_at;
