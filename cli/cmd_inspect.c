@@ -1,0 +1,372 @@
+/* cmd_inspect.c - `whimbrel inspect`: what a model file holds, and how it would run here. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/json_out.h"
+#include "cli/units.h"
+#include "cli/verbs.h"
+
+typedef struct inspect_options {
+  bool metadata, tensors, graph, source, optimised, plan, kernels;
+} inspect_options;
+
+#define INSPECT(field) offsetof(inspect_options, field)
+static const cli_option inspect_option_list[] = {
+    {"metadata", 0, CLI_OPTION_FLAG, INSPECT(metadata), NULL, "The file's metadata.", 0, 0, 0, 0},
+    {"tensors", 0, CLI_OPTION_FLAG, INSPECT(tensors), NULL, "The weights: type, shape, size.", 0, 0, 0, 0},
+    {"graph", 0, CLI_OPTION_FLAG, INSPECT(graph), NULL, "The graph as text, after the passes.", 0, 0, 0, 0},
+    {"source", 0, CLI_OPTION_FLAG, INSPECT(source), NULL, "With --graph: before the passes.", 0, 0, 0, 0},
+    {"optimised", 0, CLI_OPTION_FLAG, INSPECT(optimised), NULL, "With --graph: after the passes (default).",
+     0, 0, 0, 0},
+    {"plan", 0, CLI_OPTION_FLAG, INSPECT(plan), NULL,
+     "The program with its buffers, and where the memory goes.", 0, 0, 0, 0},
+    {"kernels", 0, CLI_OPTION_FLAG, INSPECT(kernels), NULL, "Which kernels were chosen, and why.", 0, 0, 0,
+     0},
+};
+
+typedef struct inspected {
+  cli_engine engine; /* device and session only where a section needs them */
+  inspect_options sections;
+} inspected;
+
+static bool needs_session(const inspect_options *o) { return o->plan || o->kernels; }
+
+/* --- metadata and tensors
+ * ------------------------------------------------------------------------------------- */
+
+#define KEY_BYTES 256
+#define VALUE_BYTES 4096
+
+static cli_exit write_model_text(cli_output *out, const wh_model_info *info) {
+  char file_bytes[CLI_BYTES_TEXT], weight_bytes[CLI_BYTES_TEXT];
+  cli_output_printf(out, "%s\n", info->path);
+  cli_output_printf(out, "  format        %s, %s\n", info->format,
+                    cli_bytes_text(info->file_bytes, file_bytes));
+  cli_output_printf(out, "  architecture  %s, %u layers, embedding %" PRIu64 ", vocabulary %" PRIu64 "\n",
+                    info->architecture, info->n_layers, info->n_embedding, info->n_vocab);
+  cli_output_printf(out, "  name          ");
+  cli_output_text(out, info->name, strlen(info->name));
+  cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,
+                    cli_bytes_text(info->weight_bytes, weight_bytes));
+  cli_output_printf(out, "  context       %" PRIu64 "\n", info->context_length);
+  cli_output_printf(out, "  graph hash    %s\n", info->graph_hash);
+  return cli_output_flush(out);
+}
+
+typedef cli_exit (*metadata_fn)(void *ctx, const char *key, const char *value);
+
+static cli_exit for_each_metadata(const wh_model *model, metadata_fn fn, void *ctx) {
+  char key[KEY_BYTES], value[VALUE_BYTES];
+  size_t n = wh_model_n_metadata(model);
+  for (size_t i = 0; i < n; ++i) {
+    CLI_TRY_WH(wh_model_get_metadata(model, i, key, sizeof key, value, sizeof value));
+    CLI_TRY(fn(ctx, key, value));
+  }
+  return CLI_OK;
+}
+
+static cli_exit metadata_line(void *ctx, const char *key, const char *value) {
+  cli_output *out = ctx;
+  cli_output_printf(out, "  ");
+  cli_output_text(out, key, strlen(key));
+  cli_output_printf(out, " = ");
+  cli_output_text(out, value, strlen(value));
+  cli_output_printf(out, "\n");
+  return cli_output_flush(out);
+}
+
+static cli_exit metadata_member(void *ctx, const char *key, const char *value) {
+  json_t *object = ctx, *text = cli_json_string(value, strlen(value)),
+         *name = cli_json_string(key, strlen(key));
+  cli_json_set(object, name ? json_string_value(name) : "", text);
+  json_decref(name);
+  return CLI_OK;
+}
+
+static void shape_text(const wh_weight_info *w, char *out, size_t n_bytes) {
+  size_t used = 0;
+  out[0] = '\0';
+  for (int32_t d = 0; d < w->rank && used < n_bytes; ++d) {
+    int n = snprintf(out + used, n_bytes - used, "%s%" PRId64, d ? " x " : "", w->dims[d]);
+    used += n > 0 ? (size_t)n : 0;
+  }
+}
+
+static cli_exit write_tensors_text(cli_output *out, const wh_model *model) {
+  size_t n = wh_model_n_weights(model);
+  cli_output_printf(out, "\ntensors (%zu):\n", n);
+  for (size_t i = 0; i < n; ++i) {
+    wh_weight_info w = WH_WEIGHT_INFO_INIT;
+    char shape[WH_MAX_RANK * 24], bytes[CLI_BYTES_TEXT];
+    CLI_TRY_WH(wh_model_get_weight(model, i, &w));
+    shape_text(&w, shape, sizeof shape);
+    cli_output_printf(out, "  %-7s %-18s %10s  ", wh_dtype_name(w.dtype), shape,
+                      cli_bytes_text(w.n_bytes, bytes));
+    cli_output_text(out, w.name, strlen(w.name));
+    cli_output_printf(out, "\n");
+  }
+  return cli_output_flush(out);
+}
+
+static cli_exit tensors_json(const wh_model *model, json_t *list) {
+  size_t n = wh_model_n_weights(model);
+  for (size_t i = 0; i < n; ++i) {
+    wh_weight_info w = WH_WEIGHT_INFO_INIT;
+    CLI_TRY_WH(wh_model_get_weight(model, i, &w));
+    json_t *tensor = json_object(), *dims = json_array();
+    cli_json_set_text(tensor, "name", w.name);
+    cli_json_set_text(tensor, "dtype", wh_dtype_name(w.dtype));
+    for (int32_t d = 0; d < w.rank; ++d) cli_json_append(dims, json_integer(w.dims[d]));
+    cli_json_set(tensor, "shape", dims);
+    cli_json_set_whole(tensor, "bytes", w.n_bytes);
+    cli_json_append(list, tensor);
+  }
+  return CLI_OK;
+}
+
+/* --- plan and kernels
+ * ----------------------------------------------------------------------------------------- */
+
+typedef struct memory_row {
+  const char *name, *text;
+  uint64_t n_bytes;
+} memory_row;
+#define N_MEMORY_ROWS 8
+
+static void memory_rows(const wh_session *session, memory_row rows[N_MEMORY_ROWS]) {
+  wh_session_memory m = WH_SESSION_MEMORY_INIT;
+  wh_session_get_memory(session, &m);
+  const memory_row filled[N_MEMORY_ROWS] = {
+      {"activations", "activations, planned", m.activations},
+      {"activations_lower_bound", "  no plan can be below", m.activations_lower_bound},
+      {"activations_unshared", "  without sharing", m.activations_unshared},
+      {"kv_state", "attention state", m.kv_state},
+      {"packed_weights", "packed weights", m.packed_weights},
+      {"other", "program and tables", m.other},
+      {"peak", "total beyond the file", m.peak},
+      {"mapped_weights", "used from the mapped file", m.mapped_weights},
+  };
+  memcpy(rows, filled, sizeof filled);
+}
+
+static cli_exit write_plan_text(cli_output *out, const wh_session *session) {
+  memory_row rows[N_MEMORY_ROWS];
+  memory_rows(session, rows);
+  cli_output_printf(out, "\nmemory (context %u):\n", wh_session_context(session));
+  for (size_t i = 0; i < N_MEMORY_ROWS; ++i) {
+    char bytes[CLI_BYTES_TEXT];
+    cli_output_printf(out, "  %-26s %14" PRIu64 "  %s\n", rows[i].text, rows[i].n_bytes,
+                      rows[i].n_bytes ? cli_bytes_text(rows[i].n_bytes, bytes) : "");
+  }
+  char *plan = NULL;
+  CLI_TRY_WH(wh_session_plan_text(session, &plan));
+  cli_output_printf(out, "\nprogram:\n");
+  cli_output_text(out, plan, strlen(plan));
+  wh_session_string_destroy(session, plan);
+  return cli_output_flush(out);
+}
+
+/* Instructions that run the same kernel for the same reason. Strings are the session's. */
+typedef struct kernel_use {
+  wh_instruction_info first;
+  uint32_t count;
+  uint64_t weight_bytes;
+} kernel_use;
+
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+static cli_exit collect_kernels(const wh_session *session, uint32_t n, kernel_use *uses, uint32_t *n_uses) {
+  *n_uses = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    wh_instruction_info info = WH_INSTRUCTION_INFO_INIT;
+    CLI_TRY_WH(wh_session_get_instruction(session, i, &info));
+    uint32_t u = 0;
+    while (u < *n_uses &&
+           !(same_text(uses[u].first.op, info.op) && same_text(uses[u].first.kernel, info.kernel) &&
+             same_text(uses[u].first.reason, info.reason)))
+      ++u;
+    if (u == *n_uses) uses[(*n_uses)++] = (kernel_use){.first = info};
+    ++uses[u].count;
+    uses[u].weight_bytes += info.weight_bytes;
+  }
+  return CLI_OK;
+}
+
+static const char *or_empty(const char *s) { return s ? s : ""; }
+
+static cli_exit write_kernels_text(cli_output *out, const wh_session *session) {
+  wh_session_memory memory = WH_SESSION_MEMORY_INIT;
+  wh_session_get_memory(session, &memory);
+  uint32_t n = memory.n_instructions, n_uses = 0;
+  kernel_use *uses = calloc((size_t)n + 1, sizeof *uses);
+  if (!uses) return cli_fail(CLI_LIMIT, "out of memory");
+  cli_exit code = collect_kernels(session, n, uses, &n_uses);
+  if (code == CLI_OK) {
+    cli_output_printf(out, "\nkernels (%" PRIu32 " instructions):\n  %5s  %-16s %-36s %10s  %s\n", n, "times",
+                      "op", "kernel", "weights", "why");
+    for (uint32_t u = 0; u < n_uses; ++u) {
+      char bytes[CLI_BYTES_TEXT] = "";
+      if (uses[u].weight_bytes) cli_bytes_text(uses[u].weight_bytes, bytes);
+      cli_output_printf(out, "  %5" PRIu32 "  %-16s %-36s %10s  %s\n", uses[u].count,
+                        or_empty(uses[u].first.op), or_empty(uses[u].first.kernel), bytes,
+                        or_empty(uses[u].first.reason));
+    }
+    code = cli_output_flush(out);
+  }
+  free(uses);
+  return code;
+}
+
+static cli_exit plan_json(const wh_session *session, json_t *root) {
+  memory_row rows[N_MEMORY_ROWS];
+  memory_rows(session, rows);
+  json_t *memory = json_object();
+  for (size_t i = 0; i < N_MEMORY_ROWS; ++i) cli_json_set_whole(memory, rows[i].name, rows[i].n_bytes);
+  cli_json_set(root, "memory", memory);
+  cli_json_set_whole(root, "context", wh_session_context(session));
+  char *plan = NULL;
+  CLI_TRY_WH(wh_session_plan_text(session, &plan));
+  cli_json_set_text(root, "plan", plan);
+  wh_session_string_destroy(session, plan);
+  return CLI_OK;
+}
+
+static cli_exit kernels_json(const wh_session *session, json_t *list) {
+  wh_session_memory memory = WH_SESSION_MEMORY_INIT;
+  wh_session_get_memory(session, &memory);
+  for (uint32_t i = 0; i < memory.n_instructions; ++i) {
+    wh_instruction_info info = WH_INSTRUCTION_INFO_INIT;
+    CLI_TRY_WH(wh_session_get_instruction(session, i, &info));
+    json_t *item = json_object();
+    cli_json_set_text(item, "node", info.node);
+    cli_json_set_text(item, "op", info.op);
+    cli_json_set_text(item, "kernel", info.kernel);
+    cli_json_set_text(item, "reason", info.reason);
+    cli_json_set_whole(item, "weight_bytes", info.weight_bytes);
+    cli_json_set(item, "barrier", json_boolean(info.barrier));
+    cli_json_append(list, item);
+  }
+  return CLI_OK;
+}
+
+/* --- the verb
+ * ------------------------------------------------------------------------------------------------- */
+
+static cli_exit write_text(cli_output *out, const inspected *in) {
+  const wh_model *model = in->engine.model;
+  const inspect_options *sections = &in->sections;
+  /* The graph alone is a document of its own: it can be diffed. */
+  bool only_graph =
+      sections->graph && !(sections->metadata || sections->tensors || sections->plan || sections->kernels);
+  if (!only_graph) CLI_TRY(write_model_text(out, &in->engine.info));
+  if (sections->metadata) {
+    cli_output_printf(out, "\nmetadata (%zu):\n", wh_model_n_metadata(model));
+    CLI_TRY(for_each_metadata(model, metadata_line, out));
+  }
+  if (sections->tensors) CLI_TRY(write_tensors_text(out, model));
+  if (sections->graph) {
+    char *graph = NULL;
+    CLI_TRY_WH(wh_model_graph_text(model, !sections->source, &graph));
+    if (!only_graph) cli_output_printf(out, "\ngraph:\n");
+    cli_output_text(out, graph, strlen(graph));
+    wh_string_destroy(model, graph);
+  }
+  if (sections->plan) CLI_TRY(write_plan_text(out, in->engine.session));
+  if (sections->kernels) CLI_TRY(write_kernels_text(out, in->engine.session));
+  return cli_output_flush(out);
+}
+
+/* Fills `root`, which the caller owns also on failure. */
+static cli_exit fill_json(json_t *root, const inspected *in) {
+  const wh_model *model = in->engine.model;
+  const inspect_options *sections = &in->sections;
+  cli_json_set(root, "model", cli_json_model(&in->engine.info));
+  if (sections->metadata) {
+    json_t *metadata = json_object();
+    cli_json_set(root, "metadata", metadata);
+    CLI_TRY(for_each_metadata(model, metadata_member, metadata));
+  }
+  if (sections->tensors) {
+    json_t *tensors = json_array();
+    cli_json_set(root, "tensors", tensors);
+    CLI_TRY(tensors_json(model, tensors));
+  }
+  if (sections->graph) {
+    char *graph = NULL;
+    CLI_TRY_WH(wh_model_graph_text(model, !sections->source, &graph));
+    cli_json_set_text(root, "graph", graph);
+    wh_string_destroy(model, graph);
+  }
+  if (in->engine.device) cli_json_set(root, "device", cli_json_device(&in->engine.device_info));
+  if (sections->plan) CLI_TRY(plan_json(in->engine.session, root));
+  if (sections->kernels) {
+    json_t *instructions = json_array();
+    cli_json_set(root, "instructions", instructions);
+    CLI_TRY(kernels_json(in->engine.session, instructions));
+  }
+  return CLI_OK;
+}
+
+static cli_exit write_json(cli_output *out, const inspected *in) {
+  json_t *root = json_object();
+  cli_exit code = fill_json(root, in);
+  if (code == CLI_OK) return cli_json_write(out, root, false);
+  json_decref(root);
+  return code;
+}
+
+static cli_exit open_inspected(const char *path, const cli_engine_options *options, inspected *in) {
+  cli_session_needs needs = {0};
+  if (needs_session(&in->sections)) return cli_engine_open(path, options, &needs, &in->engine);
+  CLI_TRY(cli_model_open(path, &in->engine.model));
+  in->engine.info = (wh_model_info)WH_MODEL_INFO_INIT;
+  wh_model_get_info(in->engine.model, &in->engine.info);
+  return CLI_OK;
+}
+
+static cli_exit run(const cli_verb *verb, int argc, char **argv) {
+  inspected in = {0};
+  inspect_options *sections = &in.sections;
+  cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
+  cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
+  const cli_option_group groups[] = {{"What to show (default: --metadata --tensors)", inspect_option_list,
+                                      CLI_N(inspect_option_list), sections},
+                                     cli_engine_group(&engine_options),
+                                     cli_output_group(&output_options)};
+  const char *model = NULL;
+  cli_positionals positionals = {&model, 1, 1, 0};
+  CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
+  CLI_TRY(cli_require_positionals(verb, &positionals));
+  if (sections->source && sections->optimised)
+    return cli_fail(CLI_USAGE, "--source and --optimised exclude each other; run inspect twice");
+  if (sections->source || sections->optimised) sections->graph = true;
+  if (!sections->graph && !sections->plan && !sections->kernels && !sections->metadata && !sections->tensors)
+    sections->metadata = sections->tensors = true;
+  cli_set_quiet(output_options.quiet);
+
+  cli_output out = {0};
+  cli_exit code = cli_output_open(output_options.path, &out);
+  if (code == CLI_OK) code = open_inspected(model, &engine_options, &in);
+  if (code == CLI_OK) code = output_options.json ? write_json(&out, &in) : write_text(&out, &in);
+  if (code == CLI_OK) code = cli_output_finish(&out);
+  cli_output_abandon(&out);
+  cli_engine_close(&in.engine);
+  return code;
+}
+
+const cli_verb cli_verb_inspect = {
+    .name = "inspect",
+    .arguments = "MODEL [options]",
+    .summary = "Show what a model file holds and how it would run here.",
+    .details =
+        "Shows a model's metadata, weights and graph, and how it would run on this machine: the program, "
+        "where its\n"
+        "memory goes, which kernels were chosen and why.",
+    .examples =
+        "  whimbrel inspect model.gguf\n"
+        "  whimbrel inspect model.gguf --graph --source -o graph.txt\n"
+        "  whimbrel inspect model.gguf --plan --ctx 2048\n"
+        "  whimbrel inspect model.gguf --kernels --isa avx2 --json",
+    .run = run,
+};

@@ -1,0 +1,198 @@
+/* cmd_run.c - `whimbrel run`: one prompt in, one answer out. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/chat_prompt.h"
+#include "cli/generate.h"
+#include "cli/interrupt.h"
+#include "cli/json_out.h"
+#include "cli/verbs.h"
+
+typedef struct run_options {
+  const char *prompt, *file, *system;
+  uint32_t max_tokens;
+  bool chat, logits_hash, ignore_end;
+  cli_strings stops;
+} run_options;
+
+#define RUN(field) offsetof(run_options, field)
+static const cli_option run_option_list[] = {
+    {"prompt", 'p', CLI_OPTION_STRING, RUN(prompt), "TEXT", "The prompt.", 0, 0, 0, 0},
+    {"file", 'f', CLI_OPTION_STRING, RUN(file), "FILE",
+     "Read the prompt from FILE, - for standard input; one newline\nat its end is dropped. Standard input is "
+     "also what is read\n"
+     "when there is neither -p nor -f.",
+     0, 0, 0, 0},
+    {"tokens", 'n', CLI_OPTION_U32, RUN(max_tokens), "N", "Most tokens of the answer (default 256).", 1,
+     UINT32_C(1) << 24, 0, 0},
+    {"chat", 0, CLI_OPTION_FLAG, RUN(chat), NULL, "Put the prompt into the model's chat template.", 0, 0, 0,
+     0},
+    {"no-chat", 0, CLI_OPTION_UNSET, RUN(chat), NULL, "Continue the prompt as it is (default).", 0, 0, 0, 0},
+    {"system", 0, CLI_OPTION_STRING, RUN(system), "TEXT",
+     "System message in front of the prompt; with --chat.", 0, 0, 0, 0},
+    {"stop", 0, CLI_OPTION_STRINGS, RUN(stops), "TEXT", "End the answer before TEXT; repeatable.", 0, 0, 0,
+     0},
+    {"ignore-end", 0, CLI_OPTION_FLAG, RUN(ignore_end), NULL, "Go on when the model ends its answer.", 0, 0,
+     0, 0},
+    {"logits-hash", 0, CLI_OPTION_FLAG, RUN(logits_hash), NULL,
+     "After the answer, print `step N HASH`: the xxHash128 of each\nstep's logits.", 0, 0, 0, 0},
+};
+
+/* The prompt's text from where the options say. */
+static cli_exit read_prompt(const run_options *options, cli_buffer *text) {
+  if (options->prompt && options->file)
+    return cli_fail(CLI_USAGE, "give the prompt by -p or by -f, not both");
+  if (options->prompt) return cli_buffer_add(text, options->prompt, strlen(options->prompt));
+  if (!options->file && isatty(STDIN_FILENO) == 1) cli_note("[type the prompt, then Ctrl-D]");
+  CLI_TRY(cli_read_all(options->file, text));
+  if (text->n && text->data[text->n - 1] == '\n') text->data[--text->n] = '\0';
+  return CLI_OK;
+}
+
+/* Prompt text to tokens: the conversation of one message, or the text itself. */
+static cli_exit make_prompt(const cli_engine *engine, const run_options *options, const cli_buffer *text,
+                            int32_t **ids, size_t *n) {
+  if (!options->chat)
+    return cli_tokenize(engine->model, text->data, text->n, WH_TOKENIZE_ADD_SPECIAL, ids, n);
+  json_t *messages = json_array();
+  if (options->system) cli_chat_append(messages, "system", options->system, strlen(options->system));
+  cli_chat_append(messages, "user", text->data, text->n);
+  cli_exit code = cli_chat_tokenize(engine->model, messages, ids, n);
+  json_decref(messages);
+  return code;
+}
+
+typedef struct streamed {
+  cli_output *out;
+  char last;
+} streamed;
+
+static cli_exit stream_text(void *ctx, const char *text, size_t n_bytes) {
+  streamed *s = ctx;
+  cli_output_text(s->out, text, n_bytes);
+  s->last = text[n_bytes - 1];
+  return cli_output_flush(s->out);
+}
+
+static json_t *timing_json(const cli_engine *engine, const cli_generation *g) {
+  json_t *timing = json_object();
+  cli_json_set_real(timing, "load_seconds", engine->load_seconds);
+  cli_json_set_real(timing, "prompt_seconds", g->prompt_seconds);
+  cli_json_set_real(timing, "prompt_tokens_per_second", (double)g->n_prompt_run / g->prompt_seconds);
+  cli_json_set_real(timing, "decode_seconds", g->decode_seconds);
+  cli_json_set_real(timing, "decode_tokens_per_second", (double)g->n_decode_runs / g->decode_seconds);
+  return timing;
+}
+
+static cli_exit write_json(cli_output *out, const cli_engine *engine, const cli_generation *g) {
+  json_t *root = json_object(), *tokens = json_array();
+  cli_json_set(root, "model", cli_json_model(&engine->info));
+  cli_json_set(root, "device", cli_json_device(&engine->device_info));
+  cli_json_set_whole(root, "prompt_tokens", g->n_prompt);
+  for (size_t i = 0; i < g->n_tokens; ++i) cli_json_append(tokens, json_integer(g->tokens[i]));
+  cli_json_set(root, "tokens", tokens);
+  cli_json_set(root, "text", cli_json_string(g->text.data, g->text.n));
+  cli_json_set_text(root, "stop_reason", cli_stop_reason_name(g->reason));
+  if (g->hashes) {
+    json_t *hashes = json_array();
+    for (size_t i = 0; i < g->n_hashes; ++i) cli_json_append(hashes, json_string(g->hashes[i]));
+    cli_json_set(root, "logits_hashes", hashes);
+  }
+  cli_json_set(root, "timing", timing_json(engine, g));
+  return cli_json_write(out, root, false);
+}
+
+static cli_exit write_end_of_text(cli_output *out, const streamed *s, const cli_generation *g) {
+  if (s->last && s->last != '\n') cli_output_write(out, "\n", 1);
+  for (size_t i = 0; i < g->n_hashes; ++i) cli_output_printf(out, "step %zu %s\n", i, g->hashes[i]);
+  return cli_output_flush(out);
+}
+
+static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_options *options,
+                       const cli_buffer *text, const cli_output_options *output_options, cli_output *out) {
+  int32_t *prompt = NULL;
+  size_t n_prompt = 0;
+  cli_history history = {0};
+  cli_generation g = {0};
+  streamed s = {out, '\0'};
+  cli_generation_options generation = {options->max_tokens,
+                                       &options->stops,
+                                       options->ignore_end,
+                                       options->logits_hash,
+                                       output_options->json ? NULL : stream_text,
+                                       &s};
+  cli_exit code = make_prompt(engine, options, text, &prompt, &n_prompt);
+  if (code == CLI_OK) code = cli_generate(engine, generator, &history, prompt, n_prompt, &generation, &g);
+  if (code == CLI_OK)
+    code = output_options->json ? write_json(out, engine, &g) : write_end_of_text(out, &s, &g);
+  if (code == CLI_OK) cli_note_timing(&g);
+  if (code == CLI_OK && g.reason == CLI_STOP_CONTEXT)
+    cli_note("[the context of %u positions is full; --ctx makes it larger]",
+             wh_session_context(engine->session));
+  if (code == CLI_OK && g.reason == CLI_STOP_INTERRUPTED) code = cli_fail_interrupted();
+  cli_generation_deinit(&g);
+  cli_history_deinit(&history);
+  free(prompt);
+  return code;
+}
+
+static cli_exit run(const cli_verb *verb, int argc, char **argv) {
+  run_options options = {.max_tokens = 256};
+  cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
+  cli_sampling_options sampling = CLI_SAMPLING_OPTIONS_INIT;
+  cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
+  const cli_option_group groups[] = {{"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
+                                     cli_sampling_group(&sampling),
+                                     cli_engine_group(&engine_options),
+                                     cli_output_group(&output_options)};
+  const char *model = NULL;
+  cli_positionals positionals = {&model, 1, 1, 0};
+  CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
+  CLI_TRY(cli_require_positionals(verb, &positionals));
+  if (options.system && !options.chat) return cli_fail(CLI_USAGE, "--system needs --chat");
+  cli_set_quiet(output_options.quiet);
+
+  cli_buffer text = {0};
+  cli_output out = {0};
+  cli_engine engine = {0};
+  wh_generator *generator = NULL;
+  cli_session_needs needs = {0};
+  cli_exit code = cli_output_open(output_options.path, &out);
+  if (code == CLI_OK) code = read_prompt(&options, &text);
+  if (code == CLI_OK) code = cli_engine_open(model, &engine_options, &needs, &engine);
+  if (code == CLI_OK) {
+    wh_sampling s = cli_sampling(&sampling);
+    wh_status status = wh_generator_create(engine.model, &s, &generator);
+    code = status == WH_OK ? answer(&engine, generator, &options, &text, &output_options, &out)
+                           : cli_fail_library(status);
+  }
+  if (code == CLI_OK) code = cli_output_finish(&out);
+  cli_output_abandon(&out);
+  wh_generator_destroy(generator);
+  cli_engine_close(&engine);
+  cli_buffer_deinit(&text);
+  return code;
+}
+
+const cli_verb cli_verb_run = {
+    .name = "run",
+    .arguments = "MODEL [options]",
+    .summary = "Continue a prompt, or answer it (--chat).",
+    .details =
+        "Generates text from a language model. The prompt is continued as it is; --chat puts it into the "
+        "model's\n"
+        "chat template first. The answer is streamed to standard output. Without sampling options the "
+        "likeliest\n"
+        "token is taken each time; with them the answer is a function of the seed. Either way it does not "
+        "depend\n"
+        "on the machine, the threads or --prompt-chunk.",
+    .examples =
+        "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
+        "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"
+        "  git log -5 | whimbrel run model.gguf --chat --system \"Summarise.\"\n"
+        "  whimbrel run model.gguf -p \"1 2 3\" -n 8 --logits-hash --isa ref",
+    .run = run,
+};

@@ -1,0 +1,287 @@
+/* cmd_verify.c - `whimbrel verify`: two configurations of one model, node by node.
+ *
+ * Both run the same tokens with tracing on. Each node's output is hashed position by position, so that
+ * configurations with different --prompt-chunk compare; the tables of hashes are compared once both are full.
+ * To show the values of the first difference, both run once more up to it. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/interrupt.h"
+#include "cli/json_out.h"
+#include "cli/sample_text.h"
+#include "cli/trace_table.h"
+#include "cli/verbs.h"
+
+#define DEFAULT_PROMPT_TOKENS 96
+#define PROMPT_TOKENS_MAX 2048 /* the tables hold a hash for each node and token */
+
+typedef struct verify_options {
+  const char *prompt;
+  uint32_t n_decode;
+} verify_options;
+
+#define VERIFY(field) offsetof(verify_options, field)
+static const cli_option verify_option_list[] = {
+    {"prompt", 'p', CLI_OPTION_STRING, VERIFY(prompt), "TEXT",
+     "The prompt (default: a fixed text of 96 tokens).", 0, 0, 0, 0},
+    {"tokens", 'n', CLI_OPTION_U32, VERIFY(n_decode), "N",
+     "Tokens run one by one after the prompt (default 4).", 0, 1024, 0, 0},
+};
+
+/* One of the two configurations. */
+typedef struct subject {
+  cli_engine_options options;
+  cli_engine engine;
+  cli_trace_table table;
+} subject;
+
+typedef struct verification {
+  subject sides[2];
+  int32_t *tokens; /* the prompt, then the decoded tokens, which side 0 picks */
+  size_t n_prompt, n_decode;
+  cli_trace_difference difference;
+} verification;
+
+/* --- running
+ * -------------------------------------------------------------------------------------------------- */
+
+/* Runs prompt and decode steps under the table's trace. CLI_OK also when a capture ended the run early. */
+static cli_exit run_traced(verification *v, subject *s, bool pick_tokens) {
+  CLI_TRY_WH(wh_session_truncate(s->engine.session, 0, 0));
+  size_t done = 0, total = v->n_prompt + v->n_decode;
+  while (done < total && !s->table.captured) {
+    if (cli_interrupted()) return cli_fail_interrupted();
+    bool in_prompt = done < v->n_prompt;
+    size_t left = in_prompt ? v->n_prompt - done : 1;
+    uint32_t count = left < s->engine.prompt_chunk ? (uint32_t)left : s->engine.prompt_chunk;
+    wh_batch batch = WH_BATCH_INIT;
+    batch.n_tokens = count;
+    batch.tokens = v->tokens + done;
+    batch.n_outputs = done + count >= v->n_prompt;
+    cli_trace_begin_run(&s->table, done, count);
+    wh_status status = wh_session_run(s->engine.session, &batch);
+    CLI_TRY(s->table.failure);
+    if (s->table.captured) break; /* the callback cancelled the run: it has what it wanted */
+    if (status != WH_OK) return cli_fail_library(status);
+    done += count;
+    if (pick_tokens && done >= v->n_prompt && done < total) {
+      const float *logits = wh_session_logits(s->engine.session, 0);
+      if (!logits) return cli_fail(CLI_INTERNAL, "the session has no logits after a run");
+      v->tokens[done] = cli_argmax(logits, s->engine.info.n_vocab);
+    }
+  }
+  return CLI_OK;
+}
+
+static cli_exit trace_side(verification *v, const char *path, int side) {
+  subject *s = &v->sides[side];
+  size_t total = v->n_prompt + v->n_decode;
+  cli_session_needs needs = {.context = (uint32_t)total};
+  CLI_TRY(cli_engine_open(path, &s->options, &needs, &s->engine));
+  if (wh_session_context(s->engine.session) < total)
+    return cli_fail(CLI_LIMIT,
+                    "prompt and decoded tokens need %zu positions but the context holds %u; use --ctx %zu",
+                    total, wh_session_context(s->engine.session), total);
+  cli_trace_table_init(&s->table, v->n_prompt, v->n_decode);
+  wh_session_set_trace(s->engine.session, cli_trace_callback, &s->table);
+  cli_progress("running configuration %d of 2 ...", side + 1);
+  cli_exit code = run_traced(v, s, side == 0);
+  cli_progress("%s", "");
+  return code;
+}
+
+/* Runs both sides again up to the difference and compares what its node put out there. */
+static cli_exit locate_element(verification *v) {
+  for (int side = 0; side < 2; ++side) {
+    subject *s = &v->sides[side];
+    cli_trace_capture(&s->table, &v->difference);
+    CLI_TRY(run_traced(v, s, false));
+    if (!s->table.captured)
+      return cli_fail(CLI_DIFFERENT, "configuration %d does not repeat itself: node %s is not there again",
+                      side + 1, v->difference.node);
+  }
+  return cli_trace_compare_captured(&v->sides[0].table, &v->sides[1].table, &v->difference);
+}
+
+/* --- tokens
+ * --------------------------------------------------------------------------------------------------- */
+
+static cli_exit make_tokens(verification *v, const char *path, const verify_options *options) {
+  wh_model *model = NULL;
+  int32_t *prompt = NULL;
+  size_t n = DEFAULT_PROMPT_TOKENS;
+  CLI_TRY(cli_model_open(path, &model));
+  cli_exit code = options->prompt ? cli_tokenize(model, options->prompt, strlen(options->prompt),
+                                                 WH_TOKENIZE_ADD_SPECIAL, &prompt, &n)
+                                  : cli_sample_tokens(model, n, &prompt);
+  wh_model_destroy(model);
+  if (code == CLI_OK && (n == 0 || n > PROMPT_TOKENS_MAX))
+    code = cli_fail(CLI_USAGE, "the prompt has %zu tokens; verify takes 1 to %d", n, PROMPT_TOKENS_MAX);
+  if (code == CLI_OK) {
+    v->tokens = calloc(n + options->n_decode, sizeof *v->tokens);
+    if (!v->tokens) code = cli_fail(CLI_LIMIT, "out of memory");
+  }
+  if (code == CLI_OK) {
+    memcpy(v->tokens, prompt, n * sizeof *prompt);
+    v->n_prompt = n;
+    v->n_decode = options->n_decode;
+  }
+  free(prompt);
+  return code;
+}
+
+/* --- results
+ * -------------------------------------------------------------------------------------------------- */
+
+static void describe(const subject *s, char *out, size_t n_bytes) {
+  const wh_device_info *d = &s->engine.device_info;
+  snprintf(out, n_bytes, "%s %s, %u thread%s, runs of %u, %s, kv %s", d->name, d->isa, d->n_threads,
+           d->n_threads == 1 ? "" : "s", s->engine.prompt_chunk,
+           d->numerics == WH_NUMERICS_FAST ? "fast" : "exact", s->options.kv ? "f32" : "f16");
+}
+
+static cli_exit write_text(const verification *v, const cli_trace_counts *counts, cli_output *out) {
+  const cli_trace_difference *d = &v->difference;
+  for (int side = 0; side < 2; ++side) {
+    char text[256];
+    describe(&v->sides[side], text, sizeof text);
+    cli_output_printf(out, "%c: %s\n", "AB"[side], text);
+  }
+  if (!d->node) {
+    cli_output_printf(out, "same: %zu nodes, %zu outputs, over %zu prompt and %zu decoded tokens\n",
+                      counts->nodes_compared, counts->outputs_compared, v->n_prompt, v->n_decode);
+  } else {
+    cli_output_printf(out, "DIFFERENT: first at node %s (%s), position %zu", d->node, d->op, d->position);
+    if (d->step) cli_output_printf(out, ", decode step %zu", d->step);
+    cli_output_printf(out, "\n  element %zu: A has %s, B has %s; %zu of %zu elements differ\n", d->element,
+                      d->value_a, d->value_b, d->n_different, d->n_elements);
+  }
+  if (counts->nodes_unmatched || counts->nodes_opaque)
+    cli_output_printf(
+        out, "not compared: %zu nodes that only one has, %zu whose output is the backend's own format\n",
+        counts->nodes_unmatched, counts->nodes_opaque);
+  return cli_output_flush(out);
+}
+
+static json_t *difference_json(const cli_trace_difference *d) {
+  json_t *object = json_object();
+  cli_json_set_text(object, "node", d->node);
+  cli_json_set_text(object, "op", d->op);
+  cli_json_set_whole(object, "position", d->position);
+  cli_json_set_whole(object, "decode_step", d->step);
+  cli_json_set_whole(object, "element", d->element);
+  cli_json_set_text(object, "a", d->value_a);
+  cli_json_set_text(object, "b", d->value_b);
+  cli_json_set_whole(object, "elements", d->n_elements);
+  cli_json_set_whole(object, "elements_different", d->n_different);
+  return object;
+}
+
+static cli_exit write_json(const verification *v, const cli_trace_counts *counts, cli_output *out) {
+  json_t *root = json_object();
+  static const char *const names[] = {"a", "b"};
+  cli_json_set(root, "same", json_boolean(!v->difference.node));
+  cli_json_set(root, "model", cli_json_model(&v->sides[0].engine.info));
+  for (int side = 0; side < 2; ++side) {
+    json_t *s = cli_json_device(&v->sides[side].engine.device_info);
+    cli_json_set_whole(s, "prompt_chunk", v->sides[side].engine.prompt_chunk);
+    cli_json_set_text(s, "kv", v->sides[side].options.kv ? "f32" : "f16");
+    cli_json_set(root, names[side], s);
+  }
+  cli_json_set_whole(root, "prompt_tokens", v->n_prompt);
+  cli_json_set_whole(root, "decoded_tokens", v->n_decode);
+  cli_json_set_whole(root, "nodes_compared", counts->nodes_compared);
+  cli_json_set_whole(root, "outputs_compared", counts->outputs_compared);
+  cli_json_set_whole(root, "nodes_unmatched", counts->nodes_unmatched);
+  cli_json_set_whole(root, "nodes_opaque", counts->nodes_opaque);
+  cli_json_set(root, "first_difference", v->difference.node ? difference_json(&v->difference) : json_null());
+  return cli_json_write(out, root, false);
+}
+
+/* --- the verb
+ * ------------------------------------------------------------------------------------------------- */
+
+/* Two nodes of one name that never met would make everything look the same. */
+static cli_exit require_something(const cli_trace_counts *counts) {
+  if (counts->outputs_compared) return CLI_OK;
+  return cli_fail(CLI_UNSUPPORTED, "the two configurations have no node in common; nothing can be compared");
+}
+
+static cli_exit verify(verification *v, const char *path, const verify_options *options, bool json,
+                       cli_output *out) {
+  cli_trace_counts counts = {0};
+  CLI_TRY(make_tokens(v, path, options));
+  for (int side = 0; side < 2; ++side) CLI_TRY(trace_side(v, path, side));
+  cli_trace_compare(&v->sides[0].table, &v->sides[1].table, &counts, &v->difference);
+  CLI_TRY(require_something(&counts));
+  if (v->difference.node) CLI_TRY(locate_element(v));
+  CLI_TRY(json ? write_json(v, &counts, out) : write_text(v, &counts, out));
+  CLI_TRY(cli_output_finish(out));
+  return v->difference.node
+             ? cli_fail(CLI_DIFFERENT, "the configurations differ, first at node %s", v->difference.node)
+             : CLI_OK;
+}
+
+/* Options up to --against are the first configuration's, the rest the second's. */
+static cli_exit parse(const cli_verb *verb, int argc, char **argv, verification *v, verify_options *options,
+                      cli_output_options *output_options, cli_positionals *positionals) {
+  int split = argc;
+  for (int i = 0; i < argc && split == argc && strcmp(argv[i], "--") != 0; ++i)
+    if (strcmp(argv[i], "--against") == 0) split = i;
+  for (int side = 0; side < 2; ++side) {
+    cli_option_group engine_group = cli_engine_group(&v->sides[side].options);
+    engine_group.title = "Configuration (before --against: the first; after it: the second)";
+    const cli_option_group groups[] = {
+        {"What to run", verify_option_list, CLI_N(verify_option_list), options},
+        engine_group,
+        cli_output_group(output_options)};
+    int begin = side == 0 ? 0 : split + 1, end = side == 0 ? split : argc;
+    if (begin < end) CLI_TRY(cli_parse(verb, groups, CLI_N(groups), end - begin, argv + begin, positionals));
+  }
+  if (split == argc) {
+    v->sides[1].options.isa = "ref";
+    v->sides[1].options.threads = 1;
+  }
+  return cli_require_positionals(verb, positionals);
+}
+
+static cli_exit run(const cli_verb *verb, int argc, char **argv) {
+  verification v = {.sides = {{.options = CLI_ENGINE_OPTIONS_INIT}, {.options = CLI_ENGINE_OPTIONS_INIT}}};
+  verify_options options = {.n_decode = 4};
+  cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
+  const char *model = NULL;
+  cli_positionals positionals = {&model, 1, 1, 0};
+  CLI_TRY(parse(verb, argc, argv, &v, &options, &output_options, &positionals));
+  cli_set_quiet(output_options.quiet);
+
+  cli_output out = {0};
+  cli_exit code = cli_output_open(output_options.path, &out);
+  if (code == CLI_OK) code = verify(&v, model, &options, output_options.json, &out);
+  cli_output_abandon(&out);
+  for (int side = 0; side < 2; ++side) {
+    cli_engine_close(&v.sides[side].engine);
+    cli_trace_table_deinit(&v.sides[side].table);
+  }
+  free(v.tokens);
+  return code;
+}
+
+const cli_verb cli_verb_verify = {
+    .name = "verify",
+    .arguments = "MODEL [configuration] [--against configuration] [options]",
+    .summary = "Check node by node that two configurations compute the same bits.",
+    .details =
+        "Runs the same tokens in two configurations and compares every node's output, bit by bit. Options "
+        "before\n"
+        "--against belong to the first, options after it to the second; without it the second is the "
+        "reference\n"
+        "kernels on one thread. Exits with 0 when all is the same and with 1 when not; the first difference "
+        "is\n"
+        "named with its node, element and both values.",
+    .examples =
+        "  whimbrel verify model.gguf\n"
+        "  whimbrel verify model.gguf --isa avx2 --threads 2 --against --isa avx512 --threads 1\n"
+        "  whimbrel verify model.gguf --prompt-chunk 7 --against --prompt-chunk 64 --json",
+    .run = run,
+};

@@ -1,0 +1,116 @@
+/* engine.c - see engine.h. */
+#include "cli/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/interrupt.h"
+
+double cli_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+cli_exit cli_model_open(const char *path, wh_model **out) {
+  wh_model_options options = WH_MODEL_OPTIONS_INIT;
+  wh_status status = wh_model_open(path, &options, out);
+  return status == WH_OK ? CLI_OK : cli_fail_input(status);
+}
+
+cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
+  wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+  o.name = options->device;
+  o.isa = options->isa;
+  o.n_threads = options->threads;
+  o.numerics = options->numerics;
+  CLI_TRY_WH(wh_device_create(&o, out));
+  return CLI_OK;
+}
+
+static cli_exit open_session(const cli_engine_options *options, const cli_session_needs *needs,
+                             cli_engine *engine) {
+  wh_session_options o = WH_SESSION_OPTIONS_INIT;
+  o.context = options->context ? options->context : needs->context;
+  o.max_batch = options->prompt_chunk;
+  o.max_outputs = needs->max_outputs;
+  o.kv_dtype = options->kv ? WH_DTYPE_F32 : WH_DTYPE_F16;
+  CLI_TRY_WH(wh_session_create(engine->model, engine->device, &o, &engine->session));
+  engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : 512;
+  if (engine->prompt_chunk > wh_session_context(engine->session))
+    engine->prompt_chunk = wh_session_context(engine->session);
+  engine->max_outputs = needs->max_outputs ? needs->max_outputs : 1;
+  return CLI_OK;
+}
+
+cli_exit cli_engine_open(const char *path, const cli_engine_options *options, const cli_session_needs *needs,
+                         cli_engine *out) {
+  cli_engine engine = {.info = WH_MODEL_INFO_INIT, .device_info = WH_DEVICE_INFO_INIT};
+  double start = cli_seconds();
+  cli_progress("loading %s ...", path);
+  cli_exit code = cli_device_open(options, &engine.device);
+  if (code == CLI_OK) code = cli_model_open(path, &engine.model);
+  if (code == CLI_OK) code = open_session(options, needs, &engine);
+  cli_progress("%s", "");
+  if (code == CLI_OK && cli_interrupted()) code = cli_fail_interrupted();
+  if (code != CLI_OK) {
+    cli_engine_close(&engine);
+    return code;
+  }
+  wh_model_get_info(engine.model, &engine.info);
+  wh_device_get_info(engine.device, &engine.device_info);
+  engine.load_seconds = cli_seconds() - start;
+  *out = engine;
+  return CLI_OK;
+}
+
+void cli_engine_close(cli_engine *engine) {
+  wh_session_destroy(engine->session);
+  wh_model_destroy(engine->model);
+  wh_device_destroy(engine->device);
+  *engine = (cli_engine){0};
+}
+
+cli_exit cli_tokenize(const wh_model *model, const char *text, size_t n_bytes, uint32_t flags, int32_t **ids,
+                      size_t *n) {
+  /* No tokenizer makes more than a token a byte and a few special ones; ask again in case one does. */
+  size_t capacity = n_bytes + 8, count = 0;
+  for (;;) {
+    int32_t *buffer = calloc(capacity, sizeof *buffer);
+    if (!buffer) return cli_fail(CLI_LIMIT, "out of memory for the tokens of %zu bytes of text", n_bytes);
+    wh_status status = wh_model_tokenize(model, text, n_bytes, flags, buffer, capacity, &count);
+    if (status == WH_OK && count <= capacity) {
+      *ids = buffer;
+      *n = count;
+      return CLI_OK;
+    }
+    free(buffer);
+    if (status != WH_OK) return cli_fail_library(status);
+    capacity = count;
+  }
+}
+
+cli_exit cli_run_tokens(cli_engine *engine, const int32_t *tokens, size_t n, uint32_t chunk) {
+  if (chunk > engine->prompt_chunk) chunk = engine->prompt_chunk;
+  for (size_t done = 0; done < n;) {
+    if (cli_interrupted()) return cli_fail_interrupted();
+    uint32_t count = n - done < chunk ? (uint32_t)(n - done) : chunk;
+    wh_batch batch = WH_BATCH_INIT;
+    batch.n_tokens = count;
+    batch.tokens = tokens + done;
+    batch.n_outputs = done + count == n;
+    CLI_TRY_WH(wh_session_run(engine->session, &batch));
+    done += count;
+    if (n > chunk && done < n) cli_progress("reading the prompt: %zu of %zu tokens", done, n);
+  }
+  cli_progress("%s", "");
+  return CLI_OK;
+}
+
+int32_t cli_argmax(const float *logits, size_t n) {
+  size_t best = 0;
+  for (size_t i = 1; i < n; ++i)
+    if (logits[i] > logits[best]) best = i;
+  return (int32_t)best;
+}

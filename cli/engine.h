@@ -1,0 +1,44 @@
+/* engine.h - a model, a device and a session opened together from the shared options. */
+#ifndef CLI_ENGINE_H
+#define CLI_ENGINE_H
+
+#include "cli/options.h"
+
+/* Owned: close frees all three. Zero-initialise. */
+typedef struct cli_engine {
+  wh_model *model;
+  wh_device *device;
+  wh_session *session;
+  wh_model_info info;
+  wh_device_info device_info;
+  uint32_t prompt_chunk; /* most tokens of one run */
+  uint32_t max_outputs;
+  double load_seconds;
+} cli_engine;
+
+typedef struct cli_session_needs {
+  uint32_t context;     /* overrides the default when the user gave none; 0: no wish */
+  uint32_t max_outputs; /* rows of logits in one run; 0: 1 */
+} cli_session_needs;
+
+WH_NODISCARD cli_exit cli_model_open(const char *path, wh_model **out);
+WH_NODISCARD cli_exit cli_device_open(const cli_engine_options *options, wh_device **out);
+/* The device comes first: a wrong option is reported before a large file is read. */
+WH_NODISCARD cli_exit cli_engine_open(const char *path, const cli_engine_options *options,
+                                      const cli_session_needs *needs, cli_engine *out);
+void cli_engine_close(cli_engine *engine);
+
+/* *ids is owned by the caller: free. */
+WH_NODISCARD cli_exit cli_tokenize(const wh_model *model, const char *text, size_t n_bytes, uint32_t flags,
+                                   int32_t **ids, size_t *n);
+
+/* Appends tokens to sequence 0 in runs of at most `chunk`, the last run with the last token's logits.
+ * Interruptible: CLI_INTERRUPTED leaves the tokens that were run in the session. */
+WH_NODISCARD cli_exit cli_run_tokens(cli_engine *engine, const int32_t *tokens, size_t n, uint32_t chunk);
+
+/* Position of the largest logit, the first of equals. */
+int32_t cli_argmax(const float *logits, size_t n);
+
+double cli_seconds(void); /* monotonic */
+
+#endif

@@ -1,0 +1,79 @@
+/* main.c - the `whimbrel` program: finds the verb, prints the one error line, sets the exit code. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/interrupt.h"
+#include "cli/verbs.h"
+
+static const cli_verb *const verbs[] = {
+    &cli_verb_run,   &cli_verb_chat,   &cli_verb_inspect, &cli_verb_devices,
+    &cli_verb_bench, &cli_verb_verify, &cli_verb_eval,
+};
+
+static void print_usage(void) {
+  printf("Whimbrel " WH_VERSION_TEXT
+         " runs a language model from its file, with the same answer on every machine.\n\n"
+         "usage: whimbrel VERB [arguments]\n\n");
+  for (size_t i = 0; i < CLI_N(verbs); ++i) printf("  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
+  printf(
+      "\n`whimbrel VERB --help` explains a verb and shows examples. `whimbrel --version` prints the "
+      "version.\n\n"
+      "Exit codes:\n"
+      "    0  done\n"
+      "    1  a check said no: verify found a difference, bench a wrong answer\n"
+      "    2  an argument is wrong\n"
+      "    3  an input file is missing, unreadable or corrupt\n"
+      "    4  the model or the machine lacks something that is needed\n"
+      "    5  out of memory, or a limit such as the context length was met\n"
+      "    6  output could not be written\n"
+      "   70  a defect of Whimbrel\n"
+      "  130  interrupted\n");
+}
+
+static cli_exit find_verb(const char *word, const cli_verb **out) {
+  const char *names[CLI_N(verbs)];
+  for (size_t i = 0; i < CLI_N(verbs); ++i) {
+    names[i] = verbs[i]->name;
+    if (strcmp(word, names[i]) == 0) {
+      *out = verbs[i];
+      return CLI_OK;
+    }
+  }
+  const char *closest = cli_closest(word, names, CLI_N(verbs));
+  if (closest) return cli_fail(CLI_USAGE, "there is no verb '%s'; did you mean %s?", word, closest);
+  return cli_fail(CLI_USAGE, "there is no verb '%s'; `whimbrel --help` lists them", word);
+}
+
+static cli_exit dispatch(int argc, char **argv) {
+  const char *word = argc > 1 ? argv[1] : NULL;
+  if (!word)
+    return cli_fail(CLI_USAGE, "say what to do, e.g. `whimbrel run MODEL.gguf -p \"Hello\"`; see --help");
+  bool is_help = strcmp(word, "help") == 0;
+  if (strcmp(word, "--version") == 0) {
+    printf("whimbrel " WH_VERSION_TEXT "\n");
+    return CLI_OK;
+  }
+  if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (is_help && argc == 2)) {
+    print_usage();
+    return CLI_OK;
+  }
+  const cli_verb *verb = NULL;
+  CLI_TRY(find_verb(is_help ? argv[2] : word, &verb));
+  char help_option[] = "--help";
+  char *help_arguments[] = {help_option};
+  if (is_help) return verb->run(verb, 1, help_arguments);
+  return verb->run(verb, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error like any other */
+  cli_interrupt_catch();
+  cli_exit code = dispatch(argc, argv);
+  if (code == CLI_HELP_SHOWN) code = CLI_OK;
+  if (code == CLI_OK && (fflush(stdout) != 0 || ferror(stdout)))
+    code = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno));
+  if (code != CLI_OK && cli_error_line()[0]) cli_print_error();
+  return code;
+}

@@ -1,0 +1,84 @@
+/* options.c - see options.h. */
+#include "cli/options.h"
+
+#define ENGINE(field) offsetof(cli_engine_options, field)
+static const cli_option engine_options[] = {
+    {"device", 0, CLI_OPTION_STRING, ENGINE(device), "NAME", "What computes (default cpu).", 0, 0, 0, 0},
+    {"isa", 0, CLI_OPTION_STRING, ENGINE(isa), "NAME",
+     "Highest instruction-set level to use (default: all there is);\n`whimbrel devices` lists the levels.", 0,
+     0, 0, 0},
+    {"threads", 't', CLI_OPTION_U32, ENGINE(threads), "N", "Threads (default: one per physical core).", 1,
+     1024, 0, 0},
+    /* cli_device_group ends here */
+    {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
+     "exact: the same bits on every machine (default); fast: within\nstated bounds.", 0, 0, 0, 0},
+    {"kv", 0, CLI_OPTION_CHOICE, ENGINE(kv), "f16|f32", "Type of the attention state (default f16).", 0, 0, 0,
+     0},
+    {"ctx", 'c', CLI_OPTION_U32, ENGINE(context), "N",
+     "Positions of context (default: the model's, at most 4096).", 1, UINT32_C(1) << 24, 0, 0},
+    {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
+     "Most prompt tokens in one run (default 512).", 1, UINT32_C(1) << 16, 0, 0},
+};
+
+#define N_DEVICE_OPTIONS 3
+
+#define SAMPLING(field) offsetof(cli_sampling_options, field)
+static const cli_option sampling_options[] = {
+    {"temp", 0, CLI_OPTION_REAL, SAMPLING(temperature), "X",
+     "Temperature; 0 takes the likeliest token (default 0).", 0, 0, 0, 100},
+    {"top-k", 0, CLI_OPTION_U32, SAMPLING(top_k), "N", "Only the N likeliest tokens; 0: off (default 0).", 0,
+     UINT32_MAX, 0, 0},
+    {"top-p", 0, CLI_OPTION_REAL, SAMPLING(top_p), "X",
+     "Only the likeliest tokens whose probabilities reach X (default 1).", 0, 0, 0, 1},
+    {"min-p", 0, CLI_OPTION_REAL, SAMPLING(min_p), "X",
+     "Only tokens at least X times as likely as the likeliest (default 0).", 0, 0, 0, 1},
+    {"repeat-penalty", 0, CLI_OPTION_REAL, SAMPLING(repeat_penalty), "X",
+     "Divides seen tokens' logits (default 1: off).", 0, 0, 0.01, 100},
+    {"presence-penalty", 0, CLI_OPTION_REAL, SAMPLING(presence_penalty), "X",
+     "Subtracted from seen tokens' logits (default 0).", 0, 0, -100, 100},
+    {"frequency-penalty", 0, CLI_OPTION_REAL, SAMPLING(frequency_penalty), "X",
+     "The same for each time a token was seen (default 0).", 0, 0, -100, 100},
+    {"penalty-window", 0, CLI_OPTION_U32, SAMPLING(penalty_window), "N",
+     "How many of the last tokens penalties see (default 64).", 0, 65536, 0, 0},
+    {"seed", 's', CLI_OPTION_U64, SAMPLING(seed), "N",
+     "Seed of the sampler (default 0); the same seed, the same answer.", 0, UINT64_MAX, 0, 0},
+};
+
+#define OUTPUT(field) offsetof(cli_output_options, field)
+static const cli_option output_options[] = {
+    {"json", 0, CLI_OPTION_FLAG, OUTPUT(json), NULL, "The result as JSON.", 0, 0, 0, 0},
+    {"output", 'o', CLI_OPTION_STRING, OUTPUT(path), "FILE",
+     "Write the result to FILE, which appears whole or not at all.", 0, 0, 0, 0},
+    {"quiet", 'q', CLI_OPTION_FLAG, OUTPUT(quiet), NULL, "No progress and no summary on standard error.", 0,
+     0, 0, 0},
+};
+
+cli_option_group cli_device_group(cli_engine_options *options) {
+  return (cli_option_group){"Device", engine_options, N_DEVICE_OPTIONS, options};
+}
+
+cli_option_group cli_engine_group(cli_engine_options *options) {
+  return (cli_option_group){"Engine", engine_options, CLI_N(engine_options), options};
+}
+
+cli_option_group cli_sampling_group(cli_sampling_options *options) {
+  return (cli_option_group){"Sampling", sampling_options, CLI_N(sampling_options), options};
+}
+
+cli_option_group cli_output_group(cli_output_options *options) {
+  return (cli_option_group){"Output", output_options, CLI_N(output_options), options};
+}
+
+wh_sampling cli_sampling(const cli_sampling_options *options) {
+  wh_sampling s = WH_SAMPLING_INIT;
+  s.temperature = (float)options->temperature;
+  s.top_k = options->top_k;
+  s.top_p = (float)options->top_p;
+  s.min_p = (float)options->min_p;
+  s.repetition_penalty = (float)options->repeat_penalty;
+  s.presence_penalty = (float)options->presence_penalty;
+  s.frequency_penalty = (float)options->frequency_penalty;
+  s.penalty_window = options->penalty_window;
+  s.seed = options->seed;
+  return s;
+}

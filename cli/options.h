@@ -1,0 +1,42 @@
+/* options.h - the options that several verbs share, as groups for cli_parse. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "cli/args.h"
+
+/* How the model is run. Zero or NULL: the library's default. */
+typedef struct cli_engine_options {
+  const char *device;
+  const char *isa;
+  uint32_t threads;
+  uint32_t numerics; /* wh_numerics */
+  uint32_t kv;       /* 0: f16, 1: f32 */
+  uint32_t context;
+  uint32_t prompt_chunk;
+} cli_engine_options;
+#define CLI_ENGINE_OPTIONS_INIT \
+  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0 }
+
+typedef struct cli_sampling_options {
+  double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
+  uint32_t top_k, penalty_window;
+  uint64_t seed;
+} cli_sampling_options;
+#define CLI_SAMPLING_OPTIONS_INIT \
+  { 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, 64, 0 }
+
+typedef struct cli_output_options {
+  bool json, quiet;
+  const char *path; /* NULL: standard output */
+} cli_output_options;
+#define CLI_OUTPUT_OPTIONS_INIT \
+  { false, false, NULL }
+
+cli_option_group cli_device_group(cli_engine_options *options); /* the part that says where, not how */
+cli_option_group cli_engine_group(cli_engine_options *options);
+cli_option_group cli_sampling_group(cli_sampling_options *options);
+cli_option_group cli_output_group(cli_output_options *options);
+
+wh_sampling cli_sampling(const cli_sampling_options *options);
+
+#endif

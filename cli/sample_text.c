@@ -1,0 +1,34 @@
+/* sample_text.c - see sample_text.h. */
+#include "cli/sample_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char cli_sample_text[] =
+    "A whimbrel is a wading bird with long legs and a bill that curves downward. It breeds on the tundra of "
+    "the far "
+    "north, from Iceland across Siberia to Alaska, and when the short summer ends it flies south over open "
+    "sea, some "
+    "birds without a stop for five days, to spend the winter on the coasts of Africa, South America and "
+    "Australia. "
+    "There it walks along the edge of the falling tide and takes crabs out of their holes. On the moors it "
+    "eats berries, "
+    "on the mudflats worms, on a lawn by the harbour whatever there is. \"Few birds,\" an old guide says, "
+    "\"are so much "
+    "at home in so many places; and wherever it is heard, its call is the same seven notes.\"";
+
+cli_exit cli_sample_tokens(const wh_model *model, size_t n, int32_t **ids) {
+  int32_t *text_ids = NULL;
+  size_t n_text = 0;
+  CLI_TRY(cli_tokenize(model, cli_sample_text, strlen(cli_sample_text), WH_TOKENIZE_ADD_SPECIAL, &text_ids,
+                       &n_text));
+  int32_t *out = n_text ? calloc(n ? n : 1, sizeof *out) : NULL;
+  if (out) {
+    for (size_t i = 0; i < n; ++i) out[i] = text_ids[i % n_text];
+    *ids = out;
+  }
+  free(text_ids);
+  if (!n_text)
+    return cli_fail(CLI_MODEL, "the model's tokenizer makes no tokens of plain text; is the file complete?");
+  return out ? CLI_OK : cli_fail(CLI_LIMIT, "out of memory for %zu tokens", n);
+}
