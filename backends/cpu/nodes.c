@@ -249,17 +249,11 @@ static void run_softmax(const wh_instr *in, const void *worker) {
   rowops(in)->softmax(&a, worker);
 }
 
-/* the output is a view of the input */
-static void run_nothing(const wh_instr *in, const void *worker) {
-  (void)in;
-  (void)worker;
-}
-
 /* ---- row ops: one row per op: how to run it, and where its kernel's name is ---- */
 
 typedef struct rowop_entry {
   wh_kernel_fn run;
-  size_t name_offset; /* of the name in wh_rowops; SIZE_MAX: none */
+  size_t name_offset; /* of the name in wh_rowops */
 } rowop_entry;
 
 static const rowop_entry rowop_table[WH_OP_COUNT] = {
@@ -293,7 +287,6 @@ static const rowop_entry rowop_table[WH_OP_COUNT] = {
     ROWOP(SQRT, sqrt, sqrt),
     ROWOP(SOFTMAX, softmax, softmax),
 #undef ROWOP
-    [WH_OP_RESHAPE] = {run_nothing, SIZE_MAX},
 };
 
 /* ---- claim ---- */
@@ -355,7 +348,7 @@ wh_status wh_cpu_claim(void *dev, const wh_graph *g, const wh_node_info *node, c
         wh_team_size(d->team));
     return WH_OK;
   }
-  if (node->op == WH_OP_KV_APPEND) return WH_OK;
+  if (node->op == WH_OP_KV_APPEND || node->op == WH_OP_RESHAPE) return WH_OK; /* a view has no kernel */
   if (!rowop_table[node->op].run) refuse(c, "no kernel");
   return WH_OK;
 }
@@ -454,9 +447,7 @@ wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node,
   if (row->run) {
     in->fn = row->run;
     in->kernel_data = &d->rowops;
-    in->kernel = "view";
-    if (row->name_offset != SIZE_MAX)
-      memcpy(&in->kernel, (const char *)&d->rowops + row->name_offset, sizeof in->kernel);
+    memcpy(&in->kernel, (const char *)&d->rowops + row->name_offset, sizeof in->kernel);
     return WH_OK;
   }
   cpu_kernel *k = wh_alloc_zeroed(d->alloc, sizeof *k);

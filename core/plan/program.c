@@ -1,8 +1,10 @@
-/* program.c - from a graph to an instruction array: claims, liveness, placement, packing, barriers. */
+/* program.c - from a graph to an instruction array: claims, liveness, placement, packing, instructions. */
 #include "core/plan/program.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "core/plan/schedule.h"
 
 /* Where a value's bytes are. Views (reshape, kv_append) share their root's. */
 typedef struct value_place {
@@ -50,13 +52,14 @@ typedef struct build {
   packed_weight *weights;
   size_t n_weights, weights_capacity;
   wh_plan_buffer *buffers;
-  size_t n_buffers;
-  uint32_t *first, *last; /* per value: steps in which a root is live */
+  size_t n_buffers, first_scratch;
+  uint32_t *first, *last; /* per value: phases in which a root is live */
+  wh_schedule schedule;
 } build;
 
-static wh_value view_root(const wh_graph *g, const wh_node_info *n) {
-  (void)g;
-  return n->op == WH_OP_RESHAPE || n->op == WH_OP_KV_APPEND ? n->inputs[0] : 0;
+/* The value whose memory a node's output shares, or 0. */
+static wh_value view_root(const wh_node_info *n) {
+  return wh_node_is_view(n) || n->op == WH_OP_KV_APPEND ? n->inputs[0] : 0;
 }
 
 static wh_status claim_nodes(build *b) {
@@ -99,7 +102,7 @@ static wh_status place_values(build *b) {
   }
   for (size_t n = 0; n < g->n_nodes; n++) {
     const wh_node_info *node = &g->nodes[n];
-    wh_value root = view_root(g, node);
+    wh_value root = view_root(node);
     if (root) {
       b->places[node->output].root = b->places[root].root;
     } else {
@@ -110,24 +113,24 @@ static wh_status place_values(build *b) {
   return WH_OK;
 }
 
-static void extend(build *b, wh_value v, uint32_t step) {
+static void extend(build *b, wh_value v, uint32_t phase) {
   wh_value root = b->places[v].root;
-  if (step < b->first[root]) b->first[root] = step;
-  if (step > b->last[root]) b->last[root] = step;
+  if (phase < b->first[root]) b->first[root] = phase;
+  if (phase > b->last[root]) b->last[root] = phase;
 }
 
-/* Live ranges of arena values and of scratch, then the plan. */
+/* Live ranges of arena values and of scratch, in phases; then the plan. */
 static wh_status plan_arena(build *b) {
   wh_program *p = b->p;
   wh_graph *g = p->g;
+  const wh_schedule *s = &b->schedule;
   for (size_t v = 0; v < g->n_values; v++) b->first[v] = UINT32_MAX;
   for (size_t n = 0; n < g->n_nodes; n++) {
-    extend(b, g->nodes[n].output, (uint32_t)n);
-    for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
-      if (g->nodes[n].inputs[i]) extend(b, g->nodes[n].inputs[i], (uint32_t)n);
+    extend(b, g->nodes[n].output, s->phase[n]);
+    for (unsigned i = 0; !wh_node_is_view(&g->nodes[n]) && i < g->nodes[n].n_inputs; i++)
+      if (g->nodes[n].inputs[i]) extend(b, g->nodes[n].inputs[i], s->phase[n]);
   }
-  uint32_t end = g->n_nodes ? (uint32_t)g->n_nodes - 1 : 0;
-  for (size_t i = 0; i < g->n_outputs; i++) extend(b, g->outputs[i].value, end);
+  for (size_t i = 0; i < g->n_outputs; i++) extend(b, g->outputs[i].value, s->n_phases ? s->n_phases - 1 : 0);
   for (wh_value v = 1; v < g->n_values; v++) {
     const wh_value_info *info = &g->values[v];
     bool in_arena = info->kind == WH_VALUE_INPUT || info->kind == WH_VALUE_NODE;
@@ -138,11 +141,12 @@ static wh_status plan_arena(build *b) {
     b->buffers[b->n_buffers++] =
         (wh_plan_buffer){.size = b->places[v].bytes, .first = b->first[v], .last = b->last[v]};
   }
-  for (size_t n = 0; n < g->n_nodes;
-       n++) /* scratch of node n is buffer n_values' + its rank among scratch users */
-    if (b->claims[n].scratch_bytes)
-      b->buffers[b->n_buffers++] =
-          (wh_plan_buffer){.size = b->claims[n].scratch_bytes, .first = (uint32_t)n, .last = (uint32_t)n};
+  b->first_scratch = b->n_buffers; /* then one buffer per node that wants scratch, in schedule order */
+  for (size_t i = 0; i < s->n; i++) {
+    size_t bytes = b->claims[s->order[i]].scratch_bytes;
+    uint32_t phase = s->phase[s->order[i]];
+    if (bytes) b->buffers[b->n_buffers++] = (wh_plan_buffer){.size = bytes, .first = phase, .last = phase};
+  }
   WH_TRY(wh_plan_memory(b->buffers, b->n_buffers, p->alloc, &p->memory.plan));
   p->arena = wh_alloc_uninit(p->alloc, p->memory.plan.arena_bytes, 4096);
   if (!p->arena)
@@ -251,14 +255,15 @@ static wh_status set_operand(build *b, wh_operand *o, wh_value v) {
 static wh_status emit(build *b) {
   wh_program *p = b->p;
   wh_graph *g = p->g;
-  size_t scratch_index = b->n_buffers;
-  for (size_t n = 0; n < g->n_nodes; n++) scratch_index -= b->claims[n].scratch_bytes != 0;
-  for (size_t n = 0; n < g->n_nodes; n++) {
-    const wh_node_info *node = &g->nodes[n];
-    const wh_claim *c = &b->claims[n];
+  const wh_schedule *s = &b->schedule;
+  size_t scratch_index = b->first_scratch;
+  for (size_t k = 0; k < s->n; k++) {
+    const wh_node_info *node = &g->nodes[s->order[k]];
+    const wh_claim *c = &b->claims[s->order[k]];
     wh_instr *in = &p->instrs[p->n_instrs++];
     in->node = node;
-    in->step = (uint32_t)(2 * n + 1);
+    in->step = (uint32_t)(2 * k + 1);
+    in->barrier = k > 0 && s->phase[s->order[k]] != s->phase[s->order[k - 1]];
     in->scratch_bytes = c->scratch_bytes;
     if (c->scratch_bytes) in->scratch = (char *)p->arena + b->buffers[scratch_index++].offset;
     for (unsigned i = 0; i < node->n_inputs; i++) {
@@ -281,55 +286,6 @@ static wh_status emit(build *b) {
   for (size_t i = 0; i < p->n_inputs; i++) WH_TRY(set_operand(b, &p->io[i], p->inputs[i]));
   for (size_t i = 0; i < g->n_outputs; i++)
     WH_TRY(set_operand(b, &p->io[p->n_inputs + i], g->outputs[i].value));
-  return WH_OK;
-}
-
-/* Bytes that an instruction touches, as address ranges for the largest dims. */
-typedef struct range {
-  const char *begin, *end;
-  bool written;
-} range;
-#define MAX_RANGES (WH_MAX_INPUTS + 2)
-
-static size_t touched(const build *b, size_t n, range *out) {
-  const wh_program *p = b->p;
-  const wh_node_info *node = &p->g->nodes[n];
-  size_t k = 0;
-  for (unsigned i = 0; i <= node->n_inputs; i++) {
-    wh_value v = i < node->n_inputs ? node->inputs[i] : node->output;
-    if (!v) continue;
-    wh_value root = b->places[v].root;
-    const char *data = b->places[root].data;
-    if (!data) continue; /* constants never conflict */
-    out[k++] = (range){data, data + b->places[root].bytes, i == node->n_inputs};
-  }
-  if (p->instrs[n].scratch)
-    out[k++] =
-        (range){p->instrs[n].scratch, (const char *)p->instrs[n].scratch + p->instrs[n].scratch_bytes, true};
-  return k;
-}
-
-/* An instruction waits when it touches what an instruction since the last barrier writes, or writes what one
- * reads. */
-static wh_status place_barriers(build *b) {
-  wh_program *p = b->p;
-  range *open = wh_alloc_array(p->alloc, (p->n_instrs + 1) * MAX_RANGES, sizeof *open);
-  if (!open) return WH_OOM("barriers");
-  size_t n_open = 0;
-  for (size_t n = 0; n < p->n_instrs; n++) {
-    range mine[MAX_RANGES];
-    size_t k = touched(b, n, mine);
-    bool conflict = false;
-    for (size_t i = 0; i < k && !conflict; i++)
-      for (size_t j = 0; j < n_open && !conflict; j++)
-        conflict = (mine[i].written || open[j].written) && mine[i].begin < open[j].end &&
-                   open[j].begin < mine[i].end;
-    p->instrs[n].barrier = conflict;
-    if (conflict) n_open = 0;
-    memcpy(open + n_open, mine, k * sizeof *mine);
-    n_open += k;
-  }
-  wh_free(p->alloc, open);
   return WH_OK;
 }
 
@@ -362,19 +318,20 @@ wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_p
   p->g = g;
   build b = {.p = p};
   wh_status st = alloc_tables(&b);
+  if (st == WH_OK) st = wh_schedule_create(g, p->alloc, &b.schedule);
   if (st == WH_OK) st = claim_nodes(&b);
   if (st == WH_OK) st = place_values(&b);
   if (st == WH_OK) st = plan_arena(&b);
   if (st == WH_OK) st = place_states(&b);
   if (st == WH_OK) st = pack_weights(&b);
   if (st == WH_OK) st = emit(&b);
-  if (st == WH_OK) st = place_barriers(&b);
   wh_free(p->alloc, b.places);
   wh_free(p->alloc, b.first);
   wh_free(p->alloc, b.last);
   wh_free(p->alloc, b.claims);
   wh_free(p->alloc, b.buffers);
   wh_free(p->alloc, b.weights);
+  wh_schedule_deinit(&b.schedule, p->alloc);
   p->options.symbols_max = NULL; /* the caller's, for creation only */
   if (st != WH_OK) {
     wh_program_destroy(p);
