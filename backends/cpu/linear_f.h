@@ -21,7 +21,7 @@ typedef struct wh_linear_f_args {
   const float *bias, *residual; /* as in wh_linear_q_args */
   int64_t ldr;
   uint32_t step;
-  void *scratch;          /* wh_linear_f_scratch_bytes per worker, 64-byte aligned, worker i at i * that */
+  void *scratch; /* wh_linear_f_scratch_bytes per worker, 64-byte aligned, worker i at i * that */
   size_t scratch_bytes;
 } wh_linear_f_args;
 

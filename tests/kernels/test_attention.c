@@ -255,7 +255,7 @@ static void check_batch(const problem *p, const batch *b, const cache *ref_cache
   for (int i = 0; wh_cpu_level_at(i); i++) {
     uint64_t mask;
     if (wh_cpu_level_mask(wh_cpu_level_at(i), all, &mask) != WH_OK) continue;
-    for (int threads = 1; threads <= 3; threads++) {
+    for (int threads = mask ? 1 : 3; threads <= 3; threads++) {
       memset(got, 0x5a, (size_t)n * sizeof *got);
       attend(p, b, ref_cache, mask, threads, got);
       expect_same(wh_cpu_level_at(i), &p->s, b, want, got);
@@ -322,7 +322,7 @@ static void test_cache(void **state) {
     for (int level = 0; wh_cpu_level_at(level); level++) {
       uint64_t mask;
       if (wh_cpu_level_mask(wh_cpu_level_at(level), all, &mask) != WH_OK) continue;
-      for (int threads = 1; threads <= 3; threads++) {
+      for (int threads = mask ? 1 : 3; threads <= 3; threads++) {
         cache got = cache_new(&p);
         append_all(&p, &got, mask, threads);
         assert_memory_equal(got.keys.data, ref.keys.data, ref.keys.bytes);

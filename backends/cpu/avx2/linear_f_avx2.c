@@ -1,0 +1,24 @@
+/* linear_f_avx2.c - products with float weights, 256-bit vectors. */
+#include <immintrin.h>
+
+typedef __m256 vf;
+#define VF_LANES 8
+#define TILE_ROWS 6
+#define TILE_VECS 2
+#define WIDE_ROWS 3
+#define WIDE_VECS 4
+#define vf_zero() _mm256_setzero_ps()
+#define vf_set1(x) _mm256_set1_ps(x)
+#define vf_load(p) _mm256_loadu_ps(p)
+#define vf_store(p, x) _mm256_storeu_ps(p, x)
+#define vf_add(a, b) _mm256_add_ps(a, b)
+#define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define load_8(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+#define vf_from_f16(p) _mm256_cvtph_ps(load_8(p))
+#define vf_from_bf16(p) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_8(p)), 16))
+
+#include "backends/cpu/linear_f_tiles.h"
+
+void wh_k_linear_f_avx2(const wh_linear_f_args *args, const wh_worker *worker) {
+  wh_linear_f_run(args, worker, &steps);
+}

@@ -1,0 +1,24 @@
+/* linear_f_avx512.c - products with float weights, 512-bit vectors. */
+#include <immintrin.h>
+
+typedef __m512 vf;
+#define VF_LANES 16
+#define TILE_ROWS 12
+#define TILE_VECS 2
+#define WIDE_ROWS 12
+#define WIDE_VECS 2
+#define vf_zero() _mm512_setzero_ps()
+#define vf_set1(x) _mm512_set1_ps(x)
+#define vf_load(p) _mm512_loadu_ps(p)
+#define vf_store(p, x) _mm512_storeu_ps(p, x)
+#define vf_add(a, b) _mm512_add_ps(a, b)
+#define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define load_16(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define vf_from_f16(p) _mm512_cvtph_ps(load_16(p))
+#define vf_from_bf16(p) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_16(p)), 16))
+
+#include "backends/cpu/linear_f_tiles.h"
+
+void wh_k_linear_f_avx512(const wh_linear_f_args *args, const wh_worker *worker) {
+  wh_linear_f_run(args, worker, &steps);
+}

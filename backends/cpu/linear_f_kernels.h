@@ -1,0 +1,60 @@
+/* linear_f_kernels.h - what the kernels for float weights share: the panel format, their entry points, and
+ * the steps that an instruction set gives to the common driver (linear_f_run.c).
+ *
+ * Panel format (layout id 1): 32 outputs, values in the file's type, [k][32]; the last panel is [k][16] when
+ * that is enough for the outputs left. Missing outputs are zeros. */
+#ifndef WH_CPU_LINEAR_F_KERNELS_H
+#define WH_CPU_LINEAR_F_KERNELS_H
+
+#include "backends/cpu/linear_f.h"
+
+#define WH_LINEAR_F_FILE 0 /* layout ids */
+#define WH_LINEAR_F_PANELS 1
+#define WH_LINEAR_F_COLS 32
+#define WH_LINEAR_F_HALF 16
+#define WH_LINEAR_F_CHUNK 512 /* of the contract */
+/* Activations are copied into rows of this many floats: a fixed stride for the tiles' addressing, and one
+ * that does not put every row into the same cache sets. */
+#define WH_LINEAR_F_LDX (WH_LINEAR_F_CHUNK + 16)
+
+/* Columns stored in panel `index`. */
+static inline int64_t wh_linear_f_width(const wh_linear_layout *l, int64_t index) {
+  return l->n - index * WH_LINEAR_F_COLS <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
+}
+
+/* c[r][32] += x[r] . w over one chunk: r rows of x, w [k][width] of `dtype`. `first`: c counts as +0. */
+typedef struct wh_linear_f_tile {
+  wh_dtype dtype;
+  int64_t rows, width, k;
+  const float *x; /* row stride WH_LINEAR_F_LDX */
+  const void *w;
+  float *c;
+  bool first;
+} wh_linear_f_tile;
+
+/* y = c (+ bias) (residual +) over rows x cols. */
+typedef struct wh_linear_f_finish {
+  int64_t rows, cols, ldy, ldr;
+  const float *c; /* row stride 32 */
+  float *y;
+  const float *bias, *residual; /* or NULL */
+} wh_linear_f_finish;
+
+typedef struct wh_linear_f_isa {
+  int64_t tile_rows; /* most rows of a tile */
+  void (*tile)(const wh_linear_f_tile *tile);
+  void (*unpack)(wh_dtype dtype, const void *src, float *dst, int64_t n); /* n a multiple of 16 */
+  void (*finish)(const wh_linear_f_finish *finish);
+} wh_linear_f_isa;
+
+/* The product over panels with the steps of one instruction set. */
+void wh_linear_f_run(const wh_linear_f_args *args, const wh_worker *worker, const wh_linear_f_isa *isa);
+/* Its scratch for one worker; false on overflow. */
+bool wh_linear_f_run_scratch(const wh_linear_layout *layout, int64_t m_max, size_t *out);
+
+#define WH_LINEAR_F_KERNEL(isa, needs) \
+  void wh_k_linear_f_##isa(const wh_linear_f_args *args, const wh_worker *worker);
+#include "backends/cpu/kernels_linear_f.def"
+#undef WH_LINEAR_F_KERNEL
+
+#endif
