@@ -11,6 +11,7 @@ static void cpu_destroy(void *dev) {
   cpu_device *d = dev;
   if (!d) return;
   wh_team_destroy(d->team);
+  wh_fast_blas_close(&d->blas);
   wh_topology_deinit(&d->topology);
   wh_free(d->alloc, d);
 }
@@ -24,6 +25,7 @@ static wh_status init_device(cpu_device *d, const wh_device_options *o) {
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", o->n_threads, WH_TEAM_MAX_THREADS);
   WH_TRY(wh_team_create(n, NULL, d->alloc, &d->team));
   wh_rowops_select(d->features, &d->rowops);
+  if (d->numerics == WH_NUMERICS_FAST) wh_fast_blas_open(&d->blas);
   (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
   size_t at = 0;
   for (int i = 0; wh_cpu_level_at(i); i++) {

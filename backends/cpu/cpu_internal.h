@@ -2,6 +2,7 @@
 #ifndef WH_CPU_INTERNAL_H
 #define WH_CPU_INTERNAL_H
 
+#include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
@@ -14,6 +15,7 @@ typedef struct cpu_device {
   wh_numerics numerics;
   wh_team *team;
   wh_rowops rowops;
+  wh_fast_blas blas; /* opened in mode `fast` only */
   wh_topology topology;
   char levels[96];
   char reason[96]; /* "highest level in use: avx512vnni" */

@@ -14,6 +14,7 @@ typedef struct cpu_kernel {
   wh_linear_q_fn linear_q;
   wh_linear_f_fn linear_f;
   size_t worker_scratch;
+  const wh_fast_blas *blas;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;
 } cpu_kernel;
@@ -53,22 +54,31 @@ static void run_linear_q(const wh_instr *in, const void *worker) {
   k->linear_q(&a, worker);
 }
 
-static void run_linear_f(const wh_instr *in, const void *worker) {
+static wh_linear_f_args linear_f_args(const wh_instr *in) {
   const cpu_kernel *k = in->kernel_data;
-  const wh_linear_f_args a = {.layout = &k->layout,
-                              .w = in->in[1].data,
-                              .x = in->in[0].data,
-                              .ldx = in->in[0].dims[1],
-                              .m = in->in[0].dims[0],
-                              .y = in->out.data,
-                              .ldy = in->out.dims[1],
-                              .bias = in->in[2].data,
-                              .residual = in->in[3].data,
-                              .ldr = in->out.dims[1],
-                              .step = in->step,
-                              .scratch = in->scratch,
-                              .scratch_bytes = k->worker_scratch};
-  k->linear_f(&a, worker);
+  return (wh_linear_f_args){.layout = &k->layout,
+                            .w = in->in[1].data,
+                            .x = in->in[0].data,
+                            .ldx = in->in[0].dims[1],
+                            .m = in->in[0].dims[0],
+                            .y = in->out.data,
+                            .ldy = in->out.dims[1],
+                            .bias = in->in[2].data,
+                            .residual = in->in[3].data,
+                            .ldr = in->out.dims[1],
+                            .step = in->step,
+                            .scratch = in->scratch,
+                            .scratch_bytes = k->worker_scratch};
+}
+
+static void run_linear_f(const wh_instr *in, const void *worker) {
+  const wh_linear_f_args a = linear_f_args(in);
+  ((const cpu_kernel *)in->kernel_data)->linear_f(&a, worker);
+}
+
+static void run_linear_blas(const wh_instr *in, const void *worker) {
+  const wh_linear_f_args a = linear_f_args(in);
+  wh_fast_blas_linear(((const cpu_kernel *)in->kernel_data)->blas, &a, worker);
 }
 
 static void run_kv_append(const wh_instr *in, const void *worker) {
@@ -291,12 +301,18 @@ static const rowop_entry rowop_table[WH_OP_COUNT] = {
 
 /* ---- claim ---- */
 
+static bool use_blas(const cpu_device *d, wh_dtype weights) {
+  return d->blas.library && weights == WH_DTYPE_F32;
+}
+
 static wh_status linear_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                wh_linear_layout *out) {
   const wh_shape *w = &g->values[node->inputs[1]].shape;
   int64_t n = dim_max(g, w, 0, NULL), k = dim_max(g, w, 1, NULL);
-  return wh_dtype_is_quantised(w->dtype) ? wh_linear_q_layout(d->features, w->dtype, n, k, out)
-                                         : wh_linear_f_layout(d->features, w->dtype, n, k, out);
+  if (wh_dtype_is_quantised(w->dtype)) return wh_linear_q_layout(d->features, w->dtype, n, k, out);
+  uint64_t features =
+      use_blas(d, w->dtype) ? 0 : d->features; /* OpenBLAS takes the rows as they are in the file */
+  return wh_linear_f_layout(features, w->dtype, n, k, out);
 }
 
 static void refuse(wh_claim *c, const char *why) {
@@ -458,6 +474,11 @@ wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node,
     if (wh_dtype_is_quantised(k->layout.dtype)) {
       k->linear_q = wh_linear_q_select(d->features, k->layout.dtype, &in->kernel);
       in->fn = run_linear_q;
+    } else if (use_blas(d, k->layout.dtype)) {
+      k->blas = &d->blas;
+      in->kernel = "linear_f32__openblas";
+      in->reason = "numerics fast";
+      in->fn = run_linear_blas;
     } else {
       k->linear_f = wh_linear_f_select(d->features, k->layout.dtype, &in->kernel);
       k->worker_scratch = wh_linear_f_scratch_bytes(d->features, &k->layout,
