@@ -9,7 +9,7 @@
 static wh_status function_range(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
                                 wh_jinja_value *out) {
   (void)self;
-  int64_t start = 0, stop, step = 1;
+  int64_t start = 0, stop = 0, step = 1;
   wh_jinja_value bound[3];
   WH_TRY(wh_jinja_bind(run, args, "start stop step", 1, bound));
   for (int i = 0; i < 3; i++) {
