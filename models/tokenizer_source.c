@@ -79,7 +79,7 @@ static wh_status read_arrays(const wh_model_file *file, wh_tokenizer_spec *spec)
   if (v) {
     spec->n_merges = v->n;
     spec->merges = v->strings;
-  } else if (wh_str_is(spec->model, "gpt2")) {
+  } else if (wh_str_is(spec->model, "gpt2") || wh_str_is(spec->model, "gemma4")) {
     return WH_FAIL(ERR_CORRUPT, "%s: no '" KEY("merges") "'", wh_model_file_path(file));
   }
   return WH_OK;

@@ -104,9 +104,10 @@ void wh_bpe_deinit(wh_bpe *b) {
   b->merges = NULL;
 }
 
-static uint64_t merge_of_pair(const void *model, const char *piece, wh_symbol left, wh_symbol right) {
-  const struct wh_merge *m = find_merge(model, left.id, right.id);
+uint64_t wh_bpe_merge_of_pair(const void *bpe, const char *piece, wh_symbol left, wh_symbol right) {
   (void)piece;
+  if (left.id < 0 || right.id < 0) return WH_MERGE_NONE; /* a character that is no token */
+  const struct wh_merge *m = find_merge(bpe, left.id, right.id);
   return m->left < 0 ? WH_MERGE_NONE : (uint64_t)m->rank << 32 | (uint32_t)m->merged;
 }
 
@@ -134,7 +135,7 @@ wh_status wh_bpe_encode_piece(const wh_bpe *b, wh_merger *m, const char *piece, 
     int32_t id = b->byte_ids[(unsigned char)piece[i]];
     if (id >= 0) m->symbols[n_symbols++] = (wh_symbol){(uint32_t)i, 1, id};
   }
-  WH_TRY(wh_merger_run(m, piece, merge_of_pair, b, &n_symbols));
+  WH_TRY(wh_merger_run(m, piece, wh_bpe_merge_of_pair, b, &n_symbols));
   for (size_t i = 0; i < n_symbols; i++) WH_TRY(wh_token_list_push(list, m->symbols[i].id));
   return WH_OK;
 }

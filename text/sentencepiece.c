@@ -34,9 +34,10 @@ static bool crosses_words(wh_str token) {
 }
 
 wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab *vocab, const wh_tokenizer_spec *spec,
-                                const wh_allocator *alloc) {
+                                const wh_bpe *merges, const wh_allocator *alloc) {
   *s = (wh_sentencepiece){.alloc = alloc,
                           .vocab = vocab,
+                          .merges = merges,
                           .unknown_id = spec->unknown_id,
                           .remove_extra_whitespaces = spec->remove_extra_whitespaces,
                           .words_apart = true};
@@ -88,14 +89,14 @@ static wh_status encode_piece(const wh_sentencepiece *s, wh_merger *m, const cha
     uint32_t cp;
     size_t len = wh_utf8_decode((const unsigned char *)text + i, n - i, &cp);
     if (len == 0) len = 1; /* a stray byte is a character of its own, to become a byte token */
-    m->symbols[n_symbols++] = (wh_symbol){(uint32_t)i, (uint32_t)len, -1};
+    m->symbols[n_symbols++] =
+        (wh_symbol){(uint32_t)i, (uint32_t)len, wh_vocab_find_plain(s->vocab, text + i, len)};
     i += len;
   }
-  WH_TRY(wh_merger_run(m, text, merge_of_pair, s, &n_symbols));
+  WH_TRY(s->merges ? wh_merger_run(m, text, wh_bpe_merge_of_pair, s->merges, &n_symbols)
+                   : wh_merger_run(m, text, merge_of_pair, s, &n_symbols));
   for (size_t i = 0; i < n_symbols; i++) {
     wh_symbol x = m->symbols[i];
-    if (x.id < 0)
-      x.id = wh_vocab_find_plain(s->vocab, text + x.start, x.len); /* a character that merged with none */
     if (x.id < 0) {
       WH_TRY(push_unknown(s, text + x.start, x.len, after_unknown, list));
     } else {

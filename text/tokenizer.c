@@ -97,7 +97,7 @@ static wh_status check_ids(const wh_tokenizer_spec *spec) {
 
 static bool stated(int choice, bool otherwise) { return choice < 0 ? otherwise : choice != 0; }
 
-static wh_status create_bpe(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
+static wh_status create_byte_level_bpe(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
   const wh_pre_rule *rule = wh_pre_rule_find(spec->pre.len ? spec->pre : wh_str_from("default"));
   if (!rule) {
     char names[400];
@@ -112,26 +112,38 @@ static wh_status create_bpe(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
   return wh_pretokenizer_create(rule, t->alloc, &t->pretokenizer);
 }
 
+/* SentencePiece by scores, or with a list of merges. */
+static wh_status create_sentencepiece(wh_tokenizer *t, const wh_tokenizer_spec *spec, bool has_merges) {
+  t->model = WH_MODEL_SENTENCEPIECE;
+  t->add_bos = stated(spec->add_bos, true);
+  t->add_eos = stated(spec->add_eos, false);
+  t->add_space_prefix = stated(spec->add_space_prefix, !has_merges);
+  if (has_merges) WH_TRY(wh_bpe_init(&t->bpe, &t->vocab, spec, false, t->alloc));
+  return wh_sentencepiece_init(&t->sentencepiece, &t->vocab, spec, has_merges ? &t->bpe : NULL, t->alloc);
+}
+
+static wh_status create_wordpiece(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
+  t->model = WH_MODEL_WORDPIECE;
+  t->add_bos = stated(spec->add_bos, true);
+  t->add_eos = stated(spec->add_eos, true);
+  wh_wordpiece_init(&t->wordpiece, &t->vocab, spec);
+  return WH_OK;
+}
+
 static wh_status create_model(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
-  if (wh_str_is(spec->model, "gpt2")) return create_bpe(t, spec);
-  if (wh_str_is(spec->model, "llama")) {
-    t->model = WH_MODEL_SENTENCEPIECE;
-    t->add_bos = stated(spec->add_bos, true);
-    t->add_eos = stated(spec->add_eos, false);
-    t->add_space_prefix = stated(spec->add_space_prefix, true);
-    return wh_sentencepiece_init(&t->sentencepiece, &t->vocab, spec, t->alloc);
-  }
-  if (wh_str_is(spec->model, "bert")) {
-    t->model = WH_MODEL_WORDPIECE;
-    t->add_bos = stated(spec->add_bos, true);
-    t->add_eos = stated(spec->add_eos, true);
-    wh_wordpiece_init(&t->wordpiece, &t->vocab, spec);
-    return WH_OK;
-  }
+  /* Some files say "gpt2" and tell it by the name of the pre-tokenizer. */
+  bool merged_characters = wh_str_is(spec->model, "gemma4") || wh_str_is(spec->pre, "gemma4") ||
+                           wh_str_is(spec->pre, "granite-embed-multi-311m") ||
+                           wh_str_is(spec->pre, "sarvam-moe");
+  if (wh_str_is(spec->model, "llama")) return create_sentencepiece(t, spec, false);
+  if (wh_str_is(spec->model, "bert")) return create_wordpiece(t, spec);
+  if (merged_characters && (wh_str_is(spec->model, "gpt2") || wh_str_is(spec->model, "gemma4")))
+    return create_sentencepiece(t, spec, true);
+  if (wh_str_is(spec->model, "gpt2")) return create_byte_level_bpe(t, spec);
   return WH_FAIL(ERR_UNSUPPORTED,
                  "tokenizer model '" WH_STR_FMT
-                 "' is unknown; known: gpt2 (byte-level BPE), "
-                 "llama (SentencePiece BPE), bert (WordPiece)",
+                 "' is unknown; known: gpt2 (byte-level BPE), llama (SentencePiece "
+                 "BPE), gemma4 (BPE with SentencePiece's spaces), bert (WordPiece)",
                  WH_STR_ARG(spec->model));
 }
 

@@ -19,7 +19,8 @@ typedef enum wh_token_type { /* numbers as in GGUF's tokenizer.ggml.token_type *
 /* What a model file says about its tokenizer. All arrays are borrowed for the tokenizer's life (they lie in the
  * mapped model file). Ids of -1 mean "none". */
 typedef struct wh_tokenizer_spec {
-  wh_str model; /* "gpt2": byte-level BPE; "llama": SentencePiece BPE; "bert": WordPiece */
+  wh_str model; /* "gpt2": byte-level BPE; "llama": SentencePiece BPE; "gemma4": BPE with
+                 * SentencePiece's spaces and byte tokens; "bert": WordPiece */
   wh_str pre;   /* name of the pre-tokenizer pattern, e.g. "llama-bpe", "qwen2", "smollm" */
   size_t n_tokens;
   const wh_str *tokens;

@@ -144,18 +144,15 @@ static void long_texts_take_linear_time_for_the_other_models(void **state) {
   (void)state;
   static const char *const files[] = {"tokenizer_sentencepiece.json", "tokenizer_wordpiece.json"};
   for (size_t i = 0; i < 2; i++) {
-    json_t *root = golden_load(files[i]), *c;
-    size_t k;
-    json_array_foreach(json_object_get(root, "cases"), k, c) {
-      wh_tokenizer_spec spec = WH_TOKENIZER_SPEC_INIT;
-      golden_vocab vocab = golden_vocab_load(c, &spec);
-      spec.model = wh_str_from(i ? "bert" : "llama");
-      spec.unknown_id = (int32_t)i;
-      wh_tokenizer *t = golden_create(&spec);
-      encode_long_texts(files[i], t);
-      wh_tokenizer_destroy(t);
-      golden_vocab_free(&vocab);
-    }
+    json_t *root = golden_load(files[i]);
+    wh_tokenizer_spec spec = WH_TOKENIZER_SPEC_INIT;
+    golden_vocab vocab = golden_vocab_load(json_array_get(json_object_get(root, "cases"), 0), &spec);
+    spec.model = wh_str_from(i ? "bert" : "llama");
+    spec.unknown_id = (int32_t)i;
+    wh_tokenizer *t = golden_create(&spec);
+    encode_long_texts(files[i], t);
+    wh_tokenizer_destroy(t);
+    golden_vocab_free(&vocab);
     json_decref(root);
   }
 }
