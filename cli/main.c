@@ -1,8 +1,10 @@
 /* main.c - the `whimbrel` program: finds the verb, prints the one error line, sets the exit code. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/interrupt.h"
 #include "cli/verbs.h"
@@ -67,7 +69,15 @@ static cli_exit dispatch(int argc, char **argv) {
   return verb->run(verb, argc - 2, argv + 2);
 }
 
+/* A closed standard stream must not become the number of a file that is opened later. Read-only, so that writing still
+ * fails. */
+static void occupy_standard_streams(void) {
+  for (int fd = 0; fd <= STDERR_FILENO; ++fd)
+    if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) (void)!open("/dev/null", O_RDONLY);
+}
+
 int main(int argc, char **argv) {
+  occupy_standard_streams();
   signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error like any other */
   cli_interrupt_catch();
   cli_exit code = dispatch(argc, argv);

@@ -1,0 +1,51 @@
+"""program.py - running the whimbrel program under test, and what every test of it asks."""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+WHIMBREL = None  # set by main()
+MODEL = os.environ.get("WH_TEST_MODEL", "")
+TIMEOUT_S = 300
+
+# Exit codes, as README.md has them
+OK, DIFFERENT, USAGE, MODEL_FILE, UNSUPPORTED, LIMIT, IO, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
+
+
+def run(*arguments, stdin="", stdout=subprocess.PIPE, **options):
+    """Runs the program to its end; standard input is text."""
+    return subprocess.run([WHIMBREL, *map(str, arguments)], input=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True,
+                          errors="surrogateescape", timeout=TIMEOUT_S, **options)
+
+
+class ProgramTest(unittest.TestCase):
+    def assert_fails(self, result, code, *words):
+        """The exit code, and one error line that holds the words."""
+        self.assertEqual(result.returncode, code, result.stderr)
+        lines = result.stderr.splitlines()
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].startswith("whimbrel: "), lines[0])
+        for word in words:
+            self.assertIn(word, lines[0])
+
+    def assert_ok(self, result):
+        self.assertEqual(result.returncode, OK, result.stderr)
+        self.assertEqual(result.stderr, "")  # not a terminal: no notes
+        return result.stdout
+
+    def json_of(self, *arguments, **options):
+        """Runs with --json and parses what must be nothing but one document."""
+        return json.loads(self.assert_ok(run(*arguments, "--json", **options)))
+
+
+def main(needs_model=False):
+    global WHIMBREL
+    if len(sys.argv) < 2:
+        sys.exit("usage: test_NAME.py PATH_OF_WHIMBREL [unittest options]")
+    WHIMBREL = sys.argv.pop(1)
+    if needs_model and not MODEL:
+        print("skipped: set WH_TEST_MODEL to a GGUF file")
+        return
+    unittest.main(module="__main__")

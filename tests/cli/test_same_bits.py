@@ -1,0 +1,48 @@
+"""test_same_bits.py - the contract: the bits of every step's logits are a function of the model and the input.
+
+A prompt of more than 300 tokens and 32 generated ones, on a real model: every instruction-set level that this machine
+has, one thread and two, the prompt in runs of 1, 7, 64 and 512 tokens. All must give the same hashes."""
+
+import program
+from program import MODEL, ProgramTest
+
+PROMPT = " ".join(
+    f"On day {day} the whimbrel flew {17 * day % 400} kilometres, rested {day % 5} hours on a shore at {day * 7 % 90} degrees, "
+    f"and ate {day * 3 % 40} crabs." for day in range(1, 13))
+STEPS = 32
+CHUNKS = [512, 64, 7, 1]
+
+
+class SameBits(ProgramTest):
+    def hashes(self, isa, threads, chunk, steps=STEPS):
+        result = self.json_of("run", MODEL, "--isa", isa, "--threads", threads, "--prompt-chunk", chunk, "-n", steps,
+                              "--ctx", 1024, "--ignore-end", "--logits-hash", "-p", PROMPT)
+        self.assertGreaterEqual(result["prompt_tokens"], 300)
+        self.assertEqual(result["device"]["isa"], isa)
+        self.assertEqual(result["device"]["threads"], threads)
+        return result["logits_hashes"]
+
+    def test_every_level_thread_count_and_chunk(self):
+        levels = self.json_of("devices")["devices"][0]["isa_levels"].split()
+        absent = {"ref", "avx2", "avxvnni", "avx512", "avx512vnni"} - set(levels)
+        if absent:
+            print("not on this machine:", " ".join(sorted(absent)))
+        expected = self.hashes(levels[-1], 2, 512)
+        self.assertEqual(len(expected), STEPS)
+        self.assertEqual(len(set(expected)), STEPS)  # a hash of nothing would be the same each time
+        for level in levels:
+            # The reference kernels are slow: each chunk once, on two threads but for one.
+            runs = [(1 if chunk == 512 else 2, chunk) for chunk in CHUNKS if chunk != 1] if level == "ref" else \
+                [(threads, chunk) for threads in (1, 2) for chunk in CHUNKS]
+            for threads, chunk in runs:
+                with self.subTest(isa=level, threads=threads, chunk=chunk):
+                    self.assertEqual(self.hashes(level, threads, chunk), expected)
+
+    def test_another_prompt_gives_other_bits(self):
+        one = self.json_of("run", MODEL, "-n", 1, "--logits-hash", "-p", PROMPT)["logits_hashes"]
+        other = self.json_of("run", MODEL, "-n", 1, "--logits-hash", "-p", PROMPT + "!")["logits_hashes"]
+        self.assertNotEqual(one, other)
+
+
+if __name__ == "__main__":
+    program.main(needs_model=True)
