@@ -7,6 +7,7 @@
 
 double wh_k_peak_int8__avx2(int64_t n) {
   __m256i a[CHAINS], x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(1), one = _mm256_set1_epi16(1);
+#pragma GCC unroll 12 /* else the chains stay in memory */
   for (int i = 0; i < CHAINS; i++) a[i] = _mm256_setzero_si256();
   for (int64_t k = 0; k < n; k++) {
 #pragma GCC unroll 10
@@ -22,6 +23,7 @@ double wh_k_peak_int8__avx2(int64_t n) {
 
 double wh_k_peak_f32__avx2(int64_t n) {
   __m256 a[CHAINS], x = _mm256_set1_ps(1.0f), y = _mm256_set1_ps(0.5f);
+#pragma GCC unroll 12 /* else the chains stay in memory */
   for (int i = 0; i < CHAINS; i++) a[i] = _mm256_setzero_ps();
   for (int64_t k = 0; k < n; k++) {
 #pragma GCC unroll 10

@@ -7,6 +7,7 @@
 
 double wh_k_peak_int8__avx512vnni(int64_t n) {
   __m512i a[CHAINS], x = _mm512_set1_epi8(1), y = _mm512_set1_epi8(1);
+#pragma GCC unroll 12 /* else the chains stay in memory */
   for (int i = 0; i < CHAINS; i++) a[i] = _mm512_setzero_si512();
   for (int64_t k = 0; k < n; k++) {
 #pragma GCC unroll 12
@@ -20,6 +21,7 @@ double wh_k_peak_int8__avx512vnni(int64_t n) {
 
 double wh_k_peak_f32__avx512(int64_t n) {
   __m512 a[CHAINS], x = _mm512_set1_ps(1.0f), y = _mm512_set1_ps(0.5f);
+#pragma GCC unroll 12 /* else the chains stay in memory */
   for (int i = 0; i < CHAINS; i++) a[i] = _mm512_setzero_ps();
   for (int64_t k = 0; k < n; k++) {
 #pragma GCC unroll 12
