@@ -233,6 +233,28 @@ def make_sentencepiece():
     write("sentencepiece", {"cases": cases})
 
 
+def make_bpe_with_spaces():
+    """Merges over characters, U+2581 for spaces, byte tokens: the shape of Gemma 4's tokenizer.json."""
+    space = "\u2581"
+    reserved = ["<unk>"] + [f"<0x{i:02X}>" for i in range(256)]
+    tok = Tokenizer(models.BPE(unk_token="<unk>"))
+    tok.normalizer = normalizers.Replace(" ", space)
+    tok.train_from_iterator(TEXTS + pathlib.Path(__file__).read_text().splitlines(True), trainers.BpeTrainer(
+        vocab_size=1000, special_tokens=reserved, limit_alphabet=160, max_token_length=24))
+    model = json.loads(tok.to_str())["model"]
+    merges = [m if isinstance(m, list) else m.split(" ") for m in model["merges"]]
+    t = Tokenizer(models.BPE(vocab=model["vocab"], merges=[tuple(m) for m in merges], unk_token="<unk>",
+                             fuse_unk=True, byte_fallback=True))
+    t.normalizer = tok.normalizer
+    t.decoder = decoders.Sequence([decoders.Replace(space, " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    texts = [x for x in TEXTS if space not in x]  # decoding cannot tell a space from U+2581
+    ids = [t.encode(x).ids for x in texts]
+    write("bpe_spaces", {"texts": texts, "tokens": tokens, "types": [2] + [6] * 256 + [1] * (len(tokens) - 257),
+                         "merges": [" ".join(m) for m in merges], "ids": [" ".join(map(str, x)) for x in ids],
+                         "decoded": [t.decode(x) for x in ids]})
+
+
 def make_wordpiece():
     texts = [t for t in TEXTS if "\U0010ffff" not in t] + ["x" * 100 + " " + "x" * 101, "\u0130\u0130"]
     cases = []
@@ -271,6 +293,7 @@ DATA.mkdir(exist_ok=True)
 make_pretokens()
 make_bpe()
 make_sentencepiece()
+make_bpe_with_spaces()
 make_wordpiece()
 if len(sys.argv) > 1:
     make_smollm2(sys.argv[1])

@@ -107,6 +107,20 @@ static void sentencepiece_bpe(void **state) {
   json_decref(root);
 }
 
+static void bpe_with_spaces(void **state) {
+  (void)state;
+  json_t *root = golden_load("tokenizer_bpe_spaces.json");
+  wh_tokenizer_spec spec = WH_TOKENIZER_SPEC_INIT;
+  golden_vocab vocab = golden_vocab_load(root, &spec);
+  spec.model = wh_str_from("gemma4");
+  spec.unknown_id = 0;
+  wh_tokenizer *t = golden_create(&spec);
+  check_case("BPE with spaces", root, t, NULL);
+  wh_tokenizer_destroy(t);
+  golden_vocab_free(&vocab);
+  json_decref(root);
+}
+
 /* The same vocabulary as a GGUF converter writes it: U+2581 before what begins a word, no "##". */
 static char *to_gguf_text(wh_str token, int64_t type) {
   char *out = calloc(token.len + 4, 1);
@@ -151,6 +165,6 @@ static void wordpiece(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(patterns_cut_where_the_reference_does),
                                      cmocka_unit_test(byte_level_bpe), cmocka_unit_test(sentencepiece_bpe),
-                                     cmocka_unit_test(wordpiece)};
+                                     cmocka_unit_test(bpe_with_spaces), cmocka_unit_test(wordpiece)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
