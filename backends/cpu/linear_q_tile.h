@@ -23,17 +23,26 @@
 
 #define COLS WH_LINEAR_Q_COLS
 #define VEC_BYTES (LANES * 4)
-#define QUADS 8                    /* of k in a block */
-#define VECS (LANES == 16 ? 2 : 1) /* vectors of columns that are held at once */
-#define HELD (VECS * LANES)        /* columns that are held at once */
+#define QUADS 8             /* of k in a block */
+#define VECS 2              /* vectors of columns that are held at once */
+#define HELD (VECS * LANES) /* columns that are held at once */
 #define ROWS_AT_ONCE 4
 
-/* Codes that a signed operand times a signed operand is needed for, where there is no u8 x s8 dot of full
- * range. */
-#ifdef WH_LINEAR_Q_VNNI
-#define IS_SIGNED(f) 0
+/* Widened codes stay in registers where there are enough of them. Elsewhere every row step reads them from L1
+ * just before their use; the compiler must not see that it could keep them, since it would spill the sums
+ * instead. */
+#if defined(WH_LINEAR_Q_VNNI) && LANES == 16
+#define KEEP_IN_MEMORY(w) ((void)0)
 #else
-#define IS_SIGNED(f) ((f).bits == 8 || (f).codebook == WH_CODEBOOK_IQ4)
+#define KEEP_IN_MEMORY(w) __asm__ volatile("" : "+r"(w) : : "memory")
+#endif
+
+/* Codes of 8 bits, where there is no dot of full range: pair sums of products would not fit int16, so the low
+ * and the high nibbles are multiplied on their own. */
+#ifdef WH_LINEAR_Q_VNNI
+#define IS_SPLIT(f) 0
+#else
+#define IS_SPLIT(f) ((f).bits == 8 || (f).codebook == WH_CODEBOOK_IQ4)
 #endif
 
 /* Where a block's activations are, at the first row of a call. Arrays step by the tile's rows per block. */
@@ -54,28 +63,18 @@ ALWAYS_INLINE vint shift16(vint v, int left) {
 ALWAYS_INLINE vint codebook(const wh_linear_q_format f) {
   static const int8_t iq4[16] = {WH_CODEBOOK_IQ4_VALUES}, fp4[16] = {WH_CODEBOOK_FP4_VALUES};
   vint t = vint_bcast128(f.codebook == WH_CODEBOOK_IQ4 ? iq4 : fp4);
-#ifndef WH_LINEAR_Q_VNNI
-  if (IS_SIGNED(f)) return t;
   return vint_add8(t, vint_set8(1 << f.bias_log2));
-#else
-  return vint_add8(t, vint_set8(1 << f.bias_log2));
-#endif
 }
 
-/* w[quad * VECS + v]: the codes of the held columns. `p` is the block's record, moved on to the first held
- * column. */
+/* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones. `p` is
+ * the block's record, moved on to the first held column. */
 ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
   if (f.bits == 8) {
     UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
-      vint q = vint_load(p + i * 128 + v * VEC_BYTES);
-#ifndef WH_LINEAR_Q_VNNI
-      q = vint_xor(q, vint_set8(0x80));
-#endif
-      w[i * VECS + v] = q;
+      w[i * VECS + v] = vint_load(p + i * 128 + v * VEC_BYTES);
     }
-    return;
   }
-  if (f.bits >= 4) {
+  if (f.bits >= 4 && f.bits < 8) {
     const vint low = vint_set8(15);
     UNROLL for (int i = 0; i < 4; i++) UNROLL for (int v = 0; v < VECS; v++) {
       vint q = vint_load(p + i * 128 + v * VEC_BYTES);
@@ -111,6 +110,13 @@ ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) 
     const vint table = codebook(f);
     UNROLL for (int i = 0; i < QUADS * VECS; i++) w[i] = vint_lookup(table, w[i]);
   }
+  if (IS_SPLIT(f)) {
+    const vint low = vint_set8(15);
+    UNROLL for (int i = 0; i < QUADS * VECS; i++) {
+      w[QUADS * VECS + i] = vint_and(vint_shr16(w[i], 4), low);
+      w[i] = vint_and(w[i], low);
+    }
+  }
 }
 
 /* The group's scales (and fp16 minima) as floats: scale[block or half][32], min[block][32]. */
@@ -145,32 +151,57 @@ ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *p, in
 
 /* --- one block --- */
 
-/* acc[row][v] += the dots of `quads` quads of codes with the rows' activations. */
-ALWAYS_INLINE void add_dots(const wh_linear_q_format f, const int quads, const vint *w, const int rows,
-                            const int8_t *q, vint acc[][VECS]) {
+/* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations. */
+ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, int r, int h) {
+  if (f.bias_log2 < 0) return vint_zero();
+  return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
+}
+
+/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
+ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, const vint *w,
+                        const int rows, const block_x x, vint dot[][VECS]) {
+  const int quads = QUADS / halves, first = h * quads;
 #ifdef WH_LINEAR_Q_VNNI
-  (void)f;
-  UNROLL for (int i = 0; i < quads; i++) UNROLL for (int r = 0; r < rows; r++) {
-    vint x = vint_bcast32(q + r * 32 + i * 4);
-    UNROLL for (int v = 0; v < VECS; v++) acc[r][v] = vint_dot8(acc[r][v], w[i * VECS + v], x);
+  UNROLL for (int r = 0; r < rows; r++) {
+    const vint start = dot_start(f, halves, x, r, h);
+    UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = start;
+  }
+  UNROLL for (int i = first; i < first + quads; i++) {
+    KEEP_IN_MEMORY(w);
+    UNROLL for (int r = 0; r < rows; r++) {
+      const vint q = vint_bcast32(x.q + r * 32 + i * 4);
+      UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_dot8(dot[r][v], w[i * VECS + v], q);
+    }
   }
 #else
   /* How many pair sums of products fit an int16 lane: |x| <= 127, codes below 2^bits (28 with the FP4
    * codebook). */
-  const int fit = IS_SIGNED(f) ? 1 : f.bits == 6 ? 2 : f.bits == 5 || f.codebook == WH_CODEBOOK_FP4 ? 4 : 8;
-  const int span = fit < quads ? fit : quads;
-  UNROLL for (int s = 0; s < quads / span; s++) {
+  const int fit = f.bits == 6 ? 2 : f.bits == 5 || f.codebook == WH_CODEBOOK_FP4 ? 4 : 8;
+  const int span = fit < quads ? fit : quads, parts = IS_SPLIT(f) ? 2 : 1, spans = parts * (quads / span);
+  UNROLL for (int s = 0; s < spans; s++) {
+    const int part = s / (quads / span);
     vint sum[ROWS_AT_ONCE][VECS];
-    UNROLL for (int i = 0; i < span; i++) UNROLL for (int r = 0; r < rows; r++) {
-      const int quad = s * span + i;
-      vint x = vint_bcast32(q + r * 32 + quad * 4);
-      UNROLL for (int v = 0; v < VECS; v++) {
-        vint p = IS_SIGNED(f) ? vint_maddsbs(w[quad * VECS + v], x) : vint_maddubs(w[quad * VECS + v], x);
-        sum[r][v] = i == 0 ? p : vint_add16(sum[r][v], p);
+    UNROLL for (int i = 0; i < span; i++) {
+      const int quad = first + s % (quads / span) * span + i, at = (part * QUADS + quad) * VECS;
+      KEEP_IN_MEMORY(w);
+      UNROLL for (int r = 0; r < rows; r++) {
+        const vint q = vint_bcast32(x.q + r * 32 + quad * 4);
+        UNROLL for (int v = 0; v < VECS; v++) {
+          const vint p = vint_maddubs(w[at + v], q);
+          sum[r][v] = i == 0 ? p : vint_add16(sum[r][v], p);
+        }
       }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) acc[r][v] =
-        vint_add32(acc[r][v], vint_pair_sums(sum[r][v]));
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) {
+      const vint wide = vint_pair_sums(sum[r][v], part ? 16 : 1);
+      dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+    }
+  }
+  if (f.bias_log2 >= 0) {
+    UNROLL for (int r = 0; r < rows; r++) {
+      const vint start = dot_start(f, halves, x, r, h);
+      UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
+    }
   }
 #endif
 }
@@ -182,15 +213,7 @@ ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const 
                               float *g) {
   const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
   vint dot[2][ROWS_AT_ONCE][VECS];
-  UNROLL for (int h = 0; h < halves; h++) {
-    UNROLL for (int r = 0; r < rows; r++) {
-      vint start = vint_zero();
-      if (f.bias_log2 >= 0 && !IS_SIGNED(f))
-        start = vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
-      UNROLL for (int v = 0; v < VECS; v++) dot[h][r][v] = start;
-    }
-    add_dots(f, QUADS / halves, w + h * (QUADS / 2) * VECS, rows, x.q + h * 16, dot[h]);
-  }
+  UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, w, rows, x, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
@@ -218,8 +241,9 @@ static const float linear_q_zeros[COLS];
 ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
                          const float *min, const block_x x0, int64_t rows, int first, float *g0) {
   for (int c = 0; c < COLS; c += HELD) {
-    vint w[QUADS * VECS];
-    widen(f, record + c * 4, w);
+    vint widened[2 * QUADS * VECS];
+    widen(f, record + c * 4, widened);
+    const vint *w = widened;
     block_x x = x0;
     float *g = g0 + c;
     const float *from = first ? linear_q_zeros : g;

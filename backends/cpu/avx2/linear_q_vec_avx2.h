@@ -51,12 +51,10 @@ ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return _mm256_dpbusd_av
 #else
 ALWAYS_INLINE vint vint_add16(vint a, vint b) { return _mm256_add_epi16(a, b); }
 ALWAYS_INLINE vint vint_maddubs(vint u, vint s) { return _mm256_maddubs_epi16(u, s); }
-ALWAYS_INLINE vint vint_pair_sums(vint a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
-/* |w| * (x with the sign of w): the pairs of two int8 products fit int16, since |x| <= 127 */
-ALWAYS_INLINE vint vint_maddsbs(vint w, vint x) {
-  return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+/* factor times the sum of adjacent 16-bit lanes */
+ALWAYS_INLINE vint vint_pair_sums(vint a, int factor) {
+  return _mm256_madd_epi16(a, _mm256_set1_epi16((short)factor));
 }
-ALWAYS_INLINE vint vint_xor(vint a, vint b) { return _mm256_xor_si256(a, b); }
 #endif
 
 ALWAYS_INLINE vflt vflt_zero(void) { return _mm256_setzero_ps(); }
