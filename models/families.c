@@ -14,20 +14,20 @@ static const struct {
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
 /* The index in `families`. */
-static wh_status find_family(const wh_model_file *file, size_t *out) {
-  wh_str name;
-  WH_TRY(wh_model_file_get_string(file, "general.architecture", &name));
+static size_t find_family(wh_builder *b) {
+  wh_str name = {0};
+  wh_builder_keep(b, wh_model_file_get_string(b->file, "general.architecture", &name));
   char known[256] = "";
-  for (size_t i = 0; i < N_FAMILIES; i++) {
-    if (wh_str_is(name, families[i].architecture)) {
-      *out = i;
-      return WH_OK;
-    }
+  for (size_t i = 0; b->status == WH_OK && i < N_FAMILIES; i++) {
+    if (wh_str_is(name, families[i].architecture)) return i;
     size_t used = strlen(known);
     (void)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", families[i].architecture);
   }
-  return WH_FAIL(ERR_UNSUPPORTED, "architecture '" WH_STR_FMT "' is not supported; known are %s",
-                 WH_STR_ARG(name), known);
+  if (b->status == WH_OK)
+    wh_builder_check(b,
+                     WH_FAIL(ERR_UNSUPPORTED, "architecture '" WH_STR_FMT "' is not supported; known are %s",
+                             WH_STR_ARG(name), known));
+  return 0;
 }
 
 static void add_input(wh_builder *b, const char *name, wh_dim n, wh_value *out) {
@@ -52,12 +52,12 @@ static void add_inputs(wh_builder *b) {
   add_input(b, "output_rows", b->n_outputs, &b->output_rows);
 }
 
-static wh_status build(wh_builder *b, size_t family, const wh_allocator *alloc) {
+static wh_status build(wh_builder *b, const wh_allocator *alloc) {
+  size_t family = find_family(b);
   b->h.architecture = families[family].architecture;
-  wh_builder_read_hparams(b);
-  WH_TRY(b->status);
-  WH_TRY(wh_graph_create(b->h.architecture, alloc, &b->g));
-  add_inputs(b);
+  if (b->status == WH_OK) wh_builder_read_hparams(b);
+  if (b->status == WH_OK) wh_builder_keep(b, wh_graph_create(b->h.architecture, alloc, &b->g));
+  if (b->status == WH_OK) add_inputs(b);
   if (b->status == WH_OK) families[family].build(b);
   return b->status;
 }
@@ -69,9 +69,7 @@ wh_status wh_model_build_graph(const wh_model_file *file, const wh_model_build_o
   if (b.options.kv_dtype != WH_DTYPE_F16 && b.options.kv_dtype != WH_DTYPE_F32)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "keys and values can be stored as f16 or f32, not %s",
                    wh_dtype_name(b.options.kv_dtype));
-  size_t family;
-  wh_status status = find_family(file, &family);
-  if (status == WH_OK) status = build(&b, family, alloc);
+  wh_status status = build(&b, alloc);
   if (status != WH_OK) {
     wh_graph_destroy(b.g);
     return status;
