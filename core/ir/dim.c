@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define MAX_EXPRS 8192u
+
 void wh_dim_table_init(wh_dim_table *t, const wh_allocator *alloc) { *t = (wh_dim_table){.alloc = alloc}; }
 
 void wh_dim_table_deinit(wh_dim_table *t) {
@@ -19,7 +21,7 @@ static wh_status intern(wh_dim_table *t, wh_dim_expr e, wh_dim *out) {
       return WH_OK;
     }
   }
-  if (t->n >= 1u << 20) return WH_FAIL(ERR_LIMIT, "more than %u dimension expressions", 1u << 20);
+  if (t->n >= MAX_EXPRS) return WH_FAIL(ERR_LIMIT, "more than %u dimension expressions", MAX_EXPRS);
   if (!wh_grow_array(t->alloc, (void **)&t->exprs, &t->capacity, t->n, t->n + 1, sizeof *t->exprs))
     return WH_OOM("dimension expressions");
   t->exprs[t->n] = e;
@@ -30,7 +32,7 @@ static wh_status intern(wh_dim_table *t, wh_dim_expr e, wh_dim *out) {
 wh_status wh_dim_const(wh_dim_table *t, int64_t value, wh_dim *out) {
   if (value < 0 || value > WH_DIM_LIMIT)
     return WH_FAIL(ERR_LIMIT, "dimension %lld is out of range", (long long)value);
-  return intern(t, (wh_dim_expr){WH_DIM_CONST, value, 0, 0, value, value}, out);
+  return intern(t, (wh_dim_expr){WH_DIM_CONST, value, 0, 0, value, value, 1}, out);
 }
 
 int wh_dim_find_symbol(const wh_dim_table *t, const char *name) {
@@ -61,7 +63,7 @@ wh_status wh_dim_symbol(wh_dim_table *t, const char *name, int64_t min, int64_t 
   if (t->n_symbols == WH_MAX_SYMBOLS)
     return WH_FAIL(ERR_LIMIT, "more than %d dimension symbols", WH_MAX_SYMBOLS);
   wh_dim d;
-  WH_TRY(intern(t, (wh_dim_expr){WH_DIM_SYMBOL, t->n_symbols, 0, 0, min, max}, &d));
+  WH_TRY(intern(t, (wh_dim_expr){WH_DIM_SYMBOL, t->n_symbols, 0, 0, min, max, 1}, &d));
   memcpy(t->symbols[t->n_symbols], name, strlen(name) + 1);
   t->symbol_dims[t->n_symbols++] = d;
   *out = d;
@@ -89,19 +91,27 @@ static int64_t apply(wh_dim_kind kind, int64_t a, int64_t b) {
   return 0;
 }
 
+/* Symbols, then compound expressions, then constants; -1, 0 or 1. Depth is bounded by WH_DIM_MAX_TERMS. */
+static int compare(const wh_dim_table *t, wh_dim a, wh_dim b) {
+  static const int rank[] = {[WH_DIM_SYMBOL] = 0, [WH_DIM_ADD] = 1, [WH_DIM_MUL] = 2,  [WH_DIM_FLOORDIV] = 3,
+                             [WH_DIM_MIN] = 4,    [WH_DIM_MAX] = 5, [WH_DIM_CONST] = 6};
+  if (a == b) return 0;
+  const wh_dim_expr *x = wh_dim_get(t, a), *y = wh_dim_get(t, b);
+  if (x->kind != y->kind) return rank[x->kind] < rank[y->kind] ? -1 : 1;
+  if (x->value != y->value) return x->value < y->value ? -1 : 1;
+  int first = compare(t, x->a, y->a);
+  return first ? first : compare(t, x->b, y->b);
+}
+
 wh_status wh_dim_binary(wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, wh_dim *out) {
   const wh_dim_expr ea = *wh_dim_get(t, a), eb = *wh_dim_get(t, b);
   if (kind < WH_DIM_ADD || kind > WH_DIM_MAX) return WH_FAIL(ERR_INVALID_ARGUMENT, "bad dimension operator");
-  if (kind == WH_DIM_FLOORDIV && eb.min == 0)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "dimension divided by zero");
+  if (kind == WH_DIM_FLOORDIV && (eb.kind != WH_DIM_CONST || eb.value == 0))
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "a dimension can only be divided by a positive constant");
   if (ea.kind == WH_DIM_CONST && eb.kind == WH_DIM_CONST)
     return wh_dim_const(t, apply(kind, ea.value, eb.value), out);
-  if (kind != WH_DIM_FLOORDIV && a > b) { /* commutative: one order */
-    wh_dim swap = a;
-    a = b;
-    b = swap;
-    return wh_dim_binary(t, kind, a, b, out);
-  }
+  if (kind != WH_DIM_FLOORDIV && compare(t, a, b) > 0) /* commutative: one order */
+    return wh_dim_binary(t, kind, b, a, out);
   /* neutral elements */
   if (kind == WH_DIM_ADD && (ea.max == 0 || eb.max == 0)) {
     *out = ea.max == 0 ? b : a;
@@ -111,8 +121,10 @@ wh_status wh_dim_binary(wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, w
     *out = a;
     return WH_OK;
   }
-  if (kind == WH_DIM_MUL && ea.kind == WH_DIM_CONST && ea.value == 1) {
-    *out = b;
+  if ((kind == WH_DIM_MUL || kind == WH_DIM_FLOORDIV) && (ea.max == 0 || eb.max == 0))
+    return wh_dim_const(t, 0, out);
+  if (a == b && (kind == WH_DIM_MIN || kind == WH_DIM_MAX)) {
+    *out = a;
     return WH_OK;
   }
   if ((kind == WH_DIM_MIN && ea.max <= eb.min) || (kind == WH_DIM_MAX && ea.min >= eb.max)) {
@@ -126,7 +138,10 @@ wh_status wh_dim_binary(wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, w
   int64_t min = kind == WH_DIM_FLOORDIV ? apply(kind, ea.min, eb.max) : apply(kind, ea.min, eb.min);
   int64_t max = kind == WH_DIM_FLOORDIV ? apply(kind, ea.max, eb.min) : apply(kind, ea.max, eb.max);
   if (max > WH_DIM_LIMIT) return WH_FAIL(ERR_LIMIT, "a dimension can reach %lld", (long long)max);
-  return intern(t, (wh_dim_expr){kind, 0, a, b, min, max}, out);
+  uint32_t n_terms = ea.n_terms + eb.n_terms;
+  if (n_terms > WH_DIM_MAX_TERMS)
+    return WH_FAIL(ERR_LIMIT, "a dimension has more than %d terms", WH_DIM_MAX_TERMS);
+  return intern(t, (wh_dim_expr){kind, 0, a, b, min, max, n_terms}, out);
 }
 
 int64_t wh_dim_eval(const wh_dim_table *t, wh_dim d, const int64_t *symbols) {

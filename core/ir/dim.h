@@ -1,7 +1,9 @@
 /* ir/dim.h - symbolic dimensions: interned integer expressions with a range.
  *
  * A wh_dim is an index into its graph's table; equal expressions have equal indices, so comparing dims is
- * comparing integers. Constants fold, sums and products are put in a fixed operand order. */
+ * comparing integers. Constants fold; operands of +, *, min and max are put in an order that depends on what
+ * they are and not on when they were made, so a graph's text does not show how it was built. Every expression
+ * grows with every symbol: planning at the largest values covers all smaller ones. */
 #ifndef WH_IR_DIM_H
 #define WH_IR_DIM_H
 
@@ -21,6 +23,7 @@ typedef enum wh_dim_kind {
 } wh_dim_kind;
 
 #define WH_DIM_LIMIT ((int64_t)1 << 40) /* larger dims are refused: products of a few stay within int64 */
+#define WH_DIM_MAX_TERMS 32 /* constants and symbols in one expression: bounds recursion and text */
 #define WH_MAX_SYMBOLS 16
 #define WH_SYMBOL_NAME_BYTES 32
 
@@ -29,6 +32,7 @@ typedef struct wh_dim_expr {
   int64_t value;    /* CONST: the value; SYMBOL: index of the symbol */
   wh_dim a, b;      /* operands */
   int64_t min, max; /* range, inclusive */
+  uint32_t n_terms; /* constants and symbols in it */
 } wh_dim_expr;
 
 typedef struct wh_dim_table {
@@ -48,7 +52,7 @@ WH_NODISCARD wh_status wh_dim_const(wh_dim_table *t, int64_t value, wh_dim *out)
 /* A new symbol, or the existing one of that name when the range agrees. Names are [a-z_][a-z0-9_]*. */
 WH_NODISCARD wh_status wh_dim_symbol(wh_dim_table *t, const char *name, int64_t min, int64_t max,
                                      wh_dim *out);
-/* kind is ADD, MUL, FLOORDIV (by a non-zero range), MIN or MAX. */
+/* kind is ADD, MUL, FLOORDIV (by a positive constant), MIN or MAX. */
 WH_NODISCARD wh_status wh_dim_binary(wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, wh_dim *out);
 
 static inline const wh_dim_expr *wh_dim_get(const wh_dim_table *t, wh_dim d) { return &t->exprs[d]; }

@@ -1,6 +1,7 @@
 /* graph.c - building graphs. */
 #include "core/ir/graph.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MAX_VALUES (1u << 22)
@@ -72,6 +73,11 @@ static wh_status add_value(wh_graph *g, wh_value_info info, const char *name, wh
   return WH_OK;
 }
 
+bool wh_shape_equal(const wh_shape *a, const wh_shape *b) {
+  return a->dtype == b->dtype && a->rank == b->rank &&
+         memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
+}
+
 static wh_status check_shape(const wh_graph *g, const char *name, const wh_shape *shape) {
   if (!wh_dtype_get(shape->dtype)) return WH_FAIL(ERR_INVALID_ARGUMENT, "'%s': no such dtype", name);
   if (shape->rank < 0 || shape->rank > WH_MAX_RANK)
@@ -132,6 +138,29 @@ wh_status wh_graph_add_f32(wh_graph *g, const char *name, const float *data, siz
   return wh_graph_add_const(g, name, &shape, copy, n * sizeof *copy, NULL, out);
 }
 
+wh_status wh_check_attrs(const wh_graph *g, wh_op op, const char *name, const wh_attr *attrs,
+                         size_t n_attrs) {
+  const wh_op_info *info = wh_op_get(op);
+  uint32_t have = 0;
+  if (n_attrs > WH_MAX_ATTRS) return WH_FAIL(ERR_LIMIT, "node '%s': too many attributes", name);
+  for (size_t i = 0; i < n_attrs; i++) {
+    const wh_attr *a = &attrs[i];
+    if ((unsigned)a->key >= WH_ATTR_COUNT || !(info->attrs & 1u << a->key) || have & 1u << a->key)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': wrong attributes for %s", name, info->name);
+    have |= 1u << a->key;
+    if (wh_attr_type(a->key) == 'f' && !isfinite(a->f))
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': attribute %s is not finite", name,
+                     wh_attr_name(a->key));
+    bool dims_ok = a->rank >= 0 && a->rank <= WH_MAX_RANK;
+    for (int d = 0; dims_ok && d < a->rank; d++) dims_ok = a->dims[d] < g->dims.n;
+    if (!dims_ok)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': attribute %s is no shape", name, wh_attr_name(a->key));
+  }
+  if (have != info->attrs)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s lacks an attribute", name, info->name);
+  return WH_OK;
+}
+
 wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
                             const wh_attr *attrs, size_t n_attrs, wh_value *out) {
   if ((unsigned)op >= WH_OP_COUNT) return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': no such op", name);
@@ -141,14 +170,11 @@ wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_va
   if (n_inputs < info->min_inputs || n_inputs > info->max_inputs || n_inputs > WH_MAX_INPUTS)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s takes %u to %u inputs, not %zu", name, info->name,
                    info->min_inputs, info->max_inputs, n_inputs);
-  uint32_t have = 0;
-  if (n_attrs > WH_MAX_ATTRS) return WH_FAIL(ERR_LIMIT, "node '%s': too many attributes", name);
-  for (size_t i = 0; i < n_attrs; i++) have |= 1u << attrs[i].key;
-  if (have != info->attrs)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': wrong attributes for %s", name, info->name);
+  WH_TRY(wh_check_attrs(g, op, name, attrs, n_attrs));
   for (size_t i = 0; i < n_inputs; i++) {
     bool optional = i >= info->min_inputs;
-    if (inputs[i] >= g->n_values || (inputs[i] == 0 && !optional))
+    if (inputs[i] == 0 && optional) continue;
+    if (inputs[i] >= g->n_values || g->values[inputs[i]].kind == WH_VALUE_NONE)
       return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is missing", name, i);
   }
   wh_shape shape;
@@ -172,7 +198,7 @@ wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_va
 }
 
 wh_status wh_graph_add_output(wh_graph *g, const char *name, wh_value value) {
-  if (value == 0 || value >= g->n_values)
+  if (value >= g->n_values || g->values[value].kind == WH_VALUE_NONE)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "output '%s' is no value", name);
   if (!wh_grow_array(g->alloc, (void **)&g->outputs, &g->outputs_capacity, g->n_outputs, g->n_outputs + 1,
                      sizeof *g->outputs))

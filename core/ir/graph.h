@@ -125,6 +125,8 @@ WH_NODISCARD wh_status wh_graph_clone(const wh_graph *g, wh_graph **out);
 static inline const wh_value_info *wh_graph_value(const wh_graph *g, wh_value v) { return &g->values[v]; }
 static inline const wh_node_info *wh_graph_node(const wh_graph *g, wh_node n) { return &g->nodes[n]; }
 
+bool wh_shape_equal(const wh_shape *a, const wh_shape *b);
+
 /* Names are copied. */
 WH_NODISCARD wh_status wh_graph_add_input(wh_graph *g, const char *name, const wh_shape *shape,
                                           wh_value *out);
@@ -155,10 +157,14 @@ static inline int64_t wh_node_i(const wh_node_info *node, wh_attr_key key) {
   return wh_node_attr(node, key)->i;
 }
 
+/* Every attribute the op requires, once, and none else; floats are finite, dims defined. graph.c */
+WH_NODISCARD wh_status wh_check_attrs(const wh_graph *g, wh_op op, const char *name, const wh_attr *attrs,
+                                      size_t n_attrs);
 /* The output shape of an op on these inputs (0 = absent); errors name `name` and the operand. infer.c */
 WH_NODISCARD wh_status wh_infer_shape(wh_graph *g, wh_op op, const char *name, const wh_value *inputs,
                                       size_t n_inputs, const wh_attr *attrs, size_t n_attrs, wh_shape *out);
-/* Proves every invariant of this header again; for tests and after passes. verify.c */
+/* Proves every invariant of this header again, and that a state that is written (kv_append) is used by its
+ * writer alone: others read what the writer gives. For tests, after parsing and after passes. verify.c */
 WH_NODISCARD wh_status wh_graph_verify(wh_graph *g);
 
 /* Pass helpers. Every use of `from` (inputs of later nodes, graph outputs) becomes `to`. */

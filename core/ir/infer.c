@@ -143,6 +143,12 @@ static wh_status positions_and_sequences(const infer_ctx *c, size_t first, wh_di
   return WH_OK;
 }
 
+/* select_rows: gather_rows of activations */
+static wh_status wh_infer_select_rows(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, 2));
+  return wh_infer_gather_rows(c, out);
+}
+
 static wh_status want_state(const infer_ctx *c, size_t i) {
   const wh_shape *s = in(c, i);
   if (s->rank != 4 || (s->dtype != WH_DTYPE_F16 && s->dtype != WH_DTYPE_F32))
@@ -152,6 +158,7 @@ static wh_status want_state(const infer_ctx *c, size_t i) {
 
 static wh_status wh_infer_kv_append(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want_state(c, 0));
+  if (c->g->values[c->inputs[0]].kind != WH_VALUE_STATE) return wrong(c, 0, "must be a state: it is written");
   WH_TRY(want(c, 1, WH_DTYPE_F32, 3));
   WH_TRY(want_dim(c, 1, 1, in(c, 0)->dims[2]));
   WH_TRY(want_dim(c, 1, 2, in(c, 0)->dims[3]));

@@ -5,13 +5,15 @@
  *     %1 = input "tokens" i32[tokens]
  *     %2 = const "blk.0.attn_norm.weight" f32[576]
  *     %3 = state "blk.0.keys" f16[slots, context, 3, 64]
- *     %4 = linear(%5, %6, _, %7) "blk.0.attn_output" : f32[tokens, 576]
- *     %8 = rms_norm(%4, %2) {eps = 0x1.4f8b58p-17} "blk.0.ffn_norm" : f32[tokens, 576]
- *     output "logits" %9
+ *     %17 = linear(%16, %4, _, %9) "blk.0.attn_output" : f32[tokens, 576]
+ *     %18 = rms_norm(%17, %2) {eps = 0x1.4f8b58p-17} "blk.0.ffn_norm" : f32[tokens, 576]
+ *     output "logits" %18
  *   }
  *
- * Values are renumbered in print order, so the text is a function of the graph and not of how it was built.
- * Floats are hexadecimal: exact. */
+ * Values are numbered from 1 in print order, so the text is a function of the graph and not of how it was
+ * built. A dim is a number, a symbol or "(a + b)" with one of + * / min max. In names, bytes other than
+ * printable ASCII are \xNN, as are '"' and '\'. Floats are hexadecimal: exact, and no matter of locale. */
+#include <math.h>
 #include <string.h>
 
 #include "core/ir/graph.h"
@@ -49,6 +51,18 @@ static void put_value(wh_text_buffer *b, const uint32_t *number, wh_value v) {
     wh_text_buffer_puts(b, "_");
 }
 
+/* As C's %a prints a double, but with a point in every locale. */
+static void put_float(wh_text_buffer *b, float f) {
+  int exponent = 0;
+  float fraction = frexpf(fabsf(f), &exponent);                 /* 0, or 0.5 to 1 */
+  uint32_t digits = (uint32_t)(fraction * 0x1p25f) & 0xffffffu; /* what follows the leading 1: 24 bits */
+  int n = 6;
+  for (; n > 0 && (digits & 15) == 0; n--) digits >>= 4;
+  wh_text_buffer_printf(b, "%s0x%d", signbit(f) ? "-" : "", f != 0);
+  if (n) wh_text_buffer_printf(b, ".%0*x", n, (unsigned)digits);
+  wh_text_buffer_printf(b, "p%+d", f != 0 ? exponent - 1 : 0);
+}
+
 static void put_attrs(const wh_graph *g, wh_text_buffer *b, const wh_node_info *n) {
   const char *separator = " {";
   for (int key = 0; key < WH_ATTR_COUNT; key++) { /* in key order, whatever order the builder used */
@@ -57,7 +71,7 @@ static void put_attrs(const wh_graph *g, wh_text_buffer *b, const wh_node_info *
     wh_text_buffer_printf(b, "%s%s = ", separator, wh_attr_name(a->key));
     separator = ", ";
     if (wh_attr_type(a->key) == 'f')
-      wh_text_buffer_printf(b, "%a", (double)a->f);
+      put_float(b, a->f);
     else if (wh_attr_type(a->key) == 'i')
       wh_text_buffer_printf(b, "%lld", (long long)a->i);
     else

@@ -1,16 +1,25 @@
 /* verify.c - proves a graph's invariants again: after passes, after parsing. */
 #include "core/ir/graph.h"
 
-static bool same_shape(const wh_shape *a, const wh_shape *b) {
-  if (a->dtype != b->dtype || a->rank != b->rank) return false;
-  for (int i = 0; i < a->rank; i++)
-    if (a->dims[i] != b->dims[i]) return false;
-  return true;
+static wh_status verify_value(const wh_graph *g, wh_value v) {
+  const wh_value_info *info = &g->values[v];
+  if (info->kind == WH_VALUE_NONE) return WH_OK;
+  bool ok = wh_dtype_get(info->shape.dtype) && info->shape.rank >= 0 && info->shape.rank <= WH_MAX_RANK;
+  for (int i = 0; ok && i < info->shape.rank; i++)
+    ok = info->shape.dims[i] < g->dims.n &&
+         (info->kind != WH_VALUE_CONST || wh_dim_is_const(&g->dims, info->shape.dims[i]));
+  if (!ok) return WH_FAIL(ERR_INTERNAL, "value '%s' has no shape", info->name);
+  if (info->kind == WH_VALUE_NODE)
+    ok = info->producer < g->n_nodes && g->nodes[info->producer].output == v;
+  else
+    ok = info->producer == WH_NO_NODE;
+  return ok ? WH_OK : WH_FAIL(ERR_INTERNAL, "value '%s' has the wrong producer", info->name);
 }
 
 static wh_status verify_node(wh_graph *g, size_t index) {
   const wh_node_info n = g->nodes[index]; /* a copy: inference may intern dims, nothing else */
   if (n.dead) return WH_OK;
+  if ((unsigned)n.op >= WH_OP_COUNT) return WH_FAIL(ERR_INTERNAL, "node '%s' has no op", n.name);
   const wh_op_info *op = wh_op_get(n.op);
   if (n.n_inputs < op->min_inputs || n.n_inputs > op->max_inputs)
     return WH_FAIL(ERR_INTERNAL, "node '%s' (%s) has %u inputs", n.name, op->name, n.n_inputs);
@@ -22,22 +31,41 @@ static wh_status verify_node(wh_graph *g, size_t index) {
     if (v->kind == WH_VALUE_NODE && (v->producer >= index || g->nodes[v->producer].dead))
       return WH_FAIL(ERR_INTERNAL, "node '%s' (%s): input %u is used before it is made", n.name, op->name, i);
   }
-  if (n.output >= g->n_values || g->values[n.output].producer != index)
+  if (n.output == 0 || n.output >= g->n_values || g->values[n.output].kind != WH_VALUE_NODE ||
+      g->values[n.output].producer != index)
     return WH_FAIL(ERR_INTERNAL, "node '%s' does not own its output", n.name);
+  WH_TRY(wh_check_attrs(g, n.op, n.name, n.attrs, n.n_attrs));
   wh_shape shape;
   WH_TRY(wh_infer_shape(g, n.op, n.name, n.inputs, n.n_inputs, n.attrs, n.n_attrs, &shape));
-  if (!same_shape(&shape, &g->values[n.output].shape))
+  if (!wh_shape_equal(&shape, &g->values[n.output].shape))
     return WH_FAIL(ERR_INTERNAL, "node '%s' (%s): its output has another shape than its operands give",
                    n.name, op->name);
   return WH_OK;
 }
 
+/* kv_append writes its state in place, so nothing else may touch that state. */
+static wh_status verify_states(const wh_graph *g) {
+  uint32_t *uses = wh_alloc_array(g->alloc, g->n_values, sizeof *uses);
+  if (!uses) return WH_OOM("graph check");
+  wh_graph_count_uses(g, uses);
+  wh_status st = WH_OK;
+  for (size_t i = 0; i < g->n_nodes && st == WH_OK; i++) {
+    const wh_node_info *n = &g->nodes[i];
+    if (!n->dead && n->op == WH_OP_KV_APPEND && uses[n->inputs[0]] != 1)
+      st = WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): its state '%s' has other uses", n->name,
+                   wh_op_get(n->op)->name, g->values[n->inputs[0]].name);
+  }
+  wh_free(g->alloc, uses);
+  return st;
+}
+
 wh_status wh_graph_verify(wh_graph *g) {
+  for (wh_value v = 1; v < g->n_values; v++) WH_TRY(verify_value(g, v));
   for (size_t n = 0; n < g->n_nodes; n++) WH_TRY(verify_node(g, n));
   for (size_t i = 0; i < g->n_outputs; i++) {
-    const wh_value_info *v = &g->values[g->outputs[i].value];
-    if (v->kind == WH_VALUE_NONE || (v->kind == WH_VALUE_NODE && g->nodes[v->producer].dead))
+    const wh_value_info *v = g->outputs[i].value < g->n_values ? &g->values[g->outputs[i].value] : NULL;
+    if (!v || v->kind == WH_VALUE_NONE || (v->kind == WH_VALUE_NODE && g->nodes[v->producer].dead))
       return WH_FAIL(ERR_INTERNAL, "output '%s' is not computed", g->outputs[i].name);
   }
-  return WH_OK;
+  return verify_states(g);
 }

@@ -1,0 +1,379 @@
+/* parse.c - reads the text form of a graph; print.c has the grammar.
+ *
+ * Recursive descent over untrusted text: the length of the text, the nesting of dims and every count are
+ * bounded, and all that is read goes through the builders of graph.h, which check it. White space is free.
+ * Values are numbered from 1 in the order of the text, so a number is the wh_value itself. */
+#include <math.h>
+#include <string.h>
+
+#include "core/ir/graph.h"
+
+#define MAX_TEXT_BYTES ((size_t)16 << 20)
+#define MAX_NESTING 32
+#define MAX_HEX_DIGITS 13 /* 52 bits: exact in a double, and more than a float holds */
+
+typedef struct parser {
+  const char *at, *end;
+  size_t line;
+  wh_graph *g;
+  wh_text_buffer name; /* the last quoted string */
+} parser;
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_word(char c) { return (c >= 'a' && c <= 'z') || is_digit(c) || c == '_'; }
+
+static int hex_digit(char c) {
+  if (is_digit(c)) return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void skip_space(parser *p) {
+  for (; p->at < p->end; p->at++) {
+    if (*p->at == '\n')
+      p->line++;
+    else if (*p->at != ' ' && *p->at != '\t' && *p->at != '\r')
+      return;
+  }
+}
+
+static wh_status expected(parser *p, const char *what) {
+  char found[20];
+  size_t n = 0;
+  skip_space(p);
+  for (const char *c = p->at; c < p->end && n + 1 < sizeof found && *c > ' ' && *c <= '~'; c++)
+    found[n++] = *c;
+  found[n] = '\0';
+  if (n) return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: expected %s, found '%s'", p->line, what, found);
+  return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: expected %s, found %s", p->line, what,
+                 p->at == p->end ? "the end" : "a byte that is no text");
+}
+
+/* Says where in the text a builder's error comes from. */
+static wh_status located(size_t line, wh_status st) {
+  return st == WH_OK ? WH_OK : wh_fail_prefix("graph text, line %zu", line);
+}
+
+static bool take(parser *p, const char *symbol) {
+  size_t n = strlen(symbol);
+  skip_space(p);
+  if ((size_t)(p->end - p->at) < n || memcmp(p->at, symbol, n) != 0) return false;
+  p->at += n;
+  return true;
+}
+
+static wh_status want(parser *p, const char *symbol, const char *what) {
+  return take(p, symbol) ? WH_OK : expected(p, what);
+}
+
+/* A run of [a-z0-9_], empty when there is none; not consumed. */
+static wh_str peek_word(parser *p) {
+  skip_space(p);
+  const char *c = p->at;
+  while (c < p->end && is_word(*c)) c++;
+  return (wh_str){p->at, (size_t)(c - p->at)};
+}
+
+static bool take_word(parser *p, const char *word) {
+  wh_str w = peek_word(p);
+  if (!wh_str_is(w, word)) return false;
+  p->at += w.len;
+  return true;
+}
+
+static wh_status parse_uint(parser *p, uint64_t max, const char *what, uint64_t *out) {
+  uint64_t v = 0;
+  skip_space(p);
+  const char *c = p->at;
+  for (; c < p->end && is_digit(*c); c++) {
+    unsigned digit = (unsigned)(*c - '0');
+    if (v > (max - digit) / 10) return expected(p, what);
+    v = v * 10 + digit;
+  }
+  if (c == p->at) return expected(p, what);
+  p->at = c;
+  *out = v;
+  return WH_OK;
+}
+
+static wh_status parse_int(parser *p, int64_t *out) {
+  bool negative = take(p, "-");
+  uint64_t v;
+  WH_TRY(parse_uint(p, (uint64_t)INT64_MAX + negative, "an integer of 64 bits", &v));
+  *out = negative ? (int64_t)(0 - v) : (int64_t)v;
+  return WH_OK;
+}
+
+/* [-]0x1.8p+3. The value must be a float exactly; strtod would ask the locale for the point. */
+static wh_status parse_float(parser *p, float *out) {
+  static const char what[] = "a hexadecimal float such as 0x1.8p+3";
+  bool negative = take(p, "-");
+  if (!take(p, "0x")) return expected(p, what);
+  uint64_t mantissa = 0;
+  int n_digits = 0, scale = 0;
+  bool point = false;
+  for (; p->at < p->end; p->at++) {
+    int digit = hex_digit(*p->at);
+    if (*p->at == '.' && !point && n_digits) {
+      point = true;
+      continue;
+    }
+    if (digit < 0) break;
+    if (++n_digits > MAX_HEX_DIGITS) return expected(p, "fewer digits");
+    mantissa = mantissa << 4 | (unsigned)digit;
+    scale -= point ? 4 : 0;
+  }
+  if (!n_digits || p->at == p->end || *p->at != 'p') return expected(p, what);
+  p->at++;
+  bool down = p->at < p->end && *p->at == '-';
+  if (down || (p->at < p->end && *p->at == '+')) p->at++;
+  if (p->at == p->end || !is_digit(*p->at)) return expected(p, "an exponent");
+  uint64_t exponent;
+  WH_TRY(parse_uint(p, 9999, "an exponent", &exponent));
+  double value = ldexp((double)mantissa, scale + (down ? -(int)exponent : (int)exponent));
+  if (value > 0x1.fffffep127 || (double)(float)value != value || (value == 0) != (mantissa == 0))
+    return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: the number is no 32-bit float", p->line);
+  *out = (float)(negative ? -value : value);
+  return WH_OK;
+}
+
+/* "..." with \xNN, into p->name. */
+static wh_status parse_quoted(parser *p, const char *what) {
+  WH_TRY(want(p, "\"", what));
+  wh_text_buffer_clear(&p->name);
+  wh_text_buffer_puts(&p->name, "");
+  for (; p->at < p->end && *p->at != '"'; p->at++) {
+    char c = *p->at;
+    if (c < ' ' || c > '~') return expected(p, "printable text or \\xNN in a name");
+    if (c == '\\') {
+      bool x = p->end - p->at > 3 && p->at[1] == 'x';
+      int high = x ? hex_digit(p->at[2]) : -1, low = x ? hex_digit(p->at[3]) : -1;
+      if (high < 0 || low < 0 || high + low == 0) return expected(p, "\\xNN, not 00, in a name");
+      c = (char)(unsigned char)(high << 4 | low);
+      p->at += 3;
+    }
+    wh_text_buffer_append(&p->name, &c, 1);
+  }
+  if (p->at == p->end) return expected(p, "'\"' at the end of a name");
+  p->at++;
+  return p->name.oom ? WH_OOM("graph text") : WH_OK;
+}
+
+static wh_status parse_dim(parser *p, int nesting, wh_dim *out) {
+  static const struct {
+    const char *text;
+    wh_dim_kind kind;
+  } ops[] = {
+      {"+", WH_DIM_ADD}, {"*", WH_DIM_MUL}, {"/", WH_DIM_FLOORDIV}, {"min", WH_DIM_MIN}, {"max", WH_DIM_MAX}};
+  wh_dim_table *t = &p->g->dims;
+  if (take(p, "(")) {
+    wh_dim a, b;
+    size_t op = 0;
+    if (nesting == MAX_NESTING)
+      return WH_FAIL(ERR_LIMIT, "graph text, line %zu: dimensions nest more than %d deep", p->line,
+                     MAX_NESTING);
+    WH_TRY(parse_dim(p, nesting + 1, &a));
+    while (op < 5 && !(is_word(ops[op].text[0]) ? take_word(p, ops[op].text) : take(p, ops[op].text))) op++;
+    if (op == 5) return expected(p, "one of + * / min max");
+    WH_TRY(parse_dim(p, nesting + 1, &b));
+    WH_TRY(want(p, ")", "')'"));
+    return located(p->line, wh_dim_binary(t, ops[op].kind, a, b, out));
+  }
+  wh_str word = peek_word(p);
+  if (word.len && is_digit(word.data[0])) {
+    uint64_t value;
+    WH_TRY(parse_uint(p, (uint64_t)WH_DIM_LIMIT, "a dimension of at most 2^40", &value));
+    return located(p->line, wh_dim_const(t, (int64_t)value, out));
+  }
+  for (uint32_t i = 0; i < t->n_symbols; i++)
+    if (wh_str_is(word, t->symbols[i])) {
+      p->at += word.len;
+      *out = t->symbol_dims[i];
+      return WH_OK;
+    }
+  return expected(p, "a dimension: a number, a declared symbol or '('");
+}
+
+/* [d, d, ...] */
+static wh_status parse_dims(parser *p, wh_dim *dims, int *rank) {
+  WH_TRY(want(p, "[", "'['"));
+  *rank = 0;
+  if (take(p, "]")) return WH_OK;
+  do {
+    if (*rank == WH_MAX_RANK)
+      return WH_FAIL(ERR_LIMIT, "graph text, line %zu: more than %d dimensions", p->line, WH_MAX_RANK);
+    WH_TRY(parse_dim(p, 0, &dims[(*rank)++]));
+  } while (take(p, ","));
+  return want(p, "]", "',' or ']'");
+}
+
+static wh_status parse_shape(parser *p, wh_shape *out) {
+  wh_str word = peek_word(p);
+  *out = (wh_shape){0};
+  if (!wh_dtype_from_name(word.data, word.len, &out->dtype)) return expected(p, "an element type");
+  p->at += word.len;
+  return parse_dims(p, out->dims, &out->rank);
+}
+
+static wh_status parse_symbol(parser *p) {
+  char name[WH_SYMBOL_NAME_BYTES];
+  uint64_t min, max;
+  wh_dim dim;
+  size_t line = p->line;
+  wh_str word = peek_word(p);
+  if (!word.len || word.len >= sizeof name) return expected(p, "the name of a dimension");
+  memcpy(name, word.data, word.len);
+  name[word.len] = '\0';
+  p->at += word.len;
+  if (wh_dim_find_symbol(&p->g->dims, name) >= 0)
+    return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: symbol '%s' is declared twice", line, name);
+  WH_TRY(parse_uint(p, (uint64_t)WH_DIM_LIMIT, "the least value of the dimension", &min));
+  WH_TRY(want(p, "..", "'..'"));
+  WH_TRY(parse_uint(p, (uint64_t)WH_DIM_LIMIT, "the largest value of the dimension", &max));
+  return located(line, wh_dim_symbol(&p->g->dims, name, (int64_t)min, (int64_t)max, &dim));
+}
+
+/* A value that is already there. */
+static wh_status parse_value(parser *p, wh_value *out) {
+  uint64_t number;
+  WH_TRY(want(p, "%", "a value such as %1"));
+  WH_TRY(parse_uint(p, UINT32_MAX, "the number of a value", &number));
+  if (number == 0 || number >= p->g->n_values)
+    return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: %%%llu is used before it is made", p->line,
+                   (unsigned long long)number);
+  *out = (wh_value)number;
+  return WH_OK;
+}
+
+/* (%1, _, %2) */
+static wh_status parse_inputs(parser *p, wh_value inputs[WH_MAX_INPUTS], size_t *n) {
+  *n = 0;
+  WH_TRY(want(p, "(", "'('"));
+  if (take(p, ")")) return WH_OK;
+  do {
+    if (*n == WH_MAX_INPUTS)
+      return WH_FAIL(ERR_LIMIT, "graph text, line %zu: more than %d inputs", p->line, WH_MAX_INPUTS);
+    inputs[*n] = 0;
+    if (!take_word(p, "_")) WH_TRY(parse_value(p, &inputs[*n]));
+    (*n)++;
+  } while (take(p, ","));
+  return want(p, ")", "',' or ')'");
+}
+
+static wh_status parse_attr(parser *p, uint32_t wanted, wh_attr *out) {
+  wh_str word = peek_word(p);
+  *out = (wh_attr){0};
+  int key = 0;
+  while (key < WH_ATTR_COUNT && !((wanted & 1u << key) && wh_str_is(word, wh_attr_name((wh_attr_key)key))))
+    key++;
+  if (key == WH_ATTR_COUNT) return expected(p, "an attribute of the op");
+  p->at += word.len;
+  out->key = (wh_attr_key)key;
+  WH_TRY(want(p, "=", "'='"));
+  switch (wh_attr_type(out->key)) {
+    case 'f':
+      return parse_float(p, &out->f);
+    case 'i':
+      return parse_int(p, &out->i);
+    default:
+      return parse_dims(p, out->dims, &out->rank);
+  }
+}
+
+/* {eps = 0x1p-10, ...}, or nothing */
+static wh_status parse_attrs(parser *p, wh_op op, wh_attr attrs[WH_MAX_ATTRS], size_t *n) {
+  *n = 0;
+  if (!take(p, "{")) return WH_OK;
+  do {
+    if (*n == WH_MAX_ATTRS)
+      return WH_FAIL(ERR_LIMIT, "graph text, line %zu: more than %d attributes", p->line, WH_MAX_ATTRS);
+    WH_TRY(parse_attr(p, wh_op_get(op)->attrs, &attrs[(*n)++]));
+  } while (take(p, ","));
+  return want(p, "}", "',' or '}'");
+}
+
+static wh_status parse_node(parser *p, wh_op op, size_t line) {
+  wh_value inputs[WH_MAX_INPUTS], v;
+  wh_attr attrs[WH_MAX_ATTRS];
+  size_t n_inputs, n_attrs;
+  wh_shape shape;
+  WH_TRY(parse_inputs(p, inputs, &n_inputs));
+  WH_TRY(parse_attrs(p, op, attrs, &n_attrs));
+  WH_TRY(parse_quoted(p, "the node's quoted name"));
+  WH_TRY(want(p, ":", "':'"));
+  WH_TRY(parse_shape(p, &shape));
+  WH_TRY(located(line, wh_graph_add_node(p->g, op, p->name.data, inputs, n_inputs, attrs, n_attrs, &v)));
+  if (!wh_shape_equal(&shape, &wh_graph_value(p->g, v)->shape))
+    return WH_FAIL(ERR_CORRUPT,
+                   "graph text, line %zu: node '%.200s' has another shape than its operands give", line,
+                   p->name.data);
+  return WH_OK;
+}
+
+/* input "x" f32[...], or an op */
+static wh_status parse_definition(parser *p) {
+  static const struct {
+    const char *word;
+    wh_status (*add)(wh_graph *, const char *, const wh_shape *, wh_value *);
+  } kinds[] = {
+      {"input", wh_graph_add_input}, {"const", wh_graph_add_const_shape}, {"state", wh_graph_add_state}};
+  uint64_t number;
+  size_t line = p->line;
+  WH_TRY(parse_uint(p, UINT32_MAX, "the number of a value", &number));
+  if (number != p->g->n_values)
+    return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: the next value is %%%zu, not %%%llu", line,
+                   p->g->n_values, (unsigned long long)number);
+  WH_TRY(want(p, "=", "'='"));
+  for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+    wh_shape shape;
+    wh_value v;
+    if (!take_word(p, kinds[k].word)) continue;
+    WH_TRY(parse_quoted(p, "a quoted name"));
+    WH_TRY(parse_shape(p, &shape));
+    return located(line, kinds[k].add(p->g, p->name.data, &shape, &v));
+  }
+  wh_str word = peek_word(p);
+  wh_op op;
+  if (!wh_op_from_name(word.data, word.len, &op)) return expected(p, "input, const, state or an op");
+  p->at += word.len;
+  return parse_node(p, op, line);
+}
+
+static wh_status parse_statements(parser *p) {
+  while (!take(p, "}")) {
+    size_t line = p->line;
+    if (take(p, "%")) {
+      WH_TRY(parse_definition(p));
+    } else if (take_word(p, "symbol")) {
+      WH_TRY(parse_symbol(p));
+    } else if (take_word(p, "output")) {
+      wh_value v;
+      WH_TRY(parse_quoted(p, "the output's quoted name"));
+      WH_TRY(parse_value(p, &v));
+      WH_TRY(located(line, wh_graph_add_output(p->g, p->name.data, v)));
+    } else {
+      return expected(p, "symbol, output, a value such as %1, or '}'");
+    }
+  }
+  skip_space(p);
+  return p->at == p->end ? WH_OK : expected(p, "the end of the text");
+}
+
+wh_status wh_graph_parse(const char *text, size_t n_bytes, const wh_allocator *alloc, wh_graph **out) {
+  if (n_bytes > MAX_TEXT_BYTES)
+    return WH_FAIL(ERR_LIMIT, "a graph text of %zu bytes: at most %zu are read", n_bytes, MAX_TEXT_BYTES);
+  parser p = {.at = text, .end = text + n_bytes, .line = 1};
+  wh_text_buffer_init(&p.name, alloc);
+  wh_status st = take_word(&p, "graph") ? WH_OK : expected(&p, "'graph'");
+  if (st == WH_OK) st = parse_quoted(&p, "the graph's quoted name");
+  if (st == WH_OK) st = want(&p, "{", "'{'");
+  if (st == WH_OK) st = wh_graph_create(p.name.data, alloc, &p.g);
+  if (st == WH_OK) st = parse_statements(&p);
+  if (st == WH_OK) st = wh_graph_verify(p.g);
+  wh_text_buffer_deinit(&p.name);
+  if (st != WH_OK) {
+    wh_graph_destroy(p.g);
+    return st;
+  }
+  *out = p.g;
+  return WH_OK;
+}
