@@ -18,19 +18,15 @@ static bool is_space(const char *p, size_t n) {
   return n >= WH_SPM_SPACE_BYTES && memcmp(p, WH_SPM_SPACE, WH_SPM_SPACE_BYTES) == 0;
 }
 
-/* Does a space follow something other than a space in this token? */
-static bool crosses_words(wh_str token) {
-  bool after_other = false;
+/* Notes the bytes, other than a space's, that come before a space in this token. */
+static void note_joins(wh_sentencepiece *s, wh_str token) {
+  bool after_space = true;
   for (size_t i = 0; i < token.len;) {
-    if (is_space(token.data + i, token.len - i)) {
-      if (after_other) return true;
-      i += WH_SPM_SPACE_BYTES;
-    } else {
-      after_other = true;
-      i++;
-    }
+    bool space = is_space(token.data + i, token.len - i);
+    if (space && !after_space) s->joins_space[(unsigned char)token.data[i - 1]] = true;
+    after_space = space;
+    i += space ? WH_SPM_SPACE_BYTES : 1;
   }
-  return false;
 }
 
 wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab *vocab, const wh_tokenizer_spec *spec,
@@ -39,8 +35,7 @@ wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab *vocab, cons
                           .vocab = vocab,
                           .merges = merges,
                           .unknown_id = spec->unknown_id,
-                          .remove_extra_whitespaces = spec->remove_extra_whitespaces,
-                          .words_apart = true};
+                          .remove_extra_whitespaces = spec->remove_extra_whitespaces};
   for (unsigned i = 0; i < 256; i++) {
     static const char hex[] = "0123456789ABCDEF";
     const char text[6] = {'<', '0', 'x', hex[i >> 4], hex[i & 15], '>'};
@@ -50,7 +45,7 @@ wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab *vocab, cons
   if (!s->priorities) return WH_OOM("the token priorities");
   for (size_t i = 0; i < vocab->n_tokens; i++) {
     s->priorities[i] = priority_of(spec->scores ? spec->scores[i] : 0);
-    if (wh_vocab_is_plain(vocab, (int32_t)i) && crosses_words(vocab->tokens[i])) s->words_apart = false;
+    if (wh_vocab_is_plain(vocab, (int32_t)i)) note_joins(s, vocab->tokens[i]);
   }
   return WH_OK;
 }
@@ -138,13 +133,15 @@ wh_status wh_sentencepiece_encode(const wh_sentencepiece *s, wh_merger *m, wh_st
     return WH_FAIL(ERR_LIMIT, "a text of %zu bytes is too long to tokenize", text.len);
   WH_TRY(wh_merger_reserve_text(m, need));
   size_t n = normalize(s, text, space_prefix, m->text), start = 0;
-  bool after_unknown = false;
-  for (size_t i = 1; s->words_apart && i < n; i++) {
-    if (!is_space(m->text + i, n - i)) continue;
-    if (i - start >= WH_SPM_SPACE_BYTES && is_space(m->text + i - WH_SPM_SPACE_BYTES, WH_SPM_SPACE_BYTES))
-      continue;
-    WH_TRY(encode_piece(s, m, m->text + start, i - start, &after_unknown, list));
-    start = i;
+  bool after_unknown = false, after_space = true;
+  for (size_t i = 0; i < n;) {
+    bool space = is_space(m->text + i, n - i);
+    if (space && !after_space && !s->joins_space[(unsigned char)m->text[i - 1]]) {
+      WH_TRY(encode_piece(s, m, m->text + start, i - start, &after_unknown, list));
+      start = i;
+    }
+    after_space = space;
+    i += space ? WH_SPM_SPACE_BYTES : 1;
   }
   return n > start ? encode_piece(s, m, m->text + start, n - start, &after_unknown, list) : WH_OK;
 }

@@ -16,7 +16,9 @@ typedef struct wh_sentencepiece {
   int32_t byte_ids[256]; /* <0x00> ... <0xFF>, -1: none */
   int32_t unknown_id;
   bool remove_extra_whitespaces;
-  bool words_apart; /* no token holds a space after something else, so no merge crosses into a new word */
+  /* Some token holds a space after this byte. After the others a space begins a new word: no merge crosses.
+   */
+  bool joins_space[256];
 } wh_sentencepiece;
 
 WH_NODISCARD wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab *vocab,
