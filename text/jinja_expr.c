@@ -42,14 +42,10 @@ static wh_status find_attribute(wh_jinja_run *run, const wh_jinja_value *object,
 }
 
 /* Python's own attributes (__class__ ...) are closed to templates. */
-static wh_status missing_attribute(wh_jinja_run *run, const wh_jinja_value *object, wh_str name,
-                                   wh_jinja_value *out) {
+static wh_jinja_value missing_attribute(const wh_jinja_value *object, wh_str name) {
   if (name.len > 1 && name.data[0] == '_' && name.data[1] == '_')
-    return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT,
-                         "access to attribute '" WH_STR_FMT "' of '%s' is not allowed", WH_STR_ARG(name),
-                         wh_jinja_type_name(object));
-  *out = wh_jinja_undefined((wh_jinja_kind)object->kind, name);
-  return WH_OK;
+    return wh_jinja_undefined(WH_JINJA_NONE, wh_str_from("access to a __name__ attribute is not allowed"));
+  return wh_jinja_undefined((wh_jinja_kind)object->kind, name);
 }
 
 wh_status wh_jinja_get_attribute(wh_jinja_run *run, const wh_jinja_value *object, wh_str name,
@@ -62,8 +58,7 @@ wh_status wh_jinja_get_attribute(wh_jinja_run *run, const wh_jinja_value *object
     WH_TRY(wh_jinja_dict_find_text(run, object->as.dict, name, &found));
     if (found) value = *found;
   }
-  if (value.kind == WH_JINJA_ABSENT) return missing_attribute(run, object, name, out);
-  *out = value;
+  *out = value.kind == WH_JINJA_ABSENT ? missing_attribute(object, name) : value;
   return WH_OK;
 }
 
@@ -105,10 +100,9 @@ wh_status wh_jinja_get_item(wh_jinja_run *run, const wh_jinja_value *object, con
   if (value.kind == WH_JINJA_ABSENT && is_text)
     WH_TRY(find_attribute(run, object, wh_jinja_text(index), &value));
   if (value.kind == WH_JINJA_ABSENT) {
-    wh_str name;
-    if (is_text) return missing_attribute(run, object, wh_jinja_text(index), out);
-    WH_TRY(wh_jinja_to_text(run, index, &name));
-    value = wh_jinja_undefined((wh_jinja_kind)object->kind, name);
+    wh_str name = wh_jinja_text(index);
+    if (!is_text) WH_TRY(wh_jinja_to_text(run, index, &name));
+    value = missing_attribute(object, name);
   }
   *out = value;
   return WH_OK;

@@ -179,17 +179,12 @@ FILTER(first) {
   return WH_OK;
 }
 
-static wh_status fail_not_reversible(wh_jinja_run *run, const wh_jinja_value *v) {
-  if (v->kind == WH_JINJA_UNDEFINED) return wh_jinja_fail_undefined(run, v);
-  return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "'%s' object is not reversible", wh_jinja_type_name(v));
-}
-
 FILTER(last) {
   wh_jinja_value *items;
   size_t n;
   WH_TRY(wh_jinja_bind(run, args, "", 0, out));
-  if (self->kind == WH_JINJA_GENERATOR || self->kind == WH_JINJA_UNDEFINED)
-    return fail_not_reversible(run, self);
+  if (self->kind == WH_JINJA_GENERATOR)
+    return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "'generator' object is not reversible");
   WH_TRY(wh_jinja_iterate(run, self, &items, &n));
   *out =
       n ? items[n - 1] : wh_jinja_undefined(WH_JINJA_NONE, wh_str_from("No last item, sequence was empty."));
@@ -228,7 +223,7 @@ FILTER(reverse) {
   size_t n;
   WH_TRY(wh_jinja_bind(run, args, "", 0, out));
   if (self->kind == WH_JINJA_STRING) return wh_jinja_get_slice(run, self, bounds, out);
-  bool was_generator = self->kind == WH_JINJA_GENERATOR || self->kind == WH_JINJA_UNDEFINED;
+  bool was_generator = self->kind == WH_JINJA_GENERATOR;
   WH_TRY(wh_jinja_iterate(run, self, &items, &n));
   WH_TRY(wh_jinja_new_list(run, was_generator ? WH_JINJA_LIST : WH_JINJA_GENERATOR, n, out));
   for (size_t i = 0; i < n; i++) out->as.list->items[i] = items[n - 1 - i];
@@ -317,13 +312,22 @@ static wh_status find_named(const wh_jinja_args *args, const char *name, wh_jinj
   return WH_OK;
 }
 
+/* map, select and their like give nothing for a false value, even one that cannot be iterated, such as none.
+ */
+static wh_status iterate_if_true(wh_jinja_run *run, const wh_jinja_value *v, wh_jinja_value **items,
+                                 size_t *n) {
+  *items = NULL;
+  *n = 0;
+  return wh_jinja_truthy(v) ? wh_jinja_iterate(run, v, items, n) : WH_OK;
+}
+
 FILTER(map) {
   wh_jinja_value *items, attribute, fallback, result;
   size_t n;
   const wh_jinja_builtin *builtin = NULL;
   WH_TRY(find_named(args, "attribute", &attribute));
   WH_TRY(find_named(args, "default", &fallback));
-  WH_TRY(wh_jinja_iterate(run, self, &items, &n));
+  WH_TRY(iterate_if_true(run, self, &items, &n));
   WH_TRY(wh_jinja_new_list(run, WH_JINJA_GENERATOR, n, &result));
   wh_jinja_args rest = *args;
   if (args->n) {
@@ -359,7 +363,7 @@ static wh_status keep(wh_jinja_run *run, const wh_jinja_value *self, const wh_ji
     rest.values += offset + 1;
     rest.n -= offset + 1;
   }
-  WH_TRY(wh_jinja_iterate(run, self, &items, &n));
+  WH_TRY(iterate_if_true(run, self, &items, &n));
   WH_TRY(wh_jinja_new_list(run, WH_JINJA_GENERATOR, n, &result));
   for (size_t i = 0; i < n; i++) {
     WH_TRY(wh_jinja_step(run, 1));

@@ -339,7 +339,6 @@ static wh_status find_field(wh_jinja_run *run, wh_str field, const wh_jinja_args
     } else {
       WH_TRY(wh_jinja_get_attribute(run, &object, part, out));
     }
-    if (out->kind == WH_JINJA_UNDEFINED) return wh_jinja_fail_undefined(run, out);
   }
   return WH_OK;
 }

@@ -131,6 +131,19 @@ static bool is_letter(int32_t c) {
          category == UTF8PROC_CATEGORY_LT;
 }
 
+static wh_status str_swapcase(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
+                              wh_jinja_value *out) {
+  wh_str s = wh_jinja_text(self);
+  WH_TRY(wh_jinja_bind(run, args, "", 0, out));
+  WH_TRY(wh_jinja_step(run, s.len));
+  size_t mark = wh_jinja_mark(run);
+  for (size_t pos = 0; pos < s.len;) {
+    int32_t c = wh_jinja_utf8_next(s, &pos);
+    WH_TRY(emit_case(run, c, utf8proc_category(c) == UTF8PROC_CATEGORY_LL));
+  }
+  return wh_jinja_take_string(run, mark, out);
+}
+
 /* str.title(): a letter is upper case unless a cased letter is before it. */
 static wh_status str_title(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
                            wh_jinja_value *out) {
@@ -250,9 +263,7 @@ static wh_status split_space(wh_jinja_run *run, wh_str s, int64_t max, parts *ou
   for (;;) {
     s = wh_jinja_utf8_strip_left(s);
     if (!s.len) return WH_OK;
-    if (max == 0)
-      return add_part(run, out,
-                      wh_jinja_utf8_strip_right(s)); /* what follows the last split keeps its inside */
+    if (max == 0) return add_part(run, out, s);
     size_t end = 0, next = 0;
     while (end < s.len && !wh_jinja_utf8_is_space(wh_jinja_utf8_next(s, &next))) end = next;
     WH_TRY(add_part(run, out, (wh_str){s.data, end}));
@@ -265,7 +276,7 @@ static wh_status rsplit_space(wh_jinja_run *run, wh_str s, int64_t max, parts *o
   for (;;) {
     s = wh_jinja_utf8_strip_right(s);
     if (!s.len) return WH_OK;
-    if (max == 0) return add_part(run, out, wh_jinja_utf8_strip_left(s));
+    if (max == 0) return add_part(run, out, s);
     size_t start = s.len, before = s.len;
     while (start > 0 && !wh_jinja_utf8_is_space(wh_jinja_utf8_before(s, &before))) start = before;
     WH_TRY(add_part(run, out, (wh_str){s.data + start, s.len - start}));
@@ -681,6 +692,7 @@ const wh_jinja_builtin wh_jinja_str_methods[] = {
     {"casefold", wh_jinja_str_lower},
     {"capitalize", wh_jinja_str_capitalize},
     {"title", str_title},
+    {"swapcase", str_swapcase},
     {"center", wh_jinja_str_center},
     {"ljust", str_ljust},
     {"rjust", str_rjust},
