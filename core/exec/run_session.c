@@ -30,22 +30,64 @@ static wh_status find_symbol(const wh_graph *g, const char *name, int *out) {
   return WH_OK;
 }
 
-static wh_status find_io(wh_run_session *s) {
+static const wh_shape *shape_of_input(const wh_graph *g, const char *name) {
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_INPUT && strcmp(g->values[v].name, name) == 0)
+      return &g->values[v].shape;
+  return NULL;
+}
+
+/* An input of ids: i32[symbol]. What a run writes there was sized by the symbol. */
+static wh_status check_ids(const wh_run_session *s, const char *name, int symbol) {
+  const wh_shape *shape = shape_of_input(s->g, name);
+  if (!shape || shape->dtype != WH_DTYPE_I32 || shape->rank != 1 ||
+      shape->dims[0] != s->g->dims.symbol_dims[symbol])
+    return WH_FAIL(ERR_UNSUPPORTED, "graph '%s' has no input '%s' of i32[%s]; it is no language model",
+                   s->g->name, name, s->g->dims.symbols[symbol]);
+  return WH_OK;
+}
+
+static wh_status check_logits_shape(const wh_run_session *s) {
+  const wh_graph *g = s->g;
+  for (size_t i = 0; i < g->n_outputs; i++) {
+    const wh_shape *y = &g->values[g->outputs[i].value].shape;
+    if (strcmp(g->outputs[i].name, "logits") != 0) continue;
+    if (y->dtype == WH_DTYPE_F32 && y->rank == 2 && y->dims[0] == g->dims.symbol_dims[s->sym_outputs] &&
+        wh_dim_is_const(&g->dims, y->dims[1]))
+      return WH_OK;
+    break;
+  }
+  return WH_FAIL(ERR_UNSUPPORTED,
+                 "graph '%s' has no output 'logits' of f32[outputs, n]; it is no language model", g->name);
+}
+
+/* Ids index the tables that they gather from: the smallest one bounds them. */
+static int64_t smallest_table(const wh_graph *g, int64_t n) {
+  for (size_t i = 0; i < g->n_nodes; i++) {
+    const wh_node_info *node = &g->nodes[i];
+    if (node->op != WH_OP_GATHER_ROWS || strcmp(g->values[node->inputs[1]].name, "tokens") != 0) continue;
+    int64_t rows = wh_dim_get(&g->dims, g->values[node->inputs[0]].shape.dims[0])->min;
+    if (rows < n) n = rows;
+  }
+  return n;
+}
+
+static wh_status check_io(const wh_run_session *s) {
+  WH_TRY(check_ids(s, "tokens", s->sym_tokens));
+  WH_TRY(check_ids(s, "positions", s->sym_tokens));
+  WH_TRY(check_ids(s, "sequences", s->sym_tokens));
+  WH_TRY(check_ids(s, "output_rows", s->sym_outputs));
+  return check_logits_shape(s);
+}
+
+static void find_io(wh_run_session *s) {
   s->tokens = wh_program_input(s->program, "tokens");
   s->positions = wh_program_input(s->program, "positions");
   s->sequences = wh_program_input(s->program, "sequences");
   s->output_rows = wh_program_input(s->program, "output_rows");
   s->logits = wh_program_output(s->program, "logits");
-  if (!s->tokens || !s->positions || !s->sequences || !s->output_rows || !s->logits)
-    return WH_FAIL(ERR_UNSUPPORTED, "graph '%s' lacks an input or output of a language model", s->g->name);
   s->n_vocab_out = s->logits->dims[1];
-  s->n_vocab_in = s->n_vocab_out;
-  for (size_t n = 0; n < s->g->n_nodes; n++) { /* ids index the embedding table */
-    const wh_node_info *node = &s->g->nodes[n];
-    if (node->op == WH_OP_GATHER_ROWS)
-      s->n_vocab_in = wh_dim_get(&s->g->dims, s->g->values[node->inputs[0]].shape.dims[0])->value;
-  }
-  return WH_OK;
+  s->n_vocab_in = smallest_table(s->g, INT32_MAX);
 }
 
 wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh_run_session **out) {
@@ -59,6 +101,7 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
   if (st == WH_OK) st = find_symbol(g, "outputs", &s->sym_outputs);
   if (st == WH_OK) st = find_symbol(g, "context", &context);
   if (st == WH_OK) st = find_symbol(g, "slots", &slots);
+  if (st == WH_OK) st = check_io(s);
   if (st == WH_OK) {
     for (uint32_t i = 0; i < g->dims.n_symbols; i++) s->symbols[i] = 1;
     s->symbols[s->sym_tokens] = o->max_batch;
@@ -78,7 +121,7 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
                                    .weight_done_ctx = o->weight_done_ctx};
     st = wh_program_create(g, &po, &s->program);
   }
-  if (st == WH_OK) st = find_io(s);
+  if (st == WH_OK) find_io(s);
   if (st == WH_OK) st = wh_program_bind(s->program, s->symbols);
   if (st != WH_OK) {
     wh_run_session_destroy(s);
@@ -104,6 +147,7 @@ static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
   if (b->n_outputs > o->max_outputs)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%u rows of logits wanted: at most %u", b->n_outputs,
                    o->max_outputs);
+  if (!b->tokens) return WH_FAIL(ERR_INVALID_ARGUMENT, "a batch without tokens");
   if (b->n_outputs > 1 && !b->output_rows) return WH_FAIL(ERR_INVALID_ARGUMENT, "output rows are not given");
   int32_t *tokens = s->tokens->data, *positions = s->positions->data, *sequences = s->sequences->data,
           *rows = s->output_rows->data;

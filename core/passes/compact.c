@@ -24,9 +24,8 @@ wh_status wh_pass_dce(wh_graph *g) {
 }
 
 wh_status wh_pass_compact(wh_graph *g) {
-  /* Kahn's order with the lowest old index first: nodes keep their order as far as operands allow. A node
-   * becomes ready when its last operand is placed; scanning from the front again after an early one was
-   * enabled keeps that. */
+  /* Sweeps in the old order, placing what has its operands, until all are placed: one sweep when the order is
+   * right already, else one more for each time that a node waits for a later one. */
   wh_node_info *ordered = wh_alloc_array(g->alloc, g->n_nodes + 1, sizeof *ordered);
   bool *placed = wh_alloc_array(g->alloc, g->n_values, sizeof *placed);
   bool *done = wh_alloc_array(g->alloc, g->n_nodes + 1, sizeof *done);

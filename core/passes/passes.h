@@ -7,8 +7,8 @@
 
 #include "core/ir/graph.h"
 
-/* All of them in the order that works: fold, fuse, legalise, share, fuse again, sweep; then verifies. `fold`
- * may be NULL. */
+/* All of them in the order that works: fold, sweep, share, fuse, legalise, share, fuse, sweep; then verifies.
+ * Running it again changes nothing. `fold` may be NULL. */
 struct wh_fold_evaluator;
 WH_NODISCARD wh_status wh_passes_run(wh_graph *g, const struct wh_fold_evaluator *fold);
 

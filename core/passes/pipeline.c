@@ -3,6 +3,7 @@
 
 wh_status wh_passes_run(wh_graph *g, const wh_fold_evaluator *fold) {
   if (fold) WH_TRY(wh_pass_fold(g, fold));
+  WH_TRY(wh_pass_dce(g)); /* what nobody needs must not count as a use that stops a fusion */
   WH_TRY(wh_pass_cse(g));
   WH_TRY(wh_pass_fuse(g));     /* gates, epilogues: before legalisation, while activations are still f32 */
   WH_TRY(wh_pass_legalise(g)); /* one quantisation per product ... */

@@ -38,7 +38,7 @@ struct wh_program {
   size_t n_inputs;
   dim_patch *patches;
   size_t n_patches, patches_capacity;
-  int64_t bound[WH_MAX_SYMBOLS];
+  int64_t bound[WH_MAX_SYMBOLS], max[WH_MAX_SYMBOLS]; /* symbol values: now; at most */
   bool is_bound;
   void *arena, *states, *packed;
   wh_program_memory memory;
@@ -292,6 +292,10 @@ static wh_status emit(build *b) {
 static wh_status alloc_tables(build *b) {
   wh_program *p = b->p;
   wh_graph *g = p->g;
+  for (size_t n = 0; n < g->n_nodes; n++)
+    if (g->nodes[n].dead)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "graph '%s' is not compact: node '%s' is dead", g->name,
+                     g->nodes[n].name);
   for (wh_value v = 1; v < g->n_values; v++) p->n_inputs += g->values[v].kind == WH_VALUE_INPUT;
   b->places = wh_alloc_array(p->alloc, g->n_values, sizeof *b->places);
   b->first = wh_alloc_array(p->alloc, g->n_values, sizeof *b->first);
@@ -310,6 +314,16 @@ static wh_status alloc_tables(build *b) {
   return WH_OK;
 }
 
+static wh_status check_symbols(const wh_graph *g, const int64_t *values, const int64_t *max) {
+  for (uint32_t i = 0; i < g->dims.n_symbols; i++) {
+    int64_t most = max ? max[i] : wh_dim_get(&g->dims, g->dims.symbol_dims[i])->max;
+    if (values[i] < 0 || values[i] > most)
+      return WH_FAIL(ERR_LIMIT, "dimension '%s' of graph '%s' cannot be %lld: at most %lld",
+                     g->dims.symbols[i], g->name, (long long)values[i], (long long)most);
+  }
+  return WH_OK;
+}
+
 wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_program **out) {
   wh_program *p = wh_alloc_zeroed(options->alloc, sizeof *p);
   if (!p) return WH_OOM("program");
@@ -317,7 +331,9 @@ wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_p
   p->options = *options;
   p->g = g;
   build b = {.p = p};
-  wh_status st = alloc_tables(&b);
+  wh_status st = check_symbols(g, options->symbols_max, NULL);
+  if (st == WH_OK) memcpy(p->max, options->symbols_max, g->dims.n_symbols * sizeof p->max[0]);
+  if (st == WH_OK) st = alloc_tables(&b);
   if (st == WH_OK) st = wh_schedule_create(g, p->alloc, &b.schedule);
   if (st == WH_OK) st = claim_nodes(&b);
   if (st == WH_OK) st = place_values(&b);
@@ -357,6 +373,7 @@ void wh_program_destroy(wh_program *p) {
 wh_status wh_program_bind(wh_program *p, const int64_t *symbols) {
   size_t n = p->g->dims.n_symbols;
   if (p->is_bound && memcmp(p->bound, symbols, n * sizeof *symbols) == 0) return WH_OK;
+  WH_TRY(check_symbols(p->g, symbols, p->max));
   for (size_t i = 0; i < p->n_patches; i++)
     *p->patches[i].where = wh_dim_eval(&p->g->dims, p->patches[i].dim, symbols);
   memcpy(p->bound, symbols, n * sizeof *symbols);

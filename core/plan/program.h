@@ -18,12 +18,13 @@ typedef struct wh_program_options {
   void *weight_done_ctx;
 } wh_program_options;
 
-/* Claims every node (a refusal is ERR_UNSUPPORTED and lists each refused node with its reason), plans, takes
- * memory, packs the weights, compiles. `g` must outlive the program. */
+/* Claims every node (a refusal is ERR_UNSUPPORTED, says how many nodes and names the first with their
+ * reasons), plans, takes memory, packs the weights, compiles. `g` is compact (no dead nodes) and must outlive
+ * the program. Inputs are to be written before every run: their memory is reused once they were read. */
 WH_NODISCARD wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_program **out);
 void wh_program_destroy(wh_program *p);
 
-/* Binds symbol values (each at most its maximum) for the next runs; allocates nothing. */
+/* Binds symbol values (0 to the maximum; ERR_LIMIT else) for the next runs; allocates nothing. */
 WH_NODISCARD wh_status wh_program_bind(wh_program *p, const int64_t *symbols);
 WH_NODISCARD wh_status wh_program_run(wh_program *p);
 /* Instructions [first, first + count) only; in order, each once, they make a run. */
