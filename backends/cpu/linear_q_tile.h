@@ -305,6 +305,13 @@ ALWAYS_INLINE void finish(const wh_linear_q_panel *p, const float *y) {
   }
 }
 
+/* Weights that will be needed soon, when a product does little but read them. */
+#define PREFETCH_AHEAD 4096
+#define PREFETCH_ROWS_MAX 8
+ALWAYS_INLINE void prefetch(const uint8_t *p, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + PREFETCH_AHEAD + i, 0, 3);
+}
+
 ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) {
   _Alignas(64) float g[WH_Q8A_TILE * COLS], y[WH_Q8A_TILE * COLS], scale[16 * COLS], min[8 * COLS];
   const wh_q8a_tile *t = p->x;
@@ -319,9 +326,11 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
     const uint8_t *header = w;
+    if (rows <= PREFETCH_ROWS_MAX) prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
+      if (rows <= PREFETCH_ROWS_MAX) prefetch(w, wh_linear_q_code_bytes(f));
       block(f, w, scale + b * halves * COLS, min + b * COLS, x, rows, b == 0, g);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
