@@ -34,7 +34,7 @@ def main():
             scale[rng.integers(n_blocks)] = np.float16(3e-7)  # subnormal
             blocks[:, at:at + 2] = scale.view(np.uint8).reshape(n_blocks, 2)
         if name == "MXFP4":
-            blocks[:, 0] = rng.integers(110, 135, n_blocks)
+            blocks[:, 0] = rng.integers(120, 128, n_blocks)
             blocks[0, 0], blocks[1, 0] = 0, 1  # the two exponents whose scales are subnormal
         rows = blocks.reshape(ROWS, -1)
         values = dequantize(rows, kind).astype("<f4")
