@@ -20,10 +20,12 @@ typedef struct wh_pre_stage {
   unsigned cuts;       /* of wh_pre_cut */
 } wh_pre_stage;
 
+#define WH_PRE_ADD_BOS 1u       /* the default where the file does not say */
+#define WH_PRE_IGNORE_MERGES 2u /* a piece that is a token becomes that token, whatever the merges say */
+
 typedef struct wh_pre_rule {
-  const char *names;  /* names of this rule in model files, each followed by one space */
-  bool add_bos;       /* the default where the file does not say */
-  bool ignore_merges; /* a piece that is a token becomes that token, whatever the merges say */
+  const char *names; /* names of this rule in model files, each followed by one space */
+  unsigned flags;
   wh_pre_stage stages[WH_PRE_STAGES_MAX + 1];
 } wh_pre_rule;
 

@@ -4,7 +4,9 @@
 
 #include "text/tokenizer_internal.h"
 
-/* Tokens that end an answer, by their text: files name at most two of them by id. */
+/* Tokens that end an answer, by their text: files name at most two of them by id. <|fim_pad|>, <|repo_name|>
+ * and
+ * <|file_sep|> end a completion of code. */
 static const char *const end_texts[] = {
     "<|im_end|>",
     "<|eot_id|>",
@@ -105,9 +107,9 @@ static wh_status create_byte_level_bpe(wh_tokenizer *t, const wh_tokenizer_spec 
                    WH_STR_ARG(spec->pre), names);
   }
   t->model = WH_MODEL_BPE;
-  t->add_bos = stated(spec->add_bos, rule->add_bos);
+  t->add_bos = stated(spec->add_bos, rule->flags & WH_PRE_ADD_BOS);
   t->add_eos = stated(spec->add_eos, false);
-  WH_TRY(wh_bpe_init(&t->bpe, &t->vocab, spec, rule->ignore_merges, t->alloc));
+  WH_TRY(wh_bpe_init(&t->bpe, &t->vocab, spec, rule->flags & WH_PRE_IGNORE_MERGES, t->alloc));
   return wh_pretokenizer_create(rule, t->alloc, &t->pretokenizer);
 }
 
