@@ -28,11 +28,21 @@ static inline float random_unit(uint64_t *state) {
 }
 
 /* FILL_ORDINARY: about [-4, 4]. FILL_WIDE: magnitudes 2^-149 to 2^40 with zeros of both signs among them.
- * FILL_TINY: below the threshold of quantize_act. FILL_SPIKES: mostly zeros. FILL_EDGES: ordinary, with
- * magnitudes at the largest finite number. */
-typedef enum fill { FILL_ORDINARY, FILL_WIDE, FILL_TINY, FILL_SPIKES, FILL_ZERO, FILL_EDGES, N_FILLS } fill;
+ * FILL_TINY: groups on both sides of the threshold of quantize_act. FILL_SPIKES: mostly zeros. FILL_GRID:
+ * values whose codes are ties and block maxima that are the group's by a power of two. FILL_EDGES: ordinary,
+ * with magnitudes at the largest finite number. */
+typedef enum fill {
+  FILL_ORDINARY,
+  FILL_WIDE,
+  FILL_TINY,
+  FILL_SPIKES,
+  FILL_GRID,
+  FILL_ZERO,
+  FILL_EDGES,
+  N_FILLS
+} fill;
 
-static inline float random_value(uint64_t *state, fill kind) {
+static inline float random_value(uint64_t *state, fill kind, size_t index) {
   float v = random_unit(state);
   uint64_t dice = random_next(state);
   switch (kind) {
@@ -42,9 +52,12 @@ static inline float random_value(uint64_t *state, fill kind) {
       if (dice % 8 == 0) return dice & 8 ? -0.0f : 0.0f;
       return ldexpf(v, (int)(dice >> 8 & 0xff) % 190 - 149);
     case FILL_TINY:
-      return ldexpf(v, -101 - (int)(dice % 48));
+      return ldexpf(v, -99 - (int)(index / 256 % 3) - (int)(dice % 4 * 12));
     case FILL_SPIKES:
       return dice % 37 ? 0.0f : v * 1000.0f;
+    case FILL_GRID:
+      return ldexpf(dice % 8 ? (float)((int)(dice >> 8 & 0xff) % 253 - 126) + 0.5f : copysignf(127.0f, v),
+                    -(int)(index / 32 % 4));
     case FILL_EDGES:
       return dice % 5 ? v : copysignf(3.4028235e38f, v);
     default:
@@ -52,7 +65,7 @@ static inline float random_value(uint64_t *state, fill kind) {
   }
 }
 static inline void fill_floats(float *x, size_t n, fill kind, uint64_t *state) {
-  for (size_t i = 0; i < n; i++) x[i] = random_value(state, kind);
+  for (size_t i = 0; i < n; i++) x[i] = random_value(state, kind, i);
 }
 
 /* n floats; released with guarded_free. */
