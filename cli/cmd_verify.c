@@ -159,7 +159,8 @@ static cli_exit write_text(const verification *v, const cli_trace_counts *counts
   }
   if (counts->nodes_unmatched || counts->nodes_opaque)
     cli_output_printf(
-        out, "not compared: %zu nodes that only one has, %zu whose output is the backend's own format\n",
+        out,
+        "not compared: %zu nodes that only one has or that differ in type, %zu in the backend's own format\n",
         counts->nodes_unmatched, counts->nodes_opaque);
   return cli_output_flush(out);
 }

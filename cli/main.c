@@ -69,8 +69,8 @@ static cli_exit dispatch(int argc, char **argv) {
   return verb->run(verb, argc - 2, argv + 2);
 }
 
-/* A closed standard stream must not become the number of a file that is opened later. Read-only, so that writing still
- * fails. */
+/* A closed standard stream must not become the number of a file that is opened later. Read-only, so that
+ * writing still fails. */
 static void occupy_standard_streams(void) {
   for (int fd = 0; fd <= STDERR_FILENO; ++fd)
     if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) (void)!open("/dev/null", O_RDONLY);

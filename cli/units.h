@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #define CLI_BYTES_TEXT 24
-/* "98.4 MB" (powers of ten, as files are sold); "unknown" for 0. Returns `out`. */
+/* "93.8 MiB"; "unknown" for 0. Returns `out`. */
 const char *cli_bytes_text(uint64_t n_bytes, char out[CLI_BYTES_TEXT]);
 
 #endif

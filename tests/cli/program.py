@@ -20,6 +20,12 @@ def run(*arguments, stdin="", stdout=subprocess.PIPE, **options):
                           errors="surrogateescape", timeout=TIMEOUT_S, **options)
 
 
+def isa_levels():
+    """What this machine has, lowest first."""
+    devices = json.loads(run("devices", "--json").stdout)["devices"]
+    return devices[0]["isa_levels"].split()
+
+
 class ProgramTest(unittest.TestCase):
     def assert_fails(self, result, code, *words):
         """The exit code, and one error line that holds the words."""

@@ -20,9 +20,10 @@ class Pipe(ProgramTest):
         return [json.loads(line) for line in out.splitlines()]
 
     def test_the_conversation_is_remembered(self):
-        turns = self.turns("My name is Ada. Remember it.\nWhat is my name?\n", "-n", 32)
-        self.assertEqual(len(turns), 2)
-        self.assertIn("Ada", turns[1]["content"])
+        one, two = self.turns("I like cats.\nSay it again.\n", "-n", 16), self.turns("I like dogs.\nSay it again.\n", "-n", 16)
+        self.assertEqual(len(one), 2)
+        self.assertGreater(one[1]["prompt_tokens"], one[0]["prompt_tokens"] + one[0]["tokens"])
+        self.assertNotEqual(one[1]["content"], two[1]["content"])
 
     def test_only_the_new_part_is_run(self):
         turns = self.turns("Say yes.\nSay no.\n", "-n", 8)

@@ -4,7 +4,7 @@ A prompt of more than 300 tokens and 32 generated ones, on a real model: every i
 has, one thread and two, the prompt in runs of 1, 7, 64 and 512 tokens. All must give the same hashes."""
 
 import program
-from program import MODEL, ProgramTest
+from program import MODEL, ProgramTest, isa_levels
 
 PROMPT = " ".join(
     f"On day {day} the whimbrel flew {17 * day % 400} kilometres, rested {day % 5} hours on a shore at {day * 7 % 90} degrees, "
@@ -23,7 +23,7 @@ class SameBits(ProgramTest):
         return result["logits_hashes"]
 
     def test_every_level_thread_count_and_chunk(self):
-        levels = self.json_of("devices")["devices"][0]["isa_levels"].split()
+        levels = isa_levels()
         absent = {"ref", "avx2", "avxvnni", "avx512", "avx512vnni"} - set(levels)
         if absent:
             print("not on this machine:", " ".join(sorted(absent)))
