@@ -36,16 +36,20 @@ static void skip_space(parser *p) {
   }
 }
 
-static wh_status expected(parser *p, const char *what) {
+static wh_status expected_here(const parser *p, const char *what) {
   char found[20];
   size_t n = 0;
-  skip_space(p);
   for (const char *c = p->at; c < p->end && n + 1 < sizeof found && *c > ' ' && *c <= '~'; c++)
     found[n++] = *c;
   found[n] = '\0';
   if (n) return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: expected %s, found '%s'", p->line, what, found);
   return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: expected %s, found %s", p->line, what,
                  p->at == p->end ? "the end" : "a byte that is no text");
+}
+
+static wh_status expected(parser *p, const char *what) {
+  skip_space(p);
+  return expected_here(p, what);
 }
 
 /* Says where in the text a builder's error comes from. */
@@ -143,11 +147,11 @@ static wh_status parse_quoted(parser *p, const char *what) {
   wh_text_buffer_puts(&p->name, "");
   for (; p->at < p->end && *p->at != '"'; p->at++) {
     char c = *p->at;
-    if (c < ' ' || c > '~') return expected(p, "printable text or \\xNN in a name");
+    if (c < ' ' || c > '~') return expected_here(p, "printable text or \\xNN in a name");
     if (c == '\\') {
       bool x = p->end - p->at > 3 && p->at[1] == 'x';
       int high = x ? hex_digit(p->at[2]) : -1, low = x ? hex_digit(p->at[3]) : -1;
-      if (high < 0 || low < 0 || high + low == 0) return expected(p, "\\xNN, not 00, in a name");
+      if (high < 0 || low < 0 || high + low == 0) return expected_here(p, "\\xNN, not 00, in a name");
       c = (char)(unsigned char)(high << 4 | low);
       p->at += 3;
     }

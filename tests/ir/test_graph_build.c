@@ -1,0 +1,466 @@
+/* test_graph_build.c - what the builders refuse: every op with operands that fit, and with each operand wrong
+ * in turn; attributes; constants; then what wh_graph_verify finds in graphs that were damaged on purpose. */
+#include <math.h>
+
+#include "tests/ir/graph_fixture.h"
+
+#define N_OPERANDS 30
+static const char preamble[] =
+    "graph \"ops\" {\n"
+    "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
+    "  %1 = input \"x\" f32[t, 64]\n"
+    "  %2 = input \"ids\" i32[t]\n"
+    "  %3 = input \"rows\" i32[r]\n"
+    "  %4 = const \"w\" f32[96, 64]\n"
+    "  %5 = const \"wq\" q4_0[96, 64]\n"
+    "  %6 = const \"b96\" f32[96]\n"
+    "  %7 = input \"y\" f32[t, 96]\n"
+    "  %8 = input \"xq\" q8a[t, 64]\n"
+    "  %9 = const \"b64\" f32[64]\n"
+    "  %10 = input \"q\" f32[t, 4, 16]\n"
+    "  %11 = const \"freqs\" f32[8]\n"
+    "  %12 = input \"table\" f32[t, 2, 8]\n"
+    "  %13 = input \"k\" f32[t, 2, 16]\n"
+    "  %14 = state \"keys\" f16[s, c, 2, 16]\n"
+    "  %15 = state \"values\" f16[s, c, 2, 16]\n"
+    "  %16 = state \"values32\" f32[s, c, 2, 16]\n"
+    "  %17 = state \"three\" f16[s, c, 3, 16]\n"
+    "  %18 = input \"scalar\" f32[]\n"
+    "  %19 = input \"t\" f32[t]\n"
+    "  %20 = input \"x48\" f32[t, 48]\n"
+    "  %21 = const \"integers\" i64[96, 64]\n"
+    "  %22 = const \"w16\" f16[96, 64]\n"
+    "  %23 = input \"xr\" f32[r, 64]\n"
+    "  %24 = const \"one\" f32[1]\n"
+    "  %25 = input \"tt\" f32[t, t]\n"
+    "  %26 = const \"b95\" f32[95]\n"
+    "  %27 = input \"tabler\" f32[r, 2, 8]\n"
+    "  %28 = input \"nostate\" f16[s, c, 2, 16]\n"
+    "  %29 = state \"wide\" f16[s, c, 2, 32]\n"
+    "  %30 = input \"long\" f32[t, 2, 9]\n";
+
+typedef struct op_case {
+  const char *op, *operands, *attrs;
+  const char *shape; /* of the output; NULL: refused, and ... */
+  const char *error; /* ... the message holds this */
+} op_case;
+
+#define EPS "{eps = 0x1p-10} "
+#define ATTN "{scale = 0x1p-2, softcap = 0x0p+0, window = 0} "
+#define ALPHA "{alpha = 0x1p+0} "
+
+static const op_case cases[] = {
+    {"gather_rows", "%4, %2", "", "f32[t, 64]", NULL},
+    {"gather_rows", "%5, %3", "", "f32[r, 64]", NULL},
+    {"gather_rows", "%9, %2", "", NULL, "input 0: a table must have rank 2"},
+    {"gather_rows", "%21, %2", "", NULL, "input 0: a table must hold numbers"},
+    {"gather_rows", "%4, %1", "", NULL, "input 1 is f32, not i32"},
+    {"gather_rows", "%4", "", NULL, "takes 2 to 2 inputs, not 1"},
+    {"gather_rows", "%4, %2, %2", "", NULL, "takes 2 to 2 inputs, not 3"},
+    {"select_rows", "%1, %3", "", "f32[r, 64]", NULL},
+    {"select_rows", "%22, %3", "", NULL, "input 0 is f16, not f32"},
+    {"select_rows", "%10, %3", "", NULL, "input 0 has rank 3, not 2"},
+    {"select_rows", "%1, %1", "", NULL, "input 1 is f32, not i32"},
+    {"linear", "%1, %4", "", "f32[t, 96]", NULL},
+    {"linear", "%1, %22", "", "f32[t, 96]", NULL},
+    {"linear", "%1, %5, %6", "", "f32[t, 96]", NULL},
+    {"linear", "%1, %4, _, %7", "", "f32[t, 96]", NULL},
+    {"linear", "%8, %5, %6, %7", "", "f32[t, 96]", NULL},
+    {"linear", "%2, %4", "", NULL, "input 0: must be f32 or q8a of rank 2"},
+    {"linear", "%10, %4", "", NULL, "input 0: must be f32 or q8a of rank 2"},
+    {"linear", "%8, %4", "", NULL, "input 0: q8a activations need quantised weights"},
+    {"linear", "%1, %9", "", NULL, "input 1: weights must have rank 2"},
+    {"linear", "%1, %21", "", NULL, "input 1: weights must be f32, f16, bf16 or quantised"},
+    {"linear", "%7, %4", "", NULL, "input 1 has 64 at axis 1 where 96 is needed"},
+    {"linear", "%1, %4, %26", "", NULL, "input 2 has 95 at axis 0 where 96 is needed"},
+    {"linear", "%1, %4, %7", "", NULL, "input 2 has rank 2, not 1"},
+    {"linear", "%1, %4, _, %1", "", NULL, "input 3 has 64 at axis 1 where 96 is needed"},
+    {"linear", "%23, %4, _, %7", "", NULL, "input 3 has 64 at axis 0 where 8 is needed"},
+    {"linear", "_, %4", "", NULL, "input 0 is missing"},
+    {"linear", "%1, _, %6", "", NULL, "input 1 is missing"},
+    {"quantize_act", "%1", "", "q8a[t, 64]", NULL},
+    {"quantize_act", "%20", "", NULL, "input 0: its rows must be a multiple of 32 long"},
+    {"quantize_act", "%25", "", NULL, "input 0: its rows must be a multiple of 32 long"},
+    {"quantize_act", "%10", "", NULL, "input 0: must have rank 2"},
+    {"quantize_act", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"rms_norm", "%1, %9", EPS, "f32[t, 64]", NULL},
+    {"rms_norm", "%10", EPS, "f32[t, 4, 16]", NULL},
+    {"rms_norm", "%2", EPS, NULL, "input 0 is i32, not f32"},
+    {"rms_norm", "%18", EPS, NULL, "input 0: must have rank 1 or more"},
+    {"rms_norm", "%1, %6", EPS, NULL, "input 1 has 96 at axis 0 where 64 is needed"},
+    {"rms_norm", "%1, %9", "", NULL, "rms_norm lacks an attribute"},
+    {"rms_norm", "%1, %9", "{eps = 0x1p+0, eps = 0x1p+0} ", NULL, "wrong attributes for rms_norm"},
+    {"rms_norm_quantize", "%1, %9", EPS, "q8a[t, 64]", NULL},
+    {"rms_norm_quantize", "%1", EPS, "q8a[t, 64]", NULL},
+    {"rms_norm_quantize", "%20", EPS, NULL, "input 0: its rows must be a multiple of 32 long"},
+    {"rms_norm_quantize", "%1, %6", EPS, NULL, "input 1 has 96 at axis 0 where 64 is needed"},
+    {"layer_norm", "%1, %9, %9", EPS, "f32[t, 64]", NULL},
+    {"layer_norm", "%1, _, %9", EPS, "f32[t, 64]", NULL},
+    {"layer_norm", "%2, %9, %9", EPS, NULL, "input 0 is i32, not f32"},
+    {"layer_norm", "%1, %6, %9", EPS, NULL, "input 1 has 96 at axis 0 where 64 is needed"},
+    {"layer_norm", "%1, %9, %4", EPS, NULL, "input 2 has rank 2, not 1"},
+    {"rope_table", "%2, %11", "{mscale = 0x1p+0} ", "f32[t, 2, 8]", NULL},
+    {"rope_table", "%1, %11", "{mscale = 0x1p+0} ", NULL, "input 0 is f32, not i32"},
+    {"rope_table", "%2, %4", "{mscale = 0x1p+0} ", NULL, "input 1 has rank 2, not 1"},
+    {"rope", "%10, %12", "{neox = 1} ", "f32[t, 4, 16]", NULL},
+    {"rope", "%1, %12", "{neox = 1} ", NULL, "input 0 has rank 2, not 3"},
+    {"rope", "%10, %27", "{neox = 1} ", NULL, "input 1 has 8 at axis 0 where 64 is needed"},
+    {"rope", "%10, %30", "{neox = 1} ", NULL, "input 1: rotates more elements than a head has"},
+    {"kv_append", "%14, %13, %2, %2", "{key = 1} ", "f16[s, c, 2, 16]", NULL},
+    {"kv_append", "%13, %13, %2, %2", "{key = 1} ", NULL, "input 0: a KV state must be f16 or f32 of rank 4"},
+    {"kv_append", "%28, %13, %2, %2", "{key = 1} ", NULL, "input 0: must be a state: it is written"},
+    {"kv_append", "%14, %10, %2, %2", "{key = 1} ", NULL, "input 1 has 4 at axis 1 where 2 is needed"},
+    {"kv_append", "%29, %13, %2, %2", "{key = 1} ", NULL, "input 1 has 16 at axis 2 where 32 is needed"},
+    {"kv_append", "%14, %13, %3, %2", "{key = 1} ", NULL, "input 2 has 8 at axis 0 where 64 is needed"},
+    {"kv_append", "%14, %13, %2, %19", "{key = 1} ", NULL, "input 3 is f32, not i32"},
+    {"attention", "%10, %14, %15, %2, %2", ATTN, "f32[t, 4, 16]", NULL},
+    {"attention", "%10, %14, %29, %2, %2", ATTN, "f32[t, 4, 32]", NULL},
+    {"attention", "%1, %14, %15, %2, %2", ATTN, NULL, "input 0 has rank 2, not 3"},
+    {"attention", "%10, %17, %17, %2, %2", ATTN, NULL,
+     "input 0: query heads must be a multiple of the KV heads"},
+    {"attention", "%10, %13, %15, %2, %2", ATTN, NULL, "input 1: a KV state must be"},
+    {"attention", "%10, %29, %15, %2, %2", ATTN, NULL, "input 1 has 32 at axis 3 where 16 is needed"},
+    {"attention", "%10, %14, %17, %2, %2", ATTN, NULL, "input 2 has 3 at axis 2 where 2 is needed"},
+    {"attention", "%10, %14, %16, %2, %2", ATTN, NULL, "input 2: keys and values must have one dtype"},
+    {"attention", "%10, %14, %15, %3, %2", ATTN, NULL, "input 3 has 8 at axis 0 where 64 is needed"},
+    {"attention", "%10, %14, %15, %2, %3", ATTN, NULL, "input 4 has 8 at axis 0 where 64 is needed"},
+    {"swiglu", "%10, %10", "", "f32[t, 4, 16]", NULL},
+    {"swiglu", "%2, %1", "", NULL, "input 0 is i32, not f32"},
+    {"swiglu", "%1, %7", "", NULL, "input 1 has 96 at axis 1 where 64 is needed"},
+    {"geglu", "%1, %1", "", "f32[t, 64]", NULL},
+    {"geglu", "%2, %1", "", NULL, "input 0 is i32, not f32"},
+    {"geglu", "%1, %9", "", NULL, "input 1 has rank 1, not 2"},
+    {"swiglu_quantize", "%1, %1", "", "q8a[t, 64]", NULL},
+    {"swiglu_quantize", "%20, %20", "", NULL, "input 0: its rows must be a multiple of 32 long"},
+    {"swiglu_quantize", "%1, %7", "", NULL, "input 1 has 96 at axis 1 where 64 is needed"},
+    {"geglu_quantize", "%1, %1", "", "q8a[t, 64]", NULL},
+    {"geglu_quantize", "%10, %10", "", NULL, "input 0: must have rank 2"},
+    {"geglu_quantize", "%1, %20", "", NULL, "input 1 has 48 at axis 1 where 64 is needed"},
+    {"add", "%1, %1", "", "f32[t, 64]", NULL},
+    {"add", "%1, %9", "", "f32[t, 64]", NULL},
+    {"add", "%1, %18", "", "f32[t, 64]", NULL},
+    {"add", "%10, %24", "", "f32[t, 4, 16]", NULL},
+    {"add", "%2, %1", "", NULL, "input 0 is i32, not f32"},
+    {"add", "%1, %6", "", NULL, "input 1 has 96 at axis 0 where 64 is needed"},
+    {"add", "%9, %1", "", NULL, "input 1: has a higher rank than input 0"},
+    {"sub", "%1, %1", "", "f32[t, 64]", NULL},
+    {"sub", "%2, %1", "", NULL, "input 0 is i32, not f32"},
+    {"sub", "%1, %23", "", NULL, "input 1 has 8 at axis 0 where 64 is needed"},
+    {"mul", "%1, %9", "", "f32[t, 64]", NULL},
+    {"mul", "%22, %1", "", NULL, "input 0 is f16, not f32"},
+    {"mul", "%1, %2", "", NULL, "input 1 is i32, not f32"},
+    {"div", "%1, %24", "", "f32[t, 64]", NULL},
+    {"div", "%8, %1", "", NULL, "input 0 is q8a, not f32"},
+    {"div", "%1, %19", "", NULL,
+     "input 1 has 64 at axis 0 where 64 is needed"}, /* t and 64 are not one dim */
+    {"scale", "%1", ALPHA, "f32[t, 64]", NULL},
+    {"scale", "%18", ALPHA, NULL, "input 0: must have rank 1 or more"},
+    {"softcap", "%1", ALPHA, "f32[t, 64]", NULL},
+    {"softcap", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
+    {"silu", "%1", "", "f32[t, 64]", NULL},
+    {"silu", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"gelu", "%19", "", "f32[t]", NULL},
+    {"gelu", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"gelu_erf", "%1", "", "f32[t, 64]", NULL},
+    {"gelu_erf", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"relu", "%1", "", "f32[t, 64]", NULL},
+    {"relu", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"tanh", "%1", "", "f32[t, 64]", NULL},
+    {"tanh", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"sigmoid", "%1", "", "f32[t, 64]", NULL},
+    {"sigmoid", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"exp", "%1", "", "f32[t, 64]", NULL},
+    {"exp", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"neg", "%1", "", "f32[t, 64]", NULL},
+    {"neg", "%8", "", NULL, "input 0 is q8a, not f32"},
+    {"sqrt", "%1", "", "f32[t, 64]", NULL},
+    {"sqrt", "%2", "", NULL, "input 0 is i32, not f32"},
+    {"softmax", "%1", "", "f32[t, 64]", NULL},
+    {"softmax", "%18", "", NULL, "input 0: must have rank 1 or more"},
+    {"reshape", "%1", "{shape = [t, 4, 16]} ", "f32[t, 4, 16]", NULL},
+    {"reshape", "%2", "{shape = [1, t]} ", "i32[1, t]", NULL},
+    {"reshape", "%24", "{shape = []} ", "f32[]", NULL},
+    {"reshape", "%1", "{shape = [t, 65]} ", NULL, "input 0: the new shape has another number of elements"},
+    {"reshape", "%1", "{shape = [r, 64]} ", NULL, "input 0: the new shape has another number of elements"},
+    {"reshape", "%5", "{shape = [64, 96]} ", NULL, "input 0: blocks cannot be reshaped"},
+    {"reshape", "%8", "{shape = [64, t]} ", NULL, "input 0: blocks cannot be reshaped"},
+};
+#define N_CASES (sizeof cases / sizeof cases[0])
+
+static wh_status build_case(const op_case *c, wh_graph **g) {
+  char text[4096];
+  int n =
+      snprintf(text, sizeof text, "%s  %%%d = %s(%s) %s\"the node\" : %s\n  output \"o\" %%%d\n}\n", preamble,
+               N_OPERANDS + 1, c->op, c->operands, c->attrs, c->shape ? c->shape : "f32[]", N_OPERANDS + 1);
+  assert_in_range(n, 1, sizeof text - 1);
+  return wh_graph_parse(text, (size_t)n, NULL, g);
+}
+
+static void every_shape_rule(void **state) {
+  (void)state;
+  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][WH_MAX_INPUTS] = {{0}};
+  for (size_t i = 0; i < N_CASES; i++) {
+    const op_case *c = &cases[i];
+    wh_graph *g = NULL;
+    wh_op op;
+    assert_true(wh_op_from_name(c->op, strlen(c->op), &op));
+    wh_status st = build_case(c, &g);
+    if (c->shape) {
+      if (st != WH_OK) fail_msg("%s(%s): %s", c->op, c->operands, wh_last_error()->message);
+      good[op] = true;
+      wh_graph_destroy(g);
+      continue;
+    }
+    if (st != WH_ERR_INVALID_ARGUMENT) fail_msg("%s(%s) gave %s", c->op, c->operands, wh_status_name(st));
+    assert_null(g);
+    assert_error_says("node 'the node'");
+    assert_error_says(c->error);
+    const char *operand = strstr(c->error, "input ");
+    if (operand && operand[6] >= '0' && operand[6] <= '4') bad[op][operand[6] - '0'] = true;
+  }
+  for (int op = 0; op < WH_OP_COUNT; op++) { /* the table above must be complete */
+    const wh_op_info *info = wh_op_get((wh_op)op);
+    if (!good[op]) fail_msg("no good case of %s", info->name);
+    for (int k = 0; k < info->max_inputs; k++)
+      if (!bad[op][k]) fail_msg("no bad input %d of %s", k, info->name);
+  }
+}
+
+typedef struct small_graph {
+  wh_graph *g;
+  wh_shape matrix; /* f32[t, 64] */
+  wh_value x, y;   /* input, neg(x) */
+} small_graph;
+
+static void small_graph_create(small_graph *s) {
+  assert_ok(wh_graph_create("small", NULL, &s->g));
+  s->matrix = (wh_shape){.dtype = WH_DTYPE_F32, .rank = 2};
+  assert_ok(wh_dim_symbol(&s->g->dims, "t", 1, 8, &s->matrix.dims[0]));
+  assert_ok(wh_dim_const(&s->g->dims, 64, &s->matrix.dims[1]));
+  assert_ok(wh_graph_add_input(s->g, "x", &s->matrix, &s->x));
+  assert_ok(wh_graph_add_node(s->g, WH_OP_NEG, "y", &s->x, 1, NULL, 0, &s->y));
+}
+
+static void shapes_are_checked(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  wh_value v = 99;
+  wh_shape shape = s.matrix;
+  shape.dtype = (wh_dtype)11;
+  assert_int_equal(wh_graph_add_input(s.g, "in", &shape, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("'in': no such dtype");
+  shape = s.matrix;
+  shape.rank = WH_MAX_RANK + 1;
+  assert_int_equal(wh_graph_add_state(s.g, "in", &shape, &v), WH_ERR_LIMIT);
+  shape.rank = -1;
+  assert_int_equal(wh_graph_add_state(s.g, "in", &shape, &v), WH_ERR_LIMIT);
+  shape = s.matrix;
+  shape.dims[1] = (wh_dim)s.g->dims.n;
+  assert_int_equal(wh_graph_add_input(s.g, "in", &shape, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("'in': dimension 1 is undefined");
+  assert_int_equal(v, 99);
+  assert_int_equal(s.g->n_values, 3);
+  wh_graph_destroy(s.g);
+}
+
+static void constants_have_exactly_their_bytes(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  static const float data[64] = {1};
+  wh_value v = 99;
+  wh_shape shape = {.dtype = WH_DTYPE_F32, .rank = 1, .dims = {s.matrix.dims[1]}};
+  assert_int_equal(wh_graph_add_const(s.g, "c", &shape, data, sizeof data - 1, NULL, &v),
+                   WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("constant 'c' has 255 bytes, its shape needs 256");
+  assert_int_equal(wh_graph_add_const(s.g, "c", &s.matrix, data, sizeof data, NULL, &v),
+                   WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("constant 'c' has a symbolic dimension");
+  shape.dtype = WH_DTYPE_Q4_K; /* blocks of 256 */
+  assert_int_equal(wh_graph_add_const_shape(s.g, "c", &shape, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("constant 'c': its q4_k shape has no whole number of bytes");
+  shape.dtype = WH_DTYPE_Q8A;
+  assert_int_equal(wh_graph_add_const_shape(s.g, "c", &shape, &v), WH_ERR_INVALID_ARGUMENT);
+  wh_shape huge = {.dtype = WH_DTYPE_F64, .rank = 4};
+  for (int i = 0; i < 4; i++) assert_ok(wh_dim_const(&s.g->dims, WH_DIM_LIMIT, &huge.dims[i]));
+  assert_int_equal(wh_graph_add_const_shape(s.g, "c", &huge, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(v, 99);
+  assert_int_equal(s.g->n_values, 3);
+  shape.dtype = WH_DTYPE_F32;
+  assert_ok(wh_graph_add_const(s.g, "c", &shape, data, sizeof data, &s, &v));
+  assert_ptr_equal(wh_graph_value(s.g, v)->data, data);
+  assert_ptr_equal(wh_graph_value(s.g, v)->origin, &s);
+  wh_graph_destroy(s.g);
+}
+
+static void attributes_are_checked(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  wh_value v = 99;
+  static const float not_finite[] = {NAN, INFINITY, -INFINITY};
+  for (size_t i = 0; i < 3; i++) {
+    wh_attr alpha = {.key = WH_ATTR_ALPHA, .f = not_finite[i]};
+    assert_int_equal(wh_graph_add_node(s.g, WH_OP_SCALE, "n", &s.x, 1, &alpha, 1, &v),
+                     WH_ERR_INVALID_ARGUMENT);
+    assert_error_says("node 'n': attribute alpha is not finite");
+  }
+  wh_attr attr = {.key = WH_ATTR_EPS};
+  assert_int_equal(wh_graph_add_node(s.g, WH_OP_SCALE, "n", &s.x, 1, &attr, 1, &v), WH_ERR_INVALID_ARGUMENT);
+  attr.key = (wh_attr_key)WH_ATTR_COUNT;
+  assert_int_equal(wh_graph_add_node(s.g, WH_OP_SCALE, "n", &s.x, 1, &attr, 1, &v), WH_ERR_INVALID_ARGUMENT);
+  attr = (wh_attr){.key = WH_ATTR_SHAPE, .rank = WH_MAX_RANK + 1};
+  assert_int_equal(wh_graph_add_node(s.g, WH_OP_RESHAPE, "n", &s.x, 1, &attr, 1, &v),
+                   WH_ERR_INVALID_ARGUMENT);
+  attr = (wh_attr){.key = WH_ATTR_SHAPE, .rank = 1, .dims = {UINT32_MAX}};
+  assert_int_equal(wh_graph_add_node(s.g, WH_OP_RESHAPE, "n", &s.x, 1, &attr, 1, &v),
+                   WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("attribute shape is no shape");
+  assert_int_equal(wh_graph_add_node(s.g, (wh_op)WH_OP_COUNT, "n", &s.x, 1, NULL, 0, &v),
+                   WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(v, 99);
+  assert_int_equal(s.g->n_nodes, 1);
+  wh_graph_destroy(s.g);
+}
+
+static void values_must_exist(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  wh_value v = 99, none = 0, future = (wh_value)s.g->n_values;
+  assert_int_equal(wh_graph_add_node(s.g, WH_OP_NEG, "n", &none, 1, NULL, 0, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(wh_graph_add_node(s.g, WH_OP_NEG, "n", &future, 1, NULL, 0, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(wh_graph_add_output(s.g, "o", none), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(wh_graph_add_output(s.g, "o", future), WH_ERR_INVALID_ARGUMENT);
+  s.g->values[s.y].kind = WH_VALUE_NONE; /* as compaction leaves a value that it drops */
+  assert_int_equal(wh_graph_add_node(s.g, WH_OP_NEG, "n", &s.y, 1, NULL, 0, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(wh_graph_add_output(s.g, "o", s.y), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(v, 99);
+  wh_graph_destroy(s.g);
+}
+
+/* x -> a -> b; a const; outputs b. One field is damaged at a time. */
+static void verify_finds_damage(void **state) {
+  (void)state;
+  static const struct {
+    const char *what, *error;
+  } damages[] = {
+      {"op", "node 'b' has no op"},
+      {"n_inputs", "node 'b' (rms_norm) has 0 inputs"},
+      {"input past the end", "node 'b' (rms_norm): input 0 is no value"},
+      {"dropped input", "node 'a' does not own its output"},
+      {"own output as input", "node 'b' (rms_norm): input 0 is used before it is made"},
+      {"dead producer", "node 'b' (rms_norm): input 0 is used before it is made"},
+      {"output of another", "value 'b' has the wrong producer"},
+      {"producer", "value 'a' has the wrong producer"},
+      {"producer of an input", "value 'x' has the wrong producer"},
+      {"attribute", "node 'b': wrong attributes for rms_norm"},
+      {"no attribute", "node 'b': rms_norm lacks an attribute"},
+      {"output shape", "node 'b' (rms_norm): its output has another shape than its operands give"},
+      {"operand shape", "node 'b' (rms_norm): input 1 has 64 at axis 0 where 8 is needed"},
+      {"dtype", "value 'x' has no shape"},
+      {"dim", "value 'x' has no shape"},
+      {"rank", "value 'x' has no shape"},
+      {"symbolic constant", "value 'w' has no shape"},
+      {"output past the end", "output 'o' is not computed"},
+      {"dead output", "output 'o' is not computed"},
+  };
+  for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+    wh_graph *g = graph_from_text(
+        "graph \"g\" { symbol t 1..8 %1 = input \"x\" f32[t, 64] %2 = const \"w\" f32[64]\n"
+        "%3 = neg(%1) \"a\" : f32[t, 64] %4 = rms_norm(%3, %2) {eps = 0x1p-10} \"b\" : f32[t, 64] output "
+        "\"o\" %4 }");
+    assert_ok(wh_graph_verify(g));
+    const char *what = damages[i].what;
+    wh_node_info *b = &g->nodes[1];
+    wh_dim t = g->values[1].shape.dims[0];
+    if (!strcmp(what, "op")) b->op = (wh_op)WH_OP_COUNT;
+    if (!strcmp(what, "n_inputs")) b->n_inputs = 0;
+    if (!strcmp(what, "input past the end")) b->inputs[0] = (wh_value)g->n_values;
+    if (!strcmp(what, "dropped input")) g->values[3].kind = WH_VALUE_NONE;
+    if (!strcmp(what, "own output as input")) b->inputs[0] = 4;
+    if (!strcmp(what, "dead producer")) g->nodes[0].dead = true;
+    if (!strcmp(what, "output of another")) b->output = 3;
+    if (!strcmp(what, "producer")) g->values[3].producer = WH_NO_NODE;
+    if (!strcmp(what, "producer of an input")) g->values[1].producer = 0;
+    if (!strcmp(what, "attribute")) b->attrs[0].key = WH_ATTR_ALPHA;
+    if (!strcmp(what, "no attribute")) b->n_attrs = 0;
+    if (!strcmp(what, "output shape")) g->values[4].shape.dims[1] = t;
+    if (!strcmp(what, "operand shape")) g->values[3].shape.dims[1] = g->values[1].shape.dims[1] = t;
+    if (!strcmp(what, "dtype")) g->values[1].shape.dtype = (wh_dtype)1000;
+    if (!strcmp(what, "dim")) g->values[1].shape.dims[0] = UINT32_MAX;
+    if (!strcmp(what, "rank")) g->values[1].shape.rank = 9;
+    if (!strcmp(what, "symbolic constant")) g->values[2].shape.dims[0] = t;
+    if (!strcmp(what, "output past the end")) g->outputs[0].value = 77;
+    if (!strcmp(what, "dead output")) b->dead = true;
+    if (wh_graph_verify(g) == WH_OK) fail_msg("'%s' was not found", what);
+    assert_error_says(damages[i].error);
+    wh_graph_destroy(g);
+  }
+}
+
+static void a_written_state_has_one_user(void **state) {
+  (void)state;
+  static const char text[] =
+      "graph \"g\" { symbol t 1..8 symbol c 1..9 %1 = input \"k\" f32[t, 2, 16] %2 = input \"p\" i32[t]\n"
+      "%3 = state \"keys\" f16[c, c, 2, 16] %4 = kv_append(%3, %1, %2, %2) {key = 1} \"append\" : f16[c, c, "
+      "2, 16]\n";
+  static const char *const others[] = {
+      "output \"raw\" %3 }", "%5 = kv_append(%3, %1, %2, %2) {key = 1} \"again\" : f16[c, c, 2, 16] }",
+      "%5 = attention(%1, %3, %4, %2, %2) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : f32[t, "
+      "2, 16] }"};
+  for (size_t i = 0; i < 3; i++) {
+    char full[1024];
+    wh_graph *g = NULL;
+    (void)snprintf(full, sizeof full, "%s%s", text, others[i]);
+    assert_int_equal(wh_graph_parse(full, strlen(full), NULL, &g), WH_ERR_INVALID_ARGUMENT);
+    assert_error_says("node 'append' (kv_append): its state 'keys' has other uses");
+  }
+}
+
+static void clones_share_nothing_but_borrowed_data(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  static const float borrowed[64] = {1, 2, 3};
+  float copied[3] = {4, 5, 6};
+  wh_value a, b, sum;
+  wh_shape row = {.dtype = WH_DTYPE_F32, .rank = 1, .dims = {s.matrix.dims[1]}};
+  assert_ok(wh_graph_add_const(s.g, "borrowed", &row, borrowed, sizeof borrowed, &s, &a));
+  assert_ok(wh_graph_add_f32(s.g, "copied", copied, 3, &b));
+  copied[0] = 0;
+  assert_ok(wh_graph_add_node(s.g, WH_OP_ADD, "sum", (wh_value[]){s.y, a}, 2, NULL, 0, &sum));
+  assert_ok(wh_graph_add_output(s.g, "o", sum));
+  wh_graph *c = NULL;
+  assert_ok(wh_graph_clone(s.g, &c));
+  char *text = graph_text(s.g);
+  const float *data = wh_graph_value(c, b)->data;
+  assert_ptr_not_equal(data, wh_graph_value(s.g, b)->data);
+  assert_ptr_equal(wh_graph_value(c, a)->data, borrowed);
+  assert_ptr_equal(wh_graph_value(c, a)->origin, &s);
+  wh_graph_destroy(s.g); /* the clone must live on: sanitizers watch */
+  assert_graph_text(c, text);
+  assert_ok(wh_graph_verify(c));
+  assert_float_equal(data[0], 4, 0);
+  assert_float_equal(data[2], 6, 0);
+  wh_value more;
+  assert_ok(wh_graph_add_node(c, WH_OP_NEG, "more", &sum, 1, NULL, 0, &more));
+  free(text);
+  wh_graph_destroy(c);
+  wh_graph_destroy(NULL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_shape_rule),
+      cmocka_unit_test(shapes_are_checked),
+      cmocka_unit_test(constants_have_exactly_their_bytes),
+      cmocka_unit_test(attributes_are_checked),
+      cmocka_unit_test(values_must_exist),
+      cmocka_unit_test(verify_finds_damage),
+      cmocka_unit_test(a_written_state_has_one_user),
+      cmocka_unit_test(clones_share_nothing_but_borrowed_data),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
