@@ -67,7 +67,7 @@ typedef struct wh_backend {
   /* device */
   wh_status (*create)(const wh_device_options *options, void **dev);
   void (*destroy)(void *dev);
-  void (*get_info)(const void *dev, wh_device_info *info);
+  void (*get_info)(void *dev, wh_device_info *info);
   wh_status (*measure)(void *dev, double seconds, wh_device_roofline *out);
 
   /* claim: symbols_max[i] bounds symbol i */

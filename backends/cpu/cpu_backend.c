@@ -13,14 +13,15 @@ static void cpu_destroy(void *dev) {
   wh_team_destroy(d->team);
   wh_fast_blas_close(&d->blas);
   wh_topology_deinit(&d->topology);
+  wh_cpu_budget_deinit(&d->budget);
   wh_free(d->alloc, d);
 }
 
 static wh_status init_device(cpu_device *d, const wh_device_options *o) {
   d->available = wh_cpu_features_detect();
   WH_TRY(wh_cpu_level_mask(o->isa, d->available, &d->features));
-  WH_TRY(wh_topology_init(&d->topology, d->alloc));
-  int n = o->n_threads ? (int)o->n_threads : wh_topology_default_threads(&d->topology);
+  WH_TRY(wh_cpu_budget_read(d->alloc, &d->budget));
+  int n = o->n_threads ? (int)o->n_threads : wh_cpu_budget_threads(&d->budget);
   if (o->n_threads > WH_TEAM_MAX_THREADS)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", o->n_threads, WH_TEAM_MAX_THREADS);
   WH_TRY(wh_team_create(n, NULL, d->alloc, &d->team));
@@ -53,12 +54,22 @@ static wh_status cpu_create(const wh_device_options *o, void **out) {
   return WH_OK;
 }
 
-static void cpu_get_info(const void *dev, wh_device_info *info) {
-  const cpu_device *d = dev;
-  const wh_topology *t = &d->topology;
+const wh_topology *wh_cpu_topology(cpu_device *d) {
+  if (!d->has_topology) {
+    if (wh_topology_init(&d->topology, d->alloc) != WH_OK)
+      d->topology =
+          (wh_topology){.alloc = d->alloc, .n_cpus = d->budget.n_cpus, .n_cores = d->budget.n_cores};
+    d->has_topology = true;
+  }
+  return &d->topology;
+}
+
+static void cpu_get_info(void *dev, wh_device_info *info) {
+  cpu_device *d = dev;
+  const wh_topology *t = wh_cpu_topology(d);
   info->n_threads = (uint32_t)wh_team_size(d->team);
   info->name = wh_backend_cpu.name;
-  info->description = t->model_name;
+  info->description = t->model_name ? t->model_name : "unknown";
   info->isa = wh_cpu_level_name(d->features);
   info->isa_levels = d->levels;
   info->n_cores = (uint32_t)t->n_cores;

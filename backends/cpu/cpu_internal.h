@@ -15,8 +15,10 @@ typedef struct cpu_device {
   wh_numerics numerics;
   wh_team *team;
   wh_rowops rowops;
-  wh_fast_blas blas; /* opened in mode `fast` only */
-  wh_topology topology;
+  wh_fast_blas blas;    /* opened in mode `fast` only */
+  wh_cpu_budget budget; /* what a start needs */
+  wh_topology topology; /* asked for by reports only: hwloc costs milliseconds */
+  bool has_topology;
   char levels[96];
   char reason[96]; /* "highest level in use: avx512vnni" */
 } cpu_device;
@@ -30,6 +32,9 @@ void wh_cpu_release(void *dev, wh_instr *instr);
 wh_status wh_cpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks);
 wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, const wh_shape *shape, bool is_state,
                              const int64_t *symbols, size_t *out);
+
+/* cpu_backend.c: the topology, loaded at the first call; when that fails, what the budget knows */
+const wh_topology *wh_cpu_topology(cpu_device *d);
 
 /* measure.c */
 wh_status wh_cpu_measure(void *dev, double seconds, wh_device_roofline *out);

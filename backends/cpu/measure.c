@@ -80,7 +80,7 @@ wh_status wh_cpu_measure(void *dev, double seconds, wh_device_roofline *out) {
   cpu_device *d = dev;
   if (!(seconds > 0.0) || seconds > 600.0)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "cannot measure for %g seconds", seconds);
-  size_t n_bytes = 4 * (d->topology.l3_bytes ? (size_t)d->topology.l3_bytes : (size_t)16 << 20);
+  size_t l3 = wh_cpu_topology(d)->l3_bytes, n_bytes = 4 * (l3 ? l3 : (size_t)16 << 20);
   if (n_bytes < (size_t)128 << 20) n_bytes = (size_t)128 << 20;
   if (n_bytes > (size_t)1 << 30) n_bytes = (size_t)1 << 30;
   char *buffer = wh_alloc_huge(d->alloc, n_bytes);

@@ -317,7 +317,7 @@ static wh_status linear_layout(const cpu_device *d, const wh_graph *g, const wh_
 
 static void refuse(wh_claim *c, const char *why) {
   c->supported = false;
-  (void)snprintf(c->reason, sizeof c->reason, "%s", why);
+  (void)snprintf(c->reason, sizeof c->reason, "%.*s", (int)sizeof c->reason - 1, why);
 }
 
 static wh_status claim_linear(cpu_device *d, const wh_graph *g, const wh_node_info *node, const int64_t *max,

@@ -54,6 +54,7 @@ typedef struct wh_device_info {
 } wh_device_info;
 #define WH_DEVICE_INFO_INIT \
   { .struct_size = sizeof(wh_device_info) }
+/* Not at the same time as another call on the device. */
 WH_API void wh_device_get_info(const wh_device *device, wh_device_info *info);
 
 /* Measured roofline of the device with its threads: read bandwidth (bytes/s), int8 dot products
