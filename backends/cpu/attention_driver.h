@@ -4,6 +4,10 @@
 #ifndef WH_CPU_ATTENTION_DRIVER_H
 #define WH_CPU_ATTENTION_DRIVER_H
 
+/* How far ahead of its reads a tile that streams the cache asks for lines: a few times latency x bandwidth.
+ */
+#define AHEAD_BYTES 4096
+
 /* The visible positions of vector v of an item in chunk c, relative to the chunk; empty when j0 >= j1. */
 static void visible_range(const wh_attention_args *a, const wh_attention_item *item, int64_t c, int64_t v,
                           int *j0, int *j1) {
@@ -22,31 +26,21 @@ static void load_queries(const wh_attention_args *a, const wh_attention_item *it
   }
 }
 
-static const float *load_keys(const wh_attention_args *a, int64_t tile, float *buffer) {
-  if (a->dtype == WH_DTYPE_F32) return (const float *)a->keys + tile;
-  unpack_f16((const uint16_t *)a->keys + tile, buffer, a->head_dim * WH_ATTENTION_CHUNK);
-  return buffer;
-}
-
-/* Rows [j0, j1) of a value tile as floats with *ld a multiple of 16, the padding zero. */
-static const float *load_values(const wh_attention_args *a, int64_t tile, int j0, int j1, float *buffer,
-                                int64_t *ld) {
-  const int64_t n = a->value_dim;
-  *ld = wh_attention_pad(n);
-  if (*ld == n) {
-    if (a->dtype == WH_DTYPE_F32) return (const float *)a->values + tile;
+/* Rows [j0, j1) of a value tile as floats, rows padded with zeros to a multiple of 16. */
+static void unpack_values(const wh_attention_args *a, int64_t tile, int j0, int j1, float *buffer) {
+  const int64_t n = a->value_dim, ld = wh_attention_pad(n);
+  if (ld == n) {
     unpack_f16((const uint16_t *)a->values + tile + j0 * n, buffer + j0 * n, (j1 - j0) * n);
-    return buffer;
+    return;
   }
   for (int j = j0; j < j1; j++) {
-    float *to = buffer + j * *ld;
+    float *to = buffer + j * ld;
     if (a->dtype == WH_DTYPE_F32)
       memcpy(to, (const float *)a->values + tile + j * n, (size_t)n * sizeof *to);
     else
       unpack_f16((const uint16_t *)a->values + tile + j * n, to, n);
-    for (int64_t d = n; d < *ld; d++) to[d] = 0.0f;
+    for (int64_t d = n; d < ld; d++) to[d] = 0.0f;
   }
-  return buffer;
 }
 
 /* Splits n vectors into tiles of at most TILE, as even as they go. */
@@ -77,29 +71,53 @@ static void attend_chunk(const wh_attention_args *a, const wh_attention_item *it
   }
   if (begin >= end) return;
   if (fresh < begin) fresh = begin;
-  const float *k = load_keys(a, base * a->head_dim, w->keys);
+  /* One tile widens the cache as it reads it, and asks for what it will read a little later. More tiles share
+   * a widened copy, and the first asks for the next chunk. */
+  const int64_t elem = a->dtype == WH_DTYPE_F16 ? 2 : 4, ld = wh_attention_pad(a->value_dim);
   const int step = tile_rows(end - begin);
-  for (int64_t v = begin; v < end; v += step)
-    score_tile((int)(end - v < step ? end - v : step), w->q + v * a->head_dim, a->head_dim, k, a->head_dim,
-               w->p + v * WH_ATTENTION_CHUNK);
-  for (int64_t v = begin; v < end; v++)
-    softmax_row(w->p + v * WH_ATTENTION_CHUNK, a->softcap, j0[v], j1[v], &w->m[v], &w->l[v]);
-  for (int64_t v = fresh; v < end; v++) {
-    state->m[v] = w->m[v];
-    state->l[v] = w->l[v];
+  const bool one = end - begin <= step, more = c + 1 < item->chunk_end;
+  const char *k = (const char *)a->keys + base * a->head_dim * elem;
+  const char *v = (const char *)a->values + base * a->value_dim * elem;
+  const int64_t k_row = WH_ATTENTION_CHUNK * elem, v_row = a->value_dim * elem;
+  score_job score = {.dtype = a->dtype, .k = k, .n_dim = a->head_dim};
+  score.next = (ahead){k + (one ? AHEAD_BYTES : a->head_dim * k_row), one || more ? k_row : 0};
+  if (!one && a->dtype == WH_DTYPE_F16) {
+    unpack_f16((const uint16_t *)(const void *)k, w->keys, a->head_dim * WH_ATTENTION_CHUNK);
+    score.dtype = WH_DTYPE_F32;
+    score.k = w->keys;
+  }
+  for (int64_t i = begin; i < end; i += step) {
+    score.q = w->q + i * a->head_dim;
+    score.s = w->p + i * WH_ATTENTION_CHUNK;
+    if (i > begin) score.next = (ahead){(const char *)score.q, 0};
+    score_tile((int)(end - i < step ? end - i : step), &score);
+  }
+  for (int64_t i = begin; i < end; i++)
+    softmax_row(w->p + i * WH_ATTENTION_CHUNK, a->softcap, j0[i], j1[i], &w->m[i], &w->l[i]);
+  for (int64_t i = fresh; i < end; i++) {
+    state->m[i] = w->m[i];
+    state->l[i] = w->l[i];
   }
   if (begin < fresh) merge_factors(begin, fresh, state, w);
-  value_job job = {0};
-  job.v = load_values(a, base * a->value_dim, low, high, w->values, &job.ld);
-  for (int64_t v = begin; v < end; v += step) {
-    job.p = w->p + v * WH_ATTENTION_CHUNK;
-    job.j0 = j0 + v;
-    job.j1 = j1 + v;
-    job.a = w->a + v;
-    job.b = w->b + v;
-    job.fresh = (int)(fresh > v ? (fresh - v < step ? fresh - v : step) : 0);
-    job.o = state->o + v * job.ld;
-    value_tile((int)(end - v < step ? end - v : step), &job);
+  value_job value = {.dtype = a->dtype, .ld = ld};
+  const char *v_tile = v;
+  value.next = (ahead){v + (one ? AHEAD_BYTES : WH_ATTENTION_CHUNK * v_row), one || more ? v_row : 0};
+  if (ld != a->value_dim || (!one && a->dtype == WH_DTYPE_F16)) {
+    unpack_values(a, base * a->value_dim, low, high, w->values);
+    value.dtype = WH_DTYPE_F32;
+    v_tile = (const char *)w->values;
+  }
+  for (int64_t i = begin; i < end; i += step) {
+    value.p = w->p + i * WH_ATTENTION_CHUNK;
+    value.v = v_tile;
+    value.j0 = j0 + i;
+    value.j1 = j1 + i;
+    value.a = w->a + i;
+    value.b = w->b + i;
+    value.fresh = (int)(fresh > i ? (fresh - i < step ? fresh - i : step) : 0);
+    value.o = state->o + i * ld;
+    if (i > begin) value.next = (ahead){(const char *)value.p, 0};
+    value_tile((int)(end - i < step ? end - i : step), &value, elem);
   }
 }
 

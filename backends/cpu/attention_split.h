@@ -10,7 +10,7 @@
 
 #include "backends/cpu/attention.h"
 
-#define WH_ATTENTION_BLOCK 48       /* query vectors of an item, at most; a multiple of 16 */
+#define WH_ATTENTION_BLOCK 96       /* query vectors of an item, at most; a multiple of 16 */
 #define WH_ATTENTION_SPLIT_BLOCK 16 /* the same when items are cut by chunks */
 /* Reading and converting a chunk costs about as much as this many of its query vectors. */
 #define WH_ATTENTION_CHUNK_COST 8

@@ -16,10 +16,12 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll_count(8)")
+#define UNROLL /* loops of a constant length are unrolled anyway */
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
+/* Has x in a register here: gcc otherwise keeps some operands of a full tile in memory. */
+#define IN_REGISTER(x) __asm__("" : "+v"(x))
 
 static void unpack_f16(const uint16_t *src, float *dst, int64_t n) {
   int64_t i = 0;
@@ -51,55 +53,106 @@ static void merge_row(float *all, float a, const float *o, float b, int64_t n) {
     vf_store(all + i, vf_fma(vf_load(all + i), vf_set1(a), vf_mul(vf_load(o + i), vf_set1(b))));
 }
 
-/* Scores of r query vectors against a tile of 64 keys: lanes are positions, each lane one chain over the
+/* Cache lines to ask for while a tile computes: one row per step, `rows` of them. */
+typedef struct ahead {
+  const char *at;
+  int64_t step; /* bytes per row; 0 asks for the same line again, which costs nothing that the tile needs */
+} ahead;
+
+INLINE vf load_cached(const wh_dtype dtype, const void *p, int64_t i) {
+  return dtype == WH_DTYPE_F16 ? vf_from_f16((const uint16_t *)p + i) : vf_load((const float *)p + i);
+}
+
+INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
+  UNROLL
+  for (int i = 0; i < lines; i++) __builtin_prefetch(next->at + row * next->step + i * 64, 0, 3);
+}
+
+/* Scores of query vectors against a tile of 64 keys: lanes are positions, each lane one chain over the
  * dimensions. In passes of four vectors, so that a broadcast feeds four products. */
-INLINE void score_tile_r(const int r_max, const float *q, int64_t ldq, const float *k, int64_t n_dim,
-                         float *s) {
+typedef struct score_job {
+  wh_dtype dtype; /* of k */
+  const float *q; /* [r][n_dim] */
+  const void *k;  /* [n_dim][64] */
+  int64_t n_dim;
+  float *s; /* [r][64] */
+  ahead next;
+} score_job;
+
+INLINE void score_tile_r(const wh_dtype dtype, const int r_max, const score_job *t) {
+  const int64_t n_dim = t->n_dim;
   for (int pass = 0; pass < WH_ATTENTION_CHUNK; pass += 4 * VF_LANES) {
+    const ahead next = pass == 0 ? t->next : (ahead){(const char *)t->q, 0};
     vf acc[TILE][4], key[4];
     UNROLL
     for (int r = 0; r < r_max; r++) UNROLL
     for (int i = 0; i < 4; i++) acc[r][i] = vf_zero();
     for (int64_t d = 0; d < n_dim; d++) {
+      prefetch(&next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
       UNROLL
-      for (int i = 0; i < 4; i++) key[i] = vf_load(k + d * WH_ATTENTION_CHUNK + pass + i * VF_LANES);
+      for (int i = 0; i < 4; i++)
+        key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + pass + i * VF_LANES);
       UNROLL
       for (int r = 0; r < r_max; r++) {
-        vf x = vf_set1(q[r * ldq + d]);
+        vf x = vf_set1(t->q[r * n_dim + d]);
         UNROLL
         for (int i = 0; i < 4; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
       }
     }
     UNROLL
     for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < 4; i++) vf_store(s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
+    for (int i = 0; i < 4; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
   }
 }
 
-/* r <= TILE vectors; instantiated for each r so that the accumulators stay in registers. */
-static void score_tile(int r, const float *q, int64_t ldq, const float *k, int64_t n_dim, float *s) {
-  switch (r) {
-    case 1:
-      score_tile_r(1, q, ldq, k, n_dim, s);
-      return;
-    case 2:
-      score_tile_r(2, q, ldq, k, n_dim, s);
-      return;
-    case 3:
-      score_tile_r(3, q, ldq, k, n_dim, s);
-      return;
+/* Instantiated for each r so that the accumulators stay in registers. */
 #if TILE > 3
-    case 4:
-      score_tile_r(4, q, ldq, k, n_dim, s);
-      return;
-    case 5:
-      score_tile_r(5, q, ldq, k, n_dim, s);
-      return;
-    case 6:
-      score_tile_r(6, q, ldq, k, n_dim, s);
-      return;
-#endif
+#define FOR_EACH_ROW_COUNT(r, CALL) \
+  switch (r) {                      \
+    case 1:                         \
+      CALL(1);                      \
+      return;                       \
+    case 2:                         \
+      CALL(2);                      \
+      return;                       \
+    case 3:                         \
+      CALL(3);                      \
+      return;                       \
+    case 4:                         \
+      CALL(4);                      \
+      return;                       \
+    case 5:                         \
+      CALL(5);                      \
+      return;                       \
+    case 6:                         \
+      CALL(6);                      \
+      return;                       \
   }
+#else
+#define FOR_EACH_ROW_COUNT(r, CALL) \
+  switch (r) {                      \
+    case 1:                         \
+      CALL(1);                      \
+      return;                       \
+    case 2:                         \
+      CALL(2);                      \
+      return;                       \
+    case 3:                         \
+      CALL(3);                      \
+      return;                       \
+  }
+#endif
+
+static void score_tile(int r, const score_job *t) {
+#define CALL_F16(n) score_tile_r(WH_DTYPE_F16, n, t)
+#define CALL_F32(n) score_tile_r(WH_DTYPE_F32, n, t)
+  if (t->dtype == WH_DTYPE_F16) {
+    FOR_EACH_ROW_COUNT(r, CALL_F16)
+  } else {
+    FOR_EACH_ROW_COUNT(r, CALL_F32)
+  }
+#undef CALL_F16
+#undef CALL_F32
 }
 
 /* Scores to probabilities in place; positions outside [j0, j1) become +0 by way of a score of -inf. */
@@ -148,52 +201,75 @@ static void merge_factors(int64_t begin, int64_t end, const wh_attention_state *
   }
 }
 
+/* Values weighted by the probabilities of query vectors: lanes are dimensions, each one chain over the
+ * visible positions. */
 typedef struct value_job {
-  const float *p, *v; /* p [r][64]; v [64][ld] */
-  int64_t ld;         /* of v and o; a multiple of 16 */
+  wh_dtype dtype;     /* of v */
+  const float *p;     /* [r][64] */
+  const void *v;      /* [64][ld], at the first column of the tile */
+  float *o;           /* [r][ld], likewise */
+  int64_t ld;         /* a multiple of 16 */
   const int *j0, *j1; /* visible positions of each vector */
+  int low, high;      /* those that all of them see */
+  bool ragged;        /* some see more */
+  int fresh;          /* vectors from here on store o; those before merge it */
   const float *a, *b;
-  int fresh; /* vectors from here on store o; those before merge it */
-  float *o;
+  ahead next;
 } value_job;
 
-INLINE void add_values(const int r_max, const int n, vf acc[TILE][4], const value_job *t, int64_t col,
-                       int r_begin, int j_begin, int j_end) {
-  vf value[4];
-  for (int j = j_begin; j < j_end; j++) {
-    UNROLL
-    for (int i = 0; i < n; i++) value[i] = vf_load(t->v + j * t->ld + col + i * VF_LANES);
-    UNROLL
-    for (int r = 0; r < r_max; r++) {
-      vf x = vf_set1(t->p[(r_begin + r) * WH_ATTENTION_CHUNK + j]);
-      UNROLL
-      for (int i = 0; i < n; i++) acc[r_begin + r][i] = vf_fma(x, value[i], acc[r_begin + r][i]);
-    }
+/* Positions [j0, j1) for one vector alone, its sums in memory. Rare: the borders of what a tile sees. */
+static __attribute__((noinline)) void value_row(const value_job *t, int n, int r, int j0, int j1,
+                                                float *sum) {
+  for (int j = j0; j < j1; j++) {
+    vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
+    for (int i = 0; i < n * VF_LANES; i += VF_LANES)
+      vf_store(sum + i, vf_fma(x, load_cached(t->dtype, t->v, j * t->ld + i), vf_load(sum + i)));
   }
 }
 
-/* n vectors of columns of o: lanes are dimensions, each one chain over the visible positions. All r query
- * vectors walk the positions that they share together; what one sees before or after those, it walks alone.
- */
-INLINE void value_tile_rn(const int r_max, const int n, const value_job *t, int64_t col) {
-  vf acc[TILE][4];
-  int low = t->j0[0], high = t->j1[0];
-  for (int r = 1; r < r_max; r++) {
-    low = t->j0[r] > low ? t->j0[r] : low;
-    high = t->j1[r] < high ? t->j1[r] : high;
-  }
-  if (high < low) high = low;
+/* n vectors of columns. The query vectors walk the positions that all of them see together; what one sees
+ * before or after those, it walks alone. */
+INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, const value_job *t) {
+  vf acc[TILE][4], value[4];
+  float sum[TILE][4 * VF_LANES];
+  const int high = t->high;
   UNROLL
-  for (int r = 0; r < r_max; r++) {
+  for (int r = 0; r < r_max; r++) UNROLL
+  for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
+  if (t->ragged) {
+    memset(sum, 0, sizeof sum);
+    for (int r = 0; r < r_max; r++)
+      value_row(t, n, r, t->j0[r], t->j1[r] < t->low ? t->j1[r] : t->low, sum[r]);
     UNROLL
-    for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-    add_values(1, n, acc, t, col, r, t->j0[r], t->j1[r] < low ? t->j1[r] : low);
+    for (int r = 0; r < r_max; r++) UNROLL
+    for (int i = 0; i < n; i++) acc[r][i] = vf_load(sum[r] + i * VF_LANES);
   }
-  add_values(r_max, n, acc, t, col, 0, low, high);
+  for (int j = t->low; j < high; j++) {
+    prefetch(&t->next, j, (n * VF_LANES * (dtype == WH_DTYPE_F16 ? 2 : 4) + 63) / 64);
+    UNROLL
+    for (int i = 0; i < n; i++) {
+      value[i] = load_cached(dtype, t->v, j * t->ld + i * VF_LANES);
+      IN_REGISTER(value[i]);
+    }
+    UNROLL
+    for (int r = 0; r < r_max; r++) {
+      vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
+      UNROLL
+      for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
+    }
+  }
+  if (t->ragged) {
+    UNROLL
+    for (int r = 0; r < r_max; r++) UNROLL
+    for (int i = 0; i < n; i++) vf_store(sum[r] + i * VF_LANES, acc[r][i]);
+    for (int r = 0; r < r_max; r++) value_row(t, n, r, high > t->j0[r] ? high : t->j0[r], t->j1[r], sum[r]);
+    UNROLL
+    for (int r = 0; r < r_max; r++) UNROLL
+    for (int i = 0; i < n; i++) acc[r][i] = vf_load(sum[r] + i * VF_LANES);
+  }
   UNROLL
   for (int r = 0; r < r_max; r++) {
-    float *o = t->o + r * t->ld + col;
-    add_values(1, n, acc, t, col, r, high, t->j1[r]);
+    float *o = t->o + r * t->ld;
     if (r < t->fresh) {
       UNROLL
       for (int i = 0; i < n; i++)
@@ -204,54 +280,54 @@ INLINE void value_tile_rn(const int r_max, const int n, const value_job *t, int6
   }
 }
 
-INLINE void value_tile_r(const int r_max, const value_job *t) {
-  int64_t left = t->ld / VF_LANES, col = 0;
-  for (; left > 4; left -= 4, col += 4 * VF_LANES) {
-    if (left == 5) { /* 3 + 2 keeps more accumulators busy than 4 + 1 */
-      value_tile_rn(r_max, 3, t, col);
-      left++, col -= VF_LANES;
-    } else {
-      value_tile_rn(r_max, 4, t, col);
-    }
+/* One function for each tile: inlined into one, gcc runs out of general registers and takes vector registers
+ * instead. */
+#define VALUE_TILE(type, r, n) \
+  static void value_tile_##type##_##r##_##n(const value_job *t) { value_tile_rn(WH_DTYPE_##type, r, n, t); }
+#define VALUE_TILES(type, r) \
+  VALUE_TILE(type, r, 1) VALUE_TILE(type, r, 2) VALUE_TILE(type, r, 3) VALUE_TILE(type, r, 4)
+#define VALUE_NAMES(type, r)                                                               \
+  {                                                                                        \
+    value_tile_##type##_##r##_1, value_tile_##type##_##r##_2, value_tile_##type##_##r##_3, \
+        value_tile_##type##_##r##_4                                                        \
   }
-  switch (left) {
-    case 1:
-      value_tile_rn(r_max, 1, t, col);
-      return;
-    case 2:
-      value_tile_rn(r_max, 2, t, col);
-      return;
-    case 3:
-      value_tile_rn(r_max, 3, t, col);
-      return;
-    case 4:
-      value_tile_rn(r_max, 4, t, col);
-      return;
-  }
-}
-
-static void value_tile(int r, const value_job *t) {
-  switch (r) {
-    case 1:
-      value_tile_r(1, t);
-      return;
-    case 2:
-      value_tile_r(2, t);
-      return;
-    case 3:
-      value_tile_r(3, t);
-      return;
+// clang-format off
+VALUE_TILES(F16, 1) VALUE_TILES(F16, 2) VALUE_TILES(F16, 3)
+VALUE_TILES(F32, 1) VALUE_TILES(F32, 2) VALUE_TILES(F32, 3)
 #if TILE > 3
-    case 4:
-      value_tile_r(4, t);
-      return;
-    case 5:
-      value_tile_r(5, t);
-      return;
-    case 6:
-      value_tile_r(6, t);
-      return;
+VALUE_TILES(F16, 4) VALUE_TILES(F16, 5) VALUE_TILES(F16, 6)
+VALUE_TILES(F32, 4) VALUE_TILES(F32, 5) VALUE_TILES(F32, 6)
 #endif
+static void (*const value_tiles[2][TILE][4])(const value_job *) = {
+#if TILE > 3
+    {VALUE_NAMES(F16, 1), VALUE_NAMES(F16, 2), VALUE_NAMES(F16, 3), VALUE_NAMES(F16, 4), VALUE_NAMES(F16, 5), VALUE_NAMES(F16, 6)},
+    {VALUE_NAMES(F32, 1), VALUE_NAMES(F32, 2), VALUE_NAMES(F32, 3), VALUE_NAMES(F32, 4), VALUE_NAMES(F32, 5), VALUE_NAMES(F32, 6)},
+#else
+    {VALUE_NAMES(F16, 1), VALUE_NAMES(F16, 2), VALUE_NAMES(F16, 3)},
+    {VALUE_NAMES(F32, 1), VALUE_NAMES(F32, 2), VALUE_NAMES(F32, 3)},
+#endif
+};
+// clang-format on
+
+/* All columns of r query vectors; `next_elem_bytes` is that of the rows which t->next asks for. */
+static void value_tile(int r_max, value_job *t, int64_t next_elem_bytes) {
+  const int64_t elem_bytes = t->dtype == WH_DTYPE_F16 ? 2 : 4;
+  t->low = t->j0[0];
+  t->high = t->j1[0];
+  t->ragged = false;
+  for (int r = 1; r < r_max; r++) {
+    t->ragged |= t->j0[r] != t->j0[0] || t->j1[r] != t->j1[0];
+    t->low = t->j0[r] > t->low ? t->j0[r] : t->low;
+    t->high = t->j1[r] < t->high ? t->j1[r] : t->high;
+  }
+  if (t->high < t->low) t->high = t->low;
+  for (int64_t left = t->ld / VF_LANES; left > 0;) {
+    int64_t n = left > 4 ? (left == 5 ? 3 : 4) : left; /* 3 + 2 keeps more accumulators busy than 4 + 1 */
+    value_tiles[t->dtype != WH_DTYPE_F16][r_max - 1][n - 1](t);
+    left -= n;
+    t->v = (const char *)t->v + n * VF_LANES * elem_bytes;
+    t->o += n * VF_LANES;
+    if (t->next.step) t->next.at += n * VF_LANES * next_elem_bytes;
   }
 }
 

@@ -1,0 +1,186 @@
+/* bench_attention.c - attention at the shapes of real models: checked against the reference, then timed as a
+ * share of the multiply-add peak (prompts) or of read bandwidth (decoding), each measured next to the timing.
+ * Usage: bench_attention [threads] [level] [substring of the case] */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/cpu/attention.h"
+#include "bench/team_roofline.h"
+#include "core/base/exact_math.h"
+
+#define REPS 11
+#define REP_SECONDS 0.03
+#define CACHE_BYTES ((size_t)160 << 20) /* layers are repeated up to here, so that decoding reads memory */
+
+typedef struct bench_case {
+  const char *name;
+  wh_dtype dtype;
+  int64_t n_heads, n_kv_heads, head_dim;
+  int64_t depth,
+      rows; /* rows query positions [depth, depth + rows); with n_seq > 1 each sequence has one row */
+  int64_t n_seq;
+} bench_case;
+
+static const bench_case cases[] = {
+    {"prompt 512, 9/3 heads of 64", WH_DTYPE_F16, 9, 3, 64, 0, 512, 1},
+    {"prompt 512, 32/8 heads of 64", WH_DTYPE_F16, 32, 8, 64, 0, 512, 1},
+    {"prompt 512, 32/8 heads of 128", WH_DTYPE_F16, 32, 8, 128, 0, 512, 1},
+    {"prompt 512 at 3584, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 3584, 512, 1},
+    {"prompt 512, 8/4 heads of 256", WH_DTYPE_F16, 8, 4, 256, 0, 512, 1},
+    {"prompt 64 at 1024, 32/8 of 64, f32", WH_DTYPE_F32, 32, 8, 64, 1024, 64, 1},
+    {"decode at 4096, 9/3 heads of 64", WH_DTYPE_F16, 9, 3, 64, 4095, 1, 1},
+    {"decode at 4096, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 4095, 1, 1},
+    {"decode at 4096, 32/32 of 128", WH_DTYPE_F16, 32, 32, 128, 4095, 1, 1},
+    {"decode at 4096, 32/8 of 128, f32", WH_DTYPE_F32, 32, 8, 128, 4095, 1, 1},
+    {"decode 8 x 1024, 32/8 of 64", WH_DTYPE_F16, 32, 8, 64, 1023, 8, 8},
+    {"decode at 256, 9/3 heads of 64", WH_DTYPE_F16, 9, 3, 64, 255, 1, 1},
+};
+
+typedef struct call {
+  wh_attention_fn fn;
+  wh_attention_args args;
+} call;
+
+static void run_call(void *arg, const wh_worker *w) {
+  const call *c = arg;
+  c->fn(&c->args, w);
+}
+
+static uint32_t seed = 1;
+static float uniform(void) {
+  seed = seed * 1664525u + 1013904223u;
+  return ((float)(seed >> 8) - 8388607.5f) / 8388608.0f;
+}
+
+static void *filled(wh_dtype dtype, size_t bytes) {
+  void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+  if (!p) exit(2);
+  if (dtype == WH_DTYPE_F16)
+    for (size_t i = 0; i < bytes / 2; i++) ((uint16_t *)p)[i] = wh_f16_from_f32(uniform());
+  else
+    for (size_t i = 0; i < bytes / 4; i++) ((float *)p)[i] = uniform();
+  return p;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+static double median(double *x, size_t n) {
+  qsort(x, n, sizeof *x, compare_doubles);
+  return x[n / 2];
+}
+
+static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uint64_t mask) {
+  const int64_t context = (c->depth + c->rows + 63) / 64 * 64, row = c->n_heads * c->head_dim;
+  size_t bytes = 0;
+  if (!wh_kv_cache_bytes(c->dtype, c->n_seq, c->n_kv_heads, c->head_dim, context, &bytes)) return 2;
+  const bool decode = c->depth > 0 && c->rows <= 16;
+  const size_t layers = decode ? CACHE_BYTES / (2 * bytes) + 1 : 1;
+  char *keys = filled(c->dtype, bytes * layers), *values = filled(c->dtype, bytes * layers);
+  float *q = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4);
+  float *y = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4),
+        *want = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4);
+  int32_t *positions = calloc((size_t)c->rows, sizeof *positions),
+          *sequences = calloc((size_t)c->rows, sizeof *sequences);
+  size_t scratch_bytes = wh_attention_scratch_bytes(c->rows, c->n_heads, c->n_kv_heads, c->head_dim,
+                                                    c->head_dim, context, wh_team_size(team));
+  void *scratch = aligned_alloc(64, scratch_bytes);
+  if (!positions || !sequences || !scratch) return 2;
+  double flops = 0.0, read = 0.0;
+  for (int64_t r = 0; r < c->rows; r++) {
+    positions[r] = (int32_t)(c->n_seq > 1 ? c->depth : c->depth + r);
+    sequences[r] = (int32_t)(c->n_seq > 1 ? r : 0);
+    flops += 4.0 * (double)(positions[r] + 1) * (double)row;
+    if (c->n_seq > 1 || r == c->rows - 1)
+      read += 2.0 * (double)(positions[r] + 1) * (double)(c->n_kv_heads * c->head_dim) *
+              (c->dtype == WH_DTYPE_F16 ? 2 : 4);
+  }
+  call run = {wh_attention_select(mask, c->dtype, NULL),
+              {.dtype = c->dtype,
+               .rows = c->rows,
+               .n_heads = c->n_heads,
+               .n_kv_heads = c->n_kv_heads,
+               .head_dim = c->head_dim,
+               .value_dim = c->head_dim,
+               .context = context,
+               .q = q,
+               .ldq = row,
+               .keys = keys,
+               .values = values,
+               .positions = positions,
+               .sequences = sequences,
+               .scale = 0.1f,
+               .y = y,
+               .ldy = row,
+               .step = 1,
+               .scratch = scratch,
+               .scratch_bytes = scratch_bytes}};
+  /* The check: the last rows, whose results see every key, in the same call as all others. */
+  call ref = run;
+  int64_t checked = c->rows < 2 ? c->rows : 2, skip = c->rows - checked;
+  ref.fn = wh_attention_select(0, c->dtype, NULL);
+  ref.args.rows = checked;
+  ref.args.q += skip * row;
+  ref.args.y = want;
+  ref.args.positions += skip;
+  ref.args.sequences += skip;
+  wh_team_run(team, run_call, &run);
+  wh_team_run(team, run_call, &ref);
+  int wrong = memcmp(want, y + skip * row, (size_t)(checked * row) * sizeof *y) != 0;
+  double share[REPS], seconds[REPS], rate[REPS], peak[REPS];
+  size_t layer = 0;
+  for (int rep = 0; !wrong && rep < REPS; rep++) {
+    double before = decode ? team_roofline_read_gbs(roof) : team_roofline_gflops(roof), begin = bench_now(),
+           t;
+    int64_t calls = 0;
+    do {
+      run.args.keys = keys + bytes * layer;
+      run.args.values = values + bytes * layer;
+      layer = (layer + 1) % layers;
+      wh_team_run(team, run_call, &run);
+      calls++;
+      t = bench_now() - begin;
+    } while (t < REP_SECONDS);
+    double after = decode ? team_roofline_read_gbs(roof) : team_roofline_gflops(roof);
+    seconds[rep] = t / (double)calls;
+    rate[rep] = (decode ? read : flops) / seconds[rep] * 1e-9;
+    peak[rep] = 0.5 * (before + after);
+    share[rep] = rate[rep] / peak[rep];
+  }
+  if (wrong)
+    printf("%-36s WRONG BITS\n", c->name);
+  else
+    printf("%-36s %9.1f us %8.1f %s  %3.0f %% of %.0f\n", c->name, median(seconds, REPS) * 1e6,
+           median(rate, REPS), decode ? "GB/s   " : "GFLOP/s", 100.0 * median(share, REPS),
+           median(peak, REPS));
+  (void)fflush(stdout);
+  free(keys);
+  free(values);
+  free(q);
+  free(y);
+  free(want);
+  free(positions);
+  free(sequences);
+  free(scratch);
+  return wrong;
+}
+
+int main(int argc, char **argv) {
+  int threads = argc > 1 ? atoi(argv[1]) : 1, status = 0;
+  uint64_t mask;
+  wh_team *team;
+  if (wh_cpu_level_mask(argc > 2 ? argv[2] : "auto", wh_cpu_features_detect(), &mask) != WH_OK ||
+      wh_team_create(threads, NULL, NULL, &team) != WH_OK) {
+    (void)fprintf(stderr, "%s\n", wh_last_error()->message);
+    return 2;
+  }
+  team_roofline *roof = team_roofline_create(team, mask);
+  if (!roof) return 2;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask);
+  team_roofline_destroy(roof);
+  wh_team_destroy(team);
+  return status;
+}
