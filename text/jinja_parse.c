@@ -223,7 +223,7 @@ static wh_status parse_print(wh_jinja_parser *p, wh_jinja_nodes *out) {
 }
 
 static wh_status parse_statement(wh_jinja_parser *p, wh_jinja_nodes *out) {
-  wh_str tag;
+  wh_str tag = {NULL, 0};
   int line = wh_jinja_peek(p)->line;
   WH_TRY(wh_jinja_expect_name(p, &tag));
   wh_jinja_node *node = NULL;

@@ -42,7 +42,8 @@ void wh_jinja_run_deinit(wh_jinja_run *run);
 
 /* Puts "chat template line N: " in front of the error just raised. */
 wh_status wh_jinja_fail(const wh_jinja_run *run, wh_status status);
-#define WH_JINJA_FAIL(run, code, ...) wh_jinja_fail(run, WH_FAIL(code, __VA_ARGS__))
+/* A constant for the compiler, which then knows that the outputs of a successful call are set. */
+#define WH_JINJA_FAIL(run, code, ...) ((void)wh_jinja_fail(run, WH_FAIL(code, __VA_ARGS__)), WH_##code)
 
 /* Pays for work; ERR_LIMIT when the budget is spent. */
 WH_NODISCARD wh_status wh_jinja_step(wh_jinja_run *run, size_t n);

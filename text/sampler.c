@@ -135,8 +135,7 @@ void wh_sampler_destroy(wh_sampler *s) {
   wh_free(s->alloc, s);
 }
 
-/* The counts are a hash table's worth of work in theory; a window is short, and a scan of it is one cache
- * line per eight tokens. */
+/* A linear scan: the window is short, and eight counts share a cache line. */
 static window_count *find_count(wh_sampler *s, int32_t id) {
   for (size_t i = 0; i < s->n_counts; i++)
     if (s->counts[i].id == id) return &s->counts[i];
