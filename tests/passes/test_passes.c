@@ -1,0 +1,436 @@
+/* test_passes.c - each rewrite: when it fires, when it must not, and what it leaves; then the pipeline. */
+#include "core/passes/passes.h"
+#include "tests/base/failing_allocator.h"
+#include "tests/ir/random_graph.h"
+
+static const char head[] =
+    "graph \"g\" {\n"
+    "  symbol t 1..64\n"
+    "  %1 = input \"x\" f32[t, 64]\n"
+    "  %2 = input \"y\" f32[t, 64]\n"
+    "  %3 = const \"w\" f32[64, 64]\n"
+    "  %4 = const \"wq\" q4_0[64, 64]\n"
+    "  %5 = const \"b\" f32[64]\n"
+    "  %6 = const \"one\" f32[1]\n"
+    "  %7 = input \"p\" i32[t]\n"
+    "  %8 = state \"keys\" f16[t, t, 4, 16]\n";
+
+#define F " : f32[t, 64]\n"
+#define Q " : q8a[t, 64]\n"
+#define EPS "{eps = 0x1p-10}"
+
+typedef wh_status (*pass_fn)(wh_graph *);
+
+static wh_graph *with_head(const char *body) {
+  char text[4096];
+  assert_true(snprintf(text, sizeof text, "%s%s}\n", head, body) < (int)sizeof text);
+  return graph_from_text(text);
+}
+
+/* The pass turns `before` into `after`, which is well-formed; running it again changes nothing. */
+static void assert_rewrites(pass_fn pass, const char *before, const char *after) {
+  wh_graph *g = with_head(before), *want = with_head(after);
+  char *text = graph_text(want);
+  for (int round = 0; round < 2; round++) {
+    assert_ok(pass(g));
+    assert_ok(wh_pass_compact(g));
+    assert_ok(wh_graph_verify(g));
+    assert_graph_text(g, text);
+  }
+  free(text);
+  wh_graph_destroy(g);
+  wh_graph_destroy(want);
+}
+
+static void assert_keeps(pass_fn pass, const char *body) { assert_rewrites(pass, body, body); }
+
+static void gates_fuse(void **state) {
+  (void)state;
+  static const char *const acts[][2] = {{"silu", "swiglu"}, {"gelu", "geglu"}};
+  for (size_t i = 0; i < 2; i++)
+    for (int swapped = 0; swapped < 2; swapped++) {
+      char before[512], after[512];
+      (void)snprintf(before, sizeof before,
+                     "  %%9 = %s(%%1) \"a\"" F "  %%10 = mul(%s) \"m\"" F "  output \"o\" %%10\n", acts[i][0],
+                     swapped ? "%2, %9" : "%9, %2");
+      (void)snprintf(after, sizeof after, "  %%9 = %s(%%1, %%2) \"m\"" F "  output \"o\" %%9\n", acts[i][1]);
+      assert_rewrites(wh_pass_fuse, before, after);
+    }
+  /* a gate of itself, and both sides: the first is taken */
+  assert_rewrites(wh_pass_fuse, "%9 = silu(%1) \"a\"" F "%10 = mul(%9, %1) \"m\"" F "output \"o\" %10\n",
+                  "%9 = swiglu(%1, %1) \"m\"" F "output \"o\" %9\n");
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = silu(%1) \"a\"" F "%10 = gelu(%2) \"b\"" F "%11 = mul(%9, %10) \"m\"" F
+                  "output \"o\" %11\n",
+                  "%9 = gelu(%2) \"b\"" F "%10 = swiglu(%1, %9) \"m\"" F "output \"o\" %10\n");
+}
+
+static void gates_do_not_fuse(void **state) {
+  (void)state;
+  /* two uses */
+  assert_keeps(wh_pass_fuse, "%9 = silu(%1) \"a\"" F "%10 = mul(%9, %2) \"m\"" F "%11 = add(%10, %9) \"s\"" F
+                             "output \"o\" %11\n");
+  assert_keeps(wh_pass_fuse, "%9 = silu(%1) \"a\"" F "%10 = mul(%9, %9) \"m\"" F "output \"o\" %10\n");
+  /* an output */
+  assert_keeps(wh_pass_fuse,
+               "%9 = silu(%1) \"a\"" F "%10 = mul(%9, %2) \"m\"" F "output \"o\" %10\noutput \"a\" %9\n");
+  /* a broadcast, another activation, another op */
+  assert_keeps(wh_pass_fuse, "%9 = silu(%1) \"a\"" F "%10 = mul(%9, %5) \"m\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_fuse, "%9 = silu(%1) \"a\"" F "%10 = mul(%9, %6) \"m\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_fuse, "%9 = gelu_erf(%1) \"a\"" F "%10 = mul(%9, %2) \"m\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_fuse, "%9 = silu(%1) \"a\"" F "%10 = add(%9, %2) \"m\"" F "output \"o\" %10\n");
+}
+
+static void residuals_fuse(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = linear(%1, %3) \"l\"" F "%10 = add(%2, %9) \"s\"" F "output \"o\" %10\n",
+                  "%9 = linear(%1, %3, _, %2) \"s\"" F "output \"o\" %9\n");
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = linear(%1, %3, %5) \"l\"" F "%10 = add(%9, %2) \"s\"" F "output \"o\" %10\n",
+                  "%9 = linear(%1, %3, %5, %2) \"s\"" F "output \"o\" %9\n");
+  /* bias first, then the residual; the residual is made after the product */
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = linear(%1, %3) \"l\"" F "%10 = add(%9, %5) \"b\"" F "%11 = neg(%2) \"n\"" F
+                  "%12 = add(%11, %10) \"s\"" F "output \"o\" %12\n",
+                  "%9 = neg(%2) \"n\"" F "%10 = linear(%1, %3, %5, %9) \"s\"" F "output \"o\" %10\n");
+  /* two products: one becomes the other's residual */
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = linear(%1, %3) \"l\"" F "%10 = linear(%2, %3) \"m\"" F "%11 = add(%9, %10) \"s\"" F
+                  "output \"o\" %11\n",
+                  "%9 = linear(%2, %3) \"m\"" F "%10 = linear(%1, %3, _, %9) \"s\"" F "output \"o\" %10\n");
+}
+
+static void residuals_do_not_fuse(void **state) {
+  (void)state;
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F "%10 = add(%2, %9) \"s\"" F
+                             "%11 = mul(%10, %9) \"m\"" F "output \"o\" %11\n");
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F "%10 = add(%2, %9) \"s\"" F
+                             "output \"o\" %10\noutput \"l\" %9\n");
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F "%10 = add(%9, %9) \"s\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_fuse,
+               "%9 = linear(%1, %3, _, %2) \"l\"" F "%10 = add(%9, %2) \"s\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F "%10 = sub(%2, %9) \"s\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F "%10 = add(%9, %6) \"s\"" F "output \"o\" %10\n");
+}
+
+static void biases_fuse_or_not(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = linear(%1, %3) \"l\"" F "%10 = add(%9, %5) \"s\"" F "output \"o\" %10\n",
+                  "%9 = linear(%1, %3, %5) \"s\"" F "output \"o\" %9\n");
+  /* a second bias, a bias after a residual: other sums */
+  assert_keeps(wh_pass_fuse,
+               "%9 = linear(%1, %3, %5) \"l\"" F "%10 = add(%9, %5) \"s\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_fuse,
+               "%9 = linear(%1, %3, _, %2) \"l\"" F "%10 = add(%9, %5) \"s\"" F "output \"o\" %10\n");
+  /* two uses, an output, no constant */
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F "%10 = add(%9, %5) \"s\"" F
+                             "%11 = mul(%9, %10) \"m\"" F "output \"o\" %11\n");
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F "%10 = add(%9, %5) \"s\"" F
+                             "output \"o\" %10\noutput \"l\" %9\n");
+  assert_keeps(wh_pass_fuse, "%9 = linear(%1, %3) \"l\"" F
+                             "%10 = neg(%5) \"n\" : f32[64]\n"
+                             "%11 = add(%9, %10) \"s\"" F "output \"o\" %11\n");
+}
+
+static void quantisation_ends_norms_and_gates(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = rms_norm(%1, %5) " EPS " \"n\"" F "%10 = quantize_act(%9) \"q\"" Q
+                  "output \"o\" %10\n",
+                  "%9 = rms_norm_quantize(%1, %5) " EPS " \"q\"" Q "output \"o\" %9\n");
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = rms_norm(%1) " EPS " \"n\"" F "%10 = quantize_act(%9) \"q\"" Q "output \"o\" %10\n",
+                  "%9 = rms_norm_quantize(%1) " EPS " \"q\"" Q "output \"o\" %9\n");
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = swiglu(%1, %2) \"n\"" F "%10 = quantize_act(%9) \"q\"" Q "output \"o\" %10\n",
+                  "%9 = swiglu_quantize(%1, %2) \"q\"" Q "output \"o\" %9\n");
+  /* the gate fuses first, then its quantisation: two rounds */
+  assert_rewrites(wh_pass_fuse,
+                  "%9 = gelu(%1) \"a\"" F "%10 = mul(%9, %2) \"m\"" F "%11 = quantize_act(%10) \"q\"" Q
+                  "output \"o\" %11\n",
+                  "%9 = geglu_quantize(%1, %2) \"q\"" Q "output \"o\" %9\n");
+  assert_keeps(wh_pass_fuse, "%9 = rms_norm(%1, %5) " EPS " \"n\"" F "%10 = quantize_act(%9) \"q\"" Q
+                             "output \"o\" %10\noutput \"n\" %9\n");
+  assert_keeps(wh_pass_fuse, "%9 = rms_norm(%1, %5) " EPS " \"n\"" F "%10 = quantize_act(%9) \"q\"" Q
+                             "%11 = neg(%9) \"m\"" F "output \"o\" %10\noutput \"m\" %11\n");
+  assert_keeps(wh_pass_fuse, "%9 = layer_norm(%1, %5) " EPS " \"n\"" F "%10 = quantize_act(%9) \"q\"" Q
+                             "output \"o\" %10\n");
+}
+
+static void products_take_quantised_activations(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_legalise, "%9 = linear(%1, %4) \"l\"" F "output \"o\" %9\n",
+                  "%9 = quantize_act(%1) \"x.q8a\"" Q "%10 = linear(%9, %4) \"l\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_legalise, "%9 = linear(%1, %3) \"l\"" F "output \"o\" %9\n");
+  assert_keeps(wh_pass_legalise,
+               "%9 = quantize_act(%1) \"q\"" Q "%10 = linear(%9, %4) \"l\"" F "output \"o\" %10\n");
+}
+
+static void equal_nodes_merge(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_cse,
+                  "%9 = neg(%1) \"a\"" F "%10 = neg(%1) \"b\"" F "%11 = exp(%9) \"c\"" F
+                  "%12 = exp(%10) \"d\"" F "output \"c\" %11\noutput \"d\" %12\n",
+                  "%9 = neg(%1) \"a\"" F "%10 = exp(%9) \"c\"" F "output \"c\" %10\noutput \"d\" %10\n");
+  assert_rewrites(wh_pass_cse,
+                  "%9 = scale(%1) {alpha = 0x1p+0} \"a\"" F "%10 = scale(%1) {alpha = 0x1p+0} \"b\"" F
+                  "%11 = add(%9, %10) \"s\"" F "output \"o\" %11\n",
+                  "%9 = scale(%1) {alpha = 0x1p+0} \"a\"" F "%10 = add(%9, %9) \"s\"" F "output \"o\" %10\n");
+  assert_rewrites(wh_pass_cse,
+                  "%9 = reshape(%1) {shape = [t, 4, 16]} \"a\" : f32[t, 4, 16]\n"
+                  "%10 = reshape(%1) {shape = [t, 4, 16]} \"b\" : f32[t, 4, 16]\n"
+                  "%11 = mul(%9, %10) \"m\" : f32[t, 4, 16]\noutput \"o\" %11\n",
+                  "%9 = reshape(%1) {shape = [t, 4, 16]} \"a\" : f32[t, 4, 16]\n"
+                  "%10 = mul(%9, %9) \"m\" : f32[t, 4, 16]\noutput \"o\" %10\n");
+}
+
+static void different_nodes_do_not_merge(void **state) {
+  (void)state;
+  assert_keeps(wh_pass_cse, "%9 = neg(%1) \"a\"" F "%10 = neg(%2) \"b\"" F "%11 = exp(%1) \"c\"" F
+                            "output \"a\" %9\noutput \"b\" %10\noutput \"c\" %11\n");
+  assert_keeps(wh_pass_cse,
+               "%9 = scale(%1) {alpha = 0x0p+0} \"a\"" F "%10 = scale(%1) {alpha = -0x0p+0} \"b\"" F
+               "output \"a\" %9\noutput \"b\" %10\n");
+  assert_keeps(wh_pass_cse,
+               "%9 = sub(%1, %2) \"a\"" F "%10 = sub(%2, %1) \"b\"" F "output \"a\" %9\noutput \"b\" %10\n");
+  assert_keeps(wh_pass_cse, "%9 = linear(%1, %3) \"a\"" F "%10 = linear(%1, %3, %5) \"b\"" F
+                            "output \"a\" %9\noutput \"b\" %10\n");
+  assert_keeps(wh_pass_cse,
+               "%9 = reshape(%1) {shape = [t, 4, 16]} \"a\" : f32[t, 4, 16]\n"
+               "%10 = reshape(%1) {shape = [t, 64, 1]} \"b\" : f32[t, 64, 1]\n"
+               "output \"a\" %9\noutput \"b\" %10\n");
+}
+
+/* Effects happen as often as they are written. Such a graph (two writers of one state) is refused by
+ * wh_graph_verify, so this looks at the nodes alone. */
+static void kv_append_is_never_merged(void **state) {
+  (void)state;
+  wh_graph *g = with_head(
+      "%9 = reshape(%1) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
+      "%10 = kv_append(%8, %9, %7, %7) {key = 1} \"a\" : f16[t, t, 4, 16]\n");
+  wh_value again;
+  wh_node_info n = g->nodes[1];
+  assert_ok(wh_graph_add_node(g, n.op, "again", n.inputs, n.n_inputs, n.attrs, n.n_attrs, &again));
+  assert_ok(wh_pass_cse(g));
+  assert_int_equal(g->n_nodes, 3);
+  assert_ok(wh_pass_dce(g)); /* nor swept, without an output */
+  assert_ok(wh_pass_compact(g));
+  assert_int_equal(g->n_nodes, 3);
+  wh_graph_destroy(g);
+}
+
+static void dead_code_goes(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_dce,
+                  "%9 = neg(%1) \"a\"" F "%10 = exp(%9) \"b\"" F "%11 = exp(%10) \"c\"" F
+                  "%12 = neg(%2) \"d\"" F
+                  "%13 = reshape(%12) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
+                  "%14 = kv_append(%8, %13, %7, %7) {key = 1} \"e\" : f16[t, t, 4, 16]\noutput \"o\" %9\n",
+                  "%9 = neg(%1) \"a\"" F "%10 = neg(%2) \"d\"" F
+                  "%11 = reshape(%10) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
+                  "%12 = kv_append(%8, %11, %7, %7) {key = 1} \"e\" : f16[t, t, 4, 16]\noutput \"o\" %9\n");
+  wh_graph *g = with_head("%9 = neg(%1) \"a\"" F);
+  assert_ok(wh_pass_dce(g));
+  assert_ok(wh_pass_compact(g));
+  assert_int_equal(g->n_nodes, 0);
+  assert_ok(wh_graph_verify(g));
+  wh_graph_destroy(g);
+}
+
+static void compaction_restores_order(void **state) {
+  (void)state;
+  wh_graph *g = with_head("%9 = neg(%1) \"a\"" F "%10 = exp(%9) \"b\"" F "%11 = exp(%2) \"c\"" F
+                          "%12 = add(%10, %11) \"d\"" F "output \"o\" %12\n");
+  wh_value late;
+  assert_ok(wh_graph_add_node(g, WH_OP_TANH, "late", (wh_value[]){9}, 1, NULL, 0, &late));
+  g->nodes[1].inputs[0] = late; /* b = exp(late): before its operand */
+  assert_int_equal(wh_graph_verify(g), WH_ERR_INTERNAL);
+  assert_ok(wh_pass_compact(g));
+  assert_ok(wh_graph_verify(g));
+  static const char *const order[] = {"a", "c", "late", "b", "d"};
+  assert_int_equal(g->n_nodes, 5);
+  for (size_t i = 0; i < 5; i++) assert_string_equal(g->nodes[i].name, order[i]);
+  g->nodes[0].inputs[0] = g->nodes[4].output; /* a needs d needs ... a */
+  assert_int_equal(wh_pass_compact(g), WH_ERR_INTERNAL);
+  assert_error_says("graph 'g' has a cycle");
+  wh_graph_destroy(g);
+}
+
+/* Folding: neg and add of f32 constants; anything else is not supported. */
+static wh_status tiny_eval(void *ctx, const wh_graph *g, const wh_node_info *node, const void *const *inputs,
+                           void *out) {
+  size_t bytes;
+  float *y = out;
+  const float *a = inputs[0], *b = inputs[1];
+  ++*(size_t *)ctx;
+  assert_true(wh_shape_bytes(g, &g->values[node->output].shape, NULL, &bytes));
+  for (size_t i = 0; i < bytes / sizeof *y; i++) {
+    if (node->op == WH_OP_NEG)
+      y[i] = -a[i];
+    else if (node->op == WH_OP_ADD)
+      y[i] = a[i] + b[i];
+    else if (node->op == WH_OP_SQRT)
+      return WH_FAIL(ERR_DEVICE, "broken");
+    else
+      return WH_FAIL(ERR_UNSUPPORTED, "not here");
+  }
+  return WH_OK;
+}
+
+static void constants_fold(void **state) {
+  (void)state;
+  wh_graph *g;
+  size_t calls = 0;
+  const wh_fold_evaluator fold = {&calls, tiny_eval};
+  static const float a[3] = {1, 2, 3}, b[3] = {10, 20, 30};
+  wh_value va, vb, sum, neg, kept, x, mixed, bare, of_bare, on_kept;
+  assert_ok(wh_graph_create("fold", NULL, &g));
+  assert_ok(wh_graph_add_f32(g, "a", a, 3, &va));
+  assert_ok(wh_graph_add_f32(g, "b", b, 3, &vb));
+  const wh_shape shape = g->values[va].shape;
+  assert_ok(wh_graph_add_input(g, "x", &shape, &x));
+  assert_ok(wh_graph_add_const_shape(g, "bare", &shape, &bare)); /* no data: cannot fold */
+  assert_ok(wh_graph_add_node(g, WH_OP_ADD, "sum", (wh_value[]){va, vb}, 2, NULL, 0, &sum));
+  assert_ok(wh_graph_add_node(g, WH_OP_NEG, "neg", &sum, 1, NULL, 0, &neg)); /* of what was just folded */
+  assert_ok(wh_graph_add_node(g, WH_OP_EXP, "kept", &neg, 1, NULL, 0, &kept));
+  assert_ok(wh_graph_add_node(g, WH_OP_NEG, "on_kept", &kept, 1, NULL, 0, &on_kept));
+  assert_ok(wh_graph_add_node(g, WH_OP_ADD, "mixed", (wh_value[]){neg, x}, 2, NULL, 0, &mixed));
+  assert_ok(wh_graph_add_node(g, WH_OP_NEG, "of_bare", &bare, 1, NULL, 0, &of_bare));
+  assert_ok(wh_graph_add_output(g, "neg", neg));
+  assert_ok(wh_graph_add_output(g, "kept", on_kept));
+  assert_ok(wh_graph_add_output(g, "mixed", mixed));
+  assert_ok(wh_graph_add_output(g, "bare", of_bare));
+  assert_ok(wh_pass_fold(g, &fold));
+  assert_ok(wh_graph_verify(g));
+  assert_int_equal(calls, 3);
+  assert_int_equal(g->n_nodes, 4);
+  const wh_value_info *folded = wh_graph_value(g, g->outputs[0].value);
+  assert_int_equal(folded->kind, WH_VALUE_CONST);
+  assert_string_equal(folded->name, "neg");
+  assert_int_equal(folded->n_bytes, sizeof a);
+  for (int i = 0; i < 3; i++) assert_float_equal(((const float *)folded->data)[i], -(a[i] + b[i]), 0);
+  assert_int_equal(g->nodes[2].inputs[0], g->outputs[0].value);
+  wh_graph *copy;
+  assert_ok(wh_graph_clone(g, &copy)); /* folded data belongs to the graph: the copy has its own */
+  wh_graph_destroy(g);
+  assert_float_equal(((const float *)wh_graph_value(copy, copy->outputs[0].value)->data)[2], -33, 0);
+  wh_value broken;
+  assert_ok(wh_graph_add_node(copy, WH_OP_SQRT, "broken", &va, 1, NULL, 0, &broken));
+  assert_int_equal(wh_pass_fold(copy, &fold), WH_ERR_DEVICE); /* a failure is passed on */
+  wh_graph_destroy(copy);
+}
+
+static char *read_layer(void) { return read_text_file(WH_TEST_CORPUS_DIR "/layer.txt"); }
+
+static size_t count_op(const wh_graph *g, wh_op op) {
+  size_t n = 0;
+  for (size_t i = 0; i < g->n_nodes; i++) n += g->nodes[i].op == op;
+  return n;
+}
+
+/* A layer as models/ builds it: what is left after the passes. */
+static void the_pipeline_on_a_layer(void **state) {
+  (void)state;
+  char *text = read_layer();
+  wh_graph *g = graph_from_text(text);
+  assert_ok(wh_passes_run(g, NULL));
+  static const struct {
+    wh_op op;
+    size_t n;
+  } want[] = {{WH_OP_RMS_NORM, 0},
+              {WH_OP_RMS_NORM_QUANTIZE, 2}, /* q, k and v share one */
+              {WH_OP_QUANTIZE_ACT, 2},      /* of the attention's rows and of the last sum */
+              {WH_OP_SWIGLU_QUANTIZE, 1},
+              {WH_OP_SILU, 0},
+              {WH_OP_MUL, 0},
+              {WH_OP_ADD, 0},
+              {WH_OP_LINEAR, 7}, /* gate and up have one weight here */
+              {WH_OP_KV_APPEND, 2},
+              {WH_OP_RESHAPE, 4},
+              {WH_OP_SELECT_ROWS, 2},
+              {WH_OP_ROPE, 2},
+              {WH_OP_ATTENTION, 1},
+              {WH_OP_SOFTMAX, 0}};
+  for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)
+    if (count_op(g, want[i].op) != want[i].n)
+      fail_msg("%zu of %s, not %zu", count_op(g, want[i].op), wh_op_get(want[i].op)->name, want[i].n);
+  wh_graph_destroy(g);
+  free(text);
+}
+
+static void the_pipeline_is_idempotent_and_pure(void **state) {
+  (void)state;
+  for (uint64_t seed = 100; seed < 160; seed++) {
+    wh_graph *g = random_graph(seed, 80), *same = NULL;
+    assert_ok(wh_graph_clone(g, &same));
+    wh_status st = wh_passes_run(g, NULL);
+    assert_int_equal(wh_passes_run(same, NULL), st);
+    if (st == WH_OK) {
+      char *once = graph_text(g);
+      assert_graph_text(same, once); /* a function of the graph alone */
+      assert_ok(wh_passes_run(g, NULL));
+      assert_graph_text(g, once);
+      free(once);
+    } else {
+      assert_int_equal(st, WH_ERR_INVALID_ARGUMENT);
+    }
+    wh_graph_destroy(g);
+    wh_graph_destroy(same);
+  }
+}
+
+static void a_dead_user_does_not_stop_a_fusion(void **state) {
+  (void)state;
+  wh_graph *g = with_head("%9 = silu(%1) \"a\"" F "%10 = mul(%9, %2) \"m\"" F "%11 = exp(%9) \"dead\"" F
+                          "output \"o\" %10\n");
+  assert_ok(wh_passes_run(g, NULL));
+  assert_int_equal(g->n_nodes, 1);
+  assert_int_equal(g->nodes[0].op, WH_OP_SWIGLU);
+  wh_graph_destroy(g);
+}
+
+static void failing_allocations_leak_nothing(void **state) {
+  (void)state;
+  char *text = read_layer();
+  wh_status st = WH_ERR_OUT_OF_MEMORY;
+  size_t fail_at = 0;
+  while (st != WH_OK) {
+    failing_allocator a;
+    wh_graph *g = NULL;
+    const wh_allocator *alloc = failing_allocator_init(&a, 0);
+    assert_ok(wh_graph_parse(text, strlen(text), alloc, &g));
+    a.n_requests = 0;
+    a.fail_at = ++fail_at;
+    st = wh_passes_run(g, NULL);
+    if (st != WH_OK) assert_int_equal(st, WH_ERR_OUT_OF_MEMORY);
+    wh_graph_destroy(g);
+    assert_int_equal(a.n_live, 0);
+  }
+  assert_true(fail_at > 10);
+  free(text);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(gates_fuse),
+      cmocka_unit_test(gates_do_not_fuse),
+      cmocka_unit_test(residuals_fuse),
+      cmocka_unit_test(residuals_do_not_fuse),
+      cmocka_unit_test(biases_fuse_or_not),
+      cmocka_unit_test(quantisation_ends_norms_and_gates),
+      cmocka_unit_test(products_take_quantised_activations),
+      cmocka_unit_test(equal_nodes_merge),
+      cmocka_unit_test(different_nodes_do_not_merge),
+      cmocka_unit_test(kv_append_is_never_merged),
+      cmocka_unit_test(dead_code_goes),
+      cmocka_unit_test(compaction_restores_order),
+      cmocka_unit_test(constants_fold),
+      cmocka_unit_test(the_pipeline_on_a_layer),
+      cmocka_unit_test(the_pipeline_is_idempotent_and_pure),
+      cmocka_unit_test(a_dead_user_does_not_stop_a_fusion),
+      cmocka_unit_test(failing_allocations_leak_nothing),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
