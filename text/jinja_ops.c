@@ -198,7 +198,7 @@ wh_status wh_jinja_contains(wh_jinja_run *run, const wh_jinja_value *container, 
     if (item->kind != WH_JINJA_STRING)
       return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "'in <string>' requires string as left operand, not %s",
                            wh_jinja_type_name(item));
-    WH_TRY(wh_jinja_step(run, container->len / 16));
+    WH_TRY(wh_jinja_step(run, container->len / 8));
     *out = item->len == 0 || memmem(container->as.text, container->len, item->as.text, item->len) != NULL;
     return WH_OK;
   }

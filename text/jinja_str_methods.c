@@ -49,7 +49,10 @@ static wh_status strip(wh_jinja_run *run, const wh_jinja_value *self, const wh_j
   WH_TRY(self_text(run, self, &s));
   bool whitespace = !is_given(&chars), markup = self->markup;
   if (!whitespace) WH_TRY(want_text(run, &chars, &set));
-  WH_TRY(wh_jinja_step(run, set.len > 64 ? s.len : 0));
+  size_t worst;
+  if (!wh_mul_size(s.len, set.len, &worst)) worst = SIZE_MAX;
+  WH_TRY(wh_jinja_step(run,
+                       set.len > 16 ? worst / 16 : 0)); /* each character may be looked up in the whole set */
   for (size_t pos = 0; left && s.len; pos = 0) {
     int32_t c = wh_jinja_utf8_next(s, &pos);
     if (whitespace ? !wh_jinja_utf8_is_space(c) : !contains_character(set, c)) break;
@@ -187,6 +190,15 @@ static bool find_text(wh_str s, size_t from, wh_str part, size_t *out) {
   return true;
 }
 
+/* Pays for searching `part` in `s`, from the left in linear time, from the right by trying each place. */
+static wh_status pay_search(wh_jinja_run *run, wh_str s, wh_str part, bool from_right) {
+  size_t places = s.len > part.len ? s.len - part.len : 1, bytes;
+  WH_TRY(wh_jinja_step(run, s.len / 8));
+  if (!from_right) return WH_OK;
+  if (!wh_mul_size(places, part.len, &bytes)) bytes = SIZE_MAX;
+  return wh_jinja_step(run, bytes / 1024);
+}
+
 static bool find_text_from_right(wh_str s, wh_str part, size_t *out) {
   if (part.len > s.len) return false;
   for (size_t i = s.len - part.len + 1; i-- > 0;) {
@@ -207,6 +219,7 @@ wh_status wh_jinja_str_replace(wh_jinja_run *run, const wh_jinja_value *self, co
   WH_TRY(wh_jinja_to_text(run, &bound[0], &old));
   WH_TRY(wh_jinja_to_text(run, &bound[1], &new));
   WH_TRY(want_int(run, &bound[2], -1, &count));
+  WH_TRY(pay_search(run, s, old, false));
   size_t mark = wh_jinja_mark(run), pos = 0, found;
   while (count != 0 && find_text(s, pos, old, &found)) {
     WH_TRY(wh_jinja_step(run, 1));
@@ -303,6 +316,7 @@ static wh_status split(wh_jinja_run *run, const wh_jinja_value *self, const wh_j
   WH_TRY(want_text(run, &bound[0], &separator));
   if (!separator.len)
     return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "split() needs a separator that is not empty");
+  WH_TRY(pay_search(run, s, separator, from_right && max >= 0));
   if (from_right && max >= 0) {
     while (max-- > 0 && find_text_from_right(s, separator, &found)) {
       WH_TRY(add_part(run, &p, (wh_str){s.data + found + separator.len, s.len - found - separator.len}));
@@ -362,7 +376,7 @@ static wh_status str_partition(wh_jinja_run *run, const wh_jinja_value *self, co
   wh_str s = wh_jinja_text(self), separator;
   WH_TRY(wh_jinja_bind(run, args, "sep", 1, &bound));
   WH_TRY(want_text(run, &bound, &separator));
-  WH_TRY(wh_jinja_step(run, s.len / 16));
+  WH_TRY(pay_search(run, s, separator, from_right));
   if (!separator.len) return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "partition() needs a separator");
   size_t found = 0;
   bool any = from_right ? find_text_from_right(s, separator, &found) : find_text(s, 0, separator, &found);
@@ -476,7 +490,7 @@ static wh_status find(wh_jinja_run *run, const wh_jinja_value *self, const wh_ji
   WH_TRY(wh_jinja_bind(run, args, "sub start end", 1, bound));
   WH_TRY(want_text(run, &bound[0], &part));
   WH_TRY(clip(run, &bound[1], &bound[2], s, &first, &last, &valid));
-  WH_TRY(wh_jinja_step(run, s.len / 16));
+  WH_TRY(pay_search(run, s, part, from_right));
   wh_str inside = {s.data + first, valid ? last - first : 0};
   bool any =
       valid && (from_right ? find_text_from_right(inside, part, &found) : find_text(inside, 0, part, &found));
@@ -519,7 +533,7 @@ static wh_status str_count(wh_jinja_run *run, const wh_jinja_value *self, const 
   WH_TRY(wh_jinja_bind(run, args, "sub start end", 1, bound));
   WH_TRY(want_text(run, &bound[0], &part));
   WH_TRY(clip(run, &bound[1], &bound[2], s, &first, &last, &valid));
-  WH_TRY(wh_jinja_step(run, s.len / 16));
+  WH_TRY(pay_search(run, s, part, false));
   wh_str inside = {s.data + first, valid ? last - first : 0};
   if (part.len == 0) {
     n = valid ? (int64_t)wh_jinja_utf8_count(inside) + 1 : 0;
