@@ -1,0 +1,215 @@
+/* test_family_goldens.c - whole models through the public API: the logits of data/<family>.golden within a
+ * derived bound, and the contract of docs/NUMERICS.md: the same bits at every ISA level, thread count and
+ * chunking. */
+#define _DEFAULT_SOURCE
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/base/temp_folder.h"
+#include "tests/models/tiny_cmocka.h"
+#include "tests/models/tiny_model.h"
+#include "whimbrel/session.h"
+
+/* Bounds of the root mean square error of a row of logits over its standard deviation.
+ *
+ * Float weights, both sides in fp32: a product of K terms errs by at most K eps relative to the sum of |a b|,
+ * by about sqrt(K) eps in practice; 20 products of K = 256 one after another give 20 * 16 * 6e-8 = 2e-5.
+ * Softmax and norms add less. */
+#define BOUND_FLOAT 2e-5
+/* Quantised weights against fp32 throughout: activations are rounded to steps of at most top / 127, where top
+ * is the largest of 256: about 3 standard deviations. That is an error of 3 / 127 / sqrt(12) = 0.7 % at the
+ * input of a product; 15 to 21 products in a model of 2 or 3 layers add up to 3 % where they are independent.
+ */
+#define BOUND_REAL 6e-2
+/* Quantised weights against a reference that rounds activations by the same rule: the float bound, unless an
+ * input lies so near a rounding boundary that fp32 error decides. Then a code differs by 1, and others after
+ * it, up to the whole rounding error. The rows are early ones, so that most have no such code. */
+#define BOUND_ROUNDED BOUND_FLOAT
+#define ROUNDED_ROWS_WITHIN 0.75
+
+#define MAX_ROWS 128
+#define MAX_VOCAB 256
+
+static const char *const isa_levels[] = {"ref", "avx2", "avx512vnni"};
+#define N_ISA 3
+static const uint32_t thread_counts[] = {1, 2};
+#define N_THREADS 2
+static const size_t chunks[] = {64, 7, 1};
+#define N_CHUNKS 3
+
+static wh_device *devices[N_ISA][N_THREADS]; /* NULL: this machine lacks the level */
+static wh_device *best;
+static temp_folder folder;
+
+typedef struct all_logits {
+  float rows[MAX_ROWS][MAX_VOCAB];
+} all_logits;
+
+static void need(wh_status status) {
+  if (status != WH_OK) fail_msg("%s", wh_last_error()->message);
+}
+
+/* Runs the prompt `chunk` tokens at a time; keeps every row of logits, or each run's last only. */
+static void run_prompt(wh_model *model, wh_device *device, const tiny_case *c, size_t chunk, bool all_rows,
+                       all_logits *out) {
+  wh_session_options options = WH_SESSION_OPTIONS_INIT;
+  options.context = 128;
+  options.max_batch = options.max_outputs = (uint32_t)chunk;
+  options.kv_dtype = WH_DTYPE_F32;
+  wh_session *session = NULL;
+  need(wh_session_create(model, device, &options, &session));
+  int32_t rows[MAX_ROWS];
+  for (size_t i = 0; i < MAX_ROWS; i++) rows[i] = (int32_t)i;
+  for (size_t at = 0; at < c->n_tokens; at += chunk) {
+    size_t n = c->n_tokens - at < chunk ? c->n_tokens - at : chunk;
+    wh_batch batch = WH_BATCH_INIT;
+    batch.n_tokens = (uint32_t)n;
+    batch.tokens = c->tokens + at;
+    batch.n_outputs = all_rows ? (uint32_t)n : 1;
+    batch.output_rows = all_rows ? rows : NULL;
+    need(wh_session_run(session, &batch));
+    for (size_t i = 0; i < batch.n_outputs; i++) {
+      const float *logits = wh_session_logits(session, (uint32_t)i);
+      assert_non_null(logits);
+      memcpy(out->rows[all_rows ? at + i : at + n - 1], logits, c->n_vocab * sizeof *logits);
+    }
+  }
+  wh_session_destroy(session);
+}
+
+static double relative_error(const float *got, const float *want, size_t n) {
+  double error = 0, sum = 0, squares = 0;
+  for (size_t i = 0; i < n; i++) {
+    double d = (double)got[i] - (double)want[i];
+    error += d * d;
+    sum += (double)want[i];
+    squares += (double)want[i] * (double)want[i];
+  }
+  return sqrt(error / (squares - sum * sum / (double)n));
+}
+
+/* Rows of one golden file that were computed with rounded activations. */
+typedef struct rounded_rows {
+  size_t n, n_within;
+} rounded_rows;
+
+static void check_goldens(const tiny_case *c, wh_dtype dtype, const all_logits *got, rounded_rows *rounded) {
+  for (size_t i = 0; i < c->n_logits; i++) {
+    const tiny_logits *l = &c->logits[i];
+    if (l->dtype != dtype) continue;
+    double error = relative_error(got->rows[l->row], l->values, c->n_vocab);
+    double bound = wh_dtype_is_quantised(dtype) ? BOUND_REAL : BOUND_FLOAT;
+    rounded->n += l->rounded;
+    rounded->n_within += l->rounded && error <= BOUND_ROUNDED;
+    if (getenv("WH_TEST_VERBOSE"))
+      print_message("%s %s row %d%s: %.2e\n", c->name, wh_dtype_name(dtype), l->row,
+                    l->rounded ? " rounded" : "", error);
+    if (!(error <= bound))
+      fail_msg("%s with %s weights, row %d%s: error %.3g, at most %.3g is explained", c->name,
+               wh_dtype_name(dtype), l->row, l->rounded ? " (rounded activations)" : "", error, bound);
+  }
+}
+
+static void check_same_bits(const all_logits *a, const all_logits *b, size_t row, const tiny_case *c,
+                            wh_dtype dtype, const char *isa, uint32_t threads, size_t chunk) {
+  if (memcmp(a->rows[row], b->rows[row], c->n_vocab * sizeof(float)) != 0)
+    fail_msg("%s with %s weights: row %zu has other bits at %s, %u threads, chunks of %zu", c->name,
+             wh_dtype_name(dtype), row, isa, threads, chunk);
+}
+
+/* Every level, thread count and chunking against `want`. */
+static void check_contract(wh_model *model, const tiny_case *c, wh_dtype dtype, const all_logits *want) {
+  static all_logits got;
+  for (size_t i = 0; i < N_ISA; i++)
+    for (size_t t = 0; t < N_THREADS; t++)
+      for (size_t k = 0; devices[i][t] && k < N_CHUNKS; k++) {
+        memset(&got, 0xff, sizeof got);
+        run_prompt(model, devices[i][t], c, chunks[k], true, &got);
+        for (size_t row = 0; row < c->n_tokens; row++)
+          check_same_bits(want, &got, row, c, dtype, isa_levels[i], thread_counts[t], chunks[k]);
+      }
+  /* one row of logits per run: the end of the last layer computes that row alone */
+  run_prompt(model, best, c, 7, false, &got);
+  for (size_t row = 6; row < c->n_tokens; row += 7)
+    check_same_bits(want, &got, row, c, dtype, "any level", 0, 7);
+}
+
+static void check_case(const tiny_case *c, wh_dtype dtype, rounded_rows *rounded) {
+  static all_logits want;
+  temp_path path = temp_path_of(&folder, "tiny.gguf");
+  tiny_model *m = tiny_model_make(c, dtype);
+  tiny_model_write(m, path.text);
+  tiny_model_free(m);
+  assert_true(c->n_tokens <= MAX_ROWS && c->n_vocab <= MAX_VOCAB);
+  wh_model *model = NULL;
+  need(wh_model_open(path.text, NULL, &model));
+  run_prompt(model, best, c, 64, true, &want);
+  check_goldens(c, dtype, &want, rounded);
+  check_contract(model, c, dtype, &want);
+  wh_model_destroy(model);
+}
+
+static void check_file(const char *name) {
+  tiny_goldens *g = tiny_goldens_load(name);
+  rounded_rows rounded = {0};
+  assert_true(g->n_cases > 0);
+  for (size_t i = 0; i < g->n_cases; i++) {
+    wh_dtype previous = WH_DTYPE_FORCE_32;
+    for (size_t k = 0; k < g->cases[i].n_logits; k++) { /* grouped by type */
+      if (g->cases[i].logits[k].dtype != previous)
+        check_case(&g->cases[i], g->cases[i].logits[k].dtype, &rounded);
+      previous = g->cases[i].logits[k].dtype;
+    }
+  }
+  if ((double)rounded.n_within < ROUNDED_ROWS_WITHIN * (double)rounded.n)
+    fail_msg("%s: only %zu of %zu rows with rounded activations agree", name, rounded.n_within, rounded.n);
+  tiny_goldens_free(g);
+}
+
+#define FAMILY_TEST(name)          \
+  static void name(void **state) { \
+    (void)state;                   \
+    check_file(#name);             \
+  }
+FAMILY_TEST(llama)
+FAMILY_TEST(qwen2)
+FAMILY_TEST(qwen3)
+FAMILY_TEST(gemma2)
+FAMILY_TEST(gemma3)
+FAMILY_TEST(phi3)
+FAMILY_TEST(variants)
+
+static int open_devices(void **state) {
+  (void)state;
+  folder = temp_folder_create();
+  for (size_t i = 0; i < N_ISA; i++)
+    for (size_t t = 0; t < N_THREADS; t++) {
+      wh_device_options options = WH_DEVICE_OPTIONS_INIT;
+      options.isa = isa_levels[i];
+      options.n_threads = thread_counts[t];
+      wh_status status = wh_device_create(&options, &devices[i][t]);
+      if (status == WH_ERR_UNAVAILABLE) print_message("this machine lacks %s: not tested\n", isa_levels[i]);
+      if (status != WH_OK && status != WH_ERR_UNAVAILABLE) return -1;
+    }
+  wh_device_options options = WH_DEVICE_OPTIONS_INIT;
+  return wh_device_create(&options, &best) == WH_OK ? 0 : -1;
+}
+
+static int close_devices(void **state) {
+  (void)state;
+  temp_folder_remove(&folder);
+  wh_device_destroy(best);
+  for (size_t i = 0; i < N_ISA; i++)
+    for (size_t t = 0; t < N_THREADS; t++) wh_device_destroy(devices[i][t]);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(llama),  cmocka_unit_test(qwen2), cmocka_unit_test(qwen3),    cmocka_unit_test(gemma2),
+      cmocka_unit_test(gemma3), cmocka_unit_test(phi3),  cmocka_unit_test(variants),
+  };
+  return cmocka_run_group_tests(tests, open_devices, close_devices);
+}
