@@ -1,0 +1,379 @@
+/* test_run_session.c - sessions on the fake backend, with a model small enough to know its answers: a token's
+ * embedding is (id, 1), "attention" sums what its sequence holds up to the token, and the logits of a row are
+ * (sum of ids so far, number of tokens so far, id). */
+#include <math.h>
+
+#include "core/exec/run_session.h"
+#include "tests/base/failing_allocator.h"
+#include "tests/ir/graph_fixture.h"
+#include "tests/plan/fake_backend.h"
+
+#define N_VOCAB 10
+#define CONTEXT 6
+#define MAX_BATCH 5
+#define MAX_OUTPUTS 3
+#define MAX_SEQUENCES 2
+
+#define HEAD                 \
+  "graph \"counter\" {\n"    \
+  "  symbol tokens 1..16\n"  \
+  "  symbol outputs 0..8\n"  \
+  "  symbol context 1..64\n" \
+  "  symbol slots 1..4\n"
+#define INPUTS                               \
+  "  %1 = input \"tokens\" i32[tokens]\n"    \
+  "  %2 = input \"positions\" i32[tokens]\n" \
+  "  %3 = input \"sequences\" i32[tokens]\n" \
+  "  %4 = input \"output_rows\" i32[outputs]\n"
+#define BODY                                                                                            \
+  "  %5 = const \"table\" f32[10, 2]\n"                                                                 \
+  "  %6 = state \"values\" f32[slots, context, 1, 2]\n"                                                 \
+  "  %7 = const \"from_sum\" f32[3, 2]\n"                                                               \
+  "  %8 = const \"from_token\" f32[3, 2]\n"                                                             \
+  "  %9 = state \"keys\" f32[slots, context, 1, 2]\n"                                                   \
+  "  %10 = gather_rows(%5, %1) \"embed\" : f32[tokens, 2]\n"                                            \
+  "  %11 = reshape(%10) {shape = [tokens, 1, 2]} \"heads\" : f32[tokens, 1, 2]\n"                       \
+  "  %12 = kv_append(%6, %11, %2, %3) {key = 0} \"append\" : f32[slots, context, 1, 2]\n"               \
+  "  %13 = kv_append(%9, %11, %2, %3) {key = 1} \"append_k\" : f32[slots, context, 1, 2]\n"             \
+  "  %14 = attention(%11, %13, %12, %2, %3) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : " \
+  "f32[tokens, 1, 2]\n"                                                                                 \
+  "  %15 = reshape(%14) {shape = [tokens, 2]} \"flat\" : f32[tokens, 2]\n"                              \
+  "  %16 = select_rows(%15, %4) \"rows\" : f32[outputs, 2]\n"                                           \
+  "  %17 = select_rows(%10, %4) \"token_rows\" : f32[outputs, 2]\n"                                     \
+  "  %18 = linear(%16, %7) \"sums\" : f32[outputs, 3]\n"                                                \
+  "  %19 = linear(%17, %8, _, %18) \"logits\" : f32[outputs, 3]\n"                                      \
+  "  output \"logits\" %19\n"                                                                           \
+  "}\n"
+
+static const float from_sum[6] = {1, 0, 0, 1, 0, 0}, from_token[6] = {0, 0, 0, 0, 1, 0};
+
+typedef struct session_fixture {
+  fake_device dev;
+  failing_allocator alloc;
+  float table[2 * N_VOCAB];
+  wh_graph *g;
+  wh_run_session *s;
+} session_fixture;
+
+static wh_graph *counter_graph(session_fixture *f) {
+  wh_graph *g = graph_from_text(HEAD INPUTS BODY);
+  for (int i = 0; i < N_VOCAB; i++) {
+    f->table[2 * i] = (float)i;
+    f->table[2 * i + 1] = 1;
+  }
+  g->values[5].data = f->table;
+  g->values[7].data = from_sum;
+  g->values[8].data = from_token;
+  return g;
+}
+
+static wh_run_session_options options_of(session_fixture *f) {
+  return (wh_run_session_options){.backend = &fake_backend,
+                                  .device = &f->dev,
+                                  .alloc = &f->alloc.base,
+                                  .context = CONTEXT,
+                                  .max_batch = MAX_BATCH,
+                                  .max_outputs = MAX_OUTPUTS,
+                                  .max_sequences = MAX_SEQUENCES};
+}
+
+static void setup(session_fixture *f) {
+  *f = (session_fixture){0};
+  f->dev.alloc = failing_allocator_init(&f->alloc, 0);
+  f->g = counter_graph(f);
+  const wh_run_session_options o = options_of(f);
+  assert_ok(wh_run_session_create(f->g, &o, &f->s));
+}
+
+static void teardown(session_fixture *f) {
+  wh_run_session_destroy(f->s);
+  wh_graph_destroy(f->g);
+  assert_int_equal(f->alloc.n_live, 0);
+}
+
+static wh_status run(session_fixture *f, uint32_t n, const int32_t *tokens, const int32_t *sequences,
+                     uint32_t n_outputs, const int32_t *rows) {
+  wh_batch b = WH_BATCH_INIT;
+  b.n_tokens = n;
+  b.tokens = tokens;
+  b.sequences = sequences;
+  b.n_outputs = n_outputs;
+  b.output_rows = rows;
+  return wh_run_session_run(f->s, &b);
+}
+
+#define T(...) ((const int32_t[]){__VA_ARGS__})
+
+static void assert_logits(const session_fixture *f, uint32_t output, float sum, float count, float id) {
+  const float *y = wh_run_session_logits(f->s, output);
+  assert_non_null(y);
+  assert_float_equal(y[0], sum, 0);
+  assert_float_equal(y[1], count, 0);
+  assert_float_equal(y[2], id, 0);
+}
+
+static void tokens_follow_each_other(void **state) {
+  (void)state;
+  session_fixture f;
+  setup(&f);
+  assert_int_equal(wh_run_session_length(f.s, 0), 0);
+  assert_null(wh_run_session_logits(f.s, 0));
+  assert_ok(run(&f, 3, T(1, 2, 3), NULL, 3, T(0, 1, 2)));
+  assert_logits(&f, 0, 1, 1, 1);
+  assert_logits(&f, 1, 3, 2, 2);
+  assert_logits(&f, 2, 6, 3, 3);
+  assert_null(wh_run_session_logits(f.s, 3));
+  assert_ok(run(&f, 1, T(4), NULL, 1, NULL)); /* the last row by default */
+  assert_logits(&f, 0, 10, 4, 4);
+  assert_null(wh_run_session_logits(f.s, 1));
+  assert_ok(run(&f, 1, T(5), NULL, 0, NULL)); /* no logits wanted */
+  assert_null(wh_run_session_logits(f.s, 0));
+  assert_int_equal(wh_run_session_length(f.s, 0), 5);
+  assert_ok(run(&f, 1, T(6), NULL, 1, T(0)));
+  assert_logits(&f, 0, 21, 6, 6);
+  teardown(&f);
+}
+
+static void sequences_do_not_mix(void **state) {
+  (void)state;
+  session_fixture f;
+  setup(&f);
+  assert_ok(run(&f, 3, T(1, 2, 9), T(0, 0, 1), 2, T(1, 2)));
+  assert_logits(&f, 0, 3, 2, 2);
+  assert_logits(&f, 1, 9, 1, 9);
+  assert_ok(run(&f, 4, T(8, 7, 3, 4), T(1, 1, 0, 0), 2, T(1, 3))); /* in another order */
+  assert_logits(&f, 0, 24, 3, 7);
+  assert_logits(&f, 1, 10, 4, 4);
+  assert_int_equal(wh_run_session_length(f.s, 0), 4);
+  assert_int_equal(wh_run_session_length(f.s, 1), 3);
+  assert_int_equal(wh_run_session_length(f.s, 2), 0);
+  teardown(&f);
+}
+
+static void bad_batches_change_nothing(void **state) {
+  (void)state;
+  session_fixture f;
+  setup(&f);
+  assert_ok(run(&f, 2, T(1, 2), NULL, 1, NULL));
+  static const struct {
+    uint32_t n;
+    int32_t tokens[8], sequences[8];
+    uint32_t n_outputs;
+    int32_t rows[4];
+    wh_status status;
+    const char *error;
+  } bad[] = {
+      {0, {0}, {0}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "a batch of 0 tokens: must be 1 to 5"},
+      {6, {0}, {0}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "a batch of 6 tokens: must be 1 to 5"},
+      {2, {3, 10}, {0}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "token 10 at 1: the vocabulary has 10"},
+      {1, {-1}, {0}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "token -1 at 0: the vocabulary has 10"},
+      {1, {INT32_MIN}, {0}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "the vocabulary has 10"},
+      {2, {3, 3}, {0, 2}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "sequence 2 at 1: the session has 2"},
+      {1, {3}, {-1}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "sequence -1 at 0: the session has 2"},
+      {3, {3, 4, 5}, {0, 1, 0}, 1, {0}, WH_ERR_INVALID_ARGUMENT, "the tokens of sequence 0 are not adjacent"},
+      {5, {3, 4, 5, 6, 7}, {0}, 1, {0}, WH_ERR_LIMIT, "the context of 6 tokens is full"},
+      {2, {3, 4}, {0}, 4, {0}, WH_ERR_INVALID_ARGUMENT, "4 rows of logits wanted: at most 3"},
+      {2, {3, 4}, {0}, 1, {2}, WH_ERR_INVALID_ARGUMENT, "output row 2: rows must ascend within the batch"},
+      {2, {3, 4}, {0}, 1, {-1}, WH_ERR_INVALID_ARGUMENT, "output row -1: rows must ascend"},
+      {2, {3, 4}, {0}, 2, {1, 1}, WH_ERR_INVALID_ARGUMENT, "output row 1: rows must ascend"},
+      {2, {3, 4}, {0}, 2, {1, 0}, WH_ERR_INVALID_ARGUMENT, "output row 0: rows must ascend"},
+  };
+  size_t n_run = f.dev.n_run;
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    assert_int_equal(run(&f, bad[i].n, bad[i].tokens, bad[i].sequences, bad[i].n_outputs, bad[i].rows),
+                     bad[i].status);
+    assert_error_says(bad[i].error);
+    assert_null(wh_run_session_logits(f.s, 0));
+    assert_int_equal(wh_run_session_length(f.s, 0), 2);
+    assert_int_equal(wh_run_session_length(f.s, 1), 0);
+  }
+  assert_int_equal(run(&f, 2, T(3, 4), NULL, 2, NULL), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("output rows are not given");
+  assert_int_equal(run(&f, 2, NULL, NULL, 1, NULL), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("a batch without tokens");
+  assert_int_equal(f.dev.n_run, n_run);
+  assert_ok(run(&f, 4, T(3, 4, 5, 6), NULL, 1, NULL)); /* fills the context exactly */
+  assert_logits(&f, 0, 21, 6, 6);
+  assert_int_equal(run(&f, 1, T(1), NULL, 1, NULL), WH_ERR_LIMIT);
+  assert_ok(run(&f, 1, T(1), T(1), 1, NULL)); /* the other sequence has room */
+  teardown(&f);
+}
+
+static void truncation_forgets(void **state) {
+  (void)state;
+  session_fixture f;
+  setup(&f);
+  assert_ok(run(&f, 4, T(1, 2, 3, 4), NULL, 1, NULL));
+  assert_int_equal(wh_run_session_truncate(f.s, 0, 5), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("sequence 0 holds 4 tokens; cannot keep 5");
+  assert_int_equal(wh_run_session_truncate(f.s, 2, 0), WH_ERR_INVALID_ARGUMENT);
+  assert_ok(wh_run_session_truncate(f.s, 0, 4));
+  assert_ok(wh_run_session_truncate(f.s, 0, 2));
+  assert_int_equal(wh_run_session_length(f.s, 0), 2);
+  assert_ok(run(&f, 1, T(9), NULL, 1, NULL));
+  assert_logits(&f, 0, 12, 3, 9);
+  assert_ok(wh_run_session_truncate(f.s, 0, 0));
+  assert_ok(run(&f, 1, T(7), NULL, 1, NULL));
+  assert_logits(&f, 0, 7, 1, 7);
+  teardown(&f);
+}
+
+typedef struct trace_record {
+  size_t n, stop_at;
+  char text[512];
+  float last[3];
+} trace_record;
+
+static int record_trace(void *ctx, const wh_trace_event *e) {
+  trace_record *t = ctx;
+  assert_int_equal(e->struct_size, sizeof *e);
+  assert_int_equal(e->instruction, t->n);
+  size_t at = strlen(t->text);
+  (void)snprintf(t->text + at, sizeof t->text - at, "%s:%s[%lld]%llu ", e->node, e->op, (long long)e->dims[0],
+                 (unsigned long long)e->n_bytes);
+  assert_int_equal(e->dtype, WH_DTYPE_F32);
+  if (e->n_bytes == sizeof t->last) memcpy(t->last, e->data, sizeof t->last);
+  return ++t->n == t->stop_at;
+}
+
+static void traces_show_every_instruction(void **state) {
+  (void)state;
+  session_fixture f;
+  trace_record t = {0};
+  setup(&f);
+  wh_run_session_set_trace(f.s, record_trace, &t);
+  assert_ok(run(&f, 2, T(4, 5), NULL, 1, NULL));
+  assert_string_equal(t.text,
+                      "embed:gather_rows[2]16 append:kv_append[2]96 append_k:kv_append[2]96 "
+                      "token_rows:select_rows[1]8 attn:attention[2]16 rows:select_rows[1]8 sums:linear[1]12 "
+                      "logits:linear[1]12 ");
+  assert_logits(&f, 0, 9, 2, 5);
+  assert_memory_equal(t.last, wh_run_session_logits(f.s, 0), sizeof t.last);
+  t = (trace_record){.stop_at = 3};
+  assert_int_equal(run(&f, 1, T(1), NULL, 1, NULL), WH_ERR_CANCELLED);
+  assert_int_equal(t.n, 3);
+  assert_int_equal(wh_run_session_length(f.s, 0), 2); /* as before the call */
+  wh_run_session_set_trace(f.s, NULL, NULL);
+  assert_ok(run(&f, 1, T(1), NULL, 1, NULL));
+  assert_logits(&f, 0, 10, 3, 1);
+  assert_int_equal(t.n, 3);
+  teardown(&f);
+}
+
+static void non_finite_logits_are_an_error(void **state) {
+  (void)state;
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  for (size_t i = 0; i < 3; i++) {
+    session_fixture f;
+    setup(&f);
+    assert_ok(run(&f, 1, T(1), NULL, 1, NULL));
+    f.table[2 * 8] = bad[i];
+    assert_int_equal(run(&f, 2, T(2, 8), NULL, 2, T(0, 1)), WH_ERR_CORRUPT);
+    assert_error_says("a logit that is not finite");
+    assert_int_equal(wh_run_session_length(f.s, 0), 1);
+    assert_null(wh_run_session_logits(f.s, 0));
+    assert_ok(run(&f, 1, T(2), NULL, 1, NULL)); /* the session goes on */
+    assert_logits(&f, 0, 3, 2, 2);
+    teardown(&f);
+  }
+}
+
+static void other_graphs_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *error;
+  } graphs[] = {
+      {"graph \"g\" { symbol tokens 1..8 %1 = input \"tokens\" i32[tokens] output \"logits\" %1 }",
+       "graph 'g' has no dimension 'outputs'; it is no language model"},
+      {HEAD "%1 = input \"token\" i32[tokens] %2 = input \"positions\" i32[tokens] %3 = input \"sequences\" "
+            "i32[tokens]\n"
+            "%4 = input \"output_rows\" i32[outputs]\n" BODY,
+       "graph 'counter' has no input 'tokens' of i32[tokens]"},
+      {HEAD INPUTS
+       "%5 = input \"x\" f32[outputs, 4] %6 = neg(%5) \"y\" : f32[outputs, 4] output \"probabilities\" %6 }",
+       "has no output 'logits' of f32[outputs, n]"},
+      {HEAD INPUTS "%5 = input \"x\" f32[tokens, 4] output \"logits\" %5 }",
+       "has no output 'logits' of f32[outputs, n]"},
+      {HEAD INPUTS "%5 = input \"x\" f32[outputs, tokens] output \"logits\" %5 }",
+       "has no output 'logits' of f32[outputs, n]"},
+      {HEAD INPUTS "%5 = input \"x\" f32[outputs] output \"logits\" %5 }",
+       "has no output 'logits' of f32[outputs, n]"},
+      {HEAD INPUTS "%5 = input \"x\" q8a[outputs, 4] output \"logits\" %5 }",
+       "has no output 'logits' of f32[outputs, n]"},
+      {HEAD "%1 = input \"tokens\" i8[tokens] %2 = input \"positions\" i32[tokens] %3 = input \"sequences\" "
+            "i32[tokens]\n"
+            "%4 = input \"output_rows\" i32[outputs] %5 = input \"x\" f32[outputs, 4] output \"logits\" %5 }",
+       "has no input 'tokens' of i32[tokens]"},
+      {HEAD "%1 = input \"tokens\" i32[tokens] %2 = input \"positions\" i32[tokens] %3 = input \"sequences\" "
+            "i32[tokens]\n"
+            "%4 = input \"output_rows\" i32[slots] %5 = input \"x\" f32[outputs, 4] output \"logits\" %5 }",
+       "has no input 'output_rows' of i32[outputs]"},
+  };
+  for (size_t i = 0; i < sizeof graphs / sizeof graphs[0]; i++) {
+    session_fixture f = {0};
+    wh_run_session *s = NULL;
+    f.dev.alloc = failing_allocator_init(&f.alloc, 0);
+    wh_graph *g = graph_from_text(graphs[i].text);
+    const wh_run_session_options o = options_of(&f);
+    assert_int_equal(wh_run_session_create(g, &o, &s), WH_ERR_UNSUPPORTED);
+    assert_error_says(graphs[i].error);
+    assert_null(s);
+    assert_int_equal(f.alloc.n_live, 0);
+    wh_graph_destroy(g);
+  }
+}
+
+static void options_past_the_graphs_range_are_refused(void **state) {
+  (void)state;
+  session_fixture f;
+  setup(&f);
+  wh_run_session *s = NULL;
+  wh_run_session_options o = options_of(&f);
+  o.context = 65;
+  assert_int_equal(wh_run_session_create(f.g, &o, &s), WH_ERR_LIMIT);
+  assert_error_says("dimension 'context' of graph 'counter' cannot be 65: at most 64");
+  o = options_of(&f);
+  o.max_sequences = 5;
+  assert_int_equal(wh_run_session_create(f.g, &o, &s), WH_ERR_LIMIT);
+  assert_null(s);
+  teardown(&f);
+}
+
+static void failing_allocations_leak_nothing(void **state) {
+  (void)state;
+  wh_status st = WH_ERR_OUT_OF_MEMORY;
+  size_t fail_at = 0;
+  while (st != WH_OK) {
+    session_fixture f = {0};
+    f.g = counter_graph(&f);
+    f.dev.alloc = failing_allocator_init(&f.alloc, ++fail_at);
+    const wh_run_session_options o = options_of(&f);
+    st = wh_run_session_create(f.g, &o, &f.s);
+    if (st == WH_OK) { /* running allocates nothing, right or wrong */
+      size_t n = f.alloc.n_requests;
+      assert_ok(run(&f, 3, T(1, 2, 3), NULL, 2, T(0, 2)));
+      assert_int_equal(run(&f, 1, T(77), NULL, 1, NULL), WH_ERR_INVALID_ARGUMENT);
+      assert_ok(wh_run_session_truncate(f.s, 0, 1));
+      assert_int_equal(f.alloc.n_requests, n);
+    } else {
+      assert_int_equal(st, WH_ERR_OUT_OF_MEMORY);
+    }
+    teardown(&f);
+  }
+  assert_true(fail_at > 20);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(tokens_follow_each_other),
+      cmocka_unit_test(sequences_do_not_mix),
+      cmocka_unit_test(bad_batches_change_nothing),
+      cmocka_unit_test(truncation_forgets),
+      cmocka_unit_test(traces_show_every_instruction),
+      cmocka_unit_test(non_finite_logits_are_an_error),
+      cmocka_unit_test(other_graphs_are_refused),
+      cmocka_unit_test(options_past_the_graphs_range_are_refused),
+      cmocka_unit_test(failing_allocations_leak_nothing),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
