@@ -149,7 +149,7 @@ static cli_exit take_turn(conversation *c, const char *line, size_t n_bytes) {
 
 /* At a terminal a failed turn is told and the conversation goes on, unless nothing can be shown any more. */
 static cli_exit recover(const conversation *c, cli_exit code) {
-  if (!c->interactive || code == CLI_IO || code == CLI_INTERNAL) return code;
+  if (code == CLI_OK || !c->interactive || code == CLI_IO || code == CLI_INTERNAL) return code;
   if (code == CLI_INTERRUPTED)
     cli_note("[stopped]");
   else

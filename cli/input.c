@@ -40,9 +40,13 @@ void cli_buffer_deinit(cli_buffer *buffer) {
   *buffer = (cli_buffer){0};
 }
 
-/* Reads once into the buffer; *got is 0 at the end, negative when a signal came. */
+/* Reads once into the buffer; *got is 0 at the end, negative when Ctrl-C came. */
 static cli_exit read_some(int fd, const char *name, cli_buffer *buffer, ssize_t *got) {
   CLI_TRY(reserve(buffer, READ_BYTES));
+  if (!cli_interrupt_wait_readable(fd)) {
+    *got = -1;
+    return CLI_OK;
+  }
   ssize_t n = read(fd, buffer->data + buffer->n, READ_BYTES);
   if (n < 0 && errno != EINTR) return cli_fail(CLI_MODEL, "cannot read %s: %s", name, strerror(errno));
   if (n > 0) buffer->n += (size_t)n;
@@ -61,7 +65,7 @@ cli_exit cli_read_all(const char *path, cli_buffer *out) {
   cli_exit code = CLI_OK;
   while (code == CLI_OK && got != 0) {
     code = read_some(fd, name, &buffer, &got);
-    if (code == CLI_OK && cli_interrupted()) code = cli_fail_interrupted();
+    if (code == CLI_OK && got < 0 && cli_interrupted()) code = cli_fail_interrupted();
   }
   if (!standard) close(fd);
   if (code == CLI_OK)
