@@ -198,17 +198,29 @@ static wh_status run_traced(wh_run_session *s) {
   return WH_OK;
 }
 
-static wh_status check_logits(const wh_run_session *s) {
-  const float *y = s->logits->data;
-  for (uint32_t r = 0; r < s->n_outputs; r++) {
-    float worst = 0.0f; /* x * 0 is 0 for finite x, NaN else */
-    for (int64_t i = 0; i < s->n_vocab_out; i++) worst += y[(int64_t)r * s->n_vocab_out + i] * 0.0f;
-    if (worst != 0.0f)
-      return WH_FAIL(
-          ERR_CORRUPT,
-          "the model computed a logit that is not finite; its weights are damaged or out of range");
+static bool all_finite(const float *x, int64_t n) {
+  float worst = 0.0f; /* x * 0 is 0 for finite x, NaN else */
+  for (int64_t i = 0; i < n; i++) worst += x[i] * 0.0f;
+  return worst == 0.0f;
+}
+
+/* Explains a logit that is not finite. Embeddings are looked up in place and not checked at the start (that
+ * would read the whole table), so theirs are computed again and looked at now. */
+static wh_status blame(wh_run_session *s, const wh_batch *b) {
+  for (size_t i = 0; i < wh_program_n_instrs(s->program); i++) {
+    const wh_instr *in = wh_program_instr(s->program, i);
+    if (in->node->op != WH_OP_GATHER_ROWS || in->in[1].data != s->tokens->data) continue;
+    WH_TRY(load_batch(s, b)); /* its memory was reused since */
+    WH_TRY(wh_program_run_part(s->program, i, 1));
+    for (uint32_t r = 0; r < b->n_tokens; r++)
+      if (!all_finite((const float *)in->out.data + (int64_t)r * in->out.dims[1], in->out.dims[1]))
+        return WH_FAIL(
+            ERR_CORRUPT,
+            "tensor '%s' holds a NaN or infinite value in the row of token %d; the file is damaged",
+            s->g->values[in->node->inputs[0]].name, b->tokens[r]);
   }
-  return WH_OK;
+  return WH_FAIL(ERR_CORRUPT,
+                 "the model computed a logit that is not finite; its weights are damaged or out of range");
 }
 
 wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
@@ -218,12 +230,8 @@ wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
   s->symbols[s->sym_outputs] = b->n_outputs;
   WH_TRY(wh_program_bind(s->program, s->symbols));
   WH_TRY(s->trace ? run_traced(s) : wh_program_run(s->program));
+  if (!all_finite(s->logits->data, b->n_outputs * s->n_vocab_out)) return blame(s, b);
   s->n_outputs = b->n_outputs;
-  wh_status st = check_logits(s);
-  if (st != WH_OK) {
-    s->n_outputs = 0;
-    return st;
-  }
   for (uint32_t i = 0; i < s->options.max_sequences; i++) s->lengths[i] += s->added[i];
   return WH_OK;
 }

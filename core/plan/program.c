@@ -1,6 +1,7 @@
 /* program.c - from a graph to an instruction array: claims, liveness, placement, packing, instructions. */
 #include "core/plan/program.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,6 +84,21 @@ static wh_status claim_nodes(build *b) {
   return st;
 }
 
+/* Norms, biases and tables of frequencies are used in place, so packing does not look at them. */
+static bool vector_is_finite(const wh_value_info *v) {
+  if (v->shape.dtype != WH_DTYPE_F32 || v->shape.rank > 1) return true;
+  for (size_t i = 0; i < v->n_bytes / sizeof(float); i++) {
+    float x;
+    memcpy(&x, (const char *)v->data + i * sizeof x, sizeof x);
+    if (!isfinite(x)) return false;
+  }
+  return true;
+}
+
+static wh_status not_finite(const wh_value_info *v) {
+  return WH_FAIL(ERR_CORRUPT, "tensor '%s' holds a NaN or infinite value; the file is damaged", v->name);
+}
+
 static wh_status place_values(build *b) {
   wh_program *p = b->p;
   wh_graph *g = p->g;
@@ -95,6 +111,7 @@ static wh_status place_values(build *b) {
     if (info->kind == WH_VALUE_CONST) {
       b->places[v].bytes = info->n_bytes;
       if (!info->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", info->name);
+      if (!vector_is_finite(info)) return not_finite(info);
       continue;
     }
     WH_TRY(p->options.backend->value_bytes(p->options.device, g, &info->shape, info->kind == WH_VALUE_STATE,
@@ -218,9 +235,7 @@ static wh_status pack_weights(build *b) {
                               b->weights[i].bytes ? (char *)p->packed + b->weights[i].offset : NULL, true};
   wh_status st = p->options.backend->pack(p->options.device, g, tasks, b->n_weights);
   for (size_t i = 0; i < b->n_weights && st == WH_OK; i++) {
-    if (!tasks[i].finite)
-      st = WH_FAIL(ERR_CORRUPT, "tensor '%s' holds a NaN or infinite value; the file is damaged",
-                   tasks[i].weight->name);
+    if (!tasks[i].finite) st = not_finite(tasks[i].weight);
     if (p->options.weight_done && tasks[i].weight->origin && tasks[i].dst)
       p->options.weight_done(p->options.weight_done_ctx, tasks[i].weight->origin);
   }

@@ -269,11 +269,15 @@ static void non_finite_logits_are_an_error(void **state) {
     assert_ok(run(&f, 1, T(1), NULL, 1, NULL));
     f.table[2 * 8] = bad[i];
     assert_int_equal(run(&f, 2, T(2, 8), NULL, 2, T(0, 1)), WH_ERR_CORRUPT);
-    assert_error_says("a logit that is not finite");
+    assert_error_says("tensor 'table' holds a NaN or infinite value in the row of token 8");
     assert_int_equal(wh_run_session_length(f.s, 0), 1);
     assert_null(wh_run_session_logits(f.s, 0));
     assert_ok(run(&f, 1, T(2), NULL, 1, NULL)); /* the session goes on */
     assert_logits(&f, 0, 3, 2, 2);
+    f.table[2 * 9] = 3e38f; /* finite, but sums overflow */
+    assert_ok(run(&f, 1, T(9), T(1), 1, NULL));
+    assert_int_equal(run(&f, 1, T(9), T(1), 1, NULL), WH_ERR_CORRUPT);
+    assert_error_says("a logit that is not finite");
     teardown(&f);
   }
 }

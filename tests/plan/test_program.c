@@ -1,5 +1,7 @@
 /* test_program.c - programs on the fake backend: operands, bindings, barriers, packing, refusals, faults; and
  * a check of placement as a whole: every value is still what its producer wrote when its users read it. */
+#include <math.h>
+
 #include "core/passes/passes.h"
 #include "core/plan/program.h"
 #include "tests/base/failing_allocator.h"
@@ -223,6 +225,12 @@ static void damaged_weights_are_named(void **state) {
   const wh_program_options o = options_for(&dev, max, NULL);
   assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_CORRUPT);
   assert_error_says("tensor 'w' holds a NaN or infinite value");
+  static const float infinite[6] = {0, 0, 0, 0, 0, INFINITY}, nan[6] = {NAN};
+  for (int i = 0; i < 2; i++) { /* a vector, which is not packed */
+    g->values[3].data = i ? nan : infinite;
+    assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_CORRUPT);
+    assert_error_says("tensor 'b' holds a NaN or infinite value");
+  }
   g->values[3].data = NULL;
   assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_INVALID_ARGUMENT);
   assert_error_says("constant 'b' has no data");
