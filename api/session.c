@@ -86,7 +86,8 @@ void wh_session_destroy(wh_session *s) {
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
   wh_batch b = WH_BATCH_INIT;
   WH_READ_OPTIONS(&b, batch);
-  return wh_run_session_run(s->run, &b);
+  wh_status st = wh_run_session_run(s->run, &b);
+  return st == WH_ERR_CORRUPT ? wh_fail_prefix("%s", wh_model_file_path(s->model->file)) : st;
 }
 
 const float *wh_session_logits(const wh_session *s, uint32_t output) {

@@ -1,0 +1,136 @@
+/* small_model.c - see small_model.h. */
+#include "tests/e2e/small_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where a block of a type holds fp16 scales and minimums; MXFP4 has an exponent in one byte. */
+static const struct {
+  wh_dtype dtype;
+  size_t n_fields, offsets[2];
+} block_fields[] = {{WH_DTYPE_Q4_0, 1, {0}},    {WH_DTYPE_Q4_1, 2, {0, 2}}, {WH_DTYPE_Q5_0, 1, {0}},
+                    {WH_DTYPE_Q5_1, 2, {0, 2}}, {WH_DTYPE_Q8_0, 1, {0}},    {WH_DTYPE_Q2_K, 2, {80, 82}},
+                    {WH_DTYPE_Q3_K, 1, {108}},  {WH_DTYPE_Q4_K, 2, {0, 2}}, {WH_DTYPE_Q5_K, 2, {0, 2}},
+                    {WH_DTYPE_Q6_K, 1, {208}},  {WH_DTYPE_IQ4_NL, 1, {0}},  {WH_DTYPE_IQ4_XS, 1, {0}},
+                    {WH_DTYPE_MXFP4, 1, {0}},   {WH_DTYPE_F32, 1, {0}},     {WH_DTYPE_F16, 1, {0}},
+                    {WH_DTYPE_BF16, 1, {0}}};
+
+static size_t field_row(wh_dtype dtype) {
+  size_t t = 0;
+  while (block_fields[t].dtype != dtype) t++;
+  return t;
+}
+
+/* A value of a type that is stored as float, fp16, bf16 or as MXFP4's exponent: sound (2^-9) or damaged. */
+static void put_field(wh_dtype dtype, uint8_t *at, small_damage damage) {
+  static const uint32_t f32[] = {0x3b000000, 0x7fc00000, 0x7f800000, 0xff800000};
+  static const uint16_t f16[] = {0x1800, 0x7e00, 0x7c00, 0xfc00}, bf16[] = {0x3b00, 0x7fc0, 0x7f80, 0xff80};
+  if (dtype == WH_DTYPE_F32)
+    memcpy(at, &f32[damage], sizeof f32[0]);
+  else if (dtype == WH_DTYPE_BF16)
+    memcpy(at, &bf16[damage], sizeof bf16[0]);
+  else if (dtype == WH_DTYPE_MXFP4)
+    *at = damage == SMALL_SOUND ? 119 : 255; /* it has no infinities */
+  else
+    memcpy(at, &f16[damage], sizeof f16[0]);
+}
+
+static uint64_t next_random(uint64_t *state) {
+  *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return *state >> 33;
+}
+
+static void fill(const wh_weight_view *w, uint8_t *out, uint64_t seed) {
+  const wh_dtype_info *t = wh_dtype_get(w->dtype);
+  uint64_t rng = seed;
+  bool blocks = wh_dtype_is_quantised(w->dtype);
+  for (size_t at = 0; at < w->n_bytes; at += t->block_bytes) {
+    for (size_t i = 0; blocks && i < t->block_bytes; i++) out[at + i] = (uint8_t)next_random(&rng);
+    for (size_t f = 0; f < block_fields[field_row(w->dtype)].n_fields; f++)
+      put_field(w->dtype, out + at + block_fields[field_row(w->dtype)].offsets[f], SMALL_SOUND);
+    if (!blocks) out[at + t->block_bytes - 1] ^= (uint8_t)(next_random(&rng) & 0x80); /* a random sign */
+    if (!blocks && w->rank == 1) memcpy(out + at, &(float){1.0f}, sizeof(float));
+  }
+}
+
+static void add(small_model *m, const char *name, wh_dtype dtype, int64_t rows, int64_t cols) {
+  wh_weight_view *w = &m->weights[m->n_weights];
+  size_t row_bytes;
+  (void)snprintf(m->names[m->n_weights], sizeof m->names[0], "%s.weight", name);
+  *w = (wh_weight_view){.name = wh_str_from(m->names[m->n_weights]), .dtype = dtype, .rank = rows ? 2 : 1};
+  w->dims[0] = rows ? rows : cols;
+  w->dims[1] = rows ? cols : 0;
+  if (!wh_dtype_row_bytes(dtype, (uint64_t)cols, &row_bytes)) abort();
+  w->n_bytes = (rows ? (size_t)rows : 1) * row_bytes;
+  uint8_t *data = malloc(w->n_bytes);
+  if (!data) abort();
+  fill(w, data, m->n_weights + 1);
+  w->data = data;
+  m->n_weights++;
+}
+
+small_model *small_model_create(wh_dtype dtype, int64_t width) {
+  small_model *m = calloc(1, sizeof *m);
+  if (!m) abort();
+  add(m, "token_embd", dtype, SMALL_N_VOCAB, width);
+  add(m, "output_norm", WH_DTYPE_F32, 0, width);
+  add(m, "output", dtype, SMALL_N_VOCAB, width);
+  for (int layer = 0; layer < SMALL_N_LAYERS; layer++) {
+    static const struct {
+      const char *name;
+      int rows; /* in widths: 0 a vector, 1 the width, 2 half of it (four heads, two of them for keys) */
+    } parts[] = {{"attn_norm", 0}, {"attn_q", 1},   {"attn_k", 2}, {"attn_v", 2},  {"attn_output", 1},
+                 {"ffn_norm", 0},  {"ffn_gate", 1}, {"ffn_up", 1}, {"ffn_down", 1}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+      char name[64];
+      (void)snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
+      add(m, name, parts[i].rows ? dtype : WH_DTYPE_F32, parts[i].rows ? width / parts[i].rows : 0, width);
+    }
+  }
+  return m;
+}
+
+void small_model_destroy(small_model *m) {
+  for (size_t i = 0; i < m->n_weights; i++) {
+    union {
+      const void *in;
+      void *out;
+    } data = {m->weights[i].data}; /* made by add() */
+    free(data.out);
+  }
+  free(m);
+}
+
+size_t small_model_n_fields(const small_model *m, size_t i) {
+  return block_fields[field_row(m->weights[i].dtype)].n_fields;
+}
+
+void small_model_damage(small_model *m, size_t i, size_t field, bool last, small_damage damage) {
+  const wh_weight_view *w = &m->weights[i];
+  size_t block_bytes = wh_dtype_get(w->dtype)->block_bytes;
+  union {
+    const void *in;
+    uint8_t *out;
+  } data = {w->data};
+  put_field(
+      w->dtype,
+      data.out + (last ? w->n_bytes - block_bytes : 0) + block_fields[field_row(w->dtype)].offsets[field],
+      damage);
+}
+
+void small_model_write(const small_model *m, const char *path) {
+  uint32_t width = (uint32_t)m->weights[0].dims[1];
+  const wh_meta_entry meta[] = {wh_gguf_meta_string("general.architecture", "llama"),
+                                wh_gguf_meta_string("general.name", "small"),
+                                wh_gguf_meta_u32("llama.block_count", SMALL_N_LAYERS),
+                                wh_gguf_meta_u32("llama.context_length", 128),
+                                wh_gguf_meta_u32("llama.embedding_length", width),
+                                wh_gguf_meta_u32("llama.feed_forward_length", width),
+                                wh_gguf_meta_u32("llama.attention.head_count", 4),
+                                wh_gguf_meta_u32("llama.attention.head_count_kv", 2),
+                                wh_gguf_meta_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f)};
+  const wh_gguf_content content = {
+      .meta = meta, .n_meta = sizeof meta / sizeof meta[0], .weights = m->weights, .n_weights = m->n_weights};
+  if (wh_gguf_write(path, &content, NULL) != WH_OK) abort();
+}
