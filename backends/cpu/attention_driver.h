@@ -6,7 +6,7 @@
 
 /* How far ahead of its reads a tile that streams the cache asks for lines: a few times latency x bandwidth.
  */
-#define AHEAD_BYTES 4096
+#define AHEAD_BYTES 8192
 
 /* The visible positions of vector v of an item in chunk c, relative to the chunk; empty when j0 >= j1. */
 static void visible_range(const wh_attention_args *a, const wh_attention_item *item, int64_t c, int64_t v,

@@ -30,6 +30,8 @@ typedef struct wh_linear_f_tile {
   const void *w;
   float *c;
   bool first;
+  const char *ahead; /* asked for as the tile walks k: 128 bytes at ahead + k * ahead_step */
+  int64_t ahead_step;
 } wh_linear_f_tile;
 
 /* y = c (+ bias) (residual +) over rows x cols. */

@@ -17,6 +17,8 @@
 #define BLOCK_PANELS 8
 #define MIN_BLOCK_ROWS 24
 #define TASKS_PER_WORKER 6
+/* How far ahead of its reads a tile that streams the weights asks for lines. */
+#define AHEAD_BYTES 4096
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -74,19 +76,28 @@ static void finish(const product *p, const float *c, int64_t row, int64_t rows, 
   p->isa->finish(&f);
 }
 
-/* `rows` rows against one chunk of a panel, in even tiles. After the last chunk the outputs are written. */
-static void run_tiles(const product *p, wh_dtype dtype, const void *w, const float *x, float *c, int64_t row,
-                      int64_t rows, int64_t panel, int64_t chunk) {
-  int64_t step = ceil_div(rows, ceil_div(rows, p->isa->tile_rows));
+/* The weights that are read after a panel's chunk; NULL when that was the last. */
+typedef struct upcoming {
+  const uint8_t *w;
+  bool streaming; /* w lies a little ahead in the very stream that the tile reads */
+} upcoming;
+
+/* `rows` rows against one chunk of a panel, in even tiles; they share out asking for what comes next. After
+ * the last chunk the outputs are written. */
+static void run_tiles(const product *p, wh_dtype dtype, const void *w, upcoming next, const float *x,
+                      float *c, int64_t row, int64_t rows, int64_t panel, int64_t chunk) {
+  int64_t n_tiles = ceil_div(rows, p->isa->tile_rows), step = ceil_div(rows, n_tiles);
   wh_linear_f_tile t = {.dtype = dtype,
                         .width = wh_linear_f_width(p->a->layout, panel),
                         .k = chunk_length(p, chunk),
                         .w = w,
                         .first = chunk == 0};
+  if (next.w) t.ahead_step = t.width * (int64_t)p->elem_bytes / (next.streaming ? 1 : n_tiles);
   for (int64_t r = 0; r < rows; r += step) {
     t.rows = min_i64(step, rows - r);
     t.x = x + r * WH_LINEAR_F_LDX;
     t.c = c + r * WH_LINEAR_F_COLS;
+    t.ahead = next.w ? (const char *)next.w + r / step * t.ahead_step * t.k : (const char *)t.x;
     p->isa->tile(&t);
     if (chunk == p->n_chunks - 1) finish(p, t.c, row + r, t.rows, panel);
   }
@@ -101,27 +112,37 @@ static void run_thin(const product *p, const wh_worker *worker, float *x) {
   for (int64_t chunk = 0; chunk < p->n_chunks; chunk++)
     copy_rows(p, 0, a->m, chunk, x + chunk * a->m * WH_LINEAR_F_LDX);
   for (int64_t panel = begin; panel < end; panel++)
-    for (int64_t chunk = 0; chunk < p->n_chunks; chunk++)
-      run_tiles(p, a->layout->dtype, panel_chunk(p, panel, chunk), x + chunk * a->m * WH_LINEAR_F_LDX, c, 0,
-                a->m, panel, chunk);
+    for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
+      const uint8_t *w = panel_chunk(p, panel, chunk);
+      run_tiles(p, a->layout->dtype, w, (upcoming){w + AHEAD_BYTES, true}, x + chunk * a->m * WH_LINEAR_F_LDX,
+                c, 0, a->m, panel, chunk);
+    }
 }
 
 static void run_block(const product *p, int64_t row, int64_t rows, int64_t panel_begin, int64_t panel_end,
                       float *scratch) {
   const wh_dtype dtype = p->a->layout->dtype;
   float *x = scratch, *wide = x + rows * WH_LINEAR_F_LDX, *c = wide + WH_LINEAR_F_CHUNK * WH_LINEAR_F_COLS;
-  bool widen =
-      dtype != WH_DTYPE_F32 && rows > p->isa->tile_rows; /* else the tile reads each weight only once */
+  const bool one_tile = rows <= p->isa->tile_rows; /* each weight is read once: no use for a widened copy */
+  const bool widen = dtype != WH_DTYPE_F32 && !one_tile;
   for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
     copy_rows(p, row, rows, chunk, x);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
-      const void *w = panel_chunk(p, panel, chunk);
+      const uint8_t *w = panel_chunk(p, panel, chunk);
+      upcoming next = {NULL, false};
+      if (one_tile)
+        next = (upcoming){w + AHEAD_BYTES, true};
+      else if (panel + 1 < panel_end)
+        next.w = panel_chunk(p, panel + 1, chunk);
+      else if (chunk + 1 < p->n_chunks)
+        next.w = panel_chunk(p, panel_begin, chunk + 1);
+      const void *operand = w;
       if (widen) {
         p->isa->unpack(dtype, w, wide, chunk_length(p, chunk) * wh_linear_f_width(p->a->layout, panel));
-        w = wide;
+        operand = wide;
       }
-      run_tiles(p, widen ? WH_DTYPE_F32 : dtype, w, x, c + (panel - panel_begin) * rows * WH_LINEAR_F_COLS,
-                row, rows, panel, chunk);
+      run_tiles(p, widen ? WH_DTYPE_F32 : dtype, operand, next, x,
+                c + (panel - panel_begin) * rows * WH_LINEAR_F_COLS, row, rows, panel, chunk);
     }
   }
 }

@@ -12,7 +12,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll_count(16)")
+#define UNROLL /* loops of a constant length are unrolled anyway */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -32,6 +32,8 @@ INLINE void tile_body(const wh_dtype dtype, const int rows, const int vecs, cons
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
   for (int64_t k = 0; k < t->k; k++) {
+    __builtin_prefetch(t->ahead + k * t->ahead_step);
+    __builtin_prefetch(t->ahead + k * t->ahead_step + 64);
     UNROLL
     for (int i = 0; i < vecs; i++) w[i] = load_weights(dtype, t->w, k * width + col + i * VF_LANES);
     UNROLL
