@@ -1,6 +1,6 @@
 /* test_faults.c - the public API when memory runs out at every possible place, and when a weight is not a
  * number. */
-#include <math.h>
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -178,7 +178,7 @@ static void every_weight_may_be_no_number(void **state) {
     for (size_t i = 0; i < m->n_weights; i++)
       for (size_t field = 0; field < small_model_n_fields(m, i); field++)
         for (int last = 0; last < 2; last++) {
-          char tensor[80];
+          char tensor[128];
           small_model_damage(m, i, field, last, (small_damage)(SMALL_NAN + turn++ % 3));
           small_model_write(m, path.text);
           wh_status st = use_model(path.text, last ? SMALL_N_VOCAB - 1 : 0);

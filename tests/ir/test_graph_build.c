@@ -408,8 +408,8 @@ static void a_written_state_has_one_user(void **state) {
       "2, 16]\n";
   static const char *const others[] = {
       "output \"raw\" %3 }", "%5 = kv_append(%3, %1, %2, %2) {key = 1} \"again\" : f16[c, c, 2, 16] }",
-      "%5 = attention(%1, %3, %4, %2, %2) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : f32[t, "
-      "2, 16] }"};
+      ("%5 = attention(%1, %3, %4, %2, %2) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : f32[t, "
+       "2, 16] }")};
   for (size_t i = 0; i < 3; i++) {
     char full[1024];
     wh_graph *g = NULL;
