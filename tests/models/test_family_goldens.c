@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/gguf_write.h"
 #include "tests/base/temp_folder.h"
 #include "tests/models/tiny_cmocka.h"
 #include "tests/models/tiny_model.h"
@@ -139,15 +140,20 @@ static void check_contract(wh_model *model, const tiny_case *c, wh_dtype dtype, 
     check_same_bits(want, &got, row, c, dtype, "any level", 0, 7);
 }
 
+static wh_model *write_and_open(const tiny_model *m) {
+  temp_path path = temp_path_of(&folder, "tiny.gguf");
+  wh_model *model = NULL;
+  tiny_model_write(m, path.text);
+  need(wh_model_open(path.text, NULL, &model));
+  return model;
+}
+
 static void check_case(const tiny_case *c, wh_dtype dtype, rounded_rows *rounded) {
   static all_logits want;
-  temp_path path = temp_path_of(&folder, "tiny.gguf");
-  tiny_model *m = tiny_model_make(c, dtype);
-  tiny_model_write(m, path.text);
-  tiny_model_free(m);
   assert_true(c->n_tokens <= MAX_ROWS && c->n_vocab <= MAX_VOCAB);
-  wh_model *model = NULL;
-  need(wh_model_open(path.text, NULL, &model));
+  tiny_model *m = tiny_model_make(c, dtype);
+  wh_model *model = write_and_open(m);
+  tiny_model_free(m);
   run_prompt(model, best, c, 64, true, &want);
   check_goldens(c, dtype, &want, rounded);
   check_contract(model, c, dtype, &want);
@@ -184,6 +190,52 @@ FAMILY_TEST(gemma3)
 FAMILY_TEST(phi3)
 FAMILY_TEST(variants)
 
+/* The goldens would notice: a hyperparameter that is off by a little moves the logits past the bound. */
+static void a_small_change_shows(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *name, *key;
+    double value;
+    bool is_int;
+  } changes[] = {
+      {"llama", "llama", "llama.attention.layer_norm_rms_epsilon", 1e-4, false},
+      {"llama", "llama", "llama.rope.freq_base", 10100, false},
+      {"llama", "llama", "llama.rope.dimension_count", 62, true},
+      {"variants", "llama_window", "llama.attention.sliding_window", 17, true},
+      {"variants", "llama_linear", "llama.rope.scaling.factor", 4.01, false},
+      {"variants", "llama_yarn", "llama.rope.scaling.factor", 4.01, false},
+      {"variants", "llama_yarn", "llama.rope.scaling.original_context_length", 250, true},
+      {"gemma2", "gemma2", "gemma2.attn_logit_softcapping", 5.05, false},
+      {"gemma2", "gemma2", "gemma2.final_logit_softcapping", 3.01, false},
+      {"gemma2", "gemma2", "gemma2.attention.scale", 0.145, false},
+      {"gemma2", "gemma2", "gemma2.attention.sliding_window", 25, true},
+      {"gemma3", "gemma3", "gemma3.attention.sliding_window_pattern", 2, true},
+      {"gemma3", "gemma3", "gemma3.rope.freq_base_swa", 10100, false},
+      {"gemma3", "gemma3", "gemma3.rope.scaling.factor", 8.05, false},
+      {"phi3", "phi3", "phi3.attention.sliding_window", 29, true},
+      {"variants", "phi3_longrope_long", "phi3.rope.scaling.attn_factor", 1.23, false},
+      {"variants", "phi3_longrope_long", "phi3.rope.scaling.original_context_length", 128, true},
+  };
+  static all_logits got;
+  for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+    tiny_goldens *g = tiny_goldens_load(changes[i].file);
+    const tiny_case *c = tiny_find_case(g, changes[i].name);
+    tiny_model *m = tiny_model_make(c, WH_DTYPE_F32);
+    const char *key = changes[i].key;
+    tiny_model_set(m, changes[i].is_int ? wh_gguf_meta_u32(key, (uint32_t)changes[i].value)
+                                        : wh_gguf_meta_f32(key, (float)changes[i].value));
+    wh_model *model = write_and_open(m);
+    run_prompt(model, best, c, 64, true, &got);
+    assert_int_equal(c->logits[1].dtype, WH_DTYPE_F32);
+    double error = relative_error(got.rows[c->logits[1].row], c->logits[1].values, c->n_vocab);
+    if (!(error > 2 * BOUND_FLOAT))
+      fail_msg("%s = %g goes unnoticed: error %.3g", key, changes[i].value, error);
+    wh_model_destroy(model);
+    tiny_model_free(m);
+    tiny_goldens_free(g);
+  }
+}
+
 static int open_devices(void **state) {
   (void)state;
   folder = temp_folder_create();
@@ -211,8 +263,10 @@ static int close_devices(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(llama),  cmocka_unit_test(qwen2), cmocka_unit_test(qwen3),    cmocka_unit_test(gemma2),
-      cmocka_unit_test(gemma3), cmocka_unit_test(phi3),  cmocka_unit_test(variants),
+      cmocka_unit_test(llama),    cmocka_unit_test(qwen2),
+      cmocka_unit_test(qwen3),    cmocka_unit_test(gemma2),
+      cmocka_unit_test(gemma3),   cmocka_unit_test(phi3),
+      cmocka_unit_test(variants), cmocka_unit_test(a_small_change_shows),
   };
   return cmocka_run_group_tests(tests, open_devices, close_devices);
 }

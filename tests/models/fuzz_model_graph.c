@@ -1,0 +1,24 @@
+/* fuzz_model_graph.c - any bytes as a model file: opening it and building its graph fails cleanly or gives a
+ * graph that verifies. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/model.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  if (size == 0) return 0;
+  uint8_t *bytes =
+      wh_alloc_uninit(NULL, size, WH_ALIGN_SIMD); /* weights are placed relative to an aligned start */
+  if (!bytes) return 0;
+  memcpy(bytes, data, size);
+  wh_model_file *file = NULL;
+  wh_graph *g = NULL;
+  if (wh_model_file_open_memory("fuzz", bytes, size, NULL, &file) == WH_OK &&
+      wh_model_build_graph(file, NULL, NULL, &g, NULL) == WH_OK && wh_graph_verify(g) != WH_OK)
+    abort();
+  wh_graph_destroy(g);
+  wh_model_file_close(file);
+  wh_free(NULL, bytes);
+  return 0;
+}
