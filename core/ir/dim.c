@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define MAX_EXPRS 8192u
+#define MAX_EXPRS 4096u
 
 void wh_dim_table_init(wh_dim_table *t, const wh_allocator *alloc) { *t = (wh_dim_table){.alloc = alloc}; }
 

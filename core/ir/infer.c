@@ -37,9 +37,17 @@ static wh_status want(const infer_ctx *c, size_t i, wh_dtype dtype, int rank) {
 static wh_status want_dim(const infer_ctx *c, size_t i, int axis, wh_dim dim) {
   const wh_shape *s = in(c, i);
   if (s->dims[axis] == dim) return WH_OK;
-  const wh_dim_expr *have = wh_dim_get(&c->g->dims, s->dims[axis]), *need = wh_dim_get(&c->g->dims, dim);
-  return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): input %zu has %lld at axis %d where %lld is needed",
-                 c->name, c->op, i, (long long)have->max, axis, (long long)need->max);
+  wh_text_buffer have, need; /* without memory the message says less */
+  wh_text_buffer_init(&have, c->g->alloc);
+  wh_text_buffer_init(&need, c->g->alloc);
+  wh_dim_print(&c->g->dims, s->dims[axis], &have);
+  wh_dim_print(&c->g->dims, dim, &need);
+  wh_status st =
+      WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): input %zu has %s at axis %d where %s is needed", c->name,
+              c->op, i, have.data ? have.data : "?", axis, need.data ? need.data : "?");
+  wh_text_buffer_deinit(&have);
+  wh_text_buffer_deinit(&need);
+  return st;
 }
 
 static wh_status wh_infer_gather_rows(const infer_ctx *c, wh_shape *out) {

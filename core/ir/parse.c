@@ -8,7 +8,7 @@
 
 #include "core/ir/graph.h"
 
-#define MAX_TEXT_BYTES ((size_t)16 << 20)
+#define MAX_TEXT_BYTES ((size_t)8 << 20) /* the largest models' graphs have a few hundred KiB */
 #define MAX_NESTING 32
 #define MAX_HEX_DIGITS 13 /* 52 bits: exact in a double, and more than a float holds */
 

@@ -1,6 +1,4 @@
 /* compact.c - dead code, and the order of nodes. */
-#include <string.h>
-
 #include "core/passes/passes.h"
 
 wh_status wh_pass_dce(wh_graph *g) {

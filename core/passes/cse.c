@@ -1,4 +1,4 @@
-/* cse.c - common subexpressions, by hash of (op, operands, attributes). */
+/* cse.c - common subexpressions: nodes of one op, operands and attributes, found by hash. */
 #include <string.h>
 
 #include "core/passes/passes.h"

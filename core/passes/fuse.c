@@ -1,8 +1,6 @@
 /* fuse.c - chains of ops that one kernel computes. Each rule looks at one node and at producers with a single
  * use, so the fused node replaces exactly what it read. All keep the bits: the fused ops are defined as the
  * chain. */
-#include <stdio.h>
-
 #include "core/passes/passes.h"
 
 typedef struct fuse_ctx {

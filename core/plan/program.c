@@ -13,6 +13,7 @@ typedef struct value_place {
   int32_t buffer; /* arena buffer of a root, or -1 */
   size_t bytes;   /* of a root, for the largest dims */
   void *data;     /* resolved */
+  bool in_place;  /* a constant that some kernel reads where it lies */
 } value_place;
 
 /* A dim that the binding decides. */
@@ -291,7 +292,8 @@ static wh_status emit(build *b) {
         in->in[i].data = (char *)p->packed + w->offset;
         in->weight_bytes += w->bytes;
       } else {
-        p->memory.mapped_bytes += v->origin ? v->n_bytes : 0;
+        if (!b->places[node->inputs[i]].in_place) p->memory.mapped_bytes += v->origin ? v->n_bytes : 0;
+        b->places[node->inputs[i]].in_place = true;
         in->weight_bytes += node->op == WH_OP_GATHER_ROWS ? 0 : v->n_bytes;
       }
     }

@@ -251,7 +251,7 @@ static void nesting_and_length_are_bounded(void **state) {
   memcpy(text, head, sizeof head - 1);
   wh_graph *g = NULL;
   assert_int_equal(wh_graph_parse(text, n, NULL, &g), WH_ERR_LIMIT);
-  assert_error_says("at most 16777216 are read");
+  assert_error_says("at most 8388608 are read");
   assert_int_equal(wh_graph_parse(text, (size_t)1 << 20, NULL, &g), WH_ERR_LIMIT);
   assert_error_says("dimensions nest more than 32 deep");
   assert_null(g);

@@ -114,6 +114,9 @@ static void operands_are_resolved(void **state) {
   assert_ptr_equal(wh_program_output(p, "x")->data, wh_program_input(p, "x")->data);
   assert_int_equal(h->out.dtype, WH_DTYPE_F32);
   assert_int_equal(h->weight_bytes, sizeof mlp_w + sizeof mlp_b);
+  wh_program_memory m;
+  wh_program_get_memory(p, &m);
+  assert_int_equal(m.mapped_bytes, sizeof mlp_w); /* once, though two products read it; b is not the file's */
   for (size_t i = 0; i < wh_program_n_instrs(p); i++) {
     const wh_instr *in = wh_program_instr(p, i);
     assert_int_equal(in->step, 2 * i + 1);
