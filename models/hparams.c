@@ -11,6 +11,7 @@
 #define MAX_EMBD (1 << 20)
 #define MAX_HEADS 4096
 #define MAX_FF (1 << 22)
+#define MIN_ROPE_FACTOR 1e-3
 #define MAX_FLOAT 1e12
 
 #define KEY_BYTES 128
@@ -84,6 +85,9 @@ static void read_scaling(wh_builder *b, wh_rope_params *r) {
   r->factor = wh_builder_get_float_or(b, "rope.scaling.factor", 0, 1e6, 0);
   if (r->factor == 0) r->factor = wh_builder_get_float_or(b, "rope.scale_linear", 0, 1e6, 0);
   if (r->factor == 0) r->factor = 1; /* some converters write 0 for "not scaled" */
+  if (b->status == WH_OK && r->factor < MIN_ROPE_FACTOR)
+    wh_builder_check(b, WH_FAIL(ERR_CORRUPT, "metadata '%s.rope.scaling.factor' is %g, want 0 or at least %g",
+                                b->h.architecture, r->factor, MIN_ROPE_FACTOR));
   full_key(b, "rope.scaling.type", key);
   if (b->status == WH_OK) wh_builder_keep(b, wh_model_file_get_string_or(b->file, key, NULL, &type));
   if (b->status != WH_OK) return;

@@ -434,6 +434,8 @@ static const refusal refusals[] = {
      "'llama.rope.freq_base' is inf"},
     {"llama", SET_FLOAT, "llama.rope.scaling.factor", -2, NULL, WH_ERR_CORRUPT,
      "'llama.rope.scaling.factor' is -2"},
+    {"llama", SET_FLOAT, "llama.rope.scaling.factor", 1e-30, NULL, WH_ERR_CORRUPT,
+     "want 0 or at least 0.001"},
     {"llama", SET_STRING, "llama.rope.scaling.type", 0, "ntk", WH_ERR_UNSUPPORTED,
      "'llama.rope.scaling.type' is 'ntk'"},
     {"llama", DROP_KEY, "llama.attention.layer_norm_rms_epsilon", 0, NULL, WH_ERR_CORRUPT,
