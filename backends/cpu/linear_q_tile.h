@@ -267,49 +267,57 @@ ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, cons
 
 /* --- one group, and the whole panel --- */
 
-/* y[rows][32] after one more group: the minima of the SUB types, then the activations' scale. */
-ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
-                              int64_t rows, const int16_t *jsum, const float *x_scale, const float *g,
+/* The sums of a group and where they go: y[rows][32] between groups, the result after the last. */
+typedef struct group {
+  const uint8_t *header, *mins;
+  const int16_t *jsum;
+  const float *x_scale, *g;
+  bool first, last;
+} group;
+
+ALWAYS_INLINE void store_result(const wh_linear_q_panel *p, int64_t r, int c, vflt v) {
+  const int left = (int)p->n_cols - c;
+  if (left <= 0) return;
+  const int n = left < LANES ? left : LANES;
+  if (p->bias) v = vflt_add(v, vflt_load_n(p->bias + c, n));
+  if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
+  vflt_store_n(p->y + r * p->ldy + c, v, n);
+}
+
+/* y after one more group: the minima of the SUB types, then the activations' scale. */
+ALWAYS_INLINE void group_step(const wh_linear_q_format f, const wh_linear_q_panel *p, const group *s,
                               float *y) {
   const int pairs = f.min == WH_MIN_SUB16 ? 8 : f.min == WH_MIN_SUB32 ? 4 : 0;
   for (int c = 0; c < COLS; c += LANES) {
     vint mn[8];
     UNROLL for (int i = 0; i < pairs; i++) {
-      mn[i] = vint_from_u8_16(mins + i % 4 * 64 + c * 2);
+      mn[i] = vint_from_u8_16(s->mins + i % 4 * 64 + c * 2);
       if (f.min == WH_MIN_SUB16) mn[i] = i < 4 ? vint_and(mn[i], vint_set16(15)) : vint_shr16(mn[i], 4);
     }
-    const vflt dmin = pairs ? vflt_from_f16(header + 64 + c * 2) : vflt_zero();
-    for (int64_t r = 0; r < rows; r++) {
-      vflt sum = vflt_load(g + r * COLS + c);
+    const vflt dmin = pairs ? vflt_from_f16(s->header + 64 + c * 2) : vflt_zero();
+    for (int64_t r = 0; r < p->n_rows; r++) {
+      vflt sum = vflt_load(s->g + r * COLS + c);
       if (pairs) {
         vint j = vint_zero();
         UNROLL for (int i = 0; i < pairs; i++) j =
-            vint_dot16(j, mn[i], vint_bcast32(jsum + (r * pairs + i) * 2));
+            vint_dot16(j, mn[i], vint_bcast32(s->jsum + (r * pairs + i) * 2));
         sum = vflt_fnma(dmin, vflt_from_int(j), sum);
       }
-      vflt_store(y + r * COLS + c, vflt_fma(vflt_bcast(x_scale + r), sum, vflt_load(y + r * COLS + c)));
+      const vflt before = s->first ? vflt_zero() : vflt_load(y + r * COLS + c);
+      const vflt after = vflt_fma(vflt_bcast(s->x_scale + r), sum, before);
+      if (s->last)
+        store_result(p, r, c, after);
+      else
+        vflt_store(y + r * COLS + c, after);
     }
   }
 }
 
-ALWAYS_INLINE void finish(const wh_linear_q_panel *p, const float *y) {
-  for (int c = 0; c < (int)p->n_cols; c += LANES) {
-    const int n = (int)p->n_cols - c < LANES ? (int)p->n_cols - c : LANES;
-    const vflt bias = p->bias ? vflt_load_n(p->bias + c, n) : vflt_zero();
-    for (int64_t r = 0; r < p->n_rows; r++) {
-      vflt v = vflt_load(y + r * COLS + c);
-      if (p->bias) v = vflt_add(v, bias);
-      if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
-      vflt_store_n(p->y + r * p->ldy + c, v, n);
-    }
-  }
-}
-
-/* Weights that will be needed soon, when a product does little but read them. */
-#define PREFETCH_AHEAD 4096
-#define PREFETCH_ROWS_MAX 8
-ALWAYS_INLINE void prefetch(const uint8_t *p, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + PREFETCH_AHEAD + i, 0, 3);
+/* Asks for weights that will be needed soon. With few rows a product does little but read, and the distance
+ * covers the latency of memory; with many, the next blocks should wait in L1. */
+ALWAYS_INLINE void prefetch(const uint8_t *p, size_t bytes, int64_t rows) {
+  const uint8_t *from = p + (rows <= 8 ? 4096 : 1536);
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
 }
 
 ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) {
@@ -321,26 +329,25 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
-  for (int64_t i = 0; i < rows * COLS; i += LANES) vflt_store(y + i, vflt_zero());
   for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
     const uint8_t *header = w;
-    if (rows <= PREFETCH_ROWS_MAX) prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
+    prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f), rows);
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
-      if (rows <= PREFETCH_ROWS_MAX) prefetch(w, wh_linear_q_code_bytes(f));
+      prefetch(w, wh_linear_q_code_bytes(f), rows);
       block(f, w, scale + b * halves * COLS, min + b * COLS, x, rows, b == 0, g);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    group_step(f, header, w, rows, jsum, x_scale, g, y);
+    const group sums = {header, w, jsum, x_scale, g, left == p->n_blocks, left <= WH_LINEAR_Q_GROUP_BLOCKS};
+    group_step(f, p, &sums, y);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
   }
-  finish(p, y);
 }
 
 #define WH_LINEAR_Q_TILE(lower, isa)                                                            \
