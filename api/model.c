@@ -77,12 +77,17 @@ void wh_model_get_info(const wh_model *m, wh_model_info *info) {
     full.n_parameters += n;
     full.weight_bytes += w->n_bytes;
   }
+  WH_WRITE_INFO(info, full);
+}
+
+wh_status wh_model_graph_hash(const wh_model *m, char out[33]) {
   wh_graph *g = NULL;
   wh_hash128 hash;
-  if (build_graph(m, false, &g) == WH_OK && wh_graph_hash(g, &hash) == WH_OK)
-    wh_hash_format(hash, full.graph_hash);
+  WH_TRY(build_graph(m, false, &g));
+  wh_status st = wh_graph_hash(g, &hash);
   wh_graph_destroy(g);
-  WH_WRITE_INFO(info, full);
+  if (st == WH_OK) wh_hash_format(hash, out);
+  return st;
 }
 
 size_t wh_model_n_metadata(const wh_model *m) { return wh_model_file_n_meta(m->file); }

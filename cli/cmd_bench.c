@@ -73,7 +73,7 @@ static cli_exit check_answer(cli_engine *engine, const int32_t *prompt) {
   memset(&small, 0, sizeof small);
   CLI_TRY(run_check(engine, prompt, engine->prompt_chunk, NULL, &large));
   CLI_TRY(run_check(engine, prompt, CHECK_CHUNK, &large, &small));
-  bool exact = engine->device_info.numerics == WH_NUMERICS_EXACT;
+  bool exact = engine->options.numerics == WH_NUMERICS_EXACT;
   for (size_t i = 0; i < CHECK_STEPS; ++i) {
     bool same = exact ? strcmp(large.hashes[i], small.hashes[i]) == 0 : large.best[i] == small.best[i];
     if (!same)
@@ -235,7 +235,7 @@ static void write_row(cli_output *out, const char *test, uint32_t n, summary s, 
 }
 
 static cli_exit write_text(cli_output *out, const bench_options *options, const bench_result *r) {
-  const wh_device_info *device = &r->engine.device_info;
+  const wh_device_info info = cli_engine_device_info(&r->engine), *device = &info;
   cli_output_printf(out, "%s on %s (%s, %u threads, %s)\n", r->engine.info.path, device->name, device->isa,
                     device->n_threads, device->numerics == WH_NUMERICS_FAST ? "fast" : "exact");
   cli_output_printf(out, "  %-8s %6s  %10s  %7s   %s\n", "test", "tokens", "tokens/s", "spread",
@@ -276,8 +276,8 @@ static json_t *result_json(const bench_options *options, const bench_result *r) 
   json_t *root = json_object(), *machine = json_object();
   wh_session_memory memory = WH_SESSION_MEMORY_INIT;
   wh_session_get_memory(r->engine.session, &memory);
-  cli_json_set(root, "model", cli_json_model(&r->engine.info));
-  cli_json_set(root, "device", cli_json_device(&r->engine.device_info));
+  cli_json_set(root, "model", cli_json_model(r->engine.model));
+  cli_json_set(root, "device", cli_json_device(r->engine.device));
   cli_json_set(root, "answer_checked", json_true());
   cli_json_set_whole(root, "repetitions", options->repetitions);
   cli_json_set_real(root, "load_seconds", r->engine.load_seconds);

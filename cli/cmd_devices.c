@@ -35,8 +35,8 @@ static cli_exit write_text(cli_output *out, const wh_device_info *info, const wh
   return cli_output_flush(out);
 }
 
-static cli_exit write_json(cli_output *out, const wh_device_info *info, const wh_device_roofline *roofline) {
-  json_t *root = json_object(), *list = json_array(), *device = cli_json_device(info);
+static cli_exit write_json(cli_output *out, const wh_device *d, const wh_device_roofline *roofline) {
+  json_t *root = json_object(), *list = json_array(), *device = cli_json_device(d);
   if (roofline) cli_json_set(device, "roofline", cli_json_roofline(roofline));
   cli_json_append(list, device);
   cli_json_set(root, "devices", list);
@@ -69,7 +69,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (code == CLI_OK) {
     wh_device_get_info(device, &info);
     const wh_device_roofline *measured = options.measure ? &roofline : NULL;
-    code = output_options.json ? write_json(&out, &info, measured) : write_text(&out, &info, measured);
+    code = output_options.json ? write_json(&out, device, measured) : write_text(&out, &info, measured);
   }
   if (code == CLI_OK) code = cli_output_finish(&out);
   cli_output_abandon(&out);

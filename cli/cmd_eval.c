@@ -146,8 +146,8 @@ static cli_exit write_result(const evaluation *e, bool json, cli_output *out) {
     return cli_output_flush(out);
   }
   json_t *root = json_object();
-  cli_json_set(root, "model", cli_json_model(&e->engine.info));
-  cli_json_set(root, "device", cli_json_device(&e->engine.device_info));
+  cli_json_set(root, "model", cli_json_model(e->engine.model));
+  cli_json_set(root, "device", cli_json_device(e->engine.device));
   cli_json_set_real(root, "perplexity", perplexity);
   cli_json_set_real(root, "standard_error", error);
   cli_json_set_real(root, "mean_negative_log_likelihood", mean);

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/engine.h"
 #include "cli/json_out.h"
+#include "cli/memory.h"
 #include "cli/units.h"
 #include "cli/verbs.h"
 
@@ -38,7 +40,9 @@ static bool needs_session(const inspect_options *o) { return o->plan || o->kerne
 #define KEY_BYTES 256
 #define VALUE_BYTES 4096
 
-static cli_exit write_model_text(cli_output *out, const wh_model_info *info) {
+static cli_exit write_model_text(cli_output *out, const wh_model *model, const wh_model_info *info) {
+  char hash[33];
+  CLI_TRY_WH(wh_model_graph_hash(model, hash));
   char file_bytes[CLI_BYTES_TEXT], weight_bytes[CLI_BYTES_TEXT];
   cli_output_printf(out, "%s\n", info->path);
   cli_output_printf(out, "  format        %s, %s\n", info->format,
@@ -50,7 +54,7 @@ static cli_exit write_model_text(cli_output *out, const wh_model_info *info) {
   cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,
                     cli_bytes_text(info->weight_bytes, weight_bytes));
   cli_output_printf(out, "  context       %" PRIu64 "\n", info->context_length);
-  cli_output_printf(out, "  graph hash    %s\n", info->graph_hash);
+  cli_output_printf(out, "  graph hash    %s\n", hash);
   return cli_output_flush(out);
 }
 
@@ -128,12 +132,16 @@ static cli_exit tensors_json(const wh_model *model, json_t *list) {
 /* --- plan and kernels
  * ----------------------------------------------------------------------------------------- */
 
+static uint64_t start_bytes; /* of the process, before it opened anything */
+
 typedef struct memory_row {
   const char *name, *text;
   uint64_t n_bytes;
 } memory_row;
-#define N_MEMORY_ROWS 8
+#define N_MEMORY_ROWS 9
 
+/* Predicts a `run` with these options: what the library took to get here, with a tokenizer and a sampler, and
+ * what the process had before it started. */
 static void memory_rows(const wh_session *session, memory_row rows[N_MEMORY_ROWS]) {
   wh_session_memory m = WH_SESSION_MEMORY_INIT;
   wh_session_get_memory(session, &m);
@@ -143,8 +151,9 @@ static void memory_rows(const wh_session *session, memory_row rows[N_MEMORY_ROWS
       {"activations_unshared", "  without sharing", m.activations_unshared},
       {"kv_state", "attention state", m.kv_state},
       {"packed_weights", "packed weights", m.packed_weights},
-      {"other", "program and tables", m.other},
-      {"peak", "total beyond the file", m.peak},
+      {"other", "model, tokenizer, program", cli_allocated_peak() - (m.peak - m.other)},
+      {"start", "the program itself", start_bytes},
+      {"peak", "total beyond the file", cli_allocated_peak() + start_bytes},
       {"mapped_weights", "used from the mapped file", m.mapped_weights},
   };
   memcpy(rows, filled, sizeof filled);
@@ -259,7 +268,7 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
   /* The graph alone is a document of its own: it can be diffed. */
   bool only_graph =
       sections->graph && !(sections->metadata || sections->tensors || sections->plan || sections->kernels);
-  if (!only_graph) CLI_TRY(write_model_text(out, &in->engine.info));
+  if (!only_graph) CLI_TRY(write_model_text(out, in->engine.model, &in->engine.info));
   if (sections->metadata) {
     cli_output_printf(out, "\nmetadata (%zu):\n", wh_model_n_metadata(model));
     CLI_TRY(for_each_metadata(model, metadata_line, out));
@@ -281,7 +290,7 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
 static cli_exit fill_json(json_t *root, const inspected *in) {
   const wh_model *model = in->engine.model;
   const inspect_options *sections = &in->sections;
-  cli_json_set(root, "model", cli_json_model(&in->engine.info));
+  cli_json_set(root, "model", cli_json_model(in->engine.model));
   if (sections->metadata) {
     json_t *metadata = json_object();
     cli_json_set(root, "metadata", metadata);
@@ -298,7 +307,7 @@ static cli_exit fill_json(json_t *root, const inspected *in) {
     cli_json_set_text(root, "graph", graph);
     wh_string_destroy(model, graph);
   }
-  if (in->engine.device) cli_json_set(root, "device", cli_json_device(&in->engine.device_info));
+  if (in->engine.device) cli_json_set(root, "device", cli_json_device(in->engine.device));
   if (sections->plan) CLI_TRY(plan_json(in->engine.session, root));
   if (sections->kernels) {
     json_t *instructions = json_array();
@@ -316,9 +325,24 @@ static cli_exit write_json(cli_output *out, const inspected *in) {
   return code;
 }
 
+/* What a run takes besides the session. */
+static cli_exit build_text_parts(const wh_model *model) {
+  const wh_sampling greedy = WH_SAMPLING_INIT;
+  wh_generator *generator = NULL;
+  size_t n;
+  if (wh_model_tokenize(model, "", 0, 0, NULL, 0, &n) != WH_OK) return CLI_OK; /* a model without text */
+  CLI_TRY_WH(wh_generator_create(model, &greedy, &generator));
+  wh_generator_destroy(generator);
+  return CLI_OK;
+}
+
 static cli_exit open_inspected(const char *path, const cli_engine_options *options, inspected *in) {
   cli_session_needs needs = {0};
-  if (needs_session(&in->sections)) return cli_engine_open(path, options, &needs, &in->engine);
+  start_bytes = cli_process_bytes();
+  if (needs_session(&in->sections)) {
+    CLI_TRY(cli_engine_open(path, options, &needs, &in->engine));
+    return build_text_parts(in->engine.model);
+  }
   CLI_TRY(cli_model_open(path, &in->engine.model));
   in->engine.info = (wh_model_info)WH_MODEL_INFO_INIT;
   wh_model_get_info(in->engine.model, &in->engine.info);

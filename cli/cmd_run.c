@@ -9,6 +9,7 @@
 #include "cli/generate.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/memory.h"
 #include "cli/verbs.h"
 
 typedef struct run_options {
@@ -89,8 +90,8 @@ static json_t *timing_json(const cli_engine *engine, const cli_generation *g) {
 
 static cli_exit write_json(cli_output *out, const cli_engine *engine, const cli_generation *g) {
   json_t *root = json_object(), *tokens = json_array();
-  cli_json_set(root, "model", cli_json_model(&engine->info));
-  cli_json_set(root, "device", cli_json_device(&engine->device_info));
+  cli_json_set(root, "model", cli_json_model(engine->model));
+  cli_json_set(root, "device", cli_json_device(engine->device));
   cli_json_set_whole(root, "prompt_tokens", g->n_prompt);
   for (size_t i = 0; i < g->n_tokens; ++i) cli_json_append(tokens, json_integer(g->tokens[i]));
   cli_json_set(root, "tokens", tokens);
@@ -102,6 +103,8 @@ static cli_exit write_json(cli_output *out, const cli_engine *engine, const cli_
     cli_json_set(root, "logits_hashes", hashes);
   }
   cli_json_set(root, "timing", timing_json(engine, g));
+  cli_json_set_whole(root, "context", wh_session_context(engine->session));
+  cli_json_set_whole(root, "memory_bytes", cli_process_bytes()); /* beyond files; compare inspect --plan */
   return cli_json_write(out, root, false);
 }
 
@@ -109,6 +112,15 @@ static cli_exit write_end_of_text(cli_output *out, const streamed *s, const cli_
   if (s->last && s->last != '\n') cli_output_write(out, "\n", 1);
   for (size_t i = 0; i < g->n_hashes; ++i) cli_output_printf(out, "step %zu %s\n", i, g->hashes[i]);
   return cli_output_flush(out);
+}
+
+/* A session with room for the prompt and the answer, and no more: memory that is not taken need not be
+ * cleared. */
+static cli_exit start_session(cli_engine *engine, const run_options *options, size_t n_prompt) {
+  uint64_t wanted = ((uint64_t)n_prompt + options->max_tokens + 63) / 64 * 64;
+  if (wanted > engine->info.context_length) wanted = engine->info.context_length;
+  const cli_session_needs needs = {.context = (uint32_t)wanted};
+  return cli_engine_start(engine, &needs);
 }
 
 static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_options *options,
@@ -125,6 +137,7 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
                                        output_options->json ? NULL : stream_text,
                                        &s};
   cli_exit code = make_prompt(engine, options, text, &prompt, &n_prompt);
+  if (code == CLI_OK) code = start_session(engine, options, n_prompt);
   if (code == CLI_OK) code = cli_generate(engine, generator, &history, prompt, n_prompt, &generation, &g);
   if (code == CLI_OK)
     code = output_options->json ? write_json(out, engine, &g) : write_end_of_text(out, &s, &g);
@@ -159,10 +172,9 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_output out = {0};
   cli_engine engine = {0};
   wh_generator *generator = NULL;
-  cli_session_needs needs = {0};
   cli_exit code = cli_output_open(output_options.path, &out);
   if (code == CLI_OK) code = read_prompt(&options, &text);
-  if (code == CLI_OK) code = cli_engine_open(model, &engine_options, &needs, &engine);
+  if (code == CLI_OK) code = cli_engine_begin(model, &engine_options, &engine);
   if (code == CLI_OK) {
     wh_sampling s = cli_sampling(&sampling);
     wh_status status = wh_generator_create(engine.model, &s, &generator);

@@ -135,7 +135,7 @@ static cli_exit make_tokens(verification *v, const char *path, const verify_opti
  * -------------------------------------------------------------------------------------------------- */
 
 static void describe(const subject *s, char *out, size_t n_bytes) {
-  const wh_device_info *d = &s->engine.device_info;
+  const wh_device_info info = cli_engine_device_info(&s->engine), *d = &info;
   snprintf(out, n_bytes, "%s %s, %u thread%s, runs of %u, %s, kv %s", d->name, d->isa, d->n_threads,
            d->n_threads == 1 ? "" : "s", s->engine.prompt_chunk,
            d->numerics == WH_NUMERICS_FAST ? "fast" : "exact", s->options.kv ? "f32" : "f16");
@@ -183,9 +183,9 @@ static cli_exit write_json(const verification *v, const cli_trace_counts *counts
   json_t *root = json_object();
   static const char *const names[] = {"a", "b"};
   cli_json_set(root, "same", json_boolean(!v->difference.node));
-  cli_json_set(root, "model", cli_json_model(&v->sides[0].engine.info));
+  cli_json_set(root, "model", cli_json_model(v->sides[0].engine.model));
   for (int side = 0; side < 2; ++side) {
-    json_t *s = cli_json_device(&v->sides[side].engine.device_info);
+    json_t *s = cli_json_device(v->sides[side].engine.device);
     cli_json_set_whole(s, "prompt_chunk", v->sides[side].engine.prompt_chunk);
     cli_json_set_text(s, "kv", v->sides[side].options.kv ? "f32" : "f16");
     cli_json_set(root, names[side], s);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cli/interrupt.h"
+#include "cli/memory.h"
 
 double cli_seconds(void) {
   struct timespec t;
@@ -15,6 +16,7 @@ double cli_seconds(void) {
 
 cli_exit cli_model_open(const char *path, wh_model **out) {
   wh_model_options options = WH_MODEL_OPTIONS_INIT;
+  options.allocator = cli_allocator();
   wh_status status = wh_model_open(path, &options, out);
   return status == WH_OK ? CLI_OK : cli_fail_input(status);
 }
@@ -25,17 +27,19 @@ cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
   o.isa = options->isa;
   o.n_threads = options->threads;
   o.numerics = options->numerics;
+  o.allocator = cli_allocator();
   CLI_TRY_WH(wh_device_create(&o, out));
   return CLI_OK;
 }
 
-static cli_exit open_session(const cli_engine_options *options, const cli_session_needs *needs,
-                             cli_engine *engine) {
+static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
+  const cli_engine_options *options = &engine->options;
   wh_session_options o = WH_SESSION_OPTIONS_INIT;
   o.context = options->context ? options->context : needs->context;
   o.max_batch = options->prompt_chunk;
   o.max_outputs = needs->max_outputs;
   o.kv_dtype = options->kv ? WH_DTYPE_F32 : WH_DTYPE_F16;
+  o.allocator = cli_allocator();
   CLI_TRY_WH(wh_session_create(engine->model, engine->device, &o, &engine->session));
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : 512;
   if (engine->prompt_chunk > wh_session_context(engine->session))
@@ -44,25 +48,48 @@ static cli_exit open_session(const cli_engine_options *options, const cli_sessio
   return CLI_OK;
 }
 
-cli_exit cli_engine_open(const char *path, const cli_engine_options *options, const cli_session_needs *needs,
-                         cli_engine *out) {
-  cli_engine engine = {.info = WH_MODEL_INFO_INIT, .device_info = WH_DEVICE_INFO_INIT};
+cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, cli_engine *out) {
+  cli_engine engine = {.info = WH_MODEL_INFO_INIT, .options = *options};
   double start = cli_seconds();
-  cli_progress("loading %s ...", path);
   cli_exit code = cli_device_open(options, &engine.device);
   if (code == CLI_OK) code = cli_model_open(path, &engine.model);
-  if (code == CLI_OK) code = open_session(options, needs, &engine);
-  cli_progress("%s", "");
-  if (code == CLI_OK && cli_interrupted()) code = cli_fail_interrupted();
   if (code != CLI_OK) {
     cli_engine_close(&engine);
     return code;
   }
   wh_model_get_info(engine.model, &engine.info);
-  wh_device_get_info(engine.device, &engine.device_info);
   engine.load_seconds = cli_seconds() - start;
   *out = engine;
   return CLI_OK;
+}
+
+cli_exit cli_engine_start(cli_engine *engine, const cli_session_needs *needs) {
+  double start = cli_seconds();
+  cli_progress("loading %s ...", engine->info.path);
+  cli_exit code = open_session(engine, needs);
+  cli_progress("%s", "");
+  if (code == CLI_OK && cli_interrupted()) code = cli_fail_interrupted();
+  engine->load_seconds += cli_seconds() - start;
+  return code;
+}
+
+cli_exit cli_engine_open(const char *path, const cli_engine_options *options, const cli_session_needs *needs,
+                         cli_engine *out) {
+  cli_engine engine;
+  CLI_TRY(cli_engine_begin(path, options, &engine));
+  cli_exit code = cli_engine_start(&engine, needs);
+  if (code != CLI_OK) {
+    cli_engine_close(&engine);
+    return code;
+  }
+  *out = engine;
+  return CLI_OK;
+}
+
+wh_device_info cli_engine_device_info(const cli_engine *engine) {
+  wh_device_info info = WH_DEVICE_INFO_INIT;
+  wh_device_get_info(engine->device, &info);
+  return info;
 }
 
 void cli_engine_close(cli_engine *engine) {

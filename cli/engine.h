@@ -10,7 +10,7 @@ typedef struct cli_engine {
   wh_device *device;
   wh_session *session;
   wh_model_info info;
-  wh_device_info device_info;
+  cli_engine_options options;
   uint32_t prompt_chunk; /* most tokens of one run */
   uint32_t max_outputs;
   double load_seconds;
@@ -26,7 +26,13 @@ WH_NODISCARD cli_exit cli_device_open(const cli_engine_options *options, wh_devi
 /* The device comes first: a wrong option is reported before a large file is read. */
 WH_NODISCARD cli_exit cli_engine_open(const char *path, const cli_engine_options *options,
                                       const cli_session_needs *needs, cli_engine *out);
+/* The two halves of it: device and model, then the session, for a verb that looks at the model first. */
+WH_NODISCARD cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, cli_engine *out);
+WH_NODISCARD cli_exit cli_engine_start(cli_engine *engine, const cli_session_needs *needs);
 void cli_engine_close(cli_engine *engine);
+
+/* Asks the device; the first call costs some milliseconds. */
+wh_device_info cli_engine_device_info(const cli_engine *engine);
 
 /* *ids is owned by the caller: free. */
 WH_NODISCARD cli_exit cli_tokenize(const wh_model *model, const char *text, size_t n_bytes, uint32_t flags,

@@ -59,8 +59,11 @@ void cli_json_set_real(json_t *object, const char *key, double value) {
   cli_json_set(object, key, isfinite(value) ? json_real(value) : json_null());
 }
 
-json_t *cli_json_model(const wh_model_info *info) {
+json_t *cli_json_model(const wh_model *model) {
   json_t *object = json_object();
+  wh_model_info full = WH_MODEL_INFO_INIT, *info = &full;
+  char hash[33] = "";
+  wh_model_get_info(model, info);
   cli_json_set_text(object, "path", info->path);
   cli_json_set_text(object, "format", info->format);
   cli_json_set_text(object, "architecture", info->architecture);
@@ -72,12 +75,14 @@ json_t *cli_json_model(const wh_model_info *info) {
   cli_json_set_whole(object, "context_length", info->context_length);
   cli_json_set_whole(object, "vocabulary", info->n_vocab);
   cli_json_set_whole(object, "embedding", info->n_embedding);
-  cli_json_set_text(object, "graph_hash", info->graph_hash);
+  if (wh_model_graph_hash(model, hash) == WH_OK) cli_json_set_text(object, "graph_hash", hash);
   return object;
 }
 
-json_t *cli_json_device(const wh_device_info *info) {
+json_t *cli_json_device(const wh_device *device) {
   json_t *object = json_object();
+  wh_device_info full = WH_DEVICE_INFO_INIT, *info = &full;
+  wh_device_get_info(device, info);
   cli_json_set_text(object, "name", info->name);
   cli_json_set_text(object, "description", info->description);
   cli_json_set_text(object, "isa", info->isa);

@@ -20,8 +20,8 @@ json_t *cli_json_string(const char *text, size_t n_bytes);
 
 /* {"path": ..., "architecture": ...} and {"name": "cpu", "isa": ...}: how every document names what was run.
  */
-json_t *cli_json_model(const wh_model_info *info);
-json_t *cli_json_device(const wh_device_info *info);
+json_t *cli_json_model(const wh_model *model);
+json_t *cli_json_device(const wh_device *device);
 json_t *cli_json_roofline(const wh_device_roofline *roofline);
 
 /* Fails if a value was lost since the last check. */

@@ -38,12 +38,14 @@ typedef struct wh_model_info {
   uint64_t n_parameters, file_bytes, weight_bytes;
   uint64_t context_length; /* that the model was trained for */
   uint64_t n_vocab, n_embedding;
-  char graph_hash[33]; /* xxHash128 of the core graph's text: the model's identity, weights' hashes not
-                          included */
 } wh_model_info;
 #define WH_MODEL_INFO_INIT \
   { .struct_size = sizeof(wh_model_info) }
 WH_API void wh_model_get_info(const wh_model *model, wh_model_info *info);
+
+/* xxHash128 of the core graph's text as 32 hex digits: the model's identity. The weights' bytes are not part
+ * of it. */
+WH_API WH_NODISCARD wh_status wh_model_graph_hash(const wh_model *model, char out[33]);
 
 /* Metadata entry i; *value_text is printable one-line text (long arrays abbreviated as "[first, ... (n)]").
  * Both are written into the caller's buffers, always NUL-terminated. ERR_NOT_FOUND past the end. */
