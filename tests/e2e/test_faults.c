@@ -1,6 +1,7 @@
 /* test_faults.c - the public API when memory runs out at every possible place, and when a weight is not a
  * number. */
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,7 +118,7 @@ static void every_allocation_may_fail(void **state) {
       failing_allocator a;
       st = open_engine(&e, path.text, failing_allocator_init(&a, ++fail_at));
       if (st == WH_OK) {
-        size_t n = a.n_requests, traced = 0;
+        size_t n = a.n_requests, traced = 0, heap = 0;
         a.fail_at = 0; /* what could still fail is asked for below */
         for (int round = 0; round < 3;
              round++) { /* all at once, token by token, traced: running allocates nothing */
@@ -126,6 +127,9 @@ static void every_allocation_may_fail(void **state) {
             assert_int_equal(run_tokens(e.session, tokens + at, step), WH_OK);
           assert_memory_equal(wh_session_logits(e.session, 0), want, sizeof want);
           assert_int_equal(wh_session_truncate(e.session, 0, 0), WH_OK);
+          if (round == 0)
+            heap = mallinfo2().uordblks; /* after the first run: the thread library has its own */
+          assert_int_equal(mallinfo2().uordblks, heap); /* nothing past the allocator, either */
         }
         assert_int_equal(run_tokens(e.session, (const int32_t[]){SMALL_N_VOCAB}, 1), WH_ERR_INVALID_ARGUMENT);
         assert_true(traced > 0);

@@ -339,6 +339,34 @@ static void values_must_exist(void **state) {
   wh_graph_destroy(s.g);
 }
 
+static void bytes_of_shapes(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  const int64_t t[] = {5};
+  size_t bytes = 99;
+  wh_shape shape = s.matrix; /* [t, 64] */
+  assert_true(wh_shape_bytes(s.g, &shape, t, &bytes));
+  assert_int_equal(bytes, 5 * 64 * 4);
+  shape.dtype = WH_DTYPE_Q4_0; /* two blocks of 18 bytes a row */
+  assert_true(wh_shape_bytes(s.g, &shape, t, &bytes));
+  assert_int_equal(bytes, 5 * 36);
+  assert_true(wh_shape_bytes(s.g, &(wh_shape){.dtype = WH_DTYPE_F64}, t, &bytes)); /* a scalar */
+  assert_int_equal(bytes, 8);
+  assert_true(wh_shape_bytes(s.g, &s.matrix, (const int64_t[]){0}, &bytes));
+  assert_int_equal(bytes, 0);
+  bytes = 99;
+  shape.dtype = WH_DTYPE_Q4_K; /* 64 elements are no whole block */
+  assert_false(wh_shape_bytes(s.g, &shape, t, &bytes));
+  shape.dtype = WH_DTYPE_Q8A;
+  assert_false(wh_shape_bytes(s.g, &shape, t, &bytes));
+  wh_shape huge = {.dtype = WH_DTYPE_U8, .rank = 2};
+  for (int i = 0; i < 2; i++) assert_ok(wh_dim_const(&s.g->dims, WH_DIM_LIMIT, &huge.dims[i]));
+  assert_false(wh_shape_bytes(s.g, &huge, t, &bytes));
+  assert_int_equal(bytes, 99);
+  wh_graph_destroy(s.g);
+}
+
 /* x -> a -> b; a const; outputs b. One field is damaged at a time. */
 static void verify_finds_damage(void **state) {
   (void)state;
@@ -457,6 +485,7 @@ int main(void) {
       cmocka_unit_test(constants_have_exactly_their_bytes),
       cmocka_unit_test(attributes_are_checked),
       cmocka_unit_test(values_must_exist),
+      cmocka_unit_test(bytes_of_shapes),
       cmocka_unit_test(verify_finds_damage),
       cmocka_unit_test(a_written_state_has_one_user),
       cmocka_unit_test(clones_share_nothing_but_borrowed_data),
