@@ -8,22 +8,17 @@
  */
 #define AHEAD_BYTES 8192
 
-/* The visible positions of vector v of an item in chunk c, relative to the chunk; empty when j0 >= j1. */
-static void visible_range(const wh_attention_args *a, const wh_attention_item *item, int64_t c, int64_t v,
-                          int *j0, int *j1) {
-  int64_t row = item->row + v / item->n_heads;
-  int64_t lo = wh_attention_first_visible(a, row) - c * WH_ATTENTION_CHUNK;
-  int64_t hi = a->positions[row] + 1 - c * WH_ATTENTION_CHUNK;
-  *j0 = (int)(lo > 0 ? lo : 0);
-  *j1 = (int)(hi < WH_ATTENTION_CHUNK ? hi : WH_ATTENTION_CHUNK);
-}
-
-static void load_queries(const wh_attention_args *a, const wh_attention_item *item, float *q) {
-  for (int64_t v = 0; v < item->n_vecs; v++) {
-    const float *x =
-        a->q + (item->row + v / item->n_heads) * a->ldq + (item->head + v % item->n_heads) * a->head_dim;
-    scale_row(x, a->scale, q + v * a->head_dim, a->head_dim);
-  }
+/* Scaled queries and visible positions of an item's vectors. */
+static void load_queries(const wh_attention_args *a, const wh_attention_item *item,
+                         wh_attention_workspace *w) {
+  int64_t v = 0;
+  for (int64_t row = item->row; row < item->row + item->n_rows; row++)
+    for (int64_t h = 0; h < item->n_heads; h++, v++) {
+      scale_row(a->q + row * a->ldq + (item->head + h) * a->head_dim, a->scale, w->q + v * a->head_dim,
+                a->head_dim);
+      w->lo[v] = wh_attention_first_visible(a, row);
+      w->hi[v] = a->positions[row];
+    }
 }
 
 /* Rows [j0, j1) of a value tile as floats, rows padded with zeros to a multiple of 16. */
@@ -59,15 +54,16 @@ static void attend_chunk(const wh_attention_args *a, const wh_attention_item *it
   int64_t begin = item->n_vecs, end = 0,
           fresh = item->n_vecs; /* [begin, end) see the chunk; it is the first for
                                    [fresh, end): rows ascend, and so do their ranges */
-  for (int64_t v = 0; v < item->n_vecs; v++) {
-    visible_range(a, item, c, v, &j0[v], &j1[v]);
-    if (j0[v] >= j1[v]) continue;
-    if (begin > v) begin = v;
-    end = v + 1;
-    if (j0[v] < low) low = j0[v];
-    if (j1[v] > high) high = j1[v];
-    int64_t first = wh_attention_first_visible(a, item->row + v / item->n_heads) / WH_ATTENTION_CHUNK;
-    if ((only || first == c) && fresh > v) fresh = v;
+  const int64_t from = c * WH_ATTENTION_CHUNK, to = from + WH_ATTENTION_CHUNK;
+  for (int64_t i = 0; i < item->n_vecs; i++) {
+    if (w->lo[i] >= to || w->hi[i] < from) continue;
+    j0[i] = (int)(w->lo[i] > from ? w->lo[i] - from : 0);
+    j1[i] = (int)(w->hi[i] < to ? w->hi[i] + 1 - from : WH_ATTENTION_CHUNK);
+    if (begin > i) begin = i;
+    end = i + 1;
+    if (j0[i] < low) low = j0[i];
+    if (j1[i] > high) high = j1[i];
+    if ((only || w->lo[i] >= from) && fresh > i) fresh = i;
   }
   if (begin >= end) return;
   if (fresh < begin) fresh = begin;
@@ -129,9 +125,9 @@ static void store_output(const wh_attention_args *a, const wh_attention_item *it
 }
 
 static void attend_item(const wh_attention_args *a, const wh_attention_item *item,
-                        const wh_attention_workspace *w) {
+                        wh_attention_workspace *w) {
   const int64_t ld = wh_attention_pad(a->value_dim);
-  load_queries(a, item, w->q);
+  load_queries(a, item, w);
   for (int64_t c = item->chunk_begin; c < item->chunk_end; c++) attend_chunk(a, item, c, w, &w->state, false);
   for (int64_t v = 0; v < item->n_vecs; v++) store_output(a, item, v, w->state.l[v], w->state.o + v * ld);
 }
@@ -163,8 +159,8 @@ static void merge_vector(const wh_attention_args *a, const wh_attention_item *it
 }
 
 /* Few items: one share of the chunks per worker. */
-static void attend_shares(const wh_attention_args *a, const wh_worker *worker,
-                          const wh_attention_workspace *w, float *slots) {
+static void attend_shares(const wh_attention_args *a, const wh_worker *worker, wh_attention_workspace *w,
+                          float *slots) {
   wh_attention_item item;
   wh_attention_walk walk = {.cap = WH_ATTENTION_SPLIT_BLOCK};
   int64_t total = 0, before = 0, slot = 0, n_cut_vecs = 0;
@@ -176,7 +172,7 @@ static void attend_shares(const wh_attention_args *a, const wh_worker *worker,
     wh_attention_share(&item, before, total, worker->index, worker->count, &begin, &end);
     if (!cut && begin < end) attend_item(a, &item, w);
     if (cut && begin < end) {
-      load_queries(a, &item, w->q);
+      load_queries(a, &item, w);
       for (int64_t c = begin; c < end; c++) {
         wh_attention_state state = slot_state(a, slots, slot, c);
         attend_chunk(a, &item, c, w, &state, true);

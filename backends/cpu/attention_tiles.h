@@ -3,8 +3,9 @@
  * Included once by each attention_<isa>.c, which first defines the vector type `vf` of VF_LANES floats, its
  * operations vf_zero, vf_set1, vf_load, vf_store, vf_add, vf_sub, vf_mul, vf_div, vf_max, vf_fma (a * b + c),
  * vf_hmax, vf_exp_nonpositive, vf_tanh, vf_sum64_tree, vf_from_f16 (loads VF_LANES halves), vf_store_f16, and
- *   TILE   query vectors of a register tile; TILE * 4 accumulators, 4 operands and a broadcast fit the
- * registers. */
+ *   TILE           query vectors of a register tile: 6
+ *   TILE_VECS(r)   vectors of each of r rows: r * TILE_VECS accumulators, TILE_VECS operands and a broadcast
+ *                  fit the registers. */
 #ifndef WH_CPU_ATTENTION_TILES_H
 #define WH_CPU_ATTENTION_TILES_H
 
@@ -69,7 +70,7 @@ INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
 }
 
 /* Scores of query vectors against a tile of 64 keys: lanes are positions, each lane one chain over the
- * dimensions. In passes of four vectors, so that a broadcast feeds four products. */
+ * dimensions. In passes of TILE_VECS vectors. */
 typedef struct score_job {
   wh_dtype dtype; /* of k */
   const float *q; /* [r][n_dim] */
@@ -80,33 +81,36 @@ typedef struct score_job {
 } score_job;
 
 INLINE void score_tile_r(const wh_dtype dtype, const int r_max, const score_job *t) {
+  enum { N_MAX = 4 };
+  const int n = TILE_VECS(r_max);
   const int64_t n_dim = t->n_dim;
-  for (int pass = 0; pass < WH_ATTENTION_CHUNK; pass += 4 * VF_LANES) {
+  for (int pass = 0; pass < WH_ATTENTION_CHUNK; pass += n * VF_LANES) {
     const ahead next = pass == 0 ? t->next : (ahead){(const char *)t->q, 0};
-    vf acc[TILE][4], key[4];
+    vf acc[TILE][N_MAX], key[N_MAX];
     UNROLL
     for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < 4; i++) acc[r][i] = vf_zero();
+    for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
     for (int64_t d = 0; d < n_dim; d++) {
       prefetch(&next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
       UNROLL
-      for (int i = 0; i < 4; i++)
+      for (int i = 0; i < n; i++) {
         key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + pass + i * VF_LANES);
+        IN_REGISTER(key[i]);
+      }
       UNROLL
       for (int r = 0; r < r_max; r++) {
         vf x = vf_set1(t->q[r * n_dim + d]);
         UNROLL
-        for (int i = 0; i < 4; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
+        for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
       }
     }
     UNROLL
     for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < 4; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
+    for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
   }
 }
 
 /* Instantiated for each r so that the accumulators stay in registers. */
-#if TILE > 3
 #define FOR_EACH_ROW_COUNT(r, CALL) \
   switch (r) {                      \
     case 1:                         \
@@ -128,20 +132,6 @@ INLINE void score_tile_r(const wh_dtype dtype, const int r_max, const score_job 
       CALL(6);                      \
       return;                       \
   }
-#else
-#define FOR_EACH_ROW_COUNT(r, CALL) \
-  switch (r) {                      \
-    case 1:                         \
-      CALL(1);                      \
-      return;                       \
-    case 2:                         \
-      CALL(2);                      \
-      return;                       \
-    case 3:                         \
-      CALL(3);                      \
-      return;                       \
-  }
-#endif
 
 static void score_tile(int r, const score_job *t) {
 #define CALL_F16(n) score_tile_r(WH_DTYPE_F16, n, t)
@@ -211,7 +201,7 @@ typedef struct value_job {
   int64_t ld;         /* a multiple of 16 */
   const int *j0, *j1; /* visible positions of each vector */
   int low, high;      /* those that all of them see */
-  bool ragged;        /* some see more */
+  bool before, after; /* some see positions before or after those */
   int fresh;          /* vectors from here on store o; those before merge it */
   const float *a, *b;
   ahead next;
@@ -236,7 +226,7 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
   UNROLL
   for (int r = 0; r < r_max; r++) UNROLL
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-  if (t->ragged) {
+  if (t->before) {
     memset(sum, 0, sizeof sum);
     for (int r = 0; r < r_max; r++)
       value_row(t, n, r, t->j0[r], t->j1[r] < t->low ? t->j1[r] : t->low, sum[r]);
@@ -258,7 +248,7 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
       for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
     }
   }
-  if (t->ragged) {
+  if (t->after) {
     UNROLL
     for (int r = 0; r < r_max; r++) UNROLL
     for (int i = 0; i < n; i++) vf_store(sum[r] + i * VF_LANES, acc[r][i]);
@@ -282,8 +272,10 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
 
 /* One function for each tile: inlined into one, gcc runs out of general registers and takes vector registers
  * instead. */
-#define VALUE_TILE(type, r, n) \
-  static void value_tile_##type##_##r##_##n(const value_job *t) { value_tile_rn(WH_DTYPE_##type, r, n, t); }
+#define VALUE_TILE(type, r, n)                                                     \
+  static void value_tile_##type##_##r##_##n(const value_job *t) {                  \
+    value_tile_rn(WH_DTYPE_##type, r, (n) < TILE_VECS(r) ? (n) : TILE_VECS(r), t); \
+  }
 #define VALUE_TILES(type, r) \
   VALUE_TILE(type, r, 1) VALUE_TILE(type, r, 2) VALUE_TILE(type, r, 3) VALUE_TILE(type, r, 4)
 #define VALUE_NAMES(type, r)                                                               \
@@ -292,20 +284,13 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
         value_tile_##type##_##r##_4                                                        \
   }
 // clang-format off
-VALUE_TILES(F16, 1) VALUE_TILES(F16, 2) VALUE_TILES(F16, 3)
-VALUE_TILES(F32, 1) VALUE_TILES(F32, 2) VALUE_TILES(F32, 3)
-#if TILE > 3
-VALUE_TILES(F16, 4) VALUE_TILES(F16, 5) VALUE_TILES(F16, 6)
-VALUE_TILES(F32, 4) VALUE_TILES(F32, 5) VALUE_TILES(F32, 6)
-#endif
+VALUE_TILES(F16, 1) VALUE_TILES(F16, 2) VALUE_TILES(F16, 3) VALUE_TILES(F16, 4) VALUE_TILES(F16, 5) VALUE_TILES(F16, 6)
+VALUE_TILES(F32, 1) VALUE_TILES(F32, 2) VALUE_TILES(F32, 3) VALUE_TILES(F32, 4) VALUE_TILES(F32, 5) VALUE_TILES(F32, 6)
 static void (*const value_tiles[2][TILE][4])(const value_job *) = {
-#if TILE > 3
-    {VALUE_NAMES(F16, 1), VALUE_NAMES(F16, 2), VALUE_NAMES(F16, 3), VALUE_NAMES(F16, 4), VALUE_NAMES(F16, 5), VALUE_NAMES(F16, 6)},
-    {VALUE_NAMES(F32, 1), VALUE_NAMES(F32, 2), VALUE_NAMES(F32, 3), VALUE_NAMES(F32, 4), VALUE_NAMES(F32, 5), VALUE_NAMES(F32, 6)},
-#else
-    {VALUE_NAMES(F16, 1), VALUE_NAMES(F16, 2), VALUE_NAMES(F16, 3)},
-    {VALUE_NAMES(F32, 1), VALUE_NAMES(F32, 2), VALUE_NAMES(F32, 3)},
-#endif
+    {VALUE_NAMES(F16, 1), VALUE_NAMES(F16, 2), VALUE_NAMES(F16, 3),
+     VALUE_NAMES(F16, 4), VALUE_NAMES(F16, 5), VALUE_NAMES(F16, 6)},
+    {VALUE_NAMES(F32, 1), VALUE_NAMES(F32, 2), VALUE_NAMES(F32, 3),
+     VALUE_NAMES(F32, 4), VALUE_NAMES(F32, 5), VALUE_NAMES(F32, 6)},
 };
 // clang-format on
 
@@ -314,15 +299,18 @@ static void value_tile(int r_max, value_job *t, int64_t next_elem_bytes) {
   const int64_t elem_bytes = t->dtype == WH_DTYPE_F16 ? 2 : 4;
   t->low = t->j0[0];
   t->high = t->j1[0];
-  t->ragged = false;
+  t->before = t->after = false;
   for (int r = 1; r < r_max; r++) {
-    t->ragged |= t->j0[r] != t->j0[0] || t->j1[r] != t->j1[0];
+    t->before |= t->j0[r] != t->j0[0];
+    t->after |= t->j1[r] != t->j1[0];
     t->low = t->j0[r] > t->low ? t->j0[r] : t->low;
     t->high = t->j1[r] < t->high ? t->j1[r] : t->high;
   }
-  if (t->high < t->low) t->high = t->low;
+  if (t->high < t->low) t->high = t->low; /* nothing in common */
+  const int64_t most = TILE_VECS(r_max);
   for (int64_t left = t->ld / VF_LANES; left > 0;) {
-    int64_t n = left > 4 ? (left == 5 ? 3 : 4) : left; /* 3 + 2 keeps more accumulators busy than 4 + 1 */
+    int64_t n =
+        left > most ? (left == 5 && most == 4 ? 3 : most) : left; /* 3 + 2 keeps more sums going than 4 + 1 */
     value_tiles[t->dtype != WH_DTYPE_F16][r_max - 1][n - 1](t);
     left -= n;
     t->v = (const char *)t->v + n * VF_LANES * elem_bytes;

@@ -3,7 +3,8 @@
 
 typedef __m256 vf;
 #define VF_LANES 8
-#define TILE 3
+#define TILE 6
+#define TILE_VECS(r) ((r) <= 2 ? 4 : 2)
 #define vf_zero() _mm256_setzero_ps()
 #define vf_set1(x) _mm256_set1_ps(x)
 #define vf_load(p) _mm256_loadu_ps(p)

@@ -4,6 +4,7 @@
 typedef __m512 vf;
 #define VF_LANES 16
 #define TILE 6
+#define TILE_VECS(r) 4
 #define vf_zero() _mm512_setzero_ps()
 #define vf_set1(x) _mm512_set1_ps(x)
 #define vf_load(p) _mm512_loadu_ps(p)
