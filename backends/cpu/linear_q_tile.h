@@ -66,56 +66,40 @@ ALWAYS_INLINE vint codebook(const wh_linear_q_format f) {
   return vint_add8(t, vint_set8(1 << f.bias_log2));
 }
 
-/* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones. `p` is
- * the block's record, moved on to the first held column. */
-ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
-  if (f.bits == 8) {
-    UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
-      w[i * VECS + v] = vint_load(p + i * 128 + v * VEC_BYTES);
-    }
-  }
-  if (f.bits >= 4 && f.bits < 8) {
-    const vint low = vint_set8(15);
-    UNROLL for (int i = 0; i < 4; i++) UNROLL for (int v = 0; v < VECS; v++) {
-      vint q = vint_load(p + i * 128 + v * VEC_BYTES);
-      w[(2 * i) * VECS + v] = vint_and(q, low);
-      w[(2 * i + 1) * VECS + v] = vint_and(vint_shr16(q, 4), low);
-    }
+/* The codes of one quad and vector. `p` is the block's record, moved on to the first held column. */
+ALWAYS_INLINE vint widen_one(const wh_linear_q_format f, const uint8_t *p, const int quad, const int v) {
+  vint w = vint_zero();
+  p += v * VEC_BYTES;
+  if (f.bits == 8) return vint_load(p + quad * 128);
+  if (f.bits >= 4) {
+    const vint q = vint_load(p + quad / 2 * 128);
+    w = vint_and(quad % 2 ? vint_shr16(q, 4) : q, vint_set8(15));
     p += 512;
   }
   if (f.bits == 2 || f.bits == 3 || f.bits == 6) {
     const int at = f.bits == 6 ? 4 : 0;
-    const vint mask = vint_set8(3 << at);
-    UNROLL for (int h = 0; h < 2; h++) UNROLL for (int v = 0; v < VECS; v++) {
-      vint q = vint_load(p + h * 128 + v * VEC_BYTES);
-      UNROLL for (int i = 0; i < 4; i++) {
-        vint *to = &w[(4 * h + i) * VECS + v], part = shift16(q, at - 2 * i);
-        *to = f.bits == 6 ? vint_or_and(*to, part, mask) : vint_and(part, mask);
-      }
-    }
+    const vint q = shift16(vint_load(p + quad / 4 * 128), at - quad % 4 * 2), mask = vint_set8(3 << at);
+    w = f.bits == 6 ? vint_or_and(w, q, mask) : vint_and(q, mask);
     p += 256;
   }
   if (f.bits == 3 || f.bits == 5) {
     const int at = f.bits - 1;
-    const vint mask = vint_set8(1 << at);
-    UNROLL for (int v = 0; v < VECS; v++) {
-      vint q = vint_load(p + v * VEC_BYTES);
-      UNROLL for (int i = 0; i < QUADS; i++) {
-        vint *to = &w[i * VECS + v];
-        *to = vint_or_and(*to, shift16(q, at - i), mask);
-      }
-    }
+    w = vint_or_and(w, shift16(vint_load(p), at - quad), vint_set8(1 << at));
   }
-  if (f.codebook != WH_CODEBOOK_NONE) {
-    const vint table = codebook(f);
-    UNROLL for (int i = 0; i < QUADS * VECS; i++) w[i] = vint_lookup(table, w[i]);
-  }
-  if (IS_SPLIT(f)) {
-    const vint low = vint_set8(15);
-    UNROLL for (int i = 0; i < QUADS * VECS; i++) {
-      w[QUADS * VECS + i] = vint_and(vint_shr16(w[i], 4), low);
-      w[i] = vint_and(w[i], low);
-    }
+  return f.codebook == WH_CODEBOOK_NONE ? w : vint_lookup(codebook(f), w);
+}
+
+/* The low (part 0) or high nibbles of codes of 8 bits. */
+ALWAYS_INLINE vint split_part(vint w, const int part) {
+  return vint_and(part ? vint_shr16(w, 4) : w, vint_set8(15));
+}
+
+/* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones. */
+ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
+  UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
+    const vint code = widen_one(f, p, i, v);
+    w[i * VECS + v] = IS_SPLIT(f) ? split_part(code, 0) : code;
+    if (IS_SPLIT(f)) w[(QUADS + i) * VECS + v] = split_part(code, 1);
   }
 }
 
@@ -157,9 +141,23 @@ ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const
   return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
 }
 
+/* A block's codes: widened for all rows of a tile, or (for one or two rows) the record, to be widened on the
+ * way. */
+typedef struct block_codes {
+  const vint *w;
+  const uint8_t *record;
+} block_codes;
+
+ALWAYS_INLINE vint code_vector(const wh_linear_q_format f, const block_codes *codes, const bool widened,
+                               const int part, const int quad, const int v) {
+  if (widened) return codes->w[(part * QUADS + quad) * VECS + v];
+  const vint w = widen_one(f, codes->record, quad, v);
+  return IS_SPLIT(f) ? split_part(w, part) : w;
+}
+
 /* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
-ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, const vint *w,
-                        const int rows, const block_x x, vint dot[][VECS]) {
+ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, block_codes codes,
+                        const bool widened, const int rows, const block_x x, vint dot[][VECS]) {
   const int quads = QUADS / halves, first = h * quads;
 #ifdef WH_LINEAR_Q_VNNI
   UNROLL for (int r = 0; r < rows; r++) {
@@ -167,10 +165,12 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
     UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = start;
   }
   UNROLL for (int i = first; i < first + quads; i++) {
-    KEEP_IN_MEMORY(w);
+    if (widened) KEEP_IN_MEMORY(codes.w);
+    vint w[VECS];
+    UNROLL for (int v = 0; v < VECS; v++) w[v] = code_vector(f, &codes, widened, 0, i, v);
     UNROLL for (int r = 0; r < rows; r++) {
       const vint q = vint_bcast32(x.q + r * 32 + i * 4);
-      UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_dot8(dot[r][v], w[i * VECS + v], q);
+      UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_dot8(dot[r][v], w[v], q);
     }
   }
 #else
@@ -182,12 +182,14 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
     const int part = s / (quads / span);
     vint sum[ROWS_AT_ONCE][VECS];
     UNROLL for (int i = 0; i < span; i++) {
-      const int quad = first + s % (quads / span) * span + i, at = (part * QUADS + quad) * VECS;
-      KEEP_IN_MEMORY(w);
+      const int quad = first + s % (quads / span) * span + i;
+      if (widened) KEEP_IN_MEMORY(codes.w);
+      vint w[VECS];
+      UNROLL for (int v = 0; v < VECS; v++) w[v] = code_vector(f, &codes, widened, part, quad, v);
       UNROLL for (int r = 0; r < rows; r++) {
         const vint q = vint_bcast32(x.q + r * 32 + quad * 4);
         UNROLL for (int v = 0; v < VECS; v++) {
-          const vint p = vint_maddubs(w[at + v], q);
+          const vint p = vint_maddubs(w[v], q);
           sum[r][v] = i == 0 ? p : vint_add16(sum[r][v], p);
         }
       }
@@ -208,12 +210,12 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
 
 /* g = the block step, for `rows` rows of the held columns. `from` is g, or zeros (with a step of 0) in a
  * group's first block. */
-ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const vint *w, const float *scale,
-                              const float *min, const block_x x, const float *from, size_t from_step,
-                              float *g) {
+ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const block_codes codes,
+                              const bool widened, const float *scale, const float *min, const block_x x,
+                              const float *from, size_t from_step, float *g) {
   const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
   vint dot[2][ROWS_AT_ONCE][VECS];
-  UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, w, rows, x, dot[h]);
+  UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, widened, rows, x, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
@@ -241,27 +243,36 @@ static const float linear_q_zeros[COLS];
 ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
                          const float *min, const block_x x0, int64_t rows, int first, float *g0) {
   for (int c = 0; c < COLS; c += HELD) {
-    vint widened[2 * QUADS * VECS];
-    widen(f, record + c * 4, widened);
-    const vint *w = widened;
     block_x x = x0;
     float *g = g0 + c;
     const float *from = first ? linear_q_zeros : g;
     const size_t step = first ? 0 : COLS;
+    block_codes codes = {.record = record + c * 4};
+    if (rows == 1) {
+      block_step(f, 1, codes, false, scale + c, min + c, x, from, step, g);
+      continue;
+    }
+    if (rows == 2) {
+      block_step(f, 2, codes, false, scale + c, min + c, x, from, step, g);
+      continue;
+    }
+    vint widened[2 * QUADS * VECS];
+    widen(f, codes.record, widened);
+    codes.w = widened;
     int64_t left = rows;
     for (; left >= ROWS_AT_ONCE; left -= ROWS_AT_ONCE) {
-      block_step(f, ROWS_AT_ONCE, w, scale + c, min + c, x, from, step, g);
+      block_step(f, ROWS_AT_ONCE, codes, true, scale + c, min + c, x, from, step, g);
       x = block_x_skip(x, ROWS_AT_ONCE);
       from += step * ROWS_AT_ONCE;
       g += COLS * ROWS_AT_ONCE;
     }
     if (left & 2) {
-      block_step(f, 2, w, scale + c, min + c, x, from, step, g);
+      block_step(f, 2, codes, true, scale + c, min + c, x, from, step, g);
       x = block_x_skip(x, 2);
       from += step * 2;
       g += COLS * 2;
     }
-    if (left & 1) block_step(f, 1, w, scale + c, min + c, x, from, step, g);
+    if (left & 1) block_step(f, 1, codes, true, scale + c, min + c, x, from, step, g);
   }
 }
 
