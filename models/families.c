@@ -38,14 +38,14 @@ static void add_input(wh_builder *b, const char *name, wh_dim n, wh_value *out) 
 static void add_inputs(wh_builder *b) {
   const struct {
     const char *name;
-    int64_t max;
+    int64_t min, max;
     wh_dim *out;
-  } symbols[] = {{"tokens", WH_MODEL_MAX_TOKENS, &b->n_tokens},
-                 {"outputs", WH_MODEL_MAX_OUTPUTS, &b->n_outputs},
-                 {"context", WH_MODEL_MAX_CONTEXT, &b->context},
-                 {"slots", WH_MODEL_MAX_SLOTS, &b->slots}};
+  } symbols[] = {{"tokens", 1, WH_MODEL_MAX_TOKENS, &b->n_tokens},
+                 {"outputs", 0, WH_MODEL_MAX_OUTPUTS, &b->n_outputs}, /* 0: a prompt's chunk but the last */
+                 {"context", 1, WH_MODEL_MAX_CONTEXT, &b->context},
+                 {"slots", 1, WH_MODEL_MAX_SLOTS, &b->slots}};
   for (size_t i = 0; i < sizeof symbols / sizeof symbols[0] && b->status == WH_OK; i++)
-    wh_builder_check(b, wh_dim_symbol(&b->g->dims, symbols[i].name, 1, symbols[i].max, symbols[i].out));
+    wh_builder_check(b, wh_dim_symbol(&b->g->dims, symbols[i].name, symbols[i].min, symbols[i].max, symbols[i].out));
   add_input(b, "tokens", b->n_tokens, &b->tokens);
   add_input(b, "positions", b->n_tokens, &b->positions);
   add_input(b, "sequences", b->n_tokens, &b->sequences);

@@ -15,7 +15,7 @@
 #include "core/ir/graph.h"
 #include "formats/model_file.h"
 
-/* Ranges of the graph's symbols "tokens", "outputs", "context" and "slots", all from 1. */
+/* Ranges of the graph's symbols "tokens", "context" and "slots", from 1, and of "outputs", from 0. */
 #define WH_MODEL_MAX_TOKENS (1 << 20)
 #define WH_MODEL_MAX_OUTPUTS (1 << 20)
 #define WH_MODEL_MAX_CONTEXT (1 << 24)
