@@ -154,6 +154,7 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
                .isa = isa,
                .elem_bytes = l->dtype == WH_DTYPE_F32 ? 4 : 2,
                .n_chunks = ceil_div(l->k, WH_LINEAR_F_CHUNK)};
+  if (a->m <= 0) return;
   if (a->m <= THIN_ROWS) {
     run_thin(&p, worker, scratch);
     return;
