@@ -327,7 +327,7 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const wh_linear_q_pane
 /* Asks for weights that will be needed soon. With few rows a product does little but read, and the distance
  * covers the latency of memory; with many, the next blocks should wait in L1. */
 ALWAYS_INLINE void prefetch(const uint8_t *p, size_t bytes, int64_t rows) {
-  const uint8_t *from = p + (rows <= 8 ? 4096 : 1536);
+  const uint8_t *from = p + (rows <= 8 ? 8192 : 1536);
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
 }
 
