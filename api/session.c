@@ -108,7 +108,7 @@ void wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
   wh_program_get_memory(p, &m);
   wh_session_memory full = WH_SESSION_MEMORY_INIT;
   full.n_instructions = (uint32_t)wh_program_n_instrs(p);
-  full.activations = m.plan.arena_bytes;
+  full.activations = m.arena_bytes;
   full.activations_lower_bound = m.plan.lower_bound_bytes;
   full.activations_unshared = m.plan.unshared_bytes;
   full.kv_state = m.state_bytes;

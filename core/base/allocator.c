@@ -72,13 +72,14 @@ bool wh_grow_array(const wh_allocator *a, void **items, size_t *capacity, size_t
 }
 
 size_t wh_huge_bytes(size_t size) {
-  size_t r;
-  return wh_align_size(size ? size : 1, WH_HUGE_PAGE_BYTES, &r) ? r : SIZE_MAX;
+  size_t r, unit = size < WH_HUGE_PAGE_BYTES ? (size_t)4096 : WH_HUGE_PAGE_BYTES;
+  return wh_align_size(size ? size : 1, unit, &r) ? r : SIZE_MAX;
 }
 
 void *wh_alloc_huge(const wh_allocator *a, size_t size) {
   size_t bytes = wh_huge_bytes(size);
   if (bytes == SIZE_MAX) return NULL;
+  if (bytes < WH_HUGE_PAGE_BYTES) return wh_alloc_uninit(a, bytes, 4096);
   void *p = wh_alloc_uninit(a, bytes, WH_HUGE_PAGE_BYTES);
   if (p) (void)madvise(p, bytes, MADV_HUGEPAGE); /* a hint */
   return p;

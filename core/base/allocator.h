@@ -47,8 +47,8 @@ void wh_free(const wh_allocator *a, void *ptr);
 bool wh_grow_array(const wh_allocator *a, void **items, size_t *capacity, size_t n_used, size_t n_need,
                    size_t elem_size);
 
-/* Large buffers: 2 MiB-aligned, contents undefined, backed by huge pages where it grants them. Rounded up to
- * whole huge pages: wh_huge_bytes tells what is really taken. */
+/* Large buffers, contents undefined, backed by huge pages where the system grants them: 2 MiB-aligned and
+ * rounded up to whole huge pages; small ones to 4 KiB. wh_huge_bytes tells what is really taken. */
 #define WH_HUGE_PAGE_BYTES ((size_t)2 << 20)
 void *wh_alloc_huge(const wh_allocator *a, size_t size);
 size_t wh_huge_bytes(size_t size);

@@ -166,10 +166,11 @@ static wh_status plan_arena(build *b) {
     if (bytes) b->buffers[b->n_buffers++] = (wh_plan_buffer){.size = bytes, .first = phase, .last = phase};
   }
   WH_TRY(wh_plan_memory(b->buffers, b->n_buffers, p->alloc, &p->memory.plan));
-  p->arena = wh_alloc_uninit(p->alloc, p->memory.plan.arena_bytes, 4096);
+  p->arena = wh_alloc_huge(p->alloc, p->memory.plan.arena_bytes);
   if (!p->arena)
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of activations", p->memory.plan.arena_bytes);
-  memset(p->arena, 0, p->memory.plan.arena_bytes); /* every page is taken now, none while running */
+  p->memory.arena_bytes = wh_huge_bytes(p->memory.plan.arena_bytes);
+  memset(p->arena, 0, p->memory.arena_bytes); /* every page is taken now, none while running */
   for (wh_value v = 1; v < g->n_values; v++)
     if (b->places[v].buffer >= 0)
       b->places[v].data = (char *)p->arena + b->buffers[b->places[v].buffer].offset;
@@ -184,12 +185,12 @@ static wh_status place_states(build *b) {
     if (g->values[v].kind == WH_VALUE_STATE)
       if (!wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes) || !wh_add_size(total, bytes, &total))
         return WH_FAIL(ERR_LIMIT, "the KV state does not fit in memory; use a smaller context");
-  p->memory.state_bytes = total;
+  p->memory.state_bytes = total ? wh_huge_bytes(total) : 0;
   if (!total) return WH_OK;
-  p->states = wh_alloc_uninit(p->alloc, total, 4096);
+  p->states = wh_alloc_huge(p->alloc, total);
   if (!p->states)
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of KV state; use a smaller context", total);
-  memset(p->states, 0, total);
+  memset(p->states, 0, p->memory.state_bytes);
   size_t at = 0;
   for (wh_value v = 1; v < g->n_values; v++)
     if (g->values[v].kind == WH_VALUE_STATE) {

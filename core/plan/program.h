@@ -41,6 +41,7 @@ size_t wh_program_output_bytes(const wh_program *p, size_t i);
 
 typedef struct wh_program_memory {
   wh_memory_plan plan;
+  size_t arena_bytes; /* plan.arena_bytes in whole pages */
   size_t state_bytes, packed_bytes, mapped_bytes, other_bytes;
 } wh_program_memory;
 void wh_program_get_memory(const wh_program *p, wh_program_memory *out);
