@@ -45,7 +45,8 @@ static void add_inputs(wh_builder *b) {
                  {"context", 1, WH_MODEL_MAX_CONTEXT, &b->context},
                  {"slots", 1, WH_MODEL_MAX_SLOTS, &b->slots}};
   for (size_t i = 0; i < sizeof symbols / sizeof symbols[0] && b->status == WH_OK; i++)
-    wh_builder_check(b, wh_dim_symbol(&b->g->dims, symbols[i].name, symbols[i].min, symbols[i].max, symbols[i].out));
+    wh_builder_check(
+        b, wh_dim_symbol(&b->g->dims, symbols[i].name, symbols[i].min, symbols[i].max, symbols[i].out));
   add_input(b, "tokens", b->n_tokens, &b->tokens);
   add_input(b, "positions", b->n_tokens, &b->positions);
   add_input(b, "sequences", b->n_tokens, &b->sequences);
