@@ -236,8 +236,9 @@ static void write_row(cli_output *out, const char *test, uint32_t n, summary s, 
 
 static cli_exit write_text(cli_output *out, const bench_options *options, const bench_result *r) {
   const wh_device_info info = cli_engine_device_info(&r->engine), *device = &info;
-  cli_output_printf(out, "%s on %s (%s, %u threads, %s)\n", r->engine.info.path, device->name, device->isa,
-                    device->n_threads, device->numerics == WH_NUMERICS_FAST ? "fast" : "exact");
+  cli_output_printf(out, "%s on %s (%s, %u thread%s, %s)\n", r->engine.info.path, device->name, device->isa,
+                    device->n_threads, device->n_threads == 1 ? "" : "s",
+                    device->numerics == WH_NUMERICS_FAST ? "fast" : "exact");
   cli_output_printf(out, "  %-8s %6s  %10s  %7s   %s\n", "test", "tokens", "tokens/s", "spread",
                     "of this machine");
   if (options->n_prompt)

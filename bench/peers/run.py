@@ -232,6 +232,8 @@ def main():
     result["perplexity"] = compare_perplexity(args, llama)
     result["speed"] = summarise(interleave(args, llama))
     result["machine"]["load_after"] = os.getloadavg()[0]
+    if result["machine"]["load_before"] > 0.5:
+        say(f"the machine was busy when this began (load {result['machine']['load_before']:.1f}): these figures are not worth keeping")
     print_report(args, result["perplexity"], result["speed"])
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
