@@ -17,18 +17,37 @@ const char cli_sample_text[] =
     "\"are so much "
     "at home in so many places; and wherever it is heard, its call is the same seven notes.\"";
 
+static bool has_tokenizer(const wh_model *model) {
+  size_t n;
+  return wh_model_tokenize(model, "", 0, 0, NULL, 0, &n) != WH_ERR_NOT_FOUND;
+}
+
+/* For a model without a tokenizer: ids that walk through the vocabulary in large steps. */
+static void fill_ids(const wh_model *model, size_t n, int32_t *ids) {
+  wh_model_info info = WH_MODEL_INFO_INIT;
+  wh_model_get_info(model, &info);
+  for (size_t i = 0; i < n; ++i) ids[i] = (int32_t)((i * 7919 + 13) % info.n_vocab);
+}
+
 cli_exit cli_sample_tokens(const wh_model *model, size_t n, int32_t **ids) {
-  int32_t *text_ids = NULL;
+  int32_t *text_ids = NULL, *out = calloc(n ? n : 1, sizeof *out);
   size_t n_text = 0;
-  CLI_TRY(cli_tokenize(model, cli_sample_text, strlen(cli_sample_text), WH_TOKENIZE_ADD_SPECIAL, &text_ids,
-                       &n_text));
-  int32_t *out = n_text ? calloc(n ? n : 1, sizeof *out) : NULL;
-  if (out) {
-    for (size_t i = 0; i < n; ++i) out[i] = text_ids[i % n_text];
-    *ids = out;
+  cli_exit code = CLI_OK;
+  if (!out) return cli_fail(CLI_LIMIT, "out of memory for %zu tokens", n);
+  if (!has_tokenizer(model)) {
+    fill_ids(model, n, out);
+  } else {
+    code = cli_tokenize(model, cli_sample_text, strlen(cli_sample_text), WH_TOKENIZE_ADD_SPECIAL, &text_ids,
+                        &n_text);
+    if (code == CLI_OK && !n_text)
+      code =
+          cli_fail(CLI_MODEL, "the model's tokenizer makes no tokens of plain text; is the file complete?");
+    for (size_t i = 0; code == CLI_OK && i < n; ++i) out[i] = text_ids[i % n_text];
   }
   free(text_ids);
-  if (!n_text)
-    return cli_fail(CLI_MODEL, "the model's tokenizer makes no tokens of plain text; is the file complete?");
-  return out ? CLI_OK : cli_fail(CLI_LIMIT, "out of memory for %zu tokens", n);
+  if (code == CLI_OK)
+    *ids = out;
+  else
+    free(out);
+  return code;
 }

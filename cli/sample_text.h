@@ -7,7 +7,8 @@
 /* About 150 tokens of English prose. */
 extern const char cli_sample_text[];
 
-/* Exactly n tokens: the sample text over and over. *ids is owned by the caller: free. */
+/* Exactly n tokens: the sample text over and over, or ids spread over the vocabulary of a model without a
+ * tokenizer. *ids is owned by the caller: free. */
 WH_NODISCARD cli_exit cli_sample_tokens(const wh_model *model, size_t n, int32_t **ids);
 
 #endif

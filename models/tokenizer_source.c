@@ -92,6 +92,8 @@ wh_status wh_tokenizer_from_model_file(const wh_model_file *file, const wh_alloc
     return WH_FAIL(ERR_NOT_FOUND, "%s: no tokenizer ('" KEY("model") "' is missing)",
                    wh_model_file_path(file));
   WH_TRY(wh_model_file_get_string_or(file, KEY("model"), "", &spec.model));
+  if (wh_str_is(spec.model, "no_vocab"))
+    return WH_FAIL(ERR_NOT_FOUND, "%s: made without a tokenizer", wh_model_file_path(file));
   WH_TRY(wh_model_file_get_string_or(file, KEY("pre"), "default", &spec.pre));
   WH_TRY(read_arrays(file, &spec));
   WH_TRY(read_ids(file, &spec));
