@@ -11,8 +11,9 @@
 
 #define REPS 9
 #define REP_SECONDS 0.03
-#define WEIGHT_BYTES ((size_t)128 << 20) /* matrices are repeated up to here, so that few rows read memory \
-                                          */
+#define WEIGHT_BYTES                                                                    \
+  ((size_t)128 << 20) /* matrices are repeated up to here, so that few rows read memory \
+                       */
 
 typedef struct bench_case {
   const char *name;

@@ -1,6 +1,7 @@
 /* text/tokenizer.h - text to token ids and back.
  *
- * A tokenizer is immutable after creation and may be shared by threads; a detokeniser belongs to one stream. */
+ * A tokenizer is immutable after creation and may be shared by threads; a detokeniser belongs to one stream.
+ */
 #ifndef WH_TEXT_TOKENIZER_H
 #define WH_TEXT_TOKENIZER_H
 
@@ -8,16 +9,16 @@
 #include "core/base/str.h"
 
 typedef enum wh_token_type { /* numbers as in GGUF's tokenizer.ggml.token_type */
-  WH_TOKEN_NORMAL = 1,
-  WH_TOKEN_UNKNOWN = 2,
-  WH_TOKEN_CONTROL = 3, /* never matched in plain text, not shown */
-  WH_TOKEN_USER_DEFINED = 4, /* always matched whole, shown */
-  WH_TOKEN_UNUSED = 5,
-  WH_TOKEN_BYTE = 6
+                             WH_TOKEN_NORMAL = 1,
+                             WH_TOKEN_UNKNOWN = 2,
+                             WH_TOKEN_CONTROL = 3,      /* never matched in plain text, not shown */
+                             WH_TOKEN_USER_DEFINED = 4, /* always matched whole, shown */
+                             WH_TOKEN_UNUSED = 5,
+                             WH_TOKEN_BYTE = 6
 } wh_token_type;
 
-/* What a model file says about its tokenizer. All arrays are borrowed for the tokenizer's life (they lie in the
- * mapped model file). Ids of -1 mean "none". */
+/* What a model file says about its tokenizer. All arrays are borrowed for the tokenizer's life (they lie in
+ * the mapped model file). Ids of -1 mean "none". */
 typedef struct wh_tokenizer_spec {
   wh_str model; /* "gpt2": byte-level BPE; "llama": SentencePiece BPE; "gemma4": BPE with
                  * SentencePiece's spaces and byte tokens; "bert": WordPiece */
@@ -29,15 +30,17 @@ typedef struct wh_tokenizer_spec {
   size_t n_merges;
   const wh_str *merges; /* "left right" */
   int32_t bos_id, eos_id, eot_id, unknown_id, separator_id, padding_id;
-  int add_bos, add_eos;       /* 1 yes, 0 no, -1 not stated: the default of `model`/`pre` */
-  int add_space_prefix;       /* same */
+  int add_bos, add_eos; /* 1 yes, 0 no, -1 not stated: the default of `model`/`pre` */
+  int add_space_prefix; /* same */
   bool remove_extra_whitespaces;
   int lowercase, strip_accents; /* "bert" only; same (not stated: lowercase; strip_accents as lowercase) */
 } wh_tokenizer_spec;
 /* Nothing stated, no special ids: fill in from here. */
-#define WH_TOKENIZER_SPEC_INIT                                                                                  \
-  {.bos_id = -1, .eos_id = -1, .eot_id = -1, .unknown_id = -1, .separator_id = -1, .padding_id = -1,             \
-   .add_bos = -1, .add_eos = -1, .add_space_prefix = -1, .lowercase = -1, .strip_accents = -1}
+#define WH_TOKENIZER_SPEC_INIT                                                                        \
+  {                                                                                                   \
+    .bos_id = -1, .eos_id = -1, .eot_id = -1, .unknown_id = -1, .separator_id = -1, .padding_id = -1, \
+    .add_bos = -1, .add_eos = -1, .add_space_prefix = -1, .lowercase = -1, .strip_accents = -1        \
+  }
 
 typedef struct wh_tokenizer wh_tokenizer;
 
@@ -54,11 +57,13 @@ typedef struct wh_token_list {
 void wh_token_list_init(wh_token_list *list, const wh_allocator *alloc);
 void wh_token_list_deinit(wh_token_list *list);
 
-#define WH_TOKENIZE_ADD_SPECIAL 1u   /* BOS/EOS as the model asks */
-#define WH_TOKENIZE_PARSE_SPECIAL 2u /* control tokens written in the text ("<|im_start|>") become their ids */
-/* Appends the ids of `text` to `list`. Any bytes are accepted: invalid UTF-8 becomes byte tokens or U+FFFD, as the
- * reference tokenizer of the model does. */
-WH_NODISCARD wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags, wh_token_list *list);
+#define WH_TOKENIZE_ADD_SPECIAL 1u /* BOS/EOS as the model asks */
+#define WH_TOKENIZE_PARSE_SPECIAL \
+  2u /* control tokens written in the text ("<|im_start|>") become their ids */
+/* Appends the ids of `text` to `list`. Any bytes are accepted: invalid UTF-8 becomes byte tokens or U+FFFD,
+ * as the reference tokenizer of the model does. */
+WH_NODISCARD wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags,
+                                           wh_token_list *list);
 
 size_t wh_tokenizer_n_tokens(const wh_tokenizer *t);
 /* The token as stored in the vocabulary; empty for an id out of range. */
@@ -67,7 +72,8 @@ wh_token_type wh_tokenizer_token_type(const wh_tokenizer *t, int32_t id);
 int32_t wh_tokenizer_find(const wh_tokenizer *t, wh_str token); /* id of a vocabulary entry or -1 */
 int32_t wh_tokenizer_bos(const wh_tokenizer *t);
 int32_t wh_tokenizer_eos(const wh_tokenizer *t);
-/* True for EOS, EOT and the other tokens that end an answer (<|im_end|>, <|eot_id|>, <end_of_turn>, <|end|> ...). */
+/* True for EOS, EOT and the other tokens that end an answer (<|im_end|>, <|eot_id|>, <end_of_turn>, <|end|>
+ * ...). */
 bool wh_tokenizer_is_end(const wh_tokenizer *t, int32_t id);
 
 /* Streaming detokenisation: bytes that could still become a UTF-8 character are held back. */
@@ -75,7 +81,8 @@ typedef struct wh_detokenizer {
   const wh_tokenizer *tokenizer;
   unsigned char pending[4];
   size_t n_pending;
-  bool at_start; /* the next shown token is the text's first: its leading space, if the tokenizer put it, is dropped */
+  bool at_start; /* the next shown token is the text's first: its leading space, if the tokenizer put it, is
+                    dropped */
   bool show_control;
 } wh_detokenizer;
 void wh_detokenizer_init(wh_detokenizer *d, const wh_tokenizer *t, bool at_start, bool show_control);
@@ -84,7 +91,9 @@ struct wh_text_buffer;
 WH_NODISCARD wh_status wh_detokenizer_push(wh_detokenizer *d, int32_t id, struct wh_text_buffer *out);
 /* Flushes what is pending (as U+FFFD). */
 WH_NODISCARD wh_status wh_detokenizer_finish(wh_detokenizer *d, struct wh_text_buffer *out);
-/* Appends the bytes that `id` stands for, whether they are whole characters or not; nothing for a hidden token. */
-WH_NODISCARD wh_status wh_tokenizer_append_bytes(const wh_tokenizer *t, int32_t id, struct wh_text_buffer *out);
+/* Appends the bytes that `id` stands for, whether they are whole characters or not; nothing for a hidden
+ * token. */
+WH_NODISCARD wh_status wh_tokenizer_append_bytes(const wh_tokenizer *t, int32_t id,
+                                                 struct wh_text_buffer *out);
 
 #endif

@@ -1,7 +1,7 @@
 /* features.h - what this processor can do, as a mask that can be narrowed.
  *
- * An ISA level is a named bundle; each holds the ones before it. Kernel choice is a pure function of the mask, so a
- * machine with the highest level tests all below it. */
+ * An ISA level is a named bundle; each holds the ones before it. Kernel choice is a pure function of the
+ * mask, so a machine with the highest level tests all below it. */
 #ifndef WH_CPU_FEATURES_H
 #define WH_CPU_FEATURES_H
 
@@ -22,8 +22,9 @@
 /* CPUID and XGETBV: a feature counts only if the system saves its registers. */
 uint64_t wh_cpu_features_detect(void);
 
-/* Levels: "ref", "avx2", "avxvnni", "avx512", "avx512vnni" (x86-64). The mask of a level, or ERR_INVALID_ARGUMENT
- * listing the known names; ERR_UNAVAILABLE when `available` lacks it. NULL or "auto": everything available. */
+/* Levels: "ref", "avx2", "avxvnni", "avx512", "avx512vnni" (x86-64). The mask of a level, or
+ * ERR_INVALID_ARGUMENT listing the known names; ERR_UNAVAILABLE when `available` lacks it. NULL or "auto":
+ * everything available. */
 WH_NODISCARD wh_status wh_cpu_level_mask(const char *level, uint64_t available, uint64_t *out);
 /* Name of the highest level that `mask` holds. */
 const char *wh_cpu_level_name(uint64_t mask);

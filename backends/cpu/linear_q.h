@@ -8,8 +8,8 @@
 #include "core/base/dtype.h"
 #include "core/base/team.h"
 
-/* How a weight matrix w[n][k] of `dtype` is laid out for a feature mask. Panels of `panel_cols` outputs; the last is
- * padded. `id` 0 means "as in the file" (the reference kernel reads the file's blocks). */
+/* How a weight matrix w[n][k] of `dtype` is laid out for a feature mask. Panels of `panel_cols` outputs; the
+ * last is padded. `id` 0 means "as in the file" (the reference kernel reads the file's blocks). */
 typedef struct wh_linear_layout {
   uint32_t id;
   wh_dtype dtype;
@@ -22,18 +22,18 @@ typedef struct wh_linear_layout {
 WH_NODISCARD wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int64_t n, int64_t k,
                                           wh_linear_layout *out);
 
-/* Packs panels [panel_begin, panel_end) of the file's bytes `src` (all n rows) into `dst` (the whole packed matrix,
- * 64-byte aligned). Pure; ranges may be packed by different threads. Returns false when a scale or minimum is not
- * finite (the pack is still complete). */
+/* Packs panels [panel_begin, panel_end) of the file's bytes `src` (all n rows) into `dst` (the whole packed
+ * matrix, 64-byte aligned). Pure; ranges may be packed by different threads. Returns false when a scale or
+ * minimum is not finite (the pack is still complete). */
 bool wh_linear_q_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end);
 
 typedef struct wh_linear_q_args {
   const wh_linear_layout *layout;
-  const void *w;         /* packed (or the file's bytes when layout->id is 0) */
-  void *x;               /* q8a, m rows of layout->k */
-  int64_t m;             /* rows */
-  float *y;              /* [m][ldy], n columns */
+  const void *w; /* packed (or the file's bytes when layout->id is 0) */
+  void *x;       /* q8a, m rows of layout->k */
+  int64_t m;     /* rows */
+  float *y;      /* [m][ldy], n columns */
   int64_t ldy;
   const float *bias;     /* [n] or NULL */
   const float *residual; /* [m][ldr] or NULL; may equal y */
@@ -43,8 +43,8 @@ typedef struct wh_linear_q_args {
 
 typedef void (*wh_linear_q_fn)(const wh_linear_q_args *args, const wh_worker *worker);
 
-/* The kernel for a mask and a type; never NULL for a layout that wh_linear_q_layout gave. `name` (may be NULL)
- * receives the kernel's name for `inspect --kernels`. */
+/* The kernel for a mask and a type; never NULL for a layout that wh_linear_q_layout gave. `name` (may be
+ * NULL) receives the kernel's name for `inspect --kernels`. */
 wh_linear_q_fn wh_linear_q_select(uint64_t features, wh_dtype dtype, const char **name);
 
 #endif

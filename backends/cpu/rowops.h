@@ -1,6 +1,6 @@
 /* rowops.h - everything between the products: norms, rotary embedding, activations, gathers, activation
- * quantisation, elementwise ops. Arithmetic: docs/NUMERICS.md. Rows are independent; work is split by rows, or by
- * elements where ops have no row structure. */
+ * quantisation, elementwise ops. Arithmetic: docs/NUMERICS.md. Rows are independent; work is split by rows,
+ * or by elements where ops have no row structure. */
 #ifndef WH_CPU_ROWOPS_H
 #define WH_CPU_ROWOPS_H
 
@@ -79,33 +79,33 @@ typedef struct wh_softmax_args {
 
 #define WH_ROWOP(name, args) typedef void (*wh_##name##_fn)(const args *a, const wh_worker *w);
 /* One list makes the table, the dispatch and the tests. */
-#define WH_ROWOP_LIST(X)                     \
-  X(rms_norm, wh_norm_args)                  \
-  X(rms_norm_q8a, wh_norm_args)              \
-  X(layer_norm, wh_norm_args)                \
-  X(quantize_act, wh_quantize_act_args)      \
-  X(rope_table, wh_rope_table_args)          \
-  X(rope, wh_rope_args)                      \
-  X(swiglu, wh_gated_args)                   \
-  X(swiglu_q8a, wh_gated_args)               \
-  X(geglu, wh_gated_args)                    \
-  X(geglu_q8a, wh_gated_args)                \
-  X(gather_rows, wh_gather_rows_args)        \
-  X(add, wh_binary_args)                     \
-  X(sub, wh_binary_args)                     \
-  X(mul, wh_binary_args)                     \
-  X(div, wh_binary_args)                     \
-  X(scale, wh_unary_args)                    \
-  X(softcap, wh_unary_args)                  \
-  X(silu, wh_unary_args)                     \
-  X(gelu, wh_unary_args)                     \
-  X(gelu_erf, wh_unary_args)                 \
-  X(relu, wh_unary_args)                     \
-  X(tanh, wh_unary_args)                     \
-  X(sigmoid, wh_unary_args)                  \
-  X(exp, wh_unary_args)                      \
-  X(neg, wh_unary_args)                      \
-  X(sqrt, wh_unary_args)                     \
+#define WH_ROWOP_LIST(X)                \
+  X(rms_norm, wh_norm_args)             \
+  X(rms_norm_q8a, wh_norm_args)         \
+  X(layer_norm, wh_norm_args)           \
+  X(quantize_act, wh_quantize_act_args) \
+  X(rope_table, wh_rope_table_args)     \
+  X(rope, wh_rope_args)                 \
+  X(swiglu, wh_gated_args)              \
+  X(swiglu_q8a, wh_gated_args)          \
+  X(geglu, wh_gated_args)               \
+  X(geglu_q8a, wh_gated_args)           \
+  X(gather_rows, wh_gather_rows_args)   \
+  X(add, wh_binary_args)                \
+  X(sub, wh_binary_args)                \
+  X(mul, wh_binary_args)                \
+  X(div, wh_binary_args)                \
+  X(scale, wh_unary_args)               \
+  X(softcap, wh_unary_args)             \
+  X(silu, wh_unary_args)                \
+  X(gelu, wh_unary_args)                \
+  X(gelu_erf, wh_unary_args)            \
+  X(relu, wh_unary_args)                \
+  X(tanh, wh_unary_args)                \
+  X(sigmoid, wh_unary_args)             \
+  X(exp, wh_unary_args)                 \
+  X(neg, wh_unary_args)                 \
+  X(sqrt, wh_unary_args)                \
   X(softmax, wh_softmax_args)
 WH_ROWOP_LIST(WH_ROWOP)
 #undef WH_ROWOP
@@ -122,8 +122,8 @@ typedef struct wh_rowops {
 /* Pure function of the mask; every field is set. */
 void wh_rowops_select(uint64_t features, wh_rowops *out);
 
-/* Dequantises n elements (whole blocks) of any storage type; the reference that packing tests and `inspect` use.
- * false for a type without a dequantiser. */
+/* Dequantises n elements (whole blocks) of any storage type; the reference that packing tests and `inspect`
+ * use. false for a type without a dequantiser. */
 bool wh_dequantize_row(wh_dtype dtype, const void *src, float *dst, int64_t n);
 
 #endif

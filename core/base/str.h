@@ -12,8 +12,9 @@ typedef struct wh_str {
   size_t len;
 } wh_str;
 
-#define WH_STR_FMT "%.*s" /* printf: WH_STR_FMT, WH_STR_ARG(s); clipped so that a hostile name cannot flood \
-                           */
+#define WH_STR_FMT                                                                         \
+  "%.*s" /* printf: WH_STR_FMT, WH_STR_ARG(s); clipped so that a hostile name cannot flood \
+          */
 #define WH_STR_ARG(s) (int)((s).len < 128 ? (s).len : 128), (s).data
 
 static inline wh_str wh_str_from(const char *z) { return (wh_str){z, z ? strlen(z) : 0}; }
