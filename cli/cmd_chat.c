@@ -11,11 +11,12 @@
 #include "cli/generate.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/lookup.h"
 #include "cli/verbs.h"
 
 typedef struct chat_options {
   const char *system;
-  uint32_t max_tokens;
+  uint32_t max_tokens, lookup;
   cli_strings stops;
 } chat_options;
 
@@ -27,6 +28,7 @@ static const cli_option chat_option_list[] = {
      UINT32_C(1) << 24, 0, 0},
     {"stop", 0, CLI_OPTION_STRINGS, CHAT(stops), "TEXT", "End an answer before TEXT; repeatable.", 0, 0, 0,
      0},
+    {"lookup", 0, CLI_OPTION_U32, CHAT(lookup), "N", CLI_LOOKUP_HELP, 1, CLI_LOOKUP_MAX, 0, 0},
 };
 
 typedef struct conversation {
@@ -107,6 +109,8 @@ static cli_exit write_turn_json(conversation *c, const cli_generation *g) {
   cli_json_set_whole(turn, "prompt_tokens", g->n_prompt);
   cli_json_set_whole(turn, "prompt_tokens_run", g->n_prompt_run);
   cli_json_set_whole(turn, "tokens", g->n_tokens);
+  cli_json_set_whole(turn, "drafted_tokens", g->n_drafted);
+  cli_json_set_whole(turn, "accepted_tokens", g->n_accepted);
   return cli_json_write(&c->out, turn, true);
 }
 
@@ -133,8 +137,11 @@ static cli_exit take_turn(conversation *c, const char *line, size_t n_bytes) {
   int32_t *ids = NULL;
   size_t n = 0;
   cli_generation g = {0};
-  cli_generation_options generation = {
-      c->options->max_tokens, &c->options->stops, false, false, c->json ? NULL : stream_text, c};
+  cli_generation_options generation = {.max_tokens = c->options->max_tokens,
+                                       .stops = &c->options->stops,
+                                       .lookup = c->options->lookup,
+                                       .on_text = c->json ? NULL : stream_text,
+                                       .on_text_ctx = c};
   cli_chat_append(c->messages, "user", line, n_bytes);
   cli_exit code = tokenize_fitting(c, &ids, &n);
   if (code == CLI_OK) code = cli_generate(&c->engine, c->generator, &c->history, ids, n, &generation, &g);
@@ -225,7 +232,7 @@ static void conversation_deinit(conversation *c) {
 static cli_exit conversation_open(conversation *c, const char *model,
                                   const cli_engine_options *engine_options,
                                   const cli_sampling_options *sampling, const char *path) {
-  cli_session_needs needs = {0};
+  cli_session_needs needs = {.max_outputs = c->options->lookup + 1};
   wh_sampling s = cli_sampling(sampling);
   CLI_TRY(cli_output_open(path, &c->out));
   c->messages = json_array();

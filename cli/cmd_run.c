@@ -9,12 +9,13 @@
 #include "cli/generate.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/lookup.h"
 #include "cli/memory.h"
 #include "cli/verbs.h"
 
 typedef struct run_options {
   const char *prompt, *file, *system;
-  uint32_t max_tokens;
+  uint32_t max_tokens, lookup;
   bool chat, logits_hash, ignore_end;
   cli_strings stops;
 } run_options;
@@ -38,6 +39,7 @@ static const cli_option run_option_list[] = {
      0},
     {"ignore-end", 0, CLI_OPTION_FLAG, RUN(ignore_end), NULL, "Go on when the model ends its answer.", 0, 0,
      0, 0},
+    {"lookup", 0, CLI_OPTION_U32, RUN(lookup), "N", CLI_LOOKUP_HELP, 1, CLI_LOOKUP_MAX, 0, 0},
     {"logits-hash", 0, CLI_OPTION_FLAG, RUN(logits_hash), NULL,
      "After the answer, print `step N HASH`: the xxHash128 of each\nstep's logits.", 0, 0, 0, 0},
 };
@@ -84,7 +86,9 @@ static json_t *timing_json(const cli_engine *engine, const cli_generation *g) {
   cli_json_set_real(timing, "prompt_seconds", g->prompt_seconds);
   cli_json_set_real(timing, "prompt_tokens_per_second", (double)g->n_prompt_run / g->prompt_seconds);
   cli_json_set_real(timing, "decode_seconds", g->decode_seconds);
-  cli_json_set_real(timing, "decode_tokens_per_second", (double)g->n_decode_runs / g->decode_seconds);
+  cli_json_set_real(timing, "decode_tokens_per_second", (double)g->n_steps / g->decode_seconds);
+  cli_json_set_whole(timing, "drafted_tokens", g->n_drafted);
+  cli_json_set_whole(timing, "accepted_tokens", g->n_accepted);
   return timing;
 }
 
@@ -119,7 +123,7 @@ static cli_exit write_end_of_text(cli_output *out, const streamed *s, const cli_
 static cli_exit start_session(cli_engine *engine, const run_options *options, size_t n_prompt) {
   uint64_t wanted = ((uint64_t)n_prompt + options->max_tokens + 63) / 64 * 64;
   if (wanted > engine->info.context_length) wanted = engine->info.context_length;
-  const cli_session_needs needs = {.context = (uint32_t)wanted};
+  const cli_session_needs needs = {.context = (uint32_t)wanted, .max_outputs = options->lookup + 1};
   return cli_engine_start(engine, &needs);
 }
 
@@ -130,12 +134,13 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
   cli_history history = {0};
   cli_generation g = {0};
   streamed s = {out, '\0'};
-  cli_generation_options generation = {options->max_tokens,
-                                       &options->stops,
-                                       options->ignore_end,
-                                       options->logits_hash,
-                                       output_options->json ? NULL : stream_text,
-                                       &s};
+  cli_generation_options generation = {.max_tokens = options->max_tokens,
+                                       .stops = &options->stops,
+                                       .ignore_end = options->ignore_end,
+                                       .keep_hashes = options->logits_hash,
+                                       .lookup = options->lookup,
+                                       .on_text = output_options->json ? NULL : stream_text,
+                                       .on_text_ctx = &s};
   cli_exit code = make_prompt(engine, options, text, &prompt, &n_prompt);
   if (code == CLI_OK) code = start_session(engine, options, n_prompt);
   if (code == CLI_OK) code = cli_generate(engine, generator, &history, prompt, n_prompt, &generation, &g);
@@ -200,7 +205,7 @@ const cli_verb cli_verb_run = {
         "likeliest\n"
         "token is taken each time; with them the answer is a function of the seed. Either way it does not "
         "depend\n"
-        "on the machine, the threads or --prompt-chunk.",
+        "on the machine, the threads, --prompt-chunk or --lookup.",
     .examples =
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
         "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"

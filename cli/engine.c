@@ -37,6 +37,8 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   wh_session_options o = WH_SESSION_OPTIONS_INIT;
   o.context = options->context ? options->context : needs->context;
   o.max_batch = options->prompt_chunk;
+  /* Small runs of the prompt do not bound those of the answer. */
+  if (o.max_batch && o.max_batch < needs->max_outputs) o.max_batch = needs->max_outputs;
   o.max_outputs = needs->max_outputs;
   o.kv_dtype = options->kv ? WH_DTYPE_F32 : WH_DTYPE_F16;
   o.allocator = cli_allocator();

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/interrupt.h"
+#include "cli/lookup.h"
 
 const char *cli_stop_reason_name(cli_stop_reason reason) {
   switch (reason) {
@@ -88,14 +89,75 @@ static cli_exit allocate_results(const cli_engine *engine, const cli_generation_
   return cli_buffer_add(&g->text, "", 0);
 }
 
+/* Speculative decoding (Leviathan et al., 2023) by exact match. A run takes the token just sampled and a
+ * draft of what may follow, and gives the logits behind each of them. Row i is sampled only when the i tokens
+ * before it were sampled as drafted, so the sampler sees what it would see without drafts. A row's bits do
+ * not depend on its batch (docs/NUMERICS.md): the answer cannot change, only the number of runs. */
+typedef struct decoder {
+  cli_engine *engine;
+  cli_history *history;
+  uint32_t row; /* of the last run: the logits of the next token */
+  size_t ahead; /* drafted tokens that the session holds and the answer has not reached */
+} decoder;
+
+/* Positions that the session would hold without drafts. */
+static size_t positions(const decoder *d) { return d->history->n - d->ahead; }
+
+static cli_exit forget_draft(decoder *d) {
+  if (d->ahead == 0) return CLI_OK;
+  CLI_TRY_WH(wh_session_truncate(d->engine->session, 0, (uint32_t)positions(d)));
+  d->history->n = positions(d);
+  d->ahead = 0;
+  return CLI_OK;
+}
+
+static wh_status run_rows(decoder *d, size_t n) {
+  static const int32_t rows[CLI_LOOKUP_MAX + 1] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  wh_batch batch = WH_BATCH_INIT;
+  batch.tokens = d->history->tokens + d->history->n;
+  batch.n_tokens = batch.n_outputs = (uint32_t)n;
+  batch.output_rows = rows;
+  return wh_session_run(d->engine->session, &batch);
+}
+
+/* Makes the logits behind `token` the next ones: they are there when it was drafted, else it is run with a
+ * draft behind it. The session has a position for it. */
+static cli_exit advance(decoder *d, int32_t token, size_t max_draft, cli_generation *g) {
+  ++g->n_steps;
+  if (d->ahead && d->history->tokens[positions(d)] == token) {
+    --d->ahead;
+    ++d->row;
+    ++g->n_accepted;
+    return CLI_OK;
+  }
+  CLI_TRY(forget_draft(d));
+  cli_history *history = d->history;
+  size_t room = wh_session_context(d->engine->session) - history->n - 1;
+  history->tokens[history->n] = token;
+  size_t n_draft = cli_lookup_draft(history->tokens, history->n + 1, max_draft < room ? max_draft : room);
+  wh_status status = run_rows(d, 1 + n_draft);
+  if (status != WH_OK && n_draft) {
+    /* A token that the answer never reaches must not be what ends it. */
+    n_draft = 0;
+    status = run_rows(d, 1);
+  }
+  if (status != WH_OK) return cli_fail_library(status);
+  history->n += 1 + n_draft;
+  g->n_drafted += n_draft;
+  d->ahead = n_draft;
+  d->row = 0;
+  return CLI_OK;
+}
+
 /* Decodes until a stop rule holds. The session's last run has left the logits of the next token. */
 static cli_exit decode(cli_engine *engine, wh_generator *generator, cli_history *history,
                        wh_text_stream *stream, const cli_generation_options *options, cli_generation *g) {
+  decoder d = {.engine = engine, .history = history};
   double start = cli_seconds();
   bool stopped = false;
   g->reason = CLI_STOP_LENGTH;
   while (g->n_tokens < options->max_tokens) {
-    const float *logits = wh_session_logits(engine->session, 0);
+    const float *logits = wh_session_logits(engine->session, d.row);
     if (!logits) return cli_fail(CLI_INTERNAL, "the session has no logits after a run");
     if (g->hashes) wh_hash_text(logits, engine->info.n_vocab * sizeof *logits, g->hashes[g->n_hashes++]);
     int32_t token = 0;
@@ -116,7 +178,7 @@ static cli_exit decode(cli_engine *engine, wh_generator *generator, cli_history 
       break;
     }
     if (g->n_tokens == options->max_tokens) break;
-    if (history->n == wh_session_context(engine->session)) {
+    if (positions(&d) == wh_session_context(engine->session)) {
       g->reason = CLI_STOP_CONTEXT;
       break;
     }
@@ -124,10 +186,12 @@ static cli_exit decode(cli_engine *engine, wh_generator *generator, cli_history 
       g->reason = CLI_STOP_INTERRUPTED;
       break;
     }
-    CLI_TRY(run_and_record(engine, history, &token, 1));
-    ++g->n_decode_runs;
+    /* A run gives one token more than it drafts. */
+    size_t wanted = options->max_tokens - g->n_tokens - 1;
+    CLI_TRY(advance(&d, token, options->lookup < wanted ? options->lookup : wanted, g));
   }
   g->decode_seconds = cli_seconds() - start;
+  CLI_TRY(forget_draft(&d));
   if (stopped) return CLI_OK;
   const char *text = NULL;
   size_t n_bytes = 0;
@@ -169,10 +233,11 @@ cli_exit cli_generate(cli_engine *engine, wh_generator *generator, cli_history *
 
 void cli_note_timing(const cli_generation *g) {
   double prompt_rate = g->prompt_seconds > 0 ? (double)g->n_prompt_run / g->prompt_seconds : 0;
-  double decode_rate = g->decode_seconds > 0 ? (double)g->n_decode_runs / g->decode_seconds : 0;
-  if (g->n_decode_runs)
+  double decode_rate = g->decode_seconds > 0 ? (double)g->n_steps / g->decode_seconds : 0;
+  if (g->n_steps)
     cli_note("[prompt %zu tokens, %.1f tokens/s; answer %zu tokens, %.1f tokens/s]", g->n_prompt, prompt_rate,
              g->n_tokens, decode_rate);
   else
     cli_note("[prompt %zu tokens, %.1f tokens/s; answer %zu tokens]", g->n_prompt, prompt_rate, g->n_tokens);
+  if (g->n_drafted) cli_note("[%zu tokens drafted, %zu of them accepted]", g->n_drafted, g->n_accepted);
 }

@@ -13,6 +13,7 @@ typedef struct cli_generation_options {
   const cli_strings *stops;
   bool ignore_end;  /* go on past end-of-answer tokens */
   bool keep_hashes; /* one per step */
+  uint32_t lookup;  /* most drafted tokens of a run, see lookup.h; the session gives one more row of logits */
   cli_text_fn on_text;
   void *on_text_ctx;
 } cli_generation_options;
@@ -44,7 +45,8 @@ typedef struct cli_generation {
   size_t n_hashes;
   cli_buffer text;
   double prompt_seconds, decode_seconds;
-  size_t n_decode_runs;
+  size_t n_steps;               /* tokens of the answer behind which the model went on */
+  size_t n_drafted, n_accepted; /* of these, n_accepted needed no run of their own */
 } cli_generation;
 void cli_generation_deinit(cli_generation *generation);
 
@@ -54,7 +56,7 @@ WH_NODISCARD cli_exit cli_generate(cli_engine *engine, wh_generator *generator, 
                                    const int32_t *prompt, size_t n_prompt,
                                    const cli_generation_options *options, cli_generation *out);
 
-/* "prompt 12 tokens, 345.6 tokens/s; answer 64 tokens, 78.9 tokens/s" as a note. */
+/* "prompt 12 tokens, 345.6 tokens/s; answer 64 tokens, 78.9 tokens/s" as a note, and how well drafts did. */
 void cli_note_timing(const cli_generation *generation);
 
 #endif

@@ -1,0 +1,35 @@
+/* lookup.c - see lookup.h. */
+#include "cli/lookup.h"
+
+/* Three equal tokens are seldom chance, so longer matches are not preferred to more recent ones. Two still
+ * guess well; one mostly finds a comma or an article, and a rejected draft costs a wider run. */
+enum { GRAM_MAX = 3, GRAM_MIN = 2 };
+
+/* How many tokens before `end` equal those before the end of the text, GRAM_MAX at most. */
+static size_t match_length(const int32_t *tokens, size_t n, size_t end) {
+  size_t length = 0;
+  while (length < GRAM_MAX && length < end && tokens[end - 1 - length] == tokens[n - 1 - length]) ++length;
+  return length;
+}
+
+/* Where the most recent of the longest matches ends; 0: nowhere. */
+static size_t find_match(const int32_t *tokens, size_t n) {
+  size_t best = 0, best_length = GRAM_MIN - 1;
+  for (size_t end = n - 1; end >= GRAM_MIN && best_length < GRAM_MAX; --end) {
+    size_t length = match_length(tokens, n, end);
+    if (length > best_length) {
+      best = end;
+      best_length = length;
+    }
+  }
+  return best;
+}
+
+size_t cli_lookup_draft(int32_t *tokens, size_t n, size_t most) {
+  if (most == 0 || n <= GRAM_MIN) return 0;
+  size_t from = find_match(tokens, n);
+  if (from == 0) return 0;
+  /* The copy may run into itself: what repeats with a short period goes on repeating. */
+  for (size_t i = 0; i < most; ++i) tokens[n + i] = tokens[from + i];
+  return most;
+}
