@@ -1,8 +1,10 @@
 /* lookup.c - see lookup.h. */
 #include "cli/lookup.h"
 
-/* Three equal tokens are seldom chance, so longer matches are not preferred to more recent ones. Two still
- * guess well; one mostly finds a comma or an article, and a rejected draft costs a wider run. */
+/* Three equal tokens are seldom chance, so of the matches that long the most recent is taken. A single one
+ * mostly finds a comma or an article: in sampled prose 24 of 221 tokens drafted were accepted, where two gave
+ * 13 of 78 (SmolLM2 135M, drafts of four), and a rejected draft costs a wider run. Text that is copied has
+ * longer matches anyway. */
 enum { GRAM_MAX = 3, GRAM_MIN = 2 };
 
 /* How many tokens before `end` equal those before the end of the text, GRAM_MAX at most. */
