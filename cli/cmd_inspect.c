@@ -151,9 +151,9 @@ static void memory_rows(const wh_session *session, memory_row rows[N_MEMORY_ROWS
       {"activations_unshared", "  without sharing", m.activations_unshared},
       {"kv_state", "attention state", m.kv_state},
       {"packed_weights", "packed weights", m.packed_weights},
-      {"other", "model, tokenizer, program", cli_allocated_peak() - (m.peak - m.other)},
+      {"other", "model, tokenizer, program", cli_allocated() - (m.peak - m.other)},
       {"start", "the program itself", start_bytes},
-      {"peak", "total beyond the file", cli_allocated_peak() + start_bytes},
+      {"peak", "total beyond the file", cli_allocated() + start_bytes},
       {"mapped_weights", "used from the mapped file", m.mapped_weights},
   };
   memcpy(rows, filled, sizeof filled);

@@ -2,29 +2,41 @@
 #define _GNU_SOURCE
 #include "cli/memory.h"
 
-#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static _Atomic uint64_t allocated, allocated_peak;
+static _Atomic uint64_t allocated;
+
+/* In front of every block: what was asked for. The heap's own sizes count alignment slack that is never
+ * touched. */
+typedef struct block_header {
+  void *base;
+  size_t size;
+} block_header;
 
 static void *counting_alloc(void *ctx, size_t size, size_t align) {
   (void)ctx;
-  void *p = NULL;
-  if (align < sizeof(void *)) align = sizeof(void *);
-  if (posix_memalign(&p, align, size) != 0) return NULL;
-  uint64_t now = atomic_fetch_add(&allocated, malloc_usable_size(p)) + malloc_usable_size(p);
-  uint64_t peak = atomic_load(&allocated_peak);
-  while (now > peak && !atomic_compare_exchange_weak(&allocated_peak, &peak, now)) {
-  }
+  if (align < _Alignof(block_header)) align = _Alignof(block_header);
+  size_t extra = sizeof(block_header) + align - 1;
+  if (size > SIZE_MAX - extra) return NULL;
+  char *base = malloc(size + extra);
+  if (!base) return NULL;
+  char *p =
+      base + extra - ((uintptr_t)base + extra) % align; /* the last aligned place that leaves `size` bytes */
+  block_header header = {base, size};
+  memcpy(p - sizeof header, &header, sizeof header);
+  atomic_fetch_add(&allocated, size);
   return p;
 }
 
 static void counting_free(void *ctx, void *ptr) {
   (void)ctx;
-  atomic_fetch_sub(&allocated, malloc_usable_size(ptr));
-  free(ptr);
+  block_header header;
+  memcpy(&header, (char *)ptr - sizeof header, sizeof header);
+  atomic_fetch_sub(&allocated, header.size);
+  free(header.base);
 }
 
 const wh_allocator *cli_allocator(void) {
@@ -32,7 +44,7 @@ const wh_allocator *cli_allocator(void) {
   return &counting;
 }
 
-uint64_t cli_allocated_peak(void) { return atomic_load(&allocated_peak); }
+uint64_t cli_allocated(void) { return atomic_load(&allocated); }
 
 uint64_t cli_process_bytes(void) {
   FILE *f = fopen("/proc/self/status", "re");

@@ -8,8 +8,8 @@
 /* The heap with a running count. Every verb's model, device and session use it. */
 const wh_allocator *cli_allocator(void);
 
-/* Most bytes that were taken from cli_allocator at one time. */
-uint64_t cli_allocated_peak(void);
+/* Bytes that are taken from cli_allocator now. */
+uint64_t cli_allocated(void);
 
 /* Bytes of this process that are neither the mapped model file nor any other file: what the system counts as
  * anonymous. 0 where the system does not tell. */

@@ -60,12 +60,13 @@ cli_exit cli_exit_of_status(wh_status status) {
   return CLI_INTERNAL;
 }
 
-static const char *hint_for(wh_status status) {
+/* What to do about it, unless the message says so already. */
+static const char *hint_for(wh_status status, const char *message) {
   switch (status) {
     case WH_ERR_OUT_OF_MEMORY:
       return "; a smaller --ctx or --prompt-chunk needs less memory";
     case WH_ERR_CORRUPT:
-      return "; if the file was downloaded, download it again";
+      return strstr(message, "download it again") ? "" : "; if the file was downloaded, download it again";
     case WH_ERR_UNAVAILABLE:
       return "; `whimbrel devices` shows what this machine has";
     case WH_ERR_INTERNAL:
@@ -78,7 +79,7 @@ static const char *hint_for(wh_status status) {
 cli_exit cli_fail_library(wh_status status) {
   const wh_error_record *record = wh_last_error();
   const char *message = record->message[0] ? record->message : wh_status_name(status);
-  return cli_fail(cli_exit_of_status(status), "%s%s", message, hint_for(status));
+  return cli_fail(cli_exit_of_status(status), "%s%s", message, hint_for(status, message));
 }
 
 cli_exit cli_fail_input(wh_status status) {

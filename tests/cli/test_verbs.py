@@ -161,6 +161,12 @@ class Inspect(ProgramTest):
         self.assertAlmostEqual(kv_state("--ctx", 2048) / small, 2, delta=0.2)  # memory comes in large pages
         self.assertAlmostEqual(kv_state("--ctx", 1024, "--kv", "f32") / small, 2, delta=0.2)
 
+    def test_plan_predicts_what_a_run_takes(self):
+        for context in (1024, 4096):
+            predicted = self.json_of("inspect", MODEL, "--plan", "--ctx", context)["memory"]["peak"]
+            used = self.json_of("run", MODEL, "-p", "The tide", "-n", 8, "--ctx", context)["memory_bytes"]
+            self.assertLess(abs(predicted - used) / used, 0.02, (context, predicted, used))
+
 
 class Verify(ProgramTest):
     def test_same(self):
