@@ -5,6 +5,7 @@
 #include "api/api_internal.h"
 #include "core/exec/run_session.h"
 #include "core/passes/passes.h"
+#include "core/plan/fold_evaluator.h"
 
 #define DEFAULT_CONTEXT 4096u
 #define DEFAULT_BATCH 512u
@@ -55,7 +56,9 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   const wh_model_build_options build = {.kv_dtype = o.kv_dtype, .context = o.context};
   wh_model_hparams hparams;
   wh_status st = wh_model_build_graph(model->file, &build, s->alloc, &s->graph, &hparams);
-  if (st == WH_OK) st = wh_passes_run(s->graph, NULL);
+  wh_fold_device fold_device = {device->backend, device->device};
+  const wh_fold_evaluator fold = {&fold_device, wh_fold_eval};
+  if (st == WH_OK) st = wh_passes_run(s->graph, &fold);
   if (st == WH_OK) {
     const wh_run_session_options ro = {.backend = device->backend,
                                        .device = device->device,
