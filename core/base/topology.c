@@ -1,10 +1,12 @@
 /* topology.c - copies what Whimbrel wants to know out of hwloc into our own memory; hwloc's memory is its own
  * and is given back before wh_topology_init returns. */
+#define _GNU_SOURCE
 #include "core/base/topology.h"
 
 #include <hwloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void wh_topology_deinit(wh_topology *t) {
   if (!t) return;
@@ -195,11 +197,21 @@ static wh_status init_plain(wh_topology *out, const wh_cpu_budget *budget, const
   return WH_OK;
 }
 
+/* Without /sys (a bare container) hwloc finds nothing and writes a complaint to standard error, where a
+ * library has no business. */
+static bool system_describes_cpus(void) {
+#ifdef __linux__
+  return access("/sys/devices/system/cpu", R_OK) == 0;
+#else
+  return true;
+#endif
+}
+
 wh_status wh_topology_init(wh_topology *out, const wh_allocator *alloc) {
   wh_cpu_budget budget = {0};
   hwloc_topology_t h = NULL;
   WH_TRY(wh_cpu_budget_read(alloc, &budget));
-  bool loaded = hwloc_topology_init(&h) == 0 && load_filtered(h) == 0;
+  bool loaded = system_describes_cpus() && hwloc_topology_init(&h) == 0 && load_filtered(h) == 0;
   wh_status st = loaded ? wh_topology_init_hwloc(out, h, &budget, alloc) : WH_ERR_UNAVAILABLE;
   if (st == WH_ERR_UNAVAILABLE) st = init_plain(out, &budget, alloc);
   if (h) hwloc_topology_destroy(h);
