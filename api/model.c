@@ -177,6 +177,13 @@ wh_status wh_model_get_weight(const wh_model *m, size_t i, wh_weight_info *info)
   return WH_OK;
 }
 
+wh_status wh_model_weight_hash(const wh_model *m, size_t i, char out[33]) {
+  if (i >= wh_model_file_n_weights(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
+  const wh_weight_view *w = wh_model_file_weight(m->file, i);
+  wh_hash_format(wh_hash_bytes(w->data, w->n_bytes), out);
+  return WH_OK;
+}
+
 wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
   wh_graph *g = NULL;
   WH_TRY(build_graph(m, optimised, &g));

@@ -10,13 +10,15 @@
 #include "cli/verbs.h"
 
 typedef struct inspect_options {
-  bool metadata, tensors, graph, source, optimised, plan, kernels;
+  bool metadata, tensors, hashes, graph, source, optimised, plan, kernels;
 } inspect_options;
 
 #define INSPECT(field) offsetof(inspect_options, field)
 static const cli_option inspect_option_list[] = {
     {"metadata", 0, CLI_OPTION_FLAG, INSPECT(metadata), NULL, "The file's metadata.", 0, 0, 0, 0},
     {"tensors", 0, CLI_OPTION_FLAG, INSPECT(tensors), NULL, "The weights: type, shape, size.", 0, 0, 0, 0},
+    {"hashes", 0, CLI_OPTION_FLAG, INSPECT(hashes), NULL, "The weights with the xxHash128 of their bytes.", 0,
+     0, 0, 0},
     {"graph", 0, CLI_OPTION_FLAG, INSPECT(graph), NULL, "The graph as text, after the passes.", 0, 0, 0, 0},
     {"source", 0, CLI_OPTION_FLAG, INSPECT(source), NULL, "With --graph: before the passes.", 0, 0, 0, 0},
     {"optimised", 0, CLI_OPTION_FLAG, INSPECT(optimised), NULL, "With --graph: after the passes (default).",
@@ -97,7 +99,7 @@ static void shape_text(const wh_weight_info *w, char *out, size_t n_bytes) {
   }
 }
 
-static cli_exit write_tensors_text(cli_output *out, const wh_model *model) {
+static cli_exit write_tensors_text(cli_output *out, const wh_model *model, bool hashes) {
   size_t n = wh_model_n_weights(model);
   cli_output_printf(out, "\ntensors (%zu):\n", n);
   for (size_t i = 0; i < n; ++i) {
@@ -107,23 +109,31 @@ static cli_exit write_tensors_text(cli_output *out, const wh_model *model) {
     shape_text(&w, shape, sizeof shape);
     cli_output_printf(out, "  %-7s %-18s %10s  ", wh_dtype_name(w.dtype), shape,
                       cli_bytes_text(w.n_bytes, bytes));
+    if (hashes) {
+      char hash[33];
+      CLI_TRY_WH(wh_model_weight_hash(model, i, hash));
+      cli_output_printf(out, "%s  ", hash);
+    }
     cli_output_text(out, w.name, strlen(w.name));
     cli_output_printf(out, "\n");
   }
   return cli_output_flush(out);
 }
 
-static cli_exit tensors_json(const wh_model *model, json_t *list) {
+static cli_exit tensors_json(const wh_model *model, bool hashes, json_t *list) {
   size_t n = wh_model_n_weights(model);
   for (size_t i = 0; i < n; ++i) {
     wh_weight_info w = WH_WEIGHT_INFO_INIT;
+    char hash[33];
     CLI_TRY_WH(wh_model_get_weight(model, i, &w));
+    if (hashes) CLI_TRY_WH(wh_model_weight_hash(model, i, hash));
     json_t *tensor = json_object(), *dims = json_array();
     cli_json_set_text(tensor, "name", w.name);
     cli_json_set_text(tensor, "dtype", wh_dtype_name(w.dtype));
     for (int32_t d = 0; d < w.rank; ++d) cli_json_append(dims, json_integer(w.dims[d]));
     cli_json_set(tensor, "shape", dims);
     cli_json_set_whole(tensor, "bytes", w.n_bytes);
+    if (hashes) cli_json_set_text(tensor, "hash", hash);
     cli_json_append(list, tensor);
   }
   return CLI_OK;
@@ -273,7 +283,7 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
     cli_output_printf(out, "\nmetadata (%zu):\n", wh_model_n_metadata(model));
     CLI_TRY(for_each_metadata(model, metadata_line, out));
   }
-  if (sections->tensors) CLI_TRY(write_tensors_text(out, model));
+  if (sections->tensors) CLI_TRY(write_tensors_text(out, model, sections->hashes));
   if (sections->graph) {
     char *graph = NULL;
     CLI_TRY_WH(wh_model_graph_text(model, !sections->source, &graph));
@@ -299,7 +309,7 @@ static cli_exit fill_json(json_t *root, const inspected *in) {
   if (sections->tensors) {
     json_t *tensors = json_array();
     cli_json_set(root, "tensors", tensors);
-    CLI_TRY(tensors_json(model, tensors));
+    CLI_TRY(tensors_json(model, sections->hashes, tensors));
   }
   if (sections->graph) {
     char *graph = NULL;
@@ -365,6 +375,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (sections->source && sections->optimised)
     return cli_fail(CLI_USAGE, "--source and --optimised exclude each other; run inspect twice");
   if (sections->source || sections->optimised) sections->graph = true;
+  if (sections->hashes) sections->tensors = true;
   if (!sections->graph && !sections->plan && !sections->kernels && !sections->metadata && !sections->tensors)
     sections->metadata = sections->tensors = true;
   cli_set_quiet(output_options.quiet);

@@ -65,6 +65,8 @@ typedef struct wh_weight_info {
   { .struct_size = sizeof(wh_weight_info) }
 WH_API size_t wh_model_n_weights(const wh_model *model);
 WH_API WH_NODISCARD wh_status wh_model_get_weight(const wh_model *model, size_t i, wh_weight_info *info);
+/* xxHash128 of weight i's bytes as 32 hex digits: its content. Reads the whole weight. */
+WH_API WH_NODISCARD wh_status wh_model_weight_hash(const wh_model *model, size_t i, char out[33]);
 
 /* The graph as text, before or after the passes; *out is owned by the caller: wh_string_destroy. */
 WH_API WH_NODISCARD wh_status wh_model_graph_text(const wh_model *model, bool optimised, char **out);

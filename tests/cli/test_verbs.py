@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -160,6 +161,13 @@ class Inspect(ProgramTest):
         small = kv_state("--ctx", 1024)
         self.assertAlmostEqual(kv_state("--ctx", 2048) / small, 2, delta=0.2)  # memory comes in large pages
         self.assertAlmostEqual(kv_state("--ctx", 1024, "--kv", "f32") / small, 2, delta=0.2)
+
+    def test_hashes_of_weights(self):
+        tensors = self.json_of("inspect", MODEL, "--hashes")["tensors"]
+        hashes = [t["hash"] for t in tensors]
+        self.assertTrue(all(re.fullmatch("[0-9a-f]{32}", h) for h in hashes))
+        self.assertEqual(len(set(hashes)), len(hashes))  # no two weights of a real model are alike
+        self.assertNotIn("hash", self.json_of("inspect", MODEL, "--tensors")["tensors"][0])
 
     def test_plan_predicts_what_a_run_takes(self):
         for context in (1024, 4096):
