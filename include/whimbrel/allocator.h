@@ -31,7 +31,8 @@ typedef enum wh_log_level {
   WH_LOG_ERROR = 3
 } wh_log_level;
 
-/* A sink for messages; without one the library is silent. `message` is one line without newline. */
+/* A sink for messages; without one the library is silent. Nothing is logged yet: errors are status values.
+ * `message` is one line without newline. */
 typedef struct wh_log {
   void *ctx;
   wh_log_level min_level;
