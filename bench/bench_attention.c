@@ -7,6 +7,7 @@
 
 #include "backends/cpu/attention.h"
 #include "bench/team_roofline.h"
+#include "bench/timing.h"
 #include "core/base/exact_math.h"
 
 #define REPS 11
@@ -40,12 +41,26 @@ static const bench_case cases[] = {
 typedef struct call {
   wh_attention_fn fn;
   wh_attention_args args;
+  wh_team *team;
+  team_roofline *roofline;
+  char *keys, *values; /* of `layers` layers, `bytes` each, used one after the other */
+  size_t bytes, layers, layer;
 } call;
 
 static void run_call(void *arg, const wh_worker *w) {
   const call *c = arg;
   c->fn(&c->args, w);
 }
+
+static void run_once(void *arg) {
+  call *c = arg;
+  c->args.keys = c->keys + c->bytes * c->layer;
+  c->args.values = c->values + c->bytes * c->layer;
+  c->layer = (c->layer + 1) % c->layers;
+  wh_team_run(c->team, run_call, c);
+}
+static double limit_f32(void *arg) { return team_roofline_f32(((const call *)arg)->roofline); }
+static double limit_read(void *arg) { return team_roofline_read(((const call *)arg)->roofline); }
 
 static uint32_t seed = 1;
 static float uniform(void) {
@@ -61,15 +76,6 @@ static void *filled(wh_dtype dtype, size_t bytes) {
   else
     for (size_t i = 0; i < bytes / 4; i++) ((float *)p)[i] = uniform();
   return p;
-}
-
-static int compare_doubles(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-static double median(double *x, size_t n) {
-  qsort(x, n, sizeof *x, compare_doubles);
-  return x[n / 2];
 }
 
 static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uint64_t mask) {
@@ -116,7 +122,13 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
                .ldy = row,
                .step = 1,
                .scratch = scratch,
-               .scratch_bytes = scratch_bytes}};
+               .scratch_bytes = scratch_bytes},
+              .team = team,
+              .roofline = roof,
+              .keys = keys,
+              .values = values,
+              .bytes = bytes,
+              .layers = layers};
   /* The check: the last rows, whose results see every key, in the same call as all others. */
   call ref = run;
   int64_t checked = c->rows < 2 ? c->rows : 2, skip = c->rows - checked;
@@ -129,32 +141,17 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   wh_team_run(team, run_call, &run);
   wh_team_run(team, run_call, &ref);
   int wrong = memcmp(want, y + skip * row, (size_t)(checked * row) * sizeof *y) != 0;
-  double share[REPS], seconds[REPS], rate[REPS], peak[REPS];
-  size_t layer = 0;
-  for (int rep = 0; !wrong && rep < REPS; rep++) {
-    double before = decode ? team_roofline_read_gbs(roof) : team_roofline_gflops(roof), begin = bench_now(),
-           t;
-    int64_t calls = 0;
-    do {
-      run.args.keys = keys + bytes * layer;
-      run.args.values = values + bytes * layer;
-      layer = (layer + 1) % layers;
-      wh_team_run(team, run_call, &run);
-      calls++;
-      t = bench_now() - begin;
-    } while (t < REP_SECONDS);
-    double after = decode ? team_roofline_read_gbs(roof) : team_roofline_gflops(roof);
-    seconds[rep] = t / (double)calls;
-    rate[rep] = (decode ? read : flops) / seconds[rep] * 1e-9;
-    peak[rep] = 0.5 * (before + after);
-    share[rep] = rate[rep] / peak[rep];
-  }
+  timing_task task = {run_once, decode ? limit_read : limit_f32, &run, decode ? read : flops, REP_SECONDS,
+                      REPS};
+  timing t = {0};
+  if (!wrong) t = timing_measure(&task);
   if (wrong)
     printf("%-36s WRONG BITS\n", c->name);
+  else if (t.kept == 0)
+    printf("%-36s the machine's speed changed within every repetition\n", c->name);
   else
-    printf("%-36s %9.1f us %8.1f %s  %3.0f %% of %.0f\n", c->name, median(seconds, REPS) * 1e6,
-           median(rate, REPS), decode ? "GB/s   " : "GFLOP/s", 100.0 * median(share, REPS),
-           median(peak, REPS));
+    printf("%-36s %9.1f us %8.1f %s  %3.0f %% of %.0f\n", c->name, t.seconds * 1e6, t.rate * 1e-9,
+           decode ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9);
   (void)fflush(stdout);
   free(keys);
   free(values);
@@ -178,6 +175,7 @@ int main(int argc, char **argv) {
   }
   team_roofline *roof = team_roofline_create(team, mask);
   if (!roof) return 2;
+  timing_set_threads(threads);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask);
   team_roofline_destroy(roof);

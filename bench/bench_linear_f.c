@@ -7,6 +7,7 @@
 
 #include "backends/cpu/linear_f.h"
 #include "bench/team_roofline.h"
+#include "bench/timing.h"
 #include "core/base/exact_math.h"
 
 #define REPS 9
@@ -41,12 +42,25 @@ static const bench_case cases[] = {
 typedef struct call {
   wh_linear_f_fn fn;
   wh_linear_f_args args;
+  wh_team *team;
+  team_roofline *roofline;
+  char *packed; /* `copies` of the matrix, `stride` bytes apart, used one after the other; NULL: the file's */
+  size_t stride, copies, copy;
 } call;
 
 static void run_call(void *arg, const wh_worker *w) {
   const call *c = arg;
   c->fn(&c->args, w);
 }
+
+static void run_once(void *arg) {
+  call *c = arg;
+  if (c->packed) c->args.w = c->packed + c->stride * c->copy;
+  c->copy = (c->copy + 1) % c->copies;
+  wh_team_run(c->team, run_call, c);
+}
+static double limit_f32(void *arg) { return team_roofline_f32(((const call *)arg)->roofline); }
+static double limit_read(void *arg) { return team_roofline_read(((const call *)arg)->roofline); }
 
 static uint32_t seed = 1;
 static float uniform(void) {
@@ -65,15 +79,6 @@ static void *filled(wh_dtype dtype, size_t bytes) {
       ((uint16_t *)p)[i] = dtype == WH_DTYPE_F16 ? wh_f16_from_f32(x) : (uint16_t)(wh_f32_bits(x) >> 16);
     }
   return p;
-}
-
-static int compare_doubles(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-static double median(double *x, size_t n) {
-  qsort(x, n, sizeof *x, compare_doubles);
-  return x[n / 2];
 }
 
 /* Two rows and all columns of y against the reference. */
@@ -122,33 +127,25 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
                .ldy = c->n,
                .step = 1,
                .scratch = scratch,
-               .scratch_bytes = per_worker}};
+               .scratch_bytes = per_worker},
+              .team = team,
+              .roofline = roof,
+              .packed = layout.id ? packed : NULL,
+              .stride = stride,
+              .copies = copies};
   wh_team_run(team, run_call, &run);
   int wrong = check(c, &run, file, team);
   const double work = thin ? (double)file_bytes : 2.0 * (double)c->m * (double)c->n * (double)c->k;
-  double share[REPS], seconds[REPS], rate[REPS], peak[REPS];
-  size_t copy = 0;
-  for (int rep = 0; !wrong && rep < REPS; rep++) {
-    double before = thin ? team_roofline_read_gbs(roof) : team_roofline_gflops(roof), begin = bench_now(), t;
-    int64_t calls = 0;
-    do {
-      if (layout.id) run.args.w = packed + stride * copy;
-      copy = (copy + 1) % copies;
-      wh_team_run(team, run_call, &run);
-      calls++;
-      t = bench_now() - begin;
-    } while (t < REP_SECONDS);
-    double after = thin ? team_roofline_read_gbs(roof) : team_roofline_gflops(roof);
-    seconds[rep] = t / (double)calls;
-    rate[rep] = work / seconds[rep] * 1e-9;
-    peak[rep] = 0.5 * (before + after);
-    share[rep] = rate[rep] / peak[rep];
-  }
+  timing_task task = {run_once, thin ? limit_read : limit_f32, &run, work, REP_SECONDS, REPS};
+  timing t = {0};
+  if (!wrong) t = timing_measure(&task);
   if (wrong)
     printf("%-26s WRONG BITS\n", c->name);
+  else if (t.kept == 0)
+    printf("%-26s the machine's speed changed within every repetition\n", c->name);
   else
-    printf("%-26s %9.1f us %8.1f %s  %3.0f %% of %.0f\n", c->name, median(seconds, REPS) * 1e6,
-           median(rate, REPS), thin ? "GB/s   " : "GFLOP/s", 100.0 * median(share, REPS), median(peak, REPS));
+    printf("%-26s %9.1f us %8.1f %s  %3.0f %% of %.0f\n", c->name, t.seconds * 1e6, t.rate * 1e-9,
+           thin ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9);
   (void)fflush(stdout);
   free(file);
   free(packed);
@@ -169,6 +166,7 @@ int main(int argc, char **argv) {
   }
   team_roofline *roof = team_roofline_create(team, mask);
   if (!roof) return 2;
+  timing_set_threads(threads);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask);
   team_roofline_destroy(roof);

@@ -1,24 +1,20 @@
-/* bench_linear_q.c - speed of the products with quantised weights, as a share of what this machine can do.
- *
- * Every timed repetition stands between two measurements of its yardstick (multiply-accumulate peak for
- * prefill, read bandwidth for decode), since shared machines change speed from second to second; the printed
- * share is the median of the paired ratios, and repetitions whose two yardsticks disagree by more than 15 %
- * are dropped. A result that is not the reference kernel's, bit for bit, ends the program before anything is
- * timed. */
-#define _GNU_SOURCE
+/* bench_linear_q.c - speed of the products with quantised weights, as a share of what this machine can do:
+ * multiply-accumulate peak for prefill, read bandwidth for decode (timing.h says how). A result that is not
+ * the reference kernel's, bit for bit, ends the program before anything is timed. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 
 #include "backends/cpu/linear_q_format.h"
 #include "backends/cpu/linear_q_kernels.h"
 #include "bench/linear_q_roofline.h"
+#include "bench/team_roofline.h"
+#include "bench/timing.h"
 #include "tests/kernels/linear_q_fixture.h"
 
-#define MAX_REPS 101
+#define REP_SECONDS 0.02
+#define TEAMS_MAX 64
 
 typedef struct options {
   const char *types, *levels, *threads, *m, *mode;
@@ -47,24 +43,6 @@ static const shape DECODE_SHAPES[] = {{5632, 2048}, {1536, 576}};
 static const int64_t DECODE_ROWS[] = {1, 2, 4, 8};
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *allocate(size_t bytes) {
-  const size_t huge = 2u << 20;
-  void *p = aligned_alloc(huge, (bytes + huge - 1) / huge * huge);
-  if (!p) {
-    fprintf(stderr, "out of memory (%zu bytes)\n", bytes);
-    exit(1);
-  }
-  (void)madvise(p, bytes, MADV_HUGEPAGE);
-  memset(p, 0, bytes);
-  return p;
-}
-
 /* Whether `word` is in the comma-separated list; every word is in a NULL list. */
 static bool listed(const char *list, const char *word) {
   if (!list) return true;
@@ -76,15 +54,6 @@ static bool listed(const char *list, const char *word) {
     if (!*p) break;
   }
   return false;
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-static double median(double *v, int n) {
-  qsort(v, (size_t)n, sizeof *v, by_value);
-  return v[n / 2];
 }
 
 /* --- the work that is timed --- */
@@ -119,7 +88,7 @@ static void check_result(const work *job, wh_team *team, const uint8_t *file) {
     wh_linear_layout part;
     int64_t n = side ? l->n - first[1] : l->panel_cols < l->n ? l->panel_cols : l->n;
     if (wh_linear_q_layout(0, l->dtype, n, l->k, &part) != WH_OK) exit(1);
-    float *want = allocate((size_t)(job->args.m * n) * sizeof *want);
+    float *want = timing_alloc((size_t)(job->args.m * n) * sizeof *want);
     work check = {.kernel = ref, .layout = part, .copies = 1};
     check.w = file + fixture_weight_bytes(l->dtype, first[side], l->k);
     check.args =
@@ -140,50 +109,74 @@ static void check_result(const work *job, wh_team *team, const uint8_t *file) {
 
 /* --- measuring --- */
 
-typedef struct sample {
-  double speed, yardstick, share; /* medians: GOP/s or GB/s, the same, speed / yardstick */
-  double share_min, share_max;
-  int kept;
-} sample;
+/* A team of each size that was asked for, with its yardstick. */
+typedef struct bench_team {
+  int threads;
+  wh_team *team;
+  team_roofline *roofline;
+} bench_team;
+static bench_team teams[TEAMS_MAX];
+static size_t n_teams;
 
-static sample measure(const options *o, const work *job, wh_team *team, bool decode) {
-  double speed[MAX_REPS], yard[MAX_REPS], share[MAX_REPS];
-  double ops =
-      2.0 * (double)job->args.m * (double)job->layout.n * (double)job->layout.k * (double)job->copies;
-  double bytes = (double)job->layout.n_bytes * (double)job->copies;
-  sample s = {0};
-  for (int attempt = 0; attempt < 3 * o->reps && s.kept < o->reps; attempt++) {
-    double before =
-        decode ? roofline_read(team, job->w, (size_t)bytes) : roofline_dot8(team, job->kernel->level);
-    double start = now();
-    wh_team_run(team, run_work, (void *)(uintptr_t)job);
-    double seconds = now() - start;
-    double after =
-        decode ? roofline_read(team, job->w, (size_t)bytes) : roofline_dot8(team, job->kernel->level);
-    if (before > 1.15 * after || after > 1.15 * before) continue;
-    speed[s.kept] = (decode ? bytes : ops) / seconds * 1e-9;
-    yard[s.kept] = (before + after) / 2;
-    share[s.kept] = speed[s.kept] / yard[s.kept];
-    s.kept++;
+static void open_teams(const options *o) {
+  int cpus[TEAMS_MAX];
+  for (int threads = 1; threads <= TEAMS_MAX; threads++) {
+    char text[24];
+    cpus[threads - 1] = threads - 1;
+    snprintf(text, sizeof text, "%d", threads);
+    if (!listed(o->threads, text)) continue;
+    bench_team *t = &teams[n_teams++];
+    t->threads = threads;
+    if (wh_team_create(threads, cpus, NULL, &t->team) != WH_OK) exit(1);
+    t->roofline = team_roofline_create(t->team, wh_cpu_features_detect());
+    if (!t->roofline) exit(1);
   }
-  if (s.kept == 0) return s;
-  s.speed = median(speed, s.kept);
-  s.yardstick = median(yard, s.kept);
-  s.share = median(share, s.kept);
-  s.share_min = share[0];
-  s.share_max = share[s.kept - 1];
-  return s;
 }
 
-static void report(const options *o, const work *job, int threads, bool decode, sample s) {
+static void close_teams(void) {
+  for (size_t i = 0; i < n_teams; i++) {
+    team_roofline_destroy(teams[i].roofline);
+    wh_team_destroy(teams[i].team);
+  }
+}
+
+typedef struct measurement {
+  work *job;
+  const bench_team *team;
+} measurement;
+
+static void run_measured(void *arg) {
+  const measurement *m = arg;
+  wh_team_run(m->team->team, run_work, m->job);
+}
+static double limit_of_prefill(void *arg) {
+  const measurement *m = arg;
+  return roofline_dot8(m->team->team, m->job->kernel->level);
+}
+static double limit_of_decode(void *arg) {
+  const measurement *m = arg;
+  return team_roofline_read(m->team->roofline);
+}
+
+static timing measure(const options *o, work *job, const bench_team *team, bool decode) {
+  const wh_linear_layout *l = &job->layout;
+  measurement m = {job, team};
+  double weights = decode ? (double)l->n_bytes : 2.0 * (double)job->args.m * (double)l->n * (double)l->k;
+  timing_task task = {run_measured, decode ? limit_of_decode : limit_of_prefill,
+                      &m,           weights * (double)job->copies,
+                      REP_SECONDS,  o->reps};
+  return timing_measure(&task);
+}
+
+static void report(const options *o, const work *job, int threads, bool decode, timing s) {
   printf("%-7s %-10s %-7s t%d M%-3d N%-4d K%-4d ", wh_dtype_name(job->layout.dtype), job->kernel->level,
          decode ? "decode" : "prefill", threads, (int)job->args.m, (int)job->layout.n, (int)job->layout.k);
   if (s.kept == 0) {
     printf("the machine's speed changed within every repetition\n");
     return;
   }
-  printf("%7.1f %s = %5.1f %% of %.1f [%.0f-%.0f] n=%d\n", s.speed, decode ? "GB/s " : "GOP/s", 100 * s.share,
-         s.yardstick, 100 * s.share_min, 100 * s.share_max, s.kept);
+  printf("%7.1f %s = %5.1f %% of %.1f [%.0f-%.0f] n=%d\n", 1e-9 * s.rate, decode ? "GB/s " : "GOP/s",
+         100 * s.share, 1e-9 * s.limit, 100 * s.share_min, 100 * s.share_max, s.kept);
   fflush(stdout);
   if (o->json)
     fprintf(o->json,
@@ -191,7 +184,7 @@ static void report(const options *o, const work *job, int threads, bool decode, 
             "\"speed\":%.2f,"
             "\"yardstick\":%.2f,\"share\":%.4f,\"share_min\":%.4f,\"share_max\":%.4f,\"kept\":%d}\n",
             wh_dtype_name(job->layout.dtype), job->kernel->level, decode ? "decode" : "prefill", threads,
-            (int)job->args.m, (int)job->layout.n, (int)job->layout.k, s.speed, s.yardstick, s.share,
+            (int)job->args.m, (int)job->layout.n, (int)job->layout.k, 1e-9 * s.rate, 1e-9 * s.limit, s.share,
             s.share_min, s.share_max, s.kept);
 }
 
@@ -202,10 +195,10 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
   }
   if (wh_linear_q_layout(kern->needs, kern->dtype, sh.n, sh.k, &job.layout) != WH_OK) exit(1);
   fixture_rng rng = {88172645463325252ull};
-  uint8_t *file = allocate(fixture_weight_bytes(kern->dtype, sh.n, sh.k));
+  uint8_t *file = timing_alloc(fixture_weight_bytes(kern->dtype, sh.n, sh.k));
   fixture_weights(&rng, kern->dtype, sh.n, sh.k, false, file);
   if (decode) job.copies = (int64_t)(o->decode_bytes / (double)job.layout.n_bytes) + 1;
-  uint8_t *w = allocate(job.layout.n_bytes * (size_t)job.copies);
+  uint8_t *w = timing_alloc(job.layout.n_bytes * (size_t)job.copies);
   if (!wh_linear_q_pack(&job.layout, file, w, 0, job.layout.n_panels)) exit(1);
   for (int64_t i = 1; i < job.copies; i++) memcpy(w + (size_t)i * job.layout.n_bytes, w, job.layout.n_bytes);
   job.w = w;
@@ -214,22 +207,17 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
     char text[24];
     snprintf(text, sizeof text, "%d", (int)m);
     if (!listed(o->m, text)) continue;
-    float *x = allocate((size_t)(m * sh.k) * sizeof *x), *y = allocate((size_t)(m * sh.n) * sizeof *y);
+    float *x = timing_alloc((size_t)(m * sh.k) * sizeof *x),
+          *y = timing_alloc((size_t)(m * sh.n) * sizeof *y);
     for (int64_t j = 0; j < m * sh.k; j++) x[j] = fixture_random_unit(&rng);
-    void *q = allocate(wh_q8a_bytes(m, sh.k));
+    void *q = timing_alloc(wh_q8a_bytes(m, sh.k));
     fixture_quantize(x, m, sh.k, q);
     job.args = (wh_linear_q_args){.layout = &job.layout, .x = q, .m = m, .y = y, .ldy = sh.n};
-    for (int threads = 1; threads <= 64; threads++) {
-      snprintf(text, sizeof text, "%d", threads);
-      if (!listed(o->threads, text)) continue;
-      int cpus[64];
-      for (int t = 0; t < threads; t++) cpus[t] = t;
-      wh_team *team = NULL;
-      if (wh_team_create(threads, cpus, NULL, &team) != WH_OK) exit(1);
-      wh_team_run(team, run_work, &job);
-      check_result(&job, team, file);
-      report(o, &job, threads, decode, measure(o, &job, team, decode));
-      wh_team_destroy(team);
+    for (size_t t = 0; t < n_teams; t++) {
+      timing_set_threads(teams[t].threads);
+      wh_team_run(teams[t].team, run_work, &job);
+      check_result(&job, teams[t].team, file);
+      report(o, &job, teams[t].threads, decode, measure(o, &job, &teams[t], decode));
     }
     free(x);
     free(y);
@@ -274,8 +262,9 @@ int main(int argc, char **argv) {
       return usage(), 1;
     i++;
   }
-  if (o.reps < 1 || o.reps > MAX_REPS) return usage(), 1;
+  if (o.reps < 1 || o.reps > TIMING_REPS_MAX) return usage(), 1;
   uint64_t available = wh_cpu_features_detect();
+  open_teams(&o);
   for (size_t i = 0; i < COUNT(KERNELS); i++) {
     const kernel *k = &KERNELS[i];
     if ((k->needs & ~available) || (!o.levels && k->needs == 0)) continue;
@@ -285,6 +274,7 @@ int main(int argc, char **argv) {
     for (size_t s = 0; s < COUNT(DECODE_SHAPES) && listed(o.mode, "decode"); s++)
       bench_shape(&o, k, DECODE_SHAPES[s], true);
   }
+  close_teams();
   if (o.json) fclose(o.json);
   return 0;
 }

@@ -1,18 +1,12 @@
-/* linear_q_roofline.c - loops that do nothing but multiply, or nothing but read. */
-#define _POSIX_C_SOURCE 200809L
+/* linear_q_roofline.c - loops that do nothing but multiply. */
 #include "bench/linear_q_roofline.h"
 
 #include <string.h>
-#include <time.h>
+
+#include "bench/timing.h"
 
 #define DOT_LOOPS 300000
 #define DOTS_PER_LOOP 12
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 #if defined(__x86_64__)
 /* Twelve independent chains, enough to hide the instruction's latency. */
@@ -45,35 +39,7 @@ double roofline_dot8(wh_team *team, const char *level) {
   if (strcmp(level, "avx2") == 0 || strcmp(level, "ref") == 0) fn = dot_avx2, macs = 32;
 #endif
   if (!fn) return 0;
-  double start = now();
+  double start = timing_now();
   wh_team_run(team, fn, NULL);
-  return 2 * macs * DOTS_PER_LOOP * DOT_LOOPS * wh_team_size(team) / (now() - start) * 1e-9;
-}
-
-typedef struct read_job {
-  const char *data;
-  size_t lines;
-} read_job;
-
-static void read_part(void *arg, const wh_worker *w) {
-  const read_job *job = arg;
-  int64_t begin, end;
-  wh_worker_range(w, (int64_t)job->lines, &begin, &end);
-  uint64_t sum[8] = {0};
-  for (const char *p = job->data + begin * 64, *stop = job->data + end * 64; p != stop; p += 64) {
-    uint64_t line[8];
-    memcpy(line, p, sizeof line);
-    for (int i = 0; i < 8; i++) sum[i] |= line[i];
-  }
-  for (int i = 0; i < 8; i++) {
-    volatile uint64_t sink = sum[i]; /* keeps the loads */
-    (void)sink;
-  }
-}
-
-double roofline_read(wh_team *team, const void *data, size_t bytes) {
-  read_job job = {data, bytes / 64};
-  double start = now();
-  wh_team_run(team, read_part, &job);
-  return (double)bytes / (now() - start) * 1e-9;
+  return 2 * macs * DOTS_PER_LOOP * DOT_LOOPS * wh_team_size(team) / (timing_now() - start);
 }

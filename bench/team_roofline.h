@@ -9,13 +9,12 @@
 
 typedef struct team_roofline team_roofline; /* owns the buffer that is read */
 
-/* NULL when out of memory. `mask` picks the vector width; levels below AVX2 use the AVX2 loops. */
+/* NULL for a team that is too large. `mask` picks the vector width; levels below AVX2 use the AVX2 loops. */
 team_roofline *team_roofline_create(wh_team *team, uint64_t mask);
 void team_roofline_destroy(team_roofline *r);
-double team_roofline_gflops(team_roofline *r);
-double team_roofline_read_gbs(team_roofline *r);
 
-/* Seconds. A team of one is timed in its own processor time: other programs on the machine do not count. */
-double bench_now(void);
+/* Per second: operations (two per multiply-add), bytes. */
+double team_roofline_f32(team_roofline *r);
+double team_roofline_read(team_roofline *r);
 
 #endif
