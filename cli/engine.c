@@ -40,6 +40,7 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   /* Small runs of the prompt do not bound those of the answer. */
   if (o.max_batch && o.max_batch < needs->max_outputs) o.max_batch = needs->max_outputs;
   o.max_outputs = needs->max_outputs;
+  o.max_sequences = needs->max_sequences;
   o.kv_dtype = options->kv ? WH_DTYPE_F32 : WH_DTYPE_F16;
   o.allocator = cli_allocator();
   CLI_TRY_WH(wh_session_create(engine->model, engine->device, &o, &engine->session));

@@ -17,8 +17,9 @@ typedef struct cli_engine {
 } cli_engine;
 
 typedef struct cli_session_needs {
-  uint32_t context;     /* overrides the default when the user gave none; 0: no wish */
-  uint32_t max_outputs; /* rows of logits in one run, which may be as long; 0: 1 */
+  uint32_t context;       /* overrides the default when the user gave none; 0: no wish */
+  uint32_t max_outputs;   /* rows of logits in one run, which may be as long; 0: 1 */
+  uint32_t max_sequences; /* 0: 1 */
 } cli_session_needs;
 
 WH_NODISCARD cli_exit cli_model_open(const char *path, wh_model **out);

@@ -83,6 +83,8 @@ class Usage(ProgramTest):
         self.assert_fails(run("run", "m", "--system", "x"), USAGE, "--chat")
         self.assert_fails(run("inspect", "m", "--source", "--optimised"), USAGE, "--source")
         self.assert_fails(run("bench", "m", "-P", "0", "-G", "0"), USAGE, "nothing to time")
+        for number in ["0", "65", "two"]:
+            self.assert_fails(run("bench", "m", "--sequences", number), USAGE, "--sequences", number, "1 to 64")
 
     def test_too_many_stops(self):
         self.assert_fails(run("run", "m", *["--stop=x"] * 17), USAGE, "--stop", "16")

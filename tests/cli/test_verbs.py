@@ -237,8 +237,26 @@ class Bench(ProgramTest):
         self.assertGreater(result["decode"]["share_of_read_bandwidth"], 0)
         self.assertLess(time.monotonic() - start, 120)
 
+    def test_company_and_depth(self):
+        results = {(s, d): self.json_of("bench", MODEL, "-P", 16, "-G", 4, "-r", 1, "--sequences", s, "--depth", d)["results"][0]
+                   for s, d in [(1, 0), (3, 0), (1, 120), (3, 120)]}
+        for (sequences, depth), result in results.items():
+            self.assertTrue(result["answer_checked"])
+            self.assertEqual((result["sequences"], result["depth"]), (sequences, depth))
+            sample, = result["decode"]["samples"]
+            self.assertGreater(sample["tokens_per_second"], 0)
+            for side in ["before", "after"]:
+                self.assertGreater(min(sample[side].values()), 0)
+        # Weights are shared by the sequences, attention state is not and grows with depth.
+        cost = {key: result["decode_bytes_per_token"] for key, result in results.items()}
+        state = cost[1, 120] - cost[1, 0]
+        self.assertGreater(state, 0)
+        self.assertAlmostEqual(cost[3, 120] - cost[3, 0], state, delta=1)
+        self.assertLess(cost[3, 0], cost[1, 0] / 2)
+
     def test_context_too_small(self):
         self.assert_fails(run("bench", MODEL, "-P", 512, "--ctx", 128), USAGE, "512", "--ctx")
+        self.assert_fails(run("bench", MODEL, "-P", 64, "-G", 8, "--depth", 100, "--ctx", 128), USAGE, "164", "--ctx")
 
 
 if __name__ == "__main__":
