@@ -110,7 +110,7 @@ def bench_whimbrel(args, _):
     result = json.loads(out)["results"][0]
     return {"prefill": result["prefill"]["tokens_per_second"]["median"],
             "decode": result["decode"]["tokens_per_second"]["median"],
-            "share_of_int8_peak": result["prefill"]["share_of_int8_peak"],
+            "share_of_peak": result["prefill"]["share_of_peak"],
             "share_of_read_bandwidth": result["decode"]["share_of_read_bandwidth"]}
 
 
@@ -202,7 +202,7 @@ def print_report(args, perplexity, speed):
         print(f"{title:24} {a['median']:10.3f} {a['spread_percent']:4.0f} % {b['median']:11.3f} {b['spread_percent']:4.0f} % "
               f"{ratio['median']:7.2f} {ratio['min']:6.2f} to {ratio['max']:.2f}")
     shares = speed["whimbrel"]
-    print(f"whimbrel uses {100 * shares['share_of_int8_peak']['median']:.0f} % of the measured int8 peak in prefill, "
+    print(f"whimbrel uses {100 * shares['share_of_peak']['median']:.0f} % of the measured peak in prefill, "
           f"{100 * shares['share_of_read_bandwidth']['median']:.0f} % of the measured read bandwidth in decode")
 
 
