@@ -30,9 +30,6 @@ static wh_status fill_options(const wh_model *m, wh_session_options *o) {
   if (!o->max_sequences) o->max_sequences = 1;
   uint64_t positions = (uint64_t)o->context * o->max_sequences;
   if (o->max_batch > positions) o->max_batch = (uint32_t)positions; /* a longer batch could never fit */
-  if (o->kv_dtype != WH_DTYPE_F16 && o->kv_dtype != WH_DTYPE_F32)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "a KV cache of %s is not supported; use f16 or f32",
-                   wh_dtype_name(o->kv_dtype));
   if (o->context > WH_MODEL_MAX_CONTEXT)
     return WH_FAIL(ERR_LIMIT, "a context of %u tokens: at most %d", o->context, WH_MODEL_MAX_CONTEXT);
   if (o->max_sequences > WH_MODEL_MAX_SLOTS)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/cpu/attention.h"
+#include "backends/cpu/attention_q8.h"
 #include "bench/team_roofline.h"
 #include "bench/timing.h"
 #include "core/base/exact_math.h"
@@ -27,15 +28,26 @@ static const bench_case cases[] = {
     {"prompt 512, 9/3 heads of 64", WH_DTYPE_F16, 9, 3, 64, 0, 512, 1},
     {"prompt 512, 32/8 heads of 64", WH_DTYPE_F16, 32, 8, 64, 0, 512, 1},
     {"prompt 512, 32/8 heads of 128", WH_DTYPE_F16, 32, 8, 128, 0, 512, 1},
-    {"prompt 512 at 3584, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 3584, 512, 1},
+    {"prompt 512, 32/8 heads of 128, q8", WH_DTYPE_Q8_0, 32, 8, 128, 0, 512, 1},
     {"prompt 512, 8/4 heads of 256", WH_DTYPE_F16, 8, 4, 256, 0, 512, 1},
+    {"prompt 512 at 4096, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 4096, 512, 1},
+    {"prompt 512 at 4096, 32/8 of 128, q8", WH_DTYPE_Q8_0, 32, 8, 128, 4096, 512, 1},
     {"prompt 64 at 1024, 32/8 of 64, f32", WH_DTYPE_F32, 32, 8, 64, 1024, 64, 1},
-    {"decode at 4096, 9/3 heads of 64", WH_DTYPE_F16, 9, 3, 64, 4095, 1, 1},
-    {"decode at 4096, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 4095, 1, 1},
-    {"decode at 4096, 32/32 of 128", WH_DTYPE_F16, 32, 32, 128, 4095, 1, 1},
-    {"decode at 4096, 32/8 of 128, f32", WH_DTYPE_F32, 32, 8, 128, 4095, 1, 1},
-    {"decode 8 x 1024, 32/8 of 64", WH_DTYPE_F16, 32, 8, 64, 1023, 8, 8},
+    {"prompt 64 at 32768, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 32768, 64, 1},
+    {"prompt 64 at 32768, 32/8 of 128, q8", WH_DTYPE_Q8_0, 32, 8, 128, 32768, 64, 1},
     {"decode at 256, 9/3 heads of 64", WH_DTYPE_F16, 9, 3, 64, 255, 1, 1},
+    {"decode at 4096, 9/3 heads of 64", WH_DTYPE_F16, 9, 3, 64, 4095, 1, 1},
+    {"decode at 4096, 9/3 heads of 64, q8", WH_DTYPE_Q8_0, 9, 3, 64, 4095, 1, 1},
+    {"decode at 4096, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 4095, 1, 1},
+    {"decode at 4096, 32/8 of 128, q8", WH_DTYPE_Q8_0, 32, 8, 128, 4095, 1, 1},
+    {"decode at 4096, 32/8 of 128, f32", WH_DTYPE_F32, 32, 8, 128, 4095, 1, 1},
+    {"decode at 4096, 32/32 of 128", WH_DTYPE_F16, 32, 32, 128, 4095, 1, 1},
+    {"decode at 4096, 32/32 of 128, q8", WH_DTYPE_Q8_0, 32, 32, 128, 4095, 1, 1},
+    {"decode at 32768, 8/1 of 256", WH_DTYPE_F16, 8, 1, 256, 32767, 1, 1},
+    {"decode at 32768, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 32767, 1, 1},
+    {"decode at 32768, 32/8 of 128, q8", WH_DTYPE_Q8_0, 32, 8, 128, 32767, 1, 1},
+    {"decode 8 x 1024, 32/8 of 64", WH_DTYPE_F16, 32, 8, 64, 1023, 8, 8},
+    {"decode 8 x 1024, 32/8 of 64, q8", WH_DTYPE_Q8_0, 32, 8, 64, 1023, 8, 8},
 };
 
 typedef struct call {
@@ -68,10 +80,24 @@ static float uniform(void) {
   return ((float)(seed >> 8) - 8388607.5f) / 8388608.0f;
 }
 
+/* Random bytes are codes of keys and values alike, but for the one that no code has. */
+static void fill_q8(wh_kv_q8_block *blocks, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    for (int j = 0; j < WH_ATTENTION_CHUNK; j++)
+      blocks[i].scale[j] = wh_f16_from_f32((uniform() + 2.0f) / 256.0f);
+    for (size_t j = 0; j < sizeof blocks[i].codes; j++) {
+      uint8_t code = (uint8_t)(int)(uniform() * 128.0f + 128.0f);
+      blocks[i].codes[j] = code == 0 || code == 128 ? 1 : code;
+    }
+  }
+}
+
 static void *filled(wh_dtype dtype, size_t bytes) {
   void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
   if (!p) exit(2);
-  if (dtype == WH_DTYPE_F16)
+  if (dtype == WH_DTYPE_Q8_0)
+    fill_q8(p, bytes / sizeof(wh_kv_q8_block));
+  else if (dtype == WH_DTYPE_F16)
     for (size_t i = 0; i < bytes / 2; i++) ((uint16_t *)p)[i] = wh_f16_from_f32(uniform());
   else
     for (size_t i = 0; i < bytes / 4; i++) ((float *)p)[i] = uniform();
@@ -100,8 +126,7 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
     sequences[r] = (int32_t)(c->n_seq > 1 ? r : 0);
     flops += 4.0 * (double)(positions[r] + 1) * (double)row;
     if (c->n_seq > 1 || r == c->rows - 1)
-      read += 2.0 * (double)(positions[r] + 1) * (double)(c->n_kv_heads * c->head_dim) *
-              (c->dtype == WH_DTYPE_F16 ? 2 : 4);
+      read += 2.0 * (double)(positions[r] + 1) * (double)bytes / (double)(c->n_seq * context);
   }
   call run = {wh_attention_select(mask, c->dtype, NULL),
               {.dtype = c->dtype,

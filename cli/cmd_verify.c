@@ -138,7 +138,7 @@ static void describe(const subject *s, char *out, size_t n_bytes) {
   const wh_device_info info = cli_engine_device_info(&s->engine), *d = &info;
   snprintf(out, n_bytes, "%s %s, %u thread%s, runs of %u, %s, kv %s", d->name, d->isa, d->n_threads,
            d->n_threads == 1 ? "" : "s", s->engine.prompt_chunk,
-           d->numerics == WH_NUMERICS_FAST ? "fast" : "exact", s->options.kv ? "f32" : "f16");
+           d->numerics == WH_NUMERICS_FAST ? "fast" : "exact", cli_kv_type_of(&s->options)->name);
 }
 
 static cli_exit write_text(const verification *v, const cli_trace_counts *counts, cli_output *out) {
@@ -187,7 +187,7 @@ static cli_exit write_json(const verification *v, const cli_trace_counts *counts
   for (int side = 0; side < 2; ++side) {
     json_t *s = cli_json_device(v->sides[side].engine.device);
     cli_json_set_whole(s, "prompt_chunk", v->sides[side].engine.prompt_chunk);
-    cli_json_set_text(s, "kv", v->sides[side].options.kv ? "f32" : "f16");
+    cli_json_set_text(s, "kv", cli_kv_type_of(&v->sides[side].options)->name);
     cli_json_set(root, names[side], s);
   }
   cli_json_set_whole(root, "prompt_tokens", v->n_prompt);

@@ -41,7 +41,7 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   if (o.max_batch && o.max_batch < needs->max_outputs) o.max_batch = needs->max_outputs;
   o.max_outputs = needs->max_outputs;
   o.max_sequences = needs->max_sequences;
-  o.kv_dtype = options->kv ? WH_DTYPE_F32 : WH_DTYPE_F16;
+  o.kv_dtype = cli_kv_type_of(options)->dtype;
   o.allocator = cli_allocator();
   CLI_TRY_WH(wh_session_create(engine->model, engine->device, &o, &engine->session));
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : 512;

@@ -12,8 +12,8 @@ static const cli_option engine_options[] = {
     /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
      "exact: the same bits on every machine (default); fast: within\nstated bounds.", 0, 0, 0, 0},
-    {"kv", 0, CLI_OPTION_CHOICE, ENGINE(kv), "f16|f32", "Type of the attention state (default f16).", 0, 0, 0,
-     0},
+    {"kv", 0, CLI_OPTION_CHOICE, ENGINE(kv), "f16|f32|q8", "Type of the attention state (default f16).", 0, 0,
+     0, 0},
     {"ctx", 'c', CLI_OPTION_U32, ENGINE(context), "N",
      "Positions of context (default: the model's, at most 4096).", 1, UINT32_C(1) << 24, 0, 0},
     {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
@@ -52,6 +52,11 @@ static const cli_option output_options[] = {
     {"quiet", 'q', CLI_OPTION_FLAG, OUTPUT(quiet), NULL, "No progress and no summary on standard error.", 0,
      0, 0, 0},
 };
+
+const cli_kv_type *cli_kv_type_of(const cli_engine_options *options) {
+  static const cli_kv_type types[] = {{"f16", WH_DTYPE_F16}, {"f32", WH_DTYPE_F32}, {"q8", WH_DTYPE_Q8_0}};
+  return &types[options->kv]; /* in the order of --kv's choices */
+}
 
 cli_option_group cli_device_group(cli_engine_options *options) {
   return (cli_option_group){"Device", engine_options, N_DEVICE_OPTIONS, options};

@@ -10,12 +10,18 @@ typedef struct cli_engine_options {
   const char *isa;
   uint32_t threads;
   uint32_t numerics; /* wh_numerics */
-  uint32_t kv;       /* 0: f16, 1: f32 */
+  uint32_t kv;       /* index: cli_kv_type_of */
   uint32_t context;
   uint32_t prompt_chunk;
 } cli_engine_options;
 #define CLI_ENGINE_OPTIONS_INIT \
   { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0 }
+
+typedef struct cli_kv_type {
+  const char *name;
+  wh_dtype dtype;
+} cli_kv_type;
+const cli_kv_type *cli_kv_type_of(const cli_engine_options *options);
 
 typedef struct cli_sampling_options {
   double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;

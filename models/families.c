@@ -53,10 +53,25 @@ static void add_inputs(wh_builder *b) {
   add_input(b, "output_rows", b->n_outputs, &b->output_rows);
 }
 
+static bool kv_dtype_known(wh_dtype t) {
+  return t == WH_DTYPE_F16 || t == WH_DTYPE_F32 || t == WH_DTYPE_Q8_0;
+}
+
+/* A row of a head is whole blocks of the state's type. */
+static wh_status check_kv_blocks(const wh_builder *b) {
+  const wh_dtype_info *t = wh_dtype_get(b->options.kv_dtype);
+  int64_t n = b->h.head_dim % t->block_elems ? b->h.head_dim : b->h.value_dim;
+  if (n % t->block_elems)
+    return WH_FAIL(ERR_UNSUPPORTED, "heads of %lld elements cannot be stored as %s, in blocks of %d; use f16",
+                   (long long)n, t->name, t->block_elems);
+  return WH_OK;
+}
+
 static wh_status build(wh_builder *b, const wh_allocator *alloc) {
   size_t family = find_family(b);
   b->h.architecture = families[family].architecture;
   if (b->status == WH_OK) wh_builder_read_hparams(b);
+  if (b->status == WH_OK) wh_builder_check(b, check_kv_blocks(b));
   if (b->status == WH_OK) wh_builder_keep(b, wh_graph_create(b->h.architecture, alloc, &b->g));
   if (b->status == WH_OK) add_inputs(b);
   if (b->status == WH_OK) families[family].build(b);
@@ -67,8 +82,8 @@ wh_status wh_model_build_graph(const wh_model_file *file, const wh_model_build_o
                                const wh_allocator *alloc, wh_graph **out, wh_model_hparams *hparams) {
   wh_builder b = {.file = file, .options = WH_MODEL_BUILD_OPTIONS_INIT, .layer = WH_NO_LAYER};
   if (options) b.options = *options;
-  if (b.options.kv_dtype != WH_DTYPE_F16 && b.options.kv_dtype != WH_DTYPE_F32)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "keys and values can be stored as f16 or f32, not %s",
+  if (!kv_dtype_known(b.options.kv_dtype))
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "keys and values can be stored as f16, f32 or q8_0, not %s",
                    wh_dtype_name(b.options.kv_dtype));
   wh_status status = build(&b, alloc);
   if (status != WH_OK) {

@@ -53,7 +53,7 @@ typedef struct wh_model_hparams {
 } wh_model_hparams;
 
 typedef struct wh_model_build_options {
-  wh_dtype kv_dtype; /* of the states: F16 or F32 */
+  wh_dtype kv_dtype; /* of the states: F16, F32 or Q8_0 */
   /* Positions that a sequence may have. Only a model with two sets of rotary frequencies (LongRoPE) looks at
    * it: beyond rope.original_context it takes the long set. */
   int64_t context;

@@ -5,15 +5,16 @@
 #include "backends/cpu/attention_split.h"
 #include "core/base/allocator.h"
 
-static bool cache_dtype(wh_dtype dtype) { return dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_F32; }
+#define IS_FLOAT(dtype) ((dtype) == WH_DTYPE_F16 || (dtype) == WH_DTYPE_F32)
+#define IS_Q8(dtype) ((dtype) == WH_DTYPE_Q8_0)
+#define IS_ANY(dtype) (IS_FLOAT(dtype) || IS_Q8(dtype))
 
 wh_attention_fn wh_attention_select(uint64_t features, wh_dtype dtype, const char **name) {
   wh_attention_fn fn = NULL;
-  if (!cache_dtype(dtype)) return NULL;
-#define WH_ATTENTION_KERNEL(isa, needs)                      \
-  if ((features & (uint64_t)(needs)) == (uint64_t)(needs)) { \
-    fn = wh_k_attention_##isa;                               \
-    if (name) *name = "attention_" #isa;                     \
+#define WH_ATTENTION_KERNEL(stores, isa, needs)                               \
+  if (stores(dtype) && (features & (uint64_t)(needs)) == (uint64_t)(needs)) { \
+    fn = wh_k_attention_##isa;                                                \
+    if (name) *name = "attention_" #isa;                                      \
   }
 #include "backends/cpu/kernels_attention.def"
 #undef WH_ATTENTION_KERNEL
@@ -22,11 +23,10 @@ wh_attention_fn wh_attention_select(uint64_t features, wh_dtype dtype, const cha
 
 wh_kv_append_fn wh_kv_append_select(uint64_t features, wh_dtype dtype, const char **name) {
   wh_kv_append_fn fn = NULL;
-  if (!cache_dtype(dtype)) return NULL;
-#define WH_ATTENTION_KERNEL(isa, needs)                      \
-  if ((features & (uint64_t)(needs)) == (uint64_t)(needs)) { \
-    fn = wh_k_kv_append_##isa;                               \
-    if (name) *name = "kv_append_" #isa;                     \
+#define WH_ATTENTION_KERNEL(stores, isa, needs)                               \
+  if (stores(dtype) && (features & (uint64_t)(needs)) == (uint64_t)(needs)) { \
+    fn = wh_k_kv_append_##isa;                                                \
+    if (name) *name = "kv_append_" #isa;                                      \
   }
 #include "backends/cpu/kernels_attention.def"
 #undef WH_ATTENTION_KERNEL
@@ -35,11 +35,12 @@ wh_kv_append_fn wh_kv_append_select(uint64_t features, wh_dtype dtype, const cha
 
 bool wh_kv_cache_bytes(wh_dtype dtype, int64_t n_seq, int64_t n_kv_heads, int64_t head_dim, int64_t context,
                        size_t *out) {
-  size_t bytes = 0, chunks_up = 0;
-  if (!cache_dtype(dtype) || n_seq < 0 || n_kv_heads < 0 || head_dim < 0 || context < 0) return false;
-  if (!wh_align_size((size_t)context, WH_ATTENTION_CHUNK, &chunks_up)) return false;
-  if (!wh_mul_size(chunks_up, dtype == WH_DTYPE_F16 ? 2 : 4, &bytes)) return false;
-  if (!wh_mul_size(bytes, (size_t)head_dim, &bytes) || !wh_mul_size(bytes, (size_t)n_kv_heads, &bytes) ||
+  size_t bytes = 0, positions = 0;
+  if (n_seq < 0 || n_kv_heads < 0 || head_dim < 0 || context < 0) return false;
+  if (!IS_ANY(dtype)) return false;
+  if (!wh_align_size((size_t)context, WH_ATTENTION_CHUNK, &positions)) return false;
+  if (!wh_dtype_row_bytes(dtype, (uint64_t)head_dim, &bytes)) return false;
+  if (!wh_mul_size(bytes, positions, &bytes) || !wh_mul_size(bytes, (size_t)n_kv_heads, &bytes) ||
       !wh_mul_size(bytes, (size_t)n_seq, &bytes))
     return false;
   *out = bytes;

@@ -3,7 +3,8 @@
  * Cache layout of this backend, per sequence and KV head, C = context rounded up to 64 positions:
  *   keys   [C/64][D][64]  one tile of 64 positions, transposed: lanes are positions
  *   values [C][D]
- * A state buffer is [n_seq][n_kv_heads] of these. Element type f16 or f32. */
+ * A state buffer is [n_seq][n_kv_heads] of these. Element type f16 or f32; attention_q8.h has the layout of
+ * q8_0. */
 #ifndef WH_CPU_ATTENTION_H
 #define WH_CPU_ATTENTION_H
 
@@ -14,7 +15,7 @@
 #define WH_ATTENTION_CHUNK 64
 
 typedef struct wh_kv_append_args {
-  wh_dtype dtype; /* of the cache: F16 or F32 */
+  wh_dtype dtype; /* of the cache: F16, F32 or Q8_0 */
   bool is_key;
   int64_t rows, n_kv_heads, head_dim;
   int64_t context; /* C, a multiple of 64 */
@@ -50,7 +51,7 @@ wh_attention_fn wh_attention_select(uint64_t features, wh_dtype dtype, const cha
 /* Scratch for at most `rows_max` rows over a context, for a team of n_threads. */
 size_t wh_attention_scratch_bytes(int64_t rows_max, int64_t n_heads, int64_t n_kv_heads, int64_t head_dim,
                                   int64_t value_dim, int64_t context, int n_threads);
-/* Bytes of one state buffer (keys or values); false on overflow. */
+/* Bytes of one state buffer (keys or values); false on overflow, or when q8_0 heads are not whole blocks. */
 bool wh_kv_cache_bytes(wh_dtype dtype, int64_t n_seq, int64_t n_kv_heads, int64_t head_dim, int64_t context,
                        size_t *out);
 

@@ -1,12 +1,8 @@
-/* attention_driver.h - attention over items and chunks: what is left above the register tiles of
- * attention_tiles.h, the same for every vector ISA. Included once by each attention_<isa>.c, after the tiles.
- */
+/* attention_driver.h - attention over items and chunks: what is left above the register tiles, the same for
+ * every vector ISA and every kind of cache. Included once by each kernel file, after
+ * attention_cache_<kind>.h. */
 #ifndef WH_CPU_ATTENTION_DRIVER_H
 #define WH_CPU_ATTENTION_DRIVER_H
-
-/* How far ahead of its reads a tile that streams the cache asks for lines: a few times latency x bandwidth.
- */
-#define AHEAD_BYTES 8192
 
 /* Scaled queries and visible positions of an item's vectors. */
 static void load_queries(const wh_attention_args *a, const wh_attention_item *item,
@@ -19,23 +15,7 @@ static void load_queries(const wh_attention_args *a, const wh_attention_item *it
       w->lo[v] = wh_attention_first_visible(a, row);
       w->hi[v] = a->positions[row];
     }
-}
-
-/* Rows [j0, j1) of a value tile as floats, rows padded with zeros to a multiple of 16. */
-static void unpack_values(const wh_attention_args *a, int64_t tile, int j0, int j1, float *buffer) {
-  const int64_t n = a->value_dim, ld = wh_attention_pad(n);
-  if (ld == n) {
-    unpack_f16((const uint16_t *)a->values + tile + j0 * n, buffer + j0 * n, (j1 - j0) * n);
-    return;
-  }
-  for (int j = j0; j < j1; j++) {
-    float *to = buffer + j * ld;
-    if (a->dtype == WH_DTYPE_F32)
-      memcpy(to, (const float *)a->values + tile + j * n, (size_t)n * sizeof *to);
-    else
-      unpack_f16((const uint16_t *)a->values + tile + j * n, to, n);
-    for (int64_t d = n; d < ld; d++) to[d] = 0.0f;
-  }
+  prepare_queries(a, w, item->n_vecs);
 }
 
 /* Splits n vectors into tiles of at most TILE, as even as they go. */
@@ -48,46 +28,32 @@ static int tile_rows(int64_t n) {
  * with `only` every vector's state is that of this chunk alone. */
 static void attend_chunk(const wh_attention_args *a, const wh_attention_item *item, int64_t c,
                          const wh_attention_workspace *w, const wh_attention_state *state, bool only) {
-  const int64_t base =
-      (a->sequences[item->row] * a->n_kv_heads + item->kv_head) * a->context + c * WH_ATTENTION_CHUNK;
-  int j0[WH_ATTENTION_BLOCK], j1[WH_ATTENTION_BLOCK], low = WH_ATTENTION_CHUNK, high = 0;
-  int64_t begin = item->n_vecs, end = 0,
-          fresh = item->n_vecs; /* [begin, end) see the chunk; it is the first for
-                                   [fresh, end): rows ascend, and so do their ranges */
   const int64_t from = c * WH_ATTENTION_CHUNK, to = from + WH_ATTENTION_CHUNK;
+  int j0[WH_ATTENTION_BLOCK], j1[WH_ATTENTION_BLOCK];
+  int64_t fresh =
+      item->n_vecs; /* it is the first chunk for [fresh, end): rows ascend, and so do their ranges */
+  chunk_view view = {
+      .tile =
+          (a->sequences[item->row] * a->n_kv_heads + item->kv_head) * (a->context / WH_ATTENTION_CHUNK) + c,
+      .begin = item->n_vecs,
+      .low = WH_ATTENTION_CHUNK,
+      .more = c + 1 < item->chunk_end};
   for (int64_t i = 0; i < item->n_vecs; i++) {
     if (w->lo[i] >= to || w->hi[i] < from) continue;
     j0[i] = (int)(w->lo[i] > from ? w->lo[i] - from : 0);
     j1[i] = (int)(w->hi[i] < to ? w->hi[i] + 1 - from : WH_ATTENTION_CHUNK);
-    if (begin > i) begin = i;
-    end = i + 1;
-    if (j0[i] < low) low = j0[i];
-    if (j1[i] > high) high = j1[i];
+    if (view.begin > i) view.begin = i;
+    view.end = i + 1;
+    if (j0[i] < view.low) view.low = j0[i];
+    if (j1[i] > view.high) view.high = j1[i];
     if ((only || w->lo[i] >= from) && fresh > i) fresh = i;
   }
+  const int64_t begin = view.begin, end = view.end, ld = wh_attention_pad(a->value_dim);
   if (begin >= end) return;
   if (fresh < begin) fresh = begin;
-  /* One tile widens the cache as it reads it, and asks for what it will read a little later. More tiles share
-   * a widened copy, and the first asks for the next chunk. */
-  const int64_t elem = a->dtype == WH_DTYPE_F16 ? 2 : 4, ld = wh_attention_pad(a->value_dim);
-  const int step = tile_rows(end - begin);
-  const bool one = end - begin <= step, more = c + 1 < item->chunk_end;
-  const char *k = (const char *)a->keys + base * a->head_dim * elem;
-  const char *v = (const char *)a->values + base * a->value_dim * elem;
-  const int64_t k_row = WH_ATTENTION_CHUNK * elem, v_row = a->value_dim * elem;
-  score_job score = {.dtype = a->dtype, .k = k, .n_dim = a->head_dim};
-  score.next = (ahead){k + (one ? AHEAD_BYTES : a->head_dim * k_row), one || more ? k_row : 0};
-  if (!one && a->dtype == WH_DTYPE_F16) {
-    unpack_f16((const uint16_t *)(const void *)k, w->keys, a->head_dim * WH_ATTENTION_CHUNK);
-    score.dtype = WH_DTYPE_F32;
-    score.k = w->keys;
-  }
-  for (int64_t i = begin; i < end; i += step) {
-    score.q = w->q + i * a->head_dim;
-    score.s = w->p + i * WH_ATTENTION_CHUNK;
-    if (i > begin) score.next = (ahead){(const char *)score.q, 0};
-    score_tile((int)(end - i < step ? end - i : step), &score);
-  }
+  const int64_t step = view.step = tile_rows(end - begin);
+  view.one = end - begin <= step;
+  score_chunk(a, w, &view);
   for (int64_t i = begin; i < end; i++)
     softmax_row(w->p + i * WH_ATTENTION_CHUNK, a->softcap, j0[i], j1[i], &w->m[i], &w->l[i]);
   for (int64_t i = fresh; i < end; i++) {
@@ -95,25 +61,19 @@ static void attend_chunk(const wh_attention_args *a, const wh_attention_item *it
     state->l[i] = w->l[i];
   }
   if (begin < fresh) merge_factors(begin, fresh, state, w);
-  value_job value = {.dtype = a->dtype, .ld = ld};
-  const char *v_tile = v;
-  value.next = (ahead){v + (one ? AHEAD_BYTES : WH_ATTENTION_CHUNK * v_row), one || more ? v_row : 0};
-  if (ld != a->value_dim || (!one && a->dtype == WH_DTYPE_F16)) {
-    unpack_values(a, base * a->value_dim, low, high, w->values);
-    value.dtype = WH_DTYPE_F32;
-    v_tile = (const char *)w->values;
-  }
+  value_job values = {.ld = ld};
+  open_values(a, w, &view, &values);
   for (int64_t i = begin; i < end; i += step) {
-    value.p = w->p + i * WH_ATTENTION_CHUNK;
-    value.v = v_tile;
-    value.j0 = j0 + i;
-    value.j1 = j1 + i;
-    value.a = w->a + i;
-    value.b = w->b + i;
-    value.fresh = (int)(fresh > i ? (fresh - i < step ? fresh - i : step) : 0);
-    value.o = state->o + i * ld;
-    if (i > begin) value.next = (ahead){(const char *)value.p, 0};
-    value_tile((int)(end - i < step ? end - i : step), &value, elem);
+    value_job t = values;
+    t.p = w->p + i * WH_ATTENTION_CHUNK;
+    t.j0 = j0 + i;
+    t.j1 = j1 + i;
+    t.a = w->a + i;
+    t.b = w->b + i;
+    t.fresh = (int)(fresh > i ? (fresh - i < step ? fresh - i : step) : 0);
+    t.o = state->o + i * ld;
+    if (i > begin) t.next = (ahead){(const char *)t.p, 0, 0};
+    value_tile((int)(end - i < step ? end - i : step), &t);
   }
 }
 
@@ -225,24 +185,21 @@ static void attend_team(const wh_attention_args *a, const wh_worker *worker) {
 static void append_team(const wh_kv_append_args *a, const wh_worker *worker) {
   int64_t begin, end;
   wh_worker_range(worker, a->n_kv_heads * a->rows, &begin, &end);
-  while (begin < end) {
-    int64_t head = begin / a->rows, row = begin % a->rows, n = 1;
-    int64_t most = a->rows - row < end - begin ? a->rows - row : end - begin;
-    /* rows that fill neighbouring columns of one key tile */
-    while (n < most && a->sequences[row + n] == a->sequences[row] &&
-           a->positions[row + n] == a->positions[row] + n &&
-           (a->positions[row] + n) % WH_ATTENTION_CHUNK != 0)
-      n++;
-    int64_t base = (a->sequences[row] * a->n_kv_heads + head) * a->context * a->head_dim,
-            pos = a->positions[row];
-    const float *x = a->x + row * a->ldx + head * a->head_dim;
-    if (a->is_key)
-      append_keys(a, x, n, base + pos / WH_ATTENTION_CHUNK * WH_ATTENTION_CHUNK * a->head_dim,
-                  pos % WH_ATTENTION_CHUNK);
-    else
-      append_values(a, x, n, base + pos * a->head_dim);
-    begin += n;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t head = i / a->rows, row = i % a->rows, pos = a->positions[row];
+    int64_t tile = (a->sequences[row] * a->n_kv_heads + head) * (a->context / WH_ATTENTION_CHUNK) +
+                   pos / WH_ATTENTION_CHUNK;
+    append_row(a, a->x + row * a->ldx + head * a->head_dim, tile, pos % WH_ATTENTION_CHUNK);
   }
 }
+
+/* The two kernels of a file. */
+#define WH_ATTENTION_KERNELS(name)                                                     \
+  void wh_k_attention_##name(const wh_attention_args *args, const wh_worker *worker) { \
+    attend_team(args, worker);                                                         \
+  }                                                                                    \
+  void wh_k_kv_append_##name(const wh_kv_append_args *args, const wh_worker *worker) { \
+    append_team(args, worker);                                                         \
+  }
 
 #endif

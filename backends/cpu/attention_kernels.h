@@ -4,7 +4,7 @@
 
 #include "backends/cpu/attention.h"
 
-#define WH_ATTENTION_KERNEL(isa, needs)                                              \
+#define WH_ATTENTION_KERNEL(stores, isa, needs)                                      \
   void wh_k_attention_##isa(const wh_attention_args *args, const wh_worker *worker); \
   void wh_k_kv_append_##isa(const wh_kv_append_args *args, const wh_worker *worker);
 #include "backends/cpu/kernels_attention.def"

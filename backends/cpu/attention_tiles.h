@@ -1,8 +1,8 @@
-/* attention_tiles.h - the arithmetic of attention on register tiles, written over one vector type.
+/* attention_tiles.h - the arithmetic of attention on register tiles that does not depend on how keys are
+ * stored, written over one vector type.
  *
- * Included once by each attention_<isa>.c, which first defines the vector type `vf` of VF_LANES floats, its
- * operations vf_zero, vf_set1, vf_load, vf_store, vf_add, vf_sub, vf_mul, vf_div, vf_max, vf_fma (a * b + c),
- * vf_hmax, vf_exp_nonpositive, vf_tanh, vf_sum64_tree, vf_from_f16 (loads VF_LANES halves), vf_store_f16, and
+ * Included once by each kernel file, by way of attention_cache_<kind>.h, after attention_vec_<isa>.h, which
+ * defines the vector type `vf` of VF_LANES floats, its operations, and
  *   TILE           query vectors of a register tile: 6
  *   TILE_VECS(r)   vectors of each of r rows: r * TILE_VECS accumulators, TILE_VECS operands and a broadcast
  *                  fit the registers. */
@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "backends/cpu/attention_kernels.h"
+#include "backends/cpu/attention_q8.h"
 #include "backends/cpu/attention_split.h"
-#include "core/base/exact_math.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -23,18 +23,6 @@
 #endif
 /* Has x in a register here: gcc otherwise keeps some operands of a full tile in memory. */
 #define IN_REGISTER(x) __asm__("" : "+v"(x))
-
-static void unpack_f16(const uint16_t *src, float *dst, int64_t n) {
-  int64_t i = 0;
-  for (; i + VF_LANES <= n; i += VF_LANES) vf_store(dst + i, vf_from_f16(src + i));
-  for (; i < n; i++) dst[i] = wh_f32_from_f16(src[i]);
-}
-
-static void pack_f16(const float *src, uint16_t *dst, int64_t n) {
-  int64_t i = 0;
-  for (; i + VF_LANES <= n; i += VF_LANES) vf_store_f16(dst + i, vf_load(src + i));
-  for (; i < n; i++) dst[i] = wh_f16_from_f32(src[i]);
-}
 
 static void scale_row(const float *x, float s, float *y, int64_t n) {
   int64_t i = 0;
@@ -54,60 +42,17 @@ static void merge_row(float *all, float a, const float *o, float b, int64_t n) {
     vf_store(all + i, vf_fma(vf_load(all + i), vf_set1(a), vf_mul(vf_load(o + i), vf_set1(b))));
 }
 
-/* Cache lines to ask for while a tile computes: one row per step, `rows` of them. */
+/* Cache lines to ask for while a tile computes. */
 typedef struct ahead {
   const char *at;
-  int64_t step; /* bytes per row; 0 asks for the same line again, which costs nothing that the tile needs */
+  int64_t step;   /* bytes per row of the tile; 0 asks for the same line again, which costs nothing that the
+                     tile needs */
+  int64_t column; /* bytes per column of values */
 } ahead;
-
-INLINE vf load_cached(const wh_dtype dtype, const void *p, int64_t i) {
-  return dtype == WH_DTYPE_F16 ? vf_from_f16((const uint16_t *)p + i) : vf_load((const float *)p + i);
-}
 
 INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
   UNROLL
   for (int i = 0; i < lines; i++) __builtin_prefetch(next->at + row * next->step + i * 64, 0, 3);
-}
-
-/* Scores of query vectors against a tile of 64 keys: lanes are positions, each lane one chain over the
- * dimensions. In passes of TILE_VECS vectors. */
-typedef struct score_job {
-  wh_dtype dtype; /* of k */
-  const float *q; /* [r][n_dim] */
-  const void *k;  /* [n_dim][64] */
-  int64_t n_dim;
-  float *s; /* [r][64] */
-  ahead next;
-} score_job;
-
-INLINE void score_tile_r(const wh_dtype dtype, const int r_max, const score_job *t) {
-  enum { N_MAX = 4 };
-  const int n = TILE_VECS(r_max);
-  const int64_t n_dim = t->n_dim;
-  for (int pass = 0; pass < WH_ATTENTION_CHUNK; pass += n * VF_LANES) {
-    const ahead next = pass == 0 ? t->next : (ahead){(const char *)t->q, 0};
-    vf acc[TILE][N_MAX], key[N_MAX];
-    UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-    for (int64_t d = 0; d < n_dim; d++) {
-      prefetch(&next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
-      UNROLL
-      for (int i = 0; i < n; i++) {
-        key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + pass + i * VF_LANES);
-        IN_REGISTER(key[i]);
-      }
-      UNROLL
-      for (int r = 0; r < r_max; r++) {
-        vf x = vf_set1(t->q[r * n_dim + d]);
-        UNROLL
-        for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
-      }
-    }
-    UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
-  }
 }
 
 /* Instantiated for each r so that the accumulators stay in registers. */
@@ -132,18 +77,6 @@ INLINE void score_tile_r(const wh_dtype dtype, const int r_max, const score_job 
       CALL(6);                      \
       return;                       \
   }
-
-static void score_tile(int r, const score_job *t) {
-#define CALL_F16(n) score_tile_r(WH_DTYPE_F16, n, t)
-#define CALL_F32(n) score_tile_r(WH_DTYPE_F32, n, t)
-  if (t->dtype == WH_DTYPE_F16) {
-    FOR_EACH_ROW_COUNT(r, CALL_F16)
-  } else {
-    FOR_EACH_ROW_COUNT(r, CALL_F32)
-  }
-#undef CALL_F16
-#undef CALL_F32
-}
 
 /* Scores to probabilities in place; positions outside [j0, j1) become +0 by way of a score of -inf. */
 static void softmax_row(float *s, float cap, int j0, int j1, float *m_out, float *l_out) {
@@ -194,68 +127,73 @@ static void merge_factors(int64_t begin, int64_t end, const wh_attention_state *
 /* Values weighted by the probabilities of query vectors: lanes are dimensions, each one chain over the
  * visible positions. */
 typedef struct value_job {
-  wh_dtype dtype;     /* of v */
-  const float *p;     /* [r][64] */
-  const void *v;      /* [64][ld], at the first column of the tile */
-  float *o;           /* [r][ld], likewise */
-  int64_t ld;         /* a multiple of 16 */
-  const int *j0, *j1; /* visible positions of each vector */
-  int low, high;      /* those that all of them see */
-  bool before, after; /* some see positions before or after those */
-  int fresh;          /* vectors from here on store o; those before merge it */
+  wh_dtype dtype;      /* of v */
+  const float *p;      /* [r][64] */
+  const void *v;       /* floats: [64][ld]; q8_0: codes in blocks; at the first column of the tile */
+  const float *scales; /* q8_0: [block][64], at the tile's first block */
+  float *o;            /* [r][ld], at the first column of the tile */
+  int64_t ld;          /* a multiple of 16 */
+  const int *j0, *j1;  /* visible positions of each vector */
+  int fresh;           /* vectors from here on store o; those before merge it */
   const float *a, *b;
   ahead next;
 } value_job;
 
-/* Positions [j0, j1) for one vector alone, its sums in memory. Rare: the borders of what a tile sees. */
-static __attribute__((noinline)) void value_row(const value_job *t, int n, int r, int j0, int j1,
-                                                float *sum) {
-  for (int j = j0; j < j1; j++) {
-    vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
-    for (int i = 0; i < n * VF_LANES; i += VF_LANES)
-      vf_store(sum + i, vf_fma(x, load_cached(t->dtype, t->v, j * t->ld + i), vf_load(sum + i)));
-  }
+INLINE vf load_value(const wh_dtype dtype, const value_job *t, int64_t j, const int column) {
+  if (dtype == WH_DTYPE_F32) return vf_load((const float *)t->v + j * t->ld + column);
+  if (dtype == WH_DTYPE_F16) return vf_from_f16((const uint16_t *)t->v + j * t->ld + column);
+  const int block = column / WH_KV_BLOCK, at = column % WH_KV_BLOCK;
+  const char *codes = (const char *)t->v + block * (int64_t)sizeof(wh_kv_q8_block);
+  return vf_mul(vf_from_s8(codes + j * WH_KV_BLOCK + at), vf_set1(t->scales[block * WH_ATTENTION_CHUNK + j]));
 }
 
-/* n vectors of columns. The query vectors walk the positions that all of them see together; what one sees
- * before or after those, it walks alone. */
+/* Lines per position of n vectors of columns in the cache. */
+INLINE int value_lines(const wh_dtype dtype, const int n) {
+  if (PACKED_DTYPE == WH_DTYPE_Q8_0) return 1;
+  return (n * VF_LANES * (dtype == WH_DTYPE_F16 ? 2 : 4) + 63) / 64;
+}
+
+/* n vectors of columns. Positions that all query vectors see, [low, high), take the short way; before and
+ * after those a vector takes only what it sees. */
 INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, const value_job *t) {
   vf acc[TILE][4], value[4];
-  float sum[TILE][4 * VF_LANES];
-  const int high = t->high;
+  int first = t->j0[0], last = t->j1[0], low = first, high = last;
+  for (int r = 1; r < r_max; r++) {
+    first = t->j0[r] < first ? t->j0[r] : first;
+    last = t->j1[r] > last ? t->j1[r] : last;
+    low = t->j0[r] > low ? t->j0[r] : low;
+    high = t->j1[r] < high ? t->j1[r] : high;
+  }
+  if (high <= low) low = high = last; /* nothing in common */
   UNROLL
   for (int r = 0; r < r_max; r++) UNROLL
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-  if (t->before) {
-    memset(sum, 0, sizeof sum);
-    for (int r = 0; r < r_max; r++)
-      value_row(t, n, r, t->j0[r], t->j1[r] < t->low ? t->j1[r] : t->low, sum[r]);
-    UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) acc[r][i] = vf_load(sum[r] + i * VF_LANES);
-  }
-  for (int j = t->low; j < high; j++) {
-    prefetch(&t->next, j, (n * VF_LANES * (dtype == WH_DTYPE_F16 ? 2 : 4) + 63) / 64);
-    UNROLL
-    for (int i = 0; i < n; i++) {
-      value[i] = load_cached(dtype, t->v, j * t->ld + i * VF_LANES);
-      IN_REGISTER(value[i]);
-    }
-    UNROLL
-    for (int r = 0; r < r_max; r++) {
-      vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
+  for (int j = first;; low = last) {
+    for (; j < low; j++) {
+      for (int i = 0; i < n; i++) value[i] = load_value(dtype, t, j, i * VF_LANES);
       UNROLL
-      for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
+      for (int r = 0; r < r_max; r++) {
+        vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
+        UNROLL
+        for (int i = 0; i < n; i++)
+          acc[r][i] = vf_fma_if(j >= t->j0[r] && j < t->j1[r], x, value[i], acc[r][i]);
+      }
     }
-  }
-  if (t->after) {
-    UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) vf_store(sum[r] + i * VF_LANES, acc[r][i]);
-    for (int r = 0; r < r_max; r++) value_row(t, n, r, high > t->j0[r] ? high : t->j0[r], t->j1[r], sum[r]);
-    UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) acc[r][i] = vf_load(sum[r] + i * VF_LANES);
+    if (j == last) break;
+    for (; j < high; j++) {
+      prefetch(&t->next, j, value_lines(dtype, n));
+      UNROLL
+      for (int i = 0; i < n; i++) {
+        value[i] = load_value(dtype, t, j, i * VF_LANES);
+        IN_REGISTER(value[i]);
+      }
+      UNROLL
+      for (int r = 0; r < r_max; r++) {
+        vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
+        UNROLL
+        for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
+      }
+    }
   }
   UNROLL
   for (int r = 0; r < r_max; r++) {
@@ -272,79 +210,65 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
 
 /* One function for each tile: inlined into one, gcc runs out of general registers and takes vector registers
  * instead. */
-#define VALUE_TILE(type, r, n)                                                     \
-  static void value_tile_##type##_##r##_##n(const value_job *t) {                  \
-    value_tile_rn(WH_DTYPE_##type, r, (n) < TILE_VECS(r) ? (n) : TILE_VECS(r), t); \
+#define VALUE_TILE(kind, type, r, n)                                    \
+  static void value_tile_##kind##_##r##_##n(const value_job *t) {       \
+    value_tile_rn(type, r, (n) < TILE_VECS(r) ? (n) : TILE_VECS(r), t); \
   }
-#define VALUE_TILES(type, r) \
-  VALUE_TILE(type, r, 1) VALUE_TILE(type, r, 2) VALUE_TILE(type, r, 3) VALUE_TILE(type, r, 4)
-#define VALUE_NAMES(type, r)                                                               \
+#define VALUE_TILES(kind, type, r) \
+  VALUE_TILE(kind, type, r, 1)     \
+  VALUE_TILE(kind, type, r, 2) VALUE_TILE(kind, type, r, 3) VALUE_TILE(kind, type, r, 4)
+#define VALUE_NAMES(kind, r)                                                               \
   {                                                                                        \
-    value_tile_##type##_##r##_1, value_tile_##type##_##r##_2, value_tile_##type##_##r##_3, \
-        value_tile_##type##_##r##_4                                                        \
+    value_tile_##kind##_##r##_1, value_tile_##kind##_##r##_2, value_tile_##kind##_##r##_3, \
+        value_tile_##kind##_##r##_4                                                        \
   }
 // clang-format off
-VALUE_TILES(F16, 1) VALUE_TILES(F16, 2) VALUE_TILES(F16, 3) VALUE_TILES(F16, 4) VALUE_TILES(F16, 5) VALUE_TILES(F16, 6)
-VALUE_TILES(F32, 1) VALUE_TILES(F32, 2) VALUE_TILES(F32, 3) VALUE_TILES(F32, 4) VALUE_TILES(F32, 5) VALUE_TILES(F32, 6)
-static void (*const value_tiles[2][TILE][4])(const value_job *) = {
-    {VALUE_NAMES(F16, 1), VALUE_NAMES(F16, 2), VALUE_NAMES(F16, 3),
-     VALUE_NAMES(F16, 4), VALUE_NAMES(F16, 5), VALUE_NAMES(F16, 6)},
-    {VALUE_NAMES(F32, 1), VALUE_NAMES(F32, 2), VALUE_NAMES(F32, 3),
-     VALUE_NAMES(F32, 4), VALUE_NAMES(F32, 5), VALUE_NAMES(F32, 6)},
-};
+#define ALL_VALUE_TILES(kind, type) \
+  VALUE_TILES(kind, type, 1) VALUE_TILES(kind, type, 2) VALUE_TILES(kind, type, 3) \
+  VALUE_TILES(kind, type, 4) VALUE_TILES(kind, type, 5) VALUE_TILES(kind, type, 6)
+#define ALL_VALUE_NAMES(kind) \
+  {VALUE_NAMES(kind, 1), VALUE_NAMES(kind, 2), VALUE_NAMES(kind, 3), \
+   VALUE_NAMES(kind, 4), VALUE_NAMES(kind, 5), VALUE_NAMES(kind, 6)}
+ALL_VALUE_TILES(packed, PACKED_DTYPE)
+ALL_VALUE_TILES(f32, WH_DTYPE_F32)
 // clang-format on
+static void (*const value_tiles[2][TILE][4])(const value_job *) = {ALL_VALUE_NAMES(packed),
+                                                                   ALL_VALUE_NAMES(f32)};
 
-/* All columns of r query vectors; `next_elem_bytes` is that of the rows which t->next asks for. */
-static void value_tile(int r_max, value_job *t, int64_t next_elem_bytes) {
-  const int64_t elem_bytes = t->dtype == WH_DTYPE_F16 ? 2 : 4;
-  t->low = t->j0[0];
-  t->high = t->j1[0];
-  t->before = t->after = false;
-  for (int r = 1; r < r_max; r++) {
-    t->before |= t->j0[r] != t->j0[0];
-    t->after |= t->j1[r] != t->j1[0];
-    t->low = t->j0[r] > t->low ? t->j0[r] : t->low;
-    t->high = t->j1[r] < t->high ? t->j1[r] : t->high;
-  }
-  if (t->high < t->low) t->high = t->low; /* nothing in common */
-  const int64_t most = TILE_VECS(r_max);
-  for (int64_t left = t->ld / VF_LANES; left > 0;) {
+/* All columns of r query vectors. */
+static void value_tile(int r_max, value_job *t) {
+  const char *v = t->v;
+  const float *scales = t->scales;
+  const int64_t most = TILE_VECS(r_max), elem = t->dtype == WH_DTYPE_F16 ? 2 : 4;
+  for (int64_t column = 0; column < t->ld;) {
+    int64_t left = (t->ld - column) / VF_LANES;
     int64_t n =
         left > most ? (left == 5 && most == 4 ? 3 : most) : left; /* 3 + 2 keeps more sums going than 4 + 1 */
-    value_tiles[t->dtype != WH_DTYPE_F16][r_max - 1][n - 1](t);
-    left -= n;
-    t->v = (const char *)t->v + n * VF_LANES * elem_bytes;
+    value_tiles[t->dtype == WH_DTYPE_F32][r_max - 1][n - 1](t);
+    column += n * VF_LANES;
+    if (t->dtype == WH_DTYPE_Q8_0) {
+      int64_t block = column / WH_KV_BLOCK;
+      t->v = v + block * (int64_t)sizeof(wh_kv_q8_block) + column % WH_KV_BLOCK;
+      t->scales = scales + block * WH_ATTENTION_CHUNK;
+    } else {
+      t->v = v + column * elem;
+    }
     t->o += n * VF_LANES;
-    if (t->next.step) t->next.at += n * VF_LANES * next_elem_bytes;
+    t->next.at += n * VF_LANES * t->next.column;
   }
 }
 
-/* n rows of one head into columns col.. of the key tile at element `tile` of the cache. */
-static void append_keys(const wh_kv_append_args *a, const float *x, int64_t n, int64_t tile, int64_t col) {
-  enum { DIMS = 64 };
-  uint16_t half[DIMS];
-  for (int64_t i = 0; i < n; i++, x += a->ldx) {
-    if (a->dtype == WH_DTYPE_F32) {
-      float *to = (float *)a->cache + tile + col + i;
-      for (int64_t d = 0; d < a->head_dim; d++) to[d * WH_ATTENTION_CHUNK] = x[d];
-      continue;
-    }
-    uint16_t *to = (uint16_t *)a->cache + tile + col + i;
-    for (int64_t d = 0; d < a->head_dim; d += DIMS) {
-      int64_t dims = a->head_dim - d < DIMS ? a->head_dim - d : DIMS;
-      pack_f16(x + d, half, dims);
-      for (int64_t e = 0; e < dims; e++) to[(d + e) * WH_ATTENTION_CHUNK] = half[e];
-    }
-  }
-}
+/* What an item's query vectors have to do with one chunk. */
+typedef struct chunk_view {
+  int64_t tile;             /* of 64 positions, counted over the whole cache */
+  int64_t begin, end, step; /* the vectors that see it, in register tiles of at most `step` */
+  int low, high;            /* the positions that any of them sees */
+  bool one;                 /* a single register tile: it widens the cache as it reads */
+  bool more;                /* the item goes on with the next chunk */
+} chunk_view;
 
-static void append_values(const wh_kv_append_args *a, const float *x, int64_t n, int64_t at) {
-  for (int64_t i = 0; i < n; i++, x += a->ldx, at += a->head_dim) {
-    if (a->dtype == WH_DTYPE_F32)
-      memcpy((float *)a->cache + at, x, (size_t)a->head_dim * sizeof *x);
-    else
-      pack_f16(x, (uint16_t *)a->cache + at, a->head_dim);
-  }
-}
+/* How far ahead of its reads a tile that streams the cache asks for lines: a few times latency x bandwidth.
+ */
+#define AHEAD_BYTES 8192
 
 #endif

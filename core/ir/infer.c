@@ -159,8 +159,12 @@ static wh_status wh_infer_select_rows(const infer_ctx *c, wh_shape *out) {
 
 static wh_status want_state(const infer_ctx *c, size_t i) {
   const wh_shape *s = in(c, i);
-  if (s->rank != 4 || (s->dtype != WH_DTYPE_F16 && s->dtype != WH_DTYPE_F32))
-    return wrong(c, i, "a KV state must be f16 or f32 of rank 4");
+  bool q8 = s->dtype == WH_DTYPE_Q8_0;
+  if (s->rank != 4 || (s->dtype != WH_DTYPE_F16 && s->dtype != WH_DTYPE_F32 && !q8))
+    return wrong(c, i, "a KV state must be f16, f32 or q8_0 of rank 4");
+  const wh_dim_expr *d = wh_dim_get(&c->g->dims, s->dims[3]);
+  if (q8 && (d->kind != WH_DIM_CONST || d->value % 32))
+    return wrong(c, i, "the heads of a q8_0 state must be a multiple of 32 long");
   return WH_OK;
 }
 

@@ -17,7 +17,7 @@ typedef struct wh_session_options {
   uint32_t max_batch;     /* most tokens of one run; 0: 512 */
   uint32_t max_outputs;   /* most rows of logits of one run; 0: 1 */
   uint32_t max_sequences; /* 0: 1 */
-  wh_dtype kv_dtype;      /* F16 or F32 */
+  wh_dtype kv_dtype;      /* of keys and values: F16, F32 or Q8_0 */
   const wh_allocator *allocator;
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT \

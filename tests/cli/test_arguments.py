@@ -72,7 +72,7 @@ class Usage(ProgramTest):
                 self.assert_fails(run("run", "m", "--top-p", text), USAGE, "--top-p", "0 to 1", f"'{text}'")
 
     def test_choices(self):
-        self.assert_fails(run("run", "m", "--kv", "f1"), USAGE, "--kv", "f16|f32")
+        self.assert_fails(run("run", "m", "--kv", "f1"), USAGE, "--kv", "f16|f32|q8")
 
     def test_a_newline_does_not_split_the_error_line(self):
         self.assert_fails(run("run\nrun"), USAGE)

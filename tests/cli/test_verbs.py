@@ -161,6 +161,7 @@ class Inspect(ProgramTest):
         small = kv_state("--ctx", 1024)
         self.assertAlmostEqual(kv_state("--ctx", 2048) / small, 2, delta=0.2)  # memory comes in large pages
         self.assertAlmostEqual(kv_state("--ctx", 1024, "--kv", "f32") / small, 2, delta=0.2)
+        self.assertAlmostEqual(kv_state("--ctx", 1024, "--kv", "q8") / small, 34 / 64, delta=0.1)
 
     def test_hashes_of_weights(self):
         tensors = self.json_of("inspect", MODEL, "--hashes")["tensors"]
@@ -189,6 +190,12 @@ class Verify(ProgramTest):
         result = self.json_of("verify", MODEL, "--prompt-chunk", 7, "--against", "--prompt-chunk", 64)
         self.assertTrue(result["same"])
         self.assertGreater(result["outputs_compared"], 64 * 100)  # rows of the prompt were compared, too
+
+    def test_same_with_a_quantised_state(self):
+        other = isa_levels()[:2][-1]
+        result = self.json_of("verify", MODEL, "--kv", "q8", "--against", "--kv", "q8", "--isa", other, "--prompt-chunk", 7)
+        self.assertTrue(result["same"])
+        self.assertEqual((result["a"]["kv"], result["b"]["kv"]), ("q8", "q8"))
 
     def test_difference_is_found_and_named(self):
         result = run("verify", MODEL, "--kv", "f16", "--against", "--kv", "f32", "--json")

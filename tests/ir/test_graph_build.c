@@ -4,7 +4,7 @@
 
 #include "tests/ir/graph_fixture.h"
 
-#define N_OPERANDS 30
+#define N_OPERANDS 34
 static const char preamble[] =
     "graph \"ops\" {\n"
     "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
@@ -37,7 +37,11 @@ static const char preamble[] =
     "  %27 = input \"tabler\" f32[r, 2, 8]\n"
     "  %28 = input \"nostate\" f16[s, c, 2, 16]\n"
     "  %29 = state \"wide\" f16[s, c, 2, 32]\n"
-    "  %30 = input \"long\" f32[t, 2, 9]\n";
+    "  %30 = input \"long\" f32[t, 2, 9]\n"
+    "  %31 = state \"blocks\" q8_0[s, c, 2, 32]\n"
+    "  %32 = input \"k32\" f32[t, 2, 32]\n"
+    "  %33 = input \"q32\" f32[t, 4, 32]\n"
+    "  %34 = state \"odd\" q8_0[s, c, 2, 16]\n";
 
 typedef struct op_case {
   const char *op, *operands, *attrs;
@@ -107,13 +111,18 @@ static const op_case cases[] = {
     {"rope", "%10, %27", "{neox = 1} ", NULL, "input 1 has r at axis 0 where t is needed"},
     {"rope", "%10, %30", "{neox = 1} ", NULL, "input 1: rotates more elements than a head has"},
     {"kv_append", "%14, %13, %2, %2", "{key = 1} ", "f16[s, c, 2, 16]", NULL},
-    {"kv_append", "%13, %13, %2, %2", "{key = 1} ", NULL, "input 0: a KV state must be f16 or f32 of rank 4"},
+    {"kv_append", "%13, %13, %2, %2", "{key = 1} ", NULL,
+     "input 0: a KV state must be f16, f32 or q8_0 of rank 4"},
     {"kv_append", "%28, %13, %2, %2", "{key = 1} ", NULL, "input 0: must be a state: it is written"},
     {"kv_append", "%14, %10, %2, %2", "{key = 1} ", NULL, "input 1 has 4 at axis 1 where 2 is needed"},
     {"kv_append", "%29, %13, %2, %2", "{key = 1} ", NULL, "input 1 has 16 at axis 2 where 32 is needed"},
     {"kv_append", "%14, %13, %3, %2", "{key = 1} ", NULL, "input 2 has r at axis 0 where t is needed"},
     {"kv_append", "%14, %13, %2, %19", "{key = 1} ", NULL, "input 3 is f32, not i32"},
+    {"kv_append", "%31, %32, %2, %2", "{key = 1} ", "q8_0[s, c, 2, 32]", NULL},
     {"attention", "%10, %14, %15, %2, %2", ATTN, "f32[t, 4, 16]", NULL},
+    {"kv_append", "%34, %13, %2, %2", "{key = 1} ", NULL,
+     "input 0: the heads of a q8_0 state must be a multiple of 32"},
+    {"attention", "%33, %31, %31, %2, %2", ATTN, "f32[t, 4, 32]", NULL},
     {"attention", "%10, %14, %29, %2, %2", ATTN, "f32[t, 4, 32]", NULL},
     {"attention", "%1, %14, %15, %2, %2", ATTN, NULL, "input 0 has rank 2, not 3"},
     {"attention", "%10, %17, %17, %2, %2", ATTN, NULL,

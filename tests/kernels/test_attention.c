@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "backends/cpu/attention.h"
+#include "backends/cpu/attention_q8.h"
 #include "core/base/exact_math.h"
 
 #define MAX_ROWS 160
@@ -272,6 +273,9 @@ static const shape shapes[] = {
     {WH_DTYPE_F16, 7, 1, 256, 256, 320, 0, 50.0f}, {WH_DTYPE_F32, 8, 1, 33, 17, 320, 77, 0.0f},
     {WH_DTYPE_F16, 2, 1, 7, 5, 320, 0, 0.0f},      {WH_DTYPE_F16, 60, 1, 16, 32, 320, 0, 0.0f},
     {WH_DTYPE_F32, 2, 2, 1, 1, 320, 65, 0.0f},     {WH_DTYPE_F16, 4, 4, 40, 112, 320, 63, 20.0f},
+    {WH_DTYPE_Q8_0, 3, 1, 64, 64, 320, 0, 0.0f},   {WH_DTYPE_Q8_0, 4, 4, 128, 96, 320, 70, 0.0f},
+    {WH_DTYPE_Q8_0, 8, 1, 32, 32, 320, 0, 30.0f},  {WH_DTYPE_Q8_0, 5, 1, 96, 160, 320, 1, 0.0f},
+    {WH_DTYPE_Q8_0, 2, 1, 256, 256, 320, 0, 0.0f}, {WH_DTYPE_Q8_0, 30, 2, 32, 64, 320, 63, 0.0f},
 };
 #define N_SHAPES (sizeof shapes / sizeof shapes[0])
 
@@ -309,11 +313,13 @@ static void test_cache(void **state) {
   uint64_t all = wh_cpu_features_detect();
   for (size_t i = 0; i < N_SHAPES; i++) {
     problem p = problem_new(shapes[i], 2, 300);
-    /* every way that rounding to f16 can go: ties, overflow, subnormals, NaN */
+    /* every way that rounding to f16 can go: ties, overflow, subnormals, NaN; with q8_0 a NaN spoils a block,
+     * in no defined way */
     const float special[] = {65504.0f,   65519.996f, 65520.0f,   -65520.0f,    1e30f,    INFINITY,
                              -INFINITY,  NAN,        0x1p-14f,   0x1.ffcp-15f, 0x1p-24f, 0x1p-25f,
                              0x1.8p-25f, 0x1p-26f,   0x1.002p0f, 0x1.006p0f};
     for (size_t j = 0; j < sizeof special / sizeof special[0]; j++) {
+      if (p.s.dtype == WH_DTYPE_Q8_0 && !isfinite(special[j])) continue;
       p.k[j * 3 % (size_t)p.s.head_dim + j] = special[j];
       p.v[j] = special[j];
     }
@@ -338,7 +344,7 @@ static void test_cache(void **state) {
 /* A prompt in one shot and in pieces, the cache growing as it goes. */
 static void test_prompt_chunking(void **state) {
   (void)state;
-  const size_t pick[] = {0, 3, 7};
+  const size_t pick[] = {0, 3, 7, 13};
   uint64_t all = wh_cpu_features_detect();
   for (size_t i = 0; i < sizeof pick / sizeof pick[0]; i++) {
     problem p = problem_new(shapes[pick[i]], 1, 150);
@@ -366,15 +372,61 @@ static void test_prompt_chunking(void **state) {
   }
 }
 
-static double cached(const shape *s, const guarded *g, int64_t i) {
+/* Dimension d of what is stored for position j of a KV head of the first sequence. */
+static double cached(const shape *s, const guarded *g, bool is_key, int64_t kv, int64_t j, int64_t d) {
+  const int64_t n = is_key ? s->head_dim : s->value_dim, tile = (kv * s->context + j) / 64;
+  if (s->dtype == WH_DTYPE_Q8_0) {
+    const wh_kv_q8_block *block = wh_kv_q8_tile(g->data, n, tile) + d / 32;
+    int code = is_key ? block->codes[d % 32 / 4 * 256 + j % 64 * 4 + d % 4] - 128
+                      : (int8_t)block->codes[j % 64 * 32 + d % 32];
+    return (double)code * (double)wh_f32_from_f16(block->scale[j % 64]);
+  }
+  const int64_t i = tile * 64 * n + (is_key ? d * 64 + j % 64 : j % 64 * n + d);
   return s->dtype == WH_DTYPE_F16 ? (double)wh_f32_from_f16(((const uint16_t *)(const void *)g->data)[i])
                                   : (double)((const float *)(const void *)g->data)[i];
+}
+
+/* What q8_0 stores is within half a code of what was given: the scale has rounded by 2^-11, and the largest
+ * value, which it can push past code 127, is then off by that much. */
+static void test_q8_store(void **state) {
+  (void)state;
+  for (size_t i = 0; i < N_SHAPES; i++) {
+    if (shapes[i].dtype != WH_DTYPE_Q8_0) continue;
+    problem p = problem_new(shapes[i], 1, 200);
+    const shape *s = &p.s;
+    for (int64_t d = 0; d < 32; d++) {
+      p.k[d] = 0.0f; /* a block of zeros; one that rounds to zeros; one whose scale is subnormal */
+      p.v[d] = 0x1p-30f;
+      p.v[s->n_kv_heads * s->value_dim + d] *= 0x1p-9f;
+    }
+    cache c = cache_new(&p);
+    append_all(&p, &c, 0, 1);
+    for (int is_key = 0; is_key < 2; is_key++) {
+      const int64_t n = is_key ? s->head_dim : s->value_dim;
+      for (int64_t at = 0; at < 200 * s->n_kv_heads * n; at += 32) {
+        const float *x = (is_key ? p.k : p.v) + at;
+        double top = 0.0;
+        for (int d = 0; d < 32; d++) top = fmax(top, fabs((double)x[d]));
+        double step = fmax(top / 127.0, 0x1p-24);
+        for (int d = 0; d < 32; d++) {
+          int64_t dim = (at + d) % n, kv = (at + d) / n % s->n_kv_heads, j = at / n / s->n_kv_heads;
+          double got = cached(s, is_key ? &c.keys : &c.values, is_key, kv, j, dim);
+          double bound = step * 0.501 + top * 0x1p-11 + 127 * 0x1p-25;
+          if (!(fabs(got - (double)x[d]) <= bound))
+            fail_msg("position %d dim %d: stored %g for %g", (int)j, (int)dim, got, (double)x[d]);
+        }
+      }
+    }
+    cache_free(&c);
+    problem_free(&p);
+  }
 }
 
 /* The reference against binary64. Scores: a chain of D fused steps and two products, each within eps = 2^-24
  * relative, is off by at most (D + 3) eps sum|q k|, times |derivative| <= 1 of the soft cap plus its own few
  * ulp. A score off by ds scales its probability by exp(ds); sums of n positive terms add n eps; merging
- * chunks rescales with two exponentials of a few ulp each. */
+ * chunks rescales with two exponentials of a few ulp each. With q8_0, queries are rounded too: each dimension
+ * by at most half a code of its block. */
 static void test_oracle(void **state) {
   (void)state;
   for (size_t i = 0; i < N_SHAPES; i++) {
@@ -393,15 +445,20 @@ static void test_oracle(void **state) {
       int64_t hi = b.positions[r], lo = s->window && hi >= s->window ? hi - s->window + 1 : 0;
       for (int64_t h = 0; h < s->n_heads; h++) {
         int64_t kv = h / (s->n_heads / s->n_kv_heads);
-        double score[200], top = -INFINITY, ds = 0.0, total = 0.0;
+        double score[200], top = -INFINITY, ds = 0.0, rounded = 0.0, total = 0.0;
         for (int64_t j = lo; j <= hi; j++) {
-          double sum = 0.0, magnitude = 0.0;
+          double sum = 0.0, magnitude = 0.0, off = 0.0;
           for (int64_t d = 0; d < s->head_dim; d++) {
-            double k = cached(s, &c.keys, (kv * s->context + j / 64 * 64) * s->head_dim + d * 64 + j % 64);
+            double k = cached(s, &c.keys, true, kv, j, d), largest = 0.0;
+            if (s->dtype == WH_DTYPE_Q8_0)
+              for (int64_t e = d / 32 * 32; e < d / 32 * 32 + 32; e++)
+                largest = fmax(largest, fabs((double)q[h * s->head_dim + e] * 0.125));
+            off += largest / 127.0 * 0.5001 * fabs(k);
             sum += (double)q[h * s->head_dim + d] * 0.125 * k;
             magnitude += fabs((double)q[h * s->head_dim + d] * 0.125 * k);
           }
           ds = fmax(ds, (double)(s->head_dim + 3) * magnitude);
+          rounded = fmax(rounded, off);
           if (s->softcap > 0.0f) {
             sum = tanh(sum / (double)s->softcap) * (double)s->softcap;
             ds = fmax(ds, (double)(s->head_dim + 3) * magnitude + 6.0 * (double)s->softcap);
@@ -413,7 +470,7 @@ static void test_oracle(void **state) {
         for (int64_t d = 0; d < s->value_dim; d++) {
           double o = 0.0, magnitude = 0.0;
           for (int64_t j = lo; j <= hi; j++) {
-            double v = cached(s, &c.values, (kv * s->context + j) * s->value_dim + d);
+            double v = cached(s, &c.values, false, kv, j, d);
             o += exp(score[j] - top) * v;
             magnitude += exp(score[j] - top) * fabs(v);
           }
@@ -421,6 +478,7 @@ static void test_oracle(void **state) {
               2.0 * fabs(top) + 200.0; /* rounding of s - m, which is at most this large where exp counts */
           double eps = 0x1p-24, n = (double)(hi - lo + 1);
           double bound = eps * (2.0 * ds + 2.0 * n + spread + 64.0) * magnitude / total + 0x1p-126;
+          bound += expm1(2.0 * rounded) * magnitude / total;
           double error = fabs((double)y[(r * s->n_heads + h) * s->value_dim + d] - o / total);
           if (!(error <= bound))
             fail_msg("row %d head %d dim %d: %g > %g", (int)r, (int)h, (int)d, error, bound);
@@ -464,7 +522,7 @@ static void test_select(void **state) {
   const char *name = NULL;
   size_t bytes = 7;
   assert_null(wh_attention_select(~UINT64_C(0), WH_DTYPE_BF16, NULL));
-  assert_null(wh_kv_append_select(0, WH_DTYPE_Q8_0, NULL));
+  assert_null(wh_kv_append_select(0, WH_DTYPE_Q4_0, NULL));
   assert_non_null(wh_attention_select(0, WH_DTYPE_F16, &name));
   assert_string_equal(name, "attention_ref");
   assert_false(wh_kv_cache_bytes(WH_DTYPE_F16, INT64_MAX, 8, 64, 4096, &bytes));
@@ -472,13 +530,17 @@ static void test_select(void **state) {
   assert_int_equal(bytes, 7);
   assert_true(wh_kv_cache_bytes(WH_DTYPE_F32, 2, 3, 5, 65, &bytes));
   assert_int_equal(bytes, 2 * 3 * 5 * 128 * 4);
+  assert_true(wh_kv_cache_bytes(WH_DTYPE_Q8_0, 2, 3, 96, 65, &bytes));
+  assert_int_equal(bytes, 2 * 3 * 128 * 96 / 32 * 34);
+  assert_false(wh_kv_cache_bytes(WH_DTYPE_Q8_0, 1, 1, 80, 64, &bytes)); /* not whole blocks */
   assert_true(wh_attention_scratch_bytes(1, 1, 1, INT64_MAX / 2, 64, 64, 2) == SIZE_MAX);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_select), cmocka_unit_test(test_cache),   cmocka_unit_test(test_levels),
-      cmocka_unit_test(test_oracle), cmocka_unit_test(test_control), cmocka_unit_test(test_prompt_chunking),
+      cmocka_unit_test(test_select),          cmocka_unit_test(test_cache),  cmocka_unit_test(test_levels),
+      cmocka_unit_test(test_q8_store),        cmocka_unit_test(test_oracle), cmocka_unit_test(test_control),
+      cmocka_unit_test(test_prompt_chunking),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,9 @@
  * it, up to the whole rounding error. The rows are early ones, so that most have no such code. */
 #define BOUND_ROUNDED BOUND_FLOAT
 #define ROUNDED_ROWS_WITHIN 0.75
+/* Queries, keys and values rounded to blocks of 8 bits against fp32 throughout: fewer roundings than
+ * BOUND_REAL has, three a layer. */
+#define BOUND_Q8_STATE BOUND_REAL
 
 #define MAX_ROWS 128
 #define MAX_VOCAB 256
@@ -54,12 +57,12 @@ static void need(wh_status status) {
 }
 
 /* Runs the prompt `chunk` tokens at a time; keeps every row of logits, or each run's last only. */
-static void run_prompt(wh_model *model, wh_device *device, const tiny_case *c, size_t chunk, bool all_rows,
-                       all_logits *out) {
+static void run_prompt(wh_model *model, wh_device *device, const tiny_case *c, wh_dtype kv, size_t chunk,
+                       bool all_rows, all_logits *out) {
   wh_session_options options = WH_SESSION_OPTIONS_INIT;
   options.context = 128;
   options.max_batch = options.max_outputs = (uint32_t)chunk;
-  options.kv_dtype = WH_DTYPE_F32;
+  options.kv_dtype = kv;
   wh_session *session = NULL;
   need(wh_session_create(model, device, &options, &session));
   int32_t rows[MAX_ROWS];
@@ -129,15 +132,44 @@ static void check_contract(wh_model *model, const tiny_case *c, wh_dtype dtype, 
       wh_device *device = devices[i][ways[k].threads];
       if (!device) continue;
       memset(&got, 0xff, sizeof got);
-      run_prompt(model, device, c, ways[k].chunk, true, &got);
+      run_prompt(model, device, c, WH_DTYPE_F32, ways[k].chunk, true, &got);
       for (size_t row = 0; row < c->n_tokens; row++)
         check_same_bits(want, &got, row, c, dtype, isa_levels[i], thread_counts[ways[k].threads],
                         ways[k].chunk);
     }
   /* one row of logits per run: the end of the last layer computes that row alone */
-  run_prompt(model, best, c, 7, false, &got);
+  run_prompt(model, best, c, WH_DTYPE_F32, 7, false, &got);
   for (size_t row = 6; row < c->n_tokens; row += 7)
     check_same_bits(want, &got, row, c, dtype, "any level", 0, 7);
+}
+
+static bool takes_q8_state(const wh_model *model) { /* heads must be whole blocks of 32 */
+  wh_session_options options = WH_SESSION_OPTIONS_INIT;
+  options.kv_dtype = WH_DTYPE_Q8_0;
+  wh_session *session = NULL;
+  wh_status status = wh_session_create(model, best, &options, &session);
+  wh_session_destroy(session);
+  if (status != WH_ERR_UNSUPPORTED) need(status);
+  return status == WH_OK;
+}
+
+/* Keys and values in blocks of 8 bits: near the goldens, and the same bits at every level, in other runs. */
+static void check_q8_state(wh_model *model, const tiny_case *c, wh_dtype dtype, const all_logits *exact) {
+  static all_logits want, got;
+  run_prompt(model, best, c, WH_DTYPE_Q8_0, 64, true, &want);
+  for (size_t row = 0; row < c->n_tokens; row++) {
+    double error = relative_error(want.rows[row], exact->rows[row], c->n_vocab);
+    if (getenv("WH_TEST_VERBOSE")) print_message("%s q8 state row %zu: %.2e\n", c->name, row, error);
+    if (!(error <= BOUND_Q8_STATE))
+      fail_msg("%s: row %zu: error %.3g with a q8_0 state", c->name, row, error);
+  }
+  for (size_t i = 0; i < N_ISA; i++) {
+    wh_device *device = devices[i][i % N_THREADS];
+    if (!device) continue;
+    run_prompt(model, device, c, WH_DTYPE_Q8_0, 7, true, &got);
+    for (size_t row = 0; row < c->n_tokens; row++)
+      check_same_bits(&want, &got, row, c, dtype, isa_levels[i], thread_counts[i % N_THREADS], 7);
+  }
 }
 
 static wh_model *write_and_open(const tiny_model *m) {
@@ -154,9 +186,10 @@ static void check_case(const tiny_case *c, wh_dtype dtype, rounded_rows *rounded
   tiny_model *m = tiny_model_make(c, dtype);
   wh_model *model = write_and_open(m);
   tiny_model_free(m);
-  run_prompt(model, best, c, 64, true, &want);
+  run_prompt(model, best, c, WH_DTYPE_F32, 64, true, &want);
   check_goldens(c, dtype, &want, rounded);
   check_contract(model, c, dtype, &want);
+  if (dtype == WH_DTYPE_F32 && takes_q8_state(model)) check_q8_state(model, c, dtype, &want);
   wh_model_destroy(model);
 }
 
@@ -225,7 +258,7 @@ static void a_small_change_shows(void **state) {
     tiny_model_set(m, changes[i].is_int ? wh_gguf_meta_u32(key, (uint32_t)changes[i].value)
                                         : wh_gguf_meta_f32(key, (float)changes[i].value));
     wh_model *model = write_and_open(m);
-    run_prompt(model, best, c, 64, true, &got);
+    run_prompt(model, best, c, WH_DTYPE_F32, 64, true, &got);
     assert_int_equal(c->logits[1].dtype, WH_DTYPE_F32);
     double error = relative_error(got.rows[c->logits[1].row], c->logits[1].values, c->n_vocab);
     if (!(error > 2 * BOUND_FLOAT))

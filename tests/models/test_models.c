@@ -162,8 +162,17 @@ static void kv_dtype(void **state) {
   built b = build_case("llama", "llama", &options);
   check_outside(&b, WH_DTYPE_F32);
   wh_graph *g = NULL;
-  options.kv_dtype = WH_DTYPE_Q8_0;
+  options.kv_dtype = WH_DTYPE_Q4_0;
   assert_int_equal(wh_model_build_graph(b.file, &options, NULL, &g, NULL), WH_ERR_INVALID_ARGUMENT);
+  assert_null(g);
+  unbuild(&b);
+  options.kv_dtype = WH_DTYPE_Q8_0;
+  b = build_case("llama", "llama", &options);
+  check_outside(&b, WH_DTYPE_Q8_0);
+  unbuild(&b);
+  b = build_case("variants", "gemma3_period_of_six", NULL); /* heads of 16: not whole blocks */
+  assert_int_equal(wh_model_build_graph(b.file, &options, NULL, &g, NULL), WH_ERR_UNSUPPORTED);
+  assert_non_null(strstr(wh_last_error()->message, "heads of 16 elements cannot be stored as q8_0"));
   assert_null(g);
   unbuild(&b);
 }

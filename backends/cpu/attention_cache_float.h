@@ -1,0 +1,162 @@
+/* attention_cache_float.h - caches of f16 and f32: products with their keys, their values as a value_job
+ * wants them, stores. Included once by a kernel file; attention_driver.h uses what it defines. */
+#ifndef WH_CPU_ATTENTION_CACHE_FLOAT_H
+#define WH_CPU_ATTENTION_CACHE_FLOAT_H
+
+#define PACKED_DTYPE WH_DTYPE_F16
+#include "backends/cpu/attention_tiles.h"
+
+INLINE vf load_cached(const wh_dtype dtype, const void *p, int64_t i) {
+  return dtype == WH_DTYPE_F16 ? vf_from_f16((const uint16_t *)p + i) : vf_load((const float *)p + i);
+}
+
+static void unpack_f16(const uint16_t *src, float *dst, int64_t n) {
+  int64_t i = 0;
+  for (; i + VF_LANES <= n; i += VF_LANES) vf_store(dst + i, vf_from_f16(src + i));
+  for (; i < n; i++) dst[i] = wh_f32_from_f16(src[i]);
+}
+
+static void pack_f16(const float *src, uint16_t *dst, int64_t n) {
+  int64_t i = 0;
+  for (; i + VF_LANES <= n; i += VF_LANES) vf_store_f16(dst + i, vf_load(src + i));
+  for (; i < n; i++) dst[i] = wh_f16_from_f32(src[i]);
+}
+
+/* Scores of query vectors against a tile of 64 keys: lanes are positions, each lane one chain over the
+ * dimensions. In passes of TILE_VECS vectors. */
+typedef struct score_job {
+  wh_dtype dtype; /* of k */
+  const float *q; /* [r][n_dim] */
+  const void *k;  /* [n_dim][64] */
+  int64_t n_dim;
+  float *s; /* [r][64] */
+  ahead next;
+} score_job;
+
+INLINE void score_tile_r(const wh_dtype dtype, const int r_max, const score_job *t) {
+  enum { N_MAX = 4 };
+  const int n = TILE_VECS(r_max);
+  const int64_t n_dim = t->n_dim;
+  for (int pass = 0; pass < WH_ATTENTION_CHUNK; pass += n * VF_LANES) {
+    const ahead next = pass == 0 ? t->next : (ahead){(const char *)t->q, 0, 0};
+    vf acc[TILE][N_MAX], key[N_MAX];
+    UNROLL
+    for (int r = 0; r < r_max; r++) UNROLL
+    for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
+    for (int64_t d = 0; d < n_dim; d++) {
+      prefetch(&next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
+      UNROLL
+      for (int i = 0; i < n; i++) {
+        key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + pass + i * VF_LANES);
+        IN_REGISTER(key[i]);
+      }
+      UNROLL
+      for (int r = 0; r < r_max; r++) {
+        vf x = vf_set1(t->q[r * n_dim + d]);
+        UNROLL
+        for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
+      }
+    }
+    UNROLL
+    for (int r = 0; r < r_max; r++) UNROLL
+    for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
+  }
+}
+
+static void score_tile(int r, const score_job *t) {
+#define CALL_F16(n) score_tile_r(WH_DTYPE_F16, n, t)
+#define CALL_F32(n) score_tile_r(WH_DTYPE_F32, n, t)
+  if (t->dtype == WH_DTYPE_F16) {
+    FOR_EACH_ROW_COUNT(r, CALL_F16)
+  } else {
+    FOR_EACH_ROW_COUNT(r, CALL_F32)
+  }
+#undef CALL_F16
+#undef CALL_F32
+}
+
+/* Queries are used as they are. */
+static void prepare_queries(const wh_attention_args *a, const wh_attention_workspace *w, int64_t n_vecs) {
+  (void)a;
+  (void)w;
+  (void)n_vecs;
+}
+
+/* One tile widens the cache as it reads it, and asks for what it will read a little later. More tiles share a
+ * widened copy, and the first asks for the next chunk. */
+static void score_chunk(const wh_attention_args *a, const wh_attention_workspace *w, const chunk_view *c) {
+  const int64_t elem = a->dtype == WH_DTYPE_F16 ? 2 : 4, row = WH_ATTENTION_CHUNK * elem;
+  const char *k = (const char *)a->keys + c->tile * a->head_dim * row;
+  score_job t = {.dtype = a->dtype, .k = k, .n_dim = a->head_dim};
+  t.next = (ahead){k + (c->one ? AHEAD_BYTES : a->head_dim * row), c->one || c->more ? row : 0, 0};
+  if (!c->one && a->dtype == WH_DTYPE_F16) {
+    unpack_f16((const uint16_t *)(const void *)k, w->keys, a->head_dim * WH_ATTENTION_CHUNK);
+    t.dtype = WH_DTYPE_F32;
+    t.k = w->keys;
+  }
+  for (int64_t i = c->begin; i < c->end; i += c->step) {
+    t.q = w->q + i * a->head_dim;
+    t.s = w->p + i * WH_ATTENTION_CHUNK;
+    if (i > c->begin) t.next = (ahead){(const char *)t.q, 0, 0};
+    score_tile((int)(c->end - i < c->step ? c->end - i : c->step), &t);
+  }
+}
+
+/* Rows [j0, j1) of the values of a tile as floats, padded with zeros to a multiple of 16. */
+static void unpack_values(const wh_attention_args *a, int64_t at, int j0, int j1, float *buffer) {
+  const int64_t n = a->value_dim, ld = wh_attention_pad(n);
+  if (ld == n) {
+    unpack_f16((const uint16_t *)a->values + at + j0 * n, buffer + j0 * n, (j1 - j0) * n);
+    return;
+  }
+  for (int j = j0; j < j1; j++) {
+    float *to = buffer + j * ld;
+    if (a->dtype == WH_DTYPE_F32)
+      memcpy(to, (const float *)a->values + at + j * n, (size_t)n * sizeof *to);
+    else
+      unpack_f16((const uint16_t *)a->values + at + j * n, to, n);
+    for (int64_t d = n; d < ld; d++) to[d] = 0.0f;
+  }
+}
+
+static void open_values(const wh_attention_args *a, const wh_attention_workspace *w, const chunk_view *c,
+                        value_job *t) {
+  const int64_t elem = a->dtype == WH_DTYPE_F16 ? 2 : 4, row = a->value_dim * elem;
+  const int64_t at = c->tile * WH_ATTENTION_CHUNK * a->value_dim;
+  const char *v = (const char *)a->values + at * elem;
+  t->dtype = a->dtype;
+  t->v = v;
+  t->next = (ahead){v + (c->one ? AHEAD_BYTES : WH_ATTENTION_CHUNK * row), c->one || c->more ? row : 0, elem};
+  if (t->ld != a->value_dim || (!c->one && a->dtype == WH_DTYPE_F16)) {
+    unpack_values(a, at, c->low, c->high, w->values);
+    t->dtype = WH_DTYPE_F32;
+    t->v = w->values;
+  }
+}
+
+/* One row of one head to position `pos` of a tile. */
+static void append_row(const wh_kv_append_args *a, const float *x, int64_t tile, int64_t pos) {
+  enum { DIMS = 64 };
+  const int64_t n = a->head_dim, base = tile * WH_ATTENTION_CHUNK * n;
+  float *floats = (float *)a->cache + base;
+  uint16_t *halves = (uint16_t *)a->cache + base, piece[DIMS];
+  if (!a->is_key) {
+    if (a->dtype == WH_DTYPE_F32)
+      memcpy(floats + pos * n, x, (size_t)n * sizeof *x);
+    else
+      pack_f16(x, halves + pos * n, n);
+    return;
+  }
+  for (int64_t d = 0; d < n; d += DIMS) {
+    int64_t dims = n - d < DIMS ? n - d : DIMS;
+    if (a->dtype == WH_DTYPE_F16) pack_f16(x + d, piece, dims);
+    for (int64_t e = 0; e < dims; e++) {
+      if (a->dtype == WH_DTYPE_F32)
+        floats[(d + e) * WH_ATTENTION_CHUNK + pos] = x[d + e];
+      else
+        halves[(d + e) * WH_ATTENTION_CHUNK + pos] = piece[e];
+    }
+  }
+}
+
+#endif

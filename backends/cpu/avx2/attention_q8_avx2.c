@@ -1,0 +1,8 @@
+/* attention_q8_avx2.c - attention and key/value stores with 256-bit vectors: caches of q8_0. */
+#include "backends/cpu/avx2/attention_vec_avx2.h"
+
+#include "backends/cpu/attention_cache_q8.h"
+
+#include "backends/cpu/attention_driver.h"
+
+WH_ATTENTION_KERNELS(q8_avx2)

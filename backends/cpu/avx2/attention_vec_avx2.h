@@ -1,0 +1,74 @@
+/* attention_vec_avx2.h - the 256-bit vector operations that attention_tiles.h is written in. A kernel file
+ * that may use VNNI defines WH_ATTENTION_VNNI before it. All static: nothing compiled here can be linked
+ * elsewhere. */
+#ifndef WH_CPU_ATTENTION_VEC_AVX2_H
+#define WH_CPU_ATTENTION_VEC_AVX2_H
+
+#include <stdbool.h>
+
+#include "backends/cpu/avx2/math_avx2.h"
+
+typedef __m256 vf;
+#define VF_LANES 8
+#define TILE 6
+#define TILE_VECS(r) ((r) <= 2 ? 4 : 2)
+#define vf_zero() _mm256_setzero_ps()
+#define vf_set1(x) _mm256_set1_ps(x)
+#define vf_load(p) _mm256_loadu_ps(p)
+#define vf_store(p, x) _mm256_storeu_ps(p, x)
+#define vf_add(a, b) _mm256_add_ps(a, b)
+#define vf_sub(a, b) _mm256_sub_ps(a, b)
+#define vf_mul(a, b) _mm256_mul_ps(a, b)
+#define vf_div(a, b) _mm256_div_ps(a, b)
+#define vf_max(a, b) _mm256_max_ps(a, b)
+#define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define vf_tanh(x) wh_tanh_ps_avx2(x)
+#define vf_sum64_tree(x) wh_sum64_tree_avx2(x)
+#define vf_from_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
+#define vf_store_f16(p, x) \
+  _mm_storeu_si128((__m128i *)(void *)(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
+
+static inline float vf_hmax(vf x) {
+  __m128 a = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+  return _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)));
+}
+
+static inline vf vf_exp_nonpositive(vf x) {
+  return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(WH_EXP_MIN), _CMP_LT_OQ),
+                          wh_exp_in_range_ps_avx2(x));
+}
+
+/* c where not `on` */
+static inline vf vf_fma_if(bool on, vf a, vf b, vf c) {
+  return _mm256_blendv_ps(c, _mm256_fmadd_ps(a, b, c), _mm256_castsi256_ps(_mm256_set1_epi32(-(int)on)));
+}
+
+/* Integer codes of the q8 cache. */
+typedef __m256i vi;
+#define vi_load(p) _mm256_loadu_si256((const __m256i *)(p))
+#define vi_set32(x) _mm256_set1_epi32(x)
+#define vf_from_int(x) _mm256_cvtepi32_ps(x)
+#define vf_from_s8(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+/* rounded to nearest even; at most 127 by saturation */
+static inline void vf_store_s8(int8_t *p, vf x) {
+  __m256i i = _mm256_cvtps_epi32(x);
+  __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+  _mm_storel_epi64((__m128i *)(void *)p, _mm_packs_epi16(halves, halves));
+}
+#define DOT_VECS(r) ((r) == 1 ? 4 : (r) <= 3 ? 2 : 1) /* twice r * DOT_VECS sums at a time */
+#ifdef WH_ATTENTION_VNNI
+#define DOT_BIAS WH_KV_KEY_BIAS /* keys are multiplied as the biased bytes they are */
+#define vi_key(x) (x)
+#define vi_dot(acc, key, query) _mm256_dpbusd_avx_epi32(acc, key, query)
+#else
+#define DOT_BIAS 0
+#define vi_key(x) _mm256_xor_si256(x, _mm256_set1_epi8(-128))
+/* Codes are within -127..127, so that two products fit 16 bits when the unsigned factor is a magnitude. */
+#define vi_dot(acc, key, query)                                                                          \
+  _mm256_add_epi32(                                                                                      \
+      acc, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(query), _mm256_sign_epi8(key, query)), \
+                             _mm256_set1_epi16(1)))
+#endif
+
+#endif

@@ -1,0 +1,59 @@
+/* attention_vec_avx512.h - the 512-bit vector operations that attention_tiles.h is written in. A kernel file
+ * that may use VNNI defines WH_ATTENTION_VNNI before it. All static: nothing compiled here can be linked
+ * elsewhere. */
+#ifndef WH_CPU_ATTENTION_VEC_AVX512_H
+#define WH_CPU_ATTENTION_VEC_AVX512_H
+
+#include <stdbool.h>
+
+#include "backends/cpu/avx512/math_avx512.h"
+
+typedef __m512 vf;
+#define VF_LANES 16
+#define TILE 6
+#define TILE_VECS(r) 4
+#define vf_zero() _mm512_setzero_ps()
+#define vf_set1(x) _mm512_set1_ps(x)
+#define vf_load(p) _mm512_loadu_ps(p)
+#define vf_store(p, x) _mm512_storeu_ps(p, x)
+#define vf_add(a, b) _mm512_add_ps(a, b)
+#define vf_sub(a, b) _mm512_sub_ps(a, b)
+#define vf_mul(a, b) _mm512_mul_ps(a, b)
+#define vf_div(a, b) _mm512_div_ps(a, b)
+#define vf_max(a, b) _mm512_max_ps(a, b)
+#define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define vf_hmax(x) _mm512_reduce_max_ps(x)
+#define vf_tanh(x) wh_tanh_ps_avx512(x)
+#define vf_sum64_tree(x) wh_sum64_tree_avx512(x)
+#define vf_from_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+#define vf_store_f16(p, x)                    \
+  _mm256_storeu_si256((__m256i *)(void *)(p), \
+                      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
+
+static inline vf vf_exp_nonpositive(vf x) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(WH_EXP_MIN), _CMP_NLT_UQ),
+                             wh_exp_in_range_ps_avx512(x));
+}
+
+/* c where not `on` */
+static inline vf vf_fma_if(bool on, vf a, vf b, vf c) {
+  return _mm512_mask3_fmadd_ps(a, b, c, (__mmask16) - (int)on);
+}
+
+/* Integer codes of the q8 cache. */
+typedef __m512i vi;
+#define vi_load(p) _mm512_loadu_si512(p)
+#define vi_set32(x) _mm512_set1_epi32(x)
+#define vf_from_int(x) _mm512_cvtepi32_ps(x)
+#define vf_from_s8(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+/* rounded to nearest even; at most 127 by saturation */
+#define vf_store_s8(p, x) \
+  _mm_storeu_si128((__m128i *)(void *)(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)))
+#define DOT_VECS(r) ((r) <= 3 ? 4 : 2) /* twice r * DOT_VECS sums at a time */
+#ifdef WH_ATTENTION_VNNI
+#define DOT_BIAS WH_KV_KEY_BIAS /* keys are multiplied as the biased bytes they are */
+#define vi_key(x) (x)
+#define vi_dot(acc, key, query) _mm512_dpbusd_epi32(acc, key, query)
+#endif
+
+#endif
