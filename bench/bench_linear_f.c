@@ -59,8 +59,12 @@ static void run_once(void *arg) {
   c->copy = (c->copy + 1) % c->copies;
   wh_team_run(c->team, run_call, c);
 }
-static double limit_f32(void *arg) { return team_roofline_f32(((const call *)arg)->roofline); }
-static double limit_read(void *arg) { return team_roofline_read(((const call *)arg)->roofline); }
+static double limit_f32(void *arg) {
+  return team_roofline_measure(((const call *)arg)->roofline, WH_MEASURE_F32);
+}
+static double limit_read(void *arg) {
+  return team_roofline_measure(((const call *)arg)->roofline, WH_MEASURE_READ);
+}
 
 static uint32_t seed = 1;
 static float uniform(void) {
@@ -165,8 +169,6 @@ int main(int argc, char **argv) {
     return 2;
   }
   team_roofline *roof = team_roofline_create(team, mask);
-  if (!roof) return 2;
-  timing_set_threads(threads);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask);
   team_roofline_destroy(roof);

@@ -8,12 +8,12 @@
 
 #include "backends/cpu/linear_q_format.h"
 #include "backends/cpu/linear_q_kernels.h"
-#include "bench/linear_q_roofline.h"
 #include "bench/team_roofline.h"
 #include "bench/timing.h"
 #include "tests/kernels/linear_q_fixture.h"
 
 #define REP_SECONDS 0.02
+#define LIMIT_SECONDS 0.02
 #define TEAMS_MAX 64
 
 typedef struct options {
@@ -109,11 +109,11 @@ static void check_result(const work *job, wh_team *team, const uint8_t *file) {
 
 /* --- measuring --- */
 
-/* A team of each size that was asked for, with its yardstick. */
+/* A team of each size that was asked for. */
 typedef struct bench_team {
   int threads;
   wh_team *team;
-  team_roofline *roofline;
+  team_roofline *roofline; /* for reading */
 } bench_team;
 static bench_team teams[TEAMS_MAX];
 static size_t n_teams;
@@ -129,7 +129,6 @@ static void open_teams(const options *o) {
     t->threads = threads;
     if (wh_team_create(threads, cpus, NULL, &t->team) != WH_OK) exit(1);
     t->roofline = team_roofline_create(t->team, wh_cpu_features_detect());
-    if (!t->roofline) exit(1);
   }
 }
 
@@ -151,11 +150,11 @@ static void run_measured(void *arg) {
 }
 static double limit_of_prefill(void *arg) {
   const measurement *m = arg;
-  return roofline_dot8(m->team->team, m->job->kernel->level);
+  return wh_measure_rate(m->team->team, m->job->kernel->needs, WH_MEASURE_INT8, NULL, 0, LIMIT_SECONDS);
 }
 static double limit_of_decode(void *arg) {
   const measurement *m = arg;
-  return team_roofline_read(m->team->roofline);
+  return team_roofline_measure(m->team->roofline, WH_MEASURE_READ);
 }
 
 static timing measure(const options *o, work *job, const bench_team *team, bool decode) {
@@ -214,7 +213,6 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
     fixture_quantize(x, m, sh.k, q);
     job.args = (wh_linear_q_args){.layout = &job.layout, .x = q, .m = m, .y = y, .ldy = sh.n};
     for (size_t t = 0; t < n_teams; t++) {
-      timing_set_threads(teams[t].threads);
       wh_team_run(teams[t].team, run_work, &job);
       check_result(&job, teams[t].team, file);
       report(o, &job, teams[t].threads, decode, measure(o, &job, &teams[t], decode));
@@ -239,7 +237,7 @@ static void usage(void) {
 
 int main(int argc, char **argv) {
   options o = {.threads = "1,2", .reps = 5, .decode_bytes = 320e6};
-  for (int i = 1; i < argc; i++) {
+  for (int i = 1; i < argc; i += 2) {
     const char *value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "--help") == 0 || !value) return usage(), strcmp(argv[i], "--help") != 0;
     if (strcmp(argv[i], "--mode") == 0)
@@ -260,7 +258,6 @@ int main(int argc, char **argv) {
       o.json = fopen(value, "w");
     else
       return usage(), 1;
-    i++;
   }
   if (o.reps < 1 || o.reps > TIMING_REPS_MAX) return usage(), 1;
   uint64_t available = wh_cpu_features_detect();

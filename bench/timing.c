@@ -8,15 +8,9 @@
 #include <sys/mman.h>
 #include <time.h>
 
-static clockid_t timing_clock = CLOCK_MONOTONIC;
-
-void timing_set_threads(int n_threads) {
-  timing_clock = n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
-}
-
 double timing_now(void) {
   struct timespec t;
-  (void)clock_gettime(timing_clock, &t);
+  (void)clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 

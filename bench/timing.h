@@ -29,10 +29,7 @@ typedef struct timing {
 
 timing timing_measure(const timing_task *task);
 
-/* Seconds of the clock that timings use. For a single thread it is its own processor time, so that other
- * programs on the machine do not count. */
-double timing_now(void);
-void timing_set_threads(int n_threads);
+double timing_now(void); /* seconds, monotonic */
 
 /* Of n > 0 values, which it sorts. */
 double timing_median(double *values, size_t n);

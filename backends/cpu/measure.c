@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/measure.h"
 #include "backends/cpu/measure_kernels.h"
 
 typedef double (*peak_fn)(int64_t n);
@@ -40,9 +41,31 @@ static uint64_t read_ref(const void *p, size_t n_bytes) {
   return s;
 }
 
-typedef struct measure_job {
-  peak_fn peak;
+typedef struct loops {
   read_fn read;
+  peak_fn int8, f32;
+} loops;
+
+static loops select_loops(uint64_t features) {
+  loops l = {read_ref, peak_int8_ref, peak_f32_ref};
+#if defined(__x86_64__)
+  if (features & WH_CPU_AVX2) l = (loops){wh_k_read__avx2, wh_k_peak_int8__avx2, wh_k_peak_f32__avx2};
+  if (features & WH_CPU_AVXVNNI) l.int8 = wh_k_peak_int8__avxvnni;
+  if (features & WH_CPU_AVX512) l = (loops){wh_k_read__avx512, wh_k_peak_int8__avx512, wh_k_peak_f32__avx512};
+  if (features & WH_CPU_AVX512VNNI) l.int8 = wh_k_peak_int8__avx512vnni;
+#else
+  (void)features;
+#endif
+  return l;
+}
+
+#define PEAK_LOOPS 20000
+#define READ_STEP ((size_t)4 << 20) /* between two looks at the clock */
+#define READ_GRAIN 256
+
+typedef struct measure_job {
+  read_fn read; /* or peak */
+  peak_fn peak;
   const char *buffer;
   size_t n_bytes;
   double seconds;
@@ -50,73 +73,64 @@ typedef struct measure_job {
   atomic_uint sink;
 } measure_job;
 
-/* Every worker runs for the same time at the same time; rates add up. */
+/* Every worker runs for the same time at the same time; rates add up. A worker reads its own part in a
+ * circle. */
 static void measure_worker(void *arg, const wh_worker *w) {
   measure_job *job = arg;
-  size_t piece = job->n_bytes / (size_t)w->count / 4096 * 4096;
+  size_t piece = job->n_bytes / (size_t)w->count / READ_GRAIN * READ_GRAIN, at = 0;
+  const char *mine = job->buffer + piece * (size_t)w->index;
   wh_team_barrier(w);
   double begin = now(), done = 0.0, t;
   do {
     if (job->peak) {
-      done += job->peak(20000);
+      done += job->peak(PEAK_LOOPS);
     } else {
-      uint64_t s = job->read(job->buffer + piece * (size_t)w->index, piece);
+      size_t n = piece - at < READ_STEP ? piece - at : READ_STEP;
+      uint64_t s = job->read(mine + at, n);
       atomic_fetch_or_explicit(&job->sink, (unsigned)s, memory_order_relaxed);
-      done += (double)piece;
+      at = at + n < piece ? at + n : 0;
+      done += (double)n;
     }
     t = now();
   } while (t - begin < job->seconds);
   job->rate[w->index] = done / (t - begin);
 }
 
-static double total_rate(cpu_device *d, measure_job *job) {
-  wh_team_run(d->team, measure_worker, job);
+double wh_measure_rate(wh_team *team, uint64_t features, wh_measure_kind kind, const void *buffer,
+                       size_t n_bytes, double seconds) {
+  loops l = select_loops(features);
+  measure_job job = {.buffer = buffer, .n_bytes = n_bytes, .seconds = seconds};
+  if (kind == WH_MEASURE_READ)
+    job.read = l.read;
+  else
+    job.peak = kind == WH_MEASURE_INT8 ? l.int8 : l.f32;
+  wh_team_run(team, measure_worker, &job);
   double sum = 0.0;
-  for (int i = 0; i < wh_team_size(d->team); i++) sum += job->rate[i];
+  for (int i = 0; i < wh_team_size(team); i++) sum += job.rate[i];
   return sum;
+}
+
+size_t wh_measure_buffer_bytes(size_t l3_bytes, uint64_t memory_bytes) {
+  size_t n = 16 * (l3_bytes ? l3_bytes : (size_t)16 << 20), least = (size_t)256 << 20, most = (size_t)2 << 30;
+  if (memory_bytes && most > memory_bytes / 16) most = (size_t)(memory_bytes / 16);
+  if (n < least) n = least;
+  return n < most ? n : most;
 }
 
 wh_status wh_cpu_measure(void *dev, double seconds, wh_device_roofline *out) {
   cpu_device *d = dev;
   if (!(seconds > 0.0) || seconds > 600.0)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "cannot measure for %g seconds", seconds);
-  size_t l3 = wh_cpu_topology(d)->l3_bytes, n_bytes = 4 * (l3 ? l3 : (size_t)16 << 20);
-  if (n_bytes < (size_t)128 << 20) n_bytes = (size_t)128 << 20;
-  if (n_bytes > (size_t)1 << 30) n_bytes = (size_t)1 << 30;
+  const wh_topology *machine = wh_cpu_topology(d);
+  size_t n_bytes = wh_measure_buffer_bytes(machine->l3_bytes, machine->memory_bytes);
   char *buffer = wh_alloc_huge(d->alloc, n_bytes);
-  measure_job *job = wh_alloc_zeroed(d->alloc, sizeof *job);
-  if (!buffer || !job) {
-    wh_free(d->alloc, buffer);
-    wh_free(d->alloc, job);
-    return WH_OOM("roofline buffer");
-  }
+  if (!buffer) return WH_OOM("roofline buffer");
   for (size_t i = 0; i < n_bytes; i += 4096) buffer[i] = 1;
-  read_fn read = read_ref;
-  peak_fn int8 = peak_int8_ref, f32 = peak_f32_ref;
-#if defined(__x86_64__)
-  if (d->features & WH_CPU_AVX2) {
-    read = wh_k_read__avx2;
-    int8 = wh_k_peak_int8__avx2;
-    f32 = wh_k_peak_f32__avx2;
-  }
-  if (d->features & WH_CPU_AVX512) {
-    read = wh_k_read__avx512;
-    f32 = wh_k_peak_f32__avx512;
-  }
-  if (d->features & WH_CPU_AVX512VNNI) int8 = wh_k_peak_int8__avx512vnni;
-#endif
-  job->buffer = buffer;
-  job->n_bytes = n_bytes;
-  job->seconds = seconds / 3;
-  wh_device_roofline r;
-  job->read = read;
-  r.read_bytes_per_s = total_rate(d, job);
-  job->peak = int8;
-  r.int8_ops_per_s = total_rate(d, job);
-  job->peak = f32;
-  r.f32_ops_per_s = total_rate(d, job);
+  wh_device_roofline r = {.read_bytes_per_s = wh_measure_rate(d->team, d->features, WH_MEASURE_READ, buffer,
+                                                              n_bytes, seconds / 3)};
   wh_free(d->alloc, buffer);
-  wh_free(d->alloc, job);
+  r.int8_ops_per_s = wh_measure_rate(d->team, d->features, WH_MEASURE_INT8, NULL, 0, seconds / 3);
+  r.f32_ops_per_s = wh_measure_rate(d->team, d->features, WH_MEASURE_F32, NULL, 0, seconds / 3);
   *out = r;
   return WH_OK;
 }

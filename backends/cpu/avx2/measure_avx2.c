@@ -6,7 +6,7 @@
 #define CHAINS 10
 
 double wh_k_peak_int8__avx2(int64_t n) {
-  __m256i a[CHAINS], x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(1), one = _mm256_set1_epi16(1);
+  __m256i a[CHAINS], x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(1);
 #pragma GCC unroll 12 /* else the chains stay in memory */
   for (int i = 0; i < CHAINS; i++) a[i] = _mm256_setzero_si256();
   for (int64_t k = 0; k < n; k++) {
@@ -14,7 +14,7 @@ double wh_k_peak_int8__avx2(int64_t n) {
     for (int i = 0; i < CHAINS; i++) {
       __m256i p = _mm256_maddubs_epi16(x, y);
       __asm__ volatile("" : "+v"(p));
-      a[i] = _mm256_add_epi32(a[i], _mm256_madd_epi16(p, one));
+      a[i] = _mm256_add_epi16(a[i], p);
       __asm__ volatile("" : "+v"(a[i]));
     }
   }
@@ -39,6 +39,8 @@ uint64_t wh_k_read__avx2(const void *p, size_t n_bytes) {
   const char *c = p;
   __m256i a = _mm256_setzero_si256(), b = a, d = a, e = a;
   for (size_t i = 0; i < n_bytes; i += 128) {
+    _mm_prefetch(c + i + WH_READ_AHEAD, _MM_HINT_NTA);
+    _mm_prefetch(c + i + WH_READ_AHEAD + 64, _MM_HINT_NTA);
     a = _mm256_or_si256(a, _mm256_load_si256((const __m256i *)(const void *)(c + i)));
     b = _mm256_or_si256(b, _mm256_load_si256((const __m256i *)(const void *)(c + i + 32)));
     d = _mm256_or_si256(d, _mm256_load_si256((const __m256i *)(const void *)(c + i + 64)));
