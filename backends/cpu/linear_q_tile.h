@@ -26,7 +26,15 @@
 #define QUADS 8             /* of k in a block */
 #define VECS 2              /* vectors of columns that are held at once */
 #define HELD (VECS * LANES) /* columns that are held at once */
-#define ROWS_AT_ONCE 4
+
+/* Rows that meet the codes together: sums enough to cover the latency of the dots, registers allowing. Blocks
+ * of two halves have twice the sums. */
+#define ROWS_AT_ONCE_MAX 6
+#if defined(WH_LINEAR_Q_VNNI) && LANES == 16
+#define ROWS_AT_ONCE(f) (HALVES(f) == 2 ? 4 : ROWS_AT_ONCE_MAX)
+#else
+#define ROWS_AT_ONCE(f) 4
+#endif
 
 /* Widened codes stay in registers where there are enough of them. Elsewhere every row step reads them from L1
  * just before their use; the compiler must not see that it could keep them, since it would spill the sums
@@ -36,6 +44,9 @@
 #else
 #define KEEP_IN_MEMORY(w) __asm__ volatile("" : "+r"(w) : : "memory")
 #endif
+
+/* Parts of a block with a scale each. */
+#define HALVES(f) ((f).scale == WH_SCALE_SUB16 || (f).scale == WH_SCALE_SUB16_U4 ? 2 : 1)
 
 /* Codes of 8 bits, where there is no dot of full range: pair sums of products would not fit int16, so the low
  * and the high nibbles are multiplied on their own. */
@@ -180,7 +191,7 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
   const int span = fit < quads ? fit : quads, parts = IS_SPLIT(f) ? 2 : 1, spans = parts * (quads / span);
   UNROLL for (int s = 0; s < spans; s++) {
     const int part = s / (quads / span);
-    vint sum[ROWS_AT_ONCE][VECS];
+    vint sum[ROWS_AT_ONCE_MAX][VECS];
     UNROLL for (int i = 0; i < span; i++) {
       const int quad = first + s % (quads / span) * span + i;
       if (widened) KEEP_IN_MEMORY(codes.w);
@@ -208,21 +219,37 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
 #endif
 }
 
+/* Scales of the held columns and halves, and minima. In registers: the compiler cannot know that sums and
+ * scales do not overlap. */
+typedef struct block_scales {
+  vflt scale[2][VECS], min[VECS];
+} block_scales;
+
+ALWAYS_INLINE block_scales load_scales(const wh_linear_q_format f, const float *scale, const float *min) {
+  const int halves = HALVES(f);
+  block_scales s;
+  UNROLL for (int v = 0; v < VECS; v++) {
+    UNROLL for (int h = 0; h < halves; h++) s.scale[h][v] = vflt_load(scale + h * COLS + v * LANES);
+    if (f.min == WH_MIN_F16) s.min[v] = vflt_load(min + v * LANES);
+  }
+  return s;
+}
+
 /* g = the block step, for `rows` rows of the held columns. `from` is g, or zeros (with a step of 0) in a
  * group's first block. */
 ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const block_codes codes,
-                              const bool widened, const float *scale, const float *min, const block_x x,
-                              const float *from, size_t from_step, float *g) {
-  const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
-  vint dot[2][ROWS_AT_ONCE][VECS];
+                              const bool widened, const block_scales *s, const block_x x, const float *from,
+                              size_t from_step, float *g) {
+  const int halves = HALVES(f);
+  vint dot[2][ROWS_AT_ONCE_MAX][VECS];
   UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, widened, rows, x, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
       vflt sum = vflt_load(from + (size_t)r * from_step + v * LANES);
       UNROLL for (int h = 0; h < halves; h++) sum =
-          vflt_fma(vflt_load(scale + h * COLS + v * LANES), vflt_from_int(vint_shlv32(dot[h][r][v], t)), sum);
-      if (f.min == WH_MIN_F16) sum = vflt_fma(vflt_load(min + v * LANES), vflt_bcast(x.fbsum + r), sum);
+          vflt_fma(s->scale[h][v], vflt_from_int(vint_shlv32(dot[h][r][v], t)), sum);
+      if (f.min == WH_MIN_F16) sum = vflt_fma(s->min[v], vflt_bcast(x.fbsum + r), sum);
       vflt_store(g + r * COLS + v * LANES, sum);
     }
   }
@@ -239,87 +266,116 @@ ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
 
 static const float linear_q_zeros[COLS];
 
+/* All rows of a tile meet a block's codes, which are widened once for them. */
+ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record, const block_scales *s,
+                              block_x x, int64_t rows, const float *from, size_t step, float *g) {
+  vint widened[2 * QUADS * VECS];
+  widen(f, record, widened);
+  const block_codes codes = {.w = widened};
+#define STEP(n)                                       \
+  block_step(f, n, codes, true, s, x, from, step, g); \
+  x = block_x_skip(x, n);                             \
+  from += step * (n);                                 \
+  g += COLS * (n);                                    \
+  rows -= n
+  while (rows >= ROWS_AT_ONCE(f)) {
+    STEP(ROWS_AT_ONCE(f));
+  }
+  if (ROWS_AT_ONCE(f) > 4 && rows & 4) {
+    STEP(4);
+  }
+  if (rows & 2) {
+    STEP(2);
+  }
+  if (rows & 1) {
+    STEP(1);
+  }
+#undef STEP
+}
+
 /* g[rows][32] after one more block. */
 ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
-                         const float *min, const block_x x0, int64_t rows, int first, float *g0) {
+                         const float *min, const block_x x, int64_t rows, int first, float *g0) {
   for (int c = 0; c < COLS; c += HELD) {
-    block_x x = x0;
     float *g = g0 + c;
     const float *from = first ? linear_q_zeros : g;
     const size_t step = first ? 0 : COLS;
-    block_codes codes = {.record = record + c * 4};
-    if (rows == 1) {
-      block_step(f, 1, codes, false, scale + c, min + c, x, from, step, g);
-      continue;
-    }
-    if (rows == 2) {
-      block_step(f, 2, codes, false, scale + c, min + c, x, from, step, g);
-      continue;
-    }
-    vint widened[2 * QUADS * VECS];
-    widen(f, codes.record, widened);
-    codes.w = widened;
-    int64_t left = rows;
-    for (; left >= ROWS_AT_ONCE; left -= ROWS_AT_ONCE) {
-      block_step(f, ROWS_AT_ONCE, codes, true, scale + c, min + c, x, from, step, g);
-      x = block_x_skip(x, ROWS_AT_ONCE);
-      from += step * ROWS_AT_ONCE;
-      g += COLS * ROWS_AT_ONCE;
-    }
-    if (left & 2) {
-      block_step(f, 2, codes, true, scale + c, min + c, x, from, step, g);
-      x = block_x_skip(x, 2);
-      from += step * 2;
-      g += COLS * 2;
-    }
-    if (left & 1) block_step(f, 1, codes, true, scale + c, min + c, x, from, step, g);
+    const block_codes codes = {.record = record + c * 4};
+    const block_scales s = load_scales(f, scale + c, min + c);
+    if (rows == 1)
+      block_step(f, 1, codes, false, &s, x, from, step, g);
+    else if (rows == 2)
+      block_step(f, 2, codes, false, &s, x, from, step, g);
+    else
+      block_rows(f, codes.record, &s, x, rows, from, step, g);
   }
 }
 
 /* --- one group, and the whole panel --- */
 
-/* The sums of a group and where they go: y[rows][32] between groups, the result after the last. */
+/* What a group of blocks leaves to be done. */
 typedef struct group {
   const uint8_t *header, *mins;
   const int16_t *jsum;
   const float *x_scale, *g;
-  bool first, last;
+  const float *before; /* y, or zeros (with a step of 0) in the first group */
+  size_t before_step;
 } group;
 
-ALWAYS_INLINE void store_result(const wh_linear_q_panel *p, int64_t r, int c, vflt v) {
-  const int left = (int)p->n_cols - c;
-  if (left <= 0) return;
-  const int n = left < LANES ? left : LANES;
-  if (p->bias) v = vflt_add(v, vflt_load_n(p->bias + c, n));
-  if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
-  vflt_store_n(p->y + r * p->ldy + c, v, n);
+/* y[rows][32] after one more group: the minima of the SUB types, then the activations' scale. */
+ALWAYS_INLINE void group_step(const wh_linear_q_format f, const int64_t rows, const group s, float *y) {
+  const int pairs = f.min == WH_MIN_SUB16 ? 8 : f.min == WH_MIN_SUB32 ? 4 : 0;
+  for (int c = 0; c < COLS; c += HELD) {
+    vint mn[8][VECS];
+    vflt dmin[VECS];
+    UNROLL for (int v = 0; v < VECS; v++) {
+      UNROLL for (int i = 0; i < pairs; i++) {
+        mn[i][v] = vint_from_u8_16(s.mins + i % 4 * 64 + (c + v * LANES) * 2);
+        if (f.min == WH_MIN_SUB16)
+          mn[i][v] = i < 4 ? vint_and(mn[i][v], vint_set16(15)) : vint_shr16(mn[i][v], 4);
+      }
+      dmin[v] = pairs ? vflt_from_f16(s.header + 64 + (c + v * LANES) * 2) : vflt_zero();
+    }
+    for (int64_t r = 0; r < rows; r++) {
+      const vflt x_scale = vflt_bcast(s.x_scale + r);
+      vint j[VECS];
+      UNROLL for (int v = 0; v < VECS; v++) j[v] = vint_zero();
+      UNROLL for (int i = 0; i < pairs; i++) {
+        const vint jsum = vint_bcast32(s.jsum + (r * pairs + i) * 2);
+        UNROLL for (int v = 0; v < VECS; v++) j[v] = vint_dot16(j[v], mn[i][v], jsum);
+      }
+      UNROLL for (int v = 0; v < VECS; v++) {
+        const int64_t at = r * COLS + c + v * LANES;
+        vflt sum = vflt_load(s.g + at);
+        if (pairs) sum = vflt_fnma(dmin[v], vflt_from_int(j[v]), sum);
+        const vflt before = vflt_load(s.before + (size_t)r * s.before_step + c + v * LANES);
+        vflt_store(y + at, vflt_fma(x_scale, sum, before));
+      }
+    }
+  }
 }
 
-/* y after one more group: the minima of the SUB types, then the activations' scale. */
-ALWAYS_INLINE void group_step(const wh_linear_q_format f, const wh_linear_q_panel *p, const group *s,
-                              float *y) {
-  const int pairs = f.min == WH_MIN_SUB16 ? 8 : f.min == WH_MIN_SUB32 ? 4 : 0;
-  for (int c = 0; c < COLS; c += LANES) {
-    vint mn[8];
-    UNROLL for (int i = 0; i < pairs; i++) {
-      mn[i] = vint_from_u8_16(s->mins + i % 4 * 64 + c * 2);
-      if (f.min == WH_MIN_SUB16) mn[i] = i < 4 ? vint_and(mn[i], vint_set16(15)) : vint_shr16(mn[i], 4);
+/* The panel's columns of the result: y, its bias and its residual. */
+ALWAYS_INLINE void store_rows(const wh_linear_q_panel *p, const float *y) {
+  for (int64_t r = 0; r < p->n_rows; r++) {
+    for (int c = 0; c < p->n_cols; c += LANES) {
+      const int left = (int)p->n_cols - c, n = left < LANES ? left : LANES;
+      vflt v = vflt_load(y + r * COLS + c);
+      if (p->bias) v = vflt_add(v, vflt_load_n(p->bias + c, n));
+      if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
+      vflt_store_n(p->y + r * p->ldy + c, v, n);
     }
-    const vflt dmin = pairs ? vflt_from_f16(s->header + 64 + c * 2) : vflt_zero();
-    for (int64_t r = 0; r < p->n_rows; r++) {
-      vflt sum = vflt_load(s->g + r * COLS + c);
-      if (pairs) {
-        vint j = vint_zero();
-        UNROLL for (int i = 0; i < pairs; i++) j =
-            vint_dot16(j, mn[i], vint_bcast32(s->jsum + (r * pairs + i) * 2));
-        sum = vflt_fnma(dmin, vflt_from_int(j), sum);
-      }
-      const vflt before = s->first ? vflt_zero() : vflt_load(y + r * COLS + c);
-      const vflt after = vflt_fma(vflt_bcast(s->x_scale + r), sum, before);
-      if (s->last)
-        store_result(p, r, c, after);
-      else
-        vflt_store(y + r * COLS + c, after);
+  }
+}
+
+/* Fetches what store_rows will touch, a few rows per block of the last group: results of a large product are
+ * in no cache. */
+ALWAYS_INLINE void prefetch_rows(const wh_linear_q_panel *p, int64_t block) {
+  const int64_t begin = block * (WH_Q8A_TILE / 4);
+  for (int64_t r = begin; r < begin + WH_Q8A_TILE / 4 && r < p->n_rows; r++) {
+    for (int64_t c = 0; c < p->n_cols; c += 16) {
+      __builtin_prefetch(p->y + r * p->ldy + c, 1, 3);
+      if (p->residual && p->residual != p->y) __builtin_prefetch(p->residual + r * p->ldr + c, 0, 3);
     }
   }
 }
@@ -342,23 +398,25 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   const uint8_t *w = p->w;
   for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
-    const int halves = f.scale == WH_SCALE_SUB16 || f.scale == WH_SCALE_SUB16_U4 ? 2 : 1;
     const uint8_t *header = w;
     prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f), rows);
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
       prefetch(w, wh_linear_q_code_bytes(f), rows);
-      block(f, w, scale + b * halves * COLS, min + b * COLS, x, rows, b == 0, g);
+      if (left <= WH_LINEAR_Q_GROUP_BLOCKS) prefetch_rows(p, b);
+      block(f, w, scale + b * HALVES(f) * COLS, min + b * COLS, x, rows, b == 0, g);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    const group sums = {header, w, jsum, x_scale, g, left == p->n_blocks, left <= WH_LINEAR_Q_GROUP_BLOCKS};
-    group_step(f, p, &sums, y);
+    const bool is_first = left == p->n_blocks;
+    group_step(f, rows,
+               (group){header, w, jsum, x_scale, g, is_first ? linear_q_zeros : y, is_first ? 0 : COLS}, y);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
   }
+  store_rows(p, y);
 }
 
 #define WH_LINEAR_Q_TILE(lower, isa)                                                            \
