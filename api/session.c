@@ -56,7 +56,12 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   wh_fold_device fold_device = {device->backend, device->device};
   const wh_fold_evaluator fold = {&fold_device, wh_fold_eval};
   if (st == WH_OK) st = wh_passes_run(s->graph, &fold);
+  s->options.pack_cache = NULL; /* the caller's, for creation only */
+  s->options.log = NULL;
   if (st == WH_OK) {
+    wh_hash128 stamp;
+    wh_pack_cache_options cache = {.folder = o.pack_cache, .mapped = o.pack_cache_mapped, .log = o.log};
+    if (o.pack_cache && wh_model_file_stamp(model->file, &stamp)) cache.model_stamp = &stamp;
     const wh_run_session_options ro = {.backend = device->backend,
                                        .device = device->device,
                                        .alloc = s->alloc,
@@ -65,7 +70,8 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
                                        .max_outputs = o.max_outputs,
                                        .max_sequences = o.max_sequences,
                                        .weight_done = weight_done,
-                                       .weight_done_ctx = model->file};
+                                       .weight_done_ctx = model->file,
+                                       .pack_cache = o.pack_cache ? &cache : NULL};
     st = wh_run_session_create(s->graph, &ro, &s->run);
     if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_file_path(model->file));
   }
@@ -115,9 +121,21 @@ void wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
   full.kv_state = m.state_bytes;
   full.packed_weights = m.packed_bytes;
   full.mapped_weights = m.mapped_bytes;
+  full.cached_weights = m.cached_bytes;
   full.other = m.other_bytes;
   full.peak = full.activations + full.kv_state + full.packed_weights + full.other;
   WH_WRITE_INFO(memory, full);
+}
+
+void wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
+  const wh_program_packing p = wh_program_get_packing(wh_run_session_program(s->run));
+  wh_session_packing full = WH_SESSION_PACKING_INIT;
+  full.n_packed = p.n_packed;
+  full.n_cached = p.n_cached;
+  full.n_in_place = p.n_in_place;
+  full.hashed_model = p.hashed_model;
+  full.stored = p.stored;
+  WH_WRITE_INFO(packing, full);
 }
 
 wh_status wh_session_get_instruction(const wh_session *s, uint32_t i, wh_instruction_info *info) {

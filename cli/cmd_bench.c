@@ -252,6 +252,7 @@ static json_t *result_json(const cli_bench_work *work, const bench_result *r) {
   cli_json_set_whole(root, "sequences", work->n_sequences);
   cli_json_set_whole(root, "depth", work->depth);
   cli_json_set_real(root, "load_seconds", r->engine.load_seconds);
+  cli_json_set(root, "weights", cli_json_packing(r->engine.session));
   cli_json_set_whole(root, "memory_bytes", memory.peak);
   cli_json_set_whole(root, "kv_bytes", memory.kv_state);
   set_test_json(root, "prefill", work->n_prompt, r, CLI_BENCH_PREFILL);

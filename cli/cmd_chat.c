@@ -261,6 +261,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   conversation c = {.options = &options, .json = output_options.json};
   c.interactive = isatty(STDIN_FILENO) == 1;
   cli_exit code = conversation_open(&c, model, &engine_options, &sampling, output_options.path);
+  if (code == CLI_OK) cli_note_packing(&c.engine);
   if (code == CLI_OK && c.interactive) cli_note("%s; /help lists commands", c.engine.info.name);
   if (code == CLI_OK) code = converse(&c);
   if (code == CLI_OK) code = cli_output_finish(&c.out);

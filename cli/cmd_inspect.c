@@ -148,7 +148,7 @@ typedef struct memory_row {
   const char *name, *text;
   uint64_t n_bytes;
 } memory_row;
-#define N_MEMORY_ROWS 9
+#define N_MEMORY_ROWS 10
 
 /* Predicts a `run` with these options: what the library took to get here, with a tokenizer and a sampler, and
  * what the process had before it started. */
@@ -165,6 +165,7 @@ static void memory_rows(const wh_session *session, memory_row rows[N_MEMORY_ROWS
       {"start", "the program itself", start_bytes},
       {"peak", "total beyond the file", cli_allocated() + start_bytes},
       {"mapped_weights", "used from the mapped file", m.mapped_weights},
+      {"cached_weights", "packed, from the cache", m.cached_weights},
   };
   memcpy(rows, filled, sizeof filled);
 }
@@ -178,6 +179,10 @@ static cli_exit write_plan_text(cli_output *out, const wh_session *session) {
     cli_output_printf(out, "  %-26s %14" PRIu64 "  %s\n", rows[i].text, rows[i].n_bytes,
                       rows[i].n_bytes ? cli_bytes_text(rows[i].n_bytes, bytes) : "");
   }
+  wh_session_packing p = WH_SESSION_PACKING_INIT;
+  wh_session_get_packing(session, &p);
+  cli_output_printf(out, "\nweights: %u packed, %u from the pack cache, %u in place\n", p.n_packed,
+                    p.n_cached, p.n_in_place);
   char *plan = NULL;
   CLI_TRY_WH(wh_session_plan_text(session, &plan));
   cli_output_printf(out, "\nprogram:\n");
@@ -244,6 +249,7 @@ static cli_exit plan_json(const wh_session *session, json_t *root) {
   for (size_t i = 0; i < N_MEMORY_ROWS; ++i) cli_json_set_whole(memory, rows[i].name, rows[i].n_bytes);
   cli_json_set(root, "memory", memory);
   cli_json_set_whole(root, "context", wh_session_context(session));
+  cli_json_set(root, "weights", cli_json_packing(session));
   char *plan = NULL;
   CLI_TRY_WH(wh_session_plan_text(session, &plan));
   cli_json_set_text(root, "plan", plan);

@@ -83,6 +83,7 @@ static cli_exit stream_text(void *ctx, const char *text, size_t n_bytes) {
 static json_t *timing_json(const cli_engine *engine, const cli_generation *g) {
   json_t *timing = json_object();
   cli_json_set_real(timing, "load_seconds", engine->load_seconds);
+  cli_json_set(timing, "weights", cli_json_packing(engine->session));
   cli_json_set_real(timing, "prompt_seconds", g->prompt_seconds);
   cli_json_set_real(timing, "prompt_tokens_per_second", (double)g->n_prompt_run / g->prompt_seconds);
   cli_json_set_real(timing, "decode_seconds", g->decode_seconds);
@@ -146,6 +147,7 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
   if (code == CLI_OK) code = cli_generate(engine, generator, &history, prompt, n_prompt, &generation, &g);
   if (code == CLI_OK)
     code = output_options->json ? write_json(out, engine, &g) : write_end_of_text(out, &s, &g);
+  if (code == CLI_OK) cli_note_packing(engine);
   if (code == CLI_OK) cli_note_timing(&g);
   if (code == CLI_OK && g.reason == CLI_STOP_CONTEXT)
     cli_note("[the context of %u positions is full; --ctx makes it larger]",

@@ -32,8 +32,14 @@ cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
   return CLI_OK;
 }
 
+static void log_line(void *ctx, wh_log_level level, const char *message) {
+  (void)ctx, (void)level;
+  cli_warn(message);
+}
+
 static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
   const cli_engine_options *options = &engine->options;
+  static const wh_log log = {NULL, WH_LOG_WARNING, log_line};
   wh_session_options o = WH_SESSION_OPTIONS_INIT;
   o.context = options->context ? options->context : needs->context;
   o.max_batch = options->prompt_chunk;
@@ -43,6 +49,9 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   o.max_sequences = needs->max_sequences;
   o.kv_dtype = cli_kv_type_of(options)->dtype;
   o.allocator = cli_allocator();
+  o.pack_cache = options->pack_cache;
+  o.pack_cache_mapped = options->pack_cache_mapped;
+  o.log = &log;
   CLI_TRY_WH(wh_session_create(engine->model, engine->device, &o, &engine->session));
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : 512;
   if (engine->prompt_chunk > wh_session_context(engine->session))
@@ -87,6 +96,14 @@ cli_exit cli_engine_open(const char *path, const cli_engine_options *options, co
   }
   *out = engine;
   return CLI_OK;
+}
+
+void cli_note_packing(const cli_engine *engine) {
+  wh_session_packing p = WH_SESSION_PACKING_INIT;
+  if (!engine->options.pack_cache) return;
+  wh_session_get_packing(engine->session, &p);
+  cli_note("[loaded in %.2f s: %u weights from the pack cache, %u packed%s, %u in place]",
+           engine->load_seconds, p.n_cached, p.n_packed, p.stored ? " and stored there" : "", p.n_in_place);
 }
 
 wh_device_info cli_engine_device_info(const cli_engine *engine) {

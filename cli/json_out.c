@@ -100,6 +100,18 @@ json_t *cli_json_device(const wh_device *device) {
   return object;
 }
 
+json_t *cli_json_packing(const wh_session *session) {
+  wh_session_packing p = WH_SESSION_PACKING_INIT;
+  wh_session_get_packing(session, &p);
+  json_t *object = json_object();
+  cli_json_set_whole(object, "packed", p.n_packed);
+  cli_json_set_whole(object, "from_cache", p.n_cached);
+  cli_json_set_whole(object, "in_place", p.n_in_place);
+  cli_json_set(object, "model_hashed", json_boolean(p.hashed_model));
+  cli_json_set(object, "stored", json_boolean(p.stored));
+  return object;
+}
+
 json_t *cli_json_roofline(const wh_device_roofline *roofline) {
   json_t *object = json_object();
   cli_json_set_real(object, "read_bytes_per_second", roofline->read_bytes_per_s);

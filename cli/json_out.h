@@ -22,6 +22,8 @@ json_t *cli_json_string(const char *text, size_t n_bytes);
  */
 json_t *cli_json_model(const wh_model *model);
 json_t *cli_json_device(const wh_device *device);
+/* {"packed": 154, "from_cache": 0, ...}: how the weights were loaded */
+json_t *cli_json_packing(const wh_session *session);
 json_t *cli_json_roofline(const wh_device_roofline *roofline);
 
 /* Fails if a value was lost since the last check. */

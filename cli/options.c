@@ -18,6 +18,13 @@ static const cli_option engine_options[] = {
      "Positions of context (default: the model's, at most 4096).", 1, UINT32_C(1) << 24, 0, 0},
     {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
      "Most prompt tokens in one run (default 512).", 1, UINT32_C(1) << 16, 0, 0},
+    {"pack-cache", 0, CLI_OPTION_STRING, ENGINE(pack_cache), "DIR",
+     "Keep packed weights in DIR, for a faster next start (default:\npack at each start).", 0, 0, 0, 0},
+    {"map-packed", 0, CLI_OPTION_FLAG, ENGINE(pack_cache_mapped), NULL,
+     "With --pack-cache: map the file instead of reading it; processes\nshare the memory, decoding is a "
+     "little "
+     "slower.",
+     0, 0, 0, 0},
 };
 
 #define N_DEVICE_OPTIONS 3

@@ -13,9 +13,11 @@ typedef struct cli_engine_options {
   uint32_t kv;       /* index: cli_kv_type_of */
   uint32_t context;
   uint32_t prompt_chunk;
+  const char *pack_cache;
+  bool pack_cache_mapped;
 } cli_engine_options;
 #define CLI_ENGINE_OPTIONS_INIT \
-  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0 }
+  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false }
 
 typedef struct cli_kv_type {
   const char *name;

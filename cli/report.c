@@ -110,6 +110,12 @@ void cli_note(const char *fmt, ...) {
   fputc('\n', stderr);
 }
 
+void cli_warn(const char *message) {
+  if (quiet_mode) return;
+  cli_progress("%s", "");
+  fprintf(stderr, "whimbrel: warning: %s\n", message);
+}
+
 void cli_progress(const char *fmt, ...) {
   if (nobody_reads()) return;
   char line[160];

@@ -59,6 +59,9 @@ typedef struct wh_pack_task {
   bool finite; /* result: false when a scale or weight is NaN or infinite */
 } wh_pack_task;
 
+/* A piece of host work: called once for each index below count, at the same time. */
+typedef void (*wh_parallel_fn)(void *arg, int index, int count);
+
 typedef struct wh_backend {
   uint32_t struct_size;
   uint32_t abi_version;
@@ -87,6 +90,11 @@ typedef struct wh_backend {
 
   /* run: all instructions in order; `first` and `count` select a part (tracing) */
   wh_status (*run)(void *dev, const wh_instr *instrs, size_t first, size_t count);
+
+  /* host work on the device's threads; NULL: the caller's thread does it */
+  void (*parallel)(void *dev, wh_parallel_fn fn, void *arg);
+  /* changes whenever `pack` gives other bytes for a layout: packed weights outlive the program on disk */
+  uint32_t pack_version;
 } wh_backend;
 
 #endif

@@ -206,6 +206,20 @@ size_t wh_model_file_total_bytes(const wh_model_file *f) {
   return n;
 }
 
+bool wh_model_file_stamp(const wh_model_file *f, wh_hash128 *out) {
+  wh_hash128 stamp = {0, 0};
+  for (size_t i = 0; i < f->n_parts; i++) {
+    if (!f->parts[i].file || !wh_file_is_settled(f->parts[i].file)) return false;
+    const struct {
+      wh_hash128 before;
+      wh_file_identity identity; /* both without padding */
+    } link = {stamp, wh_file_get_identity(f->parts[i].file)};
+    stamp = wh_hash_bytes(&link, sizeof link);
+  }
+  *out = stamp;
+  return f->n_parts > 0;
+}
+
 size_t wh_model_file_n_meta(const wh_model_file *f) { return f->n_meta; }
 const wh_meta_entry *wh_model_file_meta(const wh_model_file *f, size_t i) {
   return i < f->n_meta ? &f->meta[i] : NULL;

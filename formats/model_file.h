@@ -8,6 +8,7 @@
 
 #include "core/base/allocator.h"
 #include "core/base/dtype.h"
+#include "core/base/hash.h"
 #include "core/base/str.h"
 
 typedef enum wh_meta_kind {
@@ -61,6 +62,10 @@ void wh_model_file_close(wh_model_file *file); /* NULL is fine */
 const char *wh_model_file_path(const wh_model_file *file);   /* a split model's first part */
 const char *wh_model_file_format(const wh_model_file *file); /* "GGUF v3" */
 size_t wh_model_file_total_bytes(const wh_model_file *file); /* all parts */
+
+/* A hash of what the system knows of the files: equal stamps, equal content. False when that cannot be said:
+ * bytes of a caller, or a file that changed a moment ago. */
+bool wh_model_file_stamp(const wh_model_file *file, wh_hash128 *out);
 
 size_t wh_model_file_n_meta(const wh_model_file *file);
 const wh_meta_entry *wh_model_file_meta(const wh_model_file *file, size_t i);

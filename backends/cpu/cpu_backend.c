@@ -103,6 +103,21 @@ static wh_status cpu_run(void *dev, const wh_instr *instrs, size_t first, size_t
   return WH_OK;
 }
 
+typedef struct parallel_job {
+  wh_parallel_fn fn;
+  void *arg;
+} parallel_job;
+
+static void parallel_worker(void *arg, const wh_worker *worker) {
+  const parallel_job *job = arg;
+  job->fn(job->arg, worker->index, worker->count);
+}
+
+static void cpu_parallel(void *dev, wh_parallel_fn fn, void *arg) {
+  parallel_job job = {fn, arg};
+  wh_team_run(((cpu_device *)dev)->team, parallel_worker, &job);
+}
+
 const wh_backend wh_backend_cpu = {
     .struct_size = sizeof(wh_backend),
     .abi_version = WH_BACKEND_ABI_VERSION,
@@ -117,4 +132,6 @@ const wh_backend wh_backend_cpu = {
     .compile = wh_cpu_compile,
     .release = wh_cpu_release,
     .run = cpu_run,
+    .parallel = cpu_parallel,
+    .pack_version = WH_CPU_PACK_VERSION,
 };

@@ -9,6 +9,10 @@
 #include "core/base/team.h"
 #include "core/base/topology.h"
 
+/* Of the panels that linear_q_pack.c and linear_f.c write: to be raised with every change of their bytes, or
+ * pack caches on disk would be read wrongly. tests/kernels/test_pack_version.c notices when it was not. */
+#define WH_CPU_PACK_VERSION 1u
+
 typedef struct cpu_device {
   const wh_allocator *alloc;
   uint64_t available, features; /* masks: the machine's, and what may be used */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct wh_file {
@@ -15,7 +16,13 @@ struct wh_file {
   char *path;
   void *data;
   size_t size;
+  wh_file_identity identity;
 };
+
+/* Wraps for years past 2262, which a file may claim. */
+static int64_t nanoseconds(struct timespec t) {
+  return (int64_t)((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
+}
 
 wh_status wh_file_open(const char *path, const wh_allocator *alloc, wh_file **out) {
   if (!path || !*path) return WH_FAIL(ERR_INVALID_ARGUMENT, "no file name given");
@@ -47,7 +54,9 @@ wh_status wh_file_open(const char *path, const wh_allocator *alloc, wh_file **ou
       wh_free(alloc, f);
       status = WH_OOM("file object");
     } else {
-      *f = (wh_file){alloc, copy, data, (size_t)st.st_size};
+      *f = (wh_file){.alloc = alloc, .path = copy, .data = data, .size = (size_t)st.st_size};
+      f->identity = (wh_file_identity){(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size,
+                                       nanoseconds(st.st_mtim), nanoseconds(st.st_ctim)};
     }
   }
   if (status != WH_OK) {
@@ -68,6 +77,15 @@ void wh_file_close(wh_file *f) {
 const uint8_t *wh_file_data(const wh_file *f) { return f->data; }
 size_t wh_file_size(const wh_file *f) { return f->size; }
 const char *wh_file_path(const wh_file *f) { return f->path; }
+wh_file_identity wh_file_get_identity(const wh_file *f) { return f->identity; }
+
+bool wh_file_is_settled(const wh_file *f) {
+  const int64_t grain_ns = 2100000000; /* FAT counts in steps of two seconds; nothing in use is coarser */
+  struct timespec now;
+  if (clock_gettime(CLOCK_REALTIME, &now) != 0) return false;
+  int64_t limit = nanoseconds(now) - grain_ns;
+  return f->identity.modified_ns < limit && f->identity.changed_ns < limit;
+}
 
 /* madvise wants whole pages; `inward` keeps to pages that lie entirely inside the range. */
 static void advise(const wh_file *f, size_t offset, size_t n, int advice, bool inward) {
@@ -87,4 +105,23 @@ void wh_file_will_need(const wh_file *f, size_t offset, size_t n) {
 }
 void wh_file_dont_need(const wh_file *f, size_t offset, size_t n) {
   advise(f, offset, n, MADV_DONTNEED, true);
+}
+void wh_file_prefault(const wh_file *f, size_t offset, size_t n) {
+#ifdef MADV_HUGEPAGE
+  advise(f, offset, n, MADV_HUGEPAGE, false); /* makes the system read ahead in large pages */
+#endif
+#ifdef MADV_POPULATE_READ
+  advise(f, offset, n, MADV_POPULATE_READ, false);
+#else
+  advise(f, offset, n, MADV_WILLNEED, false);
+#endif
+}
+
+wh_status wh_folder_create(const char *path) {
+  struct stat st;
+  if (!path || !*path) return WH_FAIL(ERR_INVALID_ARGUMENT, "no folder name given");
+  if (mkdir(path, 0777) == 0) return WH_OK;
+  int reason = errno;
+  if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return WH_OK;
+  return WH_FAIL(ERR_IO, "%s: cannot make the folder: %s", path, strerror(reason));
 }

@@ -15,9 +15,24 @@ const uint8_t *wh_file_data(const wh_file *file);
 size_t wh_file_size(const wh_file *file);
 const char *wh_file_path(const wh_file *file);
 
+/* What the system knew of the file when it was opened. While all of it stays the same, so does the content,
+ * unless the file changed twice within the clock's grain: see wh_file_is_settled. */
+typedef struct wh_file_identity {
+  uint64_t device, inode, size;
+  int64_t modified_ns, changed_ns; /* content; content or attributes */
+} wh_file_identity;
+wh_file_identity wh_file_get_identity(const wh_file *file);
+/* The last change lies so far back that the next one cannot bear the same time. */
+bool wh_file_is_settled(const wh_file *file);
+
 /* Tells the system that [offset, offset+n) will be read soon / need not stay resident; hints only. */
 void wh_file_will_need(const wh_file *file, size_t offset, size_t n);
 void wh_file_dont_need(const wh_file *file, size_t offset, size_t n);
+/* Brings the range into memory and into the page table now, in large pages where the system has them. */
+void wh_file_prefault(const wh_file *file, size_t offset, size_t n);
+
+/* Makes the folder unless it is there; its parent must be. */
+WH_NODISCARD wh_status wh_folder_create(const char *path);
 
 /* An all-or-nothing write of unknown length: bytes go to a temporary file beside `path`, which commit syncs
  * and renames over `path`. Readers see the old file or the new one, and a full disk leaves nothing behind.

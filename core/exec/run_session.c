@@ -118,9 +118,11 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
                                    .symbols_max = s->symbols,
                                    .alloc = o->alloc,
                                    .weight_done = o->weight_done,
-                                   .weight_done_ctx = o->weight_done_ctx};
+                                   .weight_done_ctx = o->weight_done_ctx,
+                                   .pack_cache = o->pack_cache};
     st = wh_program_create(g, &po, &s->program);
   }
+  s->options.pack_cache = NULL;
   if (st == WH_OK) find_io(s);
   if (st == WH_OK) st = wh_program_bind(s->program, s->symbols);
   if (st != WH_OK) {

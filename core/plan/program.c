@@ -22,13 +22,6 @@ typedef struct dim_patch {
   wh_dim dim;
 } dim_patch;
 
-typedef struct packed_weight {
-  wh_value value;
-  uint32_t layout;
-  size_t offset, bytes;
-  const wh_node_info *node;
-} packed_weight;
-
 struct wh_program {
   const wh_allocator *alloc;
   wh_program_options options;
@@ -42,8 +35,13 @@ struct wh_program {
   size_t n_patches, patches_capacity;
   int64_t bound[WH_MAX_SYMBOLS], max[WH_MAX_SYMBOLS]; /* symbol values: now; at most */
   bool is_bound;
-  void *arena, *states, *packed;
+  void *arena, *states;
+  void *packed_memory; /* NULL when the weights came packed */
+  const char *packed;  /* there, or in the cache */
+  size_t packed_size;
+  wh_pack_cache *cache;
   wh_program_memory memory;
+  wh_program_packing packing;
 };
 
 /* Everything that only lives while a program is built. */
@@ -51,7 +49,7 @@ typedef struct build {
   wh_program *p;
   value_place *places;
   wh_claim *claims;
-  packed_weight *weights;
+  wh_packed_weight *weights;
   size_t n_weights, weights_capacity;
   wh_plan_buffer *buffers;
   size_t n_buffers, first_scratch;
@@ -201,16 +199,16 @@ static wh_status place_states(build *b) {
   return WH_OK;
 }
 
-static packed_weight *find_packed(build *b, wh_value v, uint32_t layout) {
+static wh_packed_weight *find_packed(build *b, wh_value v, uint32_t layout) {
   for (size_t i = 0; i < b->n_weights; i++)
     if (b->weights[i].value == v && b->weights[i].layout == layout) return &b->weights[i];
   return NULL;
 }
 
-static wh_status pack_weights(build *b) {
+/* Every weight that some node wants packed, once per layout, and its place. */
+static wh_status list_weights(build *b) {
   wh_program *p = b->p;
   wh_graph *g = p->g;
-  size_t total = 0;
   for (size_t n = 0; n < g->n_nodes; n++) {
     const wh_claim *c = &b->claims[n];
     if (c->packed_input < 0) continue;
@@ -222,27 +220,69 @@ static wh_status pack_weights(build *b) {
     size_t bytes;
     if (!wh_align_size(c->packed_bytes, 64, &bytes))
       return WH_FAIL(ERR_LIMIT, "'%s' is too large", g->values[v].name);
-    b->weights[b->n_weights++] = (packed_weight){v, c->packed_layout, total, bytes, &g->nodes[n]};
-    if (!wh_add_size(total, bytes, &total)) return WH_FAIL(ERR_LIMIT, "the weights do not fit in memory");
+    b->weights[b->n_weights++] = (wh_packed_weight){v, c->packed_layout, p->packed_size, bytes, &g->nodes[n]};
+    if (!wh_add_size(p->packed_size, bytes, &p->packed_size))
+      return WH_FAIL(ERR_LIMIT, "the weights do not fit in memory");
   }
-  if (!b->n_weights) return WH_OK;
-  p->packed = total ? wh_alloc_huge(p->alloc, total) : NULL;
-  if (total && !p->packed)
-    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of packed weights", total);
-  p->memory.packed_bytes = total ? wh_huge_bytes(total) : 0;
+  return WH_OK;
+}
+
+/* Packs the weights of the list unless they came packed; those used in place are only checked. */
+static wh_status pack_list(build *b, bool cached) {
+  wh_program *p = b->p;
   wh_pack_task *tasks = wh_alloc_array(p->alloc, b->n_weights, sizeof *tasks);
+  size_t n = 0;
   if (!tasks) return WH_OOM("pack tasks");
-  for (size_t i = 0; i < b->n_weights; i++)
-    tasks[i] = (wh_pack_task){b->weights[i].node, &g->values[b->weights[i].value],
-                              b->weights[i].bytes ? (char *)p->packed + b->weights[i].offset : NULL, true};
-  wh_status st = p->options.backend->pack(p->options.device, g, tasks, b->n_weights);
-  for (size_t i = 0; i < b->n_weights && st == WH_OK; i++) {
+  for (size_t i = 0; i < b->n_weights; i++) {
+    const wh_packed_weight *w = &b->weights[i];
+    if (w->n_bytes && cached) {
+      p->packing.n_cached++;
+      continue;
+    }
+    tasks[n++] = (wh_pack_task){w->node, &p->g->values[w->value],
+                                w->n_bytes ? (char *)p->packed_memory + w->offset : NULL, true};
+    *(w->n_bytes ? &p->packing.n_packed : &p->packing.n_in_place) += 1;
+  }
+  wh_status st = n ? p->options.backend->pack(p->options.device, p->g, tasks, n) : WH_OK;
+  for (size_t i = 0; i < n && st == WH_OK; i++)
     if (!tasks[i].finite) st = not_finite(tasks[i].weight);
+  if (st == WH_OK && p->cache && !cached)
+    st = wh_pack_cache_store(p->cache, p->packed_memory, &p->packing.stored);
+  for (size_t i = 0; i < n && st == WH_OK; i++)
     if (p->options.weight_done && tasks[i].weight->origin && tasks[i].dst)
       p->options.weight_done(p->options.weight_done_ctx, tasks[i].weight->origin);
-  }
   wh_free(p->alloc, tasks);
   return st;
+}
+
+static wh_status open_cache(build *b) {
+  wh_program *p = b->p;
+  WH_TRY(wh_pack_cache_open(p->options.pack_cache, p->options.backend, p->options.device, p->g, b->weights,
+                            b->n_weights, p->alloc, &p->cache));
+  p->packing.hashed_model = p->cache && wh_pack_cache_hashed_model(p->cache);
+  return WH_OK;
+}
+
+/* Weights in the device's layouts: from the cache, or packed now. */
+static wh_status pack_weights(build *b) {
+  wh_program *p = b->p;
+  const void *cached = NULL;
+  WH_TRY(list_weights(b));
+  if (!b->n_weights) return WH_OK;
+  if (p->options.pack_cache && p->packed_size) WH_TRY(open_cache(b));
+  bool mapped = p->cache && p->options.pack_cache->mapped;
+  if (mapped) WH_TRY(wh_pack_cache_fetch(p->cache, NULL, &cached));
+  if (!cached && p->packed_size) {
+    p->packed_memory = wh_alloc_huge(p->alloc, p->packed_size);
+    if (!p->packed_memory)
+      return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of packed weights", p->packed_size);
+    p->memory.packed_bytes = wh_huge_bytes(p->packed_size);
+    if (p->cache && !mapped) WH_TRY(wh_pack_cache_fetch(p->cache, p->packed_memory, &cached));
+  } else if (cached) {
+    p->memory.cached_bytes = p->packed_size;
+  }
+  p->packed = cached ? cached : p->packed_memory;
+  return pack_list(b, cached != NULL);
 }
 
 static wh_status add_patch(wh_program *p, int64_t *where, wh_dim dim) {
@@ -289,9 +329,13 @@ static wh_status emit(build *b) {
       const wh_value_info *v = &g->values[node->inputs[i]];
       if (v->kind != WH_VALUE_CONST) continue;
       if ((int)i == c->packed_input && c->packed_bytes) {
-        const packed_weight *w = find_packed(b, node->inputs[i], c->packed_layout);
-        in->in[i].data = (char *)p->packed + w->offset;
-        in->weight_bytes += w->bytes;
+        const wh_packed_weight *w = find_packed(b, node->inputs[i], c->packed_layout);
+        union { /* kernels only read their constants */
+          const char *in;
+          char *out;
+        } packed = {p->packed + w->offset};
+        in->in[i].data = packed.out;
+        in->weight_bytes += w->n_bytes;
       } else {
         if (!b->places[node->inputs[i]].in_place) p->memory.mapped_bytes += v->origin ? v->n_bytes : 0;
         b->places[node->inputs[i]].in_place = true;
@@ -367,6 +411,7 @@ wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_p
   wh_free(p->alloc, b.weights);
   wh_schedule_deinit(&b.schedule, p->alloc);
   p->options.symbols_max = NULL; /* the caller's, for creation only */
+  p->options.pack_cache = NULL;
   if (st != WH_OK) {
     wh_program_destroy(p);
     return st;
@@ -384,7 +429,8 @@ void wh_program_destroy(wh_program *p) {
   wh_free(p->alloc, p->patches);
   wh_free(p->alloc, p->arena);
   wh_free(p->alloc, p->states);
-  wh_free(p->alloc, p->packed);
+  wh_free(p->alloc, p->packed_memory);
+  wh_pack_cache_close(p->cache);
   wh_free(p->alloc, p);
 }
 
@@ -432,6 +478,7 @@ size_t wh_program_output_bytes(const wh_program *p, size_t i) {
 }
 
 void wh_program_get_memory(const wh_program *p, wh_program_memory *out) { *out = p->memory; }
+wh_program_packing wh_program_get_packing(const wh_program *p) { return p->packing; }
 
 static void print_operand(const wh_program *p, const wh_operand *o, wh_text_buffer *out) {
   const char *d = o->data, *arena = p->arena, *states = p->states, *packed = p->packed;
@@ -443,7 +490,7 @@ static void print_operand(const wh_program *p, const wh_operand *o, wh_text_buff
     wh_text_buffer_printf(out, "arena+%zu", (size_t)(d - arena));
   else if (states && d >= states && d < states + p->memory.state_bytes)
     wh_text_buffer_printf(out, "state+%zu", (size_t)(d - states));
-  else if (packed && d >= packed && d < packed + p->memory.packed_bytes)
+  else if (packed && d >= packed && d < packed + p->packed_size)
     wh_text_buffer_printf(out, "packed+%zu", (size_t)(d - packed));
   else
     wh_text_buffer_puts(out, "mapped");

@@ -5,6 +5,7 @@
 
 #include "core/backend_abi.h"
 #include "core/plan/memory_plan.h"
+#include "core/plan/pack_cache.h"
 
 typedef struct wh_program wh_program;
 
@@ -16,6 +17,7 @@ typedef struct wh_program_options {
   /* Called with each packed weight's origin when its mapped pages are no longer needed; may be NULL. */
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
+  const wh_pack_cache_options *pack_cache; /* NULL: weights are packed at each start */
 } wh_program_options;
 
 /* Claims every node (a refusal is ERR_UNSUPPORTED, says how many nodes and names the first with their
@@ -43,8 +45,17 @@ typedef struct wh_program_memory {
   wh_memory_plan plan;
   size_t arena_bytes; /* plan.arena_bytes in whole pages */
   size_t state_bytes, packed_bytes, mapped_bytes, other_bytes;
+  size_t cached_bytes; /* packed weights that are mapped from the cache; packed_bytes are memory of our own */
 } wh_program_memory;
 void wh_program_get_memory(const wh_program *p, wh_program_memory *out);
+
+/* What became of the weights that the device wants in a layout of its own. */
+typedef struct wh_program_packing {
+  uint32_t n_packed, n_cached, n_in_place; /* packed now, found packed, used as the file has them */
+  bool hashed_model;                       /* the cache did not know the model file */
+  bool stored;                             /* what was packed now is in the cache for the next start */
+} wh_program_packing;
+wh_program_packing wh_program_get_packing(const wh_program *p);
 
 /* One line per instruction: kernel, operands with offsets, barriers. */
 void wh_program_print(const wh_program *p, wh_text_buffer *out);

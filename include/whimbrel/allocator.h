@@ -31,8 +31,9 @@ typedef enum wh_log_level {
   WH_LOG_ERROR = 3
 } wh_log_level;
 
-/* A sink for messages; without one the library is silent. Nothing is logged yet: errors are status values.
- * `message` is one line without newline. */
+/* A sink for messages; without one the library is silent. What makes a call fail is its status and is not
+ * logged; what it went on without is: a pack cache that cannot be used. `message` is one line without
+ * newline. */
 typedef struct wh_log {
   void *ctx;
   wh_log_level min_level;

@@ -19,12 +19,22 @@ typedef struct wh_session_options {
   uint32_t max_sequences; /* 0: 1 */
   wh_dtype kv_dtype;      /* of keys and values: F16, F32 or Q8_0 */
   const wh_allocator *allocator;
+  const char *pack_cache;     /* a folder that keeps packed weights for the next start; NULL: none */
+  uint32_t pack_cache_mapped; /* 1: use them where they lie in the file, see wh_session_create */
+  const wh_log *log;          /* warnings about it; NULL: silent; borrowed for the call */
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT \
-  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL }
+  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL }
 
 /* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
- * it. */
+ * it.
+ *
+ * With a pack cache the packed weights are read from a file of its folder, or written there. The file's name
+ * is the weights' content hash, its bytes are checked, and the model file is hashed only when it changed; so
+ * any number of models may share a folder, and a bad or missing file costs no more than packing. A cache that
+ * cannot be used is a warning in the log, never an error. The logits are the same. Weights are read into
+ * large pages of memory; `pack_cache_mapped` maps the file instead, so that processes share its pages, at the
+ * cost of some speed. A mapped file may be deleted or replaced, but not written to. */
 WH_API WH_NODISCARD wh_status wh_session_create(const wh_model *model, wh_device *device,
                                                 const wh_session_options *options, wh_session **out);
 WH_API void wh_session_destroy(wh_session *session);
@@ -64,11 +74,27 @@ typedef struct wh_session_memory {
   uint64_t packed_weights;
   uint64_t mapped_weights; /* used in place from the mapped file */
   uint64_t other;          /* program, graph, tables */
-  uint64_t peak; /* all but mapped_weights: what the process uses beyond the mapped file and its start-up */
+  uint64_t peak; /* all but mapped and cached weights: what the process uses beyond mapped files and its
+                    start-up */
+  uint64_t cached_weights; /* packed weights, mapped from the pack cache */
 } wh_session_memory;
 #define WH_SESSION_MEMORY_INIT \
   { .struct_size = sizeof(wh_session_memory) }
 WH_API void wh_session_get_memory(const wh_session *session, wh_session_memory *memory);
+
+/* How the weights got into the layouts that the device's kernels read. */
+typedef struct wh_session_packing {
+  uint32_t struct_size;
+  uint32_t n_packed;   /* weights packed at this start */
+  uint32_t n_cached;   /* found packed in the cache */
+  uint32_t n_in_place; /* used as the model file has them */
+  uint32_t
+      hashed_model; /* 1: the cache had not seen the model file as it is now, so its weights were hashed */
+  uint32_t stored;  /* 1: what was packed is in the cache for the next start */
+} wh_session_packing;
+#define WH_SESSION_PACKING_INIT \
+  { .struct_size = sizeof(wh_session_packing) }
+WH_API void wh_session_get_packing(const wh_session *session, wh_session_packing *packing);
 
 /* Instruction i of the program: which node, which kernel, why. Strings live as long as the session. */
 typedef struct wh_instruction_info {

@@ -1,0 +1,65 @@
+/* test_pack_version.c - packed weights outlive the program in pack caches: whoever changes their bytes must
+ * raise WH_CPU_PACK_VERSION. Every type's panels are hashed here, and the hash belongs to one version. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/linear_f.h"
+#include "core/base/hash.h"
+
+/* The hash of all panels below, for this version. */
+#define HASHED_VERSION 1
+#define PANELS_HASH "0be4dbcd10a23485e6ee105418ed5cc2"
+
+static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
+                                 WH_DTYPE_Q4_1, WH_DTYPE_Q5_0,   WH_DTYPE_Q5_1,   WH_DTYPE_Q8_0,
+                                 WH_DTYPE_Q2_K, WH_DTYPE_Q3_K,   WH_DTYPE_Q4_K,   WH_DTYPE_Q5_K,
+                                 WH_DTYPE_Q6_K, WH_DTYPE_IQ4_NL, WH_DTYPE_IQ4_XS, WH_DTYPE_MXFP4};
+#define N_TYPES (sizeof types / sizeof types[0])
+
+/* Panels of an n x k matrix of fixed bytes. */
+static wh_hash128 panels_hash(wh_dtype dtype, int64_t n, int64_t k) {
+  const wh_dtype_info *t = wh_dtype_get(dtype);
+  bool quantised = wh_dtype_is_quantised(dtype);
+  size_t bytes = (size_t)n * (size_t)k / t->block_elems * t->block_bytes;
+  wh_linear_layout l;
+  assert_int_equal(quantised ? wh_linear_q_layout(WH_CPU_AVX2, dtype, n, k, &l)
+                             : wh_linear_f_layout(WH_CPU_AVX2, dtype, n, k, &l),
+                   WH_OK);
+  assert_true(l.id != 0);
+  uint8_t *src = malloc(bytes), *dst = wh_alloc_uninit(NULL, l.n_bytes, WH_ALIGN_SIMD);
+  assert_true(src && dst);
+  uint32_t rng = 1;
+  for (size_t i = 0; i < bytes; i++) src[i] = (uint8_t)((rng = rng * 1664525u + 1013904223u) >> 24);
+  (void)(quantised ? wh_linear_q_pack(&l, src, dst, 0, l.n_panels)
+                   : wh_linear_f_pack(&l, src, dst, 0, l.n_panels));
+  wh_hash128 h = wh_hash_bytes(dst, l.n_bytes);
+  free(src);
+  wh_free(NULL, dst);
+  return h;
+}
+
+static void the_version_belongs_to_the_bytes(void **state) {
+  (void)state;
+  wh_hash128 all[N_TYPES][2];
+  for (size_t i = 0; i < N_TYPES; i++) {
+    int64_t block = wh_dtype_get(types[i])->block_elems == 256 ? 256 : 32;
+    all[i][0] = panels_hash(types[i], 70, 3 * block); /* padded panels; short groups */
+    all[i][1] = panels_hash(types[i], 32, 512);
+  }
+  char text[WH_HASH_TEXT_BYTES];
+  wh_hash_format(wh_hash_bytes(all, sizeof all), text);
+  if (strcmp(text, PANELS_HASH) != 0)
+    fail_msg("packed weights have other bytes: raise WH_CPU_PACK_VERSION, then put that version and %s here",
+             text);
+  assert_int_equal(WH_CPU_PACK_VERSION, HASHED_VERSION);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(the_version_belongs_to_the_bytes)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
