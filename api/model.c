@@ -70,6 +70,8 @@ void wh_model_get_info(const wh_model *m, wh_model_info *info) {
   full.context_length = (uint64_t)h->context_length;
   full.n_vocab = (uint64_t)h->n_vocab;
   full.n_embedding = (uint64_t)h->n_embd;
+  full.n_experts = (uint64_t)h->n_experts;
+  full.n_experts_used = (uint64_t)h->n_experts_used;
   for (size_t i = 0; i < wh_model_file_n_weights(m->file); i++) {
     const wh_weight_view *w = wh_model_file_weight(m->file, i);
     uint64_t n = 1;

@@ -13,11 +13,13 @@
 typedef struct shape {
   const char *name;
   int64_t n_embd, n_ff, n_layers, n_heads, n_kv_heads, n_vocab;
+  int64_t n_experts, n_experts_used; /* 0: a llama; else a qwen3moe whose experts have n_ff */
 } shape;
 
-static const shape shapes[] = {{"llama-1.1b", 2048, 5632, 22, 32, 4, 32000},
-                               {"smollm2-135m", 576, 1536, 30, 9, 3, 49152},
-                               {"llama-8b-slice", 4096, 14336, 2, 32, 8, 128256}};
+static const shape shapes[] = {{"llama-1.1b", 2048, 5632, 22, 32, 4, 32000, 0, 0},
+                               {"smollm2-135m", 576, 1536, 30, 9, 3, 49152, 0, 0},
+                               {"llama-8b-slice", 4096, 14336, 2, 32, 8, 128256, 0, 0},
+                               {"moe-small", 1024, 768, 16, 16, 4, 32000, 32, 4}};
 
 /* Where the fp16 scales of a block are; everything else in it is random. */
 typedef struct scale_fields {
@@ -72,7 +74,7 @@ static void fill_block(const wh_weight_view *w, const wh_dtype_info *info, uint8
               (1.0f + 0.5f * next_uniform()) * (info->block_elems == 256 ? 2e-5f : 5e-4f));
 }
 
-enum { MAX_WEIGHTS = 1024, NAME_BYTES = 64 };
+enum { MAX_WEIGHTS = 1024, MAX_META = 24, NAME_BYTES = 64 };
 typedef struct plan {
   const shape *s;
   wh_dtype dtype, heavy; /* heavy: for output, ffn_down and attn_v in the k-quant mixes */
@@ -81,43 +83,59 @@ typedef struct plan {
   size_t n;
 } plan;
 
-static void add(plan *p, const char *name, wh_dtype dtype, int64_t rows, int64_t cols) {
+/* A stack of `experts` matrices of rows x cols; experts 0: a matrix; rows 0: a vector. */
+static void add(plan *p, const char *name, wh_dtype dtype, int64_t experts, int64_t rows, int64_t cols) {
+  wh_weight_view *w = &p->weights[p->n];
+  const int64_t dims[] = {experts, rows, cols};
   (void)snprintf(p->names[p->n], NAME_BYTES, "%s", name);
-  p->weights[p->n] = (wh_weight_view){.name = wh_str_from(p->names[p->n]),
-                                      .dtype = dtype,
-                                      .rank = rows ? 2 : 1,
-                                      .dims = {rows ? rows : cols, rows ? cols : 0}};
+  *w = (wh_weight_view){.name = wh_str_from(p->names[p->n]), .dtype = dtype};
+  for (int i = 0; i < 3; i++)
+    if (dims[i]) w->dims[w->rank++] = dims[i];
   p->n++;
+}
+
+typedef struct layer_weight {
+  const char *name;
+  wh_dtype dtype;
+  int64_t experts, rows, cols;
+} layer_weight;
+
+static void add_to_layer(plan *p, int64_t layer, const layer_weight *weights, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "blk.%d.%s.weight", (int)layer, weights[i].name);
+    add(p, name, weights[i].dtype, weights[i].experts, weights[i].rows, weights[i].cols);
+  }
 }
 
 static void add_layer(plan *p, int64_t layer) {
   const shape *s = p->s;
-  int64_t d = s->n_embd, kv = d / s->n_heads * s->n_kv_heads;
-  const struct {
-    const char *name;
-    wh_dtype dtype;
-    int64_t rows, cols;
-  } weights[] = {{"attn_norm", WH_DTYPE_F32, 0, d},
-                 {"attn_q", p->dtype, d, d},
-                 {"attn_k", p->dtype, kv, d},
-                 {"attn_v", p->heavy, kv, d},
-                 {"attn_output", p->dtype, d, d},
-                 {"ffn_norm", WH_DTYPE_F32, 0, d},
-                 {"ffn_gate", p->dtype, s->n_ff, d},
-                 {"ffn_up", p->dtype, s->n_ff, d},
-                 {"ffn_down", layer % 2 ? p->dtype : p->heavy, d, s->n_ff}};
-  for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
-    char name[NAME_BYTES];
-    (void)snprintf(name, sizeof name, "blk.%d.%s.weight", (int)layer, weights[i].name);
-    add(p, name, weights[i].dtype, weights[i].rows, weights[i].cols);
-  }
+  const int64_t d = s->n_embd, head = d / s->n_heads, kv = head * s->n_kv_heads, e = s->n_experts;
+  const wh_dtype f32 = WH_DTYPE_F32, down = layer % 2 ? p->dtype : p->heavy;
+  const layer_weight attention[] = {{"attn_norm", f32, 0, 0, d},        {"attn_q", p->dtype, 0, d, d},
+                                    {"attn_k", p->dtype, 0, kv, d},     {"attn_v", p->heavy, 0, kv, d},
+                                    {"attn_output", p->dtype, 0, d, d}, {"ffn_norm", f32, 0, 0, d}};
+  const layer_weight mlp[] = {{"ffn_gate", p->dtype, 0, s->n_ff, d},
+                              {"ffn_up", p->dtype, 0, s->n_ff, d},
+                              {"ffn_down", down, 0, d, s->n_ff}};
+  const layer_weight mixture[] = {
+      {"attn_q_norm", f32, 0, 0, head},         {"attn_k_norm", f32, 0, 0, head},
+      {"ffn_gate_inp", f32, 0, e, d},           {"ffn_gate_exps", p->dtype, e, s->n_ff, d},
+      {"ffn_up_exps", p->dtype, e, s->n_ff, d}, {"ffn_down_exps", down, e, d, s->n_ff}};
+  add_to_layer(p, layer, attention, sizeof attention / sizeof attention[0]);
+  if (e)
+    add_to_layer(p, layer, mixture, sizeof mixture / sizeof mixture[0]);
+  else
+    add_to_layer(p, layer, mlp, sizeof mlp / sizeof mlp[0]);
 }
 
 static wh_status produce(void *ctx, size_t i, wh_file_writer *file) {
   static uint8_t buffer[1 << 16];
   const wh_weight_view *w = &((const plan *)ctx)->weights[i];
   const wh_dtype_info *info = wh_dtype_get(w->dtype);
-  uint64_t blocks = (uint64_t)w->dims[0] * (uint64_t)(w->rank == 2 ? w->dims[1] : 1) / info->block_elems;
+  uint64_t blocks = 1;
+  for (int d = 0; d < w->rank; d++) blocks *= (uint64_t)w->dims[d];
+  blocks /= info->block_elems;
   size_t per_buffer = sizeof buffer / info->block_bytes - 1;
   random_state = i;
   while (blocks) {
@@ -129,28 +147,58 @@ static wh_status produce(void *ctx, size_t i, wh_file_writer *file) {
   return WH_OK;
 }
 
+/* Keys of an architecture are "<architecture>.<key>". */
+typedef struct meta_list {
+  const char *architecture;
+  wh_meta_entry entries[MAX_META];
+  char keys[MAX_META][NAME_BYTES];
+  size_t n;
+} meta_list;
+
+static const char *next_key(meta_list *m, const char *key) {
+  (void)snprintf(m->keys[m->n], NAME_BYTES, "%s.%s", m->architecture, key);
+  return m->keys[m->n];
+}
+static void add_u32(meta_list *m, const char *key, int64_t v) {
+  m->entries[m->n] = wh_gguf_meta_u32(next_key(m, key), (uint32_t)v);
+  m->n++;
+}
+static void add_f32(meta_list *m, const char *key, float v) {
+  m->entries[m->n] = wh_gguf_meta_f32(next_key(m, key), v);
+  m->n++;
+}
+
+static void describe(const shape *s, meta_list *m) {
+  m->architecture = s->n_experts ? "qwen3moe" : "llama";
+  m->entries[m->n++] = wh_gguf_meta_string("general.architecture", m->architecture);
+  m->entries[m->n++] = wh_gguf_meta_string("general.name", s->name);
+  add_u32(m, "block_count", s->n_layers);
+  add_u32(m, "context_length", 8192);
+  add_u32(m, "embedding_length", s->n_embd);
+  add_u32(m, "feed_forward_length", s->n_ff);
+  add_u32(m, "attention.head_count", s->n_heads);
+  add_u32(m, "attention.head_count_kv", s->n_kv_heads);
+  add_u32(m, "vocab_size", s->n_vocab);
+  add_f32(m, "attention.layer_norm_rms_epsilon", 1e-5f);
+  add_f32(m, "rope.freq_base", 10000.0f);
+  if (s->n_experts) {
+    add_u32(m, "expert_count", s->n_experts);
+    add_u32(m, "expert_used_count", s->n_experts_used);
+    add_u32(m, "expert_feed_forward_length", s->n_ff);
+  }
+  m->entries[m->n++] = wh_gguf_meta_string("tokenizer.ggml.model", "no_vocab");
+}
+
 static wh_status write_model(plan *p, const char *path) {
+  static meta_list meta;
   const shape *s = p->s;
-  add(p, "token_embd.weight", p->dtype, s->n_vocab, s->n_embd);
+  add(p, "token_embd.weight", p->dtype, 0, s->n_vocab, s->n_embd);
   for (int64_t l = 0; l < s->n_layers; l++) add_layer(p, l);
-  add(p, "output_norm.weight", WH_DTYPE_F32, 0, s->n_embd);
-  add(p, "output.weight", p->heavy, s->n_vocab, s->n_embd);
-  const wh_meta_entry meta[] = {
-      wh_gguf_meta_string("general.architecture", "llama"),
-      wh_gguf_meta_string("general.name", s->name),
-      wh_gguf_meta_u32("llama.block_count", (uint32_t)s->n_layers),
-      wh_gguf_meta_u32("llama.context_length", 8192),
-      wh_gguf_meta_u32("llama.embedding_length", (uint32_t)s->n_embd),
-      wh_gguf_meta_u32("llama.feed_forward_length", (uint32_t)s->n_ff),
-      wh_gguf_meta_u32("llama.attention.head_count", (uint32_t)s->n_heads),
-      wh_gguf_meta_u32("llama.attention.head_count_kv", (uint32_t)s->n_kv_heads),
-      wh_gguf_meta_u32("llama.vocab_size", (uint32_t)s->n_vocab),
-      wh_gguf_meta_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f),
-      wh_gguf_meta_f32("llama.rope.freq_base", 10000.0f),
-      wh_gguf_meta_string("tokenizer.ggml.model", "no_vocab"),
-  };
-  const wh_gguf_content content = {.meta = meta,
-                                   .n_meta = sizeof meta / sizeof meta[0],
+  add(p, "output_norm.weight", WH_DTYPE_F32, 0, 0, s->n_embd);
+  add(p, "output.weight", p->heavy, 0, s->n_vocab, s->n_embd);
+  describe(s, &meta);
+  const wh_gguf_content content = {.meta = meta.entries,
+                                   .n_meta = meta.n,
                                    .weights = p->weights,
                                    .n_weights = p->n,
                                    .produce = produce,
@@ -161,9 +209,10 @@ static wh_status write_model(plan *p, const char *path) {
 int main(int argc, char **argv) {
   static plan p;
   if (argc != 4) {
-    fprintf(stderr,
-            "usage: make_model SHAPE TYPE OUT.gguf\n  shapes: llama-1.1b smollm2-135m llama-8b-slice\n"
-            "  types: any weight type (q4_0, q8_0, f16 ...) and q4_k_m\n");
+    fprintf(
+        stderr,
+        "usage: make_model SHAPE TYPE OUT.gguf\n  shapes: llama-1.1b smollm2-135m llama-8b-slice moe-small\n"
+        "  types: any weight type (q4_0, q8_0, f16 ...) and q4_k_m\n");
     return 2;
   }
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)

@@ -37,7 +37,16 @@ typedef struct token_cost {
   double prefill_int8_ops, prefill_f32_ops; /* multiply-adds of the layers' matrices, times two */
 } token_cost;
 
+/* Of a layer's experts, how many a run of `n_tokens` tokens reads, over how many one token reads: as if every
+ * token chose evenly on its own. */
+static double experts_read(const cli_engine *engine, uint32_t n_tokens) {
+  double n = (double)engine->info.n_experts, used = (double)engine->info.n_experts_used, unread = n;
+  for (uint32_t i = 0; i < n_tokens; ++i) unread *= 1 - used / n;
+  return n > 0 ? (n - unread) / used : 1;
+}
+
 static cli_exit count_decode_bytes(const cli_engine *engine, const cli_bench_work *work, double *out) {
+  double experts = experts_read(engine, work->n_sequences);
   wh_session_memory memory = WH_SESSION_MEMORY_INIT;
   wh_session_get_memory(engine->session, &memory);
   double bytes = 0;
@@ -46,7 +55,8 @@ static cli_exit count_decode_bytes(const cli_engine *engine, const cli_bench_wor
     CLI_TRY_WH(wh_session_get_instruction(engine->session, i, &info));
     /* An embedding look-up reads one row of its table. */
     bool looks_up = info.op && strstr(info.op, "rows") != NULL;
-    if (!looks_up) bytes += (double)info.weight_bytes;
+    bool of_experts = info.op && strcmp(info.op, "expert_linear") == 0;
+    if (!looks_up) bytes += (double)info.weight_bytes * (of_experts ? experts : 1);
   }
   double kv_per_position = (double)memory.kv_state / wh_session_context(engine->session) / work->n_sequences;
   *out = bytes / work->n_sequences + kv_per_position * (work->depth + (work->n_decode + 1) / 2.0);
@@ -58,16 +68,19 @@ static bool is_float(wh_dtype dtype) {
 }
 
 /* Matrices of the layers: a matrix with a side as long as the vocabulary is an embedding or the output head,
- * which a prompt runs for one token only. */
+ * which a prompt runs for one token only. Of a stack of experts' matrices a token meets those that it uses.
+ */
 static cli_exit count_prefill_ops(const cli_engine *engine, token_cost *cost) {
   size_t n = wh_model_n_weights(engine->model);
   int64_t n_vocab = (int64_t)engine->info.n_vocab;
   for (size_t i = 0; i < n; ++i) {
     wh_weight_info w = WH_WEIGHT_INFO_INIT;
     CLI_TRY_WH(wh_model_get_weight(engine->model, i, &w));
-    if (w.rank != 2 || w.dims[0] == n_vocab || w.dims[1] == n_vocab) continue;
+    bool of_experts = w.rank == 3 && (uint64_t)w.dims[0] == engine->info.n_experts;
+    if (!of_experts && (w.rank != 2 || w.dims[0] == n_vocab || w.dims[1] == n_vocab)) continue;
+    double n_matrices = of_experts ? (double)engine->info.n_experts_used : 1;
     *(is_float(w.dtype) ? &cost->prefill_f32_ops : &cost->prefill_int8_ops) +=
-        2.0 * (double)w.dims[0] * (double)w.dims[1];
+        2.0 * n_matrices * (double)w.dims[w.rank - 2] * (double)w.dims[w.rank - 1];
   }
   return CLI_OK;
 }

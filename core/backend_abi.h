@@ -38,7 +38,7 @@ struct wh_instr {
   const char *reason;    /* why this kernel; static or the device's */
   uint32_t step;         /* grows by 2 along the program */
   bool barrier;          /* wait for all earlier instructions first */
-  uint64_t weight_bytes; /* of the weights this step reads; for reports */
+  uint64_t weight_bytes; /* of the weights this step reads for one token; for reports */
 };
 
 /* A backend's answer to "can you run this node, and what does it need?" */

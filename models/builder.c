@@ -38,6 +38,11 @@ static wh_value add_node(wh_builder *b, wh_op op, const char *name, const char *
   return v;
 }
 
+wh_value wh_build_node(wh_builder *b, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
+                       const wh_attr *attrs, size_t n_attrs) {
+  return add_node(b, op, name, "", inputs, n_inputs, attrs, n_attrs);
+}
+
 static wh_attr float_attr(wh_attr_key key, double f) { return (wh_attr){.key = key, .f = (float)f}; }
 static wh_attr int_attr(wh_attr_key key, int64_t i) { return (wh_attr){.key = key, .i = i}; }
 
@@ -71,9 +76,8 @@ wh_value wh_build_linear(wh_builder *b, const char *name, wh_value x, int64_t n_
   return wh_build_product(b, name, x, w, bias);
 }
 
-/* x[rows, ...] as [rows, dims...] */
-static wh_value reshape(wh_builder *b, const char *name, const char *suffix, wh_value x, const int64_t *dims,
-                        int n_dims) {
+wh_value wh_build_reshape(wh_builder *b, const char *name, const char *suffix, wh_value x,
+                          const int64_t *dims, int n_dims) {
   if (b->status != WH_OK) return 0;
   wh_attr shape = {.key = WH_ATTR_SHAPE, .rank = n_dims + 1};
   shape.dims[0] = wh_graph_value(b->g, x)->shape.dims[0];
@@ -83,7 +87,7 @@ static wh_value reshape(wh_builder *b, const char *name, const char *suffix, wh_
 }
 
 wh_value wh_build_heads(wh_builder *b, const char *name, wh_value x, int64_t n_heads, int64_t dim) {
-  return reshape(b, name, ".heads", x, (int64_t[]){n_heads, dim}, 2);
+  return wh_build_reshape(b, name, ".heads", x, (int64_t[]){n_heads, dim}, 2);
 }
 
 wh_value wh_build_projection(wh_builder *b, const char *name, wh_value x, int64_t n_heads, int64_t dim) {
@@ -157,7 +161,7 @@ wh_value wh_build_attention(wh_builder *b, const wh_build_attention_args *a) {
                      int_attr(WH_ATTR_WINDOW, a->window)};
   wh_value y = add_node(b, WH_OP_ATTENTION, "attn", "",
                         (wh_value[]){q, keys, values, b->positions, b->sequences}, 5, attrs, 3);
-  y = reshape(b, "attn", ".flat", y, (int64_t[]){b->h.n_heads * b->h.value_dim}, 1);
+  y = wh_build_reshape(b, "attn", ".flat", y, (int64_t[]){b->h.n_heads * b->h.value_dim}, 1);
   return wanted_rows(b, "attn.rows", y);
 }
 

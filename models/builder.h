@@ -24,7 +24,7 @@ typedef struct wh_builder {
   wh_value token_embd;
 } wh_builder;
 
-#define WH_FAMILY(id, architecture) void wh_build_##id(wh_builder *b);
+#define WH_FAMILY(id, architecture, experts) void wh_build_##id(wh_builder *b);
 #include "models/families.def"
 
 /* Keeps the first failure. The second also puts the file's path in front of a message that lacks it. */
@@ -36,9 +36,12 @@ const char *wh_builder_name(const wh_builder *b, const char *name, const char *s
 
 /* ---- hyperparameters: hparams.c; keys are "<architecture>.<key>" ---- */
 
+/* Which models of a family are mixtures of experts. */
+typedef enum wh_family_experts { WH_EXPERTS_NONE, WH_EXPERTS_SOME, WH_EXPERTS_ALL } wh_family_experts;
 /* Reads and checks what all families share into b->h. */
-void wh_builder_read_hparams(wh_builder *b);
+void wh_builder_read_hparams(wh_builder *b, wh_family_experts experts);
 int64_t wh_builder_get_int_or(wh_builder *b, const char *key, int64_t min, int64_t max, int64_t fallback);
+bool wh_builder_get_bool_or(wh_builder *b, const char *key, bool fallback);
 double wh_builder_get_float_or(wh_builder *b, const char *key, double min, double max, double fallback);
 /* Whether `layer` of a model that alternates has a sliding window: by the key
  * "attention.sliding_window_pattern" (a period or a flag per layer), else by the family's `period`, whose
@@ -52,6 +55,10 @@ wh_value wh_builder_matrix(wh_builder *b, const char *name, int64_t n_out, int64
 /* Rows [first, first + n_out) of a matrix of n_rows rows, without a copy; constant "<name>.weight[part]". */
 wh_value wh_builder_matrix_rows(wh_builder *b, const char *name, const char *part, int64_t n_rows,
                                 int64_t first, int64_t n_out, int64_t n_in);
+/* A stack of matrices [n_experts, n_out, n_in]: tensor "<name>.weight" of rank 3. */
+wh_value wh_builder_matrices(wh_builder *b, const char *name, int64_t n_experts, int64_t n_out, int64_t n_in);
+/* A vector of n_in as the matrix [1, n_in] of its type. */
+wh_value wh_builder_row(wh_builder *b, const char *name, int64_t n_in);
 /* f32[n] from F32, F16 or BF16; `suffix` is ".weight" or ".bias". The second gives 0 when the tensor is
  * absent.
  */
@@ -95,6 +102,17 @@ wh_value wh_build_wanted_rows(wh_builder *b, wh_value x);
 /* down(act(gate) * up) with "ffn_gate", "ffn_up", "ffn_down"; `act` is SILU or GELU */
 wh_value wh_build_gated_mlp(wh_builder *b, wh_value x, wh_op act);
 wh_value wh_build_gated_product(wh_builder *b, wh_value gate, wh_value up, wh_op act);
+/* Any node, for what has no helper; names as above. */
+wh_value wh_build_node(wh_builder *b, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
+                       const wh_attr *attrs, size_t n_attrs);
+/* x[rows, ...] as [rows, dims...], named "<name><suffix>" */
+wh_value wh_build_reshape(wh_builder *b, const char *name, const char *suffix, wh_value x,
+                          const int64_t *dims, int n_dims);
+
+/* The sum of the chosen experts' gated MLPs over x, and of the shared expert's where the file has one, plus
+ * the residual. `normalise`: the chosen experts' weights are made to sum to 1, unless the file says
+ * otherwise. experts.c */
+wh_value wh_build_experts(wh_builder *b, wh_value x, wh_value residual, bool normalise);
 /* The final norm, the output product (tied when the file has no "output") and the soft cap, if any. */
 void wh_build_output(wh_builder *b, wh_value x);
 

@@ -7,8 +7,9 @@
 static const struct {
   const char *architecture;
   void (*build)(wh_builder *b);
+  wh_family_experts experts;
 } families[] = {
-#define WH_FAMILY(id, architecture) {architecture, wh_build_##id},
+#define WH_FAMILY(id, architecture, experts) {architecture, wh_build_##id, WH_EXPERTS_##experts},
 #include "models/families.def"
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
@@ -70,7 +71,7 @@ static wh_status check_kv_blocks(const wh_builder *b) {
 static wh_status build(wh_builder *b, const wh_allocator *alloc) {
   size_t family = find_family(b);
   b->h.architecture = families[family].architecture;
-  if (b->status == WH_OK) wh_builder_read_hparams(b);
+  if (b->status == WH_OK) wh_builder_read_hparams(b, families[family].experts);
   if (b->status == WH_OK) wh_builder_check(b, check_kv_blocks(b));
   if (b->status == WH_OK) wh_builder_keep(b, wh_graph_create(b->h.architecture, alloc, &b->g));
   if (b->status == WH_OK) add_inputs(b);

@@ -11,6 +11,7 @@
 #define MAX_EMBD (1 << 20)
 #define MAX_HEADS 4096
 #define MAX_FF (1 << 22)
+#define MAX_EXPERTS 4096
 #define MIN_ROPE_FACTOR 1e-3
 #define MAX_FLOAT 1e12
 
@@ -56,6 +57,14 @@ static int64_t get_int(wh_builder *b, const char *key, int64_t min, int64_t max)
 
 int64_t wh_builder_get_int_or(wh_builder *b, const char *key, int64_t min, int64_t max, int64_t fallback) {
   return find(b, key) ? get_int(b, key, min, max) : fallback;
+}
+
+bool wh_builder_get_bool_or(wh_builder *b, const char *key, bool fallback) {
+  char name[KEY_BYTES];
+  bool value = fallback;
+  if (b->status == WH_OK)
+    wh_builder_keep(b, wh_model_file_get_bool_or(b->file, full_key(b, key, name), fallback, &value));
+  return value;
 }
 
 static double get_float(wh_builder *b, const char *key, double min, double max) {
@@ -162,17 +171,48 @@ static wh_status complete_heads(wh_model_hparams *h) {
 
 /* Keys that change what a model of these families computes and that nothing here implements. */
 static void refuse_unsupported(wh_builder *b) {
-  char key[KEY_BYTES];
-  bool causal = true;
-  wh_builder_keep(b, wh_model_file_get_bool_or(b->file, full_key(b, "attention.causal", key), true, &causal));
-  if (!causal)
-    wh_builder_check(b, WH_FAIL(ERR_UNSUPPORTED, "metadata '%s': only causal models are supported", key));
-  if (wh_builder_get_int_or(b, "expert_count", 0, INT32_MAX, 0) > 0)
-    wh_builder_check(b, WH_FAIL(ERR_UNSUPPORTED, "metadata '%s': mixture-of-experts models are not supported",
-                                full_key(b, "expert_count", key)));
+  if (!wh_builder_get_bool_or(b, "attention.causal", true))
+    wh_builder_check(
+        b, WH_FAIL(ERR_UNSUPPORTED, "metadata '%s.attention.causal': only causal models are supported",
+                   b->h.architecture));
 }
 
-void wh_builder_read_hparams(wh_builder *b) {
+#define GATING_SOFTMAX 1
+
+/* Ways of choosing and weighing experts that nothing here implements. */
+static void refuse_other_routing(wh_builder *b) {
+  if (wh_builder_get_int_or(b, "expert_gating_func", 0, INT32_MAX, GATING_SOFTMAX) > GATING_SOFTMAX)
+    wh_builder_check(
+        b, WH_FAIL(ERR_UNSUPPORTED, "metadata '%s.expert_gating_func': only softmax (1) is supported",
+                   b->h.architecture));
+  if (wh_builder_get_int_or(b, "expert_group_count", 0, INT32_MAX, 0) > 1)
+    wh_builder_check(
+        b, WH_FAIL(ERR_UNSUPPORTED, "metadata '%s.expert_group_count': groups of experts are not supported",
+                   b->h.architecture));
+}
+
+static void read_experts(wh_builder *b, wh_family_experts experts) {
+  wh_model_hparams *h = &b->h;
+  h->n_experts = experts == WH_EXPERTS_ALL ? get_int(b, "expert_count", 1, MAX_EXPERTS)
+                                           : wh_builder_get_int_or(b, "expert_count", 0, MAX_EXPERTS, 0);
+  if (h->n_experts == 0 || b->status != WH_OK) return;
+  if (experts == WH_EXPERTS_NONE) {
+    wh_builder_check(
+        b, WH_FAIL(ERR_UNSUPPORTED,
+                   "metadata '%s.expert_count': models of this architecture with experts are not supported",
+                   h->architecture));
+    return;
+  }
+  h->n_experts_used = get_int(b, "expert_used_count", 1, h->n_experts);
+  h->n_ff_expert = wh_builder_get_int_or(b, "expert_feed_forward_length", 1, MAX_FF, 0);
+  h->n_ff_shared = wh_builder_get_int_or(b, "expert_shared_feed_forward_length", 0, MAX_FF, 0);
+  h->expert_weights_scale = wh_builder_get_float_or(b, "expert_weights_scale", 0, 1e6, 0);
+  if (h->expert_weights_scale == 0)
+    h->expert_weights_scale = 1; /* some converters write 0 for "not scaled" */
+  refuse_other_routing(b);
+}
+
+void wh_builder_read_hparams(wh_builder *b, wh_family_experts experts) {
   wh_model_hparams *h = &b->h;
   h->n_layers = get_int(b, "block_count", 1, MAX_LAYERS);
   h->n_embd = get_int(b, "embedding_length", 1, MAX_EMBD);
@@ -191,6 +231,7 @@ void wh_builder_read_hparams(wh_builder *b) {
   if (b->status == WH_OK) read_rope(b);
   if (b->status == WH_OK) wh_builder_check(b, read_vocab(b));
   if (b->status == WH_OK) refuse_unsupported(b);
+  if (b->status == WH_OK) read_experts(b, experts);
 }
 
 bool wh_builder_is_local(wh_builder *b, int64_t layer, int64_t period) {

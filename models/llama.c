@@ -1,9 +1,10 @@
-/* llama.c - Llama (Touvron et al. 2023) and what shares its shape: Mistral, SmolLM ... Converters permute the
- * rows of q and k so that rotated pairs are adjacent. */
+/* llama.c - Llama (Touvron et al. 2023) and what shares its shape: Mistral, SmolLM ...; with experts, Mixtral
+ * (Jiang et al. 2024). Converters permute the rows of q and k so that rotated pairs are adjacent. */
 #include "models/builder.h"
 
 void wh_build_llama(wh_builder *b) {
   const wh_model_hparams *h = &b->h;
+  if (!h->n_ff_expert) b->h.n_ff_expert = h->n_ff;
   wh_value x = wh_build_embedding(b);
   wh_value rope = wh_build_rope_table(b, "rope", &h->rope, true);
   for (b->layer = 0; b->layer < h->n_layers; b->layer++) {
@@ -15,7 +16,8 @@ void wh_build_llama(wh_builder *b) {
     y = wh_build_linear(b, "attn_output", y, h->n_embd, h->n_heads * h->value_dim);
     x = wh_build_op(b, WH_OP_ADD, "attn_residual", wh_build_wanted_rows(b, x), y);
     y = wh_build_rms_norm(b, "ffn_norm", x, h->n_embd);
-    x = wh_build_op(b, WH_OP_ADD, "ffn_residual", x, wh_build_gated_mlp(b, y, WH_OP_SILU));
+    x = h->n_experts ? wh_build_experts(b, y, x, true)
+                     : wh_build_op(b, WH_OP_ADD, "ffn_residual", x, wh_build_gated_mlp(b, y, WH_OP_SILU));
   }
   wh_build_output(b, x);
 }

@@ -47,6 +47,10 @@ typedef struct wh_model_hparams {
   int64_t context_length; /* that the model was trained for */
   int64_t window;         /* positions that a sliding-window layer sees; 0: no such layer */
   bool tied_embeddings;   /* the output product uses the token embedding */
+  /* mixture of experts; n_experts 0: none */
+  int64_t n_experts, n_experts_used;
+  int64_t n_ff_expert, n_ff_shared; /* of an expert; of the expert that every token uses, 0: none is named */
+  double expert_weights_scale;
   double norm_eps, attention_scale;
   double attention_softcap, output_softcap; /* 0: none */
   wh_rope_params rope;

@@ -1,8 +1,9 @@
-/* qwen2.c - Qwen2 and Qwen2.5: Llama with biases on q, k and v. A window in the file is not used: the
- * published models name one and switch it off. */
+/* qwen2.c - Qwen2 and Qwen2.5: Llama with biases on q, k and v; Qwen1.5-MoE and Qwen2-MoE: with experts, one
+ * of which every token uses. A window in the file is not used: the published models name one and switch it
+ * off. */
 #include "models/builder.h"
 
-void wh_build_qwen2(wh_builder *b) {
+static void build(wh_builder *b) {
   const wh_model_hparams *h = &b->h;
   b->h.window = 0;
   wh_value x = wh_build_embedding(b);
@@ -16,7 +17,18 @@ void wh_build_qwen2(wh_builder *b) {
     y = wh_build_linear(b, "attn_output", y, h->n_embd, h->n_heads * h->value_dim);
     x = wh_build_op(b, WH_OP_ADD, "attn_residual", wh_build_wanted_rows(b, x), y);
     y = wh_build_rms_norm(b, "ffn_norm", x, h->n_embd);
-    x = wh_build_op(b, WH_OP_ADD, "ffn_residual", x, wh_build_gated_mlp(b, y, WH_OP_SILU));
+    x = h->n_experts ? wh_build_experts(b, y, x, false)
+                     : wh_build_op(b, WH_OP_ADD, "ffn_residual", x, wh_build_gated_mlp(b, y, WH_OP_SILU));
   }
   wh_build_output(b, x);
+}
+
+void wh_build_qwen2(wh_builder *b) { build(b); }
+
+void wh_build_qwen2moe(wh_builder *b) {
+  wh_model_hparams *h = &b->h;
+  if (!h->n_ff_expert)
+    h->n_ff_expert = h->n_ff / h->n_experts_used; /* early files name one length for both */
+  if (!h->n_ff_shared) h->n_ff_shared = h->n_ff;
+  build(b);
 }

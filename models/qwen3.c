@@ -1,8 +1,8 @@
-/* qwen3.c - Qwen3 (dense): every query and key head is normalised before it is rotated. As in qwen2.c, a
- * window in the file is not used. */
+/* qwen3.c - Qwen3, dense and with experts: every query and key head is normalised before it is rotated. As in
+ * qwen2.c, a window in the file is not used. */
 #include "models/builder.h"
 
-void wh_build_qwen3(wh_builder *b) {
+static void build(wh_builder *b) {
   const wh_model_hparams *h = &b->h;
   b->h.window = 0;
   wh_value x = wh_build_embedding(b);
@@ -18,7 +18,16 @@ void wh_build_qwen3(wh_builder *b) {
     y = wh_build_linear(b, "attn_output", y, h->n_embd, h->n_heads * h->value_dim);
     x = wh_build_op(b, WH_OP_ADD, "attn_residual", wh_build_wanted_rows(b, x), y);
     y = wh_build_rms_norm(b, "ffn_norm", x, h->n_embd);
-    x = wh_build_op(b, WH_OP_ADD, "ffn_residual", x, wh_build_gated_mlp(b, y, WH_OP_SILU));
+    x = h->n_experts ? wh_build_experts(b, y, x, true)
+                     : wh_build_op(b, WH_OP_ADD, "ffn_residual", x, wh_build_gated_mlp(b, y, WH_OP_SILU));
   }
   wh_build_output(b, x);
+}
+
+void wh_build_qwen3(wh_builder *b) { build(b); }
+
+void wh_build_qwen3moe(wh_builder *b) {
+  wh_model_hparams *h = &b->h;
+  if (!h->n_ff_expert) h->n_ff_expert = h->n_ff / h->n_experts_used;
+  build(b);
 }

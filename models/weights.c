@@ -18,10 +18,15 @@ static bool is_product_type(wh_dtype d) {
   return d == WH_DTYPE_F32 || d == WH_DTYPE_F16 || d == WH_DTYPE_BF16 || wh_dtype_is_quantised(d);
 }
 
-static wh_status check_matrix(const wh_weight_view *w, const char *name, int64_t n_out, int64_t n_in) {
+static wh_status check_type(const wh_weight_view *w, const char *name) {
   if (!is_product_type(w->dtype))
     return WH_FAIL(ERR_UNSUPPORTED, "tensor '%s' is %s, want f32, f16, bf16 or a quantised type", name,
                    wh_dtype_name(w->dtype));
+  return WH_OK;
+}
+
+static wh_status check_matrix(const wh_weight_view *w, const char *name, int64_t n_out, int64_t n_in) {
+  WH_TRY(check_type(w, name));
   if (w->rank != 2) return WH_FAIL(ERR_CORRUPT, "tensor '%s' has %d dimensions, want 2", name, w->rank);
   if (w->dims[0] != n_out || w->dims[1] != n_in)
     return WH_FAIL(ERR_CORRUPT,
@@ -61,6 +66,32 @@ wh_value wh_builder_matrix_rows(wh_builder *b, const char *name, const char *par
   wh_builder_name(b, name, ".weight", tensor);
   (void)snprintf(constant, sizeof constant, "%s[%s]", tensor, part);
   wh_builder_check(b, add_rows(b, tensor, constant, n_rows, first, n_out, n_in, &v));
+  return v;
+}
+
+static wh_status add_matrices(wh_builder *b, const char *tensor, int64_t n_experts, int64_t n_out,
+                              int64_t n_in, wh_value *out) {
+  const wh_weight_view *w;
+  WH_TRY(find(b, tensor, &w));
+  WH_TRY(check_type(w, tensor));
+  if (w->rank != 3 || w->dims[0] != n_experts || w->dims[1] != n_out || w->dims[2] != n_in)
+    return WH_FAIL(ERR_CORRUPT,
+                   "tensor '%s' has rank %d and %" PRId64 " matrices of %" PRId64 " rows of %" PRId64
+                   ", the hyperparameters give %" PRId64 " of %" PRId64 " rows of %" PRId64,
+                   tensor, w->rank, w->dims[0], w->rank > 1 ? w->dims[1] : (int64_t)1,
+                   w->rank > 2 ? w->dims[2] : (int64_t)1, n_experts, n_out, n_in);
+  wh_shape shape = {.dtype = w->dtype, .rank = 3};
+  for (int i = 0; i < 3; i++) WH_TRY(wh_dim_const(&b->g->dims, w->dims[i], &shape.dims[i]));
+  return wh_graph_add_const(b->g, tensor, &shape, w->data, w->n_bytes, w, out);
+}
+
+wh_value wh_builder_matrices(wh_builder *b, const char *name, int64_t n_experts, int64_t n_out,
+                             int64_t n_in) {
+  char tensor[WH_BUILDER_NAME_BYTES];
+  wh_value v = 0;
+  if (b->status != WH_OK) return 0;
+  wh_builder_name(b, name, ".weight", tensor);
+  wh_builder_check(b, add_matrices(b, tensor, n_experts, n_out, n_in, &v));
   return v;
 }
 
@@ -113,6 +144,24 @@ wh_value wh_builder_vector(wh_builder *b, const char *name, const char *suffix, 
   wh_value v = 0;
   if (b->status != WH_OK) return 0;
   wh_builder_check(b, add_vector(b, wh_builder_name(b, name, suffix, tensor), n, &v));
+  return v;
+}
+
+static wh_status add_row(wh_builder *b, const char *name, int64_t n_in, wh_value *out) {
+  const wh_weight_view *w;
+  WH_TRY(find(b, name, &w));
+  WH_TRY(check_vector(w, name, n_in));
+  wh_shape shape = {.dtype = w->dtype, .rank = 2};
+  WH_TRY(wh_dim_const(&b->g->dims, 1, &shape.dims[0]));
+  WH_TRY(wh_dim_const(&b->g->dims, n_in, &shape.dims[1]));
+  return wh_graph_add_const(b->g, name, &shape, w->data, w->n_bytes, w, out);
+}
+
+wh_value wh_builder_row(wh_builder *b, const char *name, int64_t n_in) {
+  char tensor[WH_BUILDER_NAME_BYTES];
+  wh_value v = 0;
+  if (b->status != WH_OK) return 0;
+  wh_builder_check(b, add_row(b, wh_builder_name(b, name, ".weight", tensor), n_in, &v));
   return v;
 }
 

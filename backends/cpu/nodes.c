@@ -5,12 +5,13 @@
 
 #include "backends/cpu/attention.h"
 #include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/expert_linear.h"
 #include "backends/cpu/linear_f.h"
 #include "backends/cpu/linear_q.h"
 
 /* kernel_data of products and attention; row ops use the device's table */
 typedef struct cpu_kernel {
-  wh_linear_layout layout;
+  wh_expert_layout layout; /* a plain product is that of one expert */
   wh_linear_q_fn linear_q;
   wh_linear_f_fn linear_f;
   size_t worker_scratch;
@@ -41,7 +42,7 @@ static int64_t n_rows(const wh_operand *o) {
 
 static void run_linear_q(const wh_instr *in, const void *worker) {
   const cpu_kernel *k = in->kernel_data;
-  const wh_linear_q_args a = {.layout = &k->layout,
+  const wh_linear_q_args a = {.layout = &k->layout.matrix,
                               .w = in->in[1].data,
                               .x = in->in[0].data,
                               .m = in->in[0].dims[0],
@@ -56,7 +57,7 @@ static void run_linear_q(const wh_instr *in, const void *worker) {
 
 static wh_linear_f_args linear_f_args(const wh_instr *in) {
   const cpu_kernel *k = in->kernel_data;
-  return (wh_linear_f_args){.layout = &k->layout,
+  return (wh_linear_f_args){.layout = &k->layout.matrix,
                             .w = in->in[1].data,
                             .x = in->in[0].data,
                             .ldx = in->in[0].dims[1],
@@ -79,6 +80,24 @@ static void run_linear_f(const wh_instr *in, const void *worker) {
 static void run_linear_blas(const wh_instr *in, const void *worker) {
   const wh_linear_f_args a = linear_f_args(in);
   wh_fast_blas_linear(((const cpu_kernel *)in->kernel_data)->blas, &a, worker);
+}
+
+static void run_expert_linear(const wh_instr *in, const void *worker) {
+  const cpu_kernel *k = in->kernel_data;
+  const wh_expert_linear_args a = {.layout = &k->layout,
+                                   .linear_q = k->linear_q,
+                                   .linear_f = k->linear_f,
+                                   .w = in->in[1].data,
+                                   .x = in->in[0].data,
+                                   .per_slot = in->in[0].rank == 3,
+                                   .tokens = in->in[2].dims[0],
+                                   .slots = in->in[2].dims[1],
+                                   .selected = in->in[2].data,
+                                   .y = in->out.data,
+                                   .step = in->step,
+                                   .scratch = in->scratch,
+                                   .scratch_bytes = k->worker_scratch};
+  wh_expert_linear(&a, worker);
 }
 
 static void run_kv_append(const wh_instr *in, const void *worker) {
@@ -144,7 +163,7 @@ static void run_gather_rows(const wh_instr *in, const void *worker) {
 
 static void run_quantize_act(const wh_instr *in, const void *worker) {
   const wh_operand *x = &in->in[0];
-  const wh_quantize_act_args a = {x->dims[0], x->dims[1], x->dims[1], x->data, in->out.data};
+  const wh_quantize_act_args a = {n_rows(x), row_length(x), row_length(x), x->data, in->out.data};
   rowops(in)->quantize_act(&a, worker);
 }
 
@@ -259,6 +278,31 @@ static void run_softmax(const wh_instr *in, const void *worker) {
   rowops(in)->softmax(&a, worker);
 }
 
+static void run_expert_select(const wh_instr *in, const void *worker) {
+  const wh_expert_select_args a = {in->out.dims[0], in->in[0].dims[1], in->out.dims[1], in->in[0].data,
+                                   in->out.data};
+  rowops(in)->expert_select(&a, worker);
+}
+
+static void run_expert_weights(const wh_instr *in, const void *worker) {
+  const wh_expert_weights_args a = {.rows = in->out.dims[0],
+                                    .n = in->in[0].dims[1],
+                                    .used = in->out.dims[1],
+                                    .p = in->in[0].data,
+                                    .selected = in->in[1].data,
+                                    .normalise = wh_node_i(in->node, WH_ATTR_NORMALISE) != 0,
+                                    .scale = wh_node_f(in->node, WH_ATTR_SCALE),
+                                    .y = in->out.data};
+  rowops(in)->expert_weights(&a, worker);
+}
+
+static void run_expert_sum(const wh_instr *in, const void *worker) {
+  const wh_operand *x = &in->in[0];
+  const wh_expert_sum_args a = {x->dims[0],     x->dims[1],     x->dims[2],  x->data,
+                                in->in[1].data, in->in[2].data, in->out.data};
+  rowops(in)->expert_sum(&a, worker);
+}
+
 /* ---- row ops: one row per op: how to run it, and where its kernel's name is ---- */
 
 typedef struct rowop_entry {
@@ -296,6 +340,9 @@ static const rowop_entry rowop_table[WH_OP_COUNT] = {
     ROWOP(NEG, neg, neg),
     ROWOP(SQRT, sqrt, sqrt),
     ROWOP(SOFTMAX, softmax, softmax),
+    ROWOP(EXPERT_SELECT, expert_select, expert_select),
+    ROWOP(EXPERT_WEIGHTS, expert_weights, expert_weights),
+    ROWOP(EXPERT_SUM, expert_sum, expert_sum),
 #undef ROWOP
 };
 
@@ -306,18 +353,38 @@ static bool use_blas(const cpu_device *d, wh_dtype weights) {
 }
 
 static wh_status linear_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
-                               wh_linear_layout *out) {
+                               wh_expert_layout *out) {
   const wh_shape *w = &g->values[node->inputs[1]].shape;
-  int64_t n = dim_max(g, w, 0, NULL), k = dim_max(g, w, 1, NULL);
-  if (wh_dtype_is_quantised(w->dtype)) return wh_linear_q_layout(d->features, w->dtype, n, k, out);
-  uint64_t features =
-      use_blas(d, w->dtype) ? 0 : d->features; /* OpenBLAS takes the rows as they are in the file */
-  return wh_linear_f_layout(features, w->dtype, n, k, out);
+  const int last = w->rank - 1;
+  int64_t n_experts = w->rank == 3 ? dim_max(g, w, 0, NULL) : 1;
+  uint64_t features = d->features;
+  if (node->op == WH_OP_LINEAR && use_blas(d, w->dtype))
+    features = 0; /* OpenBLAS takes the rows as they are in the file */
+  return wh_expert_linear_layout(features, w->dtype, n_experts, dim_max(g, w, last - 1, NULL),
+                                 dim_max(g, w, last, NULL), out);
 }
 
 static void refuse(wh_claim *c, const char *why) {
   c->supported = false;
   (void)snprintf(c->reason, sizeof c->reason, "%.*s", (int)sizeof c->reason - 1, why);
+}
+
+/* Bytes of one worker. */
+static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                const wh_expert_layout *layout, const int64_t *max, size_t *out) {
+  const wh_shape *x = &g->values[node->inputs[0]].shape;
+  bool fits = true;
+  *out = 0;
+  if (node->op == WH_OP_EXPERT_LINEAR) {
+    const wh_shape *selected = &g->values[node->inputs[2]].shape;
+    int64_t tokens = dim_max(g, selected, 0, max), slots = dim_max(g, selected, 1, max);
+    fits = tokens <= INT32_MAX / slots &&
+           wh_expert_linear_scratch_bytes(d->features, layout, tokens * slots, out);
+  } else if (!wh_dtype_is_quantised(layout->matrix.dtype)) {
+    *out = wh_linear_f_scratch_bytes(d->features, &layout->matrix, dim_max(g, x, 0, max));
+    fits = *out != SIZE_MAX;
+  }
+  return fits ? WH_OK : WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
 }
 
 static wh_status claim_linear(cpu_device *d, const wh_graph *g, const wh_node_info *node, const int64_t *max,
@@ -332,7 +399,7 @@ static wh_status claim_linear(cpu_device *d, const wh_graph *g, const wh_node_in
     refuse(c, "quantised weights take quantised activations (the legalisation pass adds them)");
     return WH_OK;
   }
-  wh_linear_layout layout;
+  wh_expert_layout layout;
   wh_status st = linear_layout(d, g, node, &layout);
   if (st == WH_ERR_UNSUPPORTED) {
     refuse(c, wh_last_error()->message);
@@ -340,12 +407,12 @@ static wh_status claim_linear(cpu_device *d, const wh_graph *g, const wh_node_in
   }
   WH_TRY(st);
   c->packed_input = 1;
-  c->packed_bytes = layout.id ? layout.n_bytes : 0;
-  c->packed_layout = layout.id;
-  if (!quantised) {
-    size_t per_worker = wh_linear_f_scratch_bytes(d->features, &layout, dim_max(g, &x->shape, 0, max));
-    c->scratch_bytes = per_worker * (size_t)wh_team_size(d->team);
-  }
+  c->packed_bytes = layout.matrix.id ? layout.n_bytes : 0;
+  c->packed_layout = layout.matrix.id;
+  size_t per_worker;
+  WH_TRY(linear_scratch(d, g, node, &layout, max, &per_worker));
+  if (!wh_mul_size(per_worker, (size_t)wh_team_size(d->team), &c->scratch_bytes))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
   return WH_OK;
 }
 
@@ -353,7 +420,7 @@ wh_status wh_cpu_claim(void *dev, const wh_graph *g, const wh_node_info *node, c
                        wh_claim *c) {
   cpu_device *d = dev;
   c->supported = true;
-  if (node->op == WH_OP_LINEAR) return claim_linear(d, g, node, max, c);
+  if (node->op == WH_OP_LINEAR || node->op == WH_OP_EXPERT_LINEAR) return claim_linear(d, g, node, max, c);
   if (node->op == WH_OP_ATTENTION) {
     const wh_shape *q = &g->values[node->inputs[0]].shape, *k = &g->values[node->inputs[1]].shape,
                    *v = &g->values[node->inputs[2]].shape;
@@ -375,7 +442,10 @@ wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, const wh_shape *shape
   size_t bytes = 0;
   bool ok;
   if (shape->dtype == WH_DTYPE_Q8A) {
-    int64_t m = dim_max(g, shape, 0, symbols), k = dim_max(g, shape, 1, symbols);
+    const int last = shape->rank - 1;
+    int64_t m = 1, k = dim_max(g, shape, last, symbols);
+    for (int i = 0; i < last; i++)
+      if (__builtin_mul_overflow(m, dim_max(g, shape, i, symbols), &m)) m = INT64_MAX;
     ok = m < INT32_MAX && k < INT32_MAX;
     if (ok) bytes = wh_q8a_bytes(m, k);
   } else if (is_state) {
@@ -395,7 +465,7 @@ typedef struct pack_job {
   const cpu_device *d;
   const wh_graph *g;
   wh_pack_task *tasks;
-  const wh_linear_layout *layouts;
+  const wh_expert_layout *layouts;
   size_t n_tasks;
 } pack_job;
 
@@ -422,16 +492,15 @@ static void pack_worker(void *arg, const wh_worker *worker) {
   const pack_job *job = arg;
   for (size_t i = 0; i < job->n_tasks; i++) {
     wh_pack_task *t = &job->tasks[i];
-    const wh_linear_layout *l = &job->layouts[i];
+    const wh_expert_layout *l = &job->layouts[i];
     int64_t begin, end;
     bool finite;
     if (!t->dst) {
-      wh_worker_range(worker, l->n, &begin, &end);
-      finite = rows_finite(t->weight, l, begin, end);
+      wh_worker_range(worker, l->n_experts * l->matrix.n, &begin, &end);
+      finite = rows_finite(t->weight, &l->matrix, begin, end);
     } else {
-      wh_worker_range(worker, l->n_panels, &begin, &end);
-      finite = wh_dtype_is_quantised(l->dtype) ? wh_linear_q_pack(l, t->weight->data, t->dst, begin, end)
-                                               : wh_linear_f_pack(l, t->weight->data, t->dst, begin, end);
+      wh_worker_range(worker, l->n_experts * l->matrix.n_panels, &begin, &end);
+      finite = wh_expert_linear_pack(l, t->weight->data, t->dst, begin, end);
     }
     if (!finite) __atomic_store_n(&t->finite, false, __ATOMIC_RELAXED);
   }
@@ -439,7 +508,7 @@ static void pack_worker(void *arg, const wh_worker *worker) {
 
 wh_status wh_cpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks) {
   cpu_device *d = dev;
-  wh_linear_layout *layouts = wh_alloc_array(d->alloc, n_tasks + 1, sizeof *layouts);
+  wh_expert_layout *layouts = wh_alloc_array(d->alloc, n_tasks + 1, sizeof *layouts);
   if (!layouts) return WH_OOM("pack layouts");
   wh_status st = WH_OK;
   for (size_t i = 0; i < n_tasks && st == WH_OK; i++) {
@@ -469,21 +538,22 @@ wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node,
   cpu_kernel *k = wh_alloc_zeroed(d->alloc, sizeof *k);
   if (!k) return WH_OOM("kernel");
   in->kernel_data = k;
-  if (node->op == WH_OP_LINEAR) {
+  if (node->op == WH_OP_LINEAR || node->op == WH_OP_EXPERT_LINEAR) {
     WH_TRY(linear_layout(d, g, node, &k->layout));
-    if (wh_dtype_is_quantised(k->layout.dtype)) {
-      k->linear_q = wh_linear_q_select(d->features, k->layout.dtype, &in->kernel);
-      in->fn = run_linear_q;
-    } else if (use_blas(d, k->layout.dtype)) {
+    WH_TRY(linear_scratch(d, g, node, &k->layout, max, &k->worker_scratch));
+    const wh_dtype dtype = k->layout.matrix.dtype;
+    in->fn = node->op == WH_OP_EXPERT_LINEAR ? run_expert_linear : NULL;
+    if (wh_dtype_is_quantised(dtype)) {
+      k->linear_q = wh_linear_q_select(d->features, dtype, &in->kernel);
+      if (!in->fn) in->fn = run_linear_q;
+    } else if (!in->fn && use_blas(d, dtype)) {
       k->blas = &d->blas;
       in->kernel = "linear_f32__openblas";
       in->reason = "numerics fast";
       in->fn = run_linear_blas;
     } else {
-      k->linear_f = wh_linear_f_select(d->features, k->layout.dtype, &in->kernel);
-      k->worker_scratch = wh_linear_f_scratch_bytes(d->features, &k->layout,
-                                                    dim_max(g, &g->values[node->inputs[0]].shape, 0, max));
-      in->fn = run_linear_f;
+      k->linear_f = wh_linear_f_select(d->features, dtype, &in->kernel);
+      if (!in->fn) in->fn = run_linear_f;
     }
   } else if (node->op == WH_OP_KV_APPEND) {
     k->kv_append = wh_kv_append_select(d->features, g->values[node->inputs[0]].shape.dtype, &in->kernel);

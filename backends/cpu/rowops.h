@@ -77,35 +77,62 @@ typedef struct wh_softmax_args {
   float *y;
 } wh_softmax_args;
 
+/* selected[r][0..used-1]: the `used` highest of the row's n scores, highest first. */
+typedef struct wh_expert_select_args {
+  int64_t rows, n, used;
+  const float *scores;
+  int32_t *selected;
+} wh_expert_select_args;
+
+/* y[r][i] = p[r][selected[r][i]], over the row's sum when normalised, times scale; 0 <= selected < n */
+typedef struct wh_expert_weights_args {
+  int64_t rows, n, used;
+  const float *p;
+  const int32_t *selected;
+  bool normalise;
+  float scale;
+  float *y;
+} wh_expert_weights_args;
+
+/* y[r] = residual[r] + the sum over slots of weights[r][i] * x[r][i]; x is [rows][slots][n], slots >= 1 */
+typedef struct wh_expert_sum_args {
+  int64_t rows, slots, n;
+  const float *x, *weights, *residual; /* residual: [rows][n] or NULL */
+  float *y;
+} wh_expert_sum_args;
+
 #define WH_ROWOP(name, args) typedef void (*wh_##name##_fn)(const args *a, const wh_worker *w);
 /* One list makes the table, the dispatch and the tests. */
-#define WH_ROWOP_LIST(X)                \
-  X(rms_norm, wh_norm_args)             \
-  X(rms_norm_q8a, wh_norm_args)         \
-  X(layer_norm, wh_norm_args)           \
-  X(quantize_act, wh_quantize_act_args) \
-  X(rope_table, wh_rope_table_args)     \
-  X(rope, wh_rope_args)                 \
-  X(swiglu, wh_gated_args)              \
-  X(swiglu_q8a, wh_gated_args)          \
-  X(geglu, wh_gated_args)               \
-  X(geglu_q8a, wh_gated_args)           \
-  X(gather_rows, wh_gather_rows_args)   \
-  X(add, wh_binary_args)                \
-  X(sub, wh_binary_args)                \
-  X(mul, wh_binary_args)                \
-  X(div, wh_binary_args)                \
-  X(scale, wh_unary_args)               \
-  X(softcap, wh_unary_args)             \
-  X(silu, wh_unary_args)                \
-  X(gelu, wh_unary_args)                \
-  X(gelu_erf, wh_unary_args)            \
-  X(relu, wh_unary_args)                \
-  X(tanh, wh_unary_args)                \
-  X(sigmoid, wh_unary_args)             \
-  X(exp, wh_unary_args)                 \
-  X(neg, wh_unary_args)                 \
-  X(sqrt, wh_unary_args)                \
+#define WH_ROWOP_LIST(X)                    \
+  X(expert_select, wh_expert_select_args)   \
+  X(expert_weights, wh_expert_weights_args) \
+  X(expert_sum, wh_expert_sum_args)         \
+  X(rms_norm, wh_norm_args)                 \
+  X(rms_norm_q8a, wh_norm_args)             \
+  X(layer_norm, wh_norm_args)               \
+  X(quantize_act, wh_quantize_act_args)     \
+  X(rope_table, wh_rope_table_args)         \
+  X(rope, wh_rope_args)                     \
+  X(swiglu, wh_gated_args)                  \
+  X(swiglu_q8a, wh_gated_args)              \
+  X(geglu, wh_gated_args)                   \
+  X(geglu_q8a, wh_gated_args)               \
+  X(gather_rows, wh_gather_rows_args)       \
+  X(add, wh_binary_args)                    \
+  X(sub, wh_binary_args)                    \
+  X(mul, wh_binary_args)                    \
+  X(div, wh_binary_args)                    \
+  X(scale, wh_unary_args)                   \
+  X(softcap, wh_unary_args)                 \
+  X(silu, wh_unary_args)                    \
+  X(gelu, wh_unary_args)                    \
+  X(gelu_erf, wh_unary_args)                \
+  X(relu, wh_unary_args)                    \
+  X(tanh, wh_unary_args)                    \
+  X(sigmoid, wh_unary_args)                 \
+  X(exp, wh_unary_args)                     \
+  X(neg, wh_unary_args)                     \
+  X(sqrt, wh_unary_args)                    \
   X(softmax, wh_softmax_args)
 WH_ROWOP_LIST(WH_ROWOP)
 #undef WH_ROWOP

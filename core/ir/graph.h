@@ -24,15 +24,17 @@ typedef enum wh_op {
 } wh_op;
 
 /* Attributes: key, type letter (f float, i integer, d dims), text */
-#define WH_ATTR_LIST(X)    \
-  X(EPS, f, "eps")         \
-  X(MSCALE, f, "mscale")   \
-  X(SCALE, f, "scale")     \
-  X(SOFTCAP, f, "softcap") \
-  X(ALPHA, f, "alpha")     \
-  X(WINDOW, i, "window")   \
-  X(NEOX, i, "neox")       \
-  X(KEY, i, "key")         \
+#define WH_ATTR_LIST(X)        \
+  X(EPS, f, "eps")             \
+  X(MSCALE, f, "mscale")       \
+  X(SCALE, f, "scale")         \
+  X(SOFTCAP, f, "softcap")     \
+  X(ALPHA, f, "alpha")         \
+  X(WINDOW, i, "window")       \
+  X(NEOX, i, "neox")           \
+  X(KEY, i, "key")             \
+  X(USED, i, "used")           \
+  X(NORMALISE, i, "normalise") \
   X(SHAPE, d, "shape")
 typedef enum wh_attr_key {
 #define WH_ATTR_ENUM(name, type, text) WH_ATTR_##name,

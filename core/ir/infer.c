@@ -60,16 +60,22 @@ static wh_status wh_infer_gather_rows(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
+/* activations x[.., k] and weights w[.., k] of a product */
+static wh_status product_operands(const infer_ctx *c) {
+  const wh_shape *x = in(c, 0), *w = in(c, 1);
+  bool quantised = wh_dtype_is_quantised(w->dtype);
+  if (!quantised && w->dtype != WH_DTYPE_F32 && w->dtype != WH_DTYPE_F16 && w->dtype != WH_DTYPE_BF16)
+    return wrong(c, 1, "weights must be f32, f16, bf16 or quantised");
+  if (x->dtype == WH_DTYPE_Q8A && !quantised) return wrong(c, 0, "q8a activations need quantised weights");
+  return want_dim(c, 1, w->rank - 1, x->dims[x->rank - 1]);
+}
+
 static wh_status wh_infer_linear(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0), *w = in(c, 1);
   if (x->rank != 2 || (x->dtype != WH_DTYPE_F32 && x->dtype != WH_DTYPE_Q8A))
     return wrong(c, 0, "must be f32 or q8a of rank 2");
   if (w->rank != 2) return wrong(c, 1, "weights must have rank 2");
-  bool quantised = wh_dtype_is_quantised(w->dtype);
-  if (!quantised && w->dtype != WH_DTYPE_F32 && w->dtype != WH_DTYPE_F16 && w->dtype != WH_DTYPE_BF16)
-    return wrong(c, 1, "weights must be f32, f16, bf16 or quantised");
-  if (x->dtype == WH_DTYPE_Q8A && !quantised) return wrong(c, 0, "q8a activations need quantised weights");
-  WH_TRY(want_dim(c, 1, 1, x->dims[1]));
+  WH_TRY(product_operands(c));
   *out = (wh_shape){WH_DTYPE_F32, 2, {x->dims[0], w->dims[0]}};
   if (in(c, 2)) {
     WH_TRY(want(c, 2, WH_DTYPE_F32, 1));
@@ -110,13 +116,14 @@ static wh_status wh_infer_same(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-/* ops that end in quantize_act: an f32 matrix whose rows are whole blocks of 32 */
+/* ops that end in quantize_act: f32 rows of whole blocks of 32 */
 static wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
   bool norm = c->attrs != NULL && c->n_attrs == 1; /* rms_norm_quantize carries eps */
   WH_TRY(norm ? norm_operands(c) : wh_infer_same(c, out));
   const wh_shape *x = in(c, 0);
-  if (x->rank != 2) return wrong(c, 0, "must have rank 2");
-  if (!wh_dim_is_const(&c->g->dims, x->dims[1]) || wh_dim_get(&c->g->dims, x->dims[1])->value % 32)
+  if (x->rank < 2) return wrong(c, 0, "must have rank 2 or more");
+  wh_dim n = x->dims[x->rank - 1];
+  if (!wh_dim_is_const(&c->g->dims, n) || wh_dim_get(&c->g->dims, n)->value % 32)
     return wrong(c, 0, "its rows must be a multiple of 32 long");
   *out = *x;
   out->dtype = WH_DTYPE_Q8A;
@@ -191,6 +198,68 @@ static wh_status wh_infer_attention(const infer_ctx *c, wh_shape *out) {
   if (hk->min < 1 || hq->max % hk->max) return wrong(c, 0, "query heads must be a multiple of the KV heads");
   WH_TRY(positions_and_sequences(c, 3, q->dims[0]));
   *out = (wh_shape){WH_DTYPE_F32, 3, {q->dims[0], q->dims[1], v->dims[3]}};
+  return WH_OK;
+}
+
+static wh_status wh_infer_expert_select(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, 2));
+  const wh_shape *scores = in(c, 0);
+  int64_t used = c->attrs[0].i;
+  if (!wh_dim_is_const(&c->g->dims, scores->dims[1]))
+    return wrong(c, 0, "the number of experts must be constant");
+  if (used < 1 || used > wh_dim_get(&c->g->dims, scores->dims[1])->value)
+    return wrong(c, 0, "has fewer experts than are used");
+  wh_dim s;
+  WH_TRY(wh_dim_const(&c->g->dims, used, &s));
+  *out = (wh_shape){WH_DTYPE_I32, 2, {scores->dims[0], s}};
+  return WH_OK;
+}
+
+/* Choices come from an expert_select over as many experts, so kernels may trust them as indices. */
+static wh_status want_selected(const infer_ctx *c, size_t i, wh_dim rows, wh_dim n_experts) {
+  WH_TRY(want(c, i, WH_DTYPE_I32, 2));
+  WH_TRY(want_dim(c, i, 0, rows));
+  const wh_value_info *v = &c->g->values[c->inputs[i]];
+  const wh_node_info *select = v->kind == WH_VALUE_NODE ? &c->g->nodes[v->producer] : NULL;
+  if (!select || select->op != WH_OP_EXPERT_SELECT) return wrong(c, i, "must come from expert_select");
+  if (c->g->values[select->inputs[0]].shape.dims[1] != n_experts)
+    return wrong(c, i, "was chosen from another number of experts");
+  return WH_OK;
+}
+
+static wh_status wh_infer_expert_weights(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, 2));
+  WH_TRY(want_selected(c, 1, in(c, 0)->dims[0], in(c, 0)->dims[1]));
+  *out = *in(c, 1);
+  out->dtype = WH_DTYPE_F32;
+  return WH_OK;
+}
+
+static wh_status wh_infer_expert_linear(const infer_ctx *c, wh_shape *out) {
+  const wh_shape *x = in(c, 0), *w = in(c, 1);
+  if ((x->rank != 2 && x->rank != 3) || (x->dtype != WH_DTYPE_F32 && x->dtype != WH_DTYPE_Q8A))
+    return wrong(c, 0, "must be f32 or q8a of rank 2 or 3");
+  if (w->rank != 3) return wrong(c, 1, "weights must have rank 3");
+  WH_TRY(product_operands(c));
+  WH_TRY(want_selected(c, 2, x->dims[0], w->dims[0]));
+  wh_dim slots = in(c, 2)->dims[1];
+  if (x->rank == 3) WH_TRY(want_dim(c, 0, 1, slots));
+  *out = (wh_shape){WH_DTYPE_F32, 3, {x->dims[0], slots, w->dims[1]}};
+  return WH_OK;
+}
+
+static wh_status wh_infer_expert_sum(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, 3));
+  WH_TRY(want(c, 1, WH_DTYPE_F32, 2));
+  const wh_shape *y = in(c, 0);
+  for (int i = 0; i < 2; i++) WH_TRY(want_dim(c, 1, i, y->dims[i]));
+  if (wh_dim_get(&c->g->dims, y->dims[1])->min < 1) return wrong(c, 0, "has no slots");
+  if (in(c, 2)) {
+    WH_TRY(want(c, 2, WH_DTYPE_F32, 2));
+    WH_TRY(want_dim(c, 2, 0, y->dims[0]));
+    WH_TRY(want_dim(c, 2, 1, y->dims[2]));
+  }
+  *out = (wh_shape){WH_DTYPE_F32, 2, {y->dims[0], y->dims[2]}};
   return WH_OK;
 }
 

@@ -59,6 +59,26 @@ static bool fuse_residual(const fuse_ctx *c, wh_node_info *n) {
   return false;
 }
 
+/* add(residual, expert_sum(y, weights)) -> expert_sum(y, weights, residual) */
+static bool fuse_expert_residual(const fuse_ctx *c, wh_node_info *n) {
+  if (n->op != WH_OP_ADD) return false;
+  for (int side = 0; side < 2; side++) {
+    const wh_value other = n->inputs[1 - side];
+    wh_node_info *sum = single_use(c, n->inputs[side], WH_OP_EXPERT_SUM);
+    if (!sum || sum->n_inputs == 3 ||
+        !wh_shape_equal(&c->g->values[sum->output].shape, &c->g->values[other].shape))
+      continue;
+    n->op = WH_OP_EXPERT_SUM;
+    n->inputs[0] = sum->inputs[0];
+    n->inputs[1] = sum->inputs[1];
+    n->inputs[2] = other;
+    n->n_inputs = 3;
+    sum->dead = true;
+    return true;
+  }
+  return false;
+}
+
 /* add(linear(x, w), bias[n]) -> linear(x, w, bias) */
 static bool fuse_bias(const fuse_ctx *c, wh_node_info *n) {
   if (n->op != WH_OP_ADD) return false;
@@ -109,8 +129,8 @@ wh_status wh_pass_fuse(wh_graph *g) {
     for (size_t n = 0; n < g->n_nodes; n++) {
       wh_node_info *node = &g->nodes[n];
       if (node->dead) continue;
-      changed |=
-          fuse_gate(&c, node) || fuse_residual(&c, node) || fuse_bias(&c, node) || fuse_quantize(&c, node);
+      changed |= fuse_gate(&c, node) || fuse_residual(&c, node) || fuse_expert_residual(&c, node) ||
+                 fuse_bias(&c, node) || fuse_quantize(&c, node);
     }
   }
   wh_free(g->alloc, c.uses);

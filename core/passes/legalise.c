@@ -6,7 +6,8 @@
 
 wh_status wh_pass_legalise(wh_graph *g) {
   for (size_t n = 0, n_old = g->n_nodes; n < n_old; n++) {
-    if (g->nodes[n].dead || g->nodes[n].op != WH_OP_LINEAR) continue;
+    if (g->nodes[n].dead || (g->nodes[n].op != WH_OP_LINEAR && g->nodes[n].op != WH_OP_EXPERT_LINEAR))
+      continue;
     wh_value x = g->nodes[n].inputs[0], w = g->nodes[n].inputs[1], q;
     if (!wh_dtype_is_quantised(g->values[w].shape.dtype) || g->values[x].shape.dtype != WH_DTYPE_F32)
       continue;

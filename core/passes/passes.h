@@ -22,10 +22,10 @@ typedef struct wh_fold_evaluator {
 
 /* Nodes whose operands are all constants become constants (outputs up to 16 MiB). */
 WH_NODISCARD wh_status wh_pass_fold(wh_graph *g, const wh_fold_evaluator *fold);
-/* silu(a) * b -> swiglu, gelu(a) * b -> geglu, linear + residual or bias -> linear's epilogue, a norm or gate
- * followed by quantize_act -> the op that ends in it. */
+/* silu(a) * b -> swiglu, gelu(a) * b -> geglu, linear + residual or bias -> linear's epilogue, expert_sum
+ * likewise, a norm or gate followed by quantize_act -> the op that ends in it. */
 WH_NODISCARD wh_status wh_pass_fuse(wh_graph *g);
-/* linear with quantised weights takes quantised activations. */
+/* linear and expert_linear with quantised weights take quantised activations. */
 WH_NODISCARD wh_status wh_pass_legalise(wh_graph *g);
 /* Equal op, operands and attributes: computed once. States are never merged. */
 WH_NODISCARD wh_status wh_pass_cse(wh_graph *g);

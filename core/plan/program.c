@@ -309,6 +309,14 @@ static wh_status set_operand(build *b, wh_operand *o, wh_value v) {
   return WH_OK;
 }
 
+/* Bytes that a step reads of a weight of `bytes` when it runs for one token. */
+static uint64_t bytes_read(const wh_graph *g, const wh_node_info *node, unsigned input, size_t bytes) {
+  if (node->op == WH_OP_GATHER_ROWS) return 0;
+  if (node->op != WH_OP_EXPERT_LINEAR || input != 1) return bytes;
+  const wh_dim n = g->values[node->inputs[1]].shape.dims[0], used = g->values[node->inputs[2]].shape.dims[1];
+  return bytes / (uint64_t)wh_dim_get(&g->dims, n)->value * (uint64_t)wh_dim_get(&g->dims, used)->value;
+}
+
 static wh_status emit(build *b) {
   wh_program *p = b->p;
   wh_graph *g = p->g;
@@ -335,11 +343,11 @@ static wh_status emit(build *b) {
           char *out;
         } packed = {p->packed + w->offset};
         in->in[i].data = packed.out;
-        in->weight_bytes += w->n_bytes;
+        in->weight_bytes += bytes_read(g, node, i, w->n_bytes);
       } else {
         if (!b->places[node->inputs[i]].in_place) p->memory.mapped_bytes += v->origin ? v->n_bytes : 0;
         b->places[node->inputs[i]].in_place = true;
-        in->weight_bytes += node->op == WH_OP_GATHER_ROWS ? 0 : v->n_bytes;
+        in->weight_bytes += bytes_read(g, node, i, v->n_bytes);
       }
     }
     WH_TRY(set_operand(b, &in->out, node->output));

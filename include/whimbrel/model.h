@@ -38,6 +38,7 @@ typedef struct wh_model_info {
   uint64_t n_parameters, file_bytes, weight_bytes;
   uint64_t context_length; /* that the model was trained for */
   uint64_t n_vocab, n_embedding;
+  uint64_t n_experts, n_experts_used; /* of a layer; that a token uses of them; 0: no mixture of experts */
 } wh_model_info;
 #define WH_MODEL_INFO_INIT \
   { .struct_size = sizeof(wh_model_info) }

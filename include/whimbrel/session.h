@@ -104,7 +104,7 @@ typedef struct wh_instruction_info {
   const char *op;     /* "linear" */
   const char *kernel; /* "linear_q4_1__avx512vnni" */
   const char *reason;
-  uint64_t weight_bytes;
+  uint64_t weight_bytes; /* of weights that it reads for one token */
 } wh_instruction_info;
 #define WH_INSTRUCTION_INFO_INIT \
   { .struct_size = sizeof(wh_instruction_info) }

@@ -54,15 +54,20 @@ static void fill(const wh_weight_view *w, uint8_t *out, uint64_t seed) {
   }
 }
 
-static void add(small_model *m, const char *name, wh_dtype dtype, int64_t rows, int64_t cols) {
+/* `experts`, `rows` 0: without that dimension */
+static void add(small_model *m, const char *name, wh_dtype dtype, int64_t experts, int64_t rows,
+                int64_t cols) {
   wh_weight_view *w = &m->weights[m->n_weights];
+  const int64_t dims[] = {experts, rows, cols};
   size_t row_bytes;
   (void)snprintf(m->names[m->n_weights], sizeof m->names[0], "%s.weight", name);
-  *w = (wh_weight_view){.name = wh_str_from(m->names[m->n_weights]), .dtype = dtype, .rank = rows ? 2 : 1};
-  w->dims[0] = rows ? rows : cols;
-  w->dims[1] = rows ? cols : 0;
+  *w = (wh_weight_view){.name = wh_str_from(m->names[m->n_weights]), .dtype = dtype};
   if (!wh_dtype_row_bytes(dtype, (uint64_t)cols, &row_bytes)) abort();
-  w->n_bytes = (rows ? (size_t)rows : 1) * row_bytes;
+  w->n_bytes = row_bytes;
+  for (int i = 0; i < 3; i++) {
+    if (dims[i]) w->dims[w->rank++] = dims[i];
+    if (dims[i] && i < 2) w->n_bytes *= (size_t)dims[i];
+  }
   uint8_t *data = malloc(w->n_bytes);
   if (!data) abort();
   fill(w, data, m->n_weights + 1);
@@ -70,26 +75,40 @@ static void add(small_model *m, const char *name, wh_dtype dtype, int64_t rows, 
   m->n_weights++;
 }
 
-small_model *small_model_create(wh_dtype dtype, int64_t width) {
+/* A tensor of a layer. */
+typedef struct part {
+  const char *name;
+  int rows; /* in widths: 0 a vector, 1 the width, 2 half of it (four heads, two of them for keys) */
+} part;
+
+static void add_layer(small_model *m, int layer, wh_dtype dtype, int64_t width) {
+  static const part parts[] = {{"attn_norm", 0}, {"attn_q", 1},      {"attn_k", 2},
+                               {"attn_v", 2},    {"attn_output", 1}, {"ffn_norm", 0},
+                               {"ffn_gate", 1},  {"ffn_up", 1},      {"ffn_down", 1}};
+  char name[64];
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    const bool stacked = m->has_experts && i >= 6;
+    (void)snprintf(name, sizeof name, "blk.%d.%s%s", layer, parts[i].name, stacked ? "_exps" : "");
+    add(m, name, parts[i].rows ? dtype : WH_DTYPE_F32, stacked ? SMALL_N_EXPERTS : 0,
+        parts[i].rows ? width / parts[i].rows : 0, width);
+  }
+  (void)snprintf(name, sizeof name, "blk.%d.ffn_gate_inp", layer);
+  if (m->has_experts) add(m, name, WH_DTYPE_F32, 0, SMALL_N_EXPERTS, width);
+}
+
+static small_model *create(wh_dtype dtype, int64_t width, bool has_experts) {
   small_model *m = calloc(1, sizeof *m);
   if (!m) abort();
-  add(m, "token_embd", dtype, SMALL_N_VOCAB, width);
-  add(m, "output_norm", WH_DTYPE_F32, 0, width);
-  add(m, "output", dtype, SMALL_N_VOCAB, width);
-  for (int layer = 0; layer < SMALL_N_LAYERS; layer++) {
-    static const struct {
-      const char *name;
-      int rows; /* in widths: 0 a vector, 1 the width, 2 half of it (four heads, two of them for keys) */
-    } parts[] = {{"attn_norm", 0}, {"attn_q", 1},   {"attn_k", 2}, {"attn_v", 2},  {"attn_output", 1},
-                 {"ffn_norm", 0},  {"ffn_gate", 1}, {"ffn_up", 1}, {"ffn_down", 1}};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-      char name[64];
-      (void)snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
-      add(m, name, parts[i].rows ? dtype : WH_DTYPE_F32, parts[i].rows ? width / parts[i].rows : 0, width);
-    }
-  }
+  m->has_experts = has_experts;
+  add(m, "token_embd", dtype, 0, SMALL_N_VOCAB, width);
+  add(m, "output_norm", WH_DTYPE_F32, 0, 0, width);
+  add(m, "output", dtype, 0, SMALL_N_VOCAB, width);
+  for (int layer = 0; layer < SMALL_N_LAYERS; layer++) add_layer(m, layer, dtype, width);
   return m;
 }
+
+small_model *small_model_create(wh_dtype dtype, int64_t width) { return create(dtype, width, false); }
+small_model *small_model_create_experts(wh_dtype dtype, int64_t width) { return create(dtype, width, true); }
 
 void small_model_destroy(small_model *m) {
   for (size_t i = 0; i < m->n_weights; i++) {
@@ -129,8 +148,11 @@ void small_model_write(const small_model *m, const char *path) {
                                 wh_gguf_meta_u32("llama.feed_forward_length", width),
                                 wh_gguf_meta_u32("llama.attention.head_count", 4),
                                 wh_gguf_meta_u32("llama.attention.head_count_kv", 2),
-                                wh_gguf_meta_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f)};
+                                wh_gguf_meta_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f),
+                                wh_gguf_meta_u32("llama.expert_count", SMALL_N_EXPERTS),
+                                wh_gguf_meta_u32("llama.expert_used_count", SMALL_N_EXPERTS_USED)};
+  const size_t n_meta = sizeof meta / sizeof meta[0] - (m->has_experts ? 0 : 2);
   const wh_gguf_content content = {
-      .meta = meta, .n_meta = sizeof meta / sizeof meta[0], .weights = m->weights, .n_weights = m->n_weights};
+      .meta = meta, .n_meta = n_meta, .weights = m->weights, .n_weights = m->n_weights};
   if (wh_gguf_write(path, &content, NULL) != WH_OK) abort();
 }

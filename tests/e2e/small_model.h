@@ -8,6 +8,8 @@
 #define SMALL_N_VOCAB 48
 #define SMALL_N_LAYERS 2
 #define SMALL_MAX_TENSORS 32
+#define SMALL_N_EXPERTS 4
+#define SMALL_N_EXPERTS_USED 2
 
 /* What a damaged weight looks like. */
 typedef enum small_damage { SMALL_SOUND, SMALL_NAN, SMALL_INFINITE, SMALL_NEGATIVE_INFINITE } small_damage;
@@ -16,11 +18,14 @@ typedef struct small_model {
   wh_weight_view weights[SMALL_MAX_TENSORS];
   char names[SMALL_MAX_TENSORS][64];
   size_t n_weights;
+  bool has_experts;
 } small_model;
 
 /* `width` (a multiple of the type's blocks) is the embedding's length; matrices have type `dtype`, vectors
  * are f32. */
 small_model *small_model_create(wh_dtype dtype, int64_t width);
+/* The same with a choice of experts in every layer. */
+small_model *small_model_create_experts(wh_dtype dtype, int64_t width);
 void small_model_destroy(small_model *m);
 /* Number of values (a scale, a minimum, an element) of weight i that can be damaged in one place. */
 size_t small_model_n_fields(const small_model *m, size_t i);

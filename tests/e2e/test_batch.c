@@ -86,12 +86,11 @@ static void run_alone(wh_session *session, float out[N_SEQ][SMALL_N_VOCAB]) {
     }
 }
 
-static void check_type(wh_dtype dtype) {
+static void check_model(small_model *m) {
   static float alone[N_SEQ][SMALL_N_VOCAB], prompt[N_SEQ][SMALL_N_VOCAB], stepped[N_SEQ][SMALL_N_VOCAB];
   temp_folder folder = temp_folder_create();
   const temp_path file = temp_path_of(&folder, "m.gguf");
   const char *path = file.text;
-  small_model *m = small_model_create(dtype, 256);
   small_model_write(m, path);
   engine e = open_engine(path, "ref", 1, WH_NUMERICS_EXACT);
   run_alone(e.session, alone);
@@ -121,7 +120,15 @@ static void check_type(wh_dtype dtype) {
 static void test_neighbours_do_not_show(void **state) {
   (void)state;
   static const wh_dtype types[] = {WH_DTYPE_Q4_1, WH_DTYPE_Q8_0, WH_DTYPE_Q4_K, WH_DTYPE_Q6_K, WH_DTYPE_F16};
-  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) check_type(types[i]);
+  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) check_model(small_model_create(types[i], 256));
+}
+
+/* Whose tokens share an expert's rows does not show, either. */
+static void test_neighbours_among_experts_do_not_show(void **state) {
+  (void)state;
+  static const wh_dtype types[] = {WH_DTYPE_Q4_0, WH_DTYPE_Q4_K, WH_DTYPE_F16};
+  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+    check_model(small_model_create_experts(types[i], 256));
 }
 
 /* fp32 products in another order: each element moves by at most about K eps times the sum of magnitudes; over
@@ -166,6 +173,7 @@ static void test_fast_is_close(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_neighbours_do_not_show),
+                                     cmocka_unit_test(test_neighbours_among_experts_do_not_show),
                                      cmocka_unit_test(test_fast_is_close)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

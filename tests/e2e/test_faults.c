@@ -98,12 +98,17 @@ static void every_allocation_may_fail(void **state) {
   static const struct {
     wh_dtype dtype;
     int64_t width;
-  } models[] = {{WH_DTYPE_Q4_0, 64}, {WH_DTYPE_F16, 64}, {WH_DTYPE_Q4_K, 256}};
+    small_model *(*create)(wh_dtype dtype, int64_t width);
+  } models[] = {{WH_DTYPE_Q4_0, 64, small_model_create},
+                {WH_DTYPE_F16, 64, small_model_create},
+                {WH_DTYPE_Q4_K, 256, small_model_create},
+                {WH_DTYPE_Q4_0, 64, small_model_create_experts},
+                {WH_DTYPE_F16, 64, small_model_create_experts}};
   static const int32_t tokens[5] = {1, 7, 3, 0, SMALL_N_VOCAB - 1};
   temp_folder folder = temp_folder_create();
   temp_path path = temp_path_of(&folder, "small.gguf");
   for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-    small_model *m = small_model_create(models[i].dtype, models[i].width);
+    small_model *m = models[i].create(models[i].dtype, models[i].width);
     small_model_write(m, path.text);
     small_model_destroy(m);
     engine e = {0};
@@ -174,8 +179,12 @@ static void every_weight_may_be_no_number(void **state) {
   temp_folder folder = temp_folder_create();
   temp_path path = temp_path_of(&folder, "damaged.gguf");
   unsigned turn = 0;
-  for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
-    small_model *m = small_model_create(types[t], 256);
+  const size_t n_types = sizeof types / sizeof types[0];
+  for (size_t k = 0; k < 2 * n_types; k++) {
+    const size_t t = k % n_types;
+    if (k >= n_types && t % 4 != 0) continue; /* with experts: every fourth type */
+    small_model *m =
+        k < n_types ? small_model_create(types[t], 256) : small_model_create_experts(types[t], 256);
     small_model_write(m, path.text);
     if (use_model(path.text, 5) != WH_OK)
       fail_msg("%s: %s", wh_dtype_name(types[t]), wh_last_error()->message);

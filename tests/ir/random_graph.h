@@ -50,11 +50,12 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
   const wh_shape inputs[] = {{WH_DTYPE_I32, 1, {t}},      {WH_DTYPE_F32, 2, {t, d64}},
                              {WH_DTYPE_F32, 2, {t, d32}}, {WH_DTYPE_F32, 3, {t, d2, d16}},
                              {WH_DTYPE_F32, 0, {0}},      {WH_DTYPE_F32, 2, {sum, d64}}};
-  const wh_shape consts[] = {{WH_DTYPE_F32, 1, {d64}},       {WH_DTYPE_F32, 1, {d32}},
-                             {WH_DTYPE_Q4_0, 2, {d64, d64}}, {WH_DTYPE_F16, 2, {d32, d64}},
-                             {WH_DTYPE_Q8_0, 2, {d64, d32}}, {WH_DTYPE_F32, 1, {d2}}};
+  const wh_shape consts[] = {{WH_DTYPE_F32, 1, {d64}},           {WH_DTYPE_F32, 1, {d32}},
+                             {WH_DTYPE_Q4_0, 2, {d64, d64}},     {WH_DTYPE_F16, 2, {d32, d64}},
+                             {WH_DTYPE_Q8_0, 2, {d64, d32}},     {WH_DTYPE_F32, 1, {d2}},
+                             {WH_DTYPE_Q4_0, 3, {d64, d32, d64}}};
   for (int i = 0; i < 6; i++) assert_ok(wh_graph_add_input(g, names[i], &inputs[i], &v));
-  for (int i = 0; i < 6; i++) assert_ok(wh_graph_add_const_shape(g, names[i], &consts[i], &v));
+  for (int i = 0; i < 7; i++) assert_ok(wh_graph_add_const_shape(g, names[i % 6], &consts[i], &v));
   while (g->n_nodes < n_nodes) {
     wh_op op = (wh_op)rng_below(&r, WH_OP_COUNT);
     const wh_op_info *info = wh_op_get(op);
@@ -85,11 +86,27 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
         in[0] = 4;
         in[3] = in[4] = 1;
       }
+      bool is_expert = op == WH_OP_EXPERT_WEIGHTS || op == WH_OP_EXPERT_LINEAR || op == WH_OP_EXPERT_SUM;
+      if (is_expert) { /* nor choices */
+        const wh_attr used = {.key = WH_ATTR_USED, .i = 2};
+        const wh_attr weighing[] = {{.key = WH_ATTR_NORMALISE}, {.key = WH_ATTR_SCALE}};
+        wh_value selected;
+        if (attempt) break;
+        in[0] = 2;
+        assert_ok(wh_graph_add_node(g, WH_OP_EXPERT_SELECT, "select", in, 1, &used, 1, &selected));
+        in[1] = op == WH_OP_EXPERT_LINEAR ? 13 : selected;
+        in[2] = selected;
+        if (op == WH_OP_EXPERT_SUM) {
+          assert_ok(wh_graph_add_node(g, WH_OP_EXPERT_WEIGHTS, "weights", in, 2, weighing, 2, &in[1]));
+          in[0] = 4;
+          in[2] = 0;
+        }
+      }
       if (wh_graph_add_node(g, op, names[rng_below(&r, 6)], in, n, attrs, n_attrs, &v) == WH_OK) {
         last = v;
         break;
       }
-      if (op != WH_OP_KV_APPEND && op != WH_OP_ATTENTION) assert_int_equal(g->n_values, before);
+      if (op != WH_OP_KV_APPEND && op != WH_OP_ATTENTION && !is_expert) assert_int_equal(g->n_values, before);
     }
   }
   assert_ok(wh_graph_add_output(g, "last", last));

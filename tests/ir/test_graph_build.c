@@ -4,7 +4,7 @@
 
 #include "tests/ir/graph_fixture.h"
 
-#define N_OPERANDS 34
+#define N_OPERANDS 42
 static const char preamble[] =
     "graph \"ops\" {\n"
     "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
@@ -41,7 +41,15 @@ static const char preamble[] =
     "  %31 = state \"blocks\" q8_0[s, c, 2, 32]\n"
     "  %32 = input \"k32\" f32[t, 2, 32]\n"
     "  %33 = input \"q32\" f32[t, 4, 32]\n"
-    "  %34 = state \"odd\" q8_0[s, c, 2, 16]\n";
+    "  %34 = state \"odd\" q8_0[s, c, 2, 16]\n"
+    "  %35 = const \"experts\" q4_0[6, 96, 64]\n"
+    "  %36 = input \"scores\" f32[t, 6]\n"
+    "  %37 = expert_select(%36) {used = 2} \"select\" : i32[t, 2]\n"
+    "  %38 = input \"guesses\" i32[t, 2]\n"
+    "  %39 = input \"slots\" f32[t, 2, 64]\n"
+    "  %40 = input \"weights\" f32[t, 2]\n"
+    "  %41 = input \"three slots\" f32[t, 3, 64]\n"
+    "  %42 = input \"selectr\" i32[r, 2]\n";
 
 typedef struct op_case {
   const char *op, *operands, *attrs;
@@ -51,6 +59,7 @@ typedef struct op_case {
 
 #define EPS "{eps = 0x1p-10} "
 #define ATTN "{scale = 0x1p-2, softcap = 0x0p+0, window = 0} "
+#define WEIGHING "{normalise = 1, scale = 0x1p+0} "
 #define ALPHA "{alpha = 0x1p+0} "
 
 static const op_case cases[] = {
@@ -85,7 +94,8 @@ static const op_case cases[] = {
     {"quantize_act", "%1", "", "q8a[t, 64]", NULL},
     {"quantize_act", "%20", "", NULL, "input 0: its rows must be a multiple of 32 long"},
     {"quantize_act", "%25", "", NULL, "input 0: its rows must be a multiple of 32 long"},
-    {"quantize_act", "%10", "", NULL, "input 0: must have rank 2"},
+    {"quantize_act", "%10", "", NULL, "input 0: its rows must be a multiple of 32 long"},
+    {"quantize_act", "%9", "", NULL, "input 0: must have rank 2 or more"},
     {"quantize_act", "%2", "", NULL, "input 0 is i32, not f32"},
     {"rms_norm", "%1, %9", EPS, "f32[t, 64]", NULL},
     {"rms_norm", "%10", EPS, "f32[t, 4, 16]", NULL},
@@ -143,8 +153,36 @@ static const op_case cases[] = {
     {"swiglu_quantize", "%20, %20", "", NULL, "input 0: its rows must be a multiple of 32 long"},
     {"swiglu_quantize", "%1, %7", "", NULL, "input 1 has 96 at axis 1 where 64 is needed"},
     {"geglu_quantize", "%1, %1", "", "q8a[t, 64]", NULL},
-    {"geglu_quantize", "%10, %10", "", NULL, "input 0: must have rank 2"},
+    {"geglu_quantize", "%39, %39", "", "q8a[t, 2, 64]", NULL},
+    {"geglu_quantize", "%9, %9", "", NULL, "input 0: must have rank 2 or more"},
+    {"geglu_quantize", "%10, %10", "", NULL, "input 0: its rows must be a multiple of 32 long"},
     {"geglu_quantize", "%1, %20", "", NULL, "input 1 has 48 at axis 1 where 64 is needed"},
+    {"expert_select", "%1", "{used = 64} ", "i32[t, 64]", NULL},
+    {"expert_select", "%1", "{used = 65} ", NULL, "input 0: has fewer experts than are used"},
+    {"expert_select", "%1", "{used = 0} ", NULL, "input 0: has fewer experts than are used"},
+    {"expert_select", "%1", "{used = -9223372036854775807} ", NULL, "input 0: has fewer experts"},
+    {"expert_select", "%25", "{used = 1} ", NULL, "input 0: the number of experts must be constant"},
+    {"expert_select", "%2", "{used = 1} ", NULL, "input 0 is i32, not f32"},
+    {"expert_weights", "%36, %37", WEIGHING, "f32[t, 2]", NULL},
+    {"expert_weights", "%2, %37", WEIGHING, NULL, "input 0 is i32, not f32"},
+    {"expert_weights", "%36, %38", WEIGHING, NULL, "input 1: must come from expert_select"},
+    {"expert_weights", "%1, %37", WEIGHING, NULL, "input 1: was chosen from another number of experts"},
+    {"expert_weights", "%23, %37", WEIGHING, NULL, "input 1 has t at axis 0 where r is needed"},
+    {"expert_linear", "%1, %35, %37", "", "f32[t, 2, 96]", NULL},
+    {"expert_linear", "%8, %35, %37", "", "f32[t, 2, 96]", NULL},
+    {"expert_linear", "%39, %35, %37", "", "f32[t, 2, 96]", NULL},
+    {"expert_linear", "%2, %35, %37", "", NULL, "input 0: must be f32 or q8a of rank 2 or 3"},
+    {"expert_linear", "%41, %35, %37", "", NULL, "input 0 has 3 at axis 1 where 2 is needed"},
+    {"expert_linear", "%1, %5, %37", "", NULL, "input 1: weights must have rank 3"},
+    {"expert_linear", "%7, %35, %37", "", NULL, "input 1 has 64 at axis 2 where 96 is needed"},
+    {"expert_linear", "%1, %35, %38", "", NULL, "input 2: must come from expert_select"},
+    {"expert_linear", "%1, %35, %42", "", NULL, "input 2 has r at axis 0 where t is needed"},
+    {"expert_linear", "%1, %35, %1", "", NULL, "input 2 is f32, not i32"},
+    {"expert_sum", "%39, %40", "", "f32[t, 64]", NULL},
+    {"expert_sum", "%39, %40, %1", "", "f32[t, 64]", NULL},
+    {"expert_sum", "%1, %40", "", NULL, "input 0 has rank 2, not 3"},
+    {"expert_sum", "%39, %36", "", NULL, "input 1 has 6 at axis 1 where 2 is needed"},
+    {"expert_sum", "%39, %40, %7", "", NULL, "input 2 has 96 at axis 1 where 64 is needed"},
     {"add", "%1, %1", "", "f32[t, 64]", NULL},
     {"add", "%1, %9", "", "f32[t, 64]", NULL},
     {"add", "%1, %18", "", "f32[t, 64]", NULL},

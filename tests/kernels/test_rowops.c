@@ -380,6 +380,60 @@ static void test_softmax(void **state) {
       }
 }
 
+/* ---- mixture of experts ---- */
+
+static void check_experts(int64_t rows, int64_t n, int64_t used, fill kind) {
+  guarded scores = filled((size_t)(rows * n), kind, 18), selected;
+  wh_expert_select_args s = {.rows = rows, .n = n, .used = used, .scores = floats(&scores)};
+  call c = {
+      .run = run_expert_select, .name = name_expert_select, .args = &s, .out = (void **)(void *)&s.selected};
+  c.out_bytes = (size_t)(rows * used) * sizeof(int32_t);
+  CHECK(&c, "rows %lld, %lld of %lld, fill %d", (long long)rows, (long long)used, (long long)n, kind);
+  s.selected = guarded_new(&selected, c.out_bytes, 0);
+  tables[0].expert_select(&s, &(wh_worker){0, 1, NULL});
+  wh_expert_weights_args a = {.rows = rows, .n = n, .used = used, .p = floats(&scores), .scale = 1.25f};
+  a.selected = s.selected;
+  call w = {.run = run_expert_weights, .name = name_expert_weights, .args = &a, .out = (void **)(void *)&a.y};
+  w.out_bytes = (size_t)(rows * used) * sizeof(float), w.as_floats = true;
+  for (int normalise = 0; normalise < 2; normalise++) {
+    a.normalise = normalise != 0;
+    CHECK(&w, "rows %lld, %lld of %lld, fill %d", (long long)rows, (long long)used, (long long)n, kind);
+  }
+  guarded_free(&scores), guarded_free(&selected);
+}
+
+static void test_experts(void **state) {
+  (void)state;
+  for (fill kind = 0; kind < N_FILLS; kind++)
+    for (int64_t rows = 0; rows <= 5; rows++) {
+      check_experts(rows, 8, 2, kind);
+      check_experts(rows, 128, 8, kind);
+      check_experts(rows, 5, 5, kind);
+      check_experts(rows, 1, 1, kind);
+    }
+}
+
+static void test_expert_sum(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(sizes); i++)
+    for (fill kind = 0; kind < N_FILLS; kind++)
+      for (int64_t slots = 1; slots <= 4; slots++)
+        for (int64_t rows = 1; rows <= 3; rows += 2) {
+          const int64_t n = sizes[i];
+          guarded x = filled((size_t)(rows * slots * n), kind, 19),
+                  residual = filled((size_t)(rows * n), kind, 20);
+          guarded weights = filled((size_t)(rows * slots), FILL_ORDINARY, 21);
+          wh_expert_sum_args a = {
+              .rows = rows, .slots = slots, .n = n, .x = floats(&x), .weights = floats(&weights)};
+          if (slots % 2) a.residual = floats(&residual);
+          call c = {.run = run_expert_sum, .name = name_expert_sum, .args = &a, .out = (void **)(void *)&a.y};
+          c.out_bytes = (size_t)(rows * n) * sizeof(float), c.as_floats = true;
+          CHECK(&c, "rows %lld, slots %lld, n %lld, fill %d", (long long)rows, (long long)slots, (long long)n,
+                kind);
+          guarded_free(&x), guarded_free(&residual), guarded_free(&weights);
+        }
+}
+
 /* ---- the test itself ---- */
 
 static void wrong_by_one_bit(const wh_norm_args *a, const wh_worker *w) {
@@ -446,6 +500,8 @@ int main(void) {
       cmocka_unit_test(test_gather_rows),
       cmocka_unit_test(test_elementwise),
       cmocka_unit_test(test_softmax),
+      cmocka_unit_test(test_experts),
+      cmocka_unit_test(test_expert_sum),
       cmocka_unit_test(test_shared_row_on_a_team),
   };
   return cmocka_run_group_tests(tests, select_tables, NULL);

@@ -104,6 +104,85 @@ static void test_softmax(void **state) {
   }
 }
 
+/* What is chosen at place i has exactly i better ones: higher, or equal and earlier; nothing is below a NaN.
+ */
+static void assert_selection(const wh_expert_select_args *a) {
+  for (int64_t i = 0; i < a->used; i++) {
+    const int32_t chosen = a->selected[i];
+    int64_t better = 0;
+    assert_in_range(chosen, 0, a->n - 1);
+    for (int64_t j = 0; j < a->n; j++) {
+      const double x = isnan(a->scores[j]) ? -INFINITY : a->scores[j];
+      const double y = isnan(a->scores[chosen]) ? -INFINITY : a->scores[chosen];
+      better += x > y || (x == y && j < chosen);
+    }
+    assert_int_equal(better, i);
+  }
+}
+
+static void test_expert_select(void **state) {
+  (void)state;
+  enum { MOST = 130 };
+  float scores[MOST];
+  int32_t selected[MOST];
+  uint64_t seed = 20;
+  for (int round = 0; round < 2000; round++) {
+    const int64_t n = 1 + (int64_t)(random_next(&seed) % MOST),
+                  used = 1 + (int64_t)(random_next(&seed) % (uint64_t)n);
+    for (int64_t j = 0; j < n; j++) {
+      scores[j] = random_unit(&seed);
+      if (round % 2) scores[j] = rintf(scores[j] * 3.0f); /* ties, zeros of both signs */
+      if (round % 3 == 0 && random_next(&seed) % 5 == 0) scores[j] = random_next(&seed) % 2 ? NAN : -INFINITY;
+      if (round % 100 == 99) scores[j] = NAN;
+    }
+    const wh_expert_select_args a = {.rows = 1, .n = n, .used = used, .scores = scores, .selected = selected};
+    ref.expert_select(&a, &alone);
+    assert_selection(&a);
+  }
+}
+
+static void test_expert_weights(void **state) {
+  (void)state;
+  enum { N = 40, USED = 6 };
+  uint64_t seed = 21;
+  float p[N], y[USED];
+  int32_t selected[USED];
+  for (int round = 0; round < 100; round++) {
+    double sum = 0;
+    for (int j = 0; j < N; j++) p[j] = 0x1p-20f + fabsf(random_unit(&seed));
+    for (int i = 0; i < USED; i++) sum += (double)p[selected[i] = (int32_t)(random_next(&seed) % N)];
+    for (int normalise = 0; normalise < 2; normalise++) {
+      const wh_expert_weights_args a = {1, N, USED, p, selected, normalise != 0, 2.5f, y};
+      ref.expert_weights(&a, &alone);
+      for (int i = 0; i < USED; i++) {
+        const double want = 2.5 * (double)p[selected[i]] / (normalise ? sum : 1);
+        assert_within(y[i], want, want * (USED + 1) * U, "expert_weights", i);
+      }
+    }
+  }
+}
+
+static void test_expert_sum(void **state) {
+  (void)state;
+  enum { SLOTS = 5, N = 300 };
+  guarded x = filled(SLOTS * N, FILL_ORDINARY, 22), w = filled(SLOTS, FILL_ORDINARY, 23);
+  guarded r = filled(N, FILL_ORDINARY, 24), y;
+  wh_expert_sum_args a = {1, SLOTS, N, floats(&x), floats(&w), NULL, guarded_new(&y, r.bytes, 0)};
+  for (int residual = 0; residual < 2; residual++) {
+    a.residual = residual ? floats(&r) : NULL;
+    ref.expert_sum(&a, &alone);
+    for (int64_t j = 0; j < N; j++) {
+      double want = residual ? a.residual[j] : 0, size = fabs(want);
+      for (int64_t i = 0; i < SLOTS; i++) {
+        const double term = (double)a.weights[i] * (double)a.x[i * N + j];
+        want += term, size += fabs(term);
+      }
+      assert_within(a.y[j], want, size * (SLOTS + 1) * U, "expert_sum", j);
+    }
+  }
+  guarded_free(&x), guarded_free(&w), guarded_free(&r), guarded_free(&y);
+}
+
 static void test_gated(void **state) {
   (void)state;
   const int64_t n = 4096;
@@ -369,6 +448,9 @@ int main(void) {
       cmocka_unit_test(test_rms_norm),
       cmocka_unit_test(test_layer_norm),
       cmocka_unit_test(test_softmax),
+      cmocka_unit_test(test_expert_select),
+      cmocka_unit_test(test_expert_weights),
+      cmocka_unit_test(test_expert_sum),
       cmocka_unit_test(test_gated),
       cmocka_unit_test(test_rope),
       cmocka_unit_test(test_quantisation_error),

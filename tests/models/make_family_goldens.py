@@ -48,11 +48,21 @@ class Case:
     def f32(self, key, value):
         self.meta.append(("f32", f"{self.arch}.{key}", value))
 
+    def bool(self, key, value):
+        self.meta.append(("bool", f"{self.arch}.{key}", int(value)))
+
     def string(self, key, value):
         self.meta.append(("string", f"{self.arch}.{key}", value))
 
     def weight(self, name, rows, cols):
         self.tensors.append((name, "weight", (rows, cols)))
+
+    def experts(self, name, n_experts, rows, cols):
+        self.tensors.append((name, "weight", (n_experts, rows, cols)))
+
+    def router(self, name, *dims):
+        """Kept in fp32, as converters do."""
+        self.tensors.append((name, "router", dims))
 
     def norm(self, name, n, role="norm"):
         self.tensors.append((name, role, (n,)))
@@ -66,7 +76,9 @@ class Case:
     def value_of(self, name, role, dims, dtype):
         seed = tw.fnv1a(self.name + "/" + name)
         if role == "weight":
-            return tw.random_matrix(dtype, *dims, seed)
+            return tw.random_matrix(dtype, math.prod(dims[:-1]), dims[-1], seed).reshape(dims)
+        if role == "router":
+            return tw.random_floats("f32", math.prod(dims), seed).reshape(dims)
         if role == "bias":
             return tw.random_floats("f16", *dims, seed)
         return dims if role == "values" else tw.random_norm(*dims, seed)
@@ -105,6 +117,25 @@ def common_meta(c, config):
     partial = getattr(config, "partial_rotary_factor", 1.0)
     if partial != 1.0:
         c.u32("rope.dimension_count", int(head_dim(config) * partial))
+
+
+def n_experts(config):
+    return getattr(config, "num_local_experts", None) or getattr(config, "num_experts", 0)
+
+
+def expert_ff(config):
+    return getattr(config, "moe_intermediate_size", config.intermediate_size)
+
+
+def expert_meta(c, config):
+    c.u32("expert_count", n_experts(config))
+    c.u32("expert_used_count", config.num_experts_per_tok)
+    if c.arch != "llama":
+        c.u32("expert_feed_forward_length", config.moe_intermediate_size)
+    if c.arch == "qwen2moe":
+        c.u32("expert_shared_feed_forward_length", config.shared_expert_intermediate_size)
+    if getattr(config, "norm_topk_prob", c.arch != "qwen2moe") != (c.arch != "qwen2moe"):
+        c.bool("expert_weights_norm", config.norm_topk_prob)
 
 
 def head_dim(config):
@@ -152,9 +183,9 @@ def add_tensors(c, config, norm_role="norm"):
         else:
             for part, n in (("q", n_q), ("k", n_kv), ("v", n_kv)):
                 c.weight(p + f"attn_{part}.weight", n, d)
-                if c.arch == "qwen2" or attention_bias:
+                if c.arch.startswith("qwen2") or attention_bias:
                     c.bias(p + f"attn_{part}.bias", n)
-        if c.arch in ("qwen3", "gemma3"):
+        if c.arch in ("qwen3", "qwen3moe", "gemma3"):
             c.norm(p + "attn_q_norm.weight", hd, norm_role)
             c.norm(p + "attn_k_norm.weight", hd, norm_role)
         c.weight(p + "attn_output.weight", d, n_q)
@@ -164,6 +195,9 @@ def add_tensors(c, config, norm_role="norm"):
             c.norm(p + "post_attention_norm.weight", d, norm_role)
             c.norm(p + "post_ffw_norm.weight", d, norm_role)
         c.norm(p + "ffn_norm.weight", d, norm_role)
+        if n_experts(config):
+            add_expert_tensors(c, config, p)
+            continue
         if c.arch == "phi3":
             c.weight(p + "ffn_up.weight", 2 * ff, d)
         else:
@@ -177,6 +211,20 @@ def add_tensors(c, config, norm_role="norm"):
     c.norm("output_norm.weight", d, norm_role)
     if not config.tie_word_embeddings:
         c.weight("output.weight", N_VOCAB, d)
+
+
+def add_expert_tensors(c, config, p):
+    d, ff, n = config.hidden_size, expert_ff(config), n_experts(config)
+    c.router(p + "ffn_gate_inp.weight", n, d)
+    c.experts(p + "ffn_gate_exps.weight", n, ff, d)
+    c.experts(p + "ffn_up_exps.weight", n, ff, d)
+    c.experts(p + "ffn_down_exps.weight", n, d, ff)
+    if c.arch == "qwen2moe":
+        ff = config.shared_expert_intermediate_size
+        c.router(p + "ffn_gate_inp_shexp.weight", d)
+        c.weight(p + "ffn_gate_shexp.weight", ff, d)
+        c.weight(p + "ffn_up_shexp.weight", ff, d)
+        c.weight(p + "ffn_down_shexp.weight", d, ff)
 
 
 # ---- models: the transformers side ----
@@ -205,6 +253,26 @@ HF_NAMES = {
 }
 
 
+MIXTRAL_PARTS = {"gate": "w1", "up": "w3", "down": "w2"}
+
+
+def hf_expert_state(c, layer, stem, v):
+    """(key, value) of each of an expert layer's matrices."""
+    mixtral = c.arch == "llama"
+    layer += ".block_sparse_moe" if mixtral else ".mlp"
+    part = stem.split("_")[1]
+    if stem == "ffn_gate_inp":
+        yield f"{layer}.gate.weight", v
+    elif stem == "ffn_gate_inp_shexp":
+        yield f"{layer}.shared_expert_gate.weight", v.reshape(1, -1)
+    elif stem.endswith("_shexp"):
+        yield f"{layer}.shared_expert.{part}_proj.weight", v
+    else:
+        name = MIXTRAL_PARTS[part] if mixtral else part + "_proj"
+        for e, matrix in enumerate(v):
+            yield f"{layer}.experts.{e}.{name}.weight", matrix
+
+
 def hf_state(c, config, values):
     state = {}
     for name, v in values.items():
@@ -217,6 +285,10 @@ def hf_state(c, config, values):
         if c.arch == "llama" and stem in ("attn_q", "attn_k"):
             heads = config.num_attention_heads if stem == "attn_q" else config.num_key_value_heads
             v = unpermute(v, heads)
+        if "_inp" in stem or stem.endswith("exps") or stem.endswith("shexp"):
+            for key, matrix in hf_expert_state(c, f"model.layers.{parts[1]}", stem, v):
+                state[key] = torch.from_numpy(np.ascontiguousarray(matrix))
+            continue
         if parts[0] == "blk":
             hf = HF_NAMES.get(stem)
             if stem == "ffn_norm":
@@ -250,6 +322,8 @@ def quantise_act(x):
 
 
 def quantised_linear(self, x):
+    if x.numel() == 0:  # an expert that no token chose
+        return torch.nn.functional.linear(x, self.weight, self.bias)
     flat = quantise_act(x.reshape(-1, x.shape[-1]).numpy())
     return torch.nn.functional.linear(torch.from_numpy(flat).reshape(x.shape), self.weight, self.bias)
 
@@ -259,8 +333,9 @@ def logits(c, config, dtype, kind):
     missing, unexpected = model.load_state_dict(hf_state(c, config, c.values_of_all(dtype)), strict=False)
     assert not missing and not unexpected, (missing, unexpected)
     if kind == "q8a":
-        for module in model.modules():
-            if isinstance(module, torch.nn.Linear):
+        for name, module in model.named_modules():
+            is_router = name.endswith((".mlp.gate", ".block_sparse_moe.gate", ".shared_expert_gate"))
+            if isinstance(module, torch.nn.Linear) and not is_router:
                 module.forward = quantised_linear.__get__(module)
     with torch.no_grad():
         out = model(torch.tensor([c.tokens]), use_cache=False).logits[0]
@@ -295,6 +370,31 @@ def qwen(name, arch, **options):
     config = config_of(arch, **{"rope_theta": 1000000.0, **options})
     common_meta(c, config)
     rope_meta(c, config)
+    add_tensors(c, config)
+    return c, config
+
+
+def mixtral(name, **options):
+    c = Case(name, "llama")
+    config = config_of("mixtral", **{"rope_theta": 1000000.0, "num_local_experts": 8, "num_experts_per_tok": 2,
+                                     **options})
+    common_meta(c, config)
+    expert_meta(c, config)
+    add_tensors(c, config)
+    return c, config
+
+
+def qwen_moe(name, arch, **options):
+    c = Case(name, arch)
+    base = dict(rope_theta=1000000.0, num_experts=12, num_experts_per_tok=3, moe_intermediate_size=256,
+                decoder_sparse_step=1, mlp_only_layers=[])
+    if arch == "qwen2moe":
+        base.update(shared_expert_intermediate_size=512, norm_topk_prob=False)
+    else:
+        base.update(head_dim=64, norm_topk_prob=True)
+    config = config_of(arch.replace("moe", "_moe"), **{**base, **options})
+    common_meta(c, config)
+    expert_meta(c, config)
     add_tensors(c, config)
     return c, config
 
@@ -349,6 +449,7 @@ def longrope(original):
 
 
 SMALL = dict(hidden_size=64, intermediate_size=96)  # 16 elements per head; float weights only
+SMALL_MOE = dict(**SMALL, head_dim=16, moe_intermediate_size=48, shared_expert_intermediate_size=80)
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}
@@ -361,6 +462,12 @@ def files():
     yield "llama", [(*llama("llama"), every)]
     yield "qwen2", [(*qwen("qwen2", "qwen2", tie_word_embeddings=True), every)]
     yield "qwen3", [(*qwen("qwen3", "qwen3", head_dim=128, num_attention_heads=2, num_key_value_heads=1), every)]
+    yield "mixtral", [(*mixtral("mixtral"), ("f32", "f16", "q8_0", "q4_k", "q6_k"))]
+    yield "qwen2moe", [(*qwen_moe("qwen2moe", "qwen2moe"), ("f32", "bf16", "q4_0", "q5_1", "q5_k")),
+                       (*qwen_moe("qwen2moe_normalised", "qwen2moe", norm_topk_prob=True, **SMALL_MOE), f32)]
+    yield "qwen3moe", [(*qwen_moe("qwen3moe", "qwen3moe"), every),
+                       (*qwen_moe("qwen3moe_as_they_are", "qwen3moe", norm_topk_prob=False, **SMALL_MOE), f32),
+                       (*qwen_moe("qwen3moe_all_used", "qwen3moe", num_experts_per_tok=4, num_experts=4, **SMALL_MOE), f32)]
     yield "gemma2", [(*gemma2("gemma2"), every)]
     yield "gemma3", [(*gemma3("gemma3"), every)]
     yield "phi3", [(*phi3("phi3"), every)]
@@ -383,6 +490,13 @@ def files():
     ]
 
 
+def kinds(config, dtype):
+    if dtype not in tw.BLOCKS:
+        return ("real",)
+    # a router that sees rounded activations may choose other experts: then no bound holds
+    return ("q8a",) if n_experts(config) else ("real", "q8a")
+
+
 def check_dequantisers():
     for dtype in tw.BLOCKS:
         blocks = tw.random_blocks(dtype, 1 << 16, tw.fnv1a(dtype))
@@ -401,7 +515,7 @@ def main():
         for case, config, dtypes in cases:
             out += case.lines()
             for dtype in dtypes:
-                for kind in ("real", "q8a") if dtype in tw.BLOCKS else ("real",):
+                for kind in kinds(config, dtype):
                     rows = logits(case, config, dtype, kind)
                     out += [f"logits {dtype} {kind} {row} {hex_floats(rows[row])}" for row in ROWS[kind]]
             out.append("end")

@@ -32,6 +32,9 @@
 /* Queries, keys and values rounded to blocks of 8 bits against fp32 throughout: fewer roundings than
  * BOUND_REAL has, three a layer. */
 #define BOUND_Q8_STATE BOUND_REAL
+/* Where a router sees rounded values, some tokens choose other experts, and the rows after them attend to
+ * those: the bound holds for most rows. */
+#define ROUTED_ROWS_WITHIN 0.5
 
 #define MAX_ROWS 128
 #define MAX_VOCAB 256
@@ -157,12 +160,18 @@ static bool takes_q8_state(const wh_model *model) { /* heads must be whole block
 static void check_q8_state(wh_model *model, const tiny_case *c, wh_dtype dtype, const all_logits *exact) {
   static all_logits want, got;
   run_prompt(model, best, c, WH_DTYPE_Q8_0, 64, true, &want);
+  wh_model_info info = WH_MODEL_INFO_INIT;
+  wh_model_get_info(model, &info);
+  size_t n_within = 0;
   for (size_t row = 0; row < c->n_tokens; row++) {
     double error = relative_error(want.rows[row], exact->rows[row], c->n_vocab);
     if (getenv("WH_TEST_VERBOSE")) print_message("%s q8 state row %zu: %.2e\n", c->name, row, error);
-    if (!(error <= BOUND_Q8_STATE))
+    n_within += error <= BOUND_Q8_STATE;
+    if (!(error <= BOUND_Q8_STATE) && !info.n_experts)
       fail_msg("%s: row %zu: error %.3g with a q8_0 state", c->name, row, error);
   }
+  if ((double)n_within < ROUTED_ROWS_WITHIN * (double)c->n_tokens)
+    fail_msg("%s: only %zu of %zu rows are near with a q8_0 state", c->name, n_within, c->n_tokens);
   for (size_t i = 0; i < N_ISA; i++) {
     wh_device *device = devices[i][i % N_THREADS];
     if (!device) continue;
@@ -218,6 +227,9 @@ static void check_file(const char *name) {
 FAMILY_TEST(llama)
 FAMILY_TEST(qwen2)
 FAMILY_TEST(qwen3)
+FAMILY_TEST(mixtral)
+FAMILY_TEST(qwen2moe)
+FAMILY_TEST(qwen3moe)
 FAMILY_TEST(gemma2)
 FAMILY_TEST(gemma3)
 FAMILY_TEST(phi3)
@@ -246,6 +258,9 @@ static void a_small_change_shows(void **state) {
       {"gemma3", "gemma3", "gemma3.rope.freq_base_swa", 10100, false},
       {"gemma3", "gemma3", "gemma3.rope.scaling.factor", 8.05, false},
       {"phi3", "phi3", "phi3.attention.sliding_window", 29, true},
+      {"mixtral", "mixtral", "llama.expert_used_count", 3, true},
+      {"qwen2moe", "qwen2moe", "qwen2moe.expert_weights_scale", 1.001, false},
+      {"qwen3moe", "qwen3moe", "qwen3moe.expert_used_count", 2, true},
       {"variants", "phi3_longrope_long", "phi3.rope.scaling.attn_factor", 1.23, false},
       {"variants", "phi3_longrope_long", "phi3.rope.scaling.original_context_length", 128, true},
   };
@@ -296,10 +311,17 @@ static int close_devices(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(llama),    cmocka_unit_test(qwen2),
-      cmocka_unit_test(qwen3),    cmocka_unit_test(gemma2),
-      cmocka_unit_test(gemma3),   cmocka_unit_test(phi3),
-      cmocka_unit_test(variants), cmocka_unit_test(a_small_change_shows),
+      cmocka_unit_test(llama),
+      cmocka_unit_test(qwen2),
+      cmocka_unit_test(qwen3),
+      cmocka_unit_test(mixtral),
+      cmocka_unit_test(qwen2moe),
+      cmocka_unit_test(qwen3moe),
+      cmocka_unit_test(gemma2),
+      cmocka_unit_test(gemma3),
+      cmocka_unit_test(phi3),
+      cmocka_unit_test(variants),
+      cmocka_unit_test(a_small_change_shows),
   };
   return cmocka_run_group_tests(tests, open_devices, close_devices);
 }

@@ -137,8 +137,12 @@ static void every_family(void **state) {
   static const struct {
     const char *name;
     size_t n_layers, per_layer, outside; /* outside: embedding, rope table, final norm, output and extras */
-  } families[] = {{"llama", 2, 22, 4},  {"qwen2", 2, 22, 4},          {"qwen3", 2, 24, 4},
-                  {"gemma2", 2, 24, 6}, {"gemma3", 3, 26, 4 + 1 + 1}, {"phi3", 2, 22, 4}};
+  } families[] = {
+      {"llama", 2, 22, 4},         {"qwen2", 2, 22, 4},
+      {"qwen2moe", 2, 27 + 10, 4}, /* + router, choice, softmax, weights, sum; the shared expert */
+      {"qwen3", 2, 24, 4},         {"qwen3moe", 2, 24 + 5, 4},
+      {"gemma2", 2, 24, 6},        {"gemma3", 3, 26, 4 + 1 + 1},
+      {"phi3", 2, 22, 4}};
   for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
     built b = build_case(families[i].name, families[i].name, NULL);
     assert_string_equal(b.h.architecture, families[i].name);
@@ -150,7 +154,8 @@ static void every_family(void **state) {
     int64_t last = b.h.n_layers - 1;
     assert_true(dim_is(&b, layer_node(&b, last, "attn")->output, 0, "tokens"));
     assert_true(dim_is(&b, layer_node(&b, last, "attn_output")->output, 0, "outputs"));
-    assert_true(dim_is(&b, layer_node(&b, last - 1, "ffn_down")->output, 0, "tokens"));
+    assert_true(dim_is(&b, layer_node(&b, last - 1, "ffn_residual")->output, 0, "tokens"));
+    assert_true(dim_is(&b, layer_node(&b, last, "ffn_residual")->output, 0, "outputs"));
     unbuild(&b);
   }
 }
@@ -297,6 +302,57 @@ static void half_norms_become_f32(void **state) {
   unbuild(&b);
 }
 
+/* ---- experts ---- */
+
+static void check_experts(const char *file, const char *name, int64_t n, int64_t used, int64_t n_ff,
+                          bool normalise) {
+  built b = build_case(file, name, NULL);
+  assert_int_equal(b.h.n_experts, n);
+  assert_int_equal(b.h.n_experts_used, used);
+  for (int64_t i = 0; i < b.h.n_layers; i++) {
+    const wh_node_info *gate = layer_node(&b, i, "ffn_gate_exps"), *down = layer_node(&b, i, "ffn_down_exps");
+    const wh_node_info *select = layer_node(&b, i, "ffn_experts"),
+                       *weights = layer_node(&b, i, "ffn_expert_weights");
+    assert_int_equal(wh_node_i(select, WH_ATTR_USED), used);
+    assert_int_equal(wh_node_i(weights, WH_ATTR_NORMALISE), normalise);
+    assert_float_equal(wh_node_f(weights, WH_ATTR_SCALE), 1, 0);
+    assert_int_equal(gate->inputs[2], select->output);
+    assert_int_equal(down->inputs[2], select->output);
+    assert_int_equal(dim(&b, gate->inputs[1], 0), n);
+    assert_int_equal(dim(&b, gate->inputs[1], 1), n_ff);
+    assert_int_equal(dim(&b, down->inputs[1], 2), n_ff);
+    assert_int_equal(dim(&b, layer_node(&b, i, "ffn_gate_inp")->inputs[1], 0), n);
+  }
+  unbuild(&b);
+}
+
+static void experts(void **state) {
+  (void)state;
+  check_experts("mixtral", "mixtral", 8, 2, 256, true);
+  check_experts("qwen2moe", "qwen2moe", 12, 3, 256, false);
+  check_experts("qwen2moe", "qwen2moe_normalised", 12, 3, 48, true);
+  check_experts("qwen3moe", "qwen3moe", 12, 3, 256, true);
+  check_experts("qwen3moe", "qwen3moe_as_they_are", 12, 3, 48, false);
+  check_experts("qwen3moe", "qwen3moe_all_used", 4, 4, 48, true);
+}
+
+/* Early files of qwen2moe name one length for the shared expert, and the experts share it out. */
+static void expert_defaults(void **state) {
+  (void)state;
+  tiny_model *m = make("qwen2moe", "qwen2moe", WH_DTYPE_F32);
+  tiny_model_drop_meta(m, "qwen2moe.expert_feed_forward_length");
+  tiny_model_drop_meta(m, "qwen2moe.expert_shared_feed_forward_length");
+  tiny_model_set(m, wh_gguf_meta_u32("qwen2moe.feed_forward_length", 512));
+  tiny_model_set(m, wh_gguf_meta_u32("qwen2moe.expert_used_count", 2));
+  tiny_model_set(m, wh_gguf_meta_f32("qwen2moe.expert_weights_scale", 2.5f));
+  built b = build(m, NULL);
+  assert_int_equal(b.h.n_ff_expert, 256);
+  assert_int_equal(b.h.n_ff_shared, 512);
+  assert_float_equal(wh_node_f(layer_node(&b, 0, "ffn_expert_weights"), WH_ATTR_SCALE), 2.5f, 0);
+  unbuild(&b);
+  tiny_model_free(m);
+}
+
 /* A list of equal values is a value; other lists are refused. */
 static void values_per_layer(void **state) {
   (void)state;
@@ -397,6 +453,7 @@ typedef enum change_kind {
   DROP_TENSOR,
   SET_ROWS,
   SET_COLUMNS,
+  SET_RANK,
   SET_DTYPE
 } change_kind;
 
@@ -412,7 +469,8 @@ typedef struct refusal {
 
 static const refusal refusals[] = {
     {"llama", SET_STRING, "general.architecture", 0, "mamba", WH_ERR_UNSUPPORTED,
-     "architecture 'mamba' is not supported; known are llama, qwen2, qwen3, gemma2, gemma3, phi3"},
+     "architecture 'mamba' is not supported; known are llama, qwen2, qwen2moe, qwen3, qwen3moe, gemma2, "
+     "gemma3, phi3"},
     {"llama", DROP_KEY, "general.architecture", 0, NULL, WH_ERR_CORRUPT, "'general.architecture' is missing"},
     {"llama", DROP_KEY, "llama.block_count", 0, NULL, WH_ERR_CORRUPT, "'llama.block_count' is missing"},
     {"llama", SET_INT, "llama.block_count", 0, NULL, WH_ERR_CORRUPT, "'llama.block_count' is 0"},
@@ -451,7 +509,45 @@ static const refusal refusals[] = {
      "rms_epsilon' is missing"},
     {"llama", SET_FLOAT, "llama.attention.layer_norm_rms_epsilon", 0, NULL, WH_ERR_CORRUPT,
      "rms_epsilon' is 0"},
-    {"llama", SET_INT, "llama.expert_count", 8, NULL, WH_ERR_UNSUPPORTED, "mixture-of-experts"},
+    {"gemma2", SET_INT, "gemma2.expert_count", 8, NULL, WH_ERR_UNSUPPORTED,
+     "'gemma2.expert_count': models of this architecture with experts are not supported"},
+    {"llama", SET_INT, "llama.expert_count", 8, NULL, WH_ERR_CORRUPT, "'llama.expert_used_count' is missing"},
+    {"mixtral", SET_INT, "llama.expert_count", 0, NULL, WH_ERR_CORRUPT, "'blk.0.ffn_gate.weight' is missing"},
+    {"mixtral", SET_INT, "llama.expert_count", 4000000000, NULL, WH_ERR_CORRUPT,
+     "'llama.expert_count' is 4000000000"},
+    {"mixtral", SET_INT, "llama.expert_count", 9, NULL, WH_ERR_CORRUPT,
+     "tensor 'blk.0.ffn_gate_inp.weight' has 8 rows of 256, the hyperparameters give 9"},
+    {"mixtral", SET_INT, "llama.expert_used_count", 0, NULL, WH_ERR_CORRUPT,
+     "'llama.expert_used_count' is 0"},
+    {"mixtral", SET_INT, "llama.expert_used_count", 9, NULL, WH_ERR_CORRUPT,
+     "'llama.expert_used_count' is 9"},
+    {"mixtral", SET_INT, "llama.expert_gating_func", 2, NULL, WH_ERR_UNSUPPORTED, "only softmax"},
+    {"mixtral", SET_INT, "llama.expert_group_count", 2, NULL, WH_ERR_UNSUPPORTED, "groups of experts"},
+    {"mixtral", SET_FLOAT, "llama.expert_weights_scale", -1, NULL, WH_ERR_CORRUPT,
+     "expert_weights_scale' is -1"},
+    {"mixtral", DROP_TENSOR, "blk.1.ffn_up_exps.weight", 0, NULL, WH_ERR_CORRUPT,
+     "tensor 'blk.1.ffn_up_exps.weight' is missing"},
+    {"mixtral", SET_ROWS, "blk.0.ffn_gate_exps.weight", 7, NULL, WH_ERR_CORRUPT,
+     "'blk.0.ffn_gate_exps.weight' has rank 3 and 7 matrices of 256 rows of 256, the hyperparameters give 8 "
+     "of 256"},
+    {"mixtral", SET_COLUMNS, "blk.0.ffn_down_exps.weight", 128, NULL, WH_ERR_CORRUPT,
+     "'blk.0.ffn_down_exps.weight' has rank 3 and 8 matrices of 128 rows of 256"},
+    {"mixtral", SET_RANK, "blk.0.ffn_up_exps.weight", 2, NULL, WH_ERR_CORRUPT,
+     "'blk.0.ffn_up_exps.weight' has rank 2 and 8 matrices"},
+    {"mixtral", SET_DTYPE, "blk.0.ffn_up_exps.weight", WH_DTYPE_I16, NULL, WH_ERR_UNSUPPORTED,
+     "'blk.0.ffn_up_exps.weight' is i16"},
+    {"qwen2moe", SET_INT, "qwen2moe.expert_count", 0, NULL, WH_ERR_CORRUPT, "'qwen2moe.expert_count' is 0"},
+    {"qwen2moe", DROP_KEY, "qwen2moe.expert_count", 0, NULL, WH_ERR_CORRUPT,
+     "'qwen2moe.expert_count' is missing"},
+    {"qwen2moe", SET_INT, "qwen2moe.expert_shared_feed_forward_length", 256, NULL, WH_ERR_CORRUPT,
+     "tensor 'blk.0.ffn_gate_shexp.weight' has 512 rows"},
+    {"qwen2moe", SET_ROWS, "blk.0.ffn_gate_inp_shexp.weight", 255, NULL, WH_ERR_CORRUPT,
+     "want a vector of 256"},
+    {"qwen3moe", SET_INT, "qwen3moe.expert_feed_forward_length", 128, NULL, WH_ERR_CORRUPT,
+     "'blk.0.ffn_gate_exps.weight' has rank 3 and 12 matrices of 256 rows of 256, the hyperparameters give "
+     "12 of 128"},
+    {"qwen3moe", SET_INT, "qwen3moe.expert_shared_feed_forward_length", 128, NULL, WH_ERR_CORRUPT,
+     "'blk.0.ffn_gate_inp_shexp.weight' is missing"},
     {"llama", DROP_TENSOR, "token_embd.weight", 0, NULL, WH_ERR_CORRUPT,
      "tensor 'token_embd.weight' is missing"},
     {"llama", DROP_TENSOR, "blk.1.attn_v.weight", 0, NULL, WH_ERR_CORRUPT,
@@ -506,6 +602,9 @@ static void apply(tiny_model *m, const refusal *r) {
     case SET_COLUMNS:
       tiny_model_weight(m, r->name)->dims[1] = (int64_t)r->number;
       break;
+    case SET_RANK:
+      tiny_model_weight(m, r->name)->rank = (int)r->number;
+      break;
     case SET_DTYPE:
       tiny_model_weight(m, r->name)->dtype = (wh_dtype)r->number;
       break;
@@ -528,6 +627,23 @@ static void refuses(void **state) {
     wh_model_file_close(file);
     tiny_model_free(m);
   }
+}
+
+/* An old file of a mixture of experts: a tensor for every expert. */
+static void experts_of_an_old_file(void **state) {
+  (void)state;
+  tiny_model *m = make("mixtral", "mixtral", WH_DTYPE_F32);
+  wh_weight_view *w = tiny_model_weight(m, "blk.0.ffn_gate_exps.weight");
+  w->name = wh_str_from("blk.0.ffn_gate.0.weight");
+  w->rank = 2;
+  w->dims[0] = w->dims[1] = 256;
+  wh_model_file *file = write_and_open(m);
+  wh_graph *g = NULL;
+  assert_int_equal(wh_model_build_graph(file, NULL, NULL, &g, NULL), WH_ERR_UNSUPPORTED);
+  assert_non_null(strstr(wh_last_error()->message, "'blk.0.ffn_gate.0.weight' holds one expert"));
+  assert_non_null(strstr(wh_last_error()->message, "convert the model again"));
+  wh_model_file_close(file);
+  tiny_model_free(m);
 }
 
 static void vocabulary_must_agree(void **state) {
@@ -570,9 +686,12 @@ static void bad_rope_factors(void **state) {
 
 static void failing_allocations(void **state) {
   (void)state;
-  static const char *const names[] = {"llama_norms_f16", "gemma3_period_of_six", "phi3_longrope_short"};
-  for (size_t i = 0; i < 3; i++) {
-    built b = build_case("variants", names[i], NULL);
+  static const char *const names[][2] = {{"variants", "llama_norms_f16"},
+                                         {"variants", "gemma3_period_of_six"},
+                                         {"variants", "phi3_longrope_short"},
+                                         {"qwen2moe", "qwen2moe"}};
+  for (size_t i = 0; i < 4; i++) {
+    built b = build_case(names[i][0], names[i][1], NULL);
     wh_status status = WH_ERR_OUT_OF_MEMORY;
     size_t k = 0;
     while (status != WH_OK) {
@@ -620,6 +739,9 @@ int main(void) {
       cmocka_unit_test(rope_frequencies),
       cmocka_unit_test(rope_long_and_short),
       cmocka_unit_test(rope_yarn),
+      cmocka_unit_test(experts),
+      cmocka_unit_test(expert_defaults),
+      cmocka_unit_test(experts_of_an_old_file),
       cmocka_unit_test(refuses),
       cmocka_unit_test(vocabulary_must_agree),
       cmocka_unit_test(bad_rope_factors),

@@ -120,6 +120,7 @@ static size_t hex_floats(wh_arena *arena, const char *hex, const float **out) {
 static wh_meta_entry read_meta(wh_arena *arena, char *line) {
   const char *kind = next_word(&line), *key = next_word(&line);
   if (strcmp(kind, "string") == 0) return wh_gguf_meta_string(key, next_word(&line));
+  if (strcmp(kind, "bool") == 0) return wh_gguf_meta_bool(key, next_int(&line) != 0);
   if (strcmp(kind, "u32") == 0) return wh_gguf_meta_u32(key, (uint32_t)next_int(&line));
   assert_string_equal(kind, "f32");
   const float *value;
@@ -134,9 +135,7 @@ static tiny_tensor read_tensor(wh_arena *arena, char *line, bool by_value) {
     return t;
   }
   t.role = next_word(&line);
-  t.dims[0] = next_int(&line);
-  t.dims[1] = next_int(&line);
-  t.rank = t.dims[1] ? 2 : 1;
+  for (t.rank = 0; t.rank < 3 && (t.dims[t.rank] = next_int(&line)); t.rank++) continue;
   return t;
 }
 
@@ -220,10 +219,13 @@ static wh_dtype role_dtype(const char *role, wh_dtype weights) {
 
 static wh_weight_view make_weight(wh_arena *arena, const tiny_case *c, const tiny_tensor *t,
                                   wh_dtype weights) {
-  wh_weight_view w = {.name = wh_str_from(t->name), .rank = t->rank, .dims = {t->dims[0], t->dims[1]}};
+  wh_weight_view w = {
+      .name = wh_str_from(t->name), .rank = t->rank, .dims = {t->dims[0], t->dims[1], t->dims[2]}};
   w.dtype = role_dtype(t->role, weights);
   uint64_t seed = fnv1a(fnv1a(fnv1a(UINT64_C(0xCBF29CE484222325), c->name), "/"), t->name);
-  size_t rows = t->rank == 2 ? (size_t)t->dims[0] : 1, row, n = rows * (size_t)t->dims[t->rank - 1];
+  size_t rows = 1, row;
+  for (int i = 0; i + 1 < t->rank; i++) rows *= (size_t)t->dims[i];
+  size_t n = rows * (size_t)t->dims[t->rank - 1];
   assert_true(wh_dtype_row_bytes(w.dtype, (uint64_t)t->dims[t->rank - 1], &row));
   w.n_bytes = rows * row;
   void *data = take(arena, w.n_bytes);
@@ -231,7 +233,7 @@ static wh_weight_view make_weight(wh_arena *arena, const tiny_case *c, const tin
     memcpy(data, t->values, w.n_bytes);
   else if (wh_dtype_is_quantised(w.dtype))
     random_blocks(w.dtype, data, w.n_bytes, seed);
-  else if (strcmp(t->role, "weight") == 0)
+  else if (strcmp(t->role, "weight") == 0 || strcmp(t->role, "router") == 0)
     random_floats(w.dtype, data, n, seed);
   else
     for (size_t i = 0; i < n; i++) {

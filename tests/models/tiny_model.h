@@ -13,9 +13,9 @@
 
 typedef struct tiny_tensor {
   const char *name;
-  const char *role; /* "weight", "norm", "norm_f16", "norm_bf16", "bias" or "values" */
+  const char *role; /* "weight", "router", "norm", "norm_f16", "norm_bf16", "bias" or "values" */
   int rank;
-  int64_t dims[2];
+  int64_t dims[3];
   const float *values;
 } tiny_tensor;
 

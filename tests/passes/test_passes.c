@@ -322,6 +322,79 @@ static void constants_fold(void **state) {
   wh_graph_destroy(copy);
 }
 
+/* As models/ builds it, with a residual and another use of what the router reads. */
+static const char expert_layer[] =
+    "graph \"experts\" {\n"
+    "  symbol t 1..64\n"
+    "  %1 = input \"x\" f32[t, 64]\n"
+    "  %2 = const \"router\" f32[8, 64]\n"
+    "  %3 = const \"gate_exps\" q4_0[8, 32, 64]\n"
+    "  %4 = const \"up_exps\" q4_0[8, 32, 64]\n"
+    "  %5 = const \"down_exps\" q8_0[8, 64, 32]\n"
+    "  %6 = linear(%1, %2) \"scores\" : f32[t, 8]\n"
+    "  %7 = expert_select(%6) {used = 2} \"select\" : i32[t, 2]\n"
+    "  %8 = softmax(%6) \"probs\" : f32[t, 8]\n"
+    "  %9 = expert_weights(%8, %7) {scale = 0x1p+0, normalise = 1} \"weights\" : f32[t, 2]\n"
+    "  %10 = expert_linear(%1, %3, %7) \"gate\" : f32[t, 2, 32]\n"
+    "  %11 = expert_linear(%1, %4, %7) \"up\" : f32[t, 2, 32]\n"
+    "  %12 = silu(%10) \"act\" : f32[t, 2, 32]\n"
+    "  %13 = mul(%12, %11) \"gated\" : f32[t, 2, 32]\n"
+    "  %14 = expert_linear(%13, %5, %7) \"down\" : f32[t, 2, 64]\n"
+    "  %15 = expert_sum(%14, %9) \"sum\" : f32[t, 64]\n"
+    "  %16 = add(%1, %15) \"residual\" : f32[t, 64]\n"
+    "  output \"o\" %16\n"
+    "}\n";
+static const char expert_layer_optimised[] =
+    "graph \"experts\" {\n"
+    "  symbol t 1..64\n"
+    "  %1 = input \"x\" f32[t, 64]\n"
+    "  %2 = const \"router\" f32[8, 64]\n"
+    "  %3 = const \"gate_exps\" q4_0[8, 32, 64]\n"
+    "  %4 = const \"up_exps\" q4_0[8, 32, 64]\n"
+    "  %5 = const \"down_exps\" q8_0[8, 64, 32]\n"
+    "  %6 = linear(%1, %2) \"scores\" : f32[t, 8]\n"
+    "  %7 = expert_select(%6) {used = 2} \"select\" : i32[t, 2]\n"
+    "  %8 = softmax(%6) \"probs\" : f32[t, 8]\n"
+    "  %9 = expert_weights(%8, %7) {scale = 0x1p+0, normalise = 1} \"weights\" : f32[t, 2]\n"
+    "  %10 = quantize_act(%1) \"x.q8a\" : q8a[t, 64]\n"
+    "  %11 = expert_linear(%10, %3, %7) \"gate\" : f32[t, 2, 32]\n"
+    "  %12 = expert_linear(%10, %4, %7) \"up\" : f32[t, 2, 32]\n"
+    "  %13 = swiglu_quantize(%11, %12) \"gated.q8a\" : q8a[t, 2, 32]\n"
+    "  %14 = expert_linear(%13, %5, %7) \"down\" : f32[t, 2, 64]\n"
+    "  %15 = expert_sum(%14, %9, %1) \"residual\" : f32[t, 64]\n"
+    "  output \"o\" %15\n"
+    "}\n";
+
+static void the_pipeline_on_experts(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(expert_layer);
+  assert_ok(wh_passes_run(g, NULL));
+  assert_graph_text(g, expert_layer_optimised);
+  wh_graph_destroy(g);
+}
+
+static void sums_of_experts_that_are_used_twice_stay(void **state) {
+  (void)state;
+  static const char rest[] =
+      "  %9 = input \"s\" f32[t, 2, 64]\n  %10 = input \"v\" f32[t, 2]\n"
+      "  %11 = expert_sum(%9, %10) \"e\"" F;
+  char body[512];
+  (void)snprintf(body, sizeof body, "%s%s", rest,
+                 "  %12 = add(%11, %5) \"b\"" F "  output \"o\" %12\n"); /* a bias is no residual */
+  assert_keeps(wh_pass_fuse, body);
+  (void)snprintf(body, sizeof body, "%s%s", rest,
+                 "  %12 = add(%1, %11) \"a\"" F "  output \"o\" %12\n  output \"e\" %11\n");
+  assert_keeps(wh_pass_fuse, body);
+  (void)snprintf(body, sizeof body, "%s%s", rest,
+                 "  %12 = add(%11, %1) \"a\"" F "  %13 = add(%12, %2) \"c\"" F "  output \"o\" %13\n");
+  char after[512]; /* one residual, and the next sum is a sum */
+  (void)snprintf(after, sizeof after,
+                 "  %%9 = input \"s\" f32[t, 2, 64]\n  %%10 = input \"v\" f32[t, 2]\n"
+                 "  %%11 = expert_sum(%%9, %%10, %%1) \"a\"" F "  %%12 = add(%%11, %%2) \"c\"" F
+                 "  output \"o\" %%12\n");
+  assert_rewrites(wh_pass_fuse, body, after);
+}
+
 static char *read_layer(void) { return read_text_file(WH_TEST_CORPUS_DIR "/layer.txt"); }
 
 /* A layer as models/ builds it, against a golden that was read with care: one quantisation for q, k and v in
@@ -404,6 +477,8 @@ int main(void) {
       cmocka_unit_test(dead_code_goes),
       cmocka_unit_test(compaction_restores_order),
       cmocka_unit_test(constants_fold),
+      cmocka_unit_test(the_pipeline_on_experts),
+      cmocka_unit_test(sums_of_experts_that_are_used_twice_stay),
       cmocka_unit_test(the_pipeline_on_a_layer),
       cmocka_unit_test(the_pipeline_is_idempotent_and_pure),
       cmocka_unit_test(a_dead_user_does_not_stop_a_fusion),

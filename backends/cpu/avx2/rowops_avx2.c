@@ -173,3 +173,18 @@ AVX2_UNARY(gelu_erf, wh_gelu_erf_ps_avx2(x))
 AVX2_UNARY(tanh, wh_tanh_ps_avx2(x))
 AVX2_UNARY(sigmoid, wh_sigmoid_ps_avx2(x))
 AVX2_UNARY(exp, wh_exp_ps_avx2(x))
+
+void wh_k_expert_sum__avx2(const wh_expert_sum_args *a, const wh_worker *w) {
+  for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {
+    const float *x = a->x + u.row * a->slots * a->n + u.column, *weights = a->weights + u.row * a->slots;
+    const int64_t at = u.row * a->n + u.column;
+    for (int64_t j = 0; j < u.count; j += 8) {
+      const int64_t left = u.count - j;
+      __m256 sum = _mm256_mul_ps(_mm256_set1_ps(weights[0]), wh_load_avx2(x + j, left));
+      for (int64_t i = 1; i < a->slots; i++)
+        sum = _mm256_fmadd_ps(_mm256_set1_ps(weights[i]), wh_load_avx2(x + i * a->n + j, left), sum);
+      if (a->residual) sum = _mm256_add_ps(wh_load_avx2(a->residual + at + j, left), sum);
+      wh_store_avx2(a->y + at + j, left, sum);
+    }
+  }
+}

@@ -174,3 +174,18 @@ AVX512_UNARY(gelu_erf, wh_gelu_erf_ps_avx512(x))
 AVX512_UNARY(tanh, wh_tanh_ps_avx512(x))
 AVX512_UNARY(sigmoid, wh_sigmoid_ps_avx512(x))
 AVX512_UNARY(exp, wh_exp_ps_avx512(x))
+
+void wh_k_expert_sum__avx512(const wh_expert_sum_args *a, const wh_worker *w) {
+  for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {
+    const float *x = a->x + u.row * a->slots * a->n + u.column, *weights = a->weights + u.row * a->slots;
+    const int64_t at = u.row * a->n + u.column;
+    for (int64_t j = 0; j < u.count; j += 16) {
+      const __mmask16 m = wh_lanes_avx512(u.count - j);
+      __m512 sum = _mm512_mul_ps(_mm512_set1_ps(weights[0]), _mm512_maskz_loadu_ps(m, x + j));
+      for (int64_t i = 1; i < a->slots; i++)
+        sum = _mm512_fmadd_ps(_mm512_set1_ps(weights[i]), _mm512_maskz_loadu_ps(m, x + i * a->n + j), sum);
+      if (a->residual) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(m, a->residual + at + j), sum);
+      _mm512_mask_storeu_ps(a->y + at + j, m, sum);
+    }
+  }
+}
