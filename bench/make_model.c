@@ -21,17 +21,24 @@ static const shape shapes[] = {{"llama-1.1b", 2048, 5632, 22, 32, 4, 32000, 0, 0
                                {"llama-8b-slice", 4096, 14336, 2, 32, 8, 128256, 0, 0},
                                {"moe-small", 1024, 768, 16, 16, 4, 32000, 32, 4}};
 
-/* Where the fp16 scales of a block are; everything else in it is random. */
-typedef struct scale_fields {
+/* Where the fp16 scales of a block are; everything else in it is random. `scale` makes the weights' standard
+ * deviation about 0.02, which keeps activations near 1, and the second field, `shift` times the scale, takes
+ * their mean away: an error anywhere in the model then shows in its answer. */
+typedef struct scale_field {
   wh_dtype dtype;
-  int n, offset[2];
-} scale_fields;
-static const scale_fields scale_table[] = {
-    {WH_DTYPE_Q4_0, 1, {0}},    {WH_DTYPE_Q4_1, 2, {0, 2}}, {WH_DTYPE_Q5_0, 1, {0}},
-    {WH_DTYPE_Q5_1, 2, {0, 2}}, {WH_DTYPE_Q8_0, 1, {0}},    {WH_DTYPE_Q2_K, 2, {80, 82}},
-    {WH_DTYPE_Q3_K, 1, {108}},  {WH_DTYPE_Q4_K, 2, {0, 2}}, {WH_DTYPE_Q5_K, 2, {0, 2}},
-    {WH_DTYPE_Q6_K, 1, {208}},  {WH_DTYPE_IQ4_NL, 1, {0}},  {WH_DTYPE_IQ4_XS, 1, {0}},
+  int offset, shift_offset; /* -1: none */
+  float scale, shift;
+} scale_field;
+static const scale_field scale_table[] = {
+    {WH_DTYPE_Q4_0, 0, -1, 4.3e-3f, 0},   {WH_DTYPE_Q4_1, 0, 2, 4.3e-3f, -7.5f},
+    {WH_DTYPE_Q5_0, 0, -1, 2.2e-3f, 0},   {WH_DTYPE_Q5_1, 0, 2, 2.2e-3f, -15.5f},
+    {WH_DTYPE_Q8_0, 0, -1, 2.7e-4f, 0},   {WH_DTYPE_Q2_K, 80, 82, 1.5e-3f, 1.5f},
+    {WH_DTYPE_Q3_K, 108, -1, 4.8e-4f, 0}, {WH_DTYPE_Q4_K, 0, 2, 8e-5f, 7.5f},
+    {WH_DTYPE_Q5_K, 0, 2, 4e-5f, 15.5f},  {WH_DTYPE_Q6_K, 208, -1, 1.5e-5f, 0},
+    {WH_DTYPE_IQ4_NL, 0, -1, 2.9e-4f, 0}, {WH_DTYPE_IQ4_XS, 0, -1, 1.5e-5f, 0},
 };
+#define FLOAT_RANGE 0.035f /* uniform in +- this: the same deviation */
+#define OUTPUT_GAIN 4.0f   /* logits far from flat */
 
 static uint64_t random_state;
 static uint64_t next_random(void) { /* splitmix64 (Steele et al. 2014) */
@@ -47,19 +54,19 @@ static void put_f16(uint8_t *p, float v) {
   memcpy(p, &h, 2);
 }
 
-static void fill_block(const wh_weight_view *w, const wh_dtype_info *info, uint8_t *p) {
+static void fill_block(const wh_weight_view *w, const wh_dtype_info *info, float gain, uint8_t *p) {
   const wh_dtype dtype = w->dtype;
   if (dtype == WH_DTYPE_F32) {
-    const float v = w->rank == 1 ? 1.0f : next_uniform() * 0.03f; /* norms are vectors */
+    const float v = w->rank == 1 ? 1.0f : next_uniform() * FLOAT_RANGE * gain; /* norms are vectors */
     memcpy(p, &v, 4);
     return;
   }
   if (dtype == WH_DTYPE_F16) {
-    put_f16(p, next_uniform() * 0.03f);
+    put_f16(p, next_uniform() * FLOAT_RANGE * gain);
     return;
   }
   if (dtype == WH_DTYPE_BF16) {
-    uint32_t u = wh_f32_bits(next_uniform() * 0.03f) >> 16;
+    uint32_t u = wh_f32_bits(next_uniform() * FLOAT_RANGE * gain) >> 16;
     memcpy(p, &u, 2);
     return;
   }
@@ -67,11 +74,60 @@ static void fill_block(const wh_weight_view *w, const wh_dtype_info *info, uint8
     uint64_t r = next_random();
     memcpy(p + i, &r, (size_t)(info->block_bytes - i < 8 ? info->block_bytes - i : 8));
   }
-  if (dtype == WH_DTYPE_MXFP4) p[0] = 120;
-  for (size_t t = 0; t < sizeof scale_table / sizeof scale_table[0]; t++)
-    for (int k = 0; scale_table[t].dtype == dtype && k < scale_table[t].n; k++)
-      put_f16(p + scale_table[t].offset[k],
-              (1.0f + 0.5f * next_uniform()) * (info->block_elems == 256 ? 2e-5f : 5e-4f));
+  if (dtype == WH_DTYPE_MXFP4) p[0] = gain > 1 ? 122 : 120;
+  for (size_t t = 0; t < sizeof scale_table / sizeof scale_table[0]; t++) {
+    const scale_field *f = &scale_table[t];
+    if (f->dtype != dtype) continue;
+    const float scale = (1.0f + 0.5f * next_uniform()) * f->scale * gain;
+    put_f16(p + f->offset, scale);
+    if (f->shift_offset >= 0) put_f16(p + f->shift_offset, scale * f->shift);
+  }
+}
+
+/* A vocabulary with a token for every byte, so that any program can read a text; the rest is filler. */
+enum {
+  TOKEN_NORMAL = 1,
+  TOKEN_UNKNOWN = 2,
+  TOKEN_CONTROL = 3,
+  TOKEN_BYTE = 6,
+  FIRST_BYTE = 3,
+  TOKEN_TEXT = 16
+};
+typedef struct vocabulary {
+  char (*text)[TOKEN_TEXT];
+  wh_str *tokens;
+  double *scores;
+  int64_t *types;
+} vocabulary;
+
+static bool vocabulary_init(vocabulary *v, int64_t n) {
+  static const char *const special[FIRST_BYTE] = {"<unk>", "<s>", "</s>"};
+  *v = (vocabulary){calloc((size_t)n, sizeof *v->text), calloc((size_t)n, sizeof *v->tokens),
+                    calloc((size_t)n, sizeof *v->scores), calloc((size_t)n, sizeof *v->types)};
+  if (!v->text || !v->tokens || !v->scores || !v->types) return false;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t byte = i - FIRST_BYTE;
+    if (i < FIRST_BYTE) {
+      (void)snprintf(v->text[i], TOKEN_TEXT, "%s", special[i]);
+      v->types[i] = i ? TOKEN_CONTROL : TOKEN_UNKNOWN;
+    } else if (byte < 256) {
+      (void)snprintf(v->text[i], TOKEN_TEXT, "<0x%02X>", (unsigned)byte);
+      v->types[i] = TOKEN_BYTE;
+    } else { /* U+E000 is nobody's character */
+      (void)snprintf(v->text[i], TOKEN_TEXT, "\xee\x80\x80%d", (int)i);
+      v->types[i] = TOKEN_NORMAL;
+      v->scores[i] = -(double)i;
+    }
+    v->tokens[i] = wh_str_from(v->text[i]);
+  }
+  return true;
+}
+
+static void vocabulary_deinit(vocabulary *v) {
+  free(v->text);
+  free(v->tokens);
+  free(v->scores);
+  free(v->types);
 }
 
 enum { MAX_WEIGHTS = 1024, MAX_META = 24, NAME_BYTES = 64 };
@@ -137,10 +193,11 @@ static wh_status produce(void *ctx, size_t i, wh_file_writer *file) {
   for (int d = 0; d < w->rank; d++) blocks *= (uint64_t)w->dims[d];
   blocks /= info->block_elems;
   size_t per_buffer = sizeof buffer / info->block_bytes - 1;
+  const float gain = wh_str_is(w->name, "output.weight") ? OUTPUT_GAIN : 1.0f;
   random_state = i;
   while (blocks) {
     size_t n = blocks < per_buffer ? (size_t)blocks : per_buffer;
-    for (size_t b = 0; b < n; b++) fill_block(w, info, buffer + b * info->block_bytes);
+    for (size_t b = 0; b < n; b++) fill_block(w, info, gain, buffer + b * info->block_bytes);
     WH_TRY(wh_file_writer_append(file, buffer, n * info->block_bytes));
     blocks -= n;
   }
@@ -168,6 +225,28 @@ static void add_f32(meta_list *m, const char *key, float v) {
   m->n++;
 }
 
+static void add_array(meta_list *m, const char *key, wh_meta_value value) {
+  value.kind = WH_META_ARRAY;
+  m->entries[m->n++] = (wh_meta_entry){wh_str_from(key), value};
+}
+
+static void describe_vocabulary(const vocabulary *v, size_t n, meta_list *m) {
+  m->entries[m->n++] = wh_gguf_meta_string("tokenizer.ggml.model", "llama");
+  add_array(
+      m, "tokenizer.ggml.tokens",
+      (wh_meta_value){
+          .elem_kind = WH_META_STRING, .file_type = WH_GGUF_VALUE_STRING, .n = n, .strings = v->tokens});
+  add_array(m, "tokenizer.ggml.scores",
+            (wh_meta_value){
+                .elem_kind = WH_META_FLOAT, .file_type = WH_GGUF_VALUE_F32, .n = n, .floats = v->scores});
+  add_array(
+      m, "tokenizer.ggml.token_type",
+      (wh_meta_value){.elem_kind = WH_META_INT, .file_type = WH_GGUF_VALUE_I32, .n = n, .ints = v->types});
+  m->entries[m->n++] = wh_gguf_meta_u32("tokenizer.ggml.unknown_token_id", 0);
+  m->entries[m->n++] = wh_gguf_meta_u32("tokenizer.ggml.bos_token_id", 1);
+  m->entries[m->n++] = wh_gguf_meta_u32("tokenizer.ggml.eos_token_id", 2);
+}
+
 static void describe(const shape *s, meta_list *m) {
   m->architecture = s->n_experts ? "qwen3moe" : "llama";
   m->entries[m->n++] = wh_gguf_meta_string("general.architecture", m->architecture);
@@ -186,7 +265,6 @@ static void describe(const shape *s, meta_list *m) {
     add_u32(m, "expert_used_count", s->n_experts_used);
     add_u32(m, "expert_feed_forward_length", s->n_ff);
   }
-  m->entries[m->n++] = wh_gguf_meta_string("tokenizer.ggml.model", "no_vocab");
 }
 
 static wh_status write_model(plan *p, const char *path) {
@@ -197,13 +275,21 @@ static wh_status write_model(plan *p, const char *path) {
   add(p, "output_norm.weight", WH_DTYPE_F32, 0, 0, s->n_embd);
   add(p, "output.weight", p->heavy, 0, s->n_vocab, s->n_embd);
   describe(s, &meta);
+  vocabulary v;
+  if (!vocabulary_init(&v, s->n_vocab)) {
+    vocabulary_deinit(&v);
+    return WH_OOM("vocabulary");
+  }
+  describe_vocabulary(&v, (size_t)s->n_vocab, &meta);
   const wh_gguf_content content = {.meta = meta.entries,
                                    .n_meta = meta.n,
                                    .weights = p->weights,
                                    .n_weights = p->n,
                                    .produce = produce,
                                    .ctx = p};
-  return wh_gguf_write(path, &content, wh_allocator_default());
+  wh_status status = wh_gguf_write(path, &content, wh_allocator_default());
+  vocabulary_deinit(&v);
+  return status;
 }
 
 int main(int argc, char **argv) {
