@@ -90,6 +90,9 @@ void wh_session_destroy(wh_session *s) {
   wh_free(s->alloc, s);
 }
 
+const wh_session_options *wh_session_get_options(const wh_session *s) { return &s->options; }
+const wh_model *wh_session_get_model(const wh_session *s) { return s->model; }
+
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
   wh_batch b = WH_BATCH_INIT;
   WH_READ_OPTIONS(&b, batch);

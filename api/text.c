@@ -5,6 +5,7 @@
 
 #include "api/api_internal.h"
 #include "text/sampler.h"
+#include "whimbrel/speculate.h"
 
 wh_status wh_model_tokenize(const wh_model *m, const char *text, size_t n_bytes, uint32_t flags, int32_t *ids,
                             size_t capacity, size_t *n) {
@@ -25,6 +26,57 @@ wh_status wh_model_token_is_end(const wh_model *m, int32_t id, bool *out) {
   const wh_tokenizer *t;
   WH_TRY(wh_model_tokenizer(m, &t));
   *out = wh_tokenizer_is_end(t, id);
+  return WH_OK;
+}
+
+/* NULL for a model without one, which is no error here. */
+static wh_status tokenizer_if_any(const wh_model *m, const wh_tokenizer **out) {
+  *out = NULL;
+  wh_status st = wh_model_tokenizer(m, out);
+  return st == WH_ERR_NOT_FOUND ? WH_OK : st;
+}
+
+/* A token's text as a message may show it. */
+static void show_token(wh_str token, char out[40]) {
+  size_t n = token.len < 24 ? token.len : 24;
+  for (size_t i = 0; i < n; i++)
+    out[i] = (unsigned char)token.data[i] < 32 || (unsigned char)token.data[i] >= 127 ? '?' : token.data[i];
+  memcpy(out + n, token.len > n ? "..." : "", token.len > n ? 4 : 1);
+}
+
+/* Where paths are long, what differs must still fit the message. */
+#define PATH_END(path) (strlen(path) > 100 ? path + strlen(path) - 100 : path)
+
+wh_status wh_model_check_same_vocabulary(const wh_model *a, const wh_model *b) {
+  const char *path_a = PATH_END(wh_model_file_path(a->file)), *path_b = PATH_END(wh_model_file_path(b->file));
+  const wh_tokenizer *ta, *tb;
+  WH_TRY(tokenizer_if_any(a, &ta));
+  WH_TRY(tokenizer_if_any(b, &tb));
+  if (!ta || !tb) {
+    if (ta || tb)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "%s and %s have different vocabularies: only %s has a tokenizer",
+                     path_a, path_b, ta ? path_a : path_b);
+    if (a->hparams.n_vocab != b->hparams.n_vocab)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "%s and %s have different vocabularies: %lld and %lld tokens",
+                     path_a, path_b, (long long)a->hparams.n_vocab, (long long)b->hparams.n_vocab);
+    return WH_OK;
+  }
+  size_t na = wh_tokenizer_n_tokens(ta), nb = wh_tokenizer_n_tokens(tb);
+  if (na != nb)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "%s and %s have different vocabularies: %zu and %zu tokens", path_a,
+                   path_b, na, nb);
+  for (size_t i = 0; i < na; i++) {
+    int32_t id = (int32_t)i;
+    wh_str x = wh_tokenizer_token(ta, id), y = wh_tokenizer_token(tb, id);
+    if (wh_str_equal(x, y) && wh_tokenizer_token_type(ta, id) == wh_tokenizer_token_type(tb, id)) continue;
+    char text_x[40], text_y[40];
+    show_token(x, text_x);
+    show_token(y, text_y);
+    return WH_FAIL(ERR_INVALID_ARGUMENT,
+                   "%s and %s have different vocabularies: token %d is '%s' (kind %d) and '%s' (kind %d)",
+                   path_a, path_b, id, text_x, (int)wh_tokenizer_token_type(ta, id), text_y,
+                   (int)wh_tokenizer_token_type(tb, id));
+  }
   return WH_OK;
 }
 

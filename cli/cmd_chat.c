@@ -8,15 +8,15 @@
 #include <unistd.h>
 
 #include "cli/chat_prompt.h"
+#include "cli/drafting.h"
 #include "cli/generate.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
-#include "cli/lookup.h"
 #include "cli/verbs.h"
 
 typedef struct chat_options {
   const char *system;
-  uint32_t max_tokens, lookup;
+  uint32_t max_tokens;
   cli_strings stops;
 } chat_options;
 
@@ -28,13 +28,12 @@ static const cli_option chat_option_list[] = {
      UINT32_C(1) << 24, 0, 0},
     {"stop", 0, CLI_OPTION_STRINGS, CHAT(stops), "TEXT", "End an answer before TEXT; repeatable.", 0, 0, 0,
      0},
-    {"lookup", 0, CLI_OPTION_U32, CHAT(lookup), "N", CLI_LOOKUP_HELP, 1, CLI_LOOKUP_MAX, 0, 0},
 };
 
 typedef struct conversation {
   cli_engine engine;
   wh_generator *generator;
-  cli_history history;
+  cli_drafting drafting;
   json_t *messages;
   const chat_options *options;
   cli_output out;
@@ -109,6 +108,7 @@ static cli_exit write_turn_json(conversation *c, const cli_generation *g) {
   cli_json_set_whole(turn, "prompt_tokens", g->n_prompt);
   cli_json_set_whole(turn, "prompt_tokens_run", g->n_prompt_run);
   cli_json_set_whole(turn, "tokens", g->n_tokens);
+  cli_json_set_whole(turn, "decode_runs", g->n_runs);
   cli_json_set_whole(turn, "drafted_tokens", g->n_drafted);
   cli_json_set_whole(turn, "accepted_tokens", g->n_accepted);
   return cli_json_write(&c->out, turn, true);
@@ -139,12 +139,12 @@ static cli_exit take_turn(conversation *c, const char *line, size_t n_bytes) {
   cli_generation g = {0};
   cli_generation_options generation = {.max_tokens = c->options->max_tokens,
                                        .stops = &c->options->stops,
-                                       .lookup = c->options->lookup,
                                        .on_text = c->json ? NULL : stream_text,
                                        .on_text_ctx = c};
   cli_chat_append(c->messages, "user", line, n_bytes);
   cli_exit code = tokenize_fitting(c, &ids, &n);
-  if (code == CLI_OK) code = cli_generate(&c->engine, c->generator, &c->history, ids, n, &generation, &g);
+  if (code == CLI_OK)
+    code = cli_generate(&c->engine, c->drafting.speculator, c->generator, ids, n, &generation, &g);
   if (code == CLI_OK)
     code = finish_turn(c, &g);
   else if (json_array_size(c->messages) > first_turn(c))
@@ -224,32 +224,36 @@ static cli_exit converse(conversation *c) {
 static void conversation_deinit(conversation *c) {
   cli_output_abandon(&c->out);
   wh_generator_destroy(c->generator);
-  cli_history_deinit(&c->history);
+  cli_drafting_close(&c->drafting);
   cli_engine_close(&c->engine);
   json_decref(c->messages);
 }
 
 static cli_exit conversation_open(conversation *c, const char *model,
                                   const cli_engine_options *engine_options,
-                                  const cli_sampling_options *sampling, const char *path) {
-  cli_session_needs needs = {.max_outputs = c->options->lookup + 1};
+                                  const cli_drafting_options *drafting, const cli_sampling_options *sampling,
+                                  const char *path) {
+  cli_session_needs needs = {.max_outputs = cli_drafting_rows(drafting)};
   wh_sampling s = cli_sampling(sampling);
   CLI_TRY(cli_output_open(path, &c->out));
   c->messages = json_array();
   if (!c->messages) return cli_fail(CLI_LIMIT, "out of memory");
   start_messages(c);
   CLI_TRY(cli_engine_open(model, engine_options, &needs, &c->engine));
+  CLI_TRY(cli_drafting_open(&c->engine, drafting, &c->drafting));
   CLI_TRY_WH(wh_generator_create(c->engine.model, &s, &c->generator));
   return CLI_OK;
 }
 
 static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   chat_options options = {.max_tokens = 1024};
+  cli_drafting_options drafting = CLI_DRAFTING_OPTIONS_INIT;
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_sampling_options sampling = CLI_SAMPLING_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {{"Conversation", chat_option_list, CLI_N(chat_option_list), &options},
                                      cli_sampling_group(&sampling),
+                                     cli_drafting_group(&drafting),
                                      cli_engine_group(&engine_options),
                                      cli_output_group(&output_options)};
   const char *model = NULL;
@@ -260,7 +264,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
 
   conversation c = {.options = &options, .json = output_options.json};
   c.interactive = isatty(STDIN_FILENO) == 1;
-  cli_exit code = conversation_open(&c, model, &engine_options, &sampling, output_options.path);
+  cli_exit code = conversation_open(&c, model, &engine_options, &drafting, &sampling, output_options.path);
   if (code == CLI_OK) cli_note_packing(&c.engine);
   if (code == CLI_OK && c.interactive) cli_note("%s; /help lists commands", c.engine.info.name);
   if (code == CLI_OK) code = converse(&c);

@@ -6,16 +6,16 @@
 #include <unistd.h>
 
 #include "cli/chat_prompt.h"
+#include "cli/drafting.h"
 #include "cli/generate.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
-#include "cli/lookup.h"
 #include "cli/memory.h"
 #include "cli/verbs.h"
 
 typedef struct run_options {
   const char *prompt, *file, *system;
-  uint32_t max_tokens, lookup;
+  uint32_t max_tokens;
   bool chat, logits_hash, ignore_end;
   cli_strings stops;
 } run_options;
@@ -39,7 +39,6 @@ static const cli_option run_option_list[] = {
      0},
     {"ignore-end", 0, CLI_OPTION_FLAG, RUN(ignore_end), NULL, "Go on when the model ends its answer.", 0, 0,
      0, 0},
-    {"lookup", 0, CLI_OPTION_U32, RUN(lookup), "N", CLI_LOOKUP_HELP, 1, CLI_LOOKUP_MAX, 0, 0},
     {"logits-hash", 0, CLI_OPTION_FLAG, RUN(logits_hash), NULL,
      "After the answer, print `step N HASH`: the xxHash128 of each\nstep's logits.", 0, 0, 0, 0},
 };
@@ -88,6 +87,7 @@ static json_t *timing_json(const cli_engine *engine, const cli_generation *g) {
   cli_json_set_real(timing, "prompt_tokens_per_second", (double)g->n_prompt_run / g->prompt_seconds);
   cli_json_set_real(timing, "decode_seconds", g->decode_seconds);
   cli_json_set_real(timing, "decode_tokens_per_second", (double)g->n_steps / g->decode_seconds);
+  cli_json_set_whole(timing, "decode_runs", g->n_runs);
   cli_json_set_whole(timing, "drafted_tokens", g->n_drafted);
   cli_json_set_whole(timing, "accepted_tokens", g->n_accepted);
   return timing;
@@ -121,30 +121,33 @@ static cli_exit write_end_of_text(cli_output *out, const streamed *s, const cli_
 
 /* A session with room for the prompt and the answer, and no more: memory that is not taken need not be
  * cleared. */
-static cli_exit start_session(cli_engine *engine, const run_options *options, size_t n_prompt) {
+static cli_exit start_session(cli_engine *engine, const run_options *options,
+                              const cli_drafting_options *drafting, size_t n_prompt, cli_drafting *out) {
   uint64_t wanted = ((uint64_t)n_prompt + options->max_tokens + 63) / 64 * 64;
   if (wanted > engine->info.context_length) wanted = engine->info.context_length;
-  const cli_session_needs needs = {.context = (uint32_t)wanted, .max_outputs = options->lookup + 1};
-  return cli_engine_start(engine, &needs);
+  const cli_session_needs needs = {.context = (uint32_t)wanted, .max_outputs = cli_drafting_rows(drafting)};
+  CLI_TRY(cli_engine_start(engine, &needs));
+  return cli_drafting_open(engine, drafting, out);
 }
 
 static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_options *options,
-                       const cli_buffer *text, const cli_output_options *output_options, cli_output *out) {
+                       const cli_drafting_options *drafting_options, const cli_buffer *text,
+                       const cli_output_options *output_options, cli_output *out) {
   int32_t *prompt = NULL;
   size_t n_prompt = 0;
-  cli_history history = {0};
+  cli_drafting drafting = {0};
   cli_generation g = {0};
   streamed s = {out, '\0'};
   cli_generation_options generation = {.max_tokens = options->max_tokens,
                                        .stops = &options->stops,
                                        .ignore_end = options->ignore_end,
                                        .keep_hashes = options->logits_hash,
-                                       .lookup = options->lookup,
                                        .on_text = output_options->json ? NULL : stream_text,
                                        .on_text_ctx = &s};
   cli_exit code = make_prompt(engine, options, text, &prompt, &n_prompt);
-  if (code == CLI_OK) code = start_session(engine, options, n_prompt);
-  if (code == CLI_OK) code = cli_generate(engine, generator, &history, prompt, n_prompt, &generation, &g);
+  if (code == CLI_OK) code = start_session(engine, options, drafting_options, n_prompt, &drafting);
+  if (code == CLI_OK)
+    code = cli_generate(engine, drafting.speculator, generator, prompt, n_prompt, &generation, &g);
   if (code == CLI_OK)
     code = output_options->json ? write_json(out, engine, &g) : write_end_of_text(out, &s, &g);
   if (code == CLI_OK) cli_note_packing(engine);
@@ -154,18 +157,20 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
              wh_session_context(engine->session));
   if (code == CLI_OK && g.reason == CLI_STOP_INTERRUPTED) code = cli_fail_interrupted();
   cli_generation_deinit(&g);
-  cli_history_deinit(&history);
+  cli_drafting_close(&drafting);
   free(prompt);
   return code;
 }
 
 static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   run_options options = {.max_tokens = 256};
+  cli_drafting_options drafting = CLI_DRAFTING_OPTIONS_INIT;
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_sampling_options sampling = CLI_SAMPLING_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {{"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
                                      cli_sampling_group(&sampling),
+                                     cli_drafting_group(&drafting),
                                      cli_engine_group(&engine_options),
                                      cli_output_group(&output_options)};
   const char *model = NULL;
@@ -185,7 +190,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (code == CLI_OK) {
     wh_sampling s = cli_sampling(&sampling);
     wh_status status = wh_generator_create(engine.model, &s, &generator);
-    code = status == WH_OK ? answer(&engine, generator, &options, &text, &output_options, &out)
+    code = status == WH_OK ? answer(&engine, generator, &options, &drafting, &text, &output_options, &out)
                            : cli_fail_library(status);
   }
   if (code == CLI_OK) code = cli_output_finish(&out);
@@ -207,7 +212,7 @@ const cli_verb cli_verb_run = {
         "likeliest\n"
         "token is taken each time; with them the answer is a function of the seed. Either way it does not "
         "depend\n"
-        "on the machine, the threads, --prompt-chunk or --lookup.",
+        "on the machine, the threads, --prompt-chunk, --lookup or --draft.",
     .examples =
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
         "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"

@@ -37,8 +37,8 @@ static void log_line(void *ctx, wh_log_level level, const char *message) {
   cli_warn(message);
 }
 
-static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
-  const cli_engine_options *options = &engine->options;
+cli_exit cli_session_open(const cli_engine_options *options, const wh_model *model, wh_device *device,
+                          const cli_session_needs *needs, wh_session **out) {
   static const wh_log log = {NULL, WH_LOG_WARNING, log_line};
   wh_session_options o = WH_SESSION_OPTIONS_INIT;
   o.context = options->context ? options->context : needs->context;
@@ -52,7 +52,13 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   o.pack_cache = options->pack_cache;
   o.pack_cache_mapped = options->pack_cache_mapped;
   o.log = &log;
-  CLI_TRY_WH(wh_session_create(engine->model, engine->device, &o, &engine->session));
+  CLI_TRY_WH(wh_session_create(model, device, &o, out));
+  return CLI_OK;
+}
+
+static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
+  const cli_engine_options *options = &engine->options;
+  CLI_TRY(cli_session_open(options, engine->model, engine->device, needs, &engine->session));
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : 512;
   if (engine->prompt_chunk > wh_session_context(engine->session))
     engine->prompt_chunk = wh_session_context(engine->session);

@@ -35,6 +35,10 @@ void cli_engine_close(cli_engine *engine);
 /* "loaded in 0.03 s: 154 weights from the pack cache" as a note, when there is a cache. */
 void cli_note_packing(const cli_engine *engine);
 
+/* A session with the engine options' context, state, cache ... for a model beside the engine's. */
+WH_NODISCARD cli_exit cli_session_open(const cli_engine_options *options, const wh_model *model,
+                                       wh_device *device, const cli_session_needs *needs, wh_session **out);
+
 /* Asks the device; the first call costs some milliseconds. */
 wh_device_info cli_engine_device_info(const cli_engine *engine);
 

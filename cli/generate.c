@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "cli/interrupt.h"
-#include "cli/lookup.h"
 
 const char *cli_stop_reason_name(cli_stop_reason reason) {
   switch (reason) {
@@ -23,11 +22,6 @@ const char *cli_stop_reason_name(cli_stop_reason reason) {
   return "?";
 }
 
-void cli_history_deinit(cli_history *history) {
-  free(history->tokens);
-  *history = (cli_history){0};
-}
-
 void cli_generation_deinit(cli_generation *generation) {
   free(generation->tokens);
   free(generation->hashes);
@@ -35,39 +29,31 @@ void cli_generation_deinit(cli_generation *generation) {
   *generation = (cli_generation){0};
 }
 
-/* The session holds at most its context, so that is all the room a history ever needs. */
-static cli_exit history_reserve(cli_history *history, size_t context) {
-  if (history->capacity >= context) return CLI_OK;
-  int32_t *tokens = realloc(history->tokens, context * sizeof *tokens);
-  if (!tokens) return cli_fail(CLI_LIMIT, "out of memory");
-  history->tokens = tokens;
-  history->capacity = context;
+/* Runs tokens in runs of the prompt's size; the last gives logits. */
+static cli_exit append(const cli_engine *engine, wh_speculator *speculator, const int32_t *tokens, size_t n) {
+  size_t chunk = engine->prompt_chunk;
+  for (size_t done = 0; done < n;) {
+    if (cli_interrupted()) return cli_fail_interrupted();
+    size_t count = n - done < chunk ? n - done : chunk;
+    CLI_TRY_WH(wh_speculator_append(speculator, tokens + done, count, done + count == n));
+    done += count;
+    if (n > chunk && done < n) cli_progress("reading the prompt: %zu of %zu tokens", done, n);
+  }
+  cli_progress("%s", "");
   return CLI_OK;
 }
 
-/* Runs tokens and records what the session now holds, whatever happened. */
-static cli_exit run_and_record(cli_engine *engine, cli_history *history, const int32_t *tokens, size_t n) {
-  size_t before = history->n;
-  cli_exit code = cli_run_tokens(engine, tokens, n, engine->prompt_chunk);
-  size_t length = wh_session_length(engine->session, 0);
-  if (length > before && length <= history->capacity) {
-    memcpy(history->tokens + before, tokens, (length - before) * sizeof *tokens);
-    history->n = length;
-  }
-  return code;
-}
-
-/* Keeps the common beginning of the session and the prompt, runs the rest. At least one token is run: its
+/* Keeps the common beginning of the sequence and the prompt, runs the rest. At least one token is run: its
  * logits pick the first token of the answer. */
-static cli_exit run_prompt(cli_engine *engine, cli_history *history, const int32_t *prompt, size_t n_prompt,
-                           cli_generation *g) {
-  size_t common = 0;
-  while (common < history->n && common + 1 < n_prompt && history->tokens[common] == prompt[common]) ++common;
-  CLI_TRY_WH(wh_session_truncate(engine->session, 0, (uint32_t)common));
-  history->n = common;
+static cli_exit run_prompt(const cli_engine *engine, wh_speculator *speculator, const int32_t *prompt,
+                           size_t n_prompt, cli_generation *g) {
+  uint32_t n_held, common = 0;
+  const int32_t *held = wh_speculator_tokens(speculator, &n_held);
+  while (common < n_held && common + 1 < n_prompt && held[common] == prompt[common]) ++common;
+  CLI_TRY_WH(wh_speculator_truncate(speculator, common));
   g->n_prompt_run = n_prompt - common;
   double start = cli_seconds();
-  cli_exit code = run_and_record(engine, history, prompt + common, n_prompt - common);
+  cli_exit code = append(engine, speculator, prompt + common, n_prompt - common);
   g->prompt_seconds = cli_seconds() - start;
   return code;
 }
@@ -89,75 +75,15 @@ static cli_exit allocate_results(const cli_engine *engine, const cli_generation_
   return cli_buffer_add(&g->text, "", 0);
 }
 
-/* Speculative decoding (Leviathan et al., 2023) by exact match. A run takes the token just sampled and a
- * draft of what may follow, and gives the logits behind each of them. Row i is sampled only when the i tokens
- * before it were sampled as drafted, so the sampler sees what it would see without drafts. A row's bits do
- * not depend on its batch (docs/NUMERICS.md): the answer cannot change, only the number of runs. */
-typedef struct decoder {
-  cli_engine *engine;
-  cli_history *history;
-  uint32_t row; /* of the last run: the logits of the next token */
-  size_t ahead; /* drafted tokens that the session holds and the answer has not reached */
-} decoder;
-
-/* Positions that the session would hold without drafts. */
-static size_t positions(const decoder *d) { return d->history->n - d->ahead; }
-
-static cli_exit forget_draft(decoder *d) {
-  if (d->ahead == 0) return CLI_OK;
-  CLI_TRY_WH(wh_session_truncate(d->engine->session, 0, (uint32_t)positions(d)));
-  d->history->n = positions(d);
-  d->ahead = 0;
-  return CLI_OK;
-}
-
-static wh_status run_rows(decoder *d, size_t n) {
-  static const int32_t rows[CLI_LOOKUP_MAX + 1] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
-  wh_batch batch = WH_BATCH_INIT;
-  batch.tokens = d->history->tokens + d->history->n;
-  batch.n_tokens = batch.n_outputs = (uint32_t)n;
-  batch.output_rows = rows;
-  return wh_session_run(d->engine->session, &batch);
-}
-
-/* Makes the logits behind `token` the next ones: they are there when it was drafted, else it is run with a
- * draft behind it. The session has a position for it. */
-static cli_exit advance(decoder *d, int32_t token, size_t max_draft, cli_generation *g) {
-  ++g->n_steps;
-  if (d->ahead && d->history->tokens[positions(d)] == token) {
-    --d->ahead;
-    ++d->row;
-    ++g->n_accepted;
-    return CLI_OK;
-  }
-  CLI_TRY(forget_draft(d));
-  cli_history *history = d->history;
-  size_t room = wh_session_context(d->engine->session) - history->n - 1;
-  history->tokens[history->n] = token;
-  size_t n_draft = cli_lookup_draft(history->tokens, history->n + 1, max_draft < room ? max_draft : room);
-  wh_status status = run_rows(d, 1 + n_draft);
-  if (status != WH_OK && n_draft) {
-    /* A token that the answer never reaches must not be what ends it. */
-    n_draft = 0;
-    status = run_rows(d, 1);
-  }
-  if (status != WH_OK) return cli_fail_library(status);
-  history->n += 1 + n_draft;
-  g->n_drafted += n_draft;
-  d->ahead = n_draft;
-  d->row = 0;
-  return CLI_OK;
-}
-
-/* Decodes until a stop rule holds. The session's last run has left the logits of the next token. */
-static cli_exit decode(cli_engine *engine, wh_generator *generator, cli_history *history,
+/* Decodes until a stop rule holds. The speculator has the logits of the next token. */
+static cli_exit decode(const cli_engine *engine, wh_speculator *speculator, wh_generator *generator,
                        wh_text_stream *stream, const cli_generation_options *options, cli_generation *g) {
-  decoder d = {.engine = engine, .history = history};
   double start = cli_seconds();
   bool stopped = false;
+  uint32_t n_held;
   g->reason = CLI_STOP_LENGTH;
   while (g->n_tokens < options->max_tokens) {
-    const float *logits = wh_session_logits(engine->session, d.row);
+    const float *logits = wh_speculator_logits(speculator);
     if (!logits) return cli_fail(CLI_INTERNAL, "the session has no logits after a run");
     if (g->hashes) wh_hash_text(logits, engine->info.n_vocab * sizeof *logits, g->hashes[g->n_hashes++]);
     int32_t token = 0;
@@ -178,7 +104,8 @@ static cli_exit decode(cli_engine *engine, wh_generator *generator, cli_history 
       break;
     }
     if (g->n_tokens == options->max_tokens) break;
-    if (positions(&d) == wh_session_context(engine->session)) {
+    (void)wh_speculator_tokens(speculator, &n_held);
+    if (n_held == wh_session_context(engine->session)) {
       g->reason = CLI_STOP_CONTEXT;
       break;
     }
@@ -186,12 +113,9 @@ static cli_exit decode(cli_engine *engine, wh_generator *generator, cli_history 
       g->reason = CLI_STOP_INTERRUPTED;
       break;
     }
-    /* A run gives one token more than it drafts. */
-    size_t wanted = options->max_tokens - g->n_tokens - 1;
-    CLI_TRY(advance(&d, token, options->lookup < wanted ? options->lookup : wanted, g));
+    CLI_TRY_WH(wh_speculator_advance(speculator, token, options->max_tokens - (uint32_t)g->n_tokens));
   }
   g->decode_seconds = cli_seconds() - start;
-  CLI_TRY(forget_draft(&d));
   if (stopped) return CLI_OK;
   const char *text = NULL;
   size_t n_bytes = 0;
@@ -199,7 +123,18 @@ static cli_exit decode(cli_engine *engine, wh_generator *generator, cli_history 
   return emit(options, g, text, n_bytes);
 }
 
-cli_exit cli_generate(cli_engine *engine, wh_generator *generator, cli_history *history,
+/* What the speculator did between two looks at its counters. */
+static void count_drafts(const wh_speculator *speculator, const wh_speculator_stats *before,
+                         cli_generation *g) {
+  wh_speculator_stats now = WH_SPECULATOR_STATS_INIT;
+  wh_speculator_get_stats(speculator, &now);
+  g->n_steps = (size_t)(now.n_advanced - before->n_advanced);
+  g->n_runs = (size_t)(now.n_runs - before->n_runs);
+  g->n_drafted = (size_t)(now.n_drafted - before->n_drafted);
+  g->n_accepted = (size_t)(now.n_accepted - before->n_accepted);
+}
+
+cli_exit cli_generate(cli_engine *engine, wh_speculator *speculator, wh_generator *generator,
                       const int32_t *prompt, size_t n_prompt, const cli_generation_options *options,
                       cli_generation *out) {
   uint32_t context = wh_session_context(engine->session);
@@ -208,7 +143,8 @@ cli_exit cli_generate(cli_engine *engine, wh_generator *generator, cli_history *
     return cli_fail(CLI_LIMIT,
                     "the prompt has %zu tokens but the context holds %u; use --ctx %zu or a shorter prompt",
                     n_prompt, context, n_prompt + options->max_tokens);
-  CLI_TRY(history_reserve(history, context));
+  wh_speculator_stats before = WH_SPECULATOR_STATS_INIT;
+  wh_speculator_get_stats(speculator, &before);
   cli_generation g = {.n_prompt = n_prompt};
   wh_text_stream *stream = NULL;
   cli_exit code = allocate_results(engine, options, n_prompt, &g);
@@ -217,11 +153,12 @@ cli_exit cli_generate(cli_engine *engine, wh_generator *generator, cli_history *
                                              options->stops ? options->stops->n : 0, false, &stream);
     if (status != WH_OK) code = cli_fail_library(status);
   }
-  if (code == CLI_OK) code = run_prompt(engine, history, prompt, n_prompt, &g);
+  if (code == CLI_OK) code = run_prompt(engine, speculator, prompt, n_prompt, &g);
   if (code == CLI_OK) {
     wh_generator_reset(generator);
     for (size_t i = 0; i < n_prompt; ++i) wh_generator_accept(generator, prompt[i]);
-    code = decode(engine, generator, history, stream, options, &g);
+    code = decode(engine, speculator, generator, stream, options, &g);
+    count_drafts(speculator, &before, &g);
   }
   wh_text_stream_destroy(stream);
   if (code == CLI_OK)
@@ -239,5 +176,8 @@ void cli_note_timing(const cli_generation *g) {
              g->n_tokens, decode_rate);
   else
     cli_note("[prompt %zu tokens, %.1f tokens/s; answer %zu tokens]", g->n_prompt, prompt_rate, g->n_tokens);
-  if (g->n_drafted) cli_note("[%zu tokens drafted, %zu of them accepted]", g->n_drafted, g->n_accepted);
+  if (g->n_drafted)
+    cli_note("[%zu tokens drafted, %zu of them accepted (%.0f %%); %.2f tokens per run]", g->n_drafted,
+             g->n_accepted, 100.0 * (double)g->n_accepted / (double)g->n_drafted,
+             (double)g->n_steps / (double)g->n_runs);
 }

@@ -13,7 +13,6 @@ typedef struct cli_generation_options {
   const cli_strings *stops;
   bool ignore_end;  /* go on past end-of-answer tokens */
   bool keep_hashes; /* one per step */
-  uint32_t lookup;  /* most drafted tokens of a run, see lookup.h; the session gives one more row of logits */
   cli_text_fn on_text;
   void *on_text_ctx;
 } cli_generation_options;
@@ -27,14 +26,6 @@ typedef enum cli_stop_reason {
 } cli_stop_reason;
 const char *cli_stop_reason_name(cli_stop_reason reason);
 
-/* Tokens whose positions are filled in the session, in order. Lets the next call reuse a common beginning.
- * Owned. */
-typedef struct cli_history {
-  int32_t *tokens;
-  size_t n, capacity;
-} cli_history;
-void cli_history_deinit(cli_history *history);
-
 typedef struct cli_generation {
   cli_stop_reason reason;
   size_t n_prompt;     /* tokens of the prompt */
@@ -46,13 +37,14 @@ typedef struct cli_generation {
   cli_buffer text;
   double prompt_seconds, decode_seconds;
   size_t n_steps;               /* tokens of the answer behind which the model went on */
-  size_t n_drafted, n_accepted; /* of these, n_accepted needed no run of their own */
+  size_t n_runs;                /* runs of the model that they took */
+  size_t n_drafted, n_accepted; /* tokens drafted, and those of them that became the answer's */
 } cli_generation;
 void cli_generation_deinit(cli_generation *generation);
 
-/* Fails with CLI_LIMIT when the prompt does not fit the context. `history` is in step with the session before
- * and after, also on failure. */
-WH_NODISCARD cli_exit cli_generate(cli_engine *engine, wh_generator *generator, cli_history *history,
+/* The speculator is of the engine's session; what it holds and the prompt have in common is not run again.
+ * Fails with CLI_LIMIT when the prompt does not fit the context. */
+WH_NODISCARD cli_exit cli_generate(cli_engine *engine, wh_speculator *speculator, wh_generator *generator,
                                    const int32_t *prompt, size_t n_prompt,
                                    const cli_generation_options *options, cli_generation *out);
 

@@ -5,6 +5,7 @@
  *   wh_session_create  the model planned and packed for the device, with its KV state
  *   wh_session_run     tokens in, logits out
  *   text.h             tokens to and from text, chat templates, sampling
+ *   speculate.h        several tokens per run, with the same answer
  *
  * Every fallible call returns wh_status; wh_last_error() has the sentence for the user. */
 #ifndef WHIMBREL_H
@@ -14,6 +15,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/session.h"
+#include "whimbrel/speculate.h"
 #include "whimbrel/status.h"
 #include "whimbrel/tensor.h"
 #include "whimbrel/text.h"

@@ -72,8 +72,8 @@ class Lookup(ProgramTest):
         def turns(*arguments):
             out = self.assert_ok(run("chat", MODEL, "--threads", 2, "--ctx", 512, "--json", "-n", 48, *arguments, stdin=lines))
             turns = [json.loads(line) for line in out.splitlines()]
-            counts = [(turn.pop("drafted_tokens"), turn.pop("accepted_tokens")) for turn in turns]
-            return turns, sum(accepted for _, accepted in counts)
+            counts = [(turn.pop("decode_runs"), turn.pop("drafted_tokens"), turn.pop("accepted_tokens")) for turn in turns]
+            return turns, sum(accepted for _, _, accepted in counts)
 
         plain, drafted = turns(), turns("--lookup", 8)
         self.assertEqual(len(plain[0]), 3)

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "cli/lookup.h"
+#include "text/lookup.h"
 
 enum { ROOM = 64, UNTOUCHED = -7 };
 
@@ -15,7 +15,7 @@ enum { ROOM = 64, UNTOUCHED = -7 };
 static void expect_draft(const int32_t *text, size_t n, size_t most, const int32_t *draft, size_t n_draft) {
   int32_t tokens[ROOM];
   for (size_t i = 0; i < ROOM; ++i) tokens[i] = i < n ? text[i] : UNTOUCHED;
-  assert_int_equal(cli_lookup_draft(tokens, n, most), n_draft);
+  assert_int_equal(wh_lookup_draft(tokens, n, most, tokens + n), n_draft);
   assert_memory_equal(tokens, text, n * sizeof *text);
   for (size_t i = 0; i < n_draft; ++i) assert_int_equal(tokens[n + i], draft[i]);
   for (size_t i = n + n_draft; i < ROOM; ++i) assert_int_equal(tokens[i], UNTOUCHED);

@@ -1,5 +1,5 @@
 /* lookup.c - see lookup.h. */
-#include "cli/lookup.h"
+#include "text/lookup.h"
 
 /* Three equal tokens are seldom chance, so of the matches that long the most recent is taken. A single one
  * mostly finds a comma or an article: in sampled prose 24 of 221 tokens drafted were accepted, where two gave
@@ -27,11 +27,11 @@ static size_t find_match(const int32_t *tokens, size_t n) {
   return best;
 }
 
-size_t cli_lookup_draft(int32_t *tokens, size_t n, size_t most) {
+size_t wh_lookup_draft(const int32_t *tokens, size_t n, size_t most, int32_t *draft) {
   if (most == 0 || n <= GRAM_MIN) return 0;
   size_t from = find_match(tokens, n);
   if (from == 0) return 0;
   /* The copy may run into itself: what repeats with a short period goes on repeating. */
-  for (size_t i = 0; i < most; ++i) tokens[n + i] = tokens[from + i];
+  for (size_t i = 0; i < most; ++i) draft[i] = from + i < n ? tokens[from + i] : draft[from + i - n];
   return most;
 }
