@@ -16,6 +16,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import report
 from figures import MOST_BUSY, Pairs, Timing, mean_limits, share_of_limit, summary
@@ -28,7 +29,7 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / "
 LIMIT_SECONDS = 0.3
 ATTEMPTS = 3  # rounds per wanted pair, at most
 LEAST_PAIRS = 3  # of a row, for a final table
-DEPTH, DEPTH_DECODE = 4096, 64
+DEPTH, DEPTH_DECODE, DEPTH_REPETITIONS = 4096, 64, 3  # filling the depth takes most of the time
 COMPANY_DEPTH, COMPANY_DECODE = 128, 64
 # The programs quantise activations in different ways, so their perplexities differ a little; a wrong kernel makes them
 # differ a lot. A random model amplifies the small difference: its logits hang by every rounding.
@@ -60,6 +61,7 @@ class Unit:
     parts: dict  # of the run's result: Part
     ours: object
     peers: list
+    repetitions: int
     work: Work = None
     own_share: bool = True  # peers' shares make sense: the limits were measured at their level
 
@@ -71,18 +73,19 @@ def units_for(args, whimbrel, peers, avx2_pair):
     """What is timed, by name of row group."""
     alone = Unit("alone", {"prefill": Part("prefill", f"prefill of {args.prefill}"),
                            "decode": Part("decode", f"decode of {args.decode}", kinds=DECODE_KINDS)},
-                 whimbrel, peers, Work(args.prefill, args.decode))
+                 whimbrel, peers, args.repetitions, Work(args.prefill, args.decode))
     units = [alone]
     if avx2_pair:
         units.append(Unit("avx2", {"prefill": Part("prefill_avx2", f"prefill of {args.prefill}, AVX2 only")},
-                          avx2_pair[0], [avx2_pair[1]], Work(args.prefill, 0), own_share=False))
+                          avx2_pair[0], [avx2_pair[1]], args.repetitions, Work(args.prefill, 0), own_share=False))
     for n in (4, 8):
         units.append(Unit(f"company{n}", {"decode": Part(f"decode_{n}", f"decode, {n} sequences", kinds=DECODE_KINDS)},
-                          whimbrel, peers, Work(0, COMPANY_DECODE, n, COMPANY_DEPTH)))
+                          whimbrel, peers, args.repetitions, Work(0, COMPANY_DECODE, n, COMPANY_DEPTH)))
     units.append(Unit("depth", {"prefill": Part("prefill_depth", f"prefill of {args.prefill} at {DEPTH}"),
                                 "decode": Part("decode_depth", f"decode of {DEPTH_DECODE} at {DEPTH}", kinds=DECODE_KINDS)},
-                      whimbrel, peers, Work(args.prefill, DEPTH_DECODE, 1, DEPTH)))
-    units.append(Unit("start", {"seconds": Part("start", "process start to first token", "s", larger_is_better=False)}, whimbrel, peers))
+                      whimbrel, peers, min(args.repetitions, DEPTH_REPETITIONS), Work(args.prefill, DEPTH_DECODE, 1, DEPTH)))
+    units.append(Unit("start", {"seconds": Part("start", "process start to first token", "s", larger_is_better=False)}, whimbrel, peers,
+                      args.repetitions))
     return [unit for unit in units if not args.rows or unit.key.rstrip("48") in args.rows]
 
 
@@ -137,13 +140,14 @@ def run_round(unit, model, machine, order):
     return timings
 
 
-def run_unit(unit, model, machine, repetitions):
-    """The unit's rows."""
+def run_unit(unit, model, machine, deadline=float("inf")):
+    """The unit's rows. Rounds that did not count are repeated only before the deadline."""
+    repetitions = unit.repetitions
     pairs = {(part, peer.name): Pairs(unit.parts[part].kinds, unit.parts[part].larger_is_better) for part in unit.parts for peer in unit.peers}
     contestants = [unit.ours, *unit.peers]
     for attempt in range(ATTEMPTS * repetitions):
         fewest = min(len(p.kept) for p in pairs.values())
-        if fewest >= repetitions:
+        if fewest >= repetitions or (attempt >= repetitions and time.monotonic() > deadline):
             break
         say(f"  {unit.key}: {fewest} of {repetitions} pairs, round {attempt + 1}")
         first = attempt % len(contestants)
@@ -173,15 +177,24 @@ def memory_rows(model, whimbrel, peers):
 # --- time and verdict -----------------------------------------------------------------------------------------------------
 
 
+# Parts of the limits that programs reach, for the announcement: (int8 peak in prompts, read bandwidth in decoding).
+OUR_PACE, PEER_PACE = (0.3, 0.6), (0.12, 0.5)
+
+
+def seconds_of_run(work, model, limits, pace):
+    load = 0.5 + model.weight_bytes / 1e9 + 1.3 * LIMIT_SECONDS
+    if work is None:
+        return load
+    prompt = (work.depth * work.sequences + 2 * work.prompt + 100) * 2 * model.parameters / (pace[0] * limits.int8)
+    return load + prompt + work.decode * work.sequences ** 0.5 * model.weight_bytes / (pace[1] * limits.read)
+
+
 def seconds_of_round(unit, model, limits):
-    """A guess, on the high side: peers at a tenth of the int8 peak and half of the read bandwidth."""
-    load = 1 + model.weight_bytes / 0.7e9
-    if unit.work is None:
-        return (1 + len(unit.peers)) * (load + 2 * LIMIT_SECONDS)
-    prefill = 2 * model.parameters / (0.1 * limits.int8)
-    decode = model.weight_bytes / (0.5 * limits.read)
-    filled = unit.work.depth * unit.work.sequences + 2 * unit.work.prompt + 200
-    return (1 + len(unit.peers)) * (load + 2 * LIMIT_SECONDS + filled * prefill + unit.work.decode * unit.work.sequences ** 0.5 * decode)
+    return seconds_of_run(unit.work, model, limits, OUR_PACE) + len(unit.peers) * seconds_of_run(unit.work, model, limits, PEER_PACE)
+
+
+def seconds_of_answers(args, model, limits, n_programs):
+    return n_programs * seconds_of_run(Work(prompt=256 * (2 if model.random else args.chunks)), model, limits, PEER_PACE)
 
 
 def reasons_against(document, taken, repetitions):
@@ -216,6 +229,7 @@ def parse_arguments(argv):
     parser.add_argument("--without-llama", action="store_true", help="no llama.cpp: only --variant peers")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=0, help="repeat no more rounds after so many minutes (0: no such limit)")
     parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=128)
     parser.add_argument("--text", default=ROOT / "LICENSE", type=pathlib.Path, help="text of the perplexities")
@@ -243,19 +257,22 @@ def open_models(args, whimbrel):
     return models
 
 
-def announce(models, units, machine, repetitions):
+def announce(args, models, units, machine, n_programs):
     limits = machine.measure()
-    seconds = sum(seconds_of_round(unit, model, limits) for model in models for unit in units) * repetitions
-    say(f"{len(models)} models, {len(units)} kinds of work, {repetitions} pairs each: about {seconds / 60:.0f} minutes, "
-        f"at most {ATTEMPTS * seconds / 60:.0f} when the machine keeps changing")
+    answers = sum(seconds_of_answers(args, model, limits, n_programs) for model in models)
+    rounds = sum(seconds_of_round(unit, model, limits) * unit.repetitions for model in models for unit in units)
+    least, most = (answers + rounds) / 60, (answers + ATTEMPTS * rounds) / 60
+    if args.minutes:
+        most = min(most, max(least, args.minutes))
+    say(f"{len(models)} models, {len(units)} kinds of work: about {least:.0f} minutes, at most {most:.0f} when the machine keeps changing")
 
 
-def run_model(args, model, machine, units, whimbrel, programs, peers):
+def run_model(args, model, machine, units, whimbrel, programs, peers, deadline):
     say(f"{model.name}: comparing answers")
     result = {"name": model.name, "path": str(model.path), "random": model.random, "weight_bytes": model.weight_bytes,
               "parameters": model.parameters, "checks": check_answers(args, model, whimbrel, programs), "rows": []}
     for unit in units:
-        result["rows"] += run_unit(unit, model, machine, args.repetitions)
+        result["rows"] += run_unit(unit, model, machine, deadline)
     if not args.rows or "memory" in args.rows:
         say("  memory")
         result["memory"] = memory_rows(model, whimbrel, peers)
@@ -289,15 +306,16 @@ def main(argv):
     programs = [*peers, *(avx2_pair or ())]
     models = open_models(args, whimbrel)
     units = units_for(args, whimbrel, peers, avx2_pair)
-    announce(models, units, machine, args.repetitions)
+    announce(args, models, units, machine, 1 + len(programs))
     document = {"date": datetime.date.today().isoformat(), "threads": args.threads, "repetitions": args.repetitions,
                 "machine": machine.describe(), "programs": {p.name: p.describe() for p in (whimbrel, *programs)}, "models": []}
     for program in programs:
         if isinstance(program, LlamaCpp):
             document["programs"][program.name]["instruction_sets"] = program.instruction_sets(models[0])
     watch = Watch()
+    deadline = time.monotonic() + 60 * args.minutes if args.minutes else float("inf")
     for model in models:
-        document["models"].append(run_model(args, model, machine, units, whimbrel, programs, peers))
+        document["models"].append(run_model(args, model, machine, units, whimbrel, programs, peers, deadline))
     taken = watch.taken()
     document["limits"] = {kind: summary([limits.of(kind) for limits in machine.limits]) for kind in ("read", "int8", "f32")}
     document["taken"] = taken

@@ -211,11 +211,12 @@ class Driver(unittest.TestCase):
         self.args = run.parse_arguments(["m.gguf"])
         self.model = models.Model(pathlib.Path("m.gguf"), False, "m", 8_000_000, 1_000_000, 100)
 
-    def rows(self, limits, repetitions=3):
+    def rows(self, limits, repetitions=3, **options):
         ours, peer = FakeProgram("whimbrel", 100.0, {"read": 4e9, "int8": 10e9, "f32": 0.0}), FakeProgram("peer", 20.0)
         unit = run.units_for(self.args, ours, [peer], None)[0]
+        unit.repetitions = repetitions
         with contextlib.redirect_stderr(io.StringIO()):
-            return run.run_unit(unit, self.model, FakeMachine(limits), repetitions), ours, peer
+            return run.run_unit(unit, self.model, FakeMachine(limits), **options), ours, peer
 
     def test_a_steady_machine_needs_no_more_rounds_than_pairs(self):
         rows, ours, peer = self.rows([FAST])
@@ -245,6 +246,10 @@ class Driver(unittest.TestCase):
         reasons = run.reasons_against(document, {"others": 0, "stolen": 0}, 3)
         self.assertEqual(len(reasons), 2)
         self.assertIn("prefill", reasons[0])
+
+    def test_after_the_deadline_no_round_is_repeated(self):
+        _, ours, _ = self.rows([FAST, SLOW] * 100, deadline=0)
+        self.assertEqual(ours.runs, 3)
 
     def test_a_busy_machine_gives_no_final_table(self):
         document = {"models": []}
