@@ -51,6 +51,9 @@ static cli_exit write_model_text(cli_output *out, const wh_model *model, const w
                     cli_bytes_text(info->file_bytes, file_bytes));
   cli_output_printf(out, "  architecture  %s, %u layers, embedding %" PRIu64 ", vocabulary %" PRIu64 "\n",
                     info->architecture, info->n_layers, info->n_embedding, info->n_vocab);
+  if (info->n_experts)
+    cli_output_printf(out, "  experts       %" PRIu64 " a layer, of which a token uses %" PRIu64 "\n",
+                      info->n_experts, info->n_experts_used);
   cli_output_printf(out, "  name          ");
   cli_output_text(out, info->name, strlen(info->name));
   cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,

@@ -75,6 +75,8 @@ json_t *cli_json_model(const wh_model *model) {
   cli_json_set_whole(object, "context_length", info->context_length);
   cli_json_set_whole(object, "vocabulary", info->n_vocab);
   cli_json_set_whole(object, "embedding", info->n_embedding);
+  cli_json_set_whole(object, "experts", info->n_experts);
+  cli_json_set_whole(object, "experts_used", info->n_experts_used);
   if (wh_model_graph_hash(model, hash) == WH_OK) cli_json_set_text(object, "graph_hash", hash);
   return object;
 }

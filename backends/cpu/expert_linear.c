@@ -15,8 +15,11 @@
 #define GROUP_BYTES (512 << 10)
 /* Panels whose results are held until they are put in their rows. */
 #define HELD_PANELS 8
-/* Enough tasks that the last worker to finish is not waited for. */
+/* Enough tasks that the last worker to finish is not waited for; fewer where a product does little but read
+ * weights, since every task begins by waiting for memory. */
 #define TASKS_PER_WORKER 12
+#define READING_TOKENS 8
+#define READING_TASKS_PER_WORKER 4
 /* What a panel costs beside its rows (widening or reading its codes), in rows. */
 #define PANEL_ROWS 8
 
@@ -147,41 +150,57 @@ static void sort_rows(const wh_expert_linear_args *a, const scratch *s) {
 
 /* ---- gathering ---- */
 
-/* Row `from` of a q8a buffer of `m_from` rows to row `to` of one of `m_to`. */
-static void copy_q8a_row(void *dst, int64_t m_to, int64_t to, void *src, int64_t m_from, int64_t from,
-                         int64_t k) {
-  const wh_q8a_tile d = wh_q8a_tile_at(dst, m_to, k, to / WH_Q8A_TILE);
-  const wh_q8a_tile s = wh_q8a_tile_at(src, m_from, k, from / WH_Q8A_TILE);
-  const int64_t n_blocks = k / 32, n_groups = (n_blocks + 7) / 8;
-  int64_t i = to % WH_Q8A_TILE, j = from % WH_Q8A_TILE;
-  for (int64_t b = 0; b < n_blocks; b++, i += d.rows, j += s.rows) {
-    memcpy(d.q + i * 32, s.q + j * 32, 32);
-    d.t[i] = s.t[j];
-    d.nbsum[i] = s.nbsum[j];
-    memcpy(d.nbsum16 + i * 2, s.nbsum16 + j * 2, 2 * sizeof *d.nbsum16);
-    d.fbsum[i] = s.fbsum[j];
-  }
-  i = to % WH_Q8A_TILE, j = from % WH_Q8A_TILE;
-  for (int64_t g = 0; g < n_groups; g++, i += d.rows, j += s.rows) {
-    memcpy(d.jsum + i * 8, s.jsum + j * 8, 8 * sizeof *d.jsum);
-    memcpy(d.jsum16 + i * 16, s.jsum16 + j * 16, 16 * sizeof *d.jsum16);
-    d.scale[i] = s.scale[j];
+/* Where rows of y have their activations. */
+static int64_t x_row(const wh_expert_linear_args *a, int32_t y_row) {
+  return a->per_slot ? y_row : y_row / a->slots;
+}
+
+/* Rows x[0..n) of tile `s` to rows [i0, i0 + n) of tile `d`. Block by block, since that is how both lie. */
+static void copy_q8a_rows(const wh_q8a_tile *d, int64_t i0, const wh_q8a_tile *s, const uint8_t *x, int64_t n,
+                          int64_t n_blocks) {
+  for (int64_t b = 0; b < n_blocks; b++)
+    for (int64_t r = 0; r < n; r++) {
+      const int64_t i = b * d->rows + i0 + r, j = b * s->rows + x[r];
+      memcpy(d->q + i * 32, s->q + j * 32, 32);
+      memcpy(d->nbsum16 + i * 2, s->nbsum16 + j * 2, 2 * sizeof *d->nbsum16);
+      d->t[i] = s->t[j];
+      d->nbsum[i] = s->nbsum[j];
+      d->fbsum[i] = s->fbsum[j];
+    }
+  for (int64_t g = 0; g < (n_blocks + 7) / 8; g++)
+    for (int64_t r = 0; r < n; r++) {
+      const int64_t i = g * d->rows + i0 + r, j = g * s->rows + x[r];
+      memcpy(d->jsum + i * 8, s->jsum + j * 8, 8 * sizeof *d->jsum);
+      memcpy(d->jsum16 + i * 16, s->jsum16 + j * 16, 16 * sizeof *d->jsum16);
+      d->scale[i] = s->scale[j];
+    }
+}
+
+/* In runs of rows that share a tile on both sides; rows are in order, so runs are long. */
+static void gather_q8a(const wh_expert_linear_args *a, const int32_t *rows, int64_t m, void *dst) {
+  const int64_t k = a->layout->matrix.k, n_x = a->per_slot ? a->tokens * a->slots : a->tokens;
+  for (int64_t i = 0; i < m;) {
+    uint8_t in_tile[WH_Q8A_TILE];
+    const int64_t first = i, to = i / WH_Q8A_TILE, from = x_row(a, rows[i]) / WH_Q8A_TILE;
+    for (; i < m && i / WH_Q8A_TILE == to && x_row(a, rows[i]) / WH_Q8A_TILE == from; i++)
+      in_tile[i - first] = (uint8_t)(x_row(a, rows[i]) % WH_Q8A_TILE);
+    const wh_q8a_tile d = wh_q8a_tile_at(dst, m, k, to), s = wh_q8a_tile_at(a->x, n_x, k, from);
+    copy_q8a_rows(&d, first % WH_Q8A_TILE, &s, in_tile, i - first, k / 32);
   }
 }
 
 /* The activations of the `m` rows of y in `rows`, one after the other; in place where they are already. */
 static void *gather(const wh_expert_linear_args *a, const int32_t *rows, int64_t m, void *dst) {
   const int64_t k = a->layout->matrix.k, n_x = a->per_slot ? a->tokens * a->slots : a->tokens;
-  const int64_t per_x = a->per_slot ? 1 : a->slots; /* rows of y for one row of x */
   if (a->linear_q) {
     if (n_x == 1 && m == 1) return a->x;
-    for (int64_t i = 0; i < m; i++) copy_q8a_row(dst, m, i, a->x, n_x, rows[i] / per_x, k);
+    gather_q8a(a, rows, m, dst);
     return dst;
   }
   float *x = a->x;
-  if (m == 1) return x + rows[0] / per_x * k;
+  if (m == 1) return x + x_row(a, rows[0]) * k;
   for (int64_t i = 0; i < m; i++)
-    memcpy((float *)dst + i * k, x + rows[i] / per_x * k, (size_t)k * sizeof *x);
+    memcpy((float *)dst + i * k, x + x_row(a, rows[i]) * k, (size_t)k * sizeof *x);
   return dst;
 }
 
@@ -258,7 +277,8 @@ static int64_t task_share(const wh_expert_linear_args *a, const scratch *s, int3
     const int64_t rows = s->begin[e + 1] - s->begin[e];
     total += rows + ceil_div(rows, limit) * PANEL_ROWS;
   }
-  return ceil_div(total * a->layout->matrix.n_panels, (int64_t)TASKS_PER_WORKER * n_workers);
+  const int64_t tasks = a->tokens <= READING_TOKENS ? READING_TASKS_PER_WORKER : TASKS_PER_WORKER;
+  return ceil_div(total * a->layout->matrix.n_panels, tasks * n_workers);
 }
 
 void wh_expert_linear(const wh_expert_linear_args *a, const wh_worker *worker) {

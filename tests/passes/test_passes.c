@@ -322,28 +322,7 @@ static void constants_fold(void **state) {
   wh_graph_destroy(copy);
 }
 
-/* As models/ builds it, with a residual and another use of what the router reads. */
-static const char expert_layer[] =
-    "graph \"experts\" {\n"
-    "  symbol t 1..64\n"
-    "  %1 = input \"x\" f32[t, 64]\n"
-    "  %2 = const \"router\" f32[8, 64]\n"
-    "  %3 = const \"gate_exps\" q4_0[8, 32, 64]\n"
-    "  %4 = const \"up_exps\" q4_0[8, 32, 64]\n"
-    "  %5 = const \"down_exps\" q8_0[8, 64, 32]\n"
-    "  %6 = linear(%1, %2) \"scores\" : f32[t, 8]\n"
-    "  %7 = expert_select(%6) {used = 2} \"select\" : i32[t, 2]\n"
-    "  %8 = softmax(%6) \"probs\" : f32[t, 8]\n"
-    "  %9 = expert_weights(%8, %7) {scale = 0x1p+0, normalise = 1} \"weights\" : f32[t, 2]\n"
-    "  %10 = expert_linear(%1, %3, %7) \"gate\" : f32[t, 2, 32]\n"
-    "  %11 = expert_linear(%1, %4, %7) \"up\" : f32[t, 2, 32]\n"
-    "  %12 = silu(%10) \"act\" : f32[t, 2, 32]\n"
-    "  %13 = mul(%12, %11) \"gated\" : f32[t, 2, 32]\n"
-    "  %14 = expert_linear(%13, %5, %7) \"down\" : f32[t, 2, 64]\n"
-    "  %15 = expert_sum(%14, %9) \"sum\" : f32[t, 64]\n"
-    "  %16 = add(%1, %15) \"residual\" : f32[t, 64]\n"
-    "  output \"o\" %16\n"
-    "}\n";
+/* experts.txt is what models/ builds, with the residual read by the router. */
 static const char expert_layer_optimised[] =
     "graph \"experts\" {\n"
     "  symbol t 1..64\n"
@@ -367,10 +346,12 @@ static const char expert_layer_optimised[] =
 
 static void the_pipeline_on_experts(void **state) {
   (void)state;
-  wh_graph *g = graph_from_text(expert_layer);
+  char *text = read_text_file(WH_TEST_CORPUS_DIR "/experts.txt");
+  wh_graph *g = graph_from_text(text);
   assert_ok(wh_passes_run(g, NULL));
   assert_graph_text(g, expert_layer_optimised);
   wh_graph_destroy(g);
+  free(text);
 }
 
 static void sums_of_experts_that_are_used_twice_stay(void **state) {
