@@ -48,6 +48,14 @@
 /* Parts of a block with a scale each. */
 #define HALVES(f) ((f).scale == WH_SCALE_SUB16 || (f).scale == WH_SCALE_SUB16_U4 ? 2 : 1)
 
+/* What the contract costs, left out: activations without a shift for each block, sums that run on through the
+ * groups. Only bench/inexact_linear_q.c asks for it, to measure the cost. */
+#ifdef WH_LINEAR_Q_INEXACT
+#define IS_INEXACT 1
+#else
+#define IS_INEXACT 0
+#endif
+
 /* Codes of 8 bits, where there is no dot of full range: pair sums of products would not fit int16, so the low
  * and the high nibbles are multiplied on their own. */
 #ifdef WH_LINEAR_Q_VNNI
@@ -247,8 +255,8 @@ ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const 
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
       vflt sum = vflt_load(from + (size_t)r * from_step + v * LANES);
-      UNROLL for (int h = 0; h < halves; h++) sum =
-          vflt_fma(s->scale[h][v], vflt_from_int(vint_shlv32(dot[h][r][v], t)), sum);
+      UNROLL for (int h = 0; h < halves; h++) sum = vflt_fma(
+          s->scale[h][v], vflt_from_int(IS_INEXACT ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t)), sum);
       if (f.min == WH_MIN_F16) sum = vflt_fma(s->min[v], vflt_bcast(x.fbsum + r), sum);
       vflt_store(g + r * COLS + v * LANES, sum);
     }
@@ -396,22 +404,26 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
+  const bool runs_on = IS_INEXACT;
   for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
+    const bool is_first = left == p->n_blocks, is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     const uint8_t *header = w;
     prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f), rows);
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
       prefetch(w, wh_linear_q_code_bytes(f), rows);
-      if (left <= WH_LINEAR_Q_GROUP_BLOCKS) prefetch_rows(p, b);
-      block(f, w, scale + b * HALVES(f) * COLS, min + b * COLS, x, rows, b == 0, g);
+      if (is_last) prefetch_rows(p, b);
+      block(f, w, scale + b * HALVES(f) * COLS, min + b * COLS, x, rows, b == 0 && (is_first || !runs_on), g);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    const bool is_first = left == p->n_blocks;
-    group_step(f, rows,
-               (group){header, w, jsum, x_scale, g, is_first ? linear_q_zeros : y, is_first ? 0 : COLS}, y);
+    const bool from_zero = is_first || runs_on;
+    if (!runs_on || is_last)
+      group_step(f, rows,
+                 (group){header, w, jsum, x_scale, g, from_zero ? linear_q_zeros : y, from_zero ? 0 : COLS},
+                 y);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
