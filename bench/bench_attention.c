@@ -30,7 +30,7 @@ static const bench_case cases[] = {
     {"prompt 512, 32/8 heads of 128", WH_DTYPE_F16, 32, 8, 128, 0, 512, 1},
     {"prompt 512, 32/8 heads of 128, q8", WH_DTYPE_Q8_0, 32, 8, 128, 0, 512, 1},
     {"prompt 512, 8/4 heads of 256", WH_DTYPE_F16, 8, 4, 256, 0, 512, 1},
-    {"prompt 512 at 4096, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 4096, 512, 1},
+    {"prompt 512 at 4096, 32/8 of 128, f16", WH_DTYPE_F16, 32, 8, 128, 4096, 512, 1},
     {"prompt 512 at 4096, 32/8 of 128, q8", WH_DTYPE_Q8_0, 32, 8, 128, 4096, 512, 1},
     {"prompt 64 at 1024, 32/8 of 64, f32", WH_DTYPE_F32, 32, 8, 64, 1024, 64, 1},
     {"prompt 64 at 32768, 32/8 of 128", WH_DTYPE_F16, 32, 8, 128, 32768, 64, 1},

@@ -22,57 +22,55 @@ static void pack_f16(const float *src, uint16_t *dst, int64_t n) {
   for (; i < n; i++) dst[i] = wh_f16_from_f32(src[i]);
 }
 
-/* Scores of query vectors against a tile of 64 keys: lanes are positions, each lane one chain over the
- * dimensions. In passes of TILE_VECS vectors. */
+/* Scores of query vectors against keys of a tile of 64: lanes are positions, each lane one chain over the
+ * dimensions. */
 typedef struct score_job {
   wh_dtype dtype; /* of k */
   const float *q; /* [r][n_dim] */
   const void *k;  /* [n_dim][64] */
   int64_t n_dim;
-  float *s; /* [r][64] */
+  float *s;  /* [r][64] */
+  int first; /* position of the first lane */
   ahead next;
 } score_job;
 
-INLINE void score_tile_r(const wh_dtype dtype, const int r_max, const score_job *t) {
-  enum { N_MAX = 4 };
-  const int n = TILE_VECS(r_max);
+INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, const score_job *t) {
+  vf acc[TILE][4], key[4];
   const int64_t n_dim = t->n_dim;
-  for (int pass = 0; pass < WH_ATTENTION_CHUNK; pass += n * VF_LANES) {
-    const ahead next = pass == 0 ? t->next : (ahead){(const char *)t->q, 0, 0};
-    vf acc[TILE][N_MAX], key[N_MAX];
+  UNROLL
+  for (int r = 0; r < r_max; r++) UNROLL
+  for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
+  for (int64_t d = 0; d < n_dim; d++) {
+    prefetch(&t->next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
     UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-    for (int64_t d = 0; d < n_dim; d++) {
-      prefetch(&next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
-      UNROLL
-      for (int i = 0; i < n; i++) {
-        key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + pass + i * VF_LANES);
-        IN_REGISTER(key[i]);
-      }
-      UNROLL
-      for (int r = 0; r < r_max; r++) {
-        vf x = vf_set1(t->q[r * n_dim + d]);
-        UNROLL
-        for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
-      }
+    for (int i = 0; i < n; i++) {
+      key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + t->first + i * VF_LANES);
+      IN_REGISTER(key[i]);
     }
     UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
+    for (int r = 0; r < r_max; r++) {
+      vf x = vf_set1(t->q[r * n_dim + d]);
+      UNROLL
+      for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
+    }
   }
+  UNROLL
+  for (int r = 0; r < r_max; r++) UNROLL
+  for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + t->first + i * VF_LANES, acc[r][i]);
 }
 
-static void score_tile(int r, const score_job *t) {
-#define CALL_F16(n) score_tile_r(WH_DTYPE_F16, n, t)
-#define CALL_F32(n) score_tile_r(WH_DTYPE_F32, n, t)
-  if (t->dtype == WH_DTYPE_F16) {
-    FOR_EACH_ROW_COUNT(r, CALL_F16)
-  } else {
-    FOR_EACH_ROW_COUNT(r, CALL_F32)
+TILE_TABLE(score, f16, WH_DTYPE_F16, TILE_VECS)
+TILE_TABLE(score, f32, WH_DTYPE_F32, TILE_VECS)
+
+/* Scores of r query vectors against positions [low, high). */
+static void score_tile(int r, score_job *t, int low, int high) {
+  const int most = TILE_VECS(r);
+  for (t->first = low / VF_LANES * VF_LANES; t->first < high;) {
+    const int left = (high - t->first + VF_LANES - 1) / VF_LANES, n = left < most ? left : most;
+    (t->dtype == WH_DTYPE_F16 ? score_tiles_f16 : score_tiles_f32)[r - 1][n - 1](t);
+    t->first += n * VF_LANES;
+    t->next.step = 0; /* the first pass has asked for all */
   }
-#undef CALL_F16
-#undef CALL_F32
 }
 
 /* Queries are used as they are. */
@@ -97,8 +95,8 @@ static void score_chunk(const wh_attention_args *a, const wh_attention_workspace
   for (int64_t i = c->begin; i < c->end; i += c->step) {
     t.q = w->q + i * a->head_dim;
     t.s = w->p + i * WH_ATTENTION_CHUNK;
-    if (i > c->begin) t.next = (ahead){(const char *)t.q, 0, 0};
-    score_tile((int)(c->end - i < c->step ? c->end - i : c->step), &t);
+    const int r = (int)(c->end - i < c->step ? c->end - i : c->step);
+    score_tile(r, &t, c->j0[i], c->j1[i + r - 1]);
   }
 }
 
@@ -128,7 +126,7 @@ static void open_values(const wh_attention_args *a, const wh_attention_workspace
   t->v = v;
   t->next = (ahead){v + (c->one ? AHEAD_BYTES : WH_ATTENTION_CHUNK * row), c->one || c->more ? row : 0, elem};
   if (t->ld != a->value_dim || (!c->one && a->dtype == WH_DTYPE_F16)) {
-    unpack_values(a, at, c->low, c->high, w->values);
+    unpack_values(a, at, c->j0[c->begin], c->j1[c->end - 1], w->values);
     t->dtype = WH_DTYPE_F32;
     t->v = w->values;
   }

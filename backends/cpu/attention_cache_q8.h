@@ -45,12 +45,13 @@ static void prepare_queries(const wh_attention_args *a, const wh_attention_works
   }
 }
 
-/* Scores of query vectors against a tile of 64 keys: lanes are positions. In passes of DOT_VECS vectors. */
+/* Scores of query vectors against keys of a tile of 64: lanes are positions. */
 typedef struct score_job {
   const wh_kv_q8_block *k;
   int64_t n_blocks;
   q8_queries q; /* at the first of the tile */
   float *s;     /* [r][64] */
+  int first;    /* position of the first lane */
   ahead next;
 } score_job;
 
@@ -60,54 +61,57 @@ INLINE vi bcast_codes(const int8_t *codes) {
   return vi_set32(four);
 }
 
-INLINE void score_tile_r(const int r_max, const score_job *t) {
-  enum { N_MAX = 4 };
-  const int n = DOT_VECS(r_max);
-  for (int pass = 0; pass < WH_ATTENTION_CHUNK; pass += n * VF_LANES) {
-    const ahead next = pass == 0 ? t->next : (ahead){(const char *)t->q.codes, 0, 0};
-    vf acc[TILE][N_MAX];
+INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, const score_job *t) {
+  (void)dtype;
+  vf acc[TILE][4];
+  UNROLL
+  for (int r = 0; r < r_max; r++) UNROLL
+  for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
+  for (int64_t b = 0; b < t->n_blocks; b++) {
+    const uint8_t *codes = t->k[b].codes + t->first * 4;
+    vi dot[TILE][4], key[4];
     UNROLL
     for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-    for (int64_t b = 0; b < t->n_blocks; b++) {
-      const uint8_t *codes = t->k[b].codes + pass * 4;
-      vi dot[TILE][N_MAX], key[N_MAX];
-      UNROLL
-      for (int r = 0; r < r_max; r++) UNROLL
-      for (int i = 0; i < n; i++) dot[r][i] = vi_set32(t->q.bias[r * t->n_blocks + b]);
-      for (int64_t g = 0; g < BLOCK / 4; g++) { /* four dimensions */
-        prefetch(&next, b * 8 + g, 4);
-        UNROLL
-        for (int i = 0; i < n; i++) {
-          key[i] = vi_key(vi_load(codes + g * 4 * WH_ATTENTION_CHUNK + i * VF_LANES * 4));
-          IN_REGISTER(key[i]);
-        }
-        UNROLL
-        for (int r = 0; r < r_max; r++) {
-          vi x = bcast_codes(t->q.codes + (r * t->n_blocks + b) * BLOCK + g * 4);
-          UNROLL
-          for (int i = 0; i < n; i++) dot[r][i] = vi_dot(dot[r][i], key[i], x);
-        }
-      }
+    for (int i = 0; i < n; i++) dot[r][i] = vi_set32(t->q.bias[r * t->n_blocks + b]);
+    for (int64_t g = 0; g < BLOCK / 4; g++) { /* four dimensions */
+      prefetch(&t->next, b * 8 + g, 4);
       UNROLL
       for (int i = 0; i < n; i++) {
-        vf scale = vf_from_f16(t->k[b].scale + pass + i * VF_LANES);
+        key[i] = vi_key(vi_load(codes + g * 4 * WH_ATTENTION_CHUNK + i * VF_LANES * 4));
+        IN_REGISTER(key[i]);
+      }
+      UNROLL
+      for (int r = 0; r < r_max; r++) {
+        vi x = bcast_codes(t->q.codes + (r * t->n_blocks + b) * BLOCK + g * 4);
         UNROLL
-        for (int r = 0; r < r_max; r++)
-          acc[r][i] = vf_fma(scale, vf_mul(vf_from_int(dot[r][i]), vf_set1(t->q.scale[r * t->n_blocks + b])),
-                             acc[r][i]);
+        for (int i = 0; i < n; i++) dot[r][i] = vi_dot(dot[r][i], key[i], x);
       }
     }
     UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + pass + i * VF_LANES, acc[r][i]);
+    for (int i = 0; i < n; i++) {
+      vf scale = vf_from_f16(t->k[b].scale + t->first + i * VF_LANES);
+      UNROLL
+      for (int r = 0; r < r_max; r++)
+        acc[r][i] = vf_fma(scale, vf_mul(vf_from_int(dot[r][i]), vf_set1(t->q.scale[r * t->n_blocks + b])),
+                           acc[r][i]);
+    }
   }
+  UNROLL
+  for (int r = 0; r < r_max; r++) UNROLL
+  for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + t->first + i * VF_LANES, acc[r][i]);
 }
 
-static void score_tile(int r, const score_job *t) {
-#define CALL(n) score_tile_r(n, t)
-  FOR_EACH_ROW_COUNT(r, CALL)
-#undef CALL
+TILE_TABLE(score, q8, WH_DTYPE_Q8_0, DOT_VECS)
+
+/* Scores of r query vectors against positions [low, high). */
+static void score_tile(int r, score_job *t, int low, int high) {
+  const int most = DOT_VECS(r);
+  for (t->first = low / VF_LANES * VF_LANES; t->first < high;) {
+    const int left = (high - t->first + VF_LANES - 1) / VF_LANES, n = left < most ? left : most;
+    score_tiles_q8[r - 1][n - 1](t);
+    t->first += n * VF_LANES;
+    t->next.step = 0; /* the first pass has asked for all */
+  }
 }
 
 static void score_chunk(const wh_attention_args *a, const wh_attention_workspace *w, const chunk_view *c) {
@@ -121,8 +125,8 @@ static void score_chunk(const wh_attention_args *a, const wh_attention_workspace
     t.q.scale = q.scale + i * t.n_blocks;
     t.q.bias = q.bias + i * t.n_blocks;
     t.s = w->p + i * WH_ATTENTION_CHUNK;
-    if (i > c->begin) t.next = (ahead){(const char *)t.q.codes, 0, 0};
-    score_tile((int)(c->end - i < c->step ? c->end - i : c->step), &t);
+    const int r = (int)(c->end - i < c->step ? c->end - i : c->step);
+    score_tile(r, &t, c->j0[i], c->j1[i + r - 1]);
   }
 }
 
@@ -137,7 +141,7 @@ static void open_values(const wh_attention_args *a, const wh_attention_workspace
   for (int64_t b = 0; b < n_blocks; b++) {
     float *s = c->one ? w->values + b * WH_ATTENTION_CHUNK : scales;
     for (int j = 0; j < WH_ATTENTION_CHUNK; j += VF_LANES) vf_store(s + j, vf_from_f16(tile[b].scale + j));
-    for (int j = c->low; !c->one && j < c->high; j++)
+    for (int j = c->j0[c->begin]; !c->one && j < c->j1[c->end - 1]; j++)
       for (int i = 0; i < BLOCK; i += VF_LANES)
         vf_store(w->values + j * t->ld + b * BLOCK + i,
                  vf_mul(vf_from_s8(tile[b].codes + wh_kv_value_code(i, j)), vf_set1(s[j])));

@@ -7,13 +7,18 @@
 /* Scaled queries and visible positions of an item's vectors. */
 static void load_queries(const wh_attention_args *a, const wh_attention_item *item,
                          wh_attention_workspace *w) {
+  const int64_t floats = item->n_heads * a->head_dim;
   int64_t v = 0;
+  for (int64_t row = item->row; row < item->row + item->n_rows;
+       row++) /* rows far apart: ask for all at once */
+    for (int64_t i = 0; i < floats; i += 16)
+      __builtin_prefetch(a->q + row * a->ldq + item->head * a->head_dim + i, 0, 3);
   for (int64_t row = item->row; row < item->row + item->n_rows; row++)
     for (int64_t h = 0; h < item->n_heads; h++, v++) {
       scale_row(a->q + row * a->ldq + (item->head + h) * a->head_dim, a->scale, w->q + v * a->head_dim,
                 a->head_dim);
-      w->lo[v] = wh_attention_first_visible(a, row);
-      w->hi[v] = a->positions[row];
+      w->low[v] = (int32_t)wh_attention_first_visible(a, row);
+      w->high[v] = a->positions[row] + 1;
     }
   prepare_queries(a, w, item->n_vecs);
 }
@@ -24,47 +29,51 @@ static int tile_rows(int64_t n) {
   return tiles ? (int)((n + tiles - 1) / tiles) : 0;
 }
 
+static inline int32_t clamp(int32_t x, int32_t low, int32_t high) {
+  return x < low ? low : x > high ? high : x;
+}
+
 /* Chunk c for all of the item's vectors. A vector's first chunk sets its state, later ones merge into it;
  * with `only` every vector's state is that of this chunk alone. */
 static void attend_chunk(const wh_attention_args *a, const wh_attention_item *item, int64_t c,
                          const wh_attention_workspace *w, const wh_attention_state *state, bool only) {
-  const int64_t from = c * WH_ATTENTION_CHUNK, to = from + WH_ATTENTION_CHUNK;
-  int j0[WH_ATTENTION_BLOCK], j1[WH_ATTENTION_BLOCK];
-  int64_t fresh =
-      item->n_vecs; /* it is the first chunk for [fresh, end): rows ascend, and so do their ranges */
+  const int32_t from = (int32_t)(c * WH_ATTENTION_CHUNK), n = (int32_t)item->n_vecs;
+  int32_t j0[WH_ATTENTION_BLOCK], j1[WH_ATTENTION_BLOCK];
+  for (int32_t i = 0; i < n; i++) {
+    j0[i] = clamp(w->low[i] - from, 0, WH_ATTENTION_CHUNK);
+    j1[i] = clamp(w->high[i] - from, 0, WH_ATTENTION_CHUNK);
+  }
+  /* Rows ascend, and so do the ranges that they see: [begin, end) see the chunk, [fresh, end) as their first.
+   */
+  int64_t begin = 0, end = n;
+  while (begin < end && j1[begin] == 0) begin++;
+  while (end > begin && j0[end - 1] == WH_ATTENTION_CHUNK) end--;
+  int64_t fresh = only ? begin : end;
+  while (fresh > begin && w->low[fresh - 1] >= from) fresh--;
+  if (begin == end) return;
+  const int64_t ld = wh_attention_pad(a->value_dim);
   chunk_view view = {
       .tile =
           (a->sequences[item->row] * a->n_kv_heads + item->kv_head) * (a->context / WH_ATTENTION_CHUNK) + c,
-      .begin = item->n_vecs,
-      .low = WH_ATTENTION_CHUNK,
+      .begin = begin,
+      .end = end,
+      .j0 = j0,
+      .j1 = j1,
       .more = c + 1 < item->chunk_end};
-  for (int64_t i = 0; i < item->n_vecs; i++) {
-    if (w->lo[i] >= to || w->hi[i] < from) continue;
-    j0[i] = (int)(w->lo[i] > from ? w->lo[i] - from : 0);
-    j1[i] = (int)(w->hi[i] < to ? w->hi[i] + 1 - from : WH_ATTENTION_CHUNK);
-    if (view.begin > i) view.begin = i;
-    view.end = i + 1;
-    if (j0[i] < view.low) view.low = j0[i];
-    if (j1[i] > view.high) view.high = j1[i];
-    if ((only || w->lo[i] >= from) && fresh > i) fresh = i;
-  }
-  const int64_t begin = view.begin, end = view.end, ld = wh_attention_pad(a->value_dim);
-  if (begin >= end) return;
-  if (fresh < begin) fresh = begin;
   const int64_t step = view.step = tile_rows(end - begin);
   view.one = end - begin <= step;
   score_chunk(a, w, &view);
-  for (int64_t i = begin; i < end; i++)
-    softmax_row(w->p + i * WH_ATTENTION_CHUNK, a->softcap, j0[i], j1[i], &w->m[i], &w->l[i]);
+  for (int64_t i = begin; i < end; i += VF_LANES)
+    softmax_rows(w->p + i * WH_ATTENTION_CHUNK, a->softcap, j0 + i, j1 + i,
+                 (int)(end - i < VF_LANES ? end - i : VF_LANES), w->m + i, w->l + i);
   for (int64_t i = fresh; i < end; i++) {
     state->m[i] = w->m[i];
     state->l[i] = w->l[i];
   }
   if (begin < fresh) merge_factors(begin, fresh, state, w);
-  value_job values = {.ld = ld};
-  open_values(a, w, &view, &values);
+  value_job t = {.ld = ld};
+  open_values(a, w, &view, &t);
   for (int64_t i = begin; i < end; i += step) {
-    value_job t = values;
     t.p = w->p + i * WH_ATTENTION_CHUNK;
     t.j0 = j0 + i;
     t.j1 = j1 + i;
@@ -72,7 +81,6 @@ static void attend_chunk(const wh_attention_args *a, const wh_attention_item *it
     t.b = w->b + i;
     t.fresh = (int)(fresh > i ? (fresh - i < step ? fresh - i : step) : 0);
     t.o = state->o + i * ld;
-    if (i > begin) t.next = (ahead){(const char *)t.p, 0, 0};
     value_tile((int)(end - i < step ? end - i : step), &t);
   }
 }

@@ -39,8 +39,8 @@ typedef struct wh_attention_workspace {
   float *p;      /* [block][64] scores, then probabilities */
   float *m, *l, *a, *b;
   wh_attention_state state;
-  int64_t lo[WH_ATTENTION_BLOCK],
-      hi[WH_ATTENTION_BLOCK]; /* of the item at hand: vector v sees positions [lo, hi] */
+  /* of the item at hand: vector v sees positions [low, high) */
+  int32_t low[WH_ATTENTION_BLOCK], high[WH_ATTENTION_BLOCK];
 } wh_attention_workspace;
 
 static inline bool wh_attention_workspace_bytes(int64_t head_dim, int64_t value_dim, size_t *out) {

@@ -45,61 +45,84 @@ static void merge_row(float *all, float a, const float *o, float b, int64_t n) {
 /* Cache lines to ask for while a tile computes. */
 typedef struct ahead {
   const char *at;
-  int64_t step;   /* bytes per row of the tile; 0 asks for the same line again, which costs nothing that the
-                     tile needs */
+  int64_t step;   /* bytes per row of the tile; 0: nothing to ask for */
   int64_t column; /* bytes per column of values */
 } ahead;
 
 INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
+  if (next->step == 0) return;
   UNROLL
   for (int i = 0; i < lines; i++) __builtin_prefetch(next->at + row * next->step + i * 64, 0, 3);
 }
 
-/* Instantiated for each r so that the accumulators stay in registers. */
-#define FOR_EACH_ROW_COUNT(r, CALL) \
-  switch (r) {                      \
-    case 1:                         \
-      CALL(1);                      \
-      return;                       \
-    case 2:                         \
-      CALL(2);                      \
-      return;                       \
-    case 3:                         \
-      CALL(3);                      \
-      return;                       \
-    case 4:                         \
-      CALL(4);                      \
-      return;                       \
-    case 5:                         \
-      CALL(5);                      \
-      return;                       \
-    case 6:                         \
-      CALL(6);                      \
-      return;                       \
+/* Tiles are functions of constants, so that the sums of r rows x n vectors stay in registers: `stem`_tile_rn
+ * is instantiated for each. One function for each tile: inlined into one, gcc runs out of general registers
+ * and takes vector registers instead. `most`: vectors of each of r rows. */
+#define TILE_FN(stem, kind, type, most, r, n)                       \
+  static void stem##_tile_##kind##_##r##_##n(const stem##_job *t) { \
+    stem##_tile_rn(type, r, (n) < most(r) ? (n) : most(r), t);      \
   }
+#define TILE_FNS(stem, kind, type, most, r) \
+  TILE_FN(stem, kind, type, most, r, 1)     \
+  TILE_FN(stem, kind, type, most, r, 2)     \
+  TILE_FN(stem, kind, type, most, r, 3)     \
+  TILE_FN(stem, kind, type, most, r, 4)
+#define TILE_NAMES(stem, kind, r)                                                             \
+  {                                                                                           \
+    stem##_tile_##kind##_##r##_1, stem##_tile_##kind##_##r##_2, stem##_tile_##kind##_##r##_3, \
+        stem##_tile_##kind##_##r##_4                                                          \
+  }
+/* The table stem_tiles_kind[r - 1][n - 1]. */
+#define TILE_TABLE(stem, kind, type, most)                                             \
+  TILE_FNS(stem, kind, type, most, 1)                                                  \
+  TILE_FNS(stem, kind, type, most, 2)                                                  \
+  TILE_FNS(stem, kind, type, most, 3)                                                  \
+  TILE_FNS(stem, kind, type, most, 4)                                                  \
+  TILE_FNS(stem, kind, type, most, 5)                                                  \
+  TILE_FNS(stem, kind, type, most, 6)                                                  \
+  static void (*const stem##_tiles_##kind[TILE][4])(const stem##_job *) = {            \
+      TILE_NAMES(stem, kind, 1), TILE_NAMES(stem, kind, 2), TILE_NAMES(stem, kind, 3), \
+      TILE_NAMES(stem, kind, 4), TILE_NAMES(stem, kind, 5), TILE_NAMES(stem, kind, 6)};
 
-/* Scores to probabilities in place; positions outside [j0, j1) become +0 by way of a score of -inf. */
-static void softmax_row(float *s, float cap, int j0, int j1, float *m_out, float *l_out) {
+/* Scores of up to VF_LANES query vectors to probabilities in place; what a vector does not see becomes +0, by
+ * way of a score of -inf. Vectors go through each step together: a reduction of one alone would wait for
+ * itself. */
+static void softmax_rows(float *s, float cap, const int32_t *j0, const int32_t *j1, int n, float *m_out,
+                         float *l_out) {
   enum { N = WH_ATTENTION_CHUNK / VF_LANES };
-  if (cap > 0.0f)
-    for (int i = 0; i < WH_ATTENTION_CHUNK; i += VF_LANES)
-      vf_store(s + i, vf_mul(vf_tanh(vf_div(vf_load(s + i), vf_set1(cap))), vf_set1(cap)));
-  for (int j = 0; j < j0; j++) s[j] = -INFINITY;
-  for (int j = j1; j < WH_ATTENTION_CHUNK; j++) s[j] = -INFINITY;
-  vf x[N], top;
-  UNROLL
-  for (int i = 0; i < N; i++) x[i] = vf_load(s + i * VF_LANES);
-  top = x[0];
-  UNROLL
-  for (int i = 1; i < N; i++) top = vf_max(top, x[i]);
-  float m = vf_hmax(top);
-  UNROLL
-  for (int i = 0; i < N; i++) {
-    x[i] = vf_exp_nonpositive(vf_sub(x[i], vf_set1(m)));
-    vf_store(s + i * VF_LANES, x[i]);
+  vf lanes[VF_LANES];
+  float m[VF_LANES], l[VF_LANES];
+  for (int r = 0; r < n; r++) {
+    float *row = s + r * WH_ATTENTION_CHUNK;
+    if (cap > 0.0f)
+      for (int i = 0; i < N; i++)
+        vf_store(row + i * VF_LANES,
+                 vf_mul(vf_tanh(vf_div(vf_load(row + i * VF_LANES), vf_set1(cap))), vf_set1(cap)));
+    if (j1[r] - j0[r] < WH_ATTENTION_CHUNK)
+      for (int i = 0; i < N; i++)
+        vf_store(row + i * VF_LANES, vf_visible(vf_load(row + i * VF_LANES), i * VF_LANES, j0[r], j1[r]));
+    lanes[r] = vf_load(row);
+    UNROLL
+    for (int i = 1; i < N; i++) lanes[r] = vf_max(lanes[r], vf_load(row + i * VF_LANES));
   }
-  *m_out = m;
-  *l_out = vf_sum64_tree(x);
+  for (int r = n; r < VF_LANES; r++) lanes[r] = vf_zero();
+  vf_store(m, vf_max_of_rows(lanes));
+  for (int r = 0; r < n; r++) {
+    float *row = s + r * WH_ATTENTION_CHUNK;
+    vf x[N];
+    UNROLL
+    for (int i = 0; i < N; i++) {
+      x[i] = vf_exp_nonpositive(vf_sub(vf_load(row + i * VF_LANES), vf_set1(m[r])));
+      vf_store(row + i * VF_LANES, x[i]);
+    }
+    UNROLL
+    for (int h = N / 2; h > 0; h /= 2) UNROLL
+    for (int i = 0; i < h; i++) x[i] = vf_add(x[i], x[i + h]);
+    lanes[r] = x[0];
+  }
+  vf_store(l, vf_sum_of_rows(lanes));
+  memcpy(m_out, m, (size_t)n * sizeof *m);
+  memcpy(l_out, l, (size_t)n * sizeof *l);
 }
 
 /* For vectors [begin, end): the state's M and L take in the chunk's m and l; a and b are the factors of O and
@@ -127,14 +150,14 @@ static void merge_factors(int64_t begin, int64_t end, const wh_attention_state *
 /* Values weighted by the probabilities of query vectors: lanes are dimensions, each one chain over the
  * visible positions. */
 typedef struct value_job {
-  wh_dtype dtype;      /* of v */
-  const float *p;      /* [r][64] */
-  const void *v;       /* floats: [64][ld]; q8_0: codes in blocks; at the first column of the tile */
-  const float *scales; /* q8_0: [block][64], at the tile's first block */
-  float *o;            /* [r][ld], at the first column of the tile */
-  int64_t ld;          /* a multiple of 16 */
-  const int *j0, *j1;  /* visible positions of each vector */
-  int fresh;           /* vectors from here on store o; those before merge it */
+  wh_dtype dtype;         /* of v */
+  const float *p;         /* [r][64] */
+  const void *v;          /* floats: [64][ld]; q8_0: codes in blocks; at the first column of the tile */
+  const float *scales;    /* q8_0: [block][64], at the tile's first block */
+  float *o;               /* [r][ld], at the first column of the tile */
+  int64_t ld;             /* a multiple of 16 */
+  const int32_t *j0, *j1; /* visible positions of each vector */
+  int fresh;              /* vectors from here on store o; those before merge it */
   const float *a, *b;
   ahead next;
 } value_job;
@@ -208,32 +231,8 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
   }
 }
 
-/* One function for each tile: inlined into one, gcc runs out of general registers and takes vector registers
- * instead. */
-#define VALUE_TILE(kind, type, r, n)                                    \
-  static void value_tile_##kind##_##r##_##n(const value_job *t) {       \
-    value_tile_rn(type, r, (n) < TILE_VECS(r) ? (n) : TILE_VECS(r), t); \
-  }
-#define VALUE_TILES(kind, type, r) \
-  VALUE_TILE(kind, type, r, 1)     \
-  VALUE_TILE(kind, type, r, 2) VALUE_TILE(kind, type, r, 3) VALUE_TILE(kind, type, r, 4)
-#define VALUE_NAMES(kind, r)                                                               \
-  {                                                                                        \
-    value_tile_##kind##_##r##_1, value_tile_##kind##_##r##_2, value_tile_##kind##_##r##_3, \
-        value_tile_##kind##_##r##_4                                                        \
-  }
-// clang-format off
-#define ALL_VALUE_TILES(kind, type) \
-  VALUE_TILES(kind, type, 1) VALUE_TILES(kind, type, 2) VALUE_TILES(kind, type, 3) \
-  VALUE_TILES(kind, type, 4) VALUE_TILES(kind, type, 5) VALUE_TILES(kind, type, 6)
-#define ALL_VALUE_NAMES(kind) \
-  {VALUE_NAMES(kind, 1), VALUE_NAMES(kind, 2), VALUE_NAMES(kind, 3), \
-   VALUE_NAMES(kind, 4), VALUE_NAMES(kind, 5), VALUE_NAMES(kind, 6)}
-ALL_VALUE_TILES(packed, PACKED_DTYPE)
-ALL_VALUE_TILES(f32, WH_DTYPE_F32)
-// clang-format on
-static void (*const value_tiles[2][TILE][4])(const value_job *) = {ALL_VALUE_NAMES(packed),
-                                                                   ALL_VALUE_NAMES(f32)};
+TILE_TABLE(value, packed, PACKED_DTYPE, TILE_VECS)
+TILE_TABLE(value, f32, WH_DTYPE_F32, TILE_VECS)
 
 /* All columns of r query vectors. */
 static void value_tile(int r_max, value_job *t) {
@@ -244,8 +243,6 @@ static void value_tile(int r_max, value_job *t) {
     int64_t left = (t->ld - column) / VF_LANES;
     int64_t n =
         left > most ? (left == 5 && most == 4 ? 3 : most) : left; /* 3 + 2 keeps more sums going than 4 + 1 */
-    value_tiles[t->dtype == WH_DTYPE_F32][r_max - 1][n - 1](t);
-    column += n * VF_LANES;
     if (t->dtype == WH_DTYPE_Q8_0) {
       int64_t block = column / WH_KV_BLOCK;
       t->v = v + block * (int64_t)sizeof(wh_kv_q8_block) + column % WH_KV_BLOCK;
@@ -253,16 +250,21 @@ static void value_tile(int r_max, value_job *t) {
     } else {
       t->v = v + column * elem;
     }
+    (t->dtype == WH_DTYPE_F32 ? value_tiles_f32 : value_tiles_packed)[r_max - 1][n - 1](t);
+    column += n * VF_LANES;
     t->o += n * VF_LANES;
     t->next.at += n * VF_LANES * t->next.column;
   }
+  t->v = v;
+  t->scales = scales;
+  t->next.step = 0; /* the first tile has asked for all */
 }
 
 /* What an item's query vectors have to do with one chunk. */
 typedef struct chunk_view {
   int64_t tile;             /* of 64 positions, counted over the whole cache */
   int64_t begin, end, step; /* the vectors that see it, in register tiles of at most `step` */
-  int low, high;            /* the positions that any of them sees */
+  const int32_t *j0, *j1;   /* vector i sees positions [j0[i], j1[i]) of it; both ascend */
   bool one;                 /* a single register tile: it widens the cache as it reads */
   bool more;                /* the item goes on with the next chunk */
 } chunk_view;

@@ -23,20 +23,36 @@ typedef __m256 vf;
 #define vf_max(a, b) _mm256_max_ps(a, b)
 #define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define vf_tanh(x) wh_tanh_ps_avx2(x)
-#define vf_sum64_tree(x) wh_sum64_tree_avx2(x)
 #define vf_from_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 #define vf_store_f16(p, x) \
   _mm_storeu_si128((__m128i *)(void *)(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
 
-static inline float vf_hmax(vf x) {
-  __m128 a = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-  a = _mm_max_ps(a, _mm_movehl_ps(a, a));
-  return _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)));
-}
-
 static inline vf vf_exp_nonpositive(vf x) {
   return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(WH_EXP_MIN), _CMP_LT_OQ),
                           wh_exp_in_range_ps_avx2(x));
+}
+
+/* One operation over the lanes of each of 8 rows, by halves: lanes 0..3 with 4..7, then 0, 1 with 2, 3 ...;
+ * lane i of the result is that of row i. Two rows share the vector at each step. */
+#define VF_REDUCE_ROWS(op, t)                                                                              \
+  __m256 a[4], b[2];                                                                                       \
+  for (int i = 0; i < 4; i++)                                                                              \
+    a[i] = op(_mm256_permute2f128_ps(t[i], t[i + 4], 0x20), _mm256_permute2f128_ps(t[i], t[i + 4], 0x31)); \
+  for (int i = 0; i < 2; i++)                                                                              \
+    b[i] = op(                                                                                             \
+        _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a[2 * i]), _mm256_castps_pd(a[2 * i + 1]))),  \
+        _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a[2 * i]), _mm256_castps_pd(a[2 * i + 1])))); \
+  return op(_mm256_shuffle_ps(b[0], b[1], 0x88), _mm256_shuffle_ps(b[0], b[1], 0xdd))
+
+static inline vf vf_max_of_rows(const vf t[VF_LANES]) { VF_REDUCE_ROWS(_mm256_max_ps, t); }
+static inline vf vf_sum_of_rows(const vf t[VF_LANES]) { VF_REDUCE_ROWS(_mm256_add_ps, t); }
+
+/* Lane i if j0 <= first + i < j1, else -inf. */
+static inline vf vf_visible(vf x, int first, int j0, int j1) {
+  const __m256i j = _mm256_add_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  const __m256i out = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(j0), j),
+                                      _mm256_cmpgt_epi32(j, _mm256_set1_epi32(j1 - 1)));
+  return _mm256_blendv_ps(x, _mm256_set1_ps(-INFINITY), _mm256_castsi256_ps(out));
 }
 
 /* c where not `on` */
@@ -60,7 +76,11 @@ static inline void vf_store_s8(int8_t *p, vf x) {
 #ifdef WH_ATTENTION_VNNI
 #define DOT_BIAS WH_KV_KEY_BIAS /* keys are multiplied as the biased bytes they are */
 #define vi_key(x) (x)
-#define vi_dot(acc, key, query) _mm256_dpbusd_avx_epi32(acc, key, query)
+/* The instruction itself: around the intrinsic, gcc copies each sum to another register and back. */
+static inline vi vi_dot(vi acc, vi key, vi query) {
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(key), "x"(query));
+  return acc;
+}
 #else
 #define DOT_BIAS 0
 #define vi_key(x) _mm256_xor_si256(x, _mm256_set1_epi8(-128))
