@@ -24,6 +24,7 @@ static cli_exit write_text(cli_output *out, const wh_device_info *info, const wh
   cli_output_printf(out, "  threads      %u of %u cores, %u logical processors, %u NUMA node%s\n",
                     info->n_threads, info->n_cores, info->n_cpus, info->n_numa_nodes,
                     info->n_numa_nodes == 1 ? "" : "s");
+  cli_output_printf(out, "  bound to     %s (%s)\n", info->binding, info->binding_reason);
   if (info->cpu_quota > 0) cli_output_printf(out, "  quota        %.2f processors\n", info->cpu_quota);
   cli_output_printf(out, "  isa          %s; this machine has %s\n", info->isa, info->isa_levels);
   cli_output_printf(out, "  caches       L1d %s, L2 %s, L3 %s\n", cli_bytes_text(info->l1d_bytes, l1),

@@ -9,6 +9,11 @@ static const cli_option engine_options[] = {
      0, 0, 0},
     {"threads", 't', CLI_OPTION_U32, ENGINE(threads), "N", "Threads (default: one per physical core).", 1,
      1024, 0, 0},
+    {"bind", 0, CLI_OPTION_CHOICE, ENGINE(binding), "auto|none|nodes|cores",
+     "What threads are bound to: nothing, the processors of a memory\nnode, or one core each (default auto: "
+     "nodes, "
+     "where there are\nseveral).",
+     0, 0, 0, 0},
     /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
      "exact: the same bits on every machine (default); fast: within\nstated bounds.", 0, 0, 0, 0},
@@ -27,7 +32,7 @@ static const cli_option engine_options[] = {
      0, 0, 0, 0},
 };
 
-#define N_DEVICE_OPTIONS 3
+#define N_DEVICE_OPTIONS 4
 
 #define SAMPLING(field) offsetof(cli_sampling_options, field)
 static const cli_option sampling_options[] = {

@@ -15,9 +15,10 @@ typedef struct cli_engine_options {
   uint32_t prompt_chunk;
   const char *pack_cache;
   bool pack_cache_mapped;
+  uint32_t binding; /* wh_binding */
 } cli_engine_options;
 #define CLI_ENGINE_OPTIONS_INIT \
-  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false }
+  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, WH_BINDING_AUTO }
 
 typedef struct cli_kv_type {
   const char *name;

@@ -11,10 +11,36 @@ static void cpu_destroy(void *dev) {
   cpu_device *d = dev;
   if (!d) return;
   wh_team_destroy(d->team);
+  wh_placement_deinit(&d->placement);
   wh_fast_blas_close(&d->blas);
   wh_topology_deinit(&d->topology);
   wh_cpu_budget_deinit(&d->budget);
   wh_free(d->alloc, d);
+}
+
+static wh_bind_mode mode_of(uint32_t binding) {
+  switch (binding) {
+    case WH_BINDING_NONE:
+      return WH_BIND_MODE_NONE;
+    case WH_BINDING_NODES:
+      return WH_BIND_MODE_NODES;
+    case WH_BINDING_CORES:
+      return WH_BIND_MODE_CORES;
+    default:
+      return WH_BIND_MODE_AUTO;
+  }
+}
+
+/* On most machines there is nothing to decide, and hwloc, which takes milliseconds, is not asked. */
+static wh_status create_team(cpu_device *d, int n_threads, wh_bind_mode wanted) {
+  static const wh_topology unknown = {0};
+  bool ask =
+      wanted == WH_BIND_MODE_AUTO ? d->budget.n_nodes > 1 && n_threads > 1 : wanted != WH_BIND_MODE_NONE;
+  WH_TRY(wh_placement_plan(ask ? wh_cpu_topology(d) : &unknown, n_threads, ask ? wanted : WH_BIND_MODE_NONE,
+                           d->alloc, &d->placement));
+  if (!ask && wanted == WH_BIND_MODE_AUTO)
+    d->placement.reason = n_threads > 1 ? "one memory node" : "one thread";
+  return wh_team_create_placed(&d->placement, d->alloc, &d->team);
 }
 
 static wh_status init_device(cpu_device *d, const wh_device_options *o) {
@@ -22,9 +48,10 @@ static wh_status init_device(cpu_device *d, const wh_device_options *o) {
   WH_TRY(wh_cpu_level_mask(o->isa, d->available, &d->features));
   WH_TRY(wh_cpu_budget_read(d->alloc, &d->budget));
   int n = o->n_threads ? (int)o->n_threads : wh_cpu_budget_threads(&d->budget);
+  if (!o->n_threads && n > WH_TEAM_MAX_THREADS) n = WH_TEAM_MAX_THREADS;
   if (o->n_threads > WH_TEAM_MAX_THREADS)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", o->n_threads, WH_TEAM_MAX_THREADS);
-  WH_TRY(wh_team_create(n, NULL, d->alloc, &d->team));
+  WH_TRY(create_team(d, n, mode_of(o->binding)));
   wh_rowops_select(d->features, &d->rowops);
   if (d->numerics == WH_NUMERICS_FAST) wh_fast_blas_open(&d->blas);
   (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
@@ -41,6 +68,7 @@ static wh_status init_device(cpu_device *d, const wh_device_options *o) {
 static wh_status cpu_create(const wh_device_options *o, void **out) {
   if (o->numerics != WH_NUMERICS_EXACT && o->numerics != WH_NUMERICS_FAST)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown numerics mode %u", o->numerics);
+  if (o->binding > WH_BINDING_CORES) return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown binding %u", o->binding);
   cpu_device *d = wh_alloc_zeroed(o->allocator, sizeof *d);
   if (!d) return WH_OOM("cpu device");
   d->alloc = o->allocator;
@@ -81,6 +109,10 @@ static void cpu_get_info(void *dev, wh_device_info *info) {
   info->l2_bytes = t->l2_bytes;
   info->l3_bytes = t->l3_bytes;
   info->memory_bytes = t->memory_bytes;
+  info->binding = d->placement.mode == WH_BIND_MODE_NODES   ? "nodes"
+                  : d->placement.mode == WH_BIND_MODE_CORES ? "cores"
+                                                            : "none";
+  info->binding_reason = d->placement.reason;
 }
 
 typedef struct run_job {

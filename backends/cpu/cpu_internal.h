@@ -6,6 +6,7 @@
 #include "backends/cpu/features.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
+#include "core/base/placement.h"
 #include "core/base/team.h"
 #include "core/base/topology.h"
 
@@ -23,6 +24,7 @@ typedef struct cpu_device {
   wh_cpu_budget budget; /* what a start needs */
   wh_topology topology; /* asked for by reports only: hwloc costs milliseconds */
   bool has_topology;
+  wh_placement placement; /* of the team; its lists are the team's own */
   char levels[96];
   char reason[96]; /* "highest level in use: avx512vnni" */
 } cpu_device;

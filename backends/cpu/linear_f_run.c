@@ -169,7 +169,7 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
   /* Neighbouring tasks share panels: workers read them from memory together. */
   int64_t n_blocks = ceil_div(a->m, rows), n_tasks = n_blocks * ceil_div(l->n_panels, panels), next = 0;
   for (;;) {
-    int64_t task = worker->count == 1 ? next++ : wh_team_next(worker, a->step);
+    int64_t task = worker->count == 1 ? next++ : wh_team_claim(worker, a->step, n_tasks);
     if (task >= n_tasks) return;
     int64_t row = task % n_blocks * rows, panel = task / n_blocks * panels;
     run_block(&p, row, min_i64(rows, a->m - row), panel, min_i64(panel + panels, l->n_panels), scratch);

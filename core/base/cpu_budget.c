@@ -60,6 +60,23 @@ static wh_status find_cores(const char *root, wh_cpu_budget *b) {
   return st;
 }
 
+/* Counts a list like "0-1,4". */
+static wh_status count_nodes(const char *root, wh_cpu_budget *b) {
+  enum { NODES_MAX = 1024 };
+  char *text = NULL;
+  WH_TRY(wh_small_file_read(root, "/sys/devices/system/node/has_cpu", b->alloc, &text));
+  b->n_nodes = 1;
+  if (!text) return WH_OK;
+  int *marks = wh_alloc_array(b->alloc, NODES_MAX, sizeof *marks), n = 0;
+  if (marks) mark_list(text, marks, NODES_MAX, 1);
+  for (int i = 0; marks && i < NODES_MAX; i++) n += marks[i];
+  wh_free(b->alloc, text);
+  if (!marks) return WH_OOM("memory nodes");
+  wh_free(b->alloc, marks);
+  if (n > 1) b->n_nodes = n;
+  return WH_OK;
+}
+
 wh_status wh_cpu_budget_read_from(const char *root, const int *cpus, int n, const wh_allocator *alloc,
                                   wh_cpu_budget *out) {
   wh_cpu_budget b = {.alloc = alloc, .n_cpus = n};
@@ -70,6 +87,7 @@ wh_status wh_cpu_budget_read_from(const char *root, const int *cpus, int n, cons
     memcpy(b.cpus, cpus, (size_t)n * sizeof *cpus);
     st = find_cores(root, &b);
   }
+  if (st == WH_OK) st = count_nodes(root, &b);
   if (st == WH_OK) st = wh_cgroup_cpu_quota(root, alloc, &b.quota);
   if (st == WH_OK)
     *out = b;

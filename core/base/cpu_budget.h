@@ -14,6 +14,7 @@ typedef struct wh_cpu_budget {
   int *cpus;      /* [n_cpus] system indices, ascending */
   int *core_cpus; /* [n_cores] the first allowed processor of each core, ascending */
   double quota;   /* processors' worth of time that the control groups grant; 0: no limit */
+  int n_nodes;    /* memory nodes of the machine that have processors; 1 when the system does not tell */
 } wh_cpu_budget;
 
 /* The calling thread's affinity mask and its control groups' limits. What the system does not tell counts as

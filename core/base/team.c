@@ -4,33 +4,77 @@
 #include "core/base/team_internal.h"
 
 #include <sched.h>
+#include <string.h>
 
 #define SPINS_BEFORE_YIELD 4096
 
-wh_status wh_team_create(int n_threads, const int *cpus, const wh_allocator *alloc, wh_team **out) {
+/* Copies the lists; the team is the caller's to destroy, also on failure. */
+static wh_status take_placement(wh_team *t, const int *set_begin, const int *cpus, const int *node_of,
+                                int n_nodes) {
+  size_t n = (size_t)t->n_threads;
+  t->n_nodes = n_nodes;
+  t->counters = wh_alloc_uninit(t->alloc, (size_t)n_nodes * sizeof *t->counters, _Alignof(team_counter));
+  if (!t->counters) return WH_OOM("thread team");
+  for (int i = 0; i < n_nodes; i++) atomic_init(&t->counters[i].next, 0);
+  if (set_begin) {
+    t->set_begin = wh_alloc_array(t->alloc, n + 1, sizeof *t->set_begin);
+    t->cpus = wh_alloc_array(t->alloc, (size_t)set_begin[n], sizeof *t->cpus);
+    if (!t->set_begin || !t->cpus) return WH_OOM("thread team");
+    memcpy(t->set_begin, set_begin, (n + 1) * sizeof *set_begin);
+    memcpy(t->cpus, cpus, (size_t)set_begin[n] * sizeof *cpus);
+  }
+  if (n_nodes > 1) {
+    t->node_of = wh_alloc_array(t->alloc, n, sizeof *t->node_of);
+    if (!t->node_of) return WH_OOM("thread team");
+    memcpy(t->node_of, node_of, n * sizeof *node_of);
+  }
+  return WH_OK;
+}
+
+static wh_status create(int n_threads, const int *set_begin, const int *cpus, const int *node_of, int n_nodes,
+                        const wh_allocator *alloc, wh_team **out) {
+  static _Atomic uint64_t last_serial;
   if (n_threads < 1 || n_threads > WH_TEAM_MAX_THREADS)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%d threads: must be 1 to %d", n_threads, WH_TEAM_MAX_THREADS);
   wh_team *t = wh_alloc_uninit(alloc, sizeof *t, _Alignof(wh_team));
-  int *copy = cpus ? wh_alloc_array(alloc, (size_t)n_threads, sizeof *copy) : NULL;
-  if (!t || (cpus && !copy)) {
-    wh_free(alloc, t);
-    wh_free(alloc, copy);
-    return WH_OOM("thread team");
-  }
-  for (int i = 0; cpus && i < n_threads; i++) copy[i] = cpus[i];
+  if (!t) return WH_OOM("thread team");
+  memset(t, 0, sizeof *t);
   t->alloc = alloc;
   t->n_threads = n_threads;
-  t->cpus = copy;
+  t->serial = atomic_fetch_add(&last_serial, 1) + 1;
   atomic_init(&t->arrived, 0);
   atomic_init(&t->generation, 0);
-  atomic_init(&t->next, 0);
+  atomic_init(&t->all.next, 0);
+  wh_status st = take_placement(t, set_begin, cpus, node_of, n_nodes);
+  if (st != WH_OK) {
+    wh_team_destroy(t);
+    return st;
+  }
   *out = t;
   return WH_OK;
 }
 
+wh_status wh_team_create(int n_threads, const int *cpus, const wh_allocator *alloc, wh_team **out) {
+  if (!cpus || n_threads < 1 || n_threads > WH_TEAM_MAX_THREADS)
+    return create(n_threads, NULL, NULL, NULL, 1, alloc, out);
+  int *set_begin = wh_alloc_array(alloc, (size_t)n_threads + 1, sizeof *set_begin);
+  if (!set_begin) return WH_OOM("thread team");
+  for (int i = 0; i <= n_threads; i++) set_begin[i] = i;
+  wh_status st = create(n_threads, set_begin, cpus, NULL, 1, alloc, out);
+  wh_free(alloc, set_begin);
+  return st;
+}
+
+wh_status wh_team_create_placed(const wh_placement *p, const wh_allocator *alloc, wh_team **out) {
+  return create(p->n_workers, p->set_begin, p->set_cpus, p->node_of, p->n_nodes, alloc, out);
+}
+
 void wh_team_destroy(wh_team *t) {
   if (!t) return;
+  wh_free(t->alloc, t->counters);
+  wh_free(t->alloc, t->set_begin);
   wh_free(t->alloc, t->cpus);
+  wh_free(t->alloc, t->node_of);
   wh_free(t->alloc, t);
 }
 
@@ -56,8 +100,8 @@ void wh_team_barrier(const wh_worker *w) {
   }
 }
 
-int64_t wh_team_next(const wh_worker *w, uint32_t step) {
-  _Atomic uint64_t *next = &w->team->next;
+static int64_t take(team_counter *counter, uint32_t step) {
+  _Atomic uint64_t *next = &counter->next;
   uint64_t old = atomic_load_explicit(next, memory_order_relaxed), want;
   do {
     uint32_t current = (uint32_t)(old >> 32);
@@ -66,4 +110,30 @@ int64_t wh_team_next(const wh_worker *w, uint32_t step) {
   } while (
       !atomic_compare_exchange_weak_explicit(next, &old, want, memory_order_relaxed, memory_order_relaxed));
   return (int64_t)(want & 0xffffffffu) - 1;
+}
+
+int64_t wh_team_next(const wh_worker *w, uint32_t step) { return take(&w->team->all, step); }
+
+/* The first worker of a node; n_threads past the last node. */
+static int64_t first_worker(const wh_team *t, int node) {
+  int w = 0;
+  while (w < t->n_threads && t->node_of[w] < node) w++;
+  return w;
+}
+
+int64_t wh_team_claim(const wh_worker *w, uint32_t step, int64_t n_items) {
+  wh_team *t = w->team;
+  if (!t->node_of || w->count != t->n_threads) { /* the system gave fewer threads: shares would not fit */
+    int64_t item = take(&t->counters[0], step);
+    return item < n_items ? item : INT64_MAX;
+  }
+  for (int k = 0; k < t->n_nodes; k++) {
+    int node = (t->node_of[w->index] + k) % t->n_nodes;
+    int64_t begin = n_items * first_worker(t, node) / w->count,
+            end = n_items * first_worker(t, node + 1) / w->count;
+    if (begin == end) continue;
+    int64_t item = take(&t->counters[node], step);
+    if (item < end - begin) return begin + item;
+  }
+  return INT64_MAX;
 }

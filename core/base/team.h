@@ -2,7 +2,7 @@
 #ifndef WH_BASE_TEAM_H
 #define WH_BASE_TEAM_H
 
-#include "core/base/allocator.h"
+#include "core/base/placement.h"
 
 #define WH_TEAM_MAX_THREADS 1024
 
@@ -19,6 +19,10 @@ typedef void (*wh_team_fn)(void *arg, const wh_worker *worker);
 /* n_threads >= 1. cpus: n_threads logical processors to bind to, or NULL to leave placement to the system. */
 WH_NODISCARD wh_status wh_team_create(int n_threads, const int *cpus, const wh_allocator *alloc,
                                       wh_team **out);
+/* As many workers as the placement has, each bound as it says while a region runs: between regions the
+ * caller's own thread is as it was. */
+WH_NODISCARD wh_status wh_team_create_placed(const wh_placement *placement, const wh_allocator *alloc,
+                                             wh_team **out);
 void wh_team_destroy(wh_team *team);
 int wh_team_size(const wh_team *team);
 
@@ -33,6 +37,11 @@ void wh_team_barrier(const wh_worker *worker);
  * Steps start at 1 and grow along the region; a worker that comes late to a step which others have left gets
  * INT64_MAX. */
 int64_t wh_team_next(const wh_worker *worker, uint32_t step);
+
+/* The same for a known number of items, each memory node first on its own: the items are split over the nodes
+ * as wh_worker_range splits them over the workers, and a node whose share is used up helps the others.
+ * INT64_MAX when nothing is left. A step uses one of the two functions. */
+int64_t wh_team_claim(const wh_worker *worker, uint32_t step, int64_t n_items);
 
 /* Splits n items evenly: [*begin, *end) for this worker; contiguous, the same for the same n. */
 static inline void wh_worker_range(const wh_worker *w, int64_t n, int64_t *begin, int64_t *end) {

@@ -16,6 +16,16 @@ typedef enum wh_numerics {
   WH_NUMERICS_FORCE_32 = 0x7fffffff
 } wh_numerics;
 
+/* Where the device's threads may run. Two processes on one machine had better not both ask for cores. */
+typedef enum wh_binding {
+  WH_BINDING_AUTO = 0,  /* nodes on machines with several memory nodes, if the process may use all their time;
+                           else  none */
+  WH_BINDING_NONE = 1,  /* the system places them */
+  WH_BINDING_NODES = 2, /* each on the processors of one memory node */
+  WH_BINDING_CORES = 3, /* each on one logical processor of a core of its own */
+  WH_BINDING_FORCE_32 = 0x7fffffff
+} wh_binding;
+
 typedef struct wh_device wh_device;
 
 typedef struct wh_device_options {
@@ -26,9 +36,10 @@ typedef struct wh_device_options {
   uint32_t numerics;             /* wh_numerics */
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
   const wh_log *log;             /* NULL: silent; borrowed */
+  uint32_t binding;              /* wh_binding */
 } wh_device_options;
 #define WH_DEVICE_OPTIONS_INIT \
-  { sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL }
+  { sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL, WH_BINDING_AUTO }
 
 /* An unknown name or ISA is ERR_INVALID_ARGUMENT and the message lists the known ones; an ISA that this
  * machine lacks is ERR_UNAVAILABLE. */
@@ -51,6 +62,8 @@ typedef struct wh_device_info {
   double cpu_quota; /* cgroup limit in processors; 0: none */
   uint64_t l1d_bytes, l2_bytes, l3_bytes;
   uint64_t memory_bytes;
+  const char *binding;        /* "none", "nodes" or "cores": what the threads are bound to */
+  const char *binding_reason; /* "one memory node" */
 } wh_device_info;
 #define WH_DEVICE_INFO_INIT \
   { .struct_size = sizeof(wh_device_info) }

@@ -200,6 +200,22 @@ static void test_siblings(void **state) {
   EXPECT_CORES(5, 5, 0, 1, 2, 3, 6);
 }
 
+static void test_memory_nodes(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    int nodes;
+  } cases[] = {{"0\n", 1}, {"0-1\n", 2}, {"0,2-4,9\n", 5}, {"", 1}, {"nonsense", 1}, {"0-99999", 1024}};
+  const int cpus[] = {0};
+  for (size_t i = 0; i <= sizeof cases / sizeof cases[0]; i++) {
+    wh_cpu_budget b;
+    if (i) put("/sys/devices/system/node/has_cpu", cases[i - 1].text);
+    assert_int_equal(wh_cpu_budget_read_from(tree.path, cpus, 1, NULL, &b), WH_OK);
+    assert_int_equal(b.n_nodes, i ? cases[i - 1].nodes : 1);
+    wh_cpu_budget_deinit(&b);
+  }
+}
+
 static void test_thread_count(void **state) {
   (void)state;
   static const struct {
@@ -383,6 +399,7 @@ static void test_out_of_memory(void **state) {
   put("/v2/h/cpu.max", "700000 100000");
   put("/sys/devices/system/cpu/cpu0/topology/core_cpus_list", "0-1");
   put("/sys/devices/system/cpu/cpu2/topology/core_cpus_list", "2-3");
+  put("/sys/devices/system/node/has_cpu", "0-1");
   for (size_t r = 0; r < sizeof reads / sizeof reads[0]; r++) {
     failing_allocator a;
     size_t fail_at = 0;
@@ -408,6 +425,7 @@ int main(void) {
       IN_TREE(test_odd_names),
       IN_TREE(test_nonsense_is_no_limit),
       IN_TREE(test_siblings),
+      IN_TREE(test_memory_nodes),
       cmocka_unit_test(test_thread_count),
       cmocka_unit_test(test_smt_and_nodes),
       cmocka_unit_test(test_part_of_a_machine),

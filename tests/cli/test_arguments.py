@@ -125,6 +125,13 @@ class Devices(ProgramTest):
         for level in levels:
             self.assertEqual(self.json_of("devices", "--isa", level)["devices"][0]["isa"], level)
 
+    def test_binding(self):
+        for binding in ("none", "cores"):
+            device = self.json_of("devices", "--bind", binding, "--threads", 2)["devices"][0]
+            self.assertEqual(device["binding"], binding)
+        self.assertIn("bound to     none (asked for)", self.assert_ok(run("devices", "--bind", "none")))
+        self.assert_fails(run("devices", "--bind", "chairs"), USAGE, "--bind", "auto", "nodes")
+
     def test_threads(self):
         self.assertEqual(self.json_of("devices", "--threads", 1)["devices"][0]["threads"], 1)
 

@@ -37,6 +37,11 @@ class SameBits(ProgramTest):
                 with self.subTest(isa=level, threads=threads, chunk=chunk):
                     self.assertEqual(self.hashes(level, threads, chunk), expected)
 
+    def test_every_binding(self):
+        runs = [self.json_of("run", MODEL, "--threads", 2, "-n", 8, "--logits-hash", "--bind", binding, "-p", PROMPT)
+                for binding in ("auto", "none", "nodes", "cores")]
+        self.assertEqual(len({tuple(run["logits_hashes"]) for run in runs}), 1)
+
     def test_another_prompt_gives_other_bits(self):
         one = self.json_of("run", MODEL, "-n", 1, "--logits-hash", "-p", PROMPT)["logits_hashes"]
         other = self.json_of("run", MODEL, "-n", 1, "--logits-hash", "-p", PROMPT + "!")["logits_hashes"]
