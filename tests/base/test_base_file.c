@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -96,6 +97,48 @@ static void advice_outside_the_file_is_harmless(void **state) {
   }
   assert_memory_equal(wh_file_data(f), bytes, sizeof bytes);
   wh_file_close(f);
+}
+
+static wh_file_identity identity_of(const char *path) {
+  wh_file *f;
+  assert_int_equal(wh_file_open(path, NULL, &f), WH_OK);
+  wh_file_prefault(f, 0, wh_file_size(f));
+  wh_file_prefault(f, 1, SIZE_MAX);    /* clipped, as other advice is */
+  assert_false(wh_file_is_settled(f)); /* written just now */
+  wh_file_identity id = wh_file_get_identity(f);
+  assert_int_equal(id.size, wh_file_size(f));
+  wh_file_close(f);
+  return id;
+}
+
+static void identities_tell_files_apart(void **state) {
+  (void)state;
+  temp_path x = temp_path_of(&folder, "x"), y = temp_path_of(&folder, "y");
+  assert_int_equal(wh_file_write(x.text, "same", 4, NULL), WH_OK);
+  assert_int_equal(wh_file_write(y.text, "same", 4, NULL), WH_OK);
+  wh_file_identity a = identity_of(x.text), b = identity_of(y.text), again = identity_of(x.text);
+  assert_memory_equal(&a, &again, sizeof a);
+  assert_int_equal(a.device, b.device);
+  assert_int_not_equal(a.inode, b.inode);
+  const struct timespec past[2] = {{1, 0}, {1, 5}};
+  assert_int_equal(utimensat(AT_FDCWD, x.text, past, 0), 0);
+  wh_file_identity old = identity_of(x.text); /* not settled: its attributes changed just now */
+  assert_int_equal(old.modified_ns, 1000000005);
+  assert_true(old.changed_ns >= a.changed_ns);
+}
+
+static void folders_are_made_once(void **state) {
+  (void)state;
+  temp_path x = temp_path_of(&folder, "x"), below = temp_path_of(&folder, "no/such");
+  assert_int_equal(wh_folder_create(x.text), WH_OK);
+  assert_int_equal(wh_folder_create(x.text), WH_OK);
+  assert_int_equal(rmdir(x.text), 0);
+  assert_int_equal(wh_folder_create(below.text), WH_ERR_IO);
+  assert_non_null(strstr(wh_last_error()->message, below.text));
+  assert_int_equal(wh_file_write(x.text, "a file", 6, NULL), WH_OK);
+  assert_int_equal(wh_folder_create(x.text), WH_ERR_IO);
+  assert_int_equal(wh_folder_create(""), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(wh_folder_create(NULL), WH_ERR_INVALID_ARGUMENT);
 }
 
 static void appends_of_any_size_arrive_in_order(void **state) {
@@ -201,6 +244,8 @@ int main(void) {
       T(what_is_no_file_is_refused),
       T(a_write_replaces_the_file),
       T(advice_outside_the_file_is_harmless),
+      T(identities_tell_files_apart),
+      T(folders_are_made_once),
       T(appends_of_any_size_arrive_in_order),
       T(an_abort_leaves_nothing),
       T(impossible_targets_are_refused),
