@@ -67,7 +67,10 @@ static void score_tile(int r, score_job *t, int low, int high) {
   const int most = TILE_VECS(r);
   for (t->first = low / VF_LANES * VF_LANES; t->first < high;) {
     const int left = (high - t->first + VF_LANES - 1) / VF_LANES, n = left < most ? left : most;
-    (t->dtype == WH_DTYPE_F16 ? score_tiles_f16 : score_tiles_f32)[r - 1][n - 1](t);
+    if (t->dtype == WH_DTYPE_F16)
+      score_tiles_f16[r - 1][n - 1](t);
+    else
+      score_tiles_f32[r - 1][n - 1](t);
     t->first += n * VF_LANES;
     t->next.step = 0; /* the first pass has asked for all */
   }
