@@ -243,22 +243,47 @@ ALWAYS_INLINE block_scales load_scales(const wh_linear_q_format f, const float *
   return s;
 }
 
-/* g = the block step, for `rows` rows of the held columns. `from` is g, or zeros (with a step of 0) in a
- * group's first block. */
+/* The sums that a block goes on from: g, or zeros (with a step of 0) in a group's first block. The last block
+ * of a group without minima also does what is left of the group, y = x_scale * g + before, while g is at
+ * hand. */
+typedef struct block_sums {
+  const float *from;
+  size_t from_step;
+  float *g;
+  const float *x_scale, *before; /* before: y, or zeros (with a step of 0) in the first group */
+  size_t before_step;
+  float *y;
+} block_sums;
+
+ALWAYS_INLINE block_sums block_sums_skip(block_sums s, int64_t rows, int64_t cols) {
+  s.from += (size_t)rows * s.from_step + (s.from_step ? cols : 0);
+  s.g += rows * COLS + cols;
+  s.x_scale += rows;
+  s.before += (size_t)rows * s.before_step + (s.before_step ? cols : 0);
+  s.y += rows * COLS + cols;
+  return s;
+}
+
+/* The block step, for `rows` rows of the held columns. */
 ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const block_codes codes,
-                              const bool widened, const block_scales *s, const block_x x, const float *from,
-                              size_t from_step, float *g) {
+                              const bool widened, const bool ends, const block_scales *s, const block_x x,
+                              const block_sums to) {
   const int halves = HALVES(f);
   vint dot[2][ROWS_AT_ONCE_MAX][VECS];
   UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, widened, rows, x, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
-      vflt sum = vflt_load(from + (size_t)r * from_step + v * LANES);
+      vflt sum = vflt_load(to.from + (size_t)r * to.from_step + v * LANES);
       UNROLL for (int h = 0; h < halves; h++) sum = vflt_fma(
           s->scale[h][v], vflt_from_int(IS_INEXACT ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t)), sum);
       if (f.min == WH_MIN_F16) sum = vflt_fma(s->min[v], vflt_bcast(x.fbsum + r), sum);
-      vflt_store(g + r * COLS + v * LANES, sum);
+      if (ends) {
+        const vflt before = vflt_load(to.before + (size_t)r * to.before_step + v * LANES);
+        vflt_store(to.y + r * COLS + v * LANES, vflt_fma(vflt_bcast(to.x_scale + r), sum, before));
+      } else {
+        vflt_store(to.g + r * COLS + v * LANES, sum);
+      }
     }
   }
 }
@@ -275,16 +300,15 @@ ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
 static const float linear_q_zeros[COLS];
 
 /* All rows of a tile meet a block's codes, which are widened once for them. */
-ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record, const block_scales *s,
-                              block_x x, int64_t rows, const float *from, size_t step, float *g) {
+ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record, const bool ends,
+                              const block_scales *s, block_x x, int64_t rows, block_sums to) {
   vint widened[2 * QUADS * VECS];
   widen(f, record, widened);
   const block_codes codes = {.w = widened};
-#define STEP(n)                                       \
-  block_step(f, n, codes, true, s, x, from, step, g); \
-  x = block_x_skip(x, n);                             \
-  from += step * (n);                                 \
-  g += COLS * (n);                                    \
+#define STEP(n)                                  \
+  block_step(f, n, codes, true, ends, s, x, to); \
+  x = block_x_skip(x, n);                        \
+  to = block_sums_skip(to, n, 0);                \
   rows -= n
   while (rows >= ROWS_AT_ONCE(f)) {
     STEP(ROWS_AT_ONCE(f));
@@ -301,63 +325,55 @@ ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record,
 #undef STEP
 }
 
-/* g[rows][32] after one more block. */
+/* One more block of all columns. */
 ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
-                         const float *min, const block_x x, int64_t rows, int first, float *g0) {
+                         const float *min, const block_x x, int64_t rows, const bool ends,
+                         const block_sums all) {
   for (int c = 0; c < COLS; c += HELD) {
-    float *g = g0 + c;
-    const float *from = first ? linear_q_zeros : g;
-    const size_t step = first ? 0 : COLS;
+    const block_sums to = block_sums_skip(all, 0, c);
     const block_codes codes = {.record = record + c * 4};
     const block_scales s = load_scales(f, scale + c, min + c);
     if (rows == 1)
-      block_step(f, 1, codes, false, &s, x, from, step, g);
+      block_step(f, 1, codes, false, ends, &s, x, to);
     else if (rows == 2)
-      block_step(f, 2, codes, false, &s, x, from, step, g);
+      block_step(f, 2, codes, false, ends, &s, x, to);
     else
-      block_rows(f, codes.record, &s, x, rows, from, step, g);
+      block_rows(f, codes.record, ends, &s, x, rows, to);
   }
 }
 
 /* --- one group, and the whole panel --- */
 
-/* What a group of blocks leaves to be done. */
-typedef struct group {
-  const uint8_t *header, *mins;
-  const int16_t *jsum;
-  const float *x_scale, *g;
-  const float *before; /* y, or zeros (with a step of 0) in the first group */
-  size_t before_step;
-} group;
-
-/* y[rows][32] after one more group: the minima of the SUB types, then the activations' scale. */
-ALWAYS_INLINE void group_step(const wh_linear_q_format f, const int64_t rows, const group s, float *y) {
-  const int pairs = f.min == WH_MIN_SUB16 ? 8 : f.min == WH_MIN_SUB32 ? 4 : 0;
+/* y[rows][32] after one more group of a type with minima of sub-blocks: these first, then the activations'
+ * scale.
+ */
+ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
+                              const int16_t *jsum, const int64_t rows, const block_sums s) {
+  const int pairs = f.min == WH_MIN_SUB16 ? 8 : 4;
   for (int c = 0; c < COLS; c += HELD) {
     vint mn[8][VECS];
     vflt dmin[VECS];
     UNROLL for (int v = 0; v < VECS; v++) {
       UNROLL for (int i = 0; i < pairs; i++) {
-        mn[i][v] = vint_from_u8_16(s.mins + i % 4 * 64 + (c + v * LANES) * 2);
+        mn[i][v] = vint_from_u8_16(mins + i % 4 * 64 + (c + v * LANES) * 2);
         if (f.min == WH_MIN_SUB16)
           mn[i][v] = i < 4 ? vint_and(mn[i][v], vint_set16(15)) : vint_shr16(mn[i][v], 4);
       }
-      dmin[v] = pairs ? vflt_from_f16(s.header + 64 + (c + v * LANES) * 2) : vflt_zero();
+      dmin[v] = vflt_from_f16(header + 64 + (c + v * LANES) * 2);
     }
     for (int64_t r = 0; r < rows; r++) {
       const vflt x_scale = vflt_bcast(s.x_scale + r);
       vint j[VECS];
       UNROLL for (int v = 0; v < VECS; v++) j[v] = vint_zero();
       UNROLL for (int i = 0; i < pairs; i++) {
-        const vint jsum = vint_bcast32(s.jsum + (r * pairs + i) * 2);
-        UNROLL for (int v = 0; v < VECS; v++) j[v] = vint_dot16(j[v], mn[i][v], jsum);
+        const vint sums = vint_bcast32(jsum + (r * pairs + i) * 2);
+        UNROLL for (int v = 0; v < VECS; v++) j[v] = vint_dot16(j[v], mn[i][v], sums);
       }
       UNROLL for (int v = 0; v < VECS; v++) {
         const int64_t at = r * COLS + c + v * LANES;
-        vflt sum = vflt_load(s.g + at);
-        if (pairs) sum = vflt_fnma(dmin[v], vflt_from_int(j[v]), sum);
+        const vflt sum = vflt_fnma(dmin[v], vflt_from_int(j[v]), vflt_load(s.g + at));
         const vflt before = vflt_load(s.before + (size_t)r * s.before_step + c + v * LANES);
-        vflt_store(y + at, vflt_fma(x_scale, sum, before));
+        vflt_store(s.y + at, vflt_fma(x_scale, sum, before));
       }
     }
   }
@@ -404,26 +420,30 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
-  const bool runs_on = IS_INEXACT;
+  const bool runs_on = IS_INEXACT, has_mins = wh_linear_q_min_bytes(f) > 0;
   for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const bool is_first = left == p->n_blocks, is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
+    const bool from_zero = is_first || runs_on, ends = !has_mins && (!runs_on || is_last);
     const uint8_t *header = w;
     prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f), rows);
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
+    block_sums sums = {linear_q_zeros,       0, g, x_scale, from_zero ? linear_q_zeros : y,
+                       from_zero ? 0 : COLS, y};
     for (int b = 0; b < blocks; b++) {
       prefetch(w, wh_linear_q_code_bytes(f), rows);
       if (is_last) prefetch_rows(p, b);
-      block(f, w, scale + b * HALVES(f) * COLS, min + b * COLS, x, rows, b == 0 && (is_first || !runs_on), g);
+      if (b > 0 || (runs_on && !is_first)) sums.from = g, sums.from_step = COLS;
+      const float *b_scale = scale + b * HALVES(f) * COLS, *b_min = min + b * COLS;
+      if (ends && b == blocks - 1)
+        block(f, w, b_scale, b_min, x, rows, true, sums);
+      else
+        block(f, w, b_scale, b_min, x, rows, false, sums);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    const bool from_zero = is_first || runs_on;
-    if (!runs_on || is_last)
-      group_step(f, rows,
-                 (group){header, w, jsum, x_scale, g, from_zero ? linear_q_zeros : y, from_zero ? 0 : COLS},
-                 y);
+    if (has_mins) group_step(f, header, w, jsum, rows, sums);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
