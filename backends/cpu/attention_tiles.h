@@ -250,7 +250,10 @@ static void value_tile(int r_max, value_job *t) {
     } else {
       t->v = v + column * elem;
     }
-    (t->dtype == WH_DTYPE_F32 ? value_tiles_f32 : value_tiles_packed)[r_max - 1][n - 1](t);
+    if (t->dtype == WH_DTYPE_F32)
+      value_tiles_f32[r_max - 1][n - 1](t);
+    else
+      value_tiles_packed[r_max - 1][n - 1](t);
     column += n * VF_LANES;
     t->o += n * VF_LANES;
     t->next.at += n * VF_LANES * t->next.column;
