@@ -45,10 +45,14 @@ static void show_token(wh_str token, char out[40]) {
 }
 
 /* Where paths are long, what differs must still fit the message. */
-#define PATH_END(path) (strlen(path) > 100 ? path + strlen(path) - 100 : path)
+static const char *path_end(const wh_model *m) {
+  const char *path = wh_model_file_path(m->file);
+  size_t n = strlen(path);
+  return n > 100 ? path + n - 100 : path;
+}
 
 wh_status wh_model_check_same_vocabulary(const wh_model *a, const wh_model *b) {
-  const char *path_a = PATH_END(wh_model_file_path(a->file)), *path_b = PATH_END(wh_model_file_path(b->file));
+  const char *path_a = path_end(a), *path_b = path_end(b);
   const wh_tokenizer *ta, *tb;
   WH_TRY(tokenizer_if_any(a, &ta));
   WH_TRY(tokenizer_if_any(b, &tb));

@@ -33,11 +33,11 @@ static bool same_step(const cli_engine *engine, const check_steps *a, const chec
 static cli_exit run_alone(cli_engine *engine, const int32_t *prompt, uint32_t chunk,
                           const check_steps *follow, check_steps *steps) {
   CLI_TRY_WH(wh_session_truncate(engine->session, 0, 0));
-  CLI_TRY(cli_run_tokens(engine, prompt, PROMPT_TOKENS, chunk));
+  CLI_TRY(cli_run_tokens(engine, 0, prompt, PROMPT_TOKENS, chunk));
   CLI_TRY(record(engine, 0, steps, 0));
   for (size_t i = 0; i < DECODE_TOKENS; ++i) {
     int32_t token = follow ? follow->best[i] : steps->best[i];
-    CLI_TRY(cli_run_tokens(engine, &token, 1, 1));
+    CLI_TRY(cli_run_tokens(engine, 0, &token, 1, 1));
     CLI_TRY(record(engine, 0, steps, i + 1));
   }
   return CLI_OK;
@@ -61,7 +61,7 @@ static cli_exit check_company(cli_engine *engine, const int32_t *prompt, const c
                               uint32_t n_sequences) {
   for (uint32_t s = 0; s < n_sequences; ++s) {
     CLI_TRY_WH(wh_session_truncate(engine->session, s, 0));
-    CLI_TRY(cli_bench_fill(engine, prompt, PROMPT_TOKENS, s));
+    CLI_TRY(cli_run_tokens(engine, s, prompt, PROMPT_TOKENS, engine->prompt_chunk));
   }
   for (size_t i = 0; i < DECODE_TOKENS; ++i) {
     int32_t tokens[CLI_BENCH_SEQUENCES_MAX];

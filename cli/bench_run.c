@@ -10,23 +10,6 @@
 #define DRIFT 1.15 /* of the limit, from before to after a repetition: more, and it is run again ... */
 #define ATTEMPTS 3 /* ... while there were fewer runs than this many times the repetitions */
 
-cli_exit cli_bench_fill(cli_engine *engine, const int32_t *tokens, size_t n, uint32_t sequence) {
-  int32_t sequences[512];
-  for (size_t i = 0; i < CLI_N(sequences); ++i) sequences[i] = (int32_t)sequence;
-  uint32_t chunk = engine->prompt_chunk;
-  if (chunk > CLI_N(sequences)) chunk = CLI_N(sequences);
-  for (size_t done = 0; done < n;) {
-    if (cli_interrupted()) return cli_fail_interrupted();
-    wh_batch batch = WH_BATCH_INIT;
-    batch.n_tokens = n - done < chunk ? (uint32_t)(n - done) : chunk;
-    batch.tokens = tokens + done;
-    batch.sequences = sequences;
-    CLI_TRY_WH(wh_session_run(engine->session, &batch));
-    done += batch.n_tokens;
-  }
-  return CLI_OK;
-}
-
 cli_exit cli_bench_step(cli_engine *engine, const int32_t *tokens, uint32_t n_sequences) {
   int32_t numbers[CLI_BENCH_SEQUENCES_MAX];
   for (uint32_t i = 0; i < n_sequences; ++i) numbers[i] = (int32_t)i;
@@ -46,7 +29,7 @@ static cli_exit time_prefill(cli_engine *engine, const cli_bench_work *work, con
                              double *seconds) {
   CLI_TRY_WH(wh_session_truncate(engine->session, 0, work->depth));
   double start = cli_seconds();
-  CLI_TRY(cli_run_tokens(engine, tokens, work->n_prompt, engine->prompt_chunk));
+  CLI_TRY(cli_run_tokens(engine, 0, tokens, work->n_prompt, engine->prompt_chunk));
   *seconds = cli_seconds() - start;
   return CLI_OK;
 }
@@ -93,7 +76,7 @@ static cli_exit fill_depth(cli_engine *engine, const cli_bench_work *work, const
   for (uint32_t s = 0; s < n; ++s) {
     CLI_TRY_WH(wh_session_truncate(engine->session, s, 0));
     if (work->depth) cli_progress("filling %u positions of sequence %u of %u ...", work->depth, s + 1, n);
-    CLI_TRY(cli_bench_fill(engine, tokens, work->depth, s));
+    CLI_TRY(cli_run_tokens(engine, s, tokens, work->depth, engine->prompt_chunk));
   }
   return CLI_OK;
 }

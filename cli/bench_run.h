@@ -40,9 +40,6 @@ WH_NODISCARD cli_exit cli_bench_run(cli_engine *engine, const cli_bench_work *wo
                                     cli_bench_series series[CLI_BENCH_PARTS]);
 void cli_bench_series_deinit(cli_bench_series series[CLI_BENCH_PARTS]);
 
-/* Appends tokens to one sequence in runs of at most the engine's prompt_chunk; no logits are wanted. */
-WH_NODISCARD cli_exit cli_bench_fill(cli_engine *engine, const int32_t *tokens, size_t n, uint32_t sequence);
-
 /* Appends one token to each of the sequences 0 .. n_sequences - 1 in one run, with all their logits. */
 WH_NODISCARD cli_exit cli_bench_step(cli_engine *engine, const int32_t *tokens, uint32_t n_sequences);
 

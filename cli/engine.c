@@ -145,14 +145,19 @@ cli_exit cli_tokenize(const wh_model *model, const char *text, size_t n_bytes, u
   }
 }
 
-cli_exit cli_run_tokens(cli_engine *engine, const int32_t *tokens, size_t n, uint32_t chunk) {
+cli_exit cli_run_tokens(cli_engine *engine, uint32_t sequence, const int32_t *tokens, size_t n,
+                        uint32_t chunk) {
+  int32_t sequences[512]; /* the number once for each token; sequence 0 needs no list */
   if (chunk > engine->prompt_chunk) chunk = engine->prompt_chunk;
+  if (sequence > 0 && chunk > CLI_N(sequences)) chunk = CLI_N(sequences);
+  for (size_t i = 0; i < CLI_N(sequences); ++i) sequences[i] = (int32_t)sequence;
   for (size_t done = 0; done < n;) {
     if (cli_interrupted()) return cli_fail_interrupted();
     uint32_t count = n - done < chunk ? (uint32_t)(n - done) : chunk;
     wh_batch batch = WH_BATCH_INIT;
     batch.n_tokens = count;
     batch.tokens = tokens + done;
+    batch.sequences = sequence > 0 ? sequences : NULL;
     batch.n_outputs = done + count == n;
     CLI_TRY_WH(wh_session_run(engine->session, &batch));
     done += count;

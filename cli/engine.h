@@ -46,9 +46,10 @@ wh_device_info cli_engine_device_info(const cli_engine *engine);
 WH_NODISCARD cli_exit cli_tokenize(const wh_model *model, const char *text, size_t n_bytes, uint32_t flags,
                                    int32_t **ids, size_t *n);
 
-/* Appends tokens to sequence 0 in runs of at most `chunk`, the last run with the last token's logits.
+/* Appends tokens to a sequence in runs of at most `chunk`, the last run with the last token's logits.
  * Interruptible: CLI_INTERRUPTED leaves the tokens that were run in the session. */
-WH_NODISCARD cli_exit cli_run_tokens(cli_engine *engine, const int32_t *tokens, size_t n, uint32_t chunk);
+WH_NODISCARD cli_exit cli_run_tokens(cli_engine *engine, uint32_t sequence, const int32_t *tokens, size_t n,
+                                     uint32_t chunk);
 
 /* Position of the largest logit, the first of equals. */
 int32_t cli_argmax(const float *logits, size_t n);

@@ -18,27 +18,13 @@ static void cpu_destroy(void *dev) {
   wh_free(d->alloc, d);
 }
 
-static wh_bind_mode mode_of(uint32_t binding) {
-  switch (binding) {
-    case WH_BINDING_NONE:
-      return WH_BIND_MODE_NONE;
-    case WH_BINDING_NODES:
-      return WH_BIND_MODE_NODES;
-    case WH_BINDING_CORES:
-      return WH_BIND_MODE_CORES;
-    default:
-      return WH_BIND_MODE_AUTO;
-  }
-}
-
 /* On most machines there is nothing to decide, and hwloc, which takes milliseconds, is not asked. */
-static wh_status create_team(cpu_device *d, int n_threads, wh_bind_mode wanted) {
+static wh_status create_team(cpu_device *d, int n_threads, wh_binding wanted) {
   static const wh_topology unknown = {0};
-  bool ask =
-      wanted == WH_BIND_MODE_AUTO ? d->budget.n_nodes > 1 && n_threads > 1 : wanted != WH_BIND_MODE_NONE;
-  WH_TRY(wh_placement_plan(ask ? wh_cpu_topology(d) : &unknown, n_threads, ask ? wanted : WH_BIND_MODE_NONE,
+  bool ask = wanted == WH_BINDING_AUTO ? d->budget.n_nodes > 1 && n_threads > 1 : wanted != WH_BINDING_NONE;
+  WH_TRY(wh_placement_plan(ask ? wh_cpu_topology(d) : &unknown, n_threads, ask ? wanted : WH_BINDING_NONE,
                            d->alloc, &d->placement));
-  if (!ask && wanted == WH_BIND_MODE_AUTO)
+  if (!ask && wanted == WH_BINDING_AUTO)
     d->placement.reason = n_threads > 1 ? "one memory node" : "one thread";
   return wh_team_create_placed(&d->placement, d->alloc, &d->team);
 }
@@ -51,7 +37,7 @@ static wh_status init_device(cpu_device *d, const wh_device_options *o) {
   if (!o->n_threads && n > WH_TEAM_MAX_THREADS) n = WH_TEAM_MAX_THREADS;
   if (o->n_threads > WH_TEAM_MAX_THREADS)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", o->n_threads, WH_TEAM_MAX_THREADS);
-  WH_TRY(create_team(d, n, mode_of(o->binding)));
+  WH_TRY(create_team(d, n, (wh_binding)o->binding));
   wh_rowops_select(d->features, &d->rowops);
   if (d->numerics == WH_NUMERICS_FAST) wh_fast_blas_open(&d->blas);
   (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
@@ -109,9 +95,9 @@ static void cpu_get_info(void *dev, wh_device_info *info) {
   info->l2_bytes = t->l2_bytes;
   info->l3_bytes = t->l3_bytes;
   info->memory_bytes = t->memory_bytes;
-  info->binding = d->placement.mode == WH_BIND_MODE_NODES   ? "nodes"
-                  : d->placement.mode == WH_BIND_MODE_CORES ? "cores"
-                                                            : "none";
+  info->binding = d->placement.mode == WH_BINDING_NODES   ? "nodes"
+                  : d->placement.mode == WH_BINDING_CORES ? "cores"
+                                                          : "none";
   info->binding_reason = d->placement.reason;
 }
 

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
 /* Gathered activations stay in a private cache while panels stream past. */
@@ -22,9 +23,6 @@
 #define READING_TASKS_PER_WORKER 4
 /* What a panel costs beside its rows (widening or reading its codes), in rows. */
 #define PANEL_ROWS 8
-
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- weights ---- */
 

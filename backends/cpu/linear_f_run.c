@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
+#include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
 /* Up to here a product only reads weights: each worker walks its own contiguous panels. */
@@ -19,9 +20,6 @@
 #define TASKS_PER_WORKER 6
 /* How far ahead of its reads a tile that streams the weights asks for lines. */
 #define AHEAD_BYTES 4096
-
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 typedef struct product {
   const wh_linear_f_args *a;

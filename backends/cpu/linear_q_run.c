@@ -3,6 +3,7 @@
 #include "backends/cpu/linear_q_run.h"
 
 #include "backends/cpu/linear_q_format.h"
+#include "backends/cpu/whole.h"
 
 /* Up to here a product only reads weights: each worker walks its own contiguous panels, the ones that it
  * packed. */
@@ -17,8 +18,6 @@ typedef struct cut {
   int64_t rows; /* of one task: whole tiles, or an even part of a tile */
   int64_t n_row_tasks, n_tasks;
 } cut;
-
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static cut choose_cut(const wh_linear_q_args *a, int32_t n_workers) {
   int64_t tile_bytes = (int64_t)wh_q8a_tile_bytes(WH_Q8A_TILE, a->layout->k);

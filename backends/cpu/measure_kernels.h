@@ -21,4 +21,27 @@ double wh_k_peak_f32__avx512(int64_t n);
 uint64_t wh_k_read__avx2(const void *p, size_t n_bytes);
 uint64_t wh_k_read__avx512(const void *p, size_t n_bytes);
 
+/* Defines a peak: `chains` independent chains, enough to hide the latency, each a value `a` of `vec` that
+ * `step` moves on with x and y; `ops` operations each. The loops must be unrolled, or the chains stay in
+ * memory. */
+#define WH_MEASURE_PEAK(name, vec, chains, ops, zero, x_value, y_value, ...)     \
+  double name(int64_t n) {                                                       \
+    vec chain[chains], x = x_value, y = y_value;                                 \
+    _Pragma("GCC unroll 16") for (int i = 0; i < (chains); i++) chain[i] = zero; \
+    for (int64_t k = 0; k < n; k++) {                                            \
+      _Pragma("GCC unroll 16") for (int i = 0; i < (chains); i++) {              \
+        vec a = chain[i];                                                        \
+        __VA_ARGS__;                                                             \
+        __asm__ volatile("" : "+v"(a));                                          \
+        chain[i] = a;                                                            \
+      }                                                                          \
+    }                                                                            \
+    return (double)(ops) * (chains) * (double)n;                                 \
+  }
+/* 8-bit products as levels without a dot of four have them: pairs to 16 bits, then a sum. */
+#define WH_MEASURE_PAIRS(vec, maddubs, add) \
+  vec p = maddubs(x, y);                    \
+  __asm__ volatile("" : "+v"(p));           \
+  a = add(a, p)
+
 #endif

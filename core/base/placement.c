@@ -24,33 +24,33 @@ static bool every_core_has_a_node(const wh_topology *t) {
   return t->n_cores > 0;
 }
 
-static wh_bind_mode decide(const wh_topology *t, int n_workers, wh_bind_mode wanted, const char **reason) {
+static wh_binding decide(const wh_topology *t, int n_workers, wh_binding wanted, const char **reason) {
   *reason = "asked for";
-  if (wanted == WH_BIND_MODE_NONE) return wanted;
+  if (wanted == WH_BINDING_NONE) return wanted;
   if (!t->cores || t->n_cores < 1) {
     *reason = "the cores are not known";
-    return WH_BIND_MODE_NONE;
+    return WH_BINDING_NONE;
   }
-  if (wanted == WH_BIND_MODE_CORES) return wanted;
+  if (wanted == WH_BINDING_CORES) return wanted;
   if (!every_core_has_a_node(t)) {
     *reason = "the memory nodes are not known";
-    return WH_BIND_MODE_NONE;
+    return WH_BINDING_NONE;
   }
-  if (wanted == WH_BIND_MODE_NODES) return wanted;
+  if (wanted == WH_BINDING_NODES) return wanted;
   if (n_nodes_with_cores(t) < 2) {
     *reason = "one memory node";
-    return WH_BIND_MODE_NONE;
+    return WH_BINDING_NONE;
   }
   if (t->quota > 0 && t->quota < t->n_cores) { /* its share of time may come from any processor */
     *reason = "the processor quota is smaller than the machine";
-    return WH_BIND_MODE_NONE;
+    return WH_BINDING_NONE;
   }
   if (n_workers < 2) {
     *reason = "one thread";
-    return WH_BIND_MODE_NONE;
+    return WH_BINDING_NONE;
   }
   *reason = "several memory nodes";
-  return WH_BIND_MODE_NODES;
+  return WH_BINDING_NODES;
 }
 
 static int node_of_core(const wh_topology *t, int core) {
@@ -86,8 +86,8 @@ static int compare_seats(const void *pa, const void *pb) {
   return (a->core > b->core) - (a->core < b->core);
 }
 
-static int n_cpus_of(const wh_topology *t, wh_bind_mode mode, const seat *s) {
-  return mode == WH_BIND_MODE_CORES ? 1 : t->nodes[s->node].n_cpus;
+static int n_cpus_of(const wh_topology *t, wh_binding mode, const seat *s) {
+  return mode == WH_BINDING_CORES ? 1 : t->nodes[s->node].n_cpus;
 }
 
 static wh_status fill(wh_placement *p, const wh_topology *t, const seat *seats) {
@@ -101,7 +101,7 @@ static wh_status fill(wh_placement *p, const wh_topology *t, const seat *seats) 
   for (size_t w = 0; w < n; w++) {
     const seat *s = &seats[w];
     int count = n_cpus_of(t, p->mode, s);
-    const int *cpus = p->mode == WH_BIND_MODE_CORES ? &t->cores[s->core].cpu : t->nodes[s->node].cpus;
+    const int *cpus = p->mode == WH_BINDING_CORES ? &t->cores[s->core].cpu : t->nodes[s->node].cpus;
     p->n_nodes += w == 0 || s->node != seats[w - 1].node;
     p->node_of[w] = p->n_nodes - 1;
     memcpy(p->set_cpus + p->set_begin[w], cpus, (size_t)count * sizeof *cpus);
@@ -110,11 +110,11 @@ static wh_status fill(wh_placement *p, const wh_topology *t, const seat *seats) 
   return WH_OK;
 }
 
-wh_status wh_placement_plan(const wh_topology *t, int n_workers, wh_bind_mode wanted,
-                            const wh_allocator *alloc, wh_placement *out) {
+wh_status wh_placement_plan(const wh_topology *t, int n_workers, wh_binding wanted, const wh_allocator *alloc,
+                            wh_placement *out) {
   wh_placement p = {.alloc = alloc, .n_workers = n_workers, .n_nodes = 1};
   p.mode = decide(t, n_workers, wanted, &p.reason);
-  if (p.mode == WH_BIND_MODE_NONE) {
+  if (p.mode == WH_BINDING_NONE) {
     *out = p;
     return WH_OK;
   }

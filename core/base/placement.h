@@ -11,17 +11,11 @@
 #include <stdbool.h>
 
 #include "core/base/topology.h"
-
-typedef enum wh_bind_mode {
-  WH_BIND_MODE_AUTO,  /* nodes, where that can help; else none */
-  WH_BIND_MODE_NONE,  /* the system places workers */
-  WH_BIND_MODE_NODES, /* each on the processors of one memory node */
-  WH_BIND_MODE_CORES  /* each on one logical processor of a core of its own, while there are enough */
-} wh_bind_mode;
+#include "whimbrel/device.h"
 
 typedef struct wh_placement {
   const wh_allocator *alloc;
-  wh_bind_mode mode;  /* what it came to: never AUTO */
+  wh_binding mode;    /* what it came to: never AUTO */
   const char *reason; /* one phrase, static */
   int n_workers;
   int n_nodes;    /* nodes that have workers; 1 when not bound */
@@ -32,7 +26,7 @@ typedef struct wh_placement {
 
 /* Workers are spread over the nodes in proportion to their cores, on the fastest cores of each. The caller
  * owns *out: wh_placement_deinit. The only failure is ERR_OUT_OF_MEMORY. */
-WH_NODISCARD wh_status wh_placement_plan(const wh_topology *topology, int n_workers, wh_bind_mode wanted,
+WH_NODISCARD wh_status wh_placement_plan(const wh_topology *topology, int n_workers, wh_binding wanted,
                                          const wh_allocator *alloc, wh_placement *out);
 void wh_placement_deinit(wh_placement *placement); /* NULL and a zeroed struct are fine */
 

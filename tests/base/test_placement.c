@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <hwloc.h>
 
 #include "core/base/placement.h"
 #include "core/base/team.h"
 #include "tests/base/failing_allocator.h"
+#include "tests/base/hybrid_machine.h"
 
 #define TWO_NODES "package:2 numa:1 core:4 pu:2"
 
@@ -22,7 +22,7 @@ static wh_topology machine(const char *description, const wh_cpu_budget *budget)
   return t;
 }
 
-static wh_placement plan(const wh_topology *t, int n_workers, wh_bind_mode wanted) {
+static wh_placement plan(const wh_topology *t, int n_workers, wh_binding wanted) {
   wh_placement p;
   assert_int_equal(wh_placement_plan(t, n_workers, wanted, NULL, &p), WH_OK);
   assert_int_equal(p.n_workers, n_workers);
@@ -35,12 +35,12 @@ static wh_placement plan(const wh_topology *t, int n_workers, wh_bind_mode wante
 }
 
 static void expect_mode(const char *description, const wh_cpu_budget *budget, int n_workers,
-                        wh_bind_mode wanted, wh_bind_mode mode, const char *reason) {
+                        wh_binding wanted, wh_binding mode, const char *reason) {
   wh_topology t = machine(description, budget);
   wh_placement p = plan(&t, n_workers, wanted);
   assert_int_equal(p.mode, mode);
   assert_non_null(strstr(p.reason, reason));
-  assert_true((p.set_begin == NULL) == (mode == WH_BIND_MODE_NONE));
+  assert_true((p.set_begin == NULL) == (mode == WH_BINDING_NONE));
   wh_placement_deinit(&p);
   wh_topology_deinit(&t);
 }
@@ -62,8 +62,8 @@ static void when_threads_are_bound(void **state) {
   const wh_cpu_budget whole = {.n_cpus = 16, .cpus = all}, part = {.n_cpus = 8, .cpus = one_node},
                       quota = {.n_cpus = 16, .cpus = all, .quota = 3.5},
                       wide_quota = {.n_cpus = 16, .cpus = all, .quota = 8};
-  const wh_bind_mode automatic = WH_BIND_MODE_AUTO, none = WH_BIND_MODE_NONE, nodes = WH_BIND_MODE_NODES,
-                     cores = WH_BIND_MODE_CORES;
+  const wh_binding automatic = WH_BINDING_AUTO, none = WH_BINDING_NONE, nodes = WH_BINDING_NODES,
+                   cores = WH_BINDING_CORES;
   expect_mode(TWO_NODES, NULL, 8, automatic, nodes, "several memory nodes");
   expect_mode(TWO_NODES, &whole, 8, automatic, nodes, "several memory nodes");
   expect_mode(TWO_NODES, &whole, 2, automatic, nodes, "several memory nodes");
@@ -80,14 +80,14 @@ static void when_threads_are_bound(void **state) {
     expect_mode("core:4 pu:1", NULL, n, cores, cores, "asked for");
   }
   const wh_topology unknown = {.n_cores = 4, .n_cpus = 4}; /* hwloc failed, and memory was short */
-  wh_placement p = plan(&unknown, 4, WH_BIND_MODE_CORES);
+  wh_placement p = plan(&unknown, 4, WH_BINDING_CORES);
   assert_int_equal(p.mode, none);
   wh_topology_core core = {.cpu = 3, .n_threads = 1, .node = -1};
   const wh_topology plain = {.n_cores = 1, .n_cpus = 1, .cores = &core};
-  p = plan(&plain, 2, WH_BIND_MODE_NODES);
+  p = plan(&plain, 2, WH_BINDING_NODES);
   assert_int_equal(p.mode, none);
   assert_non_null(strstr(p.reason, "not known"));
-  p = plan(&plain, 2, WH_BIND_MODE_CORES);
+  p = plan(&plain, 2, WH_BINDING_CORES);
   EXPECT_CPUS(&p, 1, 3);
   wh_placement_deinit(&p);
   wh_placement_deinit(&p);
@@ -99,25 +99,25 @@ static void when_threads_are_bound(void **state) {
 static void nodes_get_their_share(void **state) {
   (void)state;
   wh_topology t = machine(TWO_NODES, NULL);
-  wh_placement p = plan(&t, 8, WH_BIND_MODE_AUTO);
+  wh_placement p = plan(&t, 8, WH_BINDING_AUTO);
   assert_int_equal(p.n_nodes, 2);
   for (int w = 0; w < 8; w++) assert_int_equal(p.node_of[w], w / 4);
   EXPECT_CPUS(&p, 0, 0, 1, 2, 3, 4, 5, 6, 7); /* anywhere on its node: the system knows who else is there */
   EXPECT_CPUS(&p, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   wh_placement_deinit(&p);
-  p = plan(&t, 3, WH_BIND_MODE_NODES);
+  p = plan(&t, 3, WH_BINDING_NODES);
   assert_int_equal(p.node_of[0] + p.node_of[1] + p.node_of[2], 1); /* two and one */
   wh_placement_deinit(&p);
   wh_topology_deinit(&t);
   int cpus[] = {0, 2, 4, 6, 8}; /* of the second node only one core */
   const wh_cpu_budget budget = {.n_cpus = 5, .cpus = cpus};
   t = machine(TWO_NODES, &budget);
-  p = plan(&t, 5, WH_BIND_MODE_AUTO);
+  p = plan(&t, 5, WH_BINDING_AUTO);
   EXPECT_CPUS(&p, 0, 0, 2, 4, 6);
   EXPECT_CPUS(&p, 3, 0, 2, 4, 6);
   EXPECT_CPUS(&p, 4, 8);
   wh_placement_deinit(&p);
-  p = plan(&t, 10, WH_BIND_MODE_NODES); /* more than cores: in proportion */
+  p = plan(&t, 10, WH_BINDING_NODES); /* more than cores: in proportion */
   for (int w = 0; w < 10; w++) assert_int_equal(p.node_of[w], w / 8);
   wh_placement_deinit(&p);
   wh_topology_deinit(&t);
@@ -126,23 +126,23 @@ static void nodes_get_their_share(void **state) {
 static void every_core_gets_one(void **state) {
   (void)state;
   wh_topology t = machine(TWO_NODES, NULL);
-  wh_placement p = plan(&t, 8, WH_BIND_MODE_CORES);
+  wh_placement p = plan(&t, 8, WH_BINDING_CORES);
   for (int w = 0; w < 8; w++) EXPECT_CPUS(&p, w, 2 * w);
   wh_placement_deinit(&p);
-  p = plan(&t, 4, WH_BIND_MODE_CORES); /* both nodes' memory is worth having */
+  p = plan(&t, 4, WH_BINDING_CORES); /* both nodes' memory is worth having */
   EXPECT_CPUS(&p, 0, 0);
   EXPECT_CPUS(&p, 1, 2);
   EXPECT_CPUS(&p, 2, 8);
   EXPECT_CPUS(&p, 3, 10);
   wh_placement_deinit(&p);
-  p = plan(&t, 16, WH_BIND_MODE_CORES);
+  p = plan(&t, 16, WH_BINDING_CORES);
   for (int w = 0; w < 16; w++) EXPECT_CPUS(&p, w, w / 2 * 2);
   wh_placement_deinit(&p);
   wh_topology_deinit(&t);
   int cpus[] = {1, 5, 11, 14, 15};
   const wh_cpu_budget budget = {.n_cpus = 5, .cpus = cpus};
   t = machine(TWO_NODES, &budget);
-  p = plan(&t, 4, WH_BIND_MODE_CORES);
+  p = plan(&t, 4, WH_BINDING_CORES);
   for (int w = 0; w < 4; w++) expect_cpus(&p, w, &cpus[w], 1);
   wh_placement_deinit(&p);
   wh_topology_deinit(&t);
@@ -150,27 +150,14 @@ static void every_core_gets_one(void **state) {
 
 static void fast_cores_come_first(void **state) {
   (void)state;
-  hwloc_topology_t h;
-  wh_topology t;
-  assert_int_equal(hwloc_topology_init(&h), 0);
-  assert_int_equal(hwloc_topology_set_synthetic(h, "core:6 pu:1"), 0);
-  assert_int_equal(hwloc_topology_load(h), 0);
-  hwloc_bitmap_t set = hwloc_bitmap_alloc();
-  assert_int_equal(hwloc_bitmap_set_range(set, 0, 3), 0);
-  assert_int_equal(hwloc_cpukinds_register(h, set, 1, 0, NULL, 0), 0);
-  hwloc_bitmap_zero(set);
-  assert_int_equal(hwloc_bitmap_set_range(set, 4, 5), 0);
-  assert_int_equal(hwloc_cpukinds_register(h, set, 9, 0, NULL, 0), 0);
-  assert_int_equal(wh_topology_init_hwloc(&t, h, NULL, NULL), WH_OK);
-  hwloc_bitmap_free(set);
-  hwloc_topology_destroy(h);
-  wh_placement p = plan(&t, 3, WH_BIND_MODE_CORES);
+  wh_topology t = hybrid_machine();
+  wh_placement p = plan(&t, 3, WH_BINDING_CORES);
   EXPECT_CPUS(&p, 0, 4);
   EXPECT_CPUS(&p, 1, 5);
   EXPECT_CPUS(&p, 2, 0);
   wh_placement_deinit(&p);
-  p = plan(&t, 6, WH_BIND_MODE_AUTO); /* one node: the system moves threads to fast cores better than we do */
-  assert_int_equal(p.mode, WH_BIND_MODE_NONE);
+  p = plan(&t, 6, WH_BINDING_AUTO); /* one node: the system moves threads to fast cores better than we do */
+  assert_int_equal(p.mode, WH_BINDING_NONE);
   wh_placement_deinit(&p);
   wh_topology_deinit(&t);
 }
@@ -185,7 +172,7 @@ static void out_of_memory(void **state) {
     const wh_allocator *alloc = failing_allocator_init(&a, ++n);
     wh_placement p = {0};
     wh_team *team = NULL;
-    st = wh_placement_plan(&t, 5, WH_BIND_MODE_AUTO, alloc, &p);
+    st = wh_placement_plan(&t, 5, WH_BINDING_AUTO, alloc, &p);
     if (st == WH_OK) st = wh_team_create_placed(&p, alloc, &team);
     wh_team_destroy(team);
     wh_placement_deinit(&p);
@@ -233,7 +220,7 @@ static void nodes_help_each_other(void **state) {
   (void)state;
   wh_topology t = machine("numa:3 core:2 pu:1", NULL);
   for (int n_workers = 1; n_workers <= 7; n_workers++) {
-    wh_placement p = plan(&t, n_workers, WH_BIND_MODE_NODES);
+    wh_placement p = plan(&t, n_workers, WH_BINDING_NODES);
     wh_team *team;
     assert_int_equal(wh_team_create_placed(&p, NULL, &team), WH_OK);
     static const int64_t sizes[] = {0, 1, 2, 5, 37, ITEMS};

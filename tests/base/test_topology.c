@@ -15,6 +15,7 @@
 
 #include "core/base/topology.h"
 #include "tests/base/failing_allocator.h"
+#include "tests/base/hybrid_machine.h"
 #include "tests/base/temp_folder.h"
 
 /* ---- a file tree in place of /proc and /sys ---- */
@@ -305,20 +306,7 @@ static void test_one_package_of_two(void **state) {
 /* Fast cores come first, whatever their numbers. */
 static void test_hybrid(void **state) {
   (void)state;
-  hwloc_topology_t h;
-  wh_topology t;
-  assert_int_equal(hwloc_topology_init(&h), 0);
-  assert_int_equal(hwloc_topology_set_synthetic(h, "core:6 pu:1"), 0);
-  assert_int_equal(hwloc_topology_load(h), 0);
-  hwloc_bitmap_t set = hwloc_bitmap_alloc();
-  assert_int_equal(hwloc_bitmap_set_range(set, 0, 3), 0);
-  assert_int_equal(hwloc_cpukinds_register(h, set, 1, 0, NULL, 0), 0); /* four small ones */
-  hwloc_bitmap_zero(set);
-  assert_int_equal(hwloc_bitmap_set_range(set, 4, 5), 0);
-  assert_int_equal(hwloc_cpukinds_register(h, set, 9, 0, NULL, 0), 0); /* two big ones */
-  assert_int_equal(wh_topology_init_hwloc(&t, h, NULL, NULL), WH_OK);
-  hwloc_bitmap_free(set);
-  hwloc_topology_destroy(h);
+  wh_topology t = hybrid_machine();
   static const int order[] = {4, 5, 0, 1, 2, 3};
   assert_int_equal(t.n_cores, 6);
   for (int i = 0; i < 6; i++) assert_int_equal(t.cores[i].cpu, order[i]);

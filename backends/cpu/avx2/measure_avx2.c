@@ -1,39 +1,12 @@
-/* measure_avx2.c - 256-bit roofline loops: 10 independent chains hide the latency. */
+/* measure_avx2.c - 256-bit roofline loops. */
 #include "backends/cpu/measure_kernels.h"
 
 #include <immintrin.h>
 
-#define CHAINS 10
-
-double wh_k_peak_int8__avx2(int64_t n) {
-  __m256i a[CHAINS], x = _mm256_set1_epi8(1), y = _mm256_set1_epi8(1);
-#pragma GCC unroll 12 /* else the chains stay in memory */
-  for (int i = 0; i < CHAINS; i++) a[i] = _mm256_setzero_si256();
-  for (int64_t k = 0; k < n; k++) {
-#pragma GCC unroll 10
-    for (int i = 0; i < CHAINS; i++) {
-      __m256i p = _mm256_maddubs_epi16(x, y);
-      __asm__ volatile("" : "+v"(p));
-      a[i] = _mm256_add_epi16(a[i], p);
-      __asm__ volatile("" : "+v"(a[i]));
-    }
-  }
-  return 2.0 * 32 * CHAINS * (double)n;
-}
-
-double wh_k_peak_f32__avx2(int64_t n) {
-  __m256 a[CHAINS], x = _mm256_set1_ps(1.0f), y = _mm256_set1_ps(0.5f);
-#pragma GCC unroll 12 /* else the chains stay in memory */
-  for (int i = 0; i < CHAINS; i++) a[i] = _mm256_setzero_ps();
-  for (int64_t k = 0; k < n; k++) {
-#pragma GCC unroll 10
-    for (int i = 0; i < CHAINS; i++) {
-      a[i] = _mm256_fmadd_ps(x, y, a[i]);
-      __asm__ volatile("" : "+v"(a[i]));
-    }
-  }
-  return 2.0 * 8 * CHAINS * (double)n;
-}
+WH_MEASURE_PEAK(wh_k_peak_int8__avx2, __m256i, 10, 2 * 32, _mm256_setzero_si256(), _mm256_set1_epi8(1),
+                _mm256_set1_epi8(1), WH_MEASURE_PAIRS(__m256i, _mm256_maddubs_epi16, _mm256_add_epi16))
+WH_MEASURE_PEAK(wh_k_peak_f32__avx2, __m256, 10, 2 * 8, _mm256_setzero_ps(), _mm256_set1_ps(1.0f),
+                _mm256_set1_ps(0.5f), a = _mm256_fmadd_ps(x, y, a))
 
 uint64_t wh_k_read__avx2(const void *p, size_t n_bytes) {
   const char *c = p;

@@ -1,53 +1,14 @@
-/* measure_avx512.c - 512-bit roofline loops: 12 independent chains hide the latency. */
+/* measure_avx512.c - 512-bit roofline loops. */
 #include "backends/cpu/measure_kernels.h"
 
 #include <immintrin.h>
 
-#define CHAINS 12
-
-double wh_k_peak_int8__avx512(int64_t n) {
-  __m512i a[CHAINS], x = _mm512_set1_epi8(1), y = _mm512_set1_epi8(1);
-#pragma GCC unroll 12 /* else the chains stay in memory */
-  for (int i = 0; i < CHAINS; i++) a[i] = _mm512_setzero_si512();
-  for (int64_t k = 0; k < n; k++) {
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) {
-      __m512i p = _mm512_maddubs_epi16(x, y);
-      __asm__ volatile("" : "+v"(p));
-      a[i] = _mm512_add_epi16(a[i], p);
-      __asm__ volatile("" : "+v"(a[i]));
-    }
-  }
-  return 2.0 * 64 * CHAINS * (double)n;
-}
-
-double wh_k_peak_int8__avx512vnni(int64_t n) {
-  __m512i a[CHAINS], x = _mm512_set1_epi8(1), y = _mm512_set1_epi8(1);
-#pragma GCC unroll 12 /* else the chains stay in memory */
-  for (int i = 0; i < CHAINS; i++) a[i] = _mm512_setzero_si512();
-  for (int64_t k = 0; k < n; k++) {
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) {
-      a[i] = _mm512_dpbusd_epi32(a[i], x, y);
-      __asm__ volatile("" : "+v"(a[i]));
-    }
-  }
-  return 2.0 * 64 * CHAINS * (double)n;
-}
-
-double wh_k_peak_f32__avx512(int64_t n) {
-  __m512 a[CHAINS], x = _mm512_set1_ps(1.0f), y = _mm512_set1_ps(0.5f);
-#pragma GCC unroll 12 /* else the chains stay in memory */
-  for (int i = 0; i < CHAINS; i++) a[i] = _mm512_setzero_ps();
-  for (int64_t k = 0; k < n; k++) {
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) {
-      a[i] = _mm512_fmadd_ps(x, y, a[i]);
-      __asm__ volatile("" : "+v"(a[i]));
-    }
-  }
-  return 2.0 * 16 * CHAINS * (double)n;
-}
+WH_MEASURE_PEAK(wh_k_peak_int8__avx512, __m512i, 12, 2 * 64, _mm512_setzero_si512(), _mm512_set1_epi8(1),
+                _mm512_set1_epi8(1), WH_MEASURE_PAIRS(__m512i, _mm512_maddubs_epi16, _mm512_add_epi16))
+WH_MEASURE_PEAK(wh_k_peak_int8__avx512vnni, __m512i, 12, 2 * 64, _mm512_setzero_si512(), _mm512_set1_epi8(1),
+                _mm512_set1_epi8(1), a = _mm512_dpbusd_epi32(a, x, y))
+WH_MEASURE_PEAK(wh_k_peak_f32__avx512, __m512, 12, 2 * 16, _mm512_setzero_ps(), _mm512_set1_ps(1.0f),
+                _mm512_set1_ps(0.5f), a = _mm512_fmadd_ps(x, y, a))
 
 uint64_t wh_k_read__avx512(const void *p, size_t n_bytes) {
   const char *c = p;
