@@ -1,0 +1,246 @@
+/* linear_q_dots.h - what every SIMD kernel for quantised weights does with one block: widens its codes and
+ * its scales, and takes the dots of the codes with the activations.
+ *
+ * Written in the vector operations of linear_q_vec_<isa>.h, which is included first. The format is a
+ * compile-time constant everywhere below, so each type's kernel holds only its own unpacking. */
+#ifndef WH_CPU_LINEAR_Q_DOTS_H
+#define WH_CPU_LINEAR_Q_DOTS_H
+
+#include "backends/cpu/linear_q_format.h"
+#include "backends/cpu/linear_q_kernels.h"
+#include "backends/cpu/linear_q_run.h"
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define COLS WH_LINEAR_Q_COLS
+#define VEC_BYTES (LANES * 4)
+#define QUADS 8             /* of k in a block */
+#define VECS 2              /* vectors of columns that are held at once */
+#define HELD (VECS * LANES) /* columns that are held at once */
+#define ROWS_AT_ONCE_MAX 6  /* rows that meet the codes together */
+
+/* Widened codes stay in registers where there are enough of them. Elsewhere every row step reads them from L1
+ * just before their use; the compiler must not see that it could keep them, since it would spill the sums
+ * instead. */
+#if defined(WH_LINEAR_Q_VNNI) && LANES == 16
+#define KEEP_IN_MEMORY(w) ((void)0)
+#else
+#define KEEP_IN_MEMORY(w) __asm__ volatile("" : "+r"(w) : : "memory")
+#endif
+
+/* Parts of a block with a scale each. */
+#define HALVES(f) ((f).scale == WH_SCALE_SUB16 || (f).scale == WH_SCALE_SUB16_U4 ? 2 : 1)
+
+/* What the contract costs, left out: activations without a shift for each block, sums that run on through the
+ * groups. Only bench/inexact_linear_q.c asks for it, to measure the cost. */
+#ifdef WH_LINEAR_Q_INEXACT
+#define IS_INEXACT 1
+#else
+#define IS_INEXACT 0
+#endif
+
+/* Codes of 8 bits, where there is no dot of full range: pair sums of products would not fit int16, so the low
+ * and the high nibbles are multiplied on their own. */
+#ifdef WH_LINEAR_Q_VNNI
+#define IS_SPLIT(f) 0
+#else
+#define IS_SPLIT(f) ((f).bits == 8 || (f).codebook == WH_CODEBOOK_IQ4)
+#endif
+
+/* Where a block's activations are, at the first row of a call. Arrays step by the tile's rows per block. */
+typedef struct block_x {
+  const int8_t *q;
+  const int32_t *t, *nbsum, *nbsum16;
+  const float *fbsum;
+} block_x;
+
+ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
+  x.q += rows * 32;
+  x.t += rows;
+  x.nbsum += rows;
+  x.nbsum16 += rows * 2;
+  x.fbsum += rows;
+  return x;
+}
+
+/* --- widening codes --- */
+
+ALWAYS_INLINE vint shift16(vint v, int left) {
+  if (left > 0) return vint_shl16(v, left);
+  if (left < 0) return vint_shr16(v, -left);
+  return v;
+}
+
+ALWAYS_INLINE vint codebook(const wh_linear_q_format f) {
+  static const int8_t iq4[16] = {WH_CODEBOOK_IQ4_VALUES}, fp4[16] = {WH_CODEBOOK_FP4_VALUES};
+  vint t = vint_bcast128(f.codebook == WH_CODEBOOK_IQ4 ? iq4 : fp4);
+  return vint_add8(t, vint_set8(1 << f.bias_log2));
+}
+
+/* The codes of one quad and vector. `p` is the block's record, moved on to the first held column. */
+ALWAYS_INLINE vint widen_one(const wh_linear_q_format f, const uint8_t *p, const int quad, const int v) {
+  vint w = vint_zero();
+  p += v * VEC_BYTES;
+  if (f.bits == 8) return vint_load(p + quad * 128);
+  if (f.bits >= 4) {
+    const vint q = vint_load(p + quad / 2 * 128);
+    w = vint_and(quad % 2 ? vint_shr16(q, 4) : q, vint_set8(15));
+    p += 512;
+  }
+  if (f.bits == 2 || f.bits == 3 || f.bits == 6) {
+    const int at = f.bits == 6 ? 4 : 0;
+    const vint q = shift16(vint_load(p + quad / 4 * 128), at - quad % 4 * 2), mask = vint_set8(3 << at);
+    w = f.bits == 6 ? vint_or_and(w, q, mask) : vint_and(q, mask);
+    p += 256;
+  }
+  if (f.bits == 3 || f.bits == 5) {
+    const int at = f.bits - 1;
+    w = vint_or_and(w, shift16(vint_load(p), at - quad), vint_set8(1 << at));
+  }
+  return f.codebook == WH_CODEBOOK_NONE ? w : vint_lookup(codebook(f), w);
+}
+
+/* The low (part 0) or high nibbles of codes of 8 bits. */
+ALWAYS_INLINE vint split_part(vint w, const int part) {
+  return vint_and(part ? vint_shr16(w, 4) : w, vint_set8(15));
+}
+
+/* --- widening scales --- */
+
+/* Scales of block b and half h, of LANES columns from c on, as floats. `header`: the group's first byte. */
+ALWAYS_INLINE vflt block_scale(const wh_linear_q_format f, const uint8_t *header, int b, const int h,
+                               const int c) {
+  if (f.scale == WH_SCALE_F16) return vflt_from_f16(header + (b * COLS + c) * 2);
+  if (f.scale == WH_SCALE_E8M0) return vflt_from_e8m0(header + b * COLS + c);
+  const uint8_t *sub = header + (f.min != WH_MIN_NONE ? 128 : 64);
+  const vflt d = vflt_from_f16(header + c * 2);
+  if (f.scale == WH_SCALE_SUB16_U4) return vflt_mul(d, vflt_from_u4(sub + b * COLS + c, h));
+  return vflt_mul(d, vflt_from_s8(sub + (b * HALVES(f) + h) * COLS + c));
+}
+
+/* The fp16 minima of block b of a group with `blocks` blocks. */
+ALWAYS_INLINE vflt block_min(const uint8_t *header, int blocks, int b, const int c) {
+  return vflt_from_f16(header + ((blocks + b) * COLS + c) * 2);
+}
+
+/* The group's scales (and fp16 minima) as floats: scale[block or half][32], min[block][32]. All at once, also
+ * where a scale is used once: the processor's own prefetching loses the stream when reads go back and forth
+ * between scales and codes (5 to 8 % of the speed of one row). */
+ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *header, int blocks, float *scale,
+                                float *min) {
+  const int halves = HALVES(f);
+  for (int b = 0; b < blocks; b++) UNROLL for (int c = 0; c < COLS; c += LANES) {
+      UNROLL for (int h = 0; h < halves; h++)
+          vflt_store(scale + (b * halves + h) * COLS + c, block_scale(f, header, b, h, c));
+      if (f.min == WH_MIN_F16) vflt_store(min + b * COLS + c, block_min(header, blocks, b, c));
+    }
+}
+
+/* --- dots --- */
+
+/* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations. */
+ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, int r, int h) {
+  if (f.bias_log2 < 0) return vint_zero();
+  return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
+}
+
+/* A block's codes: widened for all rows of a tile, or (for a few rows) the record, to be widened on the
+ * way. */
+typedef struct block_codes {
+  const vint *w;
+  const uint8_t *record;
+} block_codes;
+
+ALWAYS_INLINE vint code_vector(const wh_linear_q_format f, const block_codes *codes, const bool widened,
+                               const int part, const int quad, const int v) {
+  if (widened) return codes->w[(part * QUADS + quad) * VECS + v];
+  const vint w = widen_one(f, codes->record, quad, v);
+  return IS_SPLIT(f) ? split_part(w, part) : w;
+}
+
+/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
+ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, block_codes codes,
+                        const bool widened, const int rows, const block_x x, vint dot[][VECS]) {
+  const int quads = QUADS / halves, first = h * quads;
+#ifdef WH_LINEAR_Q_VNNI
+  UNROLL for (int r = 0; r < rows; r++) {
+    const vint start = dot_start(f, halves, x, r, h);
+    UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = start;
+  }
+  UNROLL for (int i = first; i < first + quads; i++) {
+    if (widened) KEEP_IN_MEMORY(codes.w);
+    vint w[VECS];
+    UNROLL for (int v = 0; v < VECS; v++) w[v] = code_vector(f, &codes, widened, 0, i, v);
+    UNROLL for (int r = 0; r < rows; r++) {
+      const vint q = vint_bcast32(x.q + r * 32 + i * 4);
+      UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_dot8(dot[r][v], w[v], q);
+    }
+  }
+#else
+  /* How many pair sums of products fit an int16 lane: |x| <= 127, codes below 2^bits (28 with the FP4
+   * codebook). */
+  const int fit = f.bits == 6 ? 2 : f.bits == 5 || f.codebook == WH_CODEBOOK_FP4 ? 4 : 8;
+  const int span = fit < quads ? fit : quads, parts = IS_SPLIT(f) ? 2 : 1, spans = parts * (quads / span);
+  UNROLL for (int s = 0; s < spans; s++) {
+    const int part = s / (quads / span);
+    vint sum[ROWS_AT_ONCE_MAX][VECS];
+    UNROLL for (int i = 0; i < span; i++) {
+      const int quad = first + s % (quads / span) * span + i;
+      if (widened) KEEP_IN_MEMORY(codes.w);
+      vint w[VECS];
+      UNROLL for (int v = 0; v < VECS; v++) w[v] = code_vector(f, &codes, widened, part, quad, v);
+      UNROLL for (int r = 0; r < rows; r++) {
+        const vint q = vint_bcast32(x.q + r * 32 + quad * 4);
+        UNROLL for (int v = 0; v < VECS; v++) {
+          const vint p = vint_maddubs(w[v], q);
+          sum[r][v] = i == 0 ? p : vint_add16(sum[r][v], p);
+        }
+      }
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) {
+      const vint wide = vint_pair_sums(sum[r][v], part ? 16 : 1);
+      dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+    }
+  }
+  if (f.bias_log2 >= 0) {
+    UNROLL for (int r = 0; r < rows; r++) {
+      const vint start = dot_start(f, halves, x, r, h);
+      UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
+    }
+  }
+#endif
+}
+
+/* --- minima of sub-blocks, results --- */
+
+/* Pairs of sub-blocks in a group whose minima lie together. */
+#define MIN_PAIRS(f) ((f).min == WH_MIN_SUB16 ? 8 : 4)
+
+/* Pair i of minima of LANES columns from c on, as adjacent 16-bit lanes. */
+ALWAYS_INLINE vint min_pairs(const wh_linear_q_format f, const uint8_t *mins, const int i, const int c) {
+  const vint m = vint_from_u8_16(mins + i % 4 * 64 + c * 2);
+  if (f.min != WH_MIN_SUB16) return m;
+  return i < 4 ? vint_and(m, vint_set16(15)) : vint_shr16(m, 4);
+}
+
+/* The panel's columns [c, c + LANES) of row r of the result: v, its bias and its residual. */
+ALWAYS_INLINE void store_cols(const wh_linear_q_panel *p, int64_t r, const int c, vflt v) {
+  const int left = (int)p->n_cols - c, n = left < LANES ? left : LANES;
+  if (left <= 0) return;
+  if (p->bias) v = vflt_add(v, vflt_load_n(p->bias + c, n));
+  if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
+  vflt_store_n(p->y + r * p->ldy + c, v, n);
+}
+
+/* Asks for weights that will be needed soon. With few rows a product does little but read, and the distance
+ * covers the latency of memory; with many, the next blocks should wait in L1. */
+ALWAYS_INLINE void prefetch(const uint8_t *p, size_t bytes, int64_t rows) {
+  const uint8_t *from = p + (rows <= 8 ? 8192 : 1536);
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
+}
+
+#endif

@@ -1,0 +1,94 @@
+/* linear_q_few_rows.h - one panel of 32 outputs times a few rows (decoding): the sums stay in registers,
+ * codes are widened on their way to the dots, and nothing is stored but the result. What such a product costs
+ * is reading its weights. */
+#ifndef WH_CPU_LINEAR_Q_FEW_ROWS_H
+#define WH_CPU_LINEAR_Q_FEW_ROWS_H
+
+#include "backends/cpu/linear_q_dots.h"
+
+#define FEW_ROWS_MAX (LANES == 16 ? 4 : 2) /* as registers allow */
+#define COL_VECS (COLS / LANES)
+
+/* g += block b of a group of `blocks`, all columns. */
+ALWAYS_INLINE void few_rows_block(const wh_linear_q_format f, const int rows, const float *scale,
+                                  const float *min, const int b, const uint8_t *record, const block_x x,
+                                  vflt g[FEW_ROWS_MAX][COL_VECS]) {
+  const int halves = HALVES(f);
+  UNROLL for (int c = 0; c < COL_VECS; c += VECS) {
+    const block_codes codes = {.record = record + c * VEC_BYTES};
+    vint dot[2][ROWS_AT_ONCE_MAX][VECS];
+    UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, dot[h]);
+    UNROLL for (int v = 0; v < VECS; v++) UNROLL for (int r = 0; r < rows; r++) {
+      const int col = (c + v) * LANES;
+      const vint t = vint_bcast32(x.t + r);
+      UNROLL for (int h = 0; h < halves; h++) {
+        const vint shifted = IS_INEXACT ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t);
+        g[r][c + v] =
+            vflt_fma(vflt_load(scale + (b * halves + h) * COLS + col), vflt_from_int(shifted), g[r][c + v]);
+      }
+      if (f.min == WH_MIN_F16)
+        g[r][c + v] = vflt_fma(vflt_load(min + b * COLS + col), vflt_bcast(x.fbsum + r), g[r][c + v]);
+    }
+  }
+}
+
+/* g - dmin * (the integer minima times the activations' sums) */
+ALWAYS_INLINE vflt few_rows_min(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
+                                const int16_t *jsum, const int v, const vflt g) {
+  const int pairs = MIN_PAIRS(f);
+  vint j = vint_zero();
+  UNROLL for (int i = 0; i < pairs; i++) j =
+      vint_dot16(j, min_pairs(f, mins, i, v * LANES), vint_bcast32(jsum + i * 2));
+  return vflt_fnma(vflt_from_f16(header + 64 + v * LANES * 2), vflt_from_int(j), g);
+}
+
+ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_panel *p, const int rows) {
+  const wh_q8a_tile *t = p->x;
+  block_x x = block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
+  const int jsum_step = MIN_PAIRS(f) * 2;
+  const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
+  const float *x_scale = t->scale + p->row;
+  const uint8_t *w = p->w;
+  _Alignas(64) float scale[16 * COLS], min[8 * COLS];
+  vflt y[FEW_ROWS_MAX][COL_VECS], g[FEW_ROWS_MAX][COL_VECS];
+  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) y[r][v] = g[r][v] =
+      vflt_zero();
+  for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
+    const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
+    const bool is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
+    const uint8_t *header = w;
+    prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f), rows);
+    widen_scales(f, header, blocks, scale, min);
+    w += wh_linear_q_scale_bytes(f, blocks);
+    for (int b = 0; b < blocks; b++) {
+      prefetch(w, wh_linear_q_code_bytes(f), rows);
+      few_rows_block(f, rows, scale, min, b, w, x, g);
+      w += wh_linear_q_code_bytes(f);
+      x = block_x_skip(x, t->rows);
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) {
+      if (wh_linear_q_min_bytes(f) > 0)
+        g[r][v] = few_rows_min(f, header, w, jsum + r * jsum_step, v, g[r][v]);
+      if (!IS_INEXACT || is_last) y[r][v] = vflt_fma(vflt_bcast(x_scale + r), g[r][v], y[r][v]);
+      if (!IS_INEXACT) g[r][v] = vflt_zero();
+    }
+    w += wh_linear_q_min_bytes(f);
+    jsum += t->rows * jsum_step;
+    x_scale += t->rows;
+  }
+  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++)
+      store_cols(p, r, v * LANES, y[r][v]);
+}
+
+ALWAYS_INLINE void few_rows(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+  if (p->n_rows == 1)
+    few_rows_of(f, p, 1);
+  else if (p->n_rows == 2)
+    few_rows_of(f, p, 2);
+  else if (FEW_ROWS_MAX > 2 && p->n_rows == 3)
+    few_rows_of(f, p, 3);
+  else if (FEW_ROWS_MAX > 2)
+    few_rows_of(f, p, 4);
+}
+
+#endif
