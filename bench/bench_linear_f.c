@@ -1,10 +1,13 @@
 /* bench_linear_f.c - products with float weights: checked against the reference, then timed as a share of the
- * multiply-add peak (many rows) or of read bandwidth (few rows), each measured next to the timing.
- * Usage: bench_linear_f [threads] [level] [substring of the case] */
+ * multiply-add peak (many rows) or of read bandwidth (few rows), each measured next to the timing; fp32
+ * weights also in turns with OpenBLAS, where that is installed. Usage: bench_linear_f [threads] [level]
+ * [substring of the case] */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/cpu/fast_blas.h"
 #include "backends/cpu/linear_f.h"
 #include "bench/team_roofline.h"
 #include "bench/timing.h"
@@ -24,6 +27,12 @@ typedef struct bench_case {
 
 static const bench_case cases[] = {
     {"f32 512 x 2048 x 2048", WH_DTYPE_F32, 512, 2048, 2048},
+    {"f32 2048 x 2048 x 2048", WH_DTYPE_F32, 2048, 2048, 2048},
+    {"f32 512 x 5632 x 2048", WH_DTYPE_F32, 512, 5632, 2048},
+    {"f32 512 x 2048 x 5632", WH_DTYPE_F32, 512, 2048, 5632},
+    {"f32 128 x 384 x 1536", WH_DTYPE_F32, 128, 384, 1536},
+    {"f32 16 x 2048 x 2048", WH_DTYPE_F32, 16, 2048, 2048},
+    {"f32 64 x 64 x 64", WH_DTYPE_F32, 64, 64, 64},
     {"f16 512 x 2048 x 2048", WH_DTYPE_F16, 512, 2048, 2048},
     {"bf16 512 x 1536 x 576", WH_DTYPE_BF16, 512, 1536, 576},
     {"f32 3136 x 64 x 576", WH_DTYPE_F32, 3136, 64, 576},
@@ -46,6 +55,9 @@ typedef struct call {
   team_roofline *roofline;
   char *packed; /* `copies` of the matrix, `stride` bytes apart, used one after the other; NULL: the file's */
   size_t stride, copies, copy;
+  const wh_fast_blas *blas; /* the peer; the weights are `file` */
+  const float *file;
+  float *blas_y;
 } call;
 
 static void run_call(void *arg, const wh_worker *w) {
@@ -64,6 +76,46 @@ static double limit_f32(void *arg) {
 }
 static double limit_read(void *arg) {
   return team_roofline_measure(((const call *)arg)->roofline, WH_MEASURE_READ);
+}
+
+/* OpenBLAS, each worker on its share of the longer side of the result. */
+static void run_blas_worker(void *arg, const wh_worker *w) {
+  const call *c = arg;
+  const wh_linear_f_args *a = &c->args;
+  const int64_t n = a->layout->n, k = a->layout->k;
+  const bool by_rows = a->m > n;
+  int64_t begin, end;
+  wh_worker_range(w, by_rows ? a->m : n, &begin, &end);
+  if (begin == end) return;
+  const float *x = a->x + (by_rows ? begin * a->ldx : 0), *file = c->file + (by_rows ? 0 : begin * k);
+  float *y = c->blas_y + (by_rows ? begin * n : begin);
+  c->blas->sgemm(101, 111, 112, (int)(by_rows ? end - begin : a->m), (int)(by_rows ? n : end - begin), (int)k,
+                 1.0f, x, (int)a->ldx, file, (int)k, 0.0f, y, (int)n);
+}
+
+/* Its speed, in operations per second. */
+static double rate_of_blas(void *arg) {
+  call *c = arg;
+  const double ops = 2.0 * (double)c->args.m * (double)c->args.layout->n * (double)c->args.layout->k;
+  const double begin = timing_now();
+  double seconds;
+  int64_t runs = 0;
+  do {
+    wh_team_run(c->team, run_blas_worker, c);
+    runs++;
+    seconds = timing_now() - begin;
+  } while (seconds < REP_SECONDS);
+  return ops * (double)runs / seconds;
+}
+
+/* The same product with sums in another order: off by roundings of a sum of k products of numbers below 1. */
+static bool blas_agrees(call *c) {
+  const int64_t n = c->args.m * c->args.layout->n;
+  const float allowed = 1e-6f * (float)c->args.layout->k;
+  wh_team_run(c->team, run_blas_worker, c);
+  for (int64_t i = 0; i < n; i++)
+    if (!(fabsf(c->blas_y[i] - c->args.y[i]) <= allowed)) return false;
+  return true;
 }
 
 static uint32_t seed = 1;
@@ -106,7 +158,23 @@ static int check(const bench_case *c, const call *run, const void *file, wh_team
   return wrong;
 }
 
-static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uint64_t mask) {
+/* Prints how fast ours is next to OpenBLAS, in turns. */
+static int compare_with_blas(call *c) {
+  if (!blas_agrees(c)) {
+    printf("  OpenBLAS computed something else\n");
+    return 1;
+  }
+  const double work = 2.0 * (double)c->args.m * (double)c->args.layout->n * (double)c->args.layout->k;
+  const timing t = timing_measure(&(timing_task){run_once, rate_of_blas, c, work, REP_SECONDS, REPS});
+  if (t.kept)
+    printf("  %.2f x OpenBLAS [%.2f to %.2f]\n", t.share, t.share_min, t.share_max);
+  else
+    printf("  OpenBLAS: the machine's speed changed within every repetition\n");
+  return 0;
+}
+
+static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uint64_t mask,
+                    const wh_fast_blas *blas) {
   wh_linear_layout layout;
   if (wh_linear_f_layout(mask, c->dtype, c->n, c->k, &layout) != WH_OK) return 2;
   const bool thin = c->m <= 8;
@@ -115,7 +183,8 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   void *file = filled(c->dtype, file_bytes);
   char *packed = aligned_alloc(4096, stride * copies);
   float *x = filled(WH_DTYPE_F32, (size_t)(c->m * c->k) * 4),
-        *y = filled(WH_DTYPE_F32, (size_t)(c->m * c->n) * 4);
+        *y = filled(WH_DTYPE_F32, (size_t)(c->m * c->n) * 4),
+        *blas_y = filled(WH_DTYPE_F32, (size_t)(c->m * c->n) * 4);
   size_t per_worker = wh_linear_f_scratch_bytes(mask, &layout, c->m);
   void *scratch = aligned_alloc(64, per_worker * (size_t)wh_team_size(team) + 64);
   if (!packed || !scratch) return 2;
@@ -136,7 +205,10 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
               .roofline = roof,
               .packed = layout.id ? packed : NULL,
               .stride = stride,
-              .copies = copies};
+              .copies = copies,
+              .blas = blas,
+              .file = file,
+              .blas_y = blas_y};
   wh_team_run(team, run_call, &run);
   int wrong = check(c, &run, file, team);
   const double work = thin ? (double)file_bytes : 2.0 * (double)c->m * (double)c->n * (double)c->k;
@@ -144,17 +216,22 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   timing t = {0};
   if (!wrong) t = timing_measure(&task);
   if (wrong)
-    printf("%-26s WRONG BITS\n", c->name);
+    printf("%-26s WRONG BITS", c->name);
   else if (t.kept == 0)
-    printf("%-26s the machine's speed changed within every repetition\n", c->name);
+    printf("%-26s the machine's speed changed within every repetition", c->name);
   else
-    printf("%-26s %9.1f us %8.1f %s  %3.0f %% of %.0f\n", c->name, t.seconds * 1e6, t.rate * 1e-9,
+    printf("%-26s %9.1f us %8.1f %s  %3.0f %% of %4.0f", c->name, t.seconds * 1e6, t.rate * 1e-9,
            thin ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9);
+  if (!wrong && !thin && c->dtype == WH_DTYPE_F32 && blas->library)
+    wrong = compare_with_blas(&run);
+  else
+    printf("\n");
   (void)fflush(stdout);
   free(file);
   free(packed);
   free(x);
   free(y);
+  free(blas_y);
   free(scratch);
   return wrong;
 }
@@ -169,8 +246,11 @@ int main(int argc, char **argv) {
     return 2;
   }
   team_roofline *roof = team_roofline_create(team, mask);
+  wh_fast_blas blas;
+  wh_fast_blas_open(&blas);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask);
+    if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask, &blas);
+  wh_fast_blas_close(&blas);
   team_roofline_destroy(roof);
   wh_team_destroy(team);
   return status;
