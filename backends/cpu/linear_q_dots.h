@@ -236,10 +236,15 @@ ALWAYS_INLINE void store_cols(const wh_linear_q_panel *p, int64_t r, const int c
   vflt_store_n(p->y + r * p->ldy + c, v, n);
 }
 
-/* Asks for weights that will be needed soon. With few rows a product does little but read, and the distance
- * covers the latency of memory; with many, the next blocks should wait in L1. */
-ALWAYS_INLINE void prefetch(const uint8_t *p, size_t bytes, int64_t rows) {
-  const uint8_t *from = p + (rows <= 8 ? 8192 : 1536);
+/* How many bytes of weights before their use they are asked for. The more rows, the longer each byte is used:
+ * few rows read little but weights, and the distance covers the latency of memory; with a whole tile of rows
+ * the next blocks should wait in L1. */
+ALWAYS_INLINE int64_t prefetch_distance(int64_t rows) {
+  const int64_t bytes = 65536 / rows;
+  return bytes > 8192 ? 8192 : bytes < 1536 ? 1536 : bytes;
+}
+
+ALWAYS_INLINE void prefetch(const uint8_t *from, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
 }
 

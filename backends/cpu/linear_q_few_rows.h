@@ -49,6 +49,7 @@ ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_pan
   const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
+  const int64_t ahead = prefetch_distance(rows);
   _Alignas(64) float scale[16 * COLS], min[8 * COLS];
   vflt y[FEW_ROWS_MAX][COL_VECS], g[FEW_ROWS_MAX][COL_VECS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) y[r][v] = g[r][v] =
@@ -57,11 +58,11 @@ ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_pan
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const bool is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     const uint8_t *header = w;
-    prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f), rows);
+    prefetch(w + ahead, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
-      prefetch(w, wh_linear_q_code_bytes(f), rows);
+      prefetch(w + ahead, wh_linear_q_code_bytes(f));
       few_rows_block(f, rows, scale, min, b, w, x, g);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);

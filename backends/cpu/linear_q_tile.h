@@ -184,19 +184,20 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
+  const int64_t ahead = prefetch_distance(rows);
   const bool runs_on = IS_INEXACT, has_mins = wh_linear_q_min_bytes(f) > 0;
   for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const bool is_first = left == p->n_blocks, is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     const bool from_zero = is_first || runs_on, ends = !has_mins && (!runs_on || is_last);
     const uint8_t *header = w;
-    prefetch(w, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f), rows);
+    prefetch(w + ahead, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     block_sums sums = {linear_q_zeros,       0, g, x_scale, from_zero ? linear_q_zeros : y,
                        from_zero ? 0 : COLS, y};
     for (int b = 0; b < blocks; b++) {
-      prefetch(w, wh_linear_q_code_bytes(f), rows);
+      prefetch(w + ahead, wh_linear_q_code_bytes(f));
       if (is_last) prefetch_rows(p, b);
       if (b > 0 || (runs_on && !is_first)) sums.from = g, sums.from_step = COLS;
       const float *b_scale = scale + b * HALVES(f) * COLS, *b_min = min + b * COLS;
