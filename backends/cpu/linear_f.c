@@ -37,48 +37,131 @@ wh_status wh_linear_f_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
   return WH_OK;
 }
 
+/* Vectors as the compilers of GNU C know them, for any processor. */
+typedef uint16_t u16x8 __attribute__((vector_size(16)));
+typedef uint32_t u32x4 __attribute__((vector_size(16)));
+
 /* The exponent's bits of an element type: all set means NaN or infinity. */
-static bool finite16(const uint8_t *src, int64_t n, uint16_t exponent) {
-  bool finite = true;
-  for (int64_t i = 0; i < n; i++) {
-    uint16_t u;
-    memcpy(&u, src + i * 2, sizeof u);
-    finite &= (u & exponent) != exponent;
+static uint32_t exponent_of(wh_dtype dtype) {
+  return dtype == WH_DTYPE_F32 ? 0x7f800000u : dtype == WH_DTYPE_F16 ? 0x7c00u : 0x7f80u;
+}
+
+/* dst[k][width], all of 8 columns x 8 values or 4 x 4, from rows `row_bytes` apart. Three (two) rounds of
+ * interleaving row i with row i + half transpose. Returns what is not zero where a value is not finite. */
+static u16x8 transpose16(const uint8_t *src, size_t row_bytes, uint8_t *dst, size_t width, u16x8 exponent) {
+  u16x8 a[8], b[8], bad = {0};
+  for (int i = 0; i < 8; i++) {
+    memcpy(&a[i], src + (size_t)i * row_bytes, 16);
+    bad |= (u16x8)((a[i] & exponent) == exponent);
   }
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < 4; i++) {
+      b[2 * i] = __builtin_shufflevector(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+      b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    memcpy(a, b, sizeof a);
+  }
+  for (int i = 0; i < 8; i++) memcpy(dst + (size_t)i * width * 2, &a[i], 16);
+  return bad;
+}
+
+static u32x4 transpose32(const uint8_t *src, size_t row_bytes, uint8_t *dst, size_t width, u32x4 exponent) {
+  u32x4 a[4], b[4], bad = {0};
+  for (int i = 0; i < 4; i++) {
+    memcpy(&a[i], src + (size_t)i * row_bytes, 16);
+    bad |= (u32x4)((a[i] & exponent) == exponent);
+  }
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 2; i++) {
+      b[2 * i] = __builtin_shufflevector(a[i], a[i + 2], 0, 4, 1, 5);
+      b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 2], 2, 6, 3, 7);
+    }
+    memcpy(a, b, sizeof a);
+  }
+  for (int i = 0; i < 4; i++) memcpy(dst + (size_t)i * width * 4, &a[i], 16);
+  return bad;
+}
+
+/* Values [k, k_end) of columns [c, c_end), one by one. */
+static bool move_values(const wh_linear_layout *l, const uint8_t *src, int64_t c, int64_t c_end, int64_t k,
+                        int64_t k_end, int64_t width, uint8_t *dst) {
+  const size_t e = elem_bytes(l->dtype);
+  const uint32_t exponent = exponent_of(l->dtype);
+  bool finite = true;
+  for (; c < c_end; c++)
+    for (int64_t i = k; i < k_end; i++) {
+      const uint8_t *from = src + (size_t)(c * l->k + i) * e;
+      uint8_t *to = dst + (size_t)(i * width + c) * e;
+      uint32_t bits;
+      uint16_t half;
+      if (e == 4) {
+        memcpy(&bits, from, sizeof bits);
+      } else {
+        memcpy(&half, from, sizeof half);
+        bits = half;
+      }
+      finite &= (bits & exponent) != exponent;
+      memcpy(to, from, e);
+    }
   return finite;
 }
 
-static bool finite32(const uint8_t *src, int64_t n) {
-  bool finite = true;
-  for (int64_t i = 0; i < n; i++) {
-    uint32_t u;
-    memcpy(&u, src + i * 4, sizeof u);
-    finite &= (u & 0x7f800000u) != 0x7f800000u;
-  }
-  return finite;
-}
-
-static bool row_is_finite(wh_dtype dtype, const uint8_t *src, int64_t n) {
-  if (dtype == WH_DTYPE_F32) return finite32(src, n);
-  return finite16(src, n, dtype == WH_DTYPE_F16 ? 0x7c00 : 0x7f80);
+/* Values [k, k + PACK_STEP) of `cols` columns, a multiple of 8. The rows are as many streams as a panel has
+ * columns, too many for the processor to foresee, and what comes next is asked for. */
+static bool move_step(const wh_linear_layout *l, const uint8_t *src, int64_t cols, int64_t k, int64_t width,
+                      uint8_t *dst) {
+  const size_t e = elem_bytes(l->dtype), row_bytes = (size_t)l->k * e, w = (size_t)width;
+  const uint32_t exponent = exponent_of(l->dtype);
+  const u16x8 exponent16 = (u16x8){0} + (uint16_t)exponent;
+  const u32x4 exponent32 = (u32x4){0} + exponent;
+  u16x8 bad16 = {0};
+  u32x4 bad32 = {0};
+  for (int64_t c = 0; c < cols; c += 16 / (int64_t)e)
+    for (int64_t i = k; i < k + PACK_STEP; i += 16 / (int64_t)e) {
+      const uint8_t *from = src + (size_t)c * row_bytes + (size_t)i * e;
+      uint8_t *to = dst + ((size_t)i * w + (size_t)c) * e;
+      for (size_t r = 0; r < 16 / e && i % (64 / (int64_t)e) == 0; r++)
+        __builtin_prefetch(from + r * row_bytes + PACK_STEP * e, 0, 3);
+      if (e == 2)
+        bad16 |= transpose16(from, row_bytes, to, w, exponent16);
+      else
+        bad32 |= transpose32(from, row_bytes, to, w, exponent32);
+    }
+  bad32 |= (u32x4)bad16;
+  return (bad32[0] | bad32[1] | bad32[2] | bad32[3]) == 0;
 }
 
 /* dst[k][width] from `cols` rows of k values; the columns left are zero. */
-static void pack_panel(const wh_linear_layout *l, const uint8_t *src, int64_t cols, int64_t width,
+static bool pack_panel(const wh_linear_layout *l, const uint8_t *src, int64_t cols, int64_t width,
                        uint8_t *dst) {
-  const size_t e = elem_bytes(l->dtype), row_bytes = (size_t)l->k * e;
-  if (cols < width) memset(dst, 0, row_bytes * (size_t)width);
-  for (int64_t k0 = 0; k0 < l->k; k0 += PACK_STEP) {
-    int64_t end = k0 + PACK_STEP < l->k ? k0 + PACK_STEP : l->k;
-    for (int64_t c = 0; c < cols; c++) {
-      const uint8_t *from = src + (size_t)c * row_bytes;
-      uint8_t *to = dst + (size_t)c * e;
-      if (e == 4)
-        for (int64_t k = k0; k < end; k++) memcpy(to + k * width * 4, from + k * 4, 4);
-      else
-        for (int64_t k = k0; k < end; k++) memcpy(to + k * width * 2, from + k * 2, 2);
-    }
+  const int64_t whole_cols = cols / 8 * 8, whole_k = l->k / PACK_STEP * PACK_STEP;
+  bool finite = true;
+  if (cols < width) memset(dst, 0, (size_t)l->k * elem_bytes(l->dtype) * (size_t)width);
+  for (int64_t k = 0; k < whole_k; k += PACK_STEP) {
+    finite &= move_step(l, src, whole_cols, k, width, dst);
+    finite &= move_values(l, src, whole_cols, cols, k, k + PACK_STEP, width, dst);
   }
+  return finite & move_values(l, src, 0, cols, whole_k, l->k, width, dst);
+}
+
+/* Rows in the file's layout. */
+static bool copy_file_rows(const wh_linear_layout *l, const uint8_t *src, int64_t rows, uint8_t *dst) {
+  bool finite = true;
+  const size_t e = elem_bytes(l->dtype), n = (size_t)(rows * l->k);
+  const uint32_t exponent = exponent_of(l->dtype);
+  for (size_t i = 0; i < n; i++) {
+    uint32_t bits;
+    uint16_t half;
+    if (e == 4) {
+      memcpy(&bits, src + i * e, sizeof bits);
+    } else {
+      memcpy(&half, src + i * e, sizeof half);
+      bits = half;
+    }
+    finite &= (bits & exponent) != exponent;
+  }
+  if (dst != src) memcpy(dst, src, n * e);
+  return finite;
 }
 
 bool wh_linear_f_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
@@ -90,11 +173,10 @@ bool wh_linear_f_pack(const wh_linear_layout *l, const void *src, void *dst, int
             cols = left < WH_LINEAR_F_COLS ? left : WH_LINEAR_F_COLS;
     const uint8_t *from = (const uint8_t *)src + (size_t)col * row_bytes;
     uint8_t *to = (uint8_t *)dst + (size_t)p * l->panel_bytes;
-    for (int64_t c = 0; c < cols; c++) finite &= row_is_finite(l->dtype, from + (size_t)c * row_bytes, l->k);
     if (l->id == WH_LINEAR_F_PANELS)
-      pack_panel(l, from, cols, wh_linear_f_width(l, p), to);
-    else if (to != from)
-      memcpy(to, from, (size_t)cols * row_bytes);
+      finite &= pack_panel(l, from, cols, wh_linear_f_width(l, p), to);
+    else
+      finite &= copy_file_rows(l, from, cols, to);
   }
   return finite;
 }
