@@ -37,7 +37,7 @@ TOLERANCE, RANDOM_TOLERANCE = 0.02, 0.04
 START_PROMPT = "The whimbrel is a bird that breeds in the far north and spends winter on"
 RANDOM_START_PROMPT = START_PROMPT[:12]  # a token a byte
 START_CONTEXT = 512
-MEMORY_TOKENS = 64
+MEMORY_TOKENS = 256  # most of the run, also after a slow start
 
 
 def say(text):

@@ -7,6 +7,8 @@
 
 #include "core/plan/schedule.h"
 
+#define PACK_BATCH_BYTES ((size_t)64 << 20)
+
 /* Where a value's bytes are. Views (reshape, kv_append) share their root's. */
 typedef struct value_place {
   wh_value root;  /* the value that owns the bytes */
@@ -227,13 +229,26 @@ static wh_status list_weights(build *b) {
   return WH_OK;
 }
 
-/* Packs the weights of the list unless they came packed; those used in place are only checked. */
+/* Packs tasks [begin, end) and gives their bytes in the file back. */
+static wh_status pack_batch(const wh_program *p, wh_pack_task *tasks, size_t begin, size_t end) {
+  WH_TRY(p->options.backend->pack(p->options.device, p->g, tasks + begin, end - begin));
+  for (size_t i = begin; i < end; i++)
+    if (!tasks[i].finite) return not_finite(tasks[i].weight);
+  for (size_t i = begin; i < end && p->options.weight_done; i++)
+    if (tasks[i].weight->origin && tasks[i].dst)
+      p->options.weight_done(p->options.weight_done_ctx, tasks[i].weight->origin);
+  return WH_OK;
+}
+
+/* Packs the weights of the list unless they came packed; those used in place are only checked. In batches, so
+ * that the file's pages and their packed copy are not all in memory together. */
 static wh_status pack_list(build *b, bool cached) {
   wh_program *p = b->p;
   wh_pack_task *tasks = wh_alloc_array(p->alloc, b->n_weights, sizeof *tasks);
-  size_t n = 0;
+  size_t n = 0, begin = 0, batch_bytes = 0;
+  wh_status st = WH_OK;
   if (!tasks) return WH_OOM("pack tasks");
-  for (size_t i = 0; i < b->n_weights; i++) {
+  for (size_t i = 0; i < b->n_weights && st == WH_OK; i++) {
     const wh_packed_weight *w = &b->weights[i];
     if (w->n_bytes && cached) {
       p->packing.n_cached++;
@@ -242,15 +257,15 @@ static wh_status pack_list(build *b, bool cached) {
     tasks[n++] = (wh_pack_task){w->node, &p->g->values[w->value],
                                 w->n_bytes ? (char *)p->packed_memory + w->offset : NULL, true};
     *(w->n_bytes ? &p->packing.n_packed : &p->packing.n_in_place) += 1;
+    batch_bytes += w->n_bytes;
+    if (batch_bytes < PACK_BATCH_BYTES) continue;
+    st = pack_batch(p, tasks, begin, n);
+    begin = n;
+    batch_bytes = 0;
   }
-  wh_status st = n ? p->options.backend->pack(p->options.device, p->g, tasks, n) : WH_OK;
-  for (size_t i = 0; i < n && st == WH_OK; i++)
-    if (!tasks[i].finite) st = not_finite(tasks[i].weight);
+  if (st == WH_OK && begin < n) st = pack_batch(p, tasks, begin, n);
   if (st == WH_OK && p->cache && !cached)
     st = wh_pack_cache_store(p->cache, p->packed_memory, &p->packing.stored);
-  for (size_t i = 0; i < n && st == WH_OK; i++)
-    if (p->options.weight_done && tasks[i].weight->origin && tasks[i].dst)
-      p->options.weight_done(p->options.weight_done_ctx, tasks[i].weight->origin);
   wh_free(p->alloc, tasks);
   return st;
 }
