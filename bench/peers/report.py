@@ -1,5 +1,12 @@
-"""report.py - the result as a table, as Markdown and as an SVG chart. Everything comes from the JSON document."""
+#!/usr/bin/env python3
+"""bench/peers/report.py - the result as a table, as Markdown and as an SVG chart. Everything comes from the JSON document.
 
+As a program it puts several results of one machine into one report."""
+
+import argparse
+import json
+import statistics
+import sys
 from xml.sax.saxutils import escape
 
 
@@ -135,3 +142,45 @@ def svg(document):
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + 48}" viewBox="0 0 {WIDTH} {bottom + 48}" role="img" '
             f'aria-label="{escape(title)}">\n<style>{STYLE}</style>\n<text class="title" x="16" y="30">{escape(title)}</text>\n'
             + "\n".join(out) + f"\n{even}\n{foot}\n</svg>\n")
+
+
+# --- several results ------------------------------------------------------------------------------------------------------
+
+def merged(documents):
+    """One document of several measured one after the other; the medians of limits are medians of theirs."""
+    first = documents[0]
+    for other in documents[1:]:
+        for key, value in {"cpu": other["machine"]["cpu"], "isa": other["machine"]["isa"]}.items():
+            if first["machine"][key] != value:
+                raise SystemExit(f"report.py: results of different machines: {first['machine'][key]} and {value}")
+        if first["threads"] != other["threads"]:
+            raise SystemExit("report.py: results with different numbers of threads")
+    limits = {kind: {"median": statistics.median(d["limits"][kind]["median"] for d in documents),
+                     "min": min(d["limits"][kind]["min"] for d in documents),
+                     "max": max(d["limits"][kind]["max"] for d in documents)} for kind in LIMIT_NAMES}
+    return first | {"models": [m for d in documents for m in d["models"]], "limits": limits, "final": all(d["final"] for d in documents),
+                    "reasons": [reason for d in documents for reason in d["reasons"]], "repetitions": min(d["repetitions"] for d in documents)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Several results of bench/peers/run.py --json, measured on one machine, as one report.")
+    parser.add_argument("results", nargs="+", metavar="RESULT.json")
+    parser.add_argument("--markdown", help="also write the report to this file")
+    parser.add_argument("--svg", help="also write a chart to this file")
+    options = parser.parse_args()
+    documents = []
+    for path in options.results:
+        with open(path, encoding="utf-8") as file:
+            documents.append(json.load(file))
+    document = merged(documents)
+    sys.stdout.write(text_table(document))
+    if not document["final"] and (options.markdown or options.svg):
+        raise SystemExit("report.py: provisional results: neither Markdown nor chart is written")
+    for path, text in ((options.markdown, markdown), (options.svg, svg)):
+        if path:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text(document))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import report
@@ -64,12 +65,13 @@ class Unit:
     repetitions: int
     work: Work = None
     own_share: bool = True  # peers' shares make sense: the limits were measured at their level
+    warm_up: bool = False  # ours runs once before
 
 
 DECODE_KINDS = ("read", "int8")
 
 
-def units_for(args, whimbrel, peers, avx2_pair):
+def units_for(args, whimbrel, peers, avx2_pair, packed=None):
     """What is timed, by name of row group."""
     alone = Unit("alone", {"prefill": Part("prefill", f"prefill of {args.prefill}"),
                            "decode": Part("decode", f"decode of {args.decode}", kinds=DECODE_KINDS)},
@@ -84,9 +86,11 @@ def units_for(args, whimbrel, peers, avx2_pair):
     units.append(Unit("depth", {"prefill": Part("prefill_depth", f"prefill of {args.prefill} at {DEPTH}"),
                                 "decode": Part("decode_depth", f"decode of {DEPTH_DECODE} at {DEPTH}", kinds=DECODE_KINDS)},
                       whimbrel, peers, min(args.repetitions, DEPTH_REPETITIONS), Work(args.prefill, DEPTH_DECODE, 1, DEPTH)))
-    units.append(Unit("start", {"seconds": Part("start", "process start to first token", "s", larger_is_better=False)}, whimbrel, peers,
-                      args.repetitions))
-    return [unit for unit in units if not args.rows or unit.key.rstrip("48") in args.rows]
+    for ours, key, title in ((whimbrel, "start", "process start to first token"), (packed, "start_packed", "the same, packed weights on disk")):
+        if ours or key == "start":
+            units.append(Unit(key, {"seconds": Part(key, title, "s", larger_is_better=False)}, ours, peers, args.repetitions,
+                              warm_up=key == "start_packed"))
+    return [unit for unit in units if not args.rows or unit.key.rstrip("48").split("_")[0] in args.rows]
 
 
 # --- answers --------------------------------------------------------------------------------------------------------------
@@ -113,7 +117,7 @@ def check_answers(args, model, whimbrel, programs):
 
 def run_once(program, unit, model):
     """({part: value}, {part: share}, cost) of one process."""
-    if unit.key == "start":
+    if unit.key.startswith("start"):
         prompt = RANDOM_START_PROMPT if model.random else START_PROMPT
         return {"seconds": first_output_seconds(program.first_token_command(model, prompt, START_CONTEXT))}, {}, None
     result = program.work(model, unit.work)
@@ -121,7 +125,7 @@ def run_once(program, unit, model):
 
 
 def run_round(unit, model, machine, order):
-    """{program name: {part: Timing}}; the limits are measured before, between and after."""
+    """{program name: {part: Timing}} and what a token costs; the limits are measured before, between and after."""
     timings, cost = {}, None
     before = machine.measure()
     for program in order:
@@ -137,26 +141,32 @@ def run_round(unit, model, machine, order):
             for part, timing in by_part.items():
                 if timing.share is None:
                     timing.share = share_of_limit(part, timing.value, cost, mean_limits(timing.before, timing.after))
-    return timings
+    return timings, cost
 
 
 def run_unit(unit, model, machine, deadline=float("inf")):
     """The unit's rows. Rounds that did not count are repeated only before the deadline."""
     repetitions = unit.repetitions
     pairs = {(part, peer.name): Pairs(unit.parts[part].kinds, unit.parts[part].larger_is_better) for part in unit.parts for peer in unit.peers}
-    contestants = [unit.ours, *unit.peers]
+    contestants, cost = [unit.ours, *unit.peers], None
+    if unit.warm_up:
+        run_once(unit.ours, unit, model)
     for attempt in range(ATTEMPTS * repetitions):
         fewest = min(len(p.kept) for p in pairs.values())
         if fewest >= repetitions or (attempt >= repetitions and time.monotonic() > deadline):
             break
         say(f"  {unit.key}: {fewest} of {repetitions} pairs, round {attempt + 1}")
         first = attempt % len(contestants)
-        timings = run_round(unit, model, machine, contestants[first:] + contestants[:first])
+        timings, cost = run_round(unit, model, machine, contestants[first:] + contestants[:first])
         for (part, peer), collected in pairs.items():
             if len(collected.kept) < repetitions:
                 collected.add(timings[unit.ours.name][part], timings[peer][part])
-    return [{"key": unit.parts[part].key, "title": unit.parts[part].title, "unit": unit.parts[part].unit, "peer": peer,
+    rows = [{"key": unit.parts[part].key, "title": unit.parts[part].title, "unit": unit.parts[part].unit, "peer": peer,
              "ours": unit.ours.name, "result": collected.result()} for (part, peer), collected in pairs.items()]
+    for row in rows:  # products with float weights are measured against the other peak
+        if row["result"]["limit"] == "int8" and cost and cost["f32"] > cost["int8"]:
+            row["result"]["limit"] = "f32"
+    return rows
 
 
 def memory_rows(model, whimbrel, peers):
@@ -292,6 +302,12 @@ def write_outputs(args, document):
 
 def main(argv):
     args = parse_arguments(argv)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="packed-", dir=CACHE) as pack_folder:
+        return compare(args, pack_folder)
+
+
+def compare(args, pack_folder):
     whimbrel = Whimbrel(args.whimbrel, args.threads)
     machine = Machine(args.whimbrel, args.threads, LIMIT_SECONDS)
     peers = [Whimbrel.variant(text, args.whimbrel, args.threads) for text in args.variant]
@@ -305,7 +321,8 @@ def main(argv):
         avx2_pair = (Whimbrel(args.whimbrel, args.threads, "whimbrel avx2", ["--isa", "avx2"]), narrow)
     programs = [*peers, *(avx2_pair or ())]
     models = open_models(args, whimbrel)
-    units = units_for(args, whimbrel, peers, avx2_pair)
+    packed = Whimbrel(args.whimbrel, args.threads, "whimbrel, packed before", ["--pack-cache", pack_folder, "--map-packed"])
+    units = units_for(args, whimbrel, peers, avx2_pair, packed)
     announce(args, models, units, machine, 1 + len(programs))
     document = {"date": datetime.date.today().isoformat(), "threads": args.threads, "repetitions": args.repetitions,
                 "machine": machine.describe(), "programs": {p.name: p.describe() for p in (whimbrel, *programs)}, "models": []}

@@ -286,6 +286,26 @@ class Driver(unittest.TestCase):
         with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
             run.parse_arguments(["--rows", "everything"])
 
+    def test_a_start_with_packed_weights_runs_once_before(self):
+        units = run.units_for(self.args, None, [], None, FakeProgram("packed", 1.0))
+        self.assertEqual([(unit.key, unit.warm_up) for unit in units[-2:]], [("start", False), ("start_packed", True)])
+        args = run.parse_arguments(["m.gguf", "--rows", "start"])
+        self.assertEqual(len(run.units_for(args, None, [], None, FakeProgram("packed", 1.0))), 2)
+        ours, peer = FakeProgram("packed", 100.0), FakeProgram("peer", 20.0)
+        unit = run.units_for(self.args, ours, [peer], None)[0]
+        unit.repetitions, unit.warm_up = 3, True
+        with contextlib.redirect_stderr(io.StringIO()):
+            run.run_unit(unit, self.model, FakeMachine([FAST]))
+        self.assertEqual((ours.runs, peer.runs), (4, 3))
+
+    def test_float_weights_are_measured_against_the_fp32_peak(self):
+        ours, peer = FakeProgram("whimbrel", 100.0, {"read": 4e9, "int8": 0.0, "f32": 10e9}), FakeProgram("peer", 20.0)
+        unit = run.units_for(self.args, ours, [peer], None)[0]
+        unit.repetitions = 3
+        with contextlib.redirect_stderr(io.StringIO()):
+            rows = run.run_unit(unit, self.model, FakeMachine([FAST]))
+        self.assertEqual([row["result"]["limit"] for row in rows], ["f32", "read"])
+
     def test_time_grows_with_the_work(self):
         units = {unit.key: unit for unit in run.units_for(self.args, FakeProgram("whimbrel", 1), [FakeProgram("peer", 1)], None)}
         seconds = {key: run.seconds_of_round(unit, self.model, FAST) for key, unit in units.items()}
@@ -306,6 +326,15 @@ class Reports(unittest.TestCase):
         return {"date": "2026-01-02", "threads": 2, "repetitions": 3, "final": final, "reasons": [] if final else ["it was busy"],
                 "machine": {"cpu": "A & B", "isa": "avx2"}, "limits": limits,
                 "models": [{"name": "model", "checks": checks, "rows": [row], "memory": memory}]}
+
+    def test_results_of_one_machine_are_merged(self):
+        both = report.merged([self.document(), self.document(final=False)])
+        self.assertEqual((len(both["models"]), both["final"], both["reasons"]), (2, False, ["it was busy"]))
+        self.assertEqual(both["limits"]["read"], {"median": 81e9, "min": 80e9, "max": 82e9})
+        other = self.document()
+        other["machine"]["isa"] = "avx512"
+        with self.assertRaises(SystemExit):
+            report.merged([self.document(), other])
 
     def test_table(self):
         text = report.text_table(self.document())

@@ -1,6 +1,6 @@
-/* linear_q_vec_avx512.h - the 512-bit vector operations that linear_q_tile.h is written in. A kernel file of
- * the VNNI level defines WH_LINEAR_Q_VNNI before it. All static: nothing compiled here can be linked
- * elsewhere. */
+/* linear_q_vec_avx512.h - the 512-bit vector operations that linear_q_dots.h and its users are written in. A
+ * kernel file of the VNNI level defines WH_LINEAR_Q_VNNI before it. All static: nothing compiled here can be
+ * linked elsewhere. */
 #ifndef WH_CPU_LINEAR_Q_VEC_AVX512_H
 #define WH_CPU_LINEAR_Q_VEC_AVX512_H
 
