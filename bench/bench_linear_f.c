@@ -1,7 +1,8 @@
 /* bench_linear_f.c - products with float weights: checked against the reference, then timed as a share of the
  * multiply-add peak (many rows) or of read bandwidth (few rows), each measured next to the timing; fp32
- * weights also in turns with OpenBLAS, where that is installed. Usage: bench_linear_f [threads] [level]
- * [substring of the case] */
+ * weights also in turns with OpenBLAS, where that is installed.
+ *
+ * Usage: bench_linear_f [threads] [level] [substring of the case] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,8 +90,9 @@ static void run_blas_worker(void *arg, const wh_worker *w) {
   if (begin == end) return;
   const float *x = a->x + (by_rows ? begin * a->ldx : 0), *file = c->file + (by_rows ? 0 : begin * k);
   float *y = c->blas_y + (by_rows ? begin * n : begin);
-  c->blas->sgemm(101, 111, 112, (int)(by_rows ? end - begin : a->m), (int)(by_rows ? n : end - begin), (int)k,
-                 1.0f, x, (int)a->ldx, file, (int)k, 0.0f, y, (int)n);
+  c->blas->sgemm(WH_BLAS_ROW_MAJOR, WH_BLAS_NO_TRANS, WH_BLAS_TRANS, (int)(by_rows ? end - begin : a->m),
+                 (int)(by_rows ? n : end - begin), (int)k, 1.0f, x, (int)a->ldx, file, (int)k, 0.0f, y,
+                 (int)n);
 }
 
 /* Its speed, in operations per second. */

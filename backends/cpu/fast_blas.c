@@ -4,8 +4,6 @@
 #include <dlfcn.h>
 #include <string.h>
 
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 }; /* CBLAS's numbers */
-
 static void *symbol(void *library, const char *name, void *fn, size_t n) {
   void *p = dlsym(library, name);
   memcpy(fn, &p, n); /* ISO C has no conversion from object to function pointers */
@@ -38,8 +36,9 @@ void wh_fast_blas_linear(const wh_fast_blas *b, const wh_linear_f_args *a, const
   if (begin == end || a->m == 0) return;
   float *y = a->y + begin;
   const bool in_place = a->residual == a->y; /* then y already holds what is to be added to */
-  b->sgemm(ROW_MAJOR, NO_TRANS, TRANS, (int)a->m, (int)(end - begin), (int)l->k, 1.0f, a->x, (int)a->ldx,
-           (const float *)a->w + begin * l->k, (int)l->k, in_place ? 1.0f : 0.0f, y, (int)a->ldy);
+  b->sgemm(WH_BLAS_ROW_MAJOR, WH_BLAS_NO_TRANS, WH_BLAS_TRANS, (int)a->m, (int)(end - begin), (int)l->k, 1.0f,
+           a->x, (int)a->ldx, (const float *)a->w + begin * l->k, (int)l->k, in_place ? 1.0f : 0.0f, y,
+           (int)a->ldy);
   for (int64_t r = 0; r < a->m && (a->bias || (a->residual && !in_place)); r++)
     for (int64_t i = 0; i < end - begin; i++) {
       if (a->bias) y[r * a->ldy + i] += a->bias[begin + i];

@@ -7,6 +7,8 @@
 
 #include "backends/cpu/linear_f.h"
 
+enum { WH_BLAS_ROW_MAJOR = 101, WH_BLAS_NO_TRANS = 111, WH_BLAS_TRANS = 112 }; /* CBLAS's numbers */
+
 typedef struct wh_fast_blas {
   void *library; /* NULL: not there */
   void (*sgemm)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,

@@ -82,26 +82,29 @@ static u32x4 transpose32(const uint8_t *src, size_t row_bytes, uint8_t *dst, siz
   return bad;
 }
 
+static bool is_finite(wh_dtype dtype, const uint8_t *value) {
+  const uint32_t exponent = exponent_of(dtype);
+  uint32_t bits;
+  uint16_t half;
+  if (dtype == WH_DTYPE_F32) {
+    memcpy(&bits, value, sizeof bits);
+  } else {
+    memcpy(&half, value, sizeof half);
+    bits = half;
+  }
+  return (bits & exponent) != exponent;
+}
+
 /* Values [k, k_end) of columns [c, c_end), one by one. */
 static bool move_values(const wh_linear_layout *l, const uint8_t *src, int64_t c, int64_t c_end, int64_t k,
                         int64_t k_end, int64_t width, uint8_t *dst) {
   const size_t e = elem_bytes(l->dtype);
-  const uint32_t exponent = exponent_of(l->dtype);
   bool finite = true;
   for (; c < c_end; c++)
     for (int64_t i = k; i < k_end; i++) {
       const uint8_t *from = src + (size_t)(c * l->k + i) * e;
-      uint8_t *to = dst + (size_t)(i * width + c) * e;
-      uint32_t bits;
-      uint16_t half;
-      if (e == 4) {
-        memcpy(&bits, from, sizeof bits);
-      } else {
-        memcpy(&half, from, sizeof half);
-        bits = half;
-      }
-      finite &= (bits & exponent) != exponent;
-      memcpy(to, from, e);
+      finite &= is_finite(l->dtype, from);
+      memcpy(dst + (size_t)(i * width + c) * e, from, e);
     }
   return finite;
 }
@@ -148,18 +151,7 @@ static bool pack_panel(const wh_linear_layout *l, const uint8_t *src, int64_t co
 static bool copy_file_rows(const wh_linear_layout *l, const uint8_t *src, int64_t rows, uint8_t *dst) {
   bool finite = true;
   const size_t e = elem_bytes(l->dtype), n = (size_t)(rows * l->k);
-  const uint32_t exponent = exponent_of(l->dtype);
-  for (size_t i = 0; i < n; i++) {
-    uint32_t bits;
-    uint16_t half;
-    if (e == 4) {
-      memcpy(&bits, src + i * e, sizeof bits);
-    } else {
-      memcpy(&half, src + i * e, sizeof half);
-      bits = half;
-    }
-    finite &= (bits & exponent) != exponent;
-  }
+  for (size_t i = 0; i < n; i++) finite &= is_finite(l->dtype, src + i * e);
   if (dst != src) memcpy(dst, src, n * e);
   return finite;
 }

@@ -67,6 +67,12 @@ ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
   return x;
 }
 
+/* At the first row and block of a panel call. */
+ALWAYS_INLINE block_x panel_x(const wh_linear_q_panel *p) {
+  const wh_q8a_tile *t = p->x;
+  return block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
+}
+
 /* --- widening codes --- */
 
 ALWAYS_INLINE vint shift16(vint v, int left) {
@@ -219,6 +225,11 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
 
 /* Pairs of sub-blocks in a group whose minima lie together. */
 #define MIN_PAIRS(f) ((f).min == WH_MIN_SUB16 ? 8 : 4)
+
+/* The activations' sums that meet them, at the first row and group of a panel call. */
+ALWAYS_INLINE const int16_t *panel_jsum(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+  return (f.min == WH_MIN_SUB16 ? p->x->jsum16 : p->x->jsum) + p->row * MIN_PAIRS(f) * 2;
+}
 
 /* Pair i of minima of LANES columns from c on, as adjacent 16-bit lanes. */
 ALWAYS_INLINE vint min_pairs(const wh_linear_q_format f, const uint8_t *mins, const int i, const int c) {

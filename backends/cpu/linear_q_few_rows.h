@@ -44,9 +44,9 @@ ALWAYS_INLINE vflt few_rows_min(const wh_linear_q_format f, const uint8_t *heade
 
 ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_panel *p, const int rows) {
   const wh_q8a_tile *t = p->x;
-  block_x x = block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
+  block_x x = panel_x(p);
   const int jsum_step = MIN_PAIRS(f) * 2;
-  const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
+  const int16_t *jsum = panel_jsum(f, p);
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
   const int64_t ahead = prefetch_distance(rows);

@@ -163,7 +163,7 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header,
   }
 }
 
-/* Fetches what store_rows will touch, a few rows per block of the last group: results of a large product are
+/* Fetches what store_cols will touch, a few rows per block of the last group: results of a large product are
  * in no cache. */
 ALWAYS_INLINE void prefetch_rows(const wh_linear_q_panel *p, int64_t block) {
   const int64_t begin = block * (WH_Q8A_TILE / 4);
@@ -179,9 +179,9 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   _Alignas(64) float g[WH_Q8A_TILE * COLS], y[WH_Q8A_TILE * COLS], scale[16 * COLS], min[8 * COLS];
   const wh_q8a_tile *t = p->x;
   const int64_t rows = p->n_rows;
-  block_x x = block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
+  block_x x = panel_x(p);
   const int jsum_step = MIN_PAIRS(f) * 2;
-  const int16_t *jsum = (f.min == WH_MIN_SUB16 ? t->jsum16 : t->jsum) + p->row * jsum_step;
+  const int16_t *jsum = panel_jsum(f, p);
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
   const int64_t ahead = prefetch_distance(rows);
