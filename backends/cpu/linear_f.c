@@ -5,6 +5,7 @@
 
 #include "backends/cpu/linear_f_kernels.h"
 #include "core/base/allocator.h"
+#include "core/base/exact_math.h"
 
 #define DIM_MAX (INT64_C(1) << 31)
 /* Values of a row that are moved at a time: 32 rows of them fit a first-level cache. */
@@ -171,6 +172,19 @@ bool wh_linear_f_pack(const wh_linear_layout *l, const void *src, void *dst, int
       finite &= copy_file_rows(l, from, cols, to);
   }
   return finite;
+}
+
+void wh_linear_f_unpack_row(const wh_linear_layout *l, const void *packed, int64_t row, float *y) {
+  const int64_t panel = row / WH_LINEAR_F_COLS, width = wh_linear_f_width(l, panel);
+  const size_t e = elem_bytes(l->dtype);
+  const uint8_t *from =
+      (const uint8_t *)packed + (size_t)panel * l->panel_bytes + (size_t)(row % WH_LINEAR_F_COLS) * e;
+  for (int64_t i = 0; i < l->k; i++, from += (size_t)width * e) {
+    uint16_t half;
+    memcpy(l->dtype == WH_DTYPE_F32 ? (void *)&y[i] : (void *)&half, from, e);
+    if (l->dtype == WH_DTYPE_F16) y[i] = wh_f32_from_f16(half);
+    if (l->dtype == WH_DTYPE_BF16) y[i] = wh_f32_from_bf16(half);
+  }
 }
 
 wh_linear_f_fn wh_linear_f_select(uint64_t features, wh_dtype dtype, const char **name) {

@@ -11,6 +11,9 @@ WH_NODISCARD wh_status wh_linear_f_layout(uint64_t features, wh_dtype dtype, int
 bool wh_linear_f_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end);
 
+/* As wh_linear_q_unpack_row. */
+void wh_linear_f_unpack_row(const wh_linear_layout *layout, const void *packed, int64_t row, float *y);
+
 typedef struct wh_linear_f_args {
   const wh_linear_layout *layout;
   const void *w;

@@ -28,6 +28,9 @@ WH_NODISCARD wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int
 bool wh_linear_q_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end);
 
+/* Row `row` of packed weights (layout->id not 0) as fp32: y[k], the bits that wh_dequantize_row gives. */
+void wh_linear_q_unpack_row(const wh_linear_layout *layout, const void *packed, int64_t row, float *y);
+
 typedef struct wh_linear_q_args {
   const wh_linear_layout *layout;
   const void *w; /* packed (or the file's bytes when layout->id is 0) */

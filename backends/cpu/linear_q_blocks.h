@@ -4,6 +4,7 @@
 #define WH_CPU_LINEAR_Q_BLOCKS_H
 
 #include "backends/cpu/linear_q_format.h"
+#include "core/base/exact_math.h"
 
 /* Up to 256 consecutive values of one output, as the file states them. Which members are set follows from the
  * format's `scale` and `min`. */
@@ -20,6 +21,11 @@ typedef struct wh_linear_q_group {
  * blocks of 256. False when a scale or minimum is not finite. */
 bool wh_linear_q_read_group(const wh_linear_q_format *format, const uint8_t *src, int blocks,
                             wh_linear_q_group *out);
+
+/* The factor of an E8M0 scale, 2^(e - 128): half of OCP MX's, as the FP4 codebook is doubled. */
+static inline float wh_linear_q_power_of_two(uint16_t e) {
+  return (e ? wh_f32_from_bits((uint32_t)e << 23) : 0x1p-127f) * 0.5f;
+}
 
 /* The 256 (or fewer) codes as values. */
 void wh_linear_q_values(const wh_linear_q_format *format, const wh_linear_q_group *group, int blocks,

@@ -161,6 +161,21 @@ static void run_gather_rows(const wh_instr *in, const void *worker) {
   rowops(in)->gather_rows(&a, worker);
 }
 
+/* Out of the panels of a product that shares the table. */
+static void run_gather_packed(const wh_instr *in, const void *worker) {
+  const wh_linear_layout *l = &((const cpu_kernel *)in->kernel_data)->layout.matrix;
+  const int32_t *ids = in->in[1].data;
+  float *y = in->out.data;
+  int64_t begin, end;
+  wh_worker_range(worker, in->in[1].dims[0], &begin, &end);
+  for (int64_t i = begin; i < end; i++) {
+    if (wh_dtype_is_quantised(l->dtype))
+      wh_linear_q_unpack_row(l, in->in[0].data, ids[i], y + i * l->k);
+    else
+      wh_linear_f_unpack_row(l, in->in[0].data, ids[i], y + i * l->k);
+  }
+}
+
 static void run_quantize_act(const wh_instr *in, const void *worker) {
   const wh_operand *x = &in->in[0];
   const wh_quantize_act_args a = {n_rows(x), row_length(x), row_length(x), x->data, in->out.data};
@@ -352,8 +367,19 @@ static bool use_blas(const cpu_device *d, wh_dtype weights) {
   return d->blas.library && weights == WH_DTYPE_F32;
 }
 
+/* The product that packs the table of a gather (an output matrix tied to the embedding); NULL: none does. */
+static const wh_node_info *tied_product(const wh_graph *g, const wh_node_info *gather) {
+  const wh_value table = gather->inputs[0];
+  if (gather->op != WH_OP_GATHER_ROWS || g->values[table].kind != WH_VALUE_CONST) return NULL;
+  for (size_t n = 0; n < g->n_nodes; n++)
+    if (g->nodes[n].op == WH_OP_LINEAR && g->nodes[n].inputs[1] == table) return &g->nodes[n];
+  return NULL;
+}
+
+/* Of a product, or of a gather that has a tied one. */
 static wh_status linear_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                wh_expert_layout *out) {
+  if (node->op == WH_OP_GATHER_ROWS) node = tied_product(g, node);
   const wh_shape *w = &g->values[node->inputs[1]].shape;
   const int last = w->rank - 1;
   int64_t n_experts = w->rank == 3 ? dim_max(g, w, 0, NULL) : 1;
@@ -416,6 +442,20 @@ static wh_status claim_linear(cpu_device *d, const wh_graph *g, const wh_node_in
   return WH_OK;
 }
 
+/* A table that is packed for a product anyway is not read in the file too: its pages would stay in memory. */
+static wh_status claim_tied_gather(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                   wh_claim *c) {
+  wh_expert_layout layout;
+  wh_status st = linear_layout(d, g, node, &layout);
+  if (st == WH_ERR_UNSUPPORTED) return WH_OK; /* the product says so */
+  WH_TRY(st);
+  if (!layout.matrix.id) return WH_OK; /* both read the file's rows */
+  c->packed_input = 0;
+  c->packed_bytes = layout.n_bytes;
+  c->packed_layout = layout.matrix.id;
+  return WH_OK;
+}
+
 wh_status wh_cpu_claim(void *dev, const wh_graph *g, const wh_node_info *node, const int64_t *max,
                        wh_claim *c) {
   cpu_device *d = dev;
@@ -433,6 +473,7 @@ wh_status wh_cpu_claim(void *dev, const wh_graph *g, const wh_node_info *node, c
   }
   if (node->op == WH_OP_KV_APPEND || node->op == WH_OP_RESHAPE) return WH_OK; /* a view has no kernel */
   if (!rowop_table[node->op].run) refuse(c, "no kernel");
+  if (tied_product(g, node)) return claim_tied_gather(d, g, node, c);
   return WH_OK;
 }
 
@@ -529,7 +570,9 @@ wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node,
   cpu_device *d = dev;
   in->reason = d->reason;
   const rowop_entry *row = &rowop_table[node->op];
-  if (row->run) {
+  wh_expert_layout layout = {0};
+  if (tied_product(g, node)) WH_TRY(linear_layout(d, g, node, &layout));
+  if (row->run && !layout.matrix.id) {
     in->fn = row->run;
     in->kernel_data = &d->rowops;
     memcpy(&in->kernel, (const char *)&d->rowops + row->name_offset, sizeof in->kernel);
@@ -538,7 +581,12 @@ wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node,
   cpu_kernel *k = wh_alloc_zeroed(d->alloc, sizeof *k);
   if (!k) return WH_OOM("kernel");
   in->kernel_data = k;
-  if (node->op == WH_OP_LINEAR || node->op == WH_OP_EXPERT_LINEAR) {
+  if (node->op == WH_OP_GATHER_ROWS) {
+    k->layout = layout;
+    in->kernel = "gather_rows__packed";
+    in->reason = "the table is packed for a product";
+    in->fn = run_gather_packed;
+  } else if (node->op == WH_OP_LINEAR || node->op == WH_OP_EXPERT_LINEAR) {
     WH_TRY(linear_layout(d, g, node, &k->layout));
     WH_TRY(linear_scratch(d, g, node, &k->layout, max, &k->worker_scratch));
     const wh_dtype dtype = k->layout.matrix.dtype;

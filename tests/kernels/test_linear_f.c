@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "backends/cpu/linear_f.h"
+#include "backends/cpu/rowops.h"
 #include "core/base/exact_math.h"
 
 static uint32_t seed = 1;
@@ -275,6 +276,27 @@ static void test_not_finite(void **state) {
       }
 }
 
+/* A row that was packed has the bits of the file's row. */
+static void test_unpack(void **state) {
+  (void)state;
+  for (size_t d = 0; d < 3; d++) {
+    problem p = problem_new(dtypes[d], 1, 77, 131, PLAIN);
+    wh_linear_layout l;
+    guarded packed;
+    assert_int_equal(wh_linear_f_layout(WH_CPU_AVX2, p.dtype, p.n, p.k, &l), WH_OK);
+    assert_true(wh_linear_f_pack(&l, p.w.data, guarded_new(&packed, l.n_bytes, 0xee), 0, l.n_panels));
+    for (int64_t row = 0; row < p.n; row++) {
+      float got[131], want[131];
+      wh_linear_f_unpack_row(&l, packed.data, row, got);
+      assert_true(
+          wh_dequantize_row(p.dtype, p.w.data + (size_t)(row * p.k) * elem_bytes(p.dtype), want, p.k));
+      assert_memory_equal(got, want, sizeof got);
+    }
+    assert_true(guarded_free(&packed));
+    problem_free(&p);
+  }
+}
+
 static void test_layout(void **state) {
   (void)state;
   wh_linear_layout l = {.n = -1};
@@ -295,6 +317,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_layout), cmocka_unit_test(test_levels),  cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_oracle), cmocka_unit_test(test_control), cmocka_unit_test(test_not_finite),
+      cmocka_unit_test(test_unpack),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 
 #include "backends/cpu/linear_q_format.h"
 #include "backends/cpu/linear_q_kernels.h"
+#include "backends/cpu/rowops.h"
 #include "tests/kernels/guarded.h"
 #include "tests/kernels/linear_q_fixture.h"
 
@@ -285,6 +286,33 @@ static void test_not_finite(void **state) {
   }
 }
 
+/* A row that was packed has the bits of the file's row. */
+static void test_unpack(void **state) {
+  (void)state;
+  enum { N = 47, K_MAX = 768 };
+  fixture_rng rng = {5};
+  for (size_t i = 0; i < N_KERNELS; i++) {
+    if (KERNELS[i].needs != 0) continue; /* one per type; packing needs no instruction set */
+    const wh_dtype dtype = KERNELS[i].dtype;
+    const bool super = wh_dtype_get(dtype)->block_elems == 256;
+    const int64_t k = super ? K_MAX : 288; /* the second: a short last group */
+    const size_t file_bytes = fixture_weight_bytes(dtype, N, k);
+    wh_linear_layout l;
+    guarded file, packed;
+    fixture_weights(&rng, dtype, N, k, true, guarded_new(&file, file_bytes, 0));
+    assert_int_equal(wh_linear_q_layout(WH_CPU_AVX2, dtype, N, k, &l), WH_OK);
+    assert_true(wh_linear_q_pack(&l, file.data, guarded_new(&packed, l.n_bytes, 0xee), 0, l.n_panels));
+    for (int64_t row = 0; row < N; row++) {
+      float got[K_MAX], want[K_MAX];
+      wh_linear_q_unpack_row(&l, packed.data, row, got);
+      assert_true(wh_dequantize_row(dtype, file.data + (size_t)row * (file_bytes / N), want, k));
+      if (memcmp(got, want, (size_t)k * sizeof *got) != 0)
+        fail_msg("%s: row %d differs", wh_dtype_name(dtype), (int)row);
+    }
+    assert_true(guarded_free(&file) & guarded_free(&packed));
+  }
+}
+
 /* Proof that the comparison can fail: a kernel with one fused operation split in two is caught. */
 static void test_control(void **state) {
   (void)state;
@@ -311,13 +339,13 @@ int main(void) {
     const char *name;
   } TYPES[] = {WH_LINEAR_Q_FORMATS(TYPE_TEST)};
 #undef TYPE_TEST
-  struct CMUnitTest tests[COUNT(TYPES) + 4] = {cmocka_unit_test(test_dispatch), cmocka_unit_test(test_layout),
+  struct CMUnitTest tests[COUNT(TYPES) + 5] = {cmocka_unit_test(test_dispatch), cmocka_unit_test(test_layout),
                                                cmocka_unit_test(test_not_finite),
-                                               cmocka_unit_test(test_control)};
+                                               cmocka_unit_test(test_unpack), cmocka_unit_test(test_control)};
   for (size_t i = 0; i < COUNT(TYPES); i++) {
     static wh_dtype dtypes[COUNT(TYPES)];
     dtypes[i] = TYPES[i].dtype;
-    tests[4 + i] = (struct CMUnitTest){TYPES[i].name, test_type, NULL, NULL, &dtypes[i]};
+    tests[5 + i] = (struct CMUnitTest){TYPES[i].name, test_type, NULL, NULL, &dtypes[i]};
   }
   for (int i = 0; i < N_TEAMS; i++)
     if (wh_team_create(i + 1, NULL, wh_allocator_default(), &teams[i]) != WH_OK) return 1;

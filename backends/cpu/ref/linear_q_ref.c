@@ -6,7 +6,6 @@
 #include "backends/cpu/linear_q_blocks.h"
 #include "backends/cpu/linear_q_kernels.h"
 #include "backends/cpu/linear_q_run.h"
-#include "core/base/exact_math.h"
 
 /* A group of one column, ready to multiply. */
 typedef struct weights {
@@ -17,15 +16,12 @@ typedef struct weights {
   wh_linear_q_group file;
 } weights;
 
-/* 2^(e - 128) */
-static float power_of_two(uint16_t e) { return (e ? wh_f32_from_bits((uint32_t)e << 23) : 0x1p-127f) * 0.5f; }
-
 static void read_weights(const wh_linear_q_format *f, const uint8_t *src, int blocks, weights *w) {
   wh_linear_q_read_group(f, src, blocks, &w->file);
   wh_linear_q_values(f, &w->file, blocks, w->q);
   for (int b = 0; b < blocks; b++) {
     if (f->scale == WH_SCALE_F16) w->scale[b] = wh_f32_from_f16(w->file.scale[b]);
-    if (f->scale == WH_SCALE_E8M0) w->scale[b] = power_of_two(w->file.scale[b]);
+    if (f->scale == WH_SCALE_E8M0) w->scale[b] = wh_linear_q_power_of_two(w->file.scale[b]);
     if (f->min == WH_MIN_F16) w->min[b] = wh_f32_from_f16(w->file.min[b]);
   }
   if (f->scale >= WH_SCALE_SUB32) {
