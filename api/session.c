@@ -141,6 +141,8 @@ void wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
   WH_WRITE_INFO(packing, full);
 }
 
+wh_status wh_session_keep_packed(wh_session *s) { return wh_run_session_keep_packed(s->run); }
+
 wh_status wh_session_get_instruction(const wh_session *s, uint32_t i, wh_instruction_info *info) {
   const wh_program *p = wh_run_session_program(s->run);
   if (i >= wh_program_n_instrs(p)) return WH_FAIL(ERR_NOT_FOUND, "no instruction %u", i);

@@ -125,7 +125,8 @@ static cli_exit start_session(cli_engine *engine, const run_options *options,
                               const cli_drafting_options *drafting, size_t n_prompt, cli_drafting *out) {
   uint64_t wanted = ((uint64_t)n_prompt + options->max_tokens + 63) / 64 * 64;
   if (wanted > engine->info.context_length) wanted = engine->info.context_length;
-  const cli_session_needs needs = {.context = (uint32_t)wanted, .max_outputs = cli_drafting_rows(drafting)};
+  const cli_session_needs needs = {
+      .context = (uint32_t)wanted, .max_outputs = cli_drafting_rows(drafting), .may_keep_packed = true};
   CLI_TRY(cli_engine_start(engine, &needs));
   return cli_drafting_open(engine, drafting, out);
 }
@@ -148,6 +149,7 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
   if (code == CLI_OK) code = start_session(engine, options, drafting_options, n_prompt, &drafting);
   if (code == CLI_OK)
     code = cli_generate(engine, drafting.speculator, generator, prompt, n_prompt, &generation, &g);
+  if (code == CLI_OK && output_options->json) cli_engine_keep_packed(engine); /* the result tells of it */
   if (code == CLI_OK)
     code = output_options->json ? write_json(out, engine, &g) : write_end_of_text(out, &s, &g);
   if (code == CLI_OK) cli_note_packing(engine);

@@ -65,6 +65,7 @@ cli_exit cli_drafting_open(cli_engine *engine, const cli_drafting_options *optio
 
 void cli_drafting_close(cli_drafting *d) {
   wh_speculator_destroy(d->speculator);
+  if (d->session) cli_session_keep_packed(d->session);
   wh_session_destroy(d->session);
   wh_model_destroy(d->model);
   *d = (cli_drafting){0};

@@ -1,12 +1,14 @@
 /* engine.c - see engine.h. */
 #include "cli/engine.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cli/interrupt.h"
 #include "cli/memory.h"
+#include "cli/pack_folder.h"
 
 double cli_seconds(void) {
   struct timespec t;
@@ -50,15 +52,22 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.max_sequences = needs->max_sequences;
   o.kv_dtype = cli_kv_type_of(options)->dtype;
   o.allocator = cli_allocator();
-  o.pack_cache = options->pack_cache;
+  o.pack_cache = options->no_pack_cache ? NULL : options->pack_cache;
   o.pack_cache_mapped = options->pack_cache_mapped;
   o.log = &log;
   CLI_TRY_WH(wh_session_create(model, device, &o, out));
   return CLI_OK;
 }
 
+static void choose_pack_folder(cli_engine *engine) {
+  char path[PATH_MAX];
+  if (engine->options.pack_cache || !cli_pack_folder(engine->info.weight_bytes, path, sizeof path)) return;
+  engine->options.pack_cache = engine->own_pack_folder = strdup(path);
+}
+
 static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
   const cli_engine_options *options = &engine->options;
+  if (needs->may_keep_packed && !options->no_pack_cache) choose_pack_folder(engine);
   CLI_TRY(cli_session_open(options, engine->model, engine->device, needs, &engine->session));
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : 512;
   if (engine->prompt_chunk > wh_session_context(engine->session))
@@ -109,8 +118,8 @@ void cli_note_packing(const cli_engine *engine) {
   wh_session_packing p = WH_SESSION_PACKING_INIT;
   if (!engine->options.pack_cache) return;
   wh_session_get_packing(engine->session, &p);
-  cli_note("[loaded in %.2f s: %u weights from the pack cache, %u packed%s, %u in place]",
-           engine->load_seconds, p.n_cached, p.n_packed, p.stored ? " and stored there" : "", p.n_in_place);
+  cli_note("[loaded in %.2f s: %u weights from the pack cache, %u packed, %u in place]", engine->load_seconds,
+           p.n_cached, p.n_packed, p.n_in_place);
 }
 
 wh_device_info cli_engine_device_info(const cli_engine *engine) {
@@ -119,7 +128,29 @@ wh_device_info cli_engine_device_info(const cli_engine *engine) {
   return info;
 }
 
+bool cli_session_keep_packed(wh_session *session) {
+  wh_session_packing p = WH_SESSION_PACKING_INIT;
+  wh_session_get_packing(session, &p);
+  if (!p.n_packed || p.stored || cli_interrupted()) return false;
+  cli_progress("keeping the packed weights for the next start ...");
+  wh_status status = wh_session_keep_packed(session);
+  cli_progress("%s", "");
+  if (status != WH_OK) cli_warn("the packed weights could not be kept: out of memory");
+  wh_session_get_packing(session, &p);
+  return p.stored;
+}
+
+void cli_engine_keep_packed(cli_engine *engine) {
+  if (!engine->options.pack_cache || !cli_session_keep_packed(engine->session)) return;
+  if (!engine->own_pack_folder) return;
+  cli_pack_folder_trim_to_disk(engine->own_pack_folder);
+  cli_note("[kept the packed weights in %s for the next start; --no-pack-cache keeps none]",
+           engine->own_pack_folder);
+}
+
 void cli_engine_close(cli_engine *engine) {
+  if (engine->session) cli_engine_keep_packed(engine);
+  free(engine->own_pack_folder);
   wh_session_destroy(engine->session);
   wh_model_destroy(engine->model);
   wh_device_destroy(engine->device);

@@ -14,12 +14,14 @@ typedef struct cli_engine {
   uint32_t prompt_chunk; /* most tokens of one run */
   uint32_t max_outputs;
   double load_seconds;
+  char *own_pack_folder; /* the user's, when nobody named one; options.pack_cache points to it */
 } cli_engine;
 
 typedef struct cli_session_needs {
   uint32_t context;       /* overrides the default when the user gave none; 0: no wish */
   uint32_t max_outputs;   /* rows of logits in one run, which may be as long; 0: 1 */
   uint32_t max_sequences; /* 0: 1 */
+  bool may_keep_packed;   /* large models' packed weights, in the user's cache folder */
 } cli_session_needs;
 
 WH_NODISCARD cli_exit cli_model_open(const char *path, wh_model **out);
@@ -30,6 +32,8 @@ WH_NODISCARD cli_exit cli_engine_open(const char *path, const cli_engine_options
 /* The two halves of it: device and model, then the session, for a verb that looks at the model first. */
 WH_NODISCARD cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, cli_engine *out);
 WH_NODISCARD cli_exit cli_engine_start(cli_engine *engine, const cli_session_needs *needs);
+/* The same for the engine's session. Close does it, too. */
+void cli_engine_keep_packed(cli_engine *engine);
 void cli_engine_close(cli_engine *engine);
 
 /* "loaded in 0.03 s: 154 weights from the pack cache" as a note, when there is a cache. */
@@ -38,6 +42,10 @@ void cli_note_packing(const cli_engine *engine);
 /* A session with the engine options' context, state, cache ... for a model beside the engine's. */
 WH_NODISCARD cli_exit cli_session_open(const cli_engine_options *options, const wh_model *model,
                                        wh_device *device, const cli_session_needs *needs, wh_session **out);
+
+/* Keeps its packed weights for the next start, see wh_session_keep_packed. True when they were written now.
+ */
+bool cli_session_keep_packed(wh_session *session);
 
 /* Asks the device; the first call costs some milliseconds. */
 wh_device_info cli_engine_device_info(const cli_engine *engine);

@@ -24,11 +24,15 @@ static const cli_option engine_options[] = {
     {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
      "Most prompt tokens in one run (default 512).", 1, UINT32_C(1) << 16, 0, 0},
     {"pack-cache", 0, CLI_OPTION_STRING, ENGINE(pack_cache), "DIR",
-     "Keep packed weights in DIR, for a faster next start (default:\npack at each start).", 0, 0, 0, 0},
+     "Keep packed weights in DIR, for a faster next start (default:\nrun and chat keep those of large models "
+     "in "
+     "the user's cache\nfolder, when its disk has room).",
+     0, 0, 0, 0},
+    {"no-pack-cache", 0, CLI_OPTION_FLAG, ENGINE(no_pack_cache), NULL, "Keep no packed weights.", 0, 0, 0, 0},
     {"map-packed", 0, CLI_OPTION_FLAG, ENGINE(pack_cache_mapped), NULL,
-     "With --pack-cache: map the file instead of reading it; processes\nshare the memory, decoding is a "
-     "little "
-     "slower.",
+     "Leave kept weights in their file instead of moving them into\nmemory: processes share them, decoding "
+     "is "
+     "a little slower.",
      0, 0, 0, 0},
 };
 

@@ -69,11 +69,16 @@ class Whimbrel:
                                         "--depth", work.depth, "--json"))
         return parse_whimbrel_bench(out)
 
+    def run_command(self, model, *options):
+        # A bench neither finds nor leaves weights in the user's cache folder.
+        own_cache = () if "--pack-cache" in self.options else ("--no-pack-cache",)
+        return self.command("run", model, *own_cache, *options)
+
     def first_token_command(self, model, prompt, context):
-        return self.command("run", model, "-p", prompt, "-n", 1, "--ctx", context)
+        return self.run_command(model, "-p", prompt, "-n", 1, "--ctx", context)
 
     def long_run_command(self, model, prompt, context, tokens):
-        return self.command("run", model, "-p", prompt, "-n", tokens, "--ctx", context, "--ignore-end")
+        return self.run_command(model, "-p", prompt, "-n", tokens, "--ctx", context, "--ignore-end")
 
     def perplexity(self, model, text, chunks):
         _, out = output_of(self.command("eval", model, "-f", text, "--ctx", PERPLEXITY_CONTEXT, "--chunks", chunks, "--json"))

@@ -321,7 +321,7 @@ def compare(args, pack_folder):
         avx2_pair = (Whimbrel(args.whimbrel, args.threads, "whimbrel avx2", ["--isa", "avx2"]), narrow)
     programs = [*peers, *(avx2_pair or ())]
     models = open_models(args, whimbrel)
-    packed = Whimbrel(args.whimbrel, args.threads, "whimbrel, packed before", ["--pack-cache", pack_folder, "--map-packed"])
+    packed = Whimbrel(args.whimbrel, args.threads, "whimbrel, packed before", ["--pack-cache", pack_folder])
     units = units_for(args, whimbrel, peers, avx2_pair, packed)
     announce(args, models, units, machine, 1 + len(programs))
     document = {"date": datetime.date.today().isoformat(), "threads": args.threads, "repetitions": args.repetitions,

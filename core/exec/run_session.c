@@ -261,3 +261,4 @@ void wh_run_session_set_trace(wh_run_session *s, wh_trace_fn fn, void *ctx) {
 }
 
 const wh_program *wh_run_session_program(const wh_run_session *s) { return s->program; }
+wh_status wh_run_session_keep_packed(wh_run_session *s) { return wh_program_keep_packed(s->program); }

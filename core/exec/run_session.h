@@ -30,5 +30,7 @@ uint32_t wh_run_session_length(const wh_run_session *s, uint32_t sequence);
 WH_NODISCARD wh_status wh_run_session_truncate(wh_run_session *s, uint32_t sequence, uint32_t length);
 void wh_run_session_set_trace(wh_run_session *s, wh_trace_fn fn, void *ctx);
 const wh_program *wh_run_session_program(const wh_run_session *s);
+/* As wh_program_keep_packed. */
+WH_NODISCARD wh_status wh_run_session_keep_packed(wh_run_session *s);
 
 #endif

@@ -39,7 +39,7 @@ struct wh_pack_cache {
   const wh_allocator *alloc;
   const wh_backend *backend;
   void *device;
-  const wh_log *log;
+  wh_log log; /* without a function: silent */
   char *folder;
   cache_header header;  /* all but `pieces` */
   wh_hash128 stamp;     /* key of the stamp file */
@@ -61,7 +61,6 @@ typedef struct hash_job {
   size_t n;
   atomic_size_t next;
   const wh_file *file; /* the ranges' file when they are to be made resident first */
-  uint8_t *copy;       /* where the ranges, which are adjacent, are copied to; may be NULL */
 } hash_job;
 
 static void hash_ranges(void *arg, int index, int count) {
@@ -69,11 +68,8 @@ static void hash_ranges(void *arg, int index, int count) {
   (void)index, (void)count;
   for (size_t i; (i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->n;) {
     const byte_range *r = &job->ranges[i];
-    const uint8_t *bytes = r->data;
-    if (job->file) wh_file_prefault(job->file, (size_t)(bytes - wh_file_data(job->file)), r->n);
-    /* what is hashed is what will be used, even if somebody writes to the file meanwhile */
-    if (job->copy) bytes = memcpy(job->copy + (bytes - job->ranges[0].data), bytes, r->n);
-    job->hashes[i] = wh_hash_bytes(bytes, r->n);
+    if (job->file) wh_file_prefault(job->file, (size_t)(r->data - wh_file_data(job->file)), r->n);
+    job->hashes[i] = wh_hash_bytes(r->data, r->n);
   }
 }
 
@@ -91,8 +87,8 @@ static size_t add_pieces(byte_range *ranges, const void *data, size_t n_bytes) {
 
 /* *hashes: one per range, to be freed by the caller. */
 static wh_status hash_all(const wh_pack_cache *c, const byte_range *ranges, size_t n, const wh_file *file,
-                          void *copy, wh_hash128 **hashes) {
-  hash_job job = {.ranges = ranges, .n = n, .file = file, .copy = copy};
+                          wh_hash128 **hashes) {
+  hash_job job = {.ranges = ranges, .n = n, .file = file};
   atomic_init(&job.next, 0);
   job.hashes = wh_alloc_array(c->alloc, n, sizeof *job.hashes);
   if (!job.hashes) return WH_OOM("hashes of weights");
@@ -106,10 +102,10 @@ static wh_status hash_all(const wh_pack_cache *c, const byte_range *ranges, size
 
 /* The pieces of one run of bytes. */
 static wh_status hash_pieces(const wh_pack_cache *c, const void *data, size_t n_bytes, const wh_file *file,
-                             void *copy, wh_hash128 **hashes) {
+                             wh_hash128 **hashes) {
   byte_range *ranges = wh_alloc_array(c->alloc, pieces_of(n_bytes), sizeof *ranges);
   if (!ranges) return WH_OOM("hashes of weights");
-  wh_status st = hash_all(c, ranges, add_pieces(ranges, data, n_bytes), file, copy, hashes);
+  wh_status st = hash_all(c, ranges, add_pieces(ranges, data, n_bytes), file, hashes);
   wh_free(c->alloc, ranges);
   return st;
 }
@@ -172,7 +168,7 @@ static wh_status hash_weights(wh_pack_cache *c, const wh_graph *g, const wh_pack
     if (weights[i].n_bytes && (v->origin != NULL) == with_origin)
       at += add_pieces(ranges + at, v->data, v->n_bytes);
   }
-  wh_status st = hash_all(c, ranges, n_ranges, NULL, NULL, &hashes);
+  wh_status st = hash_all(c, ranges, n_ranges, NULL, &hashes);
   if (st == WH_OK) *out = wh_hash_bytes(hashes, n_ranges * sizeof *hashes);
   wh_free(c->alloc, hashes);
   wh_free(c->alloc, ranges);
@@ -200,7 +196,7 @@ static wh_status path_of(const wh_pack_cache *c, const wh_hash128 *a, const wh_h
 /* Logs why the disk did not help; being out of memory stays an error. */
 static wh_status tolerate(const wh_pack_cache *c, wh_status st, wh_log_level level, const char *consequence) {
   if (st == WH_OK || st == WH_ERR_OUT_OF_MEMORY) return st;
-  wh_log_write(c->log, level, "pack cache: %s; %s", wh_last_error()->message, consequence);
+  wh_log_write(&c->log, level, "pack cache: %s; %s", wh_last_error()->message, consequence);
   return WH_OK;
 }
 
@@ -288,29 +284,31 @@ static wh_status find_file(wh_pack_cache *c) {
   return tolerate(c, st, WH_LOG_WARNING, "packing the weights again");
 }
 
-wh_status wh_pack_cache_fetch(wh_pack_cache *c, void *dst, const void **out) {
+wh_status wh_pack_cache_fetch(wh_pack_cache *c, const void **out) {
   if (!c->file) {
     *out = NULL;
     return WH_OK;
   }
   const uint8_t *bytes = wh_file_data(c->file), *data = bytes + c->header.data_offset;
   wh_hash128 *hashes = NULL;
-  WH_TRY(hash_pieces(c, data, c->header.data_bytes, c->file, dst, &hashes));
+  WH_TRY(hash_pieces(c, data, c->header.data_bytes, c->file, &hashes));
   bool sound = memcmp(hashes, bytes + sizeof(cache_header), table_bytes(c)) == 0;
   wh_free(c->alloc, hashes);
   if (sound) {
-    *out = dst ? dst : data;
+    *out = data;
     WH_TRY(write_stamp(c));
   } else {
     *out = NULL;
     (void)tolerate(c, WH_FAIL(ERR_CORRUPT, "%s is damaged", wh_file_path(c->file)), WH_LOG_WARNING,
                    "packing the weights again");
-  }
-  if (dst || !sound) {
     wh_file_close(c->file);
     c->file = NULL;
   }
   return WH_OK;
+}
+
+void wh_pack_cache_dont_need(const wh_pack_cache *c, size_t offset, size_t n) {
+  wh_file_dont_need(c->file, c->header.data_offset + offset, n);
 }
 
 /* ---- the cache ---- */
@@ -359,7 +357,7 @@ wh_status wh_pack_cache_open(const wh_pack_cache_options *o, const wh_backend *b
   c->alloc = alloc;
   c->backend = backend;
   c->device = device;
-  c->log = o->log;
+  if (o->log) c->log = *o->log;
   c->header.pack_version = backend->pack_version;
   c->folder = wh_alloc_string(alloc, o->folder, strlen(o->folder));
   wh_status st = c->folder ? WH_OK : WH_OOM("name of the pack cache");
@@ -410,7 +408,7 @@ static wh_status write_file(const wh_pack_cache *c, const char *path, const void
 wh_status wh_pack_cache_store(wh_pack_cache *c, const void *packed, bool *stored) {
   wh_hash128 *hashes = NULL;
   char *path = NULL;
-  WH_TRY(hash_pieces(c, packed, c->header.data_bytes, NULL, NULL, &hashes));
+  WH_TRY(hash_pieces(c, packed, c->header.data_bytes, NULL, &hashes));
   wh_status st = path_of(c, &c->header.content, &c->header.layouts, ".pack", &path);
   if (st == WH_OK) {
     st = write_file(c, path, packed, hashes);

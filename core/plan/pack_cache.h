@@ -22,8 +22,8 @@ typedef struct wh_pack_cache_options {
   const char *folder; /* made when it is not there */
   const wh_hash128
       *model_stamp;  /* equal stamps, equal bytes behind every weight with an origin; NULL: unknown */
-  bool mapped;       /* use the weights where they lie in the file instead of reading them */
-  const wh_log *log; /* may be NULL */
+  bool mapped;       /* for the planner: the weights stay in the file */
+  const wh_log *log; /* may be NULL; copied */
 } wh_pack_cache_options;
 
 /* A weight and its place among the packed ones; in ascending order, `n_bytes` apart. */
@@ -41,9 +41,10 @@ WH_NODISCARD wh_status wh_pack_cache_open(const wh_pack_cache_options *options, 
                                           size_t n_weights, const wh_allocator *alloc, wh_pack_cache **out);
 void wh_pack_cache_close(wh_pack_cache *cache); /* NULL is fine */
 
-/* The packed weights, checked: read into `dst`, which has room for them, or, when that is NULL, mapped until
- * the cache is closed. *out is NULL when they are not there. */
-WH_NODISCARD wh_status wh_pack_cache_fetch(wh_pack_cache *cache, void *dst, const void **out);
+/* The packed weights, checked, and mapped until the cache is closed. *out is NULL when they are not there. */
+WH_NODISCARD wh_status wh_pack_cache_fetch(wh_pack_cache *cache, const void **out);
+/* Bytes [offset, offset + n) of them will hardly be read again. */
+void wh_pack_cache_dont_need(const wh_pack_cache *cache, size_t offset, size_t n);
 /* The model was hashed because no stamp matched. */
 bool wh_pack_cache_hashed_model(const wh_pack_cache *cache);
 

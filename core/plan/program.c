@@ -1,21 +1,19 @@
 /* program.c - from a graph to an instruction array: claims, liveness, placement, packing, instructions. */
 #include "core/plan/program.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/plan/schedule.h"
-
-#define PACK_BATCH_BYTES ((size_t)64 << 20)
+#include "core/plan/weights.h"
 
 /* Where a value's bytes are. Views (reshape, kv_append) share their root's. */
 typedef struct value_place {
   wh_value root;  /* the value that owns the bytes */
   int32_t buffer; /* arena buffer of a root, or -1 */
   size_t bytes;   /* of a root, for the largest dims */
-  void *data;     /* resolved */
-  bool in_place;  /* a constant that some kernel reads where it lies */
+  void *data;     /* resolved; of a constant: as the model has it */
+  bool mapped;    /* a constant that lies in the model's file, until some kernel is seen to read it there */
 } value_place;
 
 /* A dim that the binding decides. */
@@ -36,14 +34,10 @@ struct wh_program {
   dim_patch *patches;
   size_t n_patches, patches_capacity;
   int64_t bound[WH_MAX_SYMBOLS], max[WH_MAX_SYMBOLS]; /* symbol values: now; at most */
-  bool is_bound;
+  bool is_bound, has_run;
   void *arena, *states;
-  void *packed_memory; /* NULL when the weights came packed */
-  const char *packed;  /* there, or in the cache */
-  size_t packed_size;
-  wh_pack_cache *cache;
+  wh_weights *weights;
   wh_program_memory memory;
-  wh_program_packing packing;
 };
 
 /* Everything that only lives while a program is built. */
@@ -51,8 +45,6 @@ typedef struct build {
   wh_program *p;
   value_place *places;
   wh_claim *claims;
-  wh_packed_weight *weights;
-  size_t n_weights, weights_capacity;
   wh_plan_buffer *buffers;
   size_t n_buffers, first_scratch;
   uint32_t *first, *last; /* per value: phases in which a root is live */
@@ -85,21 +77,6 @@ static wh_status claim_nodes(build *b) {
   return st;
 }
 
-/* Norms, biases and tables of frequencies are used in place, so packing does not look at them. */
-static bool vector_is_finite(const wh_value_info *v) {
-  if (v->shape.dtype != WH_DTYPE_F32 || v->shape.rank > 1) return true;
-  for (size_t i = 0; i < v->n_bytes / sizeof(float); i++) {
-    float x;
-    memcpy(&x, (const char *)v->data + i * sizeof x, sizeof x);
-    if (!isfinite(x)) return false;
-  }
-  return true;
-}
-
-static wh_status not_finite(const wh_value_info *v) {
-  return WH_FAIL(ERR_CORRUPT, "tensor '%s' holds a NaN or infinite value; the file is damaged", v->name);
-}
-
 static wh_status place_values(build *b) {
   wh_program *p = b->p;
   wh_graph *g = p->g;
@@ -112,7 +89,6 @@ static wh_status place_values(build *b) {
     if (info->kind == WH_VALUE_CONST) {
       b->places[v].bytes = info->n_bytes;
       if (!info->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", info->name);
-      if (!vector_is_finite(info)) return not_finite(info);
       continue;
     }
     WH_TRY(p->options.backend->value_bytes(p->options.device, g, &info->shape, info->kind == WH_VALUE_STATE,
@@ -201,103 +177,23 @@ static wh_status place_states(build *b) {
   return WH_OK;
 }
 
-static wh_packed_weight *find_packed(build *b, wh_value v, uint32_t layout) {
-  for (size_t i = 0; i < b->n_weights; i++)
-    if (b->weights[i].value == v && b->weights[i].layout == layout) return &b->weights[i];
-  return NULL;
+/* Constants are read-only to kernels; operands are not typed by direction. */
+static void *only_read(const void *data) {
+  union {
+    const void *in;
+    void *out;
+  } pointer = {data};
+  return pointer.out;
 }
 
-/* Every weight that some node wants packed, once per layout, and its place. */
-static wh_status list_weights(build *b) {
+static wh_status place_constants(build *b) {
   wh_program *p = b->p;
-  wh_graph *g = p->g;
-  for (size_t n = 0; n < g->n_nodes; n++) {
-    const wh_claim *c = &b->claims[n];
-    if (c->packed_input < 0) continue;
-    wh_value v = g->nodes[n].inputs[c->packed_input];
-    if (find_packed(b, v, c->packed_layout)) continue;
-    if (!wh_grow_array(p->alloc, (void **)&b->weights, &b->weights_capacity, b->n_weights, b->n_weights + 1,
-                       sizeof *b->weights))
-      return WH_OOM("weight list");
-    size_t bytes;
-    if (!wh_align_size(c->packed_bytes, 64, &bytes))
-      return WH_FAIL(ERR_LIMIT, "'%s' is too large", g->values[v].name);
-    b->weights[b->n_weights++] = (wh_packed_weight){v, c->packed_layout, p->packed_size, bytes, &g->nodes[n]};
-    if (!wh_add_size(p->packed_size, bytes, &p->packed_size))
-      return WH_FAIL(ERR_LIMIT, "the weights do not fit in memory");
-  }
+  WH_TRY(wh_weights_create(p->g, b->claims, &p->options, &p->weights));
+  wh_weights_get_memory(p->weights, &p->memory);
+  for (wh_value v = 1; v < p->g->n_values; v++)
+    if (p->g->values[v].kind == WH_VALUE_CONST)
+      b->places[v].data = only_read(wh_weights_plain(p->weights, v, &b->places[v].mapped));
   return WH_OK;
-}
-
-/* Packs tasks [begin, end) and gives their bytes in the file back. */
-static wh_status pack_batch(const wh_program *p, wh_pack_task *tasks, size_t begin, size_t end) {
-  WH_TRY(p->options.backend->pack(p->options.device, p->g, tasks + begin, end - begin));
-  for (size_t i = begin; i < end; i++)
-    if (!tasks[i].finite) return not_finite(tasks[i].weight);
-  for (size_t i = begin; i < end && p->options.weight_done; i++)
-    if (tasks[i].weight->origin && tasks[i].dst)
-      p->options.weight_done(p->options.weight_done_ctx, tasks[i].weight->origin);
-  return WH_OK;
-}
-
-/* Packs the weights of the list unless they came packed; those used in place are only checked. In batches, so
- * that the file's pages and their packed copy are not all in memory together. */
-static wh_status pack_list(build *b, bool cached) {
-  wh_program *p = b->p;
-  wh_pack_task *tasks = wh_alloc_array(p->alloc, b->n_weights, sizeof *tasks);
-  size_t n = 0, begin = 0, batch_bytes = 0;
-  wh_status st = WH_OK;
-  if (!tasks) return WH_OOM("pack tasks");
-  for (size_t i = 0; i < b->n_weights && st == WH_OK; i++) {
-    const wh_packed_weight *w = &b->weights[i];
-    if (w->n_bytes && cached) {
-      p->packing.n_cached++;
-      continue;
-    }
-    tasks[n++] = (wh_pack_task){w->node, &p->g->values[w->value],
-                                w->n_bytes ? (char *)p->packed_memory + w->offset : NULL, true};
-    *(w->n_bytes ? &p->packing.n_packed : &p->packing.n_in_place) += 1;
-    batch_bytes += w->n_bytes;
-    if (batch_bytes < PACK_BATCH_BYTES) continue;
-    st = pack_batch(p, tasks, begin, n);
-    begin = n;
-    batch_bytes = 0;
-  }
-  if (st == WH_OK && begin < n) st = pack_batch(p, tasks, begin, n);
-  if (st == WH_OK && p->cache && !cached)
-    st = wh_pack_cache_store(p->cache, p->packed_memory, &p->packing.stored);
-  wh_free(p->alloc, tasks);
-  return st;
-}
-
-static wh_status open_cache(build *b) {
-  wh_program *p = b->p;
-  WH_TRY(wh_pack_cache_open(p->options.pack_cache, p->options.backend, p->options.device, p->g, b->weights,
-                            b->n_weights, p->alloc, &p->cache));
-  p->packing.hashed_model = p->cache && wh_pack_cache_hashed_model(p->cache);
-  return WH_OK;
-}
-
-/* Weights in the device's layouts: from the cache, or packed now. */
-static wh_status pack_weights(build *b) {
-  wh_program *p = b->p;
-  const void *cached = NULL;
-  WH_TRY(list_weights(b));
-  if (!b->n_weights) return WH_OK;
-  if (p->options.pack_cache && p->packed_size) WH_TRY(open_cache(b));
-  bool mapped = p->cache && p->options.pack_cache->mapped;
-  if (mapped) WH_TRY(wh_pack_cache_fetch(p->cache, NULL, &cached));
-  if (!cached && p->packed_size) {
-    p->packed_memory = wh_alloc_huge(p->alloc, p->packed_size);
-    if (!p->packed_memory)
-      return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of packed weights", p->packed_size);
-    p->memory.packed_bytes = wh_huge_bytes(p->packed_size);
-    if (p->cache && !mapped) WH_TRY(wh_pack_cache_fetch(p->cache, p->packed_memory, &cached));
-  } else if (cached) {
-    p->memory.cached_bytes = p->packed_size;
-  }
-  p->packed = cached ? cached : p->packed_memory;
-  return pack_list(b, cached != NULL);
 }
 
 static wh_status add_patch(wh_program *p, int64_t *where, wh_dim dim) {
@@ -314,12 +210,9 @@ static wh_status add_patch(wh_program *p, int64_t *where, wh_dim dim) {
 
 static wh_status set_operand(build *b, wh_operand *o, wh_value v) {
   wh_program *p = b->p;
-  const wh_value_info *info = &p->g->values[v], *root = &p->g->values[b->places[v].root];
-  union { /* constants are read-only to kernels; operands are not typed by direction */
-    const void *in;
-    void *out;
-  } data = {root->kind == WH_VALUE_CONST ? root->data : b->places[b->places[v].root].data};
-  *o = (wh_operand){.data = data.out, .dtype = info->shape.dtype, .rank = info->shape.rank};
+  const wh_value_info *info = &p->g->values[v];
+  *o = (wh_operand){
+      .data = b->places[b->places[v].root].data, .dtype = info->shape.dtype, .rank = info->shape.rank};
   for (int i = 0; i < info->shape.rank; i++) WH_TRY(add_patch(p, &o->dims[i], info->shape.dims[i]));
   return WH_OK;
 }
@@ -352,16 +245,13 @@ static wh_status emit(build *b) {
       const wh_value_info *v = &g->values[node->inputs[i]];
       if (v->kind != WH_VALUE_CONST) continue;
       if ((int)i == c->packed_input && c->packed_bytes) {
-        const wh_packed_weight *w = find_packed(b, node->inputs[i], c->packed_layout);
-        union { /* kernels only read their constants */
-          const char *in;
-          char *out;
-        } packed = {p->packed + w->offset};
-        in->in[i].data = packed.out;
-        in->weight_bytes += bytes_read(g, node, i, w->n_bytes);
+        size_t n_bytes = 0;
+        in->in[i].data =
+            only_read(wh_weights_packed(p->weights, node->inputs[i], c->packed_layout, &n_bytes));
+        in->weight_bytes += bytes_read(g, node, i, n_bytes);
       } else {
-        if (!b->places[node->inputs[i]].in_place) p->memory.mapped_bytes += v->origin ? v->n_bytes : 0;
-        b->places[node->inputs[i]].in_place = true;
+        if (b->places[node->inputs[i]].mapped) p->memory.mapped_bytes += v->n_bytes;
+        b->places[node->inputs[i]].mapped = false;
         in->weight_bytes += bytes_read(g, node, i, v->n_bytes);
       }
     }
@@ -424,14 +314,13 @@ wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_p
   if (st == WH_OK) st = place_values(&b);
   if (st == WH_OK) st = plan_arena(&b);
   if (st == WH_OK) st = place_states(&b);
-  if (st == WH_OK) st = pack_weights(&b);
+  if (st == WH_OK) st = place_constants(&b);
   if (st == WH_OK) st = emit(&b);
   wh_free(p->alloc, b.places);
   wh_free(p->alloc, b.first);
   wh_free(p->alloc, b.last);
   wh_free(p->alloc, b.claims);
   wh_free(p->alloc, b.buffers);
-  wh_free(p->alloc, b.weights);
   wh_schedule_deinit(&b.schedule, p->alloc);
   p->options.symbols_max = NULL; /* the caller's, for creation only */
   p->options.pack_cache = NULL;
@@ -452,8 +341,7 @@ void wh_program_destroy(wh_program *p) {
   wh_free(p->alloc, p->patches);
   wh_free(p->alloc, p->arena);
   wh_free(p->alloc, p->states);
-  wh_free(p->alloc, p->packed_memory);
-  wh_pack_cache_close(p->cache);
+  wh_weights_destroy(p->weights);
   wh_free(p->alloc, p);
 }
 
@@ -468,8 +356,19 @@ wh_status wh_program_bind(wh_program *p, const int64_t *symbols) {
   return WH_OK;
 }
 
+/* From the second run on: the first one is what somebody waits for. */
+static void move_weights(wh_program *p) {
+  const bool first_run = !p->has_run;
+  p->has_run = true;
+  if (first_run || !wh_weights_move(p->weights)) return;
+  for (size_t i = 0; i < p->n_instrs; i++)
+    for (unsigned k = 0; k < p->instrs[i].node->n_inputs; k++)
+      p->instrs[i].in[k].data = only_read(wh_weights_moved(p->weights, p->instrs[i].in[k].data));
+}
+
 wh_status wh_program_run_part(wh_program *p, size_t first, size_t count) {
   if (!p->is_bound) return WH_FAIL(ERR_INTERNAL, "program run before it was bound");
+  if (first == 0) move_weights(p);
   return p->options.backend->run(p->options.device, p->instrs, first, count);
 }
 
@@ -501,10 +400,11 @@ size_t wh_program_output_bytes(const wh_program *p, size_t i) {
 }
 
 void wh_program_get_memory(const wh_program *p, wh_program_memory *out) { *out = p->memory; }
-wh_program_packing wh_program_get_packing(const wh_program *p) { return p->packing; }
+wh_program_packing wh_program_get_packing(const wh_program *p) { return wh_weights_get_packing(p->weights); }
+wh_status wh_program_keep_packed(wh_program *p) { return wh_weights_keep(p->weights); }
 
 static void print_operand(const wh_program *p, const wh_operand *o, wh_text_buffer *out) {
-  const char *d = o->data, *arena = p->arena, *states = p->states, *packed = p->packed;
+  const char *d = o->data, *arena = p->arena, *states = p->states;
   if (!d) {
     wh_text_buffer_puts(out, "_");
     return;
@@ -513,9 +413,7 @@ static void print_operand(const wh_program *p, const wh_operand *o, wh_text_buff
     wh_text_buffer_printf(out, "arena+%zu", (size_t)(d - arena));
   else if (states && d >= states && d < states + p->memory.state_bytes)
     wh_text_buffer_printf(out, "state+%zu", (size_t)(d - states));
-  else if (packed && d >= packed && d < packed + p->packed_size)
-    wh_text_buffer_printf(out, "packed+%zu", (size_t)(d - packed));
-  else
+  else if (!wh_weights_print_place(p->weights, d, out))
     wh_text_buffer_puts(out, "mapped");
   wh_text_buffer_printf(out, ":%s[", wh_dtype_name(o->dtype));
   for (int i = 0; i < o->rank; i++) wh_text_buffer_printf(out, "%s%lld", i ? "," : "", (long long)o->dims[i]);

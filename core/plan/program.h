@@ -14,7 +14,8 @@ typedef struct wh_program_options {
   void *device;
   const int64_t *symbols_max; /* the largest value of every symbol of the graph */
   const wh_allocator *alloc;
-  /* Called with each packed weight's origin when its mapped pages are no longer needed; may be NULL. */
+  /* Called with the origin of each constant that was packed or copied when its mapped pages are no longer
+   * needed, once or more; may be NULL. */
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* NULL: weights are packed at each start */
@@ -53,9 +54,12 @@ void wh_program_get_memory(const wh_program *p, wh_program_memory *out);
 typedef struct wh_program_packing {
   uint32_t n_packed, n_cached, n_in_place; /* packed now, found packed, used as the file has them */
   bool hashed_model;                       /* the cache did not know the model file */
-  bool stored;                             /* what was packed now is in the cache for the next start */
+  bool stored;                             /* wh_program_keep_packed wrote what was packed now */
 } wh_program_packing;
 wh_program_packing wh_program_get_packing(const wh_program *p);
+
+/* Writes what was packed at this start into the pack cache, if there is one: for when nobody waits. */
+WH_NODISCARD wh_status wh_program_keep_packed(wh_program *p);
 
 /* One line per instruction: kernel, operands with offsets, barriers. */
 void wh_program_print(const wh_program *p, wh_text_buffer *out);

@@ -20,8 +20,8 @@ typedef struct wh_session_options {
   wh_dtype kv_dtype;      /* of keys and values: F16, F32 or Q8_0 */
   const wh_allocator *allocator;
   const char *pack_cache;     /* a folder that keeps packed weights for the next start; NULL: none */
-  uint32_t pack_cache_mapped; /* 1: use them where they lie in the file, see wh_session_create */
-  const wh_log *log;          /* warnings about it; NULL: silent; borrowed for the call */
+  uint32_t pack_cache_mapped; /* 1: they stay in the file, see wh_session_create */
+  const wh_log *log;          /* warnings about it; NULL: silent; copied, its context outlives the session */
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT \
   { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL }
@@ -29,12 +29,13 @@ typedef struct wh_session_options {
 /* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
  * it.
  *
- * With a pack cache the packed weights are read from a file of its folder, or written there. The file's name
- * is the weights' content hash, its bytes are checked, and the model file is hashed only when it changed; so
- * any number of models may share a folder, and a bad or missing file costs no more than packing. A cache that
- * cannot be used is a warning in the log, never an error. The logits are the same. Weights are read into
- * large pages of memory; `pack_cache_mapped` maps the file instead, so that processes share its pages, at the
- * cost of some speed. A mapped file may be deleted or replaced, but not written to. */
+ * With a pack cache the packed weights are taken from a file of its folder; wh_session_keep_packed writes
+ * it. The file's name is the weights' content hash, its bytes are checked, and the model file is hashed only
+ * when it changed; so any number of models may share a folder, and a bad or missing file costs no more than
+ * packing. A cache that cannot be used is a warning in the log, never an error. The logits are the same. The
+ * first run uses the weights where they lie in the file; the next runs move them into large pages of memory,
+ * some before each, which decoding reads faster. With `pack_cache_mapped` they stay in the file, so that
+ * processes share its pages. A file in use may be deleted or replaced, but not written to. */
 WH_API WH_NODISCARD wh_status wh_session_create(const wh_model *model, wh_device *device,
                                                 const wh_session_options *options, wh_session **out);
 WH_API void wh_session_destroy(wh_session *session);
@@ -90,11 +91,16 @@ typedef struct wh_session_packing {
   uint32_t n_in_place; /* used as the model file has them */
   uint32_t
       hashed_model; /* 1: the cache had not seen the model file as it is now, so its weights were hashed */
-  uint32_t stored;  /* 1: what was packed is in the cache for the next start */
+  uint32_t stored;  /* 1: wh_session_keep_packed wrote what was packed */
 } wh_session_packing;
 #define WH_SESSION_PACKING_INIT \
   { .struct_size = sizeof(wh_session_packing) }
 WH_API void wh_session_get_packing(const wh_session *session, wh_session_packing *packing);
+
+/* Writes what was packed at this start into the pack cache for the next one, which takes as long as the disk
+ * does: to be called when nobody waits. Does nothing without a pack cache, or when the weights came from it;
+ * a disk that fails is a warning in the log that wh_session_create was given. */
+WH_API WH_NODISCARD wh_status wh_session_keep_packed(wh_session *session);
 
 /* Instruction i of the program: which node, which kernel, why. Strings live as long as the session. */
 typedef struct wh_instruction_info {

@@ -66,6 +66,7 @@ static void place_remove(place *p) {
 typedef struct start {
   const char *cache, *isa; /* NULL: none; all there is */
   bool mapped, one_thread;
+  int n_more_runs;
   const wh_allocator *alloc;
 } start;
 
@@ -74,9 +75,32 @@ typedef struct outcome {
   wh_session_packing packing;
   wh_session_memory memory;
   float logits[SMALL_N_VOCAB];
+  bool mapped_at_first, mapped_at_last; /* the cache's file: in the first run, and after the last */
 } outcome;
 
-/* One start of a program: opens everything, runs a few tokens, closes everything. */
+/* Of a mapping of the process whose name ends in ".pack". */
+static bool maps_packed_file(void) {
+  FILE *f = fopen("/proc/self/maps", "re");
+  char line[1024];
+  bool found = false;
+  assert_non_null(f);
+  while (fgets(line, sizeof line, f)) found |= strstr(line, ".pack\n") != NULL;
+  assert_int_equal(fclose(f), 0);
+  return found;
+}
+
+/* The same tokens over and over: weights that move from the cache's file into memory do so between runs. */
+static wh_status run_again(wh_session *session, const wh_batch *batch, int n_runs, const outcome *first) {
+  for (int i = 0; i < n_runs; i++) {
+    wh_status st = wh_session_truncate(session, 0, 0);
+    if (st == WH_OK) st = wh_session_run(session, batch);
+    if (st != WH_OK) return st;
+    assert_memory_equal(wh_session_logits(session, 0), first->logits, sizeof first->logits);
+  }
+  return WH_OK;
+}
+
+/* One start of a program: opens everything, runs a few tokens, keeps the weights, closes everything. */
 static outcome begin(place *p, start how) {
   outcome o = {.packing = WH_SESSION_PACKING_INIT, .memory = WH_SESSION_MEMORY_INIT};
   wh_device_options d = WH_DEVICE_OPTIONS_INIT;
@@ -104,6 +128,10 @@ static outcome begin(place *p, start how) {
     b.n_outputs = 1;
     o.status = wh_session_run(session, &b);
     if (o.status == WH_OK) memcpy(o.logits, wh_session_logits(session, 0), sizeof o.logits);
+    o.mapped_at_first = maps_packed_file();
+    if (o.status == WH_OK) o.status = run_again(session, &b, how.n_more_runs, &o);
+    o.mapped_at_last = maps_packed_file();
+    if (o.status == WH_OK) o.status = wh_session_keep_packed(session);
     wh_session_get_packing(session, &o.packing);
     wh_session_get_memory(session, &o.memory);
   }
@@ -171,6 +199,31 @@ static void a_second_start_packs_nothing(void **state) {
     assert_int_equal(p->said.n, 0);
     place_remove(p);
   }
+}
+
+/* Weights of some ten megabytes take several runs to move; every run has the same logits. */
+static void weights_move_while_the_model_runs(void **state) {
+  (void)state;
+  place *p = place_create(WH_DTYPE_F32, 512);
+  outcome cold = begin_well(p, (start){.cache = p->cache.path, .n_more_runs = 3});
+  assert_false(cold.mapped_at_first || cold.mapped_at_last);
+  assert_true(cold.memory.packed_weights > (uint64_t)8 << 20);
+  for (int one_thread = 0; one_thread < 2; one_thread++) {
+    for (int n = 0; n < 8; n++) {
+      outcome warm =
+          begin_well(p, (start){.cache = p->cache.path, .one_thread = one_thread, .n_more_runs = n});
+      assert_same_logits(&cold, &warm);
+      assert_int_equal(warm.packing.n_cached, N_MATRICES);
+      assert_true(warm.mapped_at_first);
+      if (n < 3) assert_true(warm.mapped_at_last); /* two moves at least, and none before the second run */
+      if (n == 7) assert_false(warm.mapped_at_last);
+    }
+    outcome shared = begin_well(p, (start){.cache = p->cache.path, .mapped = true, .n_more_runs = 7});
+    assert_same_logits(&cold, &shared);
+    assert_true(shared.mapped_at_first && shared.mapped_at_last);
+  }
+  assert_int_equal(p->said.n, 0);
+  place_remove(p);
 }
 
 static void a_changed_model_is_packed_anew(void **state) {
@@ -470,6 +523,7 @@ static void every_allocation_may_fail(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_second_start_packs_nothing),
+      cmocka_unit_test(weights_move_while_the_model_runs),
       cmocka_unit_test(a_changed_model_is_packed_anew),
       cmocka_unit_test(a_known_file_is_not_hashed),
       cmocka_unit_test(weights_in_place_are_not_cached),

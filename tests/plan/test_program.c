@@ -197,15 +197,18 @@ static void weights_are_packed_once_per_layout(void **state) {
     wh_program *p = NULL;
     wh_program_options o = options_for(&dev, max, NULL);
     n_done = 0;
+    g->values[3].origin = &mlp_origin; /* a vector of the file: copied */
     o.weight_done = weight_done;
     o.weight_done_ctx = &n_done;
     assert_ok(wh_program_create(g, &o, &p));
     assert_int_equal(dev.n_packed, 1 + two);
-    assert_int_equal(n_done, 1 + two);
+    assert_int_equal(n_done, 2 * (1 + two) + 1); /* after a batch, and after all; the vector */
     assert_string_equal(dev.packed[0], "w");
     const wh_instr *h = instr_named(p, "h"), *z = instr_named(p, "z");
     assert_true((h->in[1].data == z->in[1].data) == !two);
     assert_ptr_not_equal(h->in[1].data, mlp_w);
+    assert_ptr_not_equal(h->in[2].data, mlp_b);
+    assert_memory_equal(h->in[2].data, mlp_b, sizeof mlp_b);
     assert_int_equal((uintptr_t)z->in[1].data % 64, 0);
     run_mlp(p, 4);
     wh_program_memory m;
