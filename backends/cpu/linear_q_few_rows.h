@@ -58,11 +58,11 @@ ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_pan
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const bool is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     const uint8_t *header = w;
-    prefetch(w + ahead, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
+    prefetch_once(w + ahead, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
-      prefetch(w + ahead, wh_linear_q_code_bytes(f));
+      prefetch_once(w + ahead, wh_linear_q_code_bytes(f));
       few_rows_block(f, rows, scale, min, b, w, x, g);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
