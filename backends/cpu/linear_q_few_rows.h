@@ -58,7 +58,7 @@ ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_pan
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const bool is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     const uint8_t *header = w;
-    prefetch_once(w + ahead, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
+    prefetch_once(w + ahead, wh_linear_q_scale_bytes(f, blocks));
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
@@ -67,6 +67,7 @@ ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_pan
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
+    prefetch_once(w + ahead, wh_linear_q_min_bytes(f));
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) {
       if (wh_linear_q_min_bytes(f) > 0)
         g[r][v] = few_rows_min(f, header, w, jsum + r * jsum_step, v, g[r][v]);
