@@ -26,7 +26,8 @@ static inline int64_t wh_linear_f_width(const wh_linear_layout *l, int64_t index
 typedef struct wh_linear_f_tile {
   wh_dtype dtype;
   int64_t rows, width, k;
-  const float *x; /* row stride WH_LINEAR_F_LDX */
+  const float *x;
+  int64_t ldx;
   const void *w;
   float *c;
   bool first;
@@ -43,7 +44,7 @@ typedef struct wh_linear_f_finish {
 } wh_linear_f_finish;
 
 typedef struct wh_linear_f_isa {
-  int64_t tile_rows; /* most rows of a tile */
+  int64_t tile_rows, tall_rows; /* most rows of a tile; of one that is half a panel wide */
   void (*tile)(const wh_linear_f_tile *tile);
   void (*unpack)(wh_dtype dtype, const void *src, float *dst, int64_t n); /* n a multiple of 16 */
   void (*finish)(const wh_linear_f_finish *finish);

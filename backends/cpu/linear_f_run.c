@@ -2,8 +2,9 @@
  * output is one chain over its own row and column, so no cut shows in the result.
  *
  * Few rows: the weights are read once, in order, and widened in registers. Many rows: a task is a block of
- * rows times some panels; per chunk of 512 it copies its activations, widens each panel once and runs the
- * tiles on it. */
+ * rows times some panels; per chunk of 512 it widens each panel once and runs the tiles on it. The tiles read
+ * the activations where they lie, or a copy of the block's where their rows would push each other out of the
+ * first-level cache. */
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
@@ -12,10 +13,12 @@
 
 /* Up to here a product only reads weights: each worker walks its own contiguous panels. */
 #define THIN_ROWS 8
-/* A task's activations (96 rows x 512), a widened panel and the sums of 8 panels stay in a second-level
- * cache. */
+/* A task's activations (96 rows x 512), a widened panel and the sums of 32 panels stay in a second-level
+ * cache of 1 MiB. With fewer panels a large product fetches its activations too often. */
 #define BLOCK_ROWS 96
-#define BLOCK_PANELS 8
+#define BLOCK_PANELS 32
+/* Up to here a copy of the activations costs more than reading rows that collide. */
+#define IN_PLACE_PANELS 2
 #define MIN_BLOCK_ROWS 24
 #define TASKS_PER_WORKER 6
 /* How far ahead of its reads a tile that streams the weights asks for lines. */
@@ -50,14 +53,44 @@ static const uint8_t *panel_chunk(const product *p, int64_t panel, int64_t chunk
          (size_t)(chunk * WH_LINEAR_F_CHUNK * wh_linear_f_width(l, panel)) * p->elem_bytes;
 }
 
+static int64_t panel_bytes_per_k(const product *p, int64_t panel) {
+  return wh_linear_f_width(p->a->layout, panel) * (int64_t)p->elem_bytes;
+}
+
 static int64_t chunk_length(const product *p, int64_t chunk) {
   return min_i64(WH_LINEAR_F_CHUNK, p->a->layout->k - chunk * WH_LINEAR_F_CHUNK);
 }
 
-static void copy_rows(const product *p, int64_t row, int64_t rows, int64_t chunk, float *dst) {
+/* Activations of one chunk as tiles read them: rows `ld` floats apart. */
+typedef struct activations {
+  const float *x;
+  int64_t ld;
+} activations;
+
+static activations in_place(const product *p, int64_t row, int64_t chunk) {
+  return (activations){p->a->x + row * p->a->ldx + chunk * WH_LINEAR_F_CHUNK, p->a->ldx};
+}
+
+static activations copy_rows(const product *p, int64_t row, int64_t rows, int64_t chunk, float *dst) {
+  const activations from = in_place(p, row, chunk);
   size_t bytes = (size_t)chunk_length(p, chunk) * sizeof *dst;
-  for (int64_t r = 0; r < rows; r++)
-    memcpy(dst + r * WH_LINEAR_F_LDX, p->a->x + (row + r) * p->a->ldx + chunk * WH_LINEAR_F_CHUNK, bytes);
+  for (int64_t r = 0; r < rows; r++) memcpy(dst + r * WH_LINEAR_F_LDX, from.x + r * from.ld, bytes);
+  return (activations){dst, WH_LINEAR_F_LDX};
+}
+
+/* Rows about a multiple of 2 KiB apart meet in one or two of the 64 sets of a first-level cache. */
+static bool rows_collide(int64_t ld) {
+  const int64_t floats = 2048 / sizeof(float), near = 4;
+  return (ld + near) % floats <= 2 * near;
+}
+
+/* Asks for a tile's lines of y before it runs: they lie too far apart for the processor to foresee. */
+static void expect_outputs(const product *p, int64_t row, int64_t rows, int64_t panel) {
+  const float *y = p->a->y + row * p->a->ldy + panel * WH_LINEAR_F_COLS;
+  for (int64_t r = 0; r < rows; r++, y += p->a->ldy) {
+    __builtin_prefetch(y, 1);
+    __builtin_prefetch(y + WH_LINEAR_F_HALF, 1);
+  }
 }
 
 static void finish(const product *p, const float *c, int64_t row, int64_t rows, int64_t panel) {
@@ -74,31 +107,63 @@ static void finish(const product *p, const float *c, int64_t row, int64_t rows, 
   p->isa->finish(&f);
 }
 
-/* The weights that are read after a panel's chunk; NULL when that was the last. */
+/* What is read after a panel's chunk, to be asked for while the tiles walk k; NULL when nothing is. */
 typedef struct upcoming {
-  const uint8_t *w;
-  bool streaming; /* w lies a little ahead in the very stream that the tile reads */
+  const void *at;
+  int64_t bytes_per_k; /* of it for each k, shared out over the rows */
+  bool streaming;      /* it lies a little ahead in the very stream that each tile reads */
 } upcoming;
 
-/* `rows` rows against one chunk of a panel, in even tiles; they share out asking for what comes next. After
- * the last chunk the outputs are written. */
-static void run_tiles(const product *p, wh_dtype dtype, const void *w, upcoming next, const float *x,
-                      float *c, int64_t row, int64_t rows, int64_t panel, int64_t chunk) {
-  int64_t n_tiles = ceil_div(rows, p->isa->tile_rows), step = ceil_div(rows, n_tiles);
+/* Rows of the next tile when `rows` are left: the tall tile is for panels too narrow to use each activation
+ * twice. */
+static int64_t tile_rows(const wh_linear_f_isa *isa, int64_t width, int64_t ld, int64_t rows) {
+  if (width == WH_LINEAR_F_HALF && rows >= isa->tall_rows && !rows_collide(ld)) return isa->tall_rows;
+  return ceil_div(rows, ceil_div(rows, isa->tile_rows));
+}
+
+/* `rows` rows against one chunk of a panel. After the last chunk the outputs are written. */
+static void run_tiles(const product *p, wh_dtype dtype, const void *w, upcoming next, activations x, float *c,
+                      int64_t row, int64_t rows, int64_t panel, int64_t chunk) {
   wh_linear_f_tile t = {.dtype = dtype,
                         .width = wh_linear_f_width(p->a->layout, panel),
                         .k = chunk_length(p, chunk),
+                        .ldx = x.ld,
                         .w = w,
                         .first = chunk == 0};
-  if (next.w) t.ahead_step = t.width * (int64_t)p->elem_bytes / (next.streaming ? 1 : n_tiles);
-  for (int64_t r = 0; r < rows; r += step) {
-    t.rows = min_i64(step, rows - r);
-    t.x = x + r * WH_LINEAR_F_LDX;
+  const bool last = chunk == p->n_chunks - 1;
+  for (int64_t r = 0; r < rows; r += t.rows) {
+    t.rows = tile_rows(p->isa, t.width, x.ld, rows - r);
+    t.x = x.x + r * x.ld;
     t.c = c + r * WH_LINEAR_F_COLS;
-    t.ahead = next.w ? (const char *)next.w + r / step * t.ahead_step * t.k : (const char *)t.x;
+    if (next.at) {
+      t.ahead = (const char *)next.at + (next.streaming ? 0 : next.bytes_per_k * t.k * r / rows);
+      t.ahead_step = next.streaming ? next.bytes_per_k : next.bytes_per_k * t.rows / rows;
+    } else {
+      t.ahead = (const char *)t.x;
+    }
+    if (last) expect_outputs(p, row + r, t.rows, panel);
     p->isa->tile(&t);
-    if (chunk == p->n_chunks - 1) finish(p, t.c, row + r, t.rows, panel);
+    if (last) finish(p, t.c, row + r, t.rows, panel);
   }
+}
+
+/* A little further in the weights that a tile reads. */
+static upcoming further(const product *p, int64_t panel, int64_t chunk) {
+  return (upcoming){panel_chunk(p, panel, chunk) + AHEAD_BYTES, panel_bytes_per_k(p, panel), true};
+}
+
+/* What a task reads after this chunk of a panel. The first panel asks for the rows of the next task, if these
+ * follow in memory. */
+static upcoming after(const product *p, activations x, int64_t rows, int64_t panel_begin, int64_t panel_end,
+                      int64_t panel, int64_t chunk) {
+  if (panel == panel_begin && p->n_chunks == 1 && x.ld == p->a->ldx)
+    return (upcoming){x.x + p->isa->tile_rows * x.ld, rows * x.ld * (int64_t)sizeof(float) / p->a->layout->k,
+                      false};
+  if (panel + 1 < panel_end)
+    return (upcoming){panel_chunk(p, panel + 1, chunk), panel_bytes_per_k(p, panel + 1), false};
+  if (chunk + 1 < p->n_chunks)
+    return (upcoming){panel_chunk(p, panel_begin, chunk + 1), panel_bytes_per_k(p, panel_begin), false};
+  return (upcoming){0};
 }
 
 static void run_thin(const product *p, const wh_worker *worker, float *x) {
@@ -108,38 +173,34 @@ static void run_thin(const product *p, const wh_worker *worker, float *x) {
   wh_worker_range(worker, a->layout->n_panels, &begin, &end);
   if (begin == end) return;
   for (int64_t chunk = 0; chunk < p->n_chunks; chunk++)
-    copy_rows(p, 0, a->m, chunk, x + chunk * a->m * WH_LINEAR_F_LDX);
+    (void)copy_rows(p, 0, a->m, chunk, x + chunk * a->m * WH_LINEAR_F_LDX);
   for (int64_t panel = begin; panel < end; panel++)
     for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
-      const uint8_t *w = panel_chunk(p, panel, chunk);
-      run_tiles(p, a->layout->dtype, w, (upcoming){w + AHEAD_BYTES, true}, x + chunk * a->m * WH_LINEAR_F_LDX,
-                c, 0, a->m, panel, chunk);
+      const activations from = {x + chunk * a->m * WH_LINEAR_F_LDX, WH_LINEAR_F_LDX};
+      run_tiles(p, a->layout->dtype, panel_chunk(p, panel, chunk), further(p, panel, chunk), from, c, 0, a->m,
+                panel, chunk);
     }
 }
 
 static void run_block(const product *p, int64_t row, int64_t rows, int64_t panel_begin, int64_t panel_end,
                       float *scratch) {
   const wh_dtype dtype = p->a->layout->dtype;
-  float *x = scratch, *wide = x + rows * WH_LINEAR_F_LDX, *c = wide + WH_LINEAR_F_CHUNK * WH_LINEAR_F_COLS;
+  float *copy = scratch, *wide = copy + rows * WH_LINEAR_F_LDX,
+        *c = wide + WH_LINEAR_F_CHUNK * WH_LINEAR_F_COLS;
   const bool one_tile = rows <= p->isa->tile_rows; /* each weight is read once: no use for a widened copy */
   const bool widen = dtype != WH_DTYPE_F32 && !one_tile;
+  const bool copies = panel_end - panel_begin > IN_PLACE_PANELS && rows_collide(p->a->ldx);
   for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
-    copy_rows(p, row, rows, chunk, x);
+    const activations x = copies ? copy_rows(p, row, rows, chunk, copy) : in_place(p, row, chunk);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
-      const uint8_t *w = panel_chunk(p, panel, chunk);
-      upcoming next = {NULL, false};
-      if (one_tile)
-        next = (upcoming){w + AHEAD_BYTES, true};
-      else if (panel + 1 < panel_end)
-        next.w = panel_chunk(p, panel + 1, chunk);
-      else if (chunk + 1 < p->n_chunks)
-        next.w = panel_chunk(p, panel_begin, chunk + 1);
-      const void *operand = w;
+      const void *w = panel_chunk(p, panel, chunk);
+      const upcoming next =
+          one_tile ? further(p, panel, chunk) : after(p, x, rows, panel_begin, panel_end, panel, chunk);
       if (widen) {
         p->isa->unpack(dtype, w, wide, chunk_length(p, chunk) * wh_linear_f_width(p->a->layout, panel));
-        operand = wide;
+        w = wide;
       }
-      run_tiles(p, widen ? WH_DTYPE_F32 : dtype, operand, next, x,
+      run_tiles(p, widen ? WH_DTYPE_F32 : dtype, w, next, x,
                 c + (panel - panel_begin) * rows * WH_LINEAR_F_COLS, row, rows, panel, chunk);
     }
   }

@@ -2,9 +2,11 @@
  *
  * Included once by each linear_f_<isa>.c, which first defines the vector type `vf` of VF_LANES floats, its
  * operations vf_zero, vf_set1, vf_load, vf_store, vf_add, vf_fma (a * b + c), vf_from_f16 and vf_from_bf16
- * (load VF_LANES), and TILE_ROWS, TILE_VECS      the tallest tile: rows x vectors of outputs, all in
- * registers WIDE_ROWS, WIDE_VECS      a tile as wide as a panel, for at most WIDE_ROWS rows: reads the
- * weights in one pass */
+ * (load VF_LANES), vf_load_some and vf_store_some (the lanes of a vf_mask, of which vf_first(n) sets n), and
+ *   TILE_ROWS, TILE_VECS      the tallest tile: rows x vectors of outputs, all in registers
+ *   WIDE_ROWS, WIDE_VECS      a tile as wide as a panel, for at most WIDE_ROWS rows: reads the weights in one
+ *                             pass
+ *   TALL_ROWS                 a tile for half a panel: as tall as the registers allow */
 #ifndef WH_CPU_LINEAR_F_TILES_H
 #define WH_CPU_LINEAR_F_TILES_H
 
@@ -12,9 +14,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
-#define UNROLL /* loops of a constant length are unrolled anyway */
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 INLINE vf load_weights(const wh_dtype dtype, const void *w, int64_t i) {
@@ -26,8 +28,11 @@ INLINE vf load_weights(const wh_dtype dtype, const void *w, int64_t i) {
 /* c[rows][vecs] of the columns from `col`: lanes are outputs, each one chain over k. */
 INLINE void tile_body(const wh_dtype dtype, const int rows, const int vecs, const int64_t width,
                       const wh_linear_f_tile *t, int64_t col) {
-  vf acc[TILE_ROWS][4], w[4];
-  const float *x = t->x;
+  vf acc[TALL_ROWS][4], w[4];
+  const char *x[TALL_ROWS / 3]; /* of each third row; the two that follow are in reach of an address */
+  const int64_t ldx = t->ldx * (int64_t)sizeof(float);
+  UNROLL
+  for (int r = 0; r < rows; r += 3) x[r / 3] = (const char *)t->x + r * ldx;
   UNROLL
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
@@ -38,9 +43,14 @@ INLINE void tile_body(const wh_dtype dtype, const int rows, const int vecs, cons
     for (int i = 0; i < vecs; i++) w[i] = load_weights(dtype, t->w, k * width + col + i * VF_LANES);
     UNROLL
     for (int r = 0; r < rows; r++) {
-      vf b = vf_set1(x[r * WH_LINEAR_F_LDX + k]);
+      vf b = vf_set1(*(const float *)(const void *)(x[r / 3] + r % 3 * ldx));
       UNROLL
       for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(b, w[i], acc[r][i]);
+    }
+    UNROLL
+    for (int r = 0; r < rows; r += 3) {
+      x[r / 3] += sizeof(float);
+      __asm__("" : "+r"(x[r / 3])); /* not a pointer per row: too many for the registers */
     }
   }
   UNROLL
@@ -104,6 +114,9 @@ INLINE void tile_dtype(const wh_dtype dtype, const wh_linear_f_tile *t) {
     case 12:
       tile_rows(dtype, 12, t);
       return;
+    case TALL_ROWS:
+      tile_body(dtype, TALL_ROWS, 1, WH_LINEAR_F_HALF, t, 0);
+      return;
 #endif
   }
 }
@@ -139,15 +152,16 @@ static void finish(const wh_linear_f_finish *f) {
       if (residual) v = vf_add(vf_load(residual + i), v);
       vf_store(y + i, v);
     }
-    for (; i < f->cols; i++) {
-      float v = c[i];
-      if (f->bias) v = v + f->bias[i];
-      if (residual) v = residual[i] + v;
-      y[i] = v;
+    if (i < f->cols) {
+      const vf_mask rest = vf_first(f->cols - i);
+      vf v = vf_load(c + i);
+      if (f->bias) v = vf_add(v, vf_load_some(rest, f->bias + i));
+      if (residual) v = vf_add(vf_load_some(rest, residual + i), v);
+      vf_store_some(rest, y + i, v);
     }
   }
 }
 
-static const wh_linear_f_isa steps = {TILE_ROWS, tile, unpack, finish};
+static const wh_linear_f_isa steps = {TILE_ROWS, TALL_ROWS, tile, unpack, finish};
 
 #endif

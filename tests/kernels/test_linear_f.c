@@ -180,12 +180,29 @@ static void test_levels(void **state) {
 
 static void test_blocks(void **state) {
   (void)state;
-  const int64_t sizes[][3] = {{97, 64, 520}, {130, 33, 96}, {49, 290, 40},
-                              {200, 20, 30}, {96, 257, 17}, {5, 300, 600}};
+  const int64_t sizes[][3] = {{97, 64, 520}, {130, 33, 96}, {49, 290, 40}, {200, 20, 30},
+                              {96, 257, 17}, {5, 300, 600}, {13, 1090, 35}};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
     for (size_t d = 0; d < 3; d++) {
       problem p =
           problem_new(dtypes[d], sizes[i][0], sizes[i][1], sizes[i][2], (epilogue)((i + d) % N_EPILOGUES));
+      check(&p);
+      problem_free(&p);
+    }
+}
+
+/* Tall tiles and what they leave over, panels of half the width, rows in place that lie far apart, close or
+ * upon each other's cache sets (k about a multiple of 512), and those copied for it. */
+static void test_few_outputs(void **state) {
+  (void)state;
+  const int64_t rows[] = {12, 13, 23, 24, 25, 36, 37, 48, 61, 99, 203},
+                cols[] = {1, 15, 16, 17, 32, 33, 48, 64, 96},
+                lengths[] = {1, 27, 147, 255, 508, 512, 577, 1023};
+  int turn = 0;
+  for (size_t m = 0; m < sizeof rows / sizeof rows[0]; m++)
+    for (size_t n = 0; n < sizeof cols / sizeof cols[0]; n++, turn++) {
+      problem p = problem_new(dtypes[turn % 4 == 3 ? 1 + turn / 4 % 2 : 0], rows[m], cols[n],
+                              lengths[turn * 5 % 8], (epilogue)(turn / 2 % N_EPILOGUES));
       check(&p);
       problem_free(&p);
     }
@@ -315,9 +332,9 @@ static void test_layout(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_layout), cmocka_unit_test(test_levels),  cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_oracle), cmocka_unit_test(test_control), cmocka_unit_test(test_not_finite),
-      cmocka_unit_test(test_unpack),
+      cmocka_unit_test(test_layout),      cmocka_unit_test(test_levels), cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_few_outputs), cmocka_unit_test(test_oracle), cmocka_unit_test(test_control),
+      cmocka_unit_test(test_not_finite),  cmocka_unit_test(test_unpack),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
