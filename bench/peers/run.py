@@ -23,7 +23,7 @@ import report
 from figures import MOST_BUSY, Pairs, Timing, mean_limits, share_of_limit, summary
 from machine import Failure, Machine, Watch, first_output_seconds, resident_memory
 from models import describe, generate
-from programs import LlamaCpp, Whimbrel, Work
+from programs import IkLlamaCpp, LlamaCpp, Whimbrel, Work
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "whimbrel"
@@ -147,7 +147,8 @@ def run_round(unit, model, machine, order):
 def run_unit(unit, model, machine, deadline=float("inf")):
     """The unit's rows. Rounds that did not count are repeated only before the deadline."""
     repetitions = unit.repetitions
-    pairs = {(part, peer.name): Pairs(unit.parts[part].kinds, unit.parts[part].larger_is_better) for part in unit.parts for peer in unit.peers}
+    pairs = {(part, peer.name): Pairs(unit.parts[part].kinds, unit.parts[part].larger_is_better) for part in unit.parts for peer in unit.peers
+             if (unit.key, part) not in peer.lacks}
     contestants, cost = [unit.ours, *unit.peers], None
     if unit.warm_up:
         run_once(unit.ours, unit, model)
@@ -237,6 +238,7 @@ def parse_arguments(argv):
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=[PROGRAM] OPTIONS",
                         help="another Whimbrel as a peer, e.g. 'fast=--numerics fast'")
     parser.add_argument("--without-llama", action="store_true", help="no llama.cpp: only --variant peers")
+    parser.add_argument("--with-ik", action="store_true", help="also ik_llama.cpp, whose build takes a quarter of an hour")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=0, help="repeat no more rounds after so many minutes (0: no such limit)")
@@ -318,6 +320,9 @@ def compare(args, pack_folder):
         llama.build()
         narrow.build()
         peers.append(llama)
+        if args.with_ik:
+            peers.append(IkLlamaCpp(CACHE / "ik-llama.cpp-build", args.threads, say, "ik_llama.cpp"))
+            peers[-1].build()
         avx2_pair = (Whimbrel(args.whimbrel, args.threads, "whimbrel avx2", ["--isa", "avx2"]), narrow)
     programs = [*peers, *(avx2_pair or ())]
     models = open_models(args, whimbrel)

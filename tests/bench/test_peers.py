@@ -183,6 +183,8 @@ class Readings(unittest.TestCase):
 
 
 class FakeProgram:
+    lacks = frozenset()
+
     def __init__(self, name, speed, cost=None, perplexity=10.0):
         self.name, self.speed, self.cost, self.value, self.runs = name, speed, cost, perplexity, 0
 
@@ -285,6 +287,14 @@ class Driver(unittest.TestCase):
         self.assertEqual([unit.key for unit in everything], ["alone", "avx2", "company4", "company8", "depth", "start"])
         with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
             run.parse_arguments(["--rows", "everything"])
+
+    def test_what_a_peer_cannot_time_has_no_row(self):
+        ours, peer = FakeProgram("ours", 100.0), FakeProgram("peer", 20.0)
+        peer.lacks = frozenset({("depth", "prefill")})
+        parts = {"prefill": run.Part("p", "prefill"), "decode": run.Part("d", "decode")}
+        for key, titles in (("depth", ["decode"]), ("alone", ["prefill", "decode"])):
+            unit = run.Unit(key, parts, ours, [peer], 2, Work(512, 128))
+            self.assertEqual([row["title"] for row in run.run_unit(unit, self.model, FakeMachine([FAST]))], titles)
 
     def test_a_start_with_packed_weights_runs_once_before(self):
         units = run.units_for(self.args, None, [], None, FakeProgram("packed", 1.0))
