@@ -119,14 +119,16 @@ static cli_exit write_end_of_text(cli_output *out, const streamed *s, const cli_
   return cli_output_flush(out);
 }
 
-/* A session with room for the prompt and the answer, and no more: memory that is not taken need not be
- * cleared. */
+/* A session with room for the prompt and the answer, in runs no longer than the prompt, and no more: memory
+ * that is not taken need not be cleared. */
 static cli_exit start_session(cli_engine *engine, const run_options *options,
                               const cli_drafting_options *drafting, size_t n_prompt, cli_drafting *out) {
   uint64_t wanted = ((uint64_t)n_prompt + options->max_tokens + 63) / 64 * 64;
   if (wanted > engine->info.context_length) wanted = engine->info.context_length;
   const cli_session_needs needs = {
       .context = (uint32_t)wanted, .max_outputs = cli_drafting_rows(drafting), .may_keep_packed = true};
+  if (!engine->options.prompt_chunk && n_prompt < CLI_PROMPT_CHUNK)
+    engine->options.prompt_chunk = n_prompt ? (uint32_t)n_prompt : 1;
   CLI_TRY(cli_engine_start(engine, &needs));
   return cli_drafting_open(engine, drafting, out);
 }

@@ -69,7 +69,7 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   const cli_engine_options *options = &engine->options;
   if (needs->may_keep_packed && !options->no_pack_cache) choose_pack_folder(engine);
   CLI_TRY(cli_session_open(options, engine->model, engine->device, needs, &engine->session));
-  engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : 512;
+  engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : CLI_PROMPT_CHUNK;
   if (engine->prompt_chunk > wh_session_context(engine->session))
     engine->prompt_chunk = wh_session_context(engine->session);
   engine->max_outputs = needs->max_outputs ? needs->max_outputs : 1;

@@ -4,6 +4,8 @@
 
 #include "cli/options.h"
 
+#define CLI_PROMPT_CHUNK 512u /* most tokens of one run when the user says nothing */
+
 /* Owned: close frees all three. Zero-initialise. */
 typedef struct cli_engine {
   wh_model *model;
