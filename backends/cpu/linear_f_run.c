@@ -84,15 +84,6 @@ static bool rows_collide(int64_t ld) {
   return (ld + near) % floats <= 2 * near;
 }
 
-/* Asks for a tile's lines of y before it runs: they lie too far apart for the processor to foresee. */
-static void expect_outputs(const product *p, int64_t row, int64_t rows, int64_t panel) {
-  const float *y = p->a->y + row * p->a->ldy + panel * WH_LINEAR_F_COLS;
-  for (int64_t r = 0; r < rows; r++, y += p->a->ldy) {
-    __builtin_prefetch(y, 1);
-    __builtin_prefetch(y + WH_LINEAR_F_HALF, 1);
-  }
-}
-
 static void finish(const product *p, const float *c, int64_t row, int64_t rows, int64_t panel) {
   const wh_linear_f_args *a = p->a;
   int64_t col = panel * WH_LINEAR_F_COLS;
@@ -130,7 +121,7 @@ static void run_tiles(const product *p, wh_dtype dtype, const void *w, upcoming 
                         .ldx = x.ld,
                         .w = w,
                         .first = chunk == 0};
-  const bool last = chunk == p->n_chunks - 1;
+  const bool last = chunk == p->n_chunks - 1, spread = p->a->ldy > 4 * WH_LINEAR_F_COLS;
   for (int64_t r = 0; r < rows; r += t.rows) {
     t.rows = tile_rows(p->isa, t.width, x.ld, rows - r);
     t.x = x.x + r * x.ld;
@@ -141,7 +132,13 @@ static void run_tiles(const product *p, wh_dtype dtype, const void *w, upcoming 
     } else {
       t.ahead = (const char *)t.x;
     }
-    if (last) expect_outputs(p, row + r, t.rows, panel);
+    /* A tile's lines of a wide y lie too far apart for the processor to foresee. Not a function of its own:
+     * gcc takes one that only prefetches for one without effect. */
+    const float *y = p->a->y + (row + r) * p->a->ldy + panel * WH_LINEAR_F_COLS;
+    for (int64_t i = 0; last && spread && i < t.rows; i++) {
+      __builtin_prefetch(y + i * p->a->ldy, 1);
+      __builtin_prefetch(y + i * p->a->ldy + WH_LINEAR_F_HALF, 1);
+    }
     p->isa->tile(&t);
     if (last) finish(p, t.c, row + r, t.rows, panel);
   }
