@@ -191,7 +191,7 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
     const bool is_first = left == p->n_blocks, is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     const bool from_zero = is_first || runs_on, ends = !has_mins && (!runs_on || is_last);
     const uint8_t *header = w;
-    prefetch(w + ahead, wh_linear_q_scale_bytes(f, blocks));
+    prefetch(w + ahead, wh_linear_q_scale_bytes(f, blocks) + wh_linear_q_min_bytes(f));
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     block_sums sums = {linear_q_zeros,       0, g, x_scale, from_zero ? linear_q_zeros : y,
@@ -208,7 +208,6 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    prefetch(w + ahead, wh_linear_q_min_bytes(f));
     if (has_mins) group_step(f, header, w, jsum, rows, sums);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
