@@ -182,7 +182,20 @@ class IkLlamaCpp(LlamaCpp):
     PROGRAM = "llama-cli"
     NO_CHAT = ()
     REPACK = ("-rtr",)
+    # The package leaves out this part of its build, which only says what was built.
+    BUILD_INFO = ("common/cmake/build-info-gen-cpp.cmake", """set(BUILD_NUMBER 0)
+set(BUILD_COMMIT unknown)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/../build-info.cpp.in ${CMAKE_CURRENT_LIST_DIR}/../build-info.cpp)
+""")
     lacks = frozenset({("depth", "prefill")})
+
+    def fetch(self, folder):
+        source = super().fetch(folder)
+        path = source / self.BUILD_INFO[0]
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(self.BUILD_INFO[1])
+        return source
 
     def work(self, model, work):
         if work.sequences > 1:
