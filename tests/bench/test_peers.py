@@ -129,6 +129,14 @@ class Readings(unittest.TestCase):
         with self.assertRaises(Failure):
             programs.parse_batched_bench(text, Work(0, 64, 8, 128))
 
+    def test_batched_table(self):
+        text = ("|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |\n"
+                "|-------|--------|------|--------|----------|----------|----------|----------|----------|----------|\n"
+                "|   128 |     64 |    4 |    768 |    2.226 |   229.97 |    2.549 |   100.42 |    4.776 |   160.81 |\n")
+        self.assertEqual(programs.parse_batched_table(text, Work(0, 64, 4, 128)), {"decode": 100.42})
+        with self.assertRaises(Failure):
+            programs.parse_batched_table(text, Work(0, 64, 8, 128))
+
     def test_perplexity(self):
         self.assertEqual(programs.parse_perplexity("x\nFinal estimate: PPL = 18.3914 +/- 0.86\n"), 18.3914)
         with self.assertRaises(Failure):
