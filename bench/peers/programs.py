@@ -220,7 +220,7 @@ def parse_whimbrel_bench(text):
 
 
 def parse_perplexity(text):
-    found = re.search(r"Final estimate: PPL = ([0-9.]+) \+/- ([0-9.]+)", text)
+    found = re.search(r"Final estimate: PPL (?:over .*)?= ([0-9.]+) \+/- ([0-9.]+)", text)
     if not found:
         raise Failure("llama-perplexity printed no final estimate")
     return float(found.group(1))

@@ -139,6 +139,7 @@ class Readings(unittest.TestCase):
 
     def test_perplexity(self):
         self.assertEqual(programs.parse_perplexity("x\nFinal estimate: PPL = 18.3914 +/- 0.86\n"), 18.3914)
+        self.assertEqual(programs.parse_perplexity("Final estimate: PPL over 4 chunks for n_ctx=512 = 15.9512 +/- 0.86\n"), 15.9512)
         with self.assertRaises(Failure):
             programs.parse_perplexity("error: no such file")
 
