@@ -158,13 +158,13 @@ class LlamaCpp:
                             *self.REPACK, *options])
         return out
 
-    def first_token_command(self, model, prompt, context):
-        return self.long_run_command(model, prompt, context, 1)
-
-    def long_run_command(self, model, prompt, context, tokens):
+    def first_token_command(self, model, prompt, context, tokens=1):
         # Without its warm-up run, which would only add to the time to the first token.
         return [self.program(self.PROGRAM), "-m", model.path, "-p", prompt, "-n", tokens, "-t", self.threads, "-c", context, *self.NO_CHAT,
-                *self.REPACK, "--no-warmup", "--no-display-prompt", "--simple-io", "--ignore-eos"]
+                *self.REPACK, "--no-warmup", "--no-display-prompt", "--simple-io"]
+
+    def long_run_command(self, model, prompt, context, tokens):
+        return [*self.first_token_command(model, prompt, context, tokens), "--ignore-eos"]
 
     def perplexity(self, model, text, chunks):
         both, _ = output_of([self.program("llama-perplexity"), "-m", model.path, "-f", text, "-c", PERPLEXITY_CONTEXT, "-t", self.threads,
