@@ -74,11 +74,6 @@ static wh_status copy_vectors(wh_weights *w) {
   return WH_OK;
 }
 
-static void give_vectors_back(const wh_weights *w) {
-  for (wh_value v = 1; v < w->g->n_values && w->weight_done; v++)
-    if (w->vector_of[v]) w->weight_done(w->weight_done_ctx, w->g->values[v].origin);
-}
-
 /* ---- packing ---- */
 
 static const wh_packed_weight *find_packed(const wh_weights *w, wh_value v, uint32_t layout) {
@@ -112,16 +107,17 @@ static wh_status take_memory(wh_weights *w) {
                 : WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of packed weights", w->n_bytes);
 }
 
-static void give_back(const wh_weights *w, const wh_pack_task *tasks, size_t n) {
-  for (size_t i = 0; i < n && w->weight_done; i++)
-    if (tasks[i].weight->origin && tasks[i].dst) w->weight_done(w->weight_done_ctx, tasks[i].weight->origin);
+/* The file's pages of a constant that will not be read there again. */
+static void give_back(const wh_weights *w, const wh_value_info *v) {
+  if (v->origin && w->weight_done) w->weight_done(w->weight_done_ctx, v->origin);
 }
 
 static wh_status pack_batch(const wh_weights *w, wh_pack_task *tasks, size_t n) {
   WH_TRY(w->backend->pack(w->device, w->g, tasks, n));
   for (size_t i = 0; i < n; i++)
     if (!tasks[i].finite) return not_finite(tasks[i].weight);
-  give_back(w, tasks, n);
+  for (size_t i = 0; i < n; i++)
+    if (tasks[i].dst) give_back(w, tasks[i].weight);
   return WH_OK;
 }
 
@@ -148,10 +144,17 @@ static wh_status pack_list(wh_weights *w) {
     batch_bytes = 0;
   }
   if (st == WH_OK && begin < n) st = pack_batch(w, tasks + begin, n - begin);
-  /* again: where the system maps a file in large pages, a batch brings its neighbours' pages back */
-  if (st == WH_OK) give_back(w, tasks, n);
   wh_free(w->alloc, tasks);
   return st;
+}
+
+/* Once more, and for good: where the system maps a file in large pages, each batch brings its neighbours'
+ * pages back, and the cache may have had to hash the weights. */
+static void give_all_back(const wh_weights *w) {
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].n_bytes) give_back(w, &w->g->values[w->list[i].value]);
+  for (wh_value v = 1; v < w->g->n_values; v++)
+    if (w->vector_of[v]) give_back(w, &w->g->values[v]);
 }
 
 /* The image: in the cache's file, there to stay or to move from; or memory that packing will fill. */
@@ -186,7 +189,7 @@ wh_status wh_weights_create(const wh_graph *g, const wh_claim *claims, const wh_
     wh_weights_destroy(w);
     return st;
   }
-  give_vectors_back(w);
+  give_all_back(w);
   *out = w;
   return WH_OK;
 }
