@@ -57,7 +57,7 @@ typedef struct byte_range {
 
 typedef struct hash_job {
   const byte_range *ranges;
-  wh_hash128 *hashes;
+  wh_hash128 *hashes; /* NULL: the ranges are only made resident */
   size_t n;
   atomic_size_t next;
   const wh_file *file; /* the ranges' file when they are to be made resident first */
@@ -69,7 +69,7 @@ static void hash_ranges(void *arg, int index, int count) {
   for (size_t i; (i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->n;) {
     const byte_range *r = &job->ranges[i];
     if (job->file) wh_file_prefault(job->file, (size_t)(r->data - wh_file_data(job->file)), r->n);
-    job->hashes[i] = wh_hash_bytes(r->data, r->n);
+    if (job->hashes) job->hashes[i] = wh_hash_bytes(r->data, r->n);
   }
 }
 
@@ -85,18 +85,18 @@ static size_t add_pieces(byte_range *ranges, const void *data, size_t n_bytes) {
   return n;
 }
 
-/* *hashes: one per range, to be freed by the caller. */
+/* *hashes: one per range, to be freed by the caller; or `hashes` is NULL, and none are made. */
 static wh_status hash_all(const wh_pack_cache *c, const byte_range *ranges, size_t n, const wh_file *file,
                           wh_hash128 **hashes) {
   hash_job job = {.ranges = ranges, .n = n, .file = file};
   atomic_init(&job.next, 0);
-  job.hashes = wh_alloc_array(c->alloc, n, sizeof *job.hashes);
-  if (!job.hashes) return WH_OOM("hashes of weights");
+  if (hashes) job.hashes = wh_alloc_array(c->alloc, n, sizeof *job.hashes);
+  if (hashes && !job.hashes) return WH_OOM("hashes of weights");
   if (c->backend->parallel)
     c->backend->parallel(c->device, hash_ranges, &job);
   else
     hash_ranges(&job, 0, 1);
-  *hashes = job.hashes;
+  if (hashes) *hashes = job.hashes;
   return WH_OK;
 }
 
@@ -200,12 +200,13 @@ static wh_status tolerate(const wh_pack_cache *c, wh_status st, wh_log_level lev
   return WH_OK;
 }
 
-/* A stamp that is not there, or not sound, only costs the hashing. */
-static wh_status read_stamp(wh_pack_cache *c, bool *found) {
+/* The content that the file of this key had when it was last hashed. A stamp that is not there, or not sound,
+ * only costs the hashing. */
+static wh_status read_stamp(const wh_pack_cache *c, const wh_hash128 *key, bool *found, wh_hash128 *content) {
   char *path;
   wh_file *file;
   stamp_file s;
-  WH_TRY(path_of(c, &c->stamp, NULL, ".stamp", &path));
+  WH_TRY(path_of(c, key, NULL, ".stamp", &path));
   wh_status st = wh_file_open(path, c->alloc, &file);
   wh_free(c->alloc, path);
   if (st != WH_OK) return st == WH_ERR_OUT_OF_MEMORY ? st : WH_OK;
@@ -213,27 +214,30 @@ static wh_status read_stamp(wh_pack_cache *c, bool *found) {
   if (whole) memcpy(&s, wh_file_data(file), sizeof s);
   wh_file_close(file);
   if (!whole || memcmp(s.magic, stamp_magic, sizeof s.magic) != 0 || s.byte_order != BYTE_ORDER_MARK ||
-      s.format_version != FORMAT_VERSION || !wh_hash_equal(s.key, c->stamp) ||
+      s.format_version != FORMAT_VERSION || !wh_hash_equal(s.key, *key) ||
       !wh_hash_equal(s.check, wh_hash_bytes(&s, offsetof(stamp_file, check))))
     return WH_OK;
   *found = true;
-  c->from_file = s.content;
+  *content = s.content;
   return WH_OK;
 }
 
-/* Remembers what hashing found, once there is a file that it leads to. */
-static wh_status write_stamp(const wh_pack_cache *c) {
-  if (!c->has_stamp || !c->hashed_model) return WH_OK;
+static wh_status write_stamp(const wh_pack_cache *c, const wh_hash128 *key, const wh_hash128 *content) {
   stamp_file s = {.byte_order = BYTE_ORDER_MARK, .format_version = FORMAT_VERSION};
   char *path;
   memcpy(s.magic, stamp_magic, sizeof s.magic);
-  s.key = c->stamp;
-  s.content = c->from_file;
+  s.key = *key;
+  s.content = *content;
   s.check = wh_hash_bytes(&s, offsetof(stamp_file, check));
-  WH_TRY(path_of(c, &c->stamp, NULL, ".stamp", &path));
+  WH_TRY(path_of(c, key, NULL, ".stamp", &path));
   wh_status st = wh_file_write(path, &s, sizeof s, c->alloc);
   wh_free(c->alloc, path);
-  return tolerate(c, st, WH_LOG_INFO, "the next start hashes the model again");
+  return tolerate(c, st, WH_LOG_INFO, "the next start hashes again");
+}
+
+/* Remembers what hashing the model found, once there is a file that it leads to. */
+static wh_status stamp_model(const wh_pack_cache *c) {
+  return c->has_stamp && c->hashed_model ? write_stamp(c, &c->stamp, &c->from_file) : WH_OK;
 }
 
 static size_t table_bytes(const wh_pack_cache *c) {
@@ -284,26 +288,50 @@ static wh_status find_file(wh_pack_cache *c) {
   return tolerate(c, st, WH_LOG_WARNING, "packing the weights again");
 }
 
-wh_status wh_pack_cache_fetch(wh_pack_cache *c, const void **out) {
-  if (!c->file) {
-    *out = NULL;
-    return WH_OK;
-  }
-  const uint8_t *bytes = wh_file_data(c->file), *data = bytes + c->header.data_offset;
-  wh_hash128 *hashes = NULL;
-  WH_TRY(hash_pieces(c, data, c->header.data_bytes, c->file, &hashes));
-  bool sound = memcmp(hashes, bytes + sizeof(cache_header), table_bytes(c)) == 0;
+/* What a stamp of the cache's own file is called: what the system says of the file, and what its header does.
+ */
+static wh_status key_of_file(const wh_pack_cache *c, wh_hash128 *out) {
+  const wh_file_identity id = wh_file_get_identity(c->file);
+  wh_text_buffer b;
+  wh_text_buffer_init(&b, c->alloc);
+  wh_text_buffer_printf(&b, "%llu %llu %llu %lld %lld", (unsigned long long)id.device,
+                        (unsigned long long)id.inode, (unsigned long long)id.size, (long long)id.modified_ns,
+                        (long long)id.changed_ns);
+  wh_text_buffer_append(&b, (const char *)wh_file_data(c->file), sizeof(cache_header));
+  return finish_key(&b, out);
+}
+
+/* Whether the data is what the header's table says: hashed, unless it was when the file was last read, and
+ * the file has not changed since. Makes it resident in either case. */
+static wh_status check_data(const wh_pack_cache *c, const uint8_t *data, bool *sound) {
+  const uint8_t *table = wh_file_data(c->file) + sizeof(cache_header);
+  const wh_hash128 pieces = wh_hash_bytes(table, table_bytes(c));
+  const bool settled = wh_file_is_settled(c->file); /* else the next change may leave no trace in the times */
+  wh_hash128 key, checked, *hashes = NULL;
+  bool known = false;
+  WH_TRY(key_of_file(c, &key));
+  if (settled) WH_TRY(read_stamp(c, &key, &known, &checked));
+  known = known && wh_hash_equal(checked, pieces);
+  WH_TRY(hash_pieces(c, data, c->header.data_bytes, c->file, known ? NULL : &hashes));
+  *sound = known || memcmp(hashes, table, table_bytes(c)) == 0;
   wh_free(c->alloc, hashes);
+  return *sound && !known && settled ? write_stamp(c, &key, &pieces) : WH_OK;
+}
+
+wh_status wh_pack_cache_fetch(wh_pack_cache *c, const void **out) {
+  *out = NULL;
+  if (!c->file) return WH_OK;
+  const uint8_t *data = wh_file_data(c->file) + c->header.data_offset;
+  bool sound = false;
+  WH_TRY(check_data(c, data, &sound));
   if (sound) {
     *out = data;
-    WH_TRY(write_stamp(c));
-  } else {
-    *out = NULL;
-    (void)tolerate(c, WH_FAIL(ERR_CORRUPT, "%s is damaged", wh_file_path(c->file)), WH_LOG_WARNING,
-                   "packing the weights again");
-    wh_file_close(c->file);
-    c->file = NULL;
+    return stamp_model(c);
   }
+  (void)tolerate(c, WH_FAIL(ERR_CORRUPT, "%s is damaged", wh_file_path(c->file)), WH_LOG_WARNING,
+                 "packing the weights again");
+  wh_file_close(c->file);
+  c->file = NULL;
   return WH_OK;
 }
 
@@ -338,7 +366,7 @@ static wh_status identify(wh_pack_cache *c, const wh_hash128 *model_stamp, const
   c->has_stamp = model_stamp != NULL;
   if (model_stamp) {
     WH_TRY(hash_stamp(c, model_stamp, g, weights, n));
-    WH_TRY(read_stamp(c, &known));
+    WH_TRY(read_stamp(c, &c->stamp, &known, &c->from_file));
   }
   c->hashed_model = !known;
   if (!known) WH_TRY(hash_weights(c, g, weights, n, true, &c->from_file));
@@ -413,7 +441,7 @@ wh_status wh_pack_cache_store(wh_pack_cache *c, const void *packed, bool *stored
   if (st == WH_OK) {
     st = write_file(c, path, packed, hashes);
     *stored = st == WH_OK;
-    st = *stored ? write_stamp(c) : tolerate(c, st, WH_LOG_WARNING, "going on without it");
+    st = *stored ? stamp_model(c) : tolerate(c, st, WH_LOG_WARNING, "going on without it");
   }
   wh_free(c->alloc, path);
   wh_free(c->alloc, hashes);

@@ -5,11 +5,11 @@
  * tiny file (a stamp) says which content a model file had when it was last hashed, under what the system says
  * of that file (device, inode, size, times).
  *
- * Nothing in the folder is trusted. All sizes are known from the model, so a header is not read but compared
- * with what it must be, and every byte of data is hashed at each start, by the device's threads: about the
- * time of one decoded token, which reads the same bytes. A file that fails is replaced; a folder that cannot
- * be written costs the cache, not the run. Both are logged as warnings. The only error is
- * ERR_OUT_OF_MEMORY. */
+ * All sizes are known from the model, so a header is not read but compared with what it must be, and every
+ * byte of data is hashed, by the device's threads, at the first start that finds the file and whenever it has
+ * changed since: another stamp remembers that, so that the file is trusted as far as the model's own is. A
+ * file that fails is replaced; a folder that cannot be written costs the cache, not the run. Both are logged
+ * as warnings. The only error is ERR_OUT_OF_MEMORY. */
 #ifndef WH_PLAN_PACK_CACHE_H
 #define WH_PLAN_PACK_CACHE_H
 

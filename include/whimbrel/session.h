@@ -30,8 +30,8 @@ typedef struct wh_session_options {
  * it.
  *
  * With a pack cache the packed weights are taken from a file of its folder; wh_session_keep_packed writes
- * it. The file's name is the weights' content hash, its bytes are checked, and the model file is hashed only
- * when it changed; so any number of models may share a folder, and a bad or missing file costs no more than
+ * it. The file's name is the weights' content hash; it and the model file are hashed only when they are new
+ * or have changed; so any number of models may share a folder, and a bad or missing file costs no more than
  * packing. A cache that cannot be used is a warning in the log, never an error. The logits are the same. The
  * first run uses the weights where they lie in the file; the next runs move them into large pages of memory,
  * some before each, which decoding reads faster. With `pack_cache_mapped` they stay in the file, so that

@@ -253,44 +253,6 @@ static void a_changed_model_is_packed_anew(void **state) {
   place_remove(p);
 }
 
-/* A stamp makes hashing unnecessary, but only once the file is old enough for its times to tell changes
- * apart. */
-static void a_known_file_is_not_hashed(void **state) {
-  (void)state;
-  place *p = place_create(WH_DTYPE_Q4_0, 64);
-  const start cached = {.cache = p->cache.path};
-  assert_true(begin_well(p, cached).packing.hashed_model);
-  assert_true(begin_well(p, cached).packing.hashed_model);
-  assert_int_equal(temp_folder_count(&p->cache), 1);
-  assert_int_equal(nanosleep(&(struct timespec){2, 200000000}, NULL), 0);
-  outcome o = begin_well(p, cached); /* leaves a stamp */
-  assert_true(o.packing.hashed_model && o.packing.n_packed == 0);
-  assert_int_equal(temp_folder_count(&p->cache), 2);
-  o = begin_well(p, cached);
-  assert_true(!o.packing.hashed_model && o.packing.n_packed == 0);
-  temp_path stamp = file_ending(&p->cache, ".stamp");
-  for (long at = 0; at < 64; at++) { /* a damaged stamp is no stamp; it is written again */
-    FILE *f = fopen(stamp.text, "r+b");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, at, SEEK_SET), 0);
-    int c = fgetc(f);
-    assert_int_equal(fseek(f, at, SEEK_SET), 0);
-    assert_int_equal(fputc(c ^ 1, f), c ^ 1);
-    assert_int_equal(fclose(f), 0);
-    o = begin_well(p, cached);
-    assert_true(o.packing.hashed_model && o.packing.n_packed == 0);
-    o = begin_well(p, cached);
-    assert_false(o.packing.hashed_model);
-  }
-  assert_int_equal(truncate(stamp.text, 63), 0);
-  assert_true(begin_well(p, cached).packing.hashed_model);
-  assert_int_equal(utimensat(AT_FDCWD, p->model.text, NULL, 0), 0); /* touched: the content may be another */
-  o = begin_well(p, cached);
-  assert_true(o.packing.hashed_model && o.packing.n_packed == 0);
-  assert_int_equal(p->said.n, 0);
-  place_remove(p);
-}
-
 /* What a level reads as it lies in the model file is not in the cache. */
 static void weights_in_place_are_not_cached(void **state) {
   (void)state;
@@ -325,6 +287,103 @@ static void flip(const temp_path *path, long at) {
   uint8_t c = (uint8_t)(fgetc(f) ^ 0x40);
   assert_int_equal(fclose(f), 0);
   spoil(path, at, &c, 1);
+}
+
+typedef struct stamps {
+  temp_path path[2];
+  uint8_t bytes[2][64];
+  int n;
+} stamps;
+
+static stamps stamps_of(const temp_folder *f) {
+  DIR *dir = opendir(f->path);
+  stamps s = {.n = 0}; /* in the order of their names */
+  assert_non_null(dir);
+  for (struct dirent *e; (e = readdir(dir));) {
+    if (!strstr(e->d_name, ".stamp")) continue;
+    assert_true(s.n < 2);
+    s.path[s.n++] = temp_path_of(f, e->d_name);
+  }
+  (void)closedir(dir);
+  if (s.n == 2 && strcmp(s.path[0].text, s.path[1].text) > 0) {
+    const temp_path first = s.path[1];
+    s.path[1] = s.path[0];
+    s.path[0] = first;
+  }
+  for (int i = 0; i < s.n; i++) {
+    FILE *file = fopen(s.path[i].text, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(s.bytes[i], 1, 64, file), 64);
+    assert_int_equal(fclose(file), 0);
+  }
+  return s;
+}
+
+static void wait_until_files_are_settled(void) {
+  assert_int_equal(nanosleep(&(struct timespec){2, 200000000}, NULL), 0);
+}
+
+/* Stamps make hashing the model, and the cache's own file, unnecessary, but only once these are old enough
+ * for their times to tell changes apart. */
+static void a_known_file_is_not_hashed(void **state) {
+  (void)state;
+  place *p = place_create(WH_DTYPE_Q4_0, 64);
+  const start cached = {.cache = p->cache.path};
+  assert_true(begin_well(p, cached).packing.hashed_model);
+  assert_true(begin_well(p, cached).packing.hashed_model);
+  assert_int_equal(temp_folder_count(&p->cache), 1);
+  wait_until_files_are_settled();
+  outcome o = begin_well(p, cached); /* leaves the two stamps */
+  assert_true(o.packing.hashed_model && o.packing.n_packed == 0);
+  assert_int_equal(temp_folder_count(&p->cache), 3);
+  o = begin_well(p, cached);
+  assert_true(!o.packing.hashed_model && o.packing.n_packed == 0);
+  const stamps good = stamps_of(&p->cache);
+  int n_hashed_model = 0;
+  assert_int_equal(good.n, 2);
+  for (int i = 0; i < 2; i++)
+    for (long at = 0; at < 64; at++) { /* a damaged stamp is no stamp; it is written again */
+      const uint8_t other = good.bytes[i][at] ^ 1;
+      spoil(&good.path[i], at, &other, 1);
+      o = begin_well(p, cached);
+      assert_int_equal(o.packing.n_packed, 0);
+      n_hashed_model += o.packing.hashed_model != 0;
+      const stamps again = stamps_of(&p->cache);
+      assert_memory_equal(again.bytes, good.bytes, sizeof good.bytes);
+    }
+  assert_int_equal(n_hashed_model, 64); /* one of the two is the model's */
+  for (int i = 0; i < 2; i++) assert_int_equal(truncate(good.path[i].text, 63), 0);
+  assert_true(begin_well(p, cached).packing.hashed_model);
+  assert_int_equal(utimensat(AT_FDCWD, p->model.text, NULL, 0), 0); /* touched: the content may be another */
+  o = begin_well(p, cached);
+  assert_true(o.packing.hashed_model && o.packing.n_packed == 0);
+  assert_int_equal(p->said.n, 0);
+  place_remove(p);
+}
+
+/* What was found sound once is hashed again after any change, even one that hides its time. */
+static void a_stamp_does_not_cover_later_damage(void **state) {
+  (void)state;
+  place *p = place_create(WH_DTYPE_Q4_0, 64);
+  const start cached = {.cache = p->cache.path};
+  outcome good = begin_well(p, cached);
+  temp_path path = file_ending(&p->cache, ".pack");
+  wait_until_files_are_settled();
+  assert_int_equal(begin_well(p, cached).packing.n_packed, 0);
+  assert_int_equal(temp_folder_count(&p->cache), 3);
+  struct stat before;
+  assert_int_equal(stat(path.text, &before), 0);
+  flip(&path, before.st_size / 2);
+  assert_int_equal(utimensat(AT_FDCWD, path.text, (struct timespec[2]){before.st_atim, before.st_mtim}, 0),
+                   0);
+  wait_until_files_are_settled();
+  assert_int_equal(p->said.n, 0);
+  outcome o = begin_well(p, cached);
+  assert_same_logits(&good, &o);
+  assert_int_equal(o.packing.n_packed, N_MATRICES);
+  assert_int_equal(p->said.n, 1);
+  assert_non_null(strstr(p->said.last, "is damaged"));
+  place_remove(p);
 }
 
 /* The spoilt file is named in one warning, and replaced by a good one. */
@@ -526,6 +585,7 @@ int main(void) {
       cmocka_unit_test(weights_move_while_the_model_runs),
       cmocka_unit_test(a_changed_model_is_packed_anew),
       cmocka_unit_test(a_known_file_is_not_hashed),
+      cmocka_unit_test(a_stamp_does_not_cover_later_damage),
       cmocka_unit_test(weights_in_place_are_not_cached),
       cmocka_unit_test(bad_files_are_replaced),
       cmocka_unit_test(a_file_of_another_model),
