@@ -22,7 +22,8 @@ static const cli_option engine_options[] = {
     {"ctx", 'c', CLI_OPTION_U32, ENGINE(context), "N",
      "Positions of context (default: the model's, at most 4096).", 1, UINT32_C(1) << 24, 0, 0},
     {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
-     "Most prompt tokens in one run (default 512).", 1, UINT32_C(1) << 16, 0, 0},
+     "Most prompt tokens in one run (default 512; `run` needs memory\nfor no more than the prompt).", 1,
+     UINT32_C(1) << 16, 0, 0},
     {"pack-cache", 0, CLI_OPTION_STRING, ENGINE(pack_cache), "DIR",
      "Keep packed weights in DIR, for a faster next start (default:\nrun and chat keep those of large models "
      "in "
