@@ -128,7 +128,7 @@ static cli_exit start_session(cli_engine *engine, const run_options *options,
   const cli_session_needs needs = {
       .context = (uint32_t)wanted, .max_outputs = cli_drafting_rows(drafting), .may_keep_packed = true};
   if (!engine->options.prompt_chunk && n_prompt < CLI_PROMPT_CHUNK)
-    engine->options.prompt_chunk = n_prompt ? (uint32_t)n_prompt : 1;
+    engine->options.prompt_chunk = (uint32_t)n_prompt;
   CLI_TRY(cli_engine_start(engine, &needs));
   return cli_drafting_open(engine, drafting, out);
 }

@@ -6,7 +6,7 @@
 
 #define CLI_PROMPT_CHUNK 512u /* most tokens of one run when the user says nothing */
 
-/* Owned: close frees all three. Zero-initialise. */
+/* Owned: close frees what it holds. Zero-initialise. */
 typedef struct cli_engine {
   wh_model *model;
   wh_device *device;
@@ -34,8 +34,6 @@ WH_NODISCARD cli_exit cli_engine_open(const char *path, const cli_engine_options
 /* The two halves of it: device and model, then the session, for a verb that looks at the model first. */
 WH_NODISCARD cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, cli_engine *out);
 WH_NODISCARD cli_exit cli_engine_start(cli_engine *engine, const cli_session_needs *needs);
-/* The same for the engine's session. Close does it, too. */
-void cli_engine_keep_packed(cli_engine *engine);
 void cli_engine_close(cli_engine *engine);
 
 /* "loaded in 0.03 s: 154 weights from the pack cache" as a note, when there is a cache. */
@@ -48,6 +46,8 @@ WH_NODISCARD cli_exit cli_session_open(const cli_engine_options *options, const 
 /* Keeps its packed weights for the next start, see wh_session_keep_packed. True when they were written now.
  */
 bool cli_session_keep_packed(wh_session *session);
+/* The same for the engine's session, with a note where to. Close does it, too. */
+void cli_engine_keep_packed(cli_engine *engine);
 
 /* Asks the device; the first call costs some milliseconds. */
 wh_device_info cli_engine_device_info(const cli_engine *engine);

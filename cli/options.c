@@ -25,15 +25,13 @@ static const cli_option engine_options[] = {
      "Most prompt tokens in one run (default 512; `run` needs memory\nfor no more than the prompt).", 1,
      UINT32_C(1) << 16, 0, 0},
     {"pack-cache", 0, CLI_OPTION_STRING, ENGINE(pack_cache), "DIR",
-     "Keep packed weights in DIR, for a faster next start (default:\nrun and chat keep those of large models "
-     "in "
-     "the user's cache\nfolder, when its disk has room).",
+     "Keep packed weights in DIR, for a faster next start (default:\nrun and chat keep those of large "
+     "models in the user's cache\nfolder, when its disk has room).",
      0, 0, 0, 0},
     {"no-pack-cache", 0, CLI_OPTION_FLAG, ENGINE(no_pack_cache), NULL, "Keep no packed weights.", 0, 0, 0, 0},
     {"map-packed", 0, CLI_OPTION_FLAG, ENGINE(pack_cache_mapped), NULL,
      "Leave kept weights in their file instead of moving them into\nmemory: processes share them, decoding "
-     "is "
-     "a little slower.",
+     "is a little slower.",
      0, 0, 0, 0},
 };
 

@@ -38,8 +38,9 @@ bool cli_pack_folder(uint64_t weight_bytes, char *path, size_t size) {
   char base[PATH_MAX];
   if (!own && (!home || home[0] != '/')) return false;
   int n = snprintf(base, sizeof base, "%s%s", own ? cache : home, own ? "" : "/.cache");
-  if (n < 0 || (size_t)n >= sizeof base || !make_folder(base)) return false;
-  if (!read_disk(base, &disk) || !cli_pack_worth_keeping(weight_bytes, disk)) return false;
+  if (n < 0 || (size_t)n >= sizeof base) return false;
+  if (!read_disk(base, &disk) && (own || !read_disk(home, &disk))) return false;
+  if (!cli_pack_worth_keeping(weight_bytes, disk) || !make_folder(base)) return false; /* else make nothing */
   n = snprintf(path, size, "%s/whimbrel", base);
   if (n < 0 || (size_t)n >= size || !make_folder(path)) return false;
   n = snprintf(path, size, "%s/whimbrel/packed", base);

@@ -97,4 +97,11 @@ typedef struct wh_backend {
   uint32_t pack_version;
 } wh_backend;
 
+static inline void wh_backend_parallel(const wh_backend *backend, void *dev, wh_parallel_fn fn, void *arg) {
+  if (backend->parallel)
+    backend->parallel(dev, fn, arg);
+  else
+    fn(arg, 0, 1);
+}
+
 #endif

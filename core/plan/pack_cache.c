@@ -92,10 +92,7 @@ static wh_status hash_all(const wh_pack_cache *c, const byte_range *ranges, size
   atomic_init(&job.next, 0);
   if (hashes) job.hashes = wh_alloc_array(c->alloc, n, sizeof *job.hashes);
   if (hashes && !job.hashes) return WH_OOM("hashes of weights");
-  if (c->backend->parallel)
-    c->backend->parallel(c->device, hash_ranges, &job);
-  else
-    hash_ranges(&job, 0, 1);
+  wh_backend_parallel(c->backend, c->device, hash_ranges, &job);
   if (hashes) *hashes = job.hashes;
   return WH_OK;
 }

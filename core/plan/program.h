@@ -1,5 +1,6 @@
 /* plan/program.h - L2: a graph bound to one device. A flat array of instructions with every pointer resolved;
- * running it looks nothing up, allocates nothing and takes no lock. */
+ * running it looks nothing up, allocates nothing and takes no lock; weights that move in (weights.h) do so
+ * before a run. */
 #ifndef WH_PLAN_PROGRAM_H
 #define WH_PLAN_PROGRAM_H
 

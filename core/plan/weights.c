@@ -224,6 +224,9 @@ const void *wh_weights_plain(const wh_weights *w, wh_value v, bool *mapped) {
   return w->vector_of[v] ? w->vector_of[v] : info->data;
 }
 
+/* From the cache's file into memory of our own, until that holds all and the file is closed. */
+static bool is_moving(const wh_weights *w) { return w->own && w->image != w->own; }
+
 typedef struct byte_move {
   const char *from;
   char *to;
@@ -237,7 +240,7 @@ static void move_part(void *arg, int index, int count) {
 }
 
 bool wh_weights_move(wh_weights *w) {
-  if (w->image == w->own || !w->own) return false;
+  if (!is_moving(w)) return false;
   if (w->n_moved == w->n_bytes) { /* nobody points into the file any more */
     w->image = w->own;
     wh_pack_cache_close(w->cache);
@@ -248,10 +251,7 @@ bool wh_weights_move(wh_weights *w) {
   if (n < MOVE_MIN_BYTES) n = MOVE_MIN_BYTES;
   if (n > w->n_bytes - w->n_moved) n = w->n_bytes - w->n_moved;
   byte_move move = {w->image + w->n_moved, w->own + w->n_moved, n};
-  if (w->backend->parallel)
-    w->backend->parallel(w->device, move_part, &move);
-  else
-    move_part(&move, 0, 1);
+  wh_backend_parallel(w->backend, w->device, move_part, &move);
   wh_pack_cache_dont_need(w->cache, w->n_moved, n);
   w->n_moved += n;
   return true;
@@ -259,7 +259,7 @@ bool wh_weights_move(wh_weights *w) {
 
 const void *wh_weights_moved(const wh_weights *w, const void *data) {
   const char *d = data;
-  if (w->image == w->own || !w->own || d < w->image || d >= w->image + w->n_bytes) return data;
+  if (!is_moving(w) || d < w->image || d >= w->image + w->n_bytes) return data;
   const size_t offset = (size_t)(d - w->image);
   size_t first = 0, end = w->n; /* the last weight that begins at or before `offset` */
   while (end - first > 1) {

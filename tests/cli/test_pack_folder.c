@@ -40,7 +40,13 @@ static void folders_of_the_user(void **state) {
   assert_int_equal(setenv("XDG_CACHE_HOME", f.path, 1), 0);
   assert_false(cli_pack_folder(MIB, path, sizeof path)); /* too small to be kept */
   assert_int_equal(temp_folder_count(&f), 0);            /* and nothing is made for it */
-  if (cli_pack_folder(256 * MIB, path, sizeof path)) {   /* the disk here may be small */
+  assert_int_equal(setenv("XDG_CACHE_HOME", "relative", 1), 0);
+  assert_int_equal(setenv("HOME", f.path, 1), 0);
+  assert_false(cli_pack_folder(MIB, path, sizeof path));
+  (void)snprintf(want, sizeof want, "%s/.cache", f.path);
+  assert_int_not_equal(access(want, F_OK), 0);
+  assert_int_equal(setenv("XDG_CACHE_HOME", f.path, 1), 0);
+  if (cli_pack_folder(256 * MIB, path, sizeof path)) { /* the disk here may be small */
     struct stat s;
     (void)snprintf(want, sizeof want, "%s/whimbrel/packed", f.path);
     assert_string_equal(path, want);
