@@ -7,7 +7,8 @@
 #define MAX_VALUES (1u << 22)
 
 static const wh_op_info wh_op_table[WH_OP_COUNT] = {
-#define WH_OP(name, text, min_in, max_in, attrs, rule) [WH_OP_##name] = {text, min_in, max_in, attrs},
+#define WH_OP(name, text, min_in, max_in, attrs, traits, rule) \
+  [WH_OP_##name] = {text, min_in, max_in, attrs, traits},
 #include "core/ir/op_list.def"
 };
 

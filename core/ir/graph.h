@@ -18,7 +18,7 @@ typedef uint32_t wh_node;  /* index into nodes */
 #define WH_NO_NODE UINT32_MAX
 
 typedef enum wh_op {
-#define WH_OP(name, text, min_in, max_in, attrs, rule) WH_OP_##name,
+#define WH_OP(name, text, min_in, max_in, attrs, traits, rule) WH_OP_##name,
 #include "core/ir/op_list.def"
   WH_OP_COUNT
 } wh_op;
@@ -53,12 +53,30 @@ typedef struct wh_attr {
 } wh_attr;
 #define WH_MAX_ATTRS 4
 
+/* Traits: what the layers above must know of an op.
+ * VIEW     the output is input 0's bytes under another shape: no data moves, nothing runs
+ * WRITES   input 0 is a state that the node writes, and the output is that state: an effect, so it is neither
+ *          folded, shared nor dropped, and the state has no other use
+ * CHOOSES  the output holds indices below the size of input 0's last axis, in range by definition; users
+ * check where theirs come from, so it is not folded INDEXES(t, i)  input i holds indices into axis 0 of input
+ * t (of its last axis, where t has a row per index) */
+#define WH_TRAIT_VIEW 1u
+#define WH_TRAIT_WRITES 2u
+#define WH_TRAIT_CHOOSES 4u
+#define WH_TRAIT_INDEXES_BIT 8u
+#define WH_TRAIT_INDEXES(table, index) (WH_TRAIT_INDEXES_BIT | (table) << 8 | (index) << 12)
+
 typedef struct wh_op_info {
   const char *name;
   uint8_t min_inputs, max_inputs;
   uint32_t attrs; /* bits of the required attributes */
+  uint32_t traits;
 } wh_op_info;
 const wh_op_info *wh_op_get(wh_op op);
+static inline bool wh_op_has(wh_op op, uint32_t trait) { return wh_op_get(op)->traits & trait; }
+/* Of an op that INDEXES: which inputs hold the table and the indices. */
+static inline unsigned wh_op_table_input(wh_op op) { return wh_op_get(op)->traits >> 8 & 15u; }
+static inline unsigned wh_op_index_input(wh_op op) { return wh_op_get(op)->traits >> 12 & 15u; }
 bool wh_op_from_name(const char *name, size_t n, wh_op *out);
 const char *wh_attr_name(wh_attr_key key);
 char wh_attr_type(wh_attr_key key);

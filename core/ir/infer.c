@@ -116,10 +116,8 @@ static wh_status wh_infer_same(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-/* ops that end in quantize_act: f32 rows of whole blocks of 32 */
-static wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
-  bool norm = c->attrs != NULL && c->n_attrs == 1; /* rms_norm_quantize carries eps */
-  WH_TRY(norm ? norm_operands(c) : wh_infer_same(c, out));
+/* the output of an op that ends in quantize_act: f32 rows of whole blocks of 32 */
+static wh_status quantised_rows(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0);
   if (x->rank < 2) return wrong(c, 0, "must have rank 2 or more");
   wh_dim n = x->dims[x->rank - 1];
@@ -128,6 +126,16 @@ static wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
   *out = *x;
   out->dtype = WH_DTYPE_Q8A;
   return WH_OK;
+}
+
+static wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(wh_infer_same(c, out));
+  return quantised_rows(c, out);
+}
+
+static wh_status wh_infer_norm_quantize(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(norm_operands(c));
+  return quantised_rows(c, out);
 }
 
 static wh_status wh_infer_rope_table(const infer_ctx *c, wh_shape *out) {
@@ -221,7 +229,7 @@ static wh_status want_selected(const infer_ctx *c, size_t i, wh_dim rows, wh_dim
   WH_TRY(want_dim(c, i, 0, rows));
   const wh_value_info *v = &c->g->values[c->inputs[i]];
   const wh_node_info *select = v->kind == WH_VALUE_NODE ? &c->g->nodes[v->producer] : NULL;
-  if (!select || select->op != WH_OP_EXPERT_SELECT) return wrong(c, i, "must come from expert_select");
+  if (!select || !wh_op_has(select->op, WH_TRAIT_CHOOSES)) return wrong(c, i, "must come from expert_select");
   if (c->g->values[select->inputs[0]].shape.dims[1] != n_experts)
     return wrong(c, i, "was chosen from another number of experts");
   return WH_OK;
@@ -316,7 +324,7 @@ static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
 wh_status wh_infer_shape(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
                          const wh_attr *attrs, size_t n_attrs, wh_shape *out) {
   static wh_status (*const rules[])(const infer_ctx *, wh_shape *) = {
-#define WH_OP(op_name, text, min_in, max_in, op_attrs, rule) [WH_OP_##op_name] = wh_infer_##rule,
+#define WH_OP(op_name, text, min_in, max_in, op_attrs, traits, rule) [WH_OP_##op_name] = wh_infer_##rule,
 #include "core/ir/op_list.def"
   };
   infer_ctx c = {g, name, wh_op_get(op)->name, inputs, n_inputs, attrs, n_attrs};

@@ -43,7 +43,7 @@ static wh_status verify_node(wh_graph *g, size_t index) {
   return WH_OK;
 }
 
-/* kv_append writes its state in place, so nothing else may touch that state. */
+/* A written state changes in place, so nothing else may touch it. */
 static wh_status verify_states(const wh_graph *g) {
   uint32_t *uses = wh_alloc_array(g->alloc, g->n_values, sizeof *uses);
   if (!uses) return WH_OOM("graph check");
@@ -51,7 +51,7 @@ static wh_status verify_states(const wh_graph *g) {
   wh_status st = WH_OK;
   for (size_t i = 0; i < g->n_nodes && st == WH_OK; i++) {
     const wh_node_info *n = &g->nodes[i];
-    if (!n->dead && n->op == WH_OP_KV_APPEND && uses[n->inputs[0]] != 1)
+    if (!n->dead && wh_op_has(n->op, WH_TRAIT_WRITES) && uses[n->inputs[0]] != 1)
       st = WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): its state '%s' has other uses", n->name,
                    wh_op_get(n->op)->name, g->values[n->inputs[0]].name);
   }

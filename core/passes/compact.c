@@ -10,13 +10,13 @@ wh_status wh_pass_dce(wh_graph *g) {
     changed = false;
     for (size_t n = g->n_nodes; n-- > 0;) {
       const wh_node_info *node = &g->nodes[n];
-      if (node->dead || (!needed[node->output] && node->op != WH_OP_KV_APPEND)) continue;
+      if (node->dead || (!needed[node->output] && !wh_op_has(node->op, WH_TRAIT_WRITES))) continue;
       for (unsigned i = 0; i < node->n_inputs; i++)
         if (!needed[node->inputs[i]]) needed[node->inputs[i]] = changed = true;
     }
   }
   for (size_t n = 0; n < g->n_nodes; n++)
-    if (!needed[g->nodes[n].output] && g->nodes[n].op != WH_OP_KV_APPEND) g->nodes[n].dead = true;
+    if (!needed[g->nodes[n].output] && !wh_op_has(g->nodes[n].op, WH_TRAIT_WRITES)) g->nodes[n].dead = true;
   wh_free(g->alloc, needed);
   return WH_OK;
 }

@@ -32,7 +32,8 @@ wh_status wh_pass_cse(wh_graph *g) {
   if (!slots) return WH_OOM("common-subexpression pass");
   for (size_t n = 0; n < g->n_nodes; n++) {
     wh_node_info *node = &g->nodes[n];
-    if (node->dead || node->op == WH_OP_KV_APPEND) continue; /* an effect happens as often as it is written */
+    if (node->dead || wh_op_has(node->op, WH_TRAIT_WRITES))
+      continue; /* an effect happens as often as it is written */
     size_t s = node_hash(node) & (n_slots - 1);
     while (slots[s] && !same_node(&g->nodes[slots[s] - 1], node)) s = (s + 1) & (n_slots - 1);
     if (slots[s]) {

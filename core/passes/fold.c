@@ -19,8 +19,8 @@ static wh_status replace_by_constant(wh_graph *g, size_t n, const wh_shape *shap
 
 static wh_status fold_node(wh_graph *g, size_t n, const wh_fold_evaluator *fold) {
   const wh_node_info *node = &g->nodes[n];
-  if (node->dead || node->op == WH_OP_KV_APPEND || node->n_inputs == 0) return WH_OK;
-  if (node->op == WH_OP_EXPERT_SELECT) return WH_OK; /* its users must see where their indices come from */
+  if (node->dead || wh_op_has(node->op, WH_TRAIT_WRITES | WH_TRAIT_CHOOSES) || node->n_inputs == 0)
+    return WH_OK;
   const void *inputs[WH_MAX_INPUTS] = {0};
   for (unsigned i = 0; i < node->n_inputs; i++) {
     const wh_value_info *v = &g->values[node->inputs[i]];

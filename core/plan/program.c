@@ -53,7 +53,7 @@ typedef struct build {
 
 /* The value whose memory a node's output shares, or 0. */
 static wh_value view_root(const wh_node_info *n) {
-  return wh_node_is_view(n) || n->op == WH_OP_KV_APPEND ? n->inputs[0] : 0;
+  return wh_op_has(n->op, WH_TRAIT_VIEW | WH_TRAIT_WRITES) ? n->inputs[0] : 0;
 }
 
 static wh_status claim_nodes(build *b) {
@@ -219,10 +219,12 @@ static wh_status set_operand(build *b, wh_operand *o, wh_value v) {
 
 /* Bytes that a step reads of a weight of `bytes` when it runs for one token. */
 static uint64_t bytes_read(const wh_graph *g, const wh_node_info *node, unsigned input, size_t bytes) {
-  if (node->op == WH_OP_GATHER_ROWS) return 0;
-  if (node->op != WH_OP_EXPERT_LINEAR || input != 1) return bytes;
-  const wh_dim n = g->values[node->inputs[1]].shape.dims[0], used = g->values[node->inputs[2]].shape.dims[1];
-  return bytes / (uint64_t)wh_dim_get(&g->dims, n)->value * (uint64_t)wh_dim_get(&g->dims, used)->value;
+  if (!wh_op_has(node->op, WH_TRAIT_INDEXES_BIT) || input != wh_op_table_input(node->op)) return bytes;
+  const wh_shape *table = &g->values[node->inputs[input]].shape,
+                 *index = &g->values[node->inputs[wh_op_index_input(node->op)]].shape;
+  uint64_t rows = (uint64_t)wh_dim_get(&g->dims, table->dims[0])->value, read = 1;
+  for (int d = 1; d < index->rank; d++) read *= (uint64_t)wh_dim_get(&g->dims, index->dims[d])->max;
+  return rows ? bytes / rows * (read < rows ? read : rows) : 0;
 }
 
 static wh_status emit(build *b) {
@@ -392,7 +394,7 @@ const wh_instr *wh_program_instr(const wh_program *p, size_t i) { return &p->ins
 size_t wh_program_output_bytes(const wh_program *p, size_t i) {
   const wh_value_info *v = &p->g->values[p->instrs[i].node->output];
   size_t bytes = 0;
-  bool is_state = p->instrs[i].node->op == WH_OP_KV_APPEND;
+  bool is_state = wh_op_has(p->instrs[i].node->op, WH_TRAIT_WRITES);
   if (p->options.backend->value_bytes(p->options.device, p->g, &v->shape, is_state, p->bound, &bytes) !=
       WH_OK)
     return 0;

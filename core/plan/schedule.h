@@ -9,7 +9,7 @@
 #include "core/ir/graph.h"
 
 /* A node without work of its own: its output is its input's memory under another shape. */
-static inline bool wh_node_is_view(const wh_node_info *n) { return n->op == WH_OP_RESHAPE; }
+static inline bool wh_node_is_view(const wh_node_info *n) { return wh_op_has(n->op, WH_TRAIT_VIEW); }
 
 typedef struct wh_schedule {
   wh_node *order;  /* [n] the nodes that run, views left out */
