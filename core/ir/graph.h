@@ -54,12 +54,16 @@ typedef struct wh_attr {
 #define WH_MAX_ATTRS 4
 
 /* Traits: what the layers above must know of an op.
- * VIEW     the output is input 0's bytes under another shape: no data moves, nothing runs
- * WRITES   input 0 is a state that the node writes, and the output is that state: an effect, so it is neither
- *          folded, shared nor dropped, and the state has no other use
- * CHOOSES  the output holds indices below the size of input 0's last axis, in range by definition; users
- * check where theirs come from, so it is not folded INDEXES(t, i)  input i holds indices into axis 0 of input
- * t (of its last axis, where t has a row per index) */
+ *
+ * VIEW: the output is input 0's bytes under another shape: no data moves, nothing runs.
+ *
+ * WRITES: input 0 is a state that the node writes, and the output is that state. An effect is neither folded,
+ * shared nor dropped, and the state has no other use.
+ *
+ * CHOOSES: the output holds indices below the size of input 0's last axis, in range by definition. Users
+ * check where theirs come from, so it is not folded.
+ *
+ * INDEXES(t, i): input i holds indices into axis 0 of input t. */
 #define WH_TRAIT_VIEW 1u
 #define WH_TRAIT_WRITES 2u
 #define WH_TRAIT_CHOOSES 4u
@@ -144,6 +148,15 @@ WH_NODISCARD wh_status wh_graph_clone(const wh_graph *g, wh_graph **out);
 
 static inline const wh_value_info *wh_graph_value(const wh_graph *g, wh_value v) { return &g->values[v]; }
 static inline const wh_node_info *wh_graph_node(const wh_graph *g, wh_node n) { return &g->nodes[n]; }
+
+static inline unsigned wh_node_n_outputs(const wh_node_info *n) {
+  (void)n;
+  return 1;
+}
+static inline wh_value wh_node_output(const wh_node_info *n, unsigned i) {
+  (void)i;
+  return n->output;
+}
 
 bool wh_shape_equal(const wh_shape *a, const wh_shape *b);
 
