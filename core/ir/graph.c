@@ -244,6 +244,24 @@ bool wh_shape_bytes(const wh_graph *g, const wh_shape *shape, const int64_t *sym
   return wh_dtype_row_bytes(shape->dtype, (uint64_t)last, &row) && wh_mul_size(rows, row, out);
 }
 
+/* q8a: a row's codes, a shift per block of 32, an fp32 scale per group of 256. */
+static bool q8a_row_bytes(uint64_t k, size_t *out) {
+  size_t blocks = (size_t)(k / 32 + (k % 32 != 0)), groups = (size_t)(k / 256 + (k % 256 != 0)), bytes;
+  return wh_mul_size(groups, sizeof(float), &bytes) && wh_add_size(bytes, blocks, &bytes) &&
+         wh_add_size(bytes, (size_t)k, out);
+}
+
+bool wh_value_row_major_bytes(const wh_graph *g, wh_value v, const int64_t *dims, size_t *out) {
+  const wh_shape *s = &g->values[v].shape;
+  const uint64_t last = s->rank ? (uint64_t)dims[s->dims[s->rank - 1]] : 1;
+  size_t n = 1, row;
+  for (int i = 0; i + 1 < s->rank; i++)
+    if (!wh_mul_size(n, (size_t)dims[s->dims[i]], &n)) return false;
+  const bool known =
+      s->dtype == WH_DTYPE_Q8A ? q8a_row_bytes(last, &row) : wh_dtype_row_bytes(s->dtype, last, &row);
+  return known && wh_mul_size(n, row, out);
+}
+
 static bool in_arena_copy(const wh_value_info *v) {
   return v->kind == WH_VALUE_CONST && v->data && !v->origin;
 }

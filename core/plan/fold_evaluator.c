@@ -1,42 +1,85 @@
-/* fold_evaluator.c - a program of one instruction. */
+/* fold_evaluator.c - see fold_evaluator.h. */
 #include "core/plan/fold_evaluator.h"
 
 #include <string.h>
 
+#include "core/plan/layout.h"
 #include "core/plan/schedule.h"
 
-static wh_operand operand_of(const wh_graph *g, wh_value v, const void *data) {
-  const wh_shape *s = &g->values[v].shape;
-  union { /* operands are not typed by direction; kernels only read their inputs */
-    const void *in;
-    void *out;
-  } u = {data};
-  wh_operand o = {.data = u.out, .dtype = s->dtype, .rank = s->rank};
-  for (int i = 0; i < s->rank; i++)
-    o.dims[i] = wh_dim_get(&g->dims, s->dims[i])->value; /* folding wants constants */
-  return o;
+/* A block of one step whose slots are buffers of its own: operands, then the output. */
+typedef struct one_step {
+  wh_buffer *buffers[WH_MAX_INPUTS + 1];
+  uint64_t offsets[WH_MAX_INPUTS + 1], n_bytes[WH_MAX_INPUTS + 1];
+  wh_arg args[WH_MAX_INPUTS + 1];
+  int64_t *dims;
+  wh_code *code;
+  wh_queue *queue;
+} one_step;
+
+static wh_status host_buffer(const wh_fold_device *d, uint64_t n, wh_buffer **out) {
+  WH_TRY(d->backend->buffer_create(d->device, WH_MEMORY_HOST, n, out));
+  return d->backend->buffer_host(d->device, *out) ? WH_OK
+                                                  : WH_FAIL(ERR_INTERNAL, "host memory without an address");
+}
+
+static wh_status evaluate(const wh_fold_device *d, const wh_graph *g, wh_node n, const void *const *inputs,
+                          void *out, one_step *o) {
+  const wh_backend *b = d->backend;
+  const wh_node_info *node = &g->nodes[n];
+  wh_claim claim = {.struct_size = sizeof claim};
+  o->dims = wh_alloc_array(g->alloc, g->dims.n + 1, sizeof *o->dims);
+  if (!o->dims) return WH_OOM("folding");
+  const int64_t no_symbols[WH_MAX_SYMBOLS] = {0};
+  wh_graph_eval_dims(g, no_symbols, o->dims);
+  WH_TRY(b->claim(d->device, g, n, o->dims, &claim));
+  for (uint32_t k = 0; k < claim.n_layouts; k++) /* packing is not worth it */
+    if (claim.layouts[k].id == 0) claim.n_layouts = 0;
+  if (!claim.supported || claim.scratch_bytes || claim.n_layouts)
+    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' is not folded", node->name);
+  const unsigned n_in = node->n_inputs;
+  for (unsigned i = 0; i <= n_in; i++) {
+    const wh_value v = i < n_in ? node->inputs[i] : wh_node_output(node, 0);
+    size_t bytes;
+    o->args[i] = (wh_arg){v, v ? i : WH_NO_SLOT, 0};
+    if (!v) continue;
+    if (!wh_shape_bytes(g, &g->values[v].shape, NULL, &bytes))
+      return WH_FAIL(ERR_UNSUPPORTED, "node '%s' is not folded", node->name);
+    o->n_bytes[i] = bytes;
+    WH_TRY(host_buffer(d, bytes, &o->buffers[i]));
+    if (i < n_in) memcpy(b->buffer_host(d->device, o->buffers[i]), inputs[i], bytes);
+  }
+  const wh_step step = {.node = n, .n_inputs = (uint16_t)n_in, .n_outputs = 1, .scratch = WH_NO_SLOT};
+  const wh_block block = {.graph = g, .steps = &step, .n_steps = 1, .args = o->args, .n_slots = n_in + 1};
+  const wh_frame frame = {.id = 1,
+                          .buffers = o->buffers,
+                          .offsets = o->offsets,
+                          .n_bytes = o->n_bytes,
+                          .dims = o->dims,
+                          .fault = WH_NO_SLOT};
+  wh_point done = {NULL, 0};
+  WH_TRY(b->compile(d->device, &block, &o->code));
+  WH_TRY(b->queue_create(d->device, &o->queue));
+  WH_TRY(b->submit(o->queue, o->code, 0, 1, &frame, NULL, 0, &done));
+  WH_TRY(b->wait(done));
+  memcpy(out, b->buffer_host(d->device, o->buffers[n_in]), o->n_bytes[n_in]);
+  return WH_OK;
 }
 
 wh_status wh_fold_eval(void *ctx, const wh_graph *g, const wh_node_info *node, const void *const *inputs,
                        void *out) {
   const wh_fold_device *d = ctx;
-  const int64_t no_symbols[WH_MAX_SYMBOLS] = {0};
   if (wh_node_is_view(node)) {
     size_t bytes;
-    if (!wh_shape_bytes(g, &g->values[node->output].shape, NULL, &bytes))
+    if (!wh_shape_bytes(g, &g->values[wh_node_output(node, 0)].shape, NULL, &bytes))
       return WH_FAIL(ERR_UNSUPPORTED, "node '%s' is not folded", node->name);
     memcpy(out, inputs[0], bytes);
     return WH_OK;
   }
-  wh_claim claim = {.struct_size = sizeof claim, .packed_input = -1};
-  WH_TRY(d->backend->claim(d->device, g, node, no_symbols, &claim));
-  if (!claim.supported || claim.scratch_bytes || claim.packed_input >= 0)
-    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' is not folded", node->name);
-  wh_instr in = {.node = node, .out = operand_of(g, node->output, out), .step = 1};
-  for (unsigned i = 0; i < node->n_inputs; i++)
-    if (node->inputs[i]) in.in[i] = operand_of(g, node->inputs[i], inputs[i]);
-  wh_status st = d->backend->compile(d->device, g, node, no_symbols, &in);
-  if (st == WH_OK) st = d->backend->run(d->device, &in, 0, 1);
-  d->backend->release(d->device, &in);
+  one_step o = {.code = NULL};
+  wh_status st = evaluate(d, g, (wh_node)(node - g->nodes), inputs, out, &o);
+  if (o.queue) d->backend->queue_destroy(o.queue);
+  if (o.code) d->backend->code_destroy(d->device, o.code);
+  for (unsigned i = 0; i <= node->n_inputs; i++) d->backend->buffer_destroy(d->device, o.buffers[i]);
+  wh_free(g->alloc, o.dims);
   return st;
 }

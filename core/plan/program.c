@@ -1,224 +1,299 @@
-/* program.c - from a graph to an instruction array: claims, liveness, placement, packing, instructions. */
+/* program.c - from a graph to blocks of steps: placement, schedule, layouts of weights, slots, code. */
 #include "core/plan/program.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/plan/schedule.h"
-#include "core/plan/weights.h"
 
-/* Where a value's bytes are. Views (reshape, kv_append) share their root's. */
-typedef struct value_place {
-  wh_value root;  /* the value that owns the bytes */
-  int32_t buffer; /* arena buffer of a root, or -1 */
-  size_t bytes;   /* of a root, for the largest dims */
-  void *data;     /* resolved; of a constant: as the model has it */
-  bool mapped;    /* a constant that lies in the model's file, until some kernel is seen to read it there */
-} value_place;
-
-/* A dim that the binding decides. */
-typedef struct dim_patch {
-  int64_t *where;
-  wh_dim dim;
-} dim_patch;
-
-struct wh_program {
-  const wh_allocator *alloc;
-  wh_program_options options;
-  wh_graph *g;
-  wh_instr *instrs;
-  size_t n_instrs;
-  wh_operand *io; /* graph inputs, then outputs */
-  wh_value *inputs;
-  size_t n_inputs;
-  dim_patch *patches;
-  size_t n_patches, patches_capacity;
-  int64_t bound[WH_MAX_SYMBOLS], max[WH_MAX_SYMBOLS]; /* symbol values: now; at most */
-  bool is_bound, has_run;
-  void *arena, *states;
-  wh_weights *weights;
-  wh_program_memory memory;
-};
+/* The layouts in which every user of a constant on one device can read it, best first. */
+typedef struct weight_choice {
+  bool is_used, is_open; /* open: some layout suits all users so far */
+  uint32_t n;
+  wh_weight_layout list[WH_CLAIM_MAX_LAYOUTS]; /* `input` is not used */
+} weight_choice;
 
 /* Everything that only lives while a program is built. */
 typedef struct build {
   wh_program *p;
-  value_place *places;
-  wh_claim *claims;
-  wh_plan_buffer *buffers;
-  size_t n_buffers, first_scratch;
-  uint32_t *first, *last; /* per value: phases in which a root is live */
+  const wh_program_options *o;
   wh_schedule schedule;
+  wh_claim *claims;       /* by node */
+  wh_value *roots;        /* by value: the one whose memory it shares, itself if none */
+  weight_choice *choices; /* by device and value */
+  uint32_t *slot_of;      /* by device and root value */
+  uint32_t *weight_of;    /* by argument: index of a want of the step's device, or WH_NO_SLOT */
+  wh_weight_want *wants;  /* of one device */
+  size_t slots_capacity, copies_capacity;
 } build;
 
-/* The value whose memory a node's output shares, or 0. */
-static wh_value view_root(const wh_node_info *n) {
-  return wh_op_has(n->op, WH_TRAIT_VIEW | WH_TRAIT_WRITES) ? n->inputs[0] : 0;
+static size_t at_device(const build *b, uint16_t device, wh_value v) {
+  return (size_t)device * b->p->graph->n_values + v;
 }
 
-static wh_status claim_nodes(build *b) {
-  wh_program *p = b->p;
-  wh_graph *g = p->g;
-  wh_text_buffer refused;
-  wh_text_buffer_init(&refused, p->alloc);
-  size_t n_refused = 0;
-  wh_status st = WH_OK;
-  for (size_t n = 0; n < g->n_nodes && st == WH_OK; n++) {
-    b->claims[n] = (wh_claim){.struct_size = sizeof(wh_claim), .packed_input = -1};
-    st = p->options.backend->claim(p->options.device, g, &g->nodes[n], p->options.symbols_max, &b->claims[n]);
-    if (st == WH_OK && !b->claims[n].supported && n_refused++ < 8)
-      wh_text_buffer_printf(&refused, "; %s (%s): %s", g->nodes[n].name, wh_op_get(g->nodes[n].op)->name,
-                            b->claims[n].reason);
+/* ---- constants ---- */
+
+/* How node `n` reads constant operand `i`: its claim's entries, or as the model has it. */
+static uint32_t layouts_of(const wh_claim *c, unsigned input, wh_weight_layout *out) {
+  uint32_t n = 0;
+  for (uint32_t k = 0; k < c->n_layouts && k < WH_CLAIM_MAX_LAYOUTS; k++)
+    if (c->layouts[k].input == input) out[n++] = c->layouts[k];
+  return n;
+}
+
+static bool lists(const wh_weight_layout *list, uint32_t n, uint32_t id) {
+  for (uint32_t i = 0; i < n; i++)
+    if (list[i].id == id) return true;
+  return false;
+}
+
+static void narrow(weight_choice *c, const wh_weight_layout *list, uint32_t n) {
+  if (!c->is_used) {
+    *c = (weight_choice){.is_used = true, .is_open = true, .n = n};
+    memcpy(c->list, list, n * sizeof *list);
+    return;
   }
-  if (st == WH_OK && n_refused)
-    st = WH_FAIL(ERR_UNSUPPORTED, "device '%s' cannot run %zu of %zu nodes%s", p->options.backend->name,
-                 n_refused, g->n_nodes, refused.data ? refused.data : "");
-  wh_text_buffer_deinit(&refused);
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < c->n; i++)
+    if (lists(list, n, c->list[i].id)) c->list[kept++] = c->list[i];
+  c->is_open = c->is_open && kept;
+  if (kept) c->n = kept;
+}
+
+static const wh_value_info *const_operand(const wh_graph *g, const wh_node_info *node, unsigned i) {
+  const wh_value_info *v = &g->values[node->inputs[i]];
+  return node->inputs[i] && v->kind == WH_VALUE_CONST ? v : NULL;
+}
+
+/* One layout per constant and device, where its users have one in common. */
+static void choose_layouts(build *b) {
+  const wh_graph *g = b->p->graph;
+  for (size_t k = 0; k < b->schedule.n; k++) {
+    const wh_node n = b->schedule.order[k];
+    for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
+      const wh_value_info *v = const_operand(g, &g->nodes[n], i);
+      wh_weight_layout list[WH_CLAIM_MAX_LAYOUTS] = {{i, 0, 0}};
+      if (!v) continue;
+      uint32_t count = layouts_of(&b->claims[n], i, list);
+      narrow(&b->choices[at_device(b, b->p->device_of[n], g->nodes[n].inputs[i])], list, count ? count : 1);
+    }
+  }
+}
+
+/* The layout in which step's node reads operand i. */
+static wh_weight_want wanted(const build *b, wh_node n, unsigned i) {
+  const wh_graph *g = b->p->graph;
+  const wh_value value = g->nodes[n].inputs[i];
+  const weight_choice *c = &b->choices[at_device(b, b->p->device_of[n], value)];
+  wh_weight_layout own[WH_CLAIM_MAX_LAYOUTS];
+  const uint32_t n_own = layouts_of(&b->claims[n], i, own);
+  wh_weight_want w = {.value = value, .n_bytes = g->values[value].n_bytes, .node = n};
+  if (!n_own) return w;
+  uint32_t k = 0;
+  while (c->is_open && k + 1 < n_own && own[k].id != c->list[0].id) k++;
+  w.layout = own[k].id;
+  w.check = own[k].id == 0;
+  if (own[k].id) w.n_bytes = own[k].n_bytes;
+  return w;
+}
+
+static size_t find_want(const build *b, size_t n, const wh_weight_want *w) {
+  size_t i = 0;
+  while (i < n && (b->wants[i].value != w->value || b->wants[i].layout != w->layout)) i++;
+  return i;
+}
+
+/* Lists what the device's steps read, gives each a slot, and finds or makes the set. */
+static wh_status list_weights(build *b, uint16_t device, uint32_t *last_want) {
+  wh_program *p = b->p;
+  const wh_graph *g = p->graph;
+  wh_program_device *d = &p->devices[device];
+  size_t n = 0;
+  memset(last_want, 0, g->n_values * sizeof *last_want); /* by value: index + 1 of its last want */
+  for (size_t s = 0; s < p->n_steps; s++) {
+    const wh_step *step = &p->steps[s];
+    if (p->device_of[step->node] != device) continue;
+    for (unsigned i = 0; i < step->n_inputs; i++) {
+      if (!const_operand(g, &g->nodes[step->node], i)) continue;
+      const wh_weight_want w = wanted(b, step->node, i);
+      size_t k = last_want[w.value] ? last_want[w.value] - 1 : n;
+      if (k < n && b->wants[k].layout != w.layout) k = find_want(b, n, &w); /* in several layouts: rare */
+      if (k == n) b->wants[n++] = w;
+      b->wants[k].check = b->wants[k].check || w.check;
+      last_want[w.value] = (uint32_t)k + 1;
+      b->weight_of[step->first_arg + i] = (uint32_t)k;
+      p->args[step->first_arg + i].layout = w.layout;
+    }
+  }
+  for (size_t i = 0; i < p->n_outputs; i++) { /* a constant may be an output */
+    const wh_value v = b->roots[p->outputs[i].value];
+    const wh_weight_want w = {.value = v, .n_bytes = g->values[v].n_bytes, .node = WH_NO_NODE};
+    if (device != 0 || g->values[v].kind != WH_VALUE_CONST) continue;
+    if (find_want(b, n, &w) == n) b->wants[n++] = w;
+  }
+  d->n_weights = (uint32_t)n;
+  if (!n) return WH_OK;
+  wh_weight_set *shared = b->o->weights ? b->o->weights[device] : NULL;
+  if (shared && wh_weight_set_fits(shared, g, b->wants, n)) {
+    wh_weight_set_retain(shared);
+    d->weights = shared;
+    return WH_OK;
+  }
+  const wh_weight_options o = {.device = d->device,
+                               .alloc = p->alloc,
+                               .weight_done = b->o->weight_done,
+                               .weight_done_ctx = b->o->weight_done_ctx,
+                               .pack_cache = device == 0 ? b->o->pack_cache : NULL,
+                               .progress = b->o->progress};
+  return wh_weight_set_create(g, b->wants, n, &o, &d->weights);
+}
+
+/* ---- slots ---- */
+
+static wh_status add_slot(build *b, wh_slot slot, uint32_t *out) {
+  wh_program *p = b->p;
+  if (!wh_grow_array(p->alloc, (void **)&p->slots, &b->slots_capacity, p->n_slots, p->n_slots + 1,
+                     sizeof *p->slots))
+    return WH_OOM("program slots");
+  p->slots[p->n_slots] = slot;
+  *out = p->n_slots++;
+  return WH_OK;
+}
+
+static wh_status weight_slots(build *b) {
+  wh_program *p = b->p;
+  uint32_t slot;
+  uint32_t *last_want = wh_alloc_array(p->alloc, p->graph->n_values, sizeof *last_want);
+  wh_status st = last_want ? WH_OK : WH_OOM("program");
+  for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) {
+    p->devices[d].first_weight = p->n_slots;
+    st = list_weights(b, d, last_want);
+    for (uint32_t i = 0; i < p->devices[d].n_weights && st == WH_OK; i++) {
+      st = add_slot(b, (wh_slot){WH_SLOT_WEIGHT, d, b->wants[i].value, WH_NO_NODE, 0, 0}, &slot);
+      if (st == WH_OK && b->wants[i].layout == 0) b->slot_of[at_device(b, d, b->wants[i].value)] = slot;
+    }
+  }
+  wh_free(p->alloc, last_want);
   return st;
 }
 
-static wh_status place_values(build *b) {
+/* The slot of a root value that is no constant, on a device; made at the first call. */
+static wh_status value_slot(build *b, uint16_t device, wh_value root, uint32_t phase, uint32_t *out) {
   wh_program *p = b->p;
-  wh_graph *g = p->g;
-  const int64_t *max = p->options.symbols_max;
-  for (wh_value v = 1; v < g->n_values; v++) {
-    const wh_value_info *info = &g->values[v];
-    b->places[v] = (value_place){.root = v, .buffer = -1};
-    if (info->kind == WH_VALUE_NONE) continue;
-    if (info->kind == WH_VALUE_NODE) continue; /* below, in node order */
-    if (info->kind == WH_VALUE_CONST) {
-      b->places[v].bytes = info->n_bytes;
-      if (!info->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", info->name);
-      continue;
-    }
-    WH_TRY(p->options.backend->value_bytes(p->options.device, g, &info->shape, info->kind == WH_VALUE_STATE,
-                                           max, &b->places[v].bytes));
+  const wh_value_info *v = &p->graph->values[root];
+  uint32_t *known = &b->slot_of[at_device(b, device, root)];
+  if (*known == WH_NO_SLOT) {
+    const bool is_state = v->kind == WH_VALUE_STATE;
+    /* inputs are written before the run */
+    const uint32_t first = v->kind == WH_VALUE_INPUT ? 0 : phase;
+    WH_TRY(add_slot(
+        b, (wh_slot){is_state ? WH_SLOT_STATE : WH_SLOT_ARENA, device, root, WH_NO_NODE, first, first},
+        known));
   }
-  for (size_t n = 0; n < g->n_nodes; n++) {
-    const wh_node_info *node = &g->nodes[n];
-    wh_value root = view_root(node);
-    if (root) {
-      b->places[node->output].root = b->places[root].root;
-    } else {
-      WH_TRY(p->options.backend->value_bytes(p->options.device, g, &g->values[node->output].shape, false, max,
-                                             &b->places[node->output].bytes));
-    }
-  }
+  if (phase > p->slots[*known].last) p->slots[*known].last = phase;
+  *out = *known;
   return WH_OK;
 }
 
-static void extend(build *b, wh_value v, uint32_t phase) {
-  wh_value root = b->places[v].root;
-  if (phase < b->first[root]) b->first[root] = phase;
-  if (phase > b->last[root]) b->last[root] = phase;
-}
-
-/* Live ranges of arena values and of scratch, in phases; then the plan. */
-static wh_status plan_arena(build *b) {
+/* A block reads a root value that another device made: a copy, once per device. */
+static wh_status copy_in(build *b, wh_program_block *block, wh_value root, uint16_t maker, uint32_t *out) {
   wh_program *p = b->p;
-  wh_graph *g = p->g;
-  const wh_schedule *s = &b->schedule;
-  for (size_t v = 0; v < g->n_values; v++) b->first[v] = UINT32_MAX;
-  for (size_t n = 0; n < g->n_nodes; n++) {
-    extend(b, g->nodes[n].output, s->phase[n]);
-    for (unsigned i = 0; !wh_node_is_view(&g->nodes[n]) && i < g->nodes[n].n_inputs; i++)
-      if (g->nodes[n].inputs[i]) extend(b, g->nodes[n].inputs[i], s->phase[n]);
-  }
-  for (size_t i = 0; i < g->n_outputs; i++) extend(b, g->outputs[i].value, s->n_phases ? s->n_phases - 1 : 0);
-  for (wh_value v = 1; v < g->n_values; v++) {
-    const wh_value_info *info = &g->values[v];
-    bool in_arena = info->kind == WH_VALUE_INPUT || info->kind == WH_VALUE_NODE;
-    if (!in_arena || b->places[v].root != v) continue;
-    if (info->kind == WH_VALUE_INPUT || b->first[v] == UINT32_MAX)
-      b->first[v] = 0; /* written before the run */
-    b->places[v].buffer = (int32_t)b->n_buffers;
-    b->buffers[b->n_buffers++] =
-        (wh_plan_buffer){.size = b->places[v].bytes, .first = b->first[v], .last = b->last[v]};
-  }
-  b->first_scratch = b->n_buffers; /* then one buffer per node that wants scratch, in schedule order */
-  for (size_t i = 0; i < s->n; i++) {
-    size_t bytes = b->claims[s->order[i]].scratch_bytes;
-    uint32_t phase = s->phase[s->order[i]];
-    if (bytes) b->buffers[b->n_buffers++] = (wh_plan_buffer){.size = bytes, .first = phase, .last = phase};
-  }
-  WH_TRY(wh_plan_memory(b->buffers, b->n_buffers, p->alloc, &p->memory.plan));
-  p->arena = wh_alloc_huge(p->alloc, p->memory.plan.arena_bytes);
-  if (!p->arena)
-    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of activations", p->memory.plan.arena_bytes);
-  p->memory.arena_bytes = wh_huge_bytes(p->memory.plan.arena_bytes);
-  memset(p->arena, 0, p->memory.arena_bytes); /* every page is taken now, none while running */
-  for (wh_value v = 1; v < g->n_values; v++)
-    if (b->places[v].buffer >= 0)
-      b->places[v].data = (char *)p->arena + b->buffers[b->places[v].buffer].offset;
+  const uint32_t begin = b->schedule.blocks[block - p->blocks].first_phase;
+  wh_program_copy copy = {.value = root};
+  if (p->graph->values[root].kind == WH_VALUE_STATE || p->graph->values[root].shape.dtype == WH_DTYPE_Q8A)
+    return WH_FAIL(ERR_UNSUPPORTED, "'%s' is read by another device than the one that writes it",
+                   p->graph->values[root].name);
+  WH_TRY(value_slot(b, maker, root, begin, &copy.from));
+  WH_TRY(value_slot(b, block->device, root, begin, &copy.to));
+  if (!wh_grow_array(p->alloc, (void **)&p->copies, &b->copies_capacity, p->n_copies, p->n_copies + 1,
+                     sizeof *p->copies))
+    return WH_OOM("program copies");
+  p->copies[p->n_copies++] = copy;
+  block->n_copies++;
+  *out = copy.to;
   return WH_OK;
 }
 
-static wh_status place_states(build *b) {
+static wh_status operand_slot(build *b, wh_program_block *block, const wh_step *step, unsigned i,
+                              uint32_t *out) {
   wh_program *p = b->p;
-  wh_graph *g = p->g;
-  size_t total = 0, bytes;
-  for (wh_value v = 1; v < g->n_values; v++)
-    if (g->values[v].kind == WH_VALUE_STATE)
-      if (!wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes) || !wh_add_size(total, bytes, &total))
-        return WH_FAIL(ERR_LIMIT, "the KV state does not fit in memory; use a smaller context");
-  p->memory.state_bytes = total ? wh_huge_bytes(total) : 0;
-  if (!total) return WH_OK;
-  p->states = wh_alloc_huge(p->alloc, total);
-  if (!p->states)
-    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of KV state; use a smaller context", total);
-  memset(p->states, 0, p->memory.state_bytes);
-  size_t at = 0;
-  for (wh_value v = 1; v < g->n_values; v++)
-    if (g->values[v].kind == WH_VALUE_STATE) {
-      b->places[v].data = (char *)p->states + at;
-      (void)wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes);
-      at += bytes;
-    }
-  return WH_OK;
-}
-
-/* Constants are read-only to kernels; operands are not typed by direction. */
-static void *only_read(const void *data) {
-  union {
-    const void *in;
-    void *out;
-  } pointer = {data};
-  return pointer.out;
-}
-
-static wh_status place_constants(build *b) {
-  wh_program *p = b->p;
-  WH_TRY(wh_weights_create(p->g, b->claims, &p->options, &p->weights));
-  wh_weights_get_memory(p->weights, &p->memory);
-  for (wh_value v = 1; v < p->g->n_values; v++)
-    if (p->g->values[v].kind == WH_VALUE_CONST)
-      b->places[v].data = only_read(wh_weights_plain(p->weights, v, &b->places[v].mapped));
-  return WH_OK;
-}
-
-static wh_status add_patch(wh_program *p, int64_t *where, wh_dim dim) {
-  if (wh_dim_is_const(&p->g->dims, dim)) {
-    *where = wh_dim_get(&p->g->dims, dim)->value;
+  const wh_graph *g = p->graph;
+  const wh_value root = b->roots[g->nodes[step->node].inputs[i]];
+  const wh_value_info *v = &g->values[root];
+  if (v->kind == WH_VALUE_CONST) { /* a view of a constant reads it as the model has it */
+    const uint32_t w = b->weight_of[step->first_arg + i];
+    if (w == WH_NO_SLOT)
+      return WH_FAIL(ERR_INTERNAL, "node '%s' reads a view of a constant", g->nodes[step->node].name);
+    *out = p->devices[block->device].first_weight + w;
     return WH_OK;
   }
-  if (!wh_grow_array(p->alloc, (void **)&p->patches, &p->patches_capacity, p->n_patches, p->n_patches + 1,
-                     sizeof *p->patches))
-    return WH_OOM("program");
-  p->patches[p->n_patches++] = (dim_patch){where, dim};
+  const uint16_t maker = v->kind == WH_VALUE_NODE ? p->device_of[v->producer] : block->device;
+  if (maker != block->device && b->slot_of[at_device(b, block->device, root)] == WH_NO_SLOT)
+    return copy_in(b, block, root, maker, out);
+  return value_slot(b, block->device, root, step->phase, out);
+}
+
+static wh_status step_slots(build *b, wh_program_block *block, wh_step *step) {
+  const wh_program *p = b->p;
+  const wh_node_info *node = &p->graph->nodes[step->node];
+  wh_arg *args = &p->args[step->first_arg];
+  for (unsigned i = 0; i < step->n_inputs; i++)
+    if (args[i].value) WH_TRY(operand_slot(b, block, step, i, &args[i].slot));
+  for (unsigned i = 0; i < step->n_outputs; i++)
+    WH_TRY(value_slot(b, block->device, b->roots[wh_node_output(node, i)], step->phase,
+                      &args[step->n_inputs + i].slot));
+  return add_slot(b, (wh_slot){WH_SLOT_ARENA, block->device, 0, step->node, step->phase, step->phase},
+                  &step->scratch);
+}
+
+static wh_status block_slots(build *b) {
+  wh_program *p = b->p;
+  for (size_t k = 0; k < p->n_blocks; k++) {
+    wh_program_block *block = &p->blocks[k];
+    for (size_t s = 0; s < block->block.n_steps; s++)
+      WH_TRY(step_slots(b, block, &p->steps[block->first_step + s]));
+  }
+  const wh_program_copy *at = p->copies; /* they do not move any more */
+  for (size_t k = 0; k < p->n_blocks; k++) {
+    p->blocks[k].copies = at;
+    at += p->blocks[k].n_copies;
+  }
   return WH_OK;
 }
 
-static wh_status set_operand(build *b, wh_operand *o, wh_value v) {
+/* Inputs that nobody reads have a place as well; outputs live to the end. */
+static wh_status port_slots(build *b) {
   wh_program *p = b->p;
-  const wh_value_info *info = &p->g->values[v];
-  *o = (wh_operand){
-      .data = b->places[b->places[v].root].data, .dtype = info->shape.dtype, .rank = info->shape.rank};
-  for (int i = 0; i < info->shape.rank; i++) WH_TRY(add_patch(p, &o->dims[i], info->shape.dims[i]));
+  const uint32_t last = p->n_phases ? p->n_phases - 1 : 0;
+  uint32_t slot;
+  for (size_t i = 0; i < p->n_outputs; i++) {
+    const wh_value root = b->roots[p->outputs[i].value];
+    const wh_value_info *v = &p->graph->values[root];
+    uint16_t device = v->kind == WH_VALUE_NODE ? p->device_of[v->producer] : 0;
+    for (uint16_t d = 0; v->kind == WH_VALUE_STATE && d < p->n_devices; d++)
+      if (b->slot_of[at_device(b, d, root)] != WH_NO_SLOT) device = d;
+    if (v->kind == WH_VALUE_CONST)
+      slot = b->slot_of[at_device(b, device, root)];
+    else
+      WH_TRY(value_slot(b, device, root, last, &slot));
+    p->outputs[i].slots[device] = slot;
+  }
+  for (size_t i = 0; i < p->n_inputs; i++) {
+    bool is_read = false;
+    for (uint16_t d = 0; d < p->n_devices; d++) {
+      p->inputs[i].slots[d] = b->slot_of[at_device(b, d, p->inputs[i].value)];
+      is_read = is_read || p->inputs[i].slots[d] != WH_NO_SLOT;
+    }
+    if (!is_read) WH_TRY(value_slot(b, 0, p->inputs[i].value, 0, &p->inputs[i].slots[0]));
+  }
+  for (uint16_t d = 0; d < p->n_devices; d++)
+    WH_TRY(add_slot(b, (wh_slot){WH_SLOT_ARENA, d, 0, WH_NO_NODE, 0, last}, &p->devices[d].fault));
   return WH_OK;
 }
+
+/* ---- steps ---- */
 
 /* Bytes that a step reads of a weight of `bytes` when it runs for one token. */
-static uint64_t bytes_read(const wh_graph *g, const wh_node_info *node, unsigned input, size_t bytes) {
+static uint64_t bytes_read(const wh_graph *g, const wh_node_info *node, unsigned input, uint64_t bytes) {
   if (!wh_op_has(node->op, WH_TRAIT_INDEXES_BIT) || input != wh_op_table_input(node->op)) return bytes;
   const wh_shape *table = &g->values[node->inputs[input]].shape,
                  *index = &g->values[node->inputs[wh_op_index_input(node->op)]].shape;
@@ -227,213 +302,252 @@ static uint64_t bytes_read(const wh_graph *g, const wh_node_info *node, unsigned
   return rows ? bytes / rows * (read < rows ? read : rows) : 0;
 }
 
-static wh_status emit(build *b) {
+static void find_roots(build *b) {
+  const wh_graph *g = b->p->graph;
+  for (wh_value v = 0; v < g->n_values; v++) b->roots[v] = v;
+  for (size_t n = 0; n < g->n_nodes; n++)
+    if (wh_op_has(g->nodes[n].op, WH_TRAIT_VIEW | WH_TRAIT_WRITES))
+      b->roots[wh_node_output(&g->nodes[n], 0)] = b->roots[g->nodes[n].inputs[0]];
+}
+
+static wh_status list_steps(build *b) {
   wh_program *p = b->p;
-  wh_graph *g = p->g;
+  const wh_graph *g = p->graph;
   const wh_schedule *s = &b->schedule;
-  size_t scratch_index = b->first_scratch;
   for (size_t k = 0; k < s->n; k++) {
     const wh_node_info *node = &g->nodes[s->order[k]];
-    const wh_claim *c = &b->claims[s->order[k]];
-    wh_instr *in = &p->instrs[p->n_instrs++];
-    in->node = node;
-    in->step = (uint32_t)(2 * k + 1);
-    in->barrier = k > 0 && s->phase[s->order[k]] != s->phase[s->order[k - 1]];
-    in->scratch_bytes = c->scratch_bytes;
-    if (c->scratch_bytes) in->scratch = (char *)p->arena + b->buffers[scratch_index++].offset;
-    for (unsigned i = 0; i < node->n_inputs; i++) {
-      if (!node->inputs[i]) continue;
-      WH_TRY(set_operand(b, &in->in[i], node->inputs[i]));
-      const wh_value_info *v = &g->values[node->inputs[i]];
-      if (v->kind != WH_VALUE_CONST) continue;
-      if ((int)i == c->packed_input && c->packed_bytes) {
-        size_t n_bytes = 0;
-        in->in[i].data =
-            only_read(wh_weights_packed(p->weights, node->inputs[i], c->packed_layout, &n_bytes));
-        in->weight_bytes += bytes_read(g, node, i, n_bytes);
-      } else {
-        if (b->places[node->inputs[i]].mapped) p->memory.mapped_bytes += v->n_bytes;
-        b->places[node->inputs[i]].mapped = false;
-        in->weight_bytes += bytes_read(g, node, i, v->n_bytes);
-      }
-    }
-    WH_TRY(set_operand(b, &in->out, node->output));
-    WH_TRY(p->options.backend->compile(p->options.device, g, node, p->options.symbols_max, in));
+    p->n_args += node->n_inputs + wh_node_n_outputs(node);
   }
-  for (size_t i = 0; i < p->n_inputs; i++) WH_TRY(set_operand(b, &p->io[i], p->inputs[i]));
-  for (size_t i = 0; i < g->n_outputs; i++)
-    WH_TRY(set_operand(b, &p->io[p->n_inputs + i], g->outputs[i].value));
+  p->n_steps = s->n;
+  p->n_blocks = s->n_blocks;
+  p->n_phases = s->n_phases;
+  p->steps = wh_alloc_array(p->alloc, p->n_steps + 1, sizeof *p->steps);
+  p->args = wh_alloc_array(p->alloc, p->n_args + 1, sizeof *p->args);
+  p->blocks = wh_alloc_array(p->alloc, p->n_blocks + 1, sizeof *p->blocks);
+  p->weight_bytes = wh_alloc_array(p->alloc, p->n_steps + 1, sizeof *p->weight_bytes);
+  b->weight_of = wh_alloc_array(p->alloc, p->n_args + 1, sizeof *b->weight_of);
+  b->wants = wh_alloc_array(p->alloc, p->n_args + p->n_outputs + 1, sizeof *b->wants);
+  if (!p->steps || !p->args || !p->blocks || !p->weight_bytes || !b->weight_of || !b->wants)
+    return WH_OOM("program");
+  uint32_t at = 0;
+  for (size_t k = 0; k < s->n; k++) {
+    const wh_node_info *node = &g->nodes[s->order[k]];
+    wh_step *step = &p->steps[k];
+    *step = (wh_step){.node = s->order[k],
+                      .first_arg = at,
+                      .n_inputs = (uint16_t)node->n_inputs,
+                      .n_outputs = (uint16_t)wh_node_n_outputs(node),
+                      .scratch = WH_NO_SLOT,
+                      .phase = s->phase[s->order[k]]};
+    for (unsigned i = 0; i < step->n_inputs; i++, at++)
+      p->args[at] = (wh_arg){node->inputs[i], WH_NO_SLOT, 0};
+    for (unsigned i = 0; i < step->n_outputs; i++, at++)
+      p->args[at] = (wh_arg){wh_node_output(node, i), WH_NO_SLOT, 0};
+  }
+  for (size_t k = 0; k < p->n_args; k++) b->weight_of[k] = WH_NO_SLOT;
+  for (size_t k = 0; k < s->n_blocks; k++)
+    p->blocks[k] = (wh_program_block){.device = s->blocks[k].device,
+                                      .first_step = s->blocks[k].first,
+                                      .block = {.n_steps = s->blocks[k].n}};
   return WH_OK;
 }
 
-static wh_status alloc_tables(build *b) {
+static void count_weight_bytes(build *b) {
   wh_program *p = b->p;
-  wh_graph *g = p->g;
+  const wh_graph *g = p->graph;
+  for (size_t s = 0; s < p->n_steps; s++) {
+    const wh_step *step = &p->steps[s];
+    for (unsigned i = 0; i < step->n_inputs; i++)
+      if (const_operand(g, &g->nodes[step->node], i))
+        p->weight_bytes[s] += bytes_read(g, &g->nodes[step->node], i, wanted(b, step->node, i).n_bytes);
+  }
+}
+
+static wh_status compile_blocks(wh_program *p) {
+  for (size_t k = 0; k < p->n_blocks; k++) {
+    wh_program_block *b = &p->blocks[k];
+    const wh_plan_device *d = &p->devices[b->device].device;
+    b->block.graph = p->graph;
+    b->block.steps = &p->steps[b->first_step];
+    b->block.args = p->args;
+    b->block.n_slots = p->n_slots;
+    WH_TRY(d->backend->compile(d->dev, &b->block, &b->code));
+  }
+  return WH_OK;
+}
+
+/* ---- making one ---- */
+
+static wh_status list_ports(wh_program *p) {
+  const wh_graph *g = p->graph;
+  for (wh_value v = 1; v < g->n_values; v++) p->n_inputs += g->values[v].kind == WH_VALUE_INPUT;
+  p->n_outputs = g->n_outputs;
+  p->inputs = wh_alloc_array(p->alloc, p->n_inputs + 1, sizeof *p->inputs);
+  p->outputs = wh_alloc_array(p->alloc, p->n_outputs + 1, sizeof *p->outputs);
+  if (!p->inputs || !p->outputs) return WH_OOM("program");
+  size_t n = 0;
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_INPUT) p->inputs[n++] = (wh_program_port){g->values[v].name, v, {0}};
+  for (size_t i = 0; i < g->n_outputs; i++)
+    p->outputs[i] = (wh_program_port){g->outputs[i].name, g->outputs[i].value, {0}};
+  for (size_t d = 0; d < WH_PLAN_MAX_DEVICES; d++) {
+    for (size_t i = 0; i < p->n_inputs; i++) p->inputs[i].slots[d] = WH_NO_SLOT;
+    for (size_t i = 0; i < p->n_outputs; i++) p->outputs[i].slots[d] = WH_NO_SLOT;
+  }
+  return WH_OK;
+}
+
+static wh_status check_graph(const wh_program *p, const wh_program_options *o) {
+  const wh_graph *g = p->graph;
+  if (o->place.n_devices < 1 || o->place.n_devices > WH_PLAN_MAX_DEVICES)
+    return WH_FAIL(ERR_LIMIT, "a program runs on 1 to %d devices, not %zu", WH_PLAN_MAX_DEVICES,
+                   o->place.n_devices);
   for (size_t n = 0; n < g->n_nodes; n++)
     if (g->nodes[n].dead)
       return WH_FAIL(ERR_INVALID_ARGUMENT, "graph '%s' is not compact: node '%s' is dead", g->name,
                      g->nodes[n].name);
-  for (wh_value v = 1; v < g->n_values; v++) p->n_inputs += g->values[v].kind == WH_VALUE_INPUT;
-  b->places = wh_alloc_array(p->alloc, g->n_values, sizeof *b->places);
-  b->first = wh_alloc_array(p->alloc, g->n_values, sizeof *b->first);
-  b->last = wh_alloc_array(p->alloc, g->n_values, sizeof *b->last);
+  return wh_graph_check_symbols(g, o->symbols);
+}
+
+static wh_status build_program(build *b) {
+  wh_program *p = b->p;
+  const wh_program_options *o = b->o;
+  const wh_graph *g = p->graph;
+  WH_TRY(check_graph(p, o));
+  p->n_devices = (uint32_t)o->place.n_devices;
+  for (size_t d = 0; d < p->n_devices; d++) p->devices[d].device = o->place.devices[d];
+  int64_t *dims = wh_alloc_array(p->alloc, g->dims.n + 1, sizeof *dims);
+  const size_t n_places = p->n_devices * g->n_values;
+  p->device_of = wh_alloc_array(p->alloc, g->n_nodes + 1, sizeof *p->device_of);
   b->claims = wh_alloc_array(p->alloc, g->n_nodes + 1, sizeof *b->claims);
-  b->buffers = wh_alloc_array(p->alloc, g->n_values + g->n_nodes, sizeof *b->buffers);
-  p->instrs = wh_alloc_array(p->alloc, g->n_nodes + 1, sizeof *p->instrs);
-  p->io = wh_alloc_array(p->alloc, p->n_inputs + g->n_outputs + 1, sizeof *p->io);
-  p->inputs = wh_alloc_array(p->alloc, p->n_inputs + 1, sizeof *p->inputs);
-  if (!b->places || !b->first || !b->last || !b->claims || !b->buffers || !p->instrs || !p->io || !p->inputs)
-    return WH_OOM("program");
-  size_t k = 0;
-  for (wh_value v = 1; v < g->n_values; v++)
-    if (g->values[v].kind == WH_VALUE_INPUT) p->inputs[k++] = v;
-  p->memory.other_bytes = (g->n_nodes + 1) * sizeof *p->instrs;
-  return WH_OK;
-}
-
-static wh_status check_symbols(const wh_graph *g, const int64_t *values, const int64_t *max) {
-  for (uint32_t i = 0; i < g->dims.n_symbols; i++) {
-    int64_t most = max ? max[i] : wh_dim_get(&g->dims, g->dims.symbol_dims[i])->max;
-    if (values[i] < 0 || values[i] > most)
-      return WH_FAIL(ERR_LIMIT, "dimension '%s' of graph '%s' cannot be %lld: at most %lld",
-                     g->dims.symbols[i], g->name, (long long)values[i], (long long)most);
+  b->roots = wh_alloc_array(p->alloc, g->n_values, sizeof *b->roots);
+  b->choices = wh_alloc_array(p->alloc, n_places, sizeof *b->choices);
+  b->slot_of = wh_alloc_array(p->alloc, n_places, sizeof *b->slot_of);
+  wh_status st =
+      dims && p->device_of && b->claims && b->roots && b->choices && b->slot_of ? WH_OK : WH_OOM("program");
+  if (st == WH_OK) {
+    for (size_t i = 0; i < n_places; i++) b->slot_of[i] = WH_NO_SLOT;
+    wh_graph_eval_dims(g, o->symbols, dims);
+    st = wh_place_nodes(g, &o->place, dims, p->alloc, p->device_of, b->claims);
   }
-  return WH_OK;
+  wh_free(p->alloc, dims);
+  WH_TRY(st);
+  WH_TRY(wh_schedule_create(g, p->device_of, p->alloc, &b->schedule));
+  find_roots(b);
+  choose_layouts(b);
+  WH_TRY(list_ports(p));
+  WH_TRY(list_steps(b));
+  WH_TRY(weight_slots(b));
+  WH_TRY(block_slots(b));
+  WH_TRY(port_slots(b));
+  count_weight_bytes(b);
+  return compile_blocks(p);
 }
 
-wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_program **out) {
+wh_status wh_program_create(wh_graph *graph, const wh_program_options *options, wh_program **out) {
   wh_program *p = wh_alloc_zeroed(options->alloc, sizeof *p);
-  if (!p) return WH_OOM("program");
+  if (!p) {
+    wh_graph_destroy(graph);
+    return WH_OOM("program");
+  }
+  atomic_init(&p->n_refs, 1);
+  (void)pthread_mutex_init(&p->mutex, NULL);
   p->alloc = options->alloc;
-  p->options = *options;
-  p->g = g;
-  build b = {.p = p};
-  wh_status st = check_symbols(g, options->symbols_max, NULL);
-  if (st == WH_OK) memcpy(p->max, options->symbols_max, g->dims.n_symbols * sizeof p->max[0]);
-  if (st == WH_OK) st = alloc_tables(&b);
-  if (st == WH_OK) st = wh_schedule_create(g, p->alloc, &b.schedule);
-  if (st == WH_OK) st = claim_nodes(&b);
-  if (st == WH_OK) st = place_values(&b);
-  if (st == WH_OK) st = plan_arena(&b);
-  if (st == WH_OK) st = place_states(&b);
-  if (st == WH_OK) st = place_constants(&b);
-  if (st == WH_OK) st = emit(&b);
-  wh_free(p->alloc, b.places);
-  wh_free(p->alloc, b.first);
-  wh_free(p->alloc, b.last);
-  wh_free(p->alloc, b.claims);
-  wh_free(p->alloc, b.buffers);
+  p->graph = graph;
+  build b = {.p = p, .o = options};
+  wh_status st = build_program(&b);
   wh_schedule_deinit(&b.schedule, p->alloc);
-  p->options.symbols_max = NULL; /* the caller's, for creation only */
-  p->options.pack_cache = NULL;
+  wh_free(p->alloc, b.claims);
+  wh_free(p->alloc, b.roots);
+  wh_free(p->alloc, b.choices);
+  wh_free(p->alloc, b.slot_of);
+  wh_free(p->alloc, b.weight_of);
+  wh_free(p->alloc, b.wants);
   if (st != WH_OK) {
-    wh_program_destroy(p);
+    wh_program_release(p);
     return st;
   }
   *out = p;
   return WH_OK;
 }
 
-void wh_program_destroy(wh_program *p) {
-  if (!p) return;
-  for (size_t i = 0; i < p->n_instrs; i++) p->options.backend->release(p->options.device, &p->instrs[i]);
-  wh_free(p->alloc, p->instrs);
-  wh_free(p->alloc, p->io);
+void wh_program_retain(wh_program *p) { atomic_fetch_add_explicit(&p->n_refs, 1, memory_order_relaxed); }
+
+void wh_program_release(wh_program *p) {
+  if (!p || atomic_fetch_sub_explicit(&p->n_refs, 1, memory_order_acq_rel) != 1) return;
+  for (size_t k = 0; p->blocks && k < p->n_blocks; k++) {
+    const wh_plan_device *d = &p->devices[p->blocks[k].device].device;
+    if (p->blocks[k].code) d->backend->code_destroy(d->dev, p->blocks[k].code);
+  }
+  for (size_t i = 0; i < WH_PROGRAM_LAYOUTS; i++) wh_layout_release(p->layouts[i]);
+  for (size_t d = 0; d < p->n_devices; d++) wh_weight_set_release(p->devices[d].weights);
+  (void)pthread_mutex_destroy(&p->mutex);
+  wh_free(p->alloc, p->slots);
+  wh_free(p->alloc, p->steps);
+  wh_free(p->alloc, p->args);
+  wh_free(p->alloc, p->weight_bytes);
+  wh_free(p->alloc, p->device_of);
+  wh_free(p->alloc, p->blocks);
+  wh_free(p->alloc, p->copies);
   wh_free(p->alloc, p->inputs);
-  wh_free(p->alloc, p->patches);
-  wh_free(p->alloc, p->arena);
-  wh_free(p->alloc, p->states);
-  wh_weights_destroy(p->weights);
+  wh_free(p->alloc, p->outputs);
+  wh_graph_destroy(p->graph);
   wh_free(p->alloc, p);
 }
 
-wh_status wh_program_bind(wh_program *p, const int64_t *symbols) {
-  size_t n = p->g->dims.n_symbols;
-  if (p->is_bound && memcmp(p->bound, symbols, n * sizeof *symbols) == 0) return WH_OK;
-  WH_TRY(check_symbols(p->g, symbols, p->max));
-  for (size_t i = 0; i < p->n_patches; i++)
-    *p->patches[i].where = wh_dim_eval(&p->g->dims, p->patches[i].dim, symbols);
-  memcpy(p->bound, symbols, n * sizeof *symbols);
-  p->is_bound = true;
+wh_status wh_program_load(wh_program *p) {
+  for (size_t d = 0; d < p->n_devices; d++)
+    if (p->devices[d].weights) WH_TRY(wh_weight_set_load(p->devices[d].weights, p->graph));
   return WH_OK;
 }
 
-/* From the second run on: the first one is what somebody waits for. */
-static void move_weights(wh_program *p) {
-  const bool first_run = !p->has_run;
-  p->has_run = true;
-  if (first_run || !wh_weights_move(p->weights)) return;
-  for (size_t i = 0; i < p->n_instrs; i++)
-    for (unsigned k = 0; k < p->instrs[i].node->n_inputs; k++)
-      p->instrs[i].in[k].data = only_read(wh_weights_moved(p->weights, p->instrs[i].in[k].data));
-}
-
-wh_status wh_program_run_part(wh_program *p, size_t first, size_t count) {
-  if (!p->is_bound) return WH_FAIL(ERR_INTERNAL, "program run before it was bound");
-  if (first == 0) move_weights(p);
-  return p->options.backend->run(p->options.device, p->instrs, first, count);
-}
-
-wh_status wh_program_run(wh_program *p) { return wh_program_run_part(p, 0, p->n_instrs); }
-
-wh_operand *wh_program_input(wh_program *p, const char *name) {
-  for (size_t i = 0; i < p->n_inputs; i++)
-    if (strcmp(p->g->values[p->inputs[i]].name, name) == 0) return &p->io[i];
-  return NULL;
-}
-
-const wh_operand *wh_program_output(const wh_program *p, const char *name) {
-  for (size_t i = 0; i < p->g->n_outputs; i++)
-    if (strcmp(p->g->outputs[i].name, name) == 0) return &p->io[p->n_inputs + i];
-  return NULL;
-}
-
-size_t wh_program_n_instrs(const wh_program *p) { return p->n_instrs; }
-const wh_instr *wh_program_instr(const wh_program *p, size_t i) { return &p->instrs[i]; }
-
-size_t wh_program_output_bytes(const wh_program *p, size_t i) {
-  const wh_value_info *v = &p->g->values[p->instrs[i].node->output];
-  size_t bytes = 0;
-  bool is_state = wh_op_has(p->instrs[i].node->op, WH_TRAIT_WRITES);
-  if (p->options.backend->value_bytes(p->options.device, p->g, &v->shape, is_state, p->bound, &bytes) !=
-      WH_OK)
-    return 0;
-  return bytes;
-}
-
-void wh_program_get_memory(const wh_program *p, wh_program_memory *out) { *out = p->memory; }
-wh_program_packing wh_program_get_packing(const wh_program *p) { return wh_weights_get_packing(p->weights); }
-wh_status wh_program_keep_packed(wh_program *p) { return wh_weights_keep(p->weights); }
-
-static void print_operand(const wh_program *p, const wh_operand *o, wh_text_buffer *out) {
-  const char *d = o->data, *arena = p->arena, *states = p->states;
-  if (!d) {
-    wh_text_buffer_puts(out, "_");
-    return;
+wh_status wh_program_get_layout(wh_program *p, const int64_t *symbols, wh_layout **out) {
+  wh_layout *found = NULL;
+  wh_status st = WH_OK;
+  (void)pthread_mutex_lock(&p->mutex);
+  size_t i = 0;
+  while (i < WH_PROGRAM_LAYOUTS && p->layouts[i] &&
+         memcmp(p->layouts[i]->symbols, symbols, p->graph->dims.n_symbols * sizeof *symbols) != 0)
+    i++;
+  if (i < WH_PROGRAM_LAYOUTS && p->layouts[i]) {
+    found = p->layouts[i];
+  } else {
+    st = wh_layout_create(p, symbols, p->alloc, &found);
+    if (i == WH_PROGRAM_LAYOUTS && st == WH_OK) wh_layout_release(p->layouts[--i]);
   }
-  if (d >= arena && d < arena + p->memory.plan.arena_bytes)
-    wh_text_buffer_printf(out, "arena+%zu", (size_t)(d - arena));
-  else if (states && d >= states && d < states + p->memory.state_bytes)
-    wh_text_buffer_printf(out, "state+%zu", (size_t)(d - states));
-  else if (!wh_weights_print_place(p->weights, d, out))
-    wh_text_buffer_puts(out, "mapped");
-  wh_text_buffer_printf(out, ":%s[", wh_dtype_name(o->dtype));
-  for (int i = 0; i < o->rank; i++) wh_text_buffer_printf(out, "%s%lld", i ? "," : "", (long long)o->dims[i]);
-  wh_text_buffer_puts(out, "]");
+  if (st == WH_OK) {
+    memmove(&p->layouts[1], &p->layouts[0], i * sizeof p->layouts[0]);
+    p->layouts[0] = found;
+    wh_layout_retain(found);
+    *out = found;
+  }
+  (void)pthread_mutex_unlock(&p->mutex);
+  return st;
 }
 
-void wh_program_print(const wh_program *p, wh_text_buffer *out) {
-  for (size_t i = 0; i < p->n_instrs; i++) {
-    const wh_instr *in = &p->instrs[i];
-    wh_text_buffer_printf(out, "%4zu %s %-28s %-32s ", i, in->barrier ? "|" : " ", in->node->name,
-                          in->kernel);
-    print_operand(p, &in->out, out);
-    wh_text_buffer_puts(out, " <-");
-    for (unsigned k = 0; k < in->node->n_inputs; k++) {
-      wh_text_buffer_puts(out, " ");
-      print_operand(p, &in->in[k], out);
-    }
-    if (in->scratch) wh_text_buffer_printf(out, " scratch %zu", in->scratch_bytes);
-    wh_text_buffer_puts(out, "\n");
-  }
+static int find_port(const wh_program_port *ports, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(ports[i].name, name) == 0) return (int)i;
+  return -1;
+}
+int wh_program_find_input(const wh_program *p, const char *name) {
+  return find_port(p->inputs, p->n_inputs, name);
+}
+int wh_program_find_output(const wh_program *p, const char *name) {
+  return find_port(p->outputs, p->n_outputs, name);
+}
+
+void wh_program_describe(const wh_program *p, size_t step, wh_program_step_info *out) {
+  size_t k = 0;
+  while (step >= p->blocks[k].first_step + p->blocks[k].block.n_steps) k++;
+  const wh_program_block *b = &p->blocks[k];
+  const wh_plan_device *d = &p->devices[b->device].device;
+  wh_step_info info = {.struct_size = sizeof info, .kernel = "", .reason = ""};
+  d->backend->describe(d->dev, b->code, step - b->first_step, &info);
+  *out = (wh_program_step_info){.node = &p->graph->nodes[p->steps[step].node],
+                                .kernel = info.kernel,
+                                .reason = info.reason,
+                                .device = d->backend->name,
+                                .barrier = step > 0 && p->steps[step].phase != p->steps[step - 1].phase,
+                                .weight_bytes = p->weight_bytes[step]};
 }

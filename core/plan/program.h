@@ -1,68 +1,126 @@
-/* plan/program.h - L2: a graph bound to one device. A flat array of instructions with every pointer resolved;
- * running it looks nothing up, allocates nothing and takes no lock; weights that move in (weights.h) do so
- * before a run. */
+/* plan/program.h - L2: a graph bound to devices. Immutable and shared: blocks of steps, each compiled by its
+ * device, whose operands name slots. A slot is a place for one value on one device (or for a step's scratch).
+ * Where slots are is decided by others, each with a lifetime of its own:
+ *
+ *   weight set (weight_set.h)  a model's constants on a device
+ *   layout (layout.h)          the sizes of all slots, and places in the arena, for one vector of dims
+ *   run (exec/run.h)           the arena, the states, the frame that a run presents to the devices */
 #ifndef WH_PLAN_PROGRAM_H
 #define WH_PLAN_PROGRAM_H
 
-#include "core/backend_abi.h"
-#include "core/plan/memory_plan.h"
-#include "core/plan/pack_cache.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
-typedef struct wh_program wh_program;
+#include "core/plan/layout.h"
+#include "core/plan/place.h"
+#include "core/plan/weight_set.h"
+
+typedef enum wh_slot_kind {
+  WH_SLOT_WEIGHT, /* in the device's weight set */
+  WH_SLOT_STATE,  /* lives across runs */
+  WH_SLOT_ARENA   /* shares the arena with others that are live at other times */
+} wh_slot_kind;
+
+typedef struct wh_slot {
+  wh_slot_kind kind;
+  uint16_t device;
+  wh_value value;     /* whose bytes; views and written states have their root's slot; 0: scratch or faults */
+  wh_node scratch_of; /* WH_NO_NODE: no scratch */
+  uint32_t first, last; /* ARENA: phases in which it is live, inclusive */
+} wh_slot;
+
+/* Before a block: a value that another device made. */
+typedef struct wh_program_copy {
+  wh_value value;
+  uint32_t from, to; /* slots */
+} wh_program_copy;
+
+typedef struct wh_program_block {
+  uint16_t device;
+  size_t first_step;
+  wh_block block; /* the steps from first_step on */
+  wh_code *code;
+  const wh_program_copy *copies;
+  size_t n_copies;
+} wh_program_block;
+
+typedef struct wh_program_device {
+  wh_plan_device device;
+  wh_weight_set *weights;           /* NULL: it reads none */
+  uint32_t first_weight, n_weights; /* slots of its wants, in their order */
+  uint32_t fault;                   /* slot of its fault word */
+} wh_program_device;
+
+/* A graph input or output. */
+typedef struct wh_program_port {
+  const char *name;
+  wh_value value;
+  uint32_t slots[WH_PLAN_MAX_DEVICES]; /* by device; WH_NO_SLOT: not there. Outputs are on one device */
+} wh_program_port;
+
+typedef struct wh_program {
+  atomic_uint n_refs;
+  const wh_allocator *alloc;
+  wh_graph *graph; /* its own */
+  wh_program_device devices[WH_PLAN_MAX_DEVICES];
+  uint32_t n_devices, n_slots, n_phases;
+  wh_slot *slots;
+  wh_step *steps;
+  wh_arg *args;
+  size_t n_steps, n_args;
+  uint64_t *weight_bytes; /* by step: of weights that it reads for one token */
+  uint16_t *device_of;    /* by node */
+  wh_program_block *blocks;
+  wh_program_copy *copies;
+  size_t n_blocks, n_copies;
+  wh_program_port *inputs, *outputs;
+  size_t n_inputs, n_outputs;
+  pthread_mutex_t mutex;                  /* of the layouts */
+  wh_layout *layouts[WH_PROGRAM_LAYOUTS]; /* most recently used first */
+} wh_program;
 
 typedef struct wh_program_options {
-  const wh_backend *backend;
-  void *device;
-  const int64_t *symbols_max; /* the largest value of every symbol of the graph */
+  wh_place_options place;
+  const int64_t *symbols; /* of the first layout: any values that the graph allows */
   const wh_allocator *alloc;
-  /* Called with the origin of each constant that was packed or copied when its mapped pages are no longer
-   * needed, once or more; may be NULL. */
-  void (*weight_done)(void *ctx, const void *origin);
+  void (*weight_done)(void *ctx, const void *origin); /* as in wh_weight_options */
   void *weight_done_ctx;
-  const wh_pack_cache_options *pack_cache; /* NULL: weights are packed at each start */
+  const wh_pack_cache_options
+      *pack_cache; /* for creation, on device 0; NULL: weights are packed at each start */
+  wh_progress_sink progress;
+  /* Weight sets that programs of the same model on these devices have, by device; NULL where there is none.
+   * One that fits is shared. */
+  wh_weight_set *const *weights;
 } wh_program_options;
 
 /* Claims every node (a refusal is ERR_UNSUPPORTED, says how many nodes and names the first with their
- * reasons), plans, takes memory, packs the weights, compiles. `g` is compact (no dead nodes) and must outlive
- * the program. Inputs are to be written before every run: their memory is reused once they were read. */
-WH_NODISCARD wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_program **out);
-void wh_program_destroy(wh_program *p);
+ * reasons), schedules, chooses layouts of weights, compiles; takes no memory for weights or activations.
+ * `graph` is compact (no dead nodes) and becomes the program's own, also on failure. */
+WH_NODISCARD wh_status wh_program_create(wh_graph *graph, const wh_program_options *options,
+                                         wh_program **out);
+void wh_program_retain(wh_program *p);
+void wh_program_release(wh_program *p); /* NULL is fine; devices must live until then */
+/* Loads the weights of all devices; does nothing when that is done. */
+WH_NODISCARD wh_status wh_program_load(wh_program *p);
 
-/* Binds symbol values (0 to the maximum; ERR_LIMIT else) for the next runs; allocates nothing. */
-WH_NODISCARD wh_status wh_program_bind(wh_program *p, const int64_t *symbols);
-WH_NODISCARD wh_status wh_program_run(wh_program *p);
-/* Instructions [first, first + count) only; in order, each once, they make a run. */
-WH_NODISCARD wh_status wh_program_run_part(wh_program *p, size_t first, size_t count);
+/* The layout for these symbol values, made now or found among the last ones; retained for the caller.
+ * ERR_LIMIT for a value that the graph does not allow. Threads may ask at the same time. */
+WH_NODISCARD wh_status wh_program_get_layout(wh_program *p, const int64_t *symbols, wh_layout **out);
 
-/* Where a graph input or output lies; NULL when the graph has none of that name. */
-wh_operand *wh_program_input(wh_program *p, const char *name);
-const wh_operand *wh_program_output(const wh_program *p, const char *name);
+/* Index of an input or output by name, or -1. */
+int wh_program_find_input(const wh_program *p, const char *name);
+int wh_program_find_output(const wh_program *p, const char *name);
 
-size_t wh_program_n_instrs(const wh_program *p);
-const wh_instr *wh_program_instr(const wh_program *p, size_t i);
-/* Live bytes of an instruction's output in the current binding. */
-size_t wh_program_output_bytes(const wh_program *p, size_t i);
+/* What there is to say of a step. Strings live as long as the program. */
+typedef struct wh_program_step_info {
+  const wh_node_info *node;
+  const char *kernel, *reason, *device;
+  bool barrier; /* waits for the steps before it */
+  uint64_t weight_bytes;
+} wh_program_step_info;
+void wh_program_describe(const wh_program *p, size_t step, wh_program_step_info *out);
 
-typedef struct wh_program_memory {
-  wh_memory_plan plan;
-  size_t arena_bytes; /* plan.arena_bytes in whole pages */
-  size_t state_bytes, packed_bytes, mapped_bytes, other_bytes;
-  size_t cached_bytes; /* packed weights that are mapped from the cache; packed_bytes are memory of our own */
-} wh_program_memory;
-void wh_program_get_memory(const wh_program *p, wh_program_memory *out);
-
-/* What became of the weights that the device wants in a layout of its own. */
-typedef struct wh_program_packing {
-  uint32_t n_packed, n_cached, n_in_place; /* packed now, found packed, used as the file has them */
-  bool hashed_model;                       /* the cache did not know the model file */
-  bool stored;                             /* wh_program_keep_packed wrote what was packed now */
-} wh_program_packing;
-wh_program_packing wh_program_get_packing(const wh_program *p);
-
-/* Writes what was packed at this start into the pack cache, if there is one: for when nobody waits. */
-WH_NODISCARD wh_status wh_program_keep_packed(wh_program *p);
-
-/* One line per instruction: kernel, operands with offsets, barriers. */
-void wh_program_print(const wh_program *p, wh_text_buffer *out);
+/* One line per step: kernel, operands with places, barriers; copies between devices. program_text.c */
+void wh_program_print(const wh_program *p, const wh_layout *layout, wh_text_buffer *out);
 
 #endif

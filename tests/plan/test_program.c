@@ -1,9 +1,10 @@
-/* test_program.c - programs on the fake backend: operands, bindings, barriers, packing, refusals, faults; and
- * a check of placement as a whole: every value is still what its producer wrote when its users read it. */
+/* test_program.c - programs and their runs on the fake backend: slots, layouts, bindings, barriers, packing,
+ * sharing, several devices, refusals, faults; and a check of placement as a whole: every value is still what
+ * its producer wrote when its users read it. */
 #include <math.h>
 
+#include "core/exec/run.h"
 #include "core/passes/passes.h"
-#include "core/plan/program.h"
 #include "tests/base/failing_allocator.h"
 #include "tests/ir/random_graph.h"
 #include "tests/plan/fake_backend.h"
@@ -38,147 +39,213 @@ static wh_graph *mlp_graph(void) {
   return g;
 }
 
-static wh_program_options options_for(fake_device *dev, const int64_t *symbols_max,
-                                      const wh_allocator *alloc) {
-  dev->alloc = alloc;
-  return (wh_program_options){
-      .backend = &fake_backend, .device = dev, .symbols_max = symbols_max, .alloc = alloc};
+typedef struct fixture {
+  fake_device dev[2];
+  wh_plan_device devices[2];
+  wh_place_rule rules[2];
+  wh_program_options options;
+} fixture;
+
+static const wh_program_options *options_for(fixture *f, const int64_t *symbols, const wh_allocator *alloc) {
+  for (int i = 0; i < 2; i++) {
+    f->dev[i].alloc = alloc;
+    f->devices[i] = (wh_plan_device){&fake_backend, &f->dev[i]};
+  }
+  f->options.place.devices = f->devices;
+  if (!f->options.place.n_devices) f->options.place.n_devices = 1;
+  f->options.symbols = symbols;
+  f->options.alloc = alloc;
+  return &f->options;
 }
 
-static wh_program *mlp_program(wh_graph *g, fake_device *dev) {
-  static const int64_t max[] = {8};
+static const int64_t mlp_max[] = {8};
+
+static wh_program *mlp_program(fixture *f, const wh_allocator *alloc) {
   wh_program *p = NULL;
-  const wh_program_options o = options_for(dev, max, NULL);
-  assert_ok(wh_program_create(g, &o, &p));
+  assert_ok(wh_program_create(mlp_graph(), options_for(f, mlp_max, alloc), &p));
   return p;
 }
 
-static const wh_instr *instr_named(const wh_program *p, const char *name) {
-  for (size_t i = 0; i < wh_program_n_instrs(p); i++)
-    if (strcmp(wh_program_instr(p, i)->node->name, name) == 0) return wh_program_instr(p, i);
-  fail_msg("no instruction '%s'", name);
-  return NULL;
+static wh_run *new_run(wh_program *p, const int64_t *symbols, const wh_allocator *alloc) {
+  wh_run *r = NULL;
+  assert_ok(wh_run_create(p, &(wh_run_options){symbols, alloc}, &r));
+  return r;
 }
 
-static void run_mlp(wh_program *p, int64_t t) {
-  assert_ok(wh_program_bind(p, &t));
-  wh_operand *x = wh_program_input(p, "x");
-  const wh_operand *y = wh_program_output(p, "sum");
-  assert_int_equal(x->dims[0], t);
-  assert_int_equal(y->dims[0], t);
-  for (int64_t i = 0; i < t * 4; i++) ((float *)x->data)[i] = (float)(i % 7 - 3);
-  assert_ok(wh_program_run(p));
-  for (int64_t r = 0; r < t; r++)
-    for (int o = 0; o < 6; o++) { /* -(z + b) + z is -b only in real numbers; these are exact integers */
-      assert_float_equal(((const float *)y->data)[r * 6 + o], -mlp_b[o], 0);
-    }
+static void assert_nothing_lives(const fixture *f) {
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(f->dev[i].n_released, f->dev[i].n_compiled);
+    assert_int_equal(f->dev[i].n_live, 0);
+  }
+}
+
+static size_t step_named(const wh_program *p, const char *name) {
+  for (size_t i = 0; i < p->n_steps; i++)
+    if (strcmp(p->graph->nodes[p->steps[i].node].name, name) == 0) return i;
+  fail_msg("no step '%s'", name);
+  return 0;
+}
+
+static const wh_arg *input_of(const wh_program *p, const char *name, unsigned i) {
+  return &p->args[p->steps[step_named(p, name)].first_arg + i];
+}
+
+static const wh_arg *output_of(const wh_program *p, const char *name) {
+  const wh_step *s = &p->steps[step_named(p, name)];
+  return &p->args[s->first_arg + s->n_inputs];
+}
+
+static wh_status try_mlp(wh_run *r, int64_t t) {
+  const wh_program *p = wh_run_program(r);
+  const size_t x = (size_t)wh_program_find_input(p, "x");
+  WH_TRY(wh_run_bind(r, &t));
+  float *data = wh_run_input(r, x).data;
+  for (int64_t i = 0; i < t * 4; i++) data[i] = (float)(i % 7 - 3);
+  return wh_run_execute(r);
+}
+
+static void check_mlp(wh_run *r, int64_t t) {
+  const wh_program *p = wh_run_program(r);
+  const wh_run_port y = wh_run_output(r, (size_t)wh_program_find_output(p, "sum"));
+  assert_int_equal(y.dims[0], t);
+  assert_int_equal(y.dims[1], 6);
+  for (int64_t i = 0; i < t * 6; i++) /* -(z + b) + z is -b only in real numbers; these are exact integers */
+    assert_float_equal(((const float *)y.data)[i], -mlp_b[i % 6], 0);
+}
+
+static void run_mlp(wh_run *r, int64_t t) {
+  assert_ok(try_mlp(r, t));
+  check_mlp(r, t);
 }
 
 static void a_program_computes(void **state) {
   (void)state;
-  for (int pack = 0; pack < 2; pack++) {
-    fake_device dev = {.pack = pack, .scratch_bytes = 100};
-    wh_graph *g = mlp_graph();
-    wh_program *p = mlp_program(g, &dev);
-    for (int64_t t = 1; t <= 8; t++) run_mlp(p, t);
-    run_mlp(p, 3);
-    wh_program_destroy(p);
-    assert_int_equal(dev.n_released, dev.n_compiled);
-    assert_int_equal(dev.n_compiled, 4); /* views are no instructions */
-    wh_graph_destroy(g);
+  for (int kind = 0; kind < 4; kind++) {
+    fixture f = {.dev = {{.pack = kind & 1, .scratch_bytes = 100, .hidden = kind & 2}}};
+    wh_program *p = mlp_program(&f, NULL);
+    wh_run *r = new_run(p, mlp_max, NULL);
+    wh_program_release(p); /* the run has it */
+    for (int64_t t = 1; t <= 8; t++) run_mlp(r, t);
+    run_mlp(r, 3);
+    assert_int_equal(p->n_steps, 4); /* views are no steps */
+    wh_run_destroy(r);
+    assert_nothing_lives(&f);
   }
-  wh_program_destroy(NULL);
+  wh_program_release(NULL);
+  wh_run_destroy(NULL);
 }
 
-static void operands_are_resolved(void **state) {
+static void operands_name_slots(void **state) {
   (void)state;
-  fake_device dev = {.scratch_bytes = 100};
-  wh_graph *g = mlp_graph();
-  wh_program *p = mlp_program(g, &dev);
-  assert_ok(wh_program_bind(p, (int64_t[]){5}));
-  const wh_instr *h = instr_named(p, "h"), *y = instr_named(p, "y"), *z = instr_named(p, "z"),
-                 *sum = instr_named(p, "sum");
-  assert_ptr_equal(h->in[0].data, wh_program_input(p, "x")->data);
-  assert_ptr_equal(h->in[1].data, mlp_w); /* not packed: in place */
-  assert_ptr_equal(h->in[2].data, mlp_b);
-  assert_null(h->in[3].data);
-  assert_null(z->in[2].data);
-  assert_ptr_equal(y->in[0].data, h->out.data); /* through a view */
-  assert_int_equal(y->in[0].rank, 3);
-  assert_int_equal(y->in[0].dims[0], 5);
-  assert_int_equal(y->in[0].dims[2], 3);
-  assert_ptr_equal(sum->in[0].data, y->out.data);
-  assert_int_equal(sum->in[0].rank, 2);
-  assert_ptr_equal(sum->in[1].data, z->out.data);
-  assert_ptr_equal(wh_program_output(p, "sum")->data, sum->out.data);
-  assert_ptr_equal(wh_program_output(p, "x")->data, wh_program_input(p, "x")->data);
-  assert_int_equal(h->out.dtype, WH_DTYPE_F32);
-  assert_int_equal(h->weight_bytes, sizeof mlp_w + sizeof mlp_b);
-  wh_program_memory m;
-  wh_program_get_memory(p, &m);
-  assert_int_equal(m.mapped_bytes, sizeof mlp_w); /* once, though two products read it; b is not the file's */
-  for (size_t i = 0; i < wh_program_n_instrs(p); i++) {
-    const wh_instr *in = wh_program_instr(p, i);
-    assert_int_equal(in->step, 2 * i + 1);
-    assert_int_equal(in->scratch_bytes, 100);
-    assert_int_equal((uintptr_t)in->scratch % WH_PLAN_ALIGN, 0);
-    assert_int_equal((uintptr_t)in->out.data % WH_PLAN_ALIGN, 0);
-    assert_ptr_not_equal(in->scratch, in->out.data);
-    assert_int_equal(wh_program_output_bytes(p, i), 5 * 6 * sizeof(float));
+  fixture f = {.dev = {{.scratch_bytes = 100}}};
+  wh_program *p = mlp_program(&f, NULL);
+  const uint32_t x = p->inputs[wh_program_find_input(p, "x")].slots[0];
+  assert_int_equal(input_of(p, "h", 0)->slot, x);
+  assert_int_equal(p->slots[input_of(p, "h", 1)->slot].kind, WH_SLOT_WEIGHT);
+  assert_int_equal(input_of(p, "h", 1)->slot, input_of(p, "z", 1)->slot);
+  assert_int_equal(p->steps[step_named(p, "z")].n_inputs, 2);
+  assert_int_equal(input_of(p, "y", 0)->slot, output_of(p, "h")->slot); /* through a view */
+  assert_int_equal(p->graph->values[input_of(p, "y", 0)->value].shape.rank, 3);
+  assert_int_equal(input_of(p, "sum", 0)->slot, output_of(p, "y")->slot);
+  assert_int_equal(p->outputs[wh_program_find_output(p, "sum")].slots[0], output_of(p, "sum")->slot);
+  assert_int_equal(p->outputs[wh_program_find_output(p, "x")].slots[0], x);
+  assert_int_equal(wh_program_find_input(p, "sum"), -1);
+  assert_int_equal(wh_program_find_output(p, "h"), -1);
+  wh_program_step_info info;
+  wh_program_describe(p, step_named(p, "h"), &info);
+  assert_int_equal(info.weight_bytes, sizeof mlp_w + sizeof mlp_b);
+  assert_string_equal(info.kernel, "fake");
+  wh_layout *l = NULL;
+  assert_ok(wh_program_get_layout(p, (int64_t[]){5}, &l));
+  for (size_t i = 0; i < p->n_steps; i++) {
+    assert_int_equal(l->n_bytes[p->steps[i].scratch], 100);
+    assert_int_equal(l->offsets[p->steps[i].scratch] % WH_PLAN_ALIGN, 0);
+    assert_int_equal(l->n_bytes[p->args[p->steps[i].first_arg + p->steps[i].n_inputs].slot],
+                     5 * 6 * sizeof(float));
   }
-  assert_ptr_not_equal(h->scratch, z->scratch); /* one phase */
-  assert_null(wh_program_input(p, "sum"));
-  assert_null(wh_program_output(p, "h"));
-  wh_program_destroy(p);
-  wh_graph_destroy(g);
+  assert_int_not_equal(l->offsets[p->steps[0].scratch], l->offsets[p->steps[1].scratch]); /* one phase */
+  wh_run_memory m;
+  wh_program_predict_memory(p, l, &m);
+  assert_int_equal(m.weights.mapped_bytes,
+                   sizeof mlp_w); /* once, though two products read it; b is not the file's */
+  assert_int_equal(m.state_bytes, 0);
+  assert_true(m.arena.arena_bytes >= m.arena.lower_bound_bytes);
+  wh_layout_release(l);
+  wh_program_release(p);
 }
 
 static void barriers_stand_between_phases(void **state) {
   (void)state;
-  fake_device dev = {0};
-  wh_graph *g = mlp_graph();
-  wh_program *p = mlp_program(g, &dev);
+  fixture f = {.dev = {{0}}};
+  wh_program *p = mlp_program(&f, NULL);
+  wh_layout *l = NULL;
   static const struct {
     const char *name;
     bool barrier;
   } want[] = {{"h", false}, {"z", false}, {"y", true}, {"sum", true}};
-  assert_int_equal(wh_program_n_instrs(p), 4);
+  assert_int_equal(p->n_steps, 4);
   for (size_t i = 0; i < 4; i++) {
-    assert_string_equal(wh_program_instr(p, i)->node->name, want[i].name);
-    assert_int_equal(wh_program_instr(p, i)->barrier, want[i].barrier);
+    wh_program_step_info info;
+    wh_program_describe(p, i, &info);
+    assert_string_equal(info.node->name, want[i].name);
+    assert_int_equal(info.barrier, want[i].barrier);
   }
   wh_text_buffer b;
   wh_text_buffer_init(&b, NULL);
-  wh_program_print(p, &b);
+  assert_ok(wh_program_get_layout(p, mlp_max, &l));
+  wh_program_print(p, l, &b);
   assert_non_null(strstr(b.data, "h "));
   assert_non_null(strstr(b.data, "mapped:f32[6,4]"));
   assert_non_null(strstr(b.data, "fake"));
   wh_text_buffer_deinit(&b);
-  wh_program_destroy(p);
-  wh_graph_destroy(g);
+  wh_layout_release(l);
+  wh_program_release(p);
 }
 
 static void symbol_values_are_checked(void **state) {
   (void)state;
-  fake_device dev = {0};
-  wh_graph *g = mlp_graph();
+  fixture f = {.dev = {{0}}};
   wh_program *p = NULL;
-  wh_program_options o = options_for(&dev, (int64_t[]){9}, NULL);
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_LIMIT);
+  assert_int_equal(wh_program_create(mlp_graph(), options_for(&f, (int64_t[]){9}, NULL), &p), WH_ERR_LIMIT);
   assert_error_says("dimension 't' of graph 'mlp' cannot be 9: at most 8");
-  o.symbols_max = (int64_t[]){-1};
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_LIMIT);
+  assert_int_equal(wh_program_create(mlp_graph(), options_for(&f, (int64_t[]){-1}, NULL), &p), WH_ERR_LIMIT);
   assert_null(p);
-  o.symbols_max = (int64_t[]){6};
-  assert_ok(wh_program_create(g, &o, &p));
-  assert_int_equal(wh_program_run(p), WH_ERR_INTERNAL); /* not bound */
-  assert_ok(wh_program_bind(p, (int64_t[]){2}));
-  assert_int_equal(wh_program_bind(p, (int64_t[]){7}), WH_ERR_LIMIT);
-  assert_int_equal(wh_program_bind(p, (int64_t[]){-1}), WH_ERR_LIMIT);
-  assert_int_equal(wh_program_input(p, "x")->dims[0], 2); /* as before */
-  run_mlp(p, 6);
-  wh_program_destroy(p);
-  wh_graph_destroy(g);
+  p = mlp_program(&f, NULL);
+  wh_run *r = new_run(p, (int64_t[]){6}, NULL);
+  assert_ok(wh_run_bind(r, (int64_t[]){2}));
+  assert_int_equal(wh_run_bind(r, (int64_t[]){7}), WH_ERR_LIMIT);
+  assert_error_says("at most 6");
+  assert_int_equal(wh_run_bind(r, (int64_t[]){-1}), WH_ERR_LIMIT);
+  assert_int_equal(wh_run_input(r, 0).dims[0], 2); /* as before */
+  run_mlp(r, 6);
+  assert_ok(wh_run_reshape(r, (int64_t[]){8})); /* a larger arena */
+  run_mlp(r, 8);
+  assert_ok(wh_run_reshape(r, (int64_t[]){1}));
+  run_mlp(r, 1);
+  assert_int_equal(wh_run_reshape(r, (int64_t[]){9}), WH_ERR_LIMIT);
+  run_mlp(r, 1);
+  wh_run_destroy(r);
+  wh_program_release(p);
+  assert_nothing_lives(&f);
+}
+
+static void layouts_are_kept(void **state) {
+  (void)state;
+  fixture f = {.dev = {{0}}};
+  wh_program *p = mlp_program(&f, NULL);
+  wh_layout *first = NULL, *again = NULL;
+  assert_ok(wh_program_get_layout(p, (int64_t[]){3}, &first));
+  assert_ok(wh_program_get_layout(p, (int64_t[]){3}, &again));
+  assert_ptr_equal(first, again);
+  wh_layout_release(again);
+  for (int round = 0; round < 3; round++)
+    for (int64_t t = 0; t <= 8; t++) { /* fewer than are kept */
+      assert_ok(wh_program_get_layout(p, &t, &again));
+      if (t == 3) assert_ptr_equal(first, again);
+      wh_layout_release(again);
+    }
+  wh_layout_release(first);
+  wh_program_release(p);
 }
 
 static size_t n_done;
@@ -190,128 +257,224 @@ static void weight_done(void *ctx, const void *origin) {
 
 static void weights_are_packed_once_per_layout(void **state) {
   (void)state;
-  static const int64_t max[] = {8};
-  for (int two = 0; two < 2; two++) {
-    fake_device dev = {.pack = true, .other_layout = two ? "z" : NULL};
+  for (int kind = 0; kind < 4; kind++) {
+    const bool two = kind & 1;
+    fixture f = {.dev = {{.pack = true, .other_layout = two ? "z" : NULL, .hidden = kind & 2}}};
     wh_graph *g = mlp_graph();
     wh_program *p = NULL;
-    wh_program_options o = options_for(&dev, max, NULL);
     n_done = 0;
     g->values[3].origin = &mlp_origin; /* a vector of the file: copied */
-    o.weight_done = weight_done;
-    o.weight_done_ctx = &n_done;
-    assert_ok(wh_program_create(g, &o, &p));
-    assert_int_equal(dev.n_packed, 1 + two);
+    f.options.weight_done = weight_done;
+    f.options.weight_done_ctx = &n_done;
+    assert_ok(wh_program_create(g, options_for(&f, mlp_max, NULL), &p));
+    assert_int_equal(f.dev[0].n_packed, 0);
+    wh_run *r = new_run(p, mlp_max, NULL);
+    assert_int_equal(f.dev[0].n_packed, 1 + two);
     assert_int_equal(n_done, 2 * (1 + two) + 1); /* after a batch, and after all; the vector */
-    assert_string_equal(dev.packed[0], "w");
-    const wh_instr *h = instr_named(p, "h"), *z = instr_named(p, "z");
-    assert_true((h->in[1].data == z->in[1].data) == !two);
-    assert_ptr_not_equal(h->in[1].data, mlp_w);
-    assert_ptr_not_equal(h->in[2].data, mlp_b);
-    assert_memory_equal(h->in[2].data, mlp_b, sizeof mlp_b);
-    assert_int_equal((uintptr_t)z->in[1].data % 64, 0);
-    run_mlp(p, 4);
-    wh_program_memory m;
-    wh_program_get_memory(p, &m);
+    assert_string_equal(f.dev[0].packed[0], "w");
+    assert_true((input_of(p, "h", 1)->slot == input_of(p, "z", 1)->slot) == !two);
+    assert_int_equal(input_of(p, "h", 1)->layout, 7);
+    assert_int_equal(input_of(p, "z", 1)->layout, two ? 8 : 7);
+    run_mlp(r, 4);
+    wh_weight_memory m;
+    wh_weight_set_get_memory(p->devices[0].weights, &m);
     assert_true(m.packed_bytes >= (size_t)(1 + two) * sizeof mlp_w);
     assert_int_equal(m.mapped_bytes, 0);
-    assert_int_equal(m.state_bytes, 0);
-    assert_true(m.plan.arena_bytes >= m.plan.lower_bound_bytes);
-    wh_program_destroy(p);
-    wh_graph_destroy(g);
+    wh_run_destroy(r);
+    wh_program_release(p);
+    assert_nothing_lives(&f);
   }
+}
+
+/* Two runs of a program, and two programs of a model, have one set of weights. */
+static void weights_and_programs_are_shared(void **state) {
+  (void)state;
+  fixture f = {.dev = {{.pack = true}}};
+  wh_program *p = mlp_program(&f, NULL), *q = NULL, *other = NULL;
+  wh_run *a = new_run(p, mlp_max, NULL);
+  const size_t live = f.dev[0].n_live;
+  wh_run *b = new_run(p, mlp_max, NULL);
+  assert_int_equal(f.dev[0].n_packed, 1);
+  assert_int_equal(f.dev[0].n_live - live, 2); /* a queue and an arena */
+  assert_ok(try_mlp(a, 5));
+  assert_ok(try_mlp(b, 2));
+  check_mlp(a, 5);
+  check_mlp(b, 2);
+  wh_weight_set *have[] = {p->devices[0].weights};
+  f.options.weights = have;
+  assert_ok(wh_program_create(mlp_graph(), options_for(&f, mlp_max, NULL), &q));
+  assert_ptr_equal(q->devices[0].weights, have[0]);
+  wh_graph *changed = mlp_graph();
+  changed->values[3].data = mlp_w; /* another bias */
+  assert_ok(wh_program_create(changed, options_for(&f, mlp_max, NULL), &other));
+  assert_ptr_not_equal(other->devices[0].weights, have[0]);
+  wh_program_release(p);
+  wh_run_destroy(a);
+  wh_run_destroy(b);
+  wh_run *c = new_run(q, mlp_max, NULL);
+  run_mlp(c, 7);
+  assert_int_equal(f.dev[0].n_packed, 1);
+  wh_run_destroy(c);
+  wh_program_release(q);
+  wh_program_release(other);
+  assert_nothing_lives(&f);
+}
+
+/* What one device makes and another reads is copied, whichever of them the host can address. */
+static void a_graph_is_split(void **state) {
+  (void)state;
+  for (int kind = 0; kind < 8; kind++) {
+    fixture f = {.dev = {{.pack = kind & 1, .hidden = kind & 2}, {.pack = true, .hidden = kind & 4}}};
+    f.options.place = (wh_place_options){.n_devices = 2, .rules = f.rules, .n_rules = 2};
+    f.rules[0] = (wh_place_rule){"h", 1};
+    f.rules[1] = (wh_place_rule){"sum", 1};
+    wh_program *p = mlp_program(&f, NULL);
+    assert_int_equal(p->n_blocks, 4); /* z, h: both at once; y; sum */
+    size_t n_copies = 0;
+    for (size_t k = 0; k < p->n_blocks; k++) n_copies += p->blocks[k].n_copies;
+    assert_int_equal(n_copies, 3); /* h to y; y and z to sum */
+    wh_run *r = new_run(p, mlp_max, NULL);
+    for (int64_t t = 8; t > 0; t -= 3) run_mlp(r, t);
+    assert_true(f.dev[0].n_run == 6 && f.dev[1].n_run == 6);
+    wh_text_buffer b;
+    wh_text_buffer_init(&b, NULL);
+    wh_program_print(p, wh_run_layout(r), &b);
+    assert_non_null(strstr(b.data, "copy h from fake"));
+    wh_text_buffer_deinit(&b);
+    wh_run_destroy(r);
+    wh_program_release(p);
+    assert_nothing_lives(&f);
+  }
+}
+
+static void a_refused_node_may_fall_back(void **state) {
+  (void)state;
+  fixture f = {.dev = {{.refuse = "y"}, {0}}};
+  f.options.place = (wh_place_options){.n_devices = 2, .fallback = true};
+  wh_program *p = mlp_program(&f, NULL);
+  wh_run *r = new_run(p, mlp_max, NULL);
+  run_mlp(r, 4);
+  assert_int_equal(f.dev[1].n_run, 1);
+  assert_string_equal(f.dev[1].ran[0], "y");
+  wh_run_destroy(r);
+  wh_program_release(p);
+  wh_program *none = NULL;
+  f.options.place = (wh_place_options){.n_devices = 1, .rules = f.rules, .n_rules = 1};
+  f.rules[0] = (wh_place_rule){"h", 1};
+  assert_int_equal(wh_program_create(mlp_graph(), options_for(&f, mlp_max, NULL), &none),
+                   WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("names device 1 of 1");
 }
 
 static void damaged_weights_are_named(void **state) {
   (void)state;
-  static const int64_t max[] = {8};
-  fake_device dev = {.pack = true, .not_finite = "w"};
-  wh_graph *g = mlp_graph();
-  wh_program *p = NULL;
-  const wh_program_options o = options_for(&dev, max, NULL);
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_CORRUPT);
+  fixture f = {.dev = {{.pack = true, .not_finite = "w"}}};
+  wh_program *p = mlp_program(&f, NULL);
+  wh_run *r = NULL;
+  assert_int_equal(wh_run_create(p, &(wh_run_options){mlp_max, NULL}, &r), WH_ERR_CORRUPT);
   assert_error_says("tensor 'w' holds a NaN or infinite value");
+  assert_null(r);
+  wh_program_release(p);
+  p = NULL;
   static const float infinite[6] = {0, 0, 0, 0, 0, INFINITY}, nan[6] = {NAN};
-  for (int i = 0; i < 2; i++) { /* a vector, which is not packed */
-    g->values[3].data = i ? nan : infinite;
-    assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_CORRUPT);
-    assert_error_says("tensor 'b' holds a NaN or infinite value");
+  for (int i = 0; i < 3; i++) { /* a vector, which is not packed */
+    wh_graph *g = mlp_graph();
+    g->values[3].data = i == 0 ? nan : i == 1 ? infinite : NULL;
+    assert_int_equal(wh_program_create(g, options_for(&f, mlp_max, NULL), &p),
+                     i == 2 ? WH_ERR_INVALID_ARGUMENT : WH_ERR_CORRUPT);
+    assert_error_says(i == 2 ? "constant 'b' has no data" : "tensor 'b' holds a NaN or infinite value");
   }
-  g->values[3].data = NULL;
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_INVALID_ARGUMENT);
-  assert_error_says("constant 'b' has no data");
   assert_null(p);
-  wh_graph_destroy(g);
+  assert_nothing_lives(&f);
 }
 
 static void refusals_name_every_node(void **state) {
   (void)state;
-  static const int64_t max[] = {8};
-  fake_device dev = {.refuse = "s"};
+  fixture f = {.dev = {{.refuse = "s"}}};
   wh_graph *g = mlp_graph();
   wh_program *p = NULL;
-  wh_program_options o = options_for(&dev, max, NULL);
   wh_value v;
   assert_ok(wh_graph_add_node(g, WH_OP_NEG, "useless", (wh_value[]){9}, 1, NULL, 0, &v));
   assert_ok(
       wh_graph_add_node(g, WH_OP_TANH, "tanh", (wh_value[]){9}, 1, NULL, 0, &v)); /* the device has none */
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_UNSUPPORTED);
+  assert_int_equal(wh_program_create(g, options_for(&f, mlp_max, NULL), &p), WH_ERR_UNSUPPORTED);
   assert_error_says("device 'fake' cannot run 3 of 8 nodes");
   assert_error_says("sum (add): this device does not like 'sum'");
   assert_error_says("useless (neg): this device does not like 'useless'");
   assert_error_says("tanh (tanh): this device does not like 'tanh'");
   assert_null(p);
-  assert_int_equal(dev.n_compiled, 0);
-  g->nodes[6].dead = true;
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_INVALID_ARGUMENT);
-  assert_error_says("graph 'mlp' is not compact: node 'useless' is dead");
-  wh_graph_destroy(g);
+  assert_int_equal(f.dev[0].n_compiled, 0);
+  g = mlp_graph();
+  g->nodes[2].dead = true;
+  assert_int_equal(wh_program_create(g, options_for(&f, mlp_max, NULL), &p), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("graph 'mlp' is not compact: node 'y' is dead");
 }
 
 static void a_failed_compilation_is_undone(void **state) {
   (void)state;
-  static const int64_t max[] = {8};
-  fake_device dev = {.fail_compile = "y"};
+  fixture f = {.dev = {{.fail_compile = "y"}}};
   failing_allocator a;
-  wh_graph *g = mlp_graph();
   wh_program *p = NULL;
-  const wh_program_options o = options_for(&dev, max, failing_allocator_init(&a, 0));
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_DEVICE);
+  const wh_allocator *alloc = failing_allocator_init(&a, 0);
+  assert_int_equal(wh_program_create(mlp_graph(), options_for(&f, mlp_max, alloc), &p), WH_ERR_DEVICE);
   assert_error_says("node 'y' does not compile");
-  assert_int_equal(dev.n_compiled, 2);
-  assert_int_equal(dev.n_released, 2);
+  assert_nothing_lives(&f);
   assert_int_equal(a.n_live, 0);
   assert_null(p);
-  wh_graph_destroy(g);
 }
 
 static void failing_allocations_leak_nothing(void **state) {
   (void)state;
-  static const int64_t max[] = {8};
-  wh_status st = WH_ERR_OUT_OF_MEMORY;
-  size_t fail_at = 0;
-  wh_graph *g = mlp_graph();
-  while (st != WH_OK) {
-    fake_device dev = {.pack = true, .scratch_bytes = 64};
-    failing_allocator a;
-    wh_program *p = NULL;
-    const wh_program_options o = options_for(&dev, max, failing_allocator_init(&a, ++fail_at));
-    st = wh_program_create(g, &o, &p);
-    if (st == WH_OK) {
-      size_t n = a.n_requests;
-      run_mlp(p, 8);
-      run_mlp(p, 1);
-      assert_int_equal(a.n_requests, n); /* running allocates nothing */
-    } else {
-      assert_int_equal(st, WH_ERR_OUT_OF_MEMORY);
-      assert_null(p);
+  for (int hidden = 0; hidden < 2; hidden++) {
+    wh_status st = WH_ERR_OUT_OF_MEMORY;
+    size_t fail_at = 0;
+    while (st != WH_OK) {
+      fixture f = {.dev = {{.pack = true, .scratch_bytes = 64, .hidden = hidden}}};
+      failing_allocator a;
+      wh_program *p = NULL;
+      wh_run *r = NULL;
+      const wh_allocator *alloc = failing_allocator_init(&a, ++fail_at);
+      st = wh_program_create(mlp_graph(), options_for(&f, mlp_max, alloc), &p);
+      if (st == WH_OK) st = wh_run_create(p, &(wh_run_options){mlp_max, alloc}, &r);
+      if (st == WH_OK) {
+        size_t n = a.n_requests;
+        run_mlp(r, 8);
+        run_mlp(r, 1);
+        assert_int_equal(a.n_requests, n); /* running allocates nothing */
+      } else {
+        assert_int_equal(st, WH_ERR_OUT_OF_MEMORY);
+        assert_null(r);
+      }
+      wh_run_destroy(r);
+      wh_program_release(p);
+      assert_int_equal(a.n_live, 0);
+      assert_nothing_lives(&f);
     }
-    wh_program_destroy(p);
-    assert_int_equal(a.n_live, 0);
-    assert_int_equal(dev.n_released, dev.n_compiled);
+    assert_true(fail_at > 20);
   }
-  assert_true(fail_at > 20);
-  wh_graph_destroy(g);
+}
+
+/* Each buffer, copy and submission fails once. */
+static void failing_devices_leak_nothing(void **state) {
+  (void)state;
+  int fail_at = 0;
+  for (wh_status st = WH_ERR_DEVICE; st != WH_OK;) {
+    fixture f = {.dev = {{.pack = true, .hidden = true, .fail_at = ++fail_at}, {.hidden = true}}};
+    f.options.place = (wh_place_options){.n_devices = 2, .rules = f.rules, .n_rules = 1};
+    f.rules[0] = (wh_place_rule){"y", 1};
+    wh_run *r = NULL;
+    wh_program *p = mlp_program(&f, NULL);
+    st = wh_run_create(p, &(wh_run_options){mlp_max, NULL}, &r);
+    if (st == WH_OK) st = try_mlp(r, 8);
+    if (st == WH_OK)
+      check_mlp(r, 8);
+    else
+      assert_true(st == WH_ERR_OUT_OF_MEMORY || st == WH_ERR_DEVICE);
+    wh_run_destroy(r);
+    wh_program_release(p);
+    assert_nothing_lives(&f);
+  }
+  assert_true(fail_at > 10);
 }
 
 /* Fills each constant with its tag; all are freed by the caller through `data`. */
@@ -326,72 +489,84 @@ static void tag_constants(wh_graph *g, void **data) {
   }
 }
 
-static void tag_operand(const wh_operand *o, unsigned char tag) {
-  memset(o->data, tag, fake_operand_bytes(o));
-}
-
-static void assert_tag(const wh_operand *o, unsigned char tag, const char *name) {
-  for (size_t i = 0; i < fake_operand_bytes(o); i++)
-    if (((const unsigned char *)o->data)[i] != tag) fail_msg("output '%s' was overwritten", name);
-}
-
 /* Liveness, phases and placement together, on random graphs before and after the passes, in both orders
- * within a phase: no operand may have been overwritten before its last reader, by an output or by scratch. */
+ * within a phase, on one device and split over two: no operand may have been overwritten before its last
+ * reader, by an output or by scratch. */
 static void every_value_survives_until_its_last_use(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= 40; seed++) {
+  for (uint64_t seed = 1; seed <= 60; seed++) {
     wh_graph *g = random_graph(seed, 70);
     const int64_t max[] = {5, 2, 7};
     void *data[512];
-    fake_device dev = {.check_tags = true, .scratch_bytes = 70, .pack = seed % 2, .reverse = seed / 2 % 2};
+    const fake_device device = {.check_tags = true,
+                                .scratch_bytes = 70,
+                                .pack = seed % 2,
+                                .reverse = seed / 2 % 2,
+                                .hidden = seed / 8 % 2};
+    fixture f = {.dev = {device, device}};
+    f.options.place.n_devices = 1 + seed / 4 % 2;
     if (seed % 3 == 0 && wh_passes_run(g, NULL) != WH_OK) { /* some have products that cannot be legalised */
       wh_graph_destroy(g);
       continue;
     }
     assert_true(g->n_values < 512);
+    const size_t n_values = g->n_values;
     tag_constants(g, data);
+    /* every other node goes to the second device, as far as data lets it */
+    wh_place_rule rules[128];
+    size_t n_rules = 0;
+    for (size_t n = 0; n < g->n_nodes && f.options.place.n_devices == 2 && n_rules < 128; n += 2)
+      rules[n_rules++] = (wh_place_rule){g->nodes[n].name, 1};
+    f.options.place.rules = rules;
+    f.options.place.n_rules = n_rules;
     wh_program *p = NULL;
-    const wh_program_options o = options_for(&dev, max, NULL);
-    assert_ok(wh_program_create(g, &o, &p));
-    for (size_t i = 0; i < wh_program_n_instrs(p); i++) { /* states start as zeros, not as tags */
-      const wh_instr *in = wh_program_instr(p, i);
-      for (unsigned k = 0; k < in->node->n_inputs; k++)
-        if (in->node->inputs[k] && g->values[in->node->inputs[k]].kind == WH_VALUE_STATE) {
-          assert_ok(wh_program_bind(p, max));
-          for (size_t b = 0; b < fake_operand_bytes(&in->in[k]); b++)
-            assert_int_equal(((const unsigned char *)in->in[k].data)[b], 0);
-          tag_operand(&in->in[k], fake_tag(g, in->node->inputs[k]));
-        }
-    }
+    wh_status st = wh_program_create(g, options_for(&f, max, NULL), &p);
+    if (st == WH_ERR_UNSUPPORTED && n_rules) continue; /* a state between devices */
+    assert_ok(st);
+    wh_run *r = new_run(p, max, NULL);
     for (int64_t t = 5; t > 0; t -= 2) {
-      assert_ok(wh_program_bind(p, (int64_t[]){t, 2, 7}));
-      for (wh_value v = 1; v < g->n_values; v++)
-        if (g->values[v].kind == WH_VALUE_INPUT)
-          tag_operand(wh_program_input(p, g->values[v].name), fake_tag(g, v));
-      assert_ok(wh_program_run(p));
-      if (dev.n_bad_tags)
-        fail_msg("seed %llu: %zu operands were overwritten", (unsigned long long)seed, dev.n_bad_tags);
-      for (size_t i = 0; i < g->n_outputs; i++)
-        assert_tag(wh_program_output(p, g->outputs[i].name), fake_tag(g, g->outputs[i].value),
-                   g->outputs[i].name);
+      assert_ok(wh_run_bind(r, (int64_t[]){t, 2, 7}));
+      for (size_t i = 0; i < p->n_inputs; i++) {
+        const wh_run_port port = wh_run_input(r, i);
+        size_t n = 0;
+        assert_true(wh_shape_bytes(g, &g->values[p->inputs[i].value].shape, (int64_t[]){t, 2, 7}, &n));
+        memset(port.data, fake_tag(g, p->inputs[i].value), n);
+      }
+      assert_ok(wh_run_execute(r));
+      for (size_t i = 0; i < p->n_outputs; i++) {
+        const wh_run_port port = wh_run_output(r, i);
+        size_t n = 0;
+        if (g->values[p->outputs[i].value].shape.dtype == WH_DTYPE_Q8A) continue;
+        assert_true(wh_shape_bytes(g, &g->values[p->outputs[i].value].shape, (int64_t[]){t, 2, 7}, &n));
+        for (size_t k = 0; k < n; k++)
+          if (((const unsigned char *)port.data)[k] != fake_tag(g, p->outputs[i].value))
+            fail_msg("seed %llu: output '%s' was overwritten", (unsigned long long)seed, p->outputs[i].name);
+      }
     }
-    wh_program_destroy(p);
-    for (wh_value v = 1; v < g->n_values; v++) free(data[v]);
-    wh_graph_destroy(g);
+    const size_t bad = f.dev[0].n_bad_tags + f.dev[1].n_bad_tags;
+    if (bad) fail_msg("seed %llu: %zu operands were overwritten", (unsigned long long)seed, bad);
+    wh_run_destroy(r);
+    wh_program_release(p);
+    for (wh_value v = 1; v < n_values; v++) free(data[v]);
   }
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_program_computes),
-      cmocka_unit_test(operands_are_resolved),
+      cmocka_unit_test(operands_name_slots),
       cmocka_unit_test(barriers_stand_between_phases),
       cmocka_unit_test(symbol_values_are_checked),
+      cmocka_unit_test(layouts_are_kept),
       cmocka_unit_test(weights_are_packed_once_per_layout),
+      cmocka_unit_test(weights_and_programs_are_shared),
+      cmocka_unit_test(a_graph_is_split),
+      cmocka_unit_test(a_refused_node_may_fall_back),
       cmocka_unit_test(damaged_weights_are_named),
       cmocka_unit_test(refusals_name_every_node),
       cmocka_unit_test(a_failed_compilation_is_undone),
       cmocka_unit_test(failing_allocations_leak_nothing),
+      cmocka_unit_test(failing_devices_leak_nothing),
       cmocka_unit_test(every_value_survives_until_its_last_use),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

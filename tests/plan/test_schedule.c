@@ -8,7 +8,7 @@ static void random_graphs_are_scheduled(void **state) {
   for (uint64_t seed = 1; seed <= 60; seed++) {
     wh_graph *g = random_graph(seed, 80);
     wh_schedule s;
-    assert_ok(wh_schedule_create(g, NULL, &s));
+    assert_ok(wh_schedule_create(g, NULL, NULL, &s));
     size_t n_run = 0;
     uint32_t n_phases = 0;
     for (size_t n = 0; n < g->n_nodes; n++) {
@@ -47,7 +47,7 @@ static void independent_nodes_share_a_phase(void **state) {
       "%5 = reshape(%4) {shape = [t, 2, 2]} \"view\" : f32[t, 2, 2] %6 = exp(%5) \"d\" : f32[t, 2, 2]\n"
       "%7 = silu(%1) \"e\" : f32[t, 4] output \"b\" %3 output \"d\" %6 output \"e\" %7 }");
   wh_schedule s;
-  assert_ok(wh_schedule_create(g, NULL, &s));
+  assert_ok(wh_schedule_create(g, NULL, NULL, &s));
   static const char *const order[] = {"a", "c", "e", "b", "d"};
   assert_int_equal(s.n, 5);
   assert_int_equal(s.n_phases, 2);
@@ -55,7 +55,8 @@ static void independent_nodes_share_a_phase(void **state) {
   wh_schedule_deinit(&s, NULL);
   for (size_t fail_at = 1; fail_at <= 3; fail_at++) {
     failing_allocator a;
-    assert_int_equal(wh_schedule_create(g, failing_allocator_init(&a, fail_at), &s), WH_ERR_OUT_OF_MEMORY);
+    assert_int_equal(wh_schedule_create(g, NULL, failing_allocator_init(&a, fail_at), &s),
+                     WH_ERR_OUT_OF_MEMORY);
     assert_int_equal(a.n_live, 0);
   }
   wh_graph_destroy(g);

@@ -1,6 +1,6 @@
 /* run_session.c - checks a batch, gives its tokens positions, runs the program. Nothing here allocates after
  * creation. */
-#include "core/exec/run_session.h"
+#include "lm/run_session.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,17 +8,17 @@
 struct wh_run_session {
   const wh_allocator *alloc;
   wh_run_session_options options;
-  wh_program *program;
-  wh_graph *g;
+  wh_run *run;
+  const wh_graph *g;
   int64_t symbols[WH_MAX_SYMBOLS];
   int sym_tokens, sym_outputs;
-  wh_operand *tokens, *positions, *sequences, *output_rows;
-  const wh_operand *logits;
+  int tokens, positions, sequences, output_rows; /* inputs of the program */
+  int logits;                                    /* its output */
   int64_t n_vocab_in, n_vocab_out;
   uint32_t *lengths;  /* positions in use, per sequence */
   uint32_t *added;    /* scratch of a run: tokens per sequence */
   uint32_t n_outputs; /* of the last run */
-  wh_trace_fn trace;
+  wh_run_trace_fn trace;
   void *trace_ctx;
 };
 
@@ -38,21 +38,20 @@ static const wh_shape *shape_of_input(const wh_graph *g, const char *name) {
 }
 
 /* An input of ids: i32[symbol]. What a run writes there was sized by the symbol. */
-static wh_status check_ids(const wh_run_session *s, const char *name, int symbol) {
-  const wh_shape *shape = shape_of_input(s->g, name);
+static wh_status check_ids(const wh_graph *g, const char *name, int symbol) {
+  const wh_shape *shape = shape_of_input(g, name);
   if (!shape || shape->dtype != WH_DTYPE_I32 || shape->rank != 1 ||
-      shape->dims[0] != s->g->dims.symbol_dims[symbol])
+      shape->dims[0] != g->dims.symbol_dims[symbol])
     return WH_FAIL(ERR_UNSUPPORTED, "graph '%s' has no input '%s' of i32[%s]; it is no language model",
-                   s->g->name, name, s->g->dims.symbols[symbol]);
+                   g->name, name, g->dims.symbols[symbol]);
   return WH_OK;
 }
 
-static wh_status check_logits_shape(const wh_run_session *s) {
-  const wh_graph *g = s->g;
+static wh_status check_logits_shape(const wh_graph *g, int sym_outputs) {
   for (size_t i = 0; i < g->n_outputs; i++) {
     const wh_shape *y = &g->values[g->outputs[i].value].shape;
     if (strcmp(g->outputs[i].name, "logits") != 0) continue;
-    if (y->dtype == WH_DTYPE_F32 && y->rank == 2 && y->dims[0] == g->dims.symbol_dims[s->sym_outputs] &&
+    if (y->dtype == WH_DTYPE_F32 && y->rank == 2 && y->dims[0] == g->dims.symbol_dims[sym_outputs] &&
         wh_dim_is_const(&g->dims, y->dims[1]))
       return WH_OK;
     break;
@@ -61,70 +60,69 @@ static wh_status check_logits_shape(const wh_run_session *s) {
                  "graph '%s' has no output 'logits' of f32[outputs, n]; it is no language model", g->name);
 }
 
+static bool reads_tokens(const wh_graph *g, const wh_node_info *node) {
+  const wh_value_info *ids = &g->values[node->inputs[wh_op_index_input(node->op)]];
+  return ids->kind == WH_VALUE_INPUT && strcmp(ids->name, "tokens") == 0;
+}
+
 /* Ids index the tables that they gather from: the smallest one bounds them. */
 static int64_t smallest_table(const wh_graph *g, int64_t n) {
   for (size_t i = 0; i < g->n_nodes; i++) {
     const wh_node_info *node = &g->nodes[i];
-    if (node->op != WH_OP_GATHER_ROWS || strcmp(g->values[node->inputs[1]].name, "tokens") != 0) continue;
-    int64_t rows = wh_dim_get(&g->dims, g->values[node->inputs[0]].shape.dims[0])->min;
+    if (!wh_op_has(node->op, WH_TRAIT_INDEXES_BIT) || !reads_tokens(g, node)) continue;
+    int64_t rows =
+        wh_dim_get(&g->dims, g->values[node->inputs[wh_op_table_input(node->op)]].shape.dims[0])->min;
     if (rows < n) n = rows;
   }
   return n;
 }
 
-static wh_status check_io(const wh_run_session *s) {
-  WH_TRY(check_ids(s, "tokens", s->sym_tokens));
-  WH_TRY(check_ids(s, "positions", s->sym_tokens));
-  WH_TRY(check_ids(s, "sequences", s->sym_tokens));
-  WH_TRY(check_ids(s, "output_rows", s->sym_outputs));
-  return check_logits_shape(s);
+wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options *o,
+                                 int64_t symbols[WH_MAX_SYMBOLS]) {
+  int tokens = 0, outputs = 0, context = 0, slots = 0;
+  WH_TRY(find_symbol(g, "tokens", &tokens));
+  WH_TRY(find_symbol(g, "outputs", &outputs));
+  WH_TRY(find_symbol(g, "context", &context));
+  WH_TRY(find_symbol(g, "slots", &slots));
+  WH_TRY(check_ids(g, "tokens", tokens));
+  WH_TRY(check_ids(g, "positions", tokens));
+  WH_TRY(check_ids(g, "sequences", tokens));
+  WH_TRY(check_ids(g, "output_rows", outputs));
+  WH_TRY(check_logits_shape(g, outputs));
+  for (uint32_t i = 0; i < g->dims.n_symbols; i++) symbols[i] = 1;
+  symbols[tokens] = o->max_batch;
+  symbols[outputs] = o->max_outputs;
+  symbols[context] = o->context;
+  symbols[slots] = o->max_sequences;
+  return WH_OK;
 }
 
-static void find_io(wh_run_session *s) {
-  s->tokens = wh_program_input(s->program, "tokens");
-  s->positions = wh_program_input(s->program, "positions");
-  s->sequences = wh_program_input(s->program, "sequences");
-  s->output_rows = wh_program_input(s->program, "output_rows");
-  s->logits = wh_program_output(s->program, "logits");
-  s->n_vocab_out = s->logits->dims[1];
+static wh_status open_session(wh_run_session *s, wh_program *program) {
+  const wh_run_session_options *o = &s->options;
+  WH_TRY(wh_run_session_symbols(s->g, o, s->symbols));
+  s->sym_tokens = wh_dim_find_symbol(&s->g->dims, "tokens");
+  s->sym_outputs = wh_dim_find_symbol(&s->g->dims, "outputs");
+  s->tokens = wh_program_find_input(program, "tokens");
+  s->positions = wh_program_find_input(program, "positions");
+  s->sequences = wh_program_find_input(program, "sequences");
+  s->output_rows = wh_program_find_input(program, "output_rows");
+  s->logits = wh_program_find_output(program, "logits");
   s->n_vocab_in = smallest_table(s->g, INT32_MAX);
+  s->lengths = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->lengths);
+  s->added = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->added);
+  if (!s->lengths || !s->added) return WH_OOM("session");
+  WH_TRY(wh_run_create(program, &(wh_run_options){s->symbols, o->alloc}, &s->run));
+  s->n_vocab_out = wh_run_output(s->run, (size_t)s->logits).dims[1];
+  return WH_OK;
 }
 
-wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh_run_session **out) {
+wh_status wh_run_session_create(wh_program *program, const wh_run_session_options *o, wh_run_session **out) {
   wh_run_session *s = wh_alloc_zeroed(o->alloc, sizeof *s);
   if (!s) return WH_OOM("session");
   s->alloc = o->alloc;
   s->options = *o;
-  s->g = g;
-  int context = 0, slots = 0;
-  wh_status st = find_symbol(g, "tokens", &s->sym_tokens);
-  if (st == WH_OK) st = find_symbol(g, "outputs", &s->sym_outputs);
-  if (st == WH_OK) st = find_symbol(g, "context", &context);
-  if (st == WH_OK) st = find_symbol(g, "slots", &slots);
-  if (st == WH_OK) st = check_io(s);
-  if (st == WH_OK) {
-    for (uint32_t i = 0; i < g->dims.n_symbols; i++) s->symbols[i] = 1;
-    s->symbols[s->sym_tokens] = o->max_batch;
-    s->symbols[s->sym_outputs] = o->max_outputs;
-    s->symbols[context] = o->context;
-    s->symbols[slots] = o->max_sequences;
-    s->lengths = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->lengths);
-    s->added = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->added);
-    if (!s->lengths || !s->added) st = WH_OOM("session");
-  }
-  if (st == WH_OK) {
-    const wh_program_options po = {.backend = o->backend,
-                                   .device = o->device,
-                                   .symbols_max = s->symbols,
-                                   .alloc = o->alloc,
-                                   .weight_done = o->weight_done,
-                                   .weight_done_ctx = o->weight_done_ctx,
-                                   .pack_cache = o->pack_cache};
-    st = wh_program_create(g, &po, &s->program);
-  }
-  s->options.pack_cache = NULL;
-  if (st == WH_OK) find_io(s);
-  if (st == WH_OK) st = wh_program_bind(s->program, s->symbols);
+  s->g = program->graph;
+  wh_status st = open_session(s, program);
   if (st != WH_OK) {
     wh_run_session_destroy(s);
     return st;
@@ -135,11 +133,15 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
 
 void wh_run_session_destroy(wh_run_session *s) {
   if (!s) return;
-  wh_program_destroy(s->program);
+  wh_run_destroy(s->run);
   wh_free(s->alloc, s->lengths);
   wh_free(s->alloc, s->added);
   wh_free(s->alloc, s);
 }
+
+static int32_t *ids(const wh_run_session *s, int input) { return wh_run_input(s->run, (size_t)input).data; }
+
+static const float *logits(const wh_run_session *s) { return wh_run_output(s->run, (size_t)s->logits).data; }
 
 /* Checks every token and writes the program's inputs. Sequences must be adjacent: kernels rely on it. */
 static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
@@ -151,8 +153,8 @@ static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
                    o->max_outputs);
   if (!b->tokens) return WH_FAIL(ERR_INVALID_ARGUMENT, "a batch without tokens");
   if (b->n_outputs > 1 && !b->output_rows) return WH_FAIL(ERR_INVALID_ARGUMENT, "output rows are not given");
-  int32_t *tokens = s->tokens->data, *positions = s->positions->data, *sequences = s->sequences->data,
-          *rows = s->output_rows->data;
+  int32_t *tokens = ids(s, s->tokens), *positions = ids(s, s->positions), *sequences = ids(s, s->sequences),
+          *rows = ids(s, s->output_rows);
   memset(s->added, 0, o->max_sequences * sizeof *s->added);
   int32_t previous = -1;
   for (uint32_t i = 0; i < b->n_tokens; i++) {
@@ -182,24 +184,6 @@ static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
   return WH_OK;
 }
 
-static wh_status run_traced(wh_run_session *s) {
-  for (size_t i = 0; i < wh_program_n_instrs(s->program); i++) {
-    WH_TRY(wh_program_run_part(s->program, i, 1));
-    const wh_instr *in = wh_program_instr(s->program, i);
-    wh_trace_event e = {.struct_size = sizeof e,
-                        .instruction = (uint32_t)i,
-                        .node = in->node->name,
-                        .op = wh_op_get(in->node->op)->name,
-                        .dtype = in->out.dtype,
-                        .rank = in->out.rank,
-                        .data = in->out.data,
-                        .n_bytes = wh_program_output_bytes(s->program, i)};
-    memcpy(e.dims, in->out.dims, sizeof e.dims);
-    if (s->trace(s->trace_ctx, &e)) return WH_FAIL(ERR_CANCELLED, "the trace callback ended the run");
-  }
-  return WH_OK;
-}
-
 static bool all_finite(const float *x, int64_t n) {
   float worst = 0.0f; /* x * 0 is 0 for finite x, NaN else */
   for (int64_t i = 0; i < n; i++) worst += x[i] * 0.0f;
@@ -208,19 +192,36 @@ static bool all_finite(const float *x, int64_t n) {
 
 /* Explains a logit that is not finite. Embeddings are looked up in place and not checked at the start (that
  * would read the whole table), so theirs are computed again and looked at now. */
+typedef struct blame_search {
+  const wh_run_session *s;
+  const wh_batch *batch;
+  wh_status found;
+} blame_search;
+
+static int look_at_embedding(void *ctx, const wh_run_trace_event *e) {
+  blame_search *x = ctx;
+  const wh_graph *g = x->s->g;
+  if (!wh_op_has(e->node->op, WH_TRAIT_INDEXES_BIT) || !reads_tokens(g, e->node)) return 0;
+  const float *rows = e->port.data;
+  for (int64_t r = 0; r < e->port.dims[0]; r++)
+    if (!all_finite(rows + r * e->port.dims[1], e->port.dims[1])) {
+      x->found =
+          WH_FAIL(ERR_CORRUPT,
+                  "tensor '%s' holds a NaN or infinite value in the row of token %d; the file is damaged",
+                  g->values[e->node->inputs[wh_op_table_input(e->node->op)]].name, x->batch->tokens[r]);
+      return 1;
+    }
+  return 0;
+}
+
 static wh_status blame(wh_run_session *s, const wh_batch *b) {
-  for (size_t i = 0; i < wh_program_n_instrs(s->program); i++) {
-    const wh_instr *in = wh_program_instr(s->program, i);
-    if (in->node->op != WH_OP_GATHER_ROWS || in->in[1].data != s->tokens->data) continue;
-    WH_TRY(load_batch(s, b)); /* its memory was reused since */
-    WH_TRY(wh_program_run_part(s->program, i, 1));
-    for (uint32_t r = 0; r < b->n_tokens; r++)
-      if (!all_finite((const float *)in->out.data + (int64_t)r * in->out.dims[1], in->out.dims[1]))
-        return WH_FAIL(
-            ERR_CORRUPT,
-            "tensor '%s' holds a NaN or infinite value in the row of token %d; the file is damaged",
-            s->g->values[in->node->inputs[0]].name, b->tokens[r]);
-  }
+  blame_search x = {s, b, WH_OK};
+  WH_TRY(load_batch(s, b)); /* its memory was reused since; the states are written again with the same bits */
+  wh_run_set_trace(s->run, look_at_embedding, &x);
+  wh_status st = wh_run_execute(s->run);
+  wh_run_set_trace(s->run, s->trace, s->trace_ctx);
+  if (x.found != WH_OK) return x.found;
+  WH_TRY(st);
   return WH_FAIL(ERR_CORRUPT,
                  "the model computed a logit that is not finite; its weights are damaged or out of range");
 }
@@ -230,16 +231,16 @@ wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
   WH_TRY(load_batch(s, b));
   s->symbols[s->sym_tokens] = b->n_tokens;
   s->symbols[s->sym_outputs] = b->n_outputs;
-  WH_TRY(wh_program_bind(s->program, s->symbols));
-  WH_TRY(s->trace ? run_traced(s) : wh_program_run(s->program));
-  if (!all_finite(s->logits->data, b->n_outputs * s->n_vocab_out)) return blame(s, b);
+  WH_TRY(wh_run_bind(s->run, s->symbols));
+  WH_TRY(wh_run_execute(s->run));
+  if (!all_finite(logits(s), b->n_outputs * s->n_vocab_out)) return blame(s, b);
   s->n_outputs = b->n_outputs;
   for (uint32_t i = 0; i < s->options.max_sequences; i++) s->lengths[i] += s->added[i];
   return WH_OK;
 }
 
 const float *wh_run_session_logits(const wh_run_session *s, uint32_t output) {
-  return output < s->n_outputs ? (const float *)s->logits->data + (int64_t)output * s->n_vocab_out : NULL;
+  return output < s->n_outputs ? logits(s) + (int64_t)output * s->n_vocab_out : NULL;
 }
 
 uint32_t wh_run_session_length(const wh_run_session *s, uint32_t seq) {
@@ -255,10 +256,10 @@ wh_status wh_run_session_truncate(wh_run_session *s, uint32_t seq, uint32_t leng
   return WH_OK;
 }
 
-void wh_run_session_set_trace(wh_run_session *s, wh_trace_fn fn, void *ctx) {
+void wh_run_session_set_trace(wh_run_session *s, wh_run_trace_fn fn, void *ctx) {
   s->trace = fn;
   s->trace_ctx = ctx;
+  wh_run_set_trace(s->run, fn, ctx);
 }
 
-const wh_program *wh_run_session_program(const wh_run_session *s) { return s->program; }
-wh_status wh_run_session_keep_packed(wh_run_session *s) { return wh_program_keep_packed(s->program); }
+wh_run *wh_run_session_run_of(wh_run_session *s) { return s->run; }

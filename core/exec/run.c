@@ -1,0 +1,418 @@
+/* run.c - see run.h. A run's blocks follow each other; what one device made for another goes through the
+ * host. */
+#include "core/exec/run.h"
+
+#include <string.h>
+
+typedef struct run_device {
+  wh_queue *queue;
+  wh_buffer *arena, *states;
+  uint64_t arena_bytes; /* that were asked for */
+  wh_weight_user user;
+  wh_frame frame;
+} run_device;
+
+/* Where the host reads or writes an input or output: on its device, or in memory that is copied. */
+typedef struct run_port {
+  wh_shape shape;
+  uint32_t slot; /* direct, when `staging` is NULL */
+  void *staging;
+} run_port;
+
+struct wh_run {
+  const wh_allocator *alloc;
+  wh_program *p;
+  wh_layout *layout;
+  int64_t *symbols, *dims; /* as bound */
+  wh_buffer **buffers;     /* the frame's tables, by slot */
+  uint64_t *offsets;
+  run_device devices[WH_PLAN_MAX_DEVICES];
+  run_port *inputs, *outputs;
+  void *copy;   /* of what goes from device to device */
+  void *traced; /* a value in row-major form */
+  uint64_t last_frame, copy_bytes, traced_bytes;
+  wh_run_trace_fn trace;
+  void *trace_ctx;
+};
+
+static const wh_backend *backend(const wh_run *r, uint16_t d) { return r->p->devices[d].device.backend; }
+static void *dev(const wh_run *r, uint16_t d) { return r->p->devices[d].device.dev; }
+
+/* The address of a slot for the host, or NULL. */
+static void *host_of(const wh_run *r, uint32_t slot) {
+  const uint16_t d = r->p->slots[slot].device;
+  char *base = r->buffers[slot] ? backend(r, d)->buffer_host(dev(r, d), r->buffers[slot]) : NULL;
+  return base ? base + r->offsets[slot] : NULL;
+}
+
+/* A slot's first n bytes from and to the host; waits. */
+static wh_status put(wh_run *r, uint32_t slot, const void *src, uint64_t n) {
+  const uint16_t d = r->p->slots[slot].device;
+  void *direct = host_of(r, slot);
+  wh_point done = {NULL, 0};
+  if (!n) return WH_OK;
+  if (direct) {
+    memcpy(direct, src, n);
+    return WH_OK;
+  }
+  WH_TRY(
+      backend(r, d)->upload(r->devices[d].queue, r->buffers[slot], r->offsets[slot], src, n, NULL, 0, &done));
+  return backend(r, d)->wait(done);
+}
+
+static wh_status get(wh_run *r, uint32_t slot, void *dst, uint64_t n) {
+  const uint16_t d = r->p->slots[slot].device;
+  const void *direct = host_of(r, slot);
+  wh_point done = {NULL, 0};
+  if (!n) return WH_OK;
+  if (direct) {
+    memcpy(dst, direct, n);
+    return WH_OK;
+  }
+  WH_TRY(backend(r, d)->download(r->devices[d].queue, dst, r->buffers[slot], r->offsets[slot], n, NULL, 0,
+                                 &done));
+  return backend(r, d)->wait(done);
+}
+
+/* ---- memory ---- */
+
+static wh_status take(wh_run *r, uint16_t d, wh_memory_kind kind, uint64_t n_bytes, const char *what,
+                      wh_buffer **out) {
+  wh_status st = backend(r, d)->buffer_create(dev(r, d), kind, n_bytes, out);
+  return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
+                                              (unsigned long long)n_bytes, what)
+                                    : st;
+}
+
+/* Other bases or dims: what a queue derived from the frame of before is void. */
+static void renew_frames(wh_run *r) {
+  r->last_frame++;
+  for (uint16_t d = 0; d < r->p->n_devices; d++)
+    r->devices[d].frame = (wh_frame){.id = r->last_frame,
+                                     .buffers = r->buffers,
+                                     .offsets = r->offsets,
+                                     .n_bytes = r->layout->n_bytes,
+                                     .dims = r->dims,
+                                     .fault = r->p->devices[d].fault};
+}
+
+/* Memory for the arenas of `layout`, which becomes the run's. */
+static wh_status use_layout(wh_run *r, wh_layout *layout) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    const uint64_t need = layout->memory[d].arena.arena_bytes;
+    wh_buffer *larger = NULL;
+    if (r->devices[d].arena && need <= r->devices[d].arena_bytes) continue;
+    WH_TRY(take(r, d, WH_MEMORY_DEVICE, need, "activations", &larger));
+    backend(r, d)->buffer_destroy(dev(r, d), r->devices[d].arena);
+    r->devices[d].arena = larger;
+    r->devices[d].arena_bytes = need;
+  }
+  wh_layout_release(r->layout);
+  r->layout = layout;
+  for (uint32_t i = 0; i < r->p->n_slots; i++) {
+    const wh_slot *s = &r->p->slots[i];
+    if (s->kind == WH_SLOT_WEIGHT) continue;
+    r->buffers[i] = s->kind == WH_SLOT_STATE ? r->devices[s->device].states : r->devices[s->device].arena;
+    r->offsets[i] = layout->offsets[i];
+  }
+  return WH_OK;
+}
+
+static wh_status grow(const wh_run *r, void **memory, uint64_t *have, uint64_t need) {
+  if (*memory && need <= *have) return WH_OK;
+  void *larger = wh_alloc_uninit(r->alloc, need, WH_ALIGN_SIMD);
+  if (!larger) return WH_OOM("values on their way between host and device");
+  wh_free(r->alloc, *memory);
+  *memory = larger;
+  *have = need;
+  return WH_OK;
+}
+
+/* A port is direct when it is on one device, whose memory the host addresses. */
+static wh_status open_port(wh_run *r, const wh_program_port *from, run_port *port) {
+  const wh_shape *shape = &r->p->graph->values[from->value].shape;
+  uint32_t n_places = 0;
+  for (uint16_t d = 0; d < r->p->n_devices; d++)
+    if (from->slots[d] != WH_NO_SLOT) {
+      port->slot = from->slots[d];
+      n_places++;
+    }
+  port->shape = *shape;
+  wh_free(r->alloc, port->staging);
+  port->staging = NULL;
+  if (n_places == 1 && host_of(r, port->slot)) return WH_OK;
+  const uint64_t n = r->layout->n_bytes[port->slot];
+  port->staging = wh_alloc_uninit(r->alloc, n ? n : 1, WH_ALIGN_SIMD);
+  return port->staging ? WH_OK : WH_OOM("inputs and outputs");
+}
+
+static wh_status open_ports(wh_run *r) {
+  for (size_t i = 0; i < r->p->n_inputs; i++) WH_TRY(open_port(r, &r->p->inputs[i], &r->inputs[i]));
+  for (size_t i = 0; i < r->p->n_outputs; i++) WH_TRY(open_port(r, &r->p->outputs[i], &r->outputs[i]));
+  uint64_t most = 1;
+  for (size_t i = 0; i < r->p->n_copies; i++)
+    if (r->layout->n_bytes[r->p->copies[i].from] > most) most = r->layout->n_bytes[r->p->copies[i].from];
+  return grow(r, &r->copy, &r->copy_bytes, most);
+}
+
+static wh_status take_weights(wh_run *r) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    const wh_program_device *pd = &r->p->devices[d];
+    if (pd->weights) wh_weight_set_attach(pd->weights, &r->devices[d].user);
+  }
+  return wh_program_load(r->p);
+}
+
+static wh_status open_run(wh_run *r, const int64_t *symbols) {
+  const wh_program *p = r->p;
+  wh_layout *layout = NULL;
+  r->symbols = wh_alloc_array(r->alloc, p->graph->dims.n_symbols + 1, sizeof *r->symbols);
+  r->dims = wh_alloc_array(r->alloc, p->graph->dims.n + 1, sizeof *r->dims);
+  r->buffers = wh_alloc_array(r->alloc, p->n_slots + 1, sizeof *r->buffers);
+  r->offsets = wh_alloc_array(r->alloc, p->n_slots + 1, sizeof *r->offsets);
+  r->inputs = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->inputs);
+  r->outputs = wh_alloc_array(r->alloc, p->n_outputs + 1, sizeof *r->outputs);
+  if (!r->symbols || !r->dims || !r->buffers || !r->offsets || !r->inputs || !r->outputs)
+    return WH_OOM("run");
+  WH_TRY(take_weights(r));
+  WH_TRY(wh_program_get_layout(r->p, symbols, &layout));
+  wh_status st = WH_OK;
+  for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) {
+    st = backend(r, d)->queue_create(dev(r, d), &r->devices[d].queue);
+    if (st == WH_OK && layout->memory[d].state_bytes)
+      st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes, "KV state; a smaller context needs less",
+                &r->devices[d].states);
+  }
+  if (st == WH_OK) st = use_layout(r, layout);
+  if (st != WH_OK) {
+    wh_layout_release(layout);
+    return st;
+  }
+  WH_TRY(open_ports(r));
+  return wh_run_bind(r, symbols);
+}
+
+wh_status wh_run_create(wh_program *program, const wh_run_options *o, wh_run **out) {
+  wh_run *r = wh_alloc_zeroed(o->alloc, sizeof *r);
+  if (!r) return WH_OOM("run");
+  r->alloc = o->alloc;
+  r->p = program;
+  wh_program_retain(program);
+  wh_status st = open_run(r, o->symbols);
+  if (st != WH_OK) {
+    wh_run_destroy(r);
+    return st;
+  }
+  *out = r;
+  return WH_OK;
+}
+
+void wh_run_destroy(wh_run *r) {
+  if (!r) return;
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    run_device *x = &r->devices[d];
+    if (x->queue) backend(r, d)->queue_destroy(x->queue);
+    backend(r, d)->buffer_destroy(dev(r, d), x->arena);
+    backend(r, d)->buffer_destroy(dev(r, d), x->states);
+    if (r->p->devices[d].weights) wh_weight_set_detach(r->p->devices[d].weights, &x->user);
+  }
+  for (size_t i = 0; r->inputs && i < r->p->n_inputs; i++) wh_free(r->alloc, r->inputs[i].staging);
+  for (size_t i = 0; r->outputs && i < r->p->n_outputs; i++) wh_free(r->alloc, r->outputs[i].staging);
+  wh_layout_release(r->layout);
+  wh_free(r->alloc, r->symbols);
+  wh_free(r->alloc, r->dims);
+  wh_free(r->alloc, r->buffers);
+  wh_free(r->alloc, r->offsets);
+  wh_free(r->alloc, r->inputs);
+  wh_free(r->alloc, r->outputs);
+  wh_free(r->alloc, r->copy);
+  wh_free(r->alloc, r->traced);
+  wh_program_release(r->p);
+  wh_free(r->alloc, r);
+}
+
+wh_status wh_run_bind(wh_run *r, const int64_t *symbols) {
+  const wh_graph *g = r->p->graph;
+  const size_t n = g->dims.n_symbols * sizeof *symbols;
+  if (r->last_frame && memcmp(r->symbols, symbols, n) == 0) return WH_OK;
+  for (uint32_t i = 0; i < g->dims.n_symbols; i++)
+    if (symbols[i] < 0 || symbols[i] > r->layout->symbols[i])
+      return WH_FAIL(ERR_LIMIT, "dimension '%s' of graph '%s' cannot be %lld: at most %lld",
+                     g->dims.symbols[i], g->name, (long long)symbols[i], (long long)r->layout->symbols[i]);
+  memcpy(r->symbols, symbols, n);
+  wh_graph_eval_dims(g, symbols, r->dims);
+  renew_frames(r);
+  return WH_OK;
+}
+
+wh_status wh_run_reshape(wh_run *r, const int64_t *symbols) {
+  wh_layout *layout = NULL;
+  WH_TRY(wh_program_get_layout(r->p, symbols, &layout));
+  wh_status st = WH_OK;
+  for (uint32_t i = 0; i < r->p->n_slots && st == WH_OK; i++)
+    if (r->p->slots[i].kind == WH_SLOT_STATE && layout->n_bytes[i] != r->layout->n_bytes[i])
+      st = WH_FAIL(ERR_INVALID_ARGUMENT, "state '%s' cannot change its size",
+                   r->p->graph->values[r->p->slots[i].value].name);
+  if (st == WH_OK) st = use_layout(r, layout);
+  if (st != WH_OK) {
+    wh_layout_release(layout);
+    return st;
+  }
+  WH_TRY(open_ports(r));
+  r->last_frame++; /* places have changed even where dims have not */
+  memcpy(r->symbols, symbols, r->p->graph->dims.n_symbols * sizeof *symbols);
+  wh_graph_eval_dims(r->p->graph, symbols, r->dims);
+  renew_frames(r);
+  return WH_OK;
+}
+
+/* ---- ports ---- */
+
+static wh_run_port view(const wh_run *r, const run_port *port) {
+  wh_run_port v = {.data = port->staging ? port->staging : host_of(r, port->slot),
+                   .dtype = port->shape.dtype,
+                   .rank = port->shape.rank};
+  for (int i = 0; i < v.rank; i++) v.dims[i] = r->dims[port->shape.dims[i]];
+  return v;
+}
+
+wh_run_port wh_run_input(const wh_run *r, size_t i) { return view(r, &r->inputs[i]); }
+wh_run_port wh_run_output(const wh_run *r, size_t i) { return view(r, &r->outputs[i]); }
+
+/* Bytes of a plain value for the dims that are bound. */
+static uint64_t live_bytes(const wh_run *r, const wh_shape *shape) {
+  size_t n = 0;
+  return wh_shape_bytes(r->p->graph, shape, r->symbols, &n) ? n : 0;
+}
+
+/* ---- execution ---- */
+
+static wh_status send_inputs(wh_run *r) {
+  static const wh_fault none = {0, WH_FAULT_NONE, 0};
+  for (size_t i = 0; i < r->p->n_inputs; i++) {
+    const run_port *port = &r->inputs[i];
+    for (uint16_t d = 0; port->staging && d < r->p->n_devices; d++)
+      if (r->p->inputs[i].slots[d] != WH_NO_SLOT)
+        WH_TRY(put(r, r->p->inputs[i].slots[d], port->staging, live_bytes(r, &port->shape)));
+  }
+  for (uint16_t d = 0; d < r->p->n_devices; d++) WH_TRY(put(r, r->p->devices[d].fault, &none, sizeof none));
+  return WH_OK;
+}
+
+static wh_status fetch_outputs(wh_run *r) {
+  for (size_t i = 0; i < r->p->n_outputs; i++)
+    if (r->outputs[i].staging)
+      WH_TRY(get(r, r->outputs[i].slot, r->outputs[i].staging, live_bytes(r, &r->outputs[i].shape)));
+  return WH_OK;
+}
+
+static wh_status check_faults(wh_run *r) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    wh_fault f;
+    WH_TRY(get(r, r->p->devices[d].fault, &f, sizeof f));
+    if (!f.node_plus_1) continue;
+    const wh_node_info *node =
+        f.node_plus_1 <= r->p->graph->n_nodes ? &r->p->graph->nodes[f.node_plus_1 - 1] : NULL;
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): index %lld is out of range",
+                   node ? node->name : "?", node ? wh_op_get(node->op)->name : "?", (long long)f.value);
+  }
+  return WH_OK;
+}
+
+/* Steps [first, first + count) of a block, to their end. */
+static wh_status submit(wh_run *r, const wh_program_block *b, size_t first, size_t count) {
+  const uint16_t d = b->device;
+  wh_point done = {NULL, 0};
+  WH_TRY(backend(r, d)->submit(r->devices[d].queue, b->code, first, count, &r->devices[d].frame, NULL, 0,
+                               &done));
+  return backend(r, d)->wait(done);
+}
+
+static wh_status trace_step(wh_run *r, const wh_program_block *b, size_t i) {
+  const wh_step *s = &b->block.steps[i];
+  const wh_graph *g = r->p->graph;
+  for (unsigned o = 0; o < s->n_outputs; o++) {
+    const wh_arg *a = &r->p->args[s->first_arg + s->n_inputs + o];
+    const wh_shape *shape = &g->values[a->value].shape;
+    size_t n = 0;
+    if (!wh_value_row_major_bytes(g, a->value, r->dims, &n))
+      return WH_FAIL(ERR_LIMIT, "'%s' is too large", g->values[a->value].name);
+    WH_TRY(grow(r, &r->traced, &r->traced_bytes, n ? n : 1));
+    WH_TRY(backend(r, b->device)
+               ->read_value(dev(r, b->device), g, a->value, r->dims, r->buffers[a->slot], r->offsets[a->slot],
+                            r->traced));
+    wh_run_trace_event e = {.step = b->first_step + i,
+                            .node = &g->nodes[s->node],
+                            .value = a->value,
+                            .port = {.data = r->traced, .dtype = shape->dtype, .rank = shape->rank},
+                            .n_bytes = n};
+    for (int k = 0; k < shape->rank; k++) e.port.dims[k] = r->dims[shape->dims[k]];
+    if (r->trace(r->trace_ctx, &e)) return WH_FAIL(ERR_CANCELLED, "the trace callback ended the run");
+  }
+  return WH_OK;
+}
+
+static wh_status run_block(wh_run *r, const wh_program_block *b) {
+  for (size_t c = 0; c < b->n_copies; c++) {
+    const uint64_t n = live_bytes(r, &r->p->graph->values[b->copies[c].value].shape);
+    WH_TRY(get(r, b->copies[c].from, r->copy, n));
+    WH_TRY(put(r, b->copies[c].to, r->copy, n));
+  }
+  if (!r->trace) return submit(r, b, 0, b->block.n_steps);
+  for (size_t i = 0; i < b->block.n_steps; i++) {
+    WH_TRY(submit(r, b, i, 1));
+    WH_TRY(trace_step(r, b, i));
+  }
+  return WH_OK;
+}
+
+/* Weights that have moved since the last execution. */
+static void follow_weights(wh_run *r) {
+  bool moved = false;
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    const wh_program_device *pd = &r->p->devices[d];
+    if (pd->weights && wh_weight_set_begin(pd->weights, &r->devices[d].user, &r->buffers[pd->first_weight],
+                                           &r->offsets[pd->first_weight]))
+      moved = true;
+  }
+  if (moved) renew_frames(r);
+}
+
+wh_status wh_run_execute(wh_run *r) {
+  follow_weights(r);
+  WH_TRY(send_inputs(r));
+  for (size_t k = 0; k < r->p->n_blocks; k++) WH_TRY(run_block(r, &r->p->blocks[k]));
+  WH_TRY(check_faults(r));
+  return fetch_outputs(r);
+}
+
+void wh_run_set_trace(wh_run *r, wh_run_trace_fn fn, void *ctx) {
+  r->trace = fn;
+  r->trace_ctx = ctx;
+}
+
+wh_program *wh_run_program(const wh_run *r) { return r->p; }
+const wh_layout *wh_run_layout(const wh_run *r) { return r->layout; }
+
+/* ---- reports ---- */
+
+void wh_program_predict_memory(const wh_program *p, const wh_layout *l, wh_run_memory *out) {
+  *out = (wh_run_memory){.other_bytes = p->n_steps * sizeof *p->steps + p->n_args * sizeof *p->args +
+                                        p->n_slots * (sizeof *p->slots + 4 * sizeof(uint64_t))};
+  for (size_t d = 0; d < p->n_devices; d++) {
+    const wh_plan_device *pd = &p->devices[d].device;
+    const wh_layout_memory *m = &l->memory[d];
+    wh_weight_memory w = {0};
+    if (p->devices[d].weights) wh_weight_set_get_memory(p->devices[d].weights, &w);
+    out->arena.arena_bytes += m->arena.arena_bytes;
+    out->arena.lower_bound_bytes += m->arena.lower_bound_bytes;
+    out->arena.unshared_bytes += m->arena.unshared_bytes;
+    out->arena_bytes += pd->backend->buffer_footprint(pd->dev, WH_MEMORY_DEVICE, m->arena.arena_bytes);
+    if (m->state_bytes)
+      out->state_bytes += pd->backend->buffer_footprint(pd->dev, WH_MEMORY_POOL, m->state_bytes);
+    out->weights.packed_bytes += w.packed_bytes;
+    out->weights.cached_bytes += w.cached_bytes;
+    out->weights.mapped_bytes += w.mapped_bytes;
+    out->weights.other_bytes += w.other_bytes;
+  }
+}

@@ -1,0 +1,70 @@
+/* exec/run.h - one user's running program: its arenas, its states, the frame that it presents to the devices.
+ * Knows no names of a model and no tokens. One thread at a time; runs of one program may work on several
+ * threads at the same time. */
+#ifndef WH_EXEC_RUN_H
+#define WH_EXEC_RUN_H
+
+#include "core/plan/program.h"
+
+typedef struct wh_run wh_run;
+
+typedef struct wh_run_options {
+  /* The largest dims at first: memory is taken for them, and states have their sizes. */
+  const int64_t *symbols;
+  const wh_allocator *alloc;
+} wh_run_options;
+
+/* Takes all memory that running needs. The program is retained and loaded. */
+WH_NODISCARD wh_status wh_run_create(wh_program *program, const wh_run_options *options, wh_run **out);
+void wh_run_destroy(wh_run *r); /* NULL is fine */
+
+/* Dims for the next executions, each from 0 to that of the layout in use (ERR_LIMIT else), whose places stay:
+ * allocates nothing. */
+WH_NODISCARD wh_status wh_run_bind(wh_run *r, const int64_t *symbols);
+/* Dims that may be larger: another layout, and a larger arena when it takes one. ERR_INVALID_ARGUMENT when a
+ * state would change its size. */
+WH_NODISCARD wh_status wh_run_reshape(wh_run *r, const int64_t *symbols);
+
+/* An input or output as the host sees it: row-major, for the dims that are bound. */
+typedef struct wh_run_port {
+  void *data; /* valid until the next bind, reshape or execution */
+  wh_dtype dtype;
+  int32_t rank;
+  int64_t dims[WH_MAX_RANK];
+} wh_run_port;
+/* Inputs are to be written before every execution: their memory is reused once they were read. */
+wh_run_port wh_run_input(const wh_run *r, size_t i);
+wh_run_port wh_run_output(const wh_run *r, size_t i); /* of the last execution */
+
+/* An index that was out of range (docs/NUMERICS.md, "Faults") is ERR_INVALID_ARGUMENT and names the node.
+ * After a failure outputs are undefined, and states are as the steps that ran left them. Allocates nothing.
+ */
+WH_NODISCARD wh_status wh_run_execute(wh_run *r);
+
+/* Called after each step of an execution for each of its outputs, in row-major form; non-zero ends it
+ * (ERR_CANCELLED). One submission per step; the bits are the same. NULL: off. */
+typedef struct wh_run_trace_event {
+  size_t step;
+  const wh_node_info *node;
+  wh_value value;
+  wh_run_port port;
+  size_t n_bytes;
+} wh_run_trace_event;
+typedef int (*wh_run_trace_fn)(void *ctx, const wh_run_trace_event *event);
+void wh_run_set_trace(wh_run *r, wh_run_trace_fn fn, void *ctx);
+
+wh_program *wh_run_program(const wh_run *r);
+const wh_layout *wh_run_layout(const wh_run *r);
+
+/* What a program and one run of it take, in bytes, on all devices together. */
+typedef struct wh_run_memory {
+  wh_memory_plan arena; /* sums */
+  uint64_t arena_bytes; /* in whole pages */
+  uint64_t state_bytes;
+  wh_weight_memory weights;
+  uint64_t other_bytes; /* of program and run */
+} wh_run_memory;
+/* Before any of it is taken. */
+void wh_program_predict_memory(const wh_program *p, const wh_layout *layout, wh_run_memory *out);
+
+#endif

@@ -1,0 +1,112 @@
+/* layout.c - see layout.h. */
+#include "core/plan/layout.h"
+
+#include <string.h>
+
+#include "core/plan/program.h"
+
+void wh_graph_eval_dims(const wh_graph *g, const int64_t *symbols, int64_t *dims) {
+  for (wh_dim d = 0; d < g->dims.n; d++) dims[d] = wh_dim_eval(&g->dims, d, symbols);
+}
+
+wh_status wh_graph_check_symbols(const wh_graph *g, const int64_t *symbols) {
+  for (uint32_t i = 0; i < g->dims.n_symbols; i++) {
+    int64_t most = wh_dim_get(&g->dims, g->dims.symbol_dims[i])->max;
+    if (symbols[i] < 0 || symbols[i] > most)
+      return WH_FAIL(ERR_LIMIT, "dimension '%s' of graph '%s' cannot be %lld: at most %lld",
+                     g->dims.symbols[i], g->name, (long long)symbols[i], (long long)most);
+  }
+  return WH_OK;
+}
+
+/* Sizes of the slots of values and of scratch; those of weights are what they are. */
+static wh_status size_slots(const wh_program *p, wh_layout *l) {
+  for (uint32_t i = 0; i < p->n_slots; i++) {
+    const wh_slot *s = &p->slots[i];
+    const wh_plan_device *d = &p->devices[s->device].device;
+    if (s->kind == WH_SLOT_WEIGHT) continue;
+    if (s->value) {
+      WH_TRY(d->backend->value_bytes(d->dev, p->graph, s->value, l->dims, &l->n_bytes[i]));
+    } else if (s->scratch_of != WH_NO_NODE) {
+      wh_claim claim = {.struct_size = sizeof claim};
+      WH_TRY(d->backend->claim(d->dev, p->graph, s->scratch_of, l->dims, &claim));
+      l->n_bytes[i] = claim.scratch_bytes;
+    } else {
+      l->n_bytes[i] = sizeof(wh_fault);
+    }
+  }
+  return WH_OK;
+}
+
+static wh_status place_states(const wh_program *p, wh_layout *l) {
+  for (uint32_t i = 0; i < p->n_slots; i++) {
+    if (p->slots[i].kind != WH_SLOT_STATE) continue;
+    uint64_t *total = &l->memory[p->slots[i].device].state_bytes;
+    size_t bytes, sum;
+    l->offsets[i] = *total;
+    if (!wh_align_size(l->n_bytes[i], WH_PLAN_ALIGN, &bytes) || !wh_add_size(*total, bytes, &sum))
+      return WH_FAIL(ERR_LIMIT, "the KV state does not fit in memory; use a smaller context");
+    *total = sum;
+  }
+  return WH_OK;
+}
+
+static wh_status place_arena(const wh_program *p, uint16_t device, wh_plan_buffer *buffers, wh_layout *l) {
+  size_t n = 0;
+  for (uint32_t i = 0; i < p->n_slots; i++)
+    if (p->slots[i].kind == WH_SLOT_ARENA && p->slots[i].device == device && l->n_bytes[i])
+      buffers[n++] =
+          (wh_plan_buffer){.size = l->n_bytes[i], .first = p->slots[i].first, .last = p->slots[i].last};
+  WH_TRY(wh_plan_memory(buffers, n, l->alloc, &l->memory[device].arena));
+  n = 0;
+  for (uint32_t i = 0; i < p->n_slots; i++)
+    if (p->slots[i].kind == WH_SLOT_ARENA && p->slots[i].device == device && l->n_bytes[i])
+      l->offsets[i] = buffers[n++].offset;
+  return WH_OK;
+}
+
+wh_status wh_layout_create(const wh_program *p, const int64_t *symbols, const wh_allocator *alloc,
+                           wh_layout **out) {
+  const wh_graph *g = p->graph;
+  WH_TRY(wh_graph_check_symbols(g, symbols));
+  wh_layout *l = wh_alloc_zeroed(alloc, sizeof *l);
+  wh_plan_buffer *buffers = wh_alloc_array(alloc, p->n_slots + 1, sizeof *buffers);
+  if (!l || !buffers) {
+    wh_free(alloc, l);
+    wh_free(alloc, buffers);
+    return WH_OOM("memory layout");
+  }
+  atomic_init(&l->n_refs, 1);
+  l->alloc = alloc;
+  l->n_symbols = g->dims.n_symbols;
+  l->symbols = wh_alloc_array(alloc, l->n_symbols + 1, sizeof *l->symbols);
+  l->dims = wh_alloc_array(alloc, g->dims.n + 1, sizeof *l->dims);
+  l->n_bytes = wh_alloc_array(alloc, p->n_slots + 1, sizeof *l->n_bytes);
+  l->offsets = wh_alloc_array(alloc, p->n_slots + 1, sizeof *l->offsets);
+  wh_status st = l->symbols && l->dims && l->n_bytes && l->offsets ? WH_OK : WH_OOM("memory layout");
+  if (st == WH_OK) {
+    memcpy(l->symbols, symbols, l->n_symbols * sizeof *symbols);
+    wh_graph_eval_dims(g, symbols, l->dims);
+    st = size_slots(p, l);
+  }
+  if (st == WH_OK) st = place_states(p, l);
+  for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) st = place_arena(p, d, buffers, l);
+  wh_free(alloc, buffers);
+  if (st != WH_OK) {
+    wh_layout_release(l);
+    return st;
+  }
+  *out = l;
+  return WH_OK;
+}
+
+void wh_layout_retain(wh_layout *l) { atomic_fetch_add_explicit(&l->n_refs, 1, memory_order_relaxed); }
+
+void wh_layout_release(wh_layout *l) {
+  if (!l || atomic_fetch_sub_explicit(&l->n_refs, 1, memory_order_acq_rel) != 1) return;
+  wh_free(l->alloc, l->symbols);
+  wh_free(l->alloc, l->dims);
+  wh_free(l->alloc, l->n_bytes);
+  wh_free(l->alloc, l->offsets);
+  wh_free(l->alloc, l);
+}

@@ -1,0 +1,465 @@
+/* weight_set.c - see weight_set.h. */
+#include "core/plan/weight_set.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/plan/memory_plan.h"
+
+/* Packed and given back at a time, so that the file's pages and their packed copy are not all in memory
+ * together; and between two of the caller's chances to end it. */
+#define PACK_BATCH_BYTES ((uint64_t)64 << 20)
+#define PACK_BATCH_TASKS 64
+/* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
+#define MOVE_RUNS 32
+#define MOVE_MIN_BYTES ((uint64_t)4 << 20)
+
+typedef enum weight_home {
+  HOME_PACKED, /* in the image */
+  HOME_COPIED, /* among the vectors */
+  HOME_MODEL   /* where the model has it, or a copy of its own on a device that cannot read there */
+} weight_home;
+
+typedef struct weight {
+  weight_home home;
+  bool check;
+  uint32_t layout;
+  uint64_t n_bytes, offset; /* in its layout; of the image or the vectors */
+  wh_buffer *buffer;        /* of HOME_MODEL */
+  /* of the constant: its name, and its bytes as the model has them */
+  char *name;
+  const void *data, *origin;
+  uint64_t model_bytes;
+} weight;
+
+struct wh_weight_set {
+  atomic_uint n_refs;
+  const wh_allocator *alloc;
+  const wh_backend *backend;
+  void *dev;
+  void (*weight_done)(void *ctx, const void *origin);
+  void *weight_done_ctx;
+  wh_progress_sink progress;
+  weight *list;
+  size_t n;
+  /* The packed weights, one after the other in the order of the list; `packed[k]` says so to the cache. */
+  wh_packed_weight *packed;
+  size_t n_packed;
+  uint64_t image_bytes;
+  wh_buffer *own;     /* memory for the image; NULL: it stays in the cache's file */
+  wh_buffer *in_file; /* the image in the cache's file; NULL: it is not used there */
+  const void *cached; /* its address */
+  bool wants_own, is_loaded;
+  uint64_t n_moved; /* bytes of the image in the file that are in `own`, too */
+  wh_pack_cache *cache;
+  wh_buffer *vectors;
+  uint64_t vector_bytes;
+  wh_weight_packing packing;
+  pthread_mutex_t mutex; /* of what moving changes: n_moved, in_file, cache, generation, users */
+  uint64_t generation;
+  wh_weight_user *users;
+};
+
+static void *host(const wh_weight_set *w, wh_buffer *b) {
+  return b ? w->backend->buffer_host(w->dev, b) : NULL;
+}
+
+/* ---- planning ---- */
+
+static wh_status not_finite(const char *name) {
+  return WH_FAIL(ERR_CORRUPT, "tensor '%s' holds a NaN or infinite value; the file is damaged", name);
+}
+
+static bool is_vector(const wh_shape *s) { return s->dtype == WH_DTYPE_F32 && s->rank <= 1; }
+
+static bool vector_is_finite(const void *data, uint64_t n_bytes) {
+  for (uint64_t i = 0; i < n_bytes / sizeof(float); i++) {
+    float x;
+    memcpy(&x, (const char *)data + i * sizeof x, sizeof x);
+    if (!isfinite(x)) return false;
+  }
+  return true;
+}
+
+/* Norms and biases are used as they are, and no packing looks at them. Those of the file are copied: between
+ * the packed weights of a file they would keep pages of it, up to 2 MiB around each, in memory. What the
+ * graph made is copied since the graph may go. */
+static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weight_want *want, weight *out) {
+  const wh_value_info *v = &g->values[want->value];
+  uint64_t *total = NULL;
+  *out = (weight){.home = HOME_MODEL,
+                  .check = want->check,
+                  .layout = want->layout,
+                  .n_bytes = want->n_bytes,
+                  .name = wh_alloc_string(w->alloc, v->name, strlen(v->name)),
+                  .data = v->data,
+                  .origin = v->origin,
+                  .model_bytes = v->n_bytes};
+  if (!out->name) return WH_OOM("weight list");
+  if (!v->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", v->name);
+  if (is_vector(&v->shape) && !vector_is_finite(v->data, v->n_bytes)) return not_finite(v->name);
+  if (want->layout) {
+    out->home = HOME_PACKED;
+    total = &w->image_bytes;
+  } else if (!want->check && (is_vector(&v->shape) || !v->origin)) {
+    out->home = HOME_COPIED;
+    total = &w->vector_bytes;
+  }
+  if (total) {
+    size_t bytes, sum;
+    out->offset = *total;
+    if (!wh_align_size(want->n_bytes, WH_PLAN_ALIGN, &bytes) || !wh_add_size(*total, bytes, &sum))
+      return WH_FAIL(ERR_LIMIT, "the weights do not fit in memory");
+    *total = sum;
+    if (want->layout) out->n_bytes = bytes;
+  }
+  if (want->layout || want->check)
+    w->packed[w->n_packed++] = (wh_packed_weight){want->value, want->layout, out->offset,
+                                                  want->layout ? out->n_bytes : 0, want->node};
+  return WH_OK;
+}
+
+/* The image: in the cache's file, there to stay or to move from; or in memory that packing will fill. */
+static wh_status find_image(wh_weight_set *w, const wh_graph *g, const wh_pack_cache_options *cache) {
+  if (!w->image_bytes) return WH_OK;
+  if (cache) {
+    WH_TRY(wh_pack_cache_open(cache, w->backend, w->dev, g, w->packed, w->n_packed, &w->progress, w->alloc,
+                              &w->cache));
+    if (w->cache) WH_TRY(wh_pack_cache_fetch(w->cache, &w->cached));
+    w->packing.hashed_model = w->cache && wh_pack_cache_hashed_model(w->cache);
+  }
+  if (w->cached) {
+    wh_status st = w->backend->buffer_import(w->dev, w->cached, w->image_bytes, &w->in_file);
+    if (st != WH_OK && st != WH_ERR_UNSUPPORTED) return st;
+  }
+  w->wants_own = !w->in_file || !cache->mapped;
+  return WH_OK;
+}
+
+wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, size_t n,
+                               const wh_weight_options *o, wh_weight_set **out) {
+  wh_weight_set *w = wh_alloc_zeroed(o->alloc, sizeof *w);
+  if (!w) return WH_OOM("weights");
+  atomic_init(&w->n_refs, 1);
+  (void)pthread_mutex_init(&w->mutex, NULL);
+  w->alloc = o->alloc;
+  w->backend = o->device.backend;
+  w->dev = o->device.dev;
+  w->weight_done = o->weight_done;
+  w->weight_done_ctx = o->weight_done_ctx;
+  w->progress = o->progress;
+  w->list = wh_alloc_array(o->alloc, n + 1, sizeof *w->list);
+  w->packed = wh_alloc_array(o->alloc, n + 1, sizeof *w->packed);
+  wh_status st = w->list && w->packed ? WH_OK : WH_OOM("weight list");
+  for (size_t i = 0; i < n && st == WH_OK; i++) st = plan_weight(w, g, &wants[i], &w->list[w->n++]);
+  if (st == WH_OK) st = find_image(w, g, o->pack_cache);
+  if (st != WH_OK) {
+    wh_weight_set_release(w);
+    return st;
+  }
+  *out = w;
+  return WH_OK;
+}
+
+bool wh_weight_set_fits(const wh_weight_set *w, const wh_graph *g, const wh_weight_want *wants, size_t n) {
+  if (n != w->n) return false;
+  for (size_t i = 0; i < n; i++) {
+    const weight *have = &w->list[i];
+    const wh_value_info *v = &g->values[wants[i].value];
+    if (have->layout != wants[i].layout || have->check != wants[i].check || have->model_bytes != v->n_bytes ||
+        strcmp(have->name, v->name) != 0 || have->origin != v->origin)
+      return false;
+    if (have->origin) continue;
+    const char *copy = have->home == HOME_COPIED ? host(w, w->vectors) : NULL; /* the graph's own constants */
+    if (!copy || memcmp(copy + have->offset, v->data, v->n_bytes) != 0) return false;
+  }
+  return true;
+}
+
+/* ---- loading ---- */
+
+/* The file's pages of a constant that will not be read there again. */
+static void give_back(const wh_weight_set *w, const weight *x) {
+  if (x->origin && w->weight_done) w->weight_done(w->weight_done_ctx, x->origin);
+}
+
+typedef struct pack_batch {
+  const wh_graph *g;
+  wh_pack_task tasks[PACK_BATCH_TASKS];
+  const weight *of[PACK_BATCH_TASKS];
+  size_t n;
+  uint64_t n_bytes, done, total;
+} pack_batch;
+
+static wh_status run_batch(const wh_weight_set *w, pack_batch *b) {
+  WH_TRY(w->backend->pack(w->dev, b->g, b->tasks, b->n));
+  for (size_t i = 0; i < b->n; i++)
+    if (!b->tasks[i].finite) return not_finite(b->of[i]->name);
+  for (size_t i = 0; i < b->n; i++)
+    if (b->tasks[i].dst && b->tasks[i].part + 1 == b->tasks[i].n_parts) give_back(w, b->of[i]);
+  b->done += b->n_bytes;
+  b->n = b->n_bytes = 0;
+  return wh_progress_report(&w->progress, WH_STAGE_PACK, b->done, b->total);
+}
+
+static const weight *weight_of_packed(const wh_weight_set *w, size_t *at) {
+  while (!w->list[*at].layout && !w->list[*at].check) ++*at;
+  return &w->list[(*at)++];
+}
+
+/* Counts what becomes of the weights; bytes of those that are to be packed or looked at. */
+static uint64_t count_work(wh_weight_set *w) {
+  uint64_t total = 0;
+  for (size_t i = 0; i < w->n; i++) {
+    const weight *x = &w->list[i];
+    if (!x->layout && !x->check) continue;
+    if (x->layout && w->cached) {
+      w->packing.n_cached++;
+      continue;
+    }
+    *(x->layout ? &w->packing.n_packed : &w->packing.n_in_place) += 1;
+    total += x->model_bytes;
+  }
+  return total;
+}
+
+/* Packs the weights of the list into `image` unless they came packed; those used in place are only checked.
+ */
+static wh_status pack_list(wh_weight_set *w, const wh_graph *g, char *image) {
+  pack_batch b = {.g = g, .total = count_work(w)};
+  if (!b.total) return WH_OK;
+  WH_TRY(wh_progress_report(&w->progress, WH_STAGE_PACK, 0, b.total));
+  for (size_t k = 0, at = 0; k < w->n_packed; k++) {
+    const weight *x = weight_of_packed(w, &at);
+    if (x->layout && w->cached) continue;
+    const uint32_t n_parts = (uint32_t)(x->model_bytes / PACK_BATCH_BYTES) + 1;
+    for (uint32_t part = 0; part < n_parts; part++) {
+      const uint64_t n_bytes = x->model_bytes / n_parts + (part == 0 ? x->model_bytes % n_parts : 0);
+      if (b.n == PACK_BATCH_TASKS || b.n_bytes + n_bytes > PACK_BATCH_BYTES) WH_TRY(run_batch(w, &b));
+      b.of[b.n] = x;
+      b.tasks[b.n++] = (wh_pack_task){.node = w->packed[k].node,
+                                      .weight = w->packed[k].value,
+                                      .layout = x->layout,
+                                      .dst = x->layout ? image + x->offset : NULL,
+                                      .finite = true,
+                                      .part = part,
+                                      .n_parts = n_parts};
+      b.n_bytes += n_bytes;
+    }
+  }
+  return run_batch(w, &b);
+}
+
+static wh_status take(const wh_weight_set *w, uint64_t n_bytes, const char *what, wh_buffer **out) {
+  wh_status st = w->backend->buffer_create(w->dev, WH_MEMORY_DEVICE, n_bytes, out);
+  return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
+                                              (unsigned long long)n_bytes, what)
+                                    : st;
+}
+
+/* Copies to memory that the host may or may not address, and waits. */
+static wh_status put(const wh_weight_set *w, wh_queue *q, wh_buffer *dst, uint64_t to, const void *src,
+                     uint64_t n) {
+  char *direct = host(w, dst);
+  wh_point done = {NULL, 0};
+  if (!n) return WH_OK;
+  if (direct) {
+    memcpy(direct + to, src, n);
+    return WH_OK;
+  }
+  WH_TRY(w->backend->upload(q, dst, to, src, n, NULL, 0, &done));
+  return w->backend->wait(done);
+}
+
+static wh_status load_image(wh_weight_set *w, const wh_graph *g, wh_queue *q) {
+  if (w->wants_own) WH_TRY(take(w, w->image_bytes, "packed weights", &w->own));
+  char *image = host(w, w->own), *staged = NULL;
+  wh_status st = WH_OK;
+  if (w->own && !image && !w->cached) {
+    staged = wh_alloc_uninit(w->alloc, w->image_bytes, WH_ALIGN_SIMD);
+    if (!staged) return WH_OOM("packed weights on their way to the device");
+    image = staged;
+  }
+  st = pack_list(w, g, image);
+  if (st == WH_OK && w->own && !w->in_file && (staged || w->cached))
+    st = put(w, q, w->own, 0, staged ? staged : w->cached, w->image_bytes);
+  wh_free(w->alloc, staged);
+  return st;
+}
+
+static wh_status load_plain(wh_weight_set *w, wh_queue *q) {
+  if (w->vector_bytes) WH_TRY(take(w, w->vector_bytes, "vectors", &w->vectors));
+  for (size_t i = 0; i < w->n; i++) {
+    weight *x = &w->list[i];
+    if (x->home == HOME_COPIED) WH_TRY(put(w, q, w->vectors, x->offset, x->data, x->model_bytes));
+    if (x->home != HOME_MODEL) continue;
+    wh_status st = w->backend->buffer_import(w->dev, x->data, x->model_bytes, &x->buffer);
+    if (st == WH_ERR_UNSUPPORTED) {
+      st = take(w, x->model_bytes, "weights", &x->buffer);
+      if (st == WH_OK) st = put(w, q, x->buffer, 0, x->data, x->model_bytes);
+    }
+    WH_TRY(st);
+  }
+  return WH_OK;
+}
+
+wh_status wh_weight_set_load(wh_weight_set *w, const wh_graph *g) {
+  wh_queue *q = NULL;
+  if (w->is_loaded) return WH_OK;
+  WH_TRY(w->backend->queue_create(w->dev, &q));
+  wh_status st = load_plain(w, q);
+  if (st == WH_OK) st = load_image(w, g, q);
+  w->backend->queue_destroy(q);
+  WH_TRY(st);
+  if (!w->in_file && w->cached) { /* what came from the cache is on the device */
+    wh_pack_cache_close(w->cache);
+    w->cache = NULL;
+  }
+  /* Once more, and for good: where the system maps a file in large pages, each batch brings its neighbours'
+   * pages back, and the cache may have had to hash the weights. */
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].home != HOME_MODEL) give_back(w, &w->list[i]);
+  w->is_loaded = true;
+  return WH_OK;
+}
+
+void wh_weight_set_retain(wh_weight_set *w) {
+  atomic_fetch_add_explicit(&w->n_refs, 1, memory_order_relaxed);
+}
+
+void wh_weight_set_release(wh_weight_set *w) {
+  if (!w || atomic_fetch_sub_explicit(&w->n_refs, 1, memory_order_acq_rel) != 1) return;
+  for (size_t i = 0; i < w->n; i++) {
+    w->backend->buffer_destroy(w->dev, w->list[i].buffer);
+    wh_free(w->alloc, w->list[i].name);
+  }
+  w->backend->buffer_destroy(w->dev, w->own);
+  w->backend->buffer_destroy(w->dev, w->in_file);
+  w->backend->buffer_destroy(w->dev, w->vectors);
+  wh_pack_cache_close(w->cache);
+  (void)pthread_mutex_destroy(&w->mutex);
+  wh_free(w->alloc, w->list);
+  wh_free(w->alloc, w->packed);
+  wh_free(w->alloc, w);
+}
+
+wh_status wh_weight_set_keep(wh_weight_set *w) {
+  if (!w->cache || !w->packing.n_packed || w->packing.stored) return WH_OK;
+  const void *image = host(w, w->own);
+  if (image) return wh_pack_cache_store(w->cache, image, &w->packing.stored);
+  wh_queue *q = NULL;
+  wh_point done = {NULL, 0};
+  void *staged = wh_alloc_uninit(w->alloc, w->image_bytes, WH_ALIGN_SIMD);
+  if (!staged) return WH_OOM("packed weights on their way to the cache");
+  wh_status st = w->backend->queue_create(w->dev, &q);
+  if (st == WH_OK) st = w->backend->download(q, staged, w->own, 0, w->image_bytes, NULL, 0, &done);
+  if (st == WH_OK) st = w->backend->wait(done);
+  if (st == WH_OK) st = wh_pack_cache_store(w->cache, staged, &w->packing.stored);
+  if (q) w->backend->queue_destroy(q);
+  wh_free(w->alloc, staged);
+  return st;
+}
+
+/* ---- places, and moving ---- */
+
+/* From the cache's file into memory of our own, until that holds all and the file is closed. */
+static bool is_moving(const wh_weight_set *w) { return w->own && w->in_file; }
+
+static void place(const wh_weight_set *w, const weight *x, wh_buffer **buffer, uint64_t *offset) {
+  *offset = x->home == HOME_MODEL ? 0 : x->offset;
+  if (x->home == HOME_MODEL)
+    *buffer = x->buffer;
+  else if (x->home == HOME_COPIED)
+    *buffer = w->vectors;
+  else if (w->in_file && (!w->own || x->offset + x->n_bytes > w->n_moved))
+    *buffer = w->in_file;
+  else
+    *buffer = w->own;
+}
+
+void wh_weight_set_attach(wh_weight_set *w, wh_weight_user *user) {
+  (void)pthread_mutex_lock(&w->mutex);
+  *user = (wh_weight_user){.generation = UINT64_MAX, .next = w->users};
+  w->users = user;
+  (void)pthread_mutex_unlock(&w->mutex);
+}
+
+void wh_weight_set_detach(wh_weight_set *w, wh_weight_user *user) {
+  (void)pthread_mutex_lock(&w->mutex);
+  for (wh_weight_user **at = &w->users; *at; at = &(*at)->next)
+    if (*at == user) {
+      *at = user->next;
+      break;
+    }
+  (void)pthread_mutex_unlock(&w->mutex);
+}
+
+typedef struct byte_move {
+  const char *from;
+  char *to;
+  uint64_t n;
+} byte_move;
+
+static void move_part(void *arg, int index, int count) {
+  const byte_move *m = arg;
+  const uint64_t share = (m->n / (uint64_t)count + 63) / 64 * 64, begin = share * (uint64_t)index;
+  if (begin < m->n) memcpy(m->to + begin, m->from + begin, m->n - begin < share ? m->n - begin : share);
+}
+
+/* Closes the file when nobody reads it any more, or moves a share of it. */
+static void move(wh_weight_set *w) {
+  if (w->n_moved == w->image_bytes) {
+    for (const wh_weight_user *u = w->users; u; u = u->next)
+      if (u->generation != w->generation) return;
+    w->backend->buffer_destroy(w->dev, w->in_file);
+    w->in_file = NULL;
+    wh_pack_cache_close(w->cache);
+    w->cache = NULL;
+    return;
+  }
+  uint64_t n = w->image_bytes / MOVE_RUNS;
+  if (n < MOVE_MIN_BYTES) n = MOVE_MIN_BYTES;
+  if (n > w->image_bytes - w->n_moved) n = w->image_bytes - w->n_moved;
+  byte_move job = {(const char *)w->cached + w->n_moved, (char *)host(w, w->own) + w->n_moved, n};
+  wh_backend_parallel(w->backend, w->dev, move_part, &job);
+  wh_pack_cache_dont_need(w->cache, w->n_moved, n);
+  w->n_moved += n;
+  w->generation++;
+}
+
+bool wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_buffer **buffers, uint64_t *offsets) {
+  const bool first = !user->has_begun; /* that run is what somebody waits for */
+  user->has_begun = true;
+  (void)pthread_mutex_lock(&w->mutex);
+  if (!first && is_moving(w)) move(w);
+  const bool changed = user->generation != w->generation;
+  user->generation = w->generation;
+  for (size_t i = 0; changed && i < w->n; i++) place(w, &w->list[i], &buffers[i], &offsets[i]);
+  (void)pthread_mutex_unlock(&w->mutex);
+  return changed;
+}
+
+/* ---- reports ---- */
+
+void wh_weight_set_get_memory(const wh_weight_set *w, wh_weight_memory *out) {
+  *out = (wh_weight_memory){.other_bytes = w->vector_bytes + w->n * sizeof *w->list};
+  if (w->wants_own)
+    out->packed_bytes = w->backend->buffer_footprint(w->dev, WH_MEMORY_DEVICE, w->image_bytes);
+  else
+    out->cached_bytes = w->image_bytes;
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].home == HOME_MODEL && w->list[i].origin) out->mapped_bytes += w->list[i].model_bytes;
+}
+
+wh_weight_packing wh_weight_set_get_packing(const wh_weight_set *w) { return w->packing; }
+
+void wh_weight_set_print_place(const wh_weight_set *w, size_t i, wh_text_buffer *out) {
+  const weight *x = &w->list[i];
+  if (x->home == HOME_MODEL)
+    wh_text_buffer_puts(out, "mapped");
+  else
+    wh_text_buffer_printf(out, "%s+%llu", x->home == HOME_PACKED ? "packed" : "vectors",
+                          (unsigned long long)x->offset);
+}

@@ -1,0 +1,87 @@
+/* plan/weight_set.h - a model's constants on one device: in the layouts that its kernels read, packed at this
+ * start or found packed in a cache (pack_cache.h); or as the model has them. Shared by programs and runs; it
+ * refers to the model's file, but not to a graph once it is loaded.
+ *
+ * Packed weights that come from a cache are used where they lie in its file at first, so that nothing is
+ * copied before the first run; then, unless they are to stay there, they move into memory of their own, some
+ * before each run. Their bytes are the same in both places. On a device whose memory the host cannot address,
+ * all constants are copied there when the set is loaded.
+ *
+ * Threads: users on several threads may begin runs at the same time; all else is one caller at a time. */
+#ifndef WH_PLAN_WEIGHT_SET_H
+#define WH_PLAN_WEIGHT_SET_H
+
+#include "core/base/progress.h"
+#include "core/plan/pack_cache.h"
+#include "core/plan/place.h"
+
+typedef struct wh_weight_set wh_weight_set;
+
+/* A constant in one layout. */
+typedef struct wh_weight_want {
+  wh_value value;
+  uint32_t layout;  /* 0: as the model has it */
+  bool check;       /* layout 0: pack looks whether it is finite */
+  uint64_t n_bytes; /* in that layout */
+  wh_node node;     /* a user */
+} wh_weight_want;
+
+typedef struct wh_weight_options {
+  wh_plan_device device;
+  const wh_allocator *alloc;
+  /* Called with the origin of each constant that was packed or copied when its mapped pages are no longer
+   * needed, once or more; may be NULL. */
+  void (*weight_done)(void *ctx, const void *origin);
+  void *weight_done_ctx;
+  const wh_pack_cache_options *pack_cache; /* for creation; NULL: weights are packed at each start */
+  wh_progress_sink progress;               /* of loading and keeping */
+} wh_weight_options;
+
+/* Plans the set and looks for its weights in the cache; then its memory is known. One reference is the
+ * caller's. `g` must live until the set is loaded. Wants are distinct in (value, layout). */
+WH_NODISCARD wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, size_t n,
+                                            const wh_weight_options *options, wh_weight_set **out);
+/* Takes the memory, packs, copies; does nothing when that is done. ERR_CORRUPT names a weight with a value
+ * that is not finite. */
+WH_NODISCARD wh_status wh_weight_set_load(wh_weight_set *set, const wh_graph *g);
+/* The set holds these constants, in this order: another program of the same model may use it. */
+bool wh_weight_set_fits(const wh_weight_set *set, const wh_graph *g, const wh_weight_want *wants, size_t n);
+void wh_weight_set_retain(wh_weight_set *set);
+void wh_weight_set_release(wh_weight_set *set); /* NULL is fine */
+
+/* Somebody who reads the weights between `begin` calls: a run. The caller's storage. */
+typedef struct wh_weight_user {
+  uint64_t generation;
+  bool has_begun;
+  struct wh_weight_user *next;
+} wh_weight_user;
+void wh_weight_set_attach(wh_weight_set *set, wh_weight_user *user);
+void wh_weight_set_detach(wh_weight_set *set, wh_weight_user *user);
+/* Before each run. From the user's second one on, a share of what is still in the cache's file moves. True
+ * when weights have other places than at this user's last call, which are then in buffers[i] and offsets[i]
+ * for want i. */
+bool wh_weight_set_begin(wh_weight_set *set, wh_weight_user *user, wh_buffer **buffers, uint64_t *offsets);
+
+/* Writes what was packed at this start into the cache; nothing when there is none or it came from there.
+ * ERR_OUT_OF_MEMORY and ERR_CANCELLED only; other failures are warnings in the log. */
+WH_NODISCARD wh_status wh_weight_set_keep(wh_weight_set *set);
+
+typedef struct wh_weight_memory {
+  uint64_t packed_bytes; /* memory of our own for packed weights, in whole pages */
+  uint64_t cached_bytes; /* packed weights that stay in the cache's file */
+  uint64_t mapped_bytes; /* read where the model's file has them */
+  uint64_t other_bytes;  /* vectors and tables */
+} wh_weight_memory;
+void wh_weight_set_get_memory(const wh_weight_set *set, wh_weight_memory *out);
+
+/* What became of the weights that the device wants in a layout of its own. */
+typedef struct wh_weight_packing {
+  uint32_t n_packed, n_cached, n_in_place; /* packed now, found packed, used as the file has them */
+  bool hashed_model;                       /* the cache did not know the model file */
+  bool stored;                             /* wh_weight_set_keep wrote what was packed now */
+} wh_weight_packing;
+wh_weight_packing wh_weight_set_get_packing(const wh_weight_set *set);
+/* "packed+64", "vectors+0", "mapped" */
+void wh_weight_set_print_place(const wh_weight_set *set, size_t i, wh_text_buffer *out);
+
+#endif

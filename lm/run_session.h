@@ -1,0 +1,33 @@
+/* lm/run_session.h - a language model's program with its KV state: batches in, logits out.
+ * Knows the graph's input and output names, not what made the graph. */
+#ifndef WH_LM_RUN_SESSION_H
+#define WH_LM_RUN_SESSION_H
+
+#include "core/exec/run.h"
+#include "whimbrel/session.h"
+
+typedef struct wh_run_session wh_run_session;
+
+typedef struct wh_run_session_options {
+  const wh_allocator *alloc;
+  uint32_t context, max_batch, max_outputs, max_sequences; /* all set */
+} wh_run_session_options;
+
+/* Bounds of the graph's symbols for these options: symbols[n_symbols]. ERR_UNSUPPORTED for a graph that is no
+ * language model: one has inputs tokens, positions, sequences, output_rows (i32), output logits, and symbols
+ * tokens, outputs, context, slots. */
+WH_NODISCARD wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options *options,
+                                              int64_t symbols[WH_MAX_SYMBOLS]);
+/* The program is retained, and loaded where it was not. */
+WH_NODISCARD wh_status wh_run_session_create(wh_program *program, const wh_run_session_options *options,
+                                             wh_run_session **out);
+void wh_run_session_destroy(wh_run_session *s);
+
+WH_NODISCARD wh_status wh_run_session_run(wh_run_session *s, const wh_batch *batch);
+const float *wh_run_session_logits(const wh_run_session *s, uint32_t output);
+uint32_t wh_run_session_length(const wh_run_session *s, uint32_t sequence);
+WH_NODISCARD wh_status wh_run_session_truncate(wh_run_session *s, uint32_t sequence, uint32_t length);
+void wh_run_session_set_trace(wh_run_session *s, wh_run_trace_fn fn, void *ctx);
+wh_run *wh_run_session_run_of(wh_run_session *s);
+
+#endif
