@@ -3,7 +3,7 @@
  * (sum of ids so far, number of tokens so far, id). */
 #include <math.h>
 
-#include "core/exec/run_session.h"
+#include "lm/run_session.h"
 #include "tests/base/failing_allocator.h"
 #include "tests/ir/graph_fixture.h"
 #include "tests/plan/fake_backend.h"
@@ -51,7 +51,8 @@ typedef struct session_fixture {
   fake_device dev;
   failing_allocator alloc;
   float table[2 * N_VOCAB];
-  wh_graph *g;
+  const wh_graph *g;
+  wh_program *p;
   wh_run_session *s;
 } session_fixture;
 
@@ -62,32 +63,46 @@ static wh_graph *counter_graph(session_fixture *f) {
     f->table[2 * i + 1] = 1;
   }
   g->values[5].data = f->table;
+  g->values[5].origin = f; /* of a file: read in place */
   g->values[7].data = from_sum;
   g->values[8].data = from_token;
   return g;
 }
 
 static wh_run_session_options options_of(session_fixture *f) {
-  return (wh_run_session_options){.backend = &fake_backend,
-                                  .device = &f->dev,
-                                  .alloc = &f->alloc.base,
+  return (wh_run_session_options){.alloc = &f->alloc.base,
                                   .context = CONTEXT,
                                   .max_batch = MAX_BATCH,
                                   .max_outputs = MAX_OUTPUTS,
                                   .max_sequences = MAX_SEQUENCES};
 }
 
+/* As the API does it: the symbols' bounds, the program, the session. Takes the graph. */
+static wh_status create(session_fixture *f, wh_graph *g, const wh_run_session_options *o) {
+  int64_t symbols[WH_MAX_SYMBOLS];
+  const wh_plan_device device = {&fake_backend, &f->dev};
+  const wh_program_options po = {
+      .place = {.devices = &device, .n_devices = 1}, .symbols = symbols, .alloc = &f->alloc.base};
+  wh_status st = wh_run_session_symbols(g, o, symbols);
+  if (st != WH_OK) {
+    wh_graph_destroy(g);
+    return st;
+  }
+  WH_TRY(wh_program_create(g, &po, &f->p));
+  f->g = g;
+  return wh_run_session_create(f->p, o, &f->s);
+}
+
 static void setup(session_fixture *f) {
   *f = (session_fixture){0};
   f->dev.alloc = failing_allocator_init(&f->alloc, 0);
-  f->g = counter_graph(f);
   const wh_run_session_options o = options_of(f);
-  assert_ok(wh_run_session_create(f->g, &o, &f->s));
+  assert_ok(create(f, counter_graph(f), &o));
 }
 
 static void teardown(session_fixture *f) {
   wh_run_session_destroy(f->s);
-  wh_graph_destroy(f->g);
+  wh_program_release(f->p);
   assert_int_equal(f->alloc.n_live, 0);
 }
 
@@ -224,15 +239,14 @@ typedef struct trace_record {
   float last[3];
 } trace_record;
 
-static int record_trace(void *ctx, const wh_trace_event *e) {
+static int record_trace(void *ctx, const wh_run_trace_event *e) {
   trace_record *t = ctx;
-  assert_int_equal(e->struct_size, sizeof *e);
-  assert_int_equal(e->instruction, t->n);
+  assert_int_equal(e->step, t->n);
   size_t at = strlen(t->text);
-  (void)snprintf(t->text + at, sizeof t->text - at, "%s:%s[%lld]%llu ", e->node, e->op, (long long)e->dims[0],
-                 (unsigned long long)e->n_bytes);
-  assert_int_equal(e->dtype, WH_DTYPE_F32);
-  if (e->n_bytes == sizeof t->last) memcpy(t->last, e->data, sizeof t->last);
+  (void)snprintf(t->text + at, sizeof t->text - at, "%s:%s[%lld]%llu ", e->node->name,
+                 wh_op_get(e->node->op)->name, (long long)e->port.dims[0], (unsigned long long)e->n_bytes);
+  assert_int_equal(e->port.dtype, WH_DTYPE_F32);
+  if (e->n_bytes == sizeof t->last) memcpy(t->last, e->port.data, sizeof t->last);
   return ++t->n == t->stop_at;
 }
 
@@ -315,31 +329,28 @@ static void other_graphs_are_refused(void **state) {
   };
   for (size_t i = 0; i < sizeof graphs / sizeof graphs[0]; i++) {
     session_fixture f = {0};
-    wh_run_session *s = NULL;
     f.dev.alloc = failing_allocator_init(&f.alloc, 0);
-    wh_graph *g = graph_from_text(graphs[i].text);
     const wh_run_session_options o = options_of(&f);
-    assert_int_equal(wh_run_session_create(g, &o, &s), WH_ERR_UNSUPPORTED);
+    assert_int_equal(create(&f, graph_from_text(graphs[i].text), &o), WH_ERR_UNSUPPORTED);
     assert_error_says(graphs[i].error);
-    assert_null(s);
-    assert_int_equal(f.alloc.n_live, 0);
-    wh_graph_destroy(g);
+    assert_null(f.s);
+    teardown(&f);
   }
 }
 
 static void options_past_the_graphs_range_are_refused(void **state) {
   (void)state;
-  session_fixture f;
-  setup(&f);
-  wh_run_session *s = NULL;
+  session_fixture f = {0};
+  f.dev.alloc = failing_allocator_init(&f.alloc, 0);
   wh_run_session_options o = options_of(&f);
   o.context = 65;
-  assert_int_equal(wh_run_session_create(f.g, &o, &s), WH_ERR_LIMIT);
+  assert_int_equal(create(&f, counter_graph(&f), &o), WH_ERR_LIMIT);
   assert_error_says("dimension 'context' of graph 'counter' cannot be 65: at most 64");
+  teardown(&f);
   o = options_of(&f);
   o.max_sequences = 5;
-  assert_int_equal(wh_run_session_create(f.g, &o, &s), WH_ERR_LIMIT);
-  assert_null(s);
+  assert_int_equal(create(&f, counter_graph(&f), &o), WH_ERR_LIMIT);
+  assert_null(f.s);
   teardown(&f);
 }
 
@@ -349,10 +360,9 @@ static void failing_allocations_leak_nothing(void **state) {
   size_t fail_at = 0;
   while (st != WH_OK) {
     session_fixture f = {0};
-    f.g = counter_graph(&f);
     f.dev.alloc = failing_allocator_init(&f.alloc, ++fail_at);
     const wh_run_session_options o = options_of(&f);
-    st = wh_run_session_create(f.g, &o, &f.s);
+    st = create(&f, counter_graph(&f), &o);
     if (st == WH_OK) { /* running allocates nothing, right or wrong */
       size_t n = f.alloc.n_requests;
       assert_ok(run(&f, 3, T(1, 2, 3), NULL, 2, T(0, 2)));
