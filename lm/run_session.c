@@ -193,34 +193,33 @@ static bool all_finite(const float *x, int64_t n) {
 /* Explains a logit that is not finite. Embeddings are looked up in place and not checked at the start (that
  * would read the whole table), so theirs are computed again and looked at now. */
 typedef struct blame_search {
-  const wh_run_session *s;
-  const wh_batch *batch;
-  wh_status found;
+  const wh_graph *g;
+  const char *table; /* found: the tensor, and the row of the batch */
+  int64_t row;
 } blame_search;
 
 static int look_at_embedding(void *ctx, const wh_run_trace_event *e) {
   blame_search *x = ctx;
-  const wh_graph *g = x->s->g;
-  if (!wh_op_has(e->node->op, WH_TRAIT_INDEXES_BIT) || !reads_tokens(g, e->node)) return 0;
+  if (!wh_op_has(e->node->op, WH_TRAIT_INDEXES_BIT) || !reads_tokens(x->g, e->node)) return 0;
   const float *rows = e->port.data;
-  for (int64_t r = 0; r < e->port.dims[0]; r++)
-    if (!all_finite(rows + r * e->port.dims[1], e->port.dims[1])) {
-      x->found =
-          WH_FAIL(ERR_CORRUPT,
-                  "tensor '%s' holds a NaN or infinite value in the row of token %d; the file is damaged",
-                  g->values[e->node->inputs[wh_op_table_input(e->node->op)]].name, x->batch->tokens[r]);
-      return 1;
-    }
-  return 0;
+  for (int64_t r = 0; r < e->port.dims[0] && !x->table; r++) {
+    if (all_finite(rows + r * e->port.dims[1], e->port.dims[1])) continue;
+    x->table = x->g->values[e->node->inputs[wh_op_table_input(e->node->op)]].name;
+    x->row = r;
+  }
+  return x->table != NULL;
 }
 
 static wh_status blame(wh_run_session *s, const wh_batch *b) {
-  blame_search x = {s, b, WH_OK};
+  blame_search x = {.g = s->g};
   WH_TRY(load_batch(s, b)); /* its memory was reused since; the states are written again with the same bits */
   wh_run_set_trace(s->run, look_at_embedding, &x);
   wh_status st = wh_run_execute(s->run);
   wh_run_set_trace(s->run, s->trace, s->trace_ctx);
-  if (x.found != WH_OK) return x.found;
+  if (x.table)
+    return WH_FAIL(ERR_CORRUPT,
+                   "tensor '%s' holds a NaN or infinite value in the row of token %d; the file is damaged",
+                   x.table, b->tokens[x.row]);
   WH_TRY(st);
   return WH_FAIL(ERR_CORRUPT,
                  "the model computed a logit that is not finite; its weights are damaged or out of range");
