@@ -3,10 +3,14 @@
 #ifndef WH_API_INTERNAL_H
 #define WH_API_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "core/backend_abi.h"
+#include "core/plan/program.h"
 #include "formats/model_file.h"
+#include "lm/run_session.h"
 #include "models/model.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -25,29 +29,79 @@ typedef struct lazy {
   atomic_flag building;
 } lazy;
 
+typedef struct shared_program shared_program; /* programs.c */
+
 struct wh_model {
   const wh_allocator *alloc;
   wh_model_file *file;
   wh_model_hparams hparams;
   char *name;
   lazy tokenizer, chat_template;
+  pthread_mutex_t programs_mutex;
+  shared_program *programs;
 };
 
 /* Borrowed; live as long as the model. */
 wh_status wh_model_tokenizer(const wh_model *m, const wh_tokenizer **out);
 wh_status wh_model_template(const wh_model *m, const wh_chat_template **out);
 
+/* What sessions must agree in to share a program. */
+typedef struct wh_program_key {
+  wh_device *device, *offload; /* offload: runs the last offload_layers layers; NULL: none */
+  uint32_t offload_layers;
+  wh_dtype kv_dtype;
+} wh_program_key;
+
+/* What the first of them decides. */
+typedef struct wh_program_request {
+  const wh_run_session_options *limits;
+  const wh_pack_cache_options *pack_cache; /* NULL: none */
+  wh_progress_sink progress;
+} wh_program_request;
+
+/* The model's program for the key, made when there is none; it is given back once per take. Threads may ask at
+ * the same time. programs.c */
+wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key, const wh_program_request *request,
+                                wh_program **out);
+wh_status wh_model_load_program(const wh_model *m, wh_program *program); /* its weights */
+void wh_model_give_program(const wh_model *m, const wh_program *program);
+
 /* As wh_session_create filled them in. */
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
 
-/* Reads what a versioned options struct of the caller's size holds; the rest keeps its defaults. */
-#define WH_READ_OPTIONS(dst, src)                                                             \
+/* Every public function begins with these: a program's mistake is answered, not followed. `name` is what the
+ * header calls the argument. */
+#define WH_WANT(argument, name)                                                                             \
+  do {                                                                                                      \
+    if (!(argument)) return WH_FAIL(ERR_INVALID_ARGUMENT, "%s: the argument '%s' is NULL", __func__, name); \
+  } while (0)
+
+/* No struct of any version is smaller or larger. */
+#define WH_STRUCT_BYTES_MIN 8
+#define WH_STRUCT_BYTES_MAX 4096
+static inline wh_status wh_check_struct_size(uint32_t size, const char *function, const char *init_macro) {
+  if (size >= WH_STRUCT_BYTES_MIN && size <= WH_STRUCT_BYTES_MAX) return WH_OK;
+  return WH_FAIL(ERR_INVALID_ARGUMENT,
+                 "%s: struct_size is %u, which no version had; initialise the struct with %s", function, size,
+                 init_macro);
+}
+
+/* Reads what a versioned options struct of the caller's size holds; the rest keeps its defaults. NULL: all
+ * do. */
+#define WH_READ_OPTIONS(dst, src, init_macro)                                                 \
   do {                                                                                        \
     if (src) {                                                                                \
+      WH_TRY(wh_check_struct_size((src)->struct_size, __func__, #init_macro));                \
       size_t wh_n_ = (src)->struct_size < sizeof *(dst) ? (src)->struct_size : sizeof *(dst); \
       memcpy((dst), (src), wh_n_);                                                            \
     }                                                                                         \
+  } while (0)
+/* Before the work: whether WH_WRITE_INFO will know how much to write. */
+#define WH_WANT_INFO(dst, name, init_macro)                                  \
+  do {                                                                       \
+    WH_WANT(dst, name);                                                      \
+    WH_TRY(wh_check_struct_size((dst)->struct_size, __func__, #init_macro)); \
   } while (0)
 /* Writes a versioned info struct: no more than the caller's size, which stays as it is. */
 #define WH_WRITE_INFO(dst, src)                                         \

@@ -1,24 +1,24 @@
-/* session.c - the public face of a running model: builds its graph for these options, runs the passes,
- * creates the program. */
+/* session.c - the public face of a running model: the model's program for these options, and one run of it. */
 #include <string.h>
 
 #include "api/api_internal.h"
-#include "core/exec/run_session.h"
-#include "core/passes/passes.h"
-#include "core/plan/fold_evaluator.h"
+#include "core/base/memory_budget.h"
 
 #define DEFAULT_CONTEXT 4096u
 #define DEFAULT_BATCH 512u
+/* What running takes besides a session's own memory: tokenizer, threads, the caller's buffers. */
+#define SPARE_BYTES ((uint64_t)8 << 20)
 
 struct wh_session {
   const wh_allocator *alloc;
   const wh_model *model;
-  wh_graph *graph;
+  wh_program *program; /* the model's */
   wh_run_session *run;
   wh_session_options options;
+  wh_run_memory memory;
+  wh_trace_fn trace;
+  void *trace_ctx;
 };
-
-static void weight_done(void *ctx, const void *origin) { wh_model_file_weight_dont_need(ctx, origin); }
 
 static wh_status fill_options(const wh_model *m, wh_session_options *o) {
   if (!o->context) {
@@ -40,41 +40,103 @@ static wh_status fill_options(const wh_model *m, wh_session_options *o) {
   return WH_OK;
 }
 
+static wh_run_session_options limits_of(const wh_session *s) {
+  return (wh_run_session_options){.alloc = s->alloc,
+                                  .context = s->options.context,
+                                  .max_batch = s->options.max_batch,
+                                  .max_outputs = s->options.max_outputs,
+                                  .max_sequences = s->options.max_sequences};
+}
+
+static wh_status take_program(wh_session *s, wh_device *device, const wh_session_options *o) {
+  wh_hash128 stamp;
+  wh_pack_cache_options cache = {.folder = o->pack_cache, .mapped = o->pack_cache_mapped, .log = o->log};
+  if (o->pack_cache && wh_model_file_stamp(s->model->file, &stamp)) cache.model_stamp = &stamp;
+  const wh_run_session_options limits = limits_of(s);
+  const wh_program_key key = {device, o->offload, o->offload ? o->offload_layers : 0, o->kv_dtype};
+  const wh_program_request request = {
+      &limits, o->pack_cache ? &cache : NULL, {.fn = o->progress, .ctx = o->progress_ctx}};
+  return wh_model_take_program(s->model, &key, &request, &s->program);
+}
+
+static wh_status memory_budget(const wh_session_options *o, wh_memory_budget *out) {
+  if (!o->memory_limit) return wh_memory_budget_read(o->allocator, out);
+  *out = (wh_memory_budget){o->memory_limit, "the limit that was set"};
+  return WH_OK;
+}
+
+/* Asked before any of it is taken: a system that grants memory it does not have ends the process when the
+ * pages are touched. Weights that stay in files are not counted: their pages can be dropped. */
+static wh_status check_memory(const wh_run_memory *m, const wh_memory_budget *budget) {
+  uint64_t need = SPARE_BYTES;
+  const uint64_t parts[] = {m->arena_bytes, m->state_bytes, m->weights.packed_bytes};
+  bool fits = true;
+  for (int i = 0; i < 3; i++) fits = !__builtin_add_overflow(need, parts[i], &need) && fits;
+  if (fits && need <= budget->available) return WH_OK;
+  char text[5][WH_BYTES_TEXT];
+  const bool weights_fit = m->weights.packed_bytes < budget->available;
+  return WH_FAIL(
+      ERR_OUT_OF_MEMORY,
+      "%s of memory are needed (%s of attention state, %s of activations, %s of packed weights) but "
+      "%s are left by %s; %s",
+      wh_bytes_text(fits ? need : UINT64_MAX, text[0]), wh_bytes_text(m->state_bytes, text[1]),
+      wh_bytes_text(m->arena_bytes, text[2]), wh_bytes_text(m->weights.packed_bytes, text[3]),
+      wh_bytes_text(budget->available, text[4]), budget->limit,
+      weights_fit ? "a smaller context needs less of it"
+                  : "the weights alone do not fit: use a smaller model, or one with fewer bits");
+}
+
+/* Pages of files that do not stay in memory are read again in each run. What a token reads counts: of a
+ * mixture of experts, or of an embedding, that is a part. */
+static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budget, const wh_log *log) {
+  char in_files[WH_BYTES_TEXT], rest[WH_BYTES_TEXT];
+  const wh_run_memory *m = &s->memory;
+  const uint64_t taken = m->arena_bytes + m->state_bytes + m->weights.packed_bytes + m->other_bytes;
+  uint64_t files = 0, left = budget->available > taken ? budget->available - taken : 0;
+  for (size_t i = 0; i < s->program->n_steps; i++) files += s->program->weight_bytes[i];
+  files -= m->weights.packed_bytes < files ? m->weights.packed_bytes : files;
+  if (files <= left) return;
+  wh_log_write(log, WH_LOG_WARNING,
+               "%s of weights are used from their file but %s of memory are left for its pages by %s: they will "
+               "be read from the disk again and again",
+               wh_bytes_text(files, in_files), wh_bytes_text(left, rest), budget->limit);
+}
+
+static wh_status open_session(wh_session *s, wh_device *device, const wh_session_options *o) {
+  wh_memory_budget budget;
+  wh_layout *layout = NULL;
+  int64_t symbols[WH_MAX_SYMBOLS];
+  const wh_run_session_options limits = limits_of(s);
+  WH_TRY(take_program(s, device, o));
+  WH_TRY(memory_budget(o, &budget));
+  WH_TRY(wh_run_session_symbols(s->program->graph, &limits, symbols));
+  WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
+  wh_program_predict_memory(s->program, layout, &s->memory);
+  wh_layout_release(layout);
+  WH_TRY(check_memory(&s->memory, &budget));
+  WH_TRY(wh_model_load_program(s->model, s->program));
+  WH_TRY(wh_run_session_create(s->program, &limits, &s->run));
+  warn_of_slow_files(s, &budget, o->log);
+  return WH_OK;
+}
+
 wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_session_options *options,
                             wh_session **out) {
   wh_session_options o = WH_SESSION_OPTIONS_INIT;
-  WH_READ_OPTIONS(&o, options);
+  WH_WANT(model, "model");
+  WH_WANT(device, "device");
+  WH_WANT(out, "out");
+  WH_READ_OPTIONS(&o, options, WH_SESSION_OPTIONS_INIT);
   WH_TRY(fill_options(model, &o));
   wh_session *s = wh_alloc_zeroed(o.allocator, sizeof *s);
   if (!s) return WH_OOM("session");
   s->alloc = o.allocator;
   s->model = model;
   s->options = o;
-  const wh_model_build_options build = {.kv_dtype = o.kv_dtype, .context = o.context};
-  wh_model_hparams hparams;
-  wh_status st = wh_model_build_graph(model->file, &build, s->alloc, &s->graph, &hparams);
-  wh_fold_device fold_device = {device->backend, device->device};
-  const wh_fold_evaluator fold = {&fold_device, wh_fold_eval};
-  if (st == WH_OK) st = wh_passes_run(s->graph, &fold);
   s->options.pack_cache = NULL; /* the caller's, for creation only */
   s->options.log = NULL;
-  if (st == WH_OK) {
-    wh_hash128 stamp;
-    wh_pack_cache_options cache = {.folder = o.pack_cache, .mapped = o.pack_cache_mapped, .log = o.log};
-    if (o.pack_cache && wh_model_file_stamp(model->file, &stamp)) cache.model_stamp = &stamp;
-    const wh_run_session_options ro = {.backend = device->backend,
-                                       .device = device->device,
-                                       .alloc = s->alloc,
-                                       .context = o.context,
-                                       .max_batch = o.max_batch,
-                                       .max_outputs = o.max_outputs,
-                                       .max_sequences = o.max_sequences,
-                                       .weight_done = weight_done,
-                                       .weight_done_ctx = model->file,
-                                       .pack_cache = o.pack_cache ? &cache : NULL};
-    st = wh_run_session_create(s->graph, &ro, &s->run);
-    if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_file_path(model->file));
-  }
+  wh_status st = open_session(s, device, &o);
+  if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_file_path(model->file));
   if (st != WH_OK) {
     wh_session_destroy(s);
     return st;
@@ -86,7 +148,7 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
 void wh_session_destroy(wh_session *s) {
   if (!s) return;
   wh_run_session_destroy(s->run);
-  wh_graph_destroy(s->graph);
+  if (s->program) wh_model_give_program(s->model, s->program);
   wh_free(s->alloc, s);
 }
 
@@ -95,43 +157,70 @@ const wh_model *wh_session_get_model(const wh_session *s) { return s->model; }
 
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
   wh_batch b = WH_BATCH_INIT;
-  WH_READ_OPTIONS(&b, batch);
+  WH_WANT(s, "session");
+  wh_run_session_drop_logits(s->run);
+  WH_WANT(batch, "batch");
+  WH_READ_OPTIONS(&b, batch, WH_BATCH_INIT);
   wh_status st = wh_run_session_run(s->run, &b);
   return st == WH_ERR_CORRUPT ? wh_fail_prefix("%s", wh_model_file_path(s->model->file)) : st;
 }
 
 const float *wh_session_logits(const wh_session *s, uint32_t output) {
-  return wh_run_session_logits(s->run, output);
+  return s ? wh_run_session_logits(s->run, output) : NULL;
 }
-uint32_t wh_session_length(const wh_session *s, uint32_t seq) { return wh_run_session_length(s->run, seq); }
-uint32_t wh_session_context(const wh_session *s) { return s->options.context; }
+uint32_t wh_session_length(const wh_session *s, uint32_t seq) {
+  return s ? wh_run_session_length(s->run, seq) : 0;
+}
+uint32_t wh_session_context(const wh_session *s) { return s ? s->options.context : 0; }
 wh_status wh_session_truncate(wh_session *s, uint32_t seq, uint32_t length) {
+  WH_WANT(s, "session");
   return wh_run_session_truncate(s->run, seq, length);
 }
-void wh_session_set_trace(wh_session *s, wh_trace_fn fn, void *ctx) {
-  wh_run_session_set_trace(s->run, fn, ctx);
+static int pass_on(void *ctx, const wh_run_trace_event *event) {
+  const wh_session *s = ctx;
+  wh_trace_event e = {.struct_size = sizeof e,
+                      .instruction = (uint32_t)event->step,
+                      .node = event->node->name,
+                      .op = wh_op_get(event->node->op)->name,
+                      .dtype = event->port.dtype,
+                      .rank = event->port.rank,
+                      .data = event->port.data,
+                      .n_bytes = event->n_bytes};
+  memcpy(e.dims, event->port.dims, sizeof e.dims);
+  return s->trace(s->trace_ctx, &e);
 }
 
-void wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
-  const wh_program *p = wh_run_session_program(s->run);
-  wh_program_memory m;
-  wh_program_get_memory(p, &m);
+void wh_session_set_trace(wh_session *s, wh_trace_fn fn, void *ctx) {
+  if (!s) return;
+  s->trace = fn;
+  s->trace_ctx = ctx;
+  wh_run_session_set_trace(s->run, fn ? pass_on : NULL, s);
+}
+
+wh_status wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
+  WH_WANT(s, "session");
+  WH_WANT_INFO(memory, "memory", WH_SESSION_MEMORY_INIT);
+  const wh_run_memory *m = &s->memory;
   wh_session_memory full = WH_SESSION_MEMORY_INIT;
-  full.n_instructions = (uint32_t)wh_program_n_instrs(p);
-  full.activations = m.arena_bytes;
-  full.activations_lower_bound = m.plan.lower_bound_bytes;
-  full.activations_unshared = m.plan.unshared_bytes;
-  full.kv_state = m.state_bytes;
-  full.packed_weights = m.packed_bytes;
-  full.mapped_weights = m.mapped_bytes;
-  full.cached_weights = m.cached_bytes;
-  full.other = m.other_bytes;
+  full.n_instructions = (uint32_t)s->program->n_steps;
+  full.activations = m->arena_bytes;
+  full.activations_lower_bound = m->arena.lower_bound_bytes;
+  full.activations_unshared = m->arena.unshared_bytes;
+  full.kv_state = m->state_bytes;
+  full.packed_weights = m->weights.packed_bytes;
+  full.mapped_weights = m->weights.mapped_bytes;
+  full.cached_weights = m->weights.cached_bytes;
+  full.other = m->other_bytes + m->weights.other_bytes;
   full.peak = full.activations + full.kv_state + full.packed_weights + full.other;
   WH_WRITE_INFO(memory, full);
+  return WH_OK;
 }
 
-void wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
-  const wh_program_packing p = wh_program_get_packing(wh_run_session_program(s->run));
+wh_status wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
+  WH_WANT(s, "session");
+  WH_WANT_INFO(packing, "packing", WH_SESSION_PACKING_INIT);
+  wh_weight_packing p = {0};
+  if (s->program->devices[0].weights) p = wh_weight_set_get_packing(s->program->devices[0].weights);
   wh_session_packing full = WH_SESSION_PACKING_INIT;
   full.n_packed = p.n_packed;
   full.n_cached = p.n_cached;
@@ -139,29 +228,39 @@ void wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
   full.hashed_model = p.hashed_model;
   full.stored = p.stored;
   WH_WRITE_INFO(packing, full);
+  return WH_OK;
 }
 
-wh_status wh_session_keep_packed(wh_session *s) { return wh_run_session_keep_packed(s->run); }
+wh_status wh_session_keep_packed(wh_session *s) {
+  WH_WANT(s, "session");
+  wh_weight_set *weights = s->program->devices[0].weights;
+  return weights ? wh_weight_set_keep(weights) : WH_OK;
+}
 
 wh_status wh_session_get_instruction(const wh_session *s, uint32_t i, wh_instruction_info *info) {
-  const wh_program *p = wh_run_session_program(s->run);
-  if (i >= wh_program_n_instrs(p)) return WH_FAIL(ERR_NOT_FOUND, "no instruction %u", i);
-  const wh_instr *in = wh_program_instr(p, i);
+  WH_WANT(s, "session");
+  WH_WANT_INFO(info, "info", WH_INSTRUCTION_INFO_INIT);
+  if (i >= s->program->n_steps) return WH_FAIL(ERR_NOT_FOUND, "no instruction %u", i);
+  wh_program_step_info step;
+  wh_program_describe(s->program, i, &step);
   wh_instruction_info full = WH_INSTRUCTION_INFO_INIT;
-  full.barrier = in->barrier;
-  full.node = in->node->name;
-  full.op = wh_op_get(in->node->op)->name;
-  full.kernel = in->kernel;
-  full.reason = in->reason;
-  full.weight_bytes = in->weight_bytes;
+  full.barrier = step.barrier;
+  full.node = step.node->name;
+  full.op = wh_op_get(step.node->op)->name;
+  full.kernel = step.kernel;
+  full.reason = step.reason;
+  full.weight_bytes = step.weight_bytes;
+  full.device = step.device;
   WH_WRITE_INFO(info, full);
   return WH_OK;
 }
 
 wh_status wh_session_plan_text(const wh_session *s, char **out) {
   wh_text_buffer b;
+  WH_WANT(s, "session");
+  WH_WANT(out, "out");
   wh_text_buffer_init(&b, s->alloc);
-  wh_program_print(wh_run_session_program(s->run), &b);
+  wh_program_print(s->program, wh_run_layout(wh_run_session_run_of(s->run)), &b);
   if (b.oom || !b.data) {
     wh_text_buffer_deinit(&b);
     return WH_OOM("plan text");
@@ -170,8 +269,14 @@ wh_status wh_session_plan_text(const wh_session *s, char **out) {
   return WH_OK;
 }
 
-void wh_session_string_destroy(const wh_session *s, char *text) { wh_free(s->alloc, text); }
+void wh_session_string_destroy(const wh_session *s, char *text) {
+  if (s) wh_free(s->alloc, text);
+}
 
 void wh_hash_text(const void *data, size_t n_bytes, char out[33]) {
-  wh_hash_format(wh_hash_bytes(data, n_bytes), out);
+  if (!out) return;
+  if (data || !n_bytes)
+    wh_hash_format(wh_hash_bytes(data ? data : "", n_bytes), out);
+  else
+    out[0] = '\0';
 }

@@ -226,7 +226,7 @@ static wh_status blame(wh_run_session *s, const wh_batch *b) {
 }
 
 wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
-  s->n_outputs = 0;
+  wh_run_session_drop_logits(s);
   WH_TRY(load_batch(s, b));
   s->symbols[s->sym_tokens] = b->n_tokens;
   s->symbols[s->sym_outputs] = b->n_outputs;
@@ -237,6 +237,8 @@ wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
   for (uint32_t i = 0; i < s->options.max_sequences; i++) s->lengths[i] += s->added[i];
   return WH_OK;
 }
+
+void wh_run_session_drop_logits(wh_run_session *s) { s->n_outputs = 0; }
 
 const float *wh_run_session_logits(const wh_run_session *s, uint32_t output) {
   return output < s->n_outputs ? logits(s) + (int64_t)output * s->n_vocab_out : NULL;

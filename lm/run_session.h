@@ -24,6 +24,8 @@ WH_NODISCARD wh_status wh_run_session_create(wh_program *program, const wh_run_s
 void wh_run_session_destroy(wh_run_session *s);
 
 WH_NODISCARD wh_status wh_run_session_run(wh_run_session *s, const wh_batch *batch);
+/* Logits are those of a run that succeeded, or there are none: a run begins with this. */
+void wh_run_session_drop_logits(wh_run_session *s);
 const float *wh_run_session_logits(const wh_run_session *s, uint32_t output);
 uint32_t wh_run_session_length(const wh_run_session *s, uint32_t sequence);
 WH_NODISCARD wh_status wh_run_session_truncate(wh_run_session *s, uint32_t sequence, uint32_t length);

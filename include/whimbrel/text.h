@@ -1,4 +1,8 @@
-/* text.h - tokens, chat templates and sampling for language models. */
+/* text.h - tokens, chat templates and sampling for language models.
+ *
+ * Threads: the functions of a model may be called by any number of threads at the same time. A text stream or
+ * a generator is used by one thread at a time. Both take their memory from the model's allocator and must be
+ * destroyed before the model. */
 #ifndef WHIMBREL_TEXT_H
 #define WHIMBREL_TEXT_H
 
@@ -12,28 +16,40 @@ extern "C" {
 #define WH_TOKENIZE_PARSE_SPECIAL 2u /* control tokens written in the text become their ids */
 
 /* Writes at most `capacity` ids and always the full count to *n (ids may be NULL with capacity 0). Any bytes
- * are accepted. The tokenizer is built at the first use, once, thread-safely. */
+ * are accepted. Other flags are ERR_INVALID_ARGUMENT. The tokenizer is built at the first use, once,
+ * thread-safely.
+ *
+ * What wh_model_render_chat gives is to be tokenised with WH_TOKENIZE_PARSE_SPECIAL alone: a template writes
+ * the BOS itself where its model wants one. With both flags a BOS that the text begins with is the one that
+ * the model asks for: none is put before it. */
 WH_API WH_NODISCARD wh_status wh_model_tokenize(const wh_model *model, const char *text, size_t n_bytes,
                                                 uint32_t flags, int32_t *ids, size_t capacity, size_t *n);
 /* True for tokens that end an answer (EOS, <|im_end|>, <end_of_turn> ...). */
 WH_API WH_NODISCARD wh_status wh_model_token_is_end(const wh_model *model, int32_t id, bool *out);
 
-/* Renders the model's chat template. messages_json: a JSON list of {"role", "content"} objects (and
- * tool_calls ...); tools_json: a JSON list or NULL; extra_json: an object of further template variables or
- * NULL. A model without a template: ERR_NOT_FOUND. *out is owned by the caller: wh_string_destroy. */
+/* Renders the model's chat template; WH_TOKENIZE_PARSE_SPECIAL alone tokenises the result. messages_json: a
+ * JSON list of {"role", "content"} objects (and tool_calls ...); tools_json: a JSON list or NULL; extra_json:
+ * an object of further template variables or NULL; anything else is ERR_INVALID_ARGUMENT. A model without a
+ * template: ERR_NOT_FOUND. *out is owned by the caller: wh_string_destroy. */
 WH_API WH_NODISCARD wh_status wh_model_render_chat(const wh_model *model, const char *messages_json,
                                                    const char *tools_json, const char *extra_json,
                                                    bool add_generation_prompt, char **out);
 
-/* A stream turns tokens into text that is always whole UTF-8, and watches for stop strings. */
+/* A stream turns tokens into text that is always whole UTF-8, and watches for stop strings (copied; NULL with
+ * n_stops 0). Control tokens such as <|im_end|> have no text in it, unless `show_control`: then they appear
+ * as the vocabulary writes them, for reading along. */
 typedef struct wh_text_stream wh_text_stream;
 WH_API WH_NODISCARD wh_status wh_text_stream_create(const wh_model *model, const char *const *stops,
                                                     size_t n_stops, bool show_control, wh_text_stream **out);
 WH_API void wh_text_stream_destroy(wh_text_stream *stream);
 /* Adds a token. *text (NUL-terminated, owned by the stream, valid until its next call) is what may be shown
- * now; *stopped: a stop string was met. */
+ * now: bytes that may yet become a character, or a stop string, are held back. *stopped: a stop string was
+ * met, now or earlier; it and all that follows are not shown, so later calls give no text. An id that is not
+ * in the vocabulary is ERR_INVALID_ARGUMENT. */
 WH_API WH_NODISCARD wh_status wh_text_stream_push(wh_text_stream *stream, int32_t id, const char **text,
                                                   size_t *n_bytes, bool *stopped);
+/* What was held back, at the end of the tokens: an unfinished character becomes U+FFFD. Nothing after a stop
+ * string was met, and nothing when called again. */
 WH_API WH_NODISCARD wh_status wh_text_stream_finish(wh_text_stream *stream, const char **text,
                                                     size_t *n_bytes);
 
@@ -50,13 +66,19 @@ typedef struct wh_sampling {
 #define WH_SAMPLING_INIT \
   { sizeof(wh_sampling), 0.0f, 0, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f, 64, 0 }
 
-typedef struct wh_generator wh_generator; /* picks the next token */
+/* Picks the next token, as text/sampler.h and docs/NUMERICS.md define. Its history is the last
+ * `penalty_window` tokens, which the penalties see; greedy without penalties, it has no memory at all. */
+typedef struct wh_generator wh_generator;
 WH_API WH_NODISCARD wh_status wh_generator_create(const wh_model *model, const wh_sampling *sampling,
                                                   wh_generator **out);
 WH_API void wh_generator_destroy(wh_generator *generator);
-WH_API void wh_generator_accept(wh_generator *generator,
-                                int32_t token); /* a prompt token enters the history */
+/* A token that was not picked here, such as the prompt's, enters the history. */
+WH_API void wh_generator_accept(wh_generator *generator, int32_t token);
+/* As it was created: the same options, the random numbers from the seed again, an empty history. */
 WH_API void wh_generator_reset(wh_generator *generator);
+/* Picks from logits [n_vocab], which stay as they are, and records the pick in the history: it is not to be
+ * accepted again. A NaN, or nothing above -infinity, is ERR_INVALID_ARGUMENT; nothing is recorded then and no
+ * random number used. */
 WH_API WH_NODISCARD wh_status wh_generator_sample(wh_generator *generator, const float *logits,
                                                   int32_t *token);
 

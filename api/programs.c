@@ -1,0 +1,151 @@
+/* programs.c - the programs of a model that its sessions share: one per devices and cache type, made by the first
+ * session that asks, gone with the last. Programs on the same device share their weights as well. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api_internal.h"
+#include "backends/cpu/cpu_backend.h"
+#include "core/passes/passes.h"
+#include "core/plan/fold_evaluator.h"
+
+struct shared_program {
+  wh_program_key key;
+  wh_program *program;
+  uint32_t n_sessions;
+  shared_program *next;
+};
+
+static void weight_done(void *ctx, const void *origin) { wh_model_file_weight_dont_need(ctx, origin); }
+
+/* Constants are folded by the host, whatever the device: exact kernels have the same bits everywhere. */
+static wh_status fold_and_fuse(wh_graph *g, const wh_device *device, const wh_allocator *alloc) {
+  wh_fold_device d = {device->backend, device->device};
+  const wh_fold_evaluator fold = {&d, wh_fold_eval};
+  if (device->backend == &wh_backend_cpu) return wh_passes_run(g, &fold);
+  wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+  o.isa = "ref";
+  o.n_threads = 1;
+  o.allocator = alloc;
+  d.backend = &wh_backend_cpu;
+  WH_TRY(wh_backend_cpu.open(0, &o, &d.device));
+  wh_status st = wh_passes_run(g, &fold);
+  wh_backend_cpu.close(d.device);
+  return st;
+}
+
+/* The last layers, by the names that every family gives their nodes; more than there are: all of the model. */
+static size_t offload_rules(const wh_program_key *key, int64_t n_layers, char names[][24], wh_place_rule *rules) {
+  size_t n = 0;
+  if (!key->offload) return 0;
+  if (key->offload_layers > (uint64_t)n_layers) rules[n++] = (wh_place_rule){"", 1};
+  for (int64_t i = n_layers - 1; i >= 0 && n_layers - i <= (int64_t)key->offload_layers; i--, n++) {
+    (void)snprintf(names[n], 24, "blk.%lld.", (long long)i);
+    rules[n] = (wh_place_rule){names[n], 1};
+  }
+  return n;
+}
+
+static wh_status make_program(const wh_model *m, const wh_program_key *key, const wh_program_request *q,
+                              wh_program **out) {
+  wh_graph *g = NULL;
+  wh_model_hparams hparams;
+  const wh_model_build_options build = {.kv_dtype = key->kv_dtype};
+  WH_TRY(wh_model_build_graph(m->file, &build, m->alloc, &g, &hparams));
+  wh_status st = fold_and_fuse(g, key->device, m->alloc);
+  int64_t symbols[WH_MAX_SYMBOLS];
+  if (st == WH_OK) st = wh_run_session_symbols(g, q->limits, symbols);
+  const size_t n_layers = (size_t)m->hparams.n_layers;
+  char(*names)[24] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);
+  wh_place_rule *rules = wh_alloc_array(m->alloc, n_layers + 2, sizeof *rules);
+  if (st == WH_OK && (!names || !rules)) st = WH_OOM("placement");
+  if (st == WH_OK) {
+    wh_plan_device devices[2] = {{key->device->backend, key->device->device}};
+    if (key->offload) devices[1] = (wh_plan_device){key->offload->backend, key->offload->device};
+    wh_weight_set *weights[2] = {NULL, NULL};
+    for (const shared_program *s = m->programs; s; s = s->next)
+      if (s->key.device == key->device && s->key.offload == key->offload)
+        for (int d = 0; d < 2; d++) weights[d] = s->program->devices[d].weights;
+    const wh_program_options o = {
+        .place = {.devices = devices,
+                  .n_devices = key->offload ? 2 : 1,
+                  .rules = rules,
+                  .n_rules = offload_rules(key, m->hparams.n_layers, names, rules)},
+        .symbols = symbols,
+        .alloc = m->alloc,
+        .weight_done = weight_done,
+        .weight_done_ctx = m->file,
+        .pack_cache = q->pack_cache,
+        .progress = q->progress,
+        .weights = weights};
+    st = wh_program_create(g, &o, out);
+  } else {
+    wh_graph_destroy(g);
+  }
+  wh_free(m->alloc, names);
+  wh_free(m->alloc, rules);
+  return st;
+}
+
+static bool same_key(const wh_program_key *a, const wh_program_key *b) {
+  return a->device == b->device && a->offload == b->offload && a->offload_layers == b->offload_layers &&
+         a->kv_dtype == b->kv_dtype;
+}
+
+/* Programs are the one part of a model, beside the lazy ones, that changes behind a const pointer. */
+static wh_model *changing(const wh_model *m) {
+  union {
+    const wh_model *in;
+    wh_model *out;
+  } u = {m};
+  return u.out;
+}
+
+wh_status wh_model_take_program(const wh_model *model, const wh_program_key *key, const wh_program_request *q,
+                                wh_program **out) {
+  wh_model *m = changing(model);
+  wh_status st = WH_OK;
+  (void)pthread_mutex_lock(&m->programs_mutex);
+  shared_program *s = m->programs;
+  while (s && !same_key(&s->key, key)) s = s->next;
+  if (!s) {
+    s = wh_alloc_zeroed(m->alloc, sizeof *s);
+    st = s ? make_program(m, key, q, &s->program) : WH_OOM("program");
+    if (st != WH_OK) {
+      wh_free(m->alloc, s);
+    } else {
+      s->key = *key;
+      s->next = m->programs;
+      m->programs = s;
+    }
+  }
+  if (st == WH_OK) {
+    s->n_sessions++;
+    *out = s->program;
+  }
+  (void)pthread_mutex_unlock(&m->programs_mutex);
+  return st;
+}
+
+wh_status wh_model_load_program(const wh_model *model, wh_program *program) {
+  wh_model *m = changing(model);
+  (void)pthread_mutex_lock(&m->programs_mutex);
+  wh_status st = wh_program_load(program);
+  (void)pthread_mutex_unlock(&m->programs_mutex);
+  return st;
+}
+
+void wh_model_give_program(const wh_model *model, const wh_program *program) {
+  wh_model *m = changing(model);
+  (void)pthread_mutex_lock(&m->programs_mutex);
+  for (shared_program **at = &m->programs; *at; at = &(*at)->next) {
+    shared_program *s = *at;
+    if (s->program != program) continue;
+    if (--s->n_sessions == 0) {
+      *at = s->next;
+      wh_program_release(s->program);
+      wh_free(m->alloc, s);
+    }
+    break;
+  }
+  (void)pthread_mutex_unlock(&m->programs_mutex);
+}
