@@ -131,9 +131,10 @@ typedef struct wh_instruction_info {
   const char *kernel; /* "linear_q4_1__avx512vnni" */
   const char *reason;
   uint64_t weight_bytes; /* of weights that it reads for one token */
+  const char *device;    /* "cpu": which device runs it */
 } wh_instruction_info;
 #define WH_INSTRUCTION_INFO_INIT \
-  { sizeof(wh_instruction_info), 0, NULL, NULL, NULL, NULL, 0 }
+  { sizeof(wh_instruction_info), 0, NULL, NULL, NULL, NULL, 0, NULL }
 WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *session, uint32_t i,
                                                          wh_instruction_info *info);
 
@@ -142,8 +143,8 @@ WH_API WH_NODISCARD wh_status wh_session_plan_text(const wh_session *session, ch
 WH_API void wh_session_string_destroy(const wh_session *session, char *text);
 
 /* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down
- * (one region per instruction); the bits are the same. `n_bytes` of packed opaque outputs cover their live
- * part. A callback's non-zero return cancels the run (ERR_CANCELLED). It may use other sessions, of the same
+ * (one submission per instruction); the bits are the same. Values are row-major, whatever the device makes of
+ * them (docs/NUMERICS.md, "Values in row-major form"), and valid during the call. A callback's non-zero return cancels the run (ERR_CANCELLED). It may use other sessions, of the same
  * device too, but not this one. */
 typedef struct wh_trace_event {
   uint32_t struct_size;
