@@ -157,11 +157,8 @@ static cli_exit write_text(const verification *v, const cli_trace_counts *counts
     cli_output_printf(out, "\n  element %zu: A has %s, B has %s; %zu of %zu elements differ\n", d->element,
                       d->value_a, d->value_b, d->n_different, d->n_elements);
   }
-  if (counts->nodes_unmatched || counts->nodes_opaque)
-    cli_output_printf(
-        out,
-        "not compared: %zu nodes that only one has or that differ in type, %zu in the backend's own format\n",
-        counts->nodes_unmatched, counts->nodes_opaque);
+  cli_output_printf(out, "not compared: %zu%s\n", counts->nodes_unmatched,
+                    counts->nodes_unmatched ? " nodes that only one has or that differ in type" : "");
   return cli_output_flush(out);
 }
 
@@ -195,7 +192,6 @@ static cli_exit write_json(const verification *v, const cli_trace_counts *counts
   cli_json_set_whole(root, "nodes_compared", counts->nodes_compared);
   cli_json_set_whole(root, "outputs_compared", counts->outputs_compared);
   cli_json_set_whole(root, "nodes_unmatched", counts->nodes_unmatched);
-  cli_json_set_whole(root, "nodes_opaque", counts->nodes_opaque);
   cli_json_set(root, "first_difference", v->difference.node ? difference_json(&v->difference) : json_null());
   return cli_json_write(out, root, false);
 }

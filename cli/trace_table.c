@@ -126,7 +126,7 @@ int cli_trace_callback(void *ctx, const wh_trace_event *event) {
     table->failure = copy_wanted(table, node, event);
     return table->failure != CLI_OK || table->captured;
   }
-  if (event->dtype != WH_DTYPE_Q8A && event->n_bytes) record(table, node, event);
+  if (event->n_bytes) record(table, node, event);
   return 0;
 }
 
@@ -165,8 +165,6 @@ static void count_nodes(const cli_trace_table *a, const cli_trace_table *b, cli_
     const cli_trace_node *other = find_counterpart(b, &a->nodes[i], i);
     if (!other || other->dtype != a->nodes[i].dtype)
       ++counts->nodes_unmatched;
-    else if (a->nodes[i].dtype == WH_DTYPE_Q8A)
-      ++counts->nodes_opaque;
     else
       ++counts->nodes_compared;
   }

@@ -46,7 +46,6 @@ typedef struct cli_trace_table {
 typedef struct cli_trace_counts {
   size_t nodes_compared, outputs_compared;
   size_t nodes_unmatched; /* only in one table, or of another type there */
-  size_t nodes_opaque;    /* in the backend's own format, padding included: their bytes say nothing */
 } cli_trace_counts;
 
 void cli_trace_table_init(cli_trace_table *table, size_t n_prompt, size_t n_decode);
