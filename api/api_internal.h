@@ -59,10 +59,10 @@ typedef struct wh_program_request {
   wh_progress_sink progress;
 } wh_program_request;
 
-/* The model's program for the key, made when there is none; it is given back once per take. Threads may ask at
- * the same time. programs.c */
-wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key, const wh_program_request *request,
-                                wh_program **out);
+/* The model's program for the key, made when there is none; it is given back once per take. Threads may ask
+ * at the same time. programs.c */
+wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key,
+                                const wh_program_request *request, wh_program **out);
 wh_status wh_model_load_program(const wh_model *m, wh_program *program); /* its weights */
 void wh_model_give_program(const wh_model *m, const wh_program *program);
 

@@ -1,5 +1,5 @@
-/* programs.c - the programs of a model that its sessions share: one per devices and cache type, made by the first
- * session that asks, gone with the last. Programs on the same device share their weights as well. */
+/* programs.c - the programs of a model that its sessions share: one per devices and cache type, made by the
+ * first session that asks, gone with the last. Programs on the same device share their weights as well. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +7,8 @@
 #include "backends/cpu/cpu_backend.h"
 #include "core/passes/passes.h"
 #include "core/plan/fold_evaluator.h"
+
+#define LAYER_NAME_BYTES 32
 
 struct shared_program {
   wh_program_key key;
@@ -33,13 +35,15 @@ static wh_status fold_and_fuse(wh_graph *g, const wh_device *device, const wh_al
   return st;
 }
 
-/* The last layers, by the names that every family gives their nodes; more than there are: all of the model. */
-static size_t offload_rules(const wh_program_key *key, int64_t n_layers, char names[][24], wh_place_rule *rules) {
+/* The last layers, by the names that every family gives their nodes; more than there are: all of the model.
+ */
+static size_t offload_rules(const wh_program_key *key, int64_t n_layers, char names[][LAYER_NAME_BYTES],
+                            wh_place_rule *rules) {
   size_t n = 0;
   if (!key->offload) return 0;
   if (key->offload_layers > (uint64_t)n_layers) rules[n++] = (wh_place_rule){"", 1};
   for (int64_t i = n_layers - 1; i >= 0 && n_layers - i <= (int64_t)key->offload_layers; i--, n++) {
-    (void)snprintf(names[n], 24, "blk.%lld.", (long long)i);
+    (void)snprintf(names[n], LAYER_NAME_BYTES, "blk.%lld.", (long long)i);
     rules[n] = (wh_place_rule){names[n], 1};
   }
   return n;
@@ -55,7 +59,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   int64_t symbols[WH_MAX_SYMBOLS];
   if (st == WH_OK) st = wh_run_session_symbols(g, q->limits, symbols);
   const size_t n_layers = (size_t)m->hparams.n_layers;
-  char(*names)[24] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);
+  char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);
   wh_place_rule *rules = wh_alloc_array(m->alloc, n_layers + 2, sizeof *rules);
   if (st == WH_OK && (!names || !rules)) st = WH_OOM("placement");
   if (st == WH_OK) {
@@ -65,18 +69,17 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
     for (const shared_program *s = m->programs; s; s = s->next)
       if (s->key.device == key->device && s->key.offload == key->offload)
         for (int d = 0; d < 2; d++) weights[d] = s->program->devices[d].weights;
-    const wh_program_options o = {
-        .place = {.devices = devices,
-                  .n_devices = key->offload ? 2 : 1,
-                  .rules = rules,
-                  .n_rules = offload_rules(key, m->hparams.n_layers, names, rules)},
-        .symbols = symbols,
-        .alloc = m->alloc,
-        .weight_done = weight_done,
-        .weight_done_ctx = m->file,
-        .pack_cache = q->pack_cache,
-        .progress = q->progress,
-        .weights = weights};
+    const wh_program_options o = {.place = {.devices = devices,
+                                            .n_devices = key->offload ? 2 : 1,
+                                            .rules = rules,
+                                            .n_rules = offload_rules(key, m->hparams.n_layers, names, rules)},
+                                  .symbols = symbols,
+                                  .alloc = m->alloc,
+                                  .weight_done = weight_done,
+                                  .weight_done_ctx = m->file,
+                                  .pack_cache = q->pack_cache,
+                                  .progress = q->progress,
+                                  .weights = weights};
     st = wh_program_create(g, &o, out);
   } else {
     wh_graph_destroy(g);

@@ -1,7 +1,9 @@
-/* session.c - the public face of a running model: the model's program for these options, and one run of it. */
+/* session.c - the public face of a running model: the model's program for these options, and one run of it.
+ */
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "core/base/log.h"
 #include "core/base/memory_budget.h"
 
 #define DEFAULT_CONTEXT 4096u
@@ -96,10 +98,11 @@ static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budg
   for (size_t i = 0; i < s->program->n_steps; i++) files += s->program->weight_bytes[i];
   files -= m->weights.packed_bytes < files ? m->weights.packed_bytes : files;
   if (files <= left) return;
-  wh_log_write(log, WH_LOG_WARNING,
-               "%s of weights are used from their file but %s of memory are left for its pages by %s: they will "
-               "be read from the disk again and again",
-               wh_bytes_text(files, in_files), wh_bytes_text(left, rest), budget->limit);
+  wh_log_write(
+      log, WH_LOG_WARNING,
+      "%s of weights are used from their file but %s of memory are left for its pages by %s: they will "
+      "be read from the disk again and again",
+      wh_bytes_text(files, in_files), wh_bytes_text(left, rest), budget->limit);
 }
 
 static wh_status open_session(wh_session *s, wh_device *device, const wh_session_options *o) {
