@@ -22,6 +22,14 @@ wh_status wh_model_tokenize(const wh_model *m, const char *text, size_t n_bytes,
   return st;
 }
 
+wh_status wh_model_find_control(const wh_model *m, const char *text, size_t n_bytes, size_t *offset,
+                                size_t *length) {
+  const wh_tokenizer *t;
+  WH_TRY(wh_model_tokenizer(m, &t));
+  if (!wh_tokenizer_find_control(t, (wh_str){text, n_bytes}, 0, offset, length)) *offset = *length = 0;
+  return WH_OK;
+}
+
 wh_status wh_model_token_is_end(const wh_model *m, int32_t id, bool *out) {
   const wh_tokenizer *t;
   WH_TRY(wh_model_tokenizer(m, &t));
@@ -112,38 +120,52 @@ static wh_status object_members(const char *json, wh_str *out) {
   return WH_OK;
 }
 
-wh_status wh_model_render_chat(const wh_model *m, const char *messages_json, const char *tools_json,
-                               const char *extra_json, bool add_generation_prompt, char **out) {
+/* The variables of a template, as one JSON object. */
+static wh_status chat_context(const wh_tokenizer *t, const char *messages_json, const wh_chat_options *o,
+                              wh_text_buffer *context) {
+  wh_str extra = {0};
+  if (o->extra_json) WH_TRY(object_members(o->extra_json, &extra));
+  wh_text_buffer_puts(context, "{\"messages\":");
+  wh_text_buffer_puts(context, messages_json);
+  wh_text_buffer_printf(context, ",\"add_generation_prompt\":%s",
+                        o->add_generation_prompt ? "true" : "false");
+  if (o->tools_json) {
+    wh_text_buffer_puts(context, ",\"tools\":");
+    wh_text_buffer_puts(context, o->tools_json);
+  }
+  put_json_string(context, "bos_token", wh_tokenizer_token(t, wh_tokenizer_bos(t)));
+  put_json_string(context, "eos_token", wh_tokenizer_token(t, wh_tokenizer_eos(t)));
+  if (extra.len) {
+    wh_text_buffer_puts(context, ",");
+    wh_text_buffer_append(context, extra.data, extra.len);
+  }
+  wh_text_buffer_puts(context, "}");
+  return context->oom ? WH_OOM("chat messages") : WH_OK;
+}
+
+wh_status wh_model_render_chat(const wh_model *m, const char *messages_json, const wh_chat_options *options,
+                               char **out, size_t *n_bytes) {
   const wh_chat_template *template;
   const wh_tokenizer *t;
-  wh_str extra = {0};
+  wh_chat_options o = WH_CHAT_OPTIONS_INIT;
+  WH_READ_OPTIONS(&o, options);
   WH_TRY(wh_model_template(m, &template));
   WH_TRY(wh_model_tokenizer(m, &t));
-  if (extra_json) WH_TRY(object_members(extra_json, &extra));
+  int64_t now = o.local_time == WH_CHAT_TIME_UTC ? (int64_t)time(NULL) : o.local_time;
   wh_text_buffer context, text;
   wh_text_buffer_init(&context, m->alloc);
   wh_text_buffer_init(&text, m->alloc);
-  wh_text_buffer_printf(&context, "{\"messages\":%s,\"add_generation_prompt\":%s", messages_json,
-                        add_generation_prompt ? "true" : "false");
-  if (tools_json) wh_text_buffer_printf(&context, ",\"tools\":%s", tools_json);
-  put_json_string(&context, "bos_token", wh_tokenizer_token(t, wh_tokenizer_bos(t)));
-  put_json_string(&context, "eos_token", wh_tokenizer_token(t, wh_tokenizer_eos(t)));
-  if (extra.len) {
-    wh_text_buffer_puts(&context, ",");
-    wh_text_buffer_append(&context, extra.data, extra.len);
-  }
-  wh_text_buffer_puts(&context, "}");
-  wh_status st = context.oom ? WH_OOM("chat messages")
-                             : wh_chat_template_render(template, (wh_str){context.data, context.len},
-                                                       (int64_t)time(NULL), &text);
+  wh_status st = chat_context(t, messages_json, &o, &context);
+  if (st == WH_OK) st = wh_chat_template_render(template, (wh_str){context.data, context.len}, now, &text);
   wh_text_buffer_deinit(&context);
-  if (st == WH_OK) wh_text_buffer_append(&text, "", 0);
+  if (st == WH_OK) wh_text_buffer_append(&text, "", 0); /* so that an empty text has memory, too */
   if (st == WH_OK && text.oom) st = WH_OOM("chat text");
   if (st != WH_OK) {
     wh_text_buffer_deinit(&text);
     return st;
   }
   *out = text.data;
+  *n_bytes = text.len;
   return WH_OK;
 }
 
@@ -188,12 +210,18 @@ static void give(const wh_text_stream *s, const char **text, size_t *n_bytes) {
   *n_bytes = s->shown.len;
 }
 
+static wh_status match_raw(wh_text_stream *s, bool *stopped) {
+  return wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, true, &s->shown, stopped);
+}
+
 wh_status wh_text_stream_push(wh_text_stream *s, int32_t id, const char **text, size_t *n_bytes,
                               bool *stopped) {
   wh_text_buffer_clear(&s->raw);
   wh_text_buffer_clear(&s->shown);
   WH_TRY(wh_detokenizer_push(&s->detokenizer, id, &s->raw));
-  WH_TRY(wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, &s->shown, stopped));
+  WH_TRY(match_raw(s, stopped));
+  wh_str hidden = wh_detokenizer_hidden(&s->detokenizer, id);
+  WH_TRY(wh_stop_matcher_push(s->stops, hidden.data, hidden.len, false, &s->shown, stopped));
   give(s, text, n_bytes);
   return WH_OK;
 }
@@ -203,7 +231,7 @@ wh_status wh_text_stream_finish(wh_text_stream *s, const char **text, size_t *n_
   wh_text_buffer_clear(&s->raw);
   wh_text_buffer_clear(&s->shown);
   WH_TRY(wh_detokenizer_finish(&s->detokenizer, &s->raw));
-  WH_TRY(wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, &s->shown, &stopped));
+  WH_TRY(match_raw(s, &stopped));
   if (!stopped) WH_TRY(wh_stop_matcher_finish(s->stops, &s->shown));
   give(s, text, n_bytes);
   return WH_OK;
