@@ -4,6 +4,7 @@
 #define WH_API_INTERNAL_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "core/backend_abi.h"
 #include "formats/model_file.h"
@@ -41,13 +42,38 @@ wh_status wh_model_template(const wh_model *m, const wh_chat_template **out);
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
 
-/* Reads what a versioned options struct of the caller's size holds; the rest keeps its defaults. */
-#define WH_READ_OPTIONS(dst, src)                                                             \
+/* Every public function begins with these: a program's mistake is answered, not followed. `name` is what the
+ * header calls the argument. */
+#define WH_WANT(argument, name)                                                                             \
+  do {                                                                                                      \
+    if (!(argument)) return WH_FAIL(ERR_INVALID_ARGUMENT, "%s: the argument '%s' is NULL", __func__, name); \
+  } while (0)
+
+/* No struct of any version is smaller or larger. */
+#define WH_STRUCT_BYTES_MIN 8
+#define WH_STRUCT_BYTES_MAX 4096
+static inline wh_status wh_check_struct_size(uint32_t size, const char *function, const char *init_macro) {
+  if (size >= WH_STRUCT_BYTES_MIN && size <= WH_STRUCT_BYTES_MAX) return WH_OK;
+  return WH_FAIL(ERR_INVALID_ARGUMENT,
+                 "%s: struct_size is %u, which no version had; initialise the struct with %s", function, size,
+                 init_macro);
+}
+
+/* Reads what a versioned options struct of the caller's size holds; the rest keeps its defaults. NULL: all
+ * do. */
+#define WH_READ_OPTIONS(dst, src, init_macro)                                                 \
   do {                                                                                        \
     if (src) {                                                                                \
+      WH_TRY(wh_check_struct_size((src)->struct_size, __func__, #init_macro));                \
       size_t wh_n_ = (src)->struct_size < sizeof *(dst) ? (src)->struct_size : sizeof *(dst); \
       memcpy((dst), (src), wh_n_);                                                            \
     }                                                                                         \
+  } while (0)
+/* Before the work: whether WH_WRITE_INFO will know how much to write. */
+#define WH_WANT_INFO(dst, name, init_macro)                                  \
+  do {                                                                       \
+    WH_WANT(dst, name);                                                      \
+    WH_TRY(wh_check_struct_size((dst)->struct_size, __func__, #init_macro)); \
   } while (0)
 /* Writes a versioned info struct: no more than the caller's size, which stays as it is. */
 #define WH_WRITE_INFO(dst, src)                                         \

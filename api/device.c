@@ -10,7 +10,8 @@ static const wh_backend *const wh_backends[] = {&wh_backend_cpu};
 
 wh_status wh_device_create(const wh_device_options *options, wh_device **out) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
-  WH_READ_OPTIONS(&o, options);
+  WH_WANT(out, "out");
+  WH_READ_OPTIONS(&o, options, WH_DEVICE_OPTIONS_INIT);
   const char *name = o.name ? o.name : "cpu";
   for (size_t i = 0; i < N_BACKENDS; i++) {
     if (strcmp(wh_backends[i]->name, name) != 0) continue;
@@ -38,12 +39,17 @@ void wh_device_destroy(wh_device *d) {
   wh_free(d->alloc, d);
 }
 
-void wh_device_get_info(const wh_device *d, wh_device_info *info) {
+wh_status wh_device_get_info(const wh_device *d, wh_device_info *info) {
+  WH_WANT(d, "device");
+  WH_WANT_INFO(info, "info", WH_DEVICE_INFO_INIT);
   wh_device_info full = WH_DEVICE_INFO_INIT;
   d->backend->get_info(d->device, &full);
   WH_WRITE_INFO(info, full);
+  return WH_OK;
 }
 
 wh_status wh_device_measure(wh_device *d, double seconds, wh_device_roofline *out) {
+  WH_WANT(d, "device");
+  WH_WANT(out, "out");
   return d->backend->measure(d->device, seconds, out);
 }

@@ -38,7 +38,9 @@ static wh_status read_name(wh_model *m) {
 
 wh_status wh_model_open(const char *path, const wh_model_options *options, wh_model **out) {
   wh_model_options o = WH_MODEL_OPTIONS_INIT;
-  WH_READ_OPTIONS(&o, options);
+  WH_WANT(path, "path");
+  WH_WANT(out, "out");
+  WH_READ_OPTIONS(&o, options, WH_MODEL_OPTIONS_INIT);
   wh_model *m = wh_alloc_zeroed(o.allocator, sizeof *m);
   if (!m) return WH_OOM("model");
   m->alloc = o.allocator;
@@ -66,7 +68,9 @@ void wh_model_destroy(wh_model *m) {
   wh_free(m->alloc, m);
 }
 
-void wh_model_get_info(const wh_model *m, wh_model_info *info) {
+wh_status wh_model_get_info(const wh_model *m, wh_model_info *info) {
+  WH_WANT(m, "model");
+  WH_WANT_INFO(info, "info", WH_MODEL_INFO_INIT);
   wh_model_info full = WH_MODEL_INFO_INIT;
   const wh_model_hparams *h = &m->hparams;
   full.n_layers = (uint32_t)h->n_layers;
@@ -88,11 +92,14 @@ void wh_model_get_info(const wh_model *m, wh_model_info *info) {
     full.weight_bytes += w->n_bytes;
   }
   WH_WRITE_INFO(info, full);
+  return WH_OK;
 }
 
 wh_status wh_model_graph_hash(const wh_model *m, char out[33]) {
   wh_graph *g = NULL;
   wh_hash128 hash;
+  WH_WANT(m, "model");
+  WH_WANT(out, "out");
   WH_TRY(build_graph(m, false, &g));
   wh_status st = wh_graph_hash(g, &hash);
   wh_graph_destroy(g);
@@ -100,7 +107,7 @@ wh_status wh_model_graph_hash(const wh_model *m, char out[33]) {
   return st;
 }
 
-size_t wh_model_n_metadata(const wh_model *m) { return wh_model_file_n_meta(m->file); }
+size_t wh_model_n_metadata(const wh_model *m) { return m ? wh_model_file_n_meta(m->file) : 0; }
 
 /* one line, printable: control characters and invalid bytes become '?' */
 static void print_string(wh_text_buffer *b, wh_str s, size_t limit) {
@@ -159,6 +166,9 @@ static void copy_clipped(char *dst, size_t dst_bytes, const char *src, size_t n)
 
 wh_status wh_model_get_metadata(const wh_model *m, size_t i, char *key, size_t key_bytes, char *value_text,
                                 size_t value_bytes) {
+  WH_WANT(m, "model");
+  WH_WANT(key || !key_bytes, "key");
+  WH_WANT(value_text || !value_bytes, "value_text");
   if (i >= wh_model_file_n_meta(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no metadata entry %zu", i);
   const wh_meta_entry *e = wh_model_file_meta(m->file, i);
   wh_text_buffer b;
@@ -173,9 +183,11 @@ wh_status wh_model_get_metadata(const wh_model *m, size_t i, char *key, size_t k
   return oom ? WH_OOM("metadata text") : WH_OK;
 }
 
-size_t wh_model_n_weights(const wh_model *m) { return wh_model_file_n_weights(m->file); }
+size_t wh_model_n_weights(const wh_model *m) { return m ? wh_model_file_n_weights(m->file) : 0; }
 
 wh_status wh_model_get_weight(const wh_model *m, size_t i, wh_weight_info *info) {
+  WH_WANT(m, "model");
+  WH_WANT_INFO(info, "info", WH_WEIGHT_INFO_INIT);
   if (i >= wh_model_file_n_weights(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
   const wh_weight_view *w = wh_model_file_weight(m->file, i);
   wh_weight_info full = WH_WEIGHT_INFO_INIT;
@@ -189,6 +201,8 @@ wh_status wh_model_get_weight(const wh_model *m, size_t i, wh_weight_info *info)
 }
 
 wh_status wh_model_weight_hash(const wh_model *m, size_t i, char out[33]) {
+  WH_WANT(m, "model");
+  WH_WANT(out, "out");
   if (i >= wh_model_file_n_weights(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
   const wh_weight_view *w = wh_model_file_weight(m->file, i);
   wh_hash_format(wh_hash_bytes(w->data, w->n_bytes), out);
@@ -197,6 +211,8 @@ wh_status wh_model_weight_hash(const wh_model *m, size_t i, char out[33]) {
 
 wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
   wh_graph *g = NULL;
+  WH_WANT(m, "model");
+  WH_WANT(out, "out");
   WH_TRY(build_graph(m, optimised, &g));
   wh_text_buffer b;
   wh_text_buffer_init(&b, m->alloc);
@@ -210,7 +226,9 @@ wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
   return WH_OK;
 }
 
-void wh_string_destroy(const wh_model *m, char *text) { wh_free(m->alloc, text); }
+void wh_string_destroy(const wh_model *m, char *text) {
+  if (m) wh_free(m->alloc, text);
+}
 
 /* ---- lazily built parts ---- */
 

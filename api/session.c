@@ -43,7 +43,10 @@ static wh_status fill_options(const wh_model *m, wh_session_options *o) {
 wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_session_options *options,
                             wh_session **out) {
   wh_session_options o = WH_SESSION_OPTIONS_INIT;
-  WH_READ_OPTIONS(&o, options);
+  WH_WANT(model, "model");
+  WH_WANT(device, "device");
+  WH_WANT(out, "out");
+  WH_READ_OPTIONS(&o, options, WH_SESSION_OPTIONS_INIT);
   WH_TRY(fill_options(model, &o));
   wh_session *s = wh_alloc_zeroed(o.allocator, sizeof *s);
   if (!s) return WH_OOM("session");
@@ -71,7 +74,8 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
                                        .max_sequences = o.max_sequences,
                                        .weight_done = weight_done,
                                        .weight_done_ctx = model->file,
-                                       .pack_cache = o.pack_cache ? &cache : NULL};
+                                       .pack_cache = o.pack_cache ? &cache : NULL,
+                                       .progress = {o.progress, o.progress_ctx}};
     st = wh_run_session_create(s->graph, &ro, &s->run);
     if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_file_path(model->file));
   }
@@ -95,24 +99,32 @@ const wh_model *wh_session_get_model(const wh_session *s) { return s->model; }
 
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
   wh_batch b = WH_BATCH_INIT;
-  WH_READ_OPTIONS(&b, batch);
+  WH_WANT(s, "session");
+  wh_run_session_drop_logits(s->run);
+  WH_WANT(batch, "batch");
+  WH_READ_OPTIONS(&b, batch, WH_BATCH_INIT);
   wh_status st = wh_run_session_run(s->run, &b);
   return st == WH_ERR_CORRUPT ? wh_fail_prefix("%s", wh_model_file_path(s->model->file)) : st;
 }
 
 const float *wh_session_logits(const wh_session *s, uint32_t output) {
-  return wh_run_session_logits(s->run, output);
+  return s ? wh_run_session_logits(s->run, output) : NULL;
 }
-uint32_t wh_session_length(const wh_session *s, uint32_t seq) { return wh_run_session_length(s->run, seq); }
-uint32_t wh_session_context(const wh_session *s) { return s->options.context; }
+uint32_t wh_session_length(const wh_session *s, uint32_t seq) {
+  return s ? wh_run_session_length(s->run, seq) : 0;
+}
+uint32_t wh_session_context(const wh_session *s) { return s ? s->options.context : 0; }
 wh_status wh_session_truncate(wh_session *s, uint32_t seq, uint32_t length) {
+  WH_WANT(s, "session");
   return wh_run_session_truncate(s->run, seq, length);
 }
 void wh_session_set_trace(wh_session *s, wh_trace_fn fn, void *ctx) {
-  wh_run_session_set_trace(s->run, fn, ctx);
+  if (s) wh_run_session_set_trace(s->run, fn, ctx);
 }
 
-void wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
+wh_status wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
+  WH_WANT(s, "session");
+  WH_WANT_INFO(memory, "memory", WH_SESSION_MEMORY_INIT);
   const wh_program *p = wh_run_session_program(s->run);
   wh_program_memory m;
   wh_program_get_memory(p, &m);
@@ -128,9 +140,12 @@ void wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
   full.other = m.other_bytes;
   full.peak = full.activations + full.kv_state + full.packed_weights + full.other;
   WH_WRITE_INFO(memory, full);
+  return WH_OK;
 }
 
-void wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
+wh_status wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
+  WH_WANT(s, "session");
+  WH_WANT_INFO(packing, "packing", WH_SESSION_PACKING_INIT);
   const wh_program_packing p = wh_program_get_packing(wh_run_session_program(s->run));
   wh_session_packing full = WH_SESSION_PACKING_INIT;
   full.n_packed = p.n_packed;
@@ -139,11 +154,17 @@ void wh_session_get_packing(const wh_session *s, wh_session_packing *packing) {
   full.hashed_model = p.hashed_model;
   full.stored = p.stored;
   WH_WRITE_INFO(packing, full);
+  return WH_OK;
 }
 
-wh_status wh_session_keep_packed(wh_session *s) { return wh_run_session_keep_packed(s->run); }
+wh_status wh_session_keep_packed(wh_session *s) {
+  WH_WANT(s, "session");
+  return wh_run_session_keep_packed(s->run);
+}
 
 wh_status wh_session_get_instruction(const wh_session *s, uint32_t i, wh_instruction_info *info) {
+  WH_WANT(s, "session");
+  WH_WANT_INFO(info, "info", WH_INSTRUCTION_INFO_INIT);
   const wh_program *p = wh_run_session_program(s->run);
   if (i >= wh_program_n_instrs(p)) return WH_FAIL(ERR_NOT_FOUND, "no instruction %u", i);
   const wh_instr *in = wh_program_instr(p, i);
@@ -160,6 +181,8 @@ wh_status wh_session_get_instruction(const wh_session *s, uint32_t i, wh_instruc
 
 wh_status wh_session_plan_text(const wh_session *s, char **out) {
   wh_text_buffer b;
+  WH_WANT(s, "session");
+  WH_WANT(out, "out");
   wh_text_buffer_init(&b, s->alloc);
   wh_program_print(wh_run_session_program(s->run), &b);
   if (b.oom || !b.data) {
@@ -170,8 +193,14 @@ wh_status wh_session_plan_text(const wh_session *s, char **out) {
   return WH_OK;
 }
 
-void wh_session_string_destroy(const wh_session *s, char *text) { wh_free(s->alloc, text); }
+void wh_session_string_destroy(const wh_session *s, char *text) {
+  if (s) wh_free(s->alloc, text);
+}
 
 void wh_hash_text(const void *data, size_t n_bytes, char out[33]) {
-  wh_hash_format(wh_hash_bytes(data, n_bytes), out);
+  if (!out) return;
+  if (data || !n_bytes)
+    wh_hash_format(wh_hash_bytes(data ? data : "", n_bytes), out);
+  else
+    out[0] = '\0';
 }

@@ -94,7 +94,9 @@ static bool allocate(wh_speculator *s) {
 wh_status wh_speculator_create(wh_session *session, const wh_speculator_options *options,
                                wh_speculator **out) {
   wh_speculator_options o = WH_SPECULATOR_OPTIONS_INIT;
-  WH_READ_OPTIONS(&o, options);
+  WH_WANT(session, "session");
+  WH_WANT(out, "out");
+  WH_READ_OPTIONS(&o, options, WH_SPECULATOR_OPTIONS_INIT);
   if (!o.draft) o.max_draft = 0;
   WH_TRY(check_options(session, &o));
   const wh_session_options *so = wh_session_get_options(session);
@@ -263,6 +265,8 @@ static wh_status run_model(wh_speculator *s, uint32_t n, uint32_t n_outputs) {
 }
 
 wh_status wh_speculator_append(wh_speculator *s, const int32_t *tokens, size_t n, bool logits) {
+  WH_WANT(s, "speculator");
+  WH_WANT(tokens || !n, "tokens");
   s->drafter = NULL; /* whether the draft was good is not known */
   WH_TRY(forget_draft(s));
   if (n > s->context - s->n)
@@ -277,6 +281,7 @@ wh_status wh_speculator_append(wh_speculator *s, const int32_t *tokens, size_t n
 }
 
 wh_status wh_speculator_advance(wh_speculator *s, int32_t token, uint32_t n_wanted) {
+  WH_WANT(s, "speculator");
   if (s->ahead && s->tokens[given(s)] == token) {
     s->ahead--;
     s->row++;
@@ -307,15 +312,16 @@ wh_status wh_speculator_advance(wh_speculator *s, int32_t token, uint32_t n_want
 }
 
 const float *wh_speculator_logits(const wh_speculator *s) {
-  return s->has_logits ? wh_session_logits(s->session, s->row) : NULL;
+  return s && s->has_logits ? wh_session_logits(s->session, s->row) : NULL;
 }
 
 const int32_t *wh_speculator_tokens(const wh_speculator *s, uint32_t *n) {
-  *n = given(s);
-  return s->tokens;
+  if (n) *n = s ? given(s) : 0;
+  return s ? s->tokens : NULL;
 }
 
 wh_status wh_speculator_truncate(wh_speculator *s, uint32_t length) {
+  WH_WANT(s, "speculator");
   if (length > given(s))
     return WH_FAIL(ERR_INVALID_ARGUMENT, "the sequence holds %u tokens; cannot keep %u", given(s), length);
   WH_TRY(wh_session_truncate(s->session, s->options.sequence, length));
@@ -327,6 +333,9 @@ wh_status wh_speculator_truncate(wh_speculator *s, uint32_t length) {
   return WH_OK;
 }
 
-void wh_speculator_get_stats(const wh_speculator *s, wh_speculator_stats *stats) {
+wh_status wh_speculator_get_stats(const wh_speculator *s, wh_speculator_stats *stats) {
+  WH_WANT(s, "speculator");
+  WH_WANT_INFO(stats, "stats", WH_SPECULATOR_STATS_INIT);
   WH_WRITE_INFO(stats, s->stats);
+  return WH_OK;
 }

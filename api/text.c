@@ -10,11 +10,17 @@
 wh_status wh_model_tokenize(const wh_model *m, const char *text, size_t n_bytes, uint32_t flags, int32_t *ids,
                             size_t capacity, size_t *n) {
   const wh_tokenizer *t;
+  WH_WANT(m, "model");
+  WH_WANT(text || !n_bytes, "text");
+  WH_WANT(ids || !capacity, "ids");
+  WH_WANT(n, "n");
+  if (flags & ~(WH_TOKENIZE_ADD_SPECIAL | WH_TOKENIZE_PARSE_SPECIAL | WH_TOKENIZE_ADD_BOS))
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "%s: flags 0x%x hold one that is not known", __func__, flags);
   WH_TRY(wh_model_tokenizer(m, &t));
   wh_token_list list = {.alloc = m->alloc};
-  wh_status st = wh_tokenizer_encode(t, (wh_str){text, n_bytes}, flags, &list);
+  wh_status st = wh_tokenizer_encode(t, (wh_str){text ? text : "", n_bytes}, flags, &list);
   if (st == WH_OK) {
-    size_t k = list.n < capacity ? list.n : capacity;
+    const size_t k = list.n < capacity ? list.n : capacity;
     if (k) memcpy(ids, list.ids, k * sizeof *ids);
     *n = list.n;
   }
@@ -25,13 +31,20 @@ wh_status wh_model_tokenize(const wh_model *m, const char *text, size_t n_bytes,
 wh_status wh_model_find_control(const wh_model *m, const char *text, size_t n_bytes, size_t *offset,
                                 size_t *length) {
   const wh_tokenizer *t;
+  WH_WANT(m, "model");
+  WH_WANT(text || !n_bytes, "text");
+  WH_WANT(offset, "offset");
+  WH_WANT(length, "length");
   WH_TRY(wh_model_tokenizer(m, &t));
-  if (!wh_tokenizer_find_control(t, (wh_str){text, n_bytes}, 0, offset, length)) *offset = *length = 0;
+  if (!wh_tokenizer_find_control(t, (wh_str){text ? text : "", n_bytes}, 0, offset, length))
+    *offset = *length = 0;
   return WH_OK;
 }
 
 wh_status wh_model_token_is_end(const wh_model *m, int32_t id, bool *out) {
   const wh_tokenizer *t;
+  WH_WANT(m, "model");
+  WH_WANT(out, "out");
   WH_TRY(wh_model_tokenizer(m, &t));
   *out = wh_tokenizer_is_end(t, id);
   return WH_OK;
@@ -60,6 +73,8 @@ static const char *path_end(const wh_model *m) {
 }
 
 wh_status wh_model_check_same_vocabulary(const wh_model *a, const wh_model *b) {
+  WH_WANT(a, "a");
+  WH_WANT(b, "b");
   const char *path_a = path_end(a), *path_b = path_end(b);
   const wh_tokenizer *ta, *tb;
   WH_TRY(tokenizer_if_any(a, &ta));
@@ -107,31 +122,60 @@ static void put_json_string(wh_text_buffer *b, const char *key, wh_str s) {
   wh_text_buffer_puts(b, "\"");
 }
 
-/* The members of a JSON object's text: what is between its braces. */
-static wh_status object_members(const char *json, wh_str *out) {
-  wh_str s = wh_str_from(json);
+static wh_str trim(wh_str s) {
   static const char space[] = " \t\r\n";
   while (s.len && memchr(space, s.data[0], 4)) s.data++, s.len--;
   while (s.len && memchr(space, s.data[s.len - 1], 4)) s.len--;
-  if (s.len < 2 || s.data[0] != '{' || s.data[s.len - 1] != '}')
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "template variables must be a JSON object");
-  *out = (wh_str){s.data + 1, s.len - 2};
-  while (out->len && memchr(space, out->data[0], 4)) out->data++, out->len--;
-  return WH_OK;
+  return s;
+}
+
+/* Whether the text is one bracketed value and nothing behind it. What is between the brackets is for the JSON
+ * reader, which sees the arguments as parts of one object: none may reach out of its place there. */
+static bool is_one_value(wh_str s, char open) {
+  size_t depth = 0;
+  bool in_string = false;
+  if (!s.len || s.data[0] != open) return false;
+  for (size_t i = 0; i < s.len; i++) {
+    const char c = s.data[i];
+    if (in_string) {
+      if (c == '\\') i++;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      depth++;
+    } else if ((c == ']' || c == '}') && --depth == 0) {
+      return i + 1 == s.len;
+    }
+  }
+  return false;
+}
+
+/* An argument that holds a JSON list or object, as `open` says; trimmed into *out. */
+static wh_status check_json(const char *name, const char *json, char open, wh_str *out) {
+  *out = trim(wh_str_from(json));
+  if (is_one_value(*out, open)) return WH_OK;
+  return WH_FAIL(ERR_INVALID_ARGUMENT, "wh_model_render_chat: %s must be a JSON %s", name,
+                 open == '[' ? "list" : "object");
 }
 
 /* The variables of a template, as one JSON object. */
 static wh_status chat_context(const wh_tokenizer *t, const char *messages_json, const wh_chat_options *o,
                               wh_text_buffer *context) {
-  wh_str extra = {0};
-  if (o->extra_json) WH_TRY(object_members(o->extra_json, &extra));
+  wh_str messages, tools, extra = {0};
+  WH_TRY(check_json("messages_json", messages_json, '[', &messages));
   wh_text_buffer_puts(context, "{\"messages\":");
-  wh_text_buffer_puts(context, messages_json);
+  wh_text_buffer_append(context, messages.data, messages.len);
   wh_text_buffer_printf(context, ",\"add_generation_prompt\":%s",
                         o->add_generation_prompt ? "true" : "false");
   if (o->tools_json) {
+    WH_TRY(check_json("tools_json", o->tools_json, '[', &tools));
     wh_text_buffer_puts(context, ",\"tools\":");
-    wh_text_buffer_puts(context, o->tools_json);
+    wh_text_buffer_append(context, tools.data, tools.len);
+  }
+  if (o->extra_json) {
+    WH_TRY(check_json("extra_json", o->extra_json, '{', &extra));
+    extra = trim((wh_str){extra.data + 1, extra.len - 2});
   }
   put_json_string(context, "bos_token", wh_tokenizer_token(t, wh_tokenizer_bos(t)));
   put_json_string(context, "eos_token", wh_tokenizer_token(t, wh_tokenizer_eos(t)));
@@ -148,7 +192,11 @@ wh_status wh_model_render_chat(const wh_model *m, const char *messages_json, con
   const wh_chat_template *template;
   const wh_tokenizer *t;
   wh_chat_options o = WH_CHAT_OPTIONS_INIT;
-  WH_READ_OPTIONS(&o, options);
+  WH_WANT(m, "model");
+  WH_WANT(messages_json, "messages_json");
+  WH_WANT(out, "out");
+  WH_WANT(n_bytes, "n_bytes");
+  WH_READ_OPTIONS(&o, options, WH_CHAT_OPTIONS_INIT);
   WH_TRY(wh_model_template(m, &template));
   WH_TRY(wh_model_tokenizer(m, &t));
   int64_t now = o.local_time == WH_CHAT_TIME_UTC ? (int64_t)time(NULL) : o.local_time;
@@ -181,6 +229,11 @@ struct wh_text_stream {
 wh_status wh_text_stream_create(const wh_model *m, const char *const *stops, size_t n_stops,
                                 bool show_control, wh_text_stream **out) {
   const wh_tokenizer *t;
+  WH_WANT(m, "model");
+  WH_WANT(stops || !n_stops, "stops");
+  for (size_t i = 0; i < n_stops; i++)
+    if (!stops[i]) return WH_FAIL(ERR_INVALID_ARGUMENT, "%s: stops[%zu] is NULL", __func__, i);
+  WH_WANT(out, "out");
   WH_TRY(wh_model_tokenizer(m, &t));
   wh_text_stream *s = wh_alloc_zeroed(m->alloc, sizeof *s);
   if (!s) return WH_OOM("text stream");
@@ -216,6 +269,10 @@ static wh_status match_raw(wh_text_stream *s, bool *stopped) {
 
 wh_status wh_text_stream_push(wh_text_stream *s, int32_t id, const char **text, size_t *n_bytes,
                               bool *stopped) {
+  WH_WANT(s, "stream");
+  WH_WANT(text, "text");
+  WH_WANT(n_bytes, "n_bytes");
+  WH_WANT(stopped, "stopped");
   wh_text_buffer_clear(&s->raw);
   wh_text_buffer_clear(&s->shown);
   WH_TRY(wh_detokenizer_push(&s->detokenizer, id, &s->raw));
@@ -228,6 +285,9 @@ wh_status wh_text_stream_push(wh_text_stream *s, int32_t id, const char **text, 
 
 wh_status wh_text_stream_finish(wh_text_stream *s, const char **text, size_t *n_bytes) {
   bool stopped;
+  WH_WANT(s, "stream");
+  WH_WANT(text, "text");
+  WH_WANT(n_bytes, "n_bytes");
   wh_text_buffer_clear(&s->raw);
   wh_text_buffer_clear(&s->shown);
   WH_TRY(wh_detokenizer_finish(&s->detokenizer, &s->raw));
@@ -246,7 +306,9 @@ struct wh_generator {
 
 wh_status wh_generator_create(const wh_model *m, const wh_sampling *sampling, wh_generator **out) {
   wh_sampling o = WH_SAMPLING_INIT;
-  WH_READ_OPTIONS(&o, sampling);
+  WH_WANT(m, "model");
+  WH_WANT(out, "out");
+  WH_READ_OPTIONS(&o, sampling, WH_SAMPLING_INIT);
   const wh_sampler_options so = {.temperature = o.temperature,
                                  .top_k = o.top_k,
                                  .top_p = o.top_p,
@@ -274,8 +336,15 @@ void wh_generator_destroy(wh_generator *g) {
   wh_free(g->alloc, g);
 }
 
-void wh_generator_accept(wh_generator *g, int32_t token) { wh_sampler_accept(g->sampler, token); }
-void wh_generator_reset(wh_generator *g) { wh_sampler_reset(g->sampler); }
+void wh_generator_accept(wh_generator *g, int32_t token) {
+  if (g) wh_sampler_accept(g->sampler, token);
+}
+void wh_generator_reset(wh_generator *g) {
+  if (g) wh_sampler_reset(g->sampler);
+}
 wh_status wh_generator_sample(wh_generator *g, const float *logits, int32_t *token) {
+  WH_WANT(g, "generator");
+  WH_WANT(logits, "logits");
+  WH_WANT(token, "token");
   return wh_sampler_sample(g->sampler, logits, token);
 }

@@ -40,6 +40,15 @@ static void log_line(void *ctx, wh_log_level level, const char *message) {
   cli_warn(message);
 }
 
+/* The line says what takes so long; Ctrl-C ends it. */
+static int show_progress(void *ctx, const wh_progress *p) {
+  (void)ctx;
+  if (p->done_bytes < p->total_bytes)
+    cli_progress("%s: %.0f %%", wh_stage_name(p->stage),
+                 100.0 * (double)p->done_bytes / (double)p->total_bytes);
+  return cli_interrupted();
+}
+
 cli_exit cli_session_open(const cli_engine_options *options, const wh_model *model, wh_device *device,
                           const cli_session_needs *needs, wh_session **out) {
   static const wh_log log = {NULL, WH_LOG_WARNING, log_line};
@@ -55,8 +64,10 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.pack_cache = options->no_pack_cache ? NULL : options->pack_cache;
   o.pack_cache_mapped = options->pack_cache_mapped;
   o.log = &log;
-  CLI_TRY_WH(wh_session_create(model, device, &o, out));
-  return CLI_OK;
+  o.progress = show_progress;
+  wh_status status = wh_session_create(model, device, &o, out);
+  if (status == WH_ERR_CANCELLED) return cli_fail_interrupted();
+  return status == WH_OK ? CLI_OK : cli_fail_library(status);
 }
 
 static void choose_pack_folder(cli_engine *engine) {
@@ -135,7 +146,8 @@ bool cli_session_keep_packed(wh_session *session) {
   cli_progress("keeping the packed weights for the next start ...");
   wh_status status = wh_session_keep_packed(session);
   cli_progress("%s", "");
-  if (status != WH_OK) cli_warn("the packed weights could not be kept: out of memory");
+  if (status != WH_OK && status != WH_ERR_CANCELLED)
+    cli_warn("the packed weights could not be kept: out of memory");
   wh_session_get_packing(session, &p);
   return p.stored;
 }

@@ -55,8 +55,9 @@ typedef struct wh_claim {
 typedef struct wh_pack_task {
   const wh_node_info *node;
   const wh_value_info *weight;
-  void *dst;   /* 64-byte aligned */
-  bool finite; /* result: false when a scale or weight is NaN or infinite */
+  void *dst;              /* 64-byte aligned */
+  bool finite;            /* result: false when a scale or weight in the part is NaN or infinite */
+  uint32_t part, n_parts; /* which part of the weight: large ones are packed in several calls */
 } wh_pack_task;
 
 /* A piece of host work: called once for each index below count, at the same time. */

@@ -15,6 +15,7 @@ static void cpu_destroy(void *dev) {
   wh_fast_blas_close(&d->blas);
   wh_topology_deinit(&d->topology);
   wh_cpu_budget_deinit(&d->budget);
+  (void)pthread_mutex_destroy(&d->topology_mutex);
   wh_free(d->alloc, d);
 }
 
@@ -59,6 +60,7 @@ static wh_status cpu_create(const wh_device_options *o, void **out) {
   if (!d) return WH_OOM("cpu device");
   d->alloc = o->allocator;
   d->numerics = (wh_numerics)o->numerics;
+  (void)pthread_mutex_init(&d->topology_mutex, NULL);
   wh_status st = init_device(d, o);
   if (st != WH_OK) {
     cpu_destroy(d);
@@ -69,12 +71,14 @@ static wh_status cpu_create(const wh_device_options *o, void **out) {
 }
 
 const wh_topology *wh_cpu_topology(cpu_device *d) {
+  (void)pthread_mutex_lock(&d->topology_mutex);
   if (!d->has_topology) {
     if (wh_topology_init(&d->topology, d->alloc) != WH_OK)
       d->topology =
           (wh_topology){.alloc = d->alloc, .n_cpus = d->budget.n_cpus, .n_cores = d->budget.n_cores};
     d->has_topology = true;
   }
+  (void)pthread_mutex_unlock(&d->topology_mutex);
   return &d->topology;
 }
 

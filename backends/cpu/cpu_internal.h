@@ -2,6 +2,8 @@
 #ifndef WH_CPU_INTERNAL_H
 #define WH_CPU_INTERNAL_H
 
+#include <pthread.h>
+
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
 #include "backends/cpu/rowops.h"
@@ -24,7 +26,8 @@ typedef struct cpu_device {
   wh_cpu_budget budget; /* what a start needs */
   wh_topology topology; /* asked for by reports only: hwloc costs milliseconds */
   bool has_topology;
-  wh_placement placement; /* of the team; its lists are the team's own */
+  pthread_mutex_t topology_mutex; /* of these two: reports may be asked for by several threads */
+  wh_placement placement;         /* of the team; its lists are the team's own */
   char levels[96];
   char reason[96]; /* "highest level in use: avx512vnni" */
 } cpu_device;
@@ -39,7 +42,8 @@ wh_status wh_cpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t 
 wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, const wh_shape *shape, bool is_state,
                              const int64_t *symbols, size_t *out);
 
-/* cpu_backend.c: the topology, loaded at the first call; when that fails, what the budget knows */
+/* cpu_backend.c: the topology, loaded at the first call, by one thread; when that fails, what the budget
+ * knows */
 const wh_topology *wh_cpu_topology(cpu_device *d);
 
 /* measure.c */

@@ -529,6 +529,15 @@ static bool rows_finite(const wh_value_info *w, const wh_linear_layout *l, int64
   return true;
 }
 
+/* The worker's share of the task's part of n items. */
+static void share_of_part(const wh_worker *w, const wh_pack_task *t, int64_t n, int64_t *begin,
+                          int64_t *end) {
+  const int64_t first = n * t->part / t->n_parts, last = n * (t->part + 1) / t->n_parts;
+  wh_worker_range(w, last - first, begin, end);
+  *begin += first;
+  *end += first;
+}
+
 static void pack_worker(void *arg, const wh_worker *worker) {
   const pack_job *job = arg;
   for (size_t i = 0; i < job->n_tasks; i++) {
@@ -537,10 +546,10 @@ static void pack_worker(void *arg, const wh_worker *worker) {
     int64_t begin, end;
     bool finite;
     if (!t->dst) {
-      wh_worker_range(worker, l->n_experts * l->matrix.n, &begin, &end);
+      share_of_part(worker, t, l->n_experts * l->matrix.n, &begin, &end);
       finite = rows_finite(t->weight, &l->matrix, begin, end);
     } else {
-      wh_worker_range(worker, l->n_experts * l->matrix.n_panels, &begin, &end);
+      share_of_part(worker, t, l->n_experts * l->matrix.n_panels, &begin, &end);
       finite = wh_expert_linear_pack(l, t->weight->data, t->dst, begin, end);
     }
     if (!finite) __atomic_store_n(&t->finite, false, __ATOMIC_RELAXED);

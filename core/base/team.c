@@ -42,6 +42,7 @@ static wh_status create(int n_threads, const int *set_begin, const int *cpus, co
   t->alloc = alloc;
   t->n_threads = n_threads;
   t->serial = atomic_fetch_add(&last_serial, 1) + 1;
+  wh_turn_init(&t->turn);
   atomic_init(&t->arrived, 0);
   atomic_init(&t->generation, 0);
   atomic_init(&t->all.next, 0);
@@ -71,6 +72,7 @@ wh_status wh_team_create_placed(const wh_placement *p, const wh_allocator *alloc
 
 void wh_team_destroy(wh_team *t) {
   if (!t) return;
+  wh_turn_deinit(&t->turn);
   wh_free(t->alloc, t->counters);
   wh_free(t->alloc, t->set_begin);
   wh_free(t->alloc, t->cpus);

@@ -1,4 +1,5 @@
-/* base/team.h - a thread team: one OpenMP parallel region per program, our own barrier inside it. */
+/* base/team.h - a thread team: one OpenMP parallel region per program, our own barrier inside it. Regions of
+ * one team follow each other, whichever threads ask for them: the barrier and the counters are the team's. */
 #ifndef WH_BASE_TEAM_H
 #define WH_BASE_TEAM_H
 
@@ -26,7 +27,8 @@ WH_NODISCARD wh_status wh_team_create_placed(const wh_placement *placement, cons
 void wh_team_destroy(wh_team *team);
 int wh_team_size(const wh_team *team);
 
-/* Runs fn once on every worker and returns when all have returned. One caller at a time. */
+/* Runs fn once on every worker and returns when all have returned. Callers from several threads take turns in
+ * the order in which they came; fn must not call it for the same team. */
 void wh_team_run(wh_team *team, wh_team_fn fn, void *arg);
 
 /* Every worker of the region must call it. Spins briefly, then yields: threads may share a processor. */

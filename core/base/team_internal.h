@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "core/base/team.h"
+#include "core/base/turn.h"
 
 /* Step in the high half, items handed out in the low half. */
 typedef struct team_counter {
@@ -14,6 +15,7 @@ typedef struct team_counter {
 struct wh_team {
   const wh_allocator *alloc;
   int n_threads;
+  wh_turn turn;                  /* of the callers */
   uint64_t serial;               /* tells teams apart also when one has the memory of another */
   int *set_begin, *cpus;         /* [n_threads + 1]; the processors of each worker; NULL: not bound */
   int n_nodes, *node_of;         /* of each worker; NULL with one node */

@@ -48,7 +48,7 @@ static void run_worker(wh_team *t, wh_team_fn fn, void *arg, int32_t index, int3
   fn(arg, &w);
 }
 
-void wh_team_run(wh_team *t, wh_team_fn fn, void *arg) {
+static void run_region(wh_team *t, wh_team_fn fn, void *arg) {
   atomic_store_explicit(&t->all.next, 0, memory_order_relaxed);
   for (int i = 0; i < t->n_nodes; i++) atomic_store_explicit(&t->counters[i].next, 0, memory_order_relaxed);
   if (t->n_threads == 1) {
@@ -64,4 +64,10 @@ void wh_team_run(wh_team *t, wh_team_fn fn, void *arg) {
     ORDER_ACQUIRE(&t->join_order);
   }
   unbind(); /* the caller's thread is the caller's; the others stay where they are */
+}
+
+void wh_team_run(wh_team *t, wh_team_fn fn, void *arg) {
+  wh_turn_begin(&t->turn);
+  run_region(t, fn, arg);
+  wh_turn_end(&t->turn);
 }

@@ -119,7 +119,8 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
                                    .alloc = o->alloc,
                                    .weight_done = o->weight_done,
                                    .weight_done_ctx = o->weight_done_ctx,
-                                   .pack_cache = o->pack_cache};
+                                   .pack_cache = o->pack_cache,
+                                   .progress = o->progress};
     st = wh_program_create(g, &po, &s->program);
   }
   s->options.pack_cache = NULL;
@@ -226,7 +227,7 @@ static wh_status blame(wh_run_session *s, const wh_batch *b) {
 }
 
 wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
-  s->n_outputs = 0;
+  wh_run_session_drop_logits(s);
   WH_TRY(load_batch(s, b));
   s->symbols[s->sym_tokens] = b->n_tokens;
   s->symbols[s->sym_outputs] = b->n_outputs;
@@ -237,6 +238,8 @@ wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
   for (uint32_t i = 0; i < s->options.max_sequences; i++) s->lengths[i] += s->added[i];
   return WH_OK;
 }
+
+void wh_run_session_drop_logits(wh_run_session *s) { s->n_outputs = 0; }
 
 const float *wh_run_session_logits(const wh_run_session *s, uint32_t output) {
   return output < s->n_outputs ? (const float *)s->logits->data + (int64_t)output * s->n_vocab_out : NULL;

@@ -16,6 +16,7 @@ typedef struct wh_run_session_options {
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* for creation; may be NULL */
+  wh_progress_sink progress;               /* of creation and of keep_packed */
 } wh_run_session_options;
 
 /* `g` has inputs tokens, positions, sequences, output_rows (i32), output logits, and symbols tokens, outputs,
@@ -25,6 +26,8 @@ WH_NODISCARD wh_status wh_run_session_create(wh_graph *g, const wh_run_session_o
 void wh_run_session_destroy(wh_run_session *s);
 
 WH_NODISCARD wh_status wh_run_session_run(wh_run_session *s, const wh_batch *batch);
+/* Logits are those of a run that succeeded, or there are none: a run begins with this. */
+void wh_run_session_drop_logits(wh_run_session *s);
 const float *wh_run_session_logits(const wh_run_session *s, uint32_t output);
 uint32_t wh_run_session_length(const wh_run_session *s, uint32_t sequence);
 WH_NODISCARD wh_status wh_run_session_truncate(wh_run_session *s, uint32_t sequence, uint32_t length);

@@ -11,7 +11,8 @@
 #include "whimbrel/whimbrel.h"
 
 #define FORMAT_VERSION 1u
-#define PIECE_BYTES ((size_t)4 << 20) /* what one thread hashes at a time */
+#define PIECE_BYTES ((size_t)4 << 20)  /* what one thread hashes at a time */
+#define WRITE_BYTES ((size_t)16 << 20) /* what is written between two reports */
 #define DATA_ALIGN ((size_t)4096)
 
 /* Both headers are written as they lie in memory; byte_order keeps other machines' files out. */
@@ -40,6 +41,7 @@ struct wh_pack_cache {
   const wh_backend *backend;
   void *device;
   wh_log log; /* without a function: silent */
+  wh_progress_sink progress;
   char *folder;
   cache_header header;  /* all but `pieces` */
   wh_hash128 stamp;     /* key of the stamp file */
@@ -60,6 +62,7 @@ typedef struct hash_job {
   wh_hash128 *hashes; /* NULL: the ranges are only made resident */
   size_t n;
   atomic_size_t next;
+  int64_t deadline;    /* then each worker ends after the range that it is at */
   const wh_file *file; /* the ranges' file when they are to be made resident first */
 } hash_job;
 
@@ -70,6 +73,7 @@ static void hash_ranges(void *arg, int index, int count) {
     const byte_range *r = &job->ranges[i];
     if (job->file) wh_file_prefault(job->file, (size_t)(r->data - wh_file_data(job->file)), r->n);
     if (job->hashes) job->hashes[i] = wh_hash_bytes(r->data, r->n);
+    if (wh_progress_is_due(job->deadline)) break;
   }
 }
 
@@ -85,24 +89,56 @@ static size_t add_pieces(byte_range *ranges, const void *data, size_t n_bytes) {
   return n;
 }
 
+static uint64_t bytes_of(const byte_range *ranges, size_t n) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < n; i++) bytes += ranges[i].n;
+  return bytes;
+}
+
+/* Where hashing stands in what the caller is told: a stage, and its bytes that come after the hashed ones. */
+typedef struct hash_stage {
+  wh_stage stage;
+  uint64_t n_bytes_after;
+} hash_stage;
+
+/* Regions of limited time, between them a report. */
+static wh_status run_hash_job(const wh_pack_cache *c, hash_job *job, hash_stage stage) {
+  const uint64_t total = bytes_of(job->ranges, job->n) + stage.n_bytes_after;
+  size_t n_done = 0;
+  if (!job->n) return WH_OK;
+  WH_TRY(wh_progress_report(&c->progress, stage.stage, 0, total));
+  while (n_done < job->n) {
+    job->deadline = wh_progress_deadline(&c->progress);
+    wh_backend_parallel(c->backend, c->device, hash_ranges, job);
+    n_done = atomic_load(&job->next); /* the workers that found nothing left have counted on */
+    if (n_done > job->n) n_done = job->n;
+    WH_TRY(wh_progress_report(&c->progress, stage.stage, bytes_of(job->ranges, n_done), total));
+  }
+  return WH_OK;
+}
+
 /* *hashes: one per range, to be freed by the caller; or `hashes` is NULL, and none are made. */
 static wh_status hash_all(const wh_pack_cache *c, const byte_range *ranges, size_t n, const wh_file *file,
-                          wh_hash128 **hashes) {
+                          hash_stage stage, wh_hash128 **hashes) {
   hash_job job = {.ranges = ranges, .n = n, .file = file};
   atomic_init(&job.next, 0);
   if (hashes) job.hashes = wh_alloc_array(c->alloc, n, sizeof *job.hashes);
   if (hashes && !job.hashes) return WH_OOM("hashes of weights");
-  wh_backend_parallel(c->backend, c->device, hash_ranges, &job);
+  wh_status st = run_hash_job(c, &job, stage);
+  if (st != WH_OK) {
+    wh_free(c->alloc, job.hashes);
+    return st;
+  }
   if (hashes) *hashes = job.hashes;
   return WH_OK;
 }
 
 /* The pieces of one run of bytes. */
 static wh_status hash_pieces(const wh_pack_cache *c, const void *data, size_t n_bytes, const wh_file *file,
-                             wh_hash128 **hashes) {
+                             hash_stage stage, wh_hash128 **hashes) {
   byte_range *ranges = wh_alloc_array(c->alloc, pieces_of(n_bytes), sizeof *ranges);
   if (!ranges) return WH_OOM("hashes of weights");
-  wh_status st = hash_all(c, ranges, add_pieces(ranges, data, n_bytes), file, hashes);
+  wh_status st = hash_all(c, ranges, add_pieces(ranges, data, n_bytes), file, stage, hashes);
   wh_free(c->alloc, ranges);
   return st;
 }
@@ -165,7 +201,7 @@ static wh_status hash_weights(wh_pack_cache *c, const wh_graph *g, const wh_pack
     if (weights[i].n_bytes && (v->origin != NULL) == with_origin)
       at += add_pieces(ranges + at, v->data, v->n_bytes);
   }
-  wh_status st = hash_all(c, ranges, n_ranges, NULL, &hashes);
+  wh_status st = hash_all(c, ranges, n_ranges, NULL, (hash_stage){WH_STAGE_HASH, 0}, &hashes);
   if (st == WH_OK) *out = wh_hash_bytes(hashes, n_ranges * sizeof *hashes);
   wh_free(c->alloc, hashes);
   wh_free(c->alloc, ranges);
@@ -190,9 +226,9 @@ static wh_status path_of(const wh_pack_cache *c, const wh_hash128 *a, const wh_h
   return WH_OK;
 }
 
-/* Logs why the disk did not help; being out of memory stays an error. */
+/* Logs why the disk did not help; being out of memory stays an error, as does the caller's wish to end. */
 static wh_status tolerate(const wh_pack_cache *c, wh_status st, wh_log_level level, const char *consequence) {
-  if (st == WH_OK || st == WH_ERR_OUT_OF_MEMORY) return st;
+  if (st == WH_OK || st == WH_ERR_OUT_OF_MEMORY || st == WH_ERR_CANCELLED) return st;
   wh_log_write(&c->log, level, "pack cache: %s; %s", wh_last_error()->message, consequence);
   return WH_OK;
 }
@@ -309,7 +345,8 @@ static wh_status check_data(const wh_pack_cache *c, const uint8_t *data, bool *s
   WH_TRY(key_of_file(c, &key));
   if (settled) WH_TRY(read_stamp(c, &key, &known, &checked));
   known = known && wh_hash_equal(checked, pieces);
-  WH_TRY(hash_pieces(c, data, c->header.data_bytes, c->file, known ? NULL : &hashes));
+  WH_TRY(hash_pieces(c, data, c->header.data_bytes, c->file, (hash_stage){WH_STAGE_READ, 0},
+                     known ? NULL : &hashes));
   *sound = known || memcmp(hashes, table, table_bytes(c)) == 0;
   wh_free(c->alloc, hashes);
   return *sound && !known && settled ? write_stamp(c, &key, &pieces) : WH_OK;
@@ -375,13 +412,15 @@ static wh_status identify(wh_pack_cache *c, const wh_hash128 *model_stamp, const
 
 wh_status wh_pack_cache_open(const wh_pack_cache_options *o, const wh_backend *backend, void *device,
                              const wh_graph *g, const wh_packed_weight *weights, size_t n,
-                             const wh_allocator *alloc, wh_pack_cache **out) {
+                             const wh_progress_sink *progress, const wh_allocator *alloc,
+                             wh_pack_cache **out) {
   size_t data_bytes = n ? weights[n - 1].offset + weights[n - 1].n_bytes : 0;
   wh_pack_cache *c = wh_alloc_zeroed(alloc, sizeof *c);
   if (!c) return WH_OOM("pack cache");
   c->alloc = alloc;
   c->backend = backend;
   c->device = device;
+  c->progress = *progress;
   if (o->log) c->log = *o->log;
   c->header.pack_version = backend->pack_version;
   c->folder = wh_alloc_string(alloc, o->folder, strlen(o->folder));
@@ -414,6 +453,17 @@ void wh_pack_cache_close(wh_pack_cache *c) {
 
 bool wh_pack_cache_hashed_model(const wh_pack_cache *c) { return c->hashed_model; }
 
+/* With what was hashed before it, the second half of a stage. */
+static wh_status write_data(const wh_pack_cache *c, wh_file_writer *w, const char *data) {
+  const size_t n = c->header.data_bytes;
+  for (size_t at = 0; at < n; at += WRITE_BYTES) {
+    const size_t piece = n - at < WRITE_BYTES ? n - at : WRITE_BYTES;
+    WH_TRY(wh_file_writer_append(w, data + at, piece));
+    WH_TRY(wh_progress_report(&c->progress, WH_STAGE_KEEP, (uint64_t)n + at + piece, 2 * (uint64_t)n));
+  }
+  return WH_OK;
+}
+
 static wh_status write_file(const wh_pack_cache *c, const char *path, const void *packed,
                             const wh_hash128 *hashes) {
   static const uint8_t zeros[DATA_ALIGN];
@@ -424,7 +474,7 @@ static wh_status write_file(const wh_pack_cache *c, const char *path, const void
   wh_status st = wh_file_writer_append(w, &h, sizeof h);
   if (st == WH_OK) st = wh_file_writer_append(w, hashes, table_bytes(c));
   if (st == WH_OK) st = wh_file_writer_append(w, zeros, h.data_offset - sizeof h - table_bytes(c));
-  if (st == WH_OK) st = wh_file_writer_append(w, packed, h.data_bytes);
+  if (st == WH_OK) st = write_data(c, w, packed);
   if (st == WH_OK) return wh_file_writer_commit(w);
   wh_file_writer_abort(w);
   return st;
@@ -433,7 +483,8 @@ static wh_status write_file(const wh_pack_cache *c, const char *path, const void
 wh_status wh_pack_cache_store(wh_pack_cache *c, const void *packed, bool *stored) {
   wh_hash128 *hashes = NULL;
   char *path = NULL;
-  WH_TRY(hash_pieces(c, packed, c->header.data_bytes, NULL, &hashes));
+  WH_TRY(hash_pieces(c, packed, c->header.data_bytes, NULL, (hash_stage){WH_STAGE_KEEP, c->header.data_bytes},
+                     &hashes));
   wh_status st = path_of(c, &c->header.content, &c->header.layouts, ".pack", &path);
   if (st == WH_OK) {
     st = write_file(c, path, packed, hashes);

@@ -9,12 +9,14 @@
  * byte of data is hashed, by the device's threads, at the first start that finds the file and whenever it has
  * changed since: another stamp remembers that, so that the file is trusted as far as the model's own is. A
  * file that fails is replaced; a folder that cannot be written costs the cache, not the run. Both are logged
- * as warnings. The only error is ERR_OUT_OF_MEMORY. */
+ * as warnings. The only errors are ERR_OUT_OF_MEMORY and the caller's own ERR_CANCELLED, after which no file
+ * of the cache is other than it was. */
 #ifndef WH_PLAN_PACK_CACHE_H
 #define WH_PLAN_PACK_CACHE_H
 
 #include "core/backend_abi.h"
 #include "core/base/hash.h"
+#include "core/base/progress.h"
 
 typedef struct wh_pack_cache wh_pack_cache;
 
@@ -34,11 +36,12 @@ typedef struct wh_packed_weight {
   const wh_node_info *node;
 } wh_packed_weight;
 
-/* Looks for the weights' file. The strings and arrays are borrowed for the call. *out is NULL when there can
- * be no cache, and lives until wh_pack_cache_close. */
+/* Looks for the weights' file. The strings and arrays are borrowed for the call, `progress` is copied. *out
+ * is NULL when there can be no cache, and lives until wh_pack_cache_close. */
 WH_NODISCARD wh_status wh_pack_cache_open(const wh_pack_cache_options *options, const wh_backend *backend,
                                           void *device, const wh_graph *g, const wh_packed_weight *weights,
-                                          size_t n_weights, const wh_allocator *alloc, wh_pack_cache **out);
+                                          size_t n_weights, const wh_progress_sink *progress,
+                                          const wh_allocator *alloc, wh_pack_cache **out);
 void wh_pack_cache_close(wh_pack_cache *cache); /* NULL is fine */
 
 /* The packed weights, checked, and mapped until the cache is closed. *out is NULL when they are not there. */

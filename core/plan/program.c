@@ -146,7 +146,6 @@ static wh_status plan_arena(build *b) {
   if (!p->arena)
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of activations", p->memory.plan.arena_bytes);
   p->memory.arena_bytes = wh_huge_bytes(p->memory.plan.arena_bytes);
-  memset(p->arena, 0, p->memory.arena_bytes); /* every page is taken now, none while running */
   for (wh_value v = 1; v < g->n_values; v++)
     if (b->places[v].buffer >= 0)
       b->places[v].data = (char *)p->arena + b->buffers[b->places[v].buffer].offset;
@@ -166,13 +165,31 @@ static wh_status place_states(build *b) {
   p->states = wh_alloc_huge(p->alloc, total);
   if (!p->states)
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of KV state; use a smaller context", total);
-  memset(p->states, 0, p->memory.state_bytes);
   size_t at = 0;
   for (wh_value v = 1; v < g->n_values; v++)
     if (g->values[v].kind == WH_VALUE_STATE) {
       b->places[v].data = (char *)p->states + at;
       (void)wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes);
       at += bytes;
+    }
+  return WH_OK;
+}
+
+/* Every page is taken now, none while running. */
+static wh_status zero_memory(const wh_program *p) {
+  const size_t step = (size_t)64 << 20, total = p->memory.arena_bytes + p->memory.state_bytes;
+  const struct {
+    char *data;
+    size_t n_bytes;
+  } areas[] = {{p->arena, p->memory.arena_bytes}, {p->states, p->memory.state_bytes}};
+  size_t done = 0;
+  WH_TRY(wh_progress_report(&p->options.progress, WH_STAGE_MEMORY, 0, total));
+  for (size_t i = 0; i < sizeof areas / sizeof areas[0]; i++)
+    for (size_t at = 0; at < areas[i].n_bytes; at += step) {
+      const size_t n = areas[i].n_bytes - at < step ? areas[i].n_bytes - at : step;
+      memset(areas[i].data + at, 0, n);
+      done += n;
+      WH_TRY(wh_progress_report(&p->options.progress, WH_STAGE_MEMORY, done, total));
     }
   return WH_OK;
 }
@@ -316,6 +333,7 @@ wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_p
   if (st == WH_OK) st = place_values(&b);
   if (st == WH_OK) st = plan_arena(&b);
   if (st == WH_OK) st = place_states(&b);
+  if (st == WH_OK) st = zero_memory(p);
   if (st == WH_OK) st = place_constants(&b);
   if (st == WH_OK) st = emit(&b);
   wh_free(p->alloc, b.places);

@@ -20,6 +20,7 @@ typedef struct wh_program_options {
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* NULL: weights are packed at each start */
+  wh_progress_sink progress;               /* of creation and of wh_program_keep_packed */
 } wh_program_options;
 
 /* Claims every node (a refusal is ERR_UNSUPPORTED, says how many nodes and names the first with their
@@ -59,7 +60,8 @@ typedef struct wh_program_packing {
 } wh_program_packing;
 wh_program_packing wh_program_get_packing(const wh_program *p);
 
-/* Writes what was packed at this start into the pack cache, if there is one: for when nobody waits. */
+/* Writes what was packed at this start into the pack cache, if there is one: for when nobody waits.
+ * ERR_OUT_OF_MEMORY or ERR_CANCELLED; what a disk refuses is a warning in the log. */
 WH_NODISCARD wh_status wh_program_keep_packed(wh_program *p);
 
 /* One line per instruction: kernel, operands with offsets, barriers. */

@@ -5,8 +5,9 @@
 #include <string.h>
 
 /* Packed and given back at a time, so that the file's pages and their packed copy are not all in memory
- * together. */
+ * together; and between two of the caller's chances to end it. */
 #define PACK_BATCH_BYTES ((size_t)64 << 20)
+#define PACK_BATCH_TASKS 64
 /* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
 #define MOVE_RUNS 32
 #define MOVE_MIN_BYTES ((size_t)4 << 20)
@@ -17,6 +18,7 @@ struct wh_weights {
   void *device;
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
+  wh_progress_sink progress;
   const wh_graph *g;
   wh_packed_weight *list; /* in the order of their places */
   size_t n, capacity, n_bytes;
@@ -112,40 +114,60 @@ static void give_back(const wh_weights *w, const wh_value_info *v) {
   if (v->origin && w->weight_done) w->weight_done(w->weight_done_ctx, v->origin);
 }
 
-static wh_status pack_batch(const wh_weights *w, wh_pack_task *tasks, size_t n) {
-  WH_TRY(w->backend->pack(w->device, w->g, tasks, n));
-  for (size_t i = 0; i < n; i++)
-    if (!tasks[i].finite) return not_finite(tasks[i].weight);
-  for (size_t i = 0; i < n; i++)
-    if (tasks[i].dst) give_back(w, tasks[i].weight);
-  return WH_OK;
+typedef struct pack_batch {
+  wh_pack_task tasks[PACK_BATCH_TASKS];
+  size_t n, n_bytes;
+} pack_batch;
+
+static wh_status run_batch(const wh_weights *w, pack_batch *b, uint64_t *done, uint64_t total) {
+  WH_TRY(w->backend->pack(w->device, w->g, b->tasks, b->n));
+  for (size_t i = 0; i < b->n; i++)
+    if (!b->tasks[i].finite) return not_finite(b->tasks[i].weight);
+  for (size_t i = 0; i < b->n; i++)
+    if (b->tasks[i].dst && b->tasks[i].part + 1 == b->tasks[i].n_parts) give_back(w, b->tasks[i].weight);
+  *done += b->n_bytes;
+  b->n = b->n_bytes = 0;
+  return wh_progress_report(&w->progress, WH_STAGE_PACK, *done, total);
 }
 
-/* Packs the weights of the list unless they came packed; those used in place are only checked. */
-static wh_status pack_list(wh_weights *w) {
-  wh_pack_task *tasks = wh_alloc_array(w->alloc, w->n, sizeof *tasks);
-  const bool cached = w->image != w->own;
-  size_t n = 0, begin = 0, batch_bytes = 0;
-  wh_status st = WH_OK;
-  if (!tasks) return WH_OOM("pack tasks");
-  for (size_t i = 0; i < w->n && st == WH_OK; i++) {
+/* Counts what becomes of the weights; bytes of those that are to be packed or looked at. */
+static uint64_t count_work(wh_weights *w, bool cached) {
+  uint64_t total = 0;
+  for (size_t i = 0; i < w->n; i++) {
     const wh_packed_weight *p = &w->list[i];
     if (p->n_bytes && cached) {
       w->packing.n_cached++;
       continue;
     }
-    tasks[n++] =
-        (wh_pack_task){p->node, &w->g->values[p->value], p->n_bytes ? w->own + p->offset : NULL, true};
     *(p->n_bytes ? &w->packing.n_packed : &w->packing.n_in_place) += 1;
-    batch_bytes += p->n_bytes;
-    if (batch_bytes < PACK_BATCH_BYTES) continue;
-    st = pack_batch(w, tasks + begin, n - begin);
-    begin = n;
-    batch_bytes = 0;
+    total += w->g->values[p->value].n_bytes;
   }
-  if (st == WH_OK && begin < n) st = pack_batch(w, tasks + begin, n - begin);
-  wh_free(w->alloc, tasks);
-  return st;
+  return total;
+}
+
+/* Packs the weights of the list unless they came packed; those used in place are only checked. */
+static wh_status pack_list(wh_weights *w) {
+  const bool cached = w->image != w->own;
+  const uint64_t total = count_work(w, cached);
+  uint64_t done = 0;
+  pack_batch b = {.n = 0};
+  if (!total) return WH_OK;
+  WH_TRY(wh_progress_report(&w->progress, WH_STAGE_PACK, 0, total));
+  for (size_t i = 0; i < w->n; i++) {
+    const wh_packed_weight *p = &w->list[i];
+    const wh_value_info *v = &w->g->values[p->value];
+    if (p->n_bytes && cached) continue;
+    const uint32_t n_parts = (uint32_t)(v->n_bytes / PACK_BATCH_BYTES) + 1;
+    for (uint32_t part = 0; part < n_parts; part++) {
+      const size_t n_bytes = v->n_bytes / n_parts + (part == 0 ? v->n_bytes % n_parts : 0);
+      if (b.n == PACK_BATCH_TASKS || b.n_bytes + n_bytes > PACK_BATCH_BYTES)
+        WH_TRY(run_batch(w, &b, &done, total));
+      b.tasks[b.n++] =
+          (wh_pack_task){p->node, v, p->n_bytes ? w->own + p->offset : NULL, true, part, n_parts};
+      b.n_bytes += n_bytes;
+    }
+  }
+  return run_batch(w, &b, &done, total);
 }
 
 /* Once more, and for good: where the system maps a file in large pages, each batch brings its neighbours'
@@ -162,7 +184,8 @@ static wh_status find_image(wh_weights *w, const wh_pack_cache_options *cache) {
   const void *cached = NULL;
   if (!w->n_bytes) return WH_OK;
   if (cache) {
-    WH_TRY(wh_pack_cache_open(cache, w->backend, w->device, w->g, w->list, w->n, w->alloc, &w->cache));
+    WH_TRY(wh_pack_cache_open(cache, w->backend, w->device, w->g, w->list, w->n, &w->progress, w->alloc,
+                              &w->cache));
     if (w->cache) WH_TRY(wh_pack_cache_fetch(w->cache, &cached));
     w->packing.hashed_model = w->cache && wh_pack_cache_hashed_model(w->cache);
   }
@@ -180,6 +203,7 @@ wh_status wh_weights_create(const wh_graph *g, const wh_claim *claims, const wh_
   w->device = o->device;
   w->weight_done = o->weight_done;
   w->weight_done_ctx = o->weight_done_ctx;
+  w->progress = o->progress;
   w->g = g;
   wh_status st = copy_vectors(w); /* first: a damaged one is found before the long work */
   if (st == WH_OK) st = list_weights(w, claims);

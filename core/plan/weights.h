@@ -27,7 +27,7 @@ bool wh_weights_move(wh_weights *weights);
 const void *wh_weights_moved(const wh_weights *weights, const void *data);
 
 /* Writes what was packed at this start into the cache; nothing when there is none or it came from there.
- * ERR_OUT_OF_MEMORY only; other failures are warnings in the log. */
+ * ERR_OUT_OF_MEMORY and ERR_CANCELLED only; other failures are warnings in the log. */
 WH_NODISCARD wh_status wh_weights_keep(wh_weights *weights);
 
 /* Sets packed_bytes and cached_bytes, adds to other_bytes. */

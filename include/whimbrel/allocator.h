@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* Both functions must be safe to call from several threads. Borrowed by every object created with it: it
- * must outlive them. */
+/* Both functions must be safe to call from several threads if objects created with it are used by several.
+ * Borrowed by every object created with it: it must outlive them. Has no struct_size and does not grow. */
 typedef struct wh_allocator {
   void *ctx;
   /* `size` > 0 bytes at `align` (a power of two, at most 2 MiB), contents undefined; NULL when there is no
@@ -33,7 +33,8 @@ typedef enum wh_log_level {
 
 /* A sink for messages; without one the library is silent. What makes a call fail is its status and is not
  * logged; what it went on without is: a pack cache that cannot be used. `message` is one line without
- * newline. */
+ * newline, valid for the call. `write` is called on the thread that made the call, so on several at the same
+ * time if several threads make calls. Has no struct_size and does not grow. */
 typedef struct wh_log {
   void *ctx;
   wh_log_level min_level;

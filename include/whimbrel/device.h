@@ -1,4 +1,8 @@
-/* device.h - something that computes. */
+/* device.h - something that computes.
+ *
+ * Threads: a device may be shared. Its threads do one piece of work at a time: runs of its sessions, packing,
+ * measuring wait for their turn, in the order in which they came, whichever threads ask. Two runs at the same
+ * time take two devices. Destroying is for one thread, when nobody uses it any more. */
 #ifndef WHIMBREL_DEVICE_H
 #define WHIMBREL_DEVICE_H
 
@@ -29,7 +33,7 @@ typedef enum wh_binding {
 typedef struct wh_device wh_device;
 
 typedef struct wh_device_options {
-  uint32_t struct_size; /* set by the macro; fields past the caller's size take defaults */
+  uint32_t struct_size; /* set by the macro */
   const char *name;     /* "cpu" */
   const char *isa; /* highest instruction-set level to use: "ref", "avx2" ...; NULL or "auto": all there is */
   uint32_t n_threads;            /* 0: one per physical core that the process may use */
@@ -66,12 +70,13 @@ typedef struct wh_device_info {
   const char *binding_reason; /* "one memory node" */
 } wh_device_info;
 #define WH_DEVICE_INFO_INIT \
-  { .struct_size = sizeof(wh_device_info) }
-/* Not at the same time as another call on the device. */
-WH_API void wh_device_get_info(const wh_device *device, wh_device_info *info);
+  { sizeof(wh_device_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, NULL, NULL }
+/* From any thread. The first call costs some milliseconds. */
+WH_API wh_status wh_device_get_info(const wh_device *device, wh_device_info *info);
 
 /* Measured roofline of the device with its threads: read bandwidth (bytes/s), int8 dot products
- * (operations/s, 2 per multiply-add) and fp32 fma (operations/s). Takes about `seconds`. */
+ * (operations/s, 2 per multiply-add) and fp32 fma (operations/s). Takes about `seconds`, more where others
+ * use the device, and then measures what they leave. The struct has no struct_size and does not grow. */
 typedef struct wh_device_roofline {
   double read_bytes_per_s, int8_ops_per_s, f32_ops_per_s;
 } wh_device_roofline;

@@ -1,5 +1,8 @@
-/* model.h - a model file: what it says, its weights, its graph. Immutable once open; may be shared by
- * threads. */
+/* model.h - a model file: what it says, its weights, its graph.
+ *
+ * Threads: a model is immutable once open; any number of threads may use it at the same time, with any
+ * function but wh_model_destroy, which is for one thread when nobody uses the model, its sessions, streams or
+ * generators any more. */
 #ifndef WHIMBREL_MODEL_H
 #define WHIMBREL_MODEL_H
 
@@ -18,12 +21,13 @@ typedef struct wh_model_options {
   uint32_t struct_size;
   uint32_t reserved;
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
-  const wh_log *log;
+  const wh_log *log;             /* NULL: silent; borrowed for the call. Nothing is logged today. */
 } wh_model_options;
 #define WH_MODEL_OPTIONS_INIT \
   { sizeof(wh_model_options), 0, NULL, NULL }
 
-/* Maps the file and builds its graph; weights stay mapped. Errors name the file and the field or tensor. */
+/* Maps the file and builds its graph; weights stay mapped, and are not read: it takes milliseconds however
+ * large they are. Errors name the file and the field or tensor. */
 WH_API WH_NODISCARD wh_status wh_model_open(const char *path, const wh_model_options *options,
                                             wh_model **out);
 WH_API void wh_model_destroy(wh_model *model);
@@ -41,15 +45,16 @@ typedef struct wh_model_info {
   uint64_t n_experts, n_experts_used; /* of a layer; that a token uses of them; 0: no mixture of experts */
 } wh_model_info;
 #define WH_MODEL_INFO_INIT \
-  { .struct_size = sizeof(wh_model_info) }
-WH_API void wh_model_get_info(const wh_model *model, wh_model_info *info);
+  { sizeof(wh_model_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
+WH_API wh_status wh_model_get_info(const wh_model *model, wh_model_info *info);
 
 /* xxHash128 of the core graph's text as 32 hex digits: the model's identity. The weights' bytes are not part
  * of it. */
 WH_API WH_NODISCARD wh_status wh_model_graph_hash(const wh_model *model, char out[33]);
 
 /* Metadata entry i; *value_text is printable one-line text (long arrays abbreviated as "[first, ... (n)]").
- * Both are written into the caller's buffers, always NUL-terminated. ERR_NOT_FOUND past the end. */
+ * Both are written into the caller's buffers, always NUL-terminated; a buffer of 0 bytes may be NULL.
+ * ERR_NOT_FOUND past the end. */
 WH_API size_t wh_model_n_metadata(const wh_model *model);
 WH_API WH_NODISCARD wh_status wh_model_get_metadata(const wh_model *model, size_t i, char *key,
                                                     size_t key_bytes, char *value_text, size_t value_bytes);
@@ -63,14 +68,16 @@ typedef struct wh_weight_info {
   uint64_t n_bytes;
 } wh_weight_info;
 #define WH_WEIGHT_INFO_INIT \
-  { .struct_size = sizeof(wh_weight_info) }
+  { sizeof(wh_weight_info), WH_DTYPE_F32, {0}, 0, {0}, 0 }
 WH_API size_t wh_model_n_weights(const wh_model *model);
 WH_API WH_NODISCARD wh_status wh_model_get_weight(const wh_model *model, size_t i, wh_weight_info *info);
-/* xxHash128 of weight i's bytes as 32 hex digits: its content. Reads the whole weight. */
+/* xxHash128 of weight i's bytes as 32 hex digits: its content. Reads the whole weight, on the calling thread.
+ */
 WH_API WH_NODISCARD wh_status wh_model_weight_hash(const wh_model *model, size_t i, char out[33]);
 
 /* The graph as text, before or after the passes; *out is owned by the caller: wh_string_destroy. */
 WH_API WH_NODISCARD wh_status wh_model_graph_text(const wh_model *model, bool optimised, char **out);
+/* Texts of this model's functions. A NULL text is fine. */
 WH_API void wh_string_destroy(const wh_model *model, char *text);
 
 #ifdef __cplusplus

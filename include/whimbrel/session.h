@@ -1,9 +1,14 @@
-/* session.h - running a model on a device: program, memory plan, KV state. One thread at a time. */
+/* session.h - running a model on a device: program, memory plan, KV state.
+ *
+ * Threads: a session is used by one thread at a time, and so is all that it gives out (logits, strings). The
+ * sessions of one model or one device may be used by as many threads at the same time; their runs take turns
+ * on the device (device.h). Creating and destroying sessions is no different. */
 #ifndef WHIMBREL_SESSION_H
 #define WHIMBREL_SESSION_H
 
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
+#include "whimbrel/progress.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,9 +27,11 @@ typedef struct wh_session_options {
   const char *pack_cache;     /* a folder that keeps packed weights for the next start; NULL: none */
   uint32_t pack_cache_mapped; /* 1: they stay in the file, see wh_session_create */
   const wh_log *log;          /* warnings about it; NULL: silent; copied, its context outlives the session */
+  wh_progress_fn progress;    /* during wh_session_create and wh_session_keep_packed; NULL: none */
+  void *progress_ctx;         /* outlives the session */
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT \
-  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL }
+  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, NULL, NULL }
 
 /* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
  * it.
@@ -35,7 +42,10 @@ typedef struct wh_session_options {
  * packing. A cache that cannot be used is a warning in the log, never an error. The logits are the same. The
  * first run uses the weights where they lie in the file; the next runs move them into large pages of memory,
  * some before each, which decoding reads faster. With `pack_cache_mapped` they stay in the file, so that
- * processes share its pages. A file in use may be deleted or replaced, but not written to. */
+ * processes share its pages. A file in use may be deleted or replaced, but not written to.
+ *
+ * A large model takes seconds. The progress callback is told of each stage (progress.h), in which the call
+ * can be ended: ERR_CANCELLED. */
 WH_API WH_NODISCARD wh_status wh_session_create(const wh_model *model, wh_device *device,
                                                 const wh_session_options *options, wh_session **out);
 WH_API void wh_session_destroy(wh_session *session);
@@ -51,12 +61,13 @@ typedef struct wh_batch {
                                  n_outputs 1: the last */
 } wh_batch;
 #define WH_BATCH_INIT \
-  { .struct_size = sizeof(wh_batch) }
+  { sizeof(wh_batch), 0, NULL, NULL, 0, NULL }
 
-/* Allocates nothing. A token id out of range, a full context (ERR_LIMIT) or a non-finite logit is an error;
- * the KV state is then as before the call. */
+/* Allocates nothing, and waits for the device's turn. A token id out of range, a full context (ERR_LIMIT) or
+ * a non-finite logit is an error; the KV state is then as before the call. */
 WH_API WH_NODISCARD wh_status wh_session_run(wh_session *session, const wh_batch *batch);
-/* Logits [n_vocab] of output i of the last run; valid until the next. NULL when there is no such output. */
+/* Logits [n_vocab] of output i of the last run; valid until the next, also after wh_session_truncate. NULL
+ * when there is no such output, before the first run, and after a run that failed for whatever reason. */
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
 
 WH_API uint32_t wh_session_length(const wh_session *session, uint32_t sequence); /* positions in use */
@@ -80,8 +91,8 @@ typedef struct wh_session_memory {
   uint64_t cached_weights; /* packed weights, mapped from the pack cache */
 } wh_session_memory;
 #define WH_SESSION_MEMORY_INIT \
-  { .struct_size = sizeof(wh_session_memory) }
-WH_API void wh_session_get_memory(const wh_session *session, wh_session_memory *memory);
+  { sizeof(wh_session_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+WH_API wh_status wh_session_get_memory(const wh_session *session, wh_session_memory *memory);
 
 /* How the weights got into the layouts that the device's kernels read. */
 typedef struct wh_session_packing {
@@ -94,12 +105,13 @@ typedef struct wh_session_packing {
   uint32_t stored;  /* 1: wh_session_keep_packed wrote what was packed */
 } wh_session_packing;
 #define WH_SESSION_PACKING_INIT \
-  { .struct_size = sizeof(wh_session_packing) }
-WH_API void wh_session_get_packing(const wh_session *session, wh_session_packing *packing);
+  { sizeof(wh_session_packing), 0, 0, 0, 0, 0 }
+WH_API wh_status wh_session_get_packing(const wh_session *session, wh_session_packing *packing);
 
 /* Writes what was packed at this start into the pack cache for the next one, which takes as long as the disk
  * does: to be called when nobody waits. Does nothing without a pack cache, or when the weights came from it;
- * a disk that fails is a warning in the log that wh_session_create was given. */
+ * a disk that fails is a warning in the log that wh_session_create was given. The progress callback is told
+ * of it and can end it: ERR_CANCELLED, the folder is then as before. */
 WH_API WH_NODISCARD wh_status wh_session_keep_packed(wh_session *session);
 
 /* Instruction i of the program: which node, which kernel, why. Strings live as long as the session. */
@@ -113,7 +125,7 @@ typedef struct wh_instruction_info {
   uint64_t weight_bytes; /* of weights that it reads for one token */
 } wh_instruction_info;
 #define WH_INSTRUCTION_INFO_INIT \
-  { .struct_size = sizeof(wh_instruction_info) }
+  { sizeof(wh_instruction_info), 0, NULL, NULL, NULL, NULL, 0 }
 WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *session, uint32_t i,
                                                          wh_instruction_info *info);
 
@@ -123,7 +135,8 @@ WH_API void wh_session_string_destroy(const wh_session *session, char *text);
 
 /* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down
  * (one region per instruction); the bits are the same. `n_bytes` of packed opaque outputs cover their live
- * part. A callback's non-zero return cancels the run (ERR_CANCELLED). */
+ * part. A callback's non-zero return cancels the run (ERR_CANCELLED). It may use other sessions, of the same
+ * device too, but not this one. */
 typedef struct wh_trace_event {
   uint32_t struct_size;
   uint32_t instruction;
@@ -137,7 +150,8 @@ typedef struct wh_trace_event {
 typedef int (*wh_trace_fn)(void *ctx, const wh_trace_event *event);
 WH_API void wh_session_set_trace(wh_session *session, wh_trace_fn fn, void *ctx); /* NULL: off */
 
-/* xxHash128 of bytes as 32 hex digits: what logits hashes and traces are printed with. */
+/* xxHash128 of bytes as 32 hex digits: what logits hashes and traces are printed with. "" when `data` is NULL
+ * but `n_bytes` is not 0. */
 WH_API void wh_hash_text(const void *data, size_t n_bytes, char out[33]);
 
 #ifdef __cplusplus

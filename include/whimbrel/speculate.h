@@ -10,7 +10,10 @@
  *
  * The logits are those behind the tokens given so far, whatever was drafted; the sampler is called once for
  * each token of the answer, with or without drafts. In exact mode a row's bits do not depend on the batch
- * that it is computed in, so drafts change the number of runs and nothing else. */
+ * that it is computed in, so drafts change the number of runs and nothing else.
+ *
+ * Threads: a speculator is used by one thread at a time, and with it its sessions; their device may be shared
+ * (device.h). */
 #ifndef WHIMBREL_SPECULATE_H
 #define WHIMBREL_SPECULATE_H
 
@@ -24,7 +27,8 @@ extern "C" {
 
 #define WH_SPECULATE_MAX_DRAFT 16
 
-/* The sessions are borrowed; until the speculator is destroyed, their sequences are its own. */
+/* The sessions are borrowed and must outlive the speculator, which takes its memory from the first one's
+ * allocator; until it is destroyed, their sequences are its own. */
 typedef struct wh_speculator_options {
   uint32_t struct_size;
   uint32_t sequence;       /* of the session; empty */
@@ -54,11 +58,11 @@ WH_API WH_NODISCARD wh_status wh_speculator_append(wh_speculator *speculator, co
  * asked for: longer drafts would be waste. */
 WH_API WH_NODISCARD wh_status wh_speculator_advance(wh_speculator *speculator, int32_t token,
                                                     uint32_t n_wanted);
-/* Logits [n_vocab] behind the last token; NULL when there are none. Valid until the next call that adds or
- * forgets tokens. */
+/* Logits [n_vocab] behind the last token; NULL when there are none, as after a run that failed. Valid until
+ * the next call that adds or forgets tokens. */
 WH_API const float *wh_speculator_logits(const wh_speculator *speculator);
 
-/* The tokens given so far; drafts do not count. Valid until the next call. */
+/* The tokens given so far; drafts do not count. Valid until the next call. `n` may be NULL. */
 WH_API const int32_t *wh_speculator_tokens(const wh_speculator *speculator, uint32_t *n);
 /* Forgets all tokens from `length` on, and what was drafted. There are no logits then. */
 WH_API WH_NODISCARD wh_status wh_speculator_truncate(wh_speculator *speculator, uint32_t length);
@@ -73,8 +77,8 @@ typedef struct wh_speculator_stats {
   uint64_t n_draft_runs;          /* runs of the draft model, whose prompt is among them */
 } wh_speculator_stats;
 #define WH_SPECULATOR_STATS_INIT \
-  { .struct_size = sizeof(wh_speculator_stats) }
-WH_API void wh_speculator_get_stats(const wh_speculator *speculator, wh_speculator_stats *stats);
+  { sizeof(wh_speculator_stats), 0, 0, 0, 0, 0, 0 }
+WH_API wh_status wh_speculator_get_stats(const wh_speculator *speculator, wh_speculator_stats *stats);
 
 /* ERR_INVALID_ARGUMENT unless both models' tokens are the same, each with the same text and kind; the message
  * names both files and the first difference. */

@@ -2,7 +2,13 @@
  *
  * A call that can fail returns wh_status. On failure its outputs are untouched and the calling thread's
  * error record holds the code, the place and one sentence for the user. The record is fixed-size and
- * thread-local: reporting an error never allocates. */
+ * thread-local: reporting an error never allocates, and no thread sees another's.
+ *
+ * In every header, unless a function says otherwise: an argument that is NULL is ERR_INVALID_ARGUMENT, and
+ * the sentence names it; a destroy function does nothing for NULL; a function that returns no status answers
+ * NULL, 0 or nothing. A struct with a struct_size is initialised with its ..._INIT macro; a struct_size that
+ * no version had, such as 0, is ERR_INVALID_ARGUMENT; a smaller one of an earlier version works, and options
+ * past it take their defaults. Functions that only wrong arguments make fail are not WH_NODISCARD. */
 #ifndef WHIMBREL_STATUS_H
 #define WHIMBREL_STATUS_H
 

@@ -1,4 +1,8 @@
-/* text.h - tokens, chat templates and sampling for language models. */
+/* text.h - tokens, chat templates and sampling for language models.
+ *
+ * Threads: the functions of a model may be called by any number of threads at the same time. A text stream or
+ * a generator is used by one thread at a time. Both take their memory from the model's allocator and must be
+ * destroyed before the model. */
 #ifndef WHIMBREL_TEXT_H
 #define WHIMBREL_TEXT_H
 
@@ -18,7 +22,8 @@ extern "C" {
 #define WH_TOKENIZE_ADD_BOS 4u
 
 /* Writes at most `capacity` ids and always the full count to *n (ids may be NULL with capacity 0). Any bytes
- * are accepted, NUL too. The tokenizer is built at the first use, once, thread-safely. */
+ * are accepted, NUL too. Other flags are ERR_INVALID_ARGUMENT. The tokenizer is built at the first use, once,
+ * thread-safely. */
 WH_API WH_NODISCARD wh_status wh_model_tokenize(const wh_model *model, const char *text, size_t n_bytes,
                                                 uint32_t flags, int32_t *ids, size_t capacity, size_t *n);
 /* Where the first control token is written out in the text, and its bytes; *length is 0 when there is none.
@@ -45,23 +50,29 @@ typedef struct wh_chat_options {
 
 /* Renders the model's chat template. messages_json: a JSON list of {"role", "content"} objects (and
  * tool_calls ...), UTF-8; U+0000 in a content is written \u0000 as JSON has it. options: NULL for the
- * defaults. A model without a template: ERR_NOT_FOUND. *out is owned by the caller (wh_string_destroy):
- * *n_bytes bytes, among which NUL may be, and one more NUL behind them. Tokenize it with
- * WH_TOKENIZE_PARSE_SPECIAL only: the template writes the BOS itself where the model wants one. */
+ * defaults. JSON of another kind is ERR_INVALID_ARGUMENT; a model without a template ERR_NOT_FOUND. *out is
+ * owned by the caller (wh_string_destroy): *n_bytes bytes, among which NUL may be, and one more NUL behind
+ * them. Tokenise it with WH_TOKENIZE_PARSE_SPECIAL alone: the template writes the BOS itself where its model
+ * wants one. */
 WH_API WH_NODISCARD wh_status wh_model_render_chat(const wh_model *model, const char *messages_json,
                                                    const wh_chat_options *options, char **out,
                                                    size_t *n_bytes);
 
-/* A stream turns tokens into text that is always whole UTF-8, and watches for stop strings. Control tokens
- * are shown with show_control only, but a stop string may be one, or hold one, either way. */
+/* A stream turns tokens into text that is always whole UTF-8, and watches for stop strings (copied; NULL with
+ * n_stops 0). Control tokens such as <|im_end|> have no text in it, unless `show_control`: then they appear
+ * as the vocabulary writes them, for reading along. A stop string may be one, or hold one, either way. */
 typedef struct wh_text_stream wh_text_stream;
 WH_API WH_NODISCARD wh_status wh_text_stream_create(const wh_model *model, const char *const *stops,
                                                     size_t n_stops, bool show_control, wh_text_stream **out);
 WH_API void wh_text_stream_destroy(wh_text_stream *stream);
 /* Adds a token. *text (*n_bytes bytes and a NUL, owned by the stream, valid until its next call) is what may
- * be shown now; *stopped: a stop string was met. */
+ * be shown now: bytes that may yet become a character, or a stop string, are held back. *stopped: a stop
+ * string was met, now or earlier; it and all that follows are not shown, so later calls give no text. An id
+ * that is not in the vocabulary is ERR_INVALID_ARGUMENT. */
 WH_API WH_NODISCARD wh_status wh_text_stream_push(wh_text_stream *stream, int32_t id, const char **text,
                                                   size_t *n_bytes, bool *stopped);
+/* What was held back, at the end of the tokens: an unfinished character becomes U+FFFD. Nothing after a stop
+ * string was met, and nothing when called again. */
 WH_API WH_NODISCARD wh_status wh_text_stream_finish(wh_text_stream *stream, const char **text,
                                                     size_t *n_bytes);
 
@@ -78,13 +89,19 @@ typedef struct wh_sampling {
 #define WH_SAMPLING_INIT \
   { sizeof(wh_sampling), 0.0f, 0, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f, 64, 0 }
 
-typedef struct wh_generator wh_generator; /* picks the next token */
+/* Picks the next token, as text/sampler.h and docs/NUMERICS.md define. Its history is the last
+ * `penalty_window` tokens, which the penalties see; greedy without penalties, it has no memory at all. */
+typedef struct wh_generator wh_generator;
 WH_API WH_NODISCARD wh_status wh_generator_create(const wh_model *model, const wh_sampling *sampling,
                                                   wh_generator **out);
 WH_API void wh_generator_destroy(wh_generator *generator);
-WH_API void wh_generator_accept(wh_generator *generator,
-                                int32_t token); /* a prompt token enters the history */
+/* A token that was not picked here, such as the prompt's, enters the history. */
+WH_API void wh_generator_accept(wh_generator *generator, int32_t token);
+/* As it was created: the same options, the random numbers from the seed again, an empty history. */
 WH_API void wh_generator_reset(wh_generator *generator);
+/* Picks from logits [n_vocab], which stay as they are, and records the pick in the history: it is not to be
+ * accepted again. A NaN, or nothing above -infinity, is ERR_INVALID_ARGUMENT; nothing is recorded then and no
+ * random number used. */
 WH_API WH_NODISCARD wh_status wh_generator_sample(wh_generator *generator, const float *logits,
                                                   int32_t *token);
 

@@ -7,13 +7,15 @@
  *   text.h             tokens to and from text, chat templates, sampling
  *   speculate.h        several tokens per run, with the same answer
  *
- * Every fallible call returns wh_status; wh_last_error() has the sentence for the user. */
+ * Every fallible call returns wh_status; wh_last_error() has the sentence for the user. status.h has the
+ * rules for arguments; each header says at its top which objects threads may share. */
 #ifndef WHIMBREL_H
 #define WHIMBREL_H
 
 #include "whimbrel/allocator.h"
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
+#include "whimbrel/progress.h"
 #include "whimbrel/session.h"
 #include "whimbrel/speculate.h"
 #include "whimbrel/status.h"

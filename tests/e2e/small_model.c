@@ -96,19 +96,26 @@ static void add_layer(small_model *m, int layer, wh_dtype dtype, int64_t width) 
   if (m->has_experts) add(m, name, WH_DTYPE_F32, 0, SMALL_N_EXPERTS, width);
 }
 
-static small_model *create(wh_dtype dtype, int64_t width, bool has_experts) {
+static small_model *create(wh_dtype dtype, int64_t width, bool has_experts, int64_t n_vocab, bool is_tied) {
   small_model *m = calloc(1, sizeof *m);
   if (!m) abort();
   m->has_experts = has_experts;
-  add(m, "token_embd", dtype, 0, SMALL_N_VOCAB, width);
+  add(m, "token_embd", dtype, 0, n_vocab, width);
   add(m, "output_norm", WH_DTYPE_F32, 0, 0, width);
-  add(m, "output", dtype, 0, SMALL_N_VOCAB, width);
+  if (!is_tied) add(m, "output", dtype, 0, n_vocab, width);
   for (int layer = 0; layer < SMALL_N_LAYERS; layer++) add_layer(m, layer, dtype, width);
   return m;
 }
 
-small_model *small_model_create(wh_dtype dtype, int64_t width) { return create(dtype, width, false); }
-small_model *small_model_create_experts(wh_dtype dtype, int64_t width) { return create(dtype, width, true); }
+small_model *small_model_create(wh_dtype dtype, int64_t width) {
+  return create(dtype, width, false, SMALL_N_VOCAB, false);
+}
+small_model *small_model_create_experts(wh_dtype dtype, int64_t width) {
+  return create(dtype, width, true, SMALL_N_VOCAB, false);
+}
+small_model *small_model_create_tied(wh_dtype dtype, int64_t width, int64_t n_vocab) {
+  return create(dtype, width, false, n_vocab, true);
+}
 
 void small_model_destroy(small_model *m) {
   for (size_t i = 0; i < m->n_weights; i++) {
@@ -138,21 +145,87 @@ void small_model_damage(small_model *m, size_t i, size_t field, bool last, small
       damage);
 }
 
-void small_model_write(const small_model *m, const char *path) {
-  uint32_t width = (uint32_t)m->weights[0].dims[1];
-  const wh_meta_entry meta[] = {wh_gguf_meta_string("general.architecture", "llama"),
-                                wh_gguf_meta_string("general.name", "small"),
-                                wh_gguf_meta_u32("llama.block_count", SMALL_N_LAYERS),
-                                wh_gguf_meta_u32("llama.context_length", 128),
-                                wh_gguf_meta_u32("llama.embedding_length", width),
-                                wh_gguf_meta_u32("llama.feed_forward_length", width),
-                                wh_gguf_meta_u32("llama.attention.head_count", 4),
-                                wh_gguf_meta_u32("llama.attention.head_count_kv", 2),
-                                wh_gguf_meta_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f),
-                                wh_gguf_meta_u32("llama.expert_count", SMALL_N_EXPERTS),
-                                wh_gguf_meta_u32("llama.expert_used_count", SMALL_N_EXPERTS_USED)};
-  const size_t n_meta = sizeof meta / sizeof meta[0] - (m->has_experts ? 0 : 2);
+const char *const small_tokens[SMALL_N_VOCAB] = {
+    "<s>", "</s>", "<|user|>", "a", "b", "c",  "d",      "e",      "f",      "g",      "h", "i",
+    "j",   "k",    "l",        "m", "n", "o",  "p",      "q",      "r",      "s",      "t", "u",
+    "v",   "w",    "x",        "y", "z", "ab", "\u0120", "\u010a", "\u00c3", "\u00a9", "<", ">",
+    "|",   "/",    "A",        "B", "C", "D",  "E",      "F",      "G",      "H",      "I", "J"};
+
+#define MAX_META 32
+
+typedef struct meta_list {
+  wh_meta_entry entries[MAX_META];
+  size_t n;
+} meta_list;
+
+static void put(meta_list *l, wh_meta_entry e) {
+  if (l->n == MAX_META) abort();
+  l->entries[l->n++] = e;
+}
+
+static meta_list describe(const small_model *m) {
+  const uint32_t width = (uint32_t)m->weights[0].dims[1];
+  meta_list l = {.n = 0};
+  put(&l, wh_gguf_meta_string("general.architecture", "llama"));
+  put(&l, wh_gguf_meta_string("general.name", "small"));
+  put(&l, wh_gguf_meta_u32("llama.block_count", SMALL_N_LAYERS));
+  put(&l, wh_gguf_meta_u32("llama.context_length", 128));
+  put(&l, wh_gguf_meta_u32("llama.embedding_length", width));
+  put(&l, wh_gguf_meta_u32("llama.feed_forward_length", width));
+  put(&l, wh_gguf_meta_u32("llama.attention.head_count", 4));
+  put(&l, wh_gguf_meta_u32("llama.attention.head_count_kv", 2));
+  put(&l, wh_gguf_meta_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f));
+  if (!m->has_experts) return l;
+  put(&l, wh_gguf_meta_u32("llama.expert_count", SMALL_N_EXPERTS));
+  put(&l, wh_gguf_meta_u32("llama.expert_used_count", SMALL_N_EXPERTS_USED));
+  return l;
+}
+
+static void write_model(const small_model *m, const meta_list *l, const char *path) {
   const wh_gguf_content content = {
-      .meta = meta, .n_meta = n_meta, .weights = m->weights, .n_weights = m->n_weights};
+      .meta = l->entries, .n_meta = l->n, .weights = m->weights, .n_weights = m->n_weights};
   if (wh_gguf_write(path, &content, NULL) != WH_OK) abort();
+}
+
+void small_model_write(const small_model *m, const char *path) {
+  const meta_list l = describe(m);
+  write_model(m, &l, path);
+}
+
+void small_model_write_with_text(const small_model *m, const char *path) {
+  meta_list l = describe(m);
+  wh_str tokens[SMALL_N_VOCAB];
+  int64_t types[SMALL_N_VOCAB];
+  const wh_str merges[] = {wh_str_from("a b")};
+  for (int i = 0; i < SMALL_N_VOCAB; i++) {
+    tokens[i] = wh_str_from(small_tokens[i]);
+    types[i] = i <= SMALL_USER ? 3 : 1; /* control, normal */
+  }
+  const wh_meta_value token_list = {.kind = WH_META_ARRAY,
+                                    .elem_kind = WH_META_STRING,
+                                    .file_type = WH_GGUF_VALUE_STRING,
+                                    .n = SMALL_N_VOCAB,
+                                    .strings = tokens};
+  const wh_meta_value type_list = {.kind = WH_META_ARRAY,
+                                   .elem_kind = WH_META_INT,
+                                   .file_type = WH_GGUF_VALUE_I32,
+                                   .n = SMALL_N_VOCAB,
+                                   .ints = types};
+  const wh_meta_value merge_list = {.kind = WH_META_ARRAY,
+                                    .elem_kind = WH_META_STRING,
+                                    .file_type = WH_GGUF_VALUE_STRING,
+                                    .n = 1,
+                                    .strings = merges};
+  put(&l, wh_gguf_meta_string("tokenizer.ggml.model", "gpt2"));
+  put(&l, wh_gguf_meta_string("tokenizer.ggml.pre", "gpt-2"));
+  put(&l, (wh_meta_entry){wh_str_from("tokenizer.ggml.tokens"), token_list});
+  put(&l, (wh_meta_entry){wh_str_from("tokenizer.ggml.token_type"), type_list});
+  put(&l, (wh_meta_entry){wh_str_from("tokenizer.ggml.merges"), merge_list});
+  put(&l, wh_gguf_meta_u32("tokenizer.ggml.bos_token_id", SMALL_BOS));
+  put(&l, wh_gguf_meta_u32("tokenizer.ggml.eos_token_id", SMALL_EOS));
+  put(&l, wh_gguf_meta_bool("tokenizer.ggml.add_bos_token", true));
+  put(&l, wh_gguf_meta_string("tokenizer.chat_template",
+                              "{{ bos_token }}{% for message in messages %}<|user|>{{ message.content }}\n"
+                              "{% endfor %}"));
+  write_model(m, &l, path);
 }

@@ -26,11 +26,21 @@ typedef struct small_model {
 small_model *small_model_create(wh_dtype dtype, int64_t width);
 /* The same with a choice of experts in every layer. */
 small_model *small_model_create_experts(wh_dtype dtype, int64_t width);
+/* With a vocabulary of `n_vocab` tokens, whose embedding is the output matrix, too. */
+small_model *small_model_create_tied(wh_dtype dtype, int64_t width, int64_t n_vocab);
 void small_model_destroy(small_model *m);
 /* Number of values (a scale, a minimum, an element) of weight i that can be damaged in one place. */
 size_t small_model_n_fields(const small_model *m, size_t i);
 /* Puts the damage into field `field` of the first or last block or element of weight i; SOUND repairs it. */
 void small_model_damage(small_model *m, size_t i, size_t field, bool last, small_damage damage);
 void small_model_write(const small_model *m, const char *path);
+
+/* The same with a byte-level tokenizer, whose token n is small_tokens[n], that wants a BOS, and a chat
+ * template that writes one: "<s>", then "<|user|>", the content and a newline for each message. */
+#define SMALL_BOS 0
+#define SMALL_EOS 1
+#define SMALL_USER 2 /* <|user|> */
+extern const char *const small_tokens[SMALL_N_VOCAB];
+void small_model_write_with_text(const small_model *m, const char *path);
 
 #endif

@@ -1,0 +1,423 @@
+/* test_arguments.c - what a program does wrong at the API's border: every pointer of every public function as
+ * NULL, structs without their size or with an older one. A table has one line for each pointer; the public
+ * headers say whether it is complete. */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/api/small_engine.h"
+
+/* ---- what the headers declare ---- */
+
+#define MAX_PAIRS 256
+
+/* "function argument" for every pointer that a public function takes. */
+typedef struct pair_list {
+  char text[MAX_PAIRS][96];
+  size_t n;
+} pair_list;
+
+static void add_pair(pair_list *l, const char *function, const char *argument) {
+  assert_true(l->n < MAX_PAIRS);
+  int n = snprintf(l->text[l->n++], sizeof l->text[0], "%s %s", function, argument);
+  assert_true(n > 0 && (size_t)n < sizeof l->text[0]);
+}
+
+static bool has_pair(const pair_list *l, const char *pair) {
+  for (size_t i = 0; i < l->n; i++)
+    if (strcmp(l->text[i], pair) == 0) return true;
+  return false;
+}
+
+/* The header's text without comments and preprocessor lines. */
+static char *read_declarations(const char *name) {
+  char path[512];
+  (void)snprintf(path, sizeof path, "%s/%s", WH_HEADER_DIR, name);
+  FILE *f = fopen(path, "rb");
+  assert_non_null(f);
+  char *text = calloc(1, 1 << 16), *out = text;
+  assert_non_null(text);
+  size_t n = fread(text, 1, (1 << 16) - 1, f);
+  assert_true(n > 0 && n < (1 << 16) - 1);
+  assert_int_equal(fclose(f), 0);
+  bool line_start = true;
+  for (const char *p = text; *p;) {
+    if (strncmp(p, "/*", 2) == 0) {
+      p = strstr(p, "*/") + 2;
+      continue;
+    }
+    if (line_start && *p == '#') {
+      while (*p && *p != '\n') p += *p == '\\' && p[1] ? 2 : 1;
+      continue;
+    }
+    line_start = *p == '\n' || (line_start && isspace((unsigned char)*p));
+    *out++ = *p++;
+  }
+  *out = '\0';
+  return text;
+}
+
+/* The identifier that ends before `end`. */
+static void name_before(const char *begin, const char *end, char out[64]) {
+  while (end > begin && !(isalnum((unsigned char)end[-1]) || end[-1] == '_')) end--;
+  const char *first = end;
+  while (first > begin && (isalnum((unsigned char)first[-1]) || first[-1] == '_')) first--;
+  assert_true(end > first && end - first < 64);
+  memcpy(out, first, (size_t)(end - first));
+  out[end - first] = '\0';
+}
+
+/* Function pointers hide behind a typedef that ends in _fn. */
+static bool is_pointer(const char *begin, const char *end) {
+  return memchr(begin, '*', (size_t)(end - begin)) || memchr(begin, '[', (size_t)(end - begin)) ||
+         memmem(begin, (size_t)(end - begin), "_fn ", 4);
+}
+
+static size_t list_declared(const char *header, pair_list *l) {
+  char *text = read_declarations(header);
+  size_t n_functions = 0;
+  for (char *p = text; (p = strstr(p, "WH_API "));) {
+    const char *open = strchr(p, '('), *close = strstr(p, ");");
+    char function[64], argument[64];
+    assert_true(open && close && open < close);
+    name_before(p, open, function);
+    n_functions++;
+    for (const char *a = open + 1; a < close;) {
+      const char *end = memchr(a, ',', (size_t)(close - a));
+      if (!end) end = close;
+      if (is_pointer(a, end)) {
+        const char *bracket = memchr(a, '[', (size_t)(end - a));
+        name_before(a, bracket ? bracket : end, argument);
+        add_pair(l, function, argument);
+      }
+      a = end + 1;
+    }
+    p += 7;
+  }
+  free(text);
+  return n_functions;
+}
+
+/* ---- the table ---- */
+
+static pair_list tried;
+
+static void assert_refused(wh_status st, const char *function, const char *argument) {
+  char named[80];
+  const wh_error_record *e = wh_last_error();
+  (void)snprintf(named, sizeof named, "'%s'", argument);
+  if (st != WH_ERR_INVALID_ARGUMENT || e->status != st || !strstr(e->message, named) ||
+      !strstr(e->message, function))
+    fail_msg("%s, %s NULL: %s, \"%s\"", function, argument, wh_status_name(st), e->message);
+}
+
+/* The call has NULL for the argument and is otherwise right. */
+#define REFUSES(function, argument, ...)                         \
+  do {                                                           \
+    add_pair(&tried, #function, #argument);                      \
+    assert_refused(function(__VA_ARGS__), #function, #argument); \
+  } while (0)
+/* NULL has a meaning, or there is no status to tell: `answer` is what shall hold after the call. */
+#define ALLOWS(function, argument, answer)                                             \
+  do {                                                                                 \
+    add_pair(&tried, #function, #argument);                                            \
+    if (!(answer)) fail_msg("%s with %s NULL: not %s", #function, #argument, #answer); \
+  } while (0)
+/* The same for a call without result: that it returns is all. */
+#define IGNORES(function, argument, ...)    \
+  do {                                      \
+    add_pair(&tried, #function, #argument); \
+    function(__VA_ARGS__);                  \
+  } while (0)
+
+static void try_devices_and_models(small_engine *e) {
+  wh_device *device = NULL;
+  wh_model *model = NULL;
+  wh_device_info info = WH_DEVICE_INFO_INIT;
+  wh_device_roofline roofline;
+  wh_model_info model_info = WH_MODEL_INFO_INIT;
+  wh_weight_info weight = WH_WEIGHT_INFO_INIT;
+  char hash[33], key[64], value[64], *text = NULL;
+  ALLOWS(wh_device_create, options, wh_device_create(NULL, &device) == WH_OK);
+  wh_device_destroy(device);
+  REFUSES(wh_device_create, out, NULL, NULL);
+  IGNORES(wh_device_destroy, device, NULL);
+  REFUSES(wh_device_get_info, device, NULL, &info);
+  REFUSES(wh_device_get_info, info, e->device, NULL);
+  REFUSES(wh_device_measure, device, NULL, 0.01, &roofline);
+  REFUSES(wh_device_measure, out, e->device, 0.01, NULL);
+
+  REFUSES(wh_model_open, path, NULL, NULL, &model);
+  REFUSES(wh_model_open, out, e->path.text, NULL, NULL);
+  ALLOWS(wh_model_open, options, wh_model_open(e->path.text, NULL, &model) == WH_OK);
+  wh_model_destroy(model);
+  IGNORES(wh_model_destroy, model, NULL);
+  REFUSES(wh_model_get_info, model, NULL, &model_info);
+  REFUSES(wh_model_get_info, info, e->model, NULL);
+  REFUSES(wh_model_graph_hash, model, NULL, hash);
+  REFUSES(wh_model_graph_hash, out, e->model, NULL);
+  ALLOWS(wh_model_n_metadata, model, wh_model_n_metadata(NULL) == 0);
+  REFUSES(wh_model_get_metadata, model, NULL, 0, key, sizeof key, value, sizeof value);
+  REFUSES(wh_model_get_metadata, key, e->model, 0, NULL, sizeof key, value, sizeof value);
+  REFUSES(wh_model_get_metadata, value_text, e->model, 0, key, sizeof key, NULL, sizeof value);
+  assert_int_equal(wh_model_get_metadata(e->model, 0, NULL, 0, NULL, 0), WH_OK);
+  ALLOWS(wh_model_n_weights, model, wh_model_n_weights(NULL) == 0);
+  REFUSES(wh_model_get_weight, model, NULL, 0, &weight);
+  REFUSES(wh_model_get_weight, info, e->model, 0, NULL);
+  REFUSES(wh_model_weight_hash, model, NULL, 0, hash);
+  REFUSES(wh_model_weight_hash, out, e->model, 0, NULL);
+  REFUSES(wh_model_graph_text, model, NULL, false, &text);
+  REFUSES(wh_model_graph_text, out, e->model, false, NULL);
+  assert_null(text);
+  IGNORES(wh_string_destroy, text, e->model, NULL);
+  assert_int_equal(wh_model_graph_text(e->model, false, &text), WH_OK);
+  IGNORES(wh_string_destroy, model, NULL, text); /* nobody knows whose memory it is */
+  wh_string_destroy(e->model, text);
+}
+
+static void try_sessions(small_engine *e) {
+  static const int32_t tokens[] = {3, 4, 5};
+  wh_session *session = NULL;
+  wh_session_memory memory = WH_SESSION_MEMORY_INIT;
+  wh_session_packing packing = WH_SESSION_PACKING_INIT;
+  wh_instruction_info instruction = WH_INSTRUCTION_INFO_INIT;
+  wh_batch batch = WH_BATCH_INIT;
+  char *text = NULL, hash[33] = "untouched";
+  batch.n_tokens = 3;
+  batch.tokens = tokens;
+  REFUSES(wh_session_create, model, NULL, e->device, NULL, &session);
+  REFUSES(wh_session_create, device, e->model, NULL, NULL, &session);
+  REFUSES(wh_session_create, out, e->model, e->device, NULL, NULL);
+  ALLOWS(wh_session_create, options, wh_session_create(e->model, e->device, NULL, &session) == WH_OK);
+  wh_session_destroy(session);
+  IGNORES(wh_session_destroy, session, NULL);
+  REFUSES(wh_session_run, session, NULL, &batch);
+  REFUSES(wh_session_run, batch, e->session, NULL);
+  batch.tokens = NULL;
+  assert_int_equal(wh_session_run(e->session, &batch), WH_ERR_INVALID_ARGUMENT);
+  ALLOWS(wh_session_logits, session, wh_session_logits(NULL, 0) == NULL);
+  ALLOWS(wh_session_length, session, wh_session_length(NULL, 0) == 0);
+  ALLOWS(wh_session_context, session, wh_session_context(NULL) == 0);
+  REFUSES(wh_session_truncate, session, NULL, 0, 0);
+  REFUSES(wh_session_get_memory, session, NULL, &memory);
+  REFUSES(wh_session_get_memory, memory, e->session, NULL);
+  REFUSES(wh_session_get_packing, session, NULL, &packing);
+  REFUSES(wh_session_get_packing, packing, e->session, NULL);
+  REFUSES(wh_session_keep_packed, session, NULL);
+  REFUSES(wh_session_get_instruction, session, NULL, 0, &instruction);
+  REFUSES(wh_session_get_instruction, info, e->session, 0, NULL);
+  REFUSES(wh_session_plan_text, session, NULL, &text);
+  REFUSES(wh_session_plan_text, out, e->session, NULL);
+  assert_null(text);
+  IGNORES(wh_session_string_destroy, text, e->session, NULL);
+  assert_int_equal(wh_session_plan_text(e->session, &text), WH_OK);
+  IGNORES(wh_session_string_destroy, session, NULL, text);
+  wh_session_string_destroy(e->session, text);
+  IGNORES(wh_session_set_trace, session, NULL, NULL, NULL);
+  IGNORES(wh_session_set_trace, fn, e->session, NULL, NULL);
+  IGNORES(wh_session_set_trace, ctx, e->session, NULL, NULL);
+  IGNORES(wh_hash_text, out, tokens, sizeof tokens, NULL);
+  ALLOWS(wh_hash_text, data, (wh_hash_text(NULL, 3, hash), hash[0] == '\0'));
+  wh_hash_text(NULL, 0, hash);
+  assert_int_equal(strlen(hash), 32);
+}
+
+static void try_speculators(small_engine *e) {
+  static const int32_t tokens[] = {3, 4, 5};
+  wh_speculator *s = NULL;
+  wh_speculator_stats stats = WH_SPECULATOR_STATS_INIT;
+  uint32_t n = 7;
+  REFUSES(wh_speculator_create, session, NULL, NULL, &s);
+  REFUSES(wh_speculator_create, out, e->session, NULL, NULL);
+  ALLOWS(wh_speculator_create, options, wh_speculator_create(e->session, NULL, &s) == WH_OK);
+  IGNORES(wh_speculator_destroy, speculator, NULL);
+  REFUSES(wh_speculator_append, speculator, NULL, tokens, 3, true);
+  REFUSES(wh_speculator_append, tokens, s, NULL, 3, true);
+  assert_int_equal(wh_speculator_append(s, NULL, 0, true), WH_OK);
+  assert_null(wh_speculator_logits(s));
+  REFUSES(wh_speculator_advance, speculator, NULL, 3, 1);
+  ALLOWS(wh_speculator_logits, speculator, wh_speculator_logits(NULL) == NULL);
+  ALLOWS(wh_speculator_tokens, speculator, wh_speculator_tokens(NULL, &n) == NULL && n == 0);
+  ALLOWS(wh_speculator_tokens, n, wh_speculator_tokens(s, NULL) != NULL);
+  REFUSES(wh_speculator_truncate, speculator, NULL, 0);
+  REFUSES(wh_speculator_get_stats, speculator, NULL, &stats);
+  REFUSES(wh_speculator_get_stats, stats, s, NULL);
+  REFUSES(wh_model_check_same_vocabulary, a, NULL, e->model);
+  REFUSES(wh_model_check_same_vocabulary, b, e->model, NULL);
+  wh_speculator_destroy(s);
+}
+
+static void try_texts(small_engine *e) {
+  int32_t ids[8], token = -1;
+  size_t n = 0;
+  bool flag = false;
+  char *rendered = NULL;
+  const char *text = NULL, *const no_stop[] = {NULL};
+  float logits[SMALL_N_VOCAB] = {0};
+  wh_text_stream *stream = NULL;
+  wh_generator *generator = NULL;
+  REFUSES(wh_model_tokenize, model, NULL, "ab", 2, 0, ids, 8, &n);
+  REFUSES(wh_model_tokenize, text, e->model, NULL, 2, 0, ids, 8, &n);
+  REFUSES(wh_model_tokenize, ids, e->model, "ab", 2, 0, NULL, 8, &n);
+  REFUSES(wh_model_tokenize, n, e->model, "ab", 2, 0, ids, 8, NULL);
+  assert_int_equal(wh_model_tokenize(e->model, NULL, 0, 0, NULL, 0, &n), WH_OK);
+  assert_int_equal(n, 0);
+  REFUSES(wh_model_token_is_end, model, NULL, 1, &flag);
+  REFUSES(wh_model_token_is_end, out, e->model, 1, NULL);
+  REFUSES(wh_model_find_control, model, NULL, "ab", 2, &n, &n);
+  REFUSES(wh_model_find_control, text, e->model, NULL, 2, &n, &n);
+  REFUSES(wh_model_find_control, offset, e->model, "ab", 2, NULL, &n);
+  REFUSES(wh_model_find_control, length, e->model, "ab", 2, &n, NULL);
+  wh_chat_options chat = WH_CHAT_OPTIONS_INIT;
+  REFUSES(wh_model_render_chat, model, NULL, "[]", &chat, &rendered, &n);
+  REFUSES(wh_model_render_chat, messages_json, e->model, NULL, &chat, &rendered, &n);
+  REFUSES(wh_model_render_chat, out, e->model, "[]", &chat, NULL, &n);
+  REFUSES(wh_model_render_chat, n_bytes, e->model, "[]", &chat, &rendered, NULL);
+  ALLOWS(wh_model_render_chat, options, wh_model_render_chat(e->model, "[]", NULL, &rendered, &n) == WH_OK);
+  wh_string_destroy(e->model, rendered);
+  REFUSES(wh_text_stream_create, model, NULL, NULL, 0, false, &stream);
+  REFUSES(wh_text_stream_create, stops, e->model, NULL, 1, false, &stream);
+  REFUSES(wh_text_stream_create, out, e->model, NULL, 0, false, NULL);
+  assert_int_equal(wh_text_stream_create(e->model, no_stop, 1, false, &stream), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(wh_text_stream_create(e->model, NULL, 0, false, &stream), WH_OK);
+  IGNORES(wh_text_stream_destroy, stream, NULL);
+  REFUSES(wh_text_stream_push, stream, NULL, 3, &text, &n, &flag);
+  REFUSES(wh_text_stream_push, text, stream, 3, NULL, &n, &flag);
+  REFUSES(wh_text_stream_push, n_bytes, stream, 3, &text, NULL, &flag);
+  REFUSES(wh_text_stream_push, stopped, stream, 3, &text, &n, NULL);
+  REFUSES(wh_text_stream_finish, stream, NULL, &text, &n);
+  REFUSES(wh_text_stream_finish, text, stream, NULL, &n);
+  REFUSES(wh_text_stream_finish, n_bytes, stream, &text, NULL);
+  wh_text_stream_destroy(stream);
+  REFUSES(wh_generator_create, model, NULL, NULL, &generator);
+  REFUSES(wh_generator_create, out, e->model, NULL, NULL);
+  ALLOWS(wh_generator_create, sampling, wh_generator_create(e->model, NULL, &generator) == WH_OK);
+  IGNORES(wh_generator_destroy, generator, NULL);
+  IGNORES(wh_generator_accept, generator, NULL, 3);
+  IGNORES(wh_generator_reset, generator, NULL);
+  REFUSES(wh_generator_sample, generator, NULL, logits, &token);
+  REFUSES(wh_generator_sample, logits, generator, NULL, &token);
+  REFUSES(wh_generator_sample, token, generator, logits, NULL);
+  assert_int_equal(token, -1);
+  wh_generator_destroy(generator);
+}
+
+static void null_is_refused_or_means_something(void **state) {
+  (void)state;
+  static const char *const headers[] = {"allocator.h", "device.h", "model.h",  "progress.h", "session.h",
+                                        "speculate.h", "status.h", "tensor.h", "text.h"};
+  static pair_list declared;
+  size_t n_functions = 0;
+  for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+    n_functions += list_declared(headers[i], &declared);
+  assert_true(n_functions >= 55);
+  assert_true(has_pair(&declared, "wh_session_set_trace fn") && has_pair(&declared, "wh_hash_text out"));
+  small_engine e = small_engine_open(1);
+  try_devices_and_models(&e);
+  try_sessions(&e);
+  try_speculators(&e);
+  try_texts(&e);
+  small_engine_close(&e);
+  for (size_t i = 0; i < declared.n; i++)
+    if (!has_pair(&tried, declared.text[i])) fail_msg("not in the table: %s", declared.text[i]);
+  for (size_t i = 0; i < tried.n; i++)
+    if (!has_pair(&declared, tried.text[i])) fail_msg("no such argument: %s", tried.text[i]);
+}
+
+/* ---- sizes of structs ---- */
+
+static void assert_says(wh_status st, const char *init_macro) {
+  if (st != WH_ERR_INVALID_ARGUMENT || !strstr(wh_last_error()->message, init_macro) ||
+      !strstr(wh_last_error()->message, "struct_size"))
+    fail_msg("%s: \"%s\" does not speak of %s", wh_status_name(st), wh_last_error()->message, init_macro);
+}
+
+/* Left out, options would be dropped in silence, and answers not be written. */
+static void a_struct_needs_its_size(void **state) {
+  (void)state;
+  static const uint32_t wrong[] = {0, 4, 5000, UINT32_MAX};
+  small_engine e = small_engine_open(1);
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    wh_device *device = NULL;
+    wh_model *model = NULL;
+    wh_session *session = NULL;
+    wh_speculator *speculator = NULL;
+    wh_generator *generator = NULL;
+#define WITHOUT_SIZE(type, name, init) \
+  type name = init;                    \
+  name.struct_size = wrong[i]
+    WITHOUT_SIZE(wh_device_options, d, WH_DEVICE_OPTIONS_INIT);
+    WITHOUT_SIZE(wh_model_options, m, WH_MODEL_OPTIONS_INIT);
+    WITHOUT_SIZE(wh_session_options, s, WH_SESSION_OPTIONS_INIT);
+    WITHOUT_SIZE(wh_speculator_options, p, WH_SPECULATOR_OPTIONS_INIT);
+    WITHOUT_SIZE(wh_sampling, g, WH_SAMPLING_INIT);
+    WITHOUT_SIZE(wh_chat_options, c, WH_CHAT_OPTIONS_INIT);
+    WITHOUT_SIZE(wh_batch, b, WH_BATCH_INIT);
+    WITHOUT_SIZE(wh_device_info, di, WH_DEVICE_INFO_INIT);
+    WITHOUT_SIZE(wh_model_info, mi, WH_MODEL_INFO_INIT);
+    WITHOUT_SIZE(wh_weight_info, wi, WH_WEIGHT_INFO_INIT);
+    WITHOUT_SIZE(wh_session_memory, sm, WH_SESSION_MEMORY_INIT);
+    WITHOUT_SIZE(wh_session_packing, sp, WH_SESSION_PACKING_INIT);
+    WITHOUT_SIZE(wh_instruction_info, ii, WH_INSTRUCTION_INFO_INIT);
+    WITHOUT_SIZE(wh_speculator_stats, ss, WH_SPECULATOR_STATS_INIT);
+    assert_says(wh_device_create(&d, &device), "WH_DEVICE_OPTIONS_INIT");
+    assert_says(wh_model_open(e.path.text, &m, &model), "WH_MODEL_OPTIONS_INIT");
+    assert_says(wh_session_create(e.model, e.device, &s, &session), "WH_SESSION_OPTIONS_INIT");
+    assert_says(wh_speculator_create(e.session, &p, &speculator), "WH_SPECULATOR_OPTIONS_INIT");
+    assert_says(wh_generator_create(e.model, &g, &generator), "WH_SAMPLING_INIT");
+    char *chat = NULL;
+    size_t n_bytes = 0;
+    assert_says(wh_model_render_chat(e.model, "[]", &c, &chat, &n_bytes), "WH_CHAT_OPTIONS_INIT");
+    assert_null(chat);
+    assert_says(wh_session_run(e.session, &b), "WH_BATCH_INIT");
+    assert_says(wh_device_get_info(e.device, &di), "WH_DEVICE_INFO_INIT");
+    assert_says(wh_model_get_info(e.model, &mi), "WH_MODEL_INFO_INIT");
+    assert_says(wh_model_get_weight(e.model, 0, &wi), "WH_WEIGHT_INFO_INIT");
+    assert_says(wh_session_get_memory(e.session, &sm), "WH_SESSION_MEMORY_INIT");
+    assert_says(wh_session_get_packing(e.session, &sp), "WH_SESSION_PACKING_INIT");
+    assert_says(wh_session_get_instruction(e.session, 0, &ii), "WH_INSTRUCTION_INFO_INIT");
+    assert_int_equal(wh_speculator_create(e.session, NULL, &speculator), WH_OK);
+    assert_says(wh_speculator_get_stats(speculator, &ss), "WH_SPECULATOR_STATS_INIT");
+    wh_speculator_destroy(speculator);
+    assert_true(!device && !model && !session && !generator);
+  }
+  small_engine_close(&e);
+}
+
+/* A program that was built with an earlier header: what its struct has counts, the rest takes defaults, and
+ * nothing behind it is read or written. */
+static void a_smaller_struct_works(void **state) {
+  (void)state;
+  small_engine e = small_engine_open(1);
+  wh_session_options s = WH_SESSION_OPTIONS_INIT;
+  wh_session *session = NULL;
+  s.struct_size = offsetof(wh_session_options, max_batch);
+  s.context = 32;
+  s.max_batch = UINT32_MAX;
+  s.kv_dtype = (wh_dtype)77;
+  s.pack_cache = "/proc/nowhere";
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &session), WH_OK);
+  assert_int_equal(wh_session_context(session), 32);
+  wh_session_packing p = WH_SESSION_PACKING_INIT;
+  p.struct_size = offsetof(wh_session_packing, n_in_place);
+  p.n_in_place = 12345;
+  assert_int_equal(wh_session_get_packing(session, &p), WH_OK);
+  assert_int_equal(p.n_in_place, 12345);
+  assert_true(p.n_packed + p.n_cached < 12345);
+  assert_int_equal(p.struct_size, offsetof(wh_session_packing, n_in_place));
+  wh_session_destroy(session);
+  small_engine_close(&e);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(null_is_refused_or_means_something),
+                                     cmocka_unit_test(a_struct_needs_its_size),
+                                     cmocka_unit_test(a_smaller_struct_works)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
