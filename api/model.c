@@ -21,11 +21,19 @@ static wh_status build_graph(const wh_model *m, bool optimised, wh_graph **out) 
   return WH_OK;
 }
 
+/* Texts of a file may hold NUL; where they become C strings it must not cut them. */
+static void hide_nul(char *text, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!text[i]) text[i] = '?';
+}
+
 static wh_status read_name(wh_model *m) {
   wh_str name;
   WH_TRY(wh_model_file_get_string_or(m->file, "general.name", "", &name));
   m->name = wh_alloc_string(m->alloc, name.data, name.len);
-  return m->name ? WH_OK : WH_OOM("model name");
+  if (!m->name) return WH_OOM("model name");
+  hide_nul(m->name, name.len);
+  return WH_OK;
 }
 
 wh_status wh_model_open(const char *path, const wh_model_options *options, wh_model **out) {
@@ -154,6 +162,7 @@ static void copy_clipped(char *dst, size_t dst_bytes, const char *src, size_t n)
     while (n && ((unsigned char)src[n] & 0xc0) == 0x80) n--; /* never half a character */
   }
   if (n) memcpy(dst, src, n);
+  hide_nul(dst, n);
   dst[n] = '\0';
 }
 

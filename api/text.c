@@ -7,27 +7,6 @@
 #include "text/sampler.h"
 #include "whimbrel/speculate.h"
 
-/* Whether WH_TOKENIZE_ADD_SPECIAL puts a BOS before a text. */
-static wh_status adds_bos(const wh_model *m, const wh_tokenizer *t, bool *out) {
-  wh_token_list list = {.alloc = m->alloc};
-  wh_status st = wh_tokenizer_encode(t, (wh_str){"", 0}, WH_TOKENIZE_ADD_SPECIAL, &list);
-  *out = st == WH_OK && list.n && list.ids[0] == wh_tokenizer_bos(t);
-  wh_token_list_deinit(&list);
-  return st;
-}
-
-/* How many ids at the front are a BOS too many: the one that was added before the one that was written. */
-static wh_status n_doubled_bos(const wh_model *m, const wh_tokenizer *t, uint32_t flags,
-                               const wh_token_list *list, size_t *out) {
-  const uint32_t both = WH_TOKENIZE_ADD_SPECIAL | WH_TOKENIZE_PARSE_SPECIAL;
-  const int32_t bos = wh_tokenizer_bos(t);
-  bool added = false;
-  if ((flags & both) == both && list->n > 1 && list->ids[0] == bos && list->ids[1] == bos)
-    WH_TRY(adds_bos(m, t, &added));
-  *out = added;
-  return WH_OK;
-}
-
 wh_status wh_model_tokenize(const wh_model *m, const char *text, size_t n_bytes, uint32_t flags, int32_t *ids,
                             size_t capacity, size_t *n) {
   const wh_tokenizer *t;
@@ -35,20 +14,31 @@ wh_status wh_model_tokenize(const wh_model *m, const char *text, size_t n_bytes,
   WH_WANT(text || !n_bytes, "text");
   WH_WANT(ids || !capacity, "ids");
   WH_WANT(n, "n");
-  if (flags & ~(WH_TOKENIZE_ADD_SPECIAL | WH_TOKENIZE_PARSE_SPECIAL))
+  if (flags & ~(WH_TOKENIZE_ADD_SPECIAL | WH_TOKENIZE_PARSE_SPECIAL | WH_TOKENIZE_ADD_BOS))
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%s: flags 0x%x hold one that is not known", __func__, flags);
   WH_TRY(wh_model_tokenizer(m, &t));
   wh_token_list list = {.alloc = m->alloc};
-  size_t first = 0;
   wh_status st = wh_tokenizer_encode(t, (wh_str){text ? text : "", n_bytes}, flags, &list);
-  if (st == WH_OK) st = n_doubled_bos(m, t, flags, &list, &first);
   if (st == WH_OK) {
-    const size_t count = list.n - first, k = count < capacity ? count : capacity;
-    if (k) memcpy(ids, list.ids + first, k * sizeof *ids);
-    *n = count;
+    const size_t k = list.n < capacity ? list.n : capacity;
+    if (k) memcpy(ids, list.ids, k * sizeof *ids);
+    *n = list.n;
   }
   wh_token_list_deinit(&list);
   return st;
+}
+
+wh_status wh_model_find_control(const wh_model *m, const char *text, size_t n_bytes, size_t *offset,
+                                size_t *length) {
+  const wh_tokenizer *t;
+  WH_WANT(m, "model");
+  WH_WANT(text || !n_bytes, "text");
+  WH_WANT(offset, "offset");
+  WH_WANT(length, "length");
+  WH_TRY(wh_model_tokenizer(m, &t));
+  if (!wh_tokenizer_find_control(t, (wh_str){text ? text : "", n_bytes}, 0, offset, length))
+    *offset = *length = 0;
+  return WH_OK;
 }
 
 wh_status wh_model_token_is_end(const wh_model *m, int32_t id, bool *out) {
@@ -169,50 +159,61 @@ static wh_status check_json(const char *name, const char *json, char open, wh_st
                  open == '[' ? "list" : "object");
 }
 
-wh_status wh_model_render_chat(const wh_model *m, const char *messages_json, const char *tools_json,
-                               const char *extra_json, bool add_generation_prompt, char **out) {
+/* The variables of a template, as one JSON object. */
+static wh_status chat_context(const wh_tokenizer *t, const char *messages_json, const wh_chat_options *o,
+                              wh_text_buffer *context) {
+  wh_str messages, tools, extra = {0};
+  WH_TRY(check_json("messages_json", messages_json, '[', &messages));
+  wh_text_buffer_puts(context, "{\"messages\":");
+  wh_text_buffer_append(context, messages.data, messages.len);
+  wh_text_buffer_printf(context, ",\"add_generation_prompt\":%s",
+                        o->add_generation_prompt ? "true" : "false");
+  if (o->tools_json) {
+    WH_TRY(check_json("tools_json", o->tools_json, '[', &tools));
+    wh_text_buffer_puts(context, ",\"tools\":");
+    wh_text_buffer_append(context, tools.data, tools.len);
+  }
+  if (o->extra_json) {
+    WH_TRY(check_json("extra_json", o->extra_json, '{', &extra));
+    extra = trim((wh_str){extra.data + 1, extra.len - 2});
+  }
+  put_json_string(context, "bos_token", wh_tokenizer_token(t, wh_tokenizer_bos(t)));
+  put_json_string(context, "eos_token", wh_tokenizer_token(t, wh_tokenizer_eos(t)));
+  if (extra.len) {
+    wh_text_buffer_puts(context, ",");
+    wh_text_buffer_append(context, extra.data, extra.len);
+  }
+  wh_text_buffer_puts(context, "}");
+  return context->oom ? WH_OOM("chat messages") : WH_OK;
+}
+
+wh_status wh_model_render_chat(const wh_model *m, const char *messages_json, const wh_chat_options *options,
+                               char **out, size_t *n_bytes) {
   const wh_chat_template *template;
   const wh_tokenizer *t;
-  wh_str messages, tools = {0}, extra = {0};
+  wh_chat_options o = WH_CHAT_OPTIONS_INIT;
   WH_WANT(m, "model");
   WH_WANT(messages_json, "messages_json");
   WH_WANT(out, "out");
-  WH_TRY(check_json("messages_json", messages_json, '[', &messages));
-  if (tools_json) WH_TRY(check_json("tools_json", tools_json, '[', &tools));
-  if (extra_json) {
-    WH_TRY(check_json("extra_json", extra_json, '{', &extra));
-    extra = trim((wh_str){extra.data + 1, extra.len - 2});
-  }
+  WH_WANT(n_bytes, "n_bytes");
+  WH_READ_OPTIONS(&o, options, WH_CHAT_OPTIONS_INIT);
   WH_TRY(wh_model_template(m, &template));
   WH_TRY(wh_model_tokenizer(m, &t));
+  int64_t now = o.local_time == WH_CHAT_TIME_UTC ? (int64_t)time(NULL) : o.local_time;
   wh_text_buffer context, text;
   wh_text_buffer_init(&context, m->alloc);
   wh_text_buffer_init(&text, m->alloc);
-  wh_text_buffer_puts(&context, "{\"messages\":");
-  wh_text_buffer_append(&context, messages.data, messages.len);
-  wh_text_buffer_printf(&context, ",\"add_generation_prompt\":%s", add_generation_prompt ? "true" : "false");
-  if (tools_json) {
-    wh_text_buffer_puts(&context, ",\"tools\":");
-    wh_text_buffer_append(&context, tools.data, tools.len);
-  }
-  put_json_string(&context, "bos_token", wh_tokenizer_token(t, wh_tokenizer_bos(t)));
-  put_json_string(&context, "eos_token", wh_tokenizer_token(t, wh_tokenizer_eos(t)));
-  if (extra.len) {
-    wh_text_buffer_puts(&context, ",");
-    wh_text_buffer_append(&context, extra.data, extra.len);
-  }
-  wh_text_buffer_puts(&context, "}");
-  wh_status st = context.oom ? WH_OOM("chat messages")
-                             : wh_chat_template_render(template, (wh_str){context.data, context.len},
-                                                       (int64_t)time(NULL), &text);
+  wh_status st = chat_context(t, messages_json, &o, &context);
+  if (st == WH_OK) st = wh_chat_template_render(template, (wh_str){context.data, context.len}, now, &text);
   wh_text_buffer_deinit(&context);
-  if (st == WH_OK) wh_text_buffer_append(&text, "", 0);
+  if (st == WH_OK) wh_text_buffer_append(&text, "", 0); /* so that an empty text has memory, too */
   if (st == WH_OK && text.oom) st = WH_OOM("chat text");
   if (st != WH_OK) {
     wh_text_buffer_deinit(&text);
     return st;
   }
   *out = text.data;
+  *n_bytes = text.len;
   return WH_OK;
 }
 
@@ -262,6 +263,10 @@ static void give(const wh_text_stream *s, const char **text, size_t *n_bytes) {
   *n_bytes = s->shown.len;
 }
 
+static wh_status match_raw(wh_text_stream *s, bool *stopped) {
+  return wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, true, &s->shown, stopped);
+}
+
 wh_status wh_text_stream_push(wh_text_stream *s, int32_t id, const char **text, size_t *n_bytes,
                               bool *stopped) {
   WH_WANT(s, "stream");
@@ -271,7 +276,9 @@ wh_status wh_text_stream_push(wh_text_stream *s, int32_t id, const char **text, 
   wh_text_buffer_clear(&s->raw);
   wh_text_buffer_clear(&s->shown);
   WH_TRY(wh_detokenizer_push(&s->detokenizer, id, &s->raw));
-  WH_TRY(wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, &s->shown, stopped));
+  WH_TRY(match_raw(s, stopped));
+  wh_str hidden = wh_detokenizer_hidden(&s->detokenizer, id);
+  WH_TRY(wh_stop_matcher_push(s->stops, hidden.data, hidden.len, false, &s->shown, stopped));
   give(s, text, n_bytes);
   return WH_OK;
 }
@@ -284,7 +291,7 @@ wh_status wh_text_stream_finish(wh_text_stream *s, const char **text, size_t *n_
   wh_text_buffer_clear(&s->raw);
   wh_text_buffer_clear(&s->shown);
   WH_TRY(wh_detokenizer_finish(&s->detokenizer, &s->raw));
-  WH_TRY(wh_stop_matcher_push(s->stops, s->raw.data ? s->raw.data : "", s->raw.len, &s->shown, &stopped));
+  WH_TRY(match_raw(s, &stopped));
   if (!stopped) WH_TRY(wh_stop_matcher_finish(s->stops, &s->shown));
   give(s, text, n_bytes);
   return WH_OK;

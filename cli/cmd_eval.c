@@ -12,11 +12,13 @@
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/raw_prompt.h"
 #include "cli/verbs.h"
 
 typedef struct eval_options {
   const char *file;
   uint32_t max_chunks;
+  bool special;
 } eval_options;
 
 #define EVAL(field) offsetof(eval_options, field)
@@ -25,6 +27,10 @@ static const cli_option eval_option_list[] = {
      0},
     {"chunks", 0, CLI_OPTION_U32, EVAL(max_chunks), "N", "At most so many chunks (default: all).", 1,
      UINT32_MAX, 0, 0},
+    {"special", 0, CLI_OPTION_FLAG, EVAL(special), NULL,
+     "Control tokens in the text (<|im_start|> ...) are read as such.", 0, 0, 0, 0},
+    {"no-special", 0, CLI_OPTION_UNSET, EVAL(special), NULL,
+     "They are plain text (default), as for llama-perplexity.", 0, 0, 0, 0},
 };
 
 #define DEFAULT_CONTEXT 512
@@ -46,7 +52,7 @@ static cli_exit find_bos(const wh_model *model, int32_t *bos) {
   int32_t plain[8] = {0}, marked[8] = {0};
   size_t n_plain = 0, n_marked = 0;
   CLI_TRY_WH(wh_model_tokenize(model, "a", 1, 0, plain, CLI_N(plain), &n_plain));
-  CLI_TRY_WH(wh_model_tokenize(model, "a", 1, WH_TOKENIZE_ADD_SPECIAL, marked, CLI_N(marked), &n_marked));
+  CLI_TRY_WH(wh_model_tokenize(model, "a", 1, WH_TOKENIZE_ADD_BOS, marked, CLI_N(marked), &n_marked));
   bool in_front = n_marked > n_plain && n_plain > 0 && marked[0] != plain[0];
   *bos = in_front ? marked[0] : -1;
   return CLI_OK;
@@ -107,8 +113,7 @@ static cli_exit run_chunk(evaluation *e, int32_t *chunk) {
 }
 
 static cli_exit prepare(evaluation *e, const eval_options *options, const cli_buffer *text) {
-  CLI_TRY(
-      cli_tokenize(e->engine.model, text->data, text->n, WH_TOKENIZE_ADD_SPECIAL, &e->tokens, &e->n_tokens));
+  CLI_TRY(cli_raw_tokenize(e->engine.model, text->data, text->n, options->special, &e->tokens, &e->n_tokens));
   CLI_TRY(find_bos(e->engine.model, &e->bos));
   e->chunk = wh_session_context(e->engine.session);
   if (e->chunk < 4) return cli_fail(CLI_USAGE, "--ctx %zu leaves nothing to score; use 4 or more", e->chunk);

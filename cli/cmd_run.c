@@ -11,12 +11,13 @@
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/memory.h"
+#include "cli/raw_prompt.h"
 #include "cli/verbs.h"
 
 typedef struct run_options {
   const char *prompt, *file, *system;
   uint32_t max_tokens;
-  bool chat, logits_hash, ignore_end;
+  bool chat, special, logits_hash, ignore_end;
   cli_strings stops;
 } run_options;
 
@@ -33,6 +34,12 @@ static const cli_option run_option_list[] = {
     {"chat", 0, CLI_OPTION_FLAG, RUN(chat), NULL, "Put the prompt into the model's chat template.", 0, 0, 0,
      0},
     {"no-chat", 0, CLI_OPTION_UNSET, RUN(chat), NULL, "Continue the prompt as it is (default).", 0, 0, 0, 0},
+    {"special", 0, CLI_OPTION_FLAG, RUN(special), NULL,
+     "Control tokens in the prompt's text (<|im_start|> ...) are read\nas such (default): a pasted template "
+     "works.",
+     0, 0, 0, 0},
+    {"no-special", 0, CLI_OPTION_UNSET, RUN(special), NULL,
+     "They are plain text: for text of others, which must not\nsteer the model.", 0, 0, 0, 0},
     {"system", 0, CLI_OPTION_STRING, RUN(system), "TEXT",
      "System message in front of the prompt; with --chat.", 0, 0, 0, 0},
     {"stop", 0, CLI_OPTION_STRINGS, RUN(stops), "TEXT", "End the answer before TEXT; repeatable.", 0, 0, 0,
@@ -57,8 +64,7 @@ static cli_exit read_prompt(const run_options *options, cli_buffer *text) {
 /* Prompt text to tokens: the conversation of one message, or the text itself. */
 static cli_exit make_prompt(const cli_engine *engine, const run_options *options, const cli_buffer *text,
                             int32_t **ids, size_t *n) {
-  if (!options->chat)
-    return cli_tokenize(engine->model, text->data, text->n, WH_TOKENIZE_ADD_SPECIAL, ids, n);
+  if (!options->chat) return cli_raw_tokenize(engine->model, text->data, text->n, options->special, ids, n);
   json_t *messages = json_array();
   if (options->system) cli_chat_append(messages, "system", options->system, strlen(options->system));
   cli_chat_append(messages, "user", text->data, text->n);
@@ -167,7 +173,7 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
 }
 
 static cli_exit run(const cli_verb *verb, int argc, char **argv) {
-  run_options options = {.max_tokens = 256};
+  run_options options = {.max_tokens = 256, .special = true};
   cli_drafting_options drafting = CLI_DRAFTING_OPTIONS_INIT;
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_sampling_options sampling = CLI_SAMPLING_OPTIONS_INIT;
@@ -182,6 +188,8 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
   CLI_TRY(cli_require_positionals(verb, &positionals));
   if (options.system && !options.chat) return cli_fail(CLI_USAGE, "--system needs --chat");
+  if (!options.special && options.chat)
+    return cli_fail(CLI_USAGE, "--no-special is for a prompt without --chat: a template needs its tokens");
   cli_set_quiet(output_options.quiet);
 
   cli_buffer text = {0};

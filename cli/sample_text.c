@@ -37,7 +37,7 @@ cli_exit cli_sample_tokens(const wh_model *model, size_t n, int32_t **ids) {
   if (!has_tokenizer(model)) {
     fill_ids(model, n, out);
   } else {
-    code = cli_tokenize(model, cli_sample_text, strlen(cli_sample_text), WH_TOKENIZE_ADD_SPECIAL, &text_ids,
+    code = cli_tokenize(model, cli_sample_text, strlen(cli_sample_text), WH_TOKENIZE_ADD_BOS, &text_ids,
                         &n_text);
     if (code == CLI_OK && !n_text)
       code =

@@ -52,6 +52,10 @@ static wh_status read_ids(const wh_model_file *file, wh_tokenizer_spec *spec) {
        &spec->bos_id},
       {KEY("eos_token_id"), llama ? 2 : -1, &spec->eos_id},
       {KEY("eot_token_id"), -1, &spec->eot_id},
+      {KEY("eom_token_id"), -1, &spec->eom_id},
+      {KEY("fim_pad_token_id"), -1, &spec->fim_pad_id},
+      {KEY("fim_rep_token_id"), -1, &spec->fim_rep_id},
+      {KEY("fim_sep_token_id"), -1, &spec->fim_sep_id},
       {KEY("unknown_token_id"),
        llama  ? 0
        : bert ? 100
@@ -95,6 +99,7 @@ wh_status wh_tokenizer_from_model_file(const wh_model_file *file, const wh_alloc
   if (wh_str_is(spec.model, "no_vocab"))
     return WH_FAIL(ERR_NOT_FOUND, "%s: made without a tokenizer", wh_model_file_path(file));
   WH_TRY(wh_model_file_get_string_or(file, KEY("pre"), "default", &spec.pre));
+  WH_TRY(wh_model_file_get_string_or(file, "general.architecture", "", &spec.architecture));
   WH_TRY(read_arrays(file, &spec));
   WH_TRY(read_ids(file, &spec));
   const struct {

@@ -20,7 +20,8 @@ void wh_chat_template_destroy(wh_chat_template *t);
 /* `context_json`: a JSON object whose members become the template's variables: messages (a list of {role,
  * content, tool_calls ...}), tools, documents, add_generation_prompt, bos_token, eos_token, and whatever else
  * the caller passes (enable_thinking ...). Appends to `out`. raise_exception(message) ends in
- * ERR_INVALID_ARGUMENT with that message. `now` is the Unix time that strftime_now() sees. */
+ * ERR_INVALID_ARGUMENT with that message. `now` is what strftime_now() shows, in seconds since 1970-01-01
+ * 00:00 of the clock that is meant: a local one, as transformers has it, or UTC. */
 WH_NODISCARD wh_status wh_chat_template_render(const wh_chat_template *t, wh_str context_json, int64_t now,
                                                wh_text_buffer *out);
 

@@ -238,20 +238,23 @@ wh_status wh_jinja_format_percent(wh_jinja_run *run, wh_str s, const wh_jinja_va
   return wh_jinja_take_string(run, mark, out);
 }
 
+/* NUL is a character that a format may hold, and the end of what strchr looks through. */
+static bool is_one_of(char c, const char *set) { return c && strchr(set, c); }
+
 /* [[fill]align][sign][#][0][width][,][.precision][type] */
 static wh_status parse_spec(wh_jinja_run *run, wh_str spec, bool is_number, layout *l) {
   size_t pos = 0, next = 0;
   *l = (layout){.fill = {" ", 1}, .align = is_number ? '>' : '<', .precision = -1};
   if (spec.len) (void)wh_jinja_utf8_next(spec, &next);
-  if (next < spec.len && strchr("<>^=", spec.data[next])) {
+  if (next < spec.len && is_one_of(spec.data[next], "<>^=")) {
     l->fill = (wh_str){spec.data, next};
     l->align = spec.data[next];
     pos = next + 1;
-  } else if (spec.len && strchr("<>^=", spec.data[0])) {
+  } else if (spec.len && is_one_of(spec.data[0], "<>^=")) {
     l->align = spec.data[pos++];
   }
   bool aligned = pos > 0;
-  if (pos < spec.len && strchr("+- ", spec.data[pos])) l->sign = spec.data[pos++];
+  if (pos < spec.len && is_one_of(spec.data[pos], "+- ")) l->sign = spec.data[pos++];
   if (pos < spec.len && spec.data[pos] == '#') {
     l->alternate = true;
     pos++;
@@ -271,8 +274,10 @@ static wh_status parse_spec(wh_jinja_run *run, wh_str spec, bool is_number, layo
     if (!read_number(spec, &pos, &l->precision))
       return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "format specifier misses its precision");
   }
-  if (pos < spec.len) l->type = spec.data[pos++];
-  if (pos != spec.len || (l->type && !strchr(is_number ? "dxXobeEfFgG%" : "s", l->type)))
+  const char *types = is_number ? "dxXobeEfFgG%" : "s";
+  bool known = pos == spec.len || is_one_of(spec.data[pos], types);
+  if (known && pos < spec.len) l->type = spec.data[pos++];
+  if (!known || pos != spec.len)
     return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "invalid format specifier '" WH_STR_FMT "'",
                          WH_STR_ARG(spec));
   return check_layout(run, l);

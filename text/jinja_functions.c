@@ -92,7 +92,13 @@ static wh_status function_raise_exception(wh_jinja_run *run, const wh_jinja_valu
   wh_str text;
   WH_TRY(wh_jinja_bind(run, args, "message", 1, &message));
   WH_TRY(wh_jinja_to_text(run, &message, &text));
-  return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "%.*s", (int)(text.len < 400 ? text.len : 400), text.data);
+  /* The message is a C string, and has room for the start of a long text. */
+  char shown[401];
+  size_t n = text.len < sizeof shown ? text.len : sizeof shown - 1;
+  while (n && n < text.len && ((unsigned char)text.data[n] & 0xc0) == 0x80) n--;
+  for (size_t i = 0; i < n; i++) shown[i] = text.data[i] ? text.data[i] : '?';
+  shown[n] = '\0';
+  return WH_JINJA_FAIL(run, ERR_INVALID_ARGUMENT, "%s", shown);
 }
 
 typedef struct civil_time {
@@ -100,7 +106,7 @@ typedef struct civil_time {
   int month, day, hour, minute, second, weekday; /* month from 0, weekday 0 = Sunday */
 } civil_time;
 
-/* Unix time to the proleptic Gregorian calendar, UTC (H. Hinnant, "chrono-compatible low-level date
+/* Seconds since 1970 to the proleptic Gregorian calendar (H. Hinnant, "chrono-compatible low-level date
  * algorithms"). */
 static civil_time civil_from_unix(int64_t now) {
   const int64_t limit = INT64_C(253402300799); /* the end of year 9999, where Python's datetime ends too */

@@ -5,9 +5,16 @@
 #include "text/jinja_value.h"
 
 extern const wh_jinja_builtin wh_jinja_str_methods[]; /* ends with a NULL name */
-wh_status wh_jinja_str_isupper(wh_jinja_run *, const wh_jinja_value *, const wh_jinja_args *,
-                               wh_jinja_value *);
-wh_status wh_jinja_str_islower(wh_jinja_run *, const wh_jinja_value *, const wh_jinja_args *,
-                               wh_jinja_value *);
+
+/* jinja_str_case.c */
+#define WH_JINJA_METHOD(name) \
+  wh_status name(wh_jinja_run *, const wh_jinja_value *, const wh_jinja_args *, wh_jinja_value *)
+WH_JINJA_METHOD(wh_jinja_str_casefold);
+WH_JINJA_METHOD(wh_jinja_str_swapcase);
+WH_JINJA_METHOD(wh_jinja_str_title);
+WH_JINJA_METHOD(wh_jinja_str_isupper);
+WH_JINJA_METHOD(wh_jinja_str_islower);
+WH_JINJA_METHOD(wh_jinja_str_istitle);
+#undef WH_JINJA_METHOD
 
 #endif

@@ -50,10 +50,11 @@ bool wh_jinja_parse_int(wh_str text, int base, int64_t *out) {
   return true;
 }
 
-static bool is_word(const char *s, const char *word) {
-  for (; *s && *word; s++, word++)
-    if ((*s | 0x20) != *word) return false;
-  return !*s && !*word;
+static bool is_word(wh_str s, const char *word) {
+  if (s.len != strlen(word)) return false;
+  for (size_t i = 0; i < s.len; i++)
+    if ((s.data[i] | 0x20) != word[i]) return false;
+  return true;
 }
 
 /* Digits with single underscores between them; returns where they end. */
@@ -74,10 +75,9 @@ bool wh_jinja_parse_float(wh_str text, double *out) {
   bool has_sign = text.len && (text.data[0] == '-' || text.data[0] == '+');
   size_t i = has_sign, end = scan_digits(text, i);
   if (end == i && i < text.len && text.data[i] != '.') {
-    memcpy(buf, text.data + i, text.len - i);
-    buf[text.len - i] = '\0';
-    bool infinite = is_word(buf, "inf") || is_word(buf, "infinity");
-    if (!infinite && !is_word(buf, "nan")) return false;
+    wh_str word = {text.data + i, text.len - i};
+    bool infinite = is_word(word, "inf") || is_word(word, "infinity");
+    if (!infinite && !is_word(word, "nan")) return false;
     double value = infinite ? HUGE_VAL : (double)NAN;
     *out = text.data[0] == '-' ? -value : value;
     return true;

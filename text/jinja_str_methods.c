@@ -1,12 +1,11 @@
-/* jinja_str_methods.c - methods of str. Filters of the same meaning (trim, upper, replace ...) call these.
- *
- * Letter case uses Unicode's one-to-one mappings, and the German sharp s; the few other letters whose upper
- * case has several letters (ligatures) stay as they are. */
+/* jinja_str_methods.c - methods of str, but for letter case (jinja_str_case.c). Filters of the same meaning
+ * (trim, replace ...) call these. */
 #define _GNU_SOURCE /* memmem */
 #include <string.h>
 #include <utf8proc.h>
 
 #include "text/jinja_ast.h"
+#include "text/jinja_case.h"
 #include "text/jinja_methods.h"
 #include "text/jinja_utf8.h"
 
@@ -81,105 +80,6 @@ static wh_status str_lstrip(wh_jinja_run *run, const wh_jinja_value *self, const
 static wh_status str_rstrip(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
                             wh_jinja_value *out) {
   return strip(run, self, args, false, true, out);
-}
-
-static wh_status emit_case(wh_jinja_run *run, int32_t c, bool upper) {
-  char bytes[4];
-  if (upper && c == 0xdf) return wh_jinja_emit(run, "SS", 2);
-  int32_t mapped = upper ? utf8proc_toupper(c) : utf8proc_tolower(c);
-  return wh_jinja_emit(run, bytes, wh_jinja_utf8_encode(mapped, bytes));
-}
-
-/* Maps the characters from *pos to `end`. */
-static wh_status emit_cases(wh_jinja_run *run, wh_str s, size_t *pos, size_t end, bool upper) {
-  while (*pos < end) WH_TRY(emit_case(run, wh_jinja_utf8_next(s, pos), upper));
-  return WH_OK;
-}
-
-static wh_status change_case(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                             bool first_upper, bool rest_upper, wh_jinja_value *out) {
-  wh_str s;
-  size_t pos = 0, end = 0;
-  WH_TRY(wh_jinja_bind(run, args, "", 0, out));
-  WH_TRY(self_text(run, self, &s));
-  WH_TRY(wh_jinja_step(run, s.len));
-  bool markup = self->markup;
-  size_t mark = wh_jinja_mark(run);
-  if (s.len) (void)wh_jinja_utf8_next(s, &end);
-  WH_TRY(emit_cases(run, s, &pos, end, first_upper));
-  WH_TRY(emit_cases(run, s, &pos, s.len, rest_upper));
-  WH_TRY(wh_jinja_take_string(run, mark, out));
-  out->markup = markup;
-  return WH_OK;
-}
-
-wh_status wh_jinja_str_upper(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                             wh_jinja_value *out) {
-  return change_case(run, self, args, true, true, out);
-}
-
-wh_status wh_jinja_str_lower(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                             wh_jinja_value *out) {
-  return change_case(run, self, args, false, false, out);
-}
-
-wh_status wh_jinja_str_capitalize(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                                  wh_jinja_value *out) {
-  return change_case(run, self, args, true, false, out);
-}
-
-static bool is_letter(int32_t c) {
-  utf8proc_category_t category = utf8proc_category(c);
-  return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
-         category == UTF8PROC_CATEGORY_LT;
-}
-
-static wh_status str_swapcase(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                              wh_jinja_value *out) {
-  wh_str s = wh_jinja_text(self);
-  WH_TRY(wh_jinja_bind(run, args, "", 0, out));
-  WH_TRY(wh_jinja_step(run, s.len));
-  size_t mark = wh_jinja_mark(run);
-  for (size_t pos = 0; pos < s.len;) {
-    int32_t c = wh_jinja_utf8_next(s, &pos);
-    WH_TRY(emit_case(run, c, utf8proc_category(c) == UTF8PROC_CATEGORY_LL));
-  }
-  return wh_jinja_take_string(run, mark, out);
-}
-
-/* str.title(): a letter is upper case unless a cased letter is before it. */
-static wh_status str_title(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                           wh_jinja_value *out) {
-  wh_str s;
-  WH_TRY(wh_jinja_bind(run, args, "", 0, out));
-  WH_TRY(self_text(run, self, &s));
-  WH_TRY(wh_jinja_step(run, s.len));
-  size_t mark = wh_jinja_mark(run);
-  bool inside = false;
-  for (size_t pos = 0; pos < s.len;) {
-    int32_t c = wh_jinja_utf8_next(s, &pos);
-    WH_TRY(emit_case(run, c, !inside));
-    inside = is_letter(c);
-  }
-  return wh_jinja_take_string(run, mark, out);
-}
-
-/* The title filter: words are what blanks and -({[< separate. */
-wh_status wh_jinja_str_title_words(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                                   wh_jinja_value *out) {
-  wh_str s;
-  WH_TRY(wh_jinja_bind(run, args, "", 0, out));
-  WH_TRY(self_text(run, self, &s));
-  WH_TRY(wh_jinja_step(run, s.len));
-  size_t mark = wh_jinja_mark(run);
-  bool starts = true;
-  for (size_t pos = 0; pos < s.len;) {
-    int32_t c = wh_jinja_utf8_next(s, &pos);
-    bool separator = wh_jinja_utf8_is_space(c) || (c < 128 && c && strchr("-({[<", c));
-    WH_TRY(emit_case(run, c, starts));
-    starts = separator;
-  }
-  return wh_jinja_take_string(run, mark, out);
 }
 
 static bool find_text(wh_str s, size_t from, wh_str part, size_t *out) {
@@ -616,18 +516,11 @@ static wh_status str_zfill(wh_jinja_run *run, const wh_jinja_value *self, const 
 }
 
 typedef bool (*character_test)(int32_t c);
-static bool is_digit(int32_t c) {
-  return c < 128 ? c >= '0' && c <= '9' : utf8proc_category(c) == UTF8PROC_CATEGORY_ND;
-}
 static bool is_alpha(int32_t c) {
   utf8proc_category_t category = utf8proc_category(c);
-  return is_letter(c) || category == UTF8PROC_CATEGORY_LM || category == UTF8PROC_CATEGORY_LO;
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
 }
-static bool is_alnum(int32_t c) {
-  utf8proc_category_t category = utf8proc_category(c);
-  return is_alpha(c) || category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
-         category == UTF8PROC_CATEGORY_NO;
-}
+static bool is_alnum(int32_t c) { return is_alpha(c) || wh_char_is_numeric(c); }
 
 static wh_status test_all(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
                           character_test test, wh_jinja_value *out) {
@@ -645,36 +538,12 @@ static wh_status test_all(wh_jinja_run *run, const wh_jinja_value *self, const w
                         wh_jinja_value *out) {                                                    \
     return test_all(run, self, args, test, out);                                                  \
   }
-CHARACTER_TEST(str_isdigit, is_digit)
+CHARACTER_TEST(str_isdecimal, wh_char_is_decimal)
+CHARACTER_TEST(str_isdigit, wh_char_is_digit)
+CHARACTER_TEST(str_isnumeric, wh_char_is_numeric)
 CHARACTER_TEST(str_isalpha, is_alpha)
 CHARACTER_TEST(str_isalnum, is_alnum)
 CHARACTER_TEST(str_isspace, wh_jinja_utf8_is_space)
-
-static wh_status test_case(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                           bool upper, wh_jinja_value *out) {
-  wh_str s = wh_jinja_text(self);
-  bool any = false, all = true;
-  WH_TRY(wh_jinja_bind(run, args, "", 0, out));
-  WH_TRY(wh_jinja_step(run, s.len / 4));
-  for (size_t pos = 0; pos < s.len;) {
-    int32_t c = wh_jinja_utf8_next(s, &pos);
-    if (!is_letter(c)) continue;
-    any = true;
-    all &= utf8proc_category(c) == (upper ? UTF8PROC_CATEGORY_LU : UTF8PROC_CATEGORY_LL);
-  }
-  *out = wh_jinja_bool(any && all);
-  return WH_OK;
-}
-
-wh_status wh_jinja_str_isupper(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                               wh_jinja_value *out) {
-  return test_case(run, self, args, true, out);
-}
-
-wh_status wh_jinja_str_islower(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
-                               wh_jinja_value *out) {
-  return test_case(run, self, args, false, out);
-}
 
 static wh_status str_format(wh_jinja_run *run, const wh_jinja_value *self, const wh_jinja_args *args,
                             wh_jinja_value *out) {
@@ -703,21 +572,22 @@ const wh_jinja_builtin wh_jinja_str_methods[] = {
     {"count", str_count},
     {"upper", wh_jinja_str_upper},
     {"lower", wh_jinja_str_lower},
-    {"casefold", wh_jinja_str_lower},
+    {"casefold", wh_jinja_str_casefold},
     {"capitalize", wh_jinja_str_capitalize},
-    {"title", str_title},
-    {"swapcase", str_swapcase},
+    {"title", wh_jinja_str_title},
+    {"swapcase", wh_jinja_str_swapcase},
     {"center", wh_jinja_str_center},
     {"ljust", str_ljust},
     {"rjust", str_rjust},
     {"zfill", str_zfill},
     {"isdigit", str_isdigit},
-    {"isdecimal", str_isdigit},
-    {"isnumeric", str_isdigit},
+    {"isdecimal", str_isdecimal},
+    {"isnumeric", str_isnumeric},
     {"isalpha", str_isalpha},
     {"isalnum", str_isalnum},
     {"isspace", str_isspace},
     {"isupper", wh_jinja_str_isupper},
     {"islower", wh_jinja_str_islower},
+    {"istitle", wh_jinja_str_istitle},
     {NULL, NULL},
 };

@@ -40,12 +40,15 @@ WH_NODISCARD wh_status wh_stop_matcher_create(const char *const *stops, size_t n
 void wh_stop_matcher_destroy(wh_stop_matcher *m);
 struct wh_text_buffer;
 /* Stop strings are bytes, 1 to 4096 each, at most 64. The one that is complete first ends the text; of those
- * that the same byte completes, the longest. After that, pushed text is ignored. Feeds text; appends to `out`
- * what may be shown now. *stopped: a stop string was completed (text before it has been appended; the stop
- * string and what follows have not). */
-WH_NODISCARD wh_status wh_stop_matcher_push(wh_stop_matcher *m, const char *text, size_t n,
+ * that the same byte completes, the one that takes the most of it away. After that, pushed text is ignored.
+ *
+ * Feeds text; appends to `out` what may be shown now. `shown` false: text that is there but never appears, as
+ * that of control tokens. A stop string may lie in such text, reach into it, or have it in its midst: both
+ * the whole stream and what is shown of it are searched. *stopped: a stop string was completed (shown text
+ * before it has been appended; the stop string and what follows have not). */
+WH_NODISCARD wh_status wh_stop_matcher_push(wh_stop_matcher *m, const char *text, size_t n, bool shown,
                                             struct wh_text_buffer *out, bool *stopped);
-WH_NODISCARD wh_status wh_stop_matcher_finish(wh_stop_matcher *m,
-                                              struct wh_text_buffer *out); /* the held-back rest */
+/* The held-back rest. */
+WH_NODISCARD wh_status wh_stop_matcher_finish(wh_stop_matcher *m, struct wh_text_buffer *out);
 
 #endif

@@ -2,38 +2,10 @@
  * sentencepiece.c and wordpiece.c; text comes back in tokenizer_decode.c. */
 #include "text/tokenizer.h"
 
+#include "text/normalize.h"
+#include "text/tokenizer_facts.h"
 #include "text/tokenizer_internal.h"
-
-/* Tokens that end an answer, by their text: files name at most two of them by id. <|fim_pad|>, <|repo_name|>
- * and
- * <|file_sep|> end a completion of code. */
-static const char *const end_texts[] = {
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<end_of_turn>",
-    "</s>",
-    "<eos>",
-    "<|return|>",
-    "<|call|>",
-    "<|calls|>",
-    "<|flush|>",
-    "<EOT>",
-    "_<EOT>",
-    "[EOT]",
-    "[EOS]",
-    "<end_of_utterance>",
-    "<turn|>",
-    "<|tool_response>",
-    "[e~[",
-    "<|fim_pad|>",
-    "<|repo_name|>",
-    "<|file_sep|>",
-    "<\xef\xbd\x9c\x65nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
-};
+#include "text/unicode.h"
 
 static void add_end_id(wh_tokenizer *t, int32_t id) {
   size_t at = 0;
@@ -45,36 +17,32 @@ static void add_end_id(wh_tokenizer *t, int32_t id) {
   t->n_end_ids++;
 }
 
-static bool has_token(const wh_tokenizer *t, const char *text) {
+static bool has_token(const void *ctx, const char *text) {
+  const wh_tokenizer *t = ctx;
   return wh_vocab_find(&t->vocab, text, strlen(text)) >= 0;
 }
 
 static void find_end_tokens(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
-  /* OpenAI's harmony and Solar end each message with <|end|> and the answer with another token; Gemma 4's
-   * "</s>" is a word like any other. */
-  bool end_is_inner = (has_token(t, "<|return|>") && has_token(t, "<|call|>")) ||
-                      (has_token(t, "<|flush|>") && has_token(t, "<|calls|>"));
-  bool s_is_word = has_token(t, "<|tool_response>");
-  for (size_t i = 0; i < sizeof end_texts / sizeof end_texts[0]; i++) {
-    wh_str text = wh_str_from(end_texts[i]);
-    int32_t id = wh_vocab_find(&t->vocab, text.data, text.len);
-    if (id < 0 || (end_is_inner && wh_str_is(text, "<|end|>")) || (s_is_word && wh_str_is(text, "</s>")))
-      continue;
+  for (const char *const *text = wh_facts_end_texts; *text; text++) {
+    int32_t id = wh_vocab_find(&t->vocab, *text, strlen(*text));
+    if (id < 0 || wh_facts_end_is_inner(*text, has_token, t)) continue;
     /* Some files mark them user-defined; a plain word "</s>" of a code model is no end. */
     wh_token_type type = wh_vocab_type(&t->vocab, id);
-    if (t->vocab.token_types && type != WH_TOKEN_CONTROL && type != WH_TOKEN_USER_DEFINED) continue;
+    if (spec->token_types && type != WH_TOKEN_CONTROL && type != WH_TOKEN_USER_DEFINED) continue;
     add_end_id(t, id);
   }
-  add_end_id(t, spec->eos_id);
-  add_end_id(t, spec->eot_id);
+  const int32_t ids[] = {spec->eos_id,     spec->eot_id,     spec->eom_id,
+                         spec->fim_pad_id, spec->fim_rep_id, spec->fim_sep_id};
+  for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) add_end_id(t, ids[i]);
 }
 
-static wh_status add_specials(wh_tokenizer *t) {
+static wh_status add_specials(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
   for (size_t i = 0; i < t->vocab.n_tokens; i++) {
     wh_token_type type = wh_vocab_type(&t->vocab, (int32_t)i);
     if (type != WH_TOKEN_CONTROL && type != WH_TOKEN_USER_DEFINED && type != WH_TOKEN_UNKNOWN) continue;
     wh_str text = t->vocab.tokens[i];
-    WH_TRY(wh_special_set_add(&t->specials, text.data, text.len, (int32_t)i, type != WH_TOKEN_USER_DEFINED));
+    WH_TRY(wh_special_set_add(&t->specials, text, (int32_t)i, type != WH_TOKEN_USER_DEFINED,
+                              wh_facts_strip(spec, text)));
   }
   return WH_OK;
 }
@@ -86,6 +54,10 @@ static wh_status check_ids(const wh_tokenizer_spec *spec) {
   } ids[] = {{"BOS", spec->bos_id},
              {"EOS", spec->eos_id},
              {"EOT", spec->eot_id},
+             {"EOM", spec->eom_id},
+             {"FIM padding", spec->fim_pad_id},
+             {"FIM repository", spec->fim_rep_id},
+             {"FIM separator", spec->fim_sep_id},
              {"unknown-token", spec->unknown_id},
              {"separator", spec->separator_id},
              {"padding", spec->padding_id}};
@@ -155,11 +127,12 @@ wh_status wh_tokenizer_create(const wh_tokenizer_spec *spec, const wh_allocator 
   t->alloc = alloc;
   t->bos_id = spec->bos_id;
   t->eos_id = spec->eos_id;
+  t->nfc = wh_facts_use_nfc(spec);
   t->separator_id = spec->separator_id >= 0 ? spec->separator_id : spec->eos_id;
   wh_special_set_init(&t->specials, alloc);
   wh_status status = wh_vocab_init(&t->vocab, spec, alloc);
   if (status == WH_OK) status = create_model(t, spec);
-  if (status == WH_OK) status = add_specials(t);
+  if (status == WH_OK) status = add_specials(t, spec);
   if (status != WH_OK) {
     wh_tokenizer_destroy(t);
     return status;
@@ -202,6 +175,7 @@ typedef struct encoding {
   wh_token_list *list;
   wh_merger merger;
   wh_pre_scratch *pre_scratch;
+  wh_text_buffer normalized;
 } encoding;
 
 static wh_status encode_piece(void *ctx, const char *piece, size_t n) {
@@ -213,6 +187,7 @@ static wh_status encode_piece(void *ctx, const char *piece, size_t n) {
 static wh_status encode_plain(encoding *e, wh_str text, bool first) {
   const wh_tokenizer *t = e->t;
   if (text.len == 0) return WH_OK;
+  if (t->nfc) WH_TRY(wh_normalize_nfc(text, &e->normalized, &text));
   switch (t->model) {
     case WH_MODEL_BPE:
       if (!e->pre_scratch) WH_TRY(wh_pre_scratch_create(t->pretokenizer, &e->pre_scratch));
@@ -226,31 +201,80 @@ static wh_status encode_plain(encoding *e, wh_str text, bool first) {
   return WH_FAIL(ERR_INTERNAL, "tokenizer model %d", (int)t->model);
 }
 
+/* text[from, to) without the white space at its end. */
+static size_t skip_space_back(wh_str text, size_t from, size_t to) {
+  while (to > from) {
+    size_t start = to - 1;
+    uint32_t cp;
+    while (start > from && to - start < 4 && ((unsigned char)text.data[start] & 0xc0) == 0x80) start--;
+    if (wh_utf8_decode((const unsigned char *)text.data + start, to - start, &cp) != to - start ||
+        !wh_is_white_space(cp))
+      break;
+    to = start;
+  }
+  return to;
+}
+
+static size_t skip_space(wh_str text, size_t from) {
+  while (from < text.len) {
+    uint32_t cp;
+    size_t n = wh_utf8_decode((const unsigned char *)text.data + from, text.len - from, &cp);
+    if (n == 0 || !wh_is_white_space(cp)) break;
+    from += n;
+  }
+  return from;
+}
+
 static wh_status encode_text(encoding *e, wh_str text, bool with_control) {
   wh_special_match match;
-  for (size_t from = 0; from < text.len; from = match.offset + match.len) {
-    if (!wh_special_set_find(&e->t->specials, text, from, with_control, &match))
-      return encode_plain(e, (wh_str){text.data + from, text.len - from}, true);
-    WH_TRY(encode_plain(e, (wh_str){text.data + from, match.offset - from}, true));
+  size_t from = 0;
+  while (from < text.len && wh_special_set_find(&e->t->specials, text, from, with_control, &match)) {
+    size_t end = match.strip & WH_STRIP_LEFT ? skip_space_back(text, from, match.offset) : match.offset;
+    WH_TRY(encode_plain(e, (wh_str){text.data + from, end - from}, true));
     WH_TRY(wh_token_list_push(e->list, match.id));
+    from = match.offset + match.len;
+    if (match.strip & WH_STRIP_RIGHT) from = skip_space(text, from);
   }
-  return WH_OK;
+  return encode_plain(e, (wh_str){text.data + from, text.len - from}, true);
+}
+
+/* Does the text bring its own BOS, as a pasted template does? */
+static bool begins_with_bos(const wh_tokenizer *t, wh_str text, bool with_control) {
+  wh_special_match match;
+  return wh_special_set_match(&t->specials, text, 0, with_control, &match) && match.id == t->bos_id;
 }
 
 wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags, wh_token_list *list) {
   encoding e = {.t = t, .list = list};
   size_t n_before = list->n;
   wh_status status = WH_OK;
-  bool add_special = flags & WH_TOKENIZE_ADD_SPECIAL;
+  bool with_control = flags & WH_TOKENIZE_PARSE_SPECIAL;
+  bool add_bos = t->add_bos && t->bos_id >= 0 && (flags & (WH_TOKENIZE_ADD_SPECIAL | WH_TOKENIZE_ADD_BOS));
   int32_t last = t->model == WH_MODEL_WORDPIECE ? t->separator_id : t->eos_id;
   wh_merger_init(&e.merger, t->alloc);
-  if (add_special && t->add_bos && t->bos_id >= 0) status = wh_token_list_push(list, t->bos_id);
-  if (status == WH_OK) status = encode_text(&e, text, flags & WH_TOKENIZE_PARSE_SPECIAL);
-  if (status == WH_OK && add_special && t->add_eos && last >= 0) status = wh_token_list_push(list, last);
+  wh_text_buffer_init(&e.normalized, t->alloc);
+  if (add_bos && !begins_with_bos(t, text, with_control)) status = wh_token_list_push(list, t->bos_id);
+  if (status == WH_OK) status = encode_text(&e, text, with_control);
+  if (status == WH_OK && (flags & WH_TOKENIZE_ADD_SPECIAL) && t->add_eos && last >= 0)
+    status = wh_token_list_push(list, last);
   wh_pre_scratch_destroy(e.pre_scratch);
   wh_merger_deinit(&e.merger);
+  wh_text_buffer_deinit(&e.normalized);
   if (status != WH_OK) list->n = n_before;
   return status;
+}
+
+bool wh_tokenizer_find_control(const wh_tokenizer *t, wh_str text, size_t from, size_t *offset,
+                               size_t *n_bytes) {
+  wh_special_match match;
+  for (; from < text.len && wh_special_set_find(&t->specials, text, from, true, &match);
+       from = match.offset + match.len) {
+    if (!match.control) continue;
+    *offset = match.offset;
+    *n_bytes = match.len;
+    return true;
+  }
+  return false;
 }
 
 size_t wh_tokenizer_n_tokens(const wh_tokenizer *t) { return t->vocab.n_tokens; }

@@ -23,6 +23,8 @@ typedef struct wh_tokenizer_spec {
   wh_str model; /* "gpt2": byte-level BPE; "llama": SentencePiece BPE; "gemma4": BPE with
                  * SentencePiece's spaces and byte tokens; "bert": WordPiece */
   wh_str pre;   /* name of the pre-tokenizer pattern, e.g. "llama-bpe", "qwen2", "smollm" */
+  wh_str
+      architecture; /* of the model, e.g. "phi3": tells tokenizers apart that the file says no more about */
   size_t n_tokens;
   const wh_str *tokens;
   const double *scores;       /* n_tokens or NULL */
@@ -30,6 +32,7 @@ typedef struct wh_tokenizer_spec {
   size_t n_merges;
   const wh_str *merges; /* "left right" */
   int32_t bos_id, eos_id, eot_id, unknown_id, separator_id, padding_id;
+  int32_t eom_id, fim_pad_id, fim_rep_id, fim_sep_id; /* end an answer, as eos_id and eot_id do */
   int add_bos, add_eos; /* 1 yes, 0 no, -1 not stated: the default of `model`/`pre` */
   int add_space_prefix; /* same */
   bool remove_extra_whitespaces;
@@ -39,7 +42,8 @@ typedef struct wh_tokenizer_spec {
 #define WH_TOKENIZER_SPEC_INIT                                                                        \
   {                                                                                                   \
     .bos_id = -1, .eos_id = -1, .eot_id = -1, .unknown_id = -1, .separator_id = -1, .padding_id = -1, \
-    .add_bos = -1, .add_eos = -1, .add_space_prefix = -1, .lowercase = -1, .strip_accents = -1        \
+    .eom_id = -1, .fim_pad_id = -1, .fim_rep_id = -1, .fim_sep_id = -1, .add_bos = -1, .add_eos = -1, \
+    .add_space_prefix = -1, .lowercase = -1, .strip_accents = -1                                      \
   }
 
 typedef struct wh_tokenizer wh_tokenizer;
@@ -57,13 +61,18 @@ typedef struct wh_token_list {
 void wh_token_list_init(wh_token_list *list, const wh_allocator *alloc);
 void wh_token_list_deinit(wh_token_list *list);
 
-#define WH_TOKENIZE_ADD_SPECIAL 1u /* BOS/EOS as the model asks */
-#define WH_TOKENIZE_PARSE_SPECIAL \
-  2u /* control tokens written in the text ("<|im_start|>") become their ids */
+/* As in whimbrel/text.h, where they are explained. */
+#define WH_TOKENIZE_ADD_SPECIAL 1u
+#define WH_TOKENIZE_PARSE_SPECIAL 2u
+#define WH_TOKENIZE_ADD_BOS 4u
 /* Appends the ids of `text` to `list`. Any bytes are accepted: invalid UTF-8 becomes byte tokens or U+FFFD,
  * as the reference tokenizer of the model does. */
 WH_NODISCARD wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags,
                                            wh_token_list *list);
+
+/* The first control token that is written out in text[from, len): where, and how long. False: none. */
+bool wh_tokenizer_find_control(const wh_tokenizer *t, wh_str text, size_t from, size_t *offset,
+                               size_t *n_bytes);
 
 size_t wh_tokenizer_n_tokens(const wh_tokenizer *t);
 /* The token as stored in the vocabulary; empty for an id out of range. */
@@ -89,6 +98,8 @@ void wh_detokenizer_init(wh_detokenizer *d, const wh_tokenizer *t, bool at_start
 /* Appends to `out` (a wh_text_buffer) the text that `id` completes; invalid sequences become U+FFFD. */
 struct wh_text_buffer;
 WH_NODISCARD wh_status wh_detokenizer_push(wh_detokenizer *d, int32_t id, struct wh_text_buffer *out);
+/* The text of a token that wh_detokenizer_push leaves out; empty for the others. */
+wh_str wh_detokenizer_hidden(const wh_detokenizer *d, int32_t id);
 /* Flushes what is pending (as U+FFFD). */
 WH_NODISCARD wh_status wh_detokenizer_finish(wh_detokenizer *d, struct wh_text_buffer *out);
 /* Appends the bytes that `id` stands for, whether they are whole characters or not; nothing for a hidden

@@ -160,6 +160,11 @@ wh_status wh_detokenizer_push(wh_detokenizer *d, int32_t id, wh_text_buffer *out
   return check(out);
 }
 
+wh_str wh_detokenizer_hidden(const wh_detokenizer *d, int32_t id) {
+  bool hidden = !d->show_control && wh_tokenizer_token_form(d->tokenizer, id) == WH_FORM_HIDDEN;
+  return hidden ? wh_tokenizer_token(d->tokenizer, id) : (wh_str){"", 0};
+}
+
 wh_status wh_detokenizer_finish(wh_detokenizer *d, wh_text_buffer *out) {
   flush_pending(d, out);
   return check(out);

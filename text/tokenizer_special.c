@@ -5,7 +5,7 @@
 struct wh_special_node {
   uint32_t child, sibling; /* 0: none (node 0 is never a child) */
   int32_t id;              /* -1: no token ends here */
-  uint8_t byte;
+  uint8_t byte, strip;
   bool control;
 };
 
@@ -30,14 +30,14 @@ static uint32_t find_child(const wh_special_set *s, uint32_t node, uint8_t byte)
   return c;
 }
 
-wh_status wh_special_set_add(wh_special_set *s, const char *text, size_t n, int32_t id, bool control) {
+wh_status wh_special_set_add(wh_special_set *s, wh_str text, int32_t id, bool control, unsigned strip) {
+  size_t n = text.len, need;
   if (n == 0) return WH_OK;
-  size_t need;
   if (!wh_add_size(s->n_nodes, n + 1, &need) || need > UINT32_MAX)
     return WH_FAIL(ERR_LIMIT, "too many special tokens");
   if (!wh_grow_array(s->alloc, (void **)&s->nodes, &s->capacity, s->n_nodes, need, sizeof *s->nodes))
     return WH_OOM("the special tokens");
-  const unsigned char *p = (const unsigned char *)text;
+  const unsigned char *p = (const unsigned char *)text.data;
   if (!s->root[p[0]]) s->root[p[0]] = new_node(s, p[0]);
   uint32_t node = s->root[p[0]];
   for (size_t i = 1; i < n; i++) {
@@ -52,26 +52,31 @@ wh_status wh_special_set_add(wh_special_set *s, const char *text, size_t n, int3
   if (s->nodes[node].id < 0) {
     s->nodes[node].id = id;
     s->nodes[node].control = control;
+    s->nodes[node].strip = (uint8_t)strip;
   }
   return WH_OK;
 }
 
+bool wh_special_set_match(const wh_special_set *s, wh_str text, size_t at, bool with_control,
+                          wh_special_match *out) {
+  const unsigned char *p = (const unsigned char *)text.data;
+  bool found = false;
+  if (at >= text.len) return false;
+  uint32_t node = s->root[p[at]];
+  for (size_t k = at; node; node = k < text.len ? find_child(s, node, p[k]) : 0) {
+    const struct wh_special_node *n = &s->nodes[node];
+    k++;
+    if (n->id < 0 || (n->control && !with_control)) continue;
+    *out = (wh_special_match){at, k - at, n->id, n->control, n->strip};
+    found = true;
+  }
+  return found;
+}
+
 bool wh_special_set_find(const wh_special_set *s, wh_str text, size_t start, bool with_control,
                          wh_special_match *out) {
-  const unsigned char *p = (const unsigned char *)text.data;
-  for (size_t i = start; i < text.len; i++) {
-    uint32_t node = s->root[p[i]];
-    if (!node) continue;
-    bool found = false;
-    for (size_t k = i;;) {
-      const struct wh_special_node *at = &s->nodes[node];
-      if (at->id >= 0 && (with_control || !at->control)) {
-        *out = (wh_special_match){i, k + 1 - i, at->id};
-        found = true;
-      }
-      if (++k == text.len || !(node = find_child(s, node, p[k]))) break;
-    }
-    if (found) return true;
-  }
+  for (size_t i = start; i < text.len; i++)
+    if (s->root[(unsigned char)text.data[i]] && wh_special_set_match(s, text, i, with_control, out))
+      return true;
   return false;
 }

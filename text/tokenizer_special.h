@@ -15,13 +15,18 @@ typedef struct wh_special_set {
 typedef struct wh_special_match {
   size_t offset, len;
   int32_t id;
+  bool control;
+  uint8_t strip; /* WH_STRIP_LEFT, WH_STRIP_RIGHT */
 } wh_special_match;
 
 void wh_special_set_init(wh_special_set *s, const wh_allocator *alloc);
 void wh_special_set_deinit(wh_special_set *s);
 /* The first id added for a text stays. `control`: matched only when asked for. */
-WH_NODISCARD wh_status wh_special_set_add(wh_special_set *s, const char *text, size_t n, int32_t id,
-                                          bool control);
+WH_NODISCARD wh_status wh_special_set_add(wh_special_set *s, wh_str text, int32_t id, bool control,
+                                          unsigned strip);
+/* The longest match that begins at `at`; false when there is none. */
+bool wh_special_set_match(const wh_special_set *s, wh_str text, size_t at, bool with_control,
+                          wh_special_match *out);
 /* The next match at or after `start`; false when there is none. */
 bool wh_special_set_find(const wh_special_set *s, wh_str text, size_t start, bool with_control,
                          wh_special_match *out);

@@ -5,6 +5,8 @@
 #define XXH_INLINE_ALL /* tokens are short: the call would cost more than the hash */
 #include <xxhash.h>
 
+#include "text/tokenizer_facts.h"
+
 struct wh_vocab_slot {
   uint32_t tag;
   uint32_t id_plus_1; /* 0: empty */
@@ -37,6 +39,22 @@ static void add_batch(wh_vocab *v, size_t first, size_t n) {
   }
 }
 
+/* Control tokens that the file types as words become control tokens. */
+static wh_status mend_types(wh_vocab *v) {
+  for (const char *const *text = wh_facts_control_texts; *text; text++) {
+    int32_t id = wh_vocab_find(v, *text, strlen(*text));
+    if (id < 0 || wh_vocab_type(v, id) != WH_TOKEN_NORMAL) continue;
+    if (!v->own_types) {
+      v->own_types = wh_alloc_array(v->alloc, v->n_tokens, sizeof *v->own_types);
+      if (!v->own_types) return WH_OOM("the token types");
+      for (size_t i = 0; i < v->n_tokens; i++) v->own_types[i] = wh_vocab_type(v, (int32_t)i);
+      v->token_types = v->own_types;
+    }
+    v->own_types[id] = WH_TOKEN_CONTROL;
+  }
+  return WH_OK;
+}
+
 wh_status wh_vocab_init(wh_vocab *v, const wh_tokenizer_spec *spec, const wh_allocator *alloc) {
   *v = (wh_vocab){
       .alloc = alloc, .n_tokens = spec->n_tokens, .tokens = spec->tokens, .token_types = spec->token_types};
@@ -58,12 +76,14 @@ wh_status wh_vocab_init(wh_vocab *v, const wh_tokenizer_spec *spec, const wh_all
     size_t left = spec->n_tokens - i;
     add_batch(v, i, left < WH_VOCAB_BATCH ? left : WH_VOCAB_BATCH);
   }
-  return WH_OK;
+  return mend_types(v);
 }
 
 void wh_vocab_deinit(wh_vocab *v) {
   wh_free(v->alloc, v->slots);
+  wh_free(v->alloc, v->own_types);
   v->slots = NULL;
+  v->own_types = NULL;
 }
 
 int32_t wh_vocab_find(const wh_vocab *v, const char *text, size_t n) {

@@ -11,7 +11,8 @@ typedef struct wh_vocab {
   const wh_allocator *alloc;
   size_t n_tokens;
   const wh_str *tokens;       /* borrowed */
-  const int64_t *token_types; /* borrowed, may be NULL */
+  const int64_t *token_types; /* may be NULL; borrowed, or `own_types` */
+  int64_t *own_types;         /* the file's with mistakes mended; NULL: there were none */
   struct wh_vocab_slot *slots;
   size_t mask;
   size_t token_bytes_max; /* of the longest token */

@@ -47,6 +47,12 @@ size_t wh_utf8_encode(uint32_t cp, char out[4]) {
   return 4;
 }
 
+bool wh_is_white_space(uint32_t cp) {
+  return (cp >= 9 && cp <= 13) || cp == 32 || cp == 0x85 || cp == 0xa0 || cp == 0x1680 ||
+         (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f ||
+         cp == 0x3000;
+}
+
 size_t wh_utf8_valid_length(const unsigned char *p, size_t n) {
   size_t i = 0;
   while (i < n) {

@@ -20,6 +20,9 @@ size_t wh_utf8_bad_length(const unsigned char *p, size_t n);
 /* Writes a code point <= U+10FFFF; returns the number of bytes. */
 size_t wh_utf8_encode(uint32_t cp, char out[4]);
 
+/* Unicode's property White_Space. */
+bool wh_is_white_space(uint32_t cp);
+
 /* The longest well-formed beginning of p[0..n). */
 size_t wh_utf8_valid_length(const unsigned char *p, size_t n);
 

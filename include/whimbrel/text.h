@@ -12,40 +12,63 @@
 extern "C" {
 #endif
 
-#define WH_TOKENIZE_ADD_SPECIAL 1u   /* BOS and EOS as the model asks */
-#define WH_TOKENIZE_PARSE_SPECIAL 2u /* control tokens written in the text become their ids */
+/* BOS in front and EOS behind, where the model wants them: for a text that is complete. */
+#define WH_TOKENIZE_ADD_SPECIAL 1u
+/* Control tokens written in the text ("<|im_start|>") become their ids; without it they are read as any text.
+ * Text of others may hold them, too: leave it out for text that must not steer the model. */
+#define WH_TOKENIZE_PARSE_SPECIAL 2u
+/* BOS only: for a text that the model is to continue. Neither flag adds a BOS to a text that begins with it
+ * (parsed, as a pasted template has it), nor is one wanted for the text of wh_model_render_chat. */
+#define WH_TOKENIZE_ADD_BOS 4u
 
 /* Writes at most `capacity` ids and always the full count to *n (ids may be NULL with capacity 0). Any bytes
- * are accepted. Other flags are ERR_INVALID_ARGUMENT. The tokenizer is built at the first use, once,
- * thread-safely.
- *
- * What wh_model_render_chat gives is to be tokenised with WH_TOKENIZE_PARSE_SPECIAL alone: a template writes
- * the BOS itself where its model wants one. With both flags a BOS that the text begins with is the one that
- * the model asks for: none is put before it. */
+ * are accepted, NUL too. Other flags are ERR_INVALID_ARGUMENT. The tokenizer is built at the first use, once,
+ * thread-safely. */
 WH_API WH_NODISCARD wh_status wh_model_tokenize(const wh_model *model, const char *text, size_t n_bytes,
                                                 uint32_t flags, int32_t *ids, size_t capacity, size_t *n);
+/* Where the first control token is written out in the text, and its bytes; *length is 0 when there is none.
+ */
+WH_API WH_NODISCARD wh_status wh_model_find_control(const wh_model *model, const char *text, size_t n_bytes,
+                                                    size_t *offset, size_t *length);
 /* True for tokens that end an answer (EOS, <|im_end|>, <end_of_turn> ...). */
 WH_API WH_NODISCARD wh_status wh_model_token_is_end(const wh_model *model, int32_t id, bool *out);
 
-/* Renders the model's chat template; WH_TOKENIZE_PARSE_SPECIAL alone tokenises the result. messages_json: a
- * JSON list of {"role", "content"} objects (and tool_calls ...); tools_json: a JSON list or NULL; extra_json:
- * an object of further template variables or NULL; anything else is ERR_INVALID_ARGUMENT. A model without a
- * template: ERR_NOT_FOUND. *out is owned by the caller: wh_string_destroy. */
+/* How a chat is rendered; unset fields keep their defaults. */
+typedef struct wh_chat_options {
+  uint32_t struct_size;
+  bool add_generation_prompt; /* end with the opening of an answer; default true */
+  const char *tools_json;     /* a JSON list, or NULL */
+  const char *extra_json;     /* a JSON object of further template variables, or NULL */
+  /* What the template's strftime_now() shows: seconds since 1970-01-01 00:00 on the user's clock, which is
+   * Unix time plus the offset of the time zone. The library reads no environment and so knows no zone: by
+   * default it is the system's clock in UTC. */
+  int64_t local_time;
+} wh_chat_options;
+#define WH_CHAT_TIME_UTC INT64_MIN
+#define WH_CHAT_OPTIONS_INIT \
+  { sizeof(wh_chat_options), true, NULL, NULL, WH_CHAT_TIME_UTC }
+
+/* Renders the model's chat template. messages_json: a JSON list of {"role", "content"} objects (and
+ * tool_calls ...), UTF-8; U+0000 in a content is written \u0000 as JSON has it. options: NULL for the
+ * defaults. JSON of another kind is ERR_INVALID_ARGUMENT; a model without a template ERR_NOT_FOUND. *out is
+ * owned by the caller (wh_string_destroy): *n_bytes bytes, among which NUL may be, and one more NUL behind
+ * them. Tokenise it with WH_TOKENIZE_PARSE_SPECIAL alone: the template writes the BOS itself where its model
+ * wants one. */
 WH_API WH_NODISCARD wh_status wh_model_render_chat(const wh_model *model, const char *messages_json,
-                                                   const char *tools_json, const char *extra_json,
-                                                   bool add_generation_prompt, char **out);
+                                                   const wh_chat_options *options, char **out,
+                                                   size_t *n_bytes);
 
 /* A stream turns tokens into text that is always whole UTF-8, and watches for stop strings (copied; NULL with
  * n_stops 0). Control tokens such as <|im_end|> have no text in it, unless `show_control`: then they appear
- * as the vocabulary writes them, for reading along. */
+ * as the vocabulary writes them, for reading along. A stop string may be one, or hold one, either way. */
 typedef struct wh_text_stream wh_text_stream;
 WH_API WH_NODISCARD wh_status wh_text_stream_create(const wh_model *model, const char *const *stops,
                                                     size_t n_stops, bool show_control, wh_text_stream **out);
 WH_API void wh_text_stream_destroy(wh_text_stream *stream);
-/* Adds a token. *text (NUL-terminated, owned by the stream, valid until its next call) is what may be shown
- * now: bytes that may yet become a character, or a stop string, are held back. *stopped: a stop string was
- * met, now or earlier; it and all that follows are not shown, so later calls give no text. An id that is not
- * in the vocabulary is ERR_INVALID_ARGUMENT. */
+/* Adds a token. *text (*n_bytes bytes and a NUL, owned by the stream, valid until its next call) is what may
+ * be shown now: bytes that may yet become a character, or a stop string, are held back. *stopped: a stop
+ * string was met, now or earlier; it and all that follows are not shown, so later calls give no text. An id
+ * that is not in the vocabulary is ERR_INVALID_ARGUMENT. */
 WH_API WH_NODISCARD wh_status wh_text_stream_push(wh_text_stream *stream, int32_t id, const char **text,
                                                   size_t *n_bytes, bool *stopped);
 /* What was held back, at the end of the tokens: an unfinished character becomes U+FFFD. Nothing after a stop

@@ -270,14 +270,16 @@ static void try_texts(small_engine *e) {
   assert_int_equal(n, 0);
   REFUSES(wh_model_token_is_end, model, NULL, 1, &flag);
   REFUSES(wh_model_token_is_end, out, e->model, 1, NULL);
-  REFUSES(wh_model_render_chat, model, NULL, "[]", NULL, NULL, true, &rendered);
-  REFUSES(wh_model_render_chat, messages_json, e->model, NULL, NULL, NULL, true, &rendered);
-  REFUSES(wh_model_render_chat, out, e->model, "[]", NULL, NULL, true, NULL);
-  ALLOWS(wh_model_render_chat, tools_json,
-         wh_model_render_chat(e->model, "[]", NULL, "{}", true, &rendered) == WH_OK);
-  wh_string_destroy(e->model, rendered);
-  ALLOWS(wh_model_render_chat, extra_json,
-         wh_model_render_chat(e->model, "[]", "[]", NULL, true, &rendered) == WH_OK);
+  REFUSES(wh_model_find_control, model, NULL, "ab", 2, &n, &n);
+  REFUSES(wh_model_find_control, text, e->model, NULL, 2, &n, &n);
+  REFUSES(wh_model_find_control, offset, e->model, "ab", 2, NULL, &n);
+  REFUSES(wh_model_find_control, length, e->model, "ab", 2, &n, NULL);
+  wh_chat_options chat = WH_CHAT_OPTIONS_INIT;
+  REFUSES(wh_model_render_chat, model, NULL, "[]", &chat, &rendered, &n);
+  REFUSES(wh_model_render_chat, messages_json, e->model, NULL, &chat, &rendered, &n);
+  REFUSES(wh_model_render_chat, out, e->model, "[]", &chat, NULL, &n);
+  REFUSES(wh_model_render_chat, n_bytes, e->model, "[]", &chat, &rendered, NULL);
+  ALLOWS(wh_model_render_chat, options, wh_model_render_chat(e->model, "[]", NULL, &rendered, &n) == WH_OK);
   wh_string_destroy(e->model, rendered);
   REFUSES(wh_text_stream_create, model, NULL, NULL, 0, false, &stream);
   REFUSES(wh_text_stream_create, stops, e->model, NULL, 1, false, &stream);
@@ -355,6 +357,7 @@ static void a_struct_needs_its_size(void **state) {
     WITHOUT_SIZE(wh_session_options, s, WH_SESSION_OPTIONS_INIT);
     WITHOUT_SIZE(wh_speculator_options, p, WH_SPECULATOR_OPTIONS_INIT);
     WITHOUT_SIZE(wh_sampling, g, WH_SAMPLING_INIT);
+    WITHOUT_SIZE(wh_chat_options, c, WH_CHAT_OPTIONS_INIT);
     WITHOUT_SIZE(wh_batch, b, WH_BATCH_INIT);
     WITHOUT_SIZE(wh_device_info, di, WH_DEVICE_INFO_INIT);
     WITHOUT_SIZE(wh_model_info, mi, WH_MODEL_INFO_INIT);
@@ -368,6 +371,10 @@ static void a_struct_needs_its_size(void **state) {
     assert_says(wh_session_create(e.model, e.device, &s, &session), "WH_SESSION_OPTIONS_INIT");
     assert_says(wh_speculator_create(e.session, &p, &speculator), "WH_SPECULATOR_OPTIONS_INIT");
     assert_says(wh_generator_create(e.model, &g, &generator), "WH_SAMPLING_INIT");
+    char *chat = NULL;
+    size_t n_bytes = 0;
+    assert_says(wh_model_render_chat(e.model, "[]", &c, &chat, &n_bytes), "WH_CHAT_OPTIONS_INIT");
+    assert_null(chat);
     assert_says(wh_session_run(e.session, &b), "WH_BATCH_INIT");
     assert_says(wh_device_get_info(e.device, &di), "WH_DEVICE_INFO_INIT");
     assert_says(wh_model_get_info(e.model, &mi), "WH_MODEL_INFO_INIT");

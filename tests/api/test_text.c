@@ -45,13 +45,22 @@ static void assert_ids(const id_list *l, const int32_t *want, size_t n) {
   assert_memory_equal(l->ids, want, n * sizeof *want);
 }
 
+static wh_status render(const wh_model *model, const char *messages, const char *tools, const char *extra,
+                        char **text) {
+  wh_chat_options options = WH_CHAT_OPTIONS_INIT;
+  size_t n = 0;
+  options.tools_json = tools;
+  options.extra_json = extra;
+  wh_status status = wh_model_render_chat(model, messages, &options, text, &n);
+  if (status == WH_OK) assert_int_equal(n, strlen(*text));
+  return status;
+}
+
 static void a_rendered_chat_has_one_bos(void **state) {
   (void)state;
   small_engine e = small_engine_open(1);
   char *text = NULL;
-  assert_int_equal(
-      wh_model_render_chat(e.model, "[{\"role\":\"user\",\"content\":\"ab\"}]", NULL, NULL, true, &text),
-      WH_OK);
+  assert_int_equal(render(e.model, "[{\"role\":\"user\",\"content\":\"ab\"}]", NULL, NULL, &text), WH_OK);
   assert_string_equal(text, "<s><|user|>ab\n");
   const int32_t want[] = {SMALL_BOS, SMALL_USER, id_of("ab"), id_of("\u010a")};
   const id_list as_the_header_says = tokenize(e.model, text, WH_TOKENIZE_PARSE_SPECIAL);
@@ -72,8 +81,10 @@ static void a_rendered_chat_has_one_bos(void **state) {
   l = tokenize(e.model, "<s>", WH_TOKENIZE_ADD_SPECIAL); /* plain characters */
   assert_int_equal(l.n, 4);
   size_t n;
-  assert_int_equal(wh_model_tokenize(e.model, "a", 1, 4, NULL, 0, &n), WH_ERR_INVALID_ARGUMENT);
-  assert_says("flags 0x4");
+  assert_int_equal(wh_model_tokenize(e.model, "a", 1, 8, NULL, 0, &n), WH_ERR_INVALID_ARGUMENT);
+  assert_says("flags 0x8");
+  l = tokenize(e.model, "a", WH_TOKENIZE_ADD_BOS);
+  assert_ids(&l, plain, 2);
   small_engine_close(&e);
 }
 
@@ -100,27 +111,48 @@ static void chat_arguments_are_whole_json_values(void **state) {
   small_engine e = small_engine_open(1);
   char *text = NULL;
   for (size_t i = 0; i < sizeof no_list / sizeof no_list[0]; i++) {
-    wh_status st = wh_model_render_chat(e.model, no_list[i], NULL, NULL, true, &text);
+    wh_status st = render(e.model, no_list[i], NULL, NULL, &text);
     if (st != WH_ERR_INVALID_ARGUMENT) fail_msg("messages %s: %s", no_list[i], wh_status_name(st));
     if (strcmp(no_list[i], "[{]") != 0) assert_says("messages_json must be a JSON list");
-    st = wh_model_render_chat(e.model, "[]", no_list[i], NULL, true, &text);
+    st = render(e.model, "[]", no_list[i], NULL, &text);
     if (st != WH_ERR_INVALID_ARGUMENT) fail_msg("tools %s: %s", no_list[i], wh_status_name(st));
     if (strcmp(no_list[i], "[{]") != 0) assert_says("tools_json must be a JSON list");
   }
   for (size_t i = 0; i < sizeof no_object / sizeof no_object[0]; i++) {
-    wh_status st = wh_model_render_chat(e.model, "[]", NULL, no_object[i], true, &text);
+    wh_status st = render(e.model, "[]", NULL, no_object[i], &text);
     if (st != WH_ERR_INVALID_ARGUMENT) fail_msg("extra %s: %s", no_object[i], wh_status_name(st));
     assert_says("extra_json must be a JSON object");
   }
   assert_null(text);
-  assert_int_equal(
-      wh_model_render_chat(e.model, " [ {\"content\":\"]}\\\"[\\\\\"} ]\n", "[ ]", " { } ", true, &text),
-      WH_OK);
+  assert_int_equal(render(e.model, " [ {\"content\":\"]}\\\"[\\\\\"} ]\n", "[ ]", " { } ", &text), WH_OK);
   assert_string_equal(text, "<s><|user|>]}\"[\\\n");
   wh_string_destroy(e.model, text);
-  assert_int_equal(wh_model_render_chat(e.model, "[]", NULL, "{\"bos_token\":\"<|user|>\"}", true, &text),
-                   WH_OK);
+  assert_int_equal(render(e.model, "[]", NULL, "{\"bos_token\":\"<|user|>\"}", &text), WH_OK);
   assert_string_equal(text, "<|user|>");
+  wh_string_destroy(e.model, text);
+  small_engine_close(&e);
+}
+
+/* A NUL in a message is a character like any other, and the length says how many there are. */
+static void a_rendered_chat_has_a_length(void **state) {
+  (void)state;
+  static const char messages[] = "[{\"content\":\"a\\u0000b\"},{\"content\":\"c\"}]";
+  static const char want[] = "<s><|user|>a\0b\n<|user|>c\n";
+  small_engine e = small_engine_open(1);
+  char *text = NULL;
+  size_t n = 0, offset = 7, length = 7;
+  assert_int_equal(wh_model_render_chat(e.model, messages, NULL, &text, &n), WH_OK);
+  assert_int_equal(n, sizeof want - 1);
+  assert_memory_equal(text, want, sizeof want); /* with the NUL behind it */
+  /* in it, and in any text: */
+  assert_int_equal(wh_model_find_control(e.model, text + 3, n - 3, &offset, &length), WH_OK);
+  assert_int_equal(offset, 0);
+  assert_int_equal(length, strlen("<|user|>"));
+  assert_int_equal(wh_model_find_control(e.model, "a\0<s>", 5, &offset, &length), WH_OK);
+  assert_int_equal(offset, 2);
+  assert_int_equal(length, 3);
+  assert_int_equal(wh_model_find_control(e.model, "plain", 5, &offset, &length), WH_OK);
+  assert_int_equal(length, 0);
   wh_string_destroy(e.model, text);
   small_engine_close(&e);
 }
@@ -379,6 +411,7 @@ static void a_speculator_has_none_either(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_rendered_chat_has_one_bos),
+      cmocka_unit_test(a_rendered_chat_has_a_length),
       cmocka_unit_test(chat_arguments_are_whole_json_values),
       cmocka_unit_test(control_tokens_show_on_request),
       cmocka_unit_test(finishing_gives_what_was_held_back_once),

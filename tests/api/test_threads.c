@@ -147,7 +147,7 @@ static void *use_shared(void *arg) {
     size_t n = 0;
     CHECK(w, wh_model_tokenize(e->model, "abc", 3, WH_TOKENIZE_ADD_SPECIAL, ids, 16, &n) == WH_OK);
     CHECK(w, n == 3 && ids[0] == SMALL_BOS);
-    CHECK(w, wh_model_render_chat(e->model, "[{\"content\":\"x\"}]", NULL, NULL, true, &text) == WH_OK);
+    CHECK(w, wh_model_render_chat(e->model, "[{\"content\":\"x\"}]", NULL, &text, &n) == WH_OK);
     CHECK(w, strcmp(text, "<s><|user|>x\n") == 0);
     wh_string_destroy(e->model, text);
     CHECK(w, wh_device_get_info(e->device, &info) == WH_OK);

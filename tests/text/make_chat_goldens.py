@@ -383,6 +383,12 @@ TEMPLATES = [
     "{{ u }}{{ [u] }}", "{{ 'a' is string and 1 is number }}", "{{ not t is true }}", "{{ t is not false }}", "{{ (n is odd) == true }}", "{{ n is odd == true }}",
     "{{ none is none }}", "{{ x is defined and x }}", "{{ undef is defined and undef.y }}", "{{ (undef|default({})).x }}", "{{ (d.q or {}).x }}",
     "{% if messages is not defined %}none{% endif %}", "{{ 5 is divisibleby 5 and 1 }}", "{{ 'b' is in d }}", "{{ 1 if 'x' is string else 2 }}",
+    "{{ 'straße'|upper }}{{ 'ΟΔΟΣ'|lower }}{{ 'ﬁn'|capitalize }}{{ 'ŉ ǆ'|title }}", "{{ 'İ'.lower()|length }}", "{{ 'ß'.casefold() }}",
+    "a\0b{{ 'x\0y' }}\0", "{{ 'x\0y'|length }}{{ 'x\0y'|upper }}{{ ['x\0y'] }}{{ 'x\0y'|tojson }}", "{{ 'x\0y'.split('\0') }}",
+    "{{ 'x\0y'.replace('\0', '-') }}{{ '\0' in 'x\0y' }}{{ 'x' == 'x\0' }}{{ 'x\0'|trim|length }}", "{{ '%s|%r' % ('a\0b', 'c\0') }}",
+    "{{ '{:\0>4}|{:>4}'.format('a', 'b\0') }}", "{{ '{:4\0}'.format('a') }}", "{{ '{:\0}'.format(1) }}", "{{ '%\0' % 1 }}",
+    "{{ 'nan\0x'|float(1.5) }}{{ '1\0'|int(7) }}{{ '1.5\0'|float(2.5) }}", "{{ {'k\0': 'v\0'} }}{{ {'k\0': 1}['k\0'] }}", "{{ raise_exception('a?b') }}",
+    "{{ 'a\0b-c'|title }}{{ 'a\0b'|capitalize }}{{ 'a\0b c'|wordcount }}{{ 'a\0b'|urlencode }}{{ 'a\0<'|e }}{{ 'a\0b'|center(6) }}|",
     "{{ caller }}", "{{ varargs }}", "{{ true.x }}", "{{ 'x'.join }}", "{{ [].append(1) }}", "{% set _ = [].append(1) %}", "{{ ''.__class__ }}",
     "{{ ().__class__.__bases__ }}", "{{ '{0.__class__}'.format(1) }}", "{{ d['__class__'] }}", "{{ namespace.__init__ }}",
 ]

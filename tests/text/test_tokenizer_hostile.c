@@ -245,12 +245,14 @@ static void running_out_of_memory_is_an_error(void **state) {
   json_t *root = golden_load("tokenizer_bpe.json");
   wh_tokenizer_spec spec = WH_TOKENIZER_SPEC_INIT;
   golden_vocab vocab = golden_vocab_load(root, &spec);
-  static const char *const names[] = {"gpt-2", "llama-bpe", "deepseek-llm", "chameleon"};
+  static const char *const names[] = {"gpt-2", "llama-bpe", "deepseek-llm", "chameleon", "qwen2"};
   spec.model = wh_str_from("gpt2");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     spec.pre = wh_str_from(names[i]);
     fail_every_allocation(&spec, names[i]);
   }
+  spec.token_types = NULL; /* its control tokens get types of their own */
+  fail_every_allocation(&spec, "no types");
   golden_vocab_free(&vocab);
   json_decref(root);
   static const char *const files[] = {"tokenizer_sentencepiece.json", "tokenizer_wordpiece.json"};
