@@ -210,12 +210,14 @@ static void run_layer_norm(const wh_instr *in, const void *worker) {
 }
 
 static void run_rope_table(const wh_instr *in, const void *worker) {
-  const wh_rope_table_args a = {in->in[0].dims[0],
-                                in->in[1].dims[0],
-                                in->in[0].data,
-                                in->in[1].data,
-                                wh_node_f(in->node, WH_ATTR_MSCALE),
-                                in->out.data};
+  const wh_operand *freqs = &in->in[1];
+  const wh_rope_table_args a = {.rows = in->in[0].dims[0],
+                                .n_freq = freqs->dims[freqs->rank - 1],
+                                .positions = in->in[0].data,
+                                .inv_freq = freqs->data,
+                                .ld_inv_freq = freqs->rank == 2 ? freqs->dims[1] : 0,
+                                .mscale = wh_node_f(in->node, WH_ATTR_MSCALE),
+                                .y = in->out.data};
   rowops(in)->rope_table(&a, worker);
 }
 
