@@ -40,6 +40,8 @@ wh_status wh_model_template(const wh_model *m, const wh_chat_template **out);
 /* As wh_session_create filled them in. */
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
+/* A sequence that grows beyond so many tokens is computed again from its beginning (LongRoPE); 0: none is. */
+uint32_t wh_session_rope_border(const wh_session *s);
 
 /* Reads what a versioned options struct of the caller's size holds; the rest keeps its defaults. */
 #define WH_READ_OPTIONS(dst, src)                                                             \

@@ -16,6 +16,7 @@ struct wh_session {
   wh_graph *graph;
   wh_run_session *run;
   wh_session_options options;
+  uint32_t rope_border; /* as wh_session_rope_border */
 };
 
 static void weight_done(void *ctx, const void *origin) { wh_model_file_weight_dont_need(ctx, origin); }
@@ -54,6 +55,7 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   wh_model_hparams hparams;
   wh_status st = wh_model_build_graph(model->file, &build, s->alloc, &s->graph, &hparams);
   wh_fold_device fold_device = {device->backend, device->device};
+  s->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;
   const wh_fold_evaluator fold = {&fold_device, wh_fold_eval};
   if (st == WH_OK) st = wh_passes_run(s->graph, &fold);
   s->options.pack_cache = NULL; /* the caller's, for creation only */
@@ -69,6 +71,7 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
                                        .max_batch = o.max_batch,
                                        .max_outputs = o.max_outputs,
                                        .max_sequences = o.max_sequences,
+                                       .long_rope_border = s->rope_border,
                                        .weight_done = weight_done,
                                        .weight_done_ctx = model->file,
                                        .pack_cache = o.pack_cache ? &cache : NULL};
@@ -91,6 +94,7 @@ void wh_session_destroy(wh_session *s) {
 }
 
 const wh_session_options *wh_session_get_options(const wh_session *s) { return &s->options; }
+uint32_t wh_session_rope_border(const wh_session *s) { return s->rope_border; }
 const wh_model *wh_session_get_model(const wh_session *s) { return s->model; }
 
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
@@ -107,6 +111,9 @@ uint32_t wh_session_length(const wh_session *s, uint32_t seq) { return wh_run_se
 uint32_t wh_session_context(const wh_session *s) { return s->options.context; }
 wh_status wh_session_truncate(wh_session *s, uint32_t seq, uint32_t length) {
   return wh_run_session_truncate(s->run, seq, length);
+}
+void wh_session_set_interrupt(wh_session *s, wh_interrupt_fn fn, void *ctx) {
+  wh_run_session_set_interrupt(s->run, fn, ctx);
 }
 void wh_session_set_trace(wh_session *s, wh_trace_fn fn, void *ctx) {
   wh_run_session_set_trace(s->run, fn, ctx);
@@ -125,7 +132,7 @@ void wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
   full.packed_weights = m.packed_bytes;
   full.mapped_weights = m.mapped_bytes;
   full.cached_weights = m.cached_bytes;
-  full.other = m.other_bytes;
+  full.other = m.other_bytes + wh_run_session_own_bytes(s->run);
   full.peak = full.activations + full.kv_state + full.packed_weights + full.other;
   WH_WRITE_INFO(memory, full);
 }

@@ -31,11 +31,6 @@ static size_t find_family(wh_builder *b) {
   return 0;
 }
 
-static void add_input(wh_builder *b, const char *name, wh_dim n, wh_value *out) {
-  wh_shape shape = {.dtype = WH_DTYPE_I32, .rank = 1, .dims = {n}};
-  if (b->status == WH_OK) wh_builder_check(b, wh_graph_add_input(b->g, name, &shape, out));
-}
-
 static void add_inputs(wh_builder *b) {
   const struct {
     const char *name;
@@ -48,10 +43,10 @@ static void add_inputs(wh_builder *b) {
   for (size_t i = 0; i < sizeof symbols / sizeof symbols[0] && b->status == WH_OK; i++)
     wh_builder_check(
         b, wh_dim_symbol(&b->g->dims, symbols[i].name, symbols[i].min, symbols[i].max, symbols[i].out));
-  add_input(b, "tokens", b->n_tokens, &b->tokens);
-  add_input(b, "positions", b->n_tokens, &b->positions);
-  add_input(b, "sequences", b->n_tokens, &b->sequences);
-  add_input(b, "output_rows", b->n_outputs, &b->output_rows);
+  b->tokens = wh_builder_input(b, "tokens", b->n_tokens);
+  b->positions = wh_builder_input(b, "positions", b->n_tokens);
+  b->sequences = wh_builder_input(b, "sequences", b->n_tokens);
+  b->output_rows = wh_builder_input(b, "output_rows", b->n_outputs);
 }
 
 static bool kv_dtype_known(wh_dtype t) {

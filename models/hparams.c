@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/exact_math.h"
 #include "models/builder.h"
 
 #define MAX_LAYERS 1024
@@ -113,6 +114,16 @@ static void read_scaling(wh_builder *b, wh_rope_params *r) {
                  WH_STR_ARG(type)));
 }
 
+/* What LongRoPE multiplies cosines and sines with when the file does not say it (Ding et al. 2024): a matter
+ * of the context that the model was trained for, not of the one in use. */
+static double default_magnitude(const wh_builder *b) {
+  const double trained = (double)b->h.context_length, original = (double)b->h.rope.original_context;
+  const bool is_longrope =
+      b->h.rope.scaling == WH_ROPE_LONGROPE || wh_model_file_find_weight(b->file, "rope_factors_long.weight");
+  if (!is_longrope || original < 2 || trained <= original) return 1;
+  return sqrt(1.0 + wh_log_f64(trained / original) / wh_log_f64(original));
+}
+
 static void read_rope(wh_builder *b) {
   wh_rope_params *r = &b->h.rope;
   r->n_rot = wh_builder_get_int_or(b, "rope.dimension_count", 2, b->h.head_dim, b->h.head_dim);
@@ -125,7 +136,7 @@ static void read_rope(wh_builder *b) {
   int64_t original =
       wh_builder_get_int_or(b, "rope.scaling.original_context_length", 0, WH_MODEL_MAX_CONTEXT, 0);
   r->original_context = original ? original : b->h.context_length;
-  r->attn_factor = wh_builder_get_float_or(b, "rope.scaling.attn_factor", 1e-6, 1e6, 1) *
+  r->attn_factor = wh_builder_get_float_or(b, "rope.scaling.attn_factor", 1e-6, 1e6, default_magnitude(b)) *
                    wh_builder_get_float_or(b, "rope.scaling.yarn_attn_factor", 1e-6, 1e6, 1);
   r->ext_factor = wh_builder_get_float_or(b, "rope.scaling.yarn_ext_factor", 0, 1, 1);
   r->beta_fast = wh_builder_get_float_or(b, "rope.scaling.yarn_beta_fast", 1e-6, 1e6, 32);

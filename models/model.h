@@ -5,7 +5,8 @@
  * outlive the graph.
  *
  * What every language model's graph looks like from outside:
- *   inputs   "tokens", "positions", "sequences"  i32[tokens]; "output_rows"  i32[outputs]
+ *   inputs   "tokens", "positions", "sequences"  i32[tokens]; "output_rows"  i32[outputs];
+ *            "rope_sets"  i32[tokens], 0 or 1: of a model with two sets of rotary frequencies (LongRoPE) only
  *   states   "blk.N.keys"    [slots, context, n_kv_heads, head_dim]
  *            "blk.N.values"  [slots, context, n_kv_heads, value_dim]
  *   output   "logits"        f32[outputs, n_vocab]: the rows of the batch that output_rows asks for */
@@ -54,12 +55,15 @@ typedef struct wh_model_hparams {
   double norm_eps, attention_scale;
   double attention_softcap, output_softcap; /* 0: none */
   wh_rope_params rope;
+  /* of this graph: sequences longer than this are computed with set 1 of its two sets of rotary frequencies;
+   * 0: it has one set */
+  int64_t long_rope_border;
 } wh_model_hparams;
 
 typedef struct wh_model_build_options {
   wh_dtype kv_dtype; /* of the states: F16, F32 or Q8_0 */
   /* Positions that a sequence may have. Only a model with two sets of rotary frequencies (LongRoPE) looks at
-   * it: beyond rope.original_context it takes the long set. */
+   * it: up to rope.original_context of them the long set is left out, as no row would be computed with it. */
   int64_t context;
 } wh_model_build_options;
 #define WH_MODEL_BUILD_OPTIONS_INIT \

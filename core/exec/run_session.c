@@ -1,26 +1,9 @@
 /* run_session.c - checks a batch, gives its tokens positions, runs the program. Nothing here allocates after
  * creation. */
-#include "core/exec/run_session.h"
-
 #include <math.h>
 #include <string.h>
 
-struct wh_run_session {
-  const wh_allocator *alloc;
-  wh_run_session_options options;
-  wh_program *program;
-  wh_graph *g;
-  int64_t symbols[WH_MAX_SYMBOLS];
-  int sym_tokens, sym_outputs;
-  wh_operand *tokens, *positions, *sequences, *output_rows;
-  const wh_operand *logits;
-  int64_t n_vocab_in, n_vocab_out;
-  uint32_t *lengths;  /* positions in use, per sequence */
-  uint32_t *added;    /* scratch of a run: tokens per sequence */
-  uint32_t n_outputs; /* of the last run */
-  wh_trace_fn trace;
-  void *trace_ctx;
-};
+#include "core/exec/long_rope.h"
 
 static wh_status find_symbol(const wh_graph *g, const char *name, int *out) {
   *out = wh_dim_find_symbol(&g->dims, name);
@@ -77,6 +60,11 @@ static wh_status check_io(const wh_run_session *s) {
   WH_TRY(check_ids(s, "positions", s->sym_tokens));
   WH_TRY(check_ids(s, "sequences", s->sym_tokens));
   WH_TRY(check_ids(s, "output_rows", s->sym_outputs));
+  const bool two_sets = shape_of_input(s->g, "rope_sets") != NULL;
+  if (two_sets) WH_TRY(check_ids(s, "rope_sets", s->sym_tokens));
+  if (two_sets != (s->options.long_rope_border > 0))
+    return WH_FAIL(ERR_INVALID_ARGUMENT,
+                   "graph '%s': an input 'rope_sets' and a border between the sets go together", s->g->name);
   return check_logits_shape(s);
 }
 
@@ -85,6 +73,7 @@ static void find_io(wh_run_session *s) {
   s->positions = wh_program_input(s->program, "positions");
   s->sequences = wh_program_input(s->program, "sequences");
   s->output_rows = wh_program_input(s->program, "output_rows");
+  s->rope_sets = wh_program_input(s->program, "rope_sets");
   s->logits = wh_program_output(s->program, "logits");
   s->n_vocab_out = s->logits->dims[1];
   s->n_vocab_in = smallest_table(s->g, INT32_MAX);
@@ -111,6 +100,7 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
     s->lengths = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->lengths);
     s->added = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->added);
     if (!s->lengths || !s->added) st = WH_OOM("session");
+    s->filled = s->lengths;
   }
   if (st == WH_OK) {
     const wh_program_options po = {.backend = o->backend,
@@ -124,6 +114,7 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
   }
   s->options.pack_cache = NULL;
   if (st == WH_OK) find_io(s);
+  if (st == WH_OK && s->rope_sets) st = wh_long_rope_create(s);
   if (st == WH_OK) st = wh_program_bind(s->program, s->symbols);
   if (st != WH_OK) {
     wh_run_session_destroy(s);
@@ -136,13 +127,14 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
 void wh_run_session_destroy(wh_run_session *s) {
   if (!s) return;
   wh_program_destroy(s->program);
+  wh_long_rope_destroy(s);
   wh_free(s->alloc, s->lengths);
   wh_free(s->alloc, s->added);
   wh_free(s->alloc, s);
 }
 
-/* Checks every token and writes the program's inputs. Sequences must be adjacent: kernels rely on it. */
-static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
+/* Checks every token and row. Sequences must be adjacent: kernels rely on it. */
+static wh_status check_batch(wh_run_session *s, const wh_batch *b) {
   const wh_run_session_options *o = &s->options;
   if (b->n_tokens == 0 || b->n_tokens > o->max_batch)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "a batch of %u tokens: must be 1 to %u", b->n_tokens, o->max_batch);
@@ -151,8 +143,6 @@ static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
                    o->max_outputs);
   if (!b->tokens) return WH_FAIL(ERR_INVALID_ARGUMENT, "a batch without tokens");
   if (b->n_outputs > 1 && !b->output_rows) return WH_FAIL(ERR_INVALID_ARGUMENT, "output rows are not given");
-  int32_t *tokens = s->tokens->data, *positions = s->positions->data, *sequences = s->sequences->data,
-          *rows = s->output_rows->data;
   memset(s->added, 0, o->max_sequences * sizeof *s->added);
   int32_t previous = -1;
   for (uint32_t i = 0; i < b->n_tokens; i++) {
@@ -168,18 +158,32 @@ static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
     if (position >= o->context)
       return WH_FAIL(ERR_LIMIT, "the context of %u tokens is full; use a larger context or a shorter text",
                      o->context);
-    tokens[i] = token;
-    sequences[i] = seq;
-    positions[i] = (int32_t)position;
     previous = seq;
   }
+  int32_t before = -1;
   for (uint32_t i = 0; i < b->n_outputs; i++) {
-    int32_t row = b->output_rows ? b->output_rows[i] : (int32_t)b->n_tokens - 1;
-    if (row < 0 || (uint32_t)row >= b->n_tokens || (i && row <= rows[i - 1]))
+    int32_t row = wh_batch_row(b, i);
+    if (row <= before || (uint32_t)row >= b->n_tokens)
       return WH_FAIL(ERR_INVALID_ARGUMENT, "output row %d: rows must ascend within the batch", row);
-    rows[i] = row;
+    before = row;
   }
   return WH_OK;
+}
+
+/* Writes the program's inputs: each token goes behind what its sequence has in the states. */
+static void load_batch(wh_run_session *s, const wh_batch *b) {
+  int32_t *tokens = s->tokens->data, *positions = s->positions->data, *sequences = s->sequences->data,
+          *rows = s->output_rows->data;
+  uint32_t first = 0; /* of the sequence's tokens */
+  for (uint32_t i = 0; i < b->n_tokens; i++) {
+    int32_t seq = wh_batch_sequence(b, i);
+    if (i && seq != sequences[i - 1]) first = i;
+    tokens[i] = b->tokens[i];
+    sequences[i] = seq;
+    positions[i] = (int32_t)(s->filled[seq] + i - first);
+  }
+  for (uint32_t i = 0; i < b->n_outputs; i++) rows[i] = wh_batch_row(b, i);
+  if (s->rope_sets) wh_long_rope_load(s, b);
 }
 
 static wh_status run_traced(wh_run_session *s) {
@@ -212,7 +216,7 @@ static wh_status blame(wh_run_session *s, const wh_batch *b) {
   for (size_t i = 0; i < wh_program_n_instrs(s->program); i++) {
     const wh_instr *in = wh_program_instr(s->program, i);
     if (in->node->op != WH_OP_GATHER_ROWS || in->in[1].data != s->tokens->data) continue;
-    WH_TRY(load_batch(s, b)); /* its memory was reused since */
+    load_batch(s, b); /* its memory was reused since */
     WH_TRY(wh_program_run_part(s->program, i, 1));
     for (uint32_t r = 0; r < b->n_tokens; r++)
       if (!all_finite((const float *)in->out.data + (int64_t)r * in->out.dims[1], in->out.dims[1]))
@@ -225,21 +229,28 @@ static wh_status blame(wh_run_session *s, const wh_batch *b) {
                  "the model computed a logit that is not finite; its weights are damaged or out of range");
 }
 
-wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
-  s->n_outputs = 0;
-  WH_TRY(load_batch(s, b));
+wh_status wh_run_session_step(wh_run_session *s, const wh_batch *b) {
+  load_batch(s, b);
   s->symbols[s->sym_tokens] = b->n_tokens;
   s->symbols[s->sym_outputs] = b->n_outputs;
   WH_TRY(wh_program_bind(s->program, s->symbols));
   WH_TRY(s->trace ? run_traced(s) : wh_program_run(s->program));
   if (!all_finite(s->logits->data, b->n_outputs * s->n_vocab_out)) return blame(s, b);
+  for (uint32_t i = 0; i < b->n_tokens; i++) s->filled[wh_batch_sequence(b, i)]++;
+  return WH_OK;
+}
+
+wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
+  s->n_outputs = 0;
+  s->output = s->logits->data;
+  WH_TRY(check_batch(s, b));
+  WH_TRY(s->long_rope ? wh_long_rope_run(s, b) : wh_run_session_step(s, b));
   s->n_outputs = b->n_outputs;
-  for (uint32_t i = 0; i < s->options.max_sequences; i++) s->lengths[i] += s->added[i];
   return WH_OK;
 }
 
 const float *wh_run_session_logits(const wh_run_session *s, uint32_t output) {
-  return output < s->n_outputs ? (const float *)s->logits->data + (int64_t)output * s->n_vocab_out : NULL;
+  return output < s->n_outputs ? s->output + (int64_t)output * s->n_vocab_out : NULL;
 }
 
 uint32_t wh_run_session_length(const wh_run_session *s, uint32_t seq) {
@@ -252,8 +263,16 @@ wh_status wh_run_session_truncate(wh_run_session *s, uint32_t seq, uint32_t leng
     return WH_FAIL(ERR_INVALID_ARGUMENT, "sequence %u holds %u tokens; cannot keep %u", seq, s->lengths[seq],
                    length);
   s->lengths[seq] = length;
+  if (s->filled[seq] > length) s->filled[seq] = length;
   return WH_OK;
 }
+
+void wh_run_session_set_interrupt(wh_run_session *s, wh_interrupt_fn fn, void *ctx) {
+  s->interrupt = fn;
+  s->interrupt_ctx = ctx;
+}
+
+size_t wh_run_session_own_bytes(const wh_run_session *s) { return s->long_rope ? wh_long_rope_bytes(s) : 0; }
 
 void wh_run_session_set_trace(wh_run_session *s, wh_trace_fn fn, void *ctx) {
   s->trace = fn;

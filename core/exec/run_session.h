@@ -13,13 +13,16 @@ typedef struct wh_run_session_options {
   void *device;
   const wh_allocator *alloc;
   uint32_t context, max_batch, max_outputs, max_sequences; /* all set */
+  /* LongRoPE: a sequence longer than this is computed with the second set of rotary frequencies, from its
+   * first position on (long_rope.h); 0: the graph has one set and no input "rope_sets" */
+  uint32_t long_rope_border;
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* for creation; may be NULL */
 } wh_run_session_options;
 
-/* `g` has inputs tokens, positions, sequences, output_rows (i32), output logits, and symbols tokens, outputs,
- * context, slots. It is borrowed and must outlive the session. */
+/* `g` has inputs tokens, positions, sequences, output_rows and perhaps rope_sets (i32), output logits, and
+ * symbols tokens, outputs, context, slots. It is borrowed and must outlive the session. */
 WH_NODISCARD wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *options,
                                              wh_run_session **out);
 void wh_run_session_destroy(wh_run_session *s);
@@ -29,6 +32,9 @@ const float *wh_run_session_logits(const wh_run_session *s, uint32_t output);
 uint32_t wh_run_session_length(const wh_run_session *s, uint32_t sequence);
 WH_NODISCARD wh_status wh_run_session_truncate(wh_run_session *s, uint32_t sequence, uint32_t length);
 void wh_run_session_set_trace(wh_run_session *s, wh_trace_fn fn, void *ctx);
+void wh_run_session_set_interrupt(wh_run_session *s, wh_interrupt_fn fn, void *ctx);
+/* Memory that is not the program's and grows with the context. */
+size_t wh_run_session_own_bytes(const wh_run_session *s);
 const wh_program *wh_run_session_program(const wh_run_session *s);
 /* As wh_program_keep_packed. */
 WH_NODISCARD wh_status wh_run_session_keep_packed(wh_run_session *s);
