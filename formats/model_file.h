@@ -76,6 +76,10 @@ const wh_weight_view *wh_model_file_weight(const wh_model_file *file, size_t i);
 const wh_meta_value *wh_model_file_find_meta(const wh_model_file *file, const char *key);
 const wh_weight_view *wh_model_file_find_weight(const wh_model_file *file, const char *name);
 
+/* The same as an index; the number of entries when absent. */
+size_t wh_model_file_meta_index(const wh_model_file *file, const char *key);
+size_t wh_model_file_weight_index(const wh_model_file *file, const char *name);
+
 /* Typed look-ups. `*_or` returns the default when the key is absent; all raise ERR_CORRUPT naming the key
  * when the kind or range is wrong, and the required form raises it when the key is absent. Floats must be
  * finite. A string lives as long as the model (or as `fallback`, which may be NULL). */

@@ -23,6 +23,7 @@ typedef struct wh_builder {
   wh_value tokens, positions, sequences, output_rows;
   wh_value rope_sets; /* 0 until a table with two sets wants it */
   wh_value token_embd;
+  bool *seen_weights, *seen_meta; /* of the file: what was looked up; coverage.c */
 } wh_builder;
 
 #define WH_FAMILY(id, architecture, experts) void wh_build_##id(wh_builder *b);
@@ -36,6 +37,17 @@ wh_value wh_builder_input(wh_builder *b, const char *name, wh_dim n);
 /* "blk.<layer>.<name><suffix>", or "<name><suffix>" outside of the layers, in `out`, which it returns. */
 const char *wh_builder_name(const wh_builder *b, const char *name, const char *suffix,
                             char out[WH_BUILDER_NAME_BYTES]);
+
+/* ---- the file: coverage.c ---- */
+
+/* Look-ups that make the tensor or key count as used; NULL when it is absent. A look whether a tensor is
+ * there, of a builder that then does without it, goes to the file itself. */
+const wh_weight_view *wh_builder_find_weight(const wh_builder *b, const char *name);
+const wh_meta_value *wh_builder_find_meta(const wh_builder *b, const char *full_key);
+/* For the whole graph: before the first look-up; refuses what nothing looked up; after all. */
+WH_NODISCARD wh_status wh_builder_start_coverage(wh_builder *b, const wh_allocator *alloc);
+void wh_builder_check_coverage(wh_builder *b);
+void wh_builder_end_coverage(wh_builder *b, const wh_allocator *alloc);
 
 /* ---- hyperparameters: hparams.c; keys are "<architecture>.<key>" ---- */
 

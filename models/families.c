@@ -71,6 +71,7 @@ static wh_status build(wh_builder *b, const wh_allocator *alloc) {
   if (b->status == WH_OK) wh_builder_keep(b, wh_graph_create(b->h.architecture, alloc, &b->g));
   if (b->status == WH_OK) add_inputs(b);
   if (b->status == WH_OK) families[family].build(b);
+  wh_builder_check_coverage(b);
   return b->status;
 }
 
@@ -81,7 +82,9 @@ wh_status wh_model_build_graph(const wh_model_file *file, const wh_model_build_o
   if (!kv_dtype_known(b.options.kv_dtype))
     return WH_FAIL(ERR_INVALID_ARGUMENT, "keys and values can be stored as f16, f32 or q8_0, not %s",
                    wh_dtype_name(b.options.kv_dtype));
-  wh_status status = build(&b, alloc);
+  wh_status status = wh_builder_start_coverage(&b, alloc);
+  if (status == WH_OK) status = build(&b, alloc);
+  wh_builder_end_coverage(&b, alloc);
   if (status != WH_OK) {
     wh_graph_destroy(b.g);
     return status;

@@ -45,9 +45,10 @@ typedef struct wh_model_hparams {
   int64_t n_layers, n_embd, n_heads, n_kv_heads;
   int64_t head_dim, value_dim; /* of a query or key, of a value */
   int64_t n_ff, n_vocab;
-  int64_t context_length; /* that the model was trained for */
-  int64_t window;         /* positions that a sliding-window layer sees; 0: no such layer */
-  bool tied_embeddings;   /* the output product uses the token embedding */
+  int64_t n_prediction_layers; /* behind the others; they draft, and are left out */
+  int64_t context_length;      /* that the model was trained for */
+  int64_t window;              /* positions that a sliding-window layer sees; 0: no such layer */
+  bool tied_embeddings;        /* the output product uses the token embedding */
   /* mixture of experts; n_experts 0: none */
   int64_t n_experts, n_experts_used;
   int64_t n_ff_expert, n_ff_shared; /* of an expert; of the expert that every token uses, 0: none is named */
@@ -70,8 +71,9 @@ typedef struct wh_model_build_options {
   { WH_DTYPE_F16, 0 }
 
 /* NULL options are WH_MODEL_BUILD_OPTIONS_INIT. `hparams` may be NULL. An architecture that no family builds
- * is ERR_UNSUPPORTED; a tensor or key that is missing or does not fit is ERR_CORRUPT. Messages name the file
- * and the tensor or key. */
+ * is ERR_UNSUPPORTED, and so are a tensor or key of the file that its graph would leave out (coverage.c); a
+ * tensor or key that is missing or does not fit is ERR_CORRUPT. Messages name the file and the tensor or key.
+ */
 WH_NODISCARD wh_status wh_model_build_graph(const wh_model_file *file, const wh_model_build_options *options,
                                             const wh_allocator *alloc, wh_graph **out,
                                             wh_model_hparams *hparams);

@@ -8,7 +8,7 @@
 #include "models/builder.h"
 
 static wh_status find(const wh_builder *b, const char *name, const wh_weight_view **out) {
-  const wh_weight_view *w = wh_model_file_find_weight(b->file, name);
+  const wh_weight_view *w = wh_builder_find_weight(b, name);
   if (!w) return WH_FAIL(ERR_CORRUPT, "tensor '%s' is missing", name);
   *out = w;
   return WH_OK;
@@ -187,7 +187,7 @@ wh_value wh_builder_vector_if_present(wh_builder *b, const char *name, const cha
 }
 
 const float *wh_builder_floats(wh_builder *b, const char *tensor, int64_t n) {
-  const wh_weight_view *w = wh_model_file_find_weight(b->file, tensor);
+  const wh_weight_view *w = wh_builder_find_weight(b, tensor);
   float *x = NULL;
   if (w && b->status == WH_OK) wh_builder_check(b, copy_floats(b, w, tensor, n, &x));
   return x;
