@@ -261,6 +261,8 @@ static const char *kind_name(wh_meta_kind kind) {
       return "a string";
     case WH_META_ARRAY:
       return "an array";
+    case WH_META_UINT:
+      return "an integer beyond the range of int64";
   }
   return "of no known kind";
 }

@@ -12,22 +12,23 @@
 #include "core/base/str.h"
 
 typedef enum wh_meta_kind {
-  WH_META_INT = 1, /* any integer type of the file, as int64 (a u64 beyond INT64_MAX is an error) */
+  WH_META_INT = 1, /* any integer type of the file, as int64 */
   WH_META_FLOAT,
   WH_META_BOOL,
   WH_META_STRING,
-  WH_META_ARRAY
+  WH_META_ARRAY,
+  WH_META_UINT /* a uint64 beyond INT64_MAX, or an array that holds one: as the bits of uint64 */
 } wh_meta_kind;
 
 typedef struct wh_meta_value {
   wh_meta_kind kind;
   wh_meta_kind elem_kind; /* arrays only; never ARRAY */
   uint32_t file_type;     /* the file's own number of the type (arrays: of an element), to write it back */
-  int64_t i;              /* INT, BOOL */
+  int64_t i;              /* INT, BOOL, UINT */
   double f;               /* FLOAT */
   wh_str s;               /* STRING */
   size_t n;               /* ARRAY: number of elements; exactly one pointer below is set */
-  const int64_t *ints;    /* INT and BOOL elements */
+  const int64_t *ints;    /* INT, BOOL and UINT elements */
   const double *floats;
   const wh_str *strings;
 } wh_meta_value;

@@ -11,6 +11,7 @@ void wh_builder_keep(wh_builder *b, wh_status status) {
 
 void wh_builder_check(wh_builder *b, wh_status status) {
   if (b->status != WH_OK || status == WH_OK) return;
+  if (status == WH_ERR_INVALID_ARGUMENT) status = wh_fail_as(WH_ERR_CORRUPT); /* to the graph, the file's */
   const char *path = wh_model_file_path(b->file);
   size_t n = strlen(path), tail = 180; /* the record must hold the sentence too */
   (void)wh_fail_prefix("%s%s", n > tail ? "..." : "", n > tail ? path + n - tail : path);

@@ -38,6 +38,9 @@ wh_value wh_builder_input(wh_builder *b, const char *name, wh_dim n);
 const char *wh_builder_name(const wh_builder *b, const char *name, const char *suffix,
                             char out[WH_BUILDER_NAME_BYTES]);
 
+/* Refuses a file that holds no language model, and says what it is. file_kind.c */
+void wh_builder_check_kind(wh_builder *b);
+
 /* ---- the file: coverage.c ---- */
 
 /* Look-ups that make the tensor or key count as used; NULL when it is absent. A look whether a tensor is

@@ -17,7 +17,8 @@ static const struct {
 /* The index in `families`. */
 static size_t find_family(wh_builder *b) {
   wh_str name = {0};
-  wh_builder_keep(b, wh_model_file_get_string(b->file, "general.architecture", &name));
+  if (b->status == WH_OK)
+    wh_builder_keep(b, wh_model_file_get_string(b->file, "general.architecture", &name));
   char known[256] = "";
   for (size_t i = 0; b->status == WH_OK && i < N_FAMILIES; i++) {
     if (wh_str_is(name, families[i].architecture)) return i;
@@ -64,6 +65,7 @@ static wh_status check_kv_blocks(const wh_builder *b) {
 }
 
 static wh_status build(wh_builder *b, const wh_allocator *alloc) {
+  wh_builder_check_kind(b);
   size_t family = find_family(b);
   b->h.architecture = families[family].architecture;
   if (b->status == WH_OK) wh_builder_read_hparams(b, families[family].experts);
