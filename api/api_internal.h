@@ -69,6 +69,8 @@ void wh_model_give_program(const wh_model *m, const wh_program *program);
 /* As wh_session_create filled them in. */
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
+/* A sequence that grows beyond so many tokens is computed again from its beginning (LongRoPE); 0: none is. */
+uint32_t wh_session_rope_border(const wh_session *s);
 
 /* Every public function begins with these: a program's mistake is answered, not followed. `name` is what the
  * header calls the argument. */

@@ -8,7 +8,7 @@
 #include "models/tokenizer_source.h"
 
 static wh_status build_graph(const wh_model *m, bool optimised, wh_graph **out) {
-  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};
+  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16};
   wh_model_hparams hparams;
   wh_graph *g = NULL;
   WH_TRY(wh_model_build_graph(m->file, &options, m->alloc, &g, &hparams));
@@ -130,6 +130,9 @@ static void print_value(wh_text_buffer *b, const wh_meta_value *v) {
     case WH_META_INT:
       wh_text_buffer_printf(b, "%lld", (long long)v->i);
       break;
+    case WH_META_UINT:
+      wh_text_buffer_printf(b, "%llu", (unsigned long long)v->i);
+      break;
     case WH_META_FLOAT:
       wh_text_buffer_printf(b, "%.9g", v->f);
       break;
@@ -143,7 +146,9 @@ static void print_value(wh_text_buffer *b, const wh_meta_value *v) {
       wh_text_buffer_puts(b, "[");
       for (size_t i = 0; i < v->n && i < 6; i++) {
         if (i) wh_text_buffer_puts(b, ", ");
-        if (v->ints)
+        if (v->ints && v->elem_kind == WH_META_UINT)
+          wh_text_buffer_printf(b, "%llu", (unsigned long long)v->ints[i]);
+        else if (v->ints)
           wh_text_buffer_printf(b, "%lld", (long long)v->ints[i]);
         else if (v->floats)
           wh_text_buffer_printf(b, "%.9g", v->floats[i]);
@@ -283,8 +288,9 @@ static wh_status build_template(const wh_model *m, void **out) {
   if (v->kind != WH_META_STRING)
     return WH_FAIL(ERR_CORRUPT, "%s: tokenizer.chat_template is no string", wh_model_file_path(m->file));
   wh_chat_template *t = NULL;
-  if (wh_chat_template_compile(v->s, m->alloc, &t) != WH_OK)
-    return wh_fail_prefix("%s: tokenizer.chat_template", wh_model_file_path(m->file));
+  wh_status st = wh_chat_template_compile(v->s, m->alloc, &t);
+  if (st == WH_ERR_INVALID_ARGUMENT) (void)wh_fail_as(WH_ERR_CORRUPT); /* the argument is the file's */
+  if (st != WH_OK) return wh_fail_prefix("%s: tokenizer.chat_template", wh_model_file_path(m->file));
   *out = t;
   return WH_OK;
 }

@@ -47,7 +47,8 @@ static wh_run_session_options limits_of(const wh_session *s) {
                                   .context = s->options.context,
                                   .max_batch = s->options.max_batch,
                                   .max_outputs = s->options.max_outputs,
-                                  .max_sequences = s->options.max_sequences};
+                                  .max_sequences = s->options.max_sequences,
+                                  .long_rope_border = (uint32_t)s->model->hparams.long_rope_border};
 }
 
 static wh_status take_program(wh_session *s, wh_device *device, const wh_session_options *o) {
@@ -156,6 +157,7 @@ void wh_session_destroy(wh_session *s) {
 }
 
 const wh_session_options *wh_session_get_options(const wh_session *s) { return &s->options; }
+uint32_t wh_session_rope_border(const wh_session *s) { return (uint32_t)s->model->hparams.long_rope_border; }
 const wh_model *wh_session_get_model(const wh_session *s) { return s->model; }
 
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
@@ -179,6 +181,10 @@ wh_status wh_session_truncate(wh_session *s, uint32_t seq, uint32_t length) {
   WH_WANT(s, "session");
   return wh_run_session_truncate(s->run, seq, length);
 }
+void wh_session_set_interrupt(wh_session *s, wh_interrupt_fn fn, void *ctx) {
+  if (s) wh_run_session_set_interrupt(s->run, fn, ctx);
+}
+
 static int pass_on(void *ctx, const wh_run_trace_event *event) {
   const wh_session *s = ctx;
   wh_trace_event e = {.struct_size = sizeof e,
@@ -213,7 +219,7 @@ wh_status wh_session_get_memory(const wh_session *s, wh_session_memory *memory) 
   full.packed_weights = m->weights.packed_bytes;
   full.mapped_weights = m->weights.mapped_bytes;
   full.cached_weights = m->weights.cached_bytes;
-  full.other = m->other_bytes + m->weights.other_bytes;
+  full.other = m->other_bytes + m->weights.other_bytes + wh_run_session_own_bytes(s->run);
   full.peak = full.activations + full.kv_state + full.packed_weights + full.other;
   WH_WRITE_INFO(memory, full);
   return WH_OK;

@@ -30,6 +30,7 @@ struct wh_speculator {
   uint32_t ahead;  /* ... the last so many are drafted and not given yet */
   uint32_t row;    /* of the last run: the next logits */
   bool has_logits;
+  uint32_t n_expected; /* tokens that the caller will append before it wants logits */
   trust lookup, model;
   trust *drafter;    /* whose draft the last run checked; NULL: it had none */
   uint32_t n_draft;  /* its length */
@@ -126,6 +127,13 @@ void wh_speculator_destroy(wh_speculator *s) {
   wh_free(s->alloc, s);
 }
 
+/* How many of `most` tokens behind the n of a sequence keep it within the session's border, if it is within.
+ * Drafts that are wrong must not make it be computed again. */
+static uint32_t within_border(const wh_session *session, uint32_t n, uint32_t most) {
+  uint32_t border = wh_session_rope_border(session);
+  return n > border || most <= border - n ? most : border - n;
+}
+
 /* ---- the draft model ---- */
 
 static wh_status run_draft_model(wh_speculator *s, const int32_t *tokens, uint32_t n, bool logits) {
@@ -151,6 +159,7 @@ static wh_status follow(wh_speculator *s, uint32_t n) {
   s->n_held = s->n_agreed;
   while (s->n_held < n) {
     uint32_t left = n - s->n_held, count = left < most ? left : most;
+    s->draft_batch.n_to_follow = left - count;
     WH_TRY(run_draft_model(s, s->tokens + s->n_held, count, count == left));
   }
   s->n_agreed = n;
@@ -181,6 +190,7 @@ static wh_status draft_by_model(wh_speculator *s, uint32_t n, uint32_t most, int
   uint32_t context = wh_session_context(s->options.draft);
   if (n > context) return WH_OK;
   WH_TRY(follow(s, n));
+  most = 1 + within_border(s->options.draft, n, most - 1); /* the last is not run */
   for (uint32_t i = 0; i < most; i++) {
     int32_t token;
     if (!pick(s, &token)) break;
@@ -264,6 +274,10 @@ static wh_status run_model(wh_speculator *s, uint32_t n, uint32_t n_outputs) {
   return WH_OK;
 }
 
+void wh_speculator_expect(wh_speculator *s, size_t n) {
+  s->n_expected = n < s->context ? (uint32_t)n : s->context;
+}
+
 wh_status wh_speculator_append(wh_speculator *s, const int32_t *tokens, size_t n, bool logits) {
   WH_WANT(s, "speculator");
   WH_WANT(tokens || !n, "tokens");
@@ -275,8 +289,11 @@ wh_status wh_speculator_append(wh_speculator *s, const int32_t *tokens, size_t n
   while (n) {
     uint32_t count = n < s->max_batch ? (uint32_t)n : s->max_batch;
     n -= count;
+    s->n_expected -= count < s->n_expected ? count : s->n_expected;
+    s->batch.n_to_follow = n > s->n_expected ? (uint32_t)n : s->n_expected;
     WH_TRY(run_model(s, count, logits && n == 0));
   }
+  if (logits) s->n_expected = 0;
   return WH_OK;
 }
 
@@ -295,6 +312,8 @@ wh_status wh_speculator_advance(wh_speculator *s, int32_t token, uint32_t n_want
   uint32_t room = s->context - s->n - 1;
   /* a run gives one token more than it drafts */
   uint32_t most = n_wanted == 0 ? 0 : n_wanted - 1 < room ? n_wanted - 1 : room;
+  most = within_border(s->session, s->n + 1, most);
+  s->batch.n_to_follow = s->n_expected = 0;
   s->tokens[s->n] = token;
   if (draft(s, s->n + 1, most) != WH_OK) return wh_fail_prefix("draft model");
   wh_status st = run_model(s, 1 + s->n_draft, 1 + s->n_draft);
@@ -326,6 +345,7 @@ wh_status wh_speculator_truncate(wh_speculator *s, uint32_t length) {
     return WH_FAIL(ERR_INVALID_ARGUMENT, "the sequence holds %u tokens; cannot keep %u", given(s), length);
   WH_TRY(wh_session_truncate(s->session, s->options.sequence, length));
   s->n = length;
+  s->n_expected = 0;
   s->ahead = 0;
   s->drafter = NULL;
   s->has_logits = false;

@@ -71,11 +71,13 @@ static double negative_log_likelihood(const float *logits, size_t n_vocab, int32
 
 /* Runs tokens [begin, end) of the chunk; those from `first_scored` on give logits, each of which scores the
  * token after it. */
-static cli_exit run_piece(evaluation *e, const int32_t *chunk, size_t begin, size_t end, bool scored) {
+static cli_exit run_piece(evaluation *e, const int32_t *chunk, size_t begin, size_t end, uint32_t n_to_follow,
+                          bool scored) {
   int32_t rows[OUTPUTS_MAX];
   wh_batch batch = WH_BATCH_INIT;
   batch.n_tokens = (uint32_t)(end - begin);
   batch.tokens = chunk + begin;
+  batch.n_to_follow = n_to_follow;
   if (scored) {
     for (uint32_t i = 0; i < batch.n_tokens; ++i) rows[i] = (int32_t)i;
     batch.n_outputs = batch.n_tokens;
@@ -104,7 +106,7 @@ static cli_exit run_chunk(evaluation *e, int32_t *chunk) {
     size_t most = scored ? e->engine.max_outputs : e->engine.prompt_chunk;
     if (most > e->engine.prompt_chunk) most = e->engine.prompt_chunk;
     size_t end = limit - begin < most ? limit : begin + most;
-    code = run_piece(e, chunk, begin, end, scored);
+    code = run_piece(e, chunk, begin, end, scored ? 0 : (uint32_t)(limit - end), scored);
     begin = end;
     if (code == CLI_OK && cli_interrupted()) code = cli_fail_interrupted();
   }

@@ -76,10 +76,13 @@ static void choose_pack_folder(cli_engine *engine) {
   engine->options.pack_cache = engine->own_pack_folder = strdup(path);
 }
 
+static int interrupted(void *ctx) { return (void)ctx, cli_interrupted(); }
+
 static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
   const cli_engine_options *options = &engine->options;
   if (needs->may_keep_packed && !options->no_pack_cache) choose_pack_folder(engine);
   CLI_TRY(cli_session_open(options, engine->model, engine->device, needs, &engine->session));
+  wh_session_set_interrupt(engine->session, interrupted, NULL);
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : CLI_PROMPT_CHUNK;
   if (engine->prompt_chunk > wh_session_context(engine->session))
     engine->prompt_chunk = wh_session_context(engine->session);
@@ -202,6 +205,7 @@ cli_exit cli_run_tokens(cli_engine *engine, uint32_t sequence, const int32_t *to
     batch.tokens = tokens + done;
     batch.sequences = sequence > 0 ? sequences : NULL;
     batch.n_outputs = done + count == n;
+    batch.n_to_follow = (uint32_t)(n - done - count);
     CLI_TRY_WH(wh_session_run(engine->session, &batch));
     done += count;
     if (n > chunk && done < n) cli_progress("reading the prompt: %zu of %zu tokens", done, n);

@@ -32,6 +32,7 @@ void cli_generation_deinit(cli_generation *generation) {
 /* Runs tokens in runs of the prompt's size; the last gives logits. */
 static cli_exit append(const cli_engine *engine, wh_speculator *speculator, const int32_t *tokens, size_t n) {
   size_t chunk = engine->prompt_chunk;
+  wh_speculator_expect(speculator, n);
   for (size_t done = 0; done < n;) {
     if (cli_interrupted()) return cli_fail_interrupted();
     size_t count = n - done < chunk ? n - done : chunk;

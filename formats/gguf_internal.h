@@ -39,6 +39,10 @@ wh_status wh_gguf_read(wh_model_file *f);
  * of all. On failure *f is what it was. Messages name the file. */
 wh_status wh_gguf_join_parts(wh_model_file **f);
 
+/* The refusal of a file that does not begin as GGUF does: says what it is. n_bytes > 0. Messages lack the
+ * path. */
+wh_status wh_foreign_file(const uint8_t *data, size_t n_bytes);
+
 /* Maps and reads one file without looking for its other parts. Messages name the file. */
 wh_status wh_model_file_open_one(const char *path, const wh_allocator *alloc, wh_model_file **out);
 

@@ -94,8 +94,8 @@ static wh_status read_header(gguf_cursor *c, gguf_header *out) {
 
 /* ---- metadata ---- */
 
-/* Widens n scalars of a type at `bytes`, which the caller has checked. Returns n, or the index of the first
- * element that has no value in int64 or bool. */
+/* Widens n scalars of a type at `bytes`, which the caller has checked; uint64 keeps its bits. Returns n, or
+ * the index of the first bool that is none. */
 static size_t widen_ints(uint32_t type, const uint8_t *bytes, size_t n, int64_t *out) {
 #define WIDEN(T, ok)                            \
   for (size_t i = 0; i < n; i++) {              \
@@ -121,11 +121,19 @@ static size_t widen_ints(uint32_t type, const uint8_t *bytes, size_t n, int64_t 
     case WH_GGUF_VALUE_I64:
       WIDEN(int64_t, true);
     case WH_GGUF_VALUE_U64:
-      WIDEN(uint64_t, v <= INT64_MAX);
+      WIDEN(uint64_t, true);
     default:
       WIDEN(uint8_t, v <= 1); /* bool */
   }
 #undef WIDEN
+}
+
+/* INT, or UINT when one of the integers is beyond int64. */
+static wh_meta_kind int_kind(uint32_t type, const int64_t *ints, size_t n) {
+  if (type == WH_GGUF_VALUE_U64)
+    for (size_t i = 0; i < n; i++)
+      if (ints[i] < 0) return WH_META_UINT;
+  return WH_META_INT;
 }
 
 static void widen_floats(uint32_t type, const uint8_t *bytes, size_t n, double *out) {
@@ -145,12 +153,9 @@ static wh_status meta_ends(const gguf_cursor *c, wh_str key) {
                  wh_printable(key).text, c->n_bytes);
 }
 
-static wh_status meta_bad_int(uint32_t type, wh_str key, size_t elem) {
-  return type == WH_GGUF_VALUE_BOOL
-             ? WH_FAIL(ERR_CORRUPT, "metadata '%s': element %zu is a bool that is neither 0 nor 1",
-                       wh_printable(key).text, elem)
-             : WH_FAIL(ERR_CORRUPT, "metadata '%s': element %zu is a uint64 beyond the range of int64",
-                       wh_printable(key).text, elem);
+static wh_status meta_bad_bool(wh_str key, size_t elem) {
+  return WH_FAIL(ERR_CORRUPT, "metadata '%s': element %zu is a bool that is neither 0 nor 1",
+                 wh_printable(key).text, elem);
 }
 
 static wh_status read_strings(gguf_cursor *c, wh_str key, size_t n, const wh_allocator *alloc,
@@ -208,9 +213,10 @@ static wh_status read_array(gguf_cursor *c, wh_str key, const wh_allocator *allo
     size_t good = widen_ints(type, bytes, n, ints);
     if (good < n) {
       wh_free(alloc, ints);
-      return meta_bad_int(type, key, good);
+      return meta_bad_bool(key, good);
     }
     v.ints = ints;
+    if (v.elem_kind == WH_META_INT) v.elem_kind = int_kind(type, ints, n);
   }
   c->at += n * elem_bytes;
   *out = v;
@@ -235,7 +241,9 @@ static wh_status read_value(gguf_cursor *c, wh_str key, const wh_allocator *allo
     if (v.kind == WH_META_FLOAT)
       widen_floats(type, bytes, 1, &v.f);
     else if (widen_ints(type, bytes, 1, &v.i) != 1)
-      return meta_bad_int(type, key, 0);
+      return meta_bad_bool(key, 0);
+    else if (v.kind == WH_META_INT)
+      v.kind = int_kind(type, &v.i, 1);
   }
   *out = v;
   return WH_OK;

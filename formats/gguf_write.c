@@ -49,7 +49,9 @@ static wh_status check_value(wh_str key, const wh_meta_value *v) {
   bool is_array = v->kind == WH_META_ARRAY;
   wh_meta_kind kind = is_array ? v->elem_kind : v->kind;
   bool known = v->file_type == WH_GGUF_VALUE_STRING || wh_gguf_value_bytes(v->file_type);
-  if (!known || kind != wh_gguf_value_kind(v->file_type))
+  bool suits = kind == WH_META_UINT ? v->file_type == WH_GGUF_VALUE_U64
+                                    : known && kind == wh_gguf_value_kind(v->file_type);
+  if (!known || !suits)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "metadata '%s': GGUF type %" PRIu32 " does not suit the value",
                    wh_printable(key).text, v->file_type);
   if (is_array && v->n > WH_LIMIT_ARRAY_ELEMS)

@@ -229,14 +229,24 @@ const wh_weight_view *wh_model_file_weight(const wh_model_file *f, size_t i) {
   return i < f->n_weights ? &f->weights[i] : NULL;
 }
 
-const wh_meta_value *wh_model_file_find_meta(const wh_model_file *f, const char *key) {
+size_t wh_model_file_meta_index(const wh_model_file *f, const char *key) {
   size_t at = index_find(&f->meta_index, f, meta_name, key);
-  return at ? &f->meta[at - 1].value : NULL;
+  return at ? at - 1 : f->n_meta;
+}
+
+size_t wh_model_file_weight_index(const wh_model_file *f, const char *name) {
+  size_t at = index_find(&f->weight_index, f, weight_name, name);
+  return at ? at - 1 : f->n_weights;
+}
+
+const wh_meta_value *wh_model_file_find_meta(const wh_model_file *f, const char *key) {
+  size_t i = wh_model_file_meta_index(f, key);
+  return i < f->n_meta ? &f->meta[i].value : NULL;
 }
 
 const wh_weight_view *wh_model_file_find_weight(const wh_model_file *f, const char *name) {
-  size_t at = index_find(&f->weight_index, f, weight_name, name);
-  return at ? &f->weights[at - 1] : NULL;
+  size_t i = wh_model_file_weight_index(f, name);
+  return i < f->n_weights ? &f->weights[i] : NULL;
 }
 
 static const char *kind_name(wh_meta_kind kind) {
@@ -251,6 +261,8 @@ static const char *kind_name(wh_meta_kind kind) {
       return "a string";
     case WH_META_ARRAY:
       return "an array";
+    case WH_META_UINT:
+      return "an integer beyond the range of int64";
   }
   return "of no known kind";
 }

@@ -12,22 +12,23 @@
 #include "core/base/str.h"
 
 typedef enum wh_meta_kind {
-  WH_META_INT = 1, /* any integer type of the file, as int64 (a u64 beyond INT64_MAX is an error) */
+  WH_META_INT = 1, /* any integer type of the file, as int64 */
   WH_META_FLOAT,
   WH_META_BOOL,
   WH_META_STRING,
-  WH_META_ARRAY
+  WH_META_ARRAY,
+  WH_META_UINT /* a uint64 beyond INT64_MAX, or an array that holds one: as the bits of uint64 */
 } wh_meta_kind;
 
 typedef struct wh_meta_value {
   wh_meta_kind kind;
   wh_meta_kind elem_kind; /* arrays only; never ARRAY */
   uint32_t file_type;     /* the file's own number of the type (arrays: of an element), to write it back */
-  int64_t i;              /* INT, BOOL */
+  int64_t i;              /* INT, BOOL, UINT */
   double f;               /* FLOAT */
   wh_str s;               /* STRING */
   size_t n;               /* ARRAY: number of elements; exactly one pointer below is set */
-  const int64_t *ints;    /* INT and BOOL elements */
+  const int64_t *ints;    /* INT, BOOL and UINT elements */
   const double *floats;
   const wh_str *strings;
 } wh_meta_value;
@@ -75,6 +76,10 @@ const wh_weight_view *wh_model_file_weight(const wh_model_file *file, size_t i);
 /* Look-ups by name, O(1); NULL when absent. */
 const wh_meta_value *wh_model_file_find_meta(const wh_model_file *file, const char *key);
 const wh_weight_view *wh_model_file_find_weight(const wh_model_file *file, const char *name);
+
+/* The same as an index; the number of entries when absent. */
+size_t wh_model_file_meta_index(const wh_model_file *file, const char *key);
+size_t wh_model_file_weight_index(const wh_model_file *file, const char *name);
 
 /* Typed look-ups. `*_or` returns the default when the key is absent; all raise ERR_CORRUPT naming the key
  * when the kind or range is wrong, and the required form raises it when the key is absent. Floats must be

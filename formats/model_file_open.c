@@ -3,33 +3,6 @@
 
 #include "formats/gguf_internal.h"
 
-typedef struct foreign_magic {
-  size_t at, n_bytes;
-  const char *bytes, *what;
-} foreign_magic;
-
-/* Files that people have in the place of a GGUF file, and what to do about it. */
-static const foreign_magic foreign[] = {
-    {0, 23, "version https://git-lfs", "a Git LFS pointer and not the model itself: run `git lfs pull`"},
-    {0, 9, "<!DOCTYPE", "a web page: the download went wrong"},
-    {0, 5, "<html", "a web page: the download went wrong"},
-    {0, 4, "tjgg", "an old GGML file: convert the model to GGUF"},
-    {0, 4, "lmgg", "an old GGML file: convert the model to GGUF"},
-    {0, 4, "PK\3\4", "a zip archive or PyTorch checkpoint: convert the model to GGUF"},
-    {8, 2, "{\"", "a safetensors file: convert the model to GGUF"},
-};
-
-static wh_status unknown_format(const uint8_t *data, size_t n_bytes) {
-  for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
-    const foreign_magic *m = &foreign[i];
-    if (n_bytes >= m->at + m->n_bytes && memcmp(data + m->at, m->bytes, m->n_bytes) == 0)
-      return WH_FAIL(ERR_UNSUPPORTED, "not a GGUF file but %s", m->what);
-  }
-  wh_str head = {(const char *)data, n_bytes < 4 ? n_bytes : 4};
-  return WH_FAIL(ERR_UNSUPPORTED, "not a GGUF file: it begins with '%s', want '" WH_GGUF_MAGIC "'",
-                 wh_printable(head).text);
-}
-
 /* Takes `part` over, also on failure. */
 static wh_status read_part(const char *path, wh_model_part part, const wh_allocator *alloc,
                            wh_model_file **out) {
@@ -40,7 +13,7 @@ static wh_status read_part(const char *path, wh_model_part part, const wh_alloca
   if (status == WH_OK) {
     bool is_gguf =
         part.n_bytes >= WH_GGUF_MAGIC_BYTES && memcmp(part.data, WH_GGUF_MAGIC, WH_GGUF_MAGIC_BYTES) == 0;
-    status = is_gguf ? wh_gguf_read(f) : unknown_format(part.data, part.n_bytes);
+    status = is_gguf ? wh_gguf_read(f) : wh_foreign_file(part.data, part.n_bytes);
   }
   if (status != WH_OK) {
     wh_model_file_close(f);

@@ -1,26 +1,9 @@
 /* run_session.c - checks a batch, gives its tokens positions, runs the program. Nothing here allocates after
  * creation. */
-#include "lm/run_session.h"
-
 #include <math.h>
 #include <string.h>
 
-struct wh_run_session {
-  const wh_allocator *alloc;
-  wh_run_session_options options;
-  wh_run *run;
-  const wh_graph *g;
-  int64_t symbols[WH_MAX_SYMBOLS];
-  int sym_tokens, sym_outputs;
-  int tokens, positions, sequences, output_rows; /* inputs of the program */
-  int logits;                                    /* its output */
-  int64_t n_vocab_in, n_vocab_out;
-  uint32_t *lengths;  /* positions in use, per sequence */
-  uint32_t *added;    /* scratch of a run: tokens per sequence */
-  uint32_t n_outputs; /* of the last run */
-  wh_run_trace_fn trace;
-  void *trace_ctx;
-};
+#include "lm/long_rope.h"
 
 static wh_status find_symbol(const wh_graph *g, const char *name, int *out) {
   *out = wh_dim_find_symbol(&g->dims, name);
@@ -88,6 +71,11 @@ wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options
   WH_TRY(check_ids(g, "positions", tokens));
   WH_TRY(check_ids(g, "sequences", tokens));
   WH_TRY(check_ids(g, "output_rows", outputs));
+  const bool two_sets = shape_of_input(g, "rope_sets") != NULL;
+  if (two_sets) WH_TRY(check_ids(g, "rope_sets", tokens));
+  if (two_sets != (o->long_rope_border > 0))
+    return WH_FAIL(ERR_INVALID_ARGUMENT,
+                   "graph '%s': an input 'rope_sets' and a border between the sets go together", g->name);
   WH_TRY(check_logits_shape(g, outputs));
   for (uint32_t i = 0; i < g->dims.n_symbols; i++) symbols[i] = 1;
   symbols[tokens] = o->max_batch;
@@ -106,14 +94,16 @@ static wh_status open_session(wh_run_session *s, wh_program *program) {
   s->positions = wh_program_find_input(program, "positions");
   s->sequences = wh_program_find_input(program, "sequences");
   s->output_rows = wh_program_find_input(program, "output_rows");
+  s->rope_sets = wh_program_find_input(program, "rope_sets");
   s->logits = wh_program_find_output(program, "logits");
   s->n_vocab_in = smallest_table(s->g, INT32_MAX);
   s->lengths = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->lengths);
   s->added = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->added);
   if (!s->lengths || !s->added) return WH_OOM("session");
+  s->filled = s->lengths;
   WH_TRY(wh_run_create(program, &(wh_run_options){s->symbols, o->alloc}, &s->run));
   s->n_vocab_out = wh_run_output(s->run, (size_t)s->logits).dims[1];
-  return WH_OK;
+  return s->rope_sets >= 0 ? wh_long_rope_create(s) : WH_OK;
 }
 
 wh_status wh_run_session_create(wh_program *program, const wh_run_session_options *o, wh_run_session **out) {
@@ -134,17 +124,14 @@ wh_status wh_run_session_create(wh_program *program, const wh_run_session_option
 void wh_run_session_destroy(wh_run_session *s) {
   if (!s) return;
   wh_run_destroy(s->run);
+  wh_long_rope_destroy(s);
   wh_free(s->alloc, s->lengths);
   wh_free(s->alloc, s->added);
   wh_free(s->alloc, s);
 }
 
-static int32_t *ids(const wh_run_session *s, int input) { return wh_run_input(s->run, (size_t)input).data; }
-
-static const float *logits(const wh_run_session *s) { return wh_run_output(s->run, (size_t)s->logits).data; }
-
-/* Checks every token and writes the program's inputs. Sequences must be adjacent: kernels rely on it. */
-static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
+/* Checks every token and row. Sequences must be adjacent: kernels rely on it. */
+static wh_status check_batch(wh_run_session *s, const wh_batch *b) {
   const wh_run_session_options *o = &s->options;
   if (b->n_tokens == 0 || b->n_tokens > o->max_batch)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "a batch of %u tokens: must be 1 to %u", b->n_tokens, o->max_batch);
@@ -153,8 +140,6 @@ static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
                    o->max_outputs);
   if (!b->tokens) return WH_FAIL(ERR_INVALID_ARGUMENT, "a batch without tokens");
   if (b->n_outputs > 1 && !b->output_rows) return WH_FAIL(ERR_INVALID_ARGUMENT, "output rows are not given");
-  int32_t *tokens = ids(s, s->tokens), *positions = ids(s, s->positions), *sequences = ids(s, s->sequences),
-          *rows = ids(s, s->output_rows);
   memset(s->added, 0, o->max_sequences * sizeof *s->added);
   int32_t previous = -1;
   for (uint32_t i = 0; i < b->n_tokens; i++) {
@@ -170,18 +155,32 @@ static wh_status load_batch(wh_run_session *s, const wh_batch *b) {
     if (position >= o->context)
       return WH_FAIL(ERR_LIMIT, "the context of %u tokens is full; use a larger context or a shorter text",
                      o->context);
-    tokens[i] = token;
-    sequences[i] = seq;
-    positions[i] = (int32_t)position;
     previous = seq;
   }
+  int32_t before = -1;
   for (uint32_t i = 0; i < b->n_outputs; i++) {
-    int32_t row = b->output_rows ? b->output_rows[i] : (int32_t)b->n_tokens - 1;
-    if (row < 0 || (uint32_t)row >= b->n_tokens || (i && row <= rows[i - 1]))
+    int32_t row = wh_batch_row(b, i);
+    if (row <= before || (uint32_t)row >= b->n_tokens)
       return WH_FAIL(ERR_INVALID_ARGUMENT, "output row %d: rows must ascend within the batch", row);
-    rows[i] = row;
+    before = row;
   }
   return WH_OK;
+}
+
+/* Writes the program's inputs: each token goes behind what its sequence has in the states. */
+static void load_batch(wh_run_session *s, const wh_batch *b) {
+  int32_t *tokens = wh_run_session_ids(s, s->tokens), *positions = wh_run_session_ids(s, s->positions),
+          *sequences = wh_run_session_ids(s, s->sequences), *rows = wh_run_session_ids(s, s->output_rows);
+  uint32_t first = 0; /* of the sequence's tokens */
+  for (uint32_t i = 0; i < b->n_tokens; i++) {
+    int32_t seq = wh_batch_sequence(b, i);
+    if (i && seq != sequences[i - 1]) first = i;
+    tokens[i] = b->tokens[i];
+    sequences[i] = seq;
+    positions[i] = (int32_t)(s->filled[seq] + i - first);
+  }
+  for (uint32_t i = 0; i < b->n_outputs; i++) rows[i] = wh_batch_row(b, i);
+  if (s->long_rope) wh_long_rope_load(s, b);
 }
 
 static bool all_finite(const float *x, int64_t n) {
@@ -212,7 +211,7 @@ static int look_at_embedding(void *ctx, const wh_run_trace_event *e) {
 
 static wh_status blame(wh_run_session *s, const wh_batch *b) {
   blame_search x = {.g = s->g};
-  WH_TRY(load_batch(s, b)); /* its memory was reused since; the states are written again with the same bits */
+  load_batch(s, b); /* its memory was reused since; the states are written again with the same bits */
   wh_run_set_trace(s->run, look_at_embedding, &x);
   wh_status st = wh_run_execute(s->run);
   wh_run_set_trace(s->run, s->trace, s->trace_ctx);
@@ -225,23 +224,30 @@ static wh_status blame(wh_run_session *s, const wh_batch *b) {
                  "the model computed a logit that is not finite; its weights are damaged or out of range");
 }
 
-wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
-  wh_run_session_drop_logits(s);
-  WH_TRY(load_batch(s, b));
+wh_status wh_run_session_step(wh_run_session *s, const wh_batch *b) {
+  load_batch(s, b);
   s->symbols[s->sym_tokens] = b->n_tokens;
   s->symbols[s->sym_outputs] = b->n_outputs;
   WH_TRY(wh_run_bind(s->run, s->symbols));
   WH_TRY(wh_run_execute(s->run));
-  if (!all_finite(logits(s), b->n_outputs * s->n_vocab_out)) return blame(s, b);
+  if (!all_finite(wh_run_session_rows(s), b->n_outputs * s->n_vocab_out)) return blame(s, b);
+  for (uint32_t i = 0; i < b->n_tokens; i++) s->filled[wh_batch_sequence(b, i)]++;
+  return WH_OK;
+}
+
+wh_status wh_run_session_run(wh_run_session *s, const wh_batch *b) {
+  wh_run_session_drop_logits(s);
+  s->output = wh_run_session_rows(s);
+  WH_TRY(check_batch(s, b));
+  WH_TRY(s->long_rope ? wh_long_rope_run(s, b) : wh_run_session_step(s, b));
   s->n_outputs = b->n_outputs;
-  for (uint32_t i = 0; i < s->options.max_sequences; i++) s->lengths[i] += s->added[i];
   return WH_OK;
 }
 
 void wh_run_session_drop_logits(wh_run_session *s) { s->n_outputs = 0; }
 
 const float *wh_run_session_logits(const wh_run_session *s, uint32_t output) {
-  return output < s->n_outputs ? logits(s) + (int64_t)output * s->n_vocab_out : NULL;
+  return output < s->n_outputs ? s->output + (int64_t)output * s->n_vocab_out : NULL;
 }
 
 uint32_t wh_run_session_length(const wh_run_session *s, uint32_t seq) {
@@ -254,8 +260,16 @@ wh_status wh_run_session_truncate(wh_run_session *s, uint32_t seq, uint32_t leng
     return WH_FAIL(ERR_INVALID_ARGUMENT, "sequence %u holds %u tokens; cannot keep %u", seq, s->lengths[seq],
                    length);
   s->lengths[seq] = length;
+  if (s->filled[seq] > length) s->filled[seq] = length;
   return WH_OK;
 }
+
+void wh_run_session_set_interrupt(wh_run_session *s, wh_interrupt_fn fn, void *ctx) {
+  s->interrupt = fn;
+  s->interrupt_ctx = ctx;
+}
+
+size_t wh_run_session_own_bytes(const wh_run_session *s) { return s->long_rope ? wh_long_rope_bytes(s) : 0; }
 
 void wh_run_session_set_trace(wh_run_session *s, wh_run_trace_fn fn, void *ctx) {
   s->trace = fn;

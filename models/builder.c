@@ -5,14 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/rope.h"
-
 void wh_builder_keep(wh_builder *b, wh_status status) {
   if (b->status == WH_OK) b->status = status;
 }
 
 void wh_builder_check(wh_builder *b, wh_status status) {
   if (b->status != WH_OK || status == WH_OK) return;
+  if (status == WH_ERR_INVALID_ARGUMENT) status = wh_fail_as(WH_ERR_CORRUPT); /* to the graph, the file's */
   const char *path = wh_model_file_path(b->file);
   size_t n = strlen(path), tail = 180; /* the record must hold the sentence too */
   (void)wh_fail_prefix("%s%s", n > tail ? "..." : "", n > tail ? path + n - tail : path);
@@ -35,6 +34,13 @@ static wh_value add_node(wh_builder *b, wh_op op, const char *name, const char *
   if (b->status != WH_OK) return 0;
   wh_builder_name(b, name, suffix, full);
   wh_builder_check(b, wh_graph_add_node(b->g, op, full, inputs, n_inputs, attrs, n_attrs, &v));
+  return v;
+}
+
+wh_value wh_builder_input(wh_builder *b, const char *name, wh_dim n) {
+  const wh_shape shape = {.dtype = WH_DTYPE_I32, .rank = 1, .dims = {n}};
+  wh_value v = 0;
+  if (b->status == WH_OK) wh_builder_check(b, wh_graph_add_input(b->g, name, &shape, &v));
   return v;
 }
 
@@ -92,36 +98,6 @@ wh_value wh_build_heads(wh_builder *b, const char *name, wh_value x, int64_t n_h
 
 wh_value wh_build_projection(wh_builder *b, const char *name, wh_value x, int64_t n_heads, int64_t dim) {
   return wh_build_heads(b, name, wh_build_linear(b, name, x, n_heads * dim, b->h.n_embd), n_heads, dim);
-}
-
-/* The file's per-frequency factors: one set, or a short and a long one. NULL: none. */
-static const float *frequency_factors(wh_builder *b, const wh_rope_params *p) {
-  const char *tensor = "rope_freqs.weight";
-  if (wh_model_file_find_weight(b->file, "rope_factors_long.weight")) {
-    bool is_long = p->original_context > 0 && b->options.context > p->original_context;
-    tensor = is_long ? "rope_factors_long.weight" : "rope_factors_short.weight";
-  }
-  const float *factors = wh_builder_floats(b, tensor, p->n_rot / 2);
-  for (int64_t i = 0; factors && i < p->n_rot / 2; i++)
-    if (!(factors[i] >= 0x1p-10f && factors[i] <= 0x1p20f)) {
-      wh_builder_check(b, WH_FAIL(ERR_CORRUPT, "tensor '%s': factor %" PRId64 " is %g, want 2^-10 to 2^20",
-                                  tensor, i, (double)factors[i]));
-      return NULL;
-    }
-  return factors;
-}
-
-wh_value wh_build_rope_table(wh_builder *b, const char *name, const wh_rope_params *p, bool tensor_factors) {
-  float inv_freq[WH_MODEL_MAX_HEAD_DIM / 2];
-  char constant[WH_BUILDER_NAME_BYTES];
-  wh_value freqs = 0;
-  const float *factors = tensor_factors ? frequency_factors(b, p) : NULL;
-  if (b->status != WH_OK) return 0;
-  wh_rope_frequencies(p, factors, inv_freq);
-  wh_builder_name(b, name, ".inv_freq", constant);
-  wh_builder_check(b, wh_graph_add_f32(b->g, constant, inv_freq, (size_t)p->n_rot / 2, &freqs));
-  wh_attr mscale = float_attr(WH_ATTR_MSCALE, (double)wh_rope_magnitude(p));
-  return add_node(b, WH_OP_ROPE_TABLE, name, "", (wh_value[]){b->positions, freqs}, 2, &mscale, 1);
 }
 
 static wh_value rotate(wh_builder *b, const char *name, wh_value x, wh_value table, bool neox) {

@@ -21,7 +21,9 @@ typedef struct wh_builder {
   int64_t layer; /* being built; WH_NO_LAYER outside of the layers */
   wh_dim n_tokens, n_outputs, context, slots;
   wh_value tokens, positions, sequences, output_rows;
+  wh_value rope_sets; /* 0 until a table with two sets wants it */
   wh_value token_embd;
+  bool *seen_weights, *seen_meta; /* of the file: what was looked up; coverage.c */
 } wh_builder;
 
 #define WH_FAMILY(id, architecture, experts) void wh_build_##id(wh_builder *b);
@@ -30,9 +32,25 @@ typedef struct wh_builder {
 /* Keeps the first failure. The second also puts the file's path in front of a message that lacks it. */
 void wh_builder_keep(wh_builder *b, wh_status status);
 void wh_builder_check(wh_builder *b, wh_status status);
+/* An input i32[n]. */
+wh_value wh_builder_input(wh_builder *b, const char *name, wh_dim n);
 /* "blk.<layer>.<name><suffix>", or "<name><suffix>" outside of the layers, in `out`, which it returns. */
 const char *wh_builder_name(const wh_builder *b, const char *name, const char *suffix,
                             char out[WH_BUILDER_NAME_BYTES]);
+
+/* Refuses a file that holds no language model, and says what it is. file_kind.c */
+void wh_builder_check_kind(wh_builder *b);
+
+/* ---- the file: coverage.c ---- */
+
+/* Look-ups that make the tensor or key count as used; NULL when it is absent. A look whether a tensor is
+ * there, of a builder that then does without it, goes to the file itself. */
+const wh_weight_view *wh_builder_find_weight(const wh_builder *b, const char *name);
+const wh_meta_value *wh_builder_find_meta(const wh_builder *b, const char *full_key);
+/* For the whole graph: before the first look-up; refuses what nothing looked up; after all. */
+WH_NODISCARD wh_status wh_builder_start_coverage(wh_builder *b, const wh_allocator *alloc);
+void wh_builder_check_coverage(wh_builder *b);
+void wh_builder_end_coverage(wh_builder *b, const wh_allocator *alloc);
 
 /* ---- hyperparameters: hparams.c; keys are "<architecture>.<key>" ---- */
 
@@ -64,6 +82,9 @@ wh_value wh_builder_row(wh_builder *b, const char *name, int64_t n_in);
  */
 wh_value wh_builder_vector(wh_builder *b, const char *name, const char *suffix, int64_t n);
 wh_value wh_builder_vector_if_present(wh_builder *b, const char *name, const char *suffix, int64_t n);
+/* Elements [first, first + n) of the bias "<name>.bias" of n_all; 0 when the file has none. */
+wh_value wh_builder_bias_rows(wh_builder *b, const char *name, const char *part, int64_t n_all, int64_t first,
+                              int64_t n);
 /* f32[n] from F32, F16 or BF16 copied into the arena, or NULL when the tensor is absent or on failure. */
 const float *wh_builder_floats(wh_builder *b, const char *tensor, int64_t n);
 
@@ -83,7 +104,7 @@ wh_value wh_build_heads(wh_builder *b, const char *name, wh_value x, int64_t n_h
 wh_value wh_build_projection(wh_builder *b, const char *name, wh_value x, int64_t n_heads, int64_t dim);
 
 /* Cosines and sines for the batch's positions; one table serves every layer. `tensor_factors`: per-frequency
- * factors in the file apply. */
+ * factors in the file apply, with LongRoPE two sets of them. rope_table.c */
 wh_value wh_build_rope_table(wh_builder *b, const char *name, const wh_rope_params *params,
                              bool tensor_factors);
 

@@ -17,7 +17,8 @@ static const struct {
 /* The index in `families`. */
 static size_t find_family(wh_builder *b) {
   wh_str name = {0};
-  wh_builder_keep(b, wh_model_file_get_string(b->file, "general.architecture", &name));
+  if (b->status == WH_OK)
+    wh_builder_keep(b, wh_model_file_get_string(b->file, "general.architecture", &name));
   char known[256] = "";
   for (size_t i = 0; b->status == WH_OK && i < N_FAMILIES; i++) {
     if (wh_str_is(name, families[i].architecture)) return i;
@@ -29,11 +30,6 @@ static size_t find_family(wh_builder *b) {
                      WH_FAIL(ERR_UNSUPPORTED, "architecture '" WH_STR_FMT "' is not supported; known are %s",
                              WH_STR_ARG(name), known));
   return 0;
-}
-
-static void add_input(wh_builder *b, const char *name, wh_dim n, wh_value *out) {
-  wh_shape shape = {.dtype = WH_DTYPE_I32, .rank = 1, .dims = {n}};
-  if (b->status == WH_OK) wh_builder_check(b, wh_graph_add_input(b->g, name, &shape, out));
 }
 
 static void add_inputs(wh_builder *b) {
@@ -48,10 +44,10 @@ static void add_inputs(wh_builder *b) {
   for (size_t i = 0; i < sizeof symbols / sizeof symbols[0] && b->status == WH_OK; i++)
     wh_builder_check(
         b, wh_dim_symbol(&b->g->dims, symbols[i].name, symbols[i].min, symbols[i].max, symbols[i].out));
-  add_input(b, "tokens", b->n_tokens, &b->tokens);
-  add_input(b, "positions", b->n_tokens, &b->positions);
-  add_input(b, "sequences", b->n_tokens, &b->sequences);
-  add_input(b, "output_rows", b->n_outputs, &b->output_rows);
+  b->tokens = wh_builder_input(b, "tokens", b->n_tokens);
+  b->positions = wh_builder_input(b, "positions", b->n_tokens);
+  b->sequences = wh_builder_input(b, "sequences", b->n_tokens);
+  b->output_rows = wh_builder_input(b, "output_rows", b->n_outputs);
 }
 
 static bool kv_dtype_known(wh_dtype t) {
@@ -69,6 +65,7 @@ static wh_status check_kv_blocks(const wh_builder *b) {
 }
 
 static wh_status build(wh_builder *b, const wh_allocator *alloc) {
+  wh_builder_check_kind(b);
   size_t family = find_family(b);
   b->h.architecture = families[family].architecture;
   if (b->status == WH_OK) wh_builder_read_hparams(b, families[family].experts);
@@ -76,6 +73,7 @@ static wh_status build(wh_builder *b, const wh_allocator *alloc) {
   if (b->status == WH_OK) wh_builder_keep(b, wh_graph_create(b->h.architecture, alloc, &b->g));
   if (b->status == WH_OK) add_inputs(b);
   if (b->status == WH_OK) families[family].build(b);
+  wh_builder_check_coverage(b);
   return b->status;
 }
 
@@ -86,7 +84,9 @@ wh_status wh_model_build_graph(const wh_model_file *file, const wh_model_build_o
   if (!kv_dtype_known(b.options.kv_dtype))
     return WH_FAIL(ERR_INVALID_ARGUMENT, "keys and values can be stored as f16, f32 or q8_0, not %s",
                    wh_dtype_name(b.options.kv_dtype));
-  wh_status status = build(&b, alloc);
+  wh_status status = wh_builder_start_coverage(&b, alloc);
+  if (status == WH_OK) status = build(&b, alloc);
+  wh_builder_end_coverage(&b, alloc);
   if (status != WH_OK) {
     wh_graph_destroy(b.g);
     return status;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/exact_math.h"
 #include "models/builder.h"
 
 #define MAX_LAYERS 1024
@@ -23,7 +24,7 @@ static const char *full_key(const wh_builder *b, const char *key, char out[KEY_B
 
 static const wh_meta_value *find(const wh_builder *b, const char *key) {
   char name[KEY_BYTES];
-  return wh_model_file_find_meta(b->file, full_key(b, key, name));
+  return wh_builder_find_meta(b, full_key(b, key, name));
 }
 
 /* Some files hold a value per layer; a list of equal values is that value. */
@@ -62,7 +63,7 @@ int64_t wh_builder_get_int_or(wh_builder *b, const char *key, int64_t min, int64
 bool wh_builder_get_bool_or(wh_builder *b, const char *key, bool fallback) {
   char name[KEY_BYTES];
   bool value = fallback;
-  if (b->status == WH_OK)
+  if (b->status == WH_OK && find(b, key))
     wh_builder_keep(b, wh_model_file_get_bool_or(b->file, full_key(b, key, name), fallback, &value));
   return value;
 }
@@ -71,6 +72,7 @@ static double get_float(wh_builder *b, const char *key, double min, double max) 
   char name[KEY_BYTES];
   double x = min;
   if (b->status != WH_OK) return min;
+  (void)find(b, key);
   wh_builder_keep(b, wh_model_file_get_float(b->file, full_key(b, key, name), &x));
   if (b->status == WH_OK && !(x >= min && x <= max))
     wh_builder_check(b, WH_FAIL(ERR_CORRUPT, "metadata '%s' is %g, want %g to %g", name, x, min, max));
@@ -98,7 +100,8 @@ static void read_scaling(wh_builder *b, wh_rope_params *r) {
     wh_builder_check(b, WH_FAIL(ERR_CORRUPT, "metadata '%s.rope.scaling.factor' is %g, want 0 or at least %g",
                                 b->h.architecture, r->factor, MIN_ROPE_FACTOR));
   full_key(b, "rope.scaling.type", key);
-  if (b->status == WH_OK) wh_builder_keep(b, wh_model_file_get_string_or(b->file, key, NULL, &type));
+  if (b->status == WH_OK && find(b, "rope.scaling.type"))
+    wh_builder_keep(b, wh_model_file_get_string_or(b->file, key, NULL, &type));
   if (b->status != WH_OK) return;
   r->scaling = r->factor != 1 ? WH_ROPE_LINEAR : WH_ROPE_PLAIN;
   if (!type.data) return;
@@ -113,6 +116,16 @@ static void read_scaling(wh_builder *b, wh_rope_params *r) {
                  WH_STR_ARG(type)));
 }
 
+/* What LongRoPE multiplies cosines and sines with when the file does not say it (Ding et al. 2024): a matter
+ * of the context that the model was trained for, not of the one in use. */
+static double default_magnitude(const wh_builder *b) {
+  const double trained = (double)b->h.context_length, original = (double)b->h.rope.original_context;
+  const bool is_longrope =
+      b->h.rope.scaling == WH_ROPE_LONGROPE || wh_model_file_find_weight(b->file, "rope_factors_long.weight");
+  if (!is_longrope || original < 2 || trained <= original) return 1;
+  return sqrt(1.0 + wh_log_f64(trained / original) / wh_log_f64(original));
+}
+
 static void read_rope(wh_builder *b) {
   wh_rope_params *r = &b->h.rope;
   r->n_rot = wh_builder_get_int_or(b, "rope.dimension_count", 2, b->h.head_dim, b->h.head_dim);
@@ -125,7 +138,7 @@ static void read_rope(wh_builder *b) {
   int64_t original =
       wh_builder_get_int_or(b, "rope.scaling.original_context_length", 0, WH_MODEL_MAX_CONTEXT, 0);
   r->original_context = original ? original : b->h.context_length;
-  r->attn_factor = wh_builder_get_float_or(b, "rope.scaling.attn_factor", 1e-6, 1e6, 1) *
+  r->attn_factor = wh_builder_get_float_or(b, "rope.scaling.attn_factor", 1e-6, 1e6, default_magnitude(b)) *
                    wh_builder_get_float_or(b, "rope.scaling.yarn_attn_factor", 1e-6, 1e6, 1);
   r->ext_factor = wh_builder_get_float_or(b, "rope.scaling.yarn_ext_factor", 0, 1, 1);
   r->beta_fast = wh_builder_get_float_or(b, "rope.scaling.yarn_beta_fast", 1e-6, 1e6, 32);
@@ -215,6 +228,8 @@ static void read_experts(wh_builder *b, wh_family_experts experts) {
 void wh_builder_read_hparams(wh_builder *b, wh_family_experts experts) {
   wh_model_hparams *h = &b->h;
   h->n_layers = get_int(b, "block_count", 1, MAX_LAYERS);
+  h->n_prediction_layers = wh_builder_get_int_or(b, "nextn_predict_layers", 0, h->n_layers - 1, 0);
+  h->n_layers -= h->n_prediction_layers;
   h->n_embd = get_int(b, "embedding_length", 1, MAX_EMBD);
   h->n_ff = get_int(b, "feed_forward_length", 1, MAX_FF);
   h->context_length = get_int(b, "context_length", 1, WH_MODEL_MAX_CONTEXT);
@@ -236,8 +251,7 @@ void wh_builder_read_hparams(wh_builder *b, wh_family_experts experts) {
 
 bool wh_builder_is_local(wh_builder *b, int64_t layer, int64_t period) {
   char key[KEY_BYTES];
-  const wh_meta_value *v =
-      wh_model_file_find_meta(b->file, full_key(b, "attention.sliding_window_pattern", key));
+  const wh_meta_value *v = wh_builder_find_meta(b, full_key(b, "attention.sliding_window_pattern", key));
   if (b->h.window == 0 || b->status != WH_OK) return false;
   if (v && v->kind == WH_META_ARRAY) {
     bool flags = v->elem_kind == WH_META_BOOL || v->elem_kind == WH_META_INT;

@@ -5,7 +5,8 @@
  * outlive the graph.
  *
  * What every language model's graph looks like from outside:
- *   inputs   "tokens", "positions", "sequences"  i32[tokens]; "output_rows"  i32[outputs]
+ *   inputs   "tokens", "positions", "sequences"  i32[tokens]; "output_rows"  i32[outputs];
+ *            "rope_sets"  i32[tokens], 0 or 1: of a model with two sets of rotary frequencies (LongRoPE) only
  *   states   "blk.N.keys"    [slots, context, n_kv_heads, head_dim]
  *            "blk.N.values"  [slots, context, n_kv_heads, value_dim]
  *   output   "logits"        f32[outputs, n_vocab]: the rows of the batch that output_rows asks for */
@@ -44,9 +45,10 @@ typedef struct wh_model_hparams {
   int64_t n_layers, n_embd, n_heads, n_kv_heads;
   int64_t head_dim, value_dim; /* of a query or key, of a value */
   int64_t n_ff, n_vocab;
-  int64_t context_length; /* that the model was trained for */
-  int64_t window;         /* positions that a sliding-window layer sees; 0: no such layer */
-  bool tied_embeddings;   /* the output product uses the token embedding */
+  int64_t n_prediction_layers; /* behind the others; they draft, and are left out */
+  int64_t context_length;      /* that the model was trained for */
+  int64_t window;              /* positions that a sliding-window layer sees; 0: no such layer */
+  bool tied_embeddings;        /* the output product uses the token embedding */
   /* mixture of experts; n_experts 0: none */
   int64_t n_experts, n_experts_used;
   int64_t n_ff_expert, n_ff_shared; /* of an expert; of the expert that every token uses, 0: none is named */
@@ -54,20 +56,24 @@ typedef struct wh_model_hparams {
   double norm_eps, attention_scale;
   double attention_softcap, output_softcap; /* 0: none */
   wh_rope_params rope;
+  /* of this graph: sequences longer than this are computed with set 1 of its two sets of rotary frequencies;
+   * 0: it has one set */
+  int64_t long_rope_border;
 } wh_model_hparams;
 
 typedef struct wh_model_build_options {
   wh_dtype kv_dtype; /* of the states: F16, F32 or Q8_0 */
   /* Positions that a sequence may have. Only a model with two sets of rotary frequencies (LongRoPE) looks at
-   * it: beyond rope.original_context it takes the long set. */
+   * it: up to rope.original_context of them the long set is left out, as no row would be computed with it. */
   int64_t context;
 } wh_model_build_options;
 #define WH_MODEL_BUILD_OPTIONS_INIT \
   { WH_DTYPE_F16, 0 }
 
 /* NULL options are WH_MODEL_BUILD_OPTIONS_INIT. `hparams` may be NULL. An architecture that no family builds
- * is ERR_UNSUPPORTED; a tensor or key that is missing or does not fit is ERR_CORRUPT. Messages name the file
- * and the tensor or key. */
+ * is ERR_UNSUPPORTED, and so are a tensor or key of the file that its graph would leave out (coverage.c); a
+ * tensor or key that is missing or does not fit is ERR_CORRUPT. Messages name the file and the tensor or key.
+ */
 WH_NODISCARD wh_status wh_model_build_graph(const wh_model_file *file, const wh_model_build_options *options,
                                             const wh_allocator *alloc, wh_graph **out,
                                             wh_model_hparams *hparams);

@@ -8,7 +8,7 @@
 #include "models/builder.h"
 
 static wh_status find(const wh_builder *b, const char *name, const wh_weight_view **out) {
-  const wh_weight_view *w = wh_model_file_find_weight(b->file, name);
+  const wh_weight_view *w = wh_builder_find_weight(b, name);
   if (!w) return WH_FAIL(ERR_CORRUPT, "tensor '%s' is missing", name);
   *out = w;
   return WH_OK;
@@ -123,27 +123,42 @@ static wh_status copy_floats(wh_builder *b, const wh_weight_view *w, const char 
   return WH_OK;
 }
 
-static wh_status add_vector(wh_builder *b, const char *name, int64_t n, wh_value *out) {
+/* Elements [first, first + n) of a vector of n_all. */
+static wh_status add_vector(wh_builder *b, const char *tensor, const char *constant, int64_t n_all,
+                            int64_t first, int64_t n, wh_value *out) {
   const wh_weight_view *w;
-  WH_TRY(find(b, name, &w));
-  WH_TRY(check_vector(w, name, n));
-  const void *data = w->data, *origin = w;
+  WH_TRY(find(b, tensor, &w));
+  WH_TRY(check_vector(w, tensor, n_all));
+  const float *data = w->data;
+  const void *origin = w;
   if (w->dtype != WH_DTYPE_F32) {
     float *copy;
-    WH_TRY(copy_floats(b, w, name, n, &copy));
+    WH_TRY(copy_floats(b, w, tensor, n_all, &copy));
     data = copy;
     origin = NULL;
   }
   wh_shape shape = {.dtype = WH_DTYPE_F32, .rank = 1};
   WH_TRY(wh_dim_const(&b->g->dims, n, &shape.dims[0]));
-  return wh_graph_add_const(b->g, name, &shape, data, (size_t)n * sizeof(float), origin, out);
+  return wh_graph_add_const(b->g, constant, &shape, data + first, (size_t)n * sizeof(float), origin, out);
 }
 
 wh_value wh_builder_vector(wh_builder *b, const char *name, const char *suffix, int64_t n) {
   char tensor[WH_BUILDER_NAME_BYTES];
   wh_value v = 0;
   if (b->status != WH_OK) return 0;
-  wh_builder_check(b, add_vector(b, wh_builder_name(b, name, suffix, tensor), n, &v));
+  wh_builder_name(b, name, suffix, tensor);
+  wh_builder_check(b, add_vector(b, tensor, tensor, n, 0, n, &v));
+  return v;
+}
+
+wh_value wh_builder_bias_rows(wh_builder *b, const char *name, const char *part, int64_t n_all, int64_t first,
+                              int64_t n) {
+  char tensor[WH_BUILDER_NAME_BYTES], constant[WH_BUILDER_NAME_BYTES + 16];
+  wh_value v = 0;
+  wh_builder_name(b, name, ".bias", tensor);
+  if (b->status != WH_OK || !wh_model_file_find_weight(b->file, tensor)) return 0;
+  (void)snprintf(constant, sizeof constant, "%s[%s]", tensor, part);
+  wh_builder_check(b, add_vector(b, tensor, constant, n_all, first, n, &v));
   return v;
 }
 
@@ -172,7 +187,7 @@ wh_value wh_builder_vector_if_present(wh_builder *b, const char *name, const cha
 }
 
 const float *wh_builder_floats(wh_builder *b, const char *tensor, int64_t n) {
-  const wh_weight_view *w = wh_model_file_find_weight(b->file, tensor);
+  const wh_weight_view *w = wh_builder_find_weight(b, tensor);
   float *x = NULL;
   if (w && b->status == WH_OK) wh_builder_check(b, copy_floats(b, w, tensor, n, &x));
   return x;

@@ -222,6 +222,11 @@ static wh_status parse_print(wh_jinja_parser *p, wh_jinja_nodes *out) {
   return WH_OK;
 }
 
+/* Tags that end or divide a block: where they stand alone the template is broken, nothing is missing here. */
+static bool belongs_to_a_block(wh_str tag) {
+  return wh_str_is(tag, "else") || wh_str_is(tag, "elif") || (tag.len > 3 && memcmp(tag.data, "end", 3) == 0);
+}
+
 static wh_status parse_statement(wh_jinja_parser *p, wh_jinja_nodes *out) {
   wh_str tag = {NULL, 0};
   int line = wh_jinja_peek(p)->line;
@@ -252,6 +257,8 @@ static wh_status parse_statement(wh_jinja_parser *p, wh_jinja_nodes *out) {
     if (p->n_loops == 0)
       return WH_JINJA_PARSE_FAIL(line, "{%% %s %%} outside of a loop", is_break ? "break" : "continue");
     WH_TRY(wh_jinja_parse_node(p, is_break ? WH_JINJA_NODE_BREAK : WH_JINJA_NODE_CONTINUE, line, &node));
+  } else if (belongs_to_a_block(tag)) {
+    return WH_JINJA_PARSE_FAIL(line, "tag '" WH_STR_FMT "' without its block", WH_STR_ARG(tag));
   } else {
     return wh_jinja_parse_fail(line,
                                WH_FAIL(ERR_UNSUPPORTED, "unknown tag '" WH_STR_FMT "'", WH_STR_ARG(tag)));

@@ -36,12 +36,14 @@ static void run_quantize_act(const cpu_instr *in, const wh_worker *worker) {
 }
 
 static void run_rope_table(const cpu_instr *in, const wh_worker *worker) {
-  const wh_rope_table_args a = {in->in[0].dims[0],
-                                in->in[1].dims[0],
-                                in->in[0].data,
-                                in->in[1].data,
-                                wh_node_f(in->kernel->node, WH_ATTR_MSCALE),
-                                in->out.data};
+  const cpu_operand *freqs = &in->in[1];
+  const wh_rope_table_args a = {.rows = in->in[0].dims[0],
+                                .n_freq = freqs->dims[freqs->rank - 1],
+                                .positions = in->in[0].data,
+                                .inv_freq = freqs->data,
+                                .ld_inv_freq = freqs->rank == 2 ? freqs->dims[1] : 0,
+                                .mscale = wh_node_f(in->kernel->node, WH_ATTR_MSCALE),
+                                .y = in->out.data};
   in->kernel->rowop.rope_table(&a, worker);
 }
 

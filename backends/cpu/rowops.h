@@ -28,7 +28,8 @@ typedef struct wh_quantize_act_args {
 typedef struct wh_rope_table_args {
   int64_t rows, n_freq;     /* n_freq = n_rot / 2 */
   const int32_t *positions; /* [rows] */
-  const float *inv_freq;    /* [n_freq] */
+  const float *inv_freq;    /* [n_freq], or a row for each row */
+  int64_t ld_inv_freq;      /* from row to row; 0: one row serves all */
   float mscale;
   float *y; /* [rows][2][n_freq]: cosines, then sines */
 } wh_rope_table_args;

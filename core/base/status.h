@@ -11,6 +11,10 @@ wh_status wh_fail_at(const char *file, int line, wh_status status, const char *f
  * (the file's name, the tensor's). Returns the record's status. */
 wh_status wh_fail_prefix(const char *fmt, ...) WH_PRINTF(1, 2);
 
+/* Gives the current record another status and returns it: for a caller that knows better whose fault it is.
+ */
+wh_status wh_fail_as(wh_status status);
+
 /* Overwrites the calling thread's record, e.g. with one that a worker thread raised. */
 void wh_error_set(const wh_error_record *record);
 

@@ -140,10 +140,13 @@ static wh_status wh_infer_norm_quantize(const infer_ctx *c, wh_shape *out) {
 
 static wh_status wh_infer_rope_table(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_I32, 1));
-  WH_TRY(want(c, 1, WH_DTYPE_F32, 1));
+  const wh_shape *freqs = in(c, 1);
+  const bool per_row = freqs && freqs->rank == 2;
+  WH_TRY(want(c, 1, WH_DTYPE_F32, per_row ? 2 : 1));
+  if (per_row) WH_TRY(want_dim(c, 1, 0, in(c, 0)->dims[0]));
   wh_dim two;
   WH_TRY(wh_dim_const(&c->g->dims, 2, &two));
-  *out = (wh_shape){WH_DTYPE_F32, 3, {in(c, 0)->dims[0], two, in(c, 1)->dims[0]}};
+  *out = (wh_shape){WH_DTYPE_F32, 3, {in(c, 0)->dims[0], two, freqs->dims[freqs->rank - 1]}};
   return WH_OK;
 }
 

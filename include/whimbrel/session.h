@@ -67,13 +67,22 @@ typedef struct wh_batch {
   uint32_t n_outputs;         /* 0..max_outputs */
   const int32_t *output_rows; /* [n_outputs] ascending rows of the batch whose logits are wanted; NULL with
                                  n_outputs 1: the last */
+  uint32_t n_to_follow; /* a hint that changes the time and nothing else: so many tokens will be appended to
+                           the batch's sequences before more logits are wanted. A LongRoPE model then computes
+                           a long prompt once, not once more beyond its original context */
 } wh_batch;
 #define WH_BATCH_INIT \
-  { sizeof(wh_batch), 0, NULL, NULL, 0, NULL }
+  { sizeof(wh_batch), 0, NULL, NULL, 0, NULL, 0 }
 
 /* Allocates nothing, and waits for the device's turn. A token id out of range, a full context (ERR_LIMIT) or
- * a non-finite logit is an error; the KV state is then as before the call. */
+ * a non-finite logit is an error; the session holds what it held before the call. With a LongRoPE model, whose
+ * rotary frequencies change when a sequence outgrows the original context, a run that crosses that border (or
+ * comes back below it after a truncation) computes the sequence again from its first token, in chunks of
+ * max_batch. */
 WH_API WH_NODISCARD wh_status wh_session_run(wh_session *session, const wh_batch *batch);
+/* Asked on the calling thread before each such chunk; non-zero ends the run (ERR_CANCELLED). */
+typedef int (*wh_interrupt_fn)(void *ctx);
+WH_API void wh_session_set_interrupt(wh_session *session, wh_interrupt_fn fn, void *ctx); /* NULL: none */
 /* Logits [n_vocab] of output i of the last run; valid until the next, also after wh_session_truncate. NULL
  * when there is no such output, before the first run, and after a run that failed for whatever reason. */
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);

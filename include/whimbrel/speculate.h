@@ -54,8 +54,11 @@ WH_API void wh_speculator_destroy(wh_speculator *speculator);
  * one are the next. After a failure the sequence holds the tokens whose runs succeeded. */
 WH_API WH_NODISCARD wh_status wh_speculator_append(wh_speculator *speculator, const int32_t *tokens, size_t n,
                                                    bool logits);
-/* The same for one token with logits, which may be there already. At most `n_wanted` tokens behind it will be
- * asked for: longer drafts would be waste. */
+/* A hint for the next calls of append, which changes the time and nothing else: n tokens will be appended
+ * before logits are wanted (wh_batch.n_to_follow). */
+WH_API void wh_speculator_expect(wh_speculator *speculator, size_t n);
+/* As append for one token with logits, which may be there already. At most `n_wanted` tokens behind it will
+ * be asked for: longer drafts would be waste. */
 WH_API WH_NODISCARD wh_status wh_speculator_advance(wh_speculator *speculator, int32_t token,
                                                     uint32_t n_wanted);
 /* Logits [n_vocab] behind the last token; NULL when there are none, as after a run that failed. Valid until

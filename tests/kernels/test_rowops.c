@@ -232,18 +232,20 @@ static void test_rope_table(void **state) {
   static const int64_t freqs[] = {1, 3, 8, 15, 16, 17, 32, 64, 100};
   static const int64_t rows[] = {1, 2, 65};
   for (size_t i = 0; i < COUNT(freqs); i++)
-    for (size_t r = 0; r < COUNT(rows); r++) {
-      guarded ids, inv = filled((size_t)freqs[i], FILL_ORDINARY, 7);
-      int32_t *positions = guarded_new(&ids, (size_t)rows[r] * 4, 0);
+    for (size_t r = 0; r < 2 * COUNT(rows); r++) { /* one row of frequencies, then one for each position */
+      const int64_t n = rows[r / 2], n_inv = r % 2 ? n * freqs[i] : freqs[i];
+      guarded ids, inv = filled((size_t)n_inv, FILL_ORDINARY, 7);
+      int32_t *positions = guarded_new(&ids, (size_t)n * 4, 0);
       uint64_t seed = 8;
-      for (int64_t j = 0; j < rows[r]; j++)
-        positions[j] = (int32_t)(random_next(&seed) % (j % 2 ? 100 : 1000000));
-      for (int64_t j = 0; j < freqs[i]; j++) floats(&inv)[j] = fabsf(floats(&inv)[j]) / 4.0f;
-      wh_rope_table_args a = {.rows = rows[r], .n_freq = freqs[i], .mscale = 1.25f, .inv_freq = floats(&inv)};
+      for (int64_t j = 0; j < n; j++) positions[j] = (int32_t)(random_next(&seed) % (j % 2 ? 100 : 1000000));
+      for (int64_t j = 0; j < n_inv; j++) floats(&inv)[j] = fabsf(floats(&inv)[j]) / 4.0f;
+      wh_rope_table_args a = {.rows = n, .n_freq = freqs[i], .mscale = 1.25f, .inv_freq = floats(&inv)};
       a.positions = positions;
+      a.ld_inv_freq = r % 2 ? freqs[i] : 0;
       call c = {.run = run_rope_table, .name = name_rope_table, .args = &a, .out = (void **)(void *)&a.y};
-      c.out_bytes = (size_t)(rows[r] * 2 * freqs[i]) * sizeof(float);
-      CHECK(&c, "rows %lld, n_freq %lld", (long long)rows[r], (long long)freqs[i]);
+      c.out_bytes = (size_t)(n * 2 * freqs[i]) * sizeof(float);
+      CHECK(&c, "rows %lld, n_freq %lld, stride %lld", (long long)n, (long long)freqs[i],
+            (long long)a.ld_inv_freq);
       guarded_free(&ids);
       guarded_free(&inv);
     }

@@ -3,10 +3,9 @@
  * (sum of ids so far, number of tokens so far, id). */
 #include <math.h>
 
-#include "lm/run_session.h"
 #include "tests/base/failing_allocator.h"
 #include "tests/ir/graph_fixture.h"
-#include "tests/plan/fake_backend.h"
+#include "tests/lm/lm_fixture.h"
 
 #define N_VOCAB 10
 #define CONTEXT 6
@@ -51,7 +50,6 @@ typedef struct session_fixture {
   fake_device dev;
   failing_allocator alloc;
   float table[2 * N_VOCAB];
-  const wh_graph *g;
   wh_program *p;
   wh_run_session *s;
 } session_fixture;
@@ -77,20 +75,8 @@ static wh_run_session_options options_of(session_fixture *f) {
                                   .max_sequences = MAX_SEQUENCES};
 }
 
-/* As the API does it: the symbols' bounds, the program, the session. Takes the graph. */
 static wh_status create(session_fixture *f, wh_graph *g, const wh_run_session_options *o) {
-  int64_t symbols[WH_MAX_SYMBOLS];
-  const wh_plan_device device = {&fake_backend, &f->dev};
-  const wh_program_options po = {
-      .place = {.devices = &device, .n_devices = 1}, .symbols = symbols, .alloc = &f->alloc.base};
-  wh_status st = wh_run_session_symbols(g, o, symbols);
-  if (st != WH_OK) {
-    wh_graph_destroy(g);
-    return st;
-  }
-  WH_TRY(wh_program_create(g, &po, &f->p));
-  f->g = g;
-  return wh_run_session_create(f->p, o, &f->s);
+  return lm_create(g, &f->dev, o, &f->p, &f->s);
 }
 
 static void setup(session_fixture *f) {

@@ -180,6 +180,8 @@ def add_tensors(c, config, norm_role="norm"):
         c.norm(p + "attn_norm.weight", d, norm_role)
         if c.arch == "phi3":
             c.weight(p + "attn_qkv.weight", n_q + 2 * n_kv, d)
+            if attention_bias:
+                c.bias(p + "attn_qkv.bias", n_q + 2 * n_kv)
         else:
             for part, n in (("q", n_q), ("k", n_kv), ("v", n_kv)):
                 c.weight(p + f"attn_{part}.weight", n, d)
@@ -200,6 +202,8 @@ def add_tensors(c, config, norm_role="norm"):
             continue
         if c.arch == "phi3":
             c.weight(p + "ffn_up.weight", 2 * ff, d)
+            if getattr(config, "mlp_bias", False):
+                c.bias(p + "ffn_up.bias", 2 * ff)
         else:
             for part in ("gate", "up"):
                 c.weight(p + f"ffn_{part}.weight", ff, d)
@@ -330,6 +334,7 @@ def quantised_linear(self, x):
 
 def logits(c, config, dtype, kind):
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    add_biases(model, c, config)
     missing, unexpected = model.load_state_dict(hf_state(c, config, c.values_of_all(dtype)), strict=False)
     assert not missing and not unexpected, (missing, unexpected)
     if kind == "q8a":
@@ -337,10 +342,25 @@ def logits(c, config, dtype, kind):
             is_router = name.endswith((".mlp.gate", ".block_sparse_moe.gate", ".shared_expert_gate"))
             if isinstance(module, torch.nn.Linear) and not is_router:
                 module.forward = quantised_linear.__get__(module)
+    # a row is a function of the tokens up to it; with LongRoPE the tokens behind it would change it
+    n_tokens = [row + 1 for row in ROWS[kind]] if is_longrope(config) else [N_PROMPT]
     with torch.no_grad():
-        out = model(torch.tensor([c.tokens]), use_cache=False).logits[0]
-    assert torch.isfinite(out).all()
-    return out.numpy()
+        out = [model(torch.tensor([c.tokens[:n]]), use_cache=False).logits[0] for n in n_tokens]
+    assert all(torch.isfinite(o).all() for o in out)
+    return {row: next(o for o in out if len(o) > row)[row].numpy() for row in ROWS[kind]}
+
+
+def is_longrope(config):
+    return (getattr(config, "rope_scaling", None) or {}).get("type") == "longrope"
+
+
+def add_biases(model, c, config):
+    """transformers' Phi-3 has no biases; the family's files may have."""
+    if c.arch != "phi3" or not getattr(config, "attention_bias", False):
+        return
+    for layer in model.model.layers:
+        for linear in (layer.self_attn.qkv_proj, layer.self_attn.o_proj, layer.mlp.gate_up_proj, layer.mlp.down_proj):
+            linear.bias = torch.nn.Parameter(torch.zeros(linear.out_features))
 
 
 def config_of(kind, **options):
@@ -487,6 +507,7 @@ def files():
                  query_pre_attn_scalar=16, **SMALL), f32),
         (*phi3("phi3_longrope_short", **longrope(256)), f32),
         (*phi3("phi3_longrope_long", **longrope(64)), f32),
+        (*phi3("phi3_biases", attention_bias=True, mlp_bias=True, **SMALL), f32),
     ]
 
 

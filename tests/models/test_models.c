@@ -411,18 +411,47 @@ static void rope_frequencies(void **state) {
   unbuild(&b);
 }
 
+/* Both sets, short first, and an input that chooses; the short one alone when no sequence can outgrow it. */
 static void rope_long_and_short(void **state) {
   (void)state;
   wh_model_build_options options = WH_MODEL_BUILD_OPTIONS_INIT;
   float magnitude = (float)sqrt(1 + log(512.0 / 64) / log(64));
   for (int64_t context = 64; context <= 65; context++) {
+    bool both = context > 64;
     options.context = context;
     built b = build_case("variants", "phi3_longrope_long", &options);
-    assert_int_equal(constant(&b, "rope.inv_freq")->n_bytes, 24 * sizeof(float));
-    check_frequencies(&b, "rope.inv_freq", 10000, context == 64 ? by_short : by_long);
+    const float *inv_freq = constant(&b, "rope.inv_freq")->data;
+    assert_int_equal(constant(&b, "rope.inv_freq")->n_bytes, (both ? 48 : 24) * sizeof(float));
+    for (int i = 0; i < 24; i++) {
+      double want = pow(10000, -i / 24.0);
+      assert_float_equal(inv_freq[i], want / by_short(i), want * 6e-8);
+      if (both) assert_float_equal(inv_freq[24 + i], want / by_long(i), want * 6e-8);
+    }
+    assert_int_equal(b.h.long_rope_border, both ? 64 : 0);
+    assert_int_equal(count_ops(&b, WH_OP_GATHER_ROWS), both ? 2 : 1);
+    if (both) assert_string_equal(b.g->values[node(&b, "rope.set")->inputs[1]].name, "rope_sets");
     assert_float_equal(wh_node_f(node(&b, "rope"), WH_ATTR_MSCALE), magnitude, 1e-6);
     unbuild(&b);
   }
+  /* the attention factor follows from the trained context when the file does not say it */
+  tiny_model *m = make("variants", "phi3_longrope_long", WH_DTYPE_F32);
+  tiny_model_drop_meta(m, "phi3.rope.scaling.attn_factor");
+  built b = build(m, NULL);
+  assert_float_equal(wh_node_f(node(&b, "rope"), WH_ATTR_MSCALE), magnitude, 1e-7);
+  unbuild(&b);
+  tiny_model_drop_weight(m, "rope_factors_short.weight");
+  wh_model_file *file = write_and_open(m);
+  wh_graph *g = NULL;
+  assert_int_equal(wh_model_build_graph(file, NULL, NULL, &g, NULL), WH_ERR_CORRUPT);
+  assert_non_null(strstr(wh_last_error()->message, "tensor 'rope_factors_short.weight' is missing"));
+  wh_model_file_close(file);
+  tiny_model_drop_weight(m, "rope_factors_long.weight");
+  tiny_model_set(m, wh_gguf_meta_string("phi3.rope.scaling.type", "longrope"));
+  file = write_and_open(m);
+  assert_int_equal(wh_model_build_graph(file, NULL, NULL, &g, NULL), WH_ERR_CORRUPT);
+  assert_non_null(strstr(wh_last_error()->message, "tensor 'rope_factors_short.weight' is missing"));
+  wh_model_file_close(file);
+  tiny_model_free(m);
 }
 
 /* Fast frequencies are kept, slow ones divided, and what is between lies between. */

@@ -93,6 +93,8 @@ static void test_limits(void **state) {
       {"\n\n{{ s|frobnicate }}", WH_ERR_UNSUPPORTED, "line 3: no filter named 'frobnicate'"},
       {"\n{{ s is frobnicated }}", WH_ERR_UNSUPPORTED, "line 2: no test named 'frobnicated'"},
       {"\n{{ frobnicate(1) }}", WH_ERR_INVALID_ARGUMENT, "line 2: 'frobnicate' is undefined"},
+      {"{% endif %}", WH_ERR_INVALID_ARGUMENT, "line 1: tag 'endif' without its block"},
+      {"{% if x %}{% endfor %}{% endif %}", WH_ERR_INVALID_ARGUMENT, "tag 'endfor' without its block"},
       {"\n{% frobnicate %}", WH_ERR_UNSUPPORTED, "line 2: unknown tag 'frobnicate'"},
       {"{% for x in l recursive %}{% endfor %}", WH_ERR_UNSUPPORTED, "recursive"},
       {"\n{{ raise_exception('no ' ~ s) }}", WH_ERR_INVALID_ARGUMENT, "line 2: no x"},

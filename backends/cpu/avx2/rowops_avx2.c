@@ -59,11 +59,12 @@ void wh_k_rope_table__avx2(const wh_rope_table_args *a, const wh_worker *w) {
   wh_worker_range(w, a->rows, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     float *cosines = a->y + i * 2 * a->n_freq, *sines = cosines + a->n_freq;
+    const float *inv_freq = a->inv_freq + i * a->ld_inv_freq;
     const __m256 position = _mm256_set1_ps((float)a->positions[i]);
     for (int64_t j = 0; j < a->n_freq; j += 8) {
       int64_t left = a->n_freq - j;
       __m256 s, c;
-      wh_sincos_ps_avx2(_mm256_mul_ps(position, wh_load_avx2(a->inv_freq + j, left)), &s, &c);
+      wh_sincos_ps_avx2(_mm256_mul_ps(position, wh_load_avx2(inv_freq + j, left)), &s, &c);
       wh_store_avx2(cosines + j, left, _mm256_mul_ps(c, mscale));
       wh_store_avx2(sines + j, left, _mm256_mul_ps(s, mscale));
     }

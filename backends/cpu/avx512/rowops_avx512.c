@@ -60,11 +60,12 @@ void wh_k_rope_table__avx512(const wh_rope_table_args *a, const wh_worker *w) {
   wh_worker_range(w, a->rows, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     float *cosines = a->y + i * 2 * a->n_freq, *sines = cosines + a->n_freq;
+    const float *inv_freq = a->inv_freq + i * a->ld_inv_freq;
     const __m512 position = _mm512_set1_ps((float)a->positions[i]);
     for (int64_t j = 0; j < a->n_freq; j += 16) {
       __mmask16 m = wh_lanes_avx512(a->n_freq - j);
       __m512 s, c;
-      wh_sincos_ps_avx512(_mm512_mul_ps(position, _mm512_maskz_loadu_ps(m, a->inv_freq + j)), &s, &c);
+      wh_sincos_ps_avx512(_mm512_mul_ps(position, _mm512_maskz_loadu_ps(m, inv_freq + j)), &s, &c);
       _mm512_mask_storeu_ps(cosines + j, m, _mm512_mul_ps(c, mscale));
       _mm512_mask_storeu_ps(sines + j, m, _mm512_mul_ps(s, mscale));
     }

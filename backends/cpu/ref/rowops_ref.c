@@ -33,9 +33,10 @@ void wh_k_rope_table__ref(const wh_rope_table_args *a, const wh_worker *w) {
   wh_worker_range(w, a->rows, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     float *cosines = a->y + i * 2 * a->n_freq, *sines = cosines + a->n_freq;
+    const float *inv_freq = a->inv_freq + i * a->ld_inv_freq;
     for (int64_t j = 0; j < a->n_freq; j++) {
       float s, c;
-      wh_sincos_f32((float)a->positions[i] * a->inv_freq[j], &s, &c);
+      wh_sincos_f32((float)a->positions[i] * inv_freq[j], &s, &c);
       cosines[j] = c * a->mscale;
       sines[j] = s * a->mscale;
     }
