@@ -1,100 +1,206 @@
-/* backend_abi.h - the boundary between core and everything that computes.
+/* backend_abi.h - the boundary between core and everything that computes (version 2).
  *
  * A backend is one struct of functions. It owns no activation memory: it says what a node needs (claim), and
- * core's planner places every buffer. Structs start with their size; fields are only appended. A backend sees
- * core/base, core/ir and this header. */
+ * core's planner places every buffer. Nothing that core hands over at planning holds a pointer into memory
+ * that a run uses: steps name slots, and a frame says where the slots are. So one compiled block serves any
+ * number of runs, and a run may move its buffers by presenting another frame.
+ *
+ * Every struct starts with its size, sizes and versions are checked at registration (backends.h), and fields
+ * are only appended. A backend sees core/base, core/ir and this header.
+ *
+ * Threads: a device may be called from several threads at once. `claim`, `value_bytes`, `compile`, `describe`
+ * and `pack` are pure; what a queue runs, it runs in order. */
 #ifndef WH_BACKEND_ABI_H
 #define WH_BACKEND_ABI_H
 
 #include "core/ir/graph.h"
 #include "whimbrel/device.h"
 
-#define WH_BACKEND_ABI_VERSION 1u
+#define WH_BACKEND_ABI_VERSION 2u
 
-/* An operand of an instruction: where it is and what it looks like in this run. */
-typedef struct wh_operand {
-  void *data; /* NULL: absent */
-  wh_dtype dtype;
-  int32_t rank;
-  int64_t dims[WH_MAX_RANK];
-} wh_operand;
+/* ---- memory ---- */
 
-typedef struct wh_instr wh_instr;
-/* worker: the backend's own argument (the CPU backend passes its wh_worker). Cannot fail: claim has checked.
+/* The backend's: memory of one device. */
+typedef struct wh_buffer wh_buffer;
+
+typedef enum wh_memory_kind {
+  WH_MEMORY_DEVICE, /* what its kernels read fastest; all of it is there at once */
+  WH_MEMORY_POOL, /* the same, but perhaps little of it is ever used: pages may be taken at the first touch */
+  WH_MEMORY_HOST  /* addressed by the host as well: what copies to and from the device pass through */
+} wh_memory_kind;
+
+#define WH_BUFFER_ALIGN 256u /* of a buffer's first byte; slots keep WH_PLAN_ALIGN within it */
+
+/* ---- queues ---- */
+
+/* The backend's: work of one device, in order. */
+typedef struct wh_queue wh_queue;
+
+/* A moment of a queue: reached when the work that was given to it up to then is done. Value 0 of a NULL
+ * queue: always reached. */
+typedef struct wh_point {
+  wh_queue *queue;
+  uint64_t value;
+} wh_point;
+
+/* ---- what runs ---- */
+
+#define WH_NO_SLOT UINT32_MAX
+
+/* An operand: a value and the slot that holds it. Its shape is g->values[value].shape. Value 0: absent. */
+typedef struct wh_arg {
+  wh_value value;
+  uint32_t slot;   /* WH_NO_SLOT: absent */
+  uint32_t layout; /* of a weight: the id that claim named and core chose; 0: as the model has it */
+} wh_arg;
+
+typedef struct wh_step {
+  wh_node node;
+  uint32_t first_arg; /* n_inputs args, then n_outputs */
+  uint16_t n_inputs, n_outputs;
+  uint32_t scratch; /* slot, or WH_NO_SLOT; shared by the step's workers */
+  uint32_t phase;   /* steps of one phase are independent; a later phase waits for all earlier ones */
+} wh_step;
+
+/* Straight-line work of one device. Everything is borrowed and outlives the code that is compiled from it. */
+typedef struct wh_block {
+  const wh_graph *graph;
+  const wh_step *steps; /* in order, phases ascending */
+  size_t n_steps;
+  const wh_arg *args;
+  uint32_t n_slots;
+} wh_block;
+
+/* Where a run has its slots and how large its dims are. Immutable while work that was given it is under way.
  */
-typedef void (*wh_kernel_fn)(const wh_instr *instr, const void *worker);
+typedef struct wh_frame {
+  uint64_t id; /* frames of equal id are equal in all that follows: what was derived from one may be kept */
+  wh_buffer *const *buffers; /* [n_slots] NULL: unused */
+  const uint64_t *offsets;   /* [n_slots] bytes within it */
+  const uint64_t *n_bytes;   /* [n_slots] */
+  const int64_t *dims;       /* [graph->dims.n] every dim expression's value, by wh_dim */
+  uint32_t fault;            /* slot of a wh_fault, or WH_NO_SLOT */
+} wh_frame;
 
-/* One step of a program (L2). Core fills everything but `fn`, `kernel`, `reason` and `kernel_data`, which
- * compile sets. */
-struct wh_instr {
-  wh_kernel_fn fn;
-  wh_operand in[WH_MAX_INPUTS];
-  wh_operand out;
-  void *scratch; /* WH_PLAN_ALIGN-aligned; shared by the workers of this step */
-  size_t scratch_bytes;
-  void *kernel_data; /* the backend's, from the device's allocator; freed by release */
-  const wh_node_info *node;
-  const char *kernel;    /* name, static or the device's */
-  const char *reason;    /* why this kernel; static or the device's */
-  uint32_t step;         /* grows by 2 along the program */
-  bool barrier;          /* wait for all earlier instructions first */
-  uint64_t weight_bytes; /* of the weights this step reads for one token; for reports */
-};
+/* What a kernel may report (docs/NUMERICS.md, "Faults"): the first of the lowest node index stays. Zero:
+ * none. A kernel that reports computes on with the value that its definition names, in bounds. */
+typedef struct wh_fault {
+  uint32_t node_plus_1;
+  uint32_t code; /* wh_fault_code */
+  int64_t value; /* the offending one */
+} wh_fault;
+typedef enum wh_fault_code { WH_FAULT_NONE, WH_FAULT_INDEX } wh_fault_code;
+
+/* The backend's: a compiled block. */
+typedef struct wh_code wh_code;
+
+typedef struct wh_step_info {
+  uint32_t struct_size;
+  const char *kernel; /* name; lives as long as the code */
+  const char *reason; /* why this kernel */
+} wh_step_info;
+
+/* ---- claims and packing ---- */
+
+#define WH_CLAIM_MAX_LAYOUTS 8
+
+/* A form in which a node can read a constant operand. Equal ids for one constant mean equal bytes. */
+typedef struct wh_weight_layout {
+  uint32_t input;
+  uint32_t id;    /* 0: as the model has it, read in place */
+  size_t n_bytes; /* of the constant in this layout */
+} wh_weight_layout;
 
 /* A backend's answer to "can you run this node, and what does it need?" */
 typedef struct wh_claim {
   uint32_t struct_size;
   bool supported;
   char reason[160];       /* when refused: one sentence */
-  size_t scratch_bytes;   /* for the largest dims */
-  int packed_input;       /* operand that wants packing (a constant), or -1 */
-  size_t packed_bytes;    /* its packed size */
-  uint32_t packed_layout; /* equal numbers for one constant mean equal bytes: packed once */
+  uint64_t scratch_bytes; /* for these dims; grows with them */
+  /* Per constant operand, best first; an operand without an entry is read as the model has it and is not
+   * looked at. Core chooses one layout per constant and device where its users have one in common. */
+  uint32_t n_layouts;
+  wh_weight_layout layouts[WH_CLAIM_MAX_LAYOUTS];
 } wh_claim;
 
 typedef struct wh_pack_task {
-  const wh_node_info *node;
-  const wh_value_info *weight;
-  void *dst;   /* 64-byte aligned */
-  bool finite; /* result: false when a scale or weight is NaN or infinite */
+  wh_node node;    /* a user of the weight */
+  wh_value weight; /* its bytes: g->values[weight].data */
+  uint32_t layout; /* from its claim */
+  void *dst;       /* host memory, 64-byte aligned, the layout's n_bytes; NULL: only check it */
+  bool finite;     /* result: false when a scale or weight is NaN or infinite */
 } wh_pack_task;
 
 /* A piece of host work: called once for each index below count, at the same time. */
 typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 
+/* ---- the backend ---- */
+
 typedef struct wh_backend {
   uint32_t struct_size;
   uint32_t abi_version;
   const char *name;
+  uint32_t pack_version; /* changes whenever `pack` gives other bytes: packed weights outlive the program */
+  uint32_t reserved;
 
-  /* device */
-  wh_status (*create)(const wh_device_options *options, void **dev);
-  void (*destroy)(void *dev);
+  /* ---- device ---- */
+  /* How many there are now; 0 with a sentence in the error record when something is missing (a driver). */
+  uint32_t (*count)(void);
+  wh_status (*open)(uint32_t index, const wh_device_options *options, void **dev);
+  void (*close)(void *dev);
   void (*get_info)(void *dev, wh_device_info *info);
   wh_status (*measure)(void *dev, double seconds, wh_device_roofline *out);
 
-  /* claim: symbols_max[i] bounds symbol i */
-  wh_status (*claim)(void *dev, const wh_graph *g, const wh_node_info *node, const int64_t *symbols_max,
-                     wh_claim *out);
-  /* Bytes of a value in this backend's layout: q8a activations and KV states; others are wh_shape_bytes. */
-  wh_status (*value_bytes)(void *dev, const wh_graph *g, const wh_shape *shape, bool is_state,
-                           const int64_t *symbols, size_t *out);
+  /* ---- memory ---- */
+  /* Zeroed, WH_BUFFER_ALIGN-aligned. */
+  wh_status (*buffer_create)(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out);
+  /* Host memory as a buffer, read in place; it outlives the buffer. ERR_UNSUPPORTED: core copies. */
+  wh_status (*buffer_import)(void *dev, const void *host, uint64_t n_bytes, wh_buffer **out);
+  void (*buffer_destroy)(void *dev, wh_buffer *buffer);
+  /* Its address for the host; NULL: it has none. */
+  void *(*buffer_host)(void *dev, wh_buffer *buffer);
+  /* Bytes of pages that such a buffer takes. */
+  uint64_t (*buffer_footprint)(void *dev, wh_memory_kind kind, uint64_t n_bytes);
 
-  /* pack: weights to the layout that claim named, on the device's threads; a pure function of the bytes */
+  /* ---- claim: pure; `dims` are evaluated as in wh_frame ---- */
+  wh_status (*claim)(void *dev, const wh_graph *g, wh_node node, const int64_t *dims, wh_claim *out);
+  /* Bytes of a value in this backend's form: q8a activations and states; others are as wh_shape_bytes. */
+  wh_status (*value_bytes)(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, uint64_t *out);
+
+  /* ---- pack: a pure function of the weight's bytes, on the device's threads ---- */
   wh_status (*pack)(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks);
 
-  /* compile: sets fn, kernel, reason, kernel_data */
-  wh_status (*compile)(void *dev, const wh_graph *g, const wh_node_info *node, const int64_t *symbols_max,
-                       wh_instr *instr);
-  void (*release)(void *dev, wh_instr *instr);
+  /* ---- compile: whole blocks, for any dims ---- */
+  wh_status (*compile)(void *dev, const wh_block *block, wh_code **out);
+  void (*code_destroy)(void *dev, wh_code *code);
+  void (*describe)(void *dev, const wh_code *code, size_t step, wh_step_info *out);
 
-  /* run: all instructions in order; `first` and `count` select a part (tracing) */
-  wh_status (*run)(void *dev, const wh_instr *instrs, size_t first, size_t count);
+  /* ---- run ---- */
+  wh_status (*queue_create)(void *dev, wh_queue **out);
+  void (*queue_destroy)(wh_queue *queue); /* waits for its work */
+  /* Steps [first, first + count) once `waits` are reached; in order and each once, they make a run. The frame
+   * and all it points to stay as they are until *done. Errors of the call itself come back here, those of the
+   * work when somebody waits for it. */
+  wh_status (*submit)(wh_queue *queue, wh_code *code, size_t first, size_t count, const wh_frame *frame,
+                      const wh_point *waits, size_t n_waits, wh_point *done);
+  wh_status (*upload)(wh_queue *queue, wh_buffer *dst, uint64_t to, const void *src, uint64_t n_bytes,
+                      const wh_point *waits, size_t n_waits, wh_point *done);
+  wh_status (*download)(wh_queue *queue, void *dst, wh_buffer *src, uint64_t from, uint64_t n_bytes,
+                        const wh_point *waits, size_t n_waits, wh_point *done);
+  /* Within the device; regions do not overlap. */
+  wh_status (*copy)(wh_queue *queue, wh_buffer *dst, uint64_t to, wh_buffer *src, uint64_t from,
+                    uint64_t n_bytes, const wh_point *waits, size_t n_waits, wh_point *done);
+  /* Returns once the point is reached; an error of the work up to it, which ends the queue. */
+  wh_status (*wait)(wh_point point);
 
-  /* host work on the device's threads; NULL: the caller's thread does it */
+  /* ---- debug ---- */
+  /* The value at (buffer, offset) in the row-major form of docs/NUMERICS.md, "Values in row-major form":
+   * wh_value_row_major_bytes bytes. Waits for nothing: its producer is done. */
+  wh_status (*read_value)(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, wh_buffer *buffer,
+                          uint64_t offset, void *row_major);
+
+  /* ---- host work on the device's threads; NULL: the caller's thread does it ---- */
   void (*parallel)(void *dev, wh_parallel_fn fn, void *arg);
-  /* changes whenever `pack` gives other bytes for a layout: packed weights outlive the program on disk */
-  uint32_t pack_version;
 } wh_backend;
 
 static inline void wh_backend_parallel(const wh_backend *backend, void *dev, wh_parallel_fn fn, void *arg) {
