@@ -1,7 +1,11 @@
-/* cpu_internal.h - the CPU device, shared by the backend's own files. */
+/* cpu_internal.h - what the CPU backend's own files share: the device, compiled code, and instructions. */
 #ifndef WH_CPU_INTERNAL_H
 #define WH_CPU_INTERNAL_H
 
+#include <pthread.h>
+
+#include "backends/cpu/attention.h"
+#include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
 #include "backends/cpu/rowops.h"
@@ -13,6 +17,8 @@
 /* Of the panels that linear_q_pack.c and linear_f.c write: to be raised with every change of their bytes, or
  * pack caches on disk would be read wrongly. tests/kernels/test_pack_version.c notices when it was not. */
 #define WH_CPU_PACK_VERSION 1u
+
+/* ---- the device: device.c ---- */
 
 typedef struct cpu_device {
   const wh_allocator *alloc;
@@ -27,22 +33,171 @@ typedef struct cpu_device {
   wh_placement placement; /* of the team; its lists are the team's own */
   char levels[96];
   char reason[96]; /* "highest level in use: avx512vnni" */
+
+  /* The team has one caller at a time, first come first served. */
+  pthread_mutex_t mutex;
+  pthread_cond_t turn;
+  uint64_t next_ticket, serving;
+  wh_queue *queues; /* all of them; changes while locked */
 } cpu_device;
 
-/* nodes.c */
-wh_status wh_cpu_claim(void *dev, const wh_graph *g, const wh_node_info *node, const int64_t *symbols_max,
-                       wh_claim *out);
-wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node, const int64_t *symbols_max,
-                         wh_instr *instr);
-void wh_cpu_release(void *dev, wh_instr *instr);
-wh_status wh_cpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks);
-wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, const wh_shape *shape, bool is_state,
-                             const int64_t *symbols, size_t *out);
-
-/* cpu_backend.c: the topology, loaded at the first call; when that fails, what the budget knows */
+void wh_cpu_lock(cpu_device *d);
+void wh_cpu_unlock(cpu_device *d);
+/* Loaded at the first call; when that fails, what the budget knows. The device is locked or not yet shared.
+ */
 const wh_topology *wh_cpu_topology(cpu_device *d);
 
-/* measure.c */
+uint32_t wh_cpu_count(void);
+wh_status wh_cpu_open(uint32_t index, const wh_device_options *options, void **dev);
+void wh_cpu_close(void *dev);
+void wh_cpu_get_info(void *dev, wh_device_info *info);
+void wh_cpu_parallel(void *dev, wh_parallel_fn fn, void *arg);
+wh_status wh_cpu_measure_locked(void *dev, double seconds, wh_device_roofline *out);
+/* measure.c; the caller has locked the device */
 wh_status wh_cpu_measure(void *dev, double seconds, wh_device_roofline *out);
+
+/* ---- memory: buffers.c ---- */
+
+struct wh_buffer {
+  char *data;
+  uint64_t n_bytes;
+  size_t mapped_bytes; /* taken from the system in pages; 0: from the allocator, or not ours */
+  bool imported;
+};
+
+wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out);
+wh_status wh_cpu_buffer_import(void *dev, const void *host, uint64_t n_bytes, wh_buffer **out);
+void wh_cpu_buffer_destroy(void *dev, wh_buffer *buffer);
+void *wh_cpu_buffer_host(void *dev, wh_buffer *buffer);
+uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_bytes);
+
+/* ---- code: compile.c ---- */
+
+#define CPU_MAX_INPUTS 5
+
+typedef struct cpu_operand {
+  void *data; /* NULL: absent */
+  wh_dtype dtype;
+  int32_t rank;
+  int64_t dims[WH_MAX_RANK];
+} cpu_operand;
+
+typedef struct cpu_instr cpu_instr;
+typedef void (*cpu_run_fn)(const cpu_instr *instr, const wh_worker *worker);
+
+/* A compiled step: what does not depend on a run. */
+typedef struct cpu_kernel {
+  cpu_run_fn run; /* args_<family>.c */
+  const wh_node_info *node;
+  wh_node index;
+  const char *name, *reason;
+  union { /* of row ops, by family */
+#define CPU_FN_FIELD(family) wh_##family##_fn family;
+    WH_ROWOP_FAMILIES(CPU_FN_FIELD)
+#undef CPU_FN_FIELD
+  } rowop;
+  wh_linear_q_fn linear_q;
+  wh_linear_f_fn linear_f;
+  wh_attention_fn attention;
+  wh_kv_append_fn kv_append;
+  const wh_fast_blas *blas;
+  wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
+} cpu_kernel;
+
+/* A step where its operands are known. */
+struct cpu_instr {
+  const cpu_kernel *kernel;
+  cpu_operand in[CPU_MAX_INPUTS], out;
+  void *scratch;                        /* shared by the workers */
+  size_t scratch_bytes, worker_scratch; /* of all workers; of each */
+  uint32_t step;                        /* for wh_team_next; a step has two */
+  bool barrier;                         /* wait for all earlier instructions first */
+  wh_fault *fault;                      /* or NULL */
+};
+
+struct wh_code {
+  wh_block block;
+  cpu_kernel *kernels; /* [block.n_steps] */
+};
+
+/* What the backend knows about an op. */
+typedef struct cpu_op {
+  /* NULL: it runs on any operands that the graph allows */
+  wh_status (*claim)(const cpu_device *d, const wh_graph *g, const wh_node_info *node, const int64_t *dims,
+                     wh_claim *claim);
+  /* Sets run, name and what that needs. args: inputs, then the output. */
+  wh_status (*compile)(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+} cpu_op;
+extern const cpu_op wh_cpu_ops[WH_OP_COUNT]; /* ops.c */
+
+wh_status wh_cpu_compile(void *dev, const wh_block *block, wh_code **out);
+void wh_cpu_code_destroy(void *dev, wh_code *code);
+void wh_cpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *out);
+/* The block's instructions for a frame; `instrs` has one for each step. */
+wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame, cpu_instr *instrs);
+
+/* args_<family>.c: the compile column of ops.c. */
+wh_status wh_cpu_compile_linear(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_expert_linear(const cpu_device *d, const wh_graph *g, const wh_arg *args,
+                                       cpu_kernel *k);
+wh_status wh_cpu_compile_kv_append(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_attention(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+
+/* For args_<family>.c */
+int64_t wh_cpu_elements(const cpu_operand *o);
+int64_t wh_cpu_row_length(const cpu_operand *o);
+int64_t wh_cpu_rows(const cpu_operand *o);
+/* Notes an index outside its range. One worker of the team does that, and instructions come in order, so the
+ * frame needs no lock. */
+void wh_cpu_report_index(const cpu_instr *in, int64_t value);
+
+/* ---- claims: claim.c ---- */
+
+wh_status wh_cpu_claim(void *dev, const wh_graph *g, wh_node node, const int64_t *dims, wh_claim *out);
+wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, uint64_t *out);
+/* The claim column of ops.c. */
+wh_status wh_cpu_claim_linear(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_attention(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                 const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                             const int64_t *dims, wh_claim *c);
+/* How a product keeps a constant of this shape packed; matrix.id 0: not at all. ERR_UNSUPPORTED: there is no
+ * such product. */
+wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,
+                               wh_expert_layout *out);
+/* Which input of a node is a weight that may be packed; -1: none. */
+int wh_cpu_weight_input(const wh_node_info *node);
+/* The cache's positions: whole chunks. */
+static inline int64_t wh_cpu_cache_context(int64_t context) {
+  return (context + WH_ATTENTION_CHUNK - 1) / WH_ATTENTION_CHUNK * WH_ATTENTION_CHUNK;
+}
+bool wh_cpu_is_state(const wh_graph *g, wh_value v);
+
+/* ---- packing: pack.c ---- */
+
+wh_status wh_cpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks);
+
+/* ---- queues: queue.c ---- */
+
+wh_status wh_cpu_queue_create(void *dev, wh_queue **out);
+void wh_cpu_queue_destroy(wh_queue *queue);
+wh_status wh_cpu_submit(wh_queue *queue, wh_code *code, size_t first, size_t count, const wh_frame *frame,
+                        const wh_point *waits, size_t n_waits, wh_point *done);
+wh_status wh_cpu_upload(wh_queue *queue, wh_buffer *dst, uint64_t to, const void *src, uint64_t n_bytes,
+                        const wh_point *waits, size_t n_waits, wh_point *done);
+wh_status wh_cpu_download(wh_queue *queue, void *dst, wh_buffer *src, uint64_t from, uint64_t n_bytes,
+                          const wh_point *waits, size_t n_waits, wh_point *done);
+wh_status wh_cpu_copy(wh_queue *queue, wh_buffer *dst, uint64_t to, wh_buffer *src, uint64_t from,
+                      uint64_t n_bytes, const wh_point *waits, size_t n_waits, wh_point *done);
+wh_status wh_cpu_wait(wh_point point);
+/* Before code goes: what queues have derived from it. */
+void wh_cpu_queues_forget(cpu_device *d, const wh_code *code);
+
+/* ---- debugging: read_value.c ---- */
+
+wh_status wh_cpu_read_value(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, wh_buffer *buffer,
+                            uint64_t offset, void *row_major);
 
 #endif

@@ -4,11 +4,10 @@
 #include "backends/cpu/rowops_kernels.h"
 
 void wh_rowops_select(uint64_t features, wh_rowops *out) {
-#define WH_ROWOP_KERNEL(op, args, isa, needs) \
-  if ((features & (needs)) == (needs)) {      \
-    out->op = wh_k_##op##__##isa;             \
-    out->op##_name = #op "__" #isa;           \
+#define WH_ROWOP_KERNEL(op, family, isa, needs) \
+  if ((features & (needs)) == (needs)) {        \
+    out->op = wh_k_##op##__##isa;               \
+    out->op##_name = #op "__" #isa;             \
   }
 #include "backends/cpu/kernels_rowops.def"
-#undef WH_ROWOP_KERNEL
 }

@@ -50,12 +50,16 @@ typedef struct wh_gated_args {
 
 typedef struct wh_gather_rows_args {
   wh_dtype dtype;
-  int64_t n_ids, table_rows, n; /* ids are checked by the session: 0 <= id < table_rows */
-  const int32_t *ids;
-  const void *table; /* the file's bytes */
-  float *y;          /* [n_ids][n] */
-  float scale;       /* y = scale * w when scale != 1 */
+  int64_t n_ids, table_rows, n;
+  const int32_t *ids; /* one outside 0..table_rows-1 gives a row of zeros */
+  const void *table;  /* the file's bytes */
+  float *y;           /* [n_ids][n] */
+  float scale;        /* y = scale * w when scale != 1 */
 } wh_gather_rows_args;
+/* Whether ids[i] is a row of the table. */
+static inline bool wh_gather_has_row(const wh_gather_rows_args *a, int64_t i) {
+  return (uint64_t)a->ids[i] < (uint64_t)a->table_rows; /* a negative one is large */
+}
 
 /* Elementwise over n contiguous elements; b_n divides n: b repeats (b_n == n, a row, or 1). */
 typedef struct wh_binary_args {
@@ -101,49 +105,36 @@ typedef struct wh_expert_sum_args {
   float *y;
 } wh_expert_sum_args;
 
-#define WH_ROWOP(name, args) typedef void (*wh_##name##_fn)(const args *a, const wh_worker *w);
-/* One list makes the table, the dispatch and the tests. */
-#define WH_ROWOP_LIST(X)                    \
-  X(expert_select, wh_expert_select_args)   \
-  X(expert_weights, wh_expert_weights_args) \
-  X(expert_sum, wh_expert_sum_args)         \
-  X(rms_norm, wh_norm_args)                 \
-  X(rms_norm_q8a, wh_norm_args)             \
-  X(layer_norm, wh_norm_args)               \
-  X(quantize_act, wh_quantize_act_args)     \
-  X(rope_table, wh_rope_table_args)         \
-  X(rope, wh_rope_args)                     \
-  X(swiglu, wh_gated_args)                  \
-  X(swiglu_q8a, wh_gated_args)              \
-  X(geglu, wh_gated_args)                   \
-  X(geglu_q8a, wh_gated_args)               \
-  X(gather_rows, wh_gather_rows_args)       \
-  X(add, wh_binary_args)                    \
-  X(sub, wh_binary_args)                    \
-  X(mul, wh_binary_args)                    \
-  X(div, wh_binary_args)                    \
-  X(scale, wh_unary_args)                   \
-  X(softcap, wh_unary_args)                 \
-  X(silu, wh_unary_args)                    \
-  X(gelu, wh_unary_args)                    \
-  X(gelu_erf, wh_unary_args)                \
-  X(relu, wh_unary_args)                    \
-  X(tanh, wh_unary_args)                    \
-  X(sigmoid, wh_unary_args)                 \
-  X(exp, wh_unary_args)                     \
-  X(neg, wh_unary_args)                     \
-  X(sqrt, wh_unary_args)                    \
-  X(softmax, wh_softmax_args)
-WH_ROWOP_LIST(WH_ROWOP)
-#undef WH_ROWOP
+/* The q8a forms write their results quantised. */
+typedef wh_norm_args wh_norm_q8a_args;
+typedef wh_gated_args wh_gated_q8a_args;
 
-/* The chosen variant of every row op and its name ("rms_norm__avx512"). */
+/* A family: ops that take one struct of arguments, wh_<family>_args. */
+#define WH_ROWOP_FAMILIES(X) \
+  X(norm)                    \
+  X(norm_q8a)                \
+  X(quantize_act)            \
+  X(rope_table)              \
+  X(rope)                    \
+  X(gated)                   \
+  X(gated_q8a)               \
+  X(gather_rows)             \
+  X(binary)                  \
+  X(unary)                   \
+  X(softmax)                 \
+  X(expert_select)           \
+  X(expert_weights)          \
+  X(expert_sum)
+#define WH_ROWOP_FN(family) typedef void (*wh_##family##_fn)(const wh_##family##_args *a, const wh_worker *w);
+WH_ROWOP_FAMILIES(WH_ROWOP_FN)
+#undef WH_ROWOP_FN
+
+/* The chosen variant of every row op of kernels_rowops.def and its name ("rms_norm__avx512"). */
 typedef struct wh_rowops {
-#define WH_ROWOP_FIELD(name, args) \
-  wh_##name##_fn name;             \
+#define WH_ROWOP(op, name, family, levels) \
+  wh_##family##_fn name;                   \
   const char *name##_name;
-  WH_ROWOP_LIST(WH_ROWOP_FIELD)
-#undef WH_ROWOP_FIELD
+#include "backends/cpu/kernels_rowops.def"
 } wh_rowops;
 
 /* Pure function of the mask; every field is set. */

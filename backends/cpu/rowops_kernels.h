@@ -5,8 +5,8 @@
 
 #include "backends/cpu/rowops.h"
 
-#define WH_ROWOP_KERNEL(op, args, isa, needs) void wh_k_##op##__##isa(const args *a, const wh_worker *w);
+#define WH_ROWOP_KERNEL(op, family, isa, needs) \
+  void wh_k_##op##__##isa(const wh_##family##_args *a, const wh_worker *w);
 #include "backends/cpu/kernels_rowops.def"
-#undef WH_ROWOP_KERNEL
 
 #endif

@@ -244,6 +244,24 @@ bool wh_shape_bytes(const wh_graph *g, const wh_shape *shape, const int64_t *sym
   return wh_dtype_row_bytes(shape->dtype, (uint64_t)last, &row) && wh_mul_size(rows, row, out);
 }
 
+/* q8a: a row is its codes, a byte for each block of 32, and a float for each group of 256. */
+static bool q8a_row_bytes(uint64_t n, size_t *out) {
+  if (n % 32 || n > SIZE_MAX / 2) return false;
+  *out = (size_t)n + (size_t)n / 32 + ((size_t)n + 255) / 256 * sizeof(float);
+  return true;
+}
+
+bool wh_value_row_major_bytes(const wh_graph *g, wh_value v, const int64_t *dims, size_t *out) {
+  const wh_shape *s = &g->values[v].shape;
+  size_t rows = 1, row;
+  const uint64_t last = s->rank ? (uint64_t)dims[s->dims[s->rank - 1]] : 1;
+  for (int i = 0; i + 1 < s->rank; i++)
+    if (!wh_mul_size(rows, (size_t)dims[s->dims[i]], &rows)) return false;
+  const bool fits =
+      s->dtype == WH_DTYPE_Q8A ? q8a_row_bytes(last, &row) : wh_dtype_row_bytes(s->dtype, last, &row);
+  return fits && wh_mul_size(rows, row, out);
+}
+
 static bool in_arena_copy(const wh_value_info *v) {
   return v->kind == WH_VALUE_CONST && v->data && !v->origin;
 }

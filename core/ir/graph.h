@@ -215,4 +215,8 @@ WH_NODISCARD wh_status wh_graph_hash(const wh_graph *g, wh_hash128 *out);
 /* Bytes of a value with symbol i bound to symbols[i]; false for q8a (the backend knows) and on overflow. */
 bool wh_shape_bytes(const wh_graph *g, const wh_shape *shape, const int64_t *symbols, size_t *out);
 
+/* Bytes of a value in the form of docs/NUMERICS.md, "Values in row-major form", with every dim expression d
+ * evaluated as dims[d]; false on overflow, or when rows are no whole blocks. */
+bool wh_value_row_major_bytes(const wh_graph *g, wh_value v, const int64_t *dims, size_t *out);
+
 #endif

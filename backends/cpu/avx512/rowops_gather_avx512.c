@@ -58,9 +58,13 @@ void wh_k_gather_rows__avx512(const wh_gather_rows_args *a, const wh_worker *w) 
   const wh_dtype_info *info = wh_dtype_get(a->dtype);
   if (!wh_dtype_row_bytes(a->dtype, (uint64_t)a->n, &row_bytes)) return; /* the graph was verified */
   for (wh_unit u = wh_unit_first(w, a->n_ids, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {
+    float *y = a->y + u.row * a->n + u.column;
+    if (!wh_gather_has_row(a, u.row)) {
+      memset(y, 0, (size_t)u.count * sizeof *y);
+      continue;
+    }
     const uint8_t *src = (const uint8_t *)a->table + (size_t)a->ids[u.row] * row_bytes +
                          (size_t)(u.column / info->block_elems) * info->block_bytes;
-    float *y = a->y + u.row * a->n + u.column;
     switch (a->dtype) {
       case WH_DTYPE_F32:
         gather_f32(src, y, u.count, scale);

@@ -80,6 +80,10 @@ void wh_k_gather_rows__ref(const wh_gather_rows_args *a, const wh_worker *w) {
   wh_worker_range(w, a->n_ids, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     float *y = a->y + i * a->n;
+    if (!wh_gather_has_row(a, i)) {
+      memset(y, 0, (size_t)a->n * sizeof *y);
+      continue;
+    }
     (void)wh_dequantize_row(a->dtype, (const char *)a->table + (size_t)a->ids[i] * row_bytes, y, a->n);
     if (a->scale != 1.0f)
       for (int64_t j = 0; j < a->n; j++) y[j] = a->scale * y[j];

@@ -1,0 +1,80 @@
+/* buffers.c - memory that the CPU device computes in: the host's. */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/mman.h>
+
+#include "backends/cpu/cpu_internal.h"
+
+/* Zero pages of the system, in huge pages where it grants them; none is there before it is touched. */
+static void *map_pages(size_t n_bytes) {
+  const size_t room = n_bytes + (n_bytes < WH_HUGE_PAGE_BYTES ? 0 : WH_HUGE_PAGE_BYTES);
+  char *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  if (room == n_bytes) return p;
+  const size_t skip = (WH_HUGE_PAGE_BYTES - (uintptr_t)p % WH_HUGE_PAGE_BYTES) % WH_HUGE_PAGE_BYTES;
+  if (skip) (void)munmap(p, skip);
+  if (room - skip - n_bytes) (void)munmap(p + skip + n_bytes, room - skip - n_bytes);
+  (void)madvise(p + skip, n_bytes, MADV_HUGEPAGE); /* a hint */
+  return p + skip;
+}
+
+static wh_status new_buffer(const cpu_device *d, uint64_t n_bytes, wh_buffer **out) {
+  wh_buffer *b = wh_alloc_zeroed(d->alloc, sizeof *b);
+  if (!b) return WH_OOM("buffer");
+  b->n_bytes = n_bytes;
+  *out = b;
+  return WH_OK;
+}
+
+/* A pool takes its pages from the system, where zeros cost nothing until they are touched; an allocator of
+ * the caller's own is what all memory comes from, though. */
+wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out) {
+  cpu_device *d = dev;
+  wh_buffer *b;
+  const size_t bytes = n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : SIZE_MAX;
+  const bool from_system = kind == WH_MEMORY_POOL && (!d->alloc || d->alloc == wh_allocator_default());
+  if (bytes > SIZE_MAX - WH_HUGE_PAGE_BYTES)
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
+  WH_TRY(new_buffer(d, n_bytes, &b));
+  b->data = from_system ? map_pages(bytes) : wh_alloc_huge(d->alloc, (size_t)n_bytes);
+  if (!b->data) {
+    wh_free(d->alloc, b);
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
+  }
+  if (from_system)
+    b->mapped_bytes = bytes;
+  else
+    memset(b->data, 0, bytes); /* every page is taken now, none while running */
+  *out = b;
+  return WH_OK;
+}
+
+wh_status wh_cpu_buffer_import(void *dev, const void *host, uint64_t n_bytes, wh_buffer **out) {
+  wh_buffer *b;
+  WH_TRY(new_buffer(dev, n_bytes, &b));
+  b->data = (char *)(uintptr_t)host; /* kernels only read it: core binds it to constants */
+  b->imported = true;
+  *out = b;
+  return WH_OK;
+}
+
+void wh_cpu_buffer_destroy(void *dev, wh_buffer *b) {
+  cpu_device *d = dev;
+  if (!b) return;
+  if (b->mapped_bytes)
+    (void)munmap(b->data, b->mapped_bytes);
+  else if (!b->imported)
+    wh_free(d->alloc, b->data);
+  wh_free(d->alloc, b);
+}
+
+void *wh_cpu_buffer_host(void *dev, wh_buffer *buffer) {
+  (void)dev;
+  return buffer->data;
+}
+
+uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_bytes) {
+  (void)dev;
+  (void)kind;
+  return n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : UINT64_MAX;
+}

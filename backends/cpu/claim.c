@@ -1,0 +1,202 @@
+/* claim.c - what the CPU can run, and what it needs for that: scratch, and forms of weights to choose from.
+ */
+#include <stdio.h>
+
+#include "backends/cpu/cpu_internal.h"
+
+static int64_t dim_at(const wh_shape *s, int axis, const int64_t *dims) { return dims[s->dims[axis]]; }
+
+static void refuse(wh_claim *c, const char *why) {
+  c->supported = false;
+  (void)snprintf(c->reason, sizeof c->reason, "%.*s", (int)sizeof c->reason - 1, why);
+}
+
+/* ---- weights ---- */
+
+int wh_cpu_weight_input(const wh_node_info *node) {
+  if (node->op == WH_OP_LINEAR) return 1;
+  return wh_op_has(node->op, WH_TRAIT_INDEXES_BIT) ? (int)wh_op_table_input(node->op) : -1;
+}
+
+wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,
+                               wh_expert_layout *out) {
+  int64_t size[3] = {1, 0, 0}; /* experts, rows, columns */
+  if (w->rank != 2 && w->rank != 3) return WH_FAIL(ERR_UNSUPPORTED, "weights of rank %d", w->rank);
+  for (int i = 0; i < w->rank; i++) {
+    if (!wh_dim_is_const(&g->dims, w->dims[i]))
+      return WH_FAIL(ERR_UNSUPPORTED, "weights of a size that is not constant");
+    size[i + 3 - w->rank] = wh_dim_get(&g->dims, w->dims[i])->value;
+  }
+  /* OpenBLAS takes rows as the model has them */
+  const bool blas = d->blas.library && w->dtype == WH_DTYPE_F32 && w->rank == 2;
+  return wh_expert_linear_layout(blas ? 0 : d->features, w->dtype, size[0], size[1], size[2], out);
+}
+
+static void list_layout(wh_claim *c, int input, uint32_t id, size_t n_bytes) {
+  c->layouts[c->n_layouts++] = (wh_weight_layout){(uint32_t)input, id, n_bytes};
+}
+
+/* ---- products ---- */
+
+/* Bytes of one worker. */
+static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                const wh_expert_layout *layout, const int64_t *dims, size_t *out) {
+  bool fits = true;
+  *out = 0;
+  if (node->op == WH_OP_EXPERT_LINEAR) {
+    const wh_shape *selected = &g->values[node->inputs[2]].shape;
+    int64_t tokens = dim_at(selected, 0, dims), slots = dim_at(selected, 1, dims);
+    fits = slots > 0 && tokens <= INT32_MAX / slots &&
+           wh_expert_linear_scratch_bytes(d->features, layout, tokens * slots, out);
+  } else if (!wh_dtype_is_quantised(layout->matrix.dtype)) {
+    *out = wh_linear_f_scratch_bytes(d->features, &layout->matrix,
+                                     dim_at(&g->values[node->inputs[0]].shape, 0, dims));
+    fits = *out != SIZE_MAX;
+  }
+  return fits ? WH_OK : WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+}
+
+wh_status wh_cpu_claim_linear(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c) {
+  const wh_value_info *x = &g->values[node->inputs[0]], *w = &g->values[node->inputs[1]];
+  bool quantised = wh_dtype_is_quantised(w->shape.dtype);
+  if (w->kind != WH_VALUE_CONST) {
+    refuse(c, "weights must be constants");
+    return WH_OK;
+  }
+  if (quantised != (x->shape.dtype == WH_DTYPE_Q8A)) {
+    refuse(c, "quantised weights take quantised activations (the legalisation pass adds them)");
+    return WH_OK;
+  }
+  wh_expert_layout layout;
+  wh_status st = wh_cpu_weight_layout(d, g, &w->shape, &layout);
+  if (st == WH_ERR_UNSUPPORTED) {
+    refuse(c, wh_last_error()->message);
+    return WH_OK;
+  }
+  WH_TRY(st);
+  list_layout(c, 1, layout.matrix.id, layout.matrix.id ? layout.n_bytes : w->n_bytes);
+  size_t per_worker, total;
+  WH_TRY(linear_scratch(d, g, node, &layout, dims, &per_worker));
+  if (!wh_mul_size(per_worker, (size_t)wh_team_size(d->team), &total))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  c->scratch_bytes = total;
+  return WH_OK;
+}
+
+/* ---- attention ---- */
+
+wh_status wh_cpu_claim_attention(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                 const int64_t *dims, wh_claim *c) {
+  const wh_shape *q = &g->values[node->inputs[0]].shape, *k = &g->values[node->inputs[1]].shape,
+                 *v = &g->values[node->inputs[2]].shape;
+  const size_t bytes = wh_attention_scratch_bytes(
+      dim_at(q, 0, dims), dim_at(q, 1, dims), dim_at(k, 2, dims), dim_at(q, 2, dims), dim_at(v, 3, dims),
+      wh_cpu_cache_context(dim_at(k, 1, dims)), wh_team_size(d->team));
+  if (bytes == SIZE_MAX) return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  c->scratch_bytes = bytes;
+  return WH_OK;
+}
+
+/* ---- row ops ---- */
+
+/* What a family's inputs hold: f f32, i i32, t a table of any type that can be dequantised. */
+static const char *input_types(wh_op op) {
+  static const char *const norm = "fff", *const norm_q8a = "ff", *const quantize_act = "f",
+                           *const rope_table = "if", *const rope = "ff", *const gated = "ff",
+                           *const gated_q8a = "ff", *const gather_rows = "ti", *const binary = "ff",
+                           *const unary = "f", *const softmax = "f", *const expert_select = "f",
+                           *const expert_weights = "fi", *const expert_sum = "fff";
+  switch (op) {
+#define WH_ROWOP(op, name, family, levels) \
+  case WH_OP_##op:                         \
+    return family;
+#define WH_ROWOP_ALSO(op, name, family) WH_ROWOP(op, name, family, )
+#include "backends/cpu/kernels_rowops.def"
+    default:
+      return "";
+  }
+}
+
+static bool is_of_type(const wh_shape *s, char type) {
+  float none;
+  switch (type) {
+    case 'f':
+      return s->dtype == WH_DTYPE_F32;
+    case 'i':
+      return s->dtype == WH_DTYPE_I32;
+    default:
+      return wh_dequantize_row(s->dtype, NULL, &none, 0);
+  }
+}
+
+/* A table that a product packs as well is read from its panels: kept in the file's form too, its pages would
+ * stay in memory. A table of its own is read in place. */
+static void list_table(const cpu_device *d, const wh_graph *g, const wh_value_info *table, int input,
+                       wh_claim *c) {
+  wh_expert_layout layout;
+  if (table->kind != WH_VALUE_CONST || wh_cpu_weight_layout(d, g, &table->shape, &layout) != WH_OK) return;
+  if (!layout.matrix.id) return;
+  list_layout(c, input, 0, table->n_bytes);
+  list_layout(c, input, layout.matrix.id, layout.n_bytes);
+}
+
+wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                             const int64_t *dims, wh_claim *c) {
+  (void)dims;
+  const char *types = input_types(node->op);
+  for (unsigned i = 0; i < node->n_inputs; i++) {
+    if (!node->inputs[i]) continue;
+    const wh_shape *s = &g->values[node->inputs[i]].shape;
+    if (is_of_type(s, types[i])) continue;
+    c->supported = false;
+    (void)snprintf(c->reason, sizeof c->reason, "no kernel for input %u of type %s", i,
+                   wh_dtype_name(s->dtype));
+    return WH_OK;
+  }
+  const int table = wh_cpu_weight_input(node);
+  if (table >= 0) list_table(d, g, &g->values[node->inputs[table]], table, c);
+  return WH_OK;
+}
+
+/* ---- all ---- */
+
+wh_status wh_cpu_claim(void *dev, const wh_graph *g, wh_node n, const int64_t *dims, wh_claim *c) {
+  const cpu_device *d = dev;
+  const wh_node_info *node = &g->nodes[n];
+  const cpu_op *op = &wh_cpu_ops[node->op];
+  c->supported = true;
+  c->scratch_bytes = 0;
+  c->n_layouts = 0;
+  if (wh_op_has(node->op, WH_TRAIT_VIEW)) return WH_OK; /* nothing runs */
+  if (!op->compile) refuse(c, "no kernel");
+  return op->claim ? op->claim(d, g, node, dims, c) : WH_OK;
+}
+
+bool wh_cpu_is_state(const wh_graph *g, wh_value v) {
+  const wh_value_info *info = &g->values[v];
+  return info->kind == WH_VALUE_STATE ||
+         (info->kind == WH_VALUE_NODE && wh_op_has(g->nodes[info->producer].op, WH_TRAIT_WRITES));
+}
+
+wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, uint64_t *out) {
+  (void)dev;
+  const wh_shape *s = &g->values[v].shape;
+  size_t bytes = 0;
+  bool ok;
+  if (s->dtype == WH_DTYPE_Q8A) {
+    int64_t m = 1, k = dim_at(s, s->rank - 1, dims);
+    for (int i = 0; i + 1 < s->rank; i++)
+      if (__builtin_mul_overflow(m, dim_at(s, i, dims), &m)) m = INT64_MAX;
+    ok = m < INT32_MAX && k < INT32_MAX;
+    if (ok) bytes = wh_q8a_bytes(m, k);
+  } else if (wh_cpu_is_state(g, v)) {
+    ok = wh_kv_cache_bytes(s->dtype, dim_at(s, 0, dims), dim_at(s, 2, dims), dim_at(s, 3, dims),
+                           dim_at(s, 1, dims), &bytes);
+  } else {
+    ok = wh_value_row_major_bytes(g, v, dims, &bytes);
+  }
+  if (!ok) return WH_FAIL(ERR_LIMIT, "'%s' is too large to be addressed", g->values[v].name);
+  *out = bytes;
+  return WH_OK;
+}

@@ -1,0 +1,151 @@
+/* device.c - the CPU device: its features, its threads, and who may use them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/cpu_internal.h"
+
+uint32_t wh_cpu_count(void) { return 1; }
+
+void wh_cpu_close(void *dev) {
+  cpu_device *d = dev;
+  if (!d) return;
+  wh_team_destroy(d->team);
+  wh_placement_deinit(&d->placement);
+  wh_fast_blas_close(&d->blas);
+  wh_topology_deinit(&d->topology);
+  wh_cpu_budget_deinit(&d->budget);
+  (void)pthread_cond_destroy(&d->turn);
+  (void)pthread_mutex_destroy(&d->mutex);
+  wh_free(d->alloc, d);
+}
+
+/* On most machines there is nothing to decide, and hwloc, which takes milliseconds, is not asked. */
+static wh_status create_team(cpu_device *d, int n_threads, wh_binding wanted) {
+  static const wh_topology unknown = {0};
+  bool ask = wanted == WH_BINDING_AUTO ? d->budget.n_nodes > 1 && n_threads > 1 : wanted != WH_BINDING_NONE;
+  WH_TRY(wh_placement_plan(ask ? wh_cpu_topology(d) : &unknown, n_threads, ask ? wanted : WH_BINDING_NONE,
+                           d->alloc, &d->placement));
+  if (!ask && wanted == WH_BINDING_AUTO)
+    d->placement.reason = n_threads > 1 ? "one memory node" : "one thread";
+  return wh_team_create_placed(&d->placement, d->alloc, &d->team);
+}
+
+static wh_status init_device(cpu_device *d, const wh_device_options *o) {
+  d->available = wh_cpu_features_detect();
+  WH_TRY(wh_cpu_level_mask(o->isa, d->available, &d->features));
+  WH_TRY(wh_cpu_budget_read(d->alloc, &d->budget));
+  int n = o->n_threads ? (int)o->n_threads : wh_cpu_budget_threads(&d->budget);
+  if (!o->n_threads && n > WH_TEAM_MAX_THREADS) n = WH_TEAM_MAX_THREADS;
+  if (o->n_threads > WH_TEAM_MAX_THREADS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", o->n_threads, WH_TEAM_MAX_THREADS);
+  WH_TRY(create_team(d, n, (wh_binding)o->binding));
+  wh_rowops_select(d->features, &d->rowops);
+  if (d->numerics == WH_NUMERICS_FAST) wh_fast_blas_open(&d->blas);
+  (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
+  size_t at = 0;
+  for (int i = 0; wh_cpu_level_at(i); i++) {
+    uint64_t mask;
+    if (wh_cpu_level_mask(wh_cpu_level_at(i), d->available, &mask) != WH_OK) continue;
+    int w = snprintf(d->levels + at, sizeof d->levels - at, "%s%s", at ? " " : "", wh_cpu_level_at(i));
+    if (w > 0 && (size_t)w < sizeof d->levels - at) at += (size_t)w;
+  }
+  return WH_OK;
+}
+
+wh_status wh_cpu_open(uint32_t index, const wh_device_options *o, void **out) {
+  if (index != 0)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "there is no cpu device %u: 0 is all processors", index);
+  if (o->numerics != WH_NUMERICS_EXACT && o->numerics != WH_NUMERICS_FAST)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown numerics mode %u", o->numerics);
+  if (o->binding > WH_BINDING_CORES) return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown binding %u", o->binding);
+  cpu_device *d = wh_alloc_zeroed(o->allocator, sizeof *d);
+  if (!d) return WH_OOM("cpu device");
+  d->alloc = o->allocator;
+  d->numerics = (wh_numerics)o->numerics;
+  (void)pthread_mutex_init(&d->mutex, NULL); /* neither can fail with default attributes */
+  (void)pthread_cond_init(&d->turn, NULL);
+  wh_status st = init_device(d, o);
+  if (st != WH_OK) {
+    wh_cpu_close(d);
+    return st;
+  }
+  *out = d;
+  return WH_OK;
+}
+
+/* A plain mutex goes to whoever asks for it again first: one busy session could keep others waiting. */
+void wh_cpu_lock(cpu_device *d) {
+  (void)pthread_mutex_lock(&d->mutex);
+  const uint64_t ticket = d->next_ticket++;
+  while (d->serving != ticket) (void)pthread_cond_wait(&d->turn, &d->mutex);
+  (void)pthread_mutex_unlock(&d->mutex);
+}
+
+void wh_cpu_unlock(cpu_device *d) {
+  (void)pthread_mutex_lock(&d->mutex);
+  d->serving++;
+  const bool waited_for = d->serving != d->next_ticket;
+  (void)pthread_mutex_unlock(&d->mutex);
+  if (waited_for) (void)pthread_cond_broadcast(&d->turn);
+}
+
+const wh_topology *wh_cpu_topology(cpu_device *d) {
+  if (!d->has_topology) {
+    if (wh_topology_init(&d->topology, d->alloc) != WH_OK)
+      d->topology =
+          (wh_topology){.alloc = d->alloc, .n_cpus = d->budget.n_cpus, .n_cores = d->budget.n_cores};
+    d->has_topology = true;
+  }
+  return &d->topology;
+}
+
+void wh_cpu_get_info(void *dev, wh_device_info *info) {
+  cpu_device *d = dev;
+  wh_cpu_lock(d);
+  const wh_topology *t = wh_cpu_topology(d);
+  wh_cpu_unlock(d); /* from here on it stays as it is */
+  info->n_threads = (uint32_t)wh_team_size(d->team);
+  info->name = wh_backend_cpu.name;
+  info->description = t->model_name ? t->model_name : "unknown";
+  info->isa = wh_cpu_level_name(d->features);
+  info->isa_levels = d->levels;
+  info->n_cores = (uint32_t)t->n_cores;
+  info->n_cpus = (uint32_t)t->n_cpus;
+  info->n_numa_nodes = (uint32_t)t->n_numa_nodes;
+  info->numerics = (uint32_t)d->numerics;
+  info->cpu_quota = t->quota;
+  info->l1d_bytes = t->l1d_bytes;
+  info->l2_bytes = t->l2_bytes;
+  info->l3_bytes = t->l3_bytes;
+  info->memory_bytes = t->memory_bytes;
+  info->binding = d->placement.mode == WH_BINDING_NODES   ? "nodes"
+                  : d->placement.mode == WH_BINDING_CORES ? "cores"
+                                                          : "none";
+  info->binding_reason = d->placement.reason;
+}
+
+wh_status wh_cpu_measure_locked(void *dev, double seconds, wh_device_roofline *out) {
+  wh_cpu_lock(dev);
+  wh_status st = wh_cpu_measure(dev, seconds, out);
+  wh_cpu_unlock(dev);
+  return st;
+}
+
+typedef struct parallel_job {
+  wh_parallel_fn fn;
+  void *arg;
+} parallel_job;
+
+static void parallel_worker(void *arg, const wh_worker *worker) {
+  const parallel_job *job = arg;
+  job->fn(job->arg, worker->index, worker->count);
+}
+
+void wh_cpu_parallel(void *dev, wh_parallel_fn fn, void *arg) {
+  cpu_device *d = dev;
+  parallel_job job = {fn, arg};
+  wh_cpu_lock(d);
+  wh_team_run(d->team, parallel_worker, &job);
+  wh_cpu_unlock(d);
+}
