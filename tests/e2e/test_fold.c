@@ -42,7 +42,7 @@ static void test_constants_are_folded(void **state) {
   wh_device_options options = WH_DEVICE_OPTIONS_INIT;
   options.n_threads = 2;
   wh_fold_device device = {&wh_backend_cpu, NULL};
-  ok(wh_backend_cpu.create(&options, &device.device));
+  ok(wh_backend_cpu.open(0, &options, &device.device));
   const wh_fold_evaluator fold = {&device, wh_fold_eval};
   ok(wh_passes_run(g, &fold));
 
@@ -52,7 +52,7 @@ static void test_constants_are_folded(void **state) {
   float want[N];
   for (int i = 0; i < N; i++) want[i] = wh_silu_f32(a_data[i]) * b_data[i];
   assert_memory_equal(folded->data, want, sizeof want);
-  wh_backend_cpu.destroy(device.device);
+  wh_backend_cpu.close(device.device);
   wh_graph_destroy(g);
 }
 

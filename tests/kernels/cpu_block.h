@@ -1,0 +1,226 @@
+/* cpu_block.h - a graph with every kind of step for tests of the CPU backend, batches for it, and its values.
+ */
+#ifndef WH_TESTS_CPU_BLOCK_H
+#define WH_TESTS_CPU_BLOCK_H
+
+#include "backends/cpu/cpu_backend.h"
+#include "core/base/exact_math.h"
+#include "tests/kernels/block_fixture.h"
+#include "tests/kernels/linear_q_fixture.h"
+
+#define CONTEXT 100
+#define SLOTS 2
+#define TABLE_ROWS 70
+#define MAX_TOKENS 64
+
+/* %s: the type of the keys and values. The table of the first gather is that of the product "logits". */
+static const char block_text[] =
+    "graph \"block\" {\n"
+    "  symbol tokens 0..64\n"
+    "  symbol outputs 0..64\n"
+    "  %%1 = input \"ids\" i32[tokens]\n"
+    "  %%2 = input \"positions\" i32[tokens]\n"
+    "  %%3 = input \"sequences\" i32[tokens]\n"
+    "  %%4 = input \"rows\" i32[outputs]\n"
+    "  %%5 = const \"table\" q4_1[70, 64]\n"
+    "  %%6 = const \"inv_freq\" f32[16]\n"
+    "  %%7 = const \"norm\" f32[64]\n"
+    "  %%8 = const \"wq\" f16[64, 64]\n"
+    "  %%9 = const \"wk\" q8_0[32, 64]\n"
+    "  %%10 = const \"wv\" bf16[32, 64]\n"
+    "  %%11 = const \"bias\" f32[32]\n"
+    "  %%12 = state \"keys\" %s[2, 100, 1, 32]\n"
+    "  %%13 = state \"values\" %s[2, 100, 1, 32]\n"
+    "  %%14 = const \"router\" f32[4, 64]\n"
+    "  %%15 = const \"experts\" q6_k[4, 96, 256]\n"
+    "  %%16 = const \"plain_table\" f16[9, 64]\n"
+    "  %%17 = gather_rows(%%5, %%1) \"x\" : f32[tokens, 64]\n"
+    "  %%18 = rope_table(%%2, %%6) {mscale = 0x1p+0} \"rope\" : f32[tokens, 2, 16]\n"
+    "  %%19 = rms_norm(%%17, %%7) {eps = 0x1p-10} \"h\" : f32[tokens, 64]\n"
+    "  %%20 = quantize_act(%%19) \"h8\" : q8a[tokens, 64]\n"
+    "  %%21 = linear(%%19, %%8) \"q\" : f32[tokens, 64]\n"
+    "  %%22 = linear(%%20, %%9, %%11) \"k\" : f32[tokens, 32]\n"
+    "  %%23 = linear(%%19, %%10) \"v\" : f32[tokens, 32]\n"
+    "  %%24 = reshape(%%21) {shape = [tokens, 2, 32]} \"qh\" : f32[tokens, 2, 32]\n"
+    "  %%25 = reshape(%%22) {shape = [tokens, 1, 32]} \"kh\" : f32[tokens, 1, 32]\n"
+    "  %%26 = reshape(%%23) {shape = [tokens, 1, 32]} \"vh\" : f32[tokens, 1, 32]\n"
+    "  %%27 = rope(%%24, %%18) {neox = 1} \"qr\" : f32[tokens, 2, 32]\n"
+    "  %%28 = rope(%%25, %%18) {neox = 1} \"kr\" : f32[tokens, 1, 32]\n"
+    "  %%29 = kv_append(%%12, %%28, %%2, %%3) {key = 1} \"ka\" : %s[2, 100, 1, 32]\n"
+    "  %%30 = kv_append(%%13, %%26, %%2, %%3) {key = 0} \"va\" : %s[2, 100, 1, 32]\n"
+    "  %%31 = attention(%%27, %%29, %%30, %%2, %%3) {scale = 0x1p-2, softcap = 0x0p+0, window = 0} \"att\" : "
+    "f32[tokens, 2, 32]\n"
+    "  %%32 = reshape(%%31) {shape = [tokens, 64]} \"att.flat\" : f32[tokens, 64]\n"
+    "  %%33 = add(%%32, %%17) \"y\" : f32[tokens, 64]\n"
+    "  %%34 = linear(%%19, %%14) \"scores\" : f32[tokens, 4]\n"
+    "  %%35 = expert_select(%%34) {used = 2} \"chosen\" : i32[tokens, 2]\n"
+    "  %%36 = softmax(%%34) \"p\" : f32[tokens, 4]\n"
+    "  %%37 = expert_weights(%%36, %%35) {normalise = 1, scale = 0x1p+0} \"weights\" : f32[tokens, 2]\n"
+    "  %%38 = gather_rows(%%16, %%1) \"plain\" : f32[tokens, 64]\n"
+    "  %%39 = select_rows(%%33, %%4) \"some\" : f32[outputs, 64]\n"
+    "  %%40 = quantize_act(%%39) \"some8\" : q8a[outputs, 64]\n"
+    "  %%41 = linear(%%40, %%5) \"logits\" : f32[outputs, 70]\n"
+    "  %%42 = const \"wide\" q8_0[256, 64]\n"
+    "  %%43 = linear(%%20, %%42) \"wide.y\" : f32[tokens, 256]\n"
+    "  %%44 = quantize_act(%%43) \"wide.8\" : q8a[tokens, 256]\n"
+    "  %%45 = expert_linear(%%44, %%15, %%35) \"expert.y\" : f32[tokens, 2, 96]\n"
+    "  %%46 = expert_sum(%%45, %%37) \"sum\" : f32[tokens, 96]\n"
+    "  output \"logits\" %%41\n"
+    "  output \"sum\" %%46\n"
+    "  output \"plain\" %%38\n"
+    "}\n";
+
+/* Constants get random bytes that are numbers of their type. */
+static inline wh_graph *new_graph(const char *kv) {
+  char text[sizeof block_text + 64];
+  fixture_rng rng = {11};
+  (void)snprintf(text, sizeof text, block_text, kv, kv, kv, kv);
+  wh_graph *g = graph_from_text(text);
+  for (wh_value v = 1; v < g->n_values; v++) {
+    wh_value_info *info = &g->values[v];
+    if (info->kind != WH_VALUE_CONST) continue;
+    const wh_dtype type = info->shape.dtype;
+    const size_t n = info->n_bytes / (wh_dtype_is_quantised(type) ? 1 : type == WH_DTYPE_F32 ? 4 : 2);
+    uint8_t *data = malloc(info->n_bytes);
+    assert_non_null(data);
+    if (wh_dtype_is_quantised(type)) {
+      size_t row;
+      const wh_dtype_info *t = wh_dtype_get(type);
+      assert_true(wh_dtype_row_bytes(type, t->block_elems, &row));
+      fixture_weights(&rng, type, (int64_t)(n / row), t->block_elems, false, data);
+    }
+    for (size_t i = 0; i < n && !wh_dtype_is_quantised(type); i++) {
+      const float x = fixture_random_unit(&rng);
+      const uint16_t half = type == WH_DTYPE_F16 ? wh_f16_from_f32(x) : (uint16_t)(wh_f32_bits(x) >> 16);
+      if (type == WH_DTYPE_F32)
+        memcpy(data + i * 4, &x, 4);
+      else
+        memcpy(data + i * 2, &half, 2);
+    }
+    info->data = data;
+  }
+  return g;
+}
+
+static inline void free_graph(wh_graph *g) {
+  for (wh_value v = 1; v < g->n_values; v++) free((void *)(uintptr_t)g->values[v].data);
+  wh_graph_destroy(g);
+}
+
+static inline void *open_device(const char *isa, uint32_t n_threads, const wh_allocator *alloc) {
+  wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+  void *dev = NULL;
+  o.isa = isa;
+  o.n_threads = n_threads;
+  o.allocator = alloc;
+  assert_ok(wh_backend_cpu.open(0, &o, &dev));
+  return dev;
+}
+
+/* ---- batches ---- */
+
+typedef struct batch {
+  int64_t n, n_rows;
+  int32_t ids[MAX_TOKENS], positions[MAX_TOKENS], sequences[MAX_TOKENS], rows[MAX_TOKENS];
+} batch;
+
+/* n tokens from position `at` on, split over both sequences. */
+static inline batch new_batch(int64_t n, int64_t n_rows, int32_t at) {
+  batch b = {.n = n, .n_rows = n_rows};
+  for (int64_t i = 0; i < n; i++) {
+    b.ids[i] = (int32_t)(i * 3 + at) % 9;
+    b.sequences[i] = i >= n / 2;
+    b.positions[i] = at + (int32_t)(b.sequences[i] ? i - n / 2 : i);
+  }
+  for (int64_t i = 0; i < n_rows; i++) b.rows[i] = (int32_t)(n - 1 - i % n);
+  return b;
+}
+
+static const int64_t most[FIXTURE_MAX_SYMBOLS] = {MAX_TOKENS, MAX_TOKENS};
+
+static inline void run_batch(fixture_run *r, const batch *b) {
+  const int64_t symbols[FIXTURE_MAX_SYMBOLS] = {b->n, b->n_rows};
+  const wh_value_info *v = r->b->g->values;
+  if (r->dims[v[1].shape.dims[0]] != b->n || r->dims[v[4].shape.dims[0]] != b->n_rows)
+    (void)fixture_lay_out(r, symbols);
+  fixture_write(r, "ids", b->ids, (size_t)b->n * 4);
+  fixture_write(r, "positions", b->positions, (size_t)b->n * 4);
+  fixture_write(r, "sequences", b->sequences, (size_t)b->n * 4);
+  fixture_write(r, "rows", b->rows, (size_t)b->n_rows * 4);
+  fixture_submit(r);
+}
+
+/* Every value of a run, by value; free with free_values. */
+typedef struct values {
+  size_t n;
+  unsigned char **data;
+  size_t *n_bytes;
+} values;
+
+static inline values read_values(const fixture_run *r) {
+  const wh_graph *g = r->b->g;
+  values v = {g->n_values, calloc(g->n_values, sizeof *v.data), calloc(g->n_values, sizeof *v.n_bytes)};
+  assert_true(v.data && v.n_bytes);
+  for (wh_value i = 1; i < g->n_values; i++)
+    if (g->values[i].kind != WH_VALUE_CONST) v.data[i] = fixture_read(r, i, &v.n_bytes[i]);
+  return v;
+}
+static inline void free_values(values *v) {
+  for (size_t i = 0; i < v->n; i++) free(v->data[i]);
+  free(v->data);
+  free(v->n_bytes);
+}
+
+/* The first value that differs, or NULL. */
+static inline const char *difference(const wh_graph *g, const values *a, const values *b) {
+  for (size_t i = 0; i < a->n; i++)
+    if (a->n_bytes[i] != b->n_bytes[i] || (a->data[i] && memcmp(a->data[i], b->data[i], a->n_bytes[i]) != 0))
+      return g->values[i].name;
+  return NULL;
+}
+
+#define N_BATCHES 5
+static inline void get_batches(batch out[N_BATCHES]) {
+  out[0] = new_batch(13, 13, 0);
+  out[1] = new_batch(1, 1, 7);
+  out[1].sequences[0] = 0;
+  out[2] = new_batch(64, 5, 8);
+  out[3] = new_batch(0, 0, 0);
+  out[4] = new_batch(1, 1, 8);
+}
+
+/* All batches in a row, and the values after each. */
+static inline void run_all(fixture_run *r, values out[N_BATCHES]) {
+  batch batches[N_BATCHES];
+  get_batches(batches);
+  for (int i = 0; i < N_BATCHES; i++) {
+    run_batch(r, &batches[i]);
+    out[i] = read_values(r);
+  }
+}
+
+typedef struct expected {
+  wh_graph *g;
+  values all[N_BATCHES];
+} expected;
+
+static inline expected expect(const char *kv) {
+  expected e = {.g = new_graph(kv)};
+  void *dev = open_device("ref", 1, NULL);
+  fixture_block b = fixture_block_new(&wh_backend_cpu, dev, e.g, most);
+  fixture_run r = fixture_run_new(&b, most);
+  run_all(&r, e.all);
+  assert_int_equal(fixture_take_fault(&r).node_plus_1, 0);
+  fixture_run_free(&r);
+  fixture_block_free(&b);
+  wh_backend_cpu.close(dev);
+  return e;
+}
+static inline void free_expected(expected *e) {
+  for (int i = 0; i < N_BATCHES; i++) free_values(&e->all[i]);
+  free_graph(e->g);
+}
+
+static const char *const kv_types[] = {"f16", "f32", "q8_0"};
+
+#endif
