@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "core/base/log.h"
 #include "core/exec/run_session.h"
 #include "core/passes/passes.h"
 #include "core/plan/fold_evaluator.h"
@@ -40,6 +41,31 @@ static wh_status fill_options(const wh_model *m, wh_session_options *o) {
   return WH_OK;
 }
 
+static wh_status memory_budget(const wh_session_options *o, wh_memory_budget *out) {
+  if (!o->memory_limit) return wh_memory_budget_read(o->allocator, out);
+  *out = (wh_memory_budget){o->memory_limit, "the limit that was set"};
+  return WH_OK;
+}
+
+/* Pages of files that do not stay in memory are read again in each run. What a token reads counts: of a
+ * mixture of experts, or of an embedding, that is a part. */
+static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budget, const wh_log *log) {
+  wh_session_memory m = WH_SESSION_MEMORY_INIT;
+  char in_files[WH_BYTES_TEXT], rest[WH_BYTES_TEXT];
+  wh_session_get_memory(s, &m);
+  const wh_program *p = wh_run_session_program(s->run);
+  uint64_t files = 0, left = 0;
+  for (size_t i = 0; i < wh_program_n_instrs(p); i++) files += wh_program_instr(p, i)->weight_bytes;
+  files -= m.packed_weights < files ? m.packed_weights : files;
+  if (budget->available > m.peak) left = budget->available - m.peak;
+  if (files <= left) return;
+  wh_log_write(
+      log, WH_LOG_WARNING,
+      "%s of weights are used from their file but %s of memory are left for its pages by %s: they will "
+      "be read from the disk again and again",
+      wh_bytes_text(files, in_files), wh_bytes_text(left, rest), budget->limit);
+}
+
 wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_session_options *options,
                             wh_session **out) {
   wh_session_options o = WH_SESSION_OPTIONS_INIT;
@@ -56,6 +82,8 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   wh_fold_device fold_device = {device->backend, device->device};
   const wh_fold_evaluator fold = {&fold_device, wh_fold_eval};
   if (st == WH_OK) st = wh_passes_run(s->graph, &fold);
+  wh_memory_budget budget = {.available = UINT64_MAX};
+  if (st == WH_OK) st = memory_budget(&o, &budget);
   s->options.pack_cache = NULL; /* the caller's, for creation only */
   s->options.log = NULL;
   if (st == WH_OK) {
@@ -71,8 +99,10 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
                                        .max_sequences = o.max_sequences,
                                        .weight_done = weight_done,
                                        .weight_done_ctx = model->file,
-                                       .pack_cache = o.pack_cache ? &cache : NULL};
+                                       .pack_cache = o.pack_cache ? &cache : NULL,
+                                       .memory = &budget};
     st = wh_run_session_create(s->graph, &ro, &s->run);
+    if (st == WH_OK) warn_of_slow_files(s, &budget, o.log);
     if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_file_path(model->file));
   }
   if (st != WH_OK) {

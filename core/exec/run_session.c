@@ -119,10 +119,12 @@ wh_status wh_run_session_create(wh_graph *g, const wh_run_session_options *o, wh
                                    .alloc = o->alloc,
                                    .weight_done = o->weight_done,
                                    .weight_done_ctx = o->weight_done_ctx,
-                                   .pack_cache = o->pack_cache};
+                                   .pack_cache = o->pack_cache,
+                                   .memory = o->memory};
     st = wh_program_create(g, &po, &s->program);
   }
   s->options.pack_cache = NULL;
+  s->options.memory = NULL;
   if (st == WH_OK) find_io(s);
   if (st == WH_OK) st = wh_program_bind(s->program, s->symbols);
   if (st != WH_OK) {

@@ -16,6 +16,7 @@ typedef struct wh_run_session_options {
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* for creation; may be NULL */
+  const wh_memory_budget *memory;          /* the same */
 } wh_run_session_options;
 
 /* `g` has inputs tokens, positions, sequences, output_rows (i32), output logits, and symbols tokens, outputs,

@@ -7,6 +7,9 @@
 #include "core/plan/schedule.h"
 #include "core/plan/weights.h"
 
+/* What running takes besides a program's own memory: tokenizer, threads, the caller's buffers. */
+#define SPARE_BYTES ((size_t)8 << 20)
+
 /* Where a value's bytes are. Views (reshape, kv_append) share their root's. */
 typedef struct value_place {
   wh_value root;  /* the value that owns the bytes */
@@ -49,6 +52,7 @@ typedef struct build {
   size_t n_buffers, first_scratch;
   uint32_t *first, *last; /* per value: phases in which a root is live */
   wh_schedule schedule;
+  size_t state_bytes; /* of all states together */
 } build;
 
 /* The value whose memory a node's output shares, or 0. */
@@ -142,32 +146,46 @@ static wh_status plan_arena(build *b) {
     if (bytes) b->buffers[b->n_buffers++] = (wh_plan_buffer){.size = bytes, .first = phase, .last = phase};
   }
   WH_TRY(wh_plan_memory(b->buffers, b->n_buffers, p->alloc, &p->memory.plan));
+  p->memory.arena_bytes = wh_huge_bytes(p->memory.plan.arena_bytes);
+  return WH_OK;
+}
+
+static wh_status take_arena(build *b) {
+  wh_program *p = b->p;
   p->arena = wh_alloc_huge(p->alloc, p->memory.plan.arena_bytes);
   if (!p->arena)
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of activations", p->memory.plan.arena_bytes);
-  p->memory.arena_bytes = wh_huge_bytes(p->memory.plan.arena_bytes);
   memset(p->arena, 0, p->memory.arena_bytes); /* every page is taken now, none while running */
-  for (wh_value v = 1; v < g->n_values; v++)
+  for (wh_value v = 1; v < p->g->n_values; v++)
     if (b->places[v].buffer >= 0)
       b->places[v].data = (char *)p->arena + b->buffers[b->places[v].buffer].offset;
   return WH_OK;
 }
 
-static wh_status place_states(build *b) {
+/* Bytes of all states, each at an aligned place. */
+static wh_status plan_states(build *b) {
   wh_program *p = b->p;
-  wh_graph *g = p->g;
-  size_t total = 0, bytes;
+  const wh_graph *g = p->g;
+  size_t bytes;
   for (wh_value v = 1; v < g->n_values; v++)
     if (g->values[v].kind == WH_VALUE_STATE)
-      if (!wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes) || !wh_add_size(total, bytes, &total))
+      if (!wh_align_size(b->places[v].bytes, WH_PLAN_ALIGN, &bytes) ||
+          !wh_add_size(b->state_bytes, bytes, &b->state_bytes))
         return WH_FAIL(ERR_LIMIT, "the KV state does not fit in memory; use a smaller context");
-  p->memory.state_bytes = total ? wh_huge_bytes(total) : 0;
-  if (!total) return WH_OK;
-  p->states = wh_alloc_huge(p->alloc, total);
+  p->memory.state_bytes = b->state_bytes ? wh_huge_bytes(b->state_bytes) : 0;
+  return WH_OK;
+}
+
+static wh_status take_states(build *b) {
+  wh_program *p = b->p;
+  const wh_graph *g = p->g;
+  size_t at = 0, bytes;
+  if (!b->state_bytes) return WH_OK;
+  p->states = wh_alloc_huge(p->alloc, b->state_bytes);
   if (!p->states)
-    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of KV state; use a smaller context", total);
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %zu bytes of KV state; a smaller context needs less",
+                   b->state_bytes);
   memset(p->states, 0, p->memory.state_bytes);
-  size_t at = 0;
   for (wh_value v = 1; v < g->n_values; v++)
     if (g->values[v].kind == WH_VALUE_STATE) {
       b->places[v].data = (char *)p->states + at;
@@ -186,10 +204,39 @@ static void *only_read(const void *data) {
   return pointer.out;
 }
 
-static wh_status place_constants(build *b) {
+static wh_status plan_weights(build *b) {
   wh_program *p = b->p;
   WH_TRY(wh_weights_create(p->g, b->claims, &p->options, &p->weights));
   wh_weights_get_memory(p->weights, &p->memory);
+  return WH_OK;
+}
+
+/* Asked before any of it is taken: a system that grants memory it does not have ends the process when the
+ * pages are touched. Weights that stay in files are not counted: their pages can be dropped. */
+static wh_status check_memory(const wh_program *p) {
+  const wh_memory_budget *budget = p->options.memory;
+  const wh_program_memory *m = &p->memory;
+  size_t need = SPARE_BYTES;
+  if (!budget) return WH_OK;
+  bool sum = wh_add_size(need, m->arena_bytes, &need) && wh_add_size(need, m->state_bytes, &need) &&
+             wh_add_size(need, m->packed_bytes, &need);
+  if (sum && need <= budget->available) return WH_OK;
+  char text[5][WH_BYTES_TEXT];
+  const bool weights_fit = m->packed_bytes < budget->available;
+  return WH_FAIL(
+      ERR_OUT_OF_MEMORY,
+      "%s of memory are needed (%s of attention state, %s of activations, %s of packed weights) but "
+      "%s are left by %s; %s",
+      wh_bytes_text(sum ? need : SIZE_MAX, text[0]), wh_bytes_text(m->state_bytes, text[1]),
+      wh_bytes_text(m->arena_bytes, text[2]), wh_bytes_text(m->packed_bytes, text[3]),
+      wh_bytes_text(budget->available, text[4]), budget->limit,
+      weights_fit ? "a smaller context needs less of it"
+                  : "the weights alone do not fit: use a smaller model, or one with fewer bits");
+}
+
+static wh_status place_constants(build *b) {
+  wh_program *p = b->p;
+  WH_TRY(wh_weights_load(p->weights));
   for (wh_value v = 1; v < p->g->n_values; v++)
     if (p->g->values[v].kind == WH_VALUE_CONST)
       b->places[v].data = only_read(wh_weights_plain(p->weights, v, &b->places[v].mapped));
@@ -315,7 +362,11 @@ wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_p
   if (st == WH_OK) st = claim_nodes(&b);
   if (st == WH_OK) st = place_values(&b);
   if (st == WH_OK) st = plan_arena(&b);
-  if (st == WH_OK) st = place_states(&b);
+  if (st == WH_OK) st = plan_states(&b);
+  if (st == WH_OK) st = plan_weights(&b);
+  if (st == WH_OK) st = check_memory(p);
+  if (st == WH_OK) st = take_arena(&b);
+  if (st == WH_OK) st = take_states(&b);
   if (st == WH_OK) st = place_constants(&b);
   if (st == WH_OK) st = emit(&b);
   wh_free(p->alloc, b.places);
@@ -326,6 +377,7 @@ wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_p
   wh_schedule_deinit(&b.schedule, p->alloc);
   p->options.symbols_max = NULL; /* the caller's, for creation only */
   p->options.pack_cache = NULL;
+  p->options.memory = NULL;
   if (st != WH_OK) {
     wh_program_destroy(p);
     return st;

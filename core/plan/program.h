@@ -5,6 +5,7 @@
 #define WH_PLAN_PROGRAM_H
 
 #include "core/backend_abi.h"
+#include "core/base/memory_budget.h"
 #include "core/plan/memory_plan.h"
 #include "core/plan/pack_cache.h"
 
@@ -20,11 +21,13 @@ typedef struct wh_program_options {
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* NULL: weights are packed at each start */
+  const wh_memory_budget *memory;          /* for creation; NULL: no limit but the allocator's */
 } wh_program_options;
 
 /* Claims every node (a refusal is ERR_UNSUPPORTED, says how many nodes and names the first with their
- * reasons), plans, takes memory, packs the weights, compiles. `g` is compact (no dead nodes) and must outlive
- * the program. Inputs are to be written before every run: their memory is reused once they were read. */
+ * reasons), plans, refuses what does not fit into the budget (ERR_OUT_OF_MEMORY, with the sizes), takes
+ * memory, packs the weights, compiles. `g` is compact (no dead nodes) and must outlive the program. Inputs
+ * are to be written before every run: their memory is reused once they were read. */
 WH_NODISCARD wh_status wh_program_create(wh_graph *g, const wh_program_options *options, wh_program **out);
 void wh_program_destroy(wh_program *p);
 

@@ -22,6 +22,7 @@ struct wh_weights {
   size_t n, capacity, n_bytes;
   const char *image; /* what the list's offsets count from: `own` or the cache's file */
   char *own;         /* NULL: the image stays in the file */
+  bool wants_own;    /* there is an image, and it does not stay in the file */
   size_t n_moved;    /* bytes of an image in the file that are in `own`, too */
   wh_pack_cache *cache;
   char *vectors;
@@ -157,7 +158,7 @@ static void give_all_back(const wh_weights *w) {
     if (w->vector_of[v]) give_back(w, &w->g->values[v]);
 }
 
-/* The image: in the cache's file, there to stay or to move from; or memory that packing will fill. */
+/* The image: in the cache's file, there to stay or to move from; or in memory that packing will fill. */
 static wh_status find_image(wh_weights *w, const wh_pack_cache_options *cache) {
   const void *cached = NULL;
   if (!w->n_bytes) return WH_OK;
@@ -166,8 +167,8 @@ static wh_status find_image(wh_weights *w, const wh_pack_cache_options *cache) {
     if (w->cache) WH_TRY(wh_pack_cache_fetch(w->cache, &cached));
     w->packing.hashed_model = w->cache && wh_pack_cache_hashed_model(w->cache);
   }
-  if (!cached || !cache->mapped) WH_TRY(take_memory(w));
-  w->image = cached ? cached : w->own;
+  w->wants_own = !cached || !cache->mapped;
+  w->image = cached;
   return WH_OK;
 }
 
@@ -184,13 +185,19 @@ wh_status wh_weights_create(const wh_graph *g, const wh_claim *claims, const wh_
   wh_status st = copy_vectors(w); /* first: a damaged one is found before the long work */
   if (st == WH_OK) st = list_weights(w, claims);
   if (st == WH_OK) st = find_image(w, o->pack_cache);
-  if (st == WH_OK) st = pack_list(w);
   if (st != WH_OK) {
     wh_weights_destroy(w);
     return st;
   }
-  give_all_back(w);
   *out = w;
+  return WH_OK;
+}
+
+wh_status wh_weights_load(wh_weights *w) {
+  if (w->wants_own) WH_TRY(take_memory(w));
+  if (!w->image) w->image = w->own;
+  WH_TRY(pack_list(w));
+  give_all_back(w);
   return WH_OK;
 }
 
@@ -272,8 +279,8 @@ const void *wh_weights_moved(const wh_weights *w, const void *data) {
 /* ---- reports ---- */
 
 void wh_weights_get_memory(const wh_weights *w, wh_program_memory *m) {
-  m->packed_bytes = w->own ? wh_huge_bytes(w->n_bytes) : 0;
-  m->cached_bytes = w->own ? 0 : w->n_bytes;
+  m->packed_bytes = w->wants_own ? wh_huge_bytes(w->n_bytes) : 0;
+  m->cached_bytes = w->wants_own ? 0 : w->n_bytes;
   m->other_bytes += w->vector_bytes + w->g->n_values * sizeof *w->vector_of;
 }
 

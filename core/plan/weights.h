@@ -11,9 +11,12 @@
 
 typedef struct wh_weights wh_weights;
 
-/* `claims`: one per node of g. All are borrowed for the call but g, which must outlive the weights. */
+/* Lists the weights that want packing and looks for them in the cache; then their memory is known.
+ * `claims`: one per node of g. All are borrowed for the call but g, which must outlive the weights. */
 WH_NODISCARD wh_status wh_weights_create(const wh_graph *g, const wh_claim *claims,
                                          const wh_program_options *options, wh_weights **out);
+/* Takes that memory and packs; once, before any other call but those about memory. */
+WH_NODISCARD wh_status wh_weights_load(wh_weights *weights);
 void wh_weights_destroy(wh_weights *weights); /* NULL is fine */
 
 /* The bytes of constant v in a packed layout; NULL: the list has no such weight. *n_bytes: of the weight. */

@@ -22,12 +22,16 @@ typedef struct wh_session_options {
   const char *pack_cache;     /* a folder that keeps packed weights for the next start; NULL: none */
   uint32_t pack_cache_mapped; /* 1: they stay in the file, see wh_session_create */
   const wh_log *log;          /* warnings about it; NULL: silent; copied, its context outlives the session */
+  uint64_t memory_limit;      /* most bytes that the session may take; 0: what the system has left for the
+                                 process (memory, control groups, resource limits); UINT64_MAX: any number */
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT \
-  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL }
+  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, 0 }
 
 /* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
- * it.
+ * it. More memory than there is for it (memory_limit) is ERR_OUT_OF_MEMORY before any is taken; the message
+ * has both numbers. Weights that are used where they lie in a file do not count: the system can drop their
+ * pages. If they do not fit beside the rest, which makes runs slow, the log gets a warning.
  *
  * With a pack cache the packed weights are taken from a file of its folder; wh_session_keep_packed writes
  * it. The file's name is the weights' content hash; it and the model file are hashed only when they are new
