@@ -24,7 +24,7 @@ class Case(ProgramTest):
 
     def turns(self, text, *arguments):
         """(exit code, JSON of each answer, standard error)"""
-        result = run("chat", self.model, "--json", *arguments, stdin=text)
+        result = run("chat", self.model, "--json", "-t", 1, *arguments, stdin=text)
         return result.returncode, [json.loads(line) for line in result.stdout.splitlines()], result.stderr
 
 
