@@ -70,9 +70,9 @@ static wh_status memory_budget(const wh_session_options *o, wh_memory_budget *ou
 
 /* Asked before any of it is taken: a system that grants memory it does not have ends the process when the
  * pages are touched. Weights that stay in files are not counted: their pages can be dropped. */
-static wh_status check_memory(const wh_run_memory *m, const wh_memory_budget *budget) {
+static wh_status check_memory(const wh_run_memory *m, bool is_loaded, const wh_memory_budget *budget) {
   uint64_t need = SPARE_BYTES;
-  const uint64_t parts[] = {m->arena_bytes, m->state_bytes, m->weights.packed_bytes};
+  const uint64_t parts[] = {m->arena_bytes, m->state_bytes, is_loaded ? 0 : m->weights.packed_bytes};
   bool fits = true;
   for (int i = 0; i < 3; i++) fits = !__builtin_add_overflow(need, parts[i], &need) && fits;
   if (fits && need <= budget->available) return WH_OK;
@@ -117,7 +117,8 @@ static wh_status open_session(wh_session *s, wh_device *device, const wh_session
   WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
   wh_program_predict_memory(s->program, layout, &s->memory);
   wh_layout_release(layout);
-  WH_TRY(check_memory(&s->memory, &budget));
+  const wh_weight_set *weights = s->program->devices[0].weights;
+  WH_TRY(check_memory(&s->memory, weights && wh_weight_set_is_loaded(weights), &budget));
   WH_TRY(wh_model_load_program(s->model, s->program));
   WH_TRY(wh_run_session_create(s->program, &limits, &s->run));
   warn_of_slow_files(s, &budget, o->log);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/foreign.h"
+
 #define WORD_MAX 48        /* words longer than this are not worth a suggestion */
 #define CANDIDATES_MAX 128 /* options of one verb */
 
@@ -133,7 +135,13 @@ static bool takes_value(const cli_option *option) {
 /* --- help
  * ----------------------------------------------------------------------------------------------------- */
 
-static void print_option(const cli_option *option) {
+static const char *help_of(const cli_verb *verb, const cli_option *option) {
+  for (const cli_help *h = verb->helps; h && h->option; ++h)
+    if (strcmp(h->option, option->name) == 0) return h->help;
+  return option->help;
+}
+
+static void print_option(const cli_verb *verb, const cli_option *option) {
   char left[64];
   char letter[8] = "    ";
   if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
@@ -143,7 +151,7 @@ static void print_option(const cli_option *option) {
   printf("  %-27s%s", left, gap);
   if (*gap) printf("%-29s", "");
   /* A newline in the text continues in the same column. */
-  for (const char *p = option->help; *p; ++p) {
+  for (const char *p = help_of(verb, option); *p; ++p) {
     putchar(*p);
     if (*p == '\n') printf("%-29s", "");
   }
@@ -152,9 +160,11 @@ static void print_option(const cli_option *option) {
 
 static void print_help(const cli_verb *verb, const cli_option_group *groups, size_t n_groups) {
   printf("usage: whimbrel %s %s\n\n%s\n", verb->name, verb->arguments, verb->details);
+  if (strstr(verb->arguments, "MODEL"))
+    printf("MODEL is the path of a .gguf file; of a split model, that of the first file.\n");
   for (size_t g = 0; g < n_groups; ++g) {
     printf("\n%s:\n", groups[g].title);
-    for (size_t i = 0; i < groups[g].n_options; ++i) print_option(&groups[g].options[i]);
+    for (size_t i = 0; i < groups[g].n_options; ++i) print_option(verb, &groups[g].options[i]);
     if (g + 1 == n_groups) printf("  %-27s%s\n", "-h, --help", "This text.");
   }
   printf("\nExamples:\n%s\n", verb->examples);
@@ -180,8 +190,26 @@ static found_option find_option(const cli_option_group *groups, size_t n_groups,
   return (found_option){NULL, NULL};
 }
 
+/* What another program calls `arg`; NULL where that helps nobody: the verb lacks its own option for it, too.
+ */
+static const cli_foreign *find_foreign(const cli_verb *verb, const cli_option_group *groups, size_t n_groups,
+                                       const char *arg) {
+  const cli_foreign *f = cli_foreign_option(verb->name, arg);
+  if (!f || !f->own) return f;
+  return find_option(groups, n_groups, f->own, strlen(f->own), '\0').option ? f : NULL;
+}
+
+static cli_exit fail_foreign(const cli_verb *verb, const cli_foreign *f, const char *arg) {
+  int n = (int)strcspn(arg, "=");
+  if (!f->own) return cli_fail(CLI_USAGE, "%s has no option %.*s: %s", verb->name, n, arg, f->hint);
+  return cli_fail(CLI_USAGE, "%s has no option %.*s: here it is --%s%s%s", verb->name, n, arg, f->own,
+                  f->hint ? ", " : "", f->hint ? f->hint : "");
+}
+
 static cli_exit fail_unknown(const cli_verb *verb, const cli_option_group *groups, size_t n_groups,
                              const char *arg) {
+  const cli_foreign *foreign = find_foreign(verb, groups, n_groups, arg);
+  if (foreign) return fail_foreign(verb, foreign, arg);
   char word[WORD_MAX + 2] = "";
   const char *name = arg + (arg[0] == '-') + (arg[0] == '-' && arg[1] == '-');
   snprintf(word, sizeof word, "%.*s", (int)strcspn(name, "="), name);
@@ -210,6 +238,9 @@ static cli_exit parse_option(const cli_verb *verb, const cli_option_group *group
     if (arg[2 + length] == '=') value = arg + 2 + length + 1;
     found = find_option(groups, n_groups, arg + 2, length, '\0');
   } else {
+    /* "-ngl" would be -n with the value "gl". */
+    const cli_foreign *foreign = arg[2] ? find_foreign(verb, groups, n_groups, arg) : NULL;
+    if (foreign) return fail_foreign(verb, foreign, arg);
     found = find_option(groups, n_groups, NULL, 0, arg[1]);
     if (arg[2]) value = arg + 2;
   }
@@ -223,6 +254,13 @@ static cli_exit parse_option(const cli_verb *verb, const cli_option_group *group
   }
   ++*i;
   return store(found.option, found.fields, value);
+}
+
+static cli_exit fail_surplus(const cli_verb *verb, const char *arg) {
+  if (verb->surplus)
+    return cli_fail(CLI_USAGE, "%s does not know what to do with '%s'; %s", verb->name, arg, verb->surplus);
+  return cli_fail(CLI_USAGE, "%s does not know what to do with '%s'; usage: whimbrel %s %s", verb->name, arg,
+                  verb->name, verb->arguments);
 }
 
 cli_exit cli_parse(const cli_verb *verb, const cli_option_group *groups, size_t n_groups, int argc,
@@ -240,8 +278,7 @@ cli_exit cli_parse(const cli_verb *verb, const cli_option_group *groups, size_t 
     } else if (is_option) {
       CLI_TRY(parse_option(verb, groups, n_groups, argc, argv, &i));
     } else if (positionals->n == positionals->max) {
-      return cli_fail(CLI_USAGE, "%s does not know what to do with '%s'; usage: whimbrel %s %s", verb->name,
-                      arg, verb->name, verb->arguments);
+      CLI_TRY(fail_surplus(verb, arg));
     } else {
       positionals->items[positionals->n++] = arg;
       ++i;
@@ -252,6 +289,6 @@ cli_exit cli_parse(const cli_verb *verb, const cli_option_group *groups, size_t 
 
 cli_exit cli_require_positionals(const cli_verb *verb, const cli_positionals *positionals) {
   if (positionals->n >= positionals->min) return CLI_OK;
-  return cli_fail(CLI_USAGE, "%s needs a model file: whimbrel %s %s", verb->name, verb->name,
-                  verb->arguments);
+  return cli_fail(CLI_USAGE, "%s needs the path of a model file (.gguf): whimbrel %s %s", verb->name,
+                  verb->name, verb->arguments);
 }

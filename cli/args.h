@@ -43,6 +43,11 @@ typedef struct cli_option_group {
   void *fields;
 } cli_option_group;
 
+/* An option's help where a verb needs another than the shared one: its default differs, say. */
+typedef struct cli_help {
+  const char *option, *help;
+} cli_help;
+
 typedef struct cli_verb {
   const char *name;
   const char *arguments; /* "MODEL [options]" */
@@ -50,6 +55,8 @@ typedef struct cli_verb {
   const char *details;   /* paragraphs for its own help */
   const char *examples;  /* lines, each indented by two */
   cli_exit (*run)(const struct cli_verb *verb, int argc, char **argv);
+  const cli_help *helps; /* ends with an empty one; NULL: none */
+  const char *surplus;   /* what to do about one positional too many, as a clause; NULL: the usage is shown */
 } cli_verb;
 
 /* What a verb accepts besides options. */

@@ -323,6 +323,11 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   return code;
 }
 
+static const cli_help helps[] = {
+    {"ctx", "Positions of context of a sequence (default: what -D, -P and -G\nneed)."},
+    {NULL, NULL},
+};
+
 const cli_verb cli_verb_bench = {
     .name = "bench",
     .arguments = "MODEL... [options]",
@@ -343,4 +348,5 @@ const cli_verb cli_verb_bench = {
         "  whimbrel bench model.gguf -P 0 -G 64 --sequences 8\n"
         "  whimbrel bench small.gguf large.gguf --isa avx2 --depth 4096",
     .run = run,
+    .helps = helps,
 };

@@ -12,6 +12,7 @@
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/model_path.h"
 #include "cli/raw_prompt.h"
 #include "cli/verbs.h"
 
@@ -186,6 +187,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_buffer text = {0};
   cli_output out = {0};
   cli_exit code = cli_output_open(output_options.path, &out);
+  if (code == CLI_OK && cli_is_standard_input(options.file)) code = cli_model_path_check(model);
   if (code == CLI_OK) code = cli_read_all(options.file, &text);
   if (code == CLI_OK) code = cli_engine_open(model, &engine_options, &needs, &e.engine);
   if (code == CLI_OK) code = prepare(&e, &options, &text);
@@ -199,6 +201,11 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   return code;
 }
 
+static const cli_help helps[] = {
+    {"ctx", "Tokens of a chunk, each run from an empty context (default 512)."},
+    {NULL, NULL},
+};
+
 const cli_verb cli_verb_eval = {
     .name = "eval",
     .arguments = "MODEL -f TEXT [options]",
@@ -211,4 +218,6 @@ const cli_verb cli_verb_eval = {
         "  whimbrel eval model.gguf -f wiki.test.raw\n"
         "  whimbrel eval model.gguf -f text.txt --ctx 1024 --chunks 20 --json",
     .run = run,
+    .helps = helps,
+    .surplus = "the text's file comes behind -f",
 };

@@ -173,7 +173,43 @@ static void memory_rows(const wh_session *session, memory_row rows[N_MEMORY_ROWS
   memcpy(rows, filled, sizeof filled);
 }
 
-static cli_exit write_plan_text(cli_output *out, const wh_session *session) {
+/* Layers whose attention looks back a limited number of positions, as the graph's text has it. */
+typedef struct window_use {
+  uint64_t n_layers, n_windowed, window; /* the smallest of them */
+} window_use;
+
+static cli_exit find_windows(const wh_model *model, window_use *out) {
+  static const char op[] = "= attention(", attribute[] = "window = ";
+  *out = (window_use){0};
+  char *graph = NULL;
+  CLI_TRY_WH(wh_model_graph_text(model, true, &graph));
+  for (char *line = graph, *end; line && *line; line = end) {
+    end = strchr(line, '\n');
+    if (end) *end++ = '\0';
+    if (!strstr(line, op)) continue;
+    ++out->n_layers;
+    const char *at = strstr(line, attribute);
+    uint64_t window = at ? strtoull(at + sizeof attribute - 1, NULL, 10) : 0;
+    if (!window) continue;
+    ++out->n_windowed;
+    if (!out->window || window < out->window) out->window = window;
+  }
+  wh_string_destroy(model, graph);
+  return CLI_OK;
+}
+
+static cli_exit write_windows_text(cli_output *out, const wh_model *model, uint32_t context) {
+  window_use use;
+  CLI_TRY(find_windows(model, &use));
+  if (use.n_windowed && use.window < context)
+    cli_output_printf(out,
+                      "  of the attention state, %" PRIu64 " of %" PRIu64 " layers look at the last %" PRIu64
+                      " positions only, but hold all %u\n",
+                      use.n_windowed, use.n_layers, use.window, context);
+  return CLI_OK;
+}
+
+static cli_exit write_plan_text(cli_output *out, const wh_model *model, const wh_session *session) {
   memory_row rows[N_MEMORY_ROWS];
   memory_rows(session, rows);
   cli_output_printf(out, "\nmemory (context %u):\n", wh_session_context(session));
@@ -182,6 +218,7 @@ static cli_exit write_plan_text(cli_output *out, const wh_session *session) {
     cli_output_printf(out, "  %-26s %14" PRIu64 "  %s\n", rows[i].text, rows[i].n_bytes,
                       rows[i].n_bytes ? cli_bytes_text(rows[i].n_bytes, bytes) : "");
   }
+  CLI_TRY(write_windows_text(out, model, wh_session_context(session)));
   wh_session_packing p = WH_SESSION_PACKING_INIT;
   wh_session_get_packing(session, &p);
   cli_output_printf(out, "\nweights: %u packed, %u from the pack cache, %u in place\n", p.n_packed,
@@ -245,12 +282,19 @@ static cli_exit write_kernels_text(cli_output *out, const wh_session *session) {
   return code;
 }
 
-static cli_exit plan_json(const wh_session *session, json_t *root) {
+static cli_exit plan_json(const wh_model *model, const wh_session *session, json_t *root) {
+  window_use use;
+  CLI_TRY(find_windows(model, &use));
   memory_row rows[N_MEMORY_ROWS];
   memory_rows(session, rows);
   json_t *memory = json_object();
   for (size_t i = 0; i < N_MEMORY_ROWS; ++i) cli_json_set_whole(memory, rows[i].name, rows[i].n_bytes);
   cli_json_set(root, "memory", memory);
+  json_t *layers = json_object();
+  cli_json_set_whole(layers, "layers", use.n_layers);
+  cli_json_set_whole(layers, "windowed_layers", use.n_windowed);
+  cli_json_set_whole(layers, "window", use.window);
+  cli_json_set(root, "attention", layers);
   cli_json_set_whole(root, "context", wh_session_context(session));
   cli_json_set(root, "weights", cli_json_packing(session));
   char *plan = NULL;
@@ -300,7 +344,7 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
     cli_output_text(out, graph, strlen(graph));
     wh_string_destroy(model, graph);
   }
-  if (sections->plan) CLI_TRY(write_plan_text(out, in->engine.session));
+  if (sections->plan) CLI_TRY(write_plan_text(out, model, in->engine.session));
   if (sections->kernels) CLI_TRY(write_kernels_text(out, in->engine.session));
   return cli_output_flush(out);
 }
@@ -327,7 +371,7 @@ static cli_exit fill_json(json_t *root, const inspected *in) {
     wh_string_destroy(model, graph);
   }
   if (in->engine.device) cli_json_set(root, "device", cli_json_device(in->engine.device));
-  if (sections->plan) CLI_TRY(plan_json(in->engine.session, root));
+  if (sections->plan) CLI_TRY(plan_json(model, in->engine.session, root));
   if (sections->kernels) {
     json_t *instructions = json_array();
     cli_json_set(root, "instructions", instructions);

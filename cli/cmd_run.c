@@ -11,6 +11,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/memory.h"
+#include "cli/model_path.h"
 #include "cli/raw_prompt.h"
 #include "cli/verbs.h"
 
@@ -57,7 +58,11 @@ static cli_exit read_prompt(const run_options *options, cli_buffer *text) {
   if (options->prompt) return cli_buffer_add(text, options->prompt, strlen(options->prompt));
   if (!options->file && isatty(STDIN_FILENO) == 1) cli_note("[type the prompt, then Ctrl-D]");
   CLI_TRY(cli_read_all(options->file, text));
-  if (text->n && text->data[text->n - 1] == '\n') text->data[--text->n] = '\0';
+  if (text->n && text->data[text->n - 1] == '\n') {
+    --text->n;
+    if (text->n && text->data[text->n - 1] == '\r') --text->n; /* a line end of Windows is one, too */
+    text->data[text->n] = '\0';
+  }
   return CLI_OK;
 }
 
@@ -139,6 +144,20 @@ static cli_exit start_session(cli_engine *engine, const run_options *options,
   return cli_drafting_open(engine, drafting, out);
 }
 
+/* The answer ended where the context did. What there is of it is the result. */
+static cli_exit fail_cut(const cli_engine *engine, const cli_generation *g, cli_output *out) {
+  uint32_t context = wh_session_context(engine->session);
+  CLI_TRY(cli_output_finish(out));
+  cli_exit code =
+      cli_fail(CLI_LIMIT, "the context of %u positions is full: the answer was cut after %zu tokens; ",
+               context, g->n_tokens);
+  if (context < engine->info.context_length)
+    cli_fail_append("use a larger --ctx, or a smaller -n");
+  else
+    cli_fail_append("the model was trained for no more; use a shorter prompt or a smaller -n");
+  return code;
+}
+
 static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_options *options,
                        const cli_drafting_options *drafting_options, const cli_buffer *text,
                        const cli_output_options *output_options, cli_output *out) {
@@ -162,9 +181,7 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
     code = output_options->json ? write_json(out, engine, &g) : write_end_of_text(out, &s, &g);
   if (code == CLI_OK) cli_note_packing(engine);
   if (code == CLI_OK) cli_note_timing(&g);
-  if (code == CLI_OK && g.reason == CLI_STOP_CONTEXT)
-    cli_note("[the context of %u positions is full; --ctx makes it larger]",
-             wh_session_context(engine->session));
+  if (code == CLI_OK && g.reason == CLI_STOP_CONTEXT) code = fail_cut(engine, &g, out);
   if (code == CLI_OK && g.reason == CLI_STOP_INTERRUPTED) code = cli_fail_interrupted();
   cli_generation_deinit(&g);
   cli_drafting_close(&drafting);
@@ -197,6 +214,9 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_engine engine = {0};
   wh_generator *generator = NULL;
   cli_exit code = cli_output_open(output_options.path, &out);
+  /* Nobody is to type a prompt for a model that is not there. */
+  if (code == CLI_OK && !options.prompt && cli_is_standard_input(options.file))
+    code = cli_model_path_check(model);
   if (code == CLI_OK) code = read_prompt(&options, &text);
   if (code == CLI_OK) code = cli_engine_begin(model, &engine_options, &engine);
   if (code == CLI_OK) {
@@ -213,6 +233,17 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   return code;
 }
 
+static const cli_help helps[] = {
+    {"ctx",
+     "Positions of context (default: what the prompt and -n need, at most\nwhat the model was trained for)."},
+    {"prompt-chunk", "Most prompt tokens in one run (default 512, or the prompt's length)."},
+    {"pack-cache",
+     "Keep packed weights in DIR, for a faster next start (default: those\nof large models, in the user's "
+     "cache "
+     "folder, if its disk has room)."},
+    {NULL, NULL},
+};
+
 const cli_verb cli_verb_run = {
     .name = "run",
     .arguments = "MODEL [options]",
@@ -224,11 +255,15 @@ const cli_verb cli_verb_run = {
         "likeliest\n"
         "token is taken each time; with them the answer is a function of the seed. Either way it does not "
         "depend\n"
-        "on the machine, the threads, --prompt-chunk, --lookup or --draft.",
+        "on the machine, the threads, --prompt-chunk, --lookup or --draft. An answer that is cut because the "
+        "context\n"
+        "is full stays printed, and the exit code is 5.",
     .examples =
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
         "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"
         "  git log -5 | whimbrel run model.gguf --chat --system \"Summarise.\"\n"
         "  whimbrel run model.gguf -p \"1 2 3\" -n 8 --logits-hash --isa ref",
     .run = run,
+    .helps = helps,
+    .surplus = "a prompt comes behind -p, in quotes",
 };

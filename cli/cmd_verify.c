@@ -265,6 +265,11 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   return code;
 }
 
+static const cli_help helps[] = {
+    {"ctx", "Positions of context (default: what the tokens need)."},
+    {NULL, NULL},
+};
+
 const cli_verb cli_verb_verify = {
     .name = "verify",
     .arguments = "MODEL [configuration] [--against configuration] [options]",
@@ -282,4 +287,5 @@ const cli_verb cli_verb_verify = {
         "  whimbrel verify model.gguf --isa avx2 --threads 2 --against --isa avx512 --threads 1\n"
         "  whimbrel verify model.gguf --prompt-chunk 7 --against --prompt-chunk 64 --json",
     .run = run,
+    .helps = helps,
 };

@@ -1,13 +1,16 @@
 /* engine.c - see engine.h. */
 #include "cli/engine.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "cli/advice.h"
 #include "cli/interrupt.h"
 #include "cli/memory.h"
+#include "cli/model_path.h"
 #include "cli/pack_folder.h"
 
 double cli_seconds(void) {
@@ -20,7 +23,10 @@ cli_exit cli_model_open(const char *path, wh_model **out) {
   wh_model_options options = WH_MODEL_OPTIONS_INIT;
   options.allocator = cli_allocator();
   wh_status status = wh_model_open(path, &options, out);
-  return status == WH_OK ? CLI_OK : cli_fail_input(status);
+  if (status == WH_OK) return CLI_OK;
+  cli_exit code = cli_fail_input(status);
+  CLI_TRY(cli_model_path_check(path)); /* what is no file has a better explanation */
+  return code;
 }
 
 cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
@@ -37,7 +43,7 @@ cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
 
 static void log_line(void *ctx, wh_log_level level, const char *message) {
   (void)ctx, (void)level;
-  cli_warn(message);
+  cli_warn("%s", message);
 }
 
 /* The line says what takes so long; Ctrl-C ends it. */
@@ -65,6 +71,10 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.pack_cache_mapped = options->pack_cache_mapped;
   o.log = &log;
   o.progress = show_progress;
+  if (options->memory_limit) {
+    uint64_t limit = options->memory_limit << 20, taken = cli_allocated(); /* by other models and sessions */
+    o.memory_limit = limit > taken ? limit - taken : 1;
+  }
   wh_status status = wh_session_create(model, device, &o, out);
   if (status == WH_ERR_CANCELLED) return cli_fail_interrupted();
   return status == WH_OK ? CLI_OK : cli_fail_library(status);
@@ -72,8 +82,12 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
 
 static void choose_pack_folder(cli_engine *engine) {
   char path[PATH_MAX];
-  if (engine->options.pack_cache || !cli_pack_folder(engine->info.weight_bytes, path, sizeof path)) return;
-  engine->options.pack_cache = engine->own_pack_folder = strdup(path);
+  if (engine->options.pack_cache) return;
+  cli_pack_choice choice = cli_pack_folder(engine->info.weight_bytes, path, sizeof path);
+  if (choice == CLI_PACK_KEEP) engine->options.pack_cache = engine->own_pack_folder = strdup(path);
+  if (choice == CLI_PACK_NO_FOLDER)
+    cli_warn("cannot make the folder %s: %s; packed weights are not kept (--no-pack-cache asks for that)",
+             path, strerror(errno));
 }
 
 static int interrupted(void *ctx) { return (void)ctx, cli_interrupted(); }
@@ -83,6 +97,7 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   if (needs->may_keep_packed && !options->no_pack_cache) choose_pack_folder(engine);
   CLI_TRY(cli_session_open(options, engine->model, engine->device, needs, &engine->session));
   wh_session_set_interrupt(engine->session, interrupted, NULL);
+  cli_advise(engine);
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : CLI_PROMPT_CHUNK;
   if (engine->prompt_chunk > wh_session_context(engine->session))
     engine->prompt_chunk = wh_session_context(engine->session);
@@ -93,6 +108,7 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
 cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, cli_engine *out) {
   cli_engine engine = {.info = WH_MODEL_INFO_INIT, .options = *options};
   double start = cli_seconds();
+  CLI_TRY(cli_check_engine_options(options));
   cli_exit code = cli_device_open(options, &engine.device);
   if (code == CLI_OK) code = cli_model_open(path, &engine.model);
   if (code != CLI_OK) {

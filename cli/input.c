@@ -55,8 +55,10 @@ static cli_exit read_some(int fd, const char *name, cli_buffer *buffer, ssize_t 
   return CLI_OK;
 }
 
+bool cli_is_standard_input(const char *path) { return !path || strcmp(path, "-") == 0; }
+
 cli_exit cli_read_all(const char *path, cli_buffer *out) {
-  bool standard = !path || strcmp(path, "-") == 0;
+  bool standard = cli_is_standard_input(path);
   const char *name = standard ? "standard input" : path;
   int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return cli_fail(CLI_MODEL, "cannot read %s: %s", name, strerror(errno));

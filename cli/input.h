@@ -2,6 +2,7 @@
 #ifndef CLI_INPUT_H
 #define CLI_INPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "cli/report.h"
@@ -15,7 +16,9 @@ typedef struct cli_buffer {
 WH_NODISCARD cli_exit cli_buffer_add(cli_buffer *buffer, const char *data, size_t n);
 void cli_buffer_deinit(cli_buffer *buffer);
 
-/* All of a file; NULL or "-": standard input. The result is NUL-terminated but may hold NUL bytes. */
+/* Whether a file's name means standard input: NULL or "-". */
+bool cli_is_standard_input(const char *path);
+/* All of a file, or of standard input. The result is NUL-terminated but may hold NUL bytes. */
 WH_NODISCARD cli_exit cli_read_all(const char *path, cli_buffer *out);
 
 /* Lines of standard input, read without stdio so that Ctrl-C can break off a read. */

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/foreign.h"
 #include "cli/interrupt.h"
+#include "cli/model_path.h"
 #include "cli/verbs.h"
 
 static const cli_verb *const verbs[] = {
@@ -34,6 +36,16 @@ static void print_usage(void) {
       "  130  interrupted\n");
 }
 
+static cli_exit fail_model_without_verb(const char *path) {
+  if (cli_model_path_check(path) != CLI_OK) {
+    cli_fail_append("; and a verb comes before it: `whimbrel run MODEL.gguf -p TEXT`");
+    return CLI_USAGE;
+  }
+  return cli_fail(CLI_USAGE,
+                  "a verb comes before the model: `whimbrel chat %s`, or `whimbrel run %s -p TEXT`", path,
+                  path);
+}
+
 static cli_exit find_verb(const char *word, const cli_verb **out) {
   const char *names[CLI_N(verbs)];
   for (size_t i = 0; i < CLI_N(verbs); ++i) {
@@ -43,6 +55,16 @@ static cli_exit find_verb(const char *word, const cli_verb **out) {
       return CLI_OK;
     }
   }
+  const cli_foreign *foreign = cli_foreign_verb(word);
+  if (foreign && foreign->own)
+    return cli_fail(CLI_USAGE, "there is no verb '%s'; here it is `whimbrel %s`", word, foreign->own);
+  if (foreign) return cli_fail(CLI_USAGE, "there is no verb '%s': %s", word, foreign->hint);
+  if (word[0] == '-')
+    return cli_fail(CLI_USAGE,
+                    "a verb comes before the option %s, e.g. `whimbrel run MODEL.gguf -p TEXT`; "
+                    "`whimbrel --help` lists the verbs",
+                    word);
+  if (cli_looks_like_model(word)) return fail_model_without_verb(word);
   const char *closest = cli_closest(word, names, CLI_N(verbs));
   if (closest) return cli_fail(CLI_USAGE, "there is no verb '%s'; did you mean %s?", word, closest);
   return cli_fail(CLI_USAGE, "there is no verb '%s'; `whimbrel --help` lists them", word);
@@ -51,7 +73,10 @@ static cli_exit find_verb(const char *word, const cli_verb **out) {
 static cli_exit dispatch(int argc, char **argv) {
   const char *word = argc > 1 ? argv[1] : NULL;
   if (!word)
-    return cli_fail(CLI_USAGE, "say what to do, e.g. `whimbrel run MODEL.gguf -p \"Hello\"`; see --help");
+    return cli_fail(
+        CLI_USAGE,
+        "say what to do, e.g. `whimbrel run MODEL.gguf -p \"Hello\"` or `whimbrel chat MODEL.gguf`; "
+        "`whimbrel --help` lists the verbs");
   bool is_help = strcmp(word, "help") == 0;
   if (strcmp(word, "--version") == 0) {
     printf("whimbrel " WH_VERSION_TEXT "\n");
@@ -76,6 +101,19 @@ static void occupy_standard_streams(void) {
     if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) (void)!open("/dev/null", O_RDONLY);
 }
 
+/* Shells pass on what ends the lines of a script that was written on Windows. */
+static void blame_carriage_return(int argc, char **argv) {
+  for (int i = 1; i < argc; ++i) {
+    size_t n = strlen(argv[i]);
+    if (!n || argv[i][n - 1] != '\r') continue;
+    cli_fail_append(
+        "; argument %d ends in a carriage return: the script that holds this command has the line ends of "
+        "Windows (CR LF)",
+        i);
+    return;
+  }
+}
+
 int main(int argc, char **argv) {
   occupy_standard_streams();
   signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error like any other */
@@ -84,6 +122,7 @@ int main(int argc, char **argv) {
   if (code == CLI_HELP_SHOWN) code = CLI_OK;
   if (code == CLI_OK && (fflush(stdout) != 0 || ferror(stdout)))
     code = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno));
+  if (code == CLI_USAGE || code == CLI_MODEL) blame_carriage_return(argc, argv);
   if (code != CLI_OK && cli_error_line()[0]) cli_print_error();
   return code;
 }

@@ -16,22 +16,27 @@ static const cli_option engine_options[] = {
      0, 0, 0, 0},
     /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
-     "exact: the same bits on every machine (default); fast: within\nstated bounds.", 0, 0, 0, 0},
-    {"kv", 0, CLI_OPTION_CHOICE, ENGINE(kv), "f16|f32|q8", "Type of the attention state (default f16).", 0, 0,
-     0, 0},
+     "exact: the same bits on every machine (default); fast: float weights\nwithin the bounds of "
+     "docs/NUMERICS.md.",
+     0, 0, 0, 0},
+    {"kv", 0, CLI_OPTION_CHOICE, ENGINE(kv), "f16|f32|q8",
+     "Type of keys and values in the attention state; q8 takes about\nhalf the memory of f16 (default f16).",
+     0, 0, 0, 0},
     {"ctx", 'c', CLI_OPTION_U32, ENGINE(context), "N",
      "Positions of context (default: the model's, at most 4096).", 1, UINT32_C(1) << 24, 0, 0},
     {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
-     "Most prompt tokens in one run (default 512; `run` needs memory\nfor no more than the prompt).", 1,
-     UINT32_C(1) << 16, 0, 0},
+     "Most prompt tokens in one run (default 512).", 1, UINT32_C(1) << 16, 0, 0},
+    {"memory-limit", 0, CLI_OPTION_U64, ENGINE(memory_limit), "MIB",
+     "Most memory to take, in MiB; what needs more is refused before it\nis taken (default: what the "
+     "machine, "
+     "control groups and resource\nlimits have left).",
+     1, UINT64_C(1) << 40, 0, 0},
     {"pack-cache", 0, CLI_OPTION_STRING, ENGINE(pack_cache), "DIR",
-     "Keep packed weights in DIR, for a faster next start (default:\nrun and chat keep those of large "
-     "models in the user's cache\nfolder, when its disk has room).",
-     0, 0, 0, 0},
+     "Keep packed weights in DIR, for a faster next start (default:\nnone are kept).", 0, 0, 0, 0},
     {"no-pack-cache", 0, CLI_OPTION_FLAG, ENGINE(no_pack_cache), NULL, "Keep no packed weights.", 0, 0, 0, 0},
     {"map-packed", 0, CLI_OPTION_FLAG, ENGINE(pack_cache_mapped), NULL,
      "Leave kept weights in their file instead of moving them into\nmemory: processes share them, decoding "
-     "is a little slower.",
+     "is a little slower. Needs\nweights that an earlier start has kept.",
      0, 0, 0, 0},
 };
 
@@ -48,7 +53,7 @@ static const cli_option sampling_options[] = {
     {"min-p", 0, CLI_OPTION_REAL, SAMPLING(min_p), "X",
      "Only tokens at least X times as likely as the likeliest (default 0).", 0, 0, 0, 1},
     {"repeat-penalty", 0, CLI_OPTION_REAL, SAMPLING(repeat_penalty), "X",
-     "Divides seen tokens' logits (default 1: off).", 0, 0, 0.01, 100},
+     "Above 1, makes seen tokens less likely: a factor on their logits\n(default 1: off).", 0, 0, 0.01, 100},
     {"presence-penalty", 0, CLI_OPTION_REAL, SAMPLING(presence_penalty), "X",
      "Subtracted from seen tokens' logits (default 0).", 0, 0, -100, 100},
     {"frequency-penalty", 0, CLI_OPTION_REAL, SAMPLING(frequency_penalty), "X",
@@ -64,8 +69,8 @@ static const cli_option output_options[] = {
     {"json", 0, CLI_OPTION_FLAG, OUTPUT(json), NULL, "The result as JSON.", 0, 0, 0, 0},
     {"output", 'o', CLI_OPTION_STRING, OUTPUT(path), "FILE",
      "Write the result to FILE, which appears whole or not at all.", 0, 0, 0, 0},
-    {"quiet", 'q', CLI_OPTION_FLAG, OUTPUT(quiet), NULL, "No progress and no summary on standard error.", 0,
-     0, 0, 0},
+    {"quiet", 'q', CLI_OPTION_FLAG, OUTPUT(quiet), NULL,
+     "No progress, summary or warnings on standard error.", 0, 0, 0, 0},
 };
 
 const cli_kv_type *cli_kv_type_of(const cli_engine_options *options) {

@@ -29,22 +29,39 @@ static bool read_disk(const char *path, cli_disk *out) {
   return true;
 }
 
-static bool make_folder(const char *path) { return mkdir(path, 0700) == 0 || errno == EEXIST; }
+/* Of the folder, or of the nearest one above it that is there. */
+static bool read_disk_of_nearest(const char *path, cli_disk *out) {
+  char above[PATH_MAX];
+  (void)snprintf(above, sizeof above, "%s", path);
+  while (!read_disk(above, out)) {
+    char *slash = strrchr(above, '/');
+    if (errno != ENOENT || !slash || !above[1]) return false;
+    slash[slash == above] = '\0'; /* "/" stays */
+  }
+  return true;
+}
 
-bool cli_pack_folder(uint64_t weight_bytes, char *path, size_t size) {
+/* Makes the folder and those above it. */
+static bool make_folders(char *path) {
+  for (char *p = path + 1; (p = strchr(p, '/')); ++p) {
+    *p = '\0';
+    bool made = mkdir(path, 0700) == 0 || errno == EEXIST || access(path, F_OK) == 0;
+    *p = '/';
+    if (!made) return false;
+  }
+  return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+cli_pack_choice cli_pack_folder(uint64_t weight_bytes, char *path, size_t size) {
   const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
   const bool own = cache && cache[0] == '/'; /* the specification ignores relative ones */
   cli_disk disk;
-  char base[PATH_MAX];
-  if (!own && (!home || home[0] != '/')) return false;
-  int n = snprintf(base, sizeof base, "%s%s", own ? cache : home, own ? "" : "/.cache");
-  if (n < 0 || (size_t)n >= sizeof base) return false;
-  if (!read_disk(base, &disk) && (own || !read_disk(home, &disk))) return false;
-  if (!cli_pack_worth_keeping(weight_bytes, disk) || !make_folder(base)) return false; /* else make nothing */
-  n = snprintf(path, size, "%s/whimbrel", base);
-  if (n < 0 || (size_t)n >= size || !make_folder(path)) return false;
-  n = snprintf(path, size, "%s/whimbrel/packed", base);
-  return n >= 0 && (size_t)n < size && make_folder(path);
+  if (!own && (!home || home[0] != '/' || access(home, F_OK) != 0)) return CLI_PACK_NOT_WORTH_IT;
+  int n = snprintf(path, size, "%s%s/whimbrel/packed", own ? cache : home, own ? "" : "/.cache");
+  if (n < 0 || (size_t)n >= size || (size_t)n >= PATH_MAX) return CLI_PACK_NOT_WORTH_IT;
+  if (!read_disk_of_nearest(path, &disk)) return CLI_PACK_NO_FOLDER;
+  if (!cli_pack_worth_keeping(weight_bytes, disk)) return CLI_PACK_NOT_WORTH_IT; /* nothing is made */
+  return make_folders(path) ? CLI_PACK_KEEP : CLI_PACK_NO_FOLDER;
 }
 
 /* A file's last use: reading sets the access time, at least once a day on common mounts. */

@@ -18,9 +18,15 @@ bool cli_pack_worth_keeping(uint64_t weight_bytes, cli_disk disk);
 /* Most that all kept weights together may take: a tenth of the disk. */
 uint64_t cli_pack_folder_limit(cli_disk disk);
 
-/* $XDG_CACHE_HOME/whimbrel/packed, or ~/.cache/whimbrel/packed; made unless it is there. False when the user
- * has no such folder, or when keeping the weights is not worth it there. `path` has room for `size` bytes. */
-bool cli_pack_folder(uint64_t weight_bytes, char *path, size_t size);
+/* $XDG_CACHE_HOME/whimbrel/packed, or ~/.cache/whimbrel/packed; what is missing of it is made, for the user
+ * alone, as the XDG Base Directory Specification asks. `path` has room for `size` bytes; only with
+ * CLI_PACK_KEEP and CLI_PACK_NO_FOLDER, where errno says what is wrong with it, it is set. */
+typedef enum cli_pack_choice {
+  CLI_PACK_KEEP,
+  CLI_PACK_NOT_WORTH_IT, /* the model is small, the disk is, or the user has neither folder */
+  CLI_PACK_NO_FOLDER     /* it could not be made */
+} cli_pack_choice;
+cli_pack_choice cli_pack_folder(uint64_t weight_bytes, char *path, size_t size);
 
 /* Removes the files that were not used for the longest time until those left take at most `limit` bytes. Only
  * files that end in ".pack". */

@@ -64,7 +64,9 @@ cli_exit cli_exit_of_status(wh_status status) {
 static const char *hint_for(wh_status status, const char *message) {
   switch (status) {
     case WH_ERR_OUT_OF_MEMORY:
-      return "; a smaller --ctx or --prompt-chunk needs less memory";
+      if (strstr(message, "weights alone")) return "";
+      return strstr(message, "smaller context") ? " (-c N), as does --kv q8"
+                                                : "; a smaller -c, --kv q8 or --prompt-chunk needs less";
     case WH_ERR_CORRUPT:
       return strstr(message, "download it again") ? "" : "; if the file was downloaded, download it again";
     case WH_ERR_UNAVAILABLE:
@@ -110,10 +112,16 @@ void cli_note(const char *fmt, ...) {
   fputc('\n', stderr);
 }
 
-void cli_warn(const char *message) {
+void cli_warn(const char *fmt, ...) {
   if (quiet_mode) return;
+  char line[sizeof error_line];
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(line, sizeof line, fmt, args);
+  va_end(args);
+  make_one_line(line);
   cli_progress("%s", "");
-  fprintf(stderr, "whimbrel: warning: %s\n", message);
+  fprintf(stderr, "whimbrel: warning: %s\n", line);
 }
 
 void cli_progress(const char *fmt, ...) {

@@ -52,8 +52,8 @@ void cli_set_quiet(bool quiet);
 bool cli_stderr_is_terminal(void);
 /* A line for the person at the terminal; dropped when quiet or when standard error is not a terminal. */
 void cli_note(const char *fmt, ...) WH_PRINTF(1, 2);
-/* A line that a script's log should have too; dropped only when quiet. */
-void cli_warn(const char *message);
+/* A line that a script's log should have too; dropped only when quiet. Control characters are replaced. */
+void cli_warn(const char *fmt, ...) WH_PRINTF(1, 2);
 /* Replaces the progress line; an empty one removes it. Same conditions as cli_note. */
 void cli_progress(const char *fmt, ...) WH_PRINTF(1, 2);
 

@@ -443,6 +443,8 @@ bool wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_buffer **buf
 
 /* ---- reports ---- */
 
+bool wh_weight_set_is_loaded(const wh_weight_set *w) { return w->is_loaded; }
+
 void wh_weight_set_get_memory(const wh_weight_set *w, wh_weight_memory *out) {
   *out = (wh_weight_memory){.other_bytes = w->vector_bytes + w->n * sizeof *w->list};
   if (w->wants_own)

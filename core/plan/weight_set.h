@@ -72,6 +72,8 @@ typedef struct wh_weight_memory {
   uint64_t mapped_bytes; /* read where the model's file has them */
   uint64_t other_bytes;  /* vectors and tables */
 } wh_weight_memory;
+/* The memory is taken already, by this or another program's run. */
+bool wh_weight_set_is_loaded(const wh_weight_set *set);
 void wh_weight_set_get_memory(const wh_weight_set *set, wh_weight_memory *out);
 
 /* What became of the weights that the device wants in a layout of its own. */

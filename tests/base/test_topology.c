@@ -1,54 +1,19 @@
 /* test_topology.c - processors, cores and control-group limits of made-up machines, and of this one. */
 #define _XOPEN_SOURCE 700
-#include <errno.h>
-#include <ftw.h>
 #include <hwloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include <cmocka.h>
 
 #include "core/base/topology.h"
 #include "tests/base/failing_allocator.h"
+#include "tests/base/file_tree.h"
 #include "tests/base/hybrid_machine.h"
-#include "tests/base/temp_folder.h"
-
-/* ---- a file tree in place of /proc and /sys ---- */
-
-static temp_folder tree;
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk) {
-  (void)st, (void)type, (void)walk;
-  return remove(path);
-}
-static int tree_create(void **state) {
-  (void)state;
-  tree = temp_folder_create();
-  return 0;
-}
-static int tree_remove(void **state) {
-  (void)state;
-  return nftw(tree.path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Writes a file of the tree and the folders above it. */
-static void put(const char *path, const char *text) {
-  temp_path full = temp_path_of(&tree, path + 1);
-  for (char *p = full.text + strlen(tree.path) + 1; (p = strchr(p, '/')); p++) {
-    *p = '\0';
-    assert_true(mkdir(full.text, 0700) == 0 || errno == EEXIST);
-    *p = '/';
-  }
-  FILE *f = fopen(full.text, "w");
-  assert_non_null(f);
-  assert_true(fputs(text, f) >= 0);
-  assert_int_equal(fclose(f), 0);
-}
 
 static double quota(void) {
   double q = -1.0;

@@ -45,6 +45,16 @@ class ProgramTest(unittest.TestCase):
         """Runs with --json and parses what must be nothing but one document."""
         return json.loads(self.assert_ok(run(*arguments, "--json", **options)))
 
+    def answer_of(self, *arguments):
+        """The JSON of a `run` that may end where the context does, which its exit code then tells."""
+        result = run("run", *arguments, "--json")
+        answer = json.loads(result.stdout or "{}")
+        if answer.get("stop_reason") == "context":
+            self.assert_fails(result, LIMIT, "positions is full")
+        else:
+            self.assert_ok(result)
+        return answer
+
 
 def main(needs_model=False):
     global WHIMBREL

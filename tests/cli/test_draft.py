@@ -25,7 +25,7 @@ class Draft(ProgramTest):
         cls.folder.cleanup()
 
     def answer(self, *arguments):
-        return self.json_of("run", MODEL, "--threads", 2, "--logits-hash", "-p", PROMPT, *arguments)
+        return self.answer_of(MODEL, "--threads", 2, "--logits-hash", "-p", PROMPT, *arguments)
 
     def both(self, draft, *arguments, **options):
         """The answer with drafts of the model, after a look that it is the one without."""

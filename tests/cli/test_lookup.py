@@ -20,7 +20,7 @@ SAMPLED = ["--temp", "0.8", "--top-p", "0.95", "--repeat-penalty", "1.05", "--fr
 
 class Lookup(ProgramTest):
     def answer(self, *arguments):
-        return self.json_of("run", MODEL, "--threads", 2, "--logits-hash", "-p", CODE, *arguments)
+        return self.answer_of(MODEL, "--threads", 2, "--logits-hash", "-p", CODE, *arguments)
 
     def both(self, lookup, *arguments):
         """The answer with drafts, after a look that it is the one without."""

@@ -33,47 +33,71 @@ static void small_models_and_small_disks(void **state) {
   assert_int_equal(cli_pack_folder_limit(roomy), 100 * GIB);
 }
 
+static void assert_private_folder(const char *path) {
+  struct stat s;
+  assert_int_equal(stat(path, &s), 0);
+  assert_true(S_ISDIR(s.st_mode));
+  assert_int_equal(s.st_mode & 0777, 0700);
+}
+
+/* The folders that `path` adds to the test's own, from the innermost up. */
+static void remove_below(const temp_folder *f, char *path) {
+  for (size_t n = strlen(f->path); strlen(path) > n; *strrchr(path, '/') = '\0')
+    assert_int_equal(rmdir(path), 0);
+}
+
 static void folders_of_the_user(void **state) {
   (void)state;
   temp_folder f = temp_folder_create();
-  char path[512], tiny[8], want[512];
-  assert_int_equal(setenv("XDG_CACHE_HOME", f.path, 1), 0);
-  assert_false(cli_pack_folder(MIB, path, sizeof path)); /* too small to be kept */
-  assert_int_equal(temp_folder_count(&f), 0);            /* and nothing is made for it */
-  assert_int_equal(setenv("XDG_CACHE_HOME", "relative", 1), 0);
+  char path[512], tiny[8], want[512], missing[512];
+  (void)snprintf(missing, sizeof missing, "%s/not/there", f.path);
   assert_int_equal(setenv("HOME", f.path, 1), 0);
-  assert_false(cli_pack_folder(MIB, path, sizeof path));
-  (void)snprintf(want, sizeof want, "%s/.cache", f.path);
-  assert_int_not_equal(access(want, F_OK), 0);
-  assert_int_equal(setenv("XDG_CACHE_HOME", f.path, 1), 0);
-  if (cli_pack_folder(256 * MIB, path, sizeof path)) { /* the disk here may be small */
-    struct stat s;
-    (void)snprintf(want, sizeof want, "%s/whimbrel/packed", f.path);
+  static const char *const caches[] = {"", "not/there", NULL}; /* the last: not set */
+  for (size_t i = 0; i < sizeof caches / sizeof caches[0]; i++) {
+    const char *rest = caches[i] ? caches[i] : ".cache";
+    (void)snprintf(want, sizeof want, "%s%s%s", f.path, *rest ? "/" : "", rest);
+    assert_int_equal(caches[i] ? setenv("XDG_CACHE_HOME", want, 1) : setenv("XDG_CACHE_HOME", "relative", 1),
+                     0);
+    assert_int_equal(cli_pack_folder(MIB, path, sizeof path),
+                     CLI_PACK_NOT_WORTH_IT);    /* too small to be kept */
+    assert_int_equal(temp_folder_count(&f), 0); /* and nothing is made for it */
+    if (cli_pack_folder(256 * MIB, path, sizeof path) == CLI_PACK_NOT_WORTH_IT)
+      continue; /* the disk here is small */
+    (void)strcat(want, "/whimbrel/packed");
     assert_string_equal(path, want);
-    assert_int_equal(stat(path, &s), 0);
-    assert_true(S_ISDIR(s.st_mode));
-    assert_int_equal(s.st_mode & 077, 0);
-    assert_false(cli_pack_folder(256 * MIB, tiny, sizeof tiny));
-    assert_int_equal(setenv("XDG_CACHE_HOME", "relative", 1), 0);
-    assert_int_equal(setenv("HOME", f.path, 1), 0);
-    assert_true(cli_pack_folder(256 * MIB, path, sizeof path));
-    (void)snprintf(want, sizeof want, "%s/.cache/whimbrel/packed", f.path);
-    assert_string_equal(path, want);
-    assert_int_equal(rmdir(path), 0);
-    (void)snprintf(want, sizeof want, "%s/.cache/whimbrel", f.path);
-    assert_int_equal(rmdir(want), 0);
-    (void)snprintf(want, sizeof want, "%s/.cache", f.path);
-    assert_int_equal(rmdir(want), 0);
-    (void)snprintf(want, sizeof want, "%s/whimbrel/packed", f.path);
-    assert_int_equal(rmdir(want), 0);
-    (void)snprintf(want, sizeof want, "%s/whimbrel", f.path);
-    assert_int_equal(rmdir(want), 0);
+    for (char *p = path + strlen(f.path) + 1; (p = strchr(p, '/')); *p++ = '/') {
+      *p = '\0';
+      assert_private_folder(path);
+    }
+    assert_private_folder(path);
+    assert_int_equal(cli_pack_folder(256 * MIB, path, sizeof path), CLI_PACK_KEEP); /* it is there now */
+    assert_int_equal(cli_pack_folder(256 * MIB, tiny, sizeof tiny), CLI_PACK_NOT_WORTH_IT);
+    remove_below(&f, path);
   }
-  assert_int_equal(setenv("XDG_CACHE_HOME", "/proc/self", 1), 0);
-  assert_false(cli_pack_folder(256 * MIB, path, sizeof path));
+  assert_int_equal(setenv("XDG_CACHE_HOME", "/proc/self/none", 1), 0);
+  assert_int_not_equal(cli_pack_folder(256 * MIB, path, sizeof path), CLI_PACK_KEEP);
   assert_int_equal(unsetenv("XDG_CACHE_HOME"), 0);
+  assert_int_equal(setenv("HOME", missing, 1), 0); /* a home that is not there is not made */
+  assert_int_equal(cli_pack_folder(256 * MIB, path, sizeof path), CLI_PACK_NOT_WORTH_IT);
+  assert_int_equal(temp_folder_count(&f), 0);
   assert_int_equal(unsetenv("HOME"), 0);
-  assert_false(cli_pack_folder(256 * MIB, path, sizeof path));
+  assert_int_equal(cli_pack_folder(256 * MIB, path, sizeof path), CLI_PACK_NOT_WORTH_IT);
+  temp_folder_remove(&f);
+}
+
+/* What lies above a folder that is missing says whether it is worth making: on any disk the answer is the
+ * same as for a folder that is there. */
+static void a_missing_folder_is_no_reason(void **state) {
+  (void)state;
+  temp_folder f = temp_folder_create();
+  char path[512], missing[512];
+  (void)snprintf(missing, sizeof missing, "%s/not/there", f.path);
+  assert_int_equal(setenv("XDG_CACHE_HOME", f.path, 1), 0);
+  cli_pack_choice there = cli_pack_folder(256 * MIB, path, sizeof path);
+  if (there == CLI_PACK_KEEP) remove_below(&f, path);
+  assert_int_equal(setenv("XDG_CACHE_HOME", missing, 1), 0);
+  assert_int_equal(cli_pack_folder(256 * MIB, path, sizeof path), there);
+  if (there == CLI_PACK_KEEP) remove_below(&f, path);
   temp_folder_remove(&f);
 }
 
@@ -118,6 +142,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(small_models_and_small_disks),
       cmocka_unit_test(folders_of_the_user),
+      cmocka_unit_test(a_missing_folder_is_no_reason),
       cmocka_unit_test(the_longest_unused_go),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

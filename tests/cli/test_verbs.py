@@ -79,7 +79,9 @@ class Run(ProgramTest):
         self.assert_fails(run("run", MODEL, "--ctx", 16, "-p", "one two " * 20), LIMIT, "16", "--ctx")
 
     def test_context_fills_up(self):
-        result = self.json_of("run", MODEL, "--ctx", 24, "-p", "1 2 3 4", "-n", 100, "--ignore-end")
+        full = run("run", MODEL, "--ctx", 24, "-p", "1 2 3 4", "-n", 100, "--ignore-end", "--json")
+        self.assert_fails(full, LIMIT, "the context of 24 positions is full", "--ctx")
+        result = json.loads(full.stdout)
         self.assertEqual(result["stop_reason"], "context")
         self.assertEqual(result["prompt_tokens"] + len(result["tokens"]), 24 + 1)  # the last one needs no position
 

@@ -208,10 +208,48 @@ static void every_weight_may_be_no_number(void **state) {
   temp_folder_remove(&folder);
 }
 
+/* A session says what it lacks before it takes any of it, whoever set the limit. */
+static void more_than_there_is_is_refused(void **state) {
+  (void)state;
+  temp_folder folder = temp_folder_create();
+  temp_path path = temp_path_of(&folder, "small.gguf");
+  small_model *m = small_model_create(WH_DTYPE_Q4_0, 64);
+  small_model_write(m, path.text);
+  small_model_destroy(m);
+  failing_allocator a;
+  wh_session_options s = WH_SESSION_OPTIONS_INIT;
+  engine e = {0};
+  s.context = 32;
+  s.allocator = failing_allocator_init(&a, 0);
+  assert_int_equal(wh_device_create(NULL, &e.device), WH_OK);
+  assert_int_equal(wh_model_open(path.text, NULL, &e.model), WH_OK);
+  s.memory_limit = 1 << 20;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &e.session), WH_ERR_OUT_OF_MEMORY);
+  assert_null(e.session);
+  assert_int_equal(a.n_live, 0);
+  assert_says("of memory are needed");
+  assert_says("1.0 MiB are left by the limit that was set");
+  static const uint64_t enough[] = {0, 64 << 20, UINT64_MAX};
+  for (size_t i = 0; i < sizeof enough / sizeof enough[0]; i++) {
+    s.memory_limit = enough[i];
+    assert_int_equal(wh_session_create(e.model, e.device, &s, &e.session), WH_OK);
+    wh_session_destroy(e.session);
+    e.session = NULL;
+  }
+  s.context = 1 << 20; /* more than any limit here, and the message is about this machine's */
+  s.max_sequences = 64;
+  s.memory_limit = 0;
+  wh_status st = wh_session_create(e.model, e.device, &s, &e.session);
+  if (st == WH_ERR_OUT_OF_MEMORY) assert_says("a smaller context needs less");
+  close_engine(&e);
+  temp_folder_remove(&folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(every_weight_may_be_no_number),
+      cmocka_unit_test(more_than_there_is_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -410,6 +410,48 @@ static void refusals_name_every_node(void **state) {
   assert_error_says("graph 'mlp' is not compact: node 'y' is dead");
 }
 
+/* What does not fit is refused before anything large is taken; the message has the sizes. */
+static void memory_is_asked_for_before_it_is_taken(void **state) {
+  (void)state;
+  static const int64_t max[] = {8};
+  fake_device dev = {.pack = true};
+  failing_allocator a;
+  wh_graph *g = mlp_graph();
+  wh_program *p = NULL;
+  wh_memory_budget budget = {UINT64_MAX, "a test"};
+  wh_program_options o = options_for(&dev, max, failing_allocator_init(&a, 0));
+  o.memory = &budget;
+  assert_ok(wh_program_create(g, &o, &p));
+  wh_program_memory m;
+  wh_program_get_memory(p, &m);
+  const uint64_t needed = m.arena_bytes + m.state_bytes + m.packed_bytes;
+  const size_t n_packed = dev.n_packed;
+  assert_true(n_packed > 0);
+  wh_program_destroy(p);
+  p = NULL;
+  static const struct {
+    int64_t above_packed; /* budget; negative: below the packed weights alone */
+    const char *words;
+  } cases[] = {{1, "a smaller context needs less"}, {-1, "the weights alone do not fit"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    budget.available = (uint64_t)((int64_t)m.packed_bytes + cases[i].above_packed);
+    assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_OUT_OF_MEMORY);
+    assert_error_says("of memory are needed");
+    assert_error_says("are left by a test");
+    assert_error_says(cases[i].words);
+    assert_null(p);
+    assert_int_equal(a.n_live, 0);
+    assert_int_equal(dev.n_packed, n_packed); /* nothing was packed */
+  }
+  budget.available = needed + (UINT64_C(8) << 20); /* with what running takes besides */
+  assert_ok(wh_program_create(g, &o, &p));
+  wh_program_destroy(p);
+  p = NULL;
+  budget.available--;
+  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_OUT_OF_MEMORY);
+  wh_graph_destroy(g);
+}
+
 static void a_failed_compilation_is_undone(void **state) {
   (void)state;
   fixture f = {.dev = {{.fail_compile = "y"}}};
@@ -564,6 +606,7 @@ int main(void) {
       cmocka_unit_test(a_refused_node_may_fall_back),
       cmocka_unit_test(damaged_weights_are_named),
       cmocka_unit_test(refusals_name_every_node),
+      cmocka_unit_test(memory_is_asked_for_before_it_is_taken),
       cmocka_unit_test(a_failed_compilation_is_undone),
       cmocka_unit_test(failing_allocations_leak_nothing),
       cmocka_unit_test(failing_devices_leak_nothing),

@@ -1,0 +1,72 @@
+/* advice.c - see advice.h. */
+#include "cli/advice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+cli_exit cli_check_engine_options(const cli_engine_options *options) {
+  if (options->no_pack_cache && options->pack_cache)
+    return cli_fail(CLI_USAGE, "--pack-cache and --no-pack-cache exclude each other");
+  if (options->no_pack_cache && options->pack_cache_mapped)
+    return cli_fail(CLI_USAGE, "--map-packed needs kept weights, and --no-pack-cache keeps none");
+  return CLI_OK;
+}
+
+/* Cores that the process may use, or as many as its share of time pays for. */
+static void advise_on_threads(const cli_engine *engine) {
+  if (!engine->options.threads) return; /* asking the device takes time */
+  wh_device_info info = cli_engine_device_info(engine);
+  double cores = info.n_cores;
+  if (info.cpu_quota > 0 && info.cpu_quota < cores) cores = info.cpu_quota;
+  if (cores > 0 && info.n_threads > cores && info.n_threads > 1)
+    cli_note("[%u threads for %g core%s: they wait for each other; without -t there is one for each]",
+             info.n_threads, cores, cores > 1 ? "s" : "");
+}
+
+/* The file's "ARCHITECTURE.KEY" as a number; 0: none. */
+static double metadata_number(const cli_engine *engine, const char *key) {
+  char name[256], value[64];
+  const char *architecture = engine->info.architecture;
+  size_t n = wh_model_n_metadata(engine->model), prefix = strlen(architecture);
+  for (size_t i = 0; i < n; ++i)
+    if (wh_model_get_metadata(engine->model, i, name, sizeof name, value, sizeof value) == WH_OK &&
+        strncmp(name, architecture, prefix) == 0 && name[prefix] == '.' &&
+        strcmp(name + prefix + 1, key) == 0)
+      return strtod(value, NULL);
+  return 0;
+}
+
+/* Positions that the model can be trusted with. Files of models whose rotary positions are stretched (YaRN,
+ * LongRoPE, linear) mostly state the stretched length as the context, but some the original one. */
+static double usable_context(const cli_engine *engine) {
+  double stated = (double)engine->info.context_length;
+  double stretched = metadata_number(engine, "rope.scaling.original_context_length") *
+                     metadata_number(engine, "rope.scaling.factor");
+  return stretched > stated ? stretched : stated;
+}
+
+static void advise_on_context(const cli_engine *engine) {
+  uint32_t context = wh_session_context(engine->session);
+  if (!engine->options.context || context <= engine->info.context_length || !engine->info.context_length)
+    return;
+  double usable = usable_context(engine);
+  if (context > usable)
+    cli_note("[a context of %u positions, but the model was trained for %.0f: text beyond may be poor]",
+             context, usable);
+}
+
+static void advise_on_packing(const cli_engine *engine) {
+  wh_session_packing p = WH_SESSION_PACKING_INIT;
+  wh_session_get_packing(engine->session, &p);
+  if (!engine->options.pack_cache_mapped || p.n_cached || !p.n_packed) return;
+  if (!engine->options.pack_cache)
+    cli_warn("--map-packed does nothing, as no packed weights are kept; --pack-cache DIR keeps them");
+  else
+    cli_note("[--map-packed: nothing is kept yet, so the weights were packed; the next start maps them]");
+}
+
+void cli_advise(const cli_engine *engine) {
+  advise_on_threads(engine);
+  advise_on_context(engine);
+  advise_on_packing(engine);
+}
