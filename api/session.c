@@ -8,8 +8,6 @@
 
 #define DEFAULT_CONTEXT 4096u
 #define DEFAULT_BATCH 512u
-/* What running takes besides a session's own memory: tokenizer, threads, the caller's buffers. */
-#define SPARE_BYTES ((uint64_t)8 << 20)
 
 struct wh_session {
   const wh_allocator *alloc;
@@ -68,27 +66,6 @@ static wh_status memory_budget(const wh_session_options *o, wh_memory_budget *ou
   return WH_OK;
 }
 
-/* Asked before any of it is taken: a system that grants memory it does not have ends the process when the
- * pages are touched. Weights that stay in files are not counted: their pages can be dropped. */
-static wh_status check_memory(const wh_run_memory *m, bool is_loaded, const wh_memory_budget *budget) {
-  uint64_t need = SPARE_BYTES;
-  const uint64_t parts[] = {m->arena_bytes, m->state_bytes, is_loaded ? 0 : m->weights.packed_bytes};
-  bool fits = true;
-  for (int i = 0; i < 3; i++) fits = !__builtin_add_overflow(need, parts[i], &need) && fits;
-  if (fits && need <= budget->available) return WH_OK;
-  char text[5][WH_BYTES_TEXT];
-  const bool weights_fit = m->weights.packed_bytes < budget->available;
-  return WH_FAIL(
-      ERR_OUT_OF_MEMORY,
-      "%s of memory are needed (%s of attention state, %s of activations, %s of packed weights) but "
-      "%s are left by %s; %s",
-      wh_bytes_text(fits ? need : UINT64_MAX, text[0]), wh_bytes_text(m->state_bytes, text[1]),
-      wh_bytes_text(m->arena_bytes, text[2]), wh_bytes_text(m->weights.packed_bytes, text[3]),
-      wh_bytes_text(budget->available, text[4]), budget->limit,
-      weights_fit ? "a smaller context needs less of it"
-                  : "the weights alone do not fit: use a smaller model, or one with fewer bits");
-}
-
 /* Pages of files that do not stay in memory are read again in each run. What a token reads counts: of a
  * mixture of experts, or of an embedding, that is a part. */
 static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budget, const wh_log *log) {
@@ -116,9 +93,9 @@ static wh_status open_session(wh_session *s, wh_device *device, const wh_session
   WH_TRY(wh_run_session_symbols(s->program->graph, &limits, symbols));
   WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
   wh_program_predict_memory(s->program, layout, &s->memory);
+  wh_status st = wh_program_check_memory(s->program, layout, &budget);
   wh_layout_release(layout);
-  const wh_weight_set *weights = s->program->devices[0].weights;
-  WH_TRY(check_memory(&s->memory, weights && wh_weight_set_is_loaded(weights), &budget));
+  WH_TRY(st);
   WH_TRY(wh_model_load_program(s->model, s->program));
   WH_TRY(wh_run_session_create(s->program, &limits, &s->run));
   warn_of_slow_files(s, &budget, o->log);

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* What running takes besides a run's own memory: tokenizer, threads, the caller's buffers. */
+#define SPARE_BYTES ((uint64_t)8 << 20)
+
 typedef struct run_device {
   wh_queue *queue;
   wh_buffer *arena, *states;
@@ -415,4 +418,27 @@ void wh_program_predict_memory(const wh_program *p, const wh_layout *l, wh_run_m
     out->weights.mapped_bytes += w.mapped_bytes;
     out->weights.other_bytes += w.other_bytes;
   }
+}
+
+wh_status wh_program_check_memory(const wh_program *p, const wh_layout *l, const wh_memory_budget *budget) {
+  wh_run_memory m;
+  wh_program_predict_memory(p, l, &m);
+  const wh_weight_set *weights = p->devices[0].weights;
+  const uint64_t packed = weights && wh_weight_set_is_loaded(weights) ? 0 : m.weights.packed_bytes,
+                 parts[] = {m.arena_bytes, m.state_bytes, packed};
+  uint64_t need = SPARE_BYTES;
+  bool fits = true;
+  for (int i = 0; i < 3; i++) fits = !__builtin_add_overflow(need, parts[i], &need) && fits;
+  if (fits && need <= budget->available) return WH_OK;
+  char text[5][WH_BYTES_TEXT];
+  return WH_FAIL(
+      ERR_OUT_OF_MEMORY,
+      "%s of memory are needed (%s of attention state, %s of activations, %s of packed weights) but "
+      "%s are left by %s; %s",
+      wh_bytes_text(fits ? need : UINT64_MAX, text[0]), wh_bytes_text(m.state_bytes, text[1]),
+      wh_bytes_text(m.arena_bytes, text[2]), wh_bytes_text(packed, text[3]),
+      wh_bytes_text(budget->available, text[4]), budget->limit,
+      packed < budget->available
+          ? "a smaller context needs less of it"
+          : "the weights alone do not fit: use a smaller model, or one with fewer bits");
 }

@@ -4,6 +4,7 @@
 #ifndef WH_EXEC_RUN_H
 #define WH_EXEC_RUN_H
 
+#include "core/base/memory_budget.h"
 #include "core/plan/program.h"
 
 typedef struct wh_run wh_run;
@@ -66,5 +67,10 @@ typedef struct wh_run_memory {
 } wh_run_memory;
 /* Before any of it is taken. */
 void wh_program_predict_memory(const wh_program *p, const wh_layout *layout, wh_run_memory *out);
+/* Whether it fits, with the weights unless they are loaded: asked before any of it is taken, since a system
+ * that grants memory it does not have ends the process when the pages are touched. Weights that stay in files
+ * are not counted: their pages can be dropped. ERR_OUT_OF_MEMORY has the numbers. */
+WH_NODISCARD wh_status wh_program_check_memory(const wh_program *p, const wh_layout *layout,
+                                               const wh_memory_budget *budget);
 
 #endif

@@ -413,43 +413,38 @@ static void refusals_name_every_node(void **state) {
 /* What does not fit is refused before anything large is taken; the message has the sizes. */
 static void memory_is_asked_for_before_it_is_taken(void **state) {
   (void)state;
-  static const int64_t max[] = {8};
-  fake_device dev = {.pack = true};
-  failing_allocator a;
-  wh_graph *g = mlp_graph();
-  wh_program *p = NULL;
+  fixture f = {.dev = {{.pack = true}}};
+  wh_program *p = mlp_program(&f, NULL);
+  wh_layout *l = NULL;
+  wh_run_memory m;
   wh_memory_budget budget = {UINT64_MAX, "a test"};
-  wh_program_options o = options_for(&dev, max, failing_allocator_init(&a, 0));
-  o.memory = &budget;
-  assert_ok(wh_program_create(g, &o, &p));
-  wh_program_memory m;
-  wh_program_get_memory(p, &m);
-  const uint64_t needed = m.arena_bytes + m.state_bytes + m.packed_bytes;
-  const size_t n_packed = dev.n_packed;
-  assert_true(n_packed > 0);
-  wh_program_destroy(p);
-  p = NULL;
+  assert_ok(wh_program_get_layout(p, mlp_max, &l));
+  assert_ok(wh_program_check_memory(p, l, &budget));
+  wh_program_predict_memory(p, l, &m);
   static const struct {
     int64_t above_packed; /* budget; negative: below the packed weights alone */
     const char *words;
   } cases[] = {{1, "a smaller context needs less"}, {-1, "the weights alone do not fit"}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    budget.available = (uint64_t)((int64_t)m.packed_bytes + cases[i].above_packed);
-    assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_OUT_OF_MEMORY);
+    budget.available = (uint64_t)((int64_t)m.weights.packed_bytes + cases[i].above_packed);
+    assert_int_equal(wh_program_check_memory(p, l, &budget), WH_ERR_OUT_OF_MEMORY);
     assert_error_says("of memory are needed");
     assert_error_says("are left by a test");
     assert_error_says(cases[i].words);
-    assert_null(p);
-    assert_int_equal(a.n_live, 0);
-    assert_int_equal(dev.n_packed, n_packed); /* nothing was packed */
   }
-  budget.available = needed + (UINT64_C(8) << 20); /* with what running takes besides */
-  assert_ok(wh_program_create(g, &o, &p));
-  wh_program_destroy(p);
-  p = NULL;
+  const uint64_t rest =
+      m.arena_bytes + m.state_bytes + (UINT64_C(8) << 20); /* with what running takes besides */
+  budget.available = rest + m.weights.packed_bytes;
+  assert_ok(wh_program_check_memory(p, l, &budget));
   budget.available--;
-  assert_int_equal(wh_program_create(g, &o, &p), WH_ERR_OUT_OF_MEMORY);
-  wh_graph_destroy(g);
+  assert_int_equal(wh_program_check_memory(p, l, &budget), WH_ERR_OUT_OF_MEMORY);
+  assert_int_equal(f.dev[0].n_live, 0); /* nothing was taken or packed */
+  assert_int_equal(f.dev[0].n_packed, 0);
+  assert_ok(wh_program_load(p)); /* then a further run needs its own memory only */
+  budget.available = rest;
+  assert_ok(wh_program_check_memory(p, l, &budget));
+  wh_layout_release(l);
+  wh_program_release(p);
 }
 
 static void a_failed_compilation_is_undone(void **state) {
