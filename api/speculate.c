@@ -131,7 +131,7 @@ void wh_speculator_destroy(wh_speculator *s) {
  * Drafts that are wrong must not make it be computed again. */
 static uint32_t within_border(const wh_session *session, uint32_t n, uint32_t most) {
   uint32_t border = wh_session_rope_border(session);
-  return n > border || most <= border - n ? most : border - n;
+  return border == 0 || n > border || most <= border - n ? most : border - n;
 }
 
 /* ---- the draft model ---- */
