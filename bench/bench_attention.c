@@ -1,11 +1,11 @@
 /* bench_attention.c - attention at the shapes of real models: checked against the reference, then timed as a
  * share of the multiply-add peak (prompts) or of read bandwidth (decoding), each measured next to the timing.
- * Usage: bench_attention [threads] [level] [substring of the case] */
+ * Usage: bench_attention [threads] [level, or "all" for every kernel of the list] [substring of the case] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/cpu/attention.h"
+#include "backends/cpu/attention_kernels.h"
 #include "backends/cpu/attention_q8.h"
 #include "bench/team_roofline.h"
 #include "bench/timing.h"
@@ -193,19 +193,45 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   return wrong;
 }
 
+static int run_cases(wh_team *team, uint64_t mask, const char *part) {
+  team_roofline *roof = team_roofline_create(team, mask);
+  int status = 0;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    if (!part || strstr(cases[i].name, part)) status |= run_case(&cases[i], team, roof, mask);
+  team_roofline_destroy(roof);
+  return status;
+}
+
+/* Kernel by kernel, each with the levels that it needs; a case is left to the kernels for its cache. */
+static int run_all(wh_team *team, uint64_t available, const char *part) {
+  int status = 0;
+#define WH_ATTENTION_KERNEL(stores, isa, needs)                             \
+  if ((available & (uint64_t)(needs)) == (uint64_t)(needs)) {               \
+    team_roofline *roof = team_roofline_create(team, needs);                \
+    printf("attention_" #isa "\n");                                         \
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)             \
+      if (stores(cases[i].dtype) && (!part || strstr(cases[i].name, part))) \
+        status |= run_case(&cases[i], team, roof, needs);                   \
+    team_roofline_destroy(roof);                                            \
+  }
+#include "backends/cpu/kernels_attention.def"
+#undef WH_ATTENTION_KERNEL
+  return status;
+}
+
 int main(int argc, char **argv) {
-  int threads = argc > 1 ? atoi(argv[1]) : 1, status = 0;
+  int threads = argc > 1 ? atoi(argv[1]) : 1;
+  const char *level = argc > 2 ? argv[2] : "auto", *part = argc > 3 ? argv[3] : NULL;
+  const bool all = strcmp(level, "all") == 0;
+  const uint64_t available = wh_cpu_features_detect();
   uint64_t mask;
   wh_team *team;
-  if (wh_cpu_level_mask(argc > 2 ? argv[2] : "auto", wh_cpu_features_detect(), &mask) != WH_OK ||
+  if (wh_cpu_level_mask(all ? "auto" : level, available, &mask) != WH_OK ||
       wh_team_create(threads, NULL, NULL, &team) != WH_OK) {
     (void)fprintf(stderr, "%s\n", wh_last_error()->message);
     return 2;
   }
-  team_roofline *roof = team_roofline_create(team, mask);
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask);
-  team_roofline_destroy(roof);
+  int status = all ? run_all(team, available, part) : run_cases(team, mask, part);
   wh_team_destroy(team);
   return status;
 }

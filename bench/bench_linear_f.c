@@ -2,7 +2,7 @@
  * multiply-add peak (many rows) or of read bandwidth (few rows), each measured next to the timing; fp32
  * weights also in turns with OpenBLAS, where that is installed.
  *
- * Usage: bench_linear_f [threads] [level] [substring of the case] */
+ * Usage: bench_linear_f [threads] [level, or "all" for every kernel of the list] [substring of the case] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,22 +256,44 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   return wrong;
 }
 
+static int run_cases(wh_team *team, uint64_t mask, const char *part) {
+  team_roofline *roof = team_roofline_create(team, mask);
+  wh_fast_blas blas;
+  int status = 0;
+  wh_fast_blas_open(&blas);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    if (!part || strstr(cases[i].name, part)) status |= run_case(&cases[i], team, roof, mask, &blas);
+  wh_fast_blas_close(&blas);
+  team_roofline_destroy(roof);
+  return status;
+}
+
+/* Kernel by kernel, each with the levels that it needs. */
+static int run_all(wh_team *team, uint64_t available, const char *part) {
+  int status = 0;
+#define WH_LINEAR_F_KERNEL(isa, needs)                        \
+  if ((available & (uint64_t)(needs)) == (uint64_t)(needs)) { \
+    printf("linear_f_" #isa "\n");                            \
+    status |= run_cases(team, needs, part);                   \
+  }
+#include "backends/cpu/kernels_linear_f.def"
+#undef WH_LINEAR_F_KERNEL
+  return status;
+}
+
 int main(int argc, char **argv) {
-  int threads = argc > 1 ? atoi(argv[1]) : 1, status = 0;
+  int threads = argc > 1 ? atoi(argv[1]) : 1;
+  const char *level = argc > 2 ? argv[2] : "auto", *part = argc > 3 ? argv[3] : NULL;
+  const bool all = strcmp(level, "all") == 0;
+  const uint64_t available = wh_cpu_features_detect();
   uint64_t mask;
   wh_team *team;
-  if (wh_cpu_level_mask(argc > 2 ? argv[2] : "auto", wh_cpu_features_detect(), &mask) != WH_OK ||
+  if (wh_cpu_level_mask(all ? "auto" : level, available, &mask) != WH_OK ||
       wh_team_create(threads, NULL, NULL, &team) != WH_OK) {
     (void)fprintf(stderr, "%s\n", wh_last_error()->message);
     return 2;
   }
-  team_roofline *roof = team_roofline_create(team, mask);
-  wh_fast_blas blas;
-  wh_fast_blas_open(&blas);
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    if (argc <= 3 || strstr(cases[i].name, argv[3])) status |= run_case(&cases[i], team, roof, mask, &blas);
-  wh_fast_blas_close(&blas);
-  team_roofline_destroy(roof);
+  int status = all ? run_all(team, available, part) : run_cases(team, mask, part);
   wh_team_destroy(team);
   return status;
 }

@@ -5,10 +5,6 @@
 #include "backends/cpu/attention_split.h"
 #include "core/base/allocator.h"
 
-#define IS_FLOAT(dtype) ((dtype) == WH_DTYPE_F16 || (dtype) == WH_DTYPE_F32)
-#define IS_Q8(dtype) ((dtype) == WH_DTYPE_Q8_0)
-#define IS_ANY(dtype) (IS_FLOAT(dtype) || IS_Q8(dtype))
-
 wh_attention_fn wh_attention_select(uint64_t features, wh_dtype dtype, const char **name) {
   wh_attention_fn fn = NULL;
 #define WH_ATTENTION_KERNEL(stores, isa, needs)                               \

@@ -3,25 +3,32 @@
  *
  * A type is a few choices: how many bits a code has, what is added to a value to make its unsigned code,
  * where scales and minima come from. Everything below the file decoder (packing, reference and SIMD kernels)
- * is written against these choices, not against types.
- *
- * Panel: 32 outputs (columns). K runs in groups of 256 (the last may hold fewer blocks of 32), and a group's
- * bytes lie in the order in which a kernel touches them, without gaps, so that one product is one forward
- * stream: scales   F16:         [blocks][32] fp16                        | minima F16: [blocks][32] fp16
- *            E8M0:        [blocks][32] u8, rounded up to 64 bytes
- *            SUB32, SUB16: d [32] fp16, dmin [32] fp16 when there are minima, then the integer sub-scales as
- * int8 [8][32] or [16][32] SUB16_U4:    the same with u4 sub-scales: [8][32] bytes, low nibble the first half
- * of the block codes    [blocks] records (below) minima   SUB32:       u8 [4][32][2], pairs of adjacent
- * blocks SUB16:       u4 [4][32][2], low nibble pairs of halves 0-7, high nibble pairs of halves 8-15 Code
- * record of one block: think of the codes as E[8][32][4] (quad of k, column, k within the quad), j = the 128
- * bytes [column][k]. Every plane splits bytes over quads, so that it widens with shifts and masks alone:
- *   8 bits: E itself
- *   4 bits: [4][128], low nibble quad 2i, high nibble quad 2i + 1
- *   2 bits: [2][128], bits 2i.. of byte (h, j) belong to quad 4h + i
- *   1 bit:  [128], bit i belongs to quad i
- *   5 = 4 then 1, 6 = 4 then 2, 3 = 2 then 1. */
+ * is written against these choices, not against types. */
 #ifndef WH_CPU_LINEAR_Q_FORMAT_H
 #define WH_CPU_LINEAR_Q_FORMAT_H
+
+// clang-format off
+/* Panel: 32 outputs (columns). K runs in groups of 256 (the last may hold fewer blocks of 32), and a group's
+ * bytes lie in the order in which a kernel touches them, without gaps, so that one product is one forward stream:
+ *
+ *   scales   F16:          [blocks][32] fp16; with minima F16 another [blocks][32] fp16
+ *            E8M0:         [blocks][32] u8, rounded up to 64 bytes
+ *            SUB32, SUB16: d [32] fp16; dmin [32] fp16 when there are minima; then the integer sub-scales as int8,
+ *                          [8][32] or [16][32]
+ *            SUB16_U4:     the same with u4 sub-scales: [8][32] bytes, low nibble the first half of the block
+ *   codes    [blocks] records (below)
+ *   minima   SUB32:        u8 [4][32][2], pairs of adjacent blocks
+ *            SUB16:        u4 [4][32][2], low nibble pairs of halves 0-7, high nibble pairs of halves 8-15
+ *
+ * Code record of one block: think of the codes as E[8][32][4] (quad of k, column, k within the quad), j = the 128
+ * bytes [column][k]. Every plane splits bytes over quads, so that it widens with shifts and masks alone:
+ *
+ *   8 bits   E itself
+ *   4 bits   [4][128], low nibble quad 2i, high nibble quad 2i + 1
+ *   2 bits   [2][128], bits 2i.. of byte (h, j) belong to quad 4h + i
+ *   1 bit    [128], bit i belongs to quad i
+ *   5 bits   4 then 1;  6 bits: 4 then 2;  3 bits: 2 then 1 */
+// clang-format on
 
 #include <stdbool.h>
 #include <stddef.h>

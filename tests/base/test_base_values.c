@@ -1,4 +1,4 @@
-/* test_base_values.c - the error record, hashes, dtypes and string views. */
+/* test_base_values.c - the error record, hashes, dtypes, string views, and which numbers are finite. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "core/base/dtype.h"
+#include "core/base/finite.h"
 #include "core/base/hash.h"
 #include "core/base/str.h"
 
@@ -159,6 +160,28 @@ static void dtypes_have_classes(void **state) {
 
 /* ---- str ---- */
 
+/* Each of what is not finite is found at every place, also where floats are not aligned; nothing else is. */
+static void numbers_that_are_not_finite_are_found(void **state) {
+  (void)state;
+  static const uint32_t bad[] = {0x7f800000u, 0xff800000u, 0x7f800001u, 0xffc00000u};
+  static const uint32_t good[] = {0x7f7fffffu, 0xff7fffffu, 1u, 0x80000000u, 0x007fffffu};
+  enum { N = 600 };
+  static unsigned char bytes[N * 4 + 1];
+  for (size_t offset = 0; offset < 2; offset++) {
+    unsigned char *x = bytes + offset;
+    for (size_t i = 0; i < N; i++) memcpy(x + i * 4, &good[i % 5], 4);
+    assert_true(wh_all_finite(x, N));
+    for (size_t i = 0; i < N; i++) {
+      memcpy(x + i * 4, &bad[i % 4], 4);
+      assert_false(wh_all_finite(x, N));
+      assert_false(wh_all_finite(x, i + 1));
+      assert_true(wh_all_finite(x, i));
+      memcpy(x + i * 4, &good[i % 5], 4);
+    }
+  }
+  assert_true(wh_all_finite(NULL, 0));
+}
+
 static void strings_compare_by_bytes(void **state) {
   (void)state;
   wh_str nul = {"a\0b", 3};
@@ -181,6 +204,7 @@ int main(void) {
       cmocka_unit_test(rows_are_whole_blocks),
       cmocka_unit_test(dtypes_are_found_by_name),
       cmocka_unit_test(dtypes_have_classes),
+      cmocka_unit_test(numbers_that_are_not_finite_are_found),
       cmocka_unit_test(strings_compare_by_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

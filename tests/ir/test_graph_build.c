@@ -417,6 +417,32 @@ static void bytes_of_shapes(void **state) {
   wh_graph_destroy(s.g);
 }
 
+static void bytes_of_values_row_by_row(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { symbol t 0..9 %1 = input \"scalar\" f32[] %2 = input \"x\" f32[t, 3, 96] "
+      "%3 = quantize_act(%2) \"q\" : q8a[t, 3, 96] %4 = state \"kv\" q8_0[2, t, 3, 64] "
+      "%5 = input \"wide\" f32[t, 288] %6 = quantize_act(%5) \"w\" : q8a[t, 288] %7 = input \"half\" q8_0[t, "
+      "48] }");
+  int64_t dims[16];
+  const int64_t t[] = {5};
+  size_t bytes = 99;
+  assert_true(g->dims.n <= 16);
+  for (wh_dim d = 0; d < g->dims.n; d++) dims[d] = wh_dim_eval(&g->dims, d, t);
+  const size_t want[] = {
+      0, 4, 5 * 3 * 96 * 4, 5 * 3 * (96 + 3 + 4), 2 * 5 * 3 * 2 * 34, 5 * 288 * 4, 5 * (288 + 9 + 2 * 4)};
+  for (wh_value v = 1; v <= 6; v++) {
+    assert_true(wh_value_row_major_bytes(g, v, dims, &bytes));
+    assert_int_equal(bytes, want[v]);
+  }
+  assert_false(wh_value_row_major_bytes(g, 7, dims, &bytes)); /* no whole blocks */
+  for (wh_dim d = 0; d < g->dims.n; d++) dims[d] = WH_DIM_LIMIT;
+  assert_false(wh_value_row_major_bytes(g, 2, dims, &bytes));
+  assert_false(wh_value_row_major_bytes(g, 3, dims, &bytes));
+  assert_int_equal(bytes, want[6]);
+  wh_graph_destroy(g);
+}
+
 /* x -> a -> b; a const; outputs b. One field is damaged at a time. */
 static void verify_finds_damage(void **state) {
   (void)state;
@@ -536,6 +562,7 @@ int main(void) {
       cmocka_unit_test(attributes_are_checked),
       cmocka_unit_test(values_must_exist),
       cmocka_unit_test(bytes_of_shapes),
+      cmocka_unit_test(bytes_of_values_row_by_row),
       cmocka_unit_test(verify_finds_damage),
       cmocka_unit_test(a_written_state_has_one_user),
       cmocka_unit_test(clones_share_nothing_but_borrowed_data),

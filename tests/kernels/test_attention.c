@@ -10,11 +10,42 @@
 
 #include <cmocka.h>
 
-#include "backends/cpu/attention.h"
+#include "backends/cpu/attention_kernels.h"
 #include "backends/cpu/attention_q8.h"
 #include "core/base/exact_math.h"
+#include "tests/kernels/levels.h"
 
 #define MAX_ROWS 160
+
+/* Every kernel of the list that dispatch is made of. With its own needs as the mask it is the one chosen. */
+typedef struct kernel {
+  const char *isa;
+  uint64_t needs;
+  bool f16, f32, q8; /* caches that it takes */
+  wh_attention_fn attend;
+  wh_kv_append_fn append;
+} kernel;
+static const kernel kernels[] = {
+#define WH_ATTENTION_KERNEL(stores, isa, needs) \
+  {#isa,                                        \
+   needs,                                       \
+   stores(WH_DTYPE_F16),                        \
+   stores(WH_DTYPE_F32),                        \
+   stores(WH_DTYPE_Q8_0),                       \
+   wh_k_attention_##isa,                        \
+   wh_k_kv_append_##isa},
+#include "backends/cpu/kernels_attention.def"
+#undef WH_ATTENTION_KERNEL
+};
+#define N_KERNELS (sizeof kernels / sizeof kernels[0])
+
+static bool takes(const kernel *k, wh_dtype dtype) {
+  return dtype == WH_DTYPE_F16 ? k->f16 : dtype == WH_DTYPE_F32 ? k->f32 : dtype == WH_DTYPE_Q8_0 && k->q8;
+}
+/* On this machine. */
+static bool runs(const kernel *k, wh_dtype dtype) {
+  return takes(k, dtype) && (wh_cpu_features_detect() & k->needs) == k->needs;
+}
 
 typedef struct shape {
   wh_dtype dtype;
@@ -247,21 +278,17 @@ static void expect_same(const char *what, const shape *s, const batch *b, const 
           (int)b->positions[i / row], (int)(i % row), (double)got[i], (double)want[i]);
 }
 
-/* Every level and team size against the reference, for one batch over one problem. */
+/* Every kernel and team size against the reference, for one batch over one problem. */
 static void check_batch(const problem *p, const batch *b, const cache *ref_cache) {
   const int64_t n = b->rows * p->s.n_heads * p->s.value_dim;
-  uint64_t all = wh_cpu_features_detect();
   float *want = new_floats(n), *got = new_floats(n);
   attend(p, b, ref_cache, 0, 1, want);
-  for (int i = 0; wh_cpu_level_at(i); i++) {
-    uint64_t mask;
-    if (wh_cpu_level_mask(wh_cpu_level_at(i), all, &mask) != WH_OK) continue;
-    for (int threads = mask ? 1 : 3; threads <= 3; threads++) {
+  for (const kernel *k = kernels; k < kernels + N_KERNELS; k++)
+    for (int threads = k->needs ? 1 : 3; threads <= 3 && runs(k, p->s.dtype); threads++) {
       memset(got, 0x5a, (size_t)n * sizeof *got);
-      attend(p, b, ref_cache, mask, threads, got);
-      expect_same(wh_cpu_level_at(i), &p->s, b, want, got);
+      attend(p, b, ref_cache, k->needs, threads, got);
+      expect_same(k->isa, &p->s, b, want, got);
     }
-  }
   free(want);
   free(got);
 }
@@ -310,7 +337,6 @@ static void test_levels(void **state) {
 
 static void test_cache(void **state) {
   (void)state;
-  uint64_t all = wh_cpu_features_detect();
   for (size_t i = 0; i < N_SHAPES; i++) {
     problem p = problem_new(shapes[i], 2, 300);
     /* every way that rounding to f16 can go: ties, overflow, subnormals, NaN; with q8_0 a NaN spoils a block,
@@ -325,17 +351,14 @@ static void test_cache(void **state) {
     }
     cache ref = cache_new(&p);
     append_all(&p, &ref, 0, 1);
-    for (int level = 0; wh_cpu_level_at(level); level++) {
-      uint64_t mask;
-      if (wh_cpu_level_mask(wh_cpu_level_at(level), all, &mask) != WH_OK) continue;
-      for (int threads = mask ? 1 : 3; threads <= 3; threads++) {
+    for (const kernel *k = kernels; k < kernels + N_KERNELS; k++)
+      for (int threads = k->needs ? 1 : 3; threads <= 3 && runs(k, p.s.dtype); threads++) {
         cache got = cache_new(&p);
-        append_all(&p, &got, mask, threads);
+        append_all(&p, &got, k->needs, threads);
         assert_memory_equal(got.keys.data, ref.keys.data, ref.keys.bytes);
         assert_memory_equal(got.values.data, ref.values.data, ref.values.bytes);
         cache_free(&got);
       }
-    }
     cache_free(&ref);
     problem_free(&p);
   }
@@ -517,6 +540,26 @@ static void test_control(void **state) {
   problem_free(&p);
 }
 
+/* Each kernel is chosen for its needs, and each level of the machine has one of the list. */
+static void test_every_kernel_is_reached(void **state) {
+  (void)state;
+  static const wh_dtype types[] = {WH_DTYPE_F16, WH_DTYPE_F32, WH_DTYPE_Q8_0};
+  for (size_t t = 0; t < 3; t++) {
+    for (size_t k = 0; k < N_KERNELS; k++) {
+      if (!takes(&kernels[k], types[t])) continue;
+      assert_true(wh_attention_select(kernels[k].needs, types[t], NULL) == kernels[k].attend);
+      assert_true(wh_kv_append_select(kernels[k].needs, types[t], NULL) == kernels[k].append);
+    }
+    for (int l = 0; l < n_levels; l++) {
+      size_t found = 0;
+      for (size_t k = 0; k < N_KERNELS; k++)
+        found += runs(&kernels[k], types[t]) &&
+                 wh_attention_select(levels[l].mask, types[t], NULL) == kernels[k].attend;
+      assert_int_equal(found, 1);
+    }
+  }
+}
+
 static void test_select(void **state) {
   (void)state;
   const char *name = NULL;
@@ -538,9 +581,10 @@ static void test_select(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_select),          cmocka_unit_test(test_cache),  cmocka_unit_test(test_levels),
-      cmocka_unit_test(test_q8_store),        cmocka_unit_test(test_oracle), cmocka_unit_test(test_control),
-      cmocka_unit_test(test_prompt_chunking),
+      cmocka_unit_test(test_select),   cmocka_unit_test(test_every_kernel_is_reached),
+      cmocka_unit_test(test_cache),    cmocka_unit_test(test_levels),
+      cmocka_unit_test(test_q8_store), cmocka_unit_test(test_oracle),
+      cmocka_unit_test(test_control),  cmocka_unit_test(test_prompt_chunking),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, find_levels, NULL);
 }

@@ -15,6 +15,7 @@
 #include "core/base/allocator.h"
 #include "core/base/exact_math.h"
 #include "tests/kernels/guarded.h"
+#include "tests/kernels/levels.h"
 #include "tests/kernels/linear_q_fixture.h"
 
 #define N_TEAMS 3
@@ -170,18 +171,14 @@ static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16, 
 
 /* Activations shared by a token's choices, and one row for each of them. */
 static void check_all(wh_dtype dtype, problem shape, bool every_team) {
-  const uint64_t available = wh_cpu_features_detect();
   for (int per_slot = 0; per_slot < 2; per_slot++) {
     problem p = shape;
     p.dtype = dtype;
     p.per_slot = per_slot != 0;
     make_problem(&p);
-    for (int i = 0; wh_cpu_level_at(i); i++) {
-      uint64_t mask;
-      if (wh_cpu_level_mask(wh_cpu_level_at(i), available, &mask) != WH_OK) continue;
+    for (int i = 0; i < n_levels; i++)
       for (int t = 0; t < N_TEAMS; t++)
-        if (every_team || t == i % N_TEAMS) check(&p, wh_cpu_level_at(i), mask, teams[t], t * 50);
-    }
+        if (every_team || t == i % N_TEAMS) check(&p, levels[i].name, levels[i].mask, teams[t], t * 50);
     free_problem(&p);
   }
 }
@@ -246,7 +243,7 @@ static void packing_checks_every_expert(void **state) {
 }
 
 static int make_teams(void **state) {
-  (void)state;
+  if (find_levels(state) != 0) return -1;
   for (int i = 0; i < N_TEAMS; i++)
     if (wh_team_create(i + 1, NULL, wh_allocator_default(), &teams[i]) != WH_OK) return -1;
   return 0;

@@ -10,9 +10,23 @@
 
 #include <cmocka.h>
 
-#include "backends/cpu/linear_f.h"
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/rowops.h"
 #include "core/base/exact_math.h"
+#include "tests/kernels/levels.h"
+
+/* Every kernel of the list that dispatch is made of. With its own needs as the mask it is the one chosen. */
+typedef struct kernel {
+  const char *isa;
+  uint64_t needs;
+  wh_linear_f_fn fn;
+} kernel;
+static const kernel kernels[] = {
+#define WH_LINEAR_F_KERNEL(isa, needs) {#isa, needs, wh_k_linear_f_##isa},
+#include "backends/cpu/kernels_linear_f.def"
+#undef WH_LINEAR_F_KERNEL
+};
+#define N_KERNELS (sizeof kernels / sizeof kernels[0])
 
 static uint32_t seed = 1;
 static uint32_t next_random(void) {
@@ -144,17 +158,16 @@ static void check(const problem *p) {
   float *want = new_output(p), *got = new_output(p);
   uint64_t all = wh_cpu_features_detect();
   product(p, 0, 1, want);
-  for (int i = 0; wh_cpu_level_at(i); i++) {
-    uint64_t mask;
-    if (wh_cpu_level_mask(wh_cpu_level_at(i), all, &mask) != WH_OK) continue;
-    for (int threads = mask ? 1 : 3; threads <= 3; threads++) {
+  for (const kernel *k = kernels; k < kernels + N_KERNELS; k++) {
+    if ((all & k->needs) != k->needs) continue;
+    for (int threads = k->needs ? 1 : 3; threads <= 3; threads++) {
       memset(got, 0x5a, (size_t)(p->m * p->n) * 4);
-      product(p, mask, threads, got);
+      product(p, k->needs, threads, got);
       for (int64_t j = 0; j < p->m * p->n; j++)
         if (wh_f32_bits(want[j]) != wh_f32_bits(got[j]))
           fail_msg("%s, %d threads, dtype %d, m %d n %d k %d, epilogue %d: row %d column %d is %a, not %a",
-                   wh_cpu_level_at(i), threads, (int)p->dtype, (int)p->m, (int)p->n, (int)p->k,
-                   (int)p->epilogue, (int)(j / p->n), (int)(j % p->n), (double)got[j], (double)want[j]);
+                   k->isa, threads, (int)p->dtype, (int)p->m, (int)p->n, (int)p->k, (int)p->epilogue,
+                   (int)(j / p->n), (int)(j % p->n), (double)got[j], (double)want[j]);
     }
   }
   free(want);
@@ -314,6 +327,19 @@ static void test_unpack(void **state) {
   }
 }
 
+/* Each kernel is chosen for its needs, and each level of the machine has one of the list. */
+static void test_every_kernel_is_reached(void **state) {
+  (void)state;
+  for (size_t k = 0; k < N_KERNELS; k++)
+    assert_true(wh_linear_f_select(kernels[k].needs, WH_DTYPE_F16, NULL) == kernels[k].fn);
+  for (int l = 0; l < n_levels; l++) {
+    size_t found = 0;
+    for (size_t k = 0; k < N_KERNELS; k++)
+      found += wh_linear_f_select(levels[l].mask, WH_DTYPE_F16, NULL) == kernels[k].fn;
+    assert_int_equal(found, 1);
+  }
+}
+
 static void test_layout(void **state) {
   (void)state;
   wh_linear_layout l = {.n = -1};
@@ -332,9 +358,11 @@ static void test_layout(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_layout),      cmocka_unit_test(test_levels), cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_few_outputs), cmocka_unit_test(test_oracle), cmocka_unit_test(test_control),
-      cmocka_unit_test(test_not_finite),  cmocka_unit_test(test_unpack),
+      cmocka_unit_test(test_layout),      cmocka_unit_test(test_every_kernel_is_reached),
+      cmocka_unit_test(test_levels),      cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_few_outputs), cmocka_unit_test(test_oracle),
+      cmocka_unit_test(test_control),     cmocka_unit_test(test_not_finite),
+      cmocka_unit_test(test_unpack),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, find_levels, NULL);
 }

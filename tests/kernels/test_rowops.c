@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE /* mmap */
 #include "backends/cpu/rowops.h"
 
+#include "tests/kernels/levels.h"
 #include "tests/kernels/rowops_buffers.h"
 
 typedef void (*run_fn)(const wh_rowops *table, const void *args, const wh_worker *w);
@@ -23,27 +24,20 @@ static const listed_op listed[] = {
 #include "backends/cpu/kernels_rowops.def"
 };
 #define N_LISTED (sizeof listed / sizeof listed[0])
+static bool was_run[N_LISTED];
 #define FOR_EACH_OF(fam, o)                                           \
   for (const listed_op *(o) = listed; (o) < listed + N_LISTED; (o)++) \
     if (strcmp((o)->family, fam) == 0)
 
 /* The reference and what to hold against it. */
-#define MAX_TABLES 8
-static wh_rowops tables[MAX_TABLES];
+static wh_rowops tables[MAX_LEVELS];
 static int n_tables;
 
 static int select_tables(void **state) {
-  (void)state;
-  uint64_t available = wh_cpu_features_detect(), mask;
-  n_tables = 0;
-  for (int i = 0; wh_cpu_level_at(i) && n_tables < MAX_TABLES; i++) {
-    if (wh_cpu_level_mask(wh_cpu_level_at(i), available, &mask) != WH_OK) {
-      print_message("level %s: not on this machine\n", wh_cpu_level_at(i));
-      continue;
-    }
-    wh_rowops_select(mask, &tables[n_tables++]);
-  }
-  return n_tables >= 1 && strcmp(tables[0].rms_norm_name, "rms_norm__ref") == 0 ? 0 : -1;
+  if (find_levels(state) != 0) return -1;
+  n_tables = n_levels;
+  for (int i = 0; i < n_levels; i++) wh_rowops_select(levels[i].mask, &tables[i]);
+  return strcmp(tables[0].rms_norm_name, "rms_norm__ref") == 0 ? 0 : -1;
 }
 
 /* One operation on prepared inputs. `out` points at the field of `args` that receives the result. In place:
@@ -89,6 +83,7 @@ static guarded run_workers(const call *c, const wh_rowops *table, int count, boo
 static int count_differences(const call *c, const wh_rowops *all, int n, bool report) {
   int bad = 0;
   guarded want = run_workers(c, &all[0], 1, false);
+  for (size_t i = 0; i < N_LISTED; i++) was_run[i] |= report && listed[i].name == c->name;
   for (int t = 0; t < n; t++) {
     if (t > 1 && c->name(&all[t]) == c->name(&all[t - 1])) continue; /* the same kernel as one level below */
     for (int workers = t == 0 ? 2 : 1; workers <= 3; workers++) {
@@ -494,6 +489,13 @@ static void test_shared_row_on_a_team(void **state) {
   guarded_free(&got);
 }
 
+/* A new op needs no test of its own unless its family is new. Last. */
+static void test_that_every_op_was_run(void **state) {
+  (void)state;
+  for (size_t i = 0; i < N_LISTED; i++)
+    if (!was_run[i]) fail_msg("no test runs the ops of family %s", listed[i].family);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_that_a_wrong_kernel_is_caught),
@@ -509,6 +511,7 @@ int main(void) {
       cmocka_unit_test(test_experts),
       cmocka_unit_test(test_expert_sum),
       cmocka_unit_test(test_shared_row_on_a_team),
+      cmocka_unit_test(test_that_every_op_was_run),
   };
   return cmocka_run_group_tests(tests, select_tables, NULL);
 }
