@@ -95,6 +95,8 @@ json_t *cli_json_device(const wh_device *device) {
   cli_json_set_whole(object, "cpus", info->n_cpus);
   cli_json_set_whole(object, "numa_nodes", info->n_numa_nodes);
   cli_json_set_text(object, "binding", info->binding);
+  cli_json_set_text(object, "prefetch", info->prefetch);
+  cli_json_set_text(object, "prefetch_reason", info->prefetch_reason);
   cli_json_set(object, "cpu_quota", info->cpu_quota > 0 ? json_real(info->cpu_quota) : json_null());
   cli_json_set_whole(object, "l1d_bytes", info->l1d_bytes);
   cli_json_set_whole(object, "l2_bytes", info->l2_bytes);

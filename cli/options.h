@@ -15,10 +15,11 @@ typedef struct cli_engine_options {
   uint32_t prompt_chunk;
   const char *pack_cache;
   bool pack_cache_mapped, no_pack_cache;
-  uint32_t binding; /* wh_binding */
+  uint32_t binding;  /* wh_binding */
+  uint32_t prefetch; /* wh_prefetch */
 } cli_engine_options;
 #define CLI_ENGINE_OPTIONS_INIT \
-  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO }
+  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, WH_PREFETCH_AUTO }
 
 typedef struct cli_kv_type {
   const char *name;

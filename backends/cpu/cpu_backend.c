@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/prefetch.h"
 
 static void cpu_destroy(void *dev) {
   cpu_device *d = dev;
@@ -29,6 +30,21 @@ static wh_status create_team(cpu_device *d, int n_threads, wh_binding wanted) {
   return wh_team_create_placed(&d->placement, d->alloc, &d->team);
 }
 
+static const char *prefetch_name(const cpu_device *d) { return d->past_caches ? "non-temporal" : "temporal"; }
+
+/* The reference kernels leave it to the processor. */
+static void choose_prefetch(cpu_device *d, wh_prefetch wanted) {
+  const wh_cpu_make make = wh_cpu_make_detect();
+  d->past_caches = wh_cpu_prefetch_past_caches(&make, &d->past_caches_why);
+  if (wanted != WH_PREFETCH_AUTO) {
+    d->past_caches = wanted == WH_PREFETCH_NONTEMPORAL;
+    d->past_caches_why = "as asked for";
+  }
+  (void)snprintf(d->product_reason, sizeof d->product_reason, "%s; few rows with %s prefetch (%s)", d->reason,
+                 prefetch_name(d), d->past_caches_why);
+  if (d->features == 0) (void)snprintf(d->product_reason, sizeof d->product_reason, "%s", d->reason);
+}
+
 static wh_status init_device(cpu_device *d, const wh_device_options *o) {
   d->available = wh_cpu_features_detect();
   WH_TRY(wh_cpu_level_mask(o->isa, d->available, &d->features));
@@ -41,6 +57,7 @@ static wh_status init_device(cpu_device *d, const wh_device_options *o) {
   wh_rowops_select(d->features, &d->rowops);
   if (d->numerics == WH_NUMERICS_FAST) wh_fast_blas_open(&d->blas);
   (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
+  choose_prefetch(d, (wh_prefetch)o->prefetch);
   size_t at = 0;
   for (int i = 0; wh_cpu_level_at(i); i++) {
     uint64_t mask;
@@ -55,6 +72,8 @@ static wh_status cpu_create(const wh_device_options *o, void **out) {
   if (o->numerics != WH_NUMERICS_EXACT && o->numerics != WH_NUMERICS_FAST)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown numerics mode %u", o->numerics);
   if (o->binding > WH_BINDING_CORES) return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown binding %u", o->binding);
+  if (o->prefetch > WH_PREFETCH_NONTEMPORAL)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown kind of prefetch %u", o->prefetch);
   cpu_device *d = wh_alloc_zeroed(o->allocator, sizeof *d);
   if (!d) return WH_OOM("cpu device");
   d->alloc = o->allocator;
@@ -99,6 +118,8 @@ static void cpu_get_info(void *dev, wh_device_info *info) {
                   : d->placement.mode == WH_BINDING_CORES ? "cores"
                                                           : "none";
   info->binding_reason = d->placement.reason;
+  info->prefetch = d->features ? prefetch_name(d) : "none";
+  info->prefetch_reason = d->features ? d->past_caches_why : "reference kernels";
 }
 
 typedef struct run_job {

@@ -26,7 +26,10 @@ typedef struct cpu_device {
   bool has_topology;
   wh_placement placement; /* of the team; its lists are the team's own */
   char levels[96];
-  char reason[96]; /* "highest level in use: avx512vnni" */
+  bool past_caches;            /* how weights that are read once are asked for: prefetch.h */
+  const char *past_caches_why; /* static */
+  char reason[96];             /* "highest level in use is avx512vnni" */
+  char product_reason[224];    /* the same for products with quantised weights, and how these are asked for */
 } cpu_device;
 
 /* nodes.c */

@@ -14,6 +14,7 @@ typedef struct cpu_kernel {
   wh_expert_layout layout; /* a plain product is that of one expert */
   wh_linear_q_fn linear_q;
   wh_linear_f_fn linear_f;
+  bool past_caches; /* of linear_q */
   size_t worker_scratch;
   const wh_fast_blas *blas;
   wh_attention_fn attention;
@@ -51,7 +52,8 @@ static void run_linear_q(const wh_instr *in, const void *worker) {
                               .bias = in->in[2].data,
                               .residual = in->in[3].data,
                               .ldr = in->out.dims[1],
-                              .step = in->step};
+                              .step = in->step,
+                              .past_caches = k->past_caches};
   k->linear_q(&a, worker);
 }
 
@@ -87,6 +89,7 @@ static void run_expert_linear(const wh_instr *in, const void *worker) {
   const wh_expert_linear_args a = {.layout = &k->layout,
                                    .linear_q = k->linear_q,
                                    .linear_f = k->linear_f,
+                                   .past_caches = k->past_caches,
                                    .w = in->in[1].data,
                                    .x = in->in[0].data,
                                    .per_slot = in->in[0].rank == 3,
@@ -593,6 +596,8 @@ wh_status wh_cpu_compile(void *dev, const wh_graph *g, const wh_node_info *node,
     in->fn = node->op == WH_OP_EXPERT_LINEAR ? run_expert_linear : NULL;
     if (wh_dtype_is_quantised(dtype)) {
       k->linear_q = wh_linear_q_select(d->features, dtype, &in->kernel);
+      k->past_caches = d->past_caches;
+      in->reason = d->product_reason;
       if (!in->fn) in->fn = run_linear_q;
     } else if (!in->fn && use_blas(d, dtype)) {
       k->blas = &d->blas;

@@ -26,6 +26,15 @@ typedef enum wh_binding {
   WH_BINDING_FORCE_32 = 0x7fffffff
 } wh_binding;
 
+/* How kernels ask for weights that are read once, ahead of their use. What is faster depends on the
+ * processor's make; results do not depend on it. */
+typedef enum wh_prefetch {
+  WH_PREFETCH_AUTO = 0,        /* by a table of makes that were measured; temporal for others */
+  WH_PREFETCH_TEMPORAL = 1,    /* into all caches */
+  WH_PREFETCH_NONTEMPORAL = 2, /* past the outer ones */
+  WH_PREFETCH_FORCE_32 = 0x7fffffff
+} wh_prefetch;
+
 typedef struct wh_device wh_device;
 
 typedef struct wh_device_options {
@@ -37,9 +46,13 @@ typedef struct wh_device_options {
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
   const wh_log *log;             /* NULL: silent; borrowed */
   uint32_t binding;              /* wh_binding */
+  uint32_t prefetch;             /* wh_prefetch */
 } wh_device_options;
-#define WH_DEVICE_OPTIONS_INIT \
-  { sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL, WH_BINDING_AUTO }
+#define WH_DEVICE_OPTIONS_INIT                                                                 \
+  {                                                                                            \
+    sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL, WH_BINDING_AUTO, \
+        WH_PREFETCH_AUTO                                                                       \
+  }
 
 /* An unknown name or ISA is ERR_INVALID_ARGUMENT and the message lists the known ones; an ISA that this
  * machine lacks is ERR_UNAVAILABLE. */
@@ -64,6 +77,8 @@ typedef struct wh_device_info {
   uint64_t memory_bytes;
   const char *binding;        /* "none", "nodes" or "cores": what the threads are bound to */
   const char *binding_reason; /* "one memory node" */
+  const char *prefetch; /* "temporal", "non-temporal", or "none" where kernels leave it to the processor */
+  const char *prefetch_reason; /* what was measured on this make, or who asked for it */
 } wh_device_info;
 #define WH_DEVICE_INFO_INIT \
   { .struct_size = sizeof(wh_device_info) }

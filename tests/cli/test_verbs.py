@@ -155,6 +155,14 @@ class Inspect(ProgramTest):
         for kernel in {i["kernel"] for i in result["instructions"]}:
             self.assertIn(kernel, text)
 
+    def test_kernels_say_how_weights_are_asked_for(self):
+        if isa_levels()[-1] == "ref":
+            self.skipTest("reference kernels leave it to the processor")
+        reasons = {i["reason"] for i in self.json_of("inspect", MODEL, "--kernels", "--prefetch", "nontemporal")["instructions"]
+                   if i["kernel"].startswith("linear_q")}
+        self.assertEqual(len(reasons), 1)
+        self.assertIn("non-temporal prefetch (as asked for)", reasons.pop())
+
     def test_larger_context_takes_more_memory(self):
         def kv_state(*arguments):
             return self.json_of("inspect", MODEL, "--plan", *arguments)["memory"]["kv_state"]
