@@ -122,6 +122,10 @@ json_t *cli_json_roofline(const wh_device_roofline *roofline) {
   cli_json_set_real(object, "read_bytes_per_second", roofline->read_bytes_per_s);
   cli_json_set_real(object, "int8_ops_per_second", roofline->int8_ops_per_s);
   cli_json_set_real(object, "f32_ops_per_second", roofline->f32_ops_per_s);
+  cli_json_set_text(object, "read_loop", roofline->read_loop);
+  cli_json_set_whole(object, "read_threads", roofline->read_threads);
+  cli_json_set_text(object, "int8_loop", roofline->int8_loop);
+  cli_json_set_text(object, "f32_loop", roofline->f32_loop);
   return object;
 }
 

@@ -86,9 +86,12 @@ typedef struct wh_device_info {
 WH_API void wh_device_get_info(const wh_device *device, wh_device_info *info);
 
 /* Measured roofline of the device with its threads: read bandwidth (bytes/s), int8 dot products
- * (operations/s, 2 per multiply-add) and fp32 fma (operations/s). Takes about `seconds`. */
+ * (operations/s, 2 per multiply-add) and fp32 fma (operations/s). Each is the best of several loops, as the
+ * fastest depends on the processor's make. Takes about `seconds`. */
 typedef struct wh_device_roofline {
   double read_bytes_per_s, int8_ops_per_s, f32_ops_per_s;
+  const char *read_loop, *int8_loop, *f32_loop; /* the best ones; static */
+  uint32_t read_threads;                        /* on how many threads reading was fastest */
 } wh_device_roofline;
 WH_API WH_NODISCARD wh_status wh_device_measure(wh_device *device, double seconds, wh_device_roofline *out);
 
