@@ -13,7 +13,6 @@
 
 #define REPS 11
 #define REP_SECONDS 0.03
-#define CACHE_BYTES ((size_t)160 << 20) /* layers are repeated up to here, so that decoding reads memory */
 
 typedef struct bench_case {
   const char *name;
@@ -108,13 +107,21 @@ static void *filled(wh_dtype dtype, size_t bytes) {
   return p;
 }
 
+/* The same one again and again: decoding reads them one after the other, from memory. */
+static char *layers_of(wh_dtype dtype, size_t bytes, size_t n) {
+  char *first = filled(dtype, bytes), *all = timing_alloc(bytes * n);
+  for (size_t i = 0; i < n; i++) memcpy(all + i * bytes, first, bytes);
+  free(first);
+  return all;
+}
+
 static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uint64_t mask) {
   const int64_t context = (c->depth + c->rows + 63) / 64 * 64, row = c->n_heads * c->head_dim;
   size_t bytes = 0;
   if (!wh_kv_cache_bytes(c->dtype, c->n_seq, c->n_kv_heads, c->head_dim, context, &bytes)) return 2;
   const bool decode = c->depth > 0 && c->rows <= 16;
-  const size_t layers = decode ? CACHE_BYTES / (2 * bytes) + 1 : 1;
-  char *keys = filled(c->dtype, bytes * layers), *values = filled(c->dtype, bytes * layers);
+  const size_t layers = decode ? team_roofline_bytes(roof) / (2 * bytes) + 1 : 1;
+  char *keys = layers_of(c->dtype, bytes, layers), *values = layers_of(c->dtype, bytes, layers);
   float *q = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4);
   float *y = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4),
         *want = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4);
@@ -170,17 +177,18 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   wh_team_run(team, run_call, &run);
   wh_team_run(team, run_call, &ref);
   int wrong = memcmp(want, y + skip * row, (size_t)(checked * row) * sizeof *y) != 0;
-  timing_task task = {run_once, decode ? limit_read : limit_f32, &run, decode ? read : flops, REP_SECONDS,
-                      REPS};
+  timing_task task = {
+      run_once, decode ? limit_read : limit_f32, &run, decode ? read : flops, REP_SECONDS, REPS, false};
   timing t = {0};
+  char note[TIMING_NOTE_BYTES];
   if (!wrong) t = timing_measure(&task);
   if (wrong)
     printf("%-36s WRONG BITS\n", c->name);
   else if (t.kept == 0)
     printf("%-36s the machine's speed changed within every repetition\n", c->name);
   else
-    printf("%-36s %9.1f us %8.1f %s  %3.0f %% of %.0f\n", c->name, t.seconds * 1e6, t.rate * 1e-9,
-           decode ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9);
+    printf("%-36s %9.1f us %8.1f %s  %3.0f %% of %.0f%s\n", c->name, t.seconds * 1e6, t.rate * 1e-9,
+           decode ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9, timing_note(&t, note));
   (void)fflush(stdout);
   free(keys);
   free(values);

@@ -16,9 +16,6 @@
 
 #define REPS 9
 #define REP_SECONDS 0.03
-#define WEIGHT_BYTES                                                                    \
-  ((size_t)128 << 20) /* matrices are repeated up to here, so that few rows read memory \
-                       */
 
 typedef struct bench_case {
   const char *name;
@@ -185,7 +182,7 @@ static int compare_with_blas(call *c) {
     return 1;
   }
   const double work = 2.0 * (double)c->args.m * (double)c->args.layout->n * (double)c->args.layout->k;
-  const timing t = timing_measure(&(timing_task){run_once, rate_of_blas, c, work, REP_SECONDS, REPS});
+  const timing t = timing_measure(&(timing_task){run_once, rate_of_blas, c, work, REP_SECONDS, REPS, true});
   if (t.kept)
     printf("  %.2f x OpenBLAS [%.2f to %.2f]\n", t.share, t.share_min, t.share_max);
   else
@@ -199,17 +196,17 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   if (wh_linear_f_layout(mask, c->dtype, c->n, c->k, &layout) != WH_OK) return 2;
   const bool thin = c->m <= 8;
   const size_t file_bytes = (size_t)(c->n * c->k) * (c->dtype == WH_DTYPE_F32 ? 4 : 2);
-  const size_t stride = (layout.n_bytes + 4095) / 4096 * 4096, copies = thin ? WEIGHT_BYTES / stride + 1 : 1;
+  const size_t stride = (layout.n_bytes + 4095) / 4096 * 4096,
+               copies = thin ? team_roofline_bytes(roof) / stride + 1 : 1;
   void *file = filled(c->dtype, file_bytes);
-  char *packed = aligned_alloc(4096, stride * copies);
+  char *packed = timing_alloc(stride * copies);
   float *x = filled(WH_DTYPE_F32, (size_t)(c->m * c->k) * 4),
         *y = filled(WH_DTYPE_F32, (size_t)(c->m * c->n) * 4),
         *blas_y = filled(WH_DTYPE_F32, (size_t)(c->m * c->n) * 4);
   size_t per_worker = wh_linear_f_scratch_bytes(mask, &layout, c->m);
   void *scratch = aligned_alloc(64, per_worker * (size_t)wh_team_size(team) + 64);
-  if (!packed || !scratch) return 2;
-  for (size_t i = 0; i < copies; i++)
-    if (!wh_linear_f_pack(&layout, file, packed + i * stride, 0, layout.n_panels)) return 2;
+  if (!scratch || !wh_linear_f_pack(&layout, file, packed, 0, layout.n_panels)) return 2;
+  for (size_t i = 1; i < copies; i++) memcpy(packed + i * stride, packed, layout.n_bytes);
   call run = {wh_linear_f_select(mask, c->dtype, NULL),
               {.layout = &layout,
                .w = layout.id ? packed : file,
@@ -232,16 +229,17 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   wh_team_run(team, run_call, &run);
   int wrong = check(c, &run, file, team);
   const double work = thin ? (double)file_bytes : 2.0 * (double)c->m * (double)c->n * (double)c->k;
-  timing_task task = {run_once, thin ? limit_read : limit_f32, &run, work, REP_SECONDS, REPS};
+  timing_task task = {run_once, thin ? limit_read : limit_f32, &run, work, REP_SECONDS, REPS, false};
   timing t = {0};
+  char note[TIMING_NOTE_BYTES];
   if (!wrong) t = timing_measure(&task);
   if (wrong)
     printf("%-26s WRONG BITS", c->name);
   else if (t.kept == 0)
     printf("%-26s the machine's speed changed within every repetition", c->name);
   else
-    printf("%-26s %9.1f us %8.1f %s  %3.0f %% of %4.0f", c->name, t.seconds * 1e6, t.rate * 1e-9,
-           thin ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9);
+    printf("%-26s %9.1f us %8.1f %s  %3.0f %% of %4.0f%s", c->name, t.seconds * 1e6, t.rate * 1e-9,
+           thin ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9, timing_note(&t, note));
   if (!wrong && !thin && c->dtype == WH_DTYPE_F32 && blas->library)
     wrong = compare_with_blas(&run);
   else

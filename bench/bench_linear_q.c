@@ -8,6 +8,7 @@
 
 #include "backends/cpu/linear_q_format.h"
 #include "backends/cpu/linear_q_kernels.h"
+#include "backends/cpu/prefetch.h"
 #include "bench/team_roofline.h"
 #include "bench/timing.h"
 #include "tests/kernels/linear_q_fixture.h"
@@ -17,9 +18,9 @@
 #define TEAMS_MAX 64
 
 typedef struct options {
-  const char *types, *levels, *threads, *m, *mode;
+  const char *types, *levels, *threads, *m, *mode, *prefetch;
   int reps;
-  double decode_bytes;
+  double decode_bytes; /* weights that are read in a circle; 0: as many as the roofline reads */
   FILE *json;
 } options;
 
@@ -150,7 +151,7 @@ static void run_measured(void *arg) {
 }
 static double limit_of_prefill(void *arg) {
   const measurement *m = arg;
-  return wh_measure_rate(m->team->team, m->job->kernel->needs, WH_MEASURE_INT8, NULL, 0, LIMIT_SECONDS);
+  return wh_measure_rate(m->team->team, m->job->kernel->needs, WH_MEASURE_INT8, NULL, 0, LIMIT_SECONDS).rate;
 }
 static double limit_of_decode(void *arg) {
   const measurement *m = arg;
@@ -161,9 +162,12 @@ static timing measure(const options *o, work *job, const bench_team *team, bool 
   const wh_linear_layout *l = &job->layout;
   measurement m = {job, team};
   double weights = decode ? (double)l->n_bytes : 2.0 * (double)job->args.m * (double)l->n * (double)l->k;
-  timing_task task = {run_measured, decode ? limit_of_decode : limit_of_prefill,
-                      &m,           weights * (double)job->copies,
-                      REP_SECONDS,  o->reps};
+  timing_task task = {.run = run_measured,
+                      .limit = decode ? limit_of_decode : limit_of_prefill,
+                      .arg = &m,
+                      .amount = weights * (double)job->copies,
+                      .min_seconds = REP_SECONDS,
+                      .reps = o->reps};
   return timing_measure(&task);
 }
 
@@ -174,17 +178,25 @@ static void report(const options *o, const work *job, int threads, bool decode, 
     printf("the machine's speed changed within every repetition\n");
     return;
   }
-  printf("%7.1f %s = %5.1f %% of %.1f [%.0f-%.0f] n=%d\n", 1e-9 * s.rate, decode ? "GB/s " : "GOP/s",
-         100 * s.share, 1e-9 * s.limit, 100 * s.share_min, 100 * s.share_max, s.kept);
+  char note[TIMING_NOTE_BYTES];
+  printf("%7.1f %s = %5.1f %% of %.1f [%.0f-%.0f] n=%d%s\n", 1e-9 * s.rate, decode ? "GB/s " : "GOP/s",
+         100 * s.share, 1e-9 * s.limit, 100 * s.share_min, 100 * s.share_max, s.kept, timing_note(&s, note));
   fflush(stdout);
   if (o->json)
     fprintf(o->json,
             "{\"type\":\"%s\",\"level\":\"%s\",\"mode\":\"%s\",\"threads\":%d,\"m\":%d,\"n\":%d,\"k\":%d,"
             "\"speed\":%.2f,"
-            "\"yardstick\":%.2f,\"share\":%.4f,\"share_min\":%.4f,\"share_max\":%.4f,\"kept\":%d}\n",
+            "\"yardstick\":%.2f,\"share\":%.4f,\"share_min\":%.4f,\"share_max\":%.4f,\"kept\":%d,\"raised\":%"
+            "d}\n",
             wh_dtype_name(job->layout.dtype), job->kernel->level, decode ? "decode" : "prefill", threads,
             (int)job->args.m, (int)job->layout.n, (int)job->layout.k, 1e-9 * s.rate, 1e-9 * s.limit, s.share,
-            s.share_min, s.share_max, s.kept);
+            s.share_min, s.share_max, s.kept, s.raised);
+}
+
+static bool past_caches(const options *o) {
+  const wh_cpu_make make = wh_cpu_make_detect();
+  const char *why;
+  return o->prefetch ? strcmp(o->prefetch, "nontemporal") == 0 : wh_cpu_prefetch_past_caches(&make, &why);
 }
 
 static void bench_shape(const options *o, const kernel *kern, shape sh, bool decode) {
@@ -196,7 +208,9 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
   fixture_rng rng = {88172645463325252ull};
   uint8_t *file = timing_alloc(fixture_weight_bytes(kern->dtype, sh.n, sh.k));
   fixture_weights(&rng, kern->dtype, sh.n, sh.k, false, file);
-  if (decode) job.copies = (int64_t)(o->decode_bytes / (double)job.layout.n_bytes) + 1;
+  const double decode_bytes =
+      o->decode_bytes > 0 ? o->decode_bytes : (double)team_roofline_bytes(teams[0].roofline);
+  if (decode) job.copies = (int64_t)(decode_bytes / (double)job.layout.n_bytes) + 1;
   uint8_t *w = timing_alloc(job.layout.n_bytes * (size_t)job.copies);
   if (!wh_linear_q_pack(&job.layout, file, w, 0, job.layout.n_panels)) exit(1);
   for (int64_t i = 1; i < job.copies; i++) memcpy(w + (size_t)i * job.layout.n_bytes, w, job.layout.n_bytes);
@@ -212,6 +226,7 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
     void *q = timing_alloc(wh_q8a_bytes(m, sh.k));
     fixture_quantize(x, m, sh.k, q);
     job.args = (wh_linear_q_args){.layout = &job.layout, .x = q, .m = m, .y = y, .ldy = sh.n};
+    job.args.past_caches = past_caches(o);
     for (size_t t = 0; t < n_teams; t++) {
       wh_team_run(teams[t].team, run_work, &job);
       check_result(&job, teams[t].team, file);
@@ -229,14 +244,14 @@ static void usage(void) {
   puts(
       "bench_linear_q [--mode prefill|decode] [--types q4_0,..] [--levels avx2,..] [--threads 1,2] [--m "
       "1,512]\n"
-      "               [--reps N] [--decode-mb N] [--json FILE]\n"
+      "               [--reps N] [--decode-mb N] [--prefetch temporal|nontemporal] [--json FILE]\n"
       "Products with quantised weights: share of the multiply-accumulate peak (prefill, 512 rows) and of the "
       "read\n"
       "bandwidth (decode, 1 to 8 rows).");
 }
 
 int main(int argc, char **argv) {
-  options o = {.threads = "1,2", .reps = 5, .decode_bytes = 320e6};
+  options o = {.threads = "1,2", .reps = 5};
   for (int i = 1; i < argc; i += 2) {
     const char *value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "--help") == 0 || !value) return usage(), strcmp(argv[i], "--help") != 0;
@@ -254,6 +269,8 @@ int main(int argc, char **argv) {
       o.reps = atoi(value);
     else if (strcmp(argv[i], "--decode-mb") == 0)
       o.decode_bytes = 1e6 * atof(value);
+    else if (strcmp(argv[i], "--prefetch") == 0)
+      o.prefetch = value;
     else if (strcmp(argv[i], "--json") == 0)
       o.json = fopen(value, "w");
     else
@@ -262,6 +279,7 @@ int main(int argc, char **argv) {
   if (o.reps < 1 || o.reps > TIMING_REPS_MAX) return usage(), 1;
   uint64_t available = wh_cpu_features_detect();
   open_teams(&o);
+  if (n_teams == 0) return usage(), 1;
   for (size_t i = 0; i < COUNT(KERNELS); i++) {
     const kernel *k = &KERNELS[i];
     if ((k->needs & ~available) || (!o.levels && k->needs == 0)) continue;

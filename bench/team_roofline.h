@@ -10,6 +10,8 @@ typedef struct team_roofline team_roofline; /* owns the buffer that is read */
 team_roofline *team_roofline_create(wh_team *team, uint64_t mask);
 void team_roofline_destroy(team_roofline *r);
 
+/* What is read in a circle. Work next to it must read as much, or it finds more of it in the caches. */
+size_t team_roofline_bytes(const team_roofline *r);
 double team_roofline_measure(team_roofline *r, wh_measure_kind kind);
 
 #endif

@@ -44,6 +44,10 @@ timing timing_measure(const timing_task *task) {
     seconds[out.kept] = s;
     rate[out.kept] = task->amount / s;
     limit[out.kept] = 0.5 * (before + after);
+    if (rate[out.kept] > limit[out.kept] && !task->is_peer) {
+      limit[out.kept] = rate[out.kept];
+      out.raised++;
+    }
     share[out.kept] = rate[out.kept] / limit[out.kept];
     out.kept++;
   }
@@ -56,6 +60,14 @@ timing timing_measure(const timing_task *task) {
   out.share_min = share[0];
   out.share_max = share[n - 1];
   return out;
+}
+
+const char *timing_note(const timing *t, char text[TIMING_NOTE_BYTES]) {
+  text[0] = '\0';
+  if (t->raised)
+    (void)snprintf(text, TIMING_NOTE_BYTES, " (limit raised %d time%s)", t->raised,
+                   t->raised == 1 ? "" : "s");
+  return text;
 }
 
 void *timing_alloc(size_t bytes) {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/bench_check.h"
-#include "cli/bench_run.h"
+#include "cli/bench_share.h"
 #include "cli/json_out.h"
 #include "cli/sample_text.h"
 #include "cli/units.h"
@@ -31,11 +31,6 @@ static const cli_option bench_option_list[] = {
 
 /* --- what a token costs
  * --------------------------------------------------------------------------------------- */
-
-typedef struct token_cost {
-  double decode_bytes; /* weights and attention state that one decoded token reads; weights are shared */
-  double prefill_int8_ops, prefill_f32_ops; /* multiply-adds of the layers' matrices, times two */
-} token_cost;
 
 /* Of a layer's experts, how many a run of `n_tokens` tokens reads, over how many one token reads: as if every
  * token chose evenly on its own. */
@@ -70,7 +65,7 @@ static bool is_float(wh_dtype dtype) {
 /* Matrices of the layers: a matrix with a side as long as the vocabulary is an embedding or the output head,
  * which a prompt runs for one token only. Of a stack of experts' matrices a token meets those that it uses.
  */
-static cli_exit count_prefill_ops(const cli_engine *engine, token_cost *cost) {
+static cli_exit count_prefill_ops(const cli_engine *engine, cli_token_cost *cost) {
   size_t n = wh_model_n_weights(engine->model);
   int64_t n_vocab = (int64_t)engine->info.n_vocab;
   for (size_t i = 0; i < n; ++i) {
@@ -93,8 +88,9 @@ typedef struct summary {
 } summary;
 
 typedef struct part_result {
-  summary rate;  /* tokens per second */
-  summary share; /* of the machine's limit, each repetition against its own */
+  summary rate;      /* tokens per second */
+  summary share;     /* of the machine's limit, each repetition against its own */
+  uint32_t n_raised; /* repetitions that were faster than their limits, which they raised */
 } part_result;
 
 typedef struct bench_result {
@@ -102,7 +98,7 @@ typedef struct bench_result {
   cli_bench_series series[CLI_BENCH_PARTS];
   part_result parts[CLI_BENCH_PARTS];
   summary read, int8, f32; /* the machine's limits */
-  token_cost cost;
+  cli_token_cost cost;
 } bench_result;
 
 static int compare_doubles(const void *a, const void *b) {
@@ -118,14 +114,6 @@ static summary summarise(double *values, size_t n) {
   return (summary){middle, values[0], values[n - 1]};
 }
 
-/* Seconds per token that this machine's limits allow at the least. */
-static double least_seconds(cli_bench_part part, const token_cost *cost, const cli_bench_sample *s) {
-  if (part == CLI_BENCH_DECODE)
-    return 2 * cost->decode_bytes / (s->before.read_bytes_per_s + s->after.read_bytes_per_s);
-  return 2 * cost->prefill_int8_ops / (s->before.int8_ops_per_s + s->after.int8_ops_per_s) +
-         2 * cost->prefill_f32_ops / (s->before.f32_ops_per_s + s->after.f32_ops_per_s);
-}
-
 static cli_exit summarise_series(bench_result *r) {
   size_t n = r->series[CLI_BENCH_PREFILL].n + r->series[CLI_BENCH_DECODE].n;
   double *values = calloc(8 * n, sizeof *values);
@@ -133,11 +121,13 @@ static cli_exit summarise_series(bench_result *r) {
   double *rate = values, *share = rate + n, *read = share + n, *int8 = read + 2 * n, *f32 = int8 + 2 * n;
   size_t n_limits = 0;
   for (int part = 0; part < CLI_BENCH_PARTS; ++part) {
-    const cli_bench_series *series = &r->series[part];
+    cli_bench_series *series = &r->series[part];
     for (uint32_t i = 0; i < series->n; ++i) {
-      const cli_bench_sample *s = &series->samples[i];
+      cli_bench_sample *s = &series->samples[i];
+      bool raised;
       rate[i] = s->tokens_per_second;
-      share[i] = rate[i] * least_seconds((cli_bench_part)part, &r->cost, s);
+      share[i] = cli_bench_share((cli_bench_part)part, &r->cost, s, &raised);
+      r->parts[part].n_raised += raised;
       const wh_device_roofline *limits[2] = {&s->before, &s->after};
       for (int side = 0; side < 2; ++side, ++n_limits) {
         read[n_limits] = limits[side]->read_bytes_per_s;
@@ -145,7 +135,8 @@ static cli_exit summarise_series(bench_result *r) {
         f32[n_limits] = limits[side]->f32_ops_per_s;
       }
     }
-    r->parts[part] = (part_result){summarise(rate, series->n), summarise(share, series->n)};
+    r->parts[part].rate = summarise(rate, series->n);
+    r->parts[part].share = summarise(share, series->n);
   }
   r->read = summarise(read, n_limits);
   r->int8 = summarise(int8, n_limits);
@@ -182,7 +173,7 @@ static cli_exit bench_model(const char *path, const cli_engine_options *engine_o
 
 static double spread_percent(summary s) { return 100 * (s.max - s.min) / s.median; }
 
-static const char *limit_name(cli_bench_part part, const token_cost *cost) {
+static const char *limit_name(cli_bench_part part, const cli_token_cost *cost) {
   if (part == CLI_BENCH_DECODE) return "measured read bandwidth";
   if (cost->prefill_f32_ops <= 0) return "measured int8 peak";
   return cost->prefill_int8_ops <= 0 ? "measured fp32 peak" : "measured int8 and fp32 peaks";
@@ -198,6 +189,7 @@ static void write_row(cli_output *out, const char *test, uint32_t n, const bench
 static cli_exit write_text(cli_output *out, const cli_bench_work *work, const bench_result *r) {
   const wh_device_info info = cli_engine_device_info(&r->engine), *device = &info;
   uint32_t n_unsteady = r->series[CLI_BENCH_PREFILL].n_unsteady + r->series[CLI_BENCH_DECODE].n_unsteady;
+  uint32_t n_raised = r->parts[CLI_BENCH_PREFILL].n_raised + r->parts[CLI_BENCH_DECODE].n_raised;
   cli_output_printf(out, "%s on %s (%s, %u thread%s, %s)\n", r->engine.info.path, device->name, device->isa,
                     device->n_threads, device->n_threads == 1 ? "" : "s",
                     device->numerics == WH_NUMERICS_FAST ? "fast" : "exact");
@@ -211,6 +203,12 @@ static cli_exit write_text(cli_output *out, const cli_bench_work *work, const be
   cli_output_printf(
       out, "  machine: %.1f GB/s read, %.0f int8 GOP/s, %.0f fp32 GFLOP/s; medians of %u, checked: answer\n",
       r->read.median / 1e9, r->int8.median / 1e9, r->f32.median / 1e9, work->repetitions);
+  if (n_raised)
+    cli_output_printf(
+        out,
+        "  %u of the timings were faster than the measured limit and raised it: data in caches, "
+        "or a limit measured too low\n",
+        n_raised);
   if (n_unsteady)
     cli_output_printf(out, "  the machine changed its speed within %u of the timings: do not trust them\n",
                       n_unsteady);
@@ -250,6 +248,7 @@ static void set_test_json(json_t *root, const char *name, uint32_t n_tokens, con
   cli_json_set_real(test, part == CLI_BENCH_DECODE ? "share_of_read_bandwidth" : "share_of_peak",
                     result->share.median);
   cli_json_set_whole(test, "unsteady", r->series[part].n_unsteady);
+  cli_json_set_whole(test, "limit_raised", result->n_raised);
   cli_json_set(test, "samples", samples_json(&r->series[part]));
   cli_json_set(root, name, test);
 }

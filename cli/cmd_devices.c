@@ -27,13 +27,17 @@ static cli_exit write_text(cli_output *out, const wh_device_info *info, const wh
   cli_output_printf(out, "  bound to     %s (%s)\n", info->binding, info->binding_reason);
   if (info->cpu_quota > 0) cli_output_printf(out, "  quota        %.2f processors\n", info->cpu_quota);
   cli_output_printf(out, "  isa          %s; this machine has %s\n", info->isa, info->isa_levels);
+  cli_output_printf(out, "  prefetch     %s (%s)\n", info->prefetch, info->prefetch_reason);
   cli_output_printf(out, "  caches       L1d %s, L2 %s, L3 %s\n", cli_bytes_text(info->l1d_bytes, l1),
                     cli_bytes_text(info->l2_bytes, l2), cli_bytes_text(info->l3_bytes, l3));
   cli_output_printf(out, "  memory       %s\n", cli_bytes_text(info->memory_bytes, memory));
-  if (roofline)
+  if (roofline) {
     cli_output_printf(out, "  measured     %.1f GB/s read, %.1f int8 GOP/s, %.1f fp32 GFLOP/s\n",
                       roofline->read_bytes_per_s / 1e9, roofline->int8_ops_per_s / 1e9,
                       roofline->f32_ops_per_s / 1e9);
+    cli_output_printf(out, "  best loops   %s on %u of %u threads; %s; %s\n", roofline->read_loop,
+                      roofline->read_threads, info->n_threads, roofline->int8_loop, roofline->f32_loop);
+  }
   return cli_output_flush(out);
 }
 

@@ -36,6 +36,7 @@ cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
   o.n_threads = options->threads;
   o.numerics = options->numerics;
   o.binding = options->binding;
+  o.prefetch = options->prefetch;
   o.allocator = cli_allocator();
   CLI_TRY_WH(wh_device_create(&o, out));
   return CLI_OK;

@@ -95,6 +95,8 @@ json_t *cli_json_device(const wh_device *device) {
   cli_json_set_whole(object, "cpus", info->n_cpus);
   cli_json_set_whole(object, "numa_nodes", info->n_numa_nodes);
   cli_json_set_text(object, "binding", info->binding);
+  cli_json_set_text(object, "prefetch", info->prefetch);
+  cli_json_set_text(object, "prefetch_reason", info->prefetch_reason);
   cli_json_set(object, "cpu_quota", info->cpu_quota > 0 ? json_real(info->cpu_quota) : json_null());
   cli_json_set_whole(object, "l1d_bytes", info->l1d_bytes);
   cli_json_set_whole(object, "l2_bytes", info->l2_bytes);
@@ -120,6 +122,10 @@ json_t *cli_json_roofline(const wh_device_roofline *roofline) {
   cli_json_set_real(object, "read_bytes_per_second", roofline->read_bytes_per_s);
   cli_json_set_real(object, "int8_ops_per_second", roofline->int8_ops_per_s);
   cli_json_set_real(object, "f32_ops_per_second", roofline->f32_ops_per_s);
+  cli_json_set_text(object, "read_loop", roofline->read_loop);
+  cli_json_set_whole(object, "read_threads", roofline->read_threads);
+  cli_json_set_text(object, "int8_loop", roofline->int8_loop);
+  cli_json_set_text(object, "f32_loop", roofline->f32_loop);
   return object;
 }
 

@@ -14,6 +14,10 @@ static const cli_option engine_options[] = {
      "nodes, "
      "where there are\nseveral).",
      0, 0, 0, 0},
+    {"prefetch", 0, CLI_OPTION_CHOICE, ENGINE(prefetch), "auto|temporal|nontemporal",
+     "How weights are asked for ahead of their use while decoding: into\nall caches or past the outer ones "
+     "(default auto: what was faster\non this make of processor). Never changes a result.",
+     0, 0, 0, 0},
     /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
      "exact: the same bits on every machine (default); fast: float weights\nwithin the bounds of "
@@ -40,7 +44,7 @@ static const cli_option engine_options[] = {
      0, 0, 0, 0},
 };
 
-#define N_DEVICE_OPTIONS 4
+#define N_DEVICE_OPTIONS 5
 
 #define SAMPLING(field) offsetof(cli_sampling_options, field)
 static const cli_option sampling_options[] = {

@@ -17,9 +17,10 @@ typedef struct cli_engine_options {
   bool pack_cache_mapped, no_pack_cache;
   uint32_t binding;      /* wh_binding */
   uint64_t memory_limit; /* MiB */
+  uint32_t prefetch;     /* wh_prefetch */
 } cli_engine_options;
 #define CLI_ENGINE_OPTIONS_INIT \
-  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0 }
+  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0, WH_PREFETCH_AUTO }
 
 typedef struct cli_kv_type {
   const char *name;

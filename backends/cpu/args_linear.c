@@ -11,7 +11,8 @@ static void run_linear_q(const cpu_instr *in, const wh_worker *worker) {
                               .bias = in->in[2].data,
                               .residual = in->in[3].data,
                               .ldr = in->out.dims[1],
-                              .step = in->step};
+                              .step = in->step,
+                              .past_caches = in->kernel->past_caches};
   in->kernel->linear_q(&a, worker);
 }
 
@@ -46,6 +47,7 @@ static void run_expert_linear(const cpu_instr *in, const wh_worker *worker) {
   const wh_expert_linear_args a = {.layout = &k->layout,
                                    .linear_q = k->linear_q,
                                    .linear_f = k->linear_f,
+                                   .past_caches = k->past_caches,
                                    .w = in->in[1].data,
                                    .x = in->in[0].data,
                                    .per_slot = in->in[0].rank == 3,
@@ -66,10 +68,13 @@ static wh_status choose_kernel(const cpu_device *d, const wh_graph *g, const wh_
     return WH_FAIL(ERR_INTERNAL, "node '%s': weights in layout %u, not %u", k->node->name, weight->layout,
                    k->layout.matrix.id);
   const wh_dtype dtype = k->layout.matrix.dtype;
-  if (wh_dtype_is_quantised(dtype))
-    k->linear_q = wh_linear_q_select(d->features, dtype, &k->name);
-  else
+  if (!wh_dtype_is_quantised(dtype)) {
     k->linear_f = wh_linear_f_select(d->features, dtype, &k->name);
+    return WH_OK;
+  }
+  k->linear_q = wh_linear_q_select(d->features, dtype, &k->name);
+  k->past_caches = d->past_caches;
+  k->reason = d->product_reason;
   return WH_OK;
 }
 

@@ -2,8 +2,6 @@
 #ifndef WH_CPU_INTERNAL_H
 #define WH_CPU_INTERNAL_H
 
-#include <pthread.h>
-
 #include "backends/cpu/attention.h"
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
@@ -13,6 +11,7 @@
 #include "core/base/placement.h"
 #include "core/base/team.h"
 #include "core/base/topology.h"
+#include "core/base/turn.h"
 
 /* Of the panels that linear_q_pack.c and linear_f.c write: to be raised with every change of their bytes, or
  * pack caches on disk would be read wrongly. tests/kernels/test_pack_version.c notices when it was not. */
@@ -32,12 +31,12 @@ typedef struct cpu_device {
   bool has_topology;
   wh_placement placement; /* of the team; its lists are the team's own */
   char levels[96];
-  char reason[96]; /* "highest level in use: avx512vnni" */
+  bool past_caches;            /* how weights that are read once are asked for: prefetch.h */
+  const char *past_caches_why; /* static */
+  char reason[96];             /* "highest level in use is avx512vnni" */
+  char product_reason[224];    /* the same for products with quantised weights, and how these are asked for */
 
-  /* The team has one caller at a time, first come first served. */
-  pthread_mutex_t mutex;
-  pthread_cond_t turn;
-  uint64_t next_ticket, serving;
+  wh_turn turn;     /* the team and what follows have one caller at a time */
   wh_queue *queues; /* all of them; changes while locked */
 } cpu_device;
 
@@ -97,6 +96,7 @@ typedef struct cpu_kernel {
 #undef CPU_FN_FIELD
   } rowop;
   wh_linear_q_fn linear_q;
+  bool past_caches; /* of linear_q */
   wh_linear_f_fn linear_f;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;

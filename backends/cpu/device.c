@@ -4,6 +4,7 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/prefetch.h"
 
 uint32_t wh_cpu_count(void) { return 1; }
 
@@ -15,8 +16,7 @@ void wh_cpu_close(void *dev) {
   wh_fast_blas_close(&d->blas);
   wh_topology_deinit(&d->topology);
   wh_cpu_budget_deinit(&d->budget);
-  (void)pthread_cond_destroy(&d->turn);
-  (void)pthread_mutex_destroy(&d->mutex);
+  wh_turn_deinit(&d->turn);
   wh_free(d->alloc, d);
 }
 
@@ -31,6 +31,21 @@ static wh_status create_team(cpu_device *d, int n_threads, wh_binding wanted) {
   return wh_team_create_placed(&d->placement, d->alloc, &d->team);
 }
 
+static const char *prefetch_name(const cpu_device *d) { return d->past_caches ? "non-temporal" : "temporal"; }
+
+/* The reference kernels leave it to the processor. */
+static void choose_prefetch(cpu_device *d, wh_prefetch wanted) {
+  const wh_cpu_make make = wh_cpu_make_detect();
+  d->past_caches = wh_cpu_prefetch_past_caches(&make, &d->past_caches_why);
+  if (wanted != WH_PREFETCH_AUTO) {
+    d->past_caches = wanted == WH_PREFETCH_NONTEMPORAL;
+    d->past_caches_why = "as asked for";
+  }
+  (void)snprintf(d->product_reason, sizeof d->product_reason, "%s; few rows with %s prefetch (%s)", d->reason,
+                 prefetch_name(d), d->past_caches_why);
+  if (d->features == 0) (void)snprintf(d->product_reason, sizeof d->product_reason, "%s", d->reason);
+}
+
 static wh_status init_device(cpu_device *d, const wh_device_options *o) {
   d->available = wh_cpu_features_detect();
   WH_TRY(wh_cpu_level_mask(o->isa, d->available, &d->features));
@@ -43,6 +58,7 @@ static wh_status init_device(cpu_device *d, const wh_device_options *o) {
   wh_rowops_select(d->features, &d->rowops);
   if (d->numerics == WH_NUMERICS_FAST) wh_fast_blas_open(&d->blas);
   (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
+  choose_prefetch(d, (wh_prefetch)o->prefetch);
   size_t at = 0;
   for (int i = 0; wh_cpu_level_at(i); i++) {
     uint64_t mask;
@@ -59,12 +75,13 @@ wh_status wh_cpu_open(uint32_t index, const wh_device_options *o, void **out) {
   if (o->numerics != WH_NUMERICS_EXACT && o->numerics != WH_NUMERICS_FAST)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown numerics mode %u", o->numerics);
   if (o->binding > WH_BINDING_CORES) return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown binding %u", o->binding);
+  if (o->prefetch > WH_PREFETCH_NONTEMPORAL)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown kind of prefetch %u", o->prefetch);
   cpu_device *d = wh_alloc_zeroed(o->allocator, sizeof *d);
   if (!d) return WH_OOM("cpu device");
   d->alloc = o->allocator;
   d->numerics = (wh_numerics)o->numerics;
-  (void)pthread_mutex_init(&d->mutex, NULL); /* neither can fail with default attributes */
-  (void)pthread_cond_init(&d->turn, NULL);
+  wh_turn_init(&d->turn);
   wh_status st = init_device(d, o);
   if (st != WH_OK) {
     wh_cpu_close(d);
@@ -74,21 +91,8 @@ wh_status wh_cpu_open(uint32_t index, const wh_device_options *o, void **out) {
   return WH_OK;
 }
 
-/* A plain mutex goes to whoever asks for it again first: one busy session could keep others waiting. */
-void wh_cpu_lock(cpu_device *d) {
-  (void)pthread_mutex_lock(&d->mutex);
-  const uint64_t ticket = d->next_ticket++;
-  while (d->serving != ticket) (void)pthread_cond_wait(&d->turn, &d->mutex);
-  (void)pthread_mutex_unlock(&d->mutex);
-}
-
-void wh_cpu_unlock(cpu_device *d) {
-  (void)pthread_mutex_lock(&d->mutex);
-  d->serving++;
-  const bool waited_for = d->serving != d->next_ticket;
-  (void)pthread_mutex_unlock(&d->mutex);
-  if (waited_for) (void)pthread_cond_broadcast(&d->turn);
-}
+void wh_cpu_lock(cpu_device *d) { wh_turn_begin(&d->turn); }
+void wh_cpu_unlock(cpu_device *d) { wh_turn_end(&d->turn); }
 
 const wh_topology *wh_cpu_topology(cpu_device *d) {
   if (!d->has_topology) {
@@ -123,6 +127,8 @@ void wh_cpu_get_info(void *dev, wh_device_info *info) {
                   : d->placement.mode == WH_BINDING_CORES ? "cores"
                                                           : "none";
   info->binding_reason = d->placement.reason;
+  info->prefetch = d->features ? prefetch_name(d) : "none";
+  info->prefetch_reason = d->features ? d->past_caches_why : "reference kernels";
 }
 
 wh_status wh_cpu_measure_locked(void *dev, double seconds, wh_device_roofline *out) {

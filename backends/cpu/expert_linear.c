@@ -219,7 +219,8 @@ static void multiply(const wh_expert_linear_args *a, const group *g, int64_t fir
   const char *w =
       (const char *)a->w + (size_t)g->expert * a->layout->expert_bytes + (size_t)first * m->panel_bytes;
   if (a->linear_q) {
-    const wh_linear_q_args q = {.layout = &part, .w = w, .x = g->x, .m = g->rows, .y = y, .ldy = ldy};
+    const wh_linear_q_args q = {
+        .layout = &part, .w = w, .x = g->x, .m = g->rows, .y = y, .ldy = ldy, .past_caches = a->past_caches};
     a->linear_q(&q, &alone);
   } else {
     const wh_linear_f_args f = {.layout = &part,

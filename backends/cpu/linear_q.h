@@ -41,7 +41,8 @@ typedef struct wh_linear_q_args {
   const float *bias;     /* [n] or NULL */
   const float *residual; /* [m][ldr] or NULL; may equal y */
   int64_t ldr;
-  uint32_t step; /* for wh_team_next; grows along a program */
+  uint32_t step;    /* for wh_team_next; grows along a program */
+  bool past_caches; /* weights that are read once are asked for past the outer caches: prefetch.h */
 } wh_linear_q_args;
 
 typedef void (*wh_linear_q_fn)(const wh_linear_q_args *args, const wh_worker *worker);

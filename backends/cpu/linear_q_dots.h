@@ -259,9 +259,13 @@ ALWAYS_INLINE void prefetch(const uint8_t *from, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
 }
 
-/* The same for weights that are read once: they pass the outer caches by, whose evictions cost bandwidth. */
-ALWAYS_INLINE void prefetch_once(const uint8_t *from, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 0);
+/* The same for weights that are read once, which had better pass the outer caches by on some makes
+ * (prefetch.h). */
+ALWAYS_INLINE void prefetch_once(const uint8_t *from, size_t bytes, const bool past_caches) {
+  if (past_caches)
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 0);
+  else
+    prefetch(from, bytes);
 }
 
 #endif

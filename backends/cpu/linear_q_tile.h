@@ -219,10 +219,12 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
 
 #define WH_LINEAR_Q_TILE(lower, isa)                                                         \
   static void tile_##lower(const wh_linear_q_panel *p) {                                     \
-    if (p->n_rows <= FEW_ROWS_MAX)                                                           \
-      few_rows(wh_linear_q_format_##lower, p);                                               \
-    else                                                                                     \
+    if (p->n_rows > FEW_ROWS_MAX)                                                            \
       tile(wh_linear_q_format_##lower, p);                                                   \
+    else if (p->past_caches)                                                                 \
+      few_rows(wh_linear_q_format_##lower, p, true);                                         \
+    else                                                                                     \
+      few_rows(wh_linear_q_format_##lower, p, false);                                        \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
     wh_linear_q_run(args, worker, tile_##lower);                                             \

@@ -8,18 +8,33 @@
 
 /* Bytes times bytes: the least that any product must do at its level, vpmaddubsw with 16-bit sums or
  * vpdpbusd. */
+double wh_k_peak_int8__ref(int64_t n);
 double wh_k_peak_int8__avx2(int64_t n);
 double wh_k_peak_int8__avxvnni(int64_t n);
 double wh_k_peak_int8__avx512(int64_t n);
 double wh_k_peak_int8__avx512vnni(int64_t n);
+double wh_k_peak_f32__ref(int64_t n);
 double wh_k_peak_f32__avx2(int64_t n);
 double wh_k_peak_f32__avx512(int64_t n);
-/* Loads in order. Prefetching WH_READ_AHEAD bytes ahead without filling the outer caches gains up to a tenth
- * where others compete for memory and costs nothing elsewhere; more streams or temporal prefetches gained
- * less. p is 64-byte aligned, n_bytes a multiple of 256. */
+/* Loads in order, of one or of four streams, alone or with prefetches WH_READ_AHEAD bytes ahead that fill the
+ * outer caches or pass them by. Which is fastest depends on the processor: non-temporal prefetches gained up
+ * to a tenth on Zen 5 when others compete for memory, and read an Emerald Rapids Xeon at a third of its
+ * speed. p is 64-byte aligned, n_bytes a multiple of 256. X(name, what a report calls it, streams, locality
+ * (-1: no prefetch), isa) */
 #define WH_READ_AHEAD 8192
-uint64_t wh_k_read__avx2(const void *p, size_t n_bytes);
-uint64_t wh_k_read__avx512(const void *p, size_t n_bytes);
+#define WH_READ_LOOPS(X, isa)                                          \
+  X(plain, "plain loads", 1, -1, isa)                                  \
+  X(plain4, "plain loads of 4 streams", 4, -1, isa)                    \
+  X(temporal, "loads with temporal prefetch", 1, 3, isa)               \
+  X(temporal4, "loads of 4 streams with temporal prefetch", 4, 3, isa) \
+  X(nontemporal, "loads with non-temporal prefetch", 1, 0, isa)        \
+  X(nontemporal4, "loads of 4 streams with non-temporal prefetch", 4, 0, isa)
+#define WH_READ_LOOP_COUNT 6
+#define WH_READ_LOOP_PROTOTYPE(name, text, streams, locality, isa) \
+  uint64_t wh_k_read_##name##__##isa(const void *p, size_t n_bytes);
+WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, ref)
+WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, avx2)
+WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, avx512)
 
 /* Defines a peak: `chains` independent chains, enough to hide the latency, each a value `a` of `vec` that
  * `step` moves on with x and y; `ops` operations each. The loops must be unrolled, or the chains stay in
@@ -38,10 +53,10 @@ uint64_t wh_k_read__avx512(const void *p, size_t n_bytes);
     }                                                                            \
     return (double)(ops) * (chains) * (double)n;                                 \
   }
-/* 8-bit products as levels without a dot of four have them: pairs to 16 bits, then a sum. */
+/* 8-bit products as levels without a dot of four have them: pairs to 16 bits, then a sum. x is made unknown
+ * before each, or the compiler would multiply once for the whole loop. */
 #define WH_MEASURE_PAIRS(vec, maddubs, add) \
-  vec p = maddubs(x, y);                    \
-  __asm__ volatile("" : "+v"(p));           \
-  a = add(a, p)
+  __asm__ volatile("" : "+v"(x));           \
+  a = add(a, maddubs(x, y))
 
 #endif

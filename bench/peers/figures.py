@@ -52,10 +52,11 @@ def pair_ratio(ours, theirs, larger_is_better):
 
 
 def share_of_limit(part, speed, cost, limits):
-    """What part of the roofline a speed is: the least time that the limits allow a token, over the time it took."""
+    """What part of the roofline a speed is: the least time that the limits allow a token, over the time it took. Nothing is faster than
+    the machine: what beats the measured limits has shown higher ones."""
     if part == "decode":
-        return speed * cost["read"] / limits.read
-    return speed * (cost["int8"] / limits.int8 + cost["f32"] / limits.f32)
+        return min(1.0, speed * cost["read"] / limits.read)
+    return min(1.0, speed * (cost["int8"] / limits.int8 + cost["f32"] / limits.f32))
 
 
 class Pairs:

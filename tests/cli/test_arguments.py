@@ -132,6 +132,25 @@ class Devices(ProgramTest):
         self.assertIn("bound to     none (asked for)", self.assert_ok(run("devices", "--bind", "none")))
         self.assert_fails(run("devices", "--bind", "chairs"), USAGE, "--bind", "auto", "nodes")
 
+    def test_prefetch(self):
+        for asked, name in (("temporal", "temporal"), ("nontemporal", "non-temporal")):
+            device = self.json_of("devices", "--prefetch", asked)["devices"][0]
+            if device["isa"] != "ref":
+                self.assertEqual((device["prefetch"], device["prefetch_reason"]), (name, "as asked for"))
+        device = self.json_of("devices")["devices"][0]
+        self.assertIn(f"prefetch     {device['prefetch']} ({device['prefetch_reason']})", self.assert_ok(run("devices")))
+        self.assertEqual(self.json_of("devices", "--isa", "ref")["devices"][0]["prefetch"], "none")
+        self.assert_fails(run("devices", "--prefetch", "sideways"), USAGE, "--prefetch", "auto", "nontemporal")
+
+    def test_the_measured_limits_name_their_loops(self):
+        roofline = self.json_of("devices", "--measure", "--seconds", 0.3, "--threads", 2)["devices"][0]["roofline"]
+        self.assertIn("loads", roofline["read_loop"])
+        self.assertIn(roofline["read_threads"], (1, 2))
+        self.assertGreater(roofline["read_bytes_per_second"], 0)
+        for loop in ("int8_loop", "f32_loop"):
+            self.assertTrue(roofline[loop])
+        self.assertIn("best loops   loads", self.assert_ok(run("devices", "--measure", "--seconds", 0.3)).replace("plain ", ""))
+
     def test_threads(self):
         self.assertEqual(self.json_of("devices", "--threads", 1)["devices"][0]["threads"], 1)
 

@@ -42,6 +42,13 @@ class SameBits(ProgramTest):
                 for binding in ("auto", "none", "nodes", "cores")]
         self.assertEqual(len({tuple(run["logits_hashes"]) for run in runs}), 1)
 
+    def test_every_prefetch(self):
+        for isa in isa_levels()[1:]:
+            runs = [self.json_of("run", MODEL, "--isa", isa, "-n", 8, "--logits-hash", "--prefetch", prefetch, "-p", PROMPT)
+                    for prefetch in ("auto", "temporal", "nontemporal")]
+            self.assertEqual([run["device"]["prefetch"] for run in runs[1:]], ["temporal", "non-temporal"])
+            self.assertEqual(len({tuple(run["logits_hashes"]) for run in runs}), 1)
+
     def test_another_prompt_gives_other_bits(self):
         one = self.json_of("run", MODEL, "-n", 1, "--logits-hash", "-p", PROMPT)["logits_hashes"]
         other = self.json_of("run", MODEL, "-n", 1, "--logits-hash", "-p", PROMPT + "!")["logits_hashes"]

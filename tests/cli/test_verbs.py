@@ -157,6 +157,14 @@ class Inspect(ProgramTest):
         for kernel in {i["kernel"] for i in result["instructions"]}:
             self.assertIn(kernel, text)
 
+    def test_kernels_say_how_weights_are_asked_for(self):
+        if isa_levels()[-1] == "ref":
+            self.skipTest("reference kernels leave it to the processor")
+        reasons = {i["reason"] for i in self.json_of("inspect", MODEL, "--kernels", "--prefetch", "nontemporal")["instructions"]
+                   if i["kernel"].startswith("linear_q")}
+        self.assertEqual(len(reasons), 1)
+        self.assertIn("non-temporal prefetch (as asked for)", reasons.pop())
+
     def test_larger_context_takes_more_memory(self):
         def kv_state(*arguments):
             return self.json_of("inspect", MODEL, "--plan", *arguments)["memory"]["kv_state"]
@@ -246,7 +254,9 @@ class Bench(ProgramTest):
         for test in ["prefill", "decode"]:
             speed = result[test]["tokens_per_second"]
             self.assertTrue(0 < speed["min"] <= speed["median"] <= speed["max"])
-        self.assertGreater(result["decode"]["share_of_read_bandwidth"], 0)
+        for part, share in (("prefill", "share_of_peak"), ("decode", "share_of_read_bandwidth")):
+            self.assertTrue(0 < result[part][share] <= 1, result[part])
+            self.assertIn(result[part]["limit_raised"], range(0, result["repetitions"] + 1))
         self.assertLess(time.monotonic() - start, 120)
 
     def test_company_and_depth(self):
@@ -258,7 +268,7 @@ class Bench(ProgramTest):
             sample, = result["decode"]["samples"]
             self.assertGreater(sample["tokens_per_second"], 0)
             for side in ["before", "after"]:
-                self.assertGreater(min(sample[side].values()), 0)
+                self.assertGreater(min(value for key, value in sample[side].items() if key.endswith("_per_second")), 0)
         # Weights are shared by the sequences; attention state is not, and grows with depth.
         cost = {key: result["decode_bytes_per_token"] for key, result in results.items()}
         self.assertGreater(cost[1, 120] - cost[1, 0], 0.01 * cost[1, 0])
