@@ -6,6 +6,7 @@
 
 #include "backends/host2/host2_internal.h"
 
+static const char *const kind_names[] = {"a submit", "an upload", "a download", "a copy"};
 static wh_queue *queues[HOST2_MAX_QUEUES];
 static uint64_t last_values[HOST2_MAX_QUEUES];            /* of a place's earlier queues: points only grow */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* any queue: work came, or was done */
@@ -65,8 +66,7 @@ static bool changed_since(const host2_work *w) {
 }
 
 static wh_status do_work(wh_queue *q, const host2_work *w) {
-  static const char *const names[] = {"submit", "upload", "download", "copy"};
-  if (w->fails) return WH_FAIL(ERR_DEVICE, "a %s failed, as was asked for", names[w->kind]);
+  if (w->fails) return WH_FAIL(ERR_DEVICE, "%s failed, as was asked for", kind_names[w->kind]);
   const char *why = w->kind == HOST2_SUBMIT ? "a frame changed while work used it"
                                             : "the bytes of an upload changed while it was under way";
   if (changed_since(w)) return WH_FAIL(ERR_DEVICE, "%s", why);
@@ -265,12 +265,11 @@ static wh_status order_work(wh_queue *q, host2_work *w, const wh_point *waits, s
 
 /* Takes the work over, whether it is accepted or not. */
 static wh_status give(wh_queue *q, host2_work *w, const wh_point *waits, size_t n_waits, wh_point *done) {
-  static const char *const names[] = {"a submit", "an upload", "a download", "a copy"};
   host2_clock clock = {0};
   wh_status st = order_work(q, w, waits, n_waits, &clock);
   clock.done[q->place] = q->given;
   host2_clock_join(&clock, &host2_host);
-  if (st == WH_OK) st = host2_check_order(&w->accesses, &clock, names[w->kind]);
+  if (st == WH_OK) st = host2_check_order(&w->accesses, &clock, kind_names[w->kind]);
   if (st == WH_OK) st = host2_remember(&w->accesses, q->place, q->given + 1);
   if (st != WH_OK) {
     free_work(q, w);

@@ -141,15 +141,10 @@ static wh_status slot_bytes(const executor *x, uint32_t slot, const int64_t *dim
   return x->t->backend->value_bytes(x->t->dev, x->g, slot, dims, out);
 }
 
-static wh_status wait_all(executor *x, wh_point p) {
-  (void)x;
-  return x->t->backend->wait(p);
-}
-
 static wh_status upload(executor *x, wh_buffer *b, uint64_t at, const void *src, uint64_t n) {
   wh_point done = {0};
   WH_TRY(x->t->backend->upload(x->queue, b, at, src, n, NULL, 0, &done));
-  return wait_all(x, done);
+  return x->t->backend->wait(done);
 }
 
 static wh_status own_buffer(executor *x, uint32_t slot) {
@@ -166,6 +161,10 @@ static wh_status own_buffer(executor *x, uint32_t slot) {
   return upload(x, x->own[slot], 0, v->data, v->n_bytes);
 }
 
+static bool is_scratch(const executor *x, uint32_t slot) {
+  return slot >= x->g->n_values && slot - x->g->n_values < x->g->n_nodes;
+}
+
 static wh_status place_all(executor *x, const int64_t *dims) {
   const uint32_t n_slots = x->block.n_slots;
   for (uint32_t s = 1; s < n_slots; s++) {
@@ -177,9 +176,17 @@ static wh_status place_all(executor *x, const int64_t *dims) {
       x->buffers[s] = x->own[s];
       continue;
     }
+    if (is_scratch(x, s)) continue;
     x->offsets[s] = x->arena_bytes;
     x->arena_bytes += (x->room[s] + ALIGN - 1) / ALIGN * ALIGN + GAP;
   }
+  uint64_t scratch = 0; /* one place for all: a step's is nobody's once it is done */
+  for (uint32_t s = 1; s < n_slots; s++) {
+    if (!is_scratch(x, s)) continue;
+    x->offsets[s] = x->arena_bytes;
+    if (x->room[s] > scratch) scratch = x->room[s];
+  }
+  x->arena_bytes += (scratch + ALIGN - 1) / ALIGN * ALIGN + GAP;
   WH_TRY(x->t->backend->buffer_create(x->t->dev, WH_MEMORY_DEVICE, x->arena_bytes, &x->arena));
   for (uint32_t s = 1; s < n_slots; s++)
     if (!x->buffers[s] && (s >= x->g->n_values || root_of(x->g, s) == s)) x->buffers[s] = x->arena;
@@ -301,7 +308,7 @@ wh_status executor_write(executor *x, wh_value v, const void *row_major, size_t 
 wh_status executor_run(executor *x, size_t first, size_t count) {
   wh_point done = {0};
   WH_TRY(x->t->backend->submit(x->queue, x->code, first, count, &x->frame, NULL, 0, &done));
-  return wait_all(x, done);
+  return x->t->backend->wait(done);
 }
 
 wh_status executor_read(executor *x, wh_value v, void *row_major) {
@@ -312,7 +319,7 @@ wh_status executor_read(executor *x, wh_value v, void *row_major) {
 static wh_status download(executor *x, void *dst, wh_buffer *b, uint64_t at, uint64_t n) {
   wh_point done = {0};
   WH_TRY(x->t->backend->download(x->queue, dst, b, at, n, NULL, 0, &done));
-  return wait_all(x, done);
+  return x->t->backend->wait(done);
 }
 
 wh_status executor_fault(executor *x, wh_fault *out) {
@@ -323,11 +330,18 @@ wh_status executor_check_gaps(executor *x, bool *intact) {
   unsigned char *all = zeroed(x->arena_bytes, 1);
   wh_status st = download(x, all, x->arena, 0, x->arena_bytes);
   *intact = true;
+  uint64_t scratch = 0, last = x->arena_bytes;
   for (uint32_t s = 1; s < x->block.n_slots && st == WH_OK; s++) {
     if (x->buffers[s] != x->arena) continue;
+    if (is_scratch(x, s)) {
+      last = x->offsets[s];
+      scratch = x->n_bytes[s] > scratch ? x->n_bytes[s] : scratch;
+      continue;
+    }
     const uint64_t end = x->offsets[s] + (x->room[s] + ALIGN - 1) / ALIGN * ALIGN + GAP;
     for (uint64_t i = x->offsets[s] + x->n_bytes[s]; i < end; i++) *intact &= all[i] == FILL;
   }
+  for (uint64_t i = last + scratch; i < x->arena_bytes && st == WH_OK; i++) *intact &= all[i] == FILL;
   free(all);
   return st;
 }

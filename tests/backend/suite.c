@@ -112,7 +112,7 @@ static wh_shape shape_of(suite_case *c, wh_dtype dtype, int rank, const int64_t 
   return shape;
 }
 
-static int64_t *dims_at(const suite_case *c, int64_t n_rows) {
+int64_t *case_dims(const suite_case *c, int64_t n_rows) {
   int64_t *dims = bytes(c->g->dims.n * sizeof *dims);
   for (wh_dim d = 0; d < c->g->dims.n; d++) dims[d] = wh_dim_eval(&c->g->dims, d, &n_rows);
   return dims;
@@ -120,7 +120,7 @@ static int64_t *dims_at(const suite_case *c, int64_t n_rows) {
 
 static void hold(suite_case *c, wh_value v) {
   assert_true(v < SUITE_MAX_VALUES);
-  int64_t *dims = dims_at(c, c->n_rows);
+  int64_t *dims = case_dims(c, c->n_rows);
   if (!wh_value_row_major_bytes(c->g, v, dims, &c->n_bytes[v]))
     fail_msg("%s: value %u is too large", c->name, v);
   free(dims);
@@ -200,9 +200,9 @@ static ref_value reference_value(const suite_case *c, wh_value v, const int64_t 
   return r;
 }
 
-/* All nodes; the fault that a run must leave. */
-static wh_fault compute(suite_case *c, const int64_t *dims) {
+wh_fault case_compute(suite_case *c) {
   wh_fault fault = {0};
+  int64_t *dims = case_dims(c, c->n_rows);
   for (wh_node i = 0; i < c->g->n_nodes; i++) {
     const wh_node_info *node = &c->g->nodes[i];
     ref_node n = {.node = node};
@@ -215,7 +215,16 @@ static wh_fault compute(suite_case *c, const int64_t *dims) {
     reference(&n);
     if (n.has_fault && !fault.node_plus_1) fault = (wh_fault){i + 1, WH_FAULT_INDEX, n.offence};
   }
+  free(dims);
   return fault;
+}
+
+void case_set_rows(suite_case *c, int64_t n_rows) {
+  int64_t *dims = case_dims(c, n_rows);
+  c->n_rows = n_rows;
+  for (wh_value v = 1; v < c->g->n_values; v++)
+    assert_true(wh_value_row_major_bytes(c->g, v, dims, &c->n_bytes[v]));
+  free(dims);
 }
 
 /* ---- running ---- */
@@ -226,7 +235,7 @@ static bool equal_floats(const float *a, const float *b, size_t n) {
   return true;
 }
 
-static void compare(const suite_case *c, executor *x, uint32_t layout, wh_value v) {
+void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v) {
   const wh_node_info *node = &c->g->nodes[c->g->values[v].producer];
   unsigned char *got = bytes(c->n_bytes[v]), *want = c->data[v];
   memset(got, 0x5a, c->n_bytes[v]);
@@ -269,27 +278,31 @@ static void run_layout(suite_case *c, const int64_t *dims, const int64_t *most, 
              c->s->target->label, c->name, fault.node_plus_1, fault.code, (long long)fault.value,
              want->node_plus_1, want->code, (long long)want->value);
   for (wh_value v = 1; v < c->g->n_values; v++)
-    if (c->g->values[v].kind == WH_VALUE_NODE) compare(c, x, layout, v);
+    if (c->g->values[v].kind == WH_VALUE_NODE) case_compare(c, x, layout, v);
   executor_destroy(x);
+}
+
+void case_free(suite_case *c) {
+  for (wh_value v = 1; v < c->g->n_values; v++) {
+    const wh_value_info *i = &c->g->values[v];
+    if (i->kind != WH_VALUE_NODE || !wh_op_has(c->g->nodes[i->producer].op, WH_TRAIT_VIEW | WH_TRAIT_WRITES))
+      free(c->data[v]);
+  }
+  wh_graph_destroy(c->g);
+  free(c);
 }
 
 void case_run(suite_case *c) {
   ok(c, wh_graph_verify(c->g));
-  int64_t *dims = dims_at(c, c->n_rows), *most = dims_at(c, c->n_rows + 3);
-  const wh_fault fault = compute(c, dims);
+  int64_t *dims = case_dims(c, c->n_rows), *most = case_dims(c, c->n_rows + 3);
+  const wh_fault fault = case_compute(c);
   assert_int_equal(fault.node_plus_1 != 0, c->outside);
   uint32_t n_layouts = 1;
   for (uint32_t layout = 0; layout < n_layouts || layout == 0; layout++)
     run_layout(c, dims, most, &fault, layout, &n_layouts);
   c->s->n_cases++;
   for (wh_node n = 0; n < c->g->n_nodes; n++) c->s->per_op[c->g->nodes[n].op]++;
-  for (wh_value v = 1; v < c->g->n_values; v++) {
-    const wh_value_info *i = &c->g->values[v];
-    if (i->kind != WH_VALUE_NODE || !wh_op_has(c->g->nodes[i->producer].op, WH_TRAIT_VIEW | WH_TRAIT_WRITES))
-      free(c->data[v]);
-  }
   free(dims);
   free(most);
-  wh_graph_destroy(c->g);
-  free(c);
+  case_free(c);
 }

@@ -47,6 +47,15 @@ wh_value case_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims
 wh_value case_state(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
 wh_value case_node(suite_case *c, wh_op op, const wh_value *inputs, size_t n_inputs, const wh_attr *attrs,
                    size_t n_attrs);
+/* The same graph at another number of rows, none larger than at the beginning; values keep their memory. */
+void case_set_rows(suite_case *c, int64_t n_rows);
+/* Every dim expression at that number of rows; the caller frees it. */
+int64_t *case_dims(const suite_case *c, int64_t n_rows);
+/* All values by the references; the fault that a run must leave. */
+wh_fault case_compute(suite_case *c);
+/* What `x` has of a node's value is what the references gave. */
+void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v);
+void case_free(suite_case *c);
 /* Runs it with every layout and compares every value that a node makes; then it is gone. */
 void case_run(suite_case *c);
 
