@@ -57,6 +57,7 @@ bool wh_expert_linear_pack(const wh_expert_layout *l, const void *src, void *dst
     char *to = (char *)dst + (size_t)expert * l->expert_bytes;
     finite &= wh_dtype_is_quantised(m->dtype) ? wh_linear_q_pack(m, from, to, first, end)
                                               : wh_linear_f_pack(m, from, to, first, end);
+    if (end == m->n_panels) memset(to + m->n_bytes, 0, l->expert_bytes - m->n_bytes); /* files keep it */
     panel += end - first;
   }
   return finite;

@@ -1,4 +1,5 @@
-/* failing_allocator.h - an allocator for tests: counts what is live and fails the n-th request. */
+/* failing_allocator.h - an allocator for tests: counts what is live and fails the n-th request. Threads may
+ * share it. */
 #ifndef WH_TESTS_FAILING_ALLOCATOR_H
 #define WH_TESTS_FAILING_ALLOCATOR_H
 
@@ -14,16 +15,16 @@ typedef struct failing_allocator {
 
 static inline void *failing_alloc(void *ctx, size_t size, size_t align) {
   failing_allocator *a = ctx;
-  if (++a->n_requests == a->fail_at) return NULL;
+  if (__atomic_add_fetch(&a->n_requests, 1, __ATOMIC_RELAXED) == a->fail_at) return NULL;
   const wh_allocator *heap = wh_allocator_default();
   void *p = heap->alloc(heap->ctx, size, align);
-  if (p) a->n_live++;
+  if (p) (void)__atomic_add_fetch(&a->n_live, 1, __ATOMIC_RELAXED);
   return p;
 }
 
 static inline void failing_free(void *ctx, void *ptr) {
   failing_allocator *a = ctx;
-  a->n_live--;
+  (void)__atomic_sub_fetch(&a->n_live, 1, __ATOMIC_RELAXED);
   wh_allocator_default()->free(wh_allocator_default()->ctx, ptr);
 }
 

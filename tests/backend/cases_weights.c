@@ -1,0 +1,229 @@
+/* cases_weights.c - shapes for gathers, products, key and value states, attention and experts. */
+#include "tests/backend/suite.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+#define D(...) ((const int64_t[]){__VA_ARGS__})
+
+/* Every type that weights come in, by WH_DTYPE_LIST. */
+static bool is_weight(wh_dtype d) {
+  return wh_dtype_is_quantised(d) || d == WH_DTYPE_F32 || d == WH_DTYPE_F16 || d == WH_DTYPE_BF16;
+}
+#define FOR_EACH_WEIGHT_DTYPE(d)                         \
+  for (wh_dtype d = WH_DTYPE_F32; d < WH_DTYPE_Q8A; d++) \
+    if (wh_dtype_get(d) && is_weight(d))
+
+/* About `k` columns: whole blocks. */
+static int64_t columns(wh_dtype d, int64_t k) {
+  const int64_t block = wh_dtype_is_quantised(d) ? wh_dtype_get(d)->block_elems : 1;
+  return (k + block - 1) / block * block;
+}
+
+/* ---- rows by index ---- */
+
+SUITE_CASES(gather_rows) {
+  static const int64_t sizes[][3] = {{0, 5, 40}, {1, 1, 1}, {3, 7, 33}, {40, 100, 300}}; /* ids, table */
+  FOR_EACH_WEIGHT_DTYPE(d)
+  for (size_t i = 0; i < COUNT(sizes); i++)
+    for (int kind = 0; kind < 3; kind++) { /* in range; beyond it; the table is computed, too */
+      const int64_t n_ids = sizes[i][0], table[2] = {sizes[i][1], columns(d, sizes[i][2])};
+      if (kind == 2 && d != WH_DTYPE_F32) continue;
+      suite_case *c = case_begin(s, n_ids, "%s of %s [%lld, %lld]%s", wh_op_get(op)->name, wh_dtype_name(d),
+                                 (long long)table[0], (long long)table[1], kind == 1 ? ", ids outside" : "");
+      wh_value in[2];
+      in[0] = kind == 2 ? case_input(c, d, 2, table, FILL_PLAIN) : case_const(c, d, 2, table);
+      in[1] = case_indices(c, 1, D(ROWS), 0, table[0]);
+      if (kind == 1 && n_ids) {
+        int32_t *ids = c->data[in[1]];
+        ids[n_ids / 2] = (int32_t)table[0];
+        ids[n_ids - 1] = n_ids % 2 ? -1 : INT32_MAX;
+        c->outside = true;
+      }
+      (void)case_node(c, op, in, 2, NULL, 0);
+      case_run(c);
+    }
+}
+
+SUITE_CASES(select_rows) {
+  static const int64_t sizes[][3] = {{0, 4, 8}, {1, 1, 1}, {5, 9, 31}, {70, 3, 130}};
+  for (size_t i = 0; i < COUNT(sizes); i++)
+    for (int outside = 0; outside < 2; outside++) {
+      suite_case *c = case_begin(s, sizes[i][0], "%s of [%lld, %lld]", wh_op_get(op)->name,
+                                 (long long)sizes[i][1], (long long)sizes[i][2]);
+      wh_value in[2] = {case_input(c, WH_DTYPE_F32, 2, &sizes[i][1], FILL_WILD), 0};
+      in[1] = case_indices(c, 1, D(ROWS), 0, sizes[i][1]);
+      if (outside && sizes[i][0]) {
+        ((int32_t *)c->data[in[1]])[0] = INT32_MIN;
+        c->outside = true;
+      }
+      (void)case_node(c, op, in, 2, NULL, 0);
+      case_run(c);
+    }
+}
+
+/* ---- products ---- */
+
+static wh_value activations(suite_case *c, wh_dtype weights, int rank, const int64_t *dims) {
+  const wh_value x = case_input(c, WH_DTYPE_F32, rank, dims, FILL_PLAIN);
+  return wh_dtype_is_quantised(weights) ? case_node(c, WH_OP_QUANTIZE_ACT, &x, 1, NULL, 0) : x;
+}
+
+SUITE_CASES(linear) {
+  static const int64_t sizes[][3] = {
+      {1, 1, 1},   {1, 33, 64},   {1, 130, 600}, {0, 8, 32},   {2, 7, 96},
+      {5, 100, 7}, {17, 16, 513}, {67, 37, 288}, {130, 9, 256}}; /* rows, n, k */
+  FOR_EACH_WEIGHT_DTYPE(d)
+  for (size_t i = 0; i < COUNT(sizes); i++)
+    for (int epilogue = 0; epilogue < 4; epilogue++) {
+      const int64_t n = sizes[i][1], k = columns(d, sizes[i][2]);
+      suite_case *c =
+          case_begin(s, sizes[i][0], "%s of %s: %lld rows, [%lld, %lld], epilogue %d", wh_op_get(op)->name,
+                     wh_dtype_name(d), (long long)sizes[i][0], (long long)n, (long long)k, epilogue);
+      wh_value in[4] = {activations(c, d, 2, D(ROWS, k)), case_const(c, d, 2, D(n, k)), 0, 0};
+      if (epilogue & 1) in[2] = case_const(c, WH_DTYPE_F32, 1, &n);
+      if (epilogue & 2) in[3] = case_input(c, WH_DTYPE_F32, 2, D(ROWS, n), FILL_PLAIN);
+      (void)case_node(c, op, in, 4, NULL, 0);
+      if (epilogue == 0) { /* a table that a product shares: the gather reads the product's form */
+        const wh_value gather[2] = {in[1], case_indices(c, 1, D(ROWS), 0, n)};
+        (void)case_node(c, WH_OP_GATHER_ROWS, gather, 2, NULL, 0);
+      }
+      case_run(c);
+    }
+}
+
+/* ---- keys, values, attention ---- */
+
+typedef struct cache_case {
+  int64_t rows, slots, context, kv_heads, heads, dim, value_dim, window;
+  float softcap;
+} cache_case;
+
+static const cache_case caches[] = {
+    {0, 1, 8, 1, 1, 32, 32, 0, 0.0f},       {1, 1, 1, 1, 1, 32, 32, 0, 0.0f},
+    {1, 3, 70, 2, 6, 64, 64, 0, 0.0f},      {150, 1, 150, 3, 9, 64, 64, 0, 0.0f},
+    {150, 2, 90, 1, 4, 96, 32, 0, 0.0f},    {140, 1, 200, 2, 2, 32, 64, 7, 0.0f},
+    {140, 1, 200, 2, 4, 64, 64, 70, 20.0f}, {66, 3, 30, 1, 8, 128, 128, 0, 30.0f},
+};
+
+/* Row i is of sequence i mod slots; positions ascend, or descend (`order` 1), or leave the state (2). */
+static void fill_rows(suite_case *c, const cache_case *k, int order, wh_value positions, wh_value sequences) {
+  int32_t *p = c->data[positions], *q = c->data[sequences];
+  for (int64_t i = 0; i < k->rows; i++) {
+    const int64_t at = order == 1 ? k->rows - 1 - i : i;
+    p[i] = (int32_t)(at / k->slots);
+    q[i] = (int32_t)(at % k->slots);
+  }
+  if (order != 2 || k->rows < 1) return;
+  p[k->rows / 2] = (int32_t)k->context;
+  if (k->rows > 3) q[0] = -1, p[k->rows - 1] = INT32_MIN;
+  c->outside = true;
+}
+
+static const char *const orders[] = {"ascending", "descending", "some outside"};
+
+static wh_value append(suite_case *c, const cache_case *k, wh_dtype d, int key, wh_value positions,
+                       wh_value sequences) {
+  const int64_t dim = key ? k->dim : k->value_dim;
+  const wh_attr attr = {.key = WH_ATTR_KEY, .i = key};
+  wh_value in[4] = {case_state(c, d, 4, D(k->slots, k->context, k->kv_heads, dim)), 0, positions, sequences};
+  in[1] = case_input(c, WH_DTYPE_F32, 3, D(ROWS, k->kv_heads, dim), FILL_PLAIN);
+  return case_node(c, WH_OP_KV_APPEND, in, 4, &attr, 1);
+}
+
+/* With an op of none: appends alone. */
+static void cache_cases(suite *s, wh_op op, bool attend) {
+  static const wh_dtype dtypes[] = {WH_DTYPE_F32, WH_DTYPE_F16, WH_DTYPE_Q8_0};
+  for (size_t i = 0; i < COUNT(caches); i++)
+    for (size_t d = 0; d < COUNT(dtypes); d++)
+      for (int order = 0; order < 3; order++) {
+        const cache_case *k = &caches[i];
+        suite_case *c = case_begin(s, k->rows, "%s of %s, cache %zu, positions %s", wh_op_get(op)->name,
+                                   wh_dtype_name(dtypes[d]), i, orders[order]);
+        const wh_value positions = case_indices(c, 1, D(ROWS), 0, 1),
+                       sequences = case_indices(c, 1, D(ROWS), 0, 1);
+        fill_rows(c, k, order, positions, sequences);
+        wh_value in[5] = {0, 0, 0, positions, sequences};
+        if (attend) in[0] = case_input(c, WH_DTYPE_F32, 3, D(ROWS, k->heads, k->dim), FILL_PLAIN);
+        in[1] = append(c, k, dtypes[d], 1, positions, sequences);
+        in[2] = append(c, k, dtypes[d], 0, positions, sequences);
+        const wh_attr attrs[] = {{.key = WH_ATTR_SCALE, .f = 0.125f},
+                                 {.key = WH_ATTR_SOFTCAP, .f = k->softcap},
+                                 {.key = WH_ATTR_WINDOW, .i = k->window}};
+        if (attend) (void)case_node(c, op, in, 5, attrs, 3);
+        case_run(c);
+      }
+}
+
+SUITE_CASES(kv_append) { cache_cases(s, op, false); }
+SUITE_CASES(attention) { cache_cases(s, op, true); }
+
+/* ---- experts ---- */
+
+static const int64_t choices[][3] = {
+    {0, 4, 2}, {1, 1, 1}, {1, 8, 2}, {5, 33, 8}, {70, 4, 4}}; /* rows, e, used */
+
+static wh_value select_experts(suite_case *c, wh_value scores, int64_t used) {
+  const wh_attr attr = {.key = WH_ATTR_USED, .i = used};
+  return case_node(c, WH_OP_EXPERT_SELECT, &scores, 1, &attr, 1);
+}
+
+SUITE_CASES(expert_select) {
+  for (size_t i = 0; i < COUNT(choices); i++)
+    for (int kind = 0; kind < 3; kind++) {
+      suite_case *c = case_begin(s, choices[i][0], "%s of %lld, kind %d", wh_op_get(op)->name,
+                                 (long long)choices[i][1], kind);
+      const wh_value x = case_input(c, WH_DTYPE_F32, 2, D(ROWS, choices[i][1]), FILL_WILD);
+      float *scores = c->data[x];
+      for (size_t k = 0; kind == 1 && k < c->n_bytes[x] / 4; k++) scores[k] = (float)(k % 3); /* equal ones */
+      for (size_t k = 0; kind == 2 && k < c->n_bytes[x] / 4; k += 2) scores[k] = NAN;
+      (void)select_experts(c, x, choices[i][2]);
+      case_run(c);
+    }
+}
+
+SUITE_CASES(expert_weights) {
+  for (size_t i = 0; i < COUNT(choices); i++)
+    for (int normalise = 0; normalise < 2; normalise++) {
+      suite_case *c =
+          case_begin(s, choices[i][0], "%s of %lld", wh_op_get(op)->name, (long long)choices[i][1]);
+      wh_value in[2] = {case_input(c, WH_DTYPE_F32, 2, D(ROWS, choices[i][1]), FILL_PLAIN), 0};
+      in[1] = select_experts(c, in[0], choices[i][2]);
+      const wh_attr attrs[] = {{.key = WH_ATTR_NORMALISE, .i = normalise},
+                               {.key = WH_ATTR_SCALE, .f = normalise ? 2.5f : 1.0f}};
+      (void)case_node(c, op, in, 2, attrs, 2);
+      case_run(c);
+    }
+}
+
+SUITE_CASES(expert_linear) {
+  static const int64_t sizes[][2] = {{1, 32}, {33, 96}, {100, 300}}; /* n, k */
+  FOR_EACH_WEIGHT_DTYPE(d)
+  for (size_t i = 0; i < COUNT(choices); i++)
+    for (int per_slot = 0; per_slot < 2; per_slot++) {
+      const int64_t n = sizes[i % COUNT(sizes)][0], k = columns(d, sizes[i % COUNT(sizes)][1]);
+      const int64_t rows = choices[i][0], e = choices[i][1], used = choices[i][2];
+      suite_case *c =
+          case_begin(s, rows, "%s of %s: %lld rows, %lld of %lld, [%lld, %lld]%s", wh_op_get(op)->name,
+                     wh_dtype_name(d), (long long)rows, (long long)used, (long long)e, (long long)n,
+                     (long long)k, per_slot ? ", a row per slot" : "");
+      const wh_value scores = case_input(c, WH_DTYPE_F32, 2, D(ROWS, e), FILL_PLAIN);
+      wh_value in[3] = {per_slot ? activations(c, d, 3, D(ROWS, used, k)) : activations(c, d, 2, D(ROWS, k)),
+                        0, 0};
+      in[1] = case_const(c, d, 3, D(e, n, k));
+      in[2] = select_experts(c, scores, used);
+      (void)case_node(c, op, in, 3, NULL, 0);
+      case_run(c);
+    }
+}
+
+SUITE_CASES(expert_sum) {
+  for (size_t i = 0; i < COUNT(choices); i++)
+    for (int residual = 0; residual < 2; residual++) {
+      const int64_t slots = choices[i][2], n = 31 + 40 * (int64_t)i;
+      suite_case *c = case_begin(s, choices[i][0], "%s of %lld slots", wh_op_get(op)->name, (long long)slots);
+      wh_value in[3] = {case_input(c, WH_DTYPE_F32, 3, D(ROWS, slots, n), FILL_WILD), 0, 0};
+      in[1] = case_input(c, WH_DTYPE_F32, 2, D(ROWS, slots), FILL_PLAIN);
+      if (residual) in[2] = case_input(c, WH_DTYPE_F32, 2, D(ROWS, n), FILL_PLAIN);
+      (void)case_node(c, op, in, 3, NULL, 0);
+      case_run(c);
+    }
+}

@@ -1,0 +1,84 @@
+/* suite.h - the conformance cases: graphs of one or a few nodes over random data, and what makes them. */
+#ifndef WH_TESTS_SUITE_H
+#define WH_TESTS_SUITE_H
+
+#include "tests/backend/executor.h"
+#include "tests/backend/reference.h"
+
+#define SUITE_MAX_VALUES 32
+#define ROWS (-1) /* as a dim: the symbol "rows" */
+
+typedef struct suite suite;
+
+/* A case in the making. Steps that fail end the suite with the reason. */
+typedef struct suite_case {
+  suite *s;
+  char name[160];
+  wh_graph *g;
+  wh_dim rows;
+  int64_t n_rows;
+  void *data[SUITE_MAX_VALUES]; /* row-major, by value; of nodes: what the references give */
+  size_t n_bytes[SUITE_MAX_VALUES];
+  bool outside; /* some index lies outside */
+} suite_case;
+
+/* How random numbers look. */
+typedef enum suite_fill {
+  FILL_PLAIN, /* within -2..2 */
+  FILL_WILD   /* also zeros of both signs, tiny and large ones */
+} suite_fill;
+
+struct suite {
+  const suite_target *target;
+  uint64_t random;
+  size_t n_cases, n_compared; /* run; values compared */
+  size_t per_op[WH_OP_COUNT];
+};
+
+uint32_t suite_random(suite *s, uint32_t below);
+
+/* `about` goes into the name of the case. */
+suite_case *case_begin(suite *s, int64_t n_rows, const char *about, ...) WH_PRINTF(3, 4);
+wh_dim case_dim(suite_case *c, int64_t size);
+wh_value case_input(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims, suite_fill fill);
+/* i32, each in first..first+below-1 */
+wh_value case_indices(suite_case *c, int rank, const int64_t *dims, int64_t first, int64_t below);
+wh_value case_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
+wh_value case_state(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
+wh_value case_node(suite_case *c, wh_op op, const wh_value *inputs, size_t n_inputs, const wh_attr *attrs,
+                   size_t n_attrs);
+/* The same graph at another number of rows, none larger than at the beginning; values keep their memory. */
+void case_set_rows(suite_case *c, int64_t n_rows);
+/* Every dim expression at that number of rows; the caller frees it. */
+int64_t *case_dims(const suite_case *c, int64_t n_rows);
+/* All values by the references; the fault that a run must leave. */
+wh_fault case_compute(suite_case *c);
+/* What `x` has of a node's value is what the references gave. */
+void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v);
+void case_free(suite_case *c);
+/* Runs it with every layout and compares every value that a node makes; then it is gone. */
+void case_run(suite_case *c);
+
+/* The cases of a shape rule for an op that has it (cases_<rule>). */
+typedef void (*suite_cases_fn)(suite *s, wh_op op);
+#define SUITE_CASES(rule) void cases_##rule(suite *s, wh_op op)
+SUITE_CASES(unary);
+SUITE_CASES(binary);
+SUITE_CASES(same);
+SUITE_CASES(norm);
+SUITE_CASES(norm_quantize);
+SUITE_CASES(quantize);
+SUITE_CASES(reshape);
+SUITE_CASES(rope_table);
+SUITE_CASES(rope);
+SUITE_CASES(gather_rows);
+SUITE_CASES(select_rows);
+SUITE_CASES(linear);
+SUITE_CASES(kv_append);
+SUITE_CASES(attention);
+SUITE_CASES(expert_select);
+SUITE_CASES(expert_weights);
+SUITE_CASES(expert_linear);
+SUITE_CASES(expert_sum);
+
+#endif

@@ -1,0 +1,52 @@
+/* targets.c - see targets.h. */
+#include "tests/backend/targets.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/cpu/cpu_backend.h"
+#include "backends/host2/host2_backend.h"
+
+wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
+                      const wh_allocator *allocator, suite_target *out) {
+  wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+  o.name = backend->name;
+  o.isa = isa;
+  o.n_threads = n_threads;
+  o.allocator = allocator;
+  o.binding = WH_BINDING_NONE;
+  *out = (suite_target){.label = backend->name, .backend = backend};
+  return backend->open(0, &o, &out->dev);
+}
+
+static void add(targets *t, const wh_backend *backend, const char *isa, uint32_t n_threads,
+                const char *label) {
+  if (t->n == MAX_TARGETS || target_open(backend, isa, n_threads, NULL, &t->items[t->n]) != WH_OK) {
+    (void)fprintf(stderr, "%s does not open: %s\n", label, wh_last_error()->message);
+    abort();
+  }
+  (void)snprintf(t->labels[t->n], sizeof t->labels[t->n], "%s", label);
+  t->items[t->n].label = t->labels[t->n];
+  t->n++;
+}
+
+void targets_open(targets *t) {
+  char levels[96], label[64];
+  suite_target probe;
+  wh_device_info info = WH_DEVICE_INFO_INIT;
+  t->n = 0;
+  if (target_open(&wh_backend_cpu, NULL, 1, NULL, &probe) != WH_OK) abort();
+  probe.backend->get_info(probe.dev, &info);
+  (void)snprintf(levels, sizeof levels, "%s", info.isa_levels);
+  probe.backend->close(probe.dev);
+  for (char *level = strtok(levels, " "); level; level = strtok(NULL, " ")) {
+    (void)snprintf(label, sizeof label, "cpu %s", level);
+    add(t, &wh_backend_cpu, level, 2, label);
+  }
+  add(t, &wh_backend_host2, "seed:1,delay:20", 1, "host2");
+}
+
+void targets_close(targets *t) {
+  for (size_t i = 0; i < t->n; i++) t->items[i].backend->close(t->items[i].dev);
+}

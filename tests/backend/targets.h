@@ -1,0 +1,22 @@
+/* targets.h - what the suites run on: every registered backend, the CPU at every level that it has. */
+#ifndef WH_TESTS_TARGETS_H
+#define WH_TESTS_TARGETS_H
+
+#include "tests/backend/executor.h"
+
+#define MAX_TARGETS 16
+
+typedef struct targets {
+  suite_target items[MAX_TARGETS];
+  char labels[MAX_TARGETS][64];
+  size_t n;
+} targets;
+
+/* Aborts with a message when a device does not open. */
+void targets_open(targets *t);
+void targets_close(targets *t);
+/* One device with the given option string. */
+wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
+                      const wh_allocator *allocator, suite_target *out);
+
+#endif

@@ -1,0 +1,47 @@
+/* test_backend_ops.c - every op on every backend and level against the references, bit for bit. The list of
+ * ops is op_list.def's, and each shape rule has a function that makes its cases: an op with another rule does
+ * not compile here before it has some, and one whose rule makes none fails. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* clang-format off */
+#include "tests/backend/suite.h"
+#include "tests/backend/targets.h"
+#include <cmocka.h>
+/* clang-format on */
+
+/* What a backend has to pass at least, so that cases are not lost unseen. Raise it with new ones. */
+#define LEAST_CASES 1948
+
+static const struct {
+  wh_op op;
+  suite_cases_fn cases;
+} rules[] = {
+#define WH_OP(name, text, min_in, max_in, attrs, traits, rule) {WH_OP_##name, cases_##rule},
+#include "core/ir/op_list.def"
+};
+
+static targets all;
+
+static void test_all_ops(void **state) {
+  suite s = {.target = *state, .random = 20};
+  for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+    const size_t before = s.per_op[rules[i].op];
+    rules[i].cases(&s, rules[i].op);
+    if (s.per_op[rules[i].op] == before) fail_msg("op %s has no cases", wh_op_get(rules[i].op)->name);
+  }
+  print_message("%s: %zu cases, %zu values\n", s.target->label, s.n_cases, s.n_compared);
+  assert_true(s.n_cases >= LEAST_CASES);
+}
+
+int main(void) {
+  struct CMUnitTest tests[MAX_TARGETS];
+  targets_open(&all);
+  for (size_t i = 0; i < all.n; i++)
+    tests[i] = (struct CMUnitTest){all.items[i].label, test_all_ops, NULL, NULL, &all.items[i]};
+  int failed = _cmocka_run_group_tests("backend_ops", tests, all.n, NULL, NULL);
+  targets_close(&all);
+  return failed;
+}
