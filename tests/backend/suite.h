@@ -5,7 +5,7 @@
 #include "tests/backend/executor.h"
 #include "tests/backend/reference.h"
 
-#define SUITE_MAX_VALUES 32
+#define SUITE_MAX_VALUES 64
 #define ROWS (-1) /* as a dim: the symbol "rows" */
 
 typedef struct suite suite;
