@@ -6,6 +6,13 @@
 #include <string.h>
 
 static _Thread_local wh_error_record wh_record;
+static void (*wh_forward)(const wh_error_record *record);
+
+static void forward(void) {
+  if (wh_forward) wh_forward(&wh_record);
+}
+
+void wh_error_forward(void (*to)(const wh_error_record *record)) { wh_forward = to; }
 
 const char *wh_status_name(wh_status status) {
   switch (status) {
@@ -24,6 +31,7 @@ const wh_error_record *wh_last_error(void) { return &wh_record; }
 
 void wh_error_set(const wh_error_record *record) {
   if (record != &wh_record) wh_record = *record;
+  forward();
 }
 
 wh_status wh_fail_at(const char *file, int line, wh_status status, const char *fmt, ...) {
@@ -36,6 +44,7 @@ wh_status wh_fail_at(const char *file, int line, wh_status status, const char *f
   wh_record.file = file;
   wh_record.line = line;
   memcpy(wh_record.message, message, sizeof message);
+  forward();
   return status;
 }
 
@@ -51,5 +60,6 @@ wh_status wh_fail_prefix(const char *fmt, ...) {
   (void)snprintf(message + n, sizeof message - n, ": %s", wh_record.message);
   message[WH_ERROR_MESSAGE_BYTES - 1] = '\0';
   memcpy(wh_record.message, message, WH_ERROR_MESSAGE_BYTES);
+  forward();
   return wh_record.status;
 }

@@ -18,6 +18,10 @@ wh_status wh_fail_as(wh_status status);
 /* Overwrites the calling thread's record, e.g. with one that a worker thread raised. */
 void wh_error_set(const wh_error_record *record);
 
+/* For a shared object that has its own copy of this file: whatever enters a record of it from here on is
+ * given to `to` as well, on the same thread. Set once, before there are threads. */
+void wh_error_forward(void (*to)(const wh_error_record *record));
+
 /* The comma lets the compiler see that a failure is never WH_OK, so that it can follow what is initialised.
  */
 #define WH_FAIL(code, ...) (wh_fail_at(__FILE_NAME__, __LINE__, WH_##code, __VA_ARGS__), WH_##code)

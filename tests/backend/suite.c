@@ -127,11 +127,6 @@ static void hold(suite_case *c, wh_value v) {
   c->data[v] = bytes(c->n_bytes[v]);
 }
 
-static wh_value named(suite_case *c, wh_value v) {
-  hold(c, v);
-  return v;
-}
-
 static const char *next_name(const suite_case *c, char name[16]) {
   (void)snprintf(name, 16, "v%zu", c->g->n_values);
   return name;
@@ -142,7 +137,8 @@ wh_value case_input(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims
   const wh_shape shape = shape_of(c, dtype, rank, dims);
   wh_value v = 0;
   ok(c, wh_graph_add_input(c->g, next_name(c, name), &shape, &v));
-  random_fill(c->s, dtype, c->data[named(c, v)], c->n_bytes[v], fill);
+  hold(c, v);
+  random_fill(c->s, dtype, c->data[v], c->n_bytes[v], fill);
   return v;
 }
 
@@ -151,7 +147,8 @@ wh_value case_indices(suite_case *c, int rank, const int64_t *dims, int64_t firs
   const wh_shape shape = shape_of(c, WH_DTYPE_I32, rank, dims);
   wh_value v = 0;
   ok(c, wh_graph_add_input(c->g, next_name(c, name), &shape, &v));
-  int32_t *ids = c->data[named(c, v)];
+  hold(c, v);
+  int32_t *ids = c->data[v];
   for (size_t i = 0; i < c->n_bytes[v] / 4; i++)
     ids[i] = (int32_t)(first + suite_random(c->s, (uint32_t)(below ? below : 1)));
   return v;
@@ -177,7 +174,8 @@ wh_value case_state(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims
   const wh_shape shape = shape_of(c, dtype, rank, dims);
   wh_value v = 0;
   ok(c, wh_graph_add_state(c->g, next_name(c, name), &shape, &v));
-  return named(c, v);
+  hold(c, v);
+  return v;
 }
 
 wh_value case_node(suite_case *c, wh_op op, const wh_value *inputs, size_t n_inputs, const wh_attr *attrs,
@@ -185,9 +183,12 @@ wh_value case_node(suite_case *c, wh_op op, const wh_value *inputs, size_t n_inp
   char name[16];
   wh_value v = 0;
   ok(c, wh_graph_add_node(c->g, op, next_name(c, name), inputs, n_inputs, attrs, n_attrs, &v));
-  if (!wh_op_has(op, WH_TRAIT_VIEW | WH_TRAIT_WRITES)) return named(c, v);
-  c->data[v] = c->data[inputs[0]]; /* the same bytes */
-  c->n_bytes[v] = c->n_bytes[inputs[0]];
+  if (wh_op_has(op, WH_TRAIT_VIEW | WH_TRAIT_WRITES)) { /* the same bytes */
+    c->data[v] = c->data[inputs[0]];
+    c->n_bytes[v] = c->n_bytes[inputs[0]];
+  } else {
+    hold(c, v);
+  }
   return v;
 }
 
@@ -235,7 +236,7 @@ static bool equal_floats(const float *a, const float *b, size_t n) {
   return true;
 }
 
-void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v) {
+bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, char message[512]) {
   const wh_node_info *node = &c->g->nodes[c->g->values[v].producer];
   unsigned char *got = bytes(c->n_bytes[v]), *want = c->data[v];
   memset(got, 0x5a, c->n_bytes[v]);
@@ -243,17 +244,41 @@ void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v)
   const bool floats = c->g->values[v].shape.dtype == WH_DTYPE_F32;
   const bool same = floats ? equal_floats((const float *)(void *)got, c->data[v], c->n_bytes[v] / 4)
                            : memcmp(got, want, c->n_bytes[v]) == 0;
-  if (!same) {
-    size_t at = 0;
-    while (got[at] == want[at]) at++;
-    at = floats ? at / 4 * 4 : at;
-    fail_msg("%s: %s: layout %u: node '%s' (%s): byte %zu of %zu: %g (%02x), not %g (%02x)",
-             c->s->target->label, c->name, layout, node->name, wh_op_get(node->op)->name, at, c->n_bytes[v],
-             floats ? (double)((float *)(void *)got)[at / 4] : 0, got[at],
-             floats ? (double)((float *)(void *)want)[at / 4] : 0, want[at]);
-  }
+  size_t at = 0;
+  while (!same && got[at] == want[at]) at++;
+  if (floats) at = at / 4 * 4;
+  if (!same)
+    (void)snprintf(message, 512,
+                   "%s: %s: layout %u: node '%s' (%s): byte %zu of %zu: %g (%02x), not %g (%02x)",
+                   c->s->target->label, c->name, layout, node->name, wh_op_get(node->op)->name, at,
+                   c->n_bytes[v], floats ? (double)((float *)(void *)got)[at / 4] : 0, got[at],
+                   floats ? (double)((float *)(void *)want)[at / 4] : 0, want[at]);
   free(got);
+  return same;
+}
+
+void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v) {
+  char message[512];
+  if (!case_equal(c, x, layout, v, message)) fail_msg("%s", message);
+  size_t differing = 0; /* what holds one number says nothing about its order */
+  for (size_t i = 1; i < c->n_bytes[v]; i++) differing += ((char *)c->data[v])[i] != ((char *)c->data[v])[0];
+  c->s->n_varied += differing > 0;
   c->s->n_compared++;
+}
+
+/* Every comparison can fail: one bit of what is wanted is another one. */
+static void check_control(suite_case *c, executor *x, wh_value v) {
+  char message[512];
+  if (!c->n_bytes[v]) return;
+  size_t at = suite_random(c->s, (uint32_t)c->n_bytes[v]);
+  if (c->g->values[v].shape.dtype == WH_DTYPE_F32) {
+    at = at / 4 * 4; /* the last place of a number */
+    if (isnan(((const float *)c->data[v])[at / 4])) return;
+  }
+  unsigned char *byte = (unsigned char *)c->data[v] + at;
+  *byte ^= 1;
+  if (case_equal(c, x, 0, v, message)) fail_msg("%s: a wrong bit of value %u is not seen", c->name, v);
+  *byte ^= 1;
 }
 
 static void run_layout(suite_case *c, const int64_t *dims, const int64_t *most, const wh_fault *want,
@@ -278,7 +303,10 @@ static void run_layout(suite_case *c, const int64_t *dims, const int64_t *most, 
              c->s->target->label, c->name, fault.node_plus_1, fault.code, (long long)fault.value,
              want->node_plus_1, want->code, (long long)want->value);
   for (wh_value v = 1; v < c->g->n_values; v++)
-    if (c->g->values[v].kind == WH_VALUE_NODE) case_compare(c, x, layout, v);
+    if (c->g->values[v].kind == WH_VALUE_NODE) {
+      case_compare(c, x, layout, v);
+      check_control(c, x, v);
+    }
   executor_destroy(x);
 }
 

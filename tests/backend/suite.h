@@ -5,7 +5,7 @@
 #include "tests/backend/executor.h"
 #include "tests/backend/reference.h"
 
-#define SUITE_MAX_VALUES 32
+#define SUITE_MAX_VALUES 64
 #define ROWS (-1) /* as a dim: the symbol "rows" */
 
 typedef struct suite suite;
@@ -32,6 +32,7 @@ struct suite {
   const suite_target *target;
   uint64_t random;
   size_t n_cases, n_compared; /* run; values compared */
+  size_t n_varied;            /* of those: values that hold more than one number */
   size_t per_op[WH_OP_COUNT];
 };
 
@@ -53,7 +54,9 @@ void case_set_rows(suite_case *c, int64_t n_rows);
 int64_t *case_dims(const suite_case *c, int64_t n_rows);
 /* All values by the references; the fault that a run must leave. */
 wh_fault case_compute(suite_case *c);
-/* What `x` has of a node's value is what the references gave. */
+/* Whether what `x` has of a node's value is what the references gave; the message says where it is not. */
+bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, char message[512]);
+/* The same, as a demand. */
 void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v);
 void case_free(suite_case *c);
 /* Runs it with every layout and compares every value that a node makes; then it is gone. */

@@ -32,8 +32,10 @@ static void test_all_ops(void **state) {
     rules[i].cases(&s, rules[i].op);
     if (s.per_op[rules[i].op] == before) fail_msg("op %s has no cases", wh_op_get(rules[i].op)->name);
   }
-  print_message("%s: %zu cases, %zu values\n", s.target->label, s.n_cases, s.n_compared);
+  print_message("%s: %zu cases, %zu values, %zu of them of more than one number\n", s.target->label,
+                s.n_cases, s.n_compared, s.n_varied);
   assert_true(s.n_cases >= LEAST_CASES);
+  assert_true(s.n_varied >= LEAST_CASES); /* zeros have the right bits under any definition */
 }
 
 int main(void) {
