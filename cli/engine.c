@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/advice.h"
 #include "cli/interrupt.h"
@@ -29,9 +30,22 @@ cli_exit cli_model_open(const char *path, wh_model **out) {
   return code;
 }
 
-cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
+/* Backends that are not linked in lie beside the program. */
+static const char *backend_folder(char path[PATH_MAX]) {
+  const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+  if (n <= 0) return NULL;
+  path[n] = '\0';
+  char *slash = strrchr(path, '/');
+  if (!slash) return NULL;
+  *slash = '\0';
+  return path;
+}
+
+static cli_exit open_device(const cli_engine_options *options, const char *name, wh_device **out) {
+  char folder[PATH_MAX];
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
-  o.name = options->device;
+  o.name = name;
+  o.backend_folder = backend_folder(folder);
   o.isa = options->isa;
   o.n_threads = options->threads;
   o.numerics = options->numerics;
@@ -40,6 +54,10 @@ cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
   o.allocator = cli_allocator();
   CLI_TRY_WH(wh_device_create(&o, out));
   return CLI_OK;
+}
+
+cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
+  return open_device(options, options->device, out);
 }
 
 static void log_line(void *ctx, wh_log_level level, const char *message) {
@@ -72,6 +90,8 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.pack_cache_mapped = options->pack_cache_mapped;
   o.log = &log;
   o.progress = show_progress;
+  o.offload = needs->offload;
+  o.offload_layers = options->offload_layers;
   if (options->memory_limit) {
     uint64_t limit = options->memory_limit << 20, taken = cli_allocated(); /* by other models and sessions */
     o.memory_limit = limit > taken ? limit - taken : 1;
@@ -95,8 +115,10 @@ static int interrupted(void *ctx) { return (void)ctx, cli_interrupted(); }
 
 static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
   const cli_engine_options *options = &engine->options;
+  cli_session_needs with_offload = *needs;
+  with_offload.offload = engine->offload;
   if (needs->may_keep_packed && !options->no_pack_cache) choose_pack_folder(engine);
-  CLI_TRY(cli_session_open(options, engine->model, engine->device, needs, &engine->session));
+  CLI_TRY(cli_session_open(options, engine->model, engine->device, &with_offload, &engine->session));
   wh_session_set_interrupt(engine->session, interrupted, NULL);
   cli_advise(engine);
   engine->prompt_chunk = options->prompt_chunk ? options->prompt_chunk : CLI_PROMPT_CHUNK;
@@ -111,6 +133,7 @@ cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, c
   double start = cli_seconds();
   CLI_TRY(cli_check_engine_options(options));
   cli_exit code = cli_device_open(options, &engine.device);
+  if (code == CLI_OK && options->offload) code = open_device(options, options->offload, &engine.offload);
   if (code == CLI_OK) code = cli_model_open(path, &engine.model);
   if (code != CLI_OK) {
     cli_engine_close(&engine);
@@ -186,6 +209,7 @@ void cli_engine_close(cli_engine *engine) {
   wh_session_destroy(engine->session);
   wh_model_destroy(engine->model);
   wh_device_destroy(engine->device);
+  wh_device_destroy(engine->offload);
   *engine = (cli_engine){0};
 }
 

@@ -9,7 +9,7 @@
 /* Owned: close frees what it holds. Zero-initialise. */
 typedef struct cli_engine {
   wh_model *model;
-  wh_device *device;
+  wh_device *device, *offload; /* offload: NULL without one */
   wh_session *session;
   wh_model_info info;
   cli_engine_options options;
@@ -23,6 +23,7 @@ typedef struct cli_session_needs {
   uint32_t context;       /* overrides the default when the user gave none; 0: no wish */
   uint32_t max_outputs;   /* rows of logits in one run, which may be as long; 0: 1 */
   uint32_t max_sequences; /* 0: 1 */
+  wh_device *offload;     /* as wh_session_options; the options say how many layers */
   bool may_keep_packed;   /* large models' packed weights, in the user's cache folder */
 } cli_session_needs;
 

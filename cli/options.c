@@ -30,6 +30,10 @@ static const cli_option engine_options[] = {
      "Positions of context (default: the model's, at most 4096).", 1, UINT32_C(1) << 24, 0, 0},
     {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
      "Most prompt tokens in one run (default 512).", 1, UINT32_C(1) << 16, 0, 0},
+    {"offload", 0, CLI_OPTION_STRING, ENGINE(offload), "NAME",
+     "A second device, for the model's last layers (default none).", 0, 0, 0, 0},
+    {"offload-layers", 0, CLI_OPTION_U32, ENGINE(offload_layers), "N",
+     "How many of them; more than the model has: all of it (default all).", 0, UINT32_MAX, 0, 0},
     {"memory-limit", 0, CLI_OPTION_U64, ENGINE(memory_limit), "MIB",
      "Most memory to take, in MiB; what needs more is refused before it\nis taken (default: what the "
      "machine, "

@@ -18,9 +18,14 @@ typedef struct cli_engine_options {
   uint32_t binding;      /* wh_binding */
   uint64_t memory_limit; /* MiB */
   uint32_t prefetch;     /* wh_prefetch */
+  const char *offload;   /* the device of the last layers; NULL: none */
+  uint32_t offload_layers;
 } cli_engine_options;
-#define CLI_ENGINE_OPTIONS_INIT \
-  { "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0, WH_PREFETCH_AUTO }
+#define CLI_ENGINE_OPTIONS_INIT                                                                           \
+  {                                                                                                       \
+    "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0, WH_PREFETCH_AUTO, \
+        NULL, UINT32_MAX                                                                                  \
+  }
 
 typedef struct cli_kv_type {
   const char *name;

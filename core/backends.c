@@ -39,6 +39,11 @@ static wh_status open_object(const char *path, const wh_backend **out) {
     (void)dlclose(object);
     return WH_FAIL(ERR_UNSUPPORTED, "%s: is no backend: it lacks " WH_BACKEND_ENTRY, path);
   }
+  union {
+    void *address;
+    wh_backend_errors_fn set;
+  } errors = {dlsym(object, WH_BACKEND_ERRORS)};
+  if (errors.address) errors.set(wh_error_set);
   const wh_backend *b = u.entry();
   wh_status st = wh_backend_check(b, path);
   if (st != WH_OK) {

@@ -11,6 +11,12 @@
 #define WH_BACKEND_ENTRY "wh_backend_entry"
 typedef const wh_backend *(*wh_backend_entry_fn)(void);
 
+/* An object has error records of its own. It may export this function, which is given where to put each of
+ * them as well: into the record that its caller reads. void wh_backend_errors(void (*set)(const
+ * wh_error_record *record)); */
+#define WH_BACKEND_ERRORS "wh_backend_errors"
+typedef void (*wh_backend_errors_fn)(void (*set)(const wh_error_record *record));
+
 /* ERR_UNSUPPORTED says what does not fit: another version, a smaller struct, a missing function. */
 WH_NODISCARD wh_status wh_backend_check(const wh_backend *backend, const char *where);
 

@@ -48,7 +48,11 @@ wh_status wh_fail_at(const char *file, int line, wh_status status, const char *f
   return status;
 }
 
-wh_status wh_fail_as(wh_status status) { return wh_record.status = status; }
+wh_status wh_fail_as(wh_status status) {
+  wh_record.status = status;
+  forward();
+  return status;
+}
 
 wh_status wh_fail_prefix(const char *fmt, ...) {
   char message[2 * WH_ERROR_MESSAGE_BYTES];

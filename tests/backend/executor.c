@@ -206,7 +206,7 @@ static wh_status pack_weight(executor *x, const wh_step *step, const wh_arg *arg
     dst[i] = aligned_alloc(ALIGN, (n + ALIGN - 1) / ALIGN * ALIGN + ALIGN);
     if (!dst[i]) abort();
     memset(dst[i], i ? 0xff : 0, n);
-    wh_pack_task task = {step->node, arg->value, arg->layout, dst[i], true};
+    wh_pack_task task = {step->node, arg->value, arg->layout, dst[i], true, 0, 1};
     if (st == WH_OK) st = x->t->backend->pack(x->t->dev, x->g, &task, 1);
     if (st == WH_OK && !task.finite) st = WH_FAIL(ERR_CORRUPT, "a finite weight is said not to be");
   }
