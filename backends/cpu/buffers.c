@@ -33,7 +33,7 @@ wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes,
   wh_buffer *b;
   const size_t bytes = n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : SIZE_MAX;
   const bool from_system = kind == WH_MEMORY_POOL && (!d->alloc || d->alloc == wh_allocator_default());
-  if (bytes > SIZE_MAX - WH_HUGE_PAGE_BYTES)
+  if (bytes > PTRDIFF_MAX - WH_HUGE_PAGE_BYTES) /* no object is larger */
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
   WH_TRY(new_buffer(d, n_bytes, &b));
   b->data = from_system ? map_pages(bytes) : wh_alloc_huge(d->alloc, (size_t)n_bytes);
