@@ -26,7 +26,8 @@ typedef struct wh_buffer wh_buffer;
 typedef enum wh_memory_kind {
   WH_MEMORY_DEVICE, /* what its kernels read fastest; all of it is there at once */
   WH_MEMORY_POOL, /* the same, but perhaps little of it is ever used: pages may be taken at the first touch */
-  WH_MEMORY_HOST  /* addressed by the host as well: what copies to and from the device pass through */
+  WH_MEMORY_WEIGHTS, /* as DEVICE, but not zeroed: every byte is written before it is read */
+  WH_MEMORY_HOST     /* addressed by the host as well: what copies to and from the device pass through */
 } wh_memory_kind;
 
 #define WH_BUFFER_ALIGN 256u /* of a buffer's first byte; slots keep WH_PLAN_ALIGN within it */

@@ -43,8 +43,8 @@ wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes,
   }
   if (from_system)
     b->mapped_bytes = bytes;
-  else
-    memset(b->data, 0, bytes); /* every page is taken now, none while running */
+  else if (kind != WH_MEMORY_WEIGHTS) /* whose pages are taken by the threads that pack them */
+    memset(b->data, 0, bytes);        /* every page is taken now, none while running */
   *out = b;
   return WH_OK;
 }

@@ -252,8 +252,9 @@ static wh_status pack_list(wh_weight_set *w, const wh_graph *g, char *image) {
   return run_batch(w, &b);
 }
 
+/* Nothing is written twice: packing takes the pages, by the threads that will read them. */
 static wh_status take(const wh_weight_set *w, uint64_t n_bytes, const char *what, wh_buffer **out) {
-  wh_status st = w->backend->buffer_create(w->dev, WH_MEMORY_DEVICE, n_bytes, out);
+  wh_status st = w->backend->buffer_create(w->dev, WH_MEMORY_WEIGHTS, n_bytes, out);
   return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
                                               (unsigned long long)n_bytes, what)
                                     : st;
@@ -448,7 +449,7 @@ bool wh_weight_set_is_loaded(const wh_weight_set *w) { return w->is_loaded; }
 void wh_weight_set_get_memory(const wh_weight_set *w, wh_weight_memory *out) {
   *out = (wh_weight_memory){.other_bytes = w->vector_bytes + w->n * sizeof *w->list};
   if (w->wants_own)
-    out->packed_bytes = w->backend->buffer_footprint(w->dev, WH_MEMORY_DEVICE, w->image_bytes);
+    out->packed_bytes = w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, w->image_bytes);
   else
     out->cached_bytes = w->image_bytes;
   for (size_t i = 0; i < w->n; i++)

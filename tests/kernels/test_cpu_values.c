@@ -135,7 +135,7 @@ static void rows_of_a_sequence_come_in_any_order(void **state) {
     batch mixed = ascending;
     int from[40];
     for (int i = 0; i < 40; i++) {
-      from[i] = (i * 7 + 3) % 40;
+      from[i] = 39 - i;
       mixed.ids[i] = ascending.ids[from[i]];
       mixed.positions[i] = ascending.positions[from[i]];
       mixed.sequences[i] = ascending.sequences[from[i]];
