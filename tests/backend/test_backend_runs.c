@@ -234,7 +234,7 @@ static void test_packing_finds_what_is_not_finite(const suite_target *t) {
       assert_true(claim.supported && claim.n_layouts > 0);
       for (uint32_t l = 0; l < claim.n_layouts; l++) {
         void *dst = claim.layouts[l].id ? aligned_alloc(64, (claim.layouts[l].n_bytes + 63) / 64 * 64) : NULL;
-        wh_pack_task task = {node, w, claim.layouts[l].id, dst, !bad};
+        wh_pack_task task = {node, w, claim.layouts[l].id, dst, !bad, 0, 1};
         OK(t->backend->pack(t->dev, c->g, &task, 1));
         if (task.finite == bad) fail_msg("%s: %s: finite is %d", t->label, c->name, task.finite);
         free(dst);
