@@ -257,14 +257,8 @@ wh_status wh_graph_clone(const wh_graph *g, wh_graph **out) {
       wh_grow_array(g->alloc, (void **)&c->nodes, &c->nodes_capacity, 0, g->n_nodes + 1, sizeof *c->nodes) &&
       wh_grow_array(g->alloc, (void **)&c->outputs, &c->outputs_capacity, 0, g->n_outputs + 1,
                     sizeof *c->outputs) &&
-      wh_grow_array(g->alloc, (void **)&c->dims.exprs, &c->dims.capacity, 0, g->dims.n + 1,
-                    sizeof *c->dims.exprs);
+      wh_dim_table_copy(&g->dims, &c->dims) == WH_OK;
   if (ok) {
-    if (g->dims.n) memcpy(c->dims.exprs, g->dims.exprs, g->dims.n * sizeof *c->dims.exprs);
-    c->dims.n = g->dims.n;
-    memcpy(c->dims.symbols, g->dims.symbols, sizeof c->dims.symbols);
-    memcpy(c->dims.symbol_dims, g->dims.symbol_dims, sizeof c->dims.symbol_dims);
-    c->dims.n_symbols = g->dims.n_symbols;
     memcpy(c->values, g->values, g->n_values * sizeof *c->values);
     c->n_values = g->n_values;
     if (g->n_nodes) memcpy(c->nodes, g->nodes, g->n_nodes * sizeof *c->nodes);

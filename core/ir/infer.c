@@ -306,6 +306,20 @@ static wh_status element_count(wh_graph *g, const wh_dim *dims, int rank, int64_
   return WH_OK;
 }
 
+/* Takes out what both shapes have, so that a product of what is left is seldom too large to be written. */
+static void cancel_equal_dims(wh_shape *a, wh_shape *b) {
+  for (int i = 0; i < a->rank;) {
+    int k = 0;
+    while (k < b->rank && b->dims[k] != a->dims[i]) k++;
+    if (k == b->rank) {
+      i++;
+    } else {
+      a->dims[i] = a->dims[--a->rank];
+      b->dims[k] = b->dims[--b->rank];
+    }
+  }
+}
+
 static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0);
   const wh_attr *shape = &c->attrs[0];
@@ -313,8 +327,11 @@ static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
     return wrong(c, 0, "blocks cannot be reshaped");
   int64_t ca, cb;
   wh_dim ra, rb;
-  WH_TRY(element_count(c->g, x->dims, x->rank, &ca, &ra));
-  WH_TRY(element_count(c->g, shape->dims, shape->rank, &cb, &rb));
+  wh_shape from = *x, to = {.rank = shape->rank};
+  memcpy(to.dims, shape->dims, sizeof to.dims);
+  cancel_equal_dims(&from, &to);
+  WH_TRY(element_count(c->g, from.dims, from.rank, &ca, &ra));
+  WH_TRY(element_count(c->g, to.dims, to.rank, &cb, &rb));
   if (ca != cb || ra != rb) return wrong(c, 0, "the new shape has another number of elements");
   *out = (wh_shape){.dtype = x->dtype, .rank = shape->rank};
   memcpy(out->dims, shape->dims, sizeof out->dims);

@@ -9,14 +9,14 @@
 #include "core/ir/graph.h"
 
 #define MAX_TEXT_BYTES ((size_t)8 << 20) /* the largest models' graphs have a few hundred KiB */
-#define MAX_NESTING 32
-#define MAX_HEX_DIGITS 13 /* 52 bits: exact in a double, and more than a float holds */
+#define MAX_HEX_DIGITS 13                /* 52 bits: exact in a double, and more than a float holds */
 
 typedef struct parser {
   const char *at, *end;
   size_t line;
   wh_graph *g;
-  wh_text_buffer name; /* the last quoted string */
+  wh_text_buffer name;   /* the last quoted string */
+  wh_text_buffer symbol; /* the last name of a dimension */
 } parser;
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -140,11 +140,11 @@ static wh_status parse_float(parser *p, float *out) {
   return WH_OK;
 }
 
-/* "..." with \xNN, into p->name. */
-static wh_status parse_quoted(parser *p, const char *what) {
+/* "..." with \xNN. */
+static wh_status parse_quoted_into(parser *p, const char *what, wh_text_buffer *out) {
   WH_TRY(want(p, "\"", what));
-  wh_text_buffer_clear(&p->name);
-  wh_text_buffer_puts(&p->name, "");
+  wh_text_buffer_clear(out);
+  wh_text_buffer_puts(out, "");
   for (; p->at < p->end && *p->at != '"'; p->at++) {
     char c = *p->at;
     if (c < ' ' || c > '~') return expected_here(p, "printable text or \\xNN in a name");
@@ -155,46 +155,65 @@ static wh_status parse_quoted(parser *p, const char *what) {
       c = (char)(unsigned char)(high << 4 | low);
       p->at += 3;
     }
-    wh_text_buffer_append(&p->name, &c, 1);
+    wh_text_buffer_append(out, &c, 1);
   }
   if (p->at == p->end) return expected(p, "'\"' at the end of a name");
   p->at++;
-  return p->name.oom ? WH_OOM("graph text") : WH_OK;
+  return out->oom ? WH_OOM("graph text") : WH_OK;
+}
+
+static wh_status parse_quoted(parser *p, const char *what) { return parse_quoted_into(p, what, &p->name); }
+
+/* A word or a quoted string, into p->symbol. */
+static wh_status parse_symbol_name(parser *p, const char *what) {
+  wh_str word = peek_word(p);
+  if (p->at < p->end && *p->at == '"') return parse_quoted_into(p, what, &p->symbol);
+  if (!word.len || is_digit(word.data[0])) return expected(p, what);
+  wh_text_buffer_clear(&p->symbol);
+  wh_text_buffer_append(&p->symbol, word.data, word.len);
+  p->at += word.len;
+  return p->symbol.oom ? WH_OOM("graph text") : WH_OK;
+}
+
+static bool take_dim_operator(parser *p, wh_dim_kind *out) {
+  for (unsigned kind = WH_DIM_ADD; kind < WH_DIM_KIND_COUNT; kind++) {
+    const char *text = wh_dim_kind_text((wh_dim_kind)kind);
+    *out = (wh_dim_kind)kind;
+    if (is_word(text[0]) ? take_word(p, text) : take(p, text)) return true;
+  }
+  return false;
 }
 
 static wh_status parse_dim(parser *p, int nesting, wh_dim *out) {
-  static const struct {
-    const char *text;
-    wh_dim_kind kind;
-  } ops[] = {
-      {"+", WH_DIM_ADD}, {"*", WH_DIM_MUL}, {"/", WH_DIM_FLOORDIV}, {"min", WH_DIM_MIN}, {"max", WH_DIM_MAX}};
   wh_dim_table *t = &p->g->dims;
   if (take(p, "(")) {
     wh_dim a, b;
-    size_t op = 0;
-    if (nesting == MAX_NESTING)
+    wh_dim_kind kind;
+    if (nesting == WH_DIM_MAX_TERMS)
       return WH_FAIL(ERR_LIMIT, "graph text, line %zu: dimensions nest more than %d deep", p->line,
-                     MAX_NESTING);
+                     WH_DIM_MAX_TERMS);
     WH_TRY(parse_dim(p, nesting + 1, &a));
-    while (op < 5 && !(is_word(ops[op].text[0]) ? take_word(p, ops[op].text) : take(p, ops[op].text))) op++;
-    if (op == 5) return expected(p, "one of + * / min max");
+    if (!take_dim_operator(p, &kind)) return expected(p, "one of + - * / mod ceildiv min max");
     WH_TRY(parse_dim(p, nesting + 1, &b));
     WH_TRY(want(p, ")", "')'"));
-    return located(p->line, wh_dim_binary(t, ops[op].kind, a, b, out));
+    return located(p->line, wh_dim_binary(t, kind, a, b, out));
   }
+  static const char what[] = "a dimension: a number, a declared symbol or '('";
+  const char *at = p->at;
   wh_str word = peek_word(p);
   if (word.len && is_digit(word.data[0])) {
     uint64_t value;
     WH_TRY(parse_uint(p, (uint64_t)WH_DIM_LIMIT, "a dimension of at most 2^40", &value));
     return located(p->line, wh_dim_const(t, (int64_t)value, out));
   }
-  for (uint32_t i = 0; i < t->n_symbols; i++)
-    if (wh_str_is(word, t->symbols[i])) {
-      p->at += word.len;
-      *out = t->symbol_dims[i];
-      return WH_OK;
-    }
-  return expected(p, "a dimension: a number, a declared symbol or '('");
+  WH_TRY(parse_symbol_name(p, what));
+  const int symbol = wh_dim_find_symbol(t, p->symbol.data);
+  if (symbol < 0) {
+    p->at = at;
+    return expected(p, what);
+  }
+  *out = t->symbol_dims[symbol];
+  return WH_OK;
 }
 
 /* [d, d, ...] */
@@ -218,22 +237,19 @@ static wh_status parse_shape(parser *p, wh_shape *out) {
   return parse_dims(p, out->dims, &out->rank);
 }
 
+/* symbol tokens 1..512 */
 static wh_status parse_symbol(parser *p) {
-  char name[WH_SYMBOL_NAME_BYTES];
   uint64_t min, max;
   wh_dim dim;
   size_t line = p->line;
-  wh_str word = peek_word(p);
-  if (!word.len || word.len >= sizeof name) return expected(p, "the name of a dimension");
-  memcpy(name, word.data, word.len);
-  name[word.len] = '\0';
-  p->at += word.len;
-  if (wh_dim_find_symbol(&p->g->dims, name) >= 0)
-    return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: symbol '%s' is declared twice", line, name);
+  WH_TRY(parse_symbol_name(p, "the name of a dimension"));
+  if (wh_dim_find_symbol(&p->g->dims, p->symbol.data) >= 0)
+    return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: symbol '%.200s' is declared twice", line,
+                   p->symbol.data);
   WH_TRY(parse_uint(p, (uint64_t)WH_DIM_LIMIT, "the least value of the dimension", &min));
   WH_TRY(want(p, "..", "'..'"));
   WH_TRY(parse_uint(p, (uint64_t)WH_DIM_LIMIT, "the largest value of the dimension", &max));
-  return located(line, wh_dim_symbol(&p->g->dims, name, (int64_t)min, (int64_t)max, &dim));
+  return located(line, wh_dim_symbol(&p->g->dims, p->symbol.data, (int64_t)min, (int64_t)max, &dim));
 }
 
 /* A value that is already there. */
@@ -367,6 +383,7 @@ wh_status wh_graph_parse(const char *text, size_t n_bytes, const wh_allocator *a
     return WH_FAIL(ERR_LIMIT, "a graph text of %zu bytes: at most %zu are read", n_bytes, MAX_TEXT_BYTES);
   parser p = {.at = text, .end = text + n_bytes, .line = 1};
   wh_text_buffer_init(&p.name, alloc);
+  wh_text_buffer_init(&p.symbol, alloc);
   wh_status st = take_word(&p, "graph") ? WH_OK : expected(&p, "'graph'");
   if (st == WH_OK) st = parse_quoted(&p, "the graph's quoted name");
   if (st == WH_OK) st = want(&p, "{", "'{'");
@@ -374,6 +391,7 @@ wh_status wh_graph_parse(const char *text, size_t n_bytes, const wh_allocator *a
   if (st == WH_OK) st = parse_statements(&p);
   if (st == WH_OK) st = wh_graph_verify(p.g);
   wh_text_buffer_deinit(&p.name);
+  wh_text_buffer_deinit(&p.symbol);
   if (st != WH_OK) {
     wh_graph_destroy(p.g);
     return st;

@@ -11,24 +11,15 @@
  *   }
  *
  * Values are numbered from 1 in print order, so the text is a function of the graph and not of how it was
- * built. A dim is a number, a symbol or "(a + b)" with one of + * / min max. In names, bytes other than
- * printable ASCII are \xNN, as are '"' and '\'. Floats are hexadecimal: exact, and no matter of locale. */
+ * built. A dim is a number, a symbol or "(a + b)" with one of + - * / mod ceildiv min max; a symbol that is
+ * no word is quoted. In names, bytes other than printable ASCII are \xNN, as are '"' and '\'. Floats are
+ * hexadecimal: exact, and no matter of locale. */
 #include <math.h>
 #include <string.h>
 
 #include "core/ir/graph.h"
 
-static void put_quoted(wh_text_buffer *b, const char *s) {
-  wh_text_buffer_puts(b, "\"");
-  for (; *s; s++) {
-    unsigned char c = (unsigned char)*s;
-    if (c == '"' || c == '\\' || c < 32 || c > 126)
-      wh_text_buffer_printf(b, "\\x%02x", c);
-    else
-      wh_text_buffer_append(b, s, 1);
-  }
-  wh_text_buffer_puts(b, "\"");
-}
+static void put_quoted(wh_text_buffer *b, const char *s) { wh_quoted_print(s, strlen(s), b); }
 
 static void put_dims(const wh_graph *g, wh_text_buffer *b, const wh_dim *dims, int rank) {
   wh_text_buffer_puts(b, "[");
@@ -91,8 +82,9 @@ wh_status wh_graph_print(const wh_graph *g, wh_text_buffer *b) {
   wh_text_buffer_puts(b, " {\n");
   for (uint32_t i = 0; i < g->dims.n_symbols; i++) {
     const wh_dim_expr *e = wh_dim_get(&g->dims, g->dims.symbol_dims[i]);
-    wh_text_buffer_printf(b, "  symbol %s %lld..%lld\n", g->dims.symbols[i], (long long)e->min,
-                          (long long)e->max);
+    wh_text_buffer_puts(b, "  symbol ");
+    wh_symbol_print(g->dims.symbols[i], b);
+    wh_text_buffer_printf(b, " %lld..%lld\n", (long long)e->min, (long long)e->max);
   }
   for (wh_value v = 1; v < g->n_values; v++) {
     const wh_value_info *info = &g->values[v];
