@@ -325,6 +325,9 @@ static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
   const wh_attr *shape = &c->attrs[0];
   if (wh_dtype_is_quantised(x->dtype) || x->dtype == WH_DTYPE_Q8A)
     return wrong(c, 0, "blocks cannot be reshaped");
+  if (wh_dtype_get(x->dtype)->block_elems > 1 &&
+      !(x->rank && shape->rank && x->dims[x->rank - 1] == shape->dims[shape->rank - 1]))
+    return wrong(c, 0, "elements of half a byte stay in their rows: the last dimension cannot change");
   int64_t ca, cb;
   wh_dim ra, rb;
   wh_shape from = *x, to = {.rank = shape->rank};

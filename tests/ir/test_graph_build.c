@@ -4,7 +4,7 @@
 
 #include "tests/ir/graph_fixture.h"
 
-#define N_OPERANDS 42
+#define N_OPERANDS 44
 static const char preamble[] =
     "graph \"ops\" {\n"
     "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
@@ -49,7 +49,9 @@ static const char preamble[] =
     "  %39 = input \"slots\" f32[t, 2, 64]\n"
     "  %40 = input \"weights\" f32[t, 2]\n"
     "  %41 = input \"three slots\" f32[t, 3, 64]\n"
-    "  %42 = input \"selectr\" i32[r, 2]\n";
+    "  %42 = input \"selectr\" i32[r, 2]\n"
+    "  %43 = const \"halves\" i4[3, 5]\n"
+    "  %44 = input \"words\" string[1, 3]\n";
 
 typedef struct op_case {
   const char *op, *operands, *attrs;
@@ -228,6 +230,9 @@ static const op_case cases[] = {
     {"reshape", "%24", "{shape = []} ", "f32[]", NULL},
     {"reshape", "%1", "{shape = [t, 65]} ", NULL, "input 0: the new shape has another number of elements"},
     {"reshape", "%1", "{shape = [r, 64]} ", NULL, "input 0: the new shape has another number of elements"},
+    {"reshape", "%43", "{shape = [15]} ", NULL, "input 0: elements of half a byte stay in their rows"},
+    {"reshape", "%43", "{shape = [1, 3, 5]} ", "i4[1, 3, 5]", NULL},
+    {"reshape", "%44", "{shape = [3]} ", "string[3]", NULL},
     {"reshape", "%5", "{shape = [64, 96]} ", NULL, "input 0: blocks cannot be reshaped"},
     {"reshape", "%8", "{shape = [64, t]} ", NULL, "input 0: blocks cannot be reshaped"},
 };
@@ -293,7 +298,7 @@ static void shapes_are_checked(void **state) {
   small_graph_create(&s);
   wh_value v = 99;
   wh_shape shape = s.matrix;
-  shape.dtype = (wh_dtype)11;
+  shape.dtype = (wh_dtype)15;
   assert_int_equal(wh_graph_add_input(s.g, "in", &shape, &v), WH_ERR_INVALID_ARGUMENT);
   assert_error_says("'in': no such dtype");
   shape = s.matrix;
