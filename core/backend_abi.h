@@ -26,9 +26,10 @@ typedef void (*wh_kernel_fn)(const wh_instr *instr, const void *worker);
 
 /* One step of a program (L2). Core fills everything but `fn`, `kernel`, `reason` and `kernel_data`, which
  * compile sets. */
+#define WH_INSTR_MAX_INPUTS 5 /* nodes with more are claimed by nobody */
 struct wh_instr {
   wh_kernel_fn fn;
-  wh_operand in[WH_MAX_INPUTS];
+  wh_operand in[WH_INSTR_MAX_INPUTS];
   wh_operand out;
   void *scratch; /* WH_PLAN_ALIGN-aligned; shared by the workers of this step */
   size_t scratch_bytes;

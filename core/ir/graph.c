@@ -1,29 +1,15 @@
 /* graph.c - building graphs. */
 #include "core/ir/graph.h"
 
-#include <math.h>
 #include <string.h>
 
-#define MAX_VALUES (1u << 22)
-
 static const wh_op_info wh_op_table[WH_OP_COUNT] = {
-#define WH_OP(name, text, min_in, max_in, attrs, traits, rule) \
-  [WH_OP_##name] = {text, min_in, max_in, attrs, traits},
+#define WH_OP(name, text, min_in, max_in, n_out, attrs, traits, rule) \
+  [WH_OP_##name] = {text, min_in, max_in, n_out, traits, attrs},
 #include "core/ir/op_list.def"
 };
 
-static const struct {
-  const char *name;
-  char type;
-} wh_attr_table[WH_ATTR_COUNT] = {
-#define WH_ATTR_ROW(name, type, text) [WH_ATTR_##name] = {text, #type[0]},
-    WH_ATTR_LIST(WH_ATTR_ROW)
-#undef WH_ATTR_ROW
-};
-
 const wh_op_info *wh_op_get(wh_op op) { return &wh_op_table[op]; }
-const char *wh_attr_name(wh_attr_key key) { return wh_attr_table[key].name; }
-char wh_attr_type(wh_attr_key key) { return wh_attr_table[key].type; }
 
 bool wh_op_from_name(const char *name, size_t n, wh_op *out) {
   for (int i = 0; i < WH_OP_COUNT; i++)
@@ -56,21 +42,32 @@ void wh_graph_destroy(wh_graph *g) {
   wh_free(g->alloc, g->values);
   wh_free(g->alloc, g->nodes);
   wh_free(g->alloc, g->outputs);
+  wh_free(g->alloc, g->replaced);
   wh_dim_table_deinit(&g->dims);
   wh_arena_deinit(&g->arena);
   wh_free(g->alloc, g);
 }
 
-static wh_status add_value(wh_graph *g, wh_value_info info, const char *name, wh_value *out) {
-  if (g->n_values >= MAX_VALUES)
-    return WH_FAIL(ERR_LIMIT, "graph '%s' has more than %u values", g->name, MAX_VALUES);
-  if (!wh_grow_array(g->alloc, (void **)&g->values, &g->values_capacity, g->n_values, g->n_values + 1,
+static wh_status room_for_values(wh_graph *g, size_t n) {
+  if (n > WH_MAX_VALUES - g->n_values)
+    return WH_FAIL(ERR_LIMIT, "graph '%s' has more than %u values", g->name, WH_MAX_VALUES);
+  if (!wh_grow_array(g->alloc, (void **)&g->values, &g->values_capacity, g->n_values, g->n_values + n,
                      sizeof *g->values))
     return WH_OOM("graph values");
+  return WH_OK;
+}
+
+/* There is room. */
+static wh_value put_value(wh_graph *g, wh_value_info info) {
+  g->values[g->n_values] = info;
+  return (wh_value)g->n_values++;
+}
+
+static wh_status add_value(wh_graph *g, wh_value_info info, const char *name, wh_value *out) {
+  WH_TRY(room_for_values(g, 1));
   info.name = wh_arena_string(&g->arena, name, strlen(name));
   if (!info.name) return WH_OOM("graph names");
-  g->values[g->n_values] = info;
-  *out = (wh_value)g->n_values++;
+  *out = put_value(g, info);
   return WH_OK;
 }
 
@@ -139,62 +136,89 @@ wh_status wh_graph_add_f32(wh_graph *g, const char *name, const float *data, siz
   return wh_graph_add_const(g, name, &shape, copy, n * sizeof *copy, NULL, out);
 }
 
-wh_status wh_check_attrs(const wh_graph *g, wh_op op, const char *name, const wh_attr *attrs,
-                         size_t n_attrs) {
-  const wh_op_info *info = wh_op_get(op);
-  uint32_t have = 0;
-  if (n_attrs > WH_MAX_ATTRS) return WH_FAIL(ERR_LIMIT, "node '%s': too many attributes", name);
-  for (size_t i = 0; i < n_attrs; i++) {
-    const wh_attr *a = &attrs[i];
-    if ((unsigned)a->key >= WH_ATTR_COUNT || !(info->attrs & 1u << a->key) || have & 1u << a->key)
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': wrong attributes for %s", name, info->name);
-    have |= 1u << a->key;
-    if (wh_attr_type(a->key) == 'f' && !isfinite(a->f))
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': attribute %s is not finite", name,
-                     wh_attr_name(a->key));
-    bool dims_ok = a->rank >= 0 && a->rank <= WH_MAX_RANK;
-    for (int d = 0; dims_ok && d < a->rank; d++) dims_ok = a->dims[d] < g->dims.n;
-    if (!dims_ok)
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': attribute %s is no shape", name, wh_attr_name(a->key));
+size_t wh_node_def_n_outputs(const wh_graph *g, const wh_node_def *def) {
+  (void)g;
+  const wh_op_info *info = wh_op_get(def->op);
+  return info->n_outputs == WH_ANY_NUMBER ? def->n_outputs : info->n_outputs;
+}
+
+static wh_status check_inputs(const wh_graph *g, const wh_node_def *def) {
+  const wh_op_info *info = wh_op_get(def->op);
+  if (def->n_inputs < info->min_inputs || def->n_inputs > info->max_inputs)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s takes %u to %u inputs, not %zu", def->name,
+                   info->name, info->min_inputs, info->max_inputs, def->n_inputs);
+  for (size_t i = 0; i < def->n_inputs; i++) {
+    const wh_value v = def->inputs[i];
+    if (v == 0 && i >= info->min_inputs) continue;
+    if (v == 0 || v >= g->n_values || g->values[v].kind == WH_VALUE_NONE)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is missing", def->name, i);
   }
-  if (have != info->attrs)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s lacks an attribute", name, info->name);
   return WH_OK;
 }
 
-wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
-                            const wh_attr *attrs, size_t n_attrs, wh_value *out) {
-  if ((unsigned)op >= WH_OP_COUNT) return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': no such op", name);
-  const wh_op_info *info = wh_op_get(op);
-  while (n_inputs > info->min_inputs && inputs[n_inputs - 1] == 0)
-    n_inputs--; /* absent optionals at the end */
-  if (n_inputs < info->min_inputs || n_inputs > info->max_inputs || n_inputs > WH_MAX_INPUTS)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s takes %u to %u inputs, not %zu", name, info->name,
-                   info->min_inputs, info->max_inputs, n_inputs);
-  WH_TRY(wh_check_attrs(g, op, name, attrs, n_attrs));
-  for (size_t i = 0; i < n_inputs; i++) {
-    bool optional = i >= info->min_inputs;
-    if (inputs[i] == 0 && optional) continue;
-    if (inputs[i] >= g->n_values || g->values[inputs[i]].kind == WH_VALUE_NONE)
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is missing", name, i);
-  }
-  wh_shape shape;
-  WH_TRY(wh_infer_shape(g, op, name, inputs, n_inputs, attrs, n_attrs, &shape));
+/* The node and its values, once all is known; g is as it was on failure. */
+static wh_status append_node(wh_graph *g, const wh_node_def *def, const wh_shape *shapes, size_t n_outputs,
+                             wh_value *outs) {
+  wh_node_info n = {.op = def->op,
+                    .n_inputs = (uint32_t)def->n_inputs,
+                    .n_outputs = (uint32_t)n_outputs,
+                    .n_attrs = (uint32_t)def->n_attrs,
+                    .inputs = wh_arena_array(&g->arena, def->n_inputs, sizeof *n.inputs),
+                    .outputs = wh_arena_array(&g->arena, n_outputs, sizeof *n.outputs),
+                    .name = wh_arena_string(&g->arena, def->name, strlen(def->name))};
+  if (!n.inputs || !n.outputs || !n.name) return WH_OOM("graph nodes");
+  WH_TRY(wh_copy_attrs(g, def->attrs, def->n_attrs, &n.attrs));
   if (!wh_grow_array(g->alloc, (void **)&g->nodes, &g->nodes_capacity, g->n_nodes, g->n_nodes + 1,
                      sizeof *g->nodes))
     return WH_OOM("graph nodes");
-  wh_value v;
-  WH_TRY(add_value(g, (wh_value_info){.kind = WH_VALUE_NODE, .shape = shape, .producer = (wh_node)g->n_nodes},
-                   name, &v));
-  wh_node_info *n = &g->nodes[g->n_nodes++];
-  *n = (wh_node_info){.op = op,
-                      .n_inputs = (uint8_t)n_inputs,
-                      .n_attrs = (uint8_t)n_attrs,
-                      .output = v,
-                      .name = g->values[v].name};
-  for (size_t i = 0; i < n_inputs; i++) n->inputs[i] = inputs[i];
-  for (size_t i = 0; i < n_attrs; i++) n->attrs[i] = attrs[i];
-  *out = v;
+  WH_TRY(room_for_values(g, n_outputs));
+  for (size_t i = 0; i < n_outputs; i++)
+    n.outputs[i] = put_value(g, (wh_value_info){.kind = WH_VALUE_NODE,
+                                                .shape = shapes[i],
+                                                .producer = (wh_node)g->n_nodes,
+                                                .output = (uint32_t)i,
+                                                .name = n.name});
+  if (def->n_inputs) memcpy(n.inputs, def->inputs, def->n_inputs * sizeof *n.inputs);
+  memcpy(outs, n.outputs, n_outputs * sizeof *outs);
+  g->nodes[g->n_nodes++] = n;
+  return WH_OK;
+}
+
+wh_status wh_graph_add(wh_graph *g, const wh_node_def *given, wh_value *outs) {
+  wh_node_def def = *given;
+  if ((unsigned)def.op >= WH_OP_COUNT)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': no such op", def.name);
+  while (def.n_inputs > wh_op_get(def.op)->min_inputs && def.inputs[def.n_inputs - 1] == 0)
+    def.n_inputs--; /* absent optionals at the end */
+  WH_TRY(check_inputs(g, &def));
+  WH_TRY(wh_check_attrs(g, def.op, def.name, def.attrs, def.n_attrs));
+  const size_t n_outputs = wh_node_def_n_outputs(g, &def);
+  if (n_outputs < 1 || n_outputs > WH_MAX_NODE_OUTPUTS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s has 1 to %u outputs, not %zu", def.name,
+                   wh_op_get(def.op)->name, WH_MAX_NODE_OUTPUTS, n_outputs);
+  wh_shape *shapes = wh_alloc_array(g->alloc, n_outputs, sizeof *shapes);
+  if (!shapes) return WH_OOM("graph nodes");
+  wh_status st = wh_infer_shapes(g, &def, shapes);
+  if (st == WH_OK) st = append_node(g, &def, shapes, n_outputs, outs);
+  wh_free(g->alloc, shapes);
+  return st;
+}
+
+wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
+                            const wh_attr *attrs, size_t n_attrs, wh_value *outs) {
+  const wh_node_def def = {
+      .op = op, .name = name, .inputs = inputs, .n_inputs = n_inputs, .attrs = attrs, .n_attrs = n_attrs};
+  return wh_graph_add(g, &def, outs);
+}
+
+wh_status wh_node_set_inputs(wh_graph *g, wh_node_info *node, const wh_value *inputs, size_t n_inputs) {
+  if (n_inputs > node->n_inputs) {
+    wh_value *span = wh_arena_array(&g->arena, n_inputs, sizeof *span);
+    if (!span) return WH_OOM("graph nodes");
+    node->inputs = span;
+  }
+  memmove(node->inputs, inputs, n_inputs * sizeof *inputs);
+  node->n_inputs = (uint32_t)n_inputs;
   return WH_OK;
 }
 
@@ -210,18 +234,44 @@ wh_status wh_graph_add_output(wh_graph *g, const char *name, wh_value value) {
   return WH_OK;
 }
 
-const wh_attr *wh_node_attr(const wh_node_info *node, wh_attr_key key) {
-  for (unsigned i = 0; i < node->n_attrs; i++)
-    if (node->attrs[i].key == key) return &node->attrs[i];
-  return NULL;
+wh_value wh_graph_resolve(const wh_graph *g, wh_value v) {
+  while (v < g->replaced_capacity && g->replaced[v]) v = g->replaced[v];
+  return v;
 }
 
-void wh_graph_replace_uses(wh_graph *g, wh_value from, wh_value to) {
-  for (size_t n = 0; n < g->n_nodes; n++)
+wh_status wh_graph_replace_uses(wh_graph *g, wh_value from, wh_value to) {
+  const size_t old = g->replaced_capacity;
+  if (!wh_grow_array(g->alloc, (void **)&g->replaced, &g->replaced_capacity, old, g->n_values,
+                     sizeof *g->replaced))
+    return WH_OOM("graph replacements");
+  if (g->replaced_capacity > old)
+    memset(g->replaced + old, 0, (g->replaced_capacity - old) * sizeof *g->replaced);
+  from = wh_graph_resolve(g, from);
+  to = wh_graph_resolve(g, to);
+  if (from == to) return WH_OK;
+  g->replaced[from] = to;
+  g->n_replaced++;
+  return WH_OK;
+}
+
+void wh_graph_apply_replacements(wh_graph *g) {
+  if (g->n_replaced == 0) return;
+  for (size_t v = 0; v < g->replaced_capacity; v++) { /* each chain is walked once */
+    const wh_value end = wh_graph_resolve(g, (wh_value)v);
+    for (wh_value at = (wh_value)v; at != end;) {
+      const wh_value next = g->replaced[at];
+      g->replaced[at] = end;
+      at = next;
+    }
+  }
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    g->work += 1 + g->nodes[n].n_inputs;
     for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
-      if (g->nodes[n].inputs[i] == from) g->nodes[n].inputs[i] = to;
-  for (size_t i = 0; i < g->n_outputs; i++)
-    if (g->outputs[i].value == from) g->outputs[i].value = to;
+      g->nodes[n].inputs[i] = wh_graph_resolve(g, g->nodes[n].inputs[i]);
+  }
+  for (size_t i = 0; i < g->n_outputs; i++) g->outputs[i].value = wh_graph_resolve(g, g->outputs[i].value);
+  memset(g->replaced, 0, g->replaced_capacity * sizeof *g->replaced);
+  g->n_replaced = 0;
 }
 
 void wh_graph_count_uses(const wh_graph *g, uint32_t *uses) {
@@ -248,43 +298,68 @@ static bool in_arena_copy(const wh_value_info *v) {
   return v->kind == WH_VALUE_CONST && v->data && !v->origin;
 }
 
+static void *copy_span(wh_graph *g, const void *from, size_t n, size_t elem_size) {
+  void *to = wh_arena_array(&g->arena, n, elem_size);
+  if (to && n) memcpy(to, from, n * elem_size);
+  return to;
+}
+
+static wh_status clone_nodes(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->nodes, &c->nodes_capacity, 0, g->n_nodes + 1, sizeof *c->nodes))
+    return WH_OOM("graph copy");
+  for (; c->n_nodes < g->n_nodes; c->n_nodes++) {
+    const wh_node_info *from = &g->nodes[c->n_nodes];
+    wh_node_info *to = &c->nodes[c->n_nodes];
+    *to = *from;
+    to->inputs = copy_span(c, from->inputs, from->n_inputs, sizeof *from->inputs);
+    to->outputs = copy_span(c, from->outputs, from->n_outputs, sizeof *from->outputs);
+    to->name = wh_arena_string(&c->arena, from->name, strlen(from->name));
+    if (!to->inputs || !to->outputs || !to->name) return WH_OOM("graph copy");
+    WH_TRY(wh_copy_attrs(c, from->attrs, from->n_attrs, &to->attrs));
+  }
+  return WH_OK;
+}
+
+/* After the nodes: their outputs have their names. */
+static wh_status clone_values(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->values, &c->values_capacity, c->n_values, g->n_values,
+                     sizeof *c->values))
+    return WH_OOM("graph copy");
+  for (; c->n_values < g->n_values; c->n_values++) {
+    wh_value_info *v = &c->values[c->n_values];
+    *v = g->values[c->n_values];
+    v->name = v->producer != WH_NO_NODE ? c->nodes[v->producer].name
+                                        : wh_arena_string(&c->arena, v->name, strlen(v->name));
+    if (in_arena_copy(v)) v->data = copy_span(c, v->data, v->n_bytes, 1);
+    if (!v->name || (v->kind == WH_VALUE_CONST && v->n_bytes && !v->data != !g->values[c->n_values].data))
+      return WH_OOM("graph copy");
+  }
+  return WH_OK;
+}
+
+static wh_status clone_outputs(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->outputs, &c->outputs_capacity, 0, g->n_outputs + 1,
+                     sizeof *c->outputs))
+    return WH_OOM("graph copy");
+  for (; c->n_outputs < g->n_outputs; c->n_outputs++) {
+    const wh_graph_output *o = &g->outputs[c->n_outputs];
+    const char *name = wh_arena_string(&c->arena, o->name, strlen(o->name));
+    if (!name) return WH_OOM("graph copy");
+    c->outputs[c->n_outputs] = (wh_graph_output){name, o->value};
+  }
+  return WH_OK;
+}
+
 wh_status wh_graph_clone(const wh_graph *g, wh_graph **out) {
   wh_graph *c = NULL;
   WH_TRY(wh_graph_create(g->name, g->alloc, &c));
-  bool ok =
-      wh_grow_array(g->alloc, (void **)&c->values, &c->values_capacity, c->n_values, g->n_values,
-                    sizeof *c->values) &&
-      wh_grow_array(g->alloc, (void **)&c->nodes, &c->nodes_capacity, 0, g->n_nodes + 1, sizeof *c->nodes) &&
-      wh_grow_array(g->alloc, (void **)&c->outputs, &c->outputs_capacity, 0, g->n_outputs + 1,
-                    sizeof *c->outputs) &&
-      wh_dim_table_copy(&g->dims, &c->dims) == WH_OK;
-  if (ok) {
-    memcpy(c->values, g->values, g->n_values * sizeof *c->values);
-    c->n_values = g->n_values;
-    if (g->n_nodes) memcpy(c->nodes, g->nodes, g->n_nodes * sizeof *c->nodes);
-    c->n_nodes = g->n_nodes;
-    if (g->n_outputs) memcpy(c->outputs, g->outputs, g->n_outputs * sizeof *c->outputs);
-    c->n_outputs = g->n_outputs;
-  }
-  for (size_t i = 1; ok && i < c->n_values; i++) {
-    wh_value_info *v = &c->values[i];
-    v->name = wh_arena_string(&c->arena, v->name, strlen(v->name));
-    if (v->producer != WH_NO_NODE) c->nodes[v->producer].name = v->name;
-    if (in_arena_copy(v)) {
-      void *copy = wh_arena_alloc(&c->arena, v->n_bytes);
-      if (copy) memcpy(copy, v->data, v->n_bytes);
-      ok = copy != NULL;
-      v->data = copy;
-    }
-    ok = ok && v->name;
-  }
-  for (size_t i = 0; ok && i < c->n_outputs; i++) {
-    c->outputs[i].name = wh_arena_string(&c->arena, c->outputs[i].name, strlen(c->outputs[i].name));
-    ok = c->outputs[i].name != NULL;
-  }
-  if (!ok) {
+  wh_status st = wh_dim_table_copy(&g->dims, &c->dims);
+  if (st == WH_OK) st = clone_nodes(g, c);
+  if (st == WH_OK) st = clone_values(g, c);
+  if (st == WH_OK) st = clone_outputs(g, c);
+  if (st != WH_OK) {
     wh_graph_destroy(c);
-    return WH_OOM("graph copy");
+    return st;
   }
   *out = c;
   return WH_OK;

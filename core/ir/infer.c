@@ -11,7 +11,7 @@ typedef struct infer_ctx {
   const wh_value *inputs;
   size_t n_inputs;
   const wh_attr *attrs;
-  size_t n_attrs;
+  const wh_node_def *def;
 } infer_ctx;
 
 static const wh_shape *in(const infer_ctx *c, size_t i) {
@@ -341,15 +341,25 @@ static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-wh_status wh_infer_shape(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
-                         const wh_attr *attrs, size_t n_attrs, wh_shape *out) {
+/* The shapes are declared; they must be shapes. */
+static wh_status wh_infer_custom(const infer_ctx *c, wh_shape *out) {
+  for (size_t i = 0; i < c->def->n_outputs; i++) {
+    const wh_shape *s = &c->def->shapes[i];
+    bool ok = wh_dtype_get(s->dtype) && s->rank >= 0 && s->rank <= WH_MAX_RANK;
+    for (int d = 0; ok && d < s->rank; d++) ok = s->dims[d] < c->g->dims.n;
+    if (!ok)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): output %zu has no shape", c->name, c->op, i);
+    out[i] = *s;
+  }
+  return WH_OK;
+}
+
+wh_status wh_infer_shapes(wh_graph *g, const wh_node_def *def, wh_shape *outs) {
   static wh_status (*const rules[])(const infer_ctx *, wh_shape *) = {
-#define WH_OP(op_name, text, min_in, max_in, op_attrs, traits, rule) [WH_OP_##op_name] = wh_infer_##rule,
+#define WH_OP(op_name, text, min_in, max_in, n_out, op_attrs, traits, rule) \
+  [WH_OP_##op_name] = wh_infer_##rule,
 #include "core/ir/op_list.def"
   };
-  infer_ctx c = {g, name, wh_op_get(op)->name, inputs, n_inputs, attrs, n_attrs};
-  wh_shape shape = {.dtype = WH_DTYPE_F32};
-  WH_TRY(rules[op](&c, &shape));
-  *out = shape;
-  return WH_OK;
+  const infer_ctx c = {g, def->name, wh_op_get(def->op)->name, def->inputs, def->n_inputs, def->attrs, def};
+  return rules[def->op](&c, outs);
 }

@@ -7,7 +7,8 @@
  *     %3 = state "blk.0.keys" f16[slots, context, 3, 64]
  *     %17 = linear(%16, %4, _, %9) "blk.0.attn_output" : f32[tokens, 576]
  *     %18 = rms_norm(%17, %2) {eps = 0x1.4f8b58p-17} "blk.0.ffn_norm" : f32[tokens, 576]
- *     output "logits" %18
+ *     %19, %20 = custom(%18) {name = "topk", ints = [5], floats = [], tensor = u8[1] "2a"} "best" : f32[5],
+ * i64[5] output "logits" %18
  *   }
  *
  * Values are numbered from 1 in print order, so the text is a function of the graph and not of how it was
@@ -54,6 +55,42 @@ static void put_float(wh_text_buffer *b, float f) {
   wh_text_buffer_printf(b, "p%+d", f != 0 ? exponent - 1 : 0);
 }
 
+static void put_attr(const wh_graph *g, wh_text_buffer *b, const wh_attr *a) {
+  switch (wh_attr_type_of(a->key)) {
+    case WH_TYPE_FLOAT:
+      put_float(b, a->f);
+      break;
+    case WH_TYPE_INT:
+      wh_text_buffer_printf(b, "%lld", (long long)a->i);
+      break;
+    case WH_TYPE_DIMS:
+      put_dims(g, b, a->dims, a->rank);
+      break;
+    case WH_TYPE_INTS:
+    case WH_TYPE_FLOATS:
+      wh_text_buffer_puts(b, "[");
+      for (size_t i = 0; i < a->n; i++) {
+        if (i) wh_text_buffer_puts(b, ", ");
+        if (wh_attr_type_of(a->key) == WH_TYPE_FLOATS)
+          put_float(b, a->floats[i]);
+        else
+          wh_text_buffer_printf(b, "%lld", (long long)a->ints[i]);
+      }
+      wh_text_buffer_puts(b, "]");
+      break;
+    case WH_TYPE_STRING:
+      wh_quoted_print(a->text, a->n, b);
+      break;
+    case WH_TYPE_TENSOR:
+      wh_text_buffer_puts(b, wh_dtype_name(a->dtype));
+      put_dims(g, b, a->dims, a->rank);
+      wh_text_buffer_puts(b, " \"");
+      for (size_t i = 0; i < a->n; i++) wh_text_buffer_printf(b, "%02x", ((const unsigned char *)a->data)[i]);
+      wh_text_buffer_puts(b, "\"");
+      break;
+  }
+}
+
 static void put_attrs(const wh_graph *g, wh_text_buffer *b, const wh_node_info *n) {
   const char *separator = " {";
   for (int key = 0; key < WH_ATTR_COUNT; key++) { /* in key order, whatever order the builder used */
@@ -61,14 +98,31 @@ static void put_attrs(const wh_graph *g, wh_text_buffer *b, const wh_node_info *
     if (!a) continue;
     wh_text_buffer_printf(b, "%s%s = ", separator, wh_attr_name(a->key));
     separator = ", ";
-    if (wh_attr_type(a->key) == 'f')
-      put_float(b, a->f);
-    else if (wh_attr_type(a->key) == 'i')
-      wh_text_buffer_printf(b, "%lld", (long long)a->i);
-    else
-      put_dims(g, b, a->dims, a->rank);
+    put_attr(g, b, a);
   }
   if (n->n_attrs) wh_text_buffer_puts(b, "}");
+}
+
+static void put_node(const wh_graph *g, wh_text_buffer *b, const wh_node_info *n, uint32_t *number,
+                     uint32_t *next) {
+  for (unsigned k = 0; k < n->n_outputs; k++) {
+    number[n->outputs[k]] = (*next)++;
+    wh_text_buffer_printf(b, "%s%%%u", k ? ", " : "  ", number[n->outputs[k]]);
+  }
+  wh_text_buffer_printf(b, " = %s(", wh_op_get(n->op)->name);
+  for (unsigned k = 0; k < n->n_inputs; k++) {
+    if (k) wh_text_buffer_puts(b, ", ");
+    put_value(b, number, n->inputs[k]);
+  }
+  wh_text_buffer_puts(b, ")");
+  put_attrs(g, b, n);
+  wh_text_buffer_puts(b, " ");
+  put_quoted(b, n->name);
+  for (unsigned k = 0; k < n->n_outputs; k++) {
+    wh_text_buffer_puts(b, k ? ", " : " : ");
+    put_shape(g, b, &g->values[n->outputs[k]].shape);
+  }
+  wh_text_buffer_puts(b, "\n");
 }
 
 wh_status wh_graph_print(const wh_graph *g, wh_text_buffer *b) {
@@ -96,23 +150,8 @@ wh_status wh_graph_print(const wh_graph *g, wh_text_buffer *b) {
     put_shape(g, b, &info->shape);
     wh_text_buffer_puts(b, "\n");
   }
-  for (size_t i = 0; i < g->n_nodes; i++) {
-    const wh_node_info *n = &g->nodes[i];
-    if (n->dead) continue;
-    number[n->output] = next++;
-    wh_text_buffer_printf(b, "  %%%u = %s(", number[n->output], wh_op_get(n->op)->name);
-    for (unsigned k = 0; k < n->n_inputs; k++) {
-      if (k) wh_text_buffer_puts(b, ", ");
-      put_value(b, number, n->inputs[k]);
-    }
-    wh_text_buffer_puts(b, ")");
-    put_attrs(g, b, n);
-    wh_text_buffer_puts(b, " ");
-    put_quoted(b, n->name);
-    wh_text_buffer_puts(b, " : ");
-    put_shape(g, b, &g->values[n->output].shape);
-    wh_text_buffer_puts(b, "\n");
-  }
+  for (size_t i = 0; i < g->n_nodes; i++)
+    if (!g->nodes[i].dead) put_node(g, b, &g->nodes[i], number, &next);
   for (size_t i = 0; i < g->n_outputs; i++) {
     wh_text_buffer_puts(b, "  output ");
     put_quoted(b, g->outputs[i].name);

@@ -10,10 +10,34 @@ static wh_status verify_value(const wh_graph *g, wh_value v) {
          (info->kind != WH_VALUE_CONST || wh_dim_is_const(&g->dims, info->shape.dims[i]));
   if (!ok) return WH_FAIL(ERR_INTERNAL, "value '%s' has no shape", info->name);
   if (info->kind == WH_VALUE_NODE)
-    ok = info->producer < g->n_nodes && g->nodes[info->producer].output == v;
+    ok = info->producer < g->n_nodes && info->output < g->nodes[info->producer].n_outputs &&
+         g->nodes[info->producer].outputs[info->output] == v;
   else
     ok = info->producer == WH_NO_NODE;
   return ok ? WH_OK : WH_FAIL(ERR_INTERNAL, "value '%s' has the wrong producer", info->name);
+}
+
+/* The rule of the op gives the shapes that the outputs have. */
+static wh_status verify_shapes(wh_graph *g, const wh_node_info *n) {
+  wh_shape *have = wh_alloc_array(g->alloc, 2 * (size_t)n->n_outputs, sizeof *have),
+           *want = have + n->n_outputs;
+  if (!have) return WH_OOM("graph check");
+  for (unsigned i = 0; i < n->n_outputs; i++) have[i] = g->values[n->outputs[i]].shape;
+  const wh_node_def def = {.op = n->op,
+                           .name = n->name,
+                           .inputs = n->inputs,
+                           .n_inputs = n->n_inputs,
+                           .attrs = n->attrs,
+                           .n_attrs = n->n_attrs,
+                           .shapes = have,
+                           .n_outputs = n->n_outputs};
+  wh_status st = wh_infer_shapes(g, &def, want);
+  for (unsigned i = 0; i < n->n_outputs && st == WH_OK; i++)
+    if (!wh_shape_equal(&have[i], &want[i]))
+      st = WH_FAIL(ERR_INTERNAL, "node '%s' (%s): its output has another shape than its operands give",
+                   n->name, wh_op_get(n->op)->name);
+  wh_free(g->alloc, have);
+  return st;
 }
 
 static wh_status verify_node(wh_graph *g, size_t index) {
@@ -31,16 +55,15 @@ static wh_status verify_node(wh_graph *g, size_t index) {
     if (v->kind == WH_VALUE_NODE && (v->producer >= index || g->nodes[v->producer].dead))
       return WH_FAIL(ERR_INTERNAL, "node '%s' (%s): input %u is used before it is made", n.name, op->name, i);
   }
-  if (n.output == 0 || n.output >= g->n_values || g->values[n.output].kind != WH_VALUE_NODE ||
-      g->values[n.output].producer != index)
-    return WH_FAIL(ERR_INTERNAL, "node '%s' does not own its output", n.name);
+  if (n.n_outputs == 0 || (op->n_outputs != WH_ANY_NUMBER && n.n_outputs != op->n_outputs))
+    return WH_FAIL(ERR_INTERNAL, "node '%s' (%s) has %u outputs", n.name, op->name, n.n_outputs);
+  for (unsigned i = 0; i < n.n_outputs; i++) {
+    const wh_value_info *v = n.outputs[i] < g->n_values ? &g->values[n.outputs[i]] : NULL;
+    if (!v || v->kind != WH_VALUE_NODE || v->producer != index || v->output != i)
+      return WH_FAIL(ERR_INTERNAL, "node '%s' does not own its output", n.name);
+  }
   WH_TRY(wh_check_attrs(g, n.op, n.name, n.attrs, n.n_attrs));
-  wh_shape shape;
-  WH_TRY(wh_infer_shape(g, n.op, n.name, n.inputs, n.n_inputs, n.attrs, n.n_attrs, &shape));
-  if (!wh_shape_equal(&shape, &g->values[n.output].shape))
-    return WH_FAIL(ERR_INTERNAL, "node '%s' (%s): its output has another shape than its operands give",
-                   n.name, op->name);
-  return WH_OK;
+  return verify_shapes(g, &n);
 }
 
 /* A written state changes in place, so nothing else may touch it. */
@@ -60,6 +83,8 @@ static wh_status verify_states(const wh_graph *g) {
 }
 
 wh_status wh_graph_verify(wh_graph *g) {
+  if (g->n_replaced)
+    return WH_FAIL(ERR_INTERNAL, "graph '%s': uses were replaced and not rewritten", g->name);
   for (wh_value v = 1; v < g->n_values; v++) WH_TRY(verify_value(g, v));
   for (size_t n = 0; n < g->n_nodes; n++) WH_TRY(verify_node(g, n));
   for (size_t i = 0; i < g->n_outputs; i++) {

@@ -23,7 +23,7 @@ wh_status wh_fold_eval(void *ctx, const wh_graph *g, const wh_node_info *node, c
   const int64_t no_symbols[WH_MAX_SYMBOLS] = {0};
   if (wh_node_is_view(node)) {
     size_t bytes;
-    if (!wh_shape_bytes(g, &g->values[node->output].shape, NULL, &bytes))
+    if (!wh_shape_bytes(g, &g->values[wh_node_output(node, 0)].shape, NULL, &bytes))
       return WH_FAIL(ERR_UNSUPPORTED, "node '%s' is not folded", node->name);
     memcpy(out, inputs[0], bytes);
     return WH_OK;
@@ -32,7 +32,7 @@ wh_status wh_fold_eval(void *ctx, const wh_graph *g, const wh_node_info *node, c
   WH_TRY(d->backend->claim(d->device, g, node, no_symbols, &claim));
   if (!claim.supported || claim.scratch_bytes || claim.packed_input >= 0)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' is not folded", node->name);
-  wh_instr in = {.node = node, .out = operand_of(g, node->output, out), .step = 1};
+  wh_instr in = {.node = node, .out = operand_of(g, wh_node_output(node, 0), out), .step = 1};
   for (unsigned i = 0; i < node->n_inputs; i++)
     if (node->inputs[i]) in.in[i] = operand_of(g, node->inputs[i], inputs[i]);
   wh_status st = d->backend->compile(d->device, g, node, no_symbols, &in);

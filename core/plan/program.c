@@ -98,10 +98,10 @@ static wh_status place_values(build *b) {
     const wh_node_info *node = &g->nodes[n];
     wh_value root = view_root(node);
     if (root) {
-      b->places[node->output].root = b->places[root].root;
+      b->places[wh_node_output(node, 0)].root = b->places[root].root;
     } else {
-      WH_TRY(p->options.backend->value_bytes(p->options.device, g, &g->values[node->output].shape, false, max,
-                                             &b->places[node->output].bytes));
+      WH_TRY(p->options.backend->value_bytes(p->options.device, g, &g->values[wh_node_output(node, 0)].shape,
+                                             false, max, &b->places[wh_node_output(node, 0)].bytes));
     }
   }
   return WH_OK;
@@ -120,7 +120,7 @@ static wh_status plan_arena(build *b) {
   const wh_schedule *s = &b->schedule;
   for (size_t v = 0; v < g->n_values; v++) b->first[v] = UINT32_MAX;
   for (size_t n = 0; n < g->n_nodes; n++) {
-    extend(b, g->nodes[n].output, s->phase[n]);
+    extend(b, wh_node_output(&g->nodes[n], 0), s->phase[n]);
     for (unsigned i = 0; !wh_node_is_view(&g->nodes[n]) && i < g->nodes[n].n_inputs; i++)
       if (g->nodes[n].inputs[i]) extend(b, g->nodes[n].inputs[i], s->phase[n]);
   }
@@ -257,7 +257,7 @@ static wh_status emit(build *b) {
         in->weight_bytes += bytes_read(g, node, i, v->n_bytes);
       }
     }
-    WH_TRY(set_operand(b, &in->out, node->output));
+    WH_TRY(set_operand(b, &in->out, wh_node_output(node, 0)));
     WH_TRY(p->options.backend->compile(p->options.device, g, node, p->options.symbols_max, in));
   }
   for (size_t i = 0; i < p->n_inputs; i++) WH_TRY(set_operand(b, &p->io[i], p->inputs[i]));
@@ -392,7 +392,7 @@ size_t wh_program_n_instrs(const wh_program *p) { return p->n_instrs; }
 const wh_instr *wh_program_instr(const wh_program *p, size_t i) { return &p->instrs[i]; }
 
 size_t wh_program_output_bytes(const wh_program *p, size_t i) {
-  const wh_value_info *v = &p->g->values[p->instrs[i].node->output];
+  const wh_value_info *v = &p->g->values[wh_node_output(p->instrs[i].node, 0)];
   size_t bytes = 0;
   bool is_state = wh_op_has(p->instrs[i].node->op, WH_TRAIT_WRITES);
   if (p->options.backend->value_bytes(p->options.device, p->g, &v->shape, is_state, p->bound, &bytes) !=

@@ -13,19 +13,53 @@ static inline wh_dim random_graph_const(wh_graph *g, int64_t value) {
 
 static inline wh_attr random_attr(test_rng *r, wh_graph *g, wh_attr_key key, wh_dim t) {
   wh_attr a = {.key = key};
-  if (wh_attr_type(key) == 'f') {
+  if (wh_attr_type_of(key) == WH_TYPE_FLOAT) {
     uint32_t bits = (uint32_t)rng_next(r); /* any finite float, denormals and -0 too */
     memcpy(&a.f, &bits, sizeof a.f);
     if ((bits & 0x7f800000u) == 0x7f800000u) a.f = 0.0f;
-  } else if (wh_attr_type(key) == 'i') {
+  } else if (wh_attr_type_of(key) == WH_TYPE_INT) {
     a.i = rng_below(r, 4) ? rng_below(r, 2) : (int64_t)rng_next(r);
-  } else {
+  } else if (wh_attr_type_of(key) == WH_TYPE_DIMS) {
     a.rank = 1 + (int)rng_below(r, 3);
     a.dims[0] = t;
     a.dims[1] = random_graph_const(g, a.rank == 2 ? 64 : 4);
     a.dims[2] = random_graph_const(g, 16);
+  } else {
+    static const int64_t ints[] = {-1, 0, INT64_MAX, INT64_MIN, 7};
+    static const float floats[] = {-0.0f, 0.0f, 0x1p-149f, -1.5f, 3.0f};
+    a.n = rng_below(r, 6);
+    if (wh_attr_type_of(key) == WH_TYPE_INTS) a.ints = ints;
+    if (wh_attr_type_of(key) == WH_TYPE_FLOATS) a.floats = floats;
+    if (wh_attr_type_of(key) == WH_TYPE_STRING) a.text = "\xff\"\\x \n";
+    if (wh_attr_type_of(key) == WH_TYPE_TENSOR) {
+      a.dtype = rng_below(r, 2) ? WH_DTYPE_U8 : WH_DTYPE_I4;
+      a.rank = 1;
+      a.dims[0] = random_graph_const(g, a.dtype == WH_DTYPE_U8 ? (int64_t)a.n : 2 * (int64_t)a.n);
+      a.data = "\0\1\x7f\xff\xa5";
+    }
   }
   return a;
+}
+
+/* One to three outputs of any types. */
+static inline wh_value random_custom(test_rng *r, wh_graph *g, const char *name, wh_dim t) {
+  wh_value in[4], outs[3];
+  wh_attr attrs[4];
+  wh_node_def def = {.op = WH_OP_CUSTOM, .name = name, .inputs = in, .attrs = attrs};
+  wh_shape shapes[3];
+  for (int key = 0; key < WH_ATTR_COUNT; key++)
+    if (wh_op_get(def.op)->attrs & (uint64_t)1 << key)
+      attrs[def.n_attrs++] = random_attr(r, g, (wh_attr_key)key, t);
+  def.n_inputs = rng_below(r, 5);
+  for (size_t i = 0; i < def.n_inputs; i++) do
+      in[i] = rng_below(r, (uint32_t)g->n_values);
+    while (g->values[in[i]].kind == WH_VALUE_STATE);
+  def.n_outputs = 1 + rng_below(r, 3);
+  for (size_t i = 0; i < def.n_outputs; i++)
+    shapes[i] = (wh_shape){i ? WH_DTYPE_STRING : WH_DTYPE_F32, 2, {t, random_graph_const(g, 64)}};
+  def.shapes = shapes;
+  assert_ok(wh_graph_add(g, &def, outs));
+  return outs[rng_below(r, (uint32_t)def.n_outputs)];
 }
 
 /* `n_nodes` nodes, every op likely; the last node and a few others are outputs. */
@@ -60,8 +94,12 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
     wh_op op = (wh_op)rng_below(&r, WH_OP_COUNT);
     const wh_op_info *info = wh_op_get(op);
     for (int attempt = 0; attempt < 50; attempt++) {
-      wh_value in[WH_MAX_INPUTS] = {0};
-      wh_attr attrs[WH_MAX_ATTRS];
+      wh_value in[8] = {0};
+      wh_attr attrs[8];
+      if (op == WH_OP_CUSTOM) {
+        last = random_custom(&r, g, names[rng_below(&r, 6)], t);
+        break;
+      }
       size_t n = info->min_inputs + rng_below(&r, info->max_inputs - info->min_inputs + 1u), n_attrs = 0;
       for (size_t i = 0; i < n; i++) {
         do in[i] = 1 + rng_below(&r, (uint32_t)g->n_values - 1);
@@ -69,7 +107,7 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
         if (i >= info->min_inputs && rng_below(&r, 3) == 0) in[i] = 0;
       }
       for (int key = 0; key < WH_ATTR_COUNT; key++)
-        if (info->attrs & 1u << key) attrs[n_attrs++] = random_attr(&r, g, (wh_attr_key)key, t);
+        if (info->attrs & (uint64_t)1 << key) attrs[n_attrs++] = random_attr(&r, g, (wh_attr_key)key, t);
       size_t before = g->n_values;
       if (op == WH_OP_KV_APPEND) { /* its own state, used by nothing else */
         const wh_shape kv = {WH_DTYPE_F16, 4, {s, c, d2, d16}};
@@ -111,7 +149,7 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
   }
   assert_ok(wh_graph_add_output(g, "last", last));
   for (int i = 0; i < 3; i++)
-    assert_ok(wh_graph_add_output(g, names[i], g->nodes[rng_below(&r, (uint32_t)g->n_nodes)].output));
+    assert_ok(wh_graph_add_output(g, names[i], g->nodes[rng_below(&r, (uint32_t)g->n_nodes)].outputs[0]));
   return g;
 }
 

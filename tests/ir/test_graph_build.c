@@ -62,6 +62,7 @@ typedef struct op_case {
 #define EPS "{eps = 0x1p-10} "
 #define ATTN "{scale = 0x1p-2, softcap = 0x0p+0, window = 0} "
 #define WEIGHING "{normalise = 1, scale = 0x1p+0} "
+#define CUSTOM "{name = \"n\", ints = [], floats = [0x1p+0], tensor = u4[3] \"2104\"} "
 #define ALPHA "{alpha = 0x1p+0} "
 
 static const op_case cases[] = {
@@ -225,6 +226,9 @@ static const op_case cases[] = {
     {"sqrt", "%2", "", NULL, "input 0 is i32, not f32"},
     {"softmax", "%1", "", "f32[t, 64]", NULL},
     {"softmax", "%18", "", NULL, "input 0: must have rank 1 or more"},
+    {"custom", "%1, _, %44", CUSTOM, "q8a[r, 1]", NULL},
+    {"custom", "", CUSTOM, "f32[]", NULL},
+    {"custom", "%1", "{ints = []} ", NULL, "custom lacks an attribute"},
     {"reshape", "%1", "{shape = [t, 4, 16]} ", "f32[t, 4, 16]", NULL},
     {"reshape", "%2", "{shape = [1, t]} ", "i32[1, t]", NULL},
     {"reshape", "%24", "{shape = []} ", "f32[]", NULL},
@@ -249,7 +253,7 @@ static wh_status build_case(const op_case *c, wh_graph **g) {
 
 static void every_shape_rule(void **state) {
   (void)state;
-  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][WH_MAX_INPUTS] = {{0}};
+  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][5] = {{0}};
   for (size_t i = 0; i < N_CASES; i++) {
     const op_case *c = &cases[i];
     wh_graph *g = NULL;
@@ -272,8 +276,8 @@ static void every_shape_rule(void **state) {
   for (int op = 0; op < WH_OP_COUNT; op++) { /* the table above must be complete */
     const wh_op_info *info = wh_op_get((wh_op)op);
     if (!good[op]) fail_msg("no good case of %s", info->name);
-    for (int k = 0; k < info->max_inputs; k++)
-      if (!bad[op][k]) fail_msg("no bad input %d of %s", k, info->name);
+    for (unsigned k = 0; k < info->max_inputs && k < 5 && op != WH_OP_CUSTOM; k++) /* custom takes anything */
+      if (!bad[op][k]) fail_msg("no bad input %u of %s", k, info->name);
   }
 }
 
@@ -375,6 +379,137 @@ static void attributes_are_checked(void **state) {
   wh_graph_destroy(s.g);
 }
 
+/* What a concatenation of many parts, or a split into them, needs. */
+static void nodes_have_many_operands(void **state) {
+  (void)state;
+  enum { N = 3000 };
+  small_graph s;
+  small_graph_create(&s);
+  wh_value *in = malloc(N * sizeof *in), *outs = malloc(N * sizeof *outs);
+  wh_shape *shapes = malloc(N * sizeof *shapes);
+  int64_t *ints = malloc(N * sizeof *ints);
+  assert_true(in && outs && shapes && ints);
+  for (int i = 0; i < N; i++) {
+    in[i] = i % 3 ? s.y : 0;
+    shapes[i] = s.matrix;
+    ints[i] = -i;
+  }
+  in[N - 1] = s.y;
+  const wh_attr attrs[] = {{.key = WH_ATTR_NAME, .text = "all", .n = 3},
+                           {.key = WH_ATTR_INTS, .ints = ints, .n = N},
+                           {.key = WH_ATTR_FLOATS},
+                           {.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_F32, .rank = 0, .data = "1234", .n = 4}};
+  const wh_node_def def = {WH_OP_CUSTOM, "many", in, N, attrs, 4, shapes, N};
+  assert_ok(wh_graph_add(s.g, &def, outs));
+  ints[1] = 99; /* what the builder was given is the caller's */
+  in[1] = 0;
+  wh_graph *copy, *back;
+  assert_ok(wh_graph_add_output(s.g, "last", outs[N - 1]));
+  assert_ok(wh_graph_clone(s.g, &copy));
+  char *text = graph_text(s.g);
+  wh_graph_destroy(s.g);
+  assert_graph_text(copy, text);
+  const wh_node_info *n = &copy->nodes[1];
+  assert_int_equal(n->n_inputs, N);
+  assert_int_equal(wh_node_n_outputs(n), N);
+  assert_int_equal(n->inputs[1], s.y);
+  assert_int_equal(wh_node_attr(n, WH_ATTR_INTS)->ints[1], -1);
+  assert_int_equal(wh_graph_value(copy, wh_node_output(n, 7))->output, 7);
+  assert_int_equal(wh_graph_value(copy, wh_node_output(n, 7))->producer, 1);
+  assert_ok(wh_graph_verify(copy));
+  back = graph_from_text(text);
+  assert_graph_text(back, text);
+  wh_graph_destroy(copy);
+  wh_graph_destroy(back);
+  free(text);
+  free(in);
+  free(outs);
+  free(shapes);
+  free(ints);
+}
+
+static void lists_and_tensors_are_checked(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  static const float bad_floats[] = {1, NAN};
+  wh_value v = 99;
+  const wh_attr good[] = {{.key = WH_ATTR_NAME, .text = "n", .n = 1},
+                          {.key = WH_ATTR_INTS},
+                          {.key = WH_ATTR_FLOATS},
+                          {.key = WH_ATTR_TENSOR,
+                           .dtype = WH_DTYPE_U8,
+                           .rank = 1,
+                           .dims = {s.matrix.dims[1]},
+                           .data = bad_floats,
+                           .n = 64}};
+  const struct {
+    wh_attr attr;
+    const char *error;
+  } bad[] = {
+      {{.key = WH_ATTR_NAME, .text = "a\0b", .n = 3}, "attribute name has a byte 0"},
+      {{.key = WH_ATTR_NAME, .n = 3}, "attribute name has no data"},
+      {{.key = WH_ATTR_INTS, .n = SIZE_MAX / 8 + 1}, "attribute ints is too long"},
+      {{.key = WH_ATTR_FLOATS, .floats = bad_floats, .n = 2}, "attribute floats is not finite"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 9}, "attribute tensor is no shape"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 1, .dims = {UINT32_MAX}}, "is no shape"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 1, .dims = {s.matrix.dims[0]}},
+       "symbolic dimension"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 1, .dims = {s.matrix.dims[1]}}, "another size"},
+      {{.key = WH_ATTR_TENSOR, .dtype = (wh_dtype)15, .rank = 0}, "another size"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_Q8A, .rank = 0}, "another size"},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    wh_attr attrs[4];
+    memcpy(attrs, good, sizeof attrs);
+    for (int k = 0; k < 4; k++)
+      if (attrs[k].key == bad[i].attr.key) attrs[k] = bad[i].attr;
+    const wh_node_def def = {WH_OP_CUSTOM, "n", NULL, 0, attrs, 4, &s.matrix, 1};
+    assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+    assert_error_says(bad[i].error);
+  }
+  wh_node_def def = {WH_OP_CUSTOM, "n", NULL, 0, good, 3, &s.matrix, 1};
+  assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("custom lacks an attribute");
+  def.n_attrs = 4;
+  def.n_outputs = 0;
+  assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("custom has 1 to 65535 outputs, not 0");
+  wh_shape shape = s.matrix;
+  shape.dims[0] = UINT32_MAX;
+  def.n_outputs = 1;
+  def.shapes = &shape;
+  assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("node 'n' (custom): output 0 has no shape");
+  assert_int_equal(v, 99);
+  assert_int_equal(s.g->n_nodes, 1);
+  wh_graph_destroy(s.g);
+}
+
+/* Chains of replacements end where the last one does, in inputs and outputs. */
+static void replacements_are_resolved_once(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { %1 = input \"a\" f32[4] %2 = input \"b\" f32[4] %3 = neg(%1) \"c\" : f32[4] %4 = "
+      "exp(%3) \"d\" "
+      ": f32[4] %5 = add(%4, %3) \"e\" : f32[4] output \"o\" %4 output \"p\" %5 }");
+  assert_ok(wh_graph_replace_uses(g, 4, 3));
+  assert_ok(wh_graph_replace_uses(g, 3, 2));
+  assert_ok(wh_graph_replace_uses(g, 2, 4)); /* 4 is 2 by now */
+  assert_int_equal(wh_graph_resolve(g, 4), 2);
+  assert_int_equal(wh_graph_resolve(g, 5), 5);
+  assert_int_equal(g->nodes[2].inputs[0], 4); /* nothing is touched before ... */
+  wh_graph_apply_replacements(g);
+  assert_int_equal(g->nodes[2].inputs[0], 2);
+  assert_int_equal(g->nodes[2].inputs[1], 2);
+  assert_int_equal(g->nodes[1].inputs[0], 2);
+  assert_int_equal(g->outputs[0].value, 2);
+  assert_int_equal(g->outputs[1].value, 5);
+  assert_int_equal(wh_graph_resolve(g, 4), 4); /* ... and nothing is left */
+  assert_ok(wh_graph_verify(g));
+  wh_graph_destroy(g);
+}
+
 static void values_must_exist(void **state) {
   (void)state;
   small_graph s;
@@ -432,6 +567,9 @@ static void verify_finds_damage(void **state) {
       {"own output as input", "node 'b' (rms_norm): input 0 is used before it is made"},
       {"dead producer", "node 'b' (rms_norm): input 0 is used before it is made"},
       {"output of another", "value 'b' has the wrong producer"},
+      {"output of another place", "value 'b' has the wrong producer"},
+      {"no outputs", "value 'b' has the wrong producer"},
+      {"replacements", "graph 'g': uses were replaced and not rewritten"},
       {"producer", "value 'a' has the wrong producer"},
       {"producer of an input", "value 'x' has the wrong producer"},
       {"attribute", "node 'b': wrong attributes for rms_norm"},
@@ -460,7 +598,10 @@ static void verify_finds_damage(void **state) {
     if (!strcmp(what, "dropped input")) g->values[3].kind = WH_VALUE_NONE;
     if (!strcmp(what, "own output as input")) b->inputs[0] = 4;
     if (!strcmp(what, "dead producer")) g->nodes[0].dead = true;
-    if (!strcmp(what, "output of another")) b->output = 3;
+    if (!strcmp(what, "output of another")) b->outputs[0] = 3;
+    if (!strcmp(what, "output of another place")) g->values[4].output = 1;
+    if (!strcmp(what, "no outputs")) b->n_outputs = 0;
+    if (!strcmp(what, "replacements")) assert_ok(wh_graph_replace_uses(g, 3, 1));
     if (!strcmp(what, "producer")) g->values[3].producer = WH_NO_NODE;
     if (!strcmp(what, "producer of an input")) g->values[1].producer = 0;
     if (!strcmp(what, "attribute")) b->attrs[0].key = WH_ATTR_ALPHA;
@@ -536,6 +677,9 @@ int main(void) {
       cmocka_unit_test(shapes_are_checked),
       cmocka_unit_test(constants_have_exactly_their_bytes),
       cmocka_unit_test(attributes_are_checked),
+      cmocka_unit_test(nodes_have_many_operands),
+      cmocka_unit_test(lists_and_tensors_are_checked),
+      cmocka_unit_test(replacements_are_resolved_once),
       cmocka_unit_test(values_must_exist),
       cmocka_unit_test(bytes_of_shapes),
       cmocka_unit_test(verify_finds_damage),

@@ -160,6 +160,7 @@ static void errors_name_line_and_expectation(void **state) {
 #define X "graph \"g\" {\n symbol t 1..8\n %1 = input \"x\" f32[t, 64]\n"
 #define Y " %2 = scale(%1) "
 #define Z " \"y\" : f32[t, 64]\n"
+#define C(attr) "%2 = custom(%1) {" attr "}"
   static const struct {
     const char *text, *error;
   } bad[] = {
@@ -217,7 +218,23 @@ static void errors_name_line_and_expectation(void **state) {
       {X "%2 = neg(%1 %1)" Z "}", "line 4: expected ',' or ')', found '%1)'"},
       {X "%2 = neg()" Z "}", "line 4: node 'y': neg takes 1 to 1 inputs, not 0"},
       {X "%2 = neg(_)" Z "}", "line 4: node 'y': input 0 is missing"},
-      {X "%2 = add(%1,%1,%1,%1,%1,%1)" Z "}", "line 4: more than 5 inputs"},
+      {X "%2 = add(%1,%1,%1,%1,%1,%1)" Z "}", "line 4: node 'y': add takes 2 to 2 inputs, not 6"},
+      {X "%2, %4 = neg(%1)" Z "}", "line 4: the next value is %3, not %4"},
+      {X "%2, 3 = neg(%1)" Z "}", "line 4: expected a value such as %1, found '3'"},
+      {X "%2, %3 = input \"y\" f32[] }", "line 4: expected input, const, state or an op"},
+      {X "%2, %3 = neg(%1)" Z "}", "line 4: node 'y' has 1 outputs, not 2 values of 1 shapes"},
+      {X "%2 = neg(%1) \"y\" : f32[t, 64], f32[] }",
+       "line 4: node 'y' has 1 outputs, not 1 values of 2 shapes"},
+      {X C("name = n") Z "}", "line 4: expected a quoted string, found 'n}'"},
+      {X C("ints = 1") Z "}", "line 4: expected '[', found '1}'"},
+      {X C("ints = [1, 0x1p+0]") Z "}", "line 4: expected ',' or ']'"},
+      {X C("floats = [1]") Z "}", "line 4: expected a hexadecimal float"},
+      {X C("floats = [0x1p+0") Z "}", "line 4: expected ',' or ']', found '}'"},
+      {X C("tensor = u8[2] \"0\"") Z "}", "line 4: expected pairs of hexadecimal digits before here"},
+      {X C("tensor = u8[2] \"0g\"") Z "}", "line 4: expected pairs of hexadecimal digits before here"},
+      {X C("tensor = u8[t] \"00\"") Z "}", "attribute tensor has a symbolic dimension"},
+      {X C("tensor = u8[2] \"00\"") Z "}", "attribute tensor has another size than its shape"},
+      {X C("tensor = string[1] \"00\"") Z "}", "attribute tensor has another size than its shape"},
       {X "%2 = neg(%1) : f32[] }", "line 4: expected the node's quoted name, found ':'"},
       {X "%2 = neg(%1) \"y\" f32[t, 64] }", "line 4: expected ':', found 'f32[t,'"},
       {X "%2 = neg(%1) \"y\" : f32[t, 63] }", "line 4: node 'y' has another shape than its operands give"},

@@ -203,6 +203,50 @@ static void different_nodes_do_not_merge(void **state) {
                "output \"a\" %9\noutput \"b\" %10\n");
 }
 
+#define CUSTOM(name, ints, floats, tensor) \
+  "{name = \"" name "\", ints = [" ints "], floats = [" floats "], tensor = " tensor "}"
+
+/* Every kind of attribute tells nodes apart, and so do the outputs that a node declares. */
+static void attributes_and_outputs_tell_nodes_apart(void **state) {
+  (void)state;
+#define BASE "%9 = custom(%1) " CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\"") " \"a\" : f32[t, 64]\n"
+#define OTHER(attrs, shape) \
+  BASE "%10 = custom(%1) " attrs " \"b\" : " shape "\noutput \"a\" %9\noutput \"b\" %10\n"
+  static const char *const different[] = {
+      OTHER(CUSTOM("m", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 3", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "-0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0002\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "i8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[1, 2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f32[64, t]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f16[t, 64]"),
+  };
+  for (size_t i = 0; i < sizeof different / sizeof different[0]; i++) assert_keeps(wh_pass_cse, different[i]);
+  assert_rewrites(wh_pass_cse, OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+                  BASE "output \"a\" %9\noutput \"b\" %9\n");
+#undef OTHER
+#undef BASE
+}
+
+/* Merged output by output; kept while any of them is needed. */
+static void nodes_with_several_outputs(void **state) {
+  (void)state;
+#define PAIR(values, name) \
+  values " = custom(%1) " CUSTOM("topk", "5", "", "u8[0] \"\"") " \"" name "\" : f32[t, 5], i64[t, 5]\n"
+  assert_rewrites(wh_pass_cse,
+                  PAIR("%9, %10", "a")
+                      PAIR("%11, %12", "b") "output \"v\" %11\noutput \"i\" %12\noutput \"w\" %9\n",
+                  PAIR("%9, %10", "a") "output \"v\" %9\noutput \"i\" %10\noutput \"w\" %9\n");
+  assert_keeps(wh_pass_dce, PAIR("%9, %10", "a") "output \"i\" %10\n");
+  assert_keeps(wh_pass_dce, PAIR("%9, %10", "a") "output \"v\" %9\n");
+  assert_rewrites(wh_pass_dce, PAIR("%9, %10", "a") "%11 = neg(%9) \"b\" : f32[t, 5]\noutput \"o\" %1\n",
+                  "output \"o\" %1\n");
+  assert_keeps(wh_pass_fuse, PAIR("%9, %10", "a") "%11 = neg(%9) \"b\" : f32[t, 5]\noutput \"o\" %11\n");
+}
+
 /* Effects happen as often as they are written. Such a graph (two writers of one state) is refused by
  * wh_graph_verify, so this looks at the nodes alone. */
 static void kv_append_is_never_merged(void **state) {
@@ -252,7 +296,7 @@ static void compaction_restores_order(void **state) {
   static const char *const order[] = {"a", "c", "late", "b", "d"};
   assert_int_equal(g->n_nodes, 5);
   for (size_t i = 0; i < 5; i++) assert_string_equal(g->nodes[i].name, order[i]);
-  g->nodes[0].inputs[0] = g->nodes[4].output; /* a needs d needs ... a */
+  g->nodes[0].inputs[0] = g->nodes[4].outputs[0]; /* a needs d needs ... a */
   assert_int_equal(wh_pass_compact(g), WH_ERR_INTERNAL);
   assert_error_says("graph 'g' has a cycle");
   wh_graph_destroy(g);
@@ -265,7 +309,7 @@ static wh_status tiny_eval(void *ctx, const wh_graph *g, const wh_node_info *nod
   float *y = out;
   const float *a = inputs[0], *b = inputs[1];
   ++*(size_t *)ctx;
-  assert_true(wh_shape_bytes(g, &g->values[node->output].shape, NULL, &bytes));
+  assert_true(wh_shape_bytes(g, &g->values[node->outputs[0]].shape, NULL, &bytes));
   for (size_t i = 0; i < bytes / sizeof *y; i++) {
     if (node->op == WH_OP_NEG)
       y[i] = -a[i];
@@ -412,6 +456,53 @@ static void the_pipeline_is_idempotent_and_pure(void **state) {
   }
 }
 
+/* Work per node, counted and not timed: products that each wait for a quantisation that legalisation appends,
+ * norms and gates that fuse, equal nodes that merge, constants that fold. */
+static uint64_t work_on_a_chain(size_t n_nodes) {
+  wh_graph *g;
+  size_t calls = 0;
+  const wh_fold_evaluator fold = {&calls, tiny_eval};
+  static const float ones[64] = {1};
+  wh_value x, w, v, bias, y[4];
+  wh_shape row = {.dtype = WH_DTYPE_F32, .rank = 2}, matrix = {.dtype = WH_DTYPE_Q4_0, .rank = 2};
+  const wh_attr eps = {.key = WH_ATTR_EPS, .f = 0.5f};
+  assert_ok(wh_graph_create("chain", NULL, &g));
+  assert_ok(wh_dim_symbol(&g->dims, "t", 1, 64, &row.dims[0]));
+  assert_ok(wh_dim_const(&g->dims, 64, &row.dims[1]));
+  matrix.dims[0] = matrix.dims[1] = row.dims[1];
+  assert_ok(wh_graph_add_input(g, "x", &row, &x));
+  assert_ok(wh_graph_add_const_shape(g, "w", &matrix, &w));
+  assert_ok(wh_graph_add_const_shape(g, "v", &matrix, &v));
+  assert_ok(wh_graph_add_f32(g, "bias", ones, 64, &bias));
+  while (g->n_nodes < n_nodes) {
+    assert_ok(wh_graph_add_node(g, WH_OP_RMS_NORM, "n", &x, 1, &eps, 1, &y[0]));
+    assert_ok(wh_graph_add_node(g, WH_OP_LINEAR, "a", (wh_value[]){y[0], w}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_RMS_NORM, "again", &x, 1, &eps, 1, &y[3]));
+    assert_ok(wh_graph_add_node(g, WH_OP_LINEAR, "b", (wh_value[]){y[3], v}, 2, NULL, 0, &y[2]));
+    assert_ok(wh_graph_add_node(g, WH_OP_SILU, "s", &y[1], 1, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_MUL, "m", (wh_value[]){y[1], y[2]}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_LINEAR, "d", (wh_value[]){y[1], w}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_NEG, "c", &bias, 1, NULL, 0, &bias));
+    assert_ok(wh_graph_add_node(g, WH_OP_ADD, "e", (wh_value[]){y[1], bias}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_ADD, "r", (wh_value[]){x, y[1]}, 2, NULL, 0, &x));
+  }
+  assert_ok(wh_graph_add_output(g, "o", x));
+  assert_ok(wh_passes_run(g, &fold));
+  assert_int_equal(5 * calls, g->n_nodes); /* of ten: norm, two products, gate, product; one was folded */
+  const uint64_t work = g->work;
+  wh_graph_destroy(g);
+  return work;
+}
+
+static void work_grows_with_the_graph(void **state) {
+  (void)state;
+  const uint64_t small = work_on_a_chain(2000), large = work_on_a_chain(20000);
+  assert_true(small > 2000);
+  if (large > 11 * small || large > 20000u * 200u)
+    fail_msg("10 times the nodes: %llu steps, not %llu", (unsigned long long)large,
+             (unsigned long long)small);
+}
+
 static void a_dead_user_does_not_stop_a_fusion(void **state) {
   (void)state;
   wh_graph *g = with_head("%9 = silu(%1) \"a\"" F "%10 = mul(%9, %2) \"m\"" F "%11 = exp(%9) \"dead\"" F
@@ -454,6 +545,9 @@ int main(void) {
       cmocka_unit_test(products_take_quantised_activations),
       cmocka_unit_test(equal_nodes_merge),
       cmocka_unit_test(different_nodes_do_not_merge),
+      cmocka_unit_test(attributes_and_outputs_tell_nodes_apart),
+      cmocka_unit_test(nodes_with_several_outputs),
+      cmocka_unit_test(work_grows_with_the_graph),
       cmocka_unit_test(kv_append_is_never_merged),
       cmocka_unit_test(dead_code_goes),
       cmocka_unit_test(compaction_restores_order),

@@ -45,7 +45,7 @@ static void run_tags(const wh_instr *in, const void *worker) {
       }
   }
   if (in->scratch) memset(in->scratch, 0xee, in->scratch_bytes);
-  memset(in->out.data, fake_tag(dev->g, in->node->output), fake_operand_bytes(&in->out));
+  memset(in->out.data, fake_tag(dev->g, wh_node_output(in->node, 0)), fake_operand_bytes(&in->out));
 }
 
 static void run_gather(const wh_instr *in, const void *worker) {
