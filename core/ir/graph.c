@@ -27,12 +27,15 @@ wh_status wh_graph_create(const char *name, const wh_allocator *alloc, wh_graph 
   wh_arena_init(&g->arena, alloc, 0);
   wh_dim_table_init(&g->dims, alloc);
   g->name = wh_arena_string(&g->arena, name, strlen(name));
-  if (!g->name || !wh_grow_array(alloc, (void **)&g->values, &g->values_capacity, 0, 64, sizeof *g->values)) {
+  if (!g->name || !wh_grow_array(alloc, (void **)&g->values, &g->values_capacity, 0, 64, sizeof *g->values) ||
+      !wh_grow_array(alloc, (void **)&g->regions, &g->regions_capacity, 0, 1, sizeof *g->regions)) {
     wh_graph_destroy(g);
     return WH_OOM("graph");
   }
   g->values[0] = (wh_value_info){.kind = WH_VALUE_NONE, .producer = WH_NO_NODE};
   g->n_values = 1;
+  g->regions[0] = (wh_region_info){.owner = WH_NO_NODE};
+  g->n_regions = 1;
   *out = g;
   return WH_OK;
 }
@@ -43,6 +46,7 @@ void wh_graph_destroy(wh_graph *g) {
   wh_free(g->alloc, g->nodes);
   wh_free(g->alloc, g->outputs);
   wh_free(g->alloc, g->replaced);
+  wh_free(g->alloc, g->regions);
   wh_dim_table_deinit(&g->dims);
   wh_arena_deinit(&g->arena);
   wh_free(g->alloc, g);
@@ -136,12 +140,6 @@ wh_status wh_graph_add_f32(wh_graph *g, const char *name, const float *data, siz
   return wh_graph_add_const(g, name, &shape, copy, n * sizeof *copy, NULL, out);
 }
 
-size_t wh_node_def_n_outputs(const wh_graph *g, const wh_node_def *def) {
-  (void)g;
-  const wh_op_info *info = wh_op_get(def->op);
-  return info->n_outputs == WH_ANY_NUMBER ? def->n_outputs : info->n_outputs;
-}
-
 static wh_status check_inputs(const wh_graph *g, const wh_node_def *def) {
   const wh_op_info *info = wh_op_get(def->op);
   if (def->n_inputs < info->min_inputs || def->n_inputs > info->max_inputs)
@@ -152,6 +150,28 @@ static wh_status check_inputs(const wh_graph *g, const wh_node_def *def) {
     if (v == 0 && i >= info->min_inputs) continue;
     if (v == 0 || v >= g->n_values || g->values[v].kind == WH_VALUE_NONE)
       return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is missing", def->name, i);
+    if (!wh_graph_sees(g, g->at, v))
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is made in a region that has ended",
+                     def->name, i);
+  }
+  if (g->at && wh_op_has(def->op, WH_TRAIT_WRITES))
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): a region cannot write a state", def->name,
+                   info->name);
+  return WH_OK;
+}
+
+static wh_status check_regions(const wh_graph *g, const wh_node_def *def) {
+  const unsigned want = wh_op_n_regions(def->op);
+  if (def->n_regions != want)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s runs %u regions, not %zu", def->name,
+                   wh_op_get(def->op)->name, want, def->n_regions);
+  for (size_t i = 0; i < def->n_regions; i++) {
+    const wh_region r = def->regions[i];
+    const wh_region_info *info = r && r < g->n_regions ? &g->regions[r] : NULL;
+    bool ok = info && !info->is_open && !info->dropped && info->owner == WH_NO_NODE && info->parent == g->at;
+    for (size_t k = 0; k < i; k++) ok = ok && def->regions[k] != r;
+    if (!ok)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': region %zu is not free to be run here", def->name, i);
   }
   return WH_OK;
 }
@@ -163,10 +183,13 @@ static wh_status append_node(wh_graph *g, const wh_node_def *def, const wh_shape
                     .n_inputs = (uint32_t)def->n_inputs,
                     .n_outputs = (uint32_t)n_outputs,
                     .n_attrs = (uint32_t)def->n_attrs,
+                    .n_regions = (uint32_t)def->n_regions,
+                    .region = g->at,
+                    .regions = wh_arena_array(&g->arena, def->n_regions, sizeof *n.regions),
                     .inputs = wh_arena_array(&g->arena, def->n_inputs, sizeof *n.inputs),
                     .outputs = wh_arena_array(&g->arena, n_outputs, sizeof *n.outputs),
                     .name = wh_arena_string(&g->arena, def->name, strlen(def->name))};
-  if (!n.inputs || !n.outputs || !n.name) return WH_OOM("graph nodes");
+  if (!n.inputs || !n.outputs || !n.regions || !n.name) return WH_OOM("graph nodes");
   WH_TRY(wh_copy_attrs(g, def->attrs, def->n_attrs, &n.attrs));
   if (!wh_grow_array(g->alloc, (void **)&g->nodes, &g->nodes_capacity, g->n_nodes, g->n_nodes + 1,
                      sizeof *g->nodes))
@@ -177,9 +200,14 @@ static wh_status append_node(wh_graph *g, const wh_node_def *def, const wh_shape
                                                 .shape = shapes[i],
                                                 .producer = (wh_node)g->n_nodes,
                                                 .output = (uint32_t)i,
+                                                .region = g->at,
                                                 .name = n.name});
   if (def->n_inputs) memcpy(n.inputs, def->inputs, def->n_inputs * sizeof *n.inputs);
   memcpy(outs, n.outputs, n_outputs * sizeof *outs);
+  for (size_t i = 0; i < def->n_regions; i++) {
+    n.regions[i] = def->regions[i];
+    g->regions[def->regions[i]].owner = (wh_node)g->n_nodes;
+  }
   g->nodes[g->n_nodes++] = n;
   return WH_OK;
 }
@@ -191,6 +219,7 @@ wh_status wh_graph_add(wh_graph *g, const wh_node_def *given, wh_value *outs) {
   while (def.n_inputs > wh_op_get(def.op)->min_inputs && def.inputs[def.n_inputs - 1] == 0)
     def.n_inputs--; /* absent optionals at the end */
   WH_TRY(check_inputs(g, &def));
+  WH_TRY(check_regions(g, &def));
   WH_TRY(wh_check_attrs(g, def.op, def.name, def.attrs, def.n_attrs));
   const size_t n_outputs = wh_node_def_n_outputs(g, &def);
   if (n_outputs < 1 || n_outputs > WH_MAX_NODE_OUTPUTS)
@@ -211,6 +240,60 @@ wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_va
   return wh_graph_add(g, &def, outs);
 }
 
+bool wh_graph_sees(const wh_graph *g, wh_region region, wh_value v) {
+  const wh_region made = g->values[v].region;
+  while (region != made && region != 0) region = g->regions[region].parent;
+  return region == made;
+}
+
+wh_status wh_graph_begin_region(wh_graph *g, const wh_shape *shapes, size_t n_params, wh_value *params,
+                                wh_region *out) {
+  const uint32_t depth = g->regions[g->at].depth + 1;
+  if (g->n_regions >= WH_MAX_REGIONS || depth > WH_MAX_REGION_DEPTH || n_params > WH_MAX_NODE_INPUTS)
+    return WH_FAIL(ERR_LIMIT, "graph '%s': at most %u regions, %u deep, with %u parameters", g->name,
+                   WH_MAX_REGIONS, WH_MAX_REGION_DEPTH, WH_MAX_NODE_INPUTS);
+  for (size_t i = 0; i < n_params; i++) WH_TRY(check_shape(g, "a region's parameter", &shapes[i]));
+  wh_region_info r = {.parent = g->at,
+                      .depth = depth,
+                      .owner = WH_NO_NODE,
+                      .is_open = true,
+                      .n_params = (uint32_t)n_params,
+                      .params = wh_arena_array(&g->arena, n_params, sizeof *r.params)};
+  if (!r.params || !wh_grow_array(g->alloc, (void **)&g->regions, &g->regions_capacity, g->n_regions,
+                                  g->n_regions + 1, sizeof *g->regions))
+    return WH_OOM("graph regions");
+  WH_TRY(room_for_values(g, n_params));
+  for (size_t i = 0; i < n_params; i++)
+    params[i] = r.params[i] = put_value(g, (wh_value_info){.kind = WH_VALUE_PARAM,
+                                                           .shape = shapes[i],
+                                                           .producer = WH_NO_NODE,
+                                                           .output = (uint32_t)i,
+                                                           .region = (wh_region)g->n_regions,
+                                                           .name = "parameter"});
+  g->regions[g->n_regions] = r;
+  *out = g->at = (wh_region)g->n_regions++;
+  return WH_OK;
+}
+
+wh_status wh_graph_end_region(wh_graph *g, const wh_value *results, size_t n_results) {
+  wh_region_info *r = &g->regions[g->at];
+  if (g->at == 0) return WH_FAIL(ERR_INVALID_ARGUMENT, "graph '%s': no region is open", g->name);
+  if (n_results < 1 || n_results > WH_MAX_NODE_OUTPUTS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "a region yields 1 to %u values, not %zu", WH_MAX_NODE_OUTPUTS,
+                   n_results);
+  for (size_t i = 0; i < n_results; i++)
+    if (results[i] == 0 || results[i] >= g->n_values || g->values[results[i]].kind == WH_VALUE_NONE ||
+        !wh_graph_sees(g, g->at, results[i]))
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "a region yields what it does not see");
+  r->results = wh_arena_array(&g->arena, n_results, sizeof *r->results);
+  if (!r->results) return WH_OOM("graph regions");
+  memcpy(r->results, results, n_results * sizeof *results);
+  r->n_results = (uint32_t)n_results;
+  r->is_open = false;
+  g->at = r->parent;
+  return WH_OK;
+}
+
 wh_status wh_node_set_inputs(wh_graph *g, wh_node_info *node, const wh_value *inputs, size_t n_inputs) {
   if (n_inputs > node->n_inputs) {
     wh_value *span = wh_arena_array(&g->arena, n_inputs, sizeof *span);
@@ -225,6 +308,8 @@ wh_status wh_node_set_inputs(wh_graph *g, wh_node_info *node, const wh_value *in
 wh_status wh_graph_add_output(wh_graph *g, const char *name, wh_value value) {
   if (value >= g->n_values || g->values[value].kind == WH_VALUE_NONE)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "output '%s' is no value", name);
+  if (!wh_graph_sees(g, 0, value))
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "output '%s' is made in a region", name);
   if (!wh_grow_array(g->alloc, (void **)&g->outputs, &g->outputs_capacity, g->n_outputs, g->n_outputs + 1,
                      sizeof *g->outputs))
     return WH_OOM("graph outputs");
@@ -269,6 +354,9 @@ void wh_graph_apply_replacements(wh_graph *g) {
     for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
       g->nodes[n].inputs[i] = wh_graph_resolve(g, g->nodes[n].inputs[i]);
   }
+  for (size_t r = 1; r < g->n_regions; r++)
+    for (unsigned i = 0; i < g->regions[r].n_results; i++)
+      g->regions[r].results[i] = wh_graph_resolve(g, g->regions[r].results[i]);
   for (size_t i = 0; i < g->n_outputs; i++) g->outputs[i].value = wh_graph_resolve(g, g->outputs[i].value);
   memset(g->replaced, 0, g->replaced_capacity * sizeof *g->replaced);
   g->n_replaced = 0;
@@ -278,6 +366,9 @@ void wh_graph_count_uses(const wh_graph *g, uint32_t *uses) {
   memset(uses, 0, g->n_values * sizeof *uses);
   for (size_t n = 0; n < g->n_nodes; n++)
     for (unsigned i = 0; !g->nodes[n].dead && i < g->nodes[n].n_inputs; i++) uses[g->nodes[n].inputs[i]]++;
+  for (size_t r = 1; r < g->n_regions; r++)
+    for (unsigned i = 0; !g->regions[r].dropped && i < g->regions[r].n_results; i++)
+      uses[g->regions[r].results[i]]++;
   for (size_t i = 0; i < g->n_outputs; i++) uses[g->outputs[i].value]++;
 }
 
@@ -313,8 +404,9 @@ static wh_status clone_nodes(const wh_graph *g, wh_graph *c) {
     *to = *from;
     to->inputs = copy_span(c, from->inputs, from->n_inputs, sizeof *from->inputs);
     to->outputs = copy_span(c, from->outputs, from->n_outputs, sizeof *from->outputs);
+    to->regions = copy_span(c, from->regions, from->n_regions, sizeof *from->regions);
     to->name = wh_arena_string(&c->arena, from->name, strlen(from->name));
-    if (!to->inputs || !to->outputs || !to->name) return WH_OOM("graph copy");
+    if (!to->inputs || !to->outputs || !to->regions || !to->name) return WH_OOM("graph copy");
     WH_TRY(wh_copy_attrs(c, from->attrs, from->n_attrs, &to->attrs));
   }
   return WH_OK;
@@ -337,6 +429,22 @@ static wh_status clone_values(const wh_graph *g, wh_graph *c) {
   return WH_OK;
 }
 
+static wh_status clone_regions(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->regions, &c->regions_capacity, c->n_regions, g->n_regions,
+                     sizeof *c->regions))
+    return WH_OOM("graph copy");
+  for (; c->n_regions < g->n_regions; c->n_regions++) {
+    const wh_region_info *from = &g->regions[c->n_regions];
+    wh_region_info *to = &c->regions[c->n_regions];
+    *to = *from;
+    to->params = copy_span(c, from->params, from->n_params, sizeof *from->params);
+    to->results = copy_span(c, from->results, from->n_results, sizeof *from->results);
+    if (!to->params || !to->results) return WH_OOM("graph copy");
+  }
+  c->at = g->at;
+  return WH_OK;
+}
+
 static wh_status clone_outputs(const wh_graph *g, wh_graph *c) {
   if (!wh_grow_array(g->alloc, (void **)&c->outputs, &c->outputs_capacity, 0, g->n_outputs + 1,
                      sizeof *c->outputs))
@@ -356,6 +464,7 @@ wh_status wh_graph_clone(const wh_graph *g, wh_graph **out) {
   wh_status st = wh_dim_table_copy(&g->dims, &c->dims);
   if (st == WH_OK) st = clone_nodes(g, c);
   if (st == WH_OK) st = clone_values(g, c);
+  if (st == WH_OK) st = clone_regions(g, c);
   if (st == WH_OK) st = clone_outputs(g, c);
   if (st != WH_OK) {
     wh_graph_destroy(c);

@@ -13,16 +13,20 @@
 #include "core/base/str.h"
 #include "core/ir/dim.h"
 
-typedef uint32_t wh_value; /* 0: none */
-typedef uint32_t wh_node;  /* index into nodes */
+typedef uint32_t wh_value;  /* 0: none */
+typedef uint32_t wh_node;   /* index into nodes */
+typedef uint32_t wh_region; /* 0: the graph itself */
 #define WH_NO_NODE UINT32_MAX
 
 /* Limits, all checked; files that are no attack stay far below them. */
 #define WH_MAX_VALUES (1u << 22)
 #define WH_MAX_NODE_INPUTS 65535u
 #define WH_MAX_NODE_OUTPUTS 65535u
-#define WH_MAX_ATTR_BYTES ((size_t)1 << 20) /* of one list, string or tensor; larger tensors are constants \
-                                             */
+#define WH_MAX_REGIONS (1u << 16)
+#define WH_MAX_REGION_DEPTH 32u
+#define WH_MAX_ATTR_BYTES                                                          \
+  ((size_t)1 << 20) /* of one list, string or tensor; larger tensors are constants \
+                     */
 
 typedef enum wh_op {
 #define WH_OP(name, text, min_in, max_in, n_out, attrs, traits, rule) WH_OP_##name,
@@ -43,6 +47,7 @@ typedef enum wh_op {
   X(USED, INT, "used")           \
   X(NORMALISE, INT, "normalise") \
   X(SHAPE, DIMS, "shape")        \
+  X(TRIPS, DIMS, "trips")        \
   X(NAME, STRING, "name")        \
   X(INTS, INTS, "ints")          \
   X(FLOATS, FLOATS, "floats")    \
@@ -95,12 +100,15 @@ typedef struct wh_attr {
  *
  * INDEXES(t, i): input i holds indices into axis 0 of input t.
  *
+ * REGIONS(n): the node runs n regions.
+ *
  * DECLARES: what shapes the outputs have is said by who builds the node; no rule knows it. */
 #define WH_TRAIT_VIEW 1u
 #define WH_TRAIT_WRITES 2u
 #define WH_TRAIT_CHOOSES 4u
 #define WH_TRAIT_INDEXES_BIT 8u
 #define WH_TRAIT_DECLARES 16u
+#define WH_TRAIT_REGIONS(n) ((uint32_t)(n) << 16)
 #define WH_TRAIT_INDEXES(table, index) (WH_TRAIT_INDEXES_BIT | (table) << 8 | (index) << 12)
 
 #define WH_ANY_NUMBER 0u
@@ -116,6 +124,7 @@ static inline bool wh_op_has(wh_op op, uint32_t trait) { return wh_op_get(op)->t
 /* Of an op that INDEXES: which inputs hold the table and the indices. */
 static inline unsigned wh_op_table_input(wh_op op) { return wh_op_get(op)->traits >> 8 & 15u; }
 static inline unsigned wh_op_index_input(wh_op op) { return wh_op_get(op)->traits >> 12 & 15u; }
+static inline unsigned wh_op_n_regions(wh_op op) { return wh_op_get(op)->traits >> 16 & 15u; }
 bool wh_op_from_name(const char *name, size_t n, wh_op *out);
 const char *wh_attr_name(wh_attr_key key);
 wh_attr_type wh_attr_type_of(wh_attr_key key);
@@ -131,7 +140,8 @@ typedef enum wh_value_kind {
   WH_VALUE_INPUT, /* bound at each run */
   WH_VALUE_CONST, /* weights and tables */
   WH_VALUE_STATE, /* lives across runs; zero at first */
-  WH_VALUE_NODE   /* a node's output */
+  WH_VALUE_NODE,  /* a node's output */
+  WH_VALUE_PARAM  /* a region's parameter: bound by the node that runs the region */
 } wh_value_kind;
 
 typedef struct wh_value_info {
@@ -139,7 +149,8 @@ typedef struct wh_value_info {
   wh_shape shape;
   const char *name; /* inputs, consts, states; a node's output has its node's name */
   wh_node producer; /* NODE */
-  uint32_t output;  /* NODE: which of the producer's outputs it is */
+  uint32_t output;  /* NODE: which of the producer's outputs it is; PARAM: of its region's parameters */
+  wh_region region; /* NODE, PARAM: where it is made; visible there and in the regions within */
   /* CONST: bytes as stored (blocks along the last dim). Borrowed from the model file or the arena; NULL in a
    * graph that was parsed from text. */
   const void *data;
@@ -152,12 +163,26 @@ typedef struct wh_value_info {
 typedef struct wh_node_info {
   wh_op op;
   bool dead; /* removed by a pass; skipped by everything */
-  uint32_t n_inputs, n_outputs, n_attrs;
+  uint32_t n_inputs, n_outputs, n_attrs, n_regions;
   wh_value *inputs;  /* 0: absent */
   wh_value *outputs; /* at least one */
   wh_attr *attrs;
-  const char *name; /* "blk.0.attn_q"; unique names are the builder's task */
+  wh_region *regions; /* that it runs */
+  wh_region region;   /* that it stands in */
+  const char *name;   /* "blk.0.attn_q"; unique names are the builder's task */
 } wh_node_info;
+
+/* A list of nodes of its own, over the same values, that a node runs any number of times: its nodes are those
+ * whose `region` it is. They stand before the node that runs them, and use values of the regions around them
+ * as their own. States are written in region 0 only. */
+typedef struct wh_region_info {
+  wh_region parent;
+  uint32_t depth;
+  wh_node owner; /* the node that runs it; WH_NO_NODE: none yet, or dropped */
+  bool is_open, dropped;
+  uint32_t n_params, n_results;
+  wh_value *params, *results;
+} wh_region_info;
 
 typedef struct wh_graph_output {
   const char *name;
@@ -175,6 +200,9 @@ typedef struct wh_graph {
   size_t n_nodes, nodes_capacity;
   wh_graph_output *outputs;
   size_t n_outputs, outputs_capacity;
+  wh_region_info *regions; /* [0]: the graph itself */
+  size_t n_regions, regions_capacity;
+  wh_region at;       /* nodes are added here */
   wh_value *replaced; /* [replaced_capacity] what wh_graph_replace_uses was told; 0: nothing */
   size_t replaced_capacity, n_replaced;
   uint64_t work; /* nodes and uses that passes have looked at so far: it grows linearly with the graph */
@@ -217,13 +245,15 @@ typedef struct wh_node_def {
   size_t n_inputs;
   const wh_attr *attrs;
   size_t n_attrs;
-  const wh_shape *shapes; /* of the outputs of an op that DECLARES them; others: not read */
-  size_t n_outputs;       /* likewise */
+  const wh_shape *shapes;   /* of the outputs of an op that DECLARES them; others: not read */
+  size_t n_outputs;         /* likewise */
+  const wh_region *regions; /* ended, begun where the node is added, and run by no other */
+  size_t n_regions;
 } wh_node_def;
 /* `outs` takes one value per output: wh_node_def_n_outputs of them. */
 WH_NODISCARD wh_status wh_graph_add(wh_graph *g, const wh_node_def *def, wh_value *outs);
 size_t wh_node_def_n_outputs(const wh_graph *g, const wh_node_def *def);
-/* The same for an op that declares nothing. */
+/* The same for an op that declares nothing and runs no regions. */
 WH_NODISCARD wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_value *inputs,
                                          size_t n_inputs, const wh_attr *attrs, size_t n_attrs,
                                          wh_value *outs);
@@ -237,6 +267,14 @@ static inline float wh_node_f(const wh_node_info *node, wh_attr_key key) {
 static inline int64_t wh_node_i(const wh_node_info *node, wh_attr_key key) {
   return wh_node_attr(node, key)->i;
 }
+
+/* Nodes that are added until it ends belong to the region; regions nest. `params` takes n_params values. A
+ * region yields at least one value. */
+WH_NODISCARD wh_status wh_graph_begin_region(wh_graph *g, const wh_shape *shapes, size_t n_params,
+                                             wh_value *params, wh_region *out);
+WH_NODISCARD wh_status wh_graph_end_region(wh_graph *g, const wh_value *results, size_t n_results);
+/* Whether a value may be used in a region. */
+bool wh_graph_sees(const wh_graph *g, wh_region region, wh_value v);
 
 /* Other inputs, copied. */
 WH_NODISCARD wh_status wh_node_set_inputs(wh_graph *g, wh_node_info *node, const wh_value *inputs,

@@ -21,7 +21,8 @@ typedef struct parser {
   wh_value *inputs, *outputs;
   wh_attr *attrs;
   wh_shape *shapes;
-  size_t inputs_capacity, outputs_capacity, attrs_capacity, shapes_capacity;
+  wh_region *regions;
+  size_t inputs_capacity, outputs_capacity, attrs_capacity, shapes_capacity, regions_capacity;
 } parser;
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -385,11 +386,30 @@ static wh_status parse_attrs(parser *p, wh_op op, size_t *n) {
   return want(p, "}", "',' or '}'");
 }
 
+static wh_status parse_region_number(parser *p, uint64_t *out) {
+  WH_TRY(want(p, "^", "a region such as ^1"));
+  return parse_uint(p, UINT32_MAX, "the number of a region", out);
+}
+
+/* [^1, ^2], or nothing */
+static wh_status parse_regions(parser *p, size_t *n) {
+  *n = 0;
+  if (!take(p, "[")) return WH_OK;
+  do {
+    uint64_t number;
+    WH_TRY(grow(p, &p->regions, &p->regions_capacity, *n, sizeof *p->regions, WH_MAX_REGIONS, "regions"));
+    WH_TRY(parse_region_number(p, &number));
+    p->regions[(*n)++] = (wh_region)number;
+  } while (take(p, ","));
+  return want(p, "]", "',' or ']'");
+}
+
 /* neg(%1) "y" : f32[t]; the numbers before it are n_numbers */
 static wh_status parse_node(parser *p, wh_op op, size_t n_numbers, size_t line) {
   wh_node_def def = {.op = op};
   WH_TRY(parse_inputs(p, &def.n_inputs));
   WH_TRY(parse_attrs(p, op, &def.n_attrs));
+  WH_TRY(parse_regions(p, &def.n_regions));
   WH_TRY(parse_quoted(p, "the node's quoted name"));
   WH_TRY(want(p, ":", "':'"));
   do {
@@ -401,8 +421,9 @@ static wh_status parse_node(parser *p, wh_op op, size_t n_numbers, size_t line) 
   def.inputs = p->inputs;
   def.attrs = p->attrs;
   def.shapes = p->shapes;
+  def.regions = p->regions;
   const size_t n_outputs = wh_node_def_n_outputs(p->g, &def);
-  if (n_outputs != n_numbers || n_outputs != def.n_outputs)
+  if (n_outputs && (n_outputs != n_numbers || n_outputs != def.n_outputs)) /* none: the builder says why */
     return WH_FAIL(ERR_CORRUPT,
                    "graph text, line %zu: node '%.200s' has %zu outputs, not %zu values of %zu shapes", line,
                    def.name, n_outputs, n_numbers, def.n_outputs);
@@ -437,7 +458,7 @@ static wh_status parse_definition(parser *p) {
     n_numbers++;
   } while (take(p, ","));
   WH_TRY(want(p, "=", "'='"));
-  for (size_t k = 0; n_numbers == 1 && k < sizeof kinds / sizeof kinds[0]; k++) {
+  for (size_t k = 0; n_numbers == 1 && !p->g->at && k < sizeof kinds / sizeof kinds[0]; k++) {
     wh_shape shape;
     wh_value v;
     if (!take_word(p, kinds[k].word)) continue;
@@ -452,10 +473,60 @@ static wh_status parse_definition(parser *p) {
   return parse_node(p, op, n_numbers, line);
 }
 
+/* ^1(%5 : i64[], %6 : bool[]) { */
+static wh_status parse_region(parser *p, size_t line) {
+  uint64_t number;
+  size_t n = 0;
+  wh_region region;
+  WH_TRY(parse_region_number(p, &number));
+  if (number != p->g->n_regions)
+    return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: the next region is ^%zu, not ^%llu", line,
+                   p->g->n_regions, (unsigned long long)number);
+  WH_TRY(want(p, "(", "'('"));
+  while (!take(p, ")")) {
+    if (n) WH_TRY(want(p, ",", "',' or ')'"));
+    WH_TRY(grow(p, &p->shapes, &p->shapes_capacity, n, sizeof *p->shapes, WH_MAX_NODE_INPUTS, "parameters"));
+    WH_TRY(
+        grow(p, &p->outputs, &p->outputs_capacity, n, sizeof *p->outputs, WH_MAX_NODE_INPUTS, "parameters"));
+    WH_TRY(want(p, "%", "a value such as %1"));
+    WH_TRY(parse_uint(p, UINT32_MAX, "the number of a value", &number));
+    if (number != p->g->n_values + n)
+      return WH_FAIL(ERR_CORRUPT, "graph text, line %zu: the next value is %%%zu, not %%%llu", line,
+                     p->g->n_values + n, (unsigned long long)number);
+    WH_TRY(want(p, ":", "':'"));
+    WH_TRY(parse_shape(p, &p->shapes[n++]));
+  }
+  WH_TRY(want(p, "{", "'{'"));
+  return located(line, wh_graph_begin_region(p->g, p->shapes, n, p->outputs, &region));
+}
+
+/* %1, %2 } */
+static wh_status parse_yield(parser *p, size_t line) {
+  size_t n = 0;
+  do {
+    WH_TRY(grow(p, &p->inputs, &p->inputs_capacity, n, sizeof *p->inputs, WH_MAX_NODE_OUTPUTS, "results"));
+    WH_TRY(parse_value(p, &p->inputs[n++]));
+  } while (take(p, ","));
+  WH_TRY(want(p, "}", "',' or '}'"));
+  return located(line, wh_graph_end_region(p->g, p->inputs, n));
+}
+
+/* Within regions: nodes, regions and, at the end, what is yielded. */
+static wh_status parse_region_statement(parser *p, size_t line) {
+  if (take(p, "%")) return parse_definition(p);
+  if (take_word(p, "region")) return parse_region(p, line);
+  if (take_word(p, "yield")) return parse_yield(p, line);
+  return expected(p, "a value such as %1, region or yield");
+}
+
 static wh_status parse_statements(parser *p) {
-  while (!take(p, "}")) {
+  while (p->g->at || !take(p, "}")) {
     size_t line = p->line;
-    if (take(p, "%")) {
+    if (p->g->at) {
+      WH_TRY(parse_region_statement(p, line));
+    } else if (take_word(p, "region")) {
+      WH_TRY(parse_region(p, line));
+    } else if (take(p, "%")) {
       WH_TRY(parse_definition(p));
     } else if (take_word(p, "symbol")) {
       WH_TRY(parse_symbol(p));
@@ -465,7 +536,7 @@ static wh_status parse_statements(parser *p) {
       WH_TRY(parse_value(p, &v));
       WH_TRY(located(line, wh_graph_add_output(p->g, p->name.data, v)));
     } else {
-      return expected(p, "symbol, output, a value such as %1, or '}'");
+      return expected(p, "symbol, output, region, a value such as %1, or '}'");
     }
   }
   skip_space(p);
@@ -490,6 +561,7 @@ wh_status wh_graph_parse(const char *text, size_t n_bytes, const wh_allocator *a
   wh_free(alloc, p.outputs);
   wh_free(alloc, p.attrs);
   wh_free(alloc, p.shapes);
+  wh_free(alloc, p.regions);
   if (st != WH_OK) {
     wh_graph_destroy(p.g);
     return st;

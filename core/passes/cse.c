@@ -1,9 +1,11 @@
-/* cse.c - common subexpressions: nodes of one op, operands and attributes, found by hash. */
+/* cse.c - common subexpressions: nodes of one op, operands and attributes, found by hash. Nodes of one region
+ * only: those of another may not run. */
 #include <string.h>
 
 #include "core/passes/passes.h"
 
 static bool same_node(const wh_node_info *a, const wh_node_info *b) {
+  if (a->region != b->region || a->n_regions || b->n_regions) return false;
   if (a->op != b->op || a->n_inputs != b->n_inputs || a->n_attrs != b->n_attrs ||
       a->n_outputs != b->n_outputs)
     return false;
@@ -23,7 +25,7 @@ static bool same_shapes(const wh_graph *g, const wh_node_info *a, const wh_node_
 }
 
 static uint64_t node_hash(const wh_node_info *n) {
-  uint64_t key[4] = {(uint64_t)n->op, n->n_outputs, 0, 0};
+  uint64_t key[4] = {(uint64_t)n->op, (uint64_t)n->region << 32 | n->n_outputs, 0, 0};
   if (n->n_inputs) key[2] = wh_hash_bytes(n->inputs, n->n_inputs * sizeof n->inputs[0]).low;
   for (unsigned i = 0; i < n->n_attrs; i++) key[3] += wh_attr_hash(&n->attrs[i]); /* in whatever order */
   return wh_hash_bytes(key, sizeof key).low;

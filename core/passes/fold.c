@@ -31,7 +31,7 @@ static bool constant_operands(const wh_graph *g, const wh_node_info *node, const
 /* `operands`: room for the node's. */
 static wh_status fold_node(wh_graph *g, size_t n, const wh_fold_evaluator *fold, const void **operands) {
   const wh_node_info *node = &g->nodes[n];
-  if (node->n_outputs != 1 || wh_op_has(node->op, WH_TRAIT_WRITES | WH_TRAIT_CHOOSES) ||
+  if (node->n_outputs != 1 || node->n_regions || wh_op_has(node->op, WH_TRAIT_WRITES | WH_TRAIT_CHOOSES) ||
       !constant_operands(g, node, operands))
     return WH_OK;
   const wh_shape shape = g->values[wh_node_output(node, 0)].shape;

@@ -17,10 +17,11 @@ static bool become(fuse_ctx *c, wh_node_info *n, wh_op op, const wh_value *input
   return true;
 }
 
-/* The live node that makes `v` for one user only, when it is `op`. */
-static wh_node_info *single_use(const fuse_ctx *c, wh_value v, wh_op op) {
+/* The live node that makes an input for this user only, as often as that runs, when it is `op`. */
+static wh_node_info *single_use(const fuse_ctx *c, const wh_node_info *user, unsigned input, wh_op op) {
+  const wh_value v = user->inputs[input];
   const wh_value_info *info = &c->g->values[v];
-  if (info->kind != WH_VALUE_NODE || c->uses[v] != 1) return NULL;
+  if (info->kind != WH_VALUE_NODE || info->region != user->region || c->uses[v] != 1) return NULL;
   wh_node_info *n = &c->g->nodes[info->producer];
   return !n->dead && n->op == op ? n : NULL;
 }
@@ -35,7 +36,7 @@ static bool fuse_gate(fuse_ctx *c, wh_node_info *n) {
     if (a->dims[d] != b->dims[d]) return false;
   for (size_t r = 0; r < sizeof rules / sizeof rules[0]; r++)
     for (int side = 0; side < 2; side++) {
-      wh_node_info *act = single_use(c, n->inputs[side], rules[r].act);
+      wh_node_info *act = single_use(c, n, (unsigned)side, rules[r].act);
       if (!act) continue;
       act->dead = true;
       return become(c, n, rules[r].gated, (wh_value[]){act->inputs[0], n->inputs[1 - side]}, 2);
@@ -47,7 +48,7 @@ static bool fuse_gate(fuse_ctx *c, wh_node_info *n) {
 static bool fuse_residual(fuse_ctx *c, wh_node_info *n) {
   if (n->op != WH_OP_ADD) return false;
   for (int side = 0; side < 2; side++) {
-    wh_node_info *lin = single_use(c, n->inputs[side], WH_OP_LINEAR);
+    wh_node_info *lin = single_use(c, n, (unsigned)side, WH_OP_LINEAR);
     wh_value other = n->inputs[1 - side];
     if (!lin || lin->n_inputs == 4) continue;
     const wh_shape *y = &c->g->values[wh_node_output(lin, 0)].shape, *r = &c->g->values[other].shape;
@@ -64,7 +65,7 @@ static bool fuse_expert_residual(fuse_ctx *c, wh_node_info *n) {
   if (n->op != WH_OP_ADD) return false;
   for (int side = 0; side < 2; side++) {
     const wh_value other = n->inputs[1 - side];
-    wh_node_info *sum = single_use(c, n->inputs[side], WH_OP_EXPERT_SUM);
+    wh_node_info *sum = single_use(c, n, (unsigned)side, WH_OP_EXPERT_SUM);
     if (!sum || sum->n_inputs == 3 ||
         !wh_shape_equal(&c->g->values[wh_node_output(sum, 0)].shape, &c->g->values[other].shape))
       continue;
@@ -77,7 +78,7 @@ static bool fuse_expert_residual(fuse_ctx *c, wh_node_info *n) {
 /* add(linear(x, w), bias[n]) -> linear(x, w, bias) */
 static bool fuse_bias(fuse_ctx *c, wh_node_info *n) {
   if (n->op != WH_OP_ADD) return false;
-  wh_node_info *lin = single_use(c, n->inputs[0], WH_OP_LINEAR);
+  wh_node_info *lin = single_use(c, n, 0, WH_OP_LINEAR);
   const wh_value_info *b = &c->g->values[n->inputs[1]];
   if (!lin || lin->n_inputs != 2 || b->kind != WH_VALUE_CONST || b->shape.rank != 1 ||
       b->shape.dims[0] != c->g->values[wh_node_output(lin, 0)].shape.dims[1])
@@ -95,7 +96,7 @@ static bool fuse_quantize(fuse_ctx *c, wh_node_info *n) {
                {WH_OP_GEGLU, WH_OP_GEGLU_QUANTIZE}};
   if (n->op != WH_OP_QUANTIZE_ACT) return false;
   for (size_t r = 0; r < sizeof rules / sizeof rules[0]; r++) {
-    wh_node_info *p = single_use(c, n->inputs[0], rules[r].op);
+    wh_node_info *p = single_use(c, n, 0, rules[r].op);
     if (!p) continue;
     p->dead = true;
     n->attrs = p->attrs;

@@ -53,7 +53,7 @@ static inline wh_value random_custom(test_rng *r, wh_graph *g, const char *name,
   def.n_inputs = rng_below(r, 5);
   for (size_t i = 0; i < def.n_inputs; i++) do
       in[i] = rng_below(r, (uint32_t)g->n_values);
-    while (g->values[in[i]].kind == WH_VALUE_STATE);
+    while (g->values[in[i]].kind == WH_VALUE_STATE || !wh_graph_sees(g, g->at, in[i]));
   def.n_outputs = 1 + rng_below(r, 3);
   for (size_t i = 0; i < def.n_outputs; i++)
     shapes[i] = (wh_shape){i ? WH_DTYPE_STRING : WH_DTYPE_F32, 2, {t, random_graph_const(g, 64)}};
@@ -62,8 +62,45 @@ static inline wh_value random_custom(test_rng *r, wh_graph *g, const char *name,
   return outs[rng_below(r, (uint32_t)def.n_outputs)];
 }
 
+/* An if with a nested loop, or a loop; bodies use values from outside. */
+static inline wh_value random_regions(test_rng *r, wh_graph *g, const char *name, wh_value cond, wh_dim t) {
+  const wh_shape params[] = {{.dtype = WH_DTYPE_I64}, {.dtype = WH_DTYPE_BOOL}, g->values[2].shape};
+  const bool branch = rng_below(r, 2), scan = rng_below(r, 2);
+  wh_region regions[2], body;
+  wh_value p[3], v, carried, outs[2];
+  if (branch) assert_ok(wh_graph_begin_region(g, NULL, 0, NULL, &regions[0]));
+  assert_ok(wh_graph_begin_region(g, params, 3, p, &body));
+  assert_ok(wh_graph_add_node(g, WH_OP_ADD, name, (wh_value[]){p[2], 2}, 2, NULL, 0, &carried));
+  if (rng_below(r, 2)) assert_ok(wh_graph_add_node(g, WH_OP_SILU, name, &carried, 1, NULL, 0, &carried));
+  (void)random_custom(r, g, name, t); /* which nobody may need */
+  assert_ok(wh_graph_end_region(g, (wh_value[]){p[1], carried, p[0]}, scan ? 3 : 2));
+  const wh_attr trips = {.key = WH_ATTR_TRIPS, .rank = scan, .dims = {scan ? t : 0}};
+  const wh_node_def loop = {.op = WH_OP_LOOP,
+                            .name = name,
+                            .inputs = (wh_value[]){0, cond, 2},
+                            .n_inputs = 3,
+                            .attrs = &trips,
+                            .n_attrs = 1,
+                            .regions = &body,
+                            .n_regions = 1};
+  assert_ok(wh_graph_add(g, &loop, outs));
+  if (!branch) return outs[0];
+  assert_ok(wh_graph_end_region(g, outs, 1));
+  assert_ok(wh_graph_begin_region(g, NULL, 0, NULL, &regions[1]));
+  assert_ok(wh_graph_add_node(g, WH_OP_NEG, name, (wh_value[]){2}, 1, NULL, 0, &v));
+  assert_ok(wh_graph_end_region(g, &v, 1));
+  const wh_node_def choice = {
+      .op = WH_OP_IF, .name = name, .inputs = &cond, .n_inputs = 1, .regions = regions, .n_regions = 2};
+  assert_ok(wh_graph_add(g, &choice, outs));
+  return outs[0];
+}
+
+static inline bool random_top_level(const wh_graph *g, wh_value v) {
+  return v == 0 || wh_graph_sees(g, 0, v);
+}
+
 /* `n_nodes` nodes, every op likely; the last node and a few others are outputs. */
-static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
+static inline wh_graph *random_graph_of(uint64_t seed, size_t n_nodes, bool with_regions) {
   static const char *const names[] = {"blk.0.attn", "a \"quoted\" name", "back\\slash", "\xc3\xa9t\xc3\xa9",
                                       "",           "\n\x01\x7f"};
   test_rng r = {seed};
@@ -90,12 +127,19 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
                              {WH_DTYPE_Q4_0, 3, {d64, d32, d64}}};
   for (int i = 0; i < 6; i++) assert_ok(wh_graph_add_input(g, names[i], &inputs[i], &v));
   for (int i = 0; i < 7; i++) assert_ok(wh_graph_add_const_shape(g, names[i % 6], &consts[i], &v));
+  const wh_shape flag = {.dtype = WH_DTYPE_BOOL};
+  wh_value cond;
+  assert_ok(wh_graph_add_input(g, "cond", &flag, &cond));
   while (g->n_nodes < n_nodes) {
     wh_op op = (wh_op)rng_below(&r, WH_OP_COUNT);
     const wh_op_info *info = wh_op_get(op);
     for (int attempt = 0; attempt < 50; attempt++) {
       wh_value in[8] = {0};
       wh_attr attrs[8];
+      if (wh_op_n_regions(op)) {
+        if (with_regions) last = random_regions(&r, g, names[rng_below(&r, 6)], cond, t);
+        break;
+      }
       if (op == WH_OP_CUSTOM) {
         last = random_custom(&r, g, names[rng_below(&r, 6)], t);
         break;
@@ -103,7 +147,7 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
       size_t n = info->min_inputs + rng_below(&r, info->max_inputs - info->min_inputs + 1u), n_attrs = 0;
       for (size_t i = 0; i < n; i++) {
         do in[i] = 1 + rng_below(&r, (uint32_t)g->n_values - 1);
-        while (g->values[in[i]].kind == WH_VALUE_STATE);
+        while (g->values[in[i]].kind == WH_VALUE_STATE || !random_top_level(g, in[i]));
         if (i >= info->min_inputs && rng_below(&r, 3) == 0) in[i] = 0;
       }
       for (int key = 0; key < WH_ATTR_COUNT; key++)
@@ -148,9 +192,19 @@ static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
     }
   }
   assert_ok(wh_graph_add_output(g, "last", last));
-  for (int i = 0; i < 3; i++)
-    assert_ok(wh_graph_add_output(g, names[i], g->nodes[rng_below(&r, (uint32_t)g->n_nodes)].outputs[0]));
+  for (int i = 0; i < 3; i++) {
+    do v = g->nodes[rng_below(&r, (uint32_t)g->n_nodes)].outputs[0];
+    while (!random_top_level(g, v));
+    assert_ok(wh_graph_add_output(g, names[i], v));
+  }
   return g;
+}
+
+static inline wh_graph *random_graph(uint64_t seed, size_t n_nodes) {
+  return random_graph_of(seed, n_nodes, false);
+}
+static inline wh_graph *random_graph_with_regions(uint64_t seed, size_t n_nodes) {
+  return random_graph_of(seed, n_nodes, true);
 }
 
 #endif

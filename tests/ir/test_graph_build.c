@@ -275,6 +275,7 @@ static void every_shape_rule(void **state) {
   }
   for (int op = 0; op < WH_OP_COUNT; op++) { /* the table above must be complete */
     const wh_op_info *info = wh_op_get((wh_op)op);
+    if (wh_op_n_regions((wh_op)op)) continue; /* region_rules has these */
     if (!good[op]) fail_msg("no good case of %s", info->name);
     for (unsigned k = 0; k < info->max_inputs && k < 5 && op != WH_OP_CUSTOM; k++) /* custom takes anything */
       if (!bad[op][k]) fail_msg("no bad input %u of %s", k, info->name);
@@ -399,7 +400,14 @@ static void nodes_have_many_operands(void **state) {
                            {.key = WH_ATTR_INTS, .ints = ints, .n = N},
                            {.key = WH_ATTR_FLOATS},
                            {.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_F32, .rank = 0, .data = "1234", .n = 4}};
-  const wh_node_def def = {WH_OP_CUSTOM, "many", in, N, attrs, 4, shapes, N};
+  const wh_node_def def = {.op = WH_OP_CUSTOM,
+                           .name = "many",
+                           .inputs = in,
+                           .n_inputs = N,
+                           .attrs = attrs,
+                           .n_attrs = 4,
+                           .shapes = shapes,
+                           .n_outputs = N};
   assert_ok(wh_graph_add(s.g, &def, outs));
   ints[1] = 99; /* what the builder was given is the caller's */
   in[1] = 0;
@@ -464,11 +472,13 @@ static void lists_and_tensors_are_checked(void **state) {
     memcpy(attrs, good, sizeof attrs);
     for (int k = 0; k < 4; k++)
       if (attrs[k].key == bad[i].attr.key) attrs[k] = bad[i].attr;
-    const wh_node_def def = {WH_OP_CUSTOM, "n", NULL, 0, attrs, 4, &s.matrix, 1};
+    const wh_node_def def = {
+        .op = WH_OP_CUSTOM, .name = "n", .attrs = attrs, .n_attrs = 4, .shapes = &s.matrix, .n_outputs = 1};
     assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
     assert_error_says(bad[i].error);
   }
-  wh_node_def def = {WH_OP_CUSTOM, "n", NULL, 0, good, 3, &s.matrix, 1};
+  wh_node_def def = {
+      .op = WH_OP_CUSTOM, .name = "n", .attrs = good, .n_attrs = 3, .shapes = &s.matrix, .n_outputs = 1};
   assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
   assert_error_says("custom lacks an attribute");
   def.n_attrs = 4;
@@ -508,6 +518,155 @@ static void replacements_are_resolved_once(void **state) {
   assert_int_equal(wh_graph_resolve(g, 4), 4); /* ... and nothing is left */
   assert_ok(wh_graph_verify(g));
   wh_graph_destroy(g);
+}
+
+/* if and loop: what their regions must take and yield. */
+static void region_rules(void **state) {
+  (void)state;
+#define HEAD \
+  "graph \"g\" { symbol n 0..9 %1 = input \"c\" bool[] %2 = input \"x\" f32[4] %3 = input \"k\" i64[]\n"
+#define IF(then, otherwise, rest) HEAD "region ^1" then "region ^2" otherwise rest " }"
+#define LOOP(body, rest) HEAD "region ^1" body rest " }"
+#define TAKES "(%4 : i64[], %5 : bool[], %6 : f32[4]) "
+  static const struct {
+    const char *text, *error; /* NULL: well-formed */
+  } rules[] = {
+      {IF("() { yield %2 }", "() { %4 = neg(%2) \"n\" : f32[4] yield %4 }",
+          "%5 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       NULL},
+      {IF("() { yield %2, %3 }", "() { yield %2, %3 }", "%4, %5 = if(%1) [^1, ^2] \"i\" : f32[4], i64[]"),
+       NULL},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%2) [^1, ^2] \"i\" : f32[4]"),
+       "input 0 is f32, not bool"},
+      {IF("() { yield %2 }", "() { yield %3 }", "%4 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       "node 'i' (if): region 1 yields other shapes than region 0"},
+      {IF("() { yield %2 }", "() { yield %2, %2 }", "%4 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       "region 1 yields another number of values than region 0"},
+      {IF("(%4 : f32[]) { yield %2 }", "() { yield %2 }", "%5 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       "region 0 has parameters"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^1] \"i\" : f32[4]"),
+       "node 'i': if runs 2 regions, not 1"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^1, ^1] \"i\" : f32[4]"),
+       "node 'i': region 1 is not free to be run here"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^1, ^3] \"i\" : f32[4]"),
+       "region 1 is not free"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^0, ^2] \"i\" : f32[4]"),
+       "region 0 is not free"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) \"i\" : f32[4]"),
+       "node 'i': if runs 2 regions, not 0"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = neg(%2) [^1] \"i\" : f32[4]"),
+       "node 'i': neg runs 0 regions, not 1"},
+      {IF("() { yield %2 }", "() { yield %2 }", ""), "region 1 is run by no node"},
+      {IF("() { %4 = neg(%2) \"n\" : f32[4] yield %2 }", "() { yield %4 }", ""),
+       "a region yields what it does not see"},
+      {IF("() { %4 = neg(%2) \"n\" : f32[4] yield %2 }", "() { yield %2 }", "%5 = neg(%4) \"m\" : f32[4]"),
+       "node 'm': input 0 is made in a region that has ended"},
+      {IF("() { %4 = neg(%2) \"n\" : f32[4] yield %4 }", "() { yield %2 }",
+          "%5 = if(%1) [^1, ^2] \"i\" : f32[4] output \"o\" %4"),
+       "output 'o' is made in a region"},
+      {IF("() { yield %2 }", "() { region ^3() { yield %2 } %4 = if(%1) [^1, ^3] \"i\" : f32[4] yield %4 }",
+          ""),
+       "node 'i': region 0 is not free to be run here"},
+      {LOOP(TAKES "{ %7 = neg(%6) \"n\" : f32[4] yield %5, %7, %4 }",
+            "%8, %9 = loop(%3, _, %2) {trips = [n]} [^1] \"l\" : f32[4], i64[n]"),
+       NULL},
+      {LOOP("(%4 : i64[], %5 : bool[]) { yield %1, %2 }", "%6 = loop() {trips = [n]} [^1] \"l\" : f32[n, 4]"),
+       NULL},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4]"), NULL},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%1, %1, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "input 0 is bool, not i64"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %3, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "input 1 is i64, not bool"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, _, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "input 2: is missing"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1) {trips = []} [^1] \"l\" : f32[4]"),
+       "region 0 must take the iteration, whether to go on, and what is carried"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, %3) {trips = []} [^1] \"l\" : i64[]"),
+       "region 0 has a parameter of another shape than it is given"},
+      {LOOP("(%4 : i64[4], %5 : bool[], %6 : f32[4]) { yield %5, %6 }",
+            "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "region 0 has a parameter of another shape"},
+      {LOOP(TAKES "{ yield %6, %6 }", "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "region 0 must yield whether to go on, and what is carried"},
+      {LOOP(TAKES "{ yield %5, %4 }", "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : i64[]"),
+       "region 0 changes the shape of what is carried"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, %2) {trips = [n]} [^1] \"l\" : f32[4]"),
+       "'trips' is one dimension"},
+      {LOOP(TAKES "{ yield %5, %6, %6 }",
+            "%7, %8 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4], f32[4]"),
+       "'trips' is one dimension"},
+      {LOOP("(%4 : i64[], %5 : bool[]) { yield %5 }", "%6 = loop() {trips = []} [^1] \"l\" : f32[]"),
+       "loop has 1 to 65535 outputs, not 0"},
+      {HEAD "%4 = state \"s\" f16[1, 9, 2, 16] %5 = input \"h\" f32[1, 2, 16] %6 = input \"p\" "
+            "i32[1]\nregion ^1() { %7 = "
+            "kv_append(%4, %5, %6, %6) {key = 1} \"w\" : f16[1, 9, 2, 16] yield %7 } }",
+       "node 'w' (kv_append): a region cannot write a state"},
+  };
+  for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+    wh_graph *g = NULL;
+    wh_status st = wh_graph_parse(rules[i].text, strlen(rules[i].text), NULL, &g);
+    if ((st == WH_OK) != !rules[i].error)
+      fail_msg("%s\n%s", rules[i].text, st == WH_OK ? "was accepted" : wh_last_error()->message);
+    if (rules[i].error) assert_error_says(rules[i].error);
+    wh_graph_destroy(g);
+  }
+  wh_graph *g;
+  wh_region r;
+  assert_ok(wh_graph_create("deep", NULL, &g));
+  assert_int_equal(wh_graph_end_region(g, NULL, 0), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("no region is open");
+  for (unsigned i = 0; i < WH_MAX_REGION_DEPTH; i++) assert_ok(wh_graph_begin_region(g, NULL, 0, NULL, &r));
+  assert_int_equal(wh_graph_begin_region(g, NULL, 0, NULL, &r), WH_ERR_LIMIT);
+  assert_int_equal(wh_graph_end_region(g, NULL, 0), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("a region yields 1 to 65535 values, not 0");
+  assert_int_equal(wh_graph_verify(g), WH_ERR_INVALID_ARGUMENT);
+  wh_graph_destroy(g);
+}
+
+/* A graph with a loop in a branch, damaged one field at a time. */
+static void verify_finds_damaged_regions(void **state) {
+  (void)state;
+  static const char *const damages[][2] = {{"owner", "region 1 is run by no node"},
+                                           {"parent", "node 'a' does not own its regions"},
+                                           {"result", "region 2 is damaged"},
+                                           {"no results", "region 1 is damaged"},
+                                           {"param", "region 1 is damaged"},
+                                           {"open", "region 2 is run by no node"},
+                                           {"node's region", "value 'n' has the wrong producer"},
+                                           {"regions", "node 'i' does not own its regions"},
+                                           {"capture", "node 'e' (exp): input 0 is made in another region"},
+                                           {"value's region", "value 'n' has the wrong producer"},
+                                           {"nowhere", "value 'n' is made nowhere"},
+                                           {"dropped", "node 'n' stands in a region that nothing runs"},
+                                           {"output", "output 'o' is not computed"},
+                                           {"dead owner", "region 2 is run by no node"}};
+  for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+    wh_graph *g =
+        graph_from_text(HEAD "region ^1" TAKES
+                             "{ %7 = neg(%6) \"n\" : f32[4] yield %5, %7 }\n"
+                             "%8 = loop(%3, _, %2) {trips = []} [^1] \"a\" : f32[4]\n"
+                             "region ^2() { %9 = exp(%8) \"e\" : f32[4] yield %9 } region ^3() { yield %2 }\n"
+                             "%10 = if(%1) [^2, ^3] \"i\" : f32[4] output \"o\" %10 }");
+    assert_ok(wh_graph_verify(g));
+    const char *what = damages[i][0];
+    if (!strcmp(what, "owner")) g->regions[1].owner = WH_NO_NODE;
+    if (!strcmp(what, "parent")) g->regions[1].parent = 3;
+    if (!strcmp(what, "result")) g->regions[2].results[0] = 7;
+    if (!strcmp(what, "no results")) g->regions[1].n_results = 0;
+    if (!strcmp(what, "param")) g->regions[1].params[0] = 5;
+    if (!strcmp(what, "open")) g->regions[2].is_open = true;
+    if (!strcmp(what, "node's region")) g->nodes[0].region = 2;
+    if (!strcmp(what, "regions")) g->nodes[3].n_regions = 1;
+    if (!strcmp(what, "capture")) g->nodes[2].inputs[0] = 7;
+    if (!strcmp(what, "value's region")) g->values[7].region = 0;
+    if (!strcmp(what, "nowhere")) g->values[7].region = 99;
+    if (!strcmp(what, "dropped")) g->regions[1].dropped = true, g->regions[1].owner = WH_NO_NODE;
+    if (!strcmp(what, "output")) g->outputs[0].value = 9;
+    if (!strcmp(what, "dead owner")) g->nodes[3].dead = true;
+    if (wh_graph_verify(g) == WH_OK) fail_msg("'%s' was not found", what);
+    assert_error_says(damages[i][1]);
+    wh_graph_destroy(g);
+  }
 }
 
 static void values_must_exist(void **state) {
@@ -680,6 +839,8 @@ int main(void) {
       cmocka_unit_test(nodes_have_many_operands),
       cmocka_unit_test(lists_and_tensors_are_checked),
       cmocka_unit_test(replacements_are_resolved_once),
+      cmocka_unit_test(region_rules),
+      cmocka_unit_test(verify_finds_damaged_regions),
       cmocka_unit_test(values_must_exist),
       cmocka_unit_test(bytes_of_shapes),
       cmocka_unit_test(verify_finds_damage),

@@ -25,9 +25,15 @@ static void random_graphs_round_trip(void **state) {
   (void)state;
   bool seen[WH_OP_COUNT] = {0};
   for (uint64_t seed = 1; seed <= 60; seed++) {
-    wh_graph *g = random_graph(seed, 60);
+    wh_graph *g = random_graph_with_regions(seed, 60), *copy;
     assert_ok(wh_graph_verify(g));
     assert_round_trip(g);
+    char *text = graph_text(g);
+    assert_ok(wh_graph_clone(g, &copy));
+    assert_graph_text(copy, text);
+    assert_ok(wh_graph_verify(copy));
+    wh_graph_destroy(copy);
+    free(text);
     for (size_t n = 0; n < g->n_nodes; n++) seen[g->nodes[n].op] = true;
     wh_graph_destroy(g);
   }
@@ -175,8 +181,9 @@ static void errors_name_line_and_expectation(void **state) {
       {"graph \"\\x4", "\\xNN, not 00, in a name"},
       {"graph \"g\" }", "line 1: expected '{', found '}'"},
       {"graph \"g\" {\n\n  node }",
-       "line 3: expected symbol, output, a value such as %1, or '}', found 'node'"},
-      {"graph \"g\" {\n", "line 2: expected symbol, output, a value such as %1, or '}', found the end"},
+       "line 3: expected symbol, output, region, a value such as %1, or '}', found 'node'"},
+      {"graph \"g\" {\n",
+       "line 2: expected symbol, output, region, a value such as %1, or '}', found the end"},
       {"graph \"g\" {\n}\n x", "line 3: expected the end of the text, found 'x'"},
       {"graph \"g\" { \x80 }", "found a byte that is no text"},
       {"graph \"g\" { symbol T 1..8 }", "expected the name of a dimension, found 'T'"},
@@ -225,6 +232,23 @@ static void errors_name_line_and_expectation(void **state) {
       {X "%2, %3 = neg(%1)" Z "}", "line 4: node 'y' has 1 outputs, not 2 values of 1 shapes"},
       {X "%2 = neg(%1) \"y\" : f32[t, 64], f32[] }",
        "line 4: node 'y' has 1 outputs, not 1 values of 2 shapes"},
+      {X "region ^2() { yield %1 } }", "line 4: the next region is ^1, not ^2"},
+      {X "region 1() { yield %1 } }", "line 4: expected a region such as ^1, found '1()'"},
+      {X "region ^1 { yield %1 } }", "line 4: expected '(', found '{'"},
+      {X "region ^1(%3 : f32[]) { yield %1 } }", "line 4: the next value is %2, not %3"},
+      {X "region ^1(%2 : f32[] %3 : f32[]) { yield %1 } }", "line 4: expected ',' or ')', found '%3'"},
+      {X "region ^1(%2 f32[]) { yield %1 } }", "line 4: expected ':', found 'f32[])'"},
+      {X "region ^1() { }", "line 4: expected a value such as %1, region or yield, found '}'"},
+      {X "region ^1() { output \"o\" %1 yield %1 } }",
+       "line 4: expected a value such as %1, region or yield"},
+      {X "region ^1() { %2 = input \"y\" f32[] yield %1 } }",
+       "line 4: expected input, const, state or an op"},
+      {X "region ^1() { yield %1, } }", "line 4: expected a value such as %1, found '}'"},
+      {X "region ^1() { yield %1 ", "line 4: expected ',' or '}', found the end"},
+      {X "region ^1() {", "line 4: expected a value such as %1, region or yield, found the end"},
+      {X "yield %1 }", "expected symbol, output, region"},
+      {X "%2 = neg(%1) [^1, 2]" Z "}", "line 4: expected a region such as ^1, found '2]'"},
+      {X "%2 = neg(%1) [^1" Z "}", "line 4: expected ',' or ']', found '\"y\"'"},
       {X C("name = n") Z "}", "line 4: expected a quoted string, found 'n}'"},
       {X C("ints = 1") Z "}", "line 4: expected '[', found '1}'"},
       {X C("ints = [1, 0x1p+0]") Z "}", "line 4: expected ',' or ']'"},

@@ -247,6 +247,63 @@ static void nodes_with_several_outputs(void **state) {
   assert_keeps(wh_pass_fuse, PAIR("%9, %10", "a") "%11 = neg(%9) \"b\" : f32[t, 5]\noutput \"o\" %11\n");
 }
 
+#define BODY                  \
+  "%9 = input \"c\" bool[]\n" \
+  "region ^1(%10 : i64[], %11 : bool[], %12 : f32[t, 64]) {\n"
+#define LOOP(values) values " = loop(_, %9, %1) {trips = []} [^1] \"l\"" F
+
+/* Passes work inside regions, and no node leaves or enters one. */
+static void regions_keep_their_nodes(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_cse,
+                  BODY "%13 = neg(%12) \"a\"" F "%14 = neg(%12) \"b\"" F "%15 = add(%13, %14) \"s\"" F
+                       "yield %11, %15 }\n" LOOP("%16") "output \"o\" %16\n",
+                  BODY "%13 = neg(%12) \"a\"" F "%14 = add(%13, %13) \"s\"" F
+                       "yield %11, %14 }\n" LOOP("%15") "output \"o\" %15\n");
+  /* what is yielded is a use; the same node outside, or in another region, is another one */
+  assert_rewrites(
+      wh_pass_cse,
+      BODY "%13 = neg(%1) \"a\"" F "%14 = neg(%1) \"b\"" F
+           "yield %11, %14 }\n" LOOP("%15") "%16 = neg(%1) \"c\"" F "output \"o\" %15\noutput \"c\" %16\n",
+      BODY "%13 = neg(%1) \"a\"" F "yield %11, %13 }\n" LOOP("%14") "%15 = neg(%1) \"c\"" F
+                                                                    "output \"o\" %14\noutput \"c\" %15\n");
+  assert_keeps(wh_pass_cse,
+               "%9 = input \"c\" bool[]\nregion ^1() {\n%10 = neg(%1) \"a\"" F
+               "yield %10 }\nregion ^2() {\n"
+               "%11 = neg(%1) \"b\"" F "yield %11 }\n%12 = if(%9) [^1, ^2] \"i\"" F "output \"o\" %12\n");
+  assert_rewrites(wh_pass_fuse,
+                  BODY "%13 = silu(%12) \"a\"" F "%14 = mul(%13, %2) \"m\"" F
+                       "yield %11, %14 }\n" LOOP("%15") "output \"o\" %15\n",
+                  BODY "%13 = swiglu(%12, %2) \"m\"" F "yield %11, %13 }\n" LOOP("%14") "output \"o\" %14\n");
+  /* made once outside, used often inside: fused, it would be made often */
+  assert_keeps(wh_pass_fuse,
+               "%9 = input \"c\" bool[]\n%10 = silu(%1) \"a\"" F
+               "region ^1(%11 : i64[], %12 : bool[], %13 : f32[t, 64]) {\n%14 = mul(%10, %13) \"m\"" F
+               "yield %12, %14 }\n%15 = loop(_, %9, %1) {trips = []} [^1] \"l\"" F "output \"o\" %15\n");
+  /* a value that is yielded has a use beside the product's */
+  assert_keeps(
+      wh_pass_fuse, BODY
+      "%13 = silu(%12) \"a\"" F "%14 = mul(%13, %2) \"m\"" F
+      "yield %11, %14, %13 }\n%15, %16 = loop(_, %9, %1) {trips = [t]} [^1] \"l\" : f32[t, 64], f32[t, t, "
+      "64]\noutput \"o\" %15\noutput \"p\" %16\n");
+  assert_rewrites(wh_pass_legalise,
+                  BODY "%13 = linear(%12, %4) \"p\"" F "yield %11, %13 }\n" LOOP("%14") "output \"o\" %14\n",
+                  BODY "%13 = quantize_act(%12) \"parameter.q8a\"" Q "%14 = linear(%13, %4) \"p\"" F
+                       "yield %11, %14 }\n" LOOP("%15") "output \"o\" %15\n");
+  assert_rewrites(wh_pass_dce,
+                  BODY "%13 = neg(%12) \"a\"" F "%14 = exp(%12) \"dead\"" F
+                       "yield %11, %13 }\n" LOOP("%15") "output \"o\" %15\n",
+                  BODY "%13 = neg(%12) \"a\"" F "yield %11, %13 }\n" LOOP("%14") "output \"o\" %14\n");
+  /* nobody needs the loop: neither it nor its region is left, and another region stays */
+  assert_rewrites(
+      wh_pass_dce,
+      BODY "%13 = neg(%12) \"a\"" F "yield %11, %13 }\n" LOOP(
+          "%14") "region ^2() {\n%15 = neg(%1) \"b\"" F
+                 "yield %15 }\nregion ^3() {\nyield %1 }\n%16 = if(%9) [^2, ^3] \"i\"" F "output \"o\" %16\n",
+      "%9 = input \"c\" bool[]\nregion ^1() {\n%10 = neg(%1) \"b\"" F
+      "yield %10 }\nregion ^2() {\nyield %1 }\n%11 = if(%9) [^1, ^2] \"i\"" F "output \"o\" %11\n");
+}
+
 /* Effects happen as often as they are written. Such a graph (two writers of one state) is refused by
  * wh_graph_verify, so this looks at the nodes alone. */
 static void kv_append_is_never_merged(void **state) {
@@ -438,7 +495,7 @@ static void the_pipeline_on_a_layer(void **state) {
 static void the_pipeline_is_idempotent_and_pure(void **state) {
   (void)state;
   for (uint64_t seed = 100; seed < 160; seed++) {
-    wh_graph *g = random_graph(seed, 80), *same = NULL;
+    wh_graph *g = random_graph_with_regions(seed, 80), *same = NULL;
     assert_ok(wh_graph_clone(g, &same));
     wh_status st = wh_passes_run(g, NULL);
     assert_int_equal(wh_passes_run(same, NULL), st);
@@ -547,6 +604,7 @@ int main(void) {
       cmocka_unit_test(different_nodes_do_not_merge),
       cmocka_unit_test(attributes_and_outputs_tell_nodes_apart),
       cmocka_unit_test(nodes_with_several_outputs),
+      cmocka_unit_test(regions_keep_their_nodes),
       cmocka_unit_test(work_grows_with_the_graph),
       cmocka_unit_test(kv_append_is_never_merged),
       cmocka_unit_test(dead_code_goes),
