@@ -285,6 +285,12 @@ static wh_status wh_infer_binary(const infer_ctx *c, wh_shape *out) {
 
 static wh_status wh_infer_unary(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  *out = *in(c, 0);
+  return WH_OK;
+}
+
+static wh_status wh_infer_softmax(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
   if (in(c, 0)->rank < 1) return wrong(c, 0, "must have rank 1 or more");
   *out = *in(c, 0);
   return WH_OK;

@@ -203,7 +203,9 @@ static const op_case cases[] = {
     {"div", "%8, %1", "", NULL, "input 0 is q8a, not f32"},
     {"div", "%1, %19", "", NULL, "input 1 has t at axis 0 where 64 is needed"}, /* t and 64 are not one dim */
     {"scale", "%1", ALPHA, "f32[t, 64]", NULL},
-    {"scale", "%18", ALPHA, NULL, "input 0: must have rank 1 or more"},
+    {"scale", "%18", ALPHA, "f32[]", NULL},
+    {"scale", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
+    {"relu", "%18", "", "f32[]", NULL},
     {"softcap", "%1", ALPHA, "f32[t, 64]", NULL},
     {"softcap", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
     {"silu", "%1", "", "f32[t, 64]", NULL},
