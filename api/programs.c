@@ -56,7 +56,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   const wh_model_build_options build = {.kv_dtype = key->kv_dtype};
   WH_TRY(wh_model_build_graph(m->file, &build, m->alloc, &g, &hparams));
   wh_status st = fold_and_fuse(g, key->device, m->alloc);
-  int64_t symbols[WH_MAX_SYMBOLS];
+  int64_t symbols[WH_LM_MAX_SYMBOLS];
   if (st == WH_OK) st = wh_run_session_symbols(g, q->limits, symbols);
   const size_t n_layers = (size_t)m->hparams.n_layers;
   char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);

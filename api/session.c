@@ -86,7 +86,7 @@ static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budg
 static wh_status open_session(wh_session *s, wh_device *device, const wh_session_options *o) {
   wh_memory_budget budget;
   wh_layout *layout = NULL;
-  int64_t symbols[WH_MAX_SYMBOLS];
+  int64_t symbols[WH_LM_MAX_SYMBOLS];
   const wh_run_session_options limits = limits_of(s);
   WH_TRY(take_program(s, device, o));
   WH_TRY(memory_budget(o, &budget));

@@ -61,8 +61,11 @@ static int64_t smallest_table(const wh_graph *g, int64_t n) {
 }
 
 wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options *o,
-                                 int64_t symbols[WH_MAX_SYMBOLS]) {
+                                 int64_t symbols[WH_LM_MAX_SYMBOLS]) {
   int tokens = 0, outputs = 0, context = 0, slots = 0;
+  if (g->dims.n_symbols > WH_LM_MAX_SYMBOLS)
+    return WH_FAIL(ERR_UNSUPPORTED, "graph '%s' has %u free dimensions; it is no language model", g->name,
+                   (unsigned)g->dims.n_symbols);
   WH_TRY(find_symbol(g, "tokens", &tokens));
   WH_TRY(find_symbol(g, "outputs", &outputs));
   WH_TRY(find_symbol(g, "context", &context));

@@ -16,11 +16,13 @@ typedef struct wh_run_session_options {
   uint32_t long_rope_border;
 } wh_run_session_options;
 
+#define WH_LM_MAX_SYMBOLS 16
+
 /* Bounds of the graph's symbols for these options: symbols[n_symbols]. ERR_UNSUPPORTED for a graph that is no
  * language model: one has inputs tokens, positions, sequences, output_rows and perhaps rope_sets (i32),
  * output logits, and symbols tokens, outputs, context, slots. */
 WH_NODISCARD wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options *options,
-                                              int64_t symbols[WH_MAX_SYMBOLS]);
+                                              int64_t symbols[WH_LM_MAX_SYMBOLS]);
 /* The program is retained, and loaded where it was not. */
 WH_NODISCARD wh_status wh_run_session_create(wh_program *program, const wh_run_session_options *options,
                                              wh_run_session **out);

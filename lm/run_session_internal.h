@@ -11,7 +11,7 @@ struct wh_run_session {
   wh_run_session_options options;
   wh_run *run;
   const wh_graph *g;
-  int64_t symbols[WH_MAX_SYMBOLS];
+  int64_t symbols[WH_LM_MAX_SYMBOLS];
   int sym_tokens, sym_outputs;
   int tokens, positions, sequences, output_rows; /* inputs of the program */
   int rope_sets;                                 /* -1: the model has one set of rotary frequencies */

@@ -9,8 +9,12 @@
 #define BLOCK WH_KV_BLOCK
 #define BLOCK_BYTES ((int64_t)sizeof(wh_kv_q8_block))
 
-/* codes = rint(x * factor) of one block, within -127..127 */
+/* codes = rint(x * factor) of one block, within -127..127; all 0 for a factor of 0, whatever x is */
 static void quantize_block(const float *x, float factor, int8_t codes[BLOCK]) {
+  if (factor == 0.0f) {
+    memset(codes, 0, BLOCK);
+    return;
+  }
   for (int i = 0; i < BLOCK; i += VF_LANES)
     vf_store_s8(codes + i, vf_max(vf_mul(vf_load(x + i), vf_set1(factor)), vf_set1(-127.0f)));
 }

@@ -24,8 +24,7 @@ static inline int64_t wh_kv_key_code(int64_t dim, int64_t position) {
 }
 static inline int64_t wh_kv_value_code(int64_t dim, int64_t position) { return position * WH_KV_BLOCK + dim; }
 
-/* The largest magnitude of n values. Magnitudes compare as integers: a NaN is the largest and ends up in the
- * scale, where it shows. */
+/* The largest magnitude of n values. Magnitudes compare as integers: a NaN is the largest. */
 static inline float wh_kv_top(const float *x, int n) {
   uint32_t top = 0;
   for (int i = 0; i < n; i++) {
@@ -36,18 +35,19 @@ static inline float wh_kv_top(const float *x, int n) {
 }
 
 /* What code 1 stands for in a block whose largest magnitude is `top`: f16 in the cache, and the factor that
- * makes codes of values. */
+ * makes codes of values; 0: all codes are 0. A scale that f16 does not hold is NaN. */
 static inline uint16_t wh_kv_scale(float top, float *factor) {
-  uint16_t scale = wh_f16_from_f32(top / 127.0f);
-  *factor = scale & 0x7fffu ? 1.0f / wh_f32_from_f16(scale) : 0.0f;
-  return scale;
+  const uint16_t scale = wh_f16_from_f32(top / 127.0f); /* not negative */
+  const bool finite = scale < 0x7c00u;
+  *factor = finite && scale ? 1.0f / wh_f32_from_f16(scale) : 0.0f;
+  return finite ? scale : 0x7e00u;
 }
 
 /* The same for a block of a query. */
 static inline float wh_kv_query_scale(float top, float *factor) {
-  bool zero = top < 0x1p-100f;
-  *factor = zero ? 0.0f : 127.0f / top;
-  return zero ? 0.0f : top / 127.0f;
+  const bool zero = top < 0x1p-100f, finite = top < INFINITY;
+  *factor = zero || !finite ? 0.0f : 127.0f / top;
+  return zero ? 0.0f : finite ? top / 127.0f : NAN;
 }
 
 /* First block of a tile; n_dim is that of the cache (keys' or values'). */

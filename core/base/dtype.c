@@ -6,7 +6,8 @@
 #include "core/base/allocator.h"
 
 static const wh_dtype_info wh_dtype_table[] = {
-#define WH_DTYPE_ROW(name, number, text, elems, bytes) [number] = {text, elems, bytes},
+#define WH_DTYPE_ROW(name, number, text, elems, bytes, class_of) \
+  [number] = {text, elems, bytes, WH_CLASS_##class_of},
     WH_DTYPE_LIST(WH_DTYPE_ROW)
 #undef WH_DTYPE_ROW
 };
@@ -33,8 +34,15 @@ bool wh_dtype_from_name(const char *name, size_t n, wh_dtype *out) {
   return false;
 }
 
+bool wh_dtype_is(wh_dtype dtype, wh_dtype_class class_of) {
+  const wh_dtype_info *info = wh_dtype_get(dtype);
+  return info && info->class_of == class_of;
+}
+
 bool wh_dtype_row_bytes(wh_dtype dtype, uint64_t n, size_t *out) {
   const wh_dtype_info *info = wh_dtype_get(dtype);
-  if (!info || info->block_bytes == 0 || n > SIZE_MAX || n % info->block_elems) return false;
-  return wh_mul_size((size_t)n / info->block_elems, info->block_bytes, out);
+  if (!info || info->block_bytes == 0 || n > SIZE_MAX) return false;
+  const size_t rest = (size_t)n % info->block_elems;
+  if (rest && info->class_of == WH_CLASS_QUANTISED) return false;
+  return wh_mul_size((size_t)n / info->block_elems + (rest != 0), info->block_bytes, out);
 }

@@ -1,29 +1,15 @@
 /* graph.c - building graphs. */
 #include "core/ir/graph.h"
 
-#include <math.h>
 #include <string.h>
 
-#define MAX_VALUES (1u << 22)
-
 static const wh_op_info wh_op_table[WH_OP_COUNT] = {
-#define WH_OP(name, text, min_in, max_in, attrs, traits, rule) \
-  [WH_OP_##name] = {text, min_in, max_in, attrs, traits},
+#define WH_OP(name, text, min_in, max_in, n_out, attrs, traits, rule) \
+  [WH_OP_##name] = {text, min_in, max_in, n_out, traits, attrs},
 #include "core/ir/op_list.def"
 };
 
-static const struct {
-  const char *name;
-  char type;
-} wh_attr_table[WH_ATTR_COUNT] = {
-#define WH_ATTR_ROW(name, type, text) [WH_ATTR_##name] = {text, #type[0]},
-    WH_ATTR_LIST(WH_ATTR_ROW)
-#undef WH_ATTR_ROW
-};
-
 const wh_op_info *wh_op_get(wh_op op) { return &wh_op_table[op]; }
-const char *wh_attr_name(wh_attr_key key) { return wh_attr_table[key].name; }
-char wh_attr_type(wh_attr_key key) { return wh_attr_table[key].type; }
 
 bool wh_op_from_name(const char *name, size_t n, wh_op *out) {
   for (int i = 0; i < WH_OP_COUNT; i++)
@@ -41,12 +27,15 @@ wh_status wh_graph_create(const char *name, const wh_allocator *alloc, wh_graph 
   wh_arena_init(&g->arena, alloc, 0);
   wh_dim_table_init(&g->dims, alloc);
   g->name = wh_arena_string(&g->arena, name, strlen(name));
-  if (!g->name || !wh_grow_array(alloc, (void **)&g->values, &g->values_capacity, 0, 64, sizeof *g->values)) {
+  if (!g->name || !wh_grow_array(alloc, (void **)&g->values, &g->values_capacity, 0, 64, sizeof *g->values) ||
+      !wh_grow_array(alloc, (void **)&g->regions, &g->regions_capacity, 0, 1, sizeof *g->regions)) {
     wh_graph_destroy(g);
     return WH_OOM("graph");
   }
   g->values[0] = (wh_value_info){.kind = WH_VALUE_NONE, .producer = WH_NO_NODE};
   g->n_values = 1;
+  g->regions[0] = (wh_region_info){.owner = WH_NO_NODE};
+  g->n_regions = 1;
   *out = g;
   return WH_OK;
 }
@@ -56,21 +45,33 @@ void wh_graph_destroy(wh_graph *g) {
   wh_free(g->alloc, g->values);
   wh_free(g->alloc, g->nodes);
   wh_free(g->alloc, g->outputs);
+  wh_free(g->alloc, g->replaced);
+  wh_free(g->alloc, g->regions);
   wh_dim_table_deinit(&g->dims);
   wh_arena_deinit(&g->arena);
   wh_free(g->alloc, g);
 }
 
-static wh_status add_value(wh_graph *g, wh_value_info info, const char *name, wh_value *out) {
-  if (g->n_values >= MAX_VALUES)
-    return WH_FAIL(ERR_LIMIT, "graph '%s' has more than %u values", g->name, MAX_VALUES);
-  if (!wh_grow_array(g->alloc, (void **)&g->values, &g->values_capacity, g->n_values, g->n_values + 1,
+static wh_status room_for_values(wh_graph *g, size_t n) {
+  if (n > WH_MAX_VALUES - g->n_values)
+    return WH_FAIL(ERR_LIMIT, "graph '%s' has more than %u values", g->name, WH_MAX_VALUES);
+  if (!wh_grow_array(g->alloc, (void **)&g->values, &g->values_capacity, g->n_values, g->n_values + n,
                      sizeof *g->values))
     return WH_OOM("graph values");
+  return WH_OK;
+}
+
+/* There is room. */
+static wh_value put_value(wh_graph *g, wh_value_info info) {
+  g->values[g->n_values] = info;
+  return (wh_value)g->n_values++;
+}
+
+static wh_status add_value(wh_graph *g, wh_value_info info, const char *name, wh_value *out) {
+  WH_TRY(room_for_values(g, 1));
   info.name = wh_arena_string(&g->arena, name, strlen(name));
   if (!info.name) return WH_OOM("graph names");
-  g->values[g->n_values] = info;
-  *out = (wh_value)g->n_values++;
+  *out = put_value(g, info);
   return WH_OK;
 }
 
@@ -139,68 +140,176 @@ wh_status wh_graph_add_f32(wh_graph *g, const char *name, const float *data, siz
   return wh_graph_add_const(g, name, &shape, copy, n * sizeof *copy, NULL, out);
 }
 
-wh_status wh_check_attrs(const wh_graph *g, wh_op op, const char *name, const wh_attr *attrs,
-                         size_t n_attrs) {
-  const wh_op_info *info = wh_op_get(op);
-  uint32_t have = 0;
-  if (n_attrs > WH_MAX_ATTRS) return WH_FAIL(ERR_LIMIT, "node '%s': too many attributes", name);
-  for (size_t i = 0; i < n_attrs; i++) {
-    const wh_attr *a = &attrs[i];
-    if ((unsigned)a->key >= WH_ATTR_COUNT || !(info->attrs & 1u << a->key) || have & 1u << a->key)
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': wrong attributes for %s", name, info->name);
-    have |= 1u << a->key;
-    if (wh_attr_type(a->key) == 'f' && !isfinite(a->f))
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': attribute %s is not finite", name,
-                     wh_attr_name(a->key));
-    bool dims_ok = a->rank >= 0 && a->rank <= WH_MAX_RANK;
-    for (int d = 0; dims_ok && d < a->rank; d++) dims_ok = a->dims[d] < g->dims.n;
-    if (!dims_ok)
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': attribute %s is no shape", name, wh_attr_name(a->key));
+static wh_status check_inputs(const wh_graph *g, const wh_node_def *def) {
+  const wh_op_info *info = wh_op_get(def->op);
+  if (def->n_inputs < info->min_inputs || def->n_inputs > info->max_inputs)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s takes %u to %u inputs, not %zu", def->name,
+                   info->name, info->min_inputs, info->max_inputs, def->n_inputs);
+  for (size_t i = 0; i < def->n_inputs; i++) {
+    const wh_value v = def->inputs[i];
+    if (v == 0 && i >= info->min_inputs) continue;
+    if (v == 0 || v >= g->n_values || g->values[v].kind == WH_VALUE_NONE)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is missing", def->name, i);
+    if (!wh_graph_sees(g, g->at, v))
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is made in a region that has ended",
+                     def->name, i);
   }
-  if (have != info->attrs)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s lacks an attribute", name, info->name);
+  if (g->at && wh_op_has(def->op, WH_TRAIT_WRITES))
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): a region cannot write a state", def->name,
+                   info->name);
   return WH_OK;
 }
 
-wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
-                            const wh_attr *attrs, size_t n_attrs, wh_value *out) {
-  if ((unsigned)op >= WH_OP_COUNT) return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': no such op", name);
-  const wh_op_info *info = wh_op_get(op);
-  while (n_inputs > info->min_inputs && inputs[n_inputs - 1] == 0)
-    n_inputs--; /* absent optionals at the end */
-  if (n_inputs < info->min_inputs || n_inputs > info->max_inputs || n_inputs > WH_MAX_INPUTS)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s takes %u to %u inputs, not %zu", name, info->name,
-                   info->min_inputs, info->max_inputs, n_inputs);
-  WH_TRY(wh_check_attrs(g, op, name, attrs, n_attrs));
-  for (size_t i = 0; i < n_inputs; i++) {
-    bool optional = i >= info->min_inputs;
-    if (inputs[i] == 0 && optional) continue;
-    if (inputs[i] >= g->n_values || g->values[inputs[i]].kind == WH_VALUE_NONE)
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': input %zu is missing", name, i);
+static wh_status check_regions(const wh_graph *g, const wh_node_def *def) {
+  const unsigned want = wh_op_n_regions(def->op);
+  if (def->n_regions != want)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s runs %u regions, not %zu", def->name,
+                   wh_op_get(def->op)->name, want, def->n_regions);
+  for (size_t i = 0; i < def->n_regions; i++) {
+    const wh_region r = def->regions[i];
+    const wh_region_info *info = r && r < g->n_regions ? &g->regions[r] : NULL;
+    bool ok = info && !info->is_open && !info->dropped && info->owner == WH_NO_NODE && info->parent == g->at;
+    for (size_t k = 0; k < i; k++) ok = ok && def->regions[k] != r;
+    if (!ok)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': region %zu is not free to be run here", def->name, i);
   }
-  wh_shape shape;
-  WH_TRY(wh_infer_shape(g, op, name, inputs, n_inputs, attrs, n_attrs, &shape));
+  return WH_OK;
+}
+
+/* The node and its values, once all is known; g is as it was on failure. */
+static wh_status append_node(wh_graph *g, const wh_node_def *def, const wh_shape *shapes, size_t n_outputs,
+                             wh_value *outs) {
+  wh_node_info n = {.op = def->op,
+                    .n_inputs = (uint32_t)def->n_inputs,
+                    .n_outputs = (uint32_t)n_outputs,
+                    .n_attrs = (uint32_t)def->n_attrs,
+                    .n_regions = (uint32_t)def->n_regions,
+                    .region = g->at,
+                    .regions = wh_arena_array(&g->arena, def->n_regions, sizeof *n.regions),
+                    .inputs = wh_arena_array(&g->arena, def->n_inputs, sizeof *n.inputs),
+                    .outputs = wh_arena_array(&g->arena, n_outputs, sizeof *n.outputs),
+                    .name = wh_arena_string(&g->arena, def->name, strlen(def->name))};
+  if (!n.inputs || !n.outputs || !n.regions || !n.name) return WH_OOM("graph nodes");
+  WH_TRY(wh_copy_attrs(g, def->attrs, def->n_attrs, &n.attrs));
   if (!wh_grow_array(g->alloc, (void **)&g->nodes, &g->nodes_capacity, g->n_nodes, g->n_nodes + 1,
                      sizeof *g->nodes))
     return WH_OOM("graph nodes");
-  wh_value v;
-  WH_TRY(add_value(g, (wh_value_info){.kind = WH_VALUE_NODE, .shape = shape, .producer = (wh_node)g->n_nodes},
-                   name, &v));
-  wh_node_info *n = &g->nodes[g->n_nodes++];
-  *n = (wh_node_info){.op = op,
-                      .n_inputs = (uint8_t)n_inputs,
-                      .n_attrs = (uint8_t)n_attrs,
-                      .output = v,
-                      .name = g->values[v].name};
-  for (size_t i = 0; i < n_inputs; i++) n->inputs[i] = inputs[i];
-  for (size_t i = 0; i < n_attrs; i++) n->attrs[i] = attrs[i];
-  *out = v;
+  WH_TRY(room_for_values(g, n_outputs));
+  for (size_t i = 0; i < n_outputs; i++)
+    n.outputs[i] = put_value(g, (wh_value_info){.kind = WH_VALUE_NODE,
+                                                .shape = shapes[i],
+                                                .producer = (wh_node)g->n_nodes,
+                                                .output = (uint32_t)i,
+                                                .region = g->at,
+                                                .name = n.name});
+  if (def->n_inputs) memcpy(n.inputs, def->inputs, def->n_inputs * sizeof *n.inputs);
+  memcpy(outs, n.outputs, n_outputs * sizeof *outs);
+  for (size_t i = 0; i < def->n_regions; i++) {
+    n.regions[i] = def->regions[i];
+    g->regions[def->regions[i]].owner = (wh_node)g->n_nodes;
+  }
+  g->nodes[g->n_nodes++] = n;
+  return WH_OK;
+}
+
+wh_status wh_graph_add(wh_graph *g, const wh_node_def *given, wh_value *outs) {
+  wh_node_def def = *given;
+  if ((unsigned)def.op >= WH_OP_COUNT)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': no such op", def.name);
+  while (def.n_inputs > wh_op_get(def.op)->min_inputs && def.inputs[def.n_inputs - 1] == 0)
+    def.n_inputs--; /* absent optionals at the end */
+  WH_TRY(check_inputs(g, &def));
+  WH_TRY(check_regions(g, &def));
+  WH_TRY(wh_check_attrs(g, def.op, def.name, def.attrs, def.n_attrs));
+  const size_t n_outputs = wh_node_def_n_outputs(g, &def);
+  if (n_outputs < 1 || n_outputs > WH_MAX_NODE_OUTPUTS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s': %s has 1 to %u outputs, not %zu", def.name,
+                   wh_op_get(def.op)->name, WH_MAX_NODE_OUTPUTS, n_outputs);
+  wh_shape *shapes = wh_alloc_array(g->alloc, n_outputs, sizeof *shapes);
+  if (!shapes) return WH_OOM("graph nodes");
+  wh_status st = wh_infer_shapes(g, &def, shapes);
+  if (st == WH_OK) st = append_node(g, &def, shapes, n_outputs, outs);
+  wh_free(g->alloc, shapes);
+  return st;
+}
+
+wh_status wh_graph_add_node(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
+                            const wh_attr *attrs, size_t n_attrs, wh_value *outs) {
+  const wh_node_def def = {
+      .op = op, .name = name, .inputs = inputs, .n_inputs = n_inputs, .attrs = attrs, .n_attrs = n_attrs};
+  return wh_graph_add(g, &def, outs);
+}
+
+bool wh_graph_sees(const wh_graph *g, wh_region region, wh_value v) {
+  const wh_region made = g->values[v].region;
+  while (region != made && region != 0) region = g->regions[region].parent;
+  return region == made;
+}
+
+wh_status wh_graph_begin_region(wh_graph *g, const wh_shape *shapes, size_t n_params, wh_value *params,
+                                wh_region *out) {
+  const uint32_t depth = g->regions[g->at].depth + 1;
+  if (g->n_regions >= WH_MAX_REGIONS || depth > WH_MAX_REGION_DEPTH || n_params > WH_MAX_NODE_INPUTS)
+    return WH_FAIL(ERR_LIMIT, "graph '%s': at most %u regions, %u deep, with %u parameters", g->name,
+                   WH_MAX_REGIONS, WH_MAX_REGION_DEPTH, WH_MAX_NODE_INPUTS);
+  for (size_t i = 0; i < n_params; i++) WH_TRY(check_shape(g, "a region's parameter", &shapes[i]));
+  wh_region_info r = {.parent = g->at,
+                      .depth = depth,
+                      .owner = WH_NO_NODE,
+                      .is_open = true,
+                      .n_params = (uint32_t)n_params,
+                      .params = wh_arena_array(&g->arena, n_params, sizeof *r.params)};
+  if (!r.params || !wh_grow_array(g->alloc, (void **)&g->regions, &g->regions_capacity, g->n_regions,
+                                  g->n_regions + 1, sizeof *g->regions))
+    return WH_OOM("graph regions");
+  WH_TRY(room_for_values(g, n_params));
+  for (size_t i = 0; i < n_params; i++)
+    params[i] = r.params[i] = put_value(g, (wh_value_info){.kind = WH_VALUE_PARAM,
+                                                           .shape = shapes[i],
+                                                           .producer = WH_NO_NODE,
+                                                           .output = (uint32_t)i,
+                                                           .region = (wh_region)g->n_regions,
+                                                           .name = "parameter"});
+  g->regions[g->n_regions] = r;
+  *out = g->at = (wh_region)g->n_regions++;
+  return WH_OK;
+}
+
+wh_status wh_graph_end_region(wh_graph *g, const wh_value *results, size_t n_results) {
+  wh_region_info *r = &g->regions[g->at];
+  if (g->at == 0) return WH_FAIL(ERR_INVALID_ARGUMENT, "graph '%s': no region is open", g->name);
+  if (n_results < 1 || n_results > WH_MAX_NODE_OUTPUTS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "a region yields 1 to %u values, not %zu", WH_MAX_NODE_OUTPUTS,
+                   n_results);
+  for (size_t i = 0; i < n_results; i++)
+    if (results[i] == 0 || results[i] >= g->n_values || g->values[results[i]].kind == WH_VALUE_NONE ||
+        !wh_graph_sees(g, g->at, results[i]))
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "a region yields what it does not see");
+  r->results = wh_arena_array(&g->arena, n_results, sizeof *r->results);
+  if (!r->results) return WH_OOM("graph regions");
+  memcpy(r->results, results, n_results * sizeof *results);
+  r->n_results = (uint32_t)n_results;
+  r->is_open = false;
+  g->at = r->parent;
+  return WH_OK;
+}
+
+wh_status wh_node_set_inputs(wh_graph *g, wh_node_info *node, const wh_value *inputs, size_t n_inputs) {
+  if (n_inputs > node->n_inputs) {
+    wh_value *span = wh_arena_array(&g->arena, n_inputs, sizeof *span);
+    if (!span) return WH_OOM("graph nodes");
+    node->inputs = span;
+  }
+  memmove(node->inputs, inputs, n_inputs * sizeof *inputs);
+  node->n_inputs = (uint32_t)n_inputs;
   return WH_OK;
 }
 
 wh_status wh_graph_add_output(wh_graph *g, const char *name, wh_value value) {
   if (value >= g->n_values || g->values[value].kind == WH_VALUE_NONE)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "output '%s' is no value", name);
+  if (!wh_graph_sees(g, 0, value))
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "output '%s' is made in a region", name);
   if (!wh_grow_array(g->alloc, (void **)&g->outputs, &g->outputs_capacity, g->n_outputs, g->n_outputs + 1,
                      sizeof *g->outputs))
     return WH_OOM("graph outputs");
@@ -210,24 +319,56 @@ wh_status wh_graph_add_output(wh_graph *g, const char *name, wh_value value) {
   return WH_OK;
 }
 
-const wh_attr *wh_node_attr(const wh_node_info *node, wh_attr_key key) {
-  for (unsigned i = 0; i < node->n_attrs; i++)
-    if (node->attrs[i].key == key) return &node->attrs[i];
-  return NULL;
+wh_value wh_graph_resolve(const wh_graph *g, wh_value v) {
+  while (v < g->replaced_capacity && g->replaced[v]) v = g->replaced[v];
+  return v;
 }
 
-void wh_graph_replace_uses(wh_graph *g, wh_value from, wh_value to) {
-  for (size_t n = 0; n < g->n_nodes; n++)
+wh_status wh_graph_replace_uses(wh_graph *g, wh_value from, wh_value to) {
+  const size_t old = g->replaced_capacity;
+  if (!wh_grow_array(g->alloc, (void **)&g->replaced, &g->replaced_capacity, old, g->n_values,
+                     sizeof *g->replaced))
+    return WH_OOM("graph replacements");
+  if (g->replaced_capacity > old)
+    memset(g->replaced + old, 0, (g->replaced_capacity - old) * sizeof *g->replaced);
+  from = wh_graph_resolve(g, from);
+  to = wh_graph_resolve(g, to);
+  if (from == to) return WH_OK;
+  g->replaced[from] = to;
+  g->n_replaced++;
+  return WH_OK;
+}
+
+void wh_graph_apply_replacements(wh_graph *g) {
+  if (g->n_replaced == 0) return;
+  for (size_t v = 0; v < g->replaced_capacity; v++) { /* each chain is walked once */
+    const wh_value end = wh_graph_resolve(g, (wh_value)v);
+    for (wh_value at = (wh_value)v; at != end;) {
+      const wh_value next = g->replaced[at];
+      g->replaced[at] = end;
+      at = next;
+    }
+  }
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    g->work += 1 + g->nodes[n].n_inputs;
     for (unsigned i = 0; i < g->nodes[n].n_inputs; i++)
-      if (g->nodes[n].inputs[i] == from) g->nodes[n].inputs[i] = to;
-  for (size_t i = 0; i < g->n_outputs; i++)
-    if (g->outputs[i].value == from) g->outputs[i].value = to;
+      g->nodes[n].inputs[i] = wh_graph_resolve(g, g->nodes[n].inputs[i]);
+  }
+  for (size_t r = 1; r < g->n_regions; r++)
+    for (unsigned i = 0; i < g->regions[r].n_results; i++)
+      g->regions[r].results[i] = wh_graph_resolve(g, g->regions[r].results[i]);
+  for (size_t i = 0; i < g->n_outputs; i++) g->outputs[i].value = wh_graph_resolve(g, g->outputs[i].value);
+  memset(g->replaced, 0, g->replaced_capacity * sizeof *g->replaced);
+  g->n_replaced = 0;
 }
 
 void wh_graph_count_uses(const wh_graph *g, uint32_t *uses) {
   memset(uses, 0, g->n_values * sizeof *uses);
   for (size_t n = 0; n < g->n_nodes; n++)
     for (unsigned i = 0; !g->nodes[n].dead && i < g->nodes[n].n_inputs; i++) uses[g->nodes[n].inputs[i]]++;
+  for (size_t r = 1; r < g->n_regions; r++)
+    for (unsigned i = 0; !g->regions[r].dropped && i < g->regions[r].n_results; i++)
+      uses[g->regions[r].results[i]]++;
   for (size_t i = 0; i < g->n_outputs; i++) uses[g->outputs[i].value]++;
 }
 
@@ -266,49 +407,86 @@ static bool in_arena_copy(const wh_value_info *v) {
   return v->kind == WH_VALUE_CONST && v->data && !v->origin;
 }
 
+static void *copy_span(wh_graph *g, const void *from, size_t n, size_t elem_size) {
+  void *to = wh_arena_array(&g->arena, n, elem_size);
+  if (to && n) memcpy(to, from, n * elem_size);
+  return to;
+}
+
+static wh_status clone_nodes(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->nodes, &c->nodes_capacity, 0, g->n_nodes + 1, sizeof *c->nodes))
+    return WH_OOM("graph copy");
+  for (; c->n_nodes < g->n_nodes; c->n_nodes++) {
+    const wh_node_info *from = &g->nodes[c->n_nodes];
+    wh_node_info *to = &c->nodes[c->n_nodes];
+    *to = *from;
+    to->inputs = copy_span(c, from->inputs, from->n_inputs, sizeof *from->inputs);
+    to->outputs = copy_span(c, from->outputs, from->n_outputs, sizeof *from->outputs);
+    to->regions = copy_span(c, from->regions, from->n_regions, sizeof *from->regions);
+    to->name = wh_arena_string(&c->arena, from->name, strlen(from->name));
+    if (!to->inputs || !to->outputs || !to->regions || !to->name) return WH_OOM("graph copy");
+    WH_TRY(wh_copy_attrs(c, from->attrs, from->n_attrs, &to->attrs));
+  }
+  return WH_OK;
+}
+
+/* After the nodes: their outputs have their names. */
+static wh_status clone_values(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->values, &c->values_capacity, c->n_values, g->n_values,
+                     sizeof *c->values))
+    return WH_OOM("graph copy");
+  for (; c->n_values < g->n_values; c->n_values++) {
+    wh_value_info *v = &c->values[c->n_values];
+    *v = g->values[c->n_values];
+    v->name = v->producer != WH_NO_NODE ? c->nodes[v->producer].name
+                                        : wh_arena_string(&c->arena, v->name, strlen(v->name));
+    if (in_arena_copy(v)) v->data = copy_span(c, v->data, v->n_bytes, 1);
+    if (!v->name || (v->kind == WH_VALUE_CONST && v->n_bytes && !v->data != !g->values[c->n_values].data))
+      return WH_OOM("graph copy");
+  }
+  return WH_OK;
+}
+
+static wh_status clone_regions(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->regions, &c->regions_capacity, c->n_regions, g->n_regions,
+                     sizeof *c->regions))
+    return WH_OOM("graph copy");
+  for (; c->n_regions < g->n_regions; c->n_regions++) {
+    const wh_region_info *from = &g->regions[c->n_regions];
+    wh_region_info *to = &c->regions[c->n_regions];
+    *to = *from;
+    to->params = copy_span(c, from->params, from->n_params, sizeof *from->params);
+    to->results = copy_span(c, from->results, from->n_results, sizeof *from->results);
+    if (!to->params || !to->results) return WH_OOM("graph copy");
+  }
+  c->at = g->at;
+  return WH_OK;
+}
+
+static wh_status clone_outputs(const wh_graph *g, wh_graph *c) {
+  if (!wh_grow_array(g->alloc, (void **)&c->outputs, &c->outputs_capacity, 0, g->n_outputs + 1,
+                     sizeof *c->outputs))
+    return WH_OOM("graph copy");
+  for (; c->n_outputs < g->n_outputs; c->n_outputs++) {
+    const wh_graph_output *o = &g->outputs[c->n_outputs];
+    const char *name = wh_arena_string(&c->arena, o->name, strlen(o->name));
+    if (!name) return WH_OOM("graph copy");
+    c->outputs[c->n_outputs] = (wh_graph_output){name, o->value};
+  }
+  return WH_OK;
+}
+
 wh_status wh_graph_clone(const wh_graph *g, wh_graph **out) {
   wh_graph *c = NULL;
   WH_TRY(wh_graph_create(g->name, g->alloc, &c));
-  bool ok =
-      wh_grow_array(g->alloc, (void **)&c->values, &c->values_capacity, c->n_values, g->n_values,
-                    sizeof *c->values) &&
-      wh_grow_array(g->alloc, (void **)&c->nodes, &c->nodes_capacity, 0, g->n_nodes + 1, sizeof *c->nodes) &&
-      wh_grow_array(g->alloc, (void **)&c->outputs, &c->outputs_capacity, 0, g->n_outputs + 1,
-                    sizeof *c->outputs) &&
-      wh_grow_array(g->alloc, (void **)&c->dims.exprs, &c->dims.capacity, 0, g->dims.n + 1,
-                    sizeof *c->dims.exprs);
-  if (ok) {
-    if (g->dims.n) memcpy(c->dims.exprs, g->dims.exprs, g->dims.n * sizeof *c->dims.exprs);
-    c->dims.n = g->dims.n;
-    memcpy(c->dims.symbols, g->dims.symbols, sizeof c->dims.symbols);
-    memcpy(c->dims.symbol_dims, g->dims.symbol_dims, sizeof c->dims.symbol_dims);
-    c->dims.n_symbols = g->dims.n_symbols;
-    memcpy(c->values, g->values, g->n_values * sizeof *c->values);
-    c->n_values = g->n_values;
-    if (g->n_nodes) memcpy(c->nodes, g->nodes, g->n_nodes * sizeof *c->nodes);
-    c->n_nodes = g->n_nodes;
-    if (g->n_outputs) memcpy(c->outputs, g->outputs, g->n_outputs * sizeof *c->outputs);
-    c->n_outputs = g->n_outputs;
-  }
-  for (size_t i = 1; ok && i < c->n_values; i++) {
-    wh_value_info *v = &c->values[i];
-    v->name = wh_arena_string(&c->arena, v->name, strlen(v->name));
-    if (v->producer != WH_NO_NODE) c->nodes[v->producer].name = v->name;
-    if (in_arena_copy(v)) {
-      void *copy = wh_arena_alloc(&c->arena, v->n_bytes);
-      if (copy) memcpy(copy, v->data, v->n_bytes);
-      ok = copy != NULL;
-      v->data = copy;
-    }
-    ok = ok && v->name;
-  }
-  for (size_t i = 0; ok && i < c->n_outputs; i++) {
-    c->outputs[i].name = wh_arena_string(&c->arena, c->outputs[i].name, strlen(c->outputs[i].name));
-    ok = c->outputs[i].name != NULL;
-  }
-  if (!ok) {
+  wh_status st = wh_dim_table_copy(&g->dims, &c->dims);
+  if (st == WH_OK) st = clone_nodes(g, c);
+  if (st == WH_OK) st = clone_values(g, c);
+  if (st == WH_OK) st = clone_regions(g, c);
+  if (st == WH_OK) st = clone_outputs(g, c);
+  if (st != WH_OK) {
     wh_graph_destroy(c);
-    return WH_OOM("graph copy");
+    return st;
   }
   *out = c;
   return WH_OK;

@@ -11,7 +11,7 @@ typedef struct infer_ctx {
   const wh_value *inputs;
   size_t n_inputs;
   const wh_attr *attrs;
-  size_t n_attrs;
+  const wh_node_def *def;
 } infer_ctx;
 
 static const wh_shape *in(const infer_ctx *c, size_t i) {
@@ -288,6 +288,12 @@ static wh_status wh_infer_binary(const infer_ctx *c, wh_shape *out) {
 
 static wh_status wh_infer_unary(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  *out = *in(c, 0);
+  return WH_OK;
+}
+
+static wh_status wh_infer_softmax(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
   if (in(c, 0)->rank < 1) return wrong(c, 0, "must have rank 1 or more");
   *out = *in(c, 0);
   return WH_OK;
@@ -309,30 +315,146 @@ static wh_status element_count(wh_graph *g, const wh_dim *dims, int rank, int64_
   return WH_OK;
 }
 
+/* Takes out what both shapes have, so that a product of what is left is seldom too large to be written. */
+static void cancel_equal_dims(wh_shape *a, wh_shape *b) {
+  for (int i = 0; i < a->rank;) {
+    int k = 0;
+    while (k < b->rank && b->dims[k] != a->dims[i]) k++;
+    if (k == b->rank) {
+      i++;
+    } else {
+      a->dims[i] = a->dims[--a->rank];
+      b->dims[k] = b->dims[--b->rank];
+    }
+  }
+}
+
 static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0);
   const wh_attr *shape = &c->attrs[0];
   if (wh_dtype_is_quantised(x->dtype) || x->dtype == WH_DTYPE_Q8A)
     return wrong(c, 0, "blocks cannot be reshaped");
+  if (wh_dtype_get(x->dtype)->block_elems > 1 &&
+      !(x->rank && shape->rank && x->dims[x->rank - 1] == shape->dims[shape->rank - 1]))
+    return wrong(c, 0, "elements of half a byte stay in their rows: the last dimension cannot change");
   int64_t ca, cb;
   wh_dim ra, rb;
-  WH_TRY(element_count(c->g, x->dims, x->rank, &ca, &ra));
-  WH_TRY(element_count(c->g, shape->dims, shape->rank, &cb, &rb));
+  wh_shape from = *x, to = {.rank = shape->rank};
+  memcpy(to.dims, shape->dims, sizeof to.dims);
+  cancel_equal_dims(&from, &to);
+  WH_TRY(element_count(c->g, from.dims, from.rank, &ca, &ra));
+  WH_TRY(element_count(c->g, to.dims, to.rank, &cb, &rb));
   if (ca != cb || ra != rb) return wrong(c, 0, "the new shape has another number of elements");
   *out = (wh_shape){.dtype = x->dtype, .rank = shape->rank};
   memcpy(out->dims, shape->dims, sizeof out->dims);
   return WH_OK;
 }
 
-wh_status wh_infer_shape(wh_graph *g, wh_op op, const char *name, const wh_value *inputs, size_t n_inputs,
-                         const wh_attr *attrs, size_t n_attrs, wh_shape *out) {
+/* The shapes are declared; they must be shapes. */
+static wh_status wh_infer_custom(const infer_ctx *c, wh_shape *out) {
+  for (size_t i = 0; i < c->def->n_outputs; i++) {
+    const wh_shape *s = &c->def->shapes[i];
+    bool ok = wh_dtype_get(s->dtype) && s->rank >= 0 && s->rank <= WH_MAX_RANK;
+    for (int d = 0; ok && d < s->rank; d++) ok = s->dims[d] < c->g->dims.n;
+    if (!ok)
+      return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): output %zu has no shape", c->name, c->op, i);
+    out[i] = *s;
+  }
+  return WH_OK;
+}
+
+/* ---- regions ---- */
+
+static const wh_region_info *region(const infer_ctx *c, size_t i) {
+  return &c->g->regions[c->def->regions[i]];
+}
+
+static const wh_shape *result(const infer_ctx *c, size_t i, size_t k) {
+  return &c->g->values[region(c, i)->results[k]].shape;
+}
+
+static wh_status wrong_region(const infer_ctx *c, size_t i, const char *what) {
+  return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): region %zu %s", c->name, c->op, i, what);
+}
+
+static bool is_scalar(const wh_shape *s, wh_dtype dtype) { return s->dtype == dtype && s->rank == 0; }
+
+static wh_status wh_infer_if(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_BOOL, 0));
+  const wh_region_info *then = region(c, 0), *otherwise = region(c, 1);
+  if (then->n_params) return wrong_region(c, 0, "has parameters");
+  if (otherwise->n_params) return wrong_region(c, 1, "has parameters");
+  if (then->n_results != otherwise->n_results)
+    return wrong_region(c, 1, "yields another number of values than region 0");
+  for (size_t k = 0; k < then->n_results; k++) {
+    if (!wh_shape_equal(result(c, 0, k), result(c, 1, k)))
+      return wrong_region(c, 1, "yields other shapes than region 0");
+    out[k] = *result(c, 0, k);
+  }
+  return WH_OK;
+}
+
+static wh_status loop_params(const infer_ctx *c, size_t n_carried) {
+  const wh_region_info *body = region(c, 0);
+  if (body->n_params != 2 + n_carried)
+    return wrong_region(c, 0, "must take the iteration, whether to go on, and what is carried");
+  for (size_t k = 0; k < body->n_params; k++) {
+    const wh_shape *p = &c->g->values[body->params[k]].shape;
+    const bool ok = k == 0   ? is_scalar(p, WH_DTYPE_I64)
+                    : k == 1 ? is_scalar(p, WH_DTYPE_BOOL)
+                             : wh_shape_equal(p, in(c, k));
+    if (!ok) return wrong_region(c, 0, "has a parameter of another shape than it is given");
+  }
+  return WH_OK;
+}
+
+static wh_status wh_infer_loop(const infer_ctx *c, wh_shape *out) {
+  if (in(c, 0)) WH_TRY(want(c, 0, WH_DTYPE_I64, 0));
+  if (in(c, 1)) WH_TRY(want(c, 1, WH_DTYPE_BOOL, 0));
+  const size_t n_carried = c->n_inputs > 2 ? c->n_inputs - 2 : 0;
+  for (size_t i = 2; i < c->n_inputs; i++)
+    if (!in(c, i)) return wrong(c, i, "is missing");
+  WH_TRY(loop_params(c, n_carried));
+  const wh_region_info *body = region(c, 0);
+  if (body->n_results < 1 + n_carried || !is_scalar(result(c, 0, 0), WH_DTYPE_BOOL))
+    return wrong_region(c, 0, "must yield whether to go on, and what is carried");
+  const wh_attr *trips = &c->attrs[0];
+  const bool scans = body->n_results > 1 + n_carried;
+  if (trips->rank != scans)
+    return WH_FAIL(ERR_INVALID_ARGUMENT,
+                   "node '%s' (%s): 'trips' is one dimension when something is scanned, else []", c->name,
+                   c->op);
+  for (size_t k = 1; k < body->n_results; k++) {
+    const wh_shape *r = result(c, 0, k);
+    wh_shape *o = &out[k - 1];
+    *o = *r;
+    if (k <= n_carried) {
+      if (!wh_shape_equal(r, in(c, 1 + k))) return wrong_region(c, 0, "changes the shape of what is carried");
+      continue;
+    }
+    if (r->rank == WH_MAX_RANK) return wrong_region(c, 0, "scans a value of the largest rank");
+    o->rank = r->rank + 1;
+    o->dims[0] = trips->dims[0];
+    memcpy(&o->dims[1], r->dims, (size_t)r->rank * sizeof r->dims[0]);
+  }
+  return WH_OK;
+}
+
+size_t wh_node_def_n_outputs(const wh_graph *g, const wh_node_def *def) {
+  const wh_op_info *info = wh_op_get(def->op);
+  if (info->n_outputs != WH_ANY_NUMBER) return info->n_outputs;
+  if (!wh_op_n_regions(def->op)) return def->n_outputs;
+  const size_t n =
+      def->n_regions && def->regions[0] < g->n_regions ? g->regions[def->regions[0]].n_results : 0;
+  return def->op == WH_OP_LOOP && n ? n - 1 : n; /* a loop keeps whether to go on for itself */
+}
+
+wh_status wh_infer_shapes(wh_graph *g, const wh_node_def *def, wh_shape *outs) {
   static wh_status (*const rules[])(const infer_ctx *, wh_shape *) = {
-#define WH_OP(op_name, text, min_in, max_in, op_attrs, traits, rule) [WH_OP_##op_name] = wh_infer_##rule,
+#define WH_OP(op_name, text, min_in, max_in, n_out, op_attrs, traits, rule) \
+  [WH_OP_##op_name] = wh_infer_##rule,
 #include "core/ir/op_list.def"
   };
-  infer_ctx c = {g, name, wh_op_get(op)->name, inputs, n_inputs, attrs, n_attrs};
-  wh_shape shape = {.dtype = WH_DTYPE_F32};
-  WH_TRY(rules[op](&c, &shape));
-  *out = shape;
-  return WH_OK;
+  const infer_ctx c = {g, def->name, wh_op_get(def->op)->name, def->inputs, def->n_inputs, def->attrs, def};
+  return rules[def->op](&c, outs);
 }

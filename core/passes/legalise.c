@@ -13,7 +13,11 @@ wh_status wh_pass_legalise(wh_graph *g) {
       continue;
     char name[192];
     (void)snprintf(name, sizeof name, "%.180s.q8a", g->values[x].name);
-    WH_TRY(wh_graph_add_node(g, WH_OP_QUANTIZE_ACT, name, &x, 1, NULL, 0, &q));
+    const wh_region at = g->at;
+    g->at = g->nodes[n].region;
+    wh_status st = wh_graph_add_node(g, WH_OP_QUANTIZE_ACT, name, &x, 1, NULL, 0, &q);
+    g->at = at;
+    WH_TRY(st);
     g->nodes[n].inputs[0] = q;
   }
   return wh_pass_compact(g);

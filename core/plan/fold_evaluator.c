@@ -6,11 +6,13 @@
 #include "core/plan/layout.h"
 #include "core/plan/schedule.h"
 
+#define MAX_INPUTS 8 /* of a node that is folded */
+
 /* A block of one step whose slots are buffers of its own: operands, then the output. */
 typedef struct one_step {
-  wh_buffer *buffers[WH_MAX_INPUTS + 1];
-  uint64_t offsets[WH_MAX_INPUTS + 1], n_bytes[WH_MAX_INPUTS + 1];
-  wh_arg args[WH_MAX_INPUTS + 1];
+  wh_buffer *buffers[MAX_INPUTS + 1];
+  uint64_t offsets[MAX_INPUTS + 1], n_bytes[MAX_INPUTS + 1];
+  wh_arg args[MAX_INPUTS + 1];
   int64_t *dims;
   wh_code *code;
   wh_queue *queue;
@@ -22,6 +24,16 @@ static wh_status host_buffer(const wh_fold_device *d, uint64_t n, wh_buffer **ou
                                                   : WH_FAIL(ERR_INTERNAL, "host memory without an address");
 }
 
+/* The operands and the output of what is folded have constant dims only. */
+static wh_status dims_without_symbols(const wh_graph *g, int64_t *dims) {
+  int64_t *any = wh_alloc_array(g->alloc, g->dims.n_symbols + 1, sizeof *any);
+  if (!any) return WH_OOM("folding");
+  for (uint32_t i = 0; i < g->dims.n_symbols; i++) any[i] = wh_dim_get(&g->dims, g->dims.symbol_dims[i])->min;
+  wh_graph_eval_dims(g, any, dims);
+  wh_free(g->alloc, any);
+  return WH_OK;
+}
+
 static wh_status evaluate(const wh_fold_device *d, const wh_graph *g, wh_node n, const void *const *inputs,
                           void *out, one_step *o) {
   const wh_backend *b = d->backend;
@@ -29,8 +41,9 @@ static wh_status evaluate(const wh_fold_device *d, const wh_graph *g, wh_node n,
   wh_claim claim = {.struct_size = sizeof claim};
   o->dims = wh_alloc_array(g->alloc, g->dims.n + 1, sizeof *o->dims);
   if (!o->dims) return WH_OOM("folding");
-  const int64_t no_symbols[WH_MAX_SYMBOLS] = {0};
-  wh_graph_eval_dims(g, no_symbols, o->dims);
+  if (node->n_inputs > MAX_INPUTS || wh_node_n_outputs(node) != 1)
+    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' is not folded", node->name);
+  WH_TRY(dims_without_symbols(g, o->dims));
   WH_TRY(b->claim(d->device, g, n, o->dims, &claim));
   for (uint32_t k = 0; k < claim.n_layouts; k++) /* packing is not worth it */
     if (claim.layouts[k].id == 0) claim.n_layouts = 0;

@@ -9,9 +9,23 @@ void wh_graph_eval_dims(const wh_graph *g, const int64_t *symbols, int64_t *dims
   for (wh_dim d = 0; d < g->dims.n; d++) dims[d] = wh_dim_eval(&g->dims, d, symbols);
 }
 
+static bool divides_by_symbols(const wh_dim_table *t) {
+  for (wh_dim d = 0; d < t->n; d++) {
+    const wh_dim_expr *e = wh_dim_get(t, d);
+    const bool division = e->kind == WH_DIM_FLOORDIV || e->kind == WH_DIM_CEILDIV || e->kind == WH_DIM_MOD;
+    if (division && !wh_dim_is_const(t, e->b)) return true;
+  }
+  return false;
+}
+
 wh_status wh_graph_check_symbols(const wh_graph *g, const int64_t *symbols) {
   for (uint32_t i = 0; i < g->dims.n_symbols; i++) {
-    int64_t most = wh_dim_get(&g->dims, g->dims.symbol_dims[i])->max;
+    const int64_t least = wh_dim_get(&g->dims, g->dims.symbol_dims[i])->min,
+                  most = wh_dim_get(&g->dims, g->dims.symbol_dims[i])->max;
+    const bool nothing = symbols[i] == 0 && least > 0 && divides_by_symbols(&g->dims);
+    if (nothing)
+      return WH_FAIL(ERR_LIMIT, "dimension '%s' of graph '%s' cannot be 0: at least %lld", g->dims.symbols[i],
+                     g->name, (long long)least);
     if (symbols[i] < 0 || symbols[i] > most)
       return WH_FAIL(ERR_LIMIT, "dimension '%s' of graph '%s' cannot be %lld: at most %lld",
                      g->dims.symbols[i], g->name, (long long)symbols[i], (long long)most);

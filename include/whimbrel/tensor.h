@@ -13,39 +13,59 @@ extern "C" {
 
 #define WH_MAX_RANK 8
 
-/* name, number (stable), text, elements per block, bytes per block.
+/* name, number (stable), text, elements per block, bytes per block, class (core/base/dtype.h).
+ *
  * A quantised type is a dtype, not an op: its blocks run along the last dimension. Block layouts are GGUF's
- * (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and ggml-common.h). */
-#define WH_DTYPE_LIST(X)            \
-  X(F32, 0, "f32", 1, 4)            \
-  X(F16, 1, "f16", 1, 2)            \
-  X(BF16, 2, "bf16", 1, 2)          \
-  X(F64, 3, "f64", 1, 8)            \
-  X(I8, 4, "i8", 1, 1)              \
-  X(I16, 5, "i16", 1, 2)            \
-  X(I32, 6, "i32", 1, 4)            \
-  X(I64, 7, "i64", 1, 8)            \
-  X(U8, 8, "u8", 1, 1)              \
-  X(BOOL, 9, "bool", 1, 1)          \
-  X(Q4_0, 16, "q4_0", 32, 18)       \
-  X(Q4_1, 17, "q4_1", 32, 20)       \
-  X(Q5_0, 18, "q5_0", 32, 22)       \
-  X(Q5_1, 19, "q5_1", 32, 24)       \
-  X(Q8_0, 20, "q8_0", 32, 34)       \
-  X(Q2_K, 21, "q2_k", 256, 84)      \
-  X(Q3_K, 22, "q3_k", 256, 110)     \
-  X(Q4_K, 23, "q4_k", 256, 144)     \
-  X(Q5_K, 24, "q5_k", 256, 176)     \
-  X(Q6_K, 25, "q6_k", 256, 210)     \
-  X(IQ4_NL, 26, "iq4_nl", 32, 18)   \
-  X(IQ4_XS, 27, "iq4_xs", 256, 136) \
-  X(MXFP4, 28, "mxfp4", 32, 17)     \
-  X(Q8A, 48, "q8a", 1, 0)
+ * (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and ggml-common.h).
+ *
+ * i4 and u4 lie two to a byte, the first in the low half; a row of an odd number ends in half a byte of
+ * padding. bool is one byte, 0 or 1. f8 has one sign and four or five exponent bits; fn has no infinity, fnuz
+ * neither that nor -0 (as ONNX's float8 types). c64 and c128 are pairs of f32 and f64. A string has no bytes
+ * in a buffer: it exists on the host only.
+ *
+ * That a type is in this list does not mean that an op computes it: docs/NUMERICS.md says which do. */
+#define WH_DTYPE_LIST(X)                       \
+  X(F32, 0, "f32", 1, 4, FLOAT)                \
+  X(F16, 1, "f16", 1, 2, FLOAT)                \
+  X(BF16, 2, "bf16", 1, 2, FLOAT)              \
+  X(F64, 3, "f64", 1, 8, FLOAT)                \
+  X(I8, 4, "i8", 1, 1, SIGNED)                 \
+  X(I16, 5, "i16", 1, 2, SIGNED)               \
+  X(I32, 6, "i32", 1, 4, SIGNED)               \
+  X(I64, 7, "i64", 1, 8, SIGNED)               \
+  X(U8, 8, "u8", 1, 1, UNSIGNED)               \
+  X(BOOL, 9, "bool", 1, 1, BOOL)               \
+  X(U16, 10, "u16", 1, 2, UNSIGNED)            \
+  X(U32, 11, "u32", 1, 4, UNSIGNED)            \
+  X(U64, 12, "u64", 1, 8, UNSIGNED)            \
+  X(I4, 13, "i4", 2, 1, SIGNED)                \
+  X(U4, 14, "u4", 2, 1, UNSIGNED)              \
+  X(Q4_0, 16, "q4_0", 32, 18, QUANTISED)       \
+  X(Q4_1, 17, "q4_1", 32, 20, QUANTISED)       \
+  X(Q5_0, 18, "q5_0", 32, 22, QUANTISED)       \
+  X(Q5_1, 19, "q5_1", 32, 24, QUANTISED)       \
+  X(Q8_0, 20, "q8_0", 32, 34, QUANTISED)       \
+  X(Q2_K, 21, "q2_k", 256, 84, QUANTISED)      \
+  X(Q3_K, 22, "q3_k", 256, 110, QUANTISED)     \
+  X(Q4_K, 23, "q4_k", 256, 144, QUANTISED)     \
+  X(Q5_K, 24, "q5_k", 256, 176, QUANTISED)     \
+  X(Q6_K, 25, "q6_k", 256, 210, QUANTISED)     \
+  X(IQ4_NL, 26, "iq4_nl", 32, 18, QUANTISED)   \
+  X(IQ4_XS, 27, "iq4_xs", 256, 136, QUANTISED) \
+  X(MXFP4, 28, "mxfp4", 32, 17, QUANTISED)     \
+  X(Q8A, 48, "q8a", 1, 0, OPAQUE)              \
+  X(F8E4M3FN, 64, "f8e4m3fn", 1, 1, FLOAT)     \
+  X(F8E4M3FNUZ, 65, "f8e4m3fnuz", 1, 1, FLOAT) \
+  X(F8E5M2, 66, "f8e5m2", 1, 1, FLOAT)         \
+  X(F8E5M2FNUZ, 67, "f8e5m2fnuz", 1, 1, FLOAT) \
+  X(C64, 68, "c64", 1, 8, COMPLEX)             \
+  X(C128, 69, "c128", 1, 16, COMPLEX)          \
+  X(STRING, 70, "string", 1, 0, STRING)
 
 /* WH_DTYPE_Q8A is not a storage type: it is activations quantised for integer products (docs/NUMERICS.md,
  * "quantize_act"); its bytes are laid out by the backend. */
 typedef enum wh_dtype {
-#define WH_DTYPE_ENUM(name, number, text, elems, bytes) WH_DTYPE_##name = number,
+#define WH_DTYPE_ENUM(name, number, text, elems, bytes, class_name) WH_DTYPE_##name = number,
   WH_DTYPE_LIST(WH_DTYPE_ENUM)
 #undef WH_DTYPE_ENUM
       WH_DTYPE_FORCE_32 = 0x7fffffff

@@ -252,7 +252,7 @@ wh_status executor_create(const suite_target *t, const wh_graph *g, const int64_
   x->layout_bytes = zeroed(g->n_values, sizeof *x->layout_bytes);
   x->claimed = zeroed(g->n_nodes, sizeof *x->claimed);
   x->steps = zeroed(g->n_nodes, sizeof *x->steps);
-  x->args = zeroed(g->n_nodes * (WH_MAX_INPUTS + 1), sizeof *x->args);
+  x->args = zeroed(g->n_nodes * (8), sizeof *x->args);
   x->own = zeroed(n_slots, sizeof *x->own);
   x->buffers = zeroed(n_slots, sizeof *x->buffers);
   x->offsets = zeroed(n_slots, sizeof *x->offsets);

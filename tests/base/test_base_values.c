@@ -132,7 +132,7 @@ static void rows_are_whole_blocks(void **state) {
 static void dtypes_are_found_by_name(void **state) {
   (void)state;
   int n = 0;
-  for (int d = 0; d < 64; d++) {
+  for (int d = 0; d < 256; d++) {
     const wh_dtype_info *info = wh_dtype_get((wh_dtype)d);
     wh_dtype back = (wh_dtype)-1;
     if (!info) continue;
@@ -141,13 +141,13 @@ static void dtypes_are_found_by_name(void **state) {
     assert_string_equal(wh_dtype_name((wh_dtype)d), info->name);
     n++;
   }
-  assert_int_equal(n, 24);
+  assert_int_equal(n, 36);
   wh_dtype none = WH_DTYPE_I64;
   assert_false(wh_dtype_from_name("q4", 2, &none));
   assert_false(wh_dtype_from_name("q4_00", 5, &none));
   assert_int_equal(none, WH_DTYPE_I64);
   assert_null(wh_dtype_get((wh_dtype)-1));
-  assert_string_equal(wh_dtype_name((wh_dtype)12), "?");
+  assert_string_equal(wh_dtype_name((wh_dtype)15), "?");
 }
 
 static void dtypes_have_classes(void **state) {
@@ -156,6 +156,44 @@ static void dtypes_have_classes(void **state) {
   assert_false(wh_dtype_is_float(WH_DTYPE_I8) || wh_dtype_is_float(WH_DTYPE_Q4_0));
   assert_true(wh_dtype_is_quantised(WH_DTYPE_Q4_0) && wh_dtype_is_quantised(WH_DTYPE_MXFP4));
   assert_false(wh_dtype_is_quantised(WH_DTYPE_BOOL) || wh_dtype_is_quantised(WH_DTYPE_Q8A));
+  /* numbers outside the first ranges are classed by the table, too */
+  assert_true(wh_dtype_is_float(WH_DTYPE_F8E5M2) && wh_dtype_is_float(WH_DTYPE_F8E4M3FNUZ));
+  assert_true(wh_dtype_is(WH_DTYPE_U4, WH_CLASS_UNSIGNED) && wh_dtype_is(WH_DTYPE_I4, WH_CLASS_SIGNED));
+  assert_true(wh_dtype_is(WH_DTYPE_C64, WH_CLASS_COMPLEX) && wh_dtype_is(WH_DTYPE_STRING, WH_CLASS_STRING));
+  assert_false(wh_dtype_is((wh_dtype)15, WH_CLASS_FLOAT) || wh_dtype_is((wh_dtype)-1, WH_CLASS_FLOAT));
+}
+
+/* Numbers are in files and caches: they never change. */
+static void dtype_numbers_are_stable(void **state) {
+  (void)state;
+  static const struct {
+    wh_dtype dtype;
+    int number;
+  } fixed[] = {{WH_DTYPE_F32, 0},  {WH_DTYPE_U8, 8},        {WH_DTYPE_BOOL, 9},  {WH_DTYPE_U16, 10},
+               {WH_DTYPE_U64, 12}, {WH_DTYPE_I4, 13},       {WH_DTYPE_Q4_0, 16}, {WH_DTYPE_MXFP4, 28},
+               {WH_DTYPE_Q8A, 48}, {WH_DTYPE_F8E4M3FN, 64}, {WH_DTYPE_C128, 69}, {WH_DTYPE_STRING, 70}};
+  for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+    assert_int_equal(fixed[i].dtype, fixed[i].number);
+}
+
+static void halves_of_bytes_end_with_their_row(void **state) {
+  (void)state;
+  static const struct {
+    wh_dtype dtype;
+    uint64_t n;
+    size_t bytes;
+  } rows[] = {{WH_DTYPE_I4, 0, 0},         {WH_DTYPE_I4, 1, 1},   {WH_DTYPE_U4, 2, 1},
+              {WH_DTYPE_U4, 7, 4},         {WH_DTYPE_U64, 3, 24}, {WH_DTYPE_C128, 2, 32},
+              {WH_DTYPE_F8E5M2FNUZ, 5, 5}, {WH_DTYPE_U16, 3, 6}};
+  size_t bytes;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    assert_true(wh_dtype_row_bytes(rows[i].dtype, rows[i].n, &bytes));
+    assert_int_equal(bytes, rows[i].bytes);
+  }
+  assert_true(wh_dtype_row_bytes(WH_DTYPE_I4, SIZE_MAX, &bytes));
+  assert_int_equal(bytes, SIZE_MAX / 2 + 1);
+  assert_false(wh_dtype_row_bytes(WH_DTYPE_STRING, 1, &bytes));
+  assert_false(wh_dtype_row_bytes(WH_DTYPE_C128, SIZE_MAX / 8, &bytes));
 }
 
 /* ---- str ---- */
@@ -205,6 +243,8 @@ int main(void) {
       cmocka_unit_test(dtypes_are_found_by_name),
       cmocka_unit_test(dtypes_have_classes),
       cmocka_unit_test(numbers_that_are_not_finite_are_found),
+      cmocka_unit_test(dtype_numbers_are_stable),
+      cmocka_unit_test(halves_of_bytes_end_with_their_row),
       cmocka_unit_test(strings_compare_by_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 
 #include "tests/ir/graph_fixture.h"
 
-#define N_OPERANDS 42
+#define N_OPERANDS 44
 static const char preamble[] =
     "graph \"ops\" {\n"
     "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
@@ -49,7 +49,9 @@ static const char preamble[] =
     "  %39 = input \"slots\" f32[t, 2, 64]\n"
     "  %40 = input \"weights\" f32[t, 2]\n"
     "  %41 = input \"three slots\" f32[t, 3, 64]\n"
-    "  %42 = input \"selectr\" i32[r, 2]\n";
+    "  %42 = input \"selectr\" i32[r, 2]\n"
+    "  %43 = const \"halves\" i4[3, 5]\n"
+    "  %44 = input \"words\" string[1, 3]\n";
 
 typedef struct op_case {
   const char *op, *operands, *attrs;
@@ -60,6 +62,7 @@ typedef struct op_case {
 #define EPS "{eps = 0x1p-10} "
 #define ATTN "{scale = 0x1p-2, softcap = 0x0p+0, window = 0} "
 #define WEIGHING "{normalise = 1, scale = 0x1p+0} "
+#define CUSTOM "{name = \"n\", ints = [], floats = [0x1p+0], tensor = u4[3] \"2104\"} "
 #define ALPHA "{alpha = 0x1p+0} "
 
 static const op_case cases[] = {
@@ -203,7 +206,9 @@ static const op_case cases[] = {
     {"div", "%8, %1", "", NULL, "input 0 is q8a, not f32"},
     {"div", "%1, %19", "", NULL, "input 1 has t at axis 0 where 64 is needed"}, /* t and 64 are not one dim */
     {"scale", "%1", ALPHA, "f32[t, 64]", NULL},
-    {"scale", "%18", ALPHA, NULL, "input 0: must have rank 1 or more"},
+    {"scale", "%18", ALPHA, "f32[]", NULL},
+    {"scale", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
+    {"relu", "%18", "", "f32[]", NULL},
     {"softcap", "%1", ALPHA, "f32[t, 64]", NULL},
     {"softcap", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
     {"silu", "%1", "", "f32[t, 64]", NULL},
@@ -226,11 +231,17 @@ static const op_case cases[] = {
     {"sqrt", "%2", "", NULL, "input 0 is i32, not f32"},
     {"softmax", "%1", "", "f32[t, 64]", NULL},
     {"softmax", "%18", "", NULL, "input 0: must have rank 1 or more"},
+    {"custom", "%1, _, %44", CUSTOM, "q8a[r, 1]", NULL},
+    {"custom", "", CUSTOM, "f32[]", NULL},
+    {"custom", "%1", "{ints = []} ", NULL, "custom lacks an attribute"},
     {"reshape", "%1", "{shape = [t, 4, 16]} ", "f32[t, 4, 16]", NULL},
     {"reshape", "%2", "{shape = [1, t]} ", "i32[1, t]", NULL},
     {"reshape", "%24", "{shape = []} ", "f32[]", NULL},
     {"reshape", "%1", "{shape = [t, 65]} ", NULL, "input 0: the new shape has another number of elements"},
     {"reshape", "%1", "{shape = [r, 64]} ", NULL, "input 0: the new shape has another number of elements"},
+    {"reshape", "%43", "{shape = [15]} ", NULL, "input 0: elements of half a byte stay in their rows"},
+    {"reshape", "%43", "{shape = [1, 3, 5]} ", "i4[1, 3, 5]", NULL},
+    {"reshape", "%44", "{shape = [3]} ", "string[3]", NULL},
     {"reshape", "%5", "{shape = [64, 96]} ", NULL, "input 0: blocks cannot be reshaped"},
     {"reshape", "%8", "{shape = [64, t]} ", NULL, "input 0: blocks cannot be reshaped"},
 };
@@ -247,7 +258,7 @@ static wh_status build_case(const op_case *c, wh_graph **g) {
 
 static void every_shape_rule(void **state) {
   (void)state;
-  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][WH_MAX_INPUTS] = {{0}};
+  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][5] = {{0}};
   for (size_t i = 0; i < N_CASES; i++) {
     const op_case *c = &cases[i];
     wh_graph *g = NULL;
@@ -269,9 +280,10 @@ static void every_shape_rule(void **state) {
   }
   for (int op = 0; op < WH_OP_COUNT; op++) { /* the table above must be complete */
     const wh_op_info *info = wh_op_get((wh_op)op);
+    if (wh_op_n_regions((wh_op)op)) continue; /* region_rules has these */
     if (!good[op]) fail_msg("no good case of %s", info->name);
-    for (int k = 0; k < info->max_inputs; k++)
-      if (!bad[op][k]) fail_msg("no bad input %d of %s", k, info->name);
+    for (unsigned k = 0; k < info->max_inputs && k < 5 && op != WH_OP_CUSTOM; k++) /* custom takes anything */
+      if (!bad[op][k]) fail_msg("no bad input %u of %s", k, info->name);
   }
 }
 
@@ -296,7 +308,7 @@ static void shapes_are_checked(void **state) {
   small_graph_create(&s);
   wh_value v = 99;
   wh_shape shape = s.matrix;
-  shape.dtype = (wh_dtype)11;
+  shape.dtype = (wh_dtype)15;
   assert_int_equal(wh_graph_add_input(s.g, "in", &shape, &v), WH_ERR_INVALID_ARGUMENT);
   assert_error_says("'in': no such dtype");
   shape = s.matrix;
@@ -371,6 +383,295 @@ static void attributes_are_checked(void **state) {
   assert_int_equal(v, 99);
   assert_int_equal(s.g->n_nodes, 1);
   wh_graph_destroy(s.g);
+}
+
+/* What a concatenation of many parts, or a split into them, needs. */
+static void nodes_have_many_operands(void **state) {
+  (void)state;
+  enum { N = 3000 };
+  small_graph s;
+  small_graph_create(&s);
+  wh_value *in = malloc(N * sizeof *in), *outs = malloc(N * sizeof *outs);
+  wh_shape *shapes = malloc(N * sizeof *shapes);
+  int64_t *ints = malloc(N * sizeof *ints);
+  assert_true(in && outs && shapes && ints);
+  for (int i = 0; i < N; i++) {
+    in[i] = i % 3 ? s.y : 0;
+    shapes[i] = s.matrix;
+    ints[i] = -i;
+  }
+  in[N - 1] = s.y;
+  const wh_attr attrs[] = {{.key = WH_ATTR_NAME, .text = "all", .n = 3},
+                           {.key = WH_ATTR_INTS, .ints = ints, .n = N},
+                           {.key = WH_ATTR_FLOATS},
+                           {.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_F32, .rank = 0, .data = "1234", .n = 4}};
+  const wh_node_def def = {.op = WH_OP_CUSTOM,
+                           .name = "many",
+                           .inputs = in,
+                           .n_inputs = N,
+                           .attrs = attrs,
+                           .n_attrs = 4,
+                           .shapes = shapes,
+                           .n_outputs = N};
+  assert_ok(wh_graph_add(s.g, &def, outs));
+  ints[1] = 99; /* what the builder was given is the caller's */
+  in[1] = 0;
+  wh_graph *copy, *back;
+  assert_ok(wh_graph_add_output(s.g, "last", outs[N - 1]));
+  assert_ok(wh_graph_clone(s.g, &copy));
+  char *text = graph_text(s.g);
+  wh_graph_destroy(s.g);
+  assert_graph_text(copy, text);
+  const wh_node_info *n = &copy->nodes[1];
+  assert_int_equal(n->n_inputs, N);
+  assert_int_equal(wh_node_n_outputs(n), N);
+  assert_int_equal(n->inputs[1], s.y);
+  assert_int_equal(wh_node_attr(n, WH_ATTR_INTS)->ints[1], -1);
+  assert_int_equal(wh_graph_value(copy, wh_node_output(n, 7))->output, 7);
+  assert_int_equal(wh_graph_value(copy, wh_node_output(n, 7))->producer, 1);
+  assert_ok(wh_graph_verify(copy));
+  back = graph_from_text(text);
+  assert_graph_text(back, text);
+  wh_graph_destroy(copy);
+  wh_graph_destroy(back);
+  free(text);
+  free(in);
+  free(outs);
+  free(shapes);
+  free(ints);
+}
+
+static void lists_and_tensors_are_checked(void **state) {
+  (void)state;
+  small_graph s;
+  small_graph_create(&s);
+  static const float bad_floats[] = {1, NAN};
+  wh_value v = 99;
+  const wh_attr good[] = {{.key = WH_ATTR_NAME, .text = "n", .n = 1},
+                          {.key = WH_ATTR_INTS},
+                          {.key = WH_ATTR_FLOATS},
+                          {.key = WH_ATTR_TENSOR,
+                           .dtype = WH_DTYPE_U8,
+                           .rank = 1,
+                           .dims = {s.matrix.dims[1]},
+                           .data = bad_floats,
+                           .n = 64}};
+  const struct {
+    wh_attr attr;
+    const char *error;
+  } bad[] = {
+      {{.key = WH_ATTR_NAME, .text = "a\0b", .n = 3}, "attribute name has a byte 0"},
+      {{.key = WH_ATTR_NAME, .n = 3}, "attribute name has no data"},
+      {{.key = WH_ATTR_INTS, .n = SIZE_MAX / 8 + 1}, "attribute ints is too long"},
+      {{.key = WH_ATTR_FLOATS, .floats = bad_floats, .n = 2}, "attribute floats is not finite"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 9}, "attribute tensor is no shape"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 1, .dims = {UINT32_MAX}}, "is no shape"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 1, .dims = {s.matrix.dims[0]}},
+       "symbolic dimension"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_U8, .rank = 1, .dims = {s.matrix.dims[1]}}, "another size"},
+      {{.key = WH_ATTR_TENSOR, .dtype = (wh_dtype)15, .rank = 0}, "another size"},
+      {{.key = WH_ATTR_TENSOR, .dtype = WH_DTYPE_Q8A, .rank = 0}, "another size"},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    wh_attr attrs[4];
+    memcpy(attrs, good, sizeof attrs);
+    for (int k = 0; k < 4; k++)
+      if (attrs[k].key == bad[i].attr.key) attrs[k] = bad[i].attr;
+    const wh_node_def def = {
+        .op = WH_OP_CUSTOM, .name = "n", .attrs = attrs, .n_attrs = 4, .shapes = &s.matrix, .n_outputs = 1};
+    assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+    assert_error_says(bad[i].error);
+  }
+  wh_node_def def = {
+      .op = WH_OP_CUSTOM, .name = "n", .attrs = good, .n_attrs = 3, .shapes = &s.matrix, .n_outputs = 1};
+  assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("custom lacks an attribute");
+  def.n_attrs = 4;
+  def.n_outputs = 0;
+  assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("custom has 1 to 65535 outputs, not 0");
+  wh_shape shape = s.matrix;
+  shape.dims[0] = UINT32_MAX;
+  def.n_outputs = 1;
+  def.shapes = &shape;
+  assert_int_equal(wh_graph_add(s.g, &def, &v), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("node 'n' (custom): output 0 has no shape");
+  assert_int_equal(v, 99);
+  assert_int_equal(s.g->n_nodes, 1);
+  wh_graph_destroy(s.g);
+}
+
+/* Chains of replacements end where the last one does, in inputs and outputs. */
+static void replacements_are_resolved_once(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { %1 = input \"a\" f32[4] %2 = input \"b\" f32[4] %3 = neg(%1) \"c\" : f32[4] %4 = "
+      "exp(%3) \"d\" "
+      ": f32[4] %5 = add(%4, %3) \"e\" : f32[4] output \"o\" %4 output \"p\" %5 }");
+  assert_ok(wh_graph_replace_uses(g, 4, 3));
+  assert_ok(wh_graph_replace_uses(g, 3, 2));
+  assert_ok(wh_graph_replace_uses(g, 2, 4)); /* 4 is 2 by now */
+  assert_int_equal(wh_graph_resolve(g, 4), 2);
+  assert_int_equal(wh_graph_resolve(g, 5), 5);
+  assert_int_equal(g->nodes[2].inputs[0], 4); /* nothing is touched before ... */
+  wh_graph_apply_replacements(g);
+  assert_int_equal(g->nodes[2].inputs[0], 2);
+  assert_int_equal(g->nodes[2].inputs[1], 2);
+  assert_int_equal(g->nodes[1].inputs[0], 2);
+  assert_int_equal(g->outputs[0].value, 2);
+  assert_int_equal(g->outputs[1].value, 5);
+  assert_int_equal(wh_graph_resolve(g, 4), 4); /* ... and nothing is left */
+  assert_ok(wh_graph_verify(g));
+  wh_graph_destroy(g);
+}
+
+/* if and loop: what their regions must take and yield. */
+static void region_rules(void **state) {
+  (void)state;
+#define HEAD \
+  "graph \"g\" { symbol n 0..9 %1 = input \"c\" bool[] %2 = input \"x\" f32[4] %3 = input \"k\" i64[]\n"
+#define IF(then, otherwise, rest) HEAD "region ^1" then "region ^2" otherwise rest " }"
+#define LOOP(body, rest) HEAD "region ^1" body rest " }"
+#define TAKES "(%4 : i64[], %5 : bool[], %6 : f32[4]) "
+  static const struct {
+    const char *text, *error; /* NULL: well-formed */
+  } rules[] = {
+      {IF("() { yield %2 }", "() { %4 = neg(%2) \"n\" : f32[4] yield %4 }",
+          "%5 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       NULL},
+      {IF("() { yield %2, %3 }", "() { yield %2, %3 }", "%4, %5 = if(%1) [^1, ^2] \"i\" : f32[4], i64[]"),
+       NULL},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%2) [^1, ^2] \"i\" : f32[4]"),
+       "input 0 is f32, not bool"},
+      {IF("() { yield %2 }", "() { yield %3 }", "%4 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       "node 'i' (if): region 1 yields other shapes than region 0"},
+      {IF("() { yield %2 }", "() { yield %2, %2 }", "%4 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       "region 1 yields another number of values than region 0"},
+      {IF("(%4 : f32[]) { yield %2 }", "() { yield %2 }", "%5 = if(%1) [^1, ^2] \"i\" : f32[4]"),
+       "region 0 has parameters"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^1] \"i\" : f32[4]"),
+       "node 'i': if runs 2 regions, not 1"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^1, ^1] \"i\" : f32[4]"),
+       "node 'i': region 1 is not free to be run here"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^1, ^3] \"i\" : f32[4]"),
+       "region 1 is not free"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) [^0, ^2] \"i\" : f32[4]"),
+       "region 0 is not free"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = if(%1) \"i\" : f32[4]"),
+       "node 'i': if runs 2 regions, not 0"},
+      {IF("() { yield %2 }", "() { yield %2 }", "%4 = neg(%2) [^1] \"i\" : f32[4]"),
+       "node 'i': neg runs 0 regions, not 1"},
+      {IF("() { yield %2 }", "() { yield %2 }", ""), "region 1 is run by no node"},
+      {IF("() { %4 = neg(%2) \"n\" : f32[4] yield %2 }", "() { yield %4 }", ""),
+       "a region yields what it does not see"},
+      {IF("() { %4 = neg(%2) \"n\" : f32[4] yield %2 }", "() { yield %2 }", "%5 = neg(%4) \"m\" : f32[4]"),
+       "node 'm': input 0 is made in a region that has ended"},
+      {IF("() { %4 = neg(%2) \"n\" : f32[4] yield %4 }", "() { yield %2 }",
+          "%5 = if(%1) [^1, ^2] \"i\" : f32[4] output \"o\" %4"),
+       "output 'o' is made in a region"},
+      {IF("() { yield %2 }", "() { region ^3() { yield %2 } %4 = if(%1) [^1, ^3] \"i\" : f32[4] yield %4 }",
+          ""),
+       "node 'i': region 0 is not free to be run here"},
+      {LOOP(TAKES "{ %7 = neg(%6) \"n\" : f32[4] yield %5, %7, %4 }",
+            "%8, %9 = loop(%3, _, %2) {trips = [n]} [^1] \"l\" : f32[4], i64[n]"),
+       NULL},
+      {LOOP("(%4 : i64[], %5 : bool[]) { yield %1, %2 }", "%6 = loop() {trips = [n]} [^1] \"l\" : f32[n, 4]"),
+       NULL},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4]"), NULL},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%1, %1, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "input 0 is bool, not i64"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %3, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "input 1 is i64, not bool"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, _, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "input 2: is missing"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1) {trips = []} [^1] \"l\" : f32[4]"),
+       "region 0 must take the iteration, whether to go on, and what is carried"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, %3) {trips = []} [^1] \"l\" : i64[]"),
+       "region 0 has a parameter of another shape than it is given"},
+      {LOOP("(%4 : i64[4], %5 : bool[], %6 : f32[4]) { yield %5, %6 }",
+            "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "region 0 has a parameter of another shape"},
+      {LOOP(TAKES "{ yield %6, %6 }", "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4]"),
+       "region 0 must yield whether to go on, and what is carried"},
+      {LOOP(TAKES "{ yield %5, %4 }", "%7 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : i64[]"),
+       "region 0 changes the shape of what is carried"},
+      {LOOP(TAKES "{ yield %5, %6 }", "%7 = loop(%3, %1, %2) {trips = [n]} [^1] \"l\" : f32[4]"),
+       "'trips' is one dimension"},
+      {LOOP(TAKES "{ yield %5, %6, %6 }",
+            "%7, %8 = loop(%3, %1, %2) {trips = []} [^1] \"l\" : f32[4], f32[4]"),
+       "'trips' is one dimension"},
+      {LOOP("(%4 : i64[], %5 : bool[]) { yield %5 }", "%6 = loop() {trips = []} [^1] \"l\" : f32[]"),
+       "loop has 1 to 65535 outputs, not 0"},
+      {HEAD "%4 = state \"s\" f16[1, 9, 2, 16] %5 = input \"h\" f32[1, 2, 16] %6 = input \"p\" "
+            "i32[1]\nregion ^1() { %7 = "
+            "kv_append(%4, %5, %6, %6) {key = 1} \"w\" : f16[1, 9, 2, 16] yield %7 } }",
+       "node 'w' (kv_append): a region cannot write a state"},
+  };
+  for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+    wh_graph *g = NULL;
+    wh_status st = wh_graph_parse(rules[i].text, strlen(rules[i].text), NULL, &g);
+    if ((st == WH_OK) != !rules[i].error)
+      fail_msg("%s\n%s", rules[i].text, st == WH_OK ? "was accepted" : wh_last_error()->message);
+    if (rules[i].error) assert_error_says(rules[i].error);
+    wh_graph_destroy(g);
+  }
+  wh_graph *g;
+  wh_region r;
+  assert_ok(wh_graph_create("deep", NULL, &g));
+  assert_int_equal(wh_graph_end_region(g, NULL, 0), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("no region is open");
+  for (unsigned i = 0; i < WH_MAX_REGION_DEPTH; i++) assert_ok(wh_graph_begin_region(g, NULL, 0, NULL, &r));
+  assert_int_equal(wh_graph_begin_region(g, NULL, 0, NULL, &r), WH_ERR_LIMIT);
+  assert_int_equal(wh_graph_end_region(g, NULL, 0), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("a region yields 1 to 65535 values, not 0");
+  assert_int_equal(wh_graph_verify(g), WH_ERR_INVALID_ARGUMENT);
+  wh_graph_destroy(g);
+}
+
+/* A graph with a loop in a branch, damaged one field at a time. */
+static void verify_finds_damaged_regions(void **state) {
+  (void)state;
+  static const char *const damages[][2] = {{"owner", "region 1 is run by no node"},
+                                           {"parent", "node 'a' does not own its regions"},
+                                           {"result", "region 2 is damaged"},
+                                           {"no results", "region 1 is damaged"},
+                                           {"param", "region 1 is damaged"},
+                                           {"open", "region 2 is run by no node"},
+                                           {"node's region", "value 'n' has the wrong producer"},
+                                           {"regions", "node 'i' does not own its regions"},
+                                           {"capture", "node 'e' (exp): input 0 is made in another region"},
+                                           {"value's region", "value 'n' has the wrong producer"},
+                                           {"nowhere", "value 'n' is made nowhere"},
+                                           {"dropped", "node 'n' stands in a region that nothing runs"},
+                                           {"output", "output 'o' is not computed"},
+                                           {"dead owner", "region 2 is run by no node"}};
+  for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+    wh_graph *g =
+        graph_from_text(HEAD "region ^1" TAKES
+                             "{ %7 = neg(%6) \"n\" : f32[4] yield %5, %7 }\n"
+                             "%8 = loop(%3, _, %2) {trips = []} [^1] \"a\" : f32[4]\n"
+                             "region ^2() { %9 = exp(%8) \"e\" : f32[4] yield %9 } region ^3() { yield %2 }\n"
+                             "%10 = if(%1) [^2, ^3] \"i\" : f32[4] output \"o\" %10 }");
+    assert_ok(wh_graph_verify(g));
+    const char *what = damages[i][0];
+    if (!strcmp(what, "owner")) g->regions[1].owner = WH_NO_NODE;
+    if (!strcmp(what, "parent")) g->regions[1].parent = 3;
+    if (!strcmp(what, "result")) g->regions[2].results[0] = 7;
+    if (!strcmp(what, "no results")) g->regions[1].n_results = 0;
+    if (!strcmp(what, "param")) g->regions[1].params[0] = 5;
+    if (!strcmp(what, "open")) g->regions[2].is_open = true;
+    if (!strcmp(what, "node's region")) g->nodes[0].region = 2;
+    if (!strcmp(what, "regions")) g->nodes[3].n_regions = 1;
+    if (!strcmp(what, "capture")) g->nodes[2].inputs[0] = 7;
+    if (!strcmp(what, "value's region")) g->values[7].region = 0;
+    if (!strcmp(what, "nowhere")) g->values[7].region = 99;
+    if (!strcmp(what, "dropped")) g->regions[1].dropped = true, g->regions[1].owner = WH_NO_NODE;
+    if (!strcmp(what, "output")) g->outputs[0].value = 9;
+    if (!strcmp(what, "dead owner")) g->nodes[3].dead = true;
+    if (wh_graph_verify(g) == WH_OK) fail_msg("'%s' was not found", what);
+    assert_error_says(damages[i][1]);
+    wh_graph_destroy(g);
+  }
 }
 
 static void values_must_exist(void **state) {
@@ -456,6 +757,9 @@ static void verify_finds_damage(void **state) {
       {"own output as input", "node 'b' (rms_norm): input 0 is used before it is made"},
       {"dead producer", "node 'b' (rms_norm): input 0 is used before it is made"},
       {"output of another", "value 'b' has the wrong producer"},
+      {"output of another place", "value 'b' has the wrong producer"},
+      {"no outputs", "value 'b' has the wrong producer"},
+      {"replacements", "graph 'g': uses were replaced and not rewritten"},
       {"producer", "value 'a' has the wrong producer"},
       {"producer of an input", "value 'x' has the wrong producer"},
       {"attribute", "node 'b': wrong attributes for rms_norm"},
@@ -484,7 +788,10 @@ static void verify_finds_damage(void **state) {
     if (!strcmp(what, "dropped input")) g->values[3].kind = WH_VALUE_NONE;
     if (!strcmp(what, "own output as input")) b->inputs[0] = 4;
     if (!strcmp(what, "dead producer")) g->nodes[0].dead = true;
-    if (!strcmp(what, "output of another")) b->output = 3;
+    if (!strcmp(what, "output of another")) b->outputs[0] = 3;
+    if (!strcmp(what, "output of another place")) g->values[4].output = 1;
+    if (!strcmp(what, "no outputs")) b->n_outputs = 0;
+    if (!strcmp(what, "replacements")) assert_ok(wh_graph_replace_uses(g, 3, 1));
     if (!strcmp(what, "producer")) g->values[3].producer = WH_NO_NODE;
     if (!strcmp(what, "producer of an input")) g->values[1].producer = 0;
     if (!strcmp(what, "attribute")) b->attrs[0].key = WH_ATTR_ALPHA;
@@ -560,6 +867,11 @@ int main(void) {
       cmocka_unit_test(shapes_are_checked),
       cmocka_unit_test(constants_have_exactly_their_bytes),
       cmocka_unit_test(attributes_are_checked),
+      cmocka_unit_test(nodes_have_many_operands),
+      cmocka_unit_test(lists_and_tensors_are_checked),
+      cmocka_unit_test(replacements_are_resolved_once),
+      cmocka_unit_test(region_rules),
+      cmocka_unit_test(verify_finds_damaged_regions),
       cmocka_unit_test(values_must_exist),
       cmocka_unit_test(bytes_of_shapes),
       cmocka_unit_test(bytes_of_values_row_by_row),

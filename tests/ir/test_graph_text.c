@@ -25,9 +25,15 @@ static void random_graphs_round_trip(void **state) {
   (void)state;
   bool seen[WH_OP_COUNT] = {0};
   for (uint64_t seed = 1; seed <= 60; seed++) {
-    wh_graph *g = random_graph(seed, 60);
+    wh_graph *g = random_graph_with_regions(seed, 60), *copy;
     assert_ok(wh_graph_verify(g));
     assert_round_trip(g);
+    char *text = graph_text(g);
+    assert_ok(wh_graph_clone(g, &copy));
+    assert_graph_text(copy, text);
+    assert_ok(wh_graph_verify(copy));
+    wh_graph_destroy(copy);
+    free(text);
     for (size_t n = 0; n < g->n_nodes; n++) seen[g->nodes[n].op] = true;
     wh_graph_destroy(g);
   }
@@ -68,6 +74,39 @@ static void dims_read_as_they_print(void **state) {
       g,
       "graph \"g\" {\n  symbol a 0..100\n  symbol min 2..9\n  %1 = input \"x\" "
       "f32[(((a + 3) * 2) min (a max min)), (a * 5), ((a + min) / 7), (a min min), 1099511627776, a]\n}\n");
+  wh_graph_destroy(g);
+}
+
+/* Exporters name dims as they like; "t" is the symbol t, whichever way it was written. */
+static void odd_symbols_are_quoted(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { symbol \"t\" 4..8 symbol \"Batch Size\" 1..2 symbol \"floor(h/2)\\x22\" 1..9 symbol "
+      "\"9\" "
+      "0..3\n%1 = input \"x\" f32[(\"t\" - \"9\"), (t mod \"floor(h/2)\\x22\"), (9 ceildiv \"Batch Size\"), "
+      "\"9\"]\n"
+      "%2 = neg(%1) \"the node\" : f32[(t - \"9\"), (t mod \"floor(h/2)\\x22\"), (9 ceildiv \"Batch Size\"), "
+      "\"9\"] }");
+  assert_string_equal(g->nodes[0].name, "the node"); /* and not a symbol of its shape */
+  assert_graph_text(g,
+                    "graph \"g\" {\n  symbol t 4..8\n  symbol \"Batch Size\" 1..2\n  symbol "
+                    "\"floor(h/2)\\x22\" 1..9\n  symbol "
+                    "\"9\" 0..3\n  %1 = input \"x\" f32[(t - \"9\"), (t mod \"floor(h/2)\\x22\"), (9 ceildiv "
+                    "\"Batch Size\"), "
+                    "\"9\"]\n  %2 = neg(%1) \"the node\" : f32[(t - \"9\"), (t mod \"floor(h/2)\\x22\"), (9 "
+                    "ceildiv \"Batch "
+                    "Size\"), \"9\"]\n}\n");
+  assert_round_trip(g);
+  wh_graph_destroy(g);
+}
+
+/* A batch of images of any size: the product of its dims is no dim, but each of them is in both shapes. */
+static void reshapes_cancel_what_both_sides_have(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { symbol n 1..65536 symbol h 1..65536 symbol w 1..65536 %1 = input \"x\" f32[n, 64, h, "
+      "w]\n"
+      "%2 = reshape(%1) {shape = [n, 4, 16, h, w]} \"y\" : f32[n, 4, 16, h, w] }");
   wh_graph_destroy(g);
 }
 
@@ -127,6 +166,7 @@ static void errors_name_line_and_expectation(void **state) {
 #define X "graph \"g\" {\n symbol t 1..8\n %1 = input \"x\" f32[t, 64]\n"
 #define Y " %2 = scale(%1) "
 #define Z " \"y\" : f32[t, 64]\n"
+#define C(attr) "%2 = custom(%1) {" attr "}"
   static const struct {
     const char *text, *error;
   } bad[] = {
@@ -141,14 +181,17 @@ static void errors_name_line_and_expectation(void **state) {
       {"graph \"\\x4", "\\xNN, not 00, in a name"},
       {"graph \"g\" }", "line 1: expected '{', found '}'"},
       {"graph \"g\" {\n\n  node }",
-       "line 3: expected symbol, output, a value such as %1, or '}', found 'node'"},
-      {"graph \"g\" {\n", "line 2: expected symbol, output, a value such as %1, or '}', found the end"},
+       "line 3: expected symbol, output, region, a value such as %1, or '}', found 'node'"},
+      {"graph \"g\" {\n",
+       "line 2: expected symbol, output, region, a value such as %1, or '}', found the end"},
       {"graph \"g\" {\n}\n x", "line 3: expected the end of the text, found 'x'"},
       {"graph \"g\" { \x80 }", "found a byte that is no text"},
       {"graph \"g\" { symbol T 1..8 }", "expected the name of a dimension, found 'T'"},
-      {"graph \"g\" { symbol 1t 1..8 }", "line 1: bad dimension symbol '1t'"},
-      {"graph \"g\" { symbol abcdefghijklmnopqrstuvwxyz0123456789 1..8 }",
-       "expected the name of a dimension"},
+      {"graph \"g\" { symbol 1t 1..8 }", "expected the name of a dimension, found '1t'"},
+      {"graph \"g\" { symbol \"\" 1..8 }", "line 1: a dimension symbol has no name"},
+      {"graph \"g\" { symbol \"N M 1..8 }", "expected '\"' at the end of a name"},
+      {"graph \"g\" { symbol \"N\" 1..8 symbol \"N\" 1..8 }", "line 1: symbol 'N' is declared twice"},
+      {"graph \"g\" { symbol \"t\" 1..8 symbol t 1..8 }", "line 1: symbol 't' is declared twice"},
       {"graph \"g\" { symbol t 1-8 }", "expected '..', found '-8'"},
       {"graph \"g\" { symbol t 8..1 }", "line 1: symbol 't': bad range 8..1"},
       {"graph \"g\" { symbol t 1..99999999999999999999 }", "expected the largest value of the dimension"},
@@ -166,9 +209,11 @@ static void errors_name_line_and_expectation(void **state) {
       {X "%2 = input \"y\" f32[-1] }", "line 4: expected a dimension"},
       {X "%2 = input \"y\" f32[1099511627777] }", "line 4: expected a dimension of at most 2^40"},
       {X "%2 = input \"y\" f32[1,1,1,1,1,1,1,1,1] }", "line 4: more than 8 dimensions"},
-      {X "%2 = input \"y\" f32[(t - 1)] }", "line 4: expected one of + * / min max, found '-'"},
+      {X "%2 = input \"y\" f32[(t & 1)] }", "line 4: expected one of + - * / mod ceildiv min max, found '&'"},
+      {X "%2 = input \"y\" f32[(t - 2)] }", "line 4: the dimension (t - 2) can be negative: as low as -1"},
+      {X "%2 = input \"y\" f32[\"u\"] }", "line 4: expected a dimension: a number, a declared symbol"},
       {X "%2 = input \"y\" f32[(t + 1] }", "line 4: expected ')', found ']'"},
-      {X "%2 = input \"y\" f32[(t / 0)] }", "line 4: a dimension can only be divided by a positive constant"},
+      {X "%2 = input \"y\" f32[(t / 0)] }", "line 4: a dimension is divided by what can be 0"},
       {X "%2 = input \"y\" f32[((1099511627776 * t) + t)] }", "line 4: a dimension can reach"},
       {X "%2 = const \"y\" f32[t] }", "line 4: constant 'y' has a symbolic dimension"},
       {X "%2 = const \"y\" q4_k[255] }", "line 4: constant 'y': its q4_k shape has no whole number of bytes"},
@@ -180,7 +225,40 @@ static void errors_name_line_and_expectation(void **state) {
       {X "%2 = neg(%1 %1)" Z "}", "line 4: expected ',' or ')', found '%1)'"},
       {X "%2 = neg()" Z "}", "line 4: node 'y': neg takes 1 to 1 inputs, not 0"},
       {X "%2 = neg(_)" Z "}", "line 4: node 'y': input 0 is missing"},
-      {X "%2 = add(%1,%1,%1,%1,%1,%1)" Z "}", "line 4: more than 5 inputs"},
+      {X "%2 = add(%1,%1,%1,%1,%1,%1)" Z "}", "line 4: node 'y': add takes 2 to 2 inputs, not 6"},
+      {X "%2, %4 = neg(%1)" Z "}", "line 4: the next value is %3, not %4"},
+      {X "%2, 3 = neg(%1)" Z "}", "line 4: expected a value such as %1, found '3'"},
+      {X "%2, %3 = input \"y\" f32[] }", "line 4: expected input, const, state or an op"},
+      {X "%2, %3 = neg(%1)" Z "}", "line 4: node 'y' has 1 outputs, not 2 values of 1 shapes"},
+      {X "%2 = neg(%1) \"y\" : f32[t, 64], f32[] }",
+       "line 4: node 'y' has 1 outputs, not 1 values of 2 shapes"},
+      {X "region ^2() { yield %1 } }", "line 4: the next region is ^1, not ^2"},
+      {X "region 1() { yield %1 } }", "line 4: expected a region such as ^1, found '1()'"},
+      {X "region ^1 { yield %1 } }", "line 4: expected '(', found '{'"},
+      {X "region ^1(%3 : f32[]) { yield %1 } }", "line 4: the next value is %2, not %3"},
+      {X "region ^1(%2 : f32[] %3 : f32[]) { yield %1 } }", "line 4: expected ',' or ')', found '%3'"},
+      {X "region ^1(%2 f32[]) { yield %1 } }", "line 4: expected ':', found 'f32[])'"},
+      {X "region ^1() { }", "line 4: expected a value such as %1, region or yield, found '}'"},
+      {X "region ^1() { output \"o\" %1 yield %1 } }",
+       "line 4: expected a value such as %1, region or yield"},
+      {X "region ^1() { %2 = input \"y\" f32[] yield %1 } }",
+       "line 4: expected input, const, state or an op"},
+      {X "region ^1() { yield %1, } }", "line 4: expected a value such as %1, found '}'"},
+      {X "region ^1() { yield %1 ", "line 4: expected ',' or '}', found the end"},
+      {X "region ^1() {", "line 4: expected a value such as %1, region or yield, found the end"},
+      {X "yield %1 }", "expected symbol, output, region"},
+      {X "%2 = neg(%1) [^1, 2]" Z "}", "line 4: expected a region such as ^1, found '2]'"},
+      {X "%2 = neg(%1) [^1" Z "}", "line 4: expected ',' or ']', found '\"y\"'"},
+      {X C("name = n") Z "}", "line 4: expected a quoted string, found 'n}'"},
+      {X C("ints = 1") Z "}", "line 4: expected '[', found '1}'"},
+      {X C("ints = [1, 0x1p+0]") Z "}", "line 4: expected ',' or ']'"},
+      {X C("floats = [1]") Z "}", "line 4: expected a hexadecimal float"},
+      {X C("floats = [0x1p+0") Z "}", "line 4: expected ',' or ']', found '}'"},
+      {X C("tensor = u8[2] \"0\"") Z "}", "line 4: expected pairs of hexadecimal digits before here"},
+      {X C("tensor = u8[2] \"0g\"") Z "}", "line 4: expected pairs of hexadecimal digits before here"},
+      {X C("tensor = u8[t] \"00\"") Z "}", "attribute tensor has a symbolic dimension"},
+      {X C("tensor = u8[2] \"00\"") Z "}", "attribute tensor has another size than its shape"},
+      {X C("tensor = string[1] \"00\"") Z "}", "attribute tensor has another size than its shape"},
       {X "%2 = neg(%1) : f32[] }", "line 4: expected the node's quoted name, found ':'"},
       {X "%2 = neg(%1) \"y\" f32[t, 64] }", "line 4: expected ':', found 'f32[t,'"},
       {X "%2 = neg(%1) \"y\" : f32[t, 63] }", "line 4: node 'y' has another shape than its operands give"},
@@ -253,7 +331,7 @@ static void nesting_and_length_are_bounded(void **state) {
   assert_int_equal(wh_graph_parse(text, n, NULL, &g), WH_ERR_LIMIT);
   assert_error_says("at most 8388608 are read");
   assert_int_equal(wh_graph_parse(text, (size_t)1 << 20, NULL, &g), WH_ERR_LIMIT);
-  assert_error_says("dimensions nest more than 32 deep");
+  assert_error_says("dimensions nest more than 256 deep");
   assert_null(g);
   free(text);
 }
@@ -323,6 +401,8 @@ int main(void) {
       cmocka_unit_test(a_layer_reads_as_it_prints),
       cmocka_unit_test(names_keep_their_bytes),
       cmocka_unit_test(dims_read_as_they_print),
+      cmocka_unit_test(odd_symbols_are_quoted),
+      cmocka_unit_test(reshapes_cancel_what_both_sides_have),
       cmocka_unit_test(floats_are_exact),
       cmocka_unit_test(the_locale_does_not_show),
       cmocka_unit_test(errors_name_line_and_expectation),

@@ -9,7 +9,7 @@
 /* Takes the graph, also on failure. On success *program is the caller's to release. */
 static inline wh_status lm_create(wh_graph *g, fake_device *dev, const wh_run_session_options *o,
                                   wh_program **program, wh_run_session **session) {
-  int64_t symbols[WH_MAX_SYMBOLS];
+  int64_t symbols[WH_LM_MAX_SYMBOLS];
   const wh_plan_device device = {&fake_backend, dev};
   const wh_program_options po = {
       .place = {.devices = &device, .n_devices = 1}, .symbols = symbols, .alloc = o->alloc};

@@ -152,10 +152,10 @@ static void every_family(void **state) {
     /* only the rows that are asked for go through the end of the last layer */
     assert_int_equal(count_ops(&b, WH_OP_SELECT_ROWS), 2);
     int64_t last = b.h.n_layers - 1;
-    assert_true(dim_is(&b, layer_node(&b, last, "attn")->output, 0, "tokens"));
-    assert_true(dim_is(&b, layer_node(&b, last, "attn_output")->output, 0, "outputs"));
-    assert_true(dim_is(&b, layer_node(&b, last - 1, "ffn_residual")->output, 0, "tokens"));
-    assert_true(dim_is(&b, layer_node(&b, last, "ffn_residual")->output, 0, "outputs"));
+    assert_true(dim_is(&b, layer_node(&b, last, "attn")->outputs[0], 0, "tokens"));
+    assert_true(dim_is(&b, layer_node(&b, last, "attn_output")->outputs[0], 0, "outputs"));
+    assert_true(dim_is(&b, layer_node(&b, last - 1, "ffn_residual")->outputs[0], 0, "tokens"));
+    assert_true(dim_is(&b, layer_node(&b, last, "ffn_residual")->outputs[0], 0, "outputs"));
     unbuild(&b);
   }
 }
@@ -210,8 +210,8 @@ static void check_windows(const built *b, const int64_t *windows) {
     assert_int_equal(wh_node_i(layer_node(b, i, "attn"), WH_ATTR_WINDOW), windows[i]);
     if (strcmp(b->h.architecture, "gemma3") != 0) continue;
     const wh_node_info *table = node(b, windows[i] ? "rope_local" : "rope");
-    assert_int_equal(layer_node(b, i, "attn_q.rope")->inputs[1], table->output);
-    assert_int_equal(layer_node(b, i, "attn_k.rope")->inputs[1], table->output);
+    assert_int_equal(layer_node(b, i, "attn_q.rope")->inputs[1], table->outputs[0]);
+    assert_int_equal(layer_node(b, i, "attn_k.rope")->inputs[1], table->outputs[0]);
   }
 }
 
@@ -316,8 +316,8 @@ static void check_experts(const char *file, const char *name, int64_t n, int64_t
     assert_int_equal(wh_node_i(select, WH_ATTR_USED), used);
     assert_int_equal(wh_node_i(weights, WH_ATTR_NORMALISE), normalise);
     assert_float_equal(wh_node_f(weights, WH_ATTR_SCALE), 1, 0);
-    assert_int_equal(gate->inputs[2], select->output);
-    assert_int_equal(down->inputs[2], select->output);
+    assert_int_equal(gate->inputs[2], select->outputs[0]);
+    assert_int_equal(down->inputs[2], select->outputs[0]);
     assert_int_equal(dim(&b, gate->inputs[1], 0), n);
     assert_int_equal(dim(&b, gate->inputs[1], 1), n_ff);
     assert_int_equal(dim(&b, down->inputs[1], 2), n_ff);

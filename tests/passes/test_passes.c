@@ -203,6 +203,107 @@ static void different_nodes_do_not_merge(void **state) {
                "output \"a\" %9\noutput \"b\" %10\n");
 }
 
+#define CUSTOM(name, ints, floats, tensor) \
+  "{name = \"" name "\", ints = [" ints "], floats = [" floats "], tensor = " tensor "}"
+
+/* Every kind of attribute tells nodes apart, and so do the outputs that a node declares. */
+static void attributes_and_outputs_tell_nodes_apart(void **state) {
+  (void)state;
+#define BASE "%9 = custom(%1) " CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\"") " \"a\" : f32[t, 64]\n"
+#define OTHER(attrs, shape) \
+  BASE "%10 = custom(%1) " attrs " \"b\" : " shape "\noutput \"a\" %9\noutput \"b\" %10\n"
+  static const char *const different[] = {
+      OTHER(CUSTOM("m", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 3", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "-0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "", "u8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0002\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "i8[2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[1, 2] \"0001\""), "f32[t, 64]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f32[64, t]"),
+      OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f16[t, 64]"),
+  };
+  for (size_t i = 0; i < sizeof different / sizeof different[0]; i++) assert_keeps(wh_pass_cse, different[i]);
+  assert_rewrites(wh_pass_cse, OTHER(CUSTOM("n", "1, 2", "0x0p+0", "u8[2] \"0001\""), "f32[t, 64]"),
+                  BASE "output \"a\" %9\noutput \"b\" %9\n");
+#undef OTHER
+#undef BASE
+}
+
+/* Merged output by output; kept while any of them is needed. */
+static void nodes_with_several_outputs(void **state) {
+  (void)state;
+#define PAIR(values, name) \
+  values " = custom(%1) " CUSTOM("topk", "5", "", "u8[0] \"\"") " \"" name "\" : f32[t, 5], i64[t, 5]\n"
+  assert_rewrites(wh_pass_cse,
+                  PAIR("%9, %10", "a")
+                      PAIR("%11, %12", "b") "output \"v\" %11\noutput \"i\" %12\noutput \"w\" %9\n",
+                  PAIR("%9, %10", "a") "output \"v\" %9\noutput \"i\" %10\noutput \"w\" %9\n");
+  assert_keeps(wh_pass_dce, PAIR("%9, %10", "a") "output \"i\" %10\n");
+  assert_keeps(wh_pass_dce, PAIR("%9, %10", "a") "output \"v\" %9\n");
+  assert_rewrites(wh_pass_dce, PAIR("%9, %10", "a") "%11 = neg(%9) \"b\" : f32[t, 5]\noutput \"o\" %1\n",
+                  "output \"o\" %1\n");
+  assert_keeps(wh_pass_fuse, PAIR("%9, %10", "a") "%11 = neg(%9) \"b\" : f32[t, 5]\noutput \"o\" %11\n");
+}
+
+#define BODY                  \
+  "%9 = input \"c\" bool[]\n" \
+  "region ^1(%10 : i64[], %11 : bool[], %12 : f32[t, 64]) {\n"
+#define LOOP(values) values " = loop(_, %9, %1) {trips = []} [^1] \"l\"" F
+
+/* Passes work inside regions, and no node leaves or enters one. */
+static void regions_keep_their_nodes(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_cse,
+                  BODY "%13 = neg(%12) \"a\"" F "%14 = neg(%12) \"b\"" F "%15 = add(%13, %14) \"s\"" F
+                       "yield %11, %15 }\n" LOOP("%16") "output \"o\" %16\n",
+                  BODY "%13 = neg(%12) \"a\"" F "%14 = add(%13, %13) \"s\"" F
+                       "yield %11, %14 }\n" LOOP("%15") "output \"o\" %15\n");
+  /* what is yielded is a use; the same node outside, or in another region, is another one */
+  assert_rewrites(
+      wh_pass_cse,
+      BODY "%13 = neg(%1) \"a\"" F "%14 = neg(%1) \"b\"" F
+           "yield %11, %14 }\n" LOOP("%15") "%16 = neg(%1) \"c\"" F "output \"o\" %15\noutput \"c\" %16\n",
+      BODY "%13 = neg(%1) \"a\"" F "yield %11, %13 }\n" LOOP("%14") "%15 = neg(%1) \"c\"" F
+                                                                    "output \"o\" %14\noutput \"c\" %15\n");
+  assert_keeps(wh_pass_cse,
+               "%9 = input \"c\" bool[]\nregion ^1() {\n%10 = neg(%1) \"a\"" F
+               "yield %10 }\nregion ^2() {\n"
+               "%11 = neg(%1) \"b\"" F "yield %11 }\n%12 = if(%9) [^1, ^2] \"i\"" F "output \"o\" %12\n");
+  assert_rewrites(wh_pass_fuse,
+                  BODY "%13 = silu(%12) \"a\"" F "%14 = mul(%13, %2) \"m\"" F
+                       "yield %11, %14 }\n" LOOP("%15") "output \"o\" %15\n",
+                  BODY "%13 = swiglu(%12, %2) \"m\"" F "yield %11, %13 }\n" LOOP("%14") "output \"o\" %14\n");
+  /* made once outside, used often inside: fused, it would be made often */
+  assert_keeps(wh_pass_fuse,
+               "%9 = input \"c\" bool[]\n%10 = silu(%1) \"a\"" F
+               "region ^1(%11 : i64[], %12 : bool[], %13 : f32[t, 64]) {\n%14 = mul(%10, %13) \"m\"" F
+               "yield %12, %14 }\n%15 = loop(_, %9, %1) {trips = []} [^1] \"l\"" F "output \"o\" %15\n");
+  /* a value that is yielded has a use beside the product's */
+  assert_keeps(
+      wh_pass_fuse, BODY
+      "%13 = silu(%12) \"a\"" F "%14 = mul(%13, %2) \"m\"" F
+      "yield %11, %14, %13 }\n%15, %16 = loop(_, %9, %1) {trips = [t]} [^1] \"l\" : f32[t, 64], f32[t, t, "
+      "64]\noutput \"o\" %15\noutput \"p\" %16\n");
+  assert_rewrites(wh_pass_legalise,
+                  BODY "%13 = linear(%12, %4) \"p\"" F "yield %11, %13 }\n" LOOP("%14") "output \"o\" %14\n",
+                  BODY "%13 = quantize_act(%12) \"parameter.q8a\"" Q "%14 = linear(%13, %4) \"p\"" F
+                       "yield %11, %14 }\n" LOOP("%15") "output \"o\" %15\n");
+  assert_rewrites(wh_pass_dce,
+                  BODY "%13 = neg(%12) \"a\"" F "%14 = exp(%12) \"dead\"" F
+                       "yield %11, %13 }\n" LOOP("%15") "output \"o\" %15\n",
+                  BODY "%13 = neg(%12) \"a\"" F "yield %11, %13 }\n" LOOP("%14") "output \"o\" %14\n");
+  /* nobody needs the loop: neither it nor its region is left, and another region stays */
+  assert_rewrites(
+      wh_pass_dce,
+      BODY "%13 = neg(%12) \"a\"" F "yield %11, %13 }\n" LOOP(
+          "%14") "region ^2() {\n%15 = neg(%1) \"b\"" F
+                 "yield %15 }\nregion ^3() {\nyield %1 }\n%16 = if(%9) [^2, ^3] \"i\"" F "output \"o\" %16\n",
+      "%9 = input \"c\" bool[]\nregion ^1() {\n%10 = neg(%1) \"b\"" F
+      "yield %10 }\nregion ^2() {\nyield %1 }\n%11 = if(%9) [^1, ^2] \"i\"" F "output \"o\" %11\n");
+}
+
 /* Effects happen as often as they are written. Such a graph (two writers of one state) is refused by
  * wh_graph_verify, so this looks at the nodes alone. */
 static void kv_append_is_never_merged(void **state) {
@@ -252,7 +353,7 @@ static void compaction_restores_order(void **state) {
   static const char *const order[] = {"a", "c", "late", "b", "d"};
   assert_int_equal(g->n_nodes, 5);
   for (size_t i = 0; i < 5; i++) assert_string_equal(g->nodes[i].name, order[i]);
-  g->nodes[0].inputs[0] = g->nodes[4].output; /* a needs d needs ... a */
+  g->nodes[0].inputs[0] = g->nodes[4].outputs[0]; /* a needs d needs ... a */
   assert_int_equal(wh_pass_compact(g), WH_ERR_INTERNAL);
   assert_error_says("graph 'g' has a cycle");
   wh_graph_destroy(g);
@@ -265,7 +366,7 @@ static wh_status tiny_eval(void *ctx, const wh_graph *g, const wh_node_info *nod
   float *y = out;
   const float *a = inputs[0], *b = inputs[1];
   ++*(size_t *)ctx;
-  assert_true(wh_shape_bytes(g, &g->values[node->output].shape, NULL, &bytes));
+  assert_true(wh_shape_bytes(g, &g->values[node->outputs[0]].shape, NULL, &bytes));
   for (size_t i = 0; i < bytes / sizeof *y; i++) {
     if (node->op == WH_OP_NEG)
       y[i] = -a[i];
@@ -394,7 +495,7 @@ static void the_pipeline_on_a_layer(void **state) {
 static void the_pipeline_is_idempotent_and_pure(void **state) {
   (void)state;
   for (uint64_t seed = 100; seed < 160; seed++) {
-    wh_graph *g = random_graph(seed, 80), *same = NULL;
+    wh_graph *g = random_graph_with_regions(seed, 80), *same = NULL;
     assert_ok(wh_graph_clone(g, &same));
     wh_status st = wh_passes_run(g, NULL);
     assert_int_equal(wh_passes_run(same, NULL), st);
@@ -410,6 +511,53 @@ static void the_pipeline_is_idempotent_and_pure(void **state) {
     wh_graph_destroy(g);
     wh_graph_destroy(same);
   }
+}
+
+/* Work per node, counted and not timed: products that each wait for a quantisation that legalisation appends,
+ * norms and gates that fuse, equal nodes that merge, constants that fold. */
+static uint64_t work_on_a_chain(size_t n_nodes) {
+  wh_graph *g;
+  size_t calls = 0;
+  const wh_fold_evaluator fold = {&calls, tiny_eval};
+  static const float ones[64] = {1};
+  wh_value x, w, v, bias, y[4];
+  wh_shape row = {.dtype = WH_DTYPE_F32, .rank = 2}, matrix = {.dtype = WH_DTYPE_Q4_0, .rank = 2};
+  const wh_attr eps = {.key = WH_ATTR_EPS, .f = 0.5f};
+  assert_ok(wh_graph_create("chain", NULL, &g));
+  assert_ok(wh_dim_symbol(&g->dims, "t", 1, 64, &row.dims[0]));
+  assert_ok(wh_dim_const(&g->dims, 64, &row.dims[1]));
+  matrix.dims[0] = matrix.dims[1] = row.dims[1];
+  assert_ok(wh_graph_add_input(g, "x", &row, &x));
+  assert_ok(wh_graph_add_const_shape(g, "w", &matrix, &w));
+  assert_ok(wh_graph_add_const_shape(g, "v", &matrix, &v));
+  assert_ok(wh_graph_add_f32(g, "bias", ones, 64, &bias));
+  while (g->n_nodes < n_nodes) {
+    assert_ok(wh_graph_add_node(g, WH_OP_RMS_NORM, "n", &x, 1, &eps, 1, &y[0]));
+    assert_ok(wh_graph_add_node(g, WH_OP_LINEAR, "a", (wh_value[]){y[0], w}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_RMS_NORM, "again", &x, 1, &eps, 1, &y[3]));
+    assert_ok(wh_graph_add_node(g, WH_OP_LINEAR, "b", (wh_value[]){y[3], v}, 2, NULL, 0, &y[2]));
+    assert_ok(wh_graph_add_node(g, WH_OP_SILU, "s", &y[1], 1, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_MUL, "m", (wh_value[]){y[1], y[2]}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_LINEAR, "d", (wh_value[]){y[1], w}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_NEG, "c", &bias, 1, NULL, 0, &bias));
+    assert_ok(wh_graph_add_node(g, WH_OP_ADD, "e", (wh_value[]){y[1], bias}, 2, NULL, 0, &y[1]));
+    assert_ok(wh_graph_add_node(g, WH_OP_ADD, "r", (wh_value[]){x, y[1]}, 2, NULL, 0, &x));
+  }
+  assert_ok(wh_graph_add_output(g, "o", x));
+  assert_ok(wh_passes_run(g, &fold));
+  assert_int_equal(5 * calls, g->n_nodes); /* of ten: norm, two products, gate, product; one was folded */
+  const uint64_t work = g->work;
+  wh_graph_destroy(g);
+  return work;
+}
+
+static void work_grows_with_the_graph(void **state) {
+  (void)state;
+  const uint64_t small = work_on_a_chain(2000), large = work_on_a_chain(20000);
+  assert_true(small > 2000);
+  if (large > 11 * small || large > 20000u * 200u)
+    fail_msg("10 times the nodes: %llu steps, not %llu", (unsigned long long)large,
+             (unsigned long long)small);
 }
 
 static void a_dead_user_does_not_stop_a_fusion(void **state) {
@@ -454,6 +602,10 @@ int main(void) {
       cmocka_unit_test(products_take_quantised_activations),
       cmocka_unit_test(equal_nodes_merge),
       cmocka_unit_test(different_nodes_do_not_merge),
+      cmocka_unit_test(attributes_and_outputs_tell_nodes_apart),
+      cmocka_unit_test(nodes_with_several_outputs),
+      cmocka_unit_test(regions_keep_their_nodes),
+      cmocka_unit_test(work_grows_with_the_graph),
       cmocka_unit_test(kv_append_is_never_merged),
       cmocka_unit_test(dead_code_goes),
       cmocka_unit_test(compaction_restores_order),

@@ -25,9 +25,10 @@ typedef struct operand {
   size_t n_bytes;
 } operand;
 
+#define FAKE_MAX_INPUTS 8
 typedef struct fake_instr {
   const wh_node_info *node;
-  operand in[WH_MAX_INPUTS], out;
+  operand in[FAKE_MAX_INPUTS], out;
   void *scratch;
   size_t scratch_bytes;
   bool packed;

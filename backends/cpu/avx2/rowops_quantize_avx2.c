@@ -48,17 +48,19 @@ static inline __m256i codes_32(const float *x, __m256 factor) {
 }
 
 /* Quantises block b of x to q and gives the sums of its codes by eights, each plus 8 * 128, in 64-bit lanes.
- */
-static inline __m256i quantize_block(const float *x, int b, __m256 factors, int8_t *q) {
+ * `finite`: all bits, or none, which makes codes 0. */
+static inline __m256i quantize_block(const float *x, int b, __m256 factors, __m256i finite, int8_t *q) {
   __m256i codes = codes_32(x + b * 32, _mm256_permutevar8x32_ps(factors, _mm256_set1_epi32(b)));
+  codes = _mm256_and_si256(codes, finite);
   _mm256_storeu_si256((void *)(q + b * 32), codes);
   return _mm256_sad_epu8(_mm256_xor_si256(codes, _mm256_set1_epi8((char)0x80)), _mm256_setzero_si256());
 }
 
 /* Blocks b..b+3; their half sums: first halves in the low 128 bits, second halves in the high ones. */
-static inline __m256i quantize_four(const float *x, int b, __m256 factors, int8_t *q) {
-  __m256i s0 = quantize_block(x, b, factors, q), s1 = quantize_block(x, b + 1, factors, q);
-  __m256i s2 = quantize_block(x, b + 2, factors, q), s3 = quantize_block(x, b + 3, factors, q);
+static inline __m256i quantize_four(const float *x, int b, __m256 factors, __m256i finite, int8_t *q) {
+  __m256i s0 = quantize_block(x, b, factors, finite, q), s1 = quantize_block(x, b + 1, factors, finite, q);
+  __m256i s2 = quantize_block(x, b + 2, factors, finite, q),
+          s3 = quantize_block(x, b + 3, factors, finite, q);
   __m256i s01 = _mm256_or_si256(s0, _mm256_slli_epi64(s1, 32));
   __m256i s23 = _mm256_or_si256(s2, _mm256_slli_epi64(s3, 32));
   __m256i sum = _mm256_add_epi32(_mm256_unpacklo_epi64(s01, s23), _mm256_unpackhi_epi64(s01, s23));
@@ -87,7 +89,8 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
   __m256 factors = _mm256_mul_ps(_mm256_div_ps(_mm256_set1_ps(127.0f), top), power);
   factors = _mm256_and_ps(factors, live);
 
-  __m256i a = quantize_four(x, 0, factors, g->q), b = quantize_four(x, 4, factors, g->q);
+  const __m256i finite = _mm256_castps_si256(_mm256_cmp_ps(top, _mm256_set1_ps(INFINITY), _CMP_LT_OQ));
+  __m256i a = quantize_four(x, 0, factors, finite, g->q), b = quantize_four(x, 4, factors, finite, g->q);
   __m256i half0 = _mm256_permute2x128_si256(a, b, 0x20), half1 = _mm256_permute2x128_si256(a, b, 0x31);
   __m256i sum = _mm256_add_epi32(half0, half1), zero = _mm256_setzero_si256();
   __m256i t = _mm256_add_epi32(_mm256_set1_epi32(3), minus_k), shifted = _mm256_sllv_epi32(sum, t);
@@ -103,7 +106,9 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
   _mm_storeu_si128((void *)g->jsum16, _mm_unpacklo_epi16(j0, j1));
   _mm_storeu_si128((void *)(g->jsum16 + 8), _mm_unpackhi_epi16(j0, j1));
   __m128 scale = _mm_div_ss(_mm256_castps256_ps128(top), _mm_set_ss(127.0f));
-  scale = _mm_and_ps(_mm_mul_ss(scale, _mm_set_ss(0.125f)), _mm256_castps256_ps128(live));
+  scale = _mm_mul_ss(scale, _mm_set_ss(0.125f));
+  scale = _mm_fmadd_ss(_mm256_castps256_ps128(top), _mm_setzero_ps(), scale); /* NaN when top is infinite */
+  scale = _mm_and_ps(scale, _mm256_castps256_ps128(live));
   g->scale = _mm_cvtss_f32(scale);
 }
 

@@ -37,14 +37,15 @@ static inline __m512i round_16(const float *x, __m512 factor) {
   return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), factor));
 }
 
-/* The codes of blocks b and b + 1 at x, as bytes in order. */
-static inline __m512i codes_64(const float *x, __m512 factors, int b) {
+/* The codes of blocks b and b + 1 at x, as bytes in order. `finite`: all bits, or none, which makes codes 0.
+ */
+static inline __m512i codes_64(const float *x, __m512 factors, __mmask64 finite, int b) {
   __m512 f0 = _mm512_permutexvar_ps(_mm512_set1_epi32(b), factors);
   __m512 f1 = _mm512_permutexvar_ps(_mm512_set1_epi32(b + 1), factors);
   __m512i lo = _mm512_packs_epi32(round_16(x, f0), round_16(x + 16, f0));
   __m512i hi = _mm512_packs_epi32(round_16(x + 32, f1), round_16(x + 48, f1));
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(lo, hi));
+  return _mm512_maskz_mov_epi8(finite, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(lo, hi)));
 }
 
 /* Sums of 8 codes, each plus 8 * 128, in 64-bit lanes. */
@@ -77,8 +78,9 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
   __m256 factor = _mm256_maskz_mul_ps(live, _mm256_div_ps(_mm256_set1_ps(127.0f), top), power);
 
   __m512 factors = _mm512_castps256_ps512(factor); /* only the low eight are asked for */
-  __m512i c0 = codes_64(x, factors, 0), c1 = codes_64(x + 64, factors, 2);
-  __m512i c2 = codes_64(x + 128, factors, 4), c3 = codes_64(x + 192, factors, 6);
+  const __mmask64 finite = _mm256_cmp_ps_mask(top, _mm256_set1_ps(INFINITY), _CMP_LT_OQ) ? ~(__mmask64)0 : 0;
+  __m512i c0 = codes_64(x, factors, finite, 0), c1 = codes_64(x + 64, factors, finite, 2);
+  __m512i c2 = codes_64(x + 128, factors, finite, 4), c3 = codes_64(x + 192, factors, finite, 6);
   _mm512_store_si512(g->q, c0);
   _mm512_store_si512(g->q + 64, c1);
   _mm512_store_si512(g->q + 128, c2);
@@ -96,7 +98,10 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
   _mm_storeu_si128((void *)g->jsum, _mm256_cvtepi32_epi16(shifted));
   _mm256_storeu_si256((void *)g->jsum16, _mm512_cvtepi32_epi16(_mm512_sllv_epi32(half, t_pairs)));
   __m128 scale = _mm_div_ss(_mm256_castps256_ps128(top), _mm_set_ss(127.0f));
-  g->scale = _mm_cvtss_f32(_mm_maskz_mul_ss(live, scale, _mm_set_ss(0.125f)));
+  scale = _mm_mul_ss(scale, _mm_set_ss(0.125f));
+  scale =
+      _mm_maskz_fmadd_ss(live, _mm256_castps256_ps128(top), _mm_setzero_ps(), scale); /* NaN when infinite */
+  g->scale = _mm_cvtss_f32(scale);
 }
 
 /* Zeros from y[n] to the end of the group. n is a multiple of 32. */

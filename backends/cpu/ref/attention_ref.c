@@ -5,8 +5,8 @@
 #define CHUNK WH_ATTENTION_CHUNK
 #define BLOCK WH_KV_BLOCK
 
-/* A scale has rounded to f16, so the largest code may pass 127 by a little; codes of what is not finite do
- * not matter: their scale shows. */
+/* A scale has rounded to f16, so the largest code may pass 127 by a little. NaN (an infinity by a factor of
+ * 0) gives 0. */
 static int32_t round_code(float v) {
   if (!(v > -127.0f)) return v <= -127.0f ? -127 : 0;
   return v < 127.0f ? (int32_t)rintf(v) : 127;

@@ -6,8 +6,8 @@
 
 #define GROUP 256
 
-/* Magnitudes are compared as integers, whose order is the same; a NaN is then the largest and ends up in S,
- * where the products make it visible, instead of being dropped by a comparison. */
+/* Magnitudes are compared as integers, whose order is the same; a NaN is then the largest, instead of being
+ * dropped by a comparison. */
 static uint32_t max_magnitude(const float *x, int64_t n) {
   uint32_t top = 0;
   for (int64_t j = 0; j < n; j++) {
@@ -19,7 +19,7 @@ static uint32_t max_magnitude(const float *x, int64_t n) {
 
 static int32_t round_code(float v) {
   v = rintf(v);
-  return v >= -127.0f && v <= 127.0f ? (int32_t)v : 0; /* out of range only for a non-finite activation */
+  return v >= -127.0f && v <= 127.0f ? (int32_t)v : 0; /* 0: NaN, in a group that is not finite */
 }
 
 /* Quantises one group of n values (whole blocks) into slot `group` of row `row` of a tile. */
@@ -53,7 +53,8 @@ static void quantize_group(const float *x, int64_t n, const wh_q8a_tile *tile, i
     jsum16[b * 2] = (int16_t)(half[0] * unit);
     jsum16[b * 2 + 1] = (int16_t)(half[1] * unit);
   }
-  tile->scale[group * tile->rows + row] = zero ? 0.0f : (top / 127.0f) * 0.125f;
+  const float scale = fmaf(top, 0.0f, (top / 127.0f) * 0.125f); /* NaN when top is infinite, too */
+  tile->scale[group * tile->rows + row] = zero ? 0.0f : scale;
 }
 
 static wh_q8a_tile tile_of(void *q8a, int64_t rows, int64_t k, int64_t row) {
