@@ -14,6 +14,7 @@ typedef struct wh_run_session_options {
   /* LongRoPE: a sequence longer than this is computed with the second set of rotary frequencies, from its
    * first position on (long_rope.h); 0: the graph has one set and no input "rope_sets" */
   uint32_t long_rope_border;
+  wh_progress_sink progress; /* of creation */
 } wh_run_session_options;
 
 /* Bounds of the graph's symbols for these options: symbols[n_symbols]. ERR_UNSUPPORTED for a graph that is no
