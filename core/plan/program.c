@@ -91,7 +91,7 @@ static wh_weight_want wanted(const build *b, wh_node n, unsigned i) {
   uint32_t k = 0;
   while (c->is_open && k + 1 < n_own && own[k].id != c->list[0].id) k++;
   w.layout = own[k].id;
-  w.check = own[k].id == 0;
+  w.check = own[k].id == 0 && n_own == 1;
   if (own[k].id) w.n_bytes = own[k].n_bytes;
   return w;
 }
