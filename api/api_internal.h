@@ -50,6 +50,7 @@ typedef struct wh_program_key {
   wh_device *device, *offload; /* offload: runs the last offload_layers layers; NULL: none */
   uint32_t offload_layers;
   wh_dtype kv_dtype;
+  bool outgrows_rope; /* contexts beyond what its first set of rotary frequencies is for (LongRoPE) */
 } wh_program_key;
 
 /* What the first of them decides. */
@@ -62,8 +63,7 @@ typedef struct wh_program_request {
 /* The model's program for the key, made when there is none; it is given back once per take. Threads may ask
  * at the same time. programs.c */
 wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key,
-                                const wh_program_request *request, wh_program **out);
-wh_status wh_model_load_program(const wh_model *m, wh_program *program); /* its weights */
+                                const wh_program_request *request, wh_program **out, uint32_t *rope_border);
 void wh_model_give_program(const wh_model *m, const wh_program *program);
 
 /* As wh_session_create filled them in. */

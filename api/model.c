@@ -8,7 +8,7 @@
 #include "models/tokenizer_source.h"
 
 static wh_status build_graph(const wh_model *m, bool optimised, wh_graph **out) {
-  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16};
+  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};
   wh_model_hparams hparams;
   wh_graph *g = NULL;
   WH_TRY(wh_model_build_graph(m->file, &options, m->alloc, &g, &hparams));

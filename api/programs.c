@@ -13,7 +13,7 @@
 struct shared_program {
   wh_program_key key;
   wh_program *program;
-  uint32_t n_sessions;
+  uint32_t n_sessions, rope_border;
   shared_program *next;
 };
 
@@ -50,14 +50,16 @@ static size_t offload_rules(const wh_program_key *key, int64_t n_layers, char na
 }
 
 static wh_status make_program(const wh_model *m, const wh_program_key *key, const wh_program_request *q,
-                              wh_program **out) {
+                              shared_program *out) {
   wh_graph *g = NULL;
   wh_model_hparams hparams;
-  const wh_model_build_options build = {.kv_dtype = key->kv_dtype};
+  const wh_model_build_options build = {.kv_dtype = key->kv_dtype, .context = q->limits->context};
   WH_TRY(wh_model_build_graph(m->file, &build, m->alloc, &g, &hparams));
   wh_status st = fold_and_fuse(g, key->device, m->alloc);
   int64_t symbols[WH_LM_MAX_SYMBOLS];
-  if (st == WH_OK) st = wh_run_session_symbols(g, q->limits, symbols);
+  wh_run_session_options limits = *q->limits;
+  limits.long_rope_border = out->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;
+  if (st == WH_OK) st = wh_run_session_symbols(g, &limits, symbols);
   const size_t n_layers = (size_t)m->hparams.n_layers;
   char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);
   wh_place_rule *rules = wh_alloc_array(m->alloc, n_layers + 2, sizeof *rules);
@@ -80,7 +82,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
                                   .pack_cache = q->pack_cache,
                                   .progress = q->progress,
                                   .weights = weights};
-    st = wh_program_create(g, &o, out);
+    st = wh_program_create(g, &o, &out->program);
   } else {
     wh_graph_destroy(g);
   }
@@ -91,7 +93,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
 
 static bool same_key(const wh_program_key *a, const wh_program_key *b) {
   return a->device == b->device && a->offload == b->offload && a->offload_layers == b->offload_layers &&
-         a->kv_dtype == b->kv_dtype;
+         a->kv_dtype == b->kv_dtype && a->outgrows_rope == b->outgrows_rope;
 }
 
 /* Programs are the one part of a model, beside the lazy ones, that changes behind a const pointer. */
@@ -104,7 +106,7 @@ static wh_model *changing(const wh_model *m) {
 }
 
 wh_status wh_model_take_program(const wh_model *model, const wh_program_key *key, const wh_program_request *q,
-                                wh_program **out) {
+                                wh_program **out, uint32_t *rope_border) {
   wh_model *m = changing(model);
   wh_status st = WH_OK;
   (void)pthread_mutex_lock(&m->programs_mutex);
@@ -112,7 +114,7 @@ wh_status wh_model_take_program(const wh_model *model, const wh_program_key *key
   while (s && !same_key(&s->key, key)) s = s->next;
   if (!s) {
     s = wh_alloc_zeroed(m->alloc, sizeof *s);
-    st = s ? make_program(m, key, q, &s->program) : WH_OOM("program");
+    st = s ? make_program(m, key, q, s) : WH_OOM("program");
     if (st != WH_OK) {
       wh_free(m->alloc, s);
     } else {
@@ -124,15 +126,8 @@ wh_status wh_model_take_program(const wh_model *model, const wh_program_key *key
   if (st == WH_OK) {
     s->n_sessions++;
     *out = s->program;
+    *rope_border = s->rope_border;
   }
-  (void)pthread_mutex_unlock(&m->programs_mutex);
-  return st;
-}
-
-wh_status wh_model_load_program(const wh_model *model, wh_program *program) {
-  wh_model *m = changing(model);
-  (void)pthread_mutex_lock(&m->programs_mutex);
-  wh_status st = wh_program_load(program);
   (void)pthread_mutex_unlock(&m->programs_mutex);
   return st;
 }

@@ -15,6 +15,7 @@ struct wh_session {
   wh_program *program; /* the model's */
   wh_run_session *run;
   wh_session_options options;
+  uint32_t rope_border; /* as wh_session_rope_border */
   wh_run_memory memory;
   wh_trace_fn trace;
   void *trace_ctx;
@@ -46,18 +47,21 @@ static wh_run_session_options limits_of(const wh_session *s) {
                                   .max_batch = s->options.max_batch,
                                   .max_outputs = s->options.max_outputs,
                                   .max_sequences = s->options.max_sequences,
-                                  .long_rope_border = (uint32_t)s->model->hparams.long_rope_border};
+                                  .long_rope_border = s->rope_border,
+                                  .progress = {s->options.progress, s->options.progress_ctx}};
 }
 
 static wh_status take_program(wh_session *s, wh_device *device, const wh_session_options *o) {
   wh_hash128 stamp;
   wh_pack_cache_options cache = {.folder = o->pack_cache, .mapped = o->pack_cache_mapped, .log = o->log};
   if (o->pack_cache && wh_model_file_stamp(s->model->file, &stamp)) cache.model_stamp = &stamp;
+  const bool outgrows = o->context > s->model->hparams.rope.original_context &&
+                        wh_model_file_find_weight(s->model->file, "rope_factors_long.weight") != NULL;
+  const wh_program_key key = {device, o->offload, o->offload ? o->offload_layers : 0, o->kv_dtype, outgrows};
   const wh_run_session_options limits = limits_of(s);
-  const wh_program_key key = {device, o->offload, o->offload ? o->offload_layers : 0, o->kv_dtype};
   const wh_program_request request = {
       &limits, o->pack_cache ? &cache : NULL, {.fn = o->progress, .ctx = o->progress_ctx}};
-  return wh_model_take_program(s->model, &key, &request, &s->program);
+  return wh_model_take_program(s->model, &key, &request, &s->program, &s->rope_border);
 }
 
 static wh_status memory_budget(const wh_session_options *o, wh_memory_budget *out) {
@@ -87,8 +91,8 @@ static wh_status open_session(wh_session *s, wh_device *device, const wh_session
   wh_memory_budget budget;
   wh_layout *layout = NULL;
   int64_t symbols[WH_LM_MAX_SYMBOLS];
-  const wh_run_session_options limits = limits_of(s);
   WH_TRY(take_program(s, device, o));
+  const wh_run_session_options limits = limits_of(s);
   WH_TRY(memory_budget(o, &budget));
   WH_TRY(wh_run_session_symbols(s->program->graph, &limits, symbols));
   WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
@@ -96,7 +100,6 @@ static wh_status open_session(wh_session *s, wh_device *device, const wh_session
   wh_status st = wh_program_check_memory(s->program, layout, &budget);
   wh_layout_release(layout);
   WH_TRY(st);
-  WH_TRY(wh_model_load_program(s->model, s->program));
   WH_TRY(wh_run_session_create(s->program, &limits, &s->run));
   warn_of_slow_files(s, &budget, o->log);
   return WH_OK;
@@ -220,8 +223,9 @@ wh_status wh_session_get_packing(const wh_session *s, wh_session_packing *packin
 
 wh_status wh_session_keep_packed(wh_session *s) {
   WH_WANT(s, "session");
+  const wh_progress_sink progress = {s->options.progress, s->options.progress_ctx};
   wh_weight_set *weights = s->program->devices[0].weights;
-  return weights ? wh_weight_set_keep(weights) : WH_OK;
+  return weights ? wh_weight_set_keep(weights, &progress) : WH_OK;
 }
 
 wh_status wh_session_get_instruction(const wh_session *s, uint32_t i, wh_instruction_info *info) {

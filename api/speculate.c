@@ -275,6 +275,7 @@ static wh_status run_model(wh_speculator *s, uint32_t n, uint32_t n_outputs) {
 }
 
 void wh_speculator_expect(wh_speculator *s, size_t n) {
+  if (!s) return;
   s->n_expected = n < s->context ? (uint32_t)n : s->context;
 }
 

@@ -119,7 +119,8 @@ typedef struct wh_claim {
   char reason[160];       /* when refused: one sentence */
   uint64_t scratch_bytes; /* for these dims; grows with them */
   /* Per constant operand, best first; an operand without an entry is read as the model has it and is not
-   * looked at. Core chooses one layout per constant and device where its users have one in common. */
+   * looked at, one whose only entry is 0 is (pack with dst NULL). Core chooses one layout per constant and
+   * device where its users have one in common. */
   uint32_t n_layouts;
   wh_weight_layout layouts[WH_CLAIM_MAX_LAYOUTS];
 } wh_claim;

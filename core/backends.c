@@ -1,8 +1,10 @@
 /* backends.c - see backends.h. */
+#define _POSIX_C_SOURCE 200809L
 #include "core/backends.h"
 
 #include <dlfcn.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/text_buffer.h"
 
@@ -54,6 +56,16 @@ static wh_status open_object(const char *path, const wh_backend **out) {
   return WH_OK;
 }
 
+static wh_status unknown(const char *name, const wh_backend *const *linked, size_t n_linked) {
+  wh_text_buffer known;
+  wh_text_buffer_init(&known, NULL);
+  for (size_t i = 0; i < n_linked; i++) wh_text_buffer_printf(&known, "%s%s", i ? ", " : "", linked[i]->name);
+  wh_status st =
+      WH_FAIL(ERR_INVALID_ARGUMENT, "unknown device '%.32s'; known: %s", name, known.data ? known.data : "");
+  wh_text_buffer_deinit(&known);
+  return st;
+}
+
 wh_status wh_backend_find(const char *name, const wh_backend *const *linked, size_t n_linked,
                           const char *folder, const wh_backend **out) {
   for (size_t i = 0; i < n_linked; i++) {
@@ -62,20 +74,13 @@ wh_status wh_backend_find(const char *name, const wh_backend *const *linked, siz
     *out = linked[i];
     return WH_OK;
   }
-  if (!folder || !is_name(name)) {
-    wh_text_buffer known;
-    wh_text_buffer_init(&known, NULL);
-    for (size_t i = 0; i < n_linked; i++)
-      wh_text_buffer_printf(&known, "%s%s", i ? ", " : "", linked[i]->name);
-    wh_status st = WH_FAIL(ERR_INVALID_ARGUMENT, "unknown device '%.32s'; known: %s", name,
-                           known.data ? known.data : "");
-    wh_text_buffer_deinit(&known);
-    return st;
-  }
+  if (!folder || !is_name(name)) return unknown(name, linked, n_linked);
   wh_text_buffer path;
   wh_text_buffer_init(&path, NULL);
   wh_text_buffer_printf(&path, "%s/whimbrel-backend-%s.so", folder, name);
-  wh_status st = path.oom ? WH_OOM("path of a backend") : open_object(path.data, out);
+  wh_status st = path.oom                       ? WH_OOM("path of a backend")
+                 : access(path.data, F_OK) != 0 ? unknown(name, linked, n_linked)
+                                                : open_object(path.data, out);
   wh_text_buffer_deinit(&path);
   return st;
 }

@@ -104,7 +104,7 @@ static wh_status open_session(wh_run_session *s, wh_program *program) {
   s->added = wh_alloc_array(o->alloc, o->max_sequences, sizeof *s->added);
   if (!s->lengths || !s->added) return WH_OOM("session");
   s->filled = s->lengths;
-  WH_TRY(wh_run_create(program, &(wh_run_options){s->symbols, o->alloc}, &s->run));
+  WH_TRY(wh_run_create(program, &(wh_run_options){s->symbols, o->alloc, o->progress}, &s->run));
   s->n_vocab_out = wh_run_output(s->run, (size_t)s->logits).dims[1];
   return s->rope_sets >= 0 ? wh_long_rope_create(s) : WH_OK;
 }

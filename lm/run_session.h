@@ -14,6 +14,7 @@ typedef struct wh_run_session_options {
   /* LongRoPE: a sequence longer than this is computed with the second set of rotary frequencies, from its
    * first position on (long_rope.h); 0: the graph has one set and no input "rope_sets" */
   uint32_t long_rope_border;
+  wh_progress_sink progress; /* of creation */
 } wh_run_session_options;
 
 #define WH_LM_MAX_SYMBOLS 16

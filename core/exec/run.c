@@ -12,6 +12,8 @@ typedef struct run_device {
   wh_buffer *arena, *states;
   uint64_t arena_bytes; /* that were asked for */
   wh_weight_user user;
+  wh_buffer *
+      *buffers; /* the run's table with what is this device's; the run's own where there is one device */
   wh_frame frame;
 } run_device;
 
@@ -90,9 +92,11 @@ static wh_status take(wh_run *r, uint16_t d, wh_memory_kind kind, uint64_t n_byt
 /* Other bases or dims: what a queue derived from the frame of before is void. */
 static void renew_frames(wh_run *r) {
   r->last_frame++;
+  for (uint32_t i = 0; r->p->n_devices > 1 && i < r->p->n_slots; i++)
+    r->devices[r->p->slots[i].device].buffers[i] = r->buffers[i];
   for (uint16_t d = 0; d < r->p->n_devices; d++)
     r->devices[d].frame = (wh_frame){.id = r->last_frame,
-                                     .buffers = r->buffers,
+                                     .buffers = r->devices[d].buffers,
                                      .offsets = r->offsets,
                                      .n_bytes = r->layout->n_bytes,
                                      .dims = r->dims,
@@ -158,16 +162,15 @@ static wh_status open_ports(wh_run *r) {
   return grow(r, &r->copy, &r->copy_bytes, most);
 }
 
-static wh_status take_weights(wh_run *r) {
-  for (uint16_t d = 0; d < r->p->n_devices; d++) {
-    const wh_program_device *pd = &r->p->devices[d];
-    if (pd->weights) wh_weight_set_attach(pd->weights, &r->devices[d].user);
-  }
-  return wh_program_load(r->p);
+static void attach(wh_run *r) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++)
+    if (r->p->devices[d].weights) wh_weight_set_attach(r->p->devices[d].weights, &r->devices[d].user);
 }
 
-static wh_status open_run(wh_run *r, const int64_t *symbols) {
+static wh_status open_run(wh_run *r, const wh_run_options *o) {
   const wh_program *p = r->p;
+  const int64_t *symbols = o->symbols;
+  uint64_t total = 0;
   wh_layout *layout = NULL;
   r->symbols = wh_alloc_array(r->alloc, p->graph->dims.n_symbols + 1, sizeof *r->symbols);
   r->dims = wh_alloc_array(r->alloc, p->graph->dims.n + 1, sizeof *r->dims);
@@ -177,9 +180,16 @@ static wh_status open_run(wh_run *r, const int64_t *symbols) {
   r->outputs = wh_alloc_array(r->alloc, p->n_outputs + 1, sizeof *r->outputs);
   if (!r->symbols || !r->dims || !r->buffers || !r->offsets || !r->inputs || !r->outputs)
     return WH_OOM("run");
-  WH_TRY(take_weights(r));
+  for (uint16_t d = 0; d < p->n_devices; d++) {
+    r->devices[d].buffers =
+        p->n_devices == 1 ? r->buffers : wh_alloc_array(r->alloc, p->n_slots + 1, sizeof *r->buffers);
+    if (!r->devices[d].buffers) return WH_OOM("run");
+  }
+  attach(r);
   WH_TRY(wh_program_get_layout(r->p, symbols, &layout));
-  wh_status st = WH_OK;
+  for (uint16_t d = 0; d < p->n_devices; d++)
+    total += layout->memory[d].arena.arena_bytes + layout->memory[d].state_bytes;
+  wh_status st = wh_progress_report(&o->progress, WH_STAGE_MEMORY, 0, total);
   for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) {
     st = backend(r, d)->queue_create(dev(r, d), &r->devices[d].queue);
     if (st == WH_OK && layout->memory[d].state_bytes)
@@ -191,6 +201,8 @@ static wh_status open_run(wh_run *r, const int64_t *symbols) {
     wh_layout_release(layout);
     return st;
   }
+  WH_TRY(wh_progress_report(&o->progress, WH_STAGE_MEMORY, total, total));
+  WH_TRY(wh_program_load(r->p, &o->progress));
   WH_TRY(open_ports(r));
   return wh_run_bind(r, symbols);
 }
@@ -201,7 +213,7 @@ wh_status wh_run_create(wh_program *program, const wh_run_options *o, wh_run **o
   r->alloc = o->alloc;
   r->p = program;
   wh_program_retain(program);
-  wh_status st = open_run(r, o->symbols);
+  wh_status st = open_run(r, o);
   if (st != WH_OK) {
     wh_run_destroy(r);
     return st;
@@ -218,6 +230,7 @@ void wh_run_destroy(wh_run *r) {
     backend(r, d)->buffer_destroy(dev(r, d), x->arena);
     backend(r, d)->buffer_destroy(dev(r, d), x->states);
     if (r->p->devices[d].weights) wh_weight_set_detach(r->p->devices[d].weights, &x->user);
+    if (r->p->n_devices > 1) wh_free(r->alloc, x->buffers);
   }
   for (size_t i = 0; r->inputs && i < r->p->n_inputs; i++) wh_free(r->alloc, r->inputs[i].staging);
   for (size_t i = 0; r->outputs && i < r->p->n_outputs; i++) wh_free(r->alloc, r->outputs[i].staging);

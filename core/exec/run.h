@@ -13,6 +13,7 @@ typedef struct wh_run_options {
   /* The largest dims at first: memory is taken for them, and states have their sizes. */
   const int64_t *symbols;
   const wh_allocator *alloc;
+  wh_progress_sink progress; /* of creation: memory, then weights */
 } wh_run_options;
 
 /* Takes all memory that running needs. The program is retained and loaded. */

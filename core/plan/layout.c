@@ -38,8 +38,9 @@ static wh_status size_slots(const wh_program *p, wh_layout *l) {
   for (uint32_t i = 0; i < p->n_slots; i++) {
     const wh_slot *s = &p->slots[i];
     const wh_plan_device *d = &p->devices[s->device].device;
-    if (s->kind == WH_SLOT_WEIGHT) continue;
-    if (s->value) {
+    if (s->kind == WH_SLOT_WEIGHT) {
+      l->n_bytes[i] = s->n_bytes;
+    } else if (s->value) {
       WH_TRY(d->backend->value_bytes(d->dev, p->graph, s->value, l->dims, &l->n_bytes[i]));
     } else if (s->scratch_of != WH_NO_NODE) {
       wh_claim claim = {.struct_size = sizeof claim};

@@ -444,6 +444,8 @@ wh_status wh_pack_cache_open(const wh_pack_cache_options *o, const wh_backend *b
   return WH_OK;
 }
 
+void wh_pack_cache_tell(wh_pack_cache *c, const wh_progress_sink *progress) { c->progress = *progress; }
+
 void wh_pack_cache_close(wh_pack_cache *c) {
   if (!c) return;
   wh_file_close(c->file);

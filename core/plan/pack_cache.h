@@ -42,6 +42,7 @@ WH_NODISCARD wh_status wh_pack_cache_open(const wh_pack_cache_options *options, 
                                           void *device, const wh_graph *g, const wh_packed_weight *weights,
                                           size_t n_weights, const wh_progress_sink *progress,
                                           const wh_allocator *alloc, wh_pack_cache **out);
+void wh_pack_cache_tell(wh_pack_cache *cache, const wh_progress_sink *progress);
 void wh_pack_cache_close(wh_pack_cache *cache); /* NULL is fine */
 
 /* The packed weights, checked, and mapped until the cache is closed. *out is NULL when they are not there. */

@@ -91,7 +91,7 @@ static wh_weight_want wanted(const build *b, wh_node n, unsigned i) {
   uint32_t k = 0;
   while (c->is_open && k + 1 < n_own && own[k].id != c->list[0].id) k++;
   w.layout = own[k].id;
-  w.check = own[k].id == 0;
+  w.check = own[k].id == 0 && n_own == 1;
   if (own[k].id) w.n_bytes = own[k].n_bytes;
   return w;
 }
@@ -168,7 +168,8 @@ static wh_status weight_slots(build *b) {
     p->devices[d].first_weight = p->n_slots;
     st = list_weights(b, d, last_want);
     for (uint32_t i = 0; i < p->devices[d].n_weights && st == WH_OK; i++) {
-      st = add_slot(b, (wh_slot){WH_SLOT_WEIGHT, d, b->wants[i].value, WH_NO_NODE, 0, 0}, &slot);
+      st = add_slot(b, (wh_slot){WH_SLOT_WEIGHT, d, b->wants[i].value, WH_NO_NODE, 0, 0, b->wants[i].n_bytes},
+                    &slot);
       if (st == WH_OK && b->wants[i].layout == 0) b->slot_of[at_device(b, d, b->wants[i].value)] = slot;
     }
   }
@@ -186,7 +187,7 @@ static wh_status value_slot(build *b, uint16_t device, wh_value root, uint32_t p
     /* inputs are written before the run */
     const uint32_t first = v->kind == WH_VALUE_INPUT ? 0 : phase;
     WH_TRY(add_slot(
-        b, (wh_slot){is_state ? WH_SLOT_STATE : WH_SLOT_ARENA, device, root, WH_NO_NODE, first, first},
+        b, (wh_slot){is_state ? WH_SLOT_STATE : WH_SLOT_ARENA, device, root, WH_NO_NODE, first, first, 0},
         known));
   }
   if (phase > p->slots[*known].last) p->slots[*known].last = phase;
@@ -241,7 +242,7 @@ static wh_status step_slots(build *b, wh_program_block *block, wh_step *step) {
   for (unsigned i = 0; i < step->n_outputs; i++)
     WH_TRY(value_slot(b, block->device, b->roots[wh_node_output(node, i)], step->phase,
                       &args[step->n_inputs + i].slot));
-  return add_slot(b, (wh_slot){WH_SLOT_ARENA, block->device, 0, step->node, step->phase, step->phase},
+  return add_slot(b, (wh_slot){WH_SLOT_ARENA, block->device, 0, step->node, step->phase, step->phase, 0},
                   &step->scratch);
 }
 
@@ -286,7 +287,7 @@ static wh_status port_slots(build *b) {
     if (!is_read) WH_TRY(value_slot(b, 0, p->inputs[i].value, 0, &p->inputs[i].slots[0]));
   }
   for (uint16_t d = 0; d < p->n_devices; d++)
-    WH_TRY(add_slot(b, (wh_slot){WH_SLOT_ARENA, d, 0, WH_NO_NODE, 0, last}, &p->devices[d].fault));
+    WH_TRY(add_slot(b, (wh_slot){WH_SLOT_ARENA, d, 0, WH_NO_NODE, 0, last, 0}, &p->devices[d].fault));
   return WH_OK;
 }
 
@@ -495,9 +496,9 @@ void wh_program_release(wh_program *p) {
   wh_free(p->alloc, p);
 }
 
-wh_status wh_program_load(wh_program *p) {
+wh_status wh_program_load(wh_program *p, const wh_progress_sink *progress) {
   for (size_t d = 0; d < p->n_devices; d++)
-    if (p->devices[d].weights) WH_TRY(wh_weight_set_load(p->devices[d].weights, p->graph));
+    if (p->devices[d].weights) WH_TRY(wh_weight_set_load(p->devices[d].weights, p->graph, progress));
   return WH_OK;
 }
 

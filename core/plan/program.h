@@ -27,6 +27,7 @@ typedef struct wh_slot {
   wh_value value;     /* whose bytes; views and written states have their root's slot; 0: scratch or faults */
   wh_node scratch_of; /* WH_NO_NODE: no scratch */
   uint32_t first, last; /* ARENA: phases in which it is live, inclusive */
+  uint64_t n_bytes;     /* WEIGHT: as it never changes */
 } wh_slot;
 
 /* Before a block: a value that another device made. */
@@ -100,8 +101,9 @@ WH_NODISCARD wh_status wh_program_create(wh_graph *graph, const wh_program_optio
                                          wh_program **out);
 void wh_program_retain(wh_program *p);
 void wh_program_release(wh_program *p); /* NULL is fine; devices must live until then */
-/* Loads the weights of all devices; does nothing when that is done. */
-WH_NODISCARD wh_status wh_program_load(wh_program *p);
+/* Loads the weights of all devices; does nothing when that is done. Threads may ask at the same time.
+ * `progress` is told. */
+WH_NODISCARD wh_status wh_program_load(wh_program *p, const wh_progress_sink *progress);
 
 /* The layout for these symbol values, made now or found among the last ones; retained for the caller.
  * ERR_LIMIT for a value that the graph does not allow. Threads may ask at the same time. */

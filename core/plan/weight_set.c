@@ -57,10 +57,13 @@ struct wh_weight_set {
   wh_buffer *vectors;
   uint64_t vector_bytes;
   wh_weight_packing packing;
-  pthread_mutex_t mutex; /* of what moving changes: n_moved, in_file, cache, generation, users */
+  pthread_mutex_t work_mutex; /* of loading and keeping */
+  pthread_mutex_t mutex;      /* of what moving changes: n_moved, in_file, cache, generation, users */
   uint64_t generation;
   wh_weight_user *users;
 };
+
+static const wh_progress_sink nobody = {0};
 
 static void *host(const wh_weight_set *w, wh_buffer *b) {
   return b ? w->backend->buffer_host(w->dev, b) : NULL;
@@ -144,6 +147,7 @@ wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, s
   if (!w) return WH_OOM("weights");
   atomic_init(&w->n_refs, 1);
   (void)pthread_mutex_init(&w->mutex, NULL);
+  (void)pthread_mutex_init(&w->work_mutex, NULL);
   w->alloc = o->alloc;
   w->backend = o->device.backend;
   w->dev = o->device.dev;
@@ -306,7 +310,13 @@ static wh_status load_plain(wh_weight_set *w, wh_queue *q) {
   return WH_OK;
 }
 
-wh_status wh_weight_set_load(wh_weight_set *w, const wh_graph *g) {
+/* Whom the work tells that is about to begin: whoever waits for it. */
+static void tell(wh_weight_set *w, const wh_progress_sink *progress) {
+  w->progress = *progress;
+  if (w->cache) wh_pack_cache_tell(w->cache, progress);
+}
+
+static wh_status load(wh_weight_set *w, const wh_graph *g) {
   wh_queue *q = NULL;
   if (w->is_loaded) return WH_OK;
   WH_TRY(w->backend->queue_create(w->dev, &q));
@@ -326,6 +336,15 @@ wh_status wh_weight_set_load(wh_weight_set *w, const wh_graph *g) {
   return WH_OK;
 }
 
+wh_status wh_weight_set_load(wh_weight_set *w, const wh_graph *g, const wh_progress_sink *progress) {
+  (void)pthread_mutex_lock(&w->work_mutex);
+  tell(w, progress);
+  wh_status st = load(w, g);
+  tell(w, &nobody);
+  (void)pthread_mutex_unlock(&w->work_mutex);
+  return st;
+}
+
 void wh_weight_set_retain(wh_weight_set *w) {
   atomic_fetch_add_explicit(&w->n_refs, 1, memory_order_relaxed);
 }
@@ -341,12 +360,13 @@ void wh_weight_set_release(wh_weight_set *w) {
   w->backend->buffer_destroy(w->dev, w->vectors);
   wh_pack_cache_close(w->cache);
   (void)pthread_mutex_destroy(&w->mutex);
+  (void)pthread_mutex_destroy(&w->work_mutex);
   wh_free(w->alloc, w->list);
   wh_free(w->alloc, w->packed);
   wh_free(w->alloc, w);
 }
 
-wh_status wh_weight_set_keep(wh_weight_set *w) {
+static wh_status keep(wh_weight_set *w) {
   if (!w->cache || !w->packing.n_packed || w->packing.stored) return WH_OK;
   const void *image = host(w, w->own);
   if (image) return wh_pack_cache_store(w->cache, image, &w->packing.stored);
@@ -360,6 +380,15 @@ wh_status wh_weight_set_keep(wh_weight_set *w) {
   if (st == WH_OK) st = wh_pack_cache_store(w->cache, staged, &w->packing.stored);
   if (q) w->backend->queue_destroy(q);
   wh_free(w->alloc, staged);
+  return st;
+}
+
+wh_status wh_weight_set_keep(wh_weight_set *w, const wh_progress_sink *progress) {
+  (void)pthread_mutex_lock(&w->work_mutex);
+  tell(w, progress);
+  wh_status st = keep(w);
+  tell(w, &nobody);
+  (void)pthread_mutex_unlock(&w->work_mutex);
   return st;
 }
 

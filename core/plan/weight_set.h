@@ -34,16 +34,17 @@ typedef struct wh_weight_options {
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* for creation; NULL: weights are packed at each start */
-  wh_progress_sink progress;               /* of loading and keeping */
+  wh_progress_sink progress;               /* of creation */
 } wh_weight_options;
 
 /* Plans the set and looks for its weights in the cache; then its memory is known. One reference is the
  * caller's. `g` must live until the set is loaded. Wants are distinct in (value, layout). */
 WH_NODISCARD wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, size_t n,
                                             const wh_weight_options *options, wh_weight_set **out);
-/* Takes the memory, packs, copies; does nothing when that is done. ERR_CORRUPT names a weight with a value
- * that is not finite. */
-WH_NODISCARD wh_status wh_weight_set_load(wh_weight_set *set, const wh_graph *g);
+/* Takes the memory, packs, copies; does nothing when that is done. Threads may ask at the same time.
+ * `progress` is told. ERR_CORRUPT names a weight with a value that is not finite. */
+WH_NODISCARD wh_status wh_weight_set_load(wh_weight_set *set, const wh_graph *g,
+                                          const wh_progress_sink *progress);
 /* The set holds these constants, in this order: another program of the same model may use it. */
 bool wh_weight_set_fits(const wh_weight_set *set, const wh_graph *g, const wh_weight_want *wants, size_t n);
 void wh_weight_set_retain(wh_weight_set *set);
@@ -64,7 +65,7 @@ bool wh_weight_set_begin(wh_weight_set *set, wh_weight_user *user, wh_buffer **b
 
 /* Writes what was packed at this start into the cache; nothing when there is none or it came from there.
  * ERR_OUT_OF_MEMORY and ERR_CANCELLED only; other failures are warnings in the log. */
-WH_NODISCARD wh_status wh_weight_set_keep(wh_weight_set *set);
+WH_NODISCARD wh_status wh_weight_set_keep(wh_weight_set *set, const wh_progress_sink *progress);
 
 typedef struct wh_weight_memory {
   uint64_t packed_bytes; /* memory of our own for packed weights, in whole pages */

@@ -15,9 +15,9 @@ extern "C" {
  * READ the pack cache's, read and checked; PACK the model file's, packed, or checked where they are used as
  * they are; KEEP the pack cache's, once hashed and once written. */
 #define WH_STAGE_LIST(X)                   \
-  X(MEMORY, 1, "taking memory")            \
-  X(HASH, 2, "hashing the weights")        \
-  X(READ, 3, "reading the packed weights") \
+  X(HASH, 1, "hashing the weights")        \
+  X(READ, 2, "reading the packed weights") \
+  X(MEMORY, 3, "taking memory")            \
   X(PACK, 4, "packing the weights")        \
   X(KEEP, 5, "keeping the packed weights")
 
@@ -37,7 +37,8 @@ typedef struct wh_progress {
   uint64_t done_bytes, total_bytes; /* of this stage */
 } wh_progress;
 
-/* Called on the thread that made the long call, with no lock held: at the beginning and the end of each stage
+/* Called on the thread that made the long call, with no device held, so other sessions may run in it;
+ * sessions of the same model are not created or destroyed in it: at the beginning and the end of each stage
  * and in between, after some ten milliseconds to some hundred where the files are in memory. Stages without
  * work are left out. `progress` is valid for the call. A non-zero return ends the long call with
  * ERR_CANCELLED: what it took is given back, and no file is half-written. It must not destroy what the long

@@ -75,11 +75,11 @@ typedef struct wh_batch {
 #define WH_BATCH_INIT \
   { sizeof(wh_batch), 0, NULL, NULL, 0, NULL, 0 }
 
-/* Allocates nothing, and waits for the device's turn. A token id out of range, a full context (ERR_LIMIT) or
- * a non-finite logit is an error; the session holds what it held before the call. With a LongRoPE model,
- * whose rotary frequencies change when a sequence outgrows the original context, a run that crosses that
- * border (or comes back below it after a truncation) computes the sequence again from its first token, in
- * chunks of max_batch. */
+/* Allocates nothing after the first run, and waits for the device's turn. A token id out of range, a full
+ * context (ERR_LIMIT) or a non-finite logit is an error; the session holds what it held before the call. With
+ * a LongRoPE model, whose rotary frequencies change when a sequence outgrows the original context, a run that
+ * crosses that border (or comes back below it after a truncation) computes the sequence again from its first
+ * token, in chunks of max_batch. */
 WH_API WH_NODISCARD wh_status wh_session_run(wh_session *session, const wh_batch *batch);
 /* Asked on the calling thread before each such chunk; non-zero ends the run (ERR_CANCELLED). */
 typedef int (*wh_interrupt_fn)(void *ctx);

@@ -219,6 +219,9 @@ static void try_sessions(small_engine *e) {
   assert_int_equal(wh_session_plan_text(e->session, &text), WH_OK);
   IGNORES(wh_session_string_destroy, session, NULL, text);
   wh_session_string_destroy(e->session, text);
+  IGNORES(wh_session_set_interrupt, session, NULL, NULL, NULL);
+  IGNORES(wh_session_set_interrupt, fn, e->session, NULL, NULL);
+  IGNORES(wh_session_set_interrupt, ctx, e->session, NULL, NULL);
   IGNORES(wh_session_set_trace, session, NULL, NULL, NULL);
   IGNORES(wh_session_set_trace, fn, e->session, NULL, NULL);
   IGNORES(wh_session_set_trace, ctx, e->session, NULL, NULL);
@@ -298,6 +301,7 @@ static void try_texts(small_engine *e) {
   REFUSES(wh_generator_create, model, NULL, NULL, &generator);
   REFUSES(wh_generator_create, out, e->model, NULL, NULL);
   ALLOWS(wh_generator_create, sampling, wh_generator_create(e->model, NULL, &generator) == WH_OK);
+  IGNORES(wh_speculator_expect, speculator, NULL, 1);
   IGNORES(wh_generator_destroy, generator, NULL);
   IGNORES(wh_generator_accept, generator, NULL, 3);
   IGNORES(wh_generator_reset, generator, NULL);

@@ -49,7 +49,7 @@ static inline void ref_fault(ref_node *n, int64_t value) {
 float ref_sum64(const float *terms, int64_t n);
 float ref_sum64_squares(const float *x, int64_t n);
 /* reference_linear.c: a row of `k` floats as quantised activations of `rows` rows. */
-void ref_quantize_row(const float *x, int64_t k, int64_t row, int64_t rows, void *q8a);
+void ref_quantize_row(const float *x, int64_t k, int64_t row, void *q8a);
 
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);

@@ -183,22 +183,25 @@ void ref_gather_rows(ref_node *n) {
 
 /* ---- quantised activations: all codes, then a shift per block, then a scale per group ---- */
 
+/* Rows of NUMERICS' row-major form: codes, shifts, scales (not aligned). */
 typedef struct activations {
-  int8_t *q, *t;
-  float *s; /* not aligned */
-  int64_t k, blocks, groups;
+  int8_t *rows;
+  int64_t k, blocks, groups, row_bytes;
 } activations;
 
-static activations activations_at(void *q8a, int64_t k, int64_t rows) {
-  activations a = {.k = k, .blocks = k / 32, .groups = (k / 32 + 7) / 8};
-  a.q = q8a;
-  a.t = a.q + rows * k;
-  a.s = (float *)(void *)(a.t + rows * a.blocks);
+static activations activations_at(void *q8a, int64_t k) {
+  activations a = {.rows = q8a, .k = k, .blocks = k / 32, .groups = (k / 32 + 7) / 8};
+  a.row_bytes = k + a.blocks + a.groups * 4;
   return a;
+}
+static int8_t *codes_of(const activations *a, int64_t row) { return a->rows + row * a->row_bytes; }
+static int8_t *shifts_of(const activations *a, int64_t row) { return codes_of(a, row) + a->k; }
+static int8_t *scale_at(const activations *a, int64_t row, int64_t group) {
+  return shifts_of(a, row) + a->blocks + group * 4;
 }
 static float group_scale(const activations *a, int64_t row, int64_t group) {
   float s;
-  memcpy(&s, (const char *)(const void *)a->s + (row * a->groups + group) * 4, sizeof s);
+  memcpy(&s, scale_at(a, row, group), sizeof s);
   return s;
 }
 
@@ -208,21 +211,21 @@ static float largest(const float *x, int64_t n) {
   return top;
 }
 
-void ref_quantize_row(const float *x, int64_t k, int64_t row, int64_t rows, void *q8a) {
-  const activations a = activations_at(q8a, k, rows);
+void ref_quantize_row(const float *x, int64_t k, int64_t row, void *q8a) {
+  const activations a = activations_at(q8a, k);
   for (int64_t g = 0; g < a.groups; g++) {
     const int64_t from = g * 256, to = from + 256 < k ? from + 256 : k;
     const float top = largest(x + from, to - from);
     const bool none = top < 0x1p-100f;
     const float s = none ? 0.0f : (top / 127.0f) * 0x1p-3f;
-    memcpy((char *)(void *)a.s + (row * a.groups + g) * 4, &s, sizeof s);
+    memcpy(scale_at(&a, row, g), &s, sizeof s);
     for (int64_t b = from; b < to; b += 32) {
       int shift = 0;
       for (int i = 1; i <= 3 && !none; i++)
         if (largest(x + b, 32) * (float)(1 << i) <= top) shift = i;
-      a.t[row * a.blocks + b / 32] = (int8_t)(3 - shift);
+      shifts_of(&a, row)[b / 32] = (int8_t)(3 - shift);
       for (int64_t j = b; j < b + 32; j++)
-        a.q[row * k + j] = none ? 0 : (int8_t)rintf(x[j] * ((127.0f / top) * (float)(1 << shift)));
+        codes_of(&a, row)[j] = none ? 0 : (int8_t)rintf(x[j] * ((127.0f / top) * (float)(1 << shift)));
     }
   }
 }
@@ -230,7 +233,7 @@ void ref_quantize_row(const float *x, int64_t k, int64_t row, int64_t rows, void
 void ref_quantize_act(ref_node *n) {
   const int64_t k = ref_length(&n->in[0]), rows = ref_rows(&n->in[0]);
   for (int64_t r = 0; r < rows; r++)
-    ref_quantize_row((const float *)n->in[0].data + r * k, k, r, rows, n->out.data);
+    ref_quantize_row((const float *)n->in[0].data + r * k, k, r, n->out.data);
 }
 
 /* ---- products of one row of activations and one of weights ---- */
@@ -242,8 +245,8 @@ static float product_q(const activations *a, int64_t row, wh_dtype dtype, const 
     int32_t minima = 0;
     for (int64_t b = g * 8; b < (g + 1) * 8 && b < a->blocks; b++) {
       const weight_block w = blocks[b];
-      const int8_t *x = a->q + row * a->k + b * 32;
-      const int32_t by = 1 << a->t[row * a->blocks + b];
+      const int8_t *x = codes_of(a, row) + b * 32;
+      const int32_t by = 1 << shifts_of(a, row)[b];
       int32_t dot[2] = {0, 0}, codes[2] = {0, 0};
       for (int i = 0; i < 32; i++) {
         dot[i / 16] += w.q[i] * x[i];
@@ -293,7 +296,7 @@ static weight_row read_weights(wh_dtype dtype, const void *matrix, int64_t row, 
 static float product(const ref_value *x, int64_t row, const weight_row *w) {
   const int64_t k = ref_length(x);
   if (x->dtype != WH_DTYPE_Q8A) return product_f((const float *)x->data + row * k, w->dtype, w->bytes, k);
-  const activations a = activations_at(x->data, k, ref_rows(x));
+  const activations a = activations_at(x->data, k);
   return product_q(&a, row, w->dtype, w->blocks);
 }
 

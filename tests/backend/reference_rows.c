@@ -38,7 +38,7 @@ static void each_row(ref_node *n, void (*make)(const ref_node *n, int64_t row, f
   for (int64_t i = 0; i < rows; i++) {
     make(n, i, y);
     if (n->out.dtype == WH_DTYPE_Q8A)
-      ref_quantize_row(y, len, i, rows, n->out.data);
+      ref_quantize_row(y, len, i, n->out.data);
     else if (len)
       memcpy((float *)n->out.data + i * len, y, (size_t)len * sizeof *y);
   }

@@ -95,7 +95,7 @@ class Files(ProgramTest):
         for content, code, words in cases:
             with self.subTest(words):
                 self.assert_fails(run("run", self.path(content), "-p", "a"), code, "model.gguf", words)
-        self.assert_fails(run("run", self.folder.name, "-p", "a"), MODEL_FILE, "is a directory", "the model file inside it")
+        self.assert_fails(run("run", self.folder.name, "-p", "a"), MODEL_FILE, "is a folder", "give its file")
         part = gguf({"split.no": (U32, 1), "split.count": (U32, 2)})
         self.assert_fails(run("run", self.path(part, "m-00002-of-00002.gguf"), "-p", "a"), MODEL_FILE,
                           "part 1 of 2 of the model is missing", "put all parts in one folder")

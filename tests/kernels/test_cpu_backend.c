@@ -196,7 +196,7 @@ static void buffers_are_zero_and_aligned(void **state) {
   const wh_allocator *allocators[] = {NULL, failing_allocator_init(&counted, 0)};
   for (int a = 0; a < 2; a++) {
     void *dev = open_device(NULL, 1, allocators[a]);
-    for (int kind = WH_MEMORY_DEVICE; kind <= WH_MEMORY_HOST; kind++)
+    for (int kind = WH_MEMORY_DEVICE; kind <= WH_MEMORY_HOST; kind += kind == WH_MEMORY_POOL ? 2 : 1)
       for (size_t i = 0; i < 5; i++) {
         wh_buffer *b = NULL, *imported = NULL;
         assert_ok(wh_backend_cpu.buffer_create(dev, (wh_memory_kind)kind, sizes[i], &b));

@@ -68,7 +68,7 @@ static wh_program *mlp_program(fixture *f, const wh_allocator *alloc) {
 
 static wh_run *new_run(wh_program *p, const int64_t *symbols, const wh_allocator *alloc) {
   wh_run *r = NULL;
-  assert_ok(wh_run_create(p, &(wh_run_options){symbols, alloc}, &r));
+  assert_ok(wh_run_create(p, &(wh_run_options){.symbols = symbols, .alloc = alloc}, &r));
   return r;
 }
 
@@ -371,7 +371,7 @@ static void damaged_weights_are_named(void **state) {
   fixture f = {.dev = {{.pack = true, .not_finite = "w"}}};
   wh_program *p = mlp_program(&f, NULL);
   wh_run *r = NULL;
-  assert_int_equal(wh_run_create(p, &(wh_run_options){mlp_max, NULL}, &r), WH_ERR_CORRUPT);
+  assert_int_equal(wh_run_create(p, &(wh_run_options){.symbols = mlp_max}, &r), WH_ERR_CORRUPT);
   assert_error_says("tensor 'w' holds a NaN or infinite value");
   assert_null(r);
   wh_program_release(p);
@@ -440,7 +440,7 @@ static void memory_is_asked_for_before_it_is_taken(void **state) {
   assert_int_equal(wh_program_check_memory(p, l, &budget), WH_ERR_OUT_OF_MEMORY);
   assert_int_equal(f.dev[0].n_live, 0); /* nothing was taken or packed */
   assert_int_equal(f.dev[0].n_packed, 0);
-  assert_ok(wh_program_load(p)); /* then a further run needs its own memory only */
+  assert_ok(wh_program_load(p, &(wh_progress_sink){0})); /* then a further run needs its own memory only */
   budget.available = rest;
   assert_ok(wh_program_check_memory(p, l, &budget));
   wh_layout_release(l);
@@ -472,7 +472,7 @@ static void failing_allocations_leak_nothing(void **state) {
       wh_run *r = NULL;
       const wh_allocator *alloc = failing_allocator_init(&a, ++fail_at);
       st = wh_program_create(mlp_graph(), options_for(&f, mlp_max, alloc), &p);
-      if (st == WH_OK) st = wh_run_create(p, &(wh_run_options){mlp_max, alloc}, &r);
+      if (st == WH_OK) st = wh_run_create(p, &(wh_run_options){.symbols = mlp_max, .alloc = alloc}, &r);
       if (st == WH_OK) {
         size_t n = a.n_requests;
         run_mlp(r, 8);
@@ -501,7 +501,7 @@ static void failing_devices_leak_nothing(void **state) {
     f.rules[0] = (wh_place_rule){"y", 1};
     wh_run *r = NULL;
     wh_program *p = mlp_program(&f, NULL);
-    st = wh_run_create(p, &(wh_run_options){mlp_max, NULL}, &r);
+    st = wh_run_create(p, &(wh_run_options){.symbols = mlp_max}, &r);
     if (st == WH_OK) st = try_mlp(r, 8);
     if (st == WH_OK)
       check_mlp(r, 8);
