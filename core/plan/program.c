@@ -403,6 +403,8 @@ static wh_status check_graph(const wh_program *p, const wh_program_options *o) {
   if (o->place.n_devices < 1 || o->place.n_devices > WH_PLAN_MAX_DEVICES)
     return WH_FAIL(ERR_LIMIT, "a program runs on 1 to %d devices, not %zu", WH_PLAN_MAX_DEVICES,
                    o->place.n_devices);
+  if (g->n_regions > 1)
+    return WH_FAIL(ERR_UNSUPPORTED, "graph '%s' has branches or loops, which no program runs yet", g->name);
   for (size_t n = 0; n < g->n_nodes; n++)
     if (g->nodes[n].dead)
       return WH_FAIL(ERR_INVALID_ARGUMENT, "graph '%s' is not compact: node '%s' is dead", g->name,

@@ -121,7 +121,7 @@ SUITE_CASES(quantize) {
       const case_shape *k = &blocks[i];
       suite_case *c = case_begin(s, k->n_rows, "%s shape %zu fill %d", wh_op_get(op)->name, i, fill);
       wh_value in[2];
-      for (int n = 0; n < wh_op_get(op)->min_inputs; n++) {
+      for (uint32_t n = 0; n < wh_op_get(op)->min_inputs; n++) {
         in[n] = case_input(c, WH_DTYPE_F32, k->rank, k->dims, fill ? FILL_WILD : FILL_PLAIN);
         if (fill == 2 && c->n_bytes[in[n]]) /* groups of nothing */
           memset(c->data[in[n]], 0, c->n_bytes[in[n]] / 2);

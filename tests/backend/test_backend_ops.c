@@ -19,7 +19,11 @@ static const struct {
   wh_op op;
   suite_cases_fn cases;
 } rules[] = {
-#define WH_OP(name, text, min_in, max_in, attrs, traits, rule) {WH_OP_##name, cases_##rule},
+#define cases_if NULL     /* what the host runs around devices, and */
+#define cases_loop NULL   /* what only one backend knows, have no */
+#define cases_custom NULL /* cases here: every backend must refuse them */
+#define cases_softmax cases_unary
+#define WH_OP(name, text, min_in, max_in, outs, attrs, traits, rule) {WH_OP_##name, cases_##rule},
 #include "core/ir/op_list.def"
 };
 
@@ -29,6 +33,7 @@ static void test_all_ops(void **state) {
   suite s = {.target = *state, .random = 20};
   for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
     const size_t before = s.per_op[rules[i].op];
+    if (!rules[i].cases) continue;
     rules[i].cases(&s, rules[i].op);
     if (s.per_op[rules[i].op] == before) fail_msg("op %s has no cases", wh_op_get(rules[i].op)->name);
   }
