@@ -1,0 +1,41 @@
+"""test_devices.py - a real model on a second kind of device: `host2`, whose memory the host cannot address and whose
+queue works late (backends/host2), alone and beside the processor. The answer has the same bits, in every order that
+the delays make, and a device that fails is one sentence."""
+
+import program
+from program import MODEL, USAGE, ProgramTest, run
+
+PROMPT = ["-p", "The capital of France is", "-n", 2, "--logits-hash"]
+DEFECT_OR_DEVICE = (4, 5, 70)
+
+
+class Devices(ProgramTest):
+    def hashes(self, *arguments):
+        return self.json_of("run", MODEL, *PROMPT, *arguments)["logits_hashes"]
+
+    def test_another_device(self):
+        want = self.hashes()
+        for seed in range(20):
+            self.assertEqual(self.hashes("--device", "host2", "--isa", f"seed:{seed}"), want, seed)
+
+    def test_split_by_layers(self):
+        want = self.hashes()
+        for layers in (1, 11, 30, 31):  # 30 are there; more: the rest of the model as well
+            self.assertEqual(self.hashes("--offload", "host2", "--offload-layers", layers), want, layers)
+        self.assertEqual(self.hashes("--device", "host2", "--offload", "cpu", "--offload-layers", 7), want)
+
+    def test_every_node(self):
+        out = self.assert_ok(run("verify", MODEL, "--device", "host2", "-n", 1, "--against"))
+        self.assertIn("same: ", out)
+        self.assertIn("not compared: 0\n", out)
+
+    def test_what_fails_is_told(self):
+        for fault in ("fail_submit:1", "fail_copy:1", "fail_alloc:1"):
+            result = run("run", MODEL, *PROMPT, "--device", "host2", "--isa", fault)
+            self.assertIn(result.returncode, DEFECT_OR_DEVICE, result.stderr)
+            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        self.assert_fails(run("run", MODEL, *PROMPT, "--offload", "abacus"), USAGE, "abacus", "cpu")
+
+
+if __name__ == "__main__":
+    program.main(needs_model=True)
