@@ -1,4 +1,4 @@
-/* tensor.h - element types and tensor views. */
+/* tensor.h - element types. */
 #ifndef WHIMBREL_TENSOR_H
 #define WHIMBREL_TENSOR_H
 
