@@ -1,8 +1,8 @@
 /* run_session.c - checks a batch, gives its tokens positions, runs the program. Nothing here allocates after
  * creation. */
-#include <math.h>
 #include <string.h>
 
+#include "core/base/finite.h"
 #include "lm/long_rope.h"
 
 static wh_status find_symbol(const wh_graph *g, const char *name, int *out) {
@@ -186,12 +186,6 @@ static void load_batch(wh_run_session *s, const wh_batch *b) {
   if (s->long_rope) wh_long_rope_load(s, b);
 }
 
-static bool all_finite(const float *x, int64_t n) {
-  float worst = 0.0f; /* x * 0 is 0 for finite x, NaN else */
-  for (int64_t i = 0; i < n; i++) worst += x[i] * 0.0f;
-  return worst == 0.0f;
-}
-
 /* Explains a logit that is not finite. Embeddings are looked up in place and not checked at the start (that
  * would read the whole table), so theirs are computed again and looked at now. */
 typedef struct blame_search {
@@ -205,7 +199,7 @@ static int look_at_embedding(void *ctx, const wh_run_trace_event *e) {
   if (!wh_op_has(e->node->op, WH_TRAIT_INDEXES_BIT) || !reads_tokens(x->g, e->node)) return 0;
   const float *rows = e->port.data;
   for (int64_t r = 0; r < e->port.dims[0] && !x->table; r++) {
-    if (all_finite(rows + r * e->port.dims[1], e->port.dims[1])) continue;
+    if (wh_all_finite(rows + r * e->port.dims[1], (size_t)e->port.dims[1])) continue;
     x->table = x->g->values[e->node->inputs[wh_op_table_input(e->node->op)]].name;
     x->row = r;
   }
@@ -233,7 +227,7 @@ wh_status wh_run_session_step(wh_run_session *s, const wh_batch *b) {
   s->symbols[s->sym_outputs] = b->n_outputs;
   WH_TRY(wh_run_bind(s->run, s->symbols));
   WH_TRY(wh_run_execute(s->run));
-  if (!all_finite(wh_run_session_rows(s), b->n_outputs * s->n_vocab_out)) return blame(s, b);
+  if (!wh_all_finite(wh_run_session_rows(s), (size_t)(b->n_outputs * s->n_vocab_out))) return blame(s, b);
   for (uint32_t i = 0; i < b->n_tokens; i++) s->filled[wh_batch_sequence(b, i)]++;
   return WH_OK;
 }

@@ -1,11 +1,11 @@
 /* weight_set.c - see weight_set.h. */
 #include "core/plan/weight_set.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include "core/base/finite.h"
 #include "core/plan/memory_plan.h"
 
 /* Packed and given back at a time, so that the file's pages and their packed copy are not all in memory
@@ -77,15 +77,6 @@ static wh_status not_finite(const char *name) {
 
 static bool is_vector(const wh_shape *s) { return s->dtype == WH_DTYPE_F32 && s->rank <= 1; }
 
-static bool vector_is_finite(const void *data, uint64_t n_bytes) {
-  for (uint64_t i = 0; i < n_bytes / sizeof(float); i++) {
-    float x;
-    memcpy(&x, (const char *)data + i * sizeof x, sizeof x);
-    if (!isfinite(x)) return false;
-  }
-  return true;
-}
-
 /* Norms and biases are used as they are, and no packing looks at them. Those of the file are copied: between
  * the packed weights of a file they would keep pages of it, up to 2 MiB around each, in memory. What the
  * graph made is copied since the graph may go. */
@@ -102,7 +93,7 @@ static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weigh
                   .model_bytes = v->n_bytes};
   if (!out->name) return WH_OOM("weight list");
   if (!v->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", v->name);
-  if (is_vector(&v->shape) && !vector_is_finite(v->data, v->n_bytes)) return not_finite(v->name);
+  if (is_vector(&v->shape) && !wh_all_finite(v->data, v->n_bytes / sizeof(float))) return not_finite(v->name);
   if (want->layout) {
     out->home = HOME_PACKED;
     total = &w->image_bytes;
