@@ -11,7 +11,7 @@
 #include "core/plan/program.h"
 #include "formats/model_file.h"
 #include "lm/run_session.h"
-#include "models/model.h"
+#include "import/families/model.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "whimbrel/whimbrel.h"

@@ -5,7 +5,7 @@
 
 #include "api/api_internal.h"
 #include "core/passes/passes.h"
-#include "models/tokenizer_source.h"
+#include "import/families/tokenizer_source.h"
 
 static wh_status build_graph(const wh_model *m, bool optimised, wh_graph **out) {
   const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};

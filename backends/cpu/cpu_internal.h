@@ -8,8 +8,8 @@
 #include "backends/cpu/features.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
-#include "core/base/placement.h"
 #include "core/base/team.h"
+#include "core/base/thread_binding.h"
 #include "core/base/topology.h"
 #include "core/base/turn.h"
 
@@ -29,7 +29,7 @@ typedef struct cpu_device {
   wh_cpu_budget budget; /* what a start needs */
   wh_topology topology; /* asked for by reports only: hwloc costs milliseconds */
   bool has_topology;
-  wh_placement placement; /* of the team; its lists are the team's own */
+  wh_thread_binding threads; /* of the team; its lists are the team's own */
   char levels[96];
   bool past_caches;            /* how weights that are read once are asked for: prefetch.h */
   const char *past_caches_why; /* static */

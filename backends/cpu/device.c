@@ -12,7 +12,7 @@ void wh_cpu_close(void *dev) {
   cpu_device *d = dev;
   if (!d) return;
   wh_team_destroy(d->team);
-  wh_placement_deinit(&d->placement);
+  wh_thread_binding_deinit(&d->threads);
   wh_fast_blas_close(&d->blas);
   wh_topology_deinit(&d->topology);
   wh_cpu_budget_deinit(&d->budget);
@@ -24,11 +24,10 @@ void wh_cpu_close(void *dev) {
 static wh_status create_team(cpu_device *d, int n_threads, wh_binding wanted) {
   static const wh_topology unknown = {0};
   bool ask = wanted == WH_BINDING_AUTO ? d->budget.n_nodes > 1 && n_threads > 1 : wanted != WH_BINDING_NONE;
-  WH_TRY(wh_placement_plan(ask ? wh_cpu_topology(d) : &unknown, n_threads, ask ? wanted : WH_BINDING_NONE,
-                           d->alloc, &d->placement));
-  if (!ask && wanted == WH_BINDING_AUTO)
-    d->placement.reason = n_threads > 1 ? "one memory node" : "one thread";
-  return wh_team_create_placed(&d->placement, d->alloc, &d->team);
+  WH_TRY(wh_thread_binding_plan(ask ? wh_cpu_topology(d) : &unknown, n_threads,
+                                ask ? wanted : WH_BINDING_NONE, d->alloc, &d->threads));
+  if (!ask && wanted == WH_BINDING_AUTO) d->threads.reason = n_threads > 1 ? "one memory node" : "one thread";
+  return wh_team_create_bound(&d->threads, d->alloc, &d->team);
 }
 
 static const char *prefetch_name(const cpu_device *d) { return d->past_caches ? "non-temporal" : "temporal"; }
@@ -123,10 +122,10 @@ void wh_cpu_get_info(void *dev, wh_device_info *info) {
   info->l2_bytes = t->l2_bytes;
   info->l3_bytes = t->l3_bytes;
   info->memory_bytes = t->memory_bytes;
-  info->binding = d->placement.mode == WH_BINDING_NODES   ? "nodes"
-                  : d->placement.mode == WH_BINDING_CORES ? "cores"
-                                                          : "none";
-  info->binding_reason = d->placement.reason;
+  info->binding = d->threads.mode == WH_BINDING_NODES   ? "nodes"
+                  : d->threads.mode == WH_BINDING_CORES ? "cores"
+                                                        : "none";
+  info->binding_reason = d->threads.reason;
   info->prefetch = d->features ? prefetch_name(d) : "none";
   info->prefetch_reason = d->features ? d->past_caches_why : "reference kernels";
 }

@@ -9,8 +9,8 @@
 #define SPINS_BEFORE_YIELD 4096
 
 /* Copies the lists; the team is the caller's to destroy, also on failure. */
-static wh_status take_placement(wh_team *t, const int *set_begin, const int *cpus, const int *node_of,
-                                int n_nodes) {
+static wh_status take_binding(wh_team *t, const int *set_begin, const int *cpus, const int *node_of,
+                              int n_nodes) {
   size_t n = (size_t)t->n_threads;
   t->n_nodes = n_nodes;
   t->counters = wh_alloc_uninit(t->alloc, (size_t)n_nodes * sizeof *t->counters, _Alignof(team_counter));
@@ -46,7 +46,7 @@ static wh_status create(int n_threads, const int *set_begin, const int *cpus, co
   atomic_init(&t->arrived, 0);
   atomic_init(&t->generation, 0);
   atomic_init(&t->all.next, 0);
-  wh_status st = take_placement(t, set_begin, cpus, node_of, n_nodes);
+  wh_status st = take_binding(t, set_begin, cpus, node_of, n_nodes);
   if (st != WH_OK) {
     wh_team_destroy(t);
     return st;
@@ -66,7 +66,7 @@ wh_status wh_team_create(int n_threads, const int *cpus, const wh_allocator *all
   return st;
 }
 
-wh_status wh_team_create_placed(const wh_placement *p, const wh_allocator *alloc, wh_team **out) {
+wh_status wh_team_create_bound(const wh_thread_binding *p, const wh_allocator *alloc, wh_team **out) {
   return create(p->n_workers, p->set_begin, p->set_cpus, p->node_of, p->n_nodes, alloc, out);
 }
 

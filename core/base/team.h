@@ -3,7 +3,7 @@
 #ifndef WH_BASE_TEAM_H
 #define WH_BASE_TEAM_H
 
-#include "core/base/placement.h"
+#include "core/base/thread_binding.h"
 
 #define WH_TEAM_MAX_THREADS 1024
 
@@ -17,13 +17,13 @@ typedef struct wh_worker {
 
 typedef void (*wh_team_fn)(void *arg, const wh_worker *worker);
 
-/* n_threads >= 1. cpus: n_threads logical processors to bind to, or NULL to leave placement to the system. */
+/* n_threads >= 1. cpus: n_threads logical processors to bind to, or NULL to leave that to the system. */
 WH_NODISCARD wh_status wh_team_create(int n_threads, const int *cpus, const wh_allocator *alloc,
                                       wh_team **out);
-/* As many workers as the placement has, each bound as it says while a region runs: between regions the
+/* As many workers as the binding has, each bound as it says while a region runs: between regions the
  * caller's own thread is as it was. */
-WH_NODISCARD wh_status wh_team_create_placed(const wh_placement *placement, const wh_allocator *alloc,
-                                             wh_team **out);
+WH_NODISCARD wh_status wh_team_create_bound(const wh_thread_binding *binding, const wh_allocator *alloc,
+                                            wh_team **out);
 void wh_team_destroy(wh_team *team);
 int wh_team_size(const wh_team *team);
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "formats/gguf_write.h"
-#include "models/model.h"
+#include "import/families/model.h"
 #include "tests/base/temp_folder.h"
 #include "tests/models/tiny_cmocka.h"
 

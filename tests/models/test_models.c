@@ -6,8 +6,8 @@
 
 #include "core/base/exact_math.h"
 #include "formats/gguf_write.h"
-#include "models/model.h"
-#include "models/rope.h"
+#include "import/families/model.h"
+#include "import/families/rope.h"
 #include "tests/base/failing_allocator.h"
 #include "tests/base/temp_folder.h"
 #include "tests/models/tiny_cmocka.h"

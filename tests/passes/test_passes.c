@@ -423,7 +423,7 @@ static void constants_fold(void **state) {
   wh_graph_destroy(copy);
 }
 
-/* experts.txt is what models/ builds, with the residual read by the router. */
+/* experts.txt is what import/families builds, with the residual read by the router. */
 static const char expert_layer_optimised[] =
     "graph \"experts\" {\n"
     "  symbol t 1..64\n"
@@ -479,7 +479,7 @@ static void sums_of_experts_that_are_used_twice_stay(void **state) {
 
 static char *read_layer(void) { return read_text_file(WH_TEST_CORPUS_DIR "/layer.txt"); }
 
-/* A layer as models/ builds it, against a golden that was read with care: one quantisation for q, k and v in
+/* A layer as import/families builds it, against a golden that was read with care: one quantisation for q, k and v in
  * their norm, the gate in one op with the quantisation after it, residuals in the products. */
 static void the_pipeline_on_a_layer(void **state) {
   (void)state;

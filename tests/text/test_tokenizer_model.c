@@ -2,7 +2,7 @@
  * WH_TEST_MODEL names SmolLM2-135M-Instruct, whose ids must be those of Hugging Face's tokenizer. */
 #define _GNU_SOURCE
 #include "formats/gguf_write.h"
-#include "models/tokenizer_source.h"
+#include "import/families/tokenizer_source.h"
 #include "tests/base/temp_folder.h"
 #include "tests/text/tokenizer_golden.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/base/exact_math.h"
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 static wh_status find(const wh_builder *b, const char *name, const wh_weight_view **out) {
   const wh_weight_view *w = wh_builder_find_weight(b, name);

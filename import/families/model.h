@@ -1,4 +1,4 @@
-/* models/model.h - from a model file to its core graph.
+/* import/families/model.h - from a model file to its core graph.
  *
  * A GGUF file holds weights and hyperparameters but no graph: `general.architecture` names a family, and one
  * short file per family (families.def) builds the graph. Weights stay views into the file, so the file must
@@ -10,8 +10,8 @@
  *   states   "blk.N.keys"    [slots, context, n_kv_heads, head_dim]
  *            "blk.N.values"  [slots, context, n_kv_heads, value_dim]
  *   output   "logits"        f32[outputs, n_vocab]: the rows of the batch that output_rows asks for */
-#ifndef WH_MODELS_MODEL_H
-#define WH_MODELS_MODEL_H
+#ifndef WH_FAMILIES_MODEL_H
+#define WH_FAMILIES_MODEL_H
 
 #include "core/ir/graph.h"
 #include "formats/model_file.h"

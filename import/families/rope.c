@@ -1,5 +1,5 @@
 /* rope.c - rotary frequencies. */
-#include "models/rope.h"
+#include "import/families/rope.h"
 
 #include "core/base/exact_math.h"
 

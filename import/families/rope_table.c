@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "models/builder.h"
-#include "models/rope.h"
+#include "import/families/builder.h"
+#include "import/families/rope.h"
 
 #define FREQS "rope_freqs.weight"
 #define FACTORS_SHORT "rope_factors_short.weight"

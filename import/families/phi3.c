@@ -1,6 +1,6 @@
 /* phi3.c - Phi-3, Phi-3.5 and Phi-4-mini: Llama with q, k and v in one matrix, gate and up in another,
  * rotation of a part of each head, and LongRoPE in the long-context models. */
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 static wh_value build_attention(wh_builder *b, wh_value x, wh_value rope) {
   const wh_model_hparams *h = &b->h;

@@ -1,6 +1,6 @@
 /* experts.c - mixture-of-experts layers: a router scores the experts, each token uses the best few, and their
  * outputs are summed with the router's weights. */
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 static wh_value matrices_product(wh_builder *b, const char *name, wh_value x, wh_value selected,
                                  int64_t n_out, int64_t n_in) {

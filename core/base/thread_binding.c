@@ -1,15 +1,15 @@
-/* placement.c - see placement.h. */
-#include "core/base/placement.h"
+/* thread_binding.c - see thread_binding.h. */
+#include "core/base/thread_binding.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void wh_placement_deinit(wh_placement *p) {
+void wh_thread_binding_deinit(wh_thread_binding *p) {
   if (!p) return;
   wh_free(p->alloc, p->node_of);
   wh_free(p->alloc, p->set_begin);
   wh_free(p->alloc, p->set_cpus);
-  *p = (wh_placement){0};
+  *p = (wh_thread_binding){0};
 }
 
 static int n_nodes_with_cores(const wh_topology *t) {
@@ -90,13 +90,13 @@ static int n_cpus_of(const wh_topology *t, wh_binding mode, const seat *s) {
   return mode == WH_BINDING_CORES ? 1 : t->nodes[s->node].n_cpus;
 }
 
-static wh_status fill(wh_placement *p, const wh_topology *t, const seat *seats) {
+static wh_status fill(wh_thread_binding *p, const wh_topology *t, const seat *seats) {
   size_t n = (size_t)p->n_workers, n_cpus = 0;
   for (size_t w = 0; w < n; w++) n_cpus += (size_t)n_cpus_of(t, p->mode, &seats[w]);
   p->node_of = wh_alloc_array(p->alloc, n, sizeof *p->node_of);
   p->set_begin = wh_alloc_array(p->alloc, n + 1, sizeof *p->set_begin);
   p->set_cpus = wh_alloc_array(p->alloc, n_cpus, sizeof *p->set_cpus);
-  if (!p->node_of || !p->set_begin || !p->set_cpus) return WH_OOM("placement of threads");
+  if (!p->node_of || !p->set_begin || !p->set_cpus) return WH_OOM("binding of threads");
   p->n_nodes = 0;
   for (size_t w = 0; w < n; w++) {
     const seat *s = &seats[w];
@@ -110,9 +110,9 @@ static wh_status fill(wh_placement *p, const wh_topology *t, const seat *seats) 
   return WH_OK;
 }
 
-wh_status wh_placement_plan(const wh_topology *t, int n_workers, wh_binding wanted, const wh_allocator *alloc,
-                            wh_placement *out) {
-  wh_placement p = {.alloc = alloc, .n_workers = n_workers, .n_nodes = 1};
+wh_status wh_thread_binding_plan(const wh_topology *t, int n_workers, wh_binding wanted,
+                                 const wh_allocator *alloc, wh_thread_binding *out) {
+  wh_thread_binding p = {.alloc = alloc, .n_workers = n_workers, .n_nodes = 1};
   p.mode = decide(t, n_workers, wanted, &p.reason);
   if (p.mode == WH_BINDING_NONE) {
     *out = p;
@@ -124,7 +124,7 @@ wh_status wh_placement_plan(const wh_topology *t, int n_workers, wh_binding want
   int *uses = wh_alloc_array(alloc, (size_t)t->n_cores, sizeof *uses);
   int *taken = wh_alloc_array(alloc, n_nodes, sizeof *taken),
       *total = wh_alloc_array(alloc, n_nodes, sizeof *total);
-  wh_status st = seats && core_of && uses && taken && total ? WH_OK : WH_OOM("placement of threads");
+  wh_status st = seats && core_of && uses && taken && total ? WH_OK : WH_OOM("binding of threads");
   if (st == WH_OK) {
     choose_cores(t, n_workers, core_of, uses, taken, total);
     for (int w = 0; w < n_workers; w++) seats[w] = (seat){node_of_core(t, core_of[w]), core_of[w]};
@@ -139,6 +139,6 @@ wh_status wh_placement_plan(const wh_topology *t, int n_workers, wh_binding want
   if (st == WH_OK)
     *out = p;
   else
-    wh_placement_deinit(&p);
+    wh_thread_binding_deinit(&p);
   return st;
 }

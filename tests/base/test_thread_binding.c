@@ -1,5 +1,5 @@
-/* test_placement.c - where workers are put on machines of every kind, and that a team keeps to it: made-up
- * machines for the decision, this one for the binding. */
+/* test_thread_binding.c - where workers are put on machines of every kind, and that a team keeps to it:
+ * made-up machines for the decision, this one for the binding. */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <setjmp.h>
@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "core/base/placement.h"
 #include "core/base/team.h"
+#include "core/base/thread_binding.h"
 #include "tests/base/failing_allocator.h"
 #include "tests/base/hybrid_machine.h"
 
@@ -22,9 +22,9 @@ static wh_topology machine(const char *description, const wh_cpu_budget *budget)
   return t;
 }
 
-static wh_placement plan(const wh_topology *t, int n_workers, wh_binding wanted) {
-  wh_placement p;
-  assert_int_equal(wh_placement_plan(t, n_workers, wanted, NULL, &p), WH_OK);
+static wh_thread_binding plan(const wh_topology *t, int n_workers, wh_binding wanted) {
+  wh_thread_binding p;
+  assert_int_equal(wh_thread_binding_plan(t, n_workers, wanted, NULL, &p), WH_OK);
   assert_int_equal(p.n_workers, n_workers);
   assert_non_null(p.reason);
   for (int w = 0; p.set_begin && w < n_workers; w++) {
@@ -37,15 +37,15 @@ static wh_placement plan(const wh_topology *t, int n_workers, wh_binding wanted)
 static void expect_mode(const char *description, const wh_cpu_budget *budget, int n_workers,
                         wh_binding wanted, wh_binding mode, const char *reason) {
   wh_topology t = machine(description, budget);
-  wh_placement p = plan(&t, n_workers, wanted);
+  wh_thread_binding p = plan(&t, n_workers, wanted);
   assert_int_equal(p.mode, mode);
   assert_non_null(strstr(p.reason, reason));
   assert_true((p.set_begin == NULL) == (mode == WH_BINDING_NONE));
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   wh_topology_deinit(&t);
 }
 
-static void expect_cpus(const wh_placement *p, int worker, const int *cpus, int n) {
+static void expect_cpus(const wh_thread_binding *p, int worker, const int *cpus, int n) {
   assert_int_equal(p->set_begin[worker + 1] - p->set_begin[worker], n);
   assert_memory_equal(p->set_cpus + p->set_begin[worker], cpus, (size_t)n * sizeof *cpus);
 }
@@ -80,7 +80,7 @@ static void when_threads_are_bound(void **state) {
     expect_mode("core:4 pu:1", NULL, n, cores, cores, "asked for");
   }
   const wh_topology unknown = {.n_cores = 4, .n_cpus = 4}; /* hwloc failed, and memory was short */
-  wh_placement p = plan(&unknown, 4, WH_BINDING_CORES);
+  wh_thread_binding p = plan(&unknown, 4, WH_BINDING_CORES);
   assert_int_equal(p.mode, none);
   wh_topology_core core = {.cpu = 3, .n_threads = 1, .node = -1};
   const wh_topology plain = {.n_cores = 1, .n_cpus = 1, .cores = &core};
@@ -89,9 +89,9 @@ static void when_threads_are_bound(void **state) {
   assert_non_null(strstr(p.reason, "not known"));
   p = plan(&plain, 2, WH_BINDING_CORES);
   EXPECT_CPUS(&p, 1, 3);
-  wh_placement_deinit(&p);
-  wh_placement_deinit(&p);
-  wh_placement_deinit(NULL);
+  wh_thread_binding_deinit(&p);
+  wh_thread_binding_deinit(&p);
+  wh_thread_binding_deinit(NULL);
 }
 
 /* ---- the places ---- */
@@ -99,15 +99,15 @@ static void when_threads_are_bound(void **state) {
 static void nodes_get_their_share(void **state) {
   (void)state;
   wh_topology t = machine(TWO_NODES, NULL);
-  wh_placement p = plan(&t, 8, WH_BINDING_AUTO);
+  wh_thread_binding p = plan(&t, 8, WH_BINDING_AUTO);
   assert_int_equal(p.n_nodes, 2);
   for (int w = 0; w < 8; w++) assert_int_equal(p.node_of[w], w / 4);
   EXPECT_CPUS(&p, 0, 0, 1, 2, 3, 4, 5, 6, 7); /* anywhere on its node: the system knows who else is there */
   EXPECT_CPUS(&p, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   p = plan(&t, 3, WH_BINDING_NODES);
   assert_int_equal(p.node_of[0] + p.node_of[1] + p.node_of[2], 1); /* two and one */
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   wh_topology_deinit(&t);
   int cpus[] = {0, 2, 4, 6, 8}; /* of the second node only one core */
   const wh_cpu_budget budget = {.n_cpus = 5, .cpus = cpus};
@@ -116,49 +116,49 @@ static void nodes_get_their_share(void **state) {
   EXPECT_CPUS(&p, 0, 0, 2, 4, 6);
   EXPECT_CPUS(&p, 3, 0, 2, 4, 6);
   EXPECT_CPUS(&p, 4, 8);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   p = plan(&t, 10, WH_BINDING_NODES); /* more than cores: in proportion */
   for (int w = 0; w < 10; w++) assert_int_equal(p.node_of[w], w / 8);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   wh_topology_deinit(&t);
 }
 
 static void every_core_gets_one(void **state) {
   (void)state;
   wh_topology t = machine(TWO_NODES, NULL);
-  wh_placement p = plan(&t, 8, WH_BINDING_CORES);
+  wh_thread_binding p = plan(&t, 8, WH_BINDING_CORES);
   for (int w = 0; w < 8; w++) EXPECT_CPUS(&p, w, 2 * w);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   p = plan(&t, 4, WH_BINDING_CORES); /* both nodes' memory is worth having */
   EXPECT_CPUS(&p, 0, 0);
   EXPECT_CPUS(&p, 1, 2);
   EXPECT_CPUS(&p, 2, 8);
   EXPECT_CPUS(&p, 3, 10);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   p = plan(&t, 16, WH_BINDING_CORES);
   for (int w = 0; w < 16; w++) EXPECT_CPUS(&p, w, w / 2 * 2);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   wh_topology_deinit(&t);
   int cpus[] = {1, 5, 11, 14, 15};
   const wh_cpu_budget budget = {.n_cpus = 5, .cpus = cpus};
   t = machine(TWO_NODES, &budget);
   p = plan(&t, 4, WH_BINDING_CORES);
   for (int w = 0; w < 4; w++) expect_cpus(&p, w, &cpus[w], 1);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   wh_topology_deinit(&t);
 }
 
 static void fast_cores_come_first(void **state) {
   (void)state;
   wh_topology t = hybrid_machine();
-  wh_placement p = plan(&t, 3, WH_BINDING_CORES);
+  wh_thread_binding p = plan(&t, 3, WH_BINDING_CORES);
   EXPECT_CPUS(&p, 0, 4);
   EXPECT_CPUS(&p, 1, 5);
   EXPECT_CPUS(&p, 2, 0);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   p = plan(&t, 6, WH_BINDING_AUTO); /* one node: the system moves threads to fast cores better than we do */
   assert_int_equal(p.mode, WH_BINDING_NONE);
-  wh_placement_deinit(&p);
+  wh_thread_binding_deinit(&p);
   wh_topology_deinit(&t);
 }
 
@@ -170,12 +170,12 @@ static void out_of_memory(void **state) {
   while (st != WH_OK) {
     failing_allocator a;
     const wh_allocator *alloc = failing_allocator_init(&a, ++n);
-    wh_placement p = {0};
+    wh_thread_binding p = {0};
     wh_team *team = NULL;
-    st = wh_placement_plan(&t, 5, WH_BINDING_AUTO, alloc, &p);
-    if (st == WH_OK) st = wh_team_create_placed(&p, alloc, &team);
+    st = wh_thread_binding_plan(&t, 5, WH_BINDING_AUTO, alloc, &p);
+    if (st == WH_OK) st = wh_team_create_bound(&p, alloc, &team);
     wh_team_destroy(team);
-    wh_placement_deinit(&p);
+    wh_thread_binding_deinit(&p);
     assert_int_equal(a.n_live, 0);
     assert_true(st == WH_OK || st == WH_ERR_OUT_OF_MEMORY);
   }
@@ -191,7 +191,7 @@ typedef struct shares {
   int taken[ITEMS]; /* by how many */
   int order_errors; /* items of another node before the own ones were gone */
   int64_t n_items;
-  const wh_placement *p;
+  const wh_thread_binding *p;
 } shares;
 
 static void claim_all(void *arg, const wh_worker *w) {
@@ -220,9 +220,9 @@ static void nodes_help_each_other(void **state) {
   (void)state;
   wh_topology t = machine("numa:3 core:2 pu:1", NULL);
   for (int n_workers = 1; n_workers <= 7; n_workers++) {
-    wh_placement p = plan(&t, n_workers, WH_BINDING_NODES);
+    wh_thread_binding p = plan(&t, n_workers, WH_BINDING_NODES);
     wh_team *team;
-    assert_int_equal(wh_team_create_placed(&p, NULL, &team), WH_OK);
+    assert_int_equal(wh_team_create_bound(&p, NULL, &team), WH_OK);
     static const int64_t sizes[] = {0, 1, 2, 5, 37, ITEMS};
     for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
       shares s = {.n_items = sizes[k], .p = &p};
@@ -231,7 +231,7 @@ static void nodes_help_each_other(void **state) {
       assert_int_equal(s.order_errors, 0);
     }
     wh_team_destroy(team);
-    wh_placement_deinit(&p);
+    wh_thread_binding_deinit(&p);
   }
   wh_topology_deinit(&t);
 }

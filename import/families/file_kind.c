@@ -1,7 +1,7 @@
 /* file_kind.c - GGUF files that hold no language model: says what they are and which file to give. */
 #include <string.h>
 
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 typedef struct file_kind {
   const char *name, *what;

@@ -1,12 +1,12 @@
-/* models/builder.h - what a family file is written with: layers over wh_graph.
+/* import/families/builder.h - what a family file is written with: layers over wh_graph.
  *
  * The first failure sticks: every later call does nothing and gives value 0, so that a family reads like the
  * model's definition and wh_model_build_graph checks once, at the end. Names of weights and nodes are given
  * without their layer: "attn_q" in layer 3 is node "blk.3.attn_q" over "blk.3.attn_q.weight". */
-#ifndef WH_MODELS_BUILDER_H
-#define WH_MODELS_BUILDER_H
+#ifndef WH_FAMILIES_BUILDER_H
+#define WH_FAMILIES_BUILDER_H
 
-#include "models/model.h"
+#include "import/families/model.h"
 
 #define WH_BUILDER_NAME_BYTES 96
 #define WH_NO_LAYER (-1)
@@ -27,7 +27,7 @@ typedef struct wh_builder {
 } wh_builder;
 
 #define WH_FAMILY(id, architecture, experts) void wh_build_##id(wh_builder *b);
-#include "models/families.def"
+#include "import/families/families.def"
 
 /* Keeps the first failure. The second also puts the file's path in front of a message that lacks it. */
 void wh_builder_keep(wh_builder *b, wh_status status);

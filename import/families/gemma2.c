@@ -2,7 +2,7 @@
  * with a sliding window. Converters store 1 + w of the norms. */
 #include <math.h>
 
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 #define LAYERS_OF_27B 46
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 /* ---- what was asked for ---- */
 

@@ -2,7 +2,7 @@
  * to one without, and rotary frequencies of their own for the windowed ones. */
 #include <math.h>
 
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 #define LAYERS_OF_27B 62
 #define PERIOD 6

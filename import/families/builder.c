@@ -1,5 +1,5 @@
 /* builder.c - the layers that families share. */
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* models/tokenizer_source.h - builds the tokenizer that a model file describes. */
-#ifndef WH_MODELS_TOKENIZER_SOURCE_H
-#define WH_MODELS_TOKENIZER_SOURCE_H
+/* import/families/tokenizer_source.h - builds the tokenizer that a model file describes. */
+#ifndef WH_FAMILIES_TOKENIZER_SOURCE_H
+#define WH_FAMILIES_TOKENIZER_SOURCE_H
 
 #include "formats/model_file.h"
 #include "text/tokenizer.h"

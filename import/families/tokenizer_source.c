@@ -1,6 +1,6 @@
 /* tokenizer_source.c - see tokenizer_source.h. Key names and defaults are those of the GGUF specification and
  * its converters. */
-#include "models/tokenizer_source.h"
+#include "import/families/tokenizer_source.h"
 
 #define KEY(name) "tokenizer.ggml." name
 

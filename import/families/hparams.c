@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/base/exact_math.h"
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 #define MAX_LAYERS 1024
 #define MAX_EMBD (1 << 20)

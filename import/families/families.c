@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/builder.h"
+#include "import/families/builder.h"
 
 static const struct {
   const char *architecture;
@@ -10,7 +10,7 @@ static const struct {
   wh_family_experts experts;
 } families[] = {
 #define WH_FAMILY(id, architecture, experts) {architecture, wh_build_##id, WH_EXPERTS_##experts},
-#include "models/families.def"
+#include "import/families/families.def"
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
