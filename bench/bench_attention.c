@@ -116,9 +116,9 @@ static char *layers_of(wh_dtype dtype, size_t bytes, size_t n) {
 }
 
 static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uint64_t mask) {
-  const int64_t context = (c->depth + c->rows + 63) / 64 * 64, row = c->n_heads * c->head_dim;
+  const int64_t table = (c->depth + c->rows + 63) / 64, context = 64 * table, row = c->n_heads * c->head_dim;
   size_t bytes = 0;
-  if (!wh_kv_cache_bytes(c->dtype, c->n_seq, c->n_kv_heads, c->head_dim, context, &bytes)) return 2;
+  if (!wh_kv_cache_bytes(c->dtype, c->n_seq * table, c->n_kv_heads, c->head_dim, &bytes)) return 2;
   const bool decode = c->depth > 0 && c->rows <= 16;
   const size_t layers = decode ? team_roofline_bytes(roof) / (2 * bytes) + 1 : 1;
   char *keys = layers_of(c->dtype, bytes, layers), *values = layers_of(c->dtype, bytes, layers);
@@ -126,11 +126,13 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   float *y = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4),
         *want = filled(WH_DTYPE_F32, (size_t)(c->rows * row) * 4);
   int32_t *positions = calloc((size_t)c->rows, sizeof *positions),
-          *sequences = calloc((size_t)c->rows, sizeof *sequences);
+          *sequences = calloc((size_t)c->rows, sizeof *sequences),
+          *page_table = calloc((size_t)(c->n_seq * table), sizeof *page_table);
   size_t scratch_bytes = wh_attention_scratch_bytes(c->rows, c->n_heads, c->n_kv_heads, c->head_dim,
-                                                    c->head_dim, context, wh_team_size(team));
+                                                    c->head_dim, table, wh_team_size(team));
   void *scratch = aligned_alloc(64, scratch_bytes);
-  if (!positions || !sequences || !scratch) return 2;
+  if (!positions || !sequences || !page_table || !scratch) return 2;
+  for (int64_t i = 0; i < c->n_seq * table; i++) page_table[i] = (int32_t)i;
   double flops = 0.0, read = 0.0;
   for (int64_t r = 0; r < c->rows; r++) {
     positions[r] = (int32_t)(c->n_seq > 1 ? c->depth : c->depth + r);
@@ -146,13 +148,14 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
                .n_kv_heads = c->n_kv_heads,
                .head_dim = c->head_dim,
                .value_dim = c->head_dim,
-               .context = context,
                .q = q,
                .ldq = row,
                .keys = keys,
                .values = values,
                .positions = positions,
                .sequences = sequences,
+               .page_table = page_table,
+               .table = table,
                .scale = 0.1f,
                .y = y,
                .ldy = row,
@@ -197,6 +200,7 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   free(want);
   free(positions);
   free(sequences);
+  free(page_table);
   free(scratch);
   return wrong;
 }

@@ -82,7 +82,8 @@ static cli_trace_node *find_node(cli_trace_table *table, const wh_trace_event *e
 /* An output has a row for each token of the run, or is one thing as of the run's last token: the logits, a
  * state. */
 static bool has_row_per_token(const cli_trace_table *table, const wh_trace_event *event) {
-  return event->rank > 0 && event->dims[0] == (int64_t)table->n_tokens &&
+  const bool is_state = event->op && strcmp(event->op, "kv_append") == 0; /* a row of it is a page */
+  return event->rank > 0 && !is_state && event->dims[0] == (int64_t)table->n_tokens &&
          event->n_bytes % table->n_tokens == 0;
 }
 

@@ -30,6 +30,19 @@ static wh_status check_ids(const wh_graph *g, const char *name, int symbol) {
   return WH_OK;
 }
 
+/* Of one sequence. */
+static int64_t pages_of(uint32_t context) { return ((int64_t)context + WH_KV_PAGE - 1) / WH_KV_PAGE; }
+
+static wh_status check_page_table(const wh_graph *g, int slots, int table) {
+  const wh_shape *shape = shape_of_input(g, "page_table");
+  if (!shape || shape->dtype != WH_DTYPE_I32 || shape->rank != 2 ||
+      shape->dims[0] != g->dims.symbol_dims[slots] || shape->dims[1] != g->dims.symbol_dims[table])
+    return WH_FAIL(ERR_UNSUPPORTED,
+                   "graph '%s' has no input 'page_table' of i32[slots, table]; it is no language model",
+                   g->name);
+  return WH_OK;
+}
+
 static wh_status check_logits_shape(const wh_graph *g, int sym_outputs) {
   for (size_t i = 0; i < g->n_outputs; i++) {
     const wh_shape *y = &g->values[g->outputs[i].value].shape;
@@ -62,18 +75,20 @@ static int64_t smallest_table(const wh_graph *g, int64_t n) {
 
 wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options *o,
                                  int64_t symbols[WH_LM_MAX_SYMBOLS]) {
-  int tokens = 0, outputs = 0, context = 0, slots = 0;
+  int tokens = 0, outputs = 0, pages = 0, slots = 0, table = 0;
   if (g->dims.n_symbols > WH_LM_MAX_SYMBOLS)
     return WH_FAIL(ERR_UNSUPPORTED, "graph '%s' has %u free dimensions; it is no language model", g->name,
                    (unsigned)g->dims.n_symbols);
   WH_TRY(find_symbol(g, "tokens", &tokens));
   WH_TRY(find_symbol(g, "outputs", &outputs));
-  WH_TRY(find_symbol(g, "context", &context));
+  WH_TRY(find_symbol(g, "pages", &pages));
   WH_TRY(find_symbol(g, "slots", &slots));
+  WH_TRY(find_symbol(g, "table", &table));
   WH_TRY(check_ids(g, "tokens", tokens));
   WH_TRY(check_ids(g, "positions", tokens));
   WH_TRY(check_ids(g, "sequences", tokens));
   WH_TRY(check_ids(g, "output_rows", outputs));
+  WH_TRY(check_page_table(g, slots, table));
   const bool two_sets = shape_of_input(g, "rope_sets") != NULL;
   if (two_sets) WH_TRY(check_ids(g, "rope_sets", tokens));
   if (two_sets != (o->long_rope_border > 0))
@@ -83,8 +98,9 @@ wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options
   for (uint32_t i = 0; i < g->dims.n_symbols; i++) symbols[i] = 1;
   symbols[tokens] = o->max_batch;
   symbols[outputs] = o->max_outputs;
-  symbols[context] = o->context;
   symbols[slots] = o->max_sequences;
+  symbols[table] = pages_of(o->context);
+  symbols[pages] = symbols[slots] * symbols[table];
   return WH_OK;
 }
 
@@ -97,6 +113,7 @@ static wh_status open_session(wh_run_session *s, wh_program *program) {
   s->positions = wh_program_find_input(program, "positions");
   s->sequences = wh_program_find_input(program, "sequences");
   s->output_rows = wh_program_find_input(program, "output_rows");
+  s->page_table = wh_program_find_input(program, "page_table");
   s->rope_sets = wh_program_find_input(program, "rope_sets");
   s->logits = wh_program_find_output(program, "logits");
   s->n_vocab_in = smallest_table(s->g, INT32_MAX);
@@ -183,6 +200,10 @@ static void load_batch(wh_run_session *s, const wh_batch *b) {
     positions[i] = (int32_t)(s->filled[seq] + i - first);
   }
   for (uint32_t i = 0; i < b->n_outputs; i++) rows[i] = wh_batch_row(b, i);
+  /* each sequence has pages of its own; written anew as kernels may have reused the input's memory */
+  int32_t *page = wh_run_session_ids(s, s->page_table);
+  const int32_t n_pages = (int32_t)(pages_of(s->options.context) * s->options.max_sequences);
+  for (int32_t i = 0; i < n_pages; i++) page[i] = i;
   if (s->long_rope) wh_long_rope_load(s, b);
 }
 

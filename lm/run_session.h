@@ -20,8 +20,8 @@ typedef struct wh_run_session_options {
 #define WH_LM_MAX_SYMBOLS 16
 
 /* Bounds of the graph's symbols for these options: symbols[n_symbols]. ERR_UNSUPPORTED for a graph that is no
- * language model: one has inputs tokens, positions, sequences, output_rows and perhaps rope_sets (i32),
- * output logits, and symbols tokens, outputs, context, slots. */
+ * language model: one has inputs tokens, positions, sequences, output_rows, page_table and perhaps rope_sets
+ * (i32), output logits, and symbols tokens, outputs, pages, slots, table. */
 WH_NODISCARD wh_status wh_run_session_symbols(const wh_graph *g, const wh_run_session_options *options,
                                               int64_t symbols[WH_LM_MAX_SYMBOLS]);
 /* The program is retained, and loaded where it was not. */

@@ -14,8 +14,9 @@ struct wh_run_session {
   int64_t symbols[WH_LM_MAX_SYMBOLS];
   int sym_tokens, sym_outputs;
   int tokens, positions, sequences, output_rows; /* inputs of the program */
-  int rope_sets;                                 /* -1: the model has one set of rotary frequencies */
-  int logits;                                    /* an output */
+  int page_table;
+  int rope_sets; /* -1: the model has one set of rotary frequencies */
+  int logits;    /* an output */
   int64_t n_vocab_in, n_vocab_out;
   uint32_t *lengths; /* positions in use, per sequence */
   /* Positions that the states hold, per sequence: `lengths` itself, unless a long_rope has fewer of them

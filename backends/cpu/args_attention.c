@@ -1,67 +1,92 @@
 /* args_attention.c - keys, values and attention: their kernels, and their operands as the kernels take them.
  *
- * The kernels take rows whose positions and sequences lie within the cache, and in attention the rows of a
- * sequence in ascending order. Those of a graph's input may be anything: nearly always the kernel takes all
- * rows at once; where it cannot, one worker gives it run after run of rows that it takes, which has the same
- * bits. */
+ * The kernels take rows that lie within the page table and whose pages lie within the cache, and in attention
+ * the rows of a sequence in ascending order. Those of a graph's input may be anything: nearly always the
+ * kernel takes all rows at once; where it cannot, one worker gives it run after run of rows that it takes,
+ * which has the same bits. */
 #include <string.h>
 
 #include "backends/cpu/cpu_internal.h"
 
+_Static_assert(WH_ATTENTION_CHUNK == WH_KV_PAGE, "a tile is a page of one head");
+
 /* Rows and the cache that they index. */
 typedef struct cache_rows {
-  const int32_t *positions, *sequences;
-  int64_t n, context, slots;
-  bool ascending; /* the kernel needs that */
+  const int32_t *positions, *sequences, *page_table;
+  int64_t n, slots, table, pages;
+  bool attends; /* rows read all pages that they see, and those of a sequence must ascend */
+  int64_t window;
 } cache_rows;
 
-static bool is_inside(const cache_rows *r, int64_t i) {
-  return (uint64_t)r->positions[i] < (uint64_t)r->context && (uint64_t)r->sequences[i] < (uint64_t)r->slots;
+/* The operands that both ops end with. */
+static cache_rows rows_of(const cpu_operand *positions, int64_t pages) {
+  const cpu_operand *table = positions + 2;
+  return (cache_rows){.positions = positions[0].data,
+                      .sequences = positions[1].data,
+                      .page_table = table->data,
+                      .n = positions->dims[0],
+                      .slots = table->dims[0],
+                      .table = table->dims[1],
+                      .pages = pages};
 }
 
-/* End of the run of rows from `begin` that the kernel takes; `begin` when it cannot take that row. */
-static int64_t run_end(const cache_rows *r, int64_t begin) {
-  int64_t i = begin;
-  for (; i < r->n && is_inside(r, i); i++)
-    if (r->ascending && i > begin && r->sequences[i] == r->sequences[i - 1] &&
-        r->positions[i] < r->positions[i - 1])
-      break;
-  return i;
+static int64_t first_chunk(const cache_rows *r, int64_t position) {
+  if (!r->attends) return position / WH_ATTENTION_CHUNK;
+  return r->window > 0 && position >= r->window ? (position - r->window + 1) / WH_ATTENTION_CHUNK : 0;
 }
 
-static void report_row(const cpu_instr *in, const cache_rows *r, int64_t i) {
-  const bool position = (uint64_t)r->positions[i] >= (uint64_t)r->context;
-  wh_cpu_report_index(in, position ? r->positions[i] : r->sequences[i]);
+/* End of the run of rows from `begin` that the kernel takes; `begin` when it cannot take that row, which is
+ * then outside by *outside. */
+static int64_t run_end(const cache_rows *r, int64_t begin, int32_t *outside) {
+  int64_t known = -1; /* last chunk of the sequence whose page was looked at */
+  for (int64_t i = begin; i < r->n; i++) {
+    const int32_t position = r->positions[i], sequence = r->sequences[i];
+    const bool goes_on = r->attends && i > begin && sequence == r->sequences[i - 1];
+    if (goes_on && position < r->positions[i - 1]) return i;
+    *outside = position;
+    if ((uint64_t)position >= (uint64_t)r->table * WH_ATTENTION_CHUNK) return i;
+    *outside = sequence;
+    if ((uint64_t)sequence >= (uint64_t)r->slots) return i;
+    const int32_t *pages = r->page_table + sequence * r->table;
+    const int64_t last = position / WH_ATTENTION_CHUNK;
+    int64_t c = first_chunk(r, position);
+    if (goes_on && c <= known) c = known + 1;
+    for (; c <= last; c++)
+      if ((uint64_t)pages[c] >= (uint64_t)r->pages) {
+        *outside = pages[c];
+        return i;
+      }
+    known = last;
+  }
+  return r->n;
 }
 
 static void run_kv_append(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *state = &in->in[0], *x = &in->in[1];
-  const cache_rows rows = {.positions = in->in[2].data,
-                           .sequences = in->in[3].data,
-                           .n = x->dims[0],
-                           .context = state->dims[1],
-                           .slots = state->dims[0]};
+  const cache_rows rows = rows_of(&in->in[2], state->dims[0]);
   const wh_kv_append_args all = {.dtype = state->dtype,
                                  .is_key = wh_node_i(in->kernel->node, WH_ATTR_KEY) != 0,
                                  .rows = rows.n,
                                  .n_kv_heads = x->dims[1],
                                  .head_dim = x->dims[2],
-                                 .context = wh_cpu_cache_context(rows.context),
                                  .x = x->data,
                                  .ldx = x->dims[1] * x->dims[2],
                                  .positions = rows.positions,
                                  .sequences = rows.sequences,
+                                 .page_table = rows.page_table,
+                                 .table = rows.table,
                                  .cache = state->data};
-  if (run_end(&rows, 0) == rows.n) {
+  int32_t outside = 0;
+  if (run_end(&rows, 0, &outside) == rows.n) {
     in->kernel->kv_append(&all, worker);
     return;
   }
   if (worker->index != 0) return;
   const wh_worker alone = {0, 1, worker->team};
   for (int64_t i = 0, end; i < rows.n; i = end) {
-    end = run_end(&rows, i);
+    end = run_end(&rows, i, &outside);
     if (end == i) {
-      report_row(in, &rows, i);
+      wh_cpu_report_index(in, outside);
       end++;
       continue;
     }
@@ -76,43 +101,42 @@ static void run_kv_append(const cpu_instr *in, const wh_worker *worker) {
 
 static void run_attention(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *q = &in->in[0], *keys = &in->in[1], *values = &in->in[2];
-  const cache_rows rows = {.positions = in->in[3].data,
-                           .sequences = in->in[4].data,
-                           .n = q->dims[0],
-                           .context = keys->dims[1],
-                           .slots = keys->dims[0],
-                           .ascending = true};
+  cache_rows rows = rows_of(&in->in[3], keys->dims[0]);
+  rows.attends = true;
+  rows.window = wh_node_i(in->kernel->node, WH_ATTR_WINDOW);
   const wh_attention_args all = {.dtype = keys->dtype,
                                  .rows = rows.n,
                                  .n_heads = q->dims[1],
-                                 .n_kv_heads = keys->dims[2],
+                                 .n_kv_heads = keys->dims[1],
                                  .head_dim = q->dims[2],
                                  .value_dim = values->dims[3],
-                                 .context = wh_cpu_cache_context(rows.context),
                                  .q = q->data,
                                  .ldq = q->dims[1] * q->dims[2],
                                  .keys = keys->data,
                                  .values = values->data,
                                  .positions = rows.positions,
                                  .sequences = rows.sequences,
+                                 .page_table = rows.page_table,
+                                 .table = rows.table,
                                  .scale = wh_node_f(in->kernel->node, WH_ATTR_SCALE),
                                  .softcap = wh_node_f(in->kernel->node, WH_ATTR_SOFTCAP),
-                                 .window = wh_node_i(in->kernel->node, WH_ATTR_WINDOW),
+                                 .window = rows.window,
                                  .y = in->out.data,
                                  .ldy = q->dims[1] * values->dims[3],
                                  .step = in->step,
                                  .scratch = in->scratch,
                                  .scratch_bytes = in->scratch_bytes};
-  if (run_end(&rows, 0) == rows.n) {
+  int32_t outside = 0;
+  if (run_end(&rows, 0, &outside) == rows.n) {
     if (rows.n > 0) in->kernel->attention(&all, worker);
     return;
   }
   if (worker->index != 0) return;
   const wh_worker alone = {0, 1, worker->team};
   for (int64_t i = 0, end; i < rows.n; i = end) {
-    end = run_end(&rows, i);
+    end = run_end(&rows, i, &outside);
     if (end == i) {
-      report_row(in, &rows, i);
+      wh_cpu_report_index(in, outside);
       memset(all.y + i * all.ldy, 0, (size_t)all.ldy * sizeof *all.y);
       end++;
       continue;

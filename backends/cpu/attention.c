@@ -29,30 +29,27 @@ wh_kv_append_fn wh_kv_append_select(uint64_t features, wh_dtype dtype, const cha
   return fn;
 }
 
-bool wh_kv_cache_bytes(wh_dtype dtype, int64_t n_seq, int64_t n_kv_heads, int64_t head_dim, int64_t context,
-                       size_t *out) {
-  size_t bytes = 0, positions = 0;
-  if (n_seq < 0 || n_kv_heads < 0 || head_dim < 0 || context < 0) return false;
+bool wh_kv_cache_bytes(wh_dtype dtype, int64_t n_pages, int64_t n_kv_heads, int64_t head_dim, size_t *out) {
+  size_t bytes = 0;
+  if (n_pages < 0 || n_kv_heads < 0 || head_dim < 0) return false;
   if (!IS_ANY(dtype)) return false;
-  if (!wh_align_size((size_t)context, WH_ATTENTION_CHUNK, &positions)) return false;
   if (!wh_dtype_row_bytes(dtype, (uint64_t)head_dim, &bytes)) return false;
-  if (!wh_mul_size(bytes, positions, &bytes) || !wh_mul_size(bytes, (size_t)n_kv_heads, &bytes) ||
-      !wh_mul_size(bytes, (size_t)n_seq, &bytes))
+  if (!wh_mul_size(bytes, WH_ATTENTION_CHUNK, &bytes) || !wh_mul_size(bytes, (size_t)n_kv_heads, &bytes) ||
+      !wh_mul_size(bytes, (size_t)n_pages, &bytes))
     return false;
   *out = bytes;
   return true;
 }
 
 size_t wh_attention_scratch_bytes(int64_t rows_max, int64_t n_heads, int64_t n_kv_heads, int64_t head_dim,
-                                  int64_t value_dim, int64_t context, int n_threads) {
+                                  int64_t value_dim, int64_t table, int n_threads) {
   size_t worker, slot, total;
   (void)rows_max; /* blocks are cut to a fixed number of query vectors */
   (void)n_heads;
   (void)n_kv_heads;
   if (!wh_attention_workspace_bytes(head_dim, value_dim, &worker) ||
-      !wh_attention_slot_bytes(value_dim, context, &slot) ||
-      !wh_mul_size(worker, (size_t)n_threads, &total) || !wh_mul_size(slot, (size_t)(n_threads - 1), &slot) ||
-      !wh_add_size(total, slot, &total))
+      !wh_attention_slot_bytes(value_dim, table, &slot) || !wh_mul_size(worker, (size_t)n_threads, &total) ||
+      !wh_mul_size(slot, (size_t)(n_threads - 1), &slot) || !wh_add_size(total, slot, &total))
     return SIZE_MAX; /* no allocation can satisfy it */
   return total;
 }

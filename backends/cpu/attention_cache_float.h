@@ -83,13 +83,12 @@ static void prepare_queries(const wh_attention_args *a, const wh_attention_works
   (void)n_vecs;
 }
 
-/* One tile widens the cache as it reads it, and asks for what it will read a little later. More tiles share a
- * widened copy, and the first asks for the next chunk. */
+/* One tile widens the cache as it reads it. More tiles share a widened copy. */
 static void score_chunk(const wh_attention_args *a, const wh_attention_workspace *w, const chunk_view *c) {
   const int64_t elem = a->dtype == WH_DTYPE_F16 ? 2 : 4, row = WH_ATTENTION_CHUNK * elem;
   const char *k = (const char *)a->keys + c->tile * a->head_dim * row;
   score_job t = {.dtype = a->dtype, .k = k, .n_dim = a->head_dim};
-  t.next = (ahead){k + (c->one ? AHEAD_BYTES : a->head_dim * row), c->one || c->more ? row : 0, 0};
+  t.next = lines_ahead(c, a->keys, a->head_dim * row, row, 0);
   if (!c->one && a->dtype == WH_DTYPE_F16) {
     unpack_f16((const uint16_t *)(const void *)k, w->keys, a->head_dim * WH_ATTENTION_CHUNK);
     t.dtype = WH_DTYPE_F32;
@@ -127,7 +126,7 @@ static void open_values(const wh_attention_args *a, const wh_attention_workspace
   const char *v = (const char *)a->values + at * elem;
   t->dtype = a->dtype;
   t->v = v;
-  t->next = (ahead){v + (c->one ? AHEAD_BYTES : WH_ATTENTION_CHUNK * row), c->one || c->more ? row : 0, elem};
+  t->next = lines_ahead(c, a->values, WH_ATTENTION_CHUNK * row, row, elem);
   if (t->ld != a->value_dim || (!c->one && a->dtype == WH_DTYPE_F16)) {
     unpack_values(a, at, c->j0[c->begin], c->j1[c->end - 1], w->values);
     t->dtype = WH_DTYPE_F32;

@@ -122,8 +122,7 @@ static void score_chunk(const wh_attention_args *a, const wh_attention_workspace
   const q8_queries q = queries_at(a, w);
   score_job t = {.k = wh_kv_q8_tile(a->keys, a->head_dim, c->tile), .n_blocks = a->head_dim / BLOCK};
   /* rows of four dimensions are 4 lines; the scales' lines make a tile a little longer than its rows */
-  t.next = (ahead){(const char *)t.k + (c->one ? AHEAD_BYTES : t.n_blocks * BLOCK_BYTES),
-                   c->one || c->more ? BLOCK_BYTES / 8 : 0, 0};
+  t.next = lines_ahead(c, a->keys, t.n_blocks * BLOCK_BYTES, BLOCK_BYTES / 8, 0);
   for (int64_t i = c->begin; i < c->end; i += c->step) {
     t.q.codes = q.codes + i * a->head_dim;
     t.q.scale = q.scale + i * t.n_blocks;
@@ -139,8 +138,7 @@ static void open_values(const wh_attention_args *a, const wh_attention_workspace
                         value_job *t) {
   const wh_kv_q8_block *tile = wh_kv_q8_tile(a->values, a->value_dim, c->tile);
   const int64_t n_blocks = a->value_dim / BLOCK;
-  t->next = (ahead){(const char *)tile + (c->one ? AHEAD_BYTES : n_blocks * BLOCK_BYTES),
-                    c->one || c->more ? 64 : 0, BLOCK_BYTES / BLOCK};
+  t->next = lines_ahead(c, a->values, n_blocks * BLOCK_BYTES, 64, BLOCK_BYTES / BLOCK);
   float scales[WH_ATTENTION_CHUNK];
   for (int64_t b = 0; b < n_blocks; b++) {
     float *s = c->one ? w->values + b * WH_ATTENTION_CHUNK : scales;

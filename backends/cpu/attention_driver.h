@@ -33,6 +33,10 @@ static inline int32_t clamp(int32_t x, int32_t low, int32_t high) {
   return x < low ? low : x > high ? high : x;
 }
 
+static int64_t tile_of(const wh_attention_args *a, const wh_attention_item *item, int64_t c) {
+  return wh_kv_tile(a->page_table, a->table, a->n_kv_heads, a->sequences[item->row], item->kv_head, c);
+}
+
 /* Chunk c for all of the item's vectors. A vector's first chunk sets its state, later ones merge into it;
  * with `only` every vector's state is that of this chunk alone. */
 static void attend_chunk(const wh_attention_args *a, const wh_attention_item *item, int64_t c,
@@ -52,14 +56,12 @@ static void attend_chunk(const wh_attention_args *a, const wh_attention_item *it
   while (fresh > begin && w->low[fresh - 1] >= from) fresh--;
   if (begin == end) return;
   const int64_t ld = wh_attention_pad(a->value_dim);
-  chunk_view view = {
-      .tile =
-          (a->sequences[item->row] * a->n_kv_heads + item->kv_head) * (a->context / WH_ATTENTION_CHUNK) + c,
-      .begin = begin,
-      .end = end,
-      .j0 = j0,
-      .j1 = j1,
-      .more = c + 1 < item->chunk_end};
+  chunk_view view = {.tile = tile_of(a, item, c),
+                     .next_tile = c + 1 < item->chunk_end ? tile_of(a, item, c + 1) : -1,
+                     .begin = begin,
+                     .end = end,
+                     .j0 = j0,
+                     .j1 = j1};
   const int64_t step = view.step = tile_rows(end - begin);
   view.one = end - begin <= step;
   score_chunk(a, w, &view);
@@ -102,9 +104,8 @@ static void attend_item(const wh_attention_args *a, const wh_attention_item *ite
 
 /* Chunk c's state in a slot. */
 static wh_attention_state slot_state(const wh_attention_args *a, float *slots, int64_t slot, int64_t c) {
-  const int64_t n_chunks = (a->context + WH_ATTENTION_CHUNK - 1) / WH_ATTENTION_CHUNK;
   const int64_t floats = wh_attention_state_floats(WH_ATTENTION_SPLIT_BLOCK, a->value_dim);
-  return wh_attention_state_at(slots + (slot * n_chunks + c) * floats, WH_ATTENTION_SPLIT_BLOCK);
+  return wh_attention_state_at(slots + (slot * a->table + c) * floats, WH_ATTENTION_SPLIT_BLOCK);
 }
 
 /* Vector v of a cut item: its chunks in order. The first chunk's state is the accumulator. */
@@ -195,8 +196,8 @@ static void append_team(const wh_kv_append_args *a, const wh_worker *worker) {
   wh_worker_range(worker, a->n_kv_heads * a->rows, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     int64_t head = i / a->rows, row = i % a->rows, pos = a->positions[row];
-    int64_t tile = (a->sequences[row] * a->n_kv_heads + head) * (a->context / WH_ATTENTION_CHUNK) +
-                   pos / WH_ATTENTION_CHUNK;
+    int64_t tile =
+        wh_kv_tile(a->page_table, a->table, a->n_kv_heads, a->sequences[row], head, pos / WH_ATTENTION_CHUNK);
     append_row(a, a->x + row * a->ldx + head * a->head_dim, tile, pos % WH_ATTENTION_CHUNK);
   }
 }

@@ -75,11 +75,11 @@ static inline wh_attention_workspace wh_attention_workspace_at(void *scratch, co
 }
 
 /* One slot: the states of every chunk of one item. At most (workers - 1) items are cut. */
-static inline bool wh_attention_slot_bytes(int64_t value_dim, int64_t context, size_t *out) {
-  size_t bytes, n_chunks = (size_t)(context + WH_ATTENTION_CHUNK - 1) / WH_ATTENTION_CHUNK;
-  if (context < 0 || value_dim < 0 || value_dim > INT32_MAX) return false;
+static inline bool wh_attention_slot_bytes(int64_t value_dim, int64_t n_chunks, size_t *out) {
+  size_t bytes;
+  if (n_chunks < 0 || value_dim < 0 || value_dim > INT32_MAX) return false;
   bytes = (size_t)wh_attention_state_floats(WH_ATTENTION_SPLIT_BLOCK, value_dim) * sizeof(float);
-  return wh_mul_size(n_chunks, bytes, out);
+  return wh_mul_size((size_t)n_chunks, bytes, out);
 }
 
 typedef struct wh_attention_item {

@@ -42,17 +42,21 @@ static void merge_row(float *all, float a, const float *o, float b, int64_t n) {
     vf_store(all + i, vf_fma(vf_load(all + i), vf_set1(a), vf_mul(vf_load(o + i), vf_set1(b))));
 }
 
-/* Cache lines to ask for while a tile computes. */
+/* Cache lines to ask for while a tile computes: first those further on in it, then those of the next one.
+ * Addresses are numbers, as they may lie outside the cache. */
 typedef struct ahead {
-  const char *at;
+  uintptr_t here, there; /* where the byte at offset 0 would be: below offset `turn`, and from there on */
+  int64_t turn, offset;
   int64_t step;   /* bytes per row of the tile; 0: nothing to ask for */
   int64_t column; /* bytes per column of values */
 } ahead;
 
 INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
   if (next->step == 0) return;
+  const int64_t at = next->offset + row * next->step;
+  const uintptr_t line = (at < next->turn ? next->here : next->there) + (uintptr_t)at;
   UNROLL
-  for (int i = 0; i < lines; i++) __builtin_prefetch(next->at + row * next->step + i * 64, 0, 3);
+  for (int i = 0; i < lines; i++) __builtin_prefetch((const void *)(line + (uintptr_t)i * 64), 0, 3);
 }
 
 /* Tiles are functions of constants, so that the sums of r rows x n vectors stay in registers: `stem`_tile_rn
@@ -256,7 +260,7 @@ static void value_tile(int r_max, value_job *t) {
       value_tiles_packed[r_max - 1][n - 1](t);
     column += n * VF_LANES;
     t->o += n * VF_LANES;
-    t->next.at += n * VF_LANES * t->next.column;
+    t->next.offset += n * VF_LANES * t->next.column;
   }
   t->v = v;
   t->scales = scales;
@@ -265,15 +269,31 @@ static void value_tile(int r_max, value_job *t) {
 
 /* What an item's query vectors have to do with one chunk. */
 typedef struct chunk_view {
-  int64_t tile;             /* of 64 positions, counted over the whole cache */
+  int64_t tile, next_tile;  /* of the cache; next_tile: where the item goes on, -1: it ends */
   int64_t begin, end, step; /* the vectors that see it, in register tiles of at most `step` */
   const int32_t *j0, *j1;   /* vector i sees positions [j0[i], j1[i]) of it; both ascend */
   bool one;                 /* a single register tile: it widens the cache as it reads */
-  bool more;                /* the item goes on with the next chunk */
 } chunk_view;
 
 /* How far ahead of its reads a tile that streams the cache asks for lines: a few times latency x bandwidth.
  */
 #define AHEAD_BYTES 8192
+
+/* A single tile asks for what it will read a little later; of more tiles, which share what they read, the
+ * first asks for the next chunk. */
+static ahead lines_ahead(const chunk_view *c, const void *cache, int64_t tile_bytes, int64_t step,
+                         int64_t column) {
+  const uintptr_t here = (uintptr_t)cache + (uintptr_t)(c->tile * tile_bytes),
+                  next = (uintptr_t)cache + (uintptr_t)(c->next_tile * tile_bytes);
+  const int64_t far = c->one && tile_bytes > AHEAD_BYTES ? AHEAD_BYTES : tile_bytes;
+  ahead a = {.here = here + (uintptr_t)far, .turn = tile_bytes - far, .step = step, .column = column};
+  if (c->next_tile >= 0)
+    a.there = next - (uintptr_t)a.turn;
+  else if (a.turn > 0)
+    a.there = here; /* read again by then: costs nothing */
+  else
+    a.step = 0;
+  return a;
+}
 
 #endif

@@ -89,10 +89,10 @@ wh_status wh_cpu_claim_linear(const cpu_device *d, const wh_graph *g, const wh_n
 wh_status wh_cpu_claim_attention(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                  const int64_t *dims, wh_claim *c) {
   const wh_shape *q = &g->values[node->inputs[0]].shape, *k = &g->values[node->inputs[1]].shape,
-                 *v = &g->values[node->inputs[2]].shape;
-  const size_t bytes = wh_attention_scratch_bytes(
-      dim_at(q, 0, dims), dim_at(q, 1, dims), dim_at(k, 2, dims), dim_at(q, 2, dims), dim_at(v, 3, dims),
-      wh_cpu_cache_context(dim_at(k, 1, dims)), wh_team_size(d->team));
+                 *v = &g->values[node->inputs[2]].shape, *table = &g->values[node->inputs[5]].shape;
+  const size_t bytes = wh_attention_scratch_bytes(dim_at(q, 0, dims), dim_at(q, 1, dims), dim_at(k, 1, dims),
+                                                  dim_at(q, 2, dims), dim_at(v, 3, dims),
+                                                  dim_at(table, 1, dims), wh_team_size(d->team));
   if (bytes == SIZE_MAX) return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
   c->scratch_bytes = bytes;
   return WH_OK;
@@ -191,8 +191,7 @@ wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, wh_value v, const int
     ok = m < INT32_MAX && k < INT32_MAX;
     if (ok) bytes = wh_q8a_bytes(m, k);
   } else if (wh_cpu_is_state(g, v)) {
-    ok = wh_kv_cache_bytes(s->dtype, dim_at(s, 0, dims), dim_at(s, 2, dims), dim_at(s, 3, dims),
-                           dim_at(s, 1, dims), &bytes);
+    ok = wh_kv_cache_bytes(s->dtype, dim_at(s, 0, dims), dim_at(s, 1, dims), dim_at(s, 3, dims), &bytes);
   } else {
     ok = wh_value_row_major_bytes(g, v, dims, &bytes);
   }

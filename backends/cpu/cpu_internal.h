@@ -72,7 +72,7 @@ uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_byte
 
 /* ---- code: compile.c ---- */
 
-#define CPU_MAX_INPUTS 5
+#define CPU_MAX_INPUTS 6
 
 typedef struct cpu_operand {
   void *data; /* NULL: absent */
@@ -169,10 +169,6 @@ wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_
                                wh_expert_layout *out);
 /* Which input of a node is a weight that may be packed; -1: none. */
 int wh_cpu_weight_input(const wh_node_info *node);
-/* The cache's positions: whole chunks. */
-static inline int64_t wh_cpu_cache_context(int64_t context) {
-  return (context + WH_ATTENTION_CHUNK - 1) / WH_ATTENTION_CHUNK * WH_ATTENTION_CHUNK;
-}
 bool wh_cpu_is_state(const wh_graph *g, wh_value v);
 
 /* ---- packing: pack.c ---- */

@@ -38,7 +38,7 @@ static bool holds_keys(const wh_graph *g, wh_value state) {
 
 typedef struct cache_shape {
   wh_dtype dtype;
-  int64_t slots, context, heads, n_dim;
+  int64_t pages, heads, n_dim;
   bool keys;
 } cache_shape;
 
@@ -65,17 +65,13 @@ static void read_float_row(const cache_shape *c, const char *cache, int64_t tile
 }
 
 static void read_cache(const cache_shape *c, const char *cache, size_t row_bytes, char *out) {
-  const int64_t tiles = wh_cpu_cache_context(c->context) / WH_ATTENTION_CHUNK;
-  for (int64_t s = 0; s < c->slots; s++)
-    for (int64_t p = 0; p < c->context; p++)
-      for (int64_t h = 0; h < c->heads; h++, out += row_bytes) {
-        const int64_t tile = (s * c->heads + h) * tiles + p / WH_ATTENTION_CHUNK,
-                      pos = p % WH_ATTENTION_CHUNK;
-        if (c->dtype == WH_DTYPE_Q8_0)
-          read_q8_row(c, cache, tile, pos, out);
-        else
-          read_float_row(c, cache, tile, pos, out);
-      }
+  for (int64_t tile = 0; tile < c->pages * c->heads; tile++)
+    for (int64_t pos = 0; pos < WH_ATTENTION_CHUNK; pos++, out += row_bytes) {
+      if (c->dtype == WH_DTYPE_Q8_0)
+        read_q8_row(c, cache, tile, pos, out);
+      else
+        read_float_row(c, cache, tile, pos, out);
+    }
 }
 
 /* ---- all ---- */
@@ -96,8 +92,7 @@ wh_status wh_cpu_read_value(void *dev, const wh_graph *g, wh_value v, const int6
     for (int i = 0; i + 1 < s->rank; i++) m *= dims[s->dims[i]];
     read_q8a(data, m, dims[s->dims[s->rank - 1]], row_major);
   } else if (wh_cpu_is_state(g, v)) {
-    const cache_shape c = {s->dtype,         dims[s->dims[0]], dims[s->dims[1]],
-                           dims[s->dims[2]], dims[s->dims[3]], holds_keys(g, v)};
+    const cache_shape c = {s->dtype, dims[s->dims[0]], dims[s->dims[1]], dims[s->dims[3]], holds_keys(g, v)};
     size_t row_bytes = 0;
     (void)wh_dtype_row_bytes(c.dtype, (uint64_t)c.n_dim, &row_bytes); /* as n_bytes, it is defined */
     read_cache(&c, data, row_bytes, row_major);

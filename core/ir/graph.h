@@ -221,6 +221,9 @@ static inline wh_value wh_node_output(const wh_node_info *n, unsigned i) { retur
 
 bool wh_shape_equal(const wh_shape *a, const wh_shape *b);
 
+/* Positions of a page of a KV state, [pages, heads, 64, dim]: the third dimension. */
+#define WH_KV_PAGE 64
+
 /* Names are copied. */
 WH_NODISCARD wh_status wh_graph_add_input(wh_graph *g, const char *name, const wh_shape *shape,
                                           wh_value *out);

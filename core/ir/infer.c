@@ -161,12 +161,13 @@ static wh_status wh_infer_rope(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status positions_and_sequences(const infer_ctx *c, size_t first, wh_dim rows) {
+/* positions, sequences, page_table: where rows of a KV state are */
+static wh_status places(const infer_ctx *c, size_t first, wh_dim rows) {
   for (size_t i = first; i < first + 2; i++) {
     WH_TRY(want(c, i, WH_DTYPE_I32, 1));
     WH_TRY(want_dim(c, i, 0, rows));
   }
-  return WH_OK;
+  return want(c, first + 2, WH_DTYPE_I32, 2);
 }
 
 /* select_rows: gather_rows of activations */
@@ -180,6 +181,9 @@ static wh_status want_state(const infer_ctx *c, size_t i) {
   bool q8 = s->dtype == WH_DTYPE_Q8_0;
   if (s->rank != 4 || (s->dtype != WH_DTYPE_F16 && s->dtype != WH_DTYPE_F32 && !q8))
     return wrong(c, i, "a KV state must be f16, f32 or q8_0 of rank 4");
+  wh_dim page;
+  WH_TRY(wh_dim_const(&c->g->dims, WH_KV_PAGE, &page));
+  WH_TRY(want_dim(c, i, 2, page));
   const wh_dim_expr *d = wh_dim_get(&c->g->dims, s->dims[3]);
   if (q8 && (d->kind != WH_DIM_CONST || d->value % 32))
     return wrong(c, i, "the heads of a q8_0 state must be a multiple of 32 long");
@@ -190,9 +194,9 @@ static wh_status wh_infer_kv_append(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want_state(c, 0));
   if (c->g->values[c->inputs[0]].kind != WH_VALUE_STATE) return wrong(c, 0, "must be a state: it is written");
   WH_TRY(want(c, 1, WH_DTYPE_F32, 3));
-  WH_TRY(want_dim(c, 1, 1, in(c, 0)->dims[2]));
+  WH_TRY(want_dim(c, 1, 1, in(c, 0)->dims[1]));
   WH_TRY(want_dim(c, 1, 2, in(c, 0)->dims[3]));
-  WH_TRY(positions_and_sequences(c, 2, in(c, 1)->dims[0]));
+  WH_TRY(places(c, 2, in(c, 1)->dims[0]));
   *out = *in(c, 0);
   return WH_OK;
 }
@@ -202,12 +206,12 @@ static wh_status wh_infer_attention(const infer_ctx *c, wh_shape *out) {
   const wh_shape *q = in(c, 0), *k = in(c, 1), *v = in(c, 2);
   WH_TRY(want_state(c, 1));
   WH_TRY(want_state(c, 2));
-  for (int i = 0; i < 3; i++) WH_TRY(want_dim(c, 2, i, k->dims[i]));
+  for (int i = 0; i < 2; i++) WH_TRY(want_dim(c, 2, i, k->dims[i]));
   if (v->dtype != k->dtype) return wrong(c, 2, "keys and values must have one dtype");
   WH_TRY(want_dim(c, 1, 3, q->dims[2]));
-  const wh_dim_expr *hq = wh_dim_get(&c->g->dims, q->dims[1]), *hk = wh_dim_get(&c->g->dims, k->dims[2]);
+  const wh_dim_expr *hq = wh_dim_get(&c->g->dims, q->dims[1]), *hk = wh_dim_get(&c->g->dims, k->dims[1]);
   if (hk->min < 1 || hq->max % hk->max) return wrong(c, 0, "query heads must be a multiple of the KV heads");
-  WH_TRY(positions_and_sequences(c, 3, q->dims[0]));
+  WH_TRY(places(c, 3, q->dims[0]));
   *out = (wh_shape){WH_DTYPE_F32, 3, {q->dims[0], q->dims[1], v->dims[3]}};
   return WH_OK;
 }

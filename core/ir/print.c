@@ -4,7 +4,7 @@
  *     symbol tokens 1..512
  *     %1 = input "tokens" i32[tokens]
  *     %2 = const "blk.0.attn_norm.weight" f32[576]
- *     %3 = state "blk.0.keys" f16[slots, context, 3, 64]
+ *     %3 = state "blk.0.keys" f16[pages, 3, 64, 64]
  *     %17 = linear(%16, %4, _, %9) "blk.0.attn_output" : f32[tokens, 576]
  *     %18 = rms_norm(%17, %2) {eps = 0x1.4f8b58p-17} "blk.0.ffn_norm" : f32[tokens, 576]
  *     %19, %20 = custom(%18) {name = "topk", ints = [5], floats = [], tensor = u8[1] "2a"} "best" : f32[5],

@@ -37,9 +37,10 @@ static wh_value add_node(wh_builder *b, wh_op op, const char *name, const char *
   return v;
 }
 
-wh_value wh_builder_input(wh_builder *b, const char *name, wh_dim n) {
-  const wh_shape shape = {.dtype = WH_DTYPE_I32, .rank = 1, .dims = {n}};
+wh_value wh_builder_input(wh_builder *b, const char *name, const wh_dim *dims, int rank) {
+  wh_shape shape = {.dtype = WH_DTYPE_I32, .rank = rank};
   wh_value v = 0;
+  for (int i = 0; i < rank; i++) shape.dims[i] = dims[i];
   if (b->status == WH_OK) wh_builder_check(b, wh_graph_add_input(b->g, name, &shape, &v));
   return v;
 }
@@ -111,14 +112,15 @@ static wh_value append(wh_builder *b, const char *name, const char *state, wh_va
   char full[WH_BUILDER_NAME_BYTES];
   wh_value v = 0;
   if (b->status != WH_OK) return 0;
-  wh_shape shape = {.dtype = b->options.kv_dtype, .rank = 4, .dims = {b->slots, b->context}};
-  wh_builder_check(b, wh_dim_const(&b->g->dims, b->h.n_kv_heads, &shape.dims[2]));
+  wh_shape shape = {.dtype = b->options.kv_dtype, .rank = 4, .dims = {b->pages}};
+  wh_builder_check(b, wh_dim_const(&b->g->dims, b->h.n_kv_heads, &shape.dims[1]));
+  wh_builder_check(b, wh_dim_const(&b->g->dims, WH_KV_PAGE, &shape.dims[2]));
   wh_builder_check(b, wh_dim_const(&b->g->dims, dim, &shape.dims[3]));
   if (b->status != WH_OK) return 0;
   wh_builder_check(b, wh_graph_add_state(b->g, wh_builder_name(b, state, "", full), &shape, &v));
   wh_attr key = int_attr(WH_ATTR_KEY, is_key);
-  return add_node(b, WH_OP_KV_APPEND, name, ".append", (wh_value[]){v, x, b->positions, b->sequences}, 4,
-                  &key, 1);
+  return add_node(b, WH_OP_KV_APPEND, name, ".append",
+                  (wh_value[]){v, x, b->positions, b->sequences, b->page_table}, 5, &key, 1);
 }
 
 static wh_value wanted_rows(wh_builder *b, const char *name, wh_value x) {
@@ -135,8 +137,9 @@ wh_value wh_build_attention(wh_builder *b, const wh_build_attention_args *a) {
   wh_attr attrs[] = {float_attr(WH_ATTR_SCALE, b->h.attention_scale),
                      float_attr(WH_ATTR_SOFTCAP, b->h.attention_softcap),
                      int_attr(WH_ATTR_WINDOW, a->window)};
-  wh_value y = add_node(b, WH_OP_ATTENTION, "attn", "",
-                        (wh_value[]){q, keys, values, b->positions, b->sequences}, 5, attrs, 3);
+  wh_value y =
+      add_node(b, WH_OP_ATTENTION, "attn", "",
+               (wh_value[]){q, keys, values, b->positions, b->sequences, b->page_table}, 6, attrs, 3);
   y = wh_build_reshape(b, "attn", ".flat", y, (int64_t[]){b->h.n_heads * b->h.value_dim}, 1);
   return wanted_rows(b, "attn.rows", y);
 }

@@ -19,8 +19,8 @@ typedef struct wh_builder {
   wh_model_hparams h;
   wh_status status;
   int64_t layer; /* being built; WH_NO_LAYER outside of the layers */
-  wh_dim n_tokens, n_outputs, context, slots;
-  wh_value tokens, positions, sequences, output_rows;
+  wh_dim n_tokens, n_outputs, pages, slots, table;
+  wh_value tokens, positions, sequences, output_rows, page_table;
   wh_value rope_sets; /* 0 until a table with two sets wants it */
   wh_value token_embd;
   bool *seen_weights, *seen_meta; /* of the file: what was looked up; coverage.c */
@@ -32,8 +32,8 @@ typedef struct wh_builder {
 /* Keeps the first failure. The second also puts the file's path in front of a message that lacks it. */
 void wh_builder_keep(wh_builder *b, wh_status status);
 void wh_builder_check(wh_builder *b, wh_status status);
-/* An input i32[n]. */
-wh_value wh_builder_input(wh_builder *b, const char *name, wh_dim n);
+/* An input i32[dims...]. */
+wh_value wh_builder_input(wh_builder *b, const char *name, const wh_dim *dims, int rank);
 /* "blk.<layer>.<name><suffix>", or "<name><suffix>" outside of the layers, in `out`, which it returns. */
 const char *wh_builder_name(const wh_builder *b, const char *name, const char *suffix,
                             char out[WH_BUILDER_NAME_BYTES]);

@@ -39,15 +39,17 @@ static void add_inputs(wh_builder *b) {
     wh_dim *out;
   } symbols[] = {{"tokens", 1, WH_MODEL_MAX_TOKENS, &b->n_tokens},
                  {"outputs", 0, WH_MODEL_MAX_OUTPUTS, &b->n_outputs}, /* 0: a prompt's chunk but the last */
-                 {"context", 1, WH_MODEL_MAX_CONTEXT, &b->context},
-                 {"slots", 1, WH_MODEL_MAX_SLOTS, &b->slots}};
+                 {"pages", 1, WH_MODEL_MAX_PAGES, &b->pages},
+                 {"slots", 1, WH_MODEL_MAX_SLOTS, &b->slots},
+                 {"table", 1, WH_MODEL_MAX_CONTEXT / WH_KV_PAGE, &b->table}};
   for (size_t i = 0; i < sizeof symbols / sizeof symbols[0] && b->status == WH_OK; i++)
     wh_builder_check(
         b, wh_dim_symbol(&b->g->dims, symbols[i].name, symbols[i].min, symbols[i].max, symbols[i].out));
-  b->tokens = wh_builder_input(b, "tokens", b->n_tokens);
-  b->positions = wh_builder_input(b, "positions", b->n_tokens);
-  b->sequences = wh_builder_input(b, "sequences", b->n_tokens);
-  b->output_rows = wh_builder_input(b, "output_rows", b->n_outputs);
+  b->tokens = wh_builder_input(b, "tokens", &b->n_tokens, 1);
+  b->positions = wh_builder_input(b, "positions", &b->n_tokens, 1);
+  b->sequences = wh_builder_input(b, "sequences", &b->n_tokens, 1);
+  b->output_rows = wh_builder_input(b, "output_rows", &b->n_outputs, 1);
+  b->page_table = wh_builder_input(b, "page_table", (wh_dim[]){b->slots, b->table}, 2);
 }
 
 static bool kv_dtype_known(wh_dtype t) {

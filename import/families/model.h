@@ -6,20 +6,23 @@
  *
  * What every language model's graph looks like from outside:
  *   inputs   "tokens", "positions", "sequences"  i32[tokens]; "output_rows"  i32[outputs];
- *            "rope_sets"  i32[tokens], 0 or 1: of a model with two sets of rotary frequencies (LongRoPE) only
- *   states   "blk.N.keys"    [slots, context, n_kv_heads, head_dim]
- *            "blk.N.values"  [slots, context, n_kv_heads, value_dim]
- *   output   "logits"        f32[outputs, n_vocab]: the rows of the batch that output_rows asks for */
+ *            "page_table"  i32[slots, table]: positions 64 i.. of a sequence lie in page
+ * page_table[sequence][i] "rope_sets"  i32[tokens], 0 or 1: of a model with two sets of rotary frequencies
+ * (LongRoPE) only states   "blk.N.keys"    [pages, n_kv_heads, 64, head_dim] "blk.N.values"  [pages,
+ * n_kv_heads, 64, value_dim] output   "logits"        f32[outputs, n_vocab]: the rows of the batch that
+ * output_rows asks for */
 #ifndef WH_FAMILIES_MODEL_H
 #define WH_FAMILIES_MODEL_H
 
 #include "core/ir/graph.h"
 #include "formats/model_file.h"
 
-/* Ranges of the graph's symbols "tokens", "context" and "slots", from 1, and of "outputs", from 0. */
+/* Ranges of the graph's symbols "tokens", "pages" and "slots", from 1, and of "outputs", from 0; "table" is
+ * the pages of a context. */
 #define WH_MODEL_MAX_TOKENS (1 << 20)
 #define WH_MODEL_MAX_OUTPUTS (1 << 20)
 #define WH_MODEL_MAX_CONTEXT (1 << 24)
+#define WH_MODEL_MAX_PAGES (1 << 30)
 #define WH_MODEL_MAX_SLOTS (1 << 16)
 
 /* Rotary embedding as the file describes it; rope.h turns it into frequencies. */

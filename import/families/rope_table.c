@@ -48,7 +48,7 @@ static wh_value two_sets(wh_builder *b, const char *name, const float *inv_freq,
   wh_builder_name(b, name, ".set", node);
   if (b->status == WH_OK)
     wh_builder_check(b, wh_graph_add_const(b->g, constant, &shape, copy, n_bytes, NULL, &table));
-  if (!b->rope_sets) b->rope_sets = wh_builder_input(b, "rope_sets", b->n_tokens);
+  if (!b->rope_sets) b->rope_sets = wh_builder_input(b, "rope_sets", &b->n_tokens, 1);
   return wh_build_node(b, WH_OP_GATHER_ROWS, node, (wh_value[]){table, b->rope_sets}, 2, NULL, 0);
 }
 

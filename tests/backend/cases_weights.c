@@ -104,29 +104,41 @@ static const cache_case caches[] = {
     {140, 1, 200, 2, 4, 64, 64, 70, 20.0f}, {66, 3, 30, 1, 8, 128, 128, 0, 30.0f},
 };
 
-/* Row i is of sequence i mod slots; positions ascend, or descend (`order` 1), or leave the state (2). */
-static void fill_rows(suite_case *c, const cache_case *k, int order, wh_value positions, wh_value sequences) {
-  int32_t *p = c->data[positions], *q = c->data[sequences];
+static int64_t table_of(const cache_case *k) { return (k->context + 63) / 64; }
+static int64_t pages_of(const cache_case *k) { return k->slots * table_of(k) + 2; }
+
+/* Row i is of sequence i mod slots; positions ascend, or descend (`order` 1), or leave the table (2), or
+ * their pages the state (3). */
+static void fill_rows(suite_case *c, const cache_case *k, int order, const wh_value places[3]) {
+  int32_t *p = c->data[places[0]], *q = c->data[places[1]], *pages = c->data[places[2]];
+  const int64_t n = k->slots * table_of(k);
+  for (int64_t i = 0; i < n; i++) /* any order; two are not used; what no row needs may be no page */
+    pages[i] = i % table_of(k) * 64 * k->slots < k->rows ? (int32_t)((i + 1) * 2 % (n | 1)) : -1;
   for (int64_t i = 0; i < k->rows; i++) {
     const int64_t at = order == 1 ? k->rows - 1 - i : i;
     p[i] = (int32_t)(at / k->slots);
     q[i] = (int32_t)(at % k->slots);
   }
+  if (order == 3 && k->rows > 0) {
+    pages[n - 1] = (int32_t)pages_of(k);
+    pages[0] = k->rows % 4 == 2 ? INT32_MIN : -1;
+    c->outside = true;
+  }
   if (order != 2 || k->rows < 1) return;
-  p[k->rows / 2] = (int32_t)k->context;
+  p[k->rows / 2] = (int32_t)(64 * table_of(k));
   if (k->rows > 3) q[0] = -1, p[k->rows - 1] = INT32_MIN;
   c->outside = true;
 }
 
-static const char *const orders[] = {"ascending", "descending", "some outside"};
+static const char *const orders[] = {"ascending", "descending", "some outside", "some on pages outside"};
 
-static wh_value append(suite_case *c, const cache_case *k, wh_dtype d, int key, wh_value positions,
-                       wh_value sequences) {
+static wh_value append(suite_case *c, const cache_case *k, wh_dtype d, int key, const wh_value places[3]) {
   const int64_t dim = key ? k->dim : k->value_dim;
   const wh_attr attr = {.key = WH_ATTR_KEY, .i = key};
-  wh_value in[4] = {case_state(c, d, 4, D(k->slots, k->context, k->kv_heads, dim)), 0, positions, sequences};
+  wh_value in[5] = {case_state(c, d, 4, D(pages_of(k), k->kv_heads, 64, dim)), 0, places[0], places[1],
+                    places[2]};
   in[1] = case_input(c, WH_DTYPE_F32, 3, D(ROWS, k->kv_heads, dim), FILL_PLAIN);
-  return case_node(c, WH_OP_KV_APPEND, in, 4, &attr, 1);
+  return case_node(c, WH_OP_KV_APPEND, in, 5, &attr, 1);
 }
 
 /* With an op of none: appends alone. */
@@ -134,21 +146,24 @@ static void cache_cases(suite *s, wh_op op, bool attend) {
   static const wh_dtype dtypes[] = {WH_DTYPE_F32, WH_DTYPE_F16, WH_DTYPE_Q8_0};
   for (size_t i = 0; i < COUNT(caches); i++)
     for (size_t d = 0; d < COUNT(dtypes); d++)
-      for (int order = 0; order < 3; order++) {
+      for (int order = 0; order < 4; order++) {
         const cache_case *k = &caches[i];
         suite_case *c = case_begin(s, k->rows, "%s of %s, cache %zu, positions %s", wh_op_get(op)->name,
                                    wh_dtype_name(dtypes[d]), i, orders[order]);
-        const wh_value positions = case_indices(c, 1, D(ROWS), 0, 1),
-                       sequences = case_indices(c, 1, D(ROWS), 0, 1);
-        fill_rows(c, k, order, positions, sequences);
-        wh_value in[5] = {0, 0, 0, positions, sequences};
+        wh_value in[6] = {0,
+                          0,
+                          0,
+                          case_indices(c, 1, D(ROWS), 0, 1),
+                          case_indices(c, 1, D(ROWS), 0, 1),
+                          case_indices(c, 2, D(k->slots, table_of(k)), 0, 1)};
+        fill_rows(c, k, order, in + 3);
         if (attend) in[0] = case_input(c, WH_DTYPE_F32, 3, D(ROWS, k->heads, k->dim), FILL_PLAIN);
-        in[1] = append(c, k, dtypes[d], 1, positions, sequences);
-        in[2] = append(c, k, dtypes[d], 0, positions, sequences);
+        in[1] = append(c, k, dtypes[d], 1, in + 3);
+        in[2] = append(c, k, dtypes[d], 0, in + 3);
         const wh_attr attrs[] = {{.key = WH_ATTR_SCALE, .f = 0.125f},
                                  {.key = WH_ATTR_SOFTCAP, .f = k->softcap},
                                  {.key = WH_ATTR_WINDOW, .i = k->window}};
-        if (attend) (void)case_node(c, op, in, 5, attrs, 3);
+        if (attend) (void)case_node(c, op, in, 6, attrs, 3);
         case_run(c);
       }
 }

@@ -1,4 +1,4 @@
-/* reference_attention.c - docs/NUMERICS.md, "attention", over states [slot][position][head][dim]. */
+/* reference_attention.c - docs/NUMERICS.md, "attention", over states [page][head][64][dim]. */
 #include "tests/backend/reference.h"
 
 #define CHUNK 64
@@ -15,9 +15,11 @@ static size_t head_bytes(const ref_value *state) {
   const int64_t d = state->dims[3];
   return (size_t)(state->dtype == WH_DTYPE_F32 ? 4 * d : state->dtype == WH_DTYPE_F16 ? 2 * d : d / 32 * 34);
 }
-static uint8_t *head_at(const ref_value *state, int64_t slot, int64_t position, int64_t head) {
+static uint8_t *head_at(const ref_value *state, const ref_value *table, int64_t sequence, int64_t position,
+                        int64_t head) {
+  const int64_t page = ((const int32_t *)table->data)[sequence * table->dims[1] + position / CHUNK];
   return (uint8_t *)state->data +
-         (size_t)((slot * state->dims[1] + position) * state->dims[2] + head) * head_bytes(state);
+         (size_t)((page * state->dims[1] + head) * CHUNK + position % CHUNK) * head_bytes(state);
 }
 
 static void store(wh_dtype dtype, const float *x, int64_t d, uint8_t *to) {
@@ -54,13 +56,19 @@ static float load(wh_dtype dtype, const uint8_t *head, int64_t i) {
   return f;
 }
 
-/* Whether row i lies within the state; notes it when not. */
-static bool inside(ref_node *n, const ref_value *state, const int32_t *positions, const int32_t *sequences,
-                   int64_t i) {
-  const bool position = positions[i] >= 0 && positions[i] < state->dims[1];
-  const bool sequence = sequences[i] >= 0 && sequences[i] < state->dims[0];
-  if (!position || !sequence) ref_fault(n, position ? sequences[i] : positions[i]);
-  return position && sequence;
+/* Whether row i, which needs the positions from `first` of its sequence on, lies within the table and the
+ * state; notes it when not. */
+static bool inside(ref_node *n, const ref_value *state, const ref_value *places, int64_t first, int64_t i) {
+  const int32_t position = ((const int32_t *)places[0].data)[i],
+                sequence = ((const int32_t *)places[1].data)[i];
+  const ref_value *table = &places[2];
+  if (position < 0 || position >= CHUNK * table->dims[1]) return ref_fault(n, position), false;
+  if (sequence < 0 || sequence >= table->dims[0]) return ref_fault(n, sequence), false;
+  for (int64_t c = first / CHUNK; c <= position / CHUNK; c++) {
+    const int32_t page = ((const int32_t *)table->data)[sequence * table->dims[1] + c];
+    if (page < 0 || page >= state->dims[0]) return ref_fault(n, page), false;
+  }
+  return true;
 }
 
 void ref_kv_append(ref_node *n) {
@@ -68,9 +76,9 @@ void ref_kv_append(ref_node *n) {
   const int32_t *positions = n->in[2].data, *sequences = n->in[3].data;
   const int64_t heads = x->dims[1], d = x->dims[2];
   for (int64_t i = 0; i < x->dims[0]; i++)
-    for (int64_t h = 0; inside(n, state, positions, sequences, i) && h < heads; h++)
+    for (int64_t h = 0; inside(n, state, &n->in[2], positions[i], i) && h < heads; h++)
       store(state->dtype, (const float *)x->data + (i * heads + h) * d, d,
-            head_at(state, sequences[i], positions[i], h));
+            head_at(state, &n->in[4], sequences[i], positions[i], h));
 }
 
 static float score(const float *q, int64_t d, wh_dtype dtype, const uint8_t *key) {
@@ -90,7 +98,7 @@ static float score(const float *q, int64_t d, wh_dtype dtype, const uint8_t *key
 }
 
 typedef struct query {
-  const ref_value *keys, *values;
+  const ref_value *keys, *values, *table;
   int64_t sequence, kv_head, lo, hi;
   float scaled[512];
   float softcap;
@@ -104,7 +112,7 @@ static void attend_chunk(const query *q, int64_t chunk, float *m, float *l, floa
   for (int64_t j = 0; j < CHUNK; j++) {
     const int64_t position = chunk * CHUNK + j;
     if (position < q->lo || position > q->hi) continue;
-    p[j] = score(q->scaled, d, q->keys->dtype, head_at(q->keys, q->sequence, position, q->kv_head));
+    p[j] = score(q->scaled, d, q->keys->dtype, head_at(q->keys, q->table, q->sequence, position, q->kv_head));
     if (q->softcap != 0.0f) p[j] = wh_tanh_f32(p[j] / q->softcap) * q->softcap;
     if (p[j] > *m) *m = p[j];
   }
@@ -114,7 +122,7 @@ static void attend_chunk(const query *q, int64_t chunk, float *m, float *l, floa
     if (position < q->lo || position > q->hi) continue;
     p[j] = wh_exp_f32(p[j] - *m);
     lanes[j] = p[j];
-    const uint8_t *value = head_at(q->values, q->sequence, position, q->kv_head);
+    const uint8_t *value = head_at(q->values, q->table, q->sequence, position, q->kv_head);
     for (int64_t c = 0; c < dv; c++) o[c] = fmaf(p[j], load(q->values->dtype, value, c), o[c]);
   }
   *l = ref_sum64(lanes, CHUNK);
@@ -142,22 +150,25 @@ static void attend(const query *q, float *y) {
 
 void ref_attention(ref_node *n) {
   const ref_value *x = &n->in[0];
-  query q = {.keys = &n->in[1], .values = &n->in[2], .softcap = wh_node_f(n->node, WH_ATTR_SOFTCAP)};
+  query q = {.keys = &n->in[1],
+             .values = &n->in[2],
+             .table = &n->in[5],
+             .softcap = wh_node_f(n->node, WH_ATTR_SOFTCAP)};
   const int32_t *positions = n->in[3].data, *sequences = n->in[4].data;
   const int64_t heads = x->dims[1], d = x->dims[2], dv = q.values->dims[3];
   const int64_t window = wh_node_i(n->node, WH_ATTR_WINDOW);
   for (int64_t i = 0; i < x->dims[0]; i++) {
-    const bool ok = inside(n, q.keys, positions, sequences, i);
+    q.sequence = sequences[i];
+    q.hi = positions[i];
+    q.lo = window > 0 && q.hi >= window ? q.hi - window + 1 : 0;
+    const bool ok = inside(n, q.keys, &n->in[3], q.lo, i);
     for (int64_t h = 0; h < heads; h++) {
       float *y = (float *)n->out.data + (i * heads + h) * dv;
       if (!ok) {
         memset(y, 0, (size_t)dv * sizeof *y);
         continue;
       }
-      q.sequence = sequences[i];
-      q.hi = positions[i];
-      q.lo = window > 0 && q.hi >= window ? q.hi - window + 1 : 0;
-      q.kv_head = h / (heads / q.keys->dims[2]);
+      q.kv_head = h / (heads / q.keys->dims[1]);
       for (int64_t e = 0; e < d; e++)
         q.scaled[e] = ((const float *)x->data)[(i * heads + h) * d + e] * wh_node_f(n->node, WH_ATTR_SCALE);
       attend(&q, y);

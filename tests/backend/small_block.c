@@ -27,27 +27,30 @@ static wh_value turned(suite_case *c, wh_value x, wh_value table) {
   return case_node(c, WH_OP_ROPE, in, 2, &neox, 1);
 }
 
-static wh_value appended(const small_block *m, int key, int64_t context, wh_value x) {
+static wh_value appended(const small_block *m, int key, wh_value x) {
   const wh_attr attr = {.key = WH_ATTR_KEY, .i = key};
-  const wh_value in[4] = {case_state(m->c, WH_DTYPE_F16, 4, D(2, context, KV_HEADS, HEAD)), x, m->positions,
-                          m->sequences};
-  return case_node(m->c, WH_OP_KV_APPEND, in, 4, &attr, 1);
+  const wh_value in[5] = {case_state(m->c, WH_DTYPE_F16, 4, D(m->n_pages, KV_HEADS, 64, HEAD)), x,
+                          m->positions, m->sequences, m->page_table};
+  return case_node(m->c, WH_OP_KV_APPEND, in, 5, &attr, 1);
 }
 
-static wh_value attention(const small_block *m, int64_t context, wh_value x, wh_value table) {
+static wh_value attention(const small_block *m, wh_value x, wh_value table) {
   suite_case *c = m->c;
   const wh_value q = node(c, WH_OP_LINEAR, x, case_const(c, WH_DTYPE_Q4_0, 2, D(HEADS * HEAD, WIDTH)), 0, 0);
   const wh_value k =
       node(c, WH_OP_LINEAR, x, case_const(c, WH_DTYPE_Q8_0, 2, D(KV_HEADS * HEAD, WIDTH)), 0, 0);
   const wh_value v = node(c, WH_OP_LINEAR, x, case_const(c, WH_DTYPE_Q5_1, 2, D(KV_HEADS * HEAD, WIDTH)),
                           case_const(c, WH_DTYPE_F32, 1, D(KV_HEADS * HEAD)), 0);
-  const wh_value in[5] = {turned(c, heads_of(c, q, HEADS), table),
-                          appended(m, 1, context, turned(c, heads_of(c, k, KV_HEADS), table)),
-                          appended(m, 0, context, heads_of(c, v, KV_HEADS)), m->positions, m->sequences};
+  const wh_value in[6] = {turned(c, heads_of(c, q, HEADS), table),
+                          appended(m, 1, turned(c, heads_of(c, k, KV_HEADS), table)),
+                          appended(m, 0, heads_of(c, v, KV_HEADS)),
+                          m->positions,
+                          m->sequences,
+                          m->page_table};
   const wh_attr attrs[] = {{.key = WH_ATTR_SCALE, .f = 0.176776695f},
                            {.key = WH_ATTR_SOFTCAP, .f = 0.0f},
                            {.key = WH_ATTR_WINDOW, .i = 40}};
-  const wh_value y = case_node(c, WH_OP_ATTENTION, in, 5, attrs, 3);
+  const wh_value y = case_node(c, WH_OP_ATTENTION, in, 6, attrs, 3);
   const wh_attr flat = {.key = WH_ATTR_SHAPE, .rank = 2, .dims = {c->rows, case_dim(c, HEADS * HEAD)}};
   return case_node(c, WH_OP_RESHAPE, &y, 1, &flat, 1);
 }
@@ -58,13 +61,18 @@ small_block small_block_make(suite *s, int64_t n_rows, int64_t context) {
   m.ids = case_indices(c, 1, D(ROWS), 0, TOKENS);
   m.positions = case_indices(c, 1, D(ROWS), 0, 1);
   m.sequences = case_indices(c, 1, D(ROWS), 0, 1);
+  const int64_t n_table = (context + 63) / 64;
+  m.n_pages = 2 * n_table + 1;
+  m.page_table = case_indices(c, 2, D(2, n_table), 0, 1);
+  for (int64_t i = 0; i < 2 * n_table; i++) /* from the last one down */
+    ((int32_t *)c->data[m.page_table])[i] = (int32_t)(2 * n_table - i);
   const wh_value embedding = case_const(c, WH_DTYPE_F16, 2, D(TOKENS, WIDTH));
   const wh_value freqs = case_const(c, WH_DTYPE_F32, 1, D(FREQS));
   const wh_attr mscale = {.key = WH_ATTR_MSCALE, .f = 1.0f};
   const wh_value table =
       case_node(c, WH_OP_ROPE_TABLE, (const wh_value[]){m.positions, freqs}, 2, &mscale, 1);
   const wh_value x = node(c, WH_OP_GATHER_ROWS, embedding, m.ids, 0, 0);
-  const wh_value attended = attention(&m, context, norm(c, WH_OP_RMS_NORM_QUANTIZE, x), table);
+  const wh_value attended = attention(&m, norm(c, WH_OP_RMS_NORM_QUANTIZE, x), table);
   const wh_value mid =
       node(c, WH_OP_LINEAR, attended, case_const(c, WH_DTYPE_BF16, 2, D(WIDTH, HEADS * HEAD)), 0, x);
   const wh_value normed = norm(c, WH_OP_RMS_NORM_QUANTIZE, mid);
@@ -87,8 +95,8 @@ void small_block_inputs(small_block *m, int64_t position) {
 }
 
 wh_status small_block_write(const small_block *m, executor *x) {
-  const wh_value inputs[] = {m->ids, m->positions, m->sequences};
-  for (size_t i = 0; i < 3; i++) {
+  const wh_value inputs[] = {m->ids, m->positions, m->sequences, m->page_table};
+  for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
     wh_status st = executor_write(x, inputs[i], m->c->data[inputs[i]], m->c->n_bytes[inputs[i]]);
     if (st != WH_OK) return st;
   }

@@ -7,7 +7,8 @@
 
 typedef struct small_block {
   suite_case *c;
-  wh_value ids, positions, sequences;
+  wh_value ids, positions, sequences, page_table;
+  int64_t n_pages;
   wh_value logits;
 } small_block;
 

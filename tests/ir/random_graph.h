@@ -130,6 +130,9 @@ static inline wh_graph *random_graph_of(uint64_t seed, size_t n_nodes, bool with
   const wh_shape flag = {.dtype = WH_DTYPE_BOOL};
   wh_value cond;
   assert_ok(wh_graph_add_input(g, "cond", &flag, &cond));
+  const wh_shape pages = {WH_DTYPE_I32, 2, {s, c}};
+  wh_value table;
+  assert_ok(wh_graph_add_input(g, "pages", &pages, &table));
   while (g->n_nodes < n_nodes) {
     wh_op op = (wh_op)rng_below(&r, WH_OP_COUNT);
     const wh_op_info *info = wh_op_get(op);
@@ -154,19 +157,21 @@ static inline wh_graph *random_graph_of(uint64_t seed, size_t n_nodes, bool with
         if (info->attrs & (uint64_t)1 << key) attrs[n_attrs++] = random_attr(&r, g, (wh_attr_key)key, t);
       size_t before = g->n_values;
       if (op == WH_OP_KV_APPEND) { /* its own state, used by nothing else */
-        const wh_shape kv = {WH_DTYPE_F16, 4, {s, c, d2, d16}};
+        const wh_shape kv = {WH_DTYPE_F16, 4, {c, d2, d64, d16}};
         if (attempt) break;
         assert_ok(wh_graph_add_state(g, "kv", &kv, &in[0]));
         in[1] = 4;
         in[2] = in[3] = 1;
+        in[4] = table;
       }
-      if (op == WH_OP_ATTENTION) { /* chance would not find its five operands */
-        const wh_shape kv = {rng_below(&r, 2) ? WH_DTYPE_F16 : WH_DTYPE_F32, 4, {s, c, d2, d16}};
+      if (op == WH_OP_ATTENTION) { /* chance would not find its operands */
+        const wh_shape kv = {rng_below(&r, 2) ? WH_DTYPE_F16 : WH_DTYPE_F32, 4, {c, d2, d64, d16}};
         if (attempt) break;
         assert_ok(wh_graph_add_state(g, "keys", &kv, &in[1]));
         assert_ok(wh_graph_add_state(g, "values", &kv, &in[2]));
         in[0] = 4;
         in[3] = in[4] = 1;
+        in[5] = table;
       }
       bool is_expert = op == WH_OP_EXPERT_WEIGHTS || op == WH_OP_EXPERT_LINEAR || op == WH_OP_EXPERT_SUM;
       if (is_expert) { /* nor choices */

@@ -4,7 +4,7 @@
 
 #include "tests/ir/graph_fixture.h"
 
-#define N_OPERANDS 44
+#define N_OPERANDS 46
 static const char preamble[] =
     "graph \"ops\" {\n"
     "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
@@ -21,10 +21,10 @@ static const char preamble[] =
     "  %11 = const \"freqs\" f32[8]\n"
     "  %12 = input \"table\" f32[t, 2, 8]\n"
     "  %13 = input \"k\" f32[t, 2, 16]\n"
-    "  %14 = state \"keys\" f16[s, c, 2, 16]\n"
-    "  %15 = state \"values\" f16[s, c, 2, 16]\n"
-    "  %16 = state \"values32\" f32[s, c, 2, 16]\n"
-    "  %17 = state \"three\" f16[s, c, 3, 16]\n"
+    "  %14 = state \"keys\" f16[c, 2, 64, 16]\n"
+    "  %15 = state \"values\" f16[c, 2, 64, 16]\n"
+    "  %16 = state \"values32\" f32[c, 2, 64, 16]\n"
+    "  %17 = state \"three\" f16[c, 3, 64, 16]\n"
     "  %18 = input \"scalar\" f32[]\n"
     "  %19 = input \"t\" f32[t]\n"
     "  %20 = input \"x48\" f32[t, 48]\n"
@@ -35,13 +35,13 @@ static const char preamble[] =
     "  %25 = input \"tt\" f32[t, t]\n"
     "  %26 = const \"b95\" f32[95]\n"
     "  %27 = input \"tabler\" f32[r, 2, 8]\n"
-    "  %28 = input \"nostate\" f16[s, c, 2, 16]\n"
-    "  %29 = state \"wide\" f16[s, c, 2, 32]\n"
+    "  %28 = input \"nostate\" f16[c, 2, 64, 16]\n"
+    "  %29 = state \"wide\" f16[c, 2, 64, 32]\n"
     "  %30 = input \"long\" f32[t, 2, 9]\n"
-    "  %31 = state \"blocks\" q8_0[s, c, 2, 32]\n"
+    "  %31 = state \"blocks\" q8_0[c, 2, 64, 32]\n"
     "  %32 = input \"k32\" f32[t, 2, 32]\n"
     "  %33 = input \"q32\" f32[t, 4, 32]\n"
-    "  %34 = state \"odd\" q8_0[s, c, 2, 16]\n"
+    "  %34 = state \"odd\" q8_0[c, 2, 64, 16]\n"
     "  %35 = const \"experts\" q4_0[6, 96, 64]\n"
     "  %36 = input \"scores\" f32[t, 6]\n"
     "  %37 = expert_select(%36) {used = 2} \"select\" : i32[t, 2]\n"
@@ -51,7 +51,9 @@ static const char preamble[] =
     "  %41 = input \"three slots\" f32[t, 3, 64]\n"
     "  %42 = input \"selectr\" i32[r, 2]\n"
     "  %43 = const \"halves\" i4[3, 5]\n"
-    "  %44 = input \"words\" string[1, 3]\n";
+    "  %44 = input \"words\" string[1, 3]\n"
+    "  %45 = input \"pages\" i32[s, r]\n"
+    "  %46 = state \"short\" f16[c, 2, 32, 16]\n";
 
 typedef struct op_case {
   const char *op, *operands, *attrs;
@@ -126,29 +128,35 @@ static const op_case cases[] = {
     {"rope", "%1, %12", "{neox = 1} ", NULL, "input 0 has rank 2, not 3"},
     {"rope", "%10, %27", "{neox = 1} ", NULL, "input 1 has r at axis 0 where t is needed"},
     {"rope", "%10, %30", "{neox = 1} ", NULL, "input 1: rotates more elements than a head has"},
-    {"kv_append", "%14, %13, %2, %2", "{key = 1} ", "f16[s, c, 2, 16]", NULL},
-    {"kv_append", "%13, %13, %2, %2", "{key = 1} ", NULL,
+    {"kv_append", "%14, %13, %2, %2, %45", "{key = 1} ", "f16[c, 2, 64, 16]", NULL},
+    {"kv_append", "%13, %13, %2, %2, %45", "{key = 1} ", NULL,
      "input 0: a KV state must be f16, f32 or q8_0 of rank 4"},
-    {"kv_append", "%28, %13, %2, %2", "{key = 1} ", NULL, "input 0: must be a state: it is written"},
-    {"kv_append", "%14, %10, %2, %2", "{key = 1} ", NULL, "input 1 has 4 at axis 1 where 2 is needed"},
-    {"kv_append", "%29, %13, %2, %2", "{key = 1} ", NULL, "input 1 has 16 at axis 2 where 32 is needed"},
-    {"kv_append", "%14, %13, %3, %2", "{key = 1} ", NULL, "input 2 has r at axis 0 where t is needed"},
-    {"kv_append", "%14, %13, %2, %19", "{key = 1} ", NULL, "input 3 is f32, not i32"},
-    {"kv_append", "%31, %32, %2, %2", "{key = 1} ", "q8_0[s, c, 2, 32]", NULL},
-    {"attention", "%10, %14, %15, %2, %2", ATTN, "f32[t, 4, 16]", NULL},
-    {"kv_append", "%34, %13, %2, %2", "{key = 1} ", NULL,
+    {"kv_append", "%28, %13, %2, %2, %45", "{key = 1} ", NULL, "input 0: must be a state: it is written"},
+    {"kv_append", "%14, %10, %2, %2, %45", "{key = 1} ", NULL, "input 1 has 4 at axis 1 where 2 is needed"},
+    {"kv_append", "%29, %13, %2, %2, %45", "{key = 1} ", NULL, "input 1 has 16 at axis 2 where 32 is needed"},
+    {"kv_append", "%14, %13, %3, %2, %45", "{key = 1} ", NULL, "input 2 has r at axis 0 where t is needed"},
+    {"kv_append", "%14, %13, %2, %19, %45", "{key = 1} ", NULL, "input 3 is f32, not i32"},
+    {"kv_append", "%31, %32, %2, %2, %45", "{key = 1} ", "q8_0[c, 2, 64, 32]", NULL},
+    {"kv_append", "%14, %13, %2, %2, %3", "{key = 1} ", NULL, "input 4 has rank 1, not 2"},
+    {"kv_append", "%14, %13, %2, %2, %1", "{key = 1} ", NULL, "input 4 is f32, not i32"},
+    {"kv_append", "%14, %13, %2, %2", "{key = 1} ", NULL, "takes 5 to 5 inputs, not 4"},
+    {"kv_append", "%46, %13, %2, %2, %45", "{key = 1} ", NULL, "input 0 has 32 at axis 2 where 64 is needed"},
+    {"attention", "%10, %14, %15, %2, %2, %45", ATTN, "f32[t, 4, 16]", NULL},
+    {"attention", "%10, %14, %15, %2, %2, %2", ATTN, NULL, "input 5 has rank 1, not 2"},
+    {"attention", "%10, %46, %46, %2, %2, %45", ATTN, NULL, "input 1 has 32 at axis 2 where 64 is needed"},
+    {"kv_append", "%34, %13, %2, %2, %45", "{key = 1} ", NULL,
      "input 0: the heads of a q8_0 state must be a multiple of 32"},
-    {"attention", "%33, %31, %31, %2, %2", ATTN, "f32[t, 4, 32]", NULL},
-    {"attention", "%10, %14, %29, %2, %2", ATTN, "f32[t, 4, 32]", NULL},
-    {"attention", "%1, %14, %15, %2, %2", ATTN, NULL, "input 0 has rank 2, not 3"},
-    {"attention", "%10, %17, %17, %2, %2", ATTN, NULL,
+    {"attention", "%33, %31, %31, %2, %2, %45", ATTN, "f32[t, 4, 32]", NULL},
+    {"attention", "%10, %14, %29, %2, %2, %45", ATTN, "f32[t, 4, 32]", NULL},
+    {"attention", "%1, %14, %15, %2, %2, %45", ATTN, NULL, "input 0 has rank 2, not 3"},
+    {"attention", "%10, %17, %17, %2, %2, %45", ATTN, NULL,
      "input 0: query heads must be a multiple of the KV heads"},
-    {"attention", "%10, %13, %15, %2, %2", ATTN, NULL, "input 1: a KV state must be"},
-    {"attention", "%10, %29, %15, %2, %2", ATTN, NULL, "input 1 has 32 at axis 3 where 16 is needed"},
-    {"attention", "%10, %14, %17, %2, %2", ATTN, NULL, "input 2 has 3 at axis 2 where 2 is needed"},
-    {"attention", "%10, %14, %16, %2, %2", ATTN, NULL, "input 2: keys and values must have one dtype"},
-    {"attention", "%10, %14, %15, %3, %2", ATTN, NULL, "input 3 has r at axis 0 where t is needed"},
-    {"attention", "%10, %14, %15, %2, %3", ATTN, NULL, "input 4 has r at axis 0 where t is needed"},
+    {"attention", "%10, %13, %15, %2, %2, %45", ATTN, NULL, "input 1: a KV state must be"},
+    {"attention", "%10, %29, %15, %2, %2, %45", ATTN, NULL, "input 1 has 32 at axis 3 where 16 is needed"},
+    {"attention", "%10, %14, %17, %2, %2, %45", ATTN, NULL, "input 2 has 3 at axis 1 where 2 is needed"},
+    {"attention", "%10, %14, %16, %2, %2, %45", ATTN, NULL, "input 2: keys and values must have one dtype"},
+    {"attention", "%10, %14, %15, %3, %2, %45", ATTN, NULL, "input 3 has r at axis 0 where t is needed"},
+    {"attention", "%10, %14, %15, %2, %3, %45", ATTN, NULL, "input 4 has r at axis 0 where t is needed"},
     {"swiglu", "%10, %10", "", "f32[t, 4, 16]", NULL},
     {"swiglu", "%2, %1", "", NULL, "input 0 is i32, not f32"},
     {"swiglu", "%1, %7", "", NULL, "input 1 has 96 at axis 1 where 64 is needed"},
@@ -602,9 +610,9 @@ static void region_rules(void **state) {
        "'trips' is one dimension"},
       {LOOP("(%4 : i64[], %5 : bool[]) { yield %5 }", "%6 = loop() {trips = []} [^1] \"l\" : f32[]"),
        "loop has 1 to 65535 outputs, not 0"},
-      {HEAD "%4 = state \"s\" f16[1, 9, 2, 16] %5 = input \"h\" f32[1, 2, 16] %6 = input \"p\" "
-            "i32[1]\nregion ^1() { %7 = "
-            "kv_append(%4, %5, %6, %6) {key = 1} \"w\" : f16[1, 9, 2, 16] yield %7 } }",
+      {HEAD "%4 = state \"s\" f16[9, 2, 64, 16] %5 = input \"h\" f32[1, 2, 16] %6 = input \"p\" "
+            "i32[1] %7 = input \"pt\" i32[1, 1]\nregion ^1() { %8 = "
+            "kv_append(%4, %5, %6, %6, %7) {key = 1} \"w\" : f16[9, 2, 64, 16] yield %8 } }",
        "node 'w' (kv_append): a region cannot write a state"},
   };
   for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
@@ -814,11 +822,14 @@ static void a_written_state_has_one_user(void **state) {
   (void)state;
   static const char text[] =
       "graph \"g\" { symbol t 1..8 symbol c 1..9 %1 = input \"k\" f32[t, 2, 16] %2 = input \"p\" i32[t]\n"
-      "%3 = state \"keys\" f16[c, c, 2, 16] %4 = kv_append(%3, %1, %2, %2) {key = 1} \"append\" : f16[c, c, "
-      "2, 16]\n";
+      "%3 = input \"pt\" i32[t, c]\n"
+      "%4 = state \"keys\" f16[c, 2, 64, 16] %5 = kv_append(%4, %1, %2, %2, %3) {key = 1} \"append\" : "
+      "f16[c, "
+      "2, 64, 16]\n";
   static const char *const others[] = {
-      "output \"raw\" %3 }", "%5 = kv_append(%3, %1, %2, %2) {key = 1} \"again\" : f16[c, c, 2, 16] }",
-      ("%5 = attention(%1, %3, %4, %2, %2) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : f32[t, "
+      "output \"raw\" %4 }", "%6 = kv_append(%4, %1, %2, %2, %3) {key = 1} \"again\" : f16[c, 2, 64, 16] }",
+      ("%6 = attention(%1, %4, %5, %2, %2, %3) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : "
+       "f32[t, "
        "2, 16] }")};
   for (size_t i = 0; i < 3; i++) {
     char full[1024];

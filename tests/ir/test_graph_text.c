@@ -47,7 +47,7 @@ static void a_layer_reads_as_it_prints(void **state) {
   wh_graph *g = graph_from_text(text);
   assert_graph_text(g, text);
   assert_int_equal(g->n_nodes, 27);
-  assert_int_equal(g->dims.n_symbols, 4);
+  assert_int_equal(g->dims.n_symbols, 5);
   wh_graph_destroy(g);
   free(text);
 }

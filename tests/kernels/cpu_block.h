@@ -8,8 +8,9 @@
 #include "tests/kernels/block_fixture.h"
 #include "tests/kernels/linear_q_fixture.h"
 
-#define CONTEXT 100
+#define CONTEXT 128 /* two pages */
 #define SLOTS 2
+#define PAGES 5
 #define TABLE_ROWS 70
 #define MAX_TOKENS 64
 
@@ -22,52 +23,54 @@ static const char block_text[] =
     "  %%2 = input \"positions\" i32[tokens]\n"
     "  %%3 = input \"sequences\" i32[tokens]\n"
     "  %%4 = input \"rows\" i32[outputs]\n"
-    "  %%5 = const \"table\" q4_1[70, 64]\n"
-    "  %%6 = const \"inv_freq\" f32[16]\n"
-    "  %%7 = const \"norm\" f32[64]\n"
-    "  %%8 = const \"wq\" f16[64, 64]\n"
-    "  %%9 = const \"wk\" q8_0[32, 64]\n"
-    "  %%10 = const \"wv\" bf16[32, 64]\n"
-    "  %%11 = const \"bias\" f32[32]\n"
-    "  %%12 = state \"keys\" %s[2, 100, 1, 32]\n"
-    "  %%13 = state \"values\" %s[2, 100, 1, 32]\n"
-    "  %%14 = const \"router\" f32[4, 64]\n"
-    "  %%15 = const \"experts\" q6_k[4, 96, 256]\n"
-    "  %%16 = const \"plain_table\" f16[9, 64]\n"
-    "  %%17 = gather_rows(%%5, %%1) \"x\" : f32[tokens, 64]\n"
-    "  %%18 = rope_table(%%2, %%6) {mscale = 0x1p+0} \"rope\" : f32[tokens, 2, 16]\n"
-    "  %%19 = rms_norm(%%17, %%7) {eps = 0x1p-10} \"h\" : f32[tokens, 64]\n"
-    "  %%20 = quantize_act(%%19) \"h8\" : q8a[tokens, 64]\n"
-    "  %%21 = linear(%%19, %%8) \"q\" : f32[tokens, 64]\n"
-    "  %%22 = linear(%%20, %%9, %%11) \"k\" : f32[tokens, 32]\n"
-    "  %%23 = linear(%%19, %%10) \"v\" : f32[tokens, 32]\n"
-    "  %%24 = reshape(%%21) {shape = [tokens, 2, 32]} \"qh\" : f32[tokens, 2, 32]\n"
-    "  %%25 = reshape(%%22) {shape = [tokens, 1, 32]} \"kh\" : f32[tokens, 1, 32]\n"
-    "  %%26 = reshape(%%23) {shape = [tokens, 1, 32]} \"vh\" : f32[tokens, 1, 32]\n"
-    "  %%27 = rope(%%24, %%18) {neox = 1} \"qr\" : f32[tokens, 2, 32]\n"
-    "  %%28 = rope(%%25, %%18) {neox = 1} \"kr\" : f32[tokens, 1, 32]\n"
-    "  %%29 = kv_append(%%12, %%28, %%2, %%3) {key = 1} \"ka\" : %s[2, 100, 1, 32]\n"
-    "  %%30 = kv_append(%%13, %%26, %%2, %%3) {key = 0} \"va\" : %s[2, 100, 1, 32]\n"
-    "  %%31 = attention(%%27, %%29, %%30, %%2, %%3) {scale = 0x1p-2, softcap = 0x0p+0, window = 0} \"att\" : "
+    "  %%5 = input \"pages\" i32[2, 2]\n"
+    "  %%6 = const \"table\" q4_1[70, 64]\n"
+    "  %%7 = const \"inv_freq\" f32[16]\n"
+    "  %%8 = const \"norm\" f32[64]\n"
+    "  %%9 = const \"wq\" f16[64, 64]\n"
+    "  %%10 = const \"wk\" q8_0[32, 64]\n"
+    "  %%11 = const \"wv\" bf16[32, 64]\n"
+    "  %%12 = const \"bias\" f32[32]\n"
+    "  %%13 = state \"keys\" %s[5, 1, 64, 32]\n"
+    "  %%14 = state \"values\" %s[5, 1, 64, 32]\n"
+    "  %%15 = const \"router\" f32[4, 64]\n"
+    "  %%16 = const \"experts\" q6_k[4, 96, 256]\n"
+    "  %%17 = const \"plain_table\" f16[9, 64]\n"
+    "  %%18 = gather_rows(%%6, %%1) \"x\" : f32[tokens, 64]\n"
+    "  %%19 = rope_table(%%2, %%7) {mscale = 0x1p+0} \"rope\" : f32[tokens, 2, 16]\n"
+    "  %%20 = rms_norm(%%18, %%8) {eps = 0x1p-10} \"h\" : f32[tokens, 64]\n"
+    "  %%21 = quantize_act(%%20) \"h8\" : q8a[tokens, 64]\n"
+    "  %%22 = linear(%%20, %%9) \"q\" : f32[tokens, 64]\n"
+    "  %%23 = linear(%%21, %%10, %%12) \"k\" : f32[tokens, 32]\n"
+    "  %%24 = linear(%%20, %%11) \"v\" : f32[tokens, 32]\n"
+    "  %%25 = reshape(%%22) {shape = [tokens, 2, 32]} \"qh\" : f32[tokens, 2, 32]\n"
+    "  %%26 = reshape(%%23) {shape = [tokens, 1, 32]} \"kh\" : f32[tokens, 1, 32]\n"
+    "  %%27 = reshape(%%24) {shape = [tokens, 1, 32]} \"vh\" : f32[tokens, 1, 32]\n"
+    "  %%28 = rope(%%25, %%19) {neox = 1} \"qr\" : f32[tokens, 2, 32]\n"
+    "  %%29 = rope(%%26, %%19) {neox = 1} \"kr\" : f32[tokens, 1, 32]\n"
+    "  %%30 = kv_append(%%13, %%29, %%2, %%3, %%5) {key = 1} \"ka\" : %s[5, 1, 64, 32]\n"
+    "  %%31 = kv_append(%%14, %%27, %%2, %%3, %%5) {key = 0} \"va\" : %s[5, 1, 64, 32]\n"
+    "  %%32 = attention(%%28, %%30, %%31, %%2, %%3, %%5) {scale = 0x1p-2, softcap = 0x0p+0, window = 0} "
+    "\"att\" : "
     "f32[tokens, 2, 32]\n"
-    "  %%32 = reshape(%%31) {shape = [tokens, 64]} \"att.flat\" : f32[tokens, 64]\n"
-    "  %%33 = add(%%32, %%17) \"y\" : f32[tokens, 64]\n"
-    "  %%34 = linear(%%19, %%14) \"scores\" : f32[tokens, 4]\n"
-    "  %%35 = expert_select(%%34) {used = 2} \"chosen\" : i32[tokens, 2]\n"
-    "  %%36 = softmax(%%34) \"p\" : f32[tokens, 4]\n"
-    "  %%37 = expert_weights(%%36, %%35) {normalise = 1, scale = 0x1p+0} \"weights\" : f32[tokens, 2]\n"
-    "  %%38 = gather_rows(%%16, %%1) \"plain\" : f32[tokens, 64]\n"
-    "  %%39 = select_rows(%%33, %%4) \"some\" : f32[outputs, 64]\n"
-    "  %%40 = quantize_act(%%39) \"some8\" : q8a[outputs, 64]\n"
-    "  %%41 = linear(%%40, %%5) \"logits\" : f32[outputs, 70]\n"
-    "  %%42 = const \"wide\" q8_0[256, 64]\n"
-    "  %%43 = linear(%%20, %%42) \"wide.y\" : f32[tokens, 256]\n"
-    "  %%44 = quantize_act(%%43) \"wide.8\" : q8a[tokens, 256]\n"
-    "  %%45 = expert_linear(%%44, %%15, %%35) \"expert.y\" : f32[tokens, 2, 96]\n"
-    "  %%46 = expert_sum(%%45, %%37) \"sum\" : f32[tokens, 96]\n"
-    "  output \"logits\" %%41\n"
-    "  output \"sum\" %%46\n"
-    "  output \"plain\" %%38\n"
+    "  %%33 = reshape(%%32) {shape = [tokens, 64]} \"att.flat\" : f32[tokens, 64]\n"
+    "  %%34 = add(%%33, %%18) \"y\" : f32[tokens, 64]\n"
+    "  %%35 = linear(%%20, %%15) \"scores\" : f32[tokens, 4]\n"
+    "  %%36 = expert_select(%%35) {used = 2} \"chosen\" : i32[tokens, 2]\n"
+    "  %%37 = softmax(%%35) \"p\" : f32[tokens, 4]\n"
+    "  %%38 = expert_weights(%%37, %%36) {normalise = 1, scale = 0x1p+0} \"weights\" : f32[tokens, 2]\n"
+    "  %%39 = gather_rows(%%17, %%1) \"plain\" : f32[tokens, 64]\n"
+    "  %%40 = select_rows(%%34, %%4) \"some\" : f32[outputs, 64]\n"
+    "  %%41 = quantize_act(%%40) \"some8\" : q8a[outputs, 64]\n"
+    "  %%42 = linear(%%41, %%6) \"logits\" : f32[outputs, 70]\n"
+    "  %%43 = const \"wide\" q8_0[256, 64]\n"
+    "  %%44 = linear(%%21, %%43) \"wide.y\" : f32[tokens, 256]\n"
+    "  %%45 = quantize_act(%%44) \"wide.8\" : q8a[tokens, 256]\n"
+    "  %%46 = expert_linear(%%45, %%16, %%36) \"expert.y\" : f32[tokens, 2, 96]\n"
+    "  %%47 = expert_sum(%%46, %%38) \"sum\" : f32[tokens, 96]\n"
+    "  output \"logits\" %%42\n"
+    "  output \"sum\" %%47\n"
+    "  output \"plain\" %%39\n"
     "}\n";
 
 /* Constants get random bytes that are numbers of their type. */
@@ -122,11 +125,12 @@ static inline void *open_device(const char *isa, uint32_t n_threads, const wh_al
 typedef struct batch {
   int64_t n, n_rows;
   int32_t ids[MAX_TOKENS], positions[MAX_TOKENS], sequences[MAX_TOKENS], rows[MAX_TOKENS];
+  int32_t pages[SLOTS * 2]; /* in no order, and one is not used */
 } batch;
 
 /* n tokens from position `at` on, split over both sequences. */
 static inline batch new_batch(int64_t n, int64_t n_rows, int32_t at) {
-  batch b = {.n = n, .n_rows = n_rows};
+  batch b = {.n = n, .n_rows = n_rows, .pages = {3, 0, 1, 4}};
   for (int64_t i = 0; i < n; i++) {
     b.ids[i] = (int32_t)(i * 3 + at) % 9;
     b.sequences[i] = i >= n / 2;
@@ -147,6 +151,7 @@ static inline void run_batch(fixture_run *r, const batch *b) {
   fixture_write(r, "positions", b->positions, (size_t)b->n * 4);
   fixture_write(r, "sequences", b->sequences, (size_t)b->n * 4);
   fixture_write(r, "rows", b->rows, (size_t)b->n_rows * 4);
+  fixture_write(r, "pages", b->pages, sizeof b->pages);
   fixture_submit(r);
 }
 

@@ -64,6 +64,8 @@ typedef struct problem {
   shape s;
   int64_t n_seq, length; /* positions filled in each sequence */
   float *k, *v;          /* [n_seq][length][n_kv_heads][dim] */
+  int64_t n_pages, table;
+  int32_t *page_table; /* [n_seq][table], in no order, with pages that nobody uses */
 } problem;
 
 static uint32_t seed;
@@ -102,9 +104,17 @@ static problem problem_new(shape s, int64_t n_seq, int64_t length) {
   seed = (uint32_t)(s.head_dim * 131 + s.n_heads * 17 + length);
   p.k = new_floats(n_seq * length * s.n_kv_heads * s.head_dim);
   p.v = new_floats(n_seq * length * s.n_kv_heads * s.value_dim);
+  p.table = (s.context + 63) / 64;
+  p.n_pages = n_seq * p.table + 3;
+  p.page_table = malloc((size_t)(n_seq * p.table) * sizeof *p.page_table);
+  assert_non_null(p.page_table);
+  assert_true(p.n_pages % 7 != 0);
+  for (int64_t i = 0; i < n_seq * p.table; i++) /* nothing is known of a page that no position needs */
+    p.page_table[i] = i % p.table * 64 < length ? (int32_t)((i * 7 + 2) % p.n_pages) : INT32_MIN;
   return p;
 }
 static void problem_free(problem *p) {
+  free(p->page_table);
   free(p->k);
   free(p->v);
 }
@@ -141,9 +151,9 @@ typedef struct cache {
 static cache cache_new(const problem *p) {
   cache c;
   size_t bytes = 0;
-  assert_true(wh_kv_cache_bytes(p->s.dtype, p->n_seq, p->s.n_kv_heads, p->s.head_dim, p->s.context, &bytes));
+  assert_true(wh_kv_cache_bytes(p->s.dtype, p->n_pages, p->s.n_kv_heads, p->s.head_dim, &bytes));
   guarded_new(&c.keys, bytes, 0xff);
-  assert_true(wh_kv_cache_bytes(p->s.dtype, p->n_seq, p->s.n_kv_heads, p->s.value_dim, p->s.context, &bytes));
+  assert_true(wh_kv_cache_bytes(p->s.dtype, p->n_pages, p->s.n_kv_heads, p->s.value_dim, &bytes));
   guarded_new(&c.values, bytes, 0xff);
   return c;
 }
@@ -171,11 +181,12 @@ static void append(const problem *p, const batch *b, cache *c, uint64_t mask, in
                                  .rows = b->rows,
                                  .n_kv_heads = s->n_kv_heads,
                                  .head_dim = s->head_dim,
-                                 .context = s->context,
                                  .x = ks,
                                  .ldx = k_row + gap,
                                  .positions = b->positions,
                                  .sequences = b->sequences,
+                                 .page_table = p->page_table,
+                                 .table = p->table,
                                  .cache = c->keys.data};
   run.values = run.keys;
   run.values.is_key = false;
@@ -216,7 +227,7 @@ static void attend(const problem *p, const batch *b, const cache *c, uint64_t ma
   for (int64_t r = 0; r < b->rows; r++)
     fill_query(s, b->sequences[r], b->positions[r], qs + r * (q_row + gap));
   size_t bytes = wh_attention_scratch_bytes(b->rows, s->n_heads, s->n_kv_heads, s->head_dim, s->value_dim,
-                                            s->context, n_threads);
+                                            p->table, n_threads);
   call run = {.attend = wh_attention_select(mask, s->dtype, NULL)};
   run.attention = (wh_attention_args){.dtype = s->dtype,
                                       .rows = b->rows,
@@ -224,13 +235,14 @@ static void attend(const problem *p, const batch *b, const cache *c, uint64_t ma
                                       .n_kv_heads = s->n_kv_heads,
                                       .head_dim = s->head_dim,
                                       .value_dim = s->value_dim,
-                                      .context = s->context,
                                       .q = qs,
                                       .ldq = q_row + gap,
                                       .keys = c->keys.data,
                                       .values = c->values.data,
                                       .positions = b->positions,
                                       .sequences = b->sequences,
+                                      .page_table = p->page_table,
+                                      .table = p->table,
                                       .scale = 0.125f,
                                       .softcap = s->softcap,
                                       .window = s->window,
@@ -425,8 +437,9 @@ static void test_prompt_chunking(void **state) {
 }
 
 /* Dimension d of what is stored for position j of a KV head of the first sequence. */
-static double cached(const shape *s, const guarded *g, bool is_key, int64_t kv, int64_t j, int64_t d) {
-  const int64_t n = is_key ? s->head_dim : s->value_dim, tile = (kv * s->context + j) / 64;
+static double cached(const problem *p, const guarded *g, bool is_key, int64_t kv, int64_t j, int64_t d) {
+  const shape *s = &p->s;
+  const int64_t n = is_key ? s->head_dim : s->value_dim, tile = p->page_table[j / 64] * s->n_kv_heads + kv;
   if (s->dtype == WH_DTYPE_Q8_0) {
     const wh_kv_q8_block *block = wh_kv_q8_tile(g->data, n, tile) + d / 32;
     int code = is_key ? block->codes[d % 32 / 4 * 256 + j % 64 * 4 + d % 4] - 128
@@ -462,7 +475,7 @@ static void test_q8_store(void **state) {
         double step = fmax(top / 127.0, 0x1p-24);
         for (int d = 0; d < 32; d++) {
           int64_t dim = (at + d) % n, kv = (at + d) / n % s->n_kv_heads, j = at / n / s->n_kv_heads;
-          double got = cached(s, is_key ? &c.keys : &c.values, is_key, kv, j, dim);
+          double got = cached(&p, is_key ? &c.keys : &c.values, is_key, kv, j, dim);
           double bound = step * 0.501 + top * 0x1p-11 + 127 * 0x1p-25;
           if (!(fabs(got - (double)x[d]) <= bound))
             fail_msg("position %d dim %d: stored %g for %g", (int)j, (int)dim, got, (double)x[d]);
@@ -501,7 +514,7 @@ static void test_oracle(void **state) {
         for (int64_t j = lo; j <= hi; j++) {
           double sum = 0.0, magnitude = 0.0, off = 0.0;
           for (int64_t d = 0; d < s->head_dim; d++) {
-            double k = cached(s, &c.keys, true, kv, j, d), largest = 0.0;
+            double k = cached(&p, &c.keys, true, kv, j, d), largest = 0.0;
             if (s->dtype == WH_DTYPE_Q8_0)
               for (int64_t e = d / 32 * 32; e < d / 32 * 32 + 32; e++)
                 largest = fmax(largest, fabs((double)q[h * s->head_dim + e] * 0.125));
@@ -522,7 +535,7 @@ static void test_oracle(void **state) {
         for (int64_t d = 0; d < s->value_dim; d++) {
           double o = 0.0, magnitude = 0.0;
           for (int64_t j = lo; j <= hi; j++) {
-            double v = cached(s, &c.values, false, kv, j, d);
+            double v = cached(&p, &c.values, false, kv, j, d);
             o += exp(score[j] - top) * v;
             magnitude += exp(score[j] - top) * fabs(v);
           }
@@ -556,17 +569,67 @@ static void test_control(void **state) {
   const int64_t n = p.s.n_heads * p.s.value_dim;
   float *want = new_floats(n), *got = new_floats(n);
   attend(&p, &b, &c, 0, 1, want);
-  float *values = (float *)(void *)c.values.data;
-  values[121 * p.s.value_dim] = 1e9f;
+  assert_true(p.page_table[1] > 0);
+  float *values = (float *)(void *)c.values.data + p.page_table[1] * p.s.n_kv_heads * 64 * p.s.value_dim;
+  values[(121 - 64) * p.s.value_dim] = 1e9f;
   attend(&p, &b, &c, 0, 1, got);
   assert_memory_equal(want, got, (size_t)n * sizeof *want);
-  values[120 * p.s.value_dim] = wh_f32_from_bits(wh_f32_bits(values[120 * p.s.value_dim]) ^ 0x10000u);
+  values[(120 - 64) * p.s.value_dim] =
+      wh_f32_from_bits(wh_f32_bits(values[(120 - 64) * p.s.value_dim]) ^ 0x10000u);
   attend(&p, &b, &c, 0, 1, got);
   assert_memory_not_equal(want, got, (size_t)n * sizeof *want);
   free(want);
   free(got);
   cache_free(&c);
   problem_free(&p);
+}
+
+/* Fills what a cache holds before it is written. */
+static void fill_stale(cache *c, int kind) {
+  static const uint16_t patterns[] = {0x0000, 0xffff, 0x7c00, 0xfbff, 0x7f80, 0x8000};
+  guarded *both[] = {&c->keys, &c->values};
+  for (int k = 0; k < 2; k++)
+    for (size_t i = 0; i + 1 < both[k]->bytes; i += 2)
+      memcpy(both[k]->data + i, &patterns[kind < 6 ? (size_t)kind : (i / 2 * 2654435761u >> 13) % 6], 2);
+}
+
+/* Where pages lie and what they held before does not show, nor do sequences that share pages. */
+static void test_pages(void **state) {
+  (void)state;
+  const size_t pick[] = {0, 2, 3, 7, 11, 13, 17};
+  for (size_t i = 0; i < sizeof pick / sizeof pick[0]; i++) {
+    problem p = problem_new(shapes[pick[i]], 2, 150);
+    const int64_t n_k = 128 * p.s.n_kv_heads * p.s.head_dim, n_v = 128 * p.s.n_kv_heads * p.s.value_dim;
+    memcpy(p.k + 150 * p.s.n_kv_heads * p.s.head_dim, p.k, (size_t)n_k * sizeof *p.k);
+    memcpy(p.v + 150 * p.s.n_kv_heads * p.s.value_dim, p.v, (size_t)n_v * sizeof *p.v);
+    batch b = batch_run(0, 127, 4);
+    batch_add(&b, 1, 126, 5);
+    const int64_t n = b.rows * p.s.n_heads * p.s.value_dim;
+    float *want = new_floats(n), *got = new_floats(n);
+    cache c = cache_new(&p);
+    append_all(&p, &c, 0, 1);
+    attend(&p, &b, &c, 0, 1, want);
+    cache_free(&c);
+    for (const kernel *k = kernels; k < kernels + N_KERNELS; k++)
+      for (int variant = 0; variant < 9 && runs(k, p.s.dtype); variant++) {
+        problem q = p;
+        int32_t table[10];
+        q.page_table = table;
+        memcpy(table, p.page_table, sizeof table);
+        for (int j = 0; j < 10 && variant == 7; j++) table[j] = 9 - j;
+        if (variant == 8)
+          memcpy(table + 5, table, 2 * sizeof *table); /* the first 128 positions are the same */
+        c = cache_new(&q);
+        fill_stale(&c, variant < 7 ? variant : 6);
+        append_all(&q, &c, k->needs, 1 + variant % 3);
+        attend(&q, &b, &c, k->needs, 1 + variant % 3, got);
+        expect_same(k->isa, &p.s, &b, want, got);
+        cache_free(&c);
+      }
+    free(want);
+    free(got);
+    problem_free(&p);
+  }
 }
 
 /* Each kernel is chosen for its needs, and each level of the machine has one of the list. */
@@ -597,14 +660,14 @@ static void test_select(void **state) {
   assert_null(wh_kv_append_select(0, WH_DTYPE_Q4_0, NULL));
   assert_non_null(wh_attention_select(0, WH_DTYPE_F16, &name));
   assert_string_equal(name, "attention_ref");
-  assert_false(wh_kv_cache_bytes(WH_DTYPE_F16, INT64_MAX, 8, 64, 4096, &bytes));
-  assert_false(wh_kv_cache_bytes(WH_DTYPE_F16, 1, 8, 64, -1, &bytes));
+  assert_false(wh_kv_cache_bytes(WH_DTYPE_F16, INT64_MAX, 8, 64, &bytes));
+  assert_false(wh_kv_cache_bytes(WH_DTYPE_F16, -1, 8, 64, &bytes));
   assert_int_equal(bytes, 7);
-  assert_true(wh_kv_cache_bytes(WH_DTYPE_F32, 2, 3, 5, 65, &bytes));
-  assert_int_equal(bytes, 2 * 3 * 5 * 128 * 4);
-  assert_true(wh_kv_cache_bytes(WH_DTYPE_Q8_0, 2, 3, 96, 65, &bytes));
-  assert_int_equal(bytes, 2 * 3 * 128 * 96 / 32 * 34);
-  assert_false(wh_kv_cache_bytes(WH_DTYPE_Q8_0, 1, 1, 80, 64, &bytes)); /* not whole blocks */
+  assert_true(wh_kv_cache_bytes(WH_DTYPE_F32, 2, 3, 5, &bytes));
+  assert_int_equal(bytes, 2 * 3 * 5 * 64 * 4);
+  assert_true(wh_kv_cache_bytes(WH_DTYPE_Q8_0, 2, 3, 96, &bytes));
+  assert_int_equal(bytes, 2 * 3 * 64 * 96 / 32 * 34);
+  assert_false(wh_kv_cache_bytes(WH_DTYPE_Q8_0, 1, 1, 80, &bytes)); /* not whole blocks */
   assert_true(wh_attention_scratch_bytes(1, 1, 1, INT64_MAX / 2, 64, 64, 2) == SIZE_MAX);
 }
 
@@ -614,6 +677,7 @@ int main(void) {
       cmocka_unit_test(test_cache),    cmocka_unit_test(test_levels),
       cmocka_unit_test(test_q8_store), cmocka_unit_test(test_oracle),
       cmocka_unit_test(test_control),  cmocka_unit_test(test_prompt_chunking),
+      cmocka_unit_test(test_pages),
   };
   return cmocka_run_group_tests(tests, find_levels, NULL);
 }

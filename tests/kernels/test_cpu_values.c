@@ -78,12 +78,15 @@ static void rows_outside_the_cache_are_left_out(void **state) {
     int64_t value;
   } outside[] = {{CONTEXT, 0, CONTEXT},
                  {-1, 1, -1},
-                 {127, 0, 127},
+                 {129, 0, 129},
                  {INT32_MAX, 0, INT32_MAX},
                  {0, SLOTS, SLOTS},
                  {3, -1, -1},
                  {5, INT32_MIN, INT32_MIN},
-                 {INT32_MIN, 9, INT32_MIN}};
+                 {INT32_MIN, 9, INT32_MIN},
+                 {64, 0, -1}, /* of the page */
+                 {65, 0, PAGES},
+                 {127, 0, INT32_MAX}};
   for (size_t t = 0; t < 3; t++) {
     wh_graph *g = new_graph(kv_types[t]);
     for (int l = 0; l < n_levels; l++)
@@ -94,6 +97,7 @@ static void rows_outside_the_cache_are_left_out(void **state) {
         batch bad = new_batch(6, 6, 0), good = bad; /* good: without row 1 */
         bad.positions[1] = outside[o].position;
         bad.sequences[1] = outside[o].sequence;
+        if (bad.positions[1] > 63 && bad.positions[1] < CONTEXT) bad.pages[1] = (int32_t)outside[o].value;
         good.n = good.n_rows = 5;
         for (int i = 1; i < 5; i++) {
           good.ids[i] = bad.ids[i + 1];
@@ -168,10 +172,11 @@ static void row_major_forms_are_as_defined(void **state) {
     const wh_value keys = fixture_value(e.g, "keys"), h8 = fixture_value(e.g, "h8");
     size_t row;
     assert_true(wh_dtype_row_bytes(e.g->values[keys].shape.dtype, 32, &row));
-    assert_int_equal(v->n_bytes[keys], SLOTS * CONTEXT * row);
+    assert_int_equal(v->n_bytes[keys], PAGES * 64 * row);
+    const batch first = new_batch(13, 13, 0);
     for (int64_t s = 0; s < SLOTS; s++)
       for (int64_t p = 0; p < CONTEXT; p++) {
-        const unsigned char *at = v->data[keys] + (size_t)(s * CONTEXT + p) * row;
+        const unsigned char *at = v->data[keys] + (size_t)(first.pages[s * 2 + p / 64] * 64 + p % 64) * row;
         const int64_t rows_of[2] = {6, 7}, token = s * 6 + p; /* of batch 0 */
         unsigned char want[128] = {0};
         for (int d = 0; d < 32 && p < rows_of[s]; d++) {

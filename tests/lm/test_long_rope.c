@@ -14,37 +14,39 @@
 #define MAX_SEQUENCES 3
 #define MARK 1000
 
-#define GRAPH                                                                                           \
-  "graph \"marker\" {\n"                                                                                \
-  "  symbol tokens 1..16\n"                                                                             \
-  "  symbol outputs 0..8\n"                                                                             \
-  "  symbol context 1..64\n"                                                                            \
-  "  symbol slots 1..4\n"                                                                               \
-  "  %1 = input \"tokens\" i32[tokens]\n"                                                               \
-  "  %2 = input \"positions\" i32[tokens]\n"                                                            \
-  "  %3 = input \"sequences\" i32[tokens]\n"                                                            \
-  "  %4 = input \"output_rows\" i32[outputs]\n"                                                         \
-  "  %5 = input \"rope_sets\" i32[tokens]\n"                                                            \
-  "  %6 = const \"table\" f32[10, 2]\n"                                                                 \
-  "  %7 = const \"marks\" f32[2, 2]\n"                                                                  \
-  "  %8 = const \"from_sum\" f32[3, 2]\n"                                                               \
-  "  %9 = const \"from_token\" f32[3, 2]\n"                                                             \
-  "  %10 = state \"values\" f32[slots, context, 1, 2]\n"                                                \
-  "  %11 = state \"keys\" f32[slots, context, 1, 2]\n"                                                  \
-  "  %12 = gather_rows(%6, %1) \"embed\" : f32[tokens, 2]\n"                                            \
-  "  %13 = gather_rows(%7, %5) \"mark\" : f32[tokens, 2]\n"                                             \
-  "  %14 = add(%12, %13) \"marked\" : f32[tokens, 2]\n"                                                 \
-  "  %15 = reshape(%14) {shape = [tokens, 1, 2]} \"heads\" : f32[tokens, 1, 2]\n"                       \
-  "  %16 = kv_append(%10, %15, %2, %3) {key = 0} \"append\" : f32[slots, context, 1, 2]\n"              \
-  "  %17 = kv_append(%11, %15, %2, %3) {key = 1} \"append_k\" : f32[slots, context, 1, 2]\n"            \
-  "  %18 = attention(%15, %17, %16, %2, %3) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : " \
-  "f32[tokens, 1, 2]\n"                                                                                 \
-  "  %19 = reshape(%18) {shape = [tokens, 2]} \"flat\" : f32[tokens, 2]\n"                              \
-  "  %20 = select_rows(%19, %4) \"rows\" : f32[outputs, 2]\n"                                           \
-  "  %21 = select_rows(%12, %4) \"token_rows\" : f32[outputs, 2]\n"                                     \
-  "  %22 = linear(%20, %8) \"sums\" : f32[outputs, 3]\n"                                                \
-  "  %23 = linear(%21, %9, _, %22) \"logits\" : f32[outputs, 3]\n"                                      \
-  "  output \"logits\" %23\n"                                                                           \
+#define GRAPH                                                                                               \
+  "graph \"marker\" {\n"                                                                                    \
+  "  symbol tokens 1..16\n"                                                                                 \
+  "  symbol outputs 0..8\n"                                                                                 \
+  "  symbol pages 1..64\n"                                                                                  \
+  "  symbol slots 1..4\n"                                                                                   \
+  "  symbol table 1..2\n"                                                                                   \
+  "  %1 = input \"tokens\" i32[tokens]\n"                                                                   \
+  "  %2 = input \"positions\" i32[tokens]\n"                                                                \
+  "  %3 = input \"sequences\" i32[tokens]\n"                                                                \
+  "  %4 = input \"output_rows\" i32[outputs]\n"                                                             \
+  "  %5 = input \"rope_sets\" i32[tokens]\n"                                                                \
+  "  %6 = input \"page_table\" i32[slots, table]\n"                                                         \
+  "  %7 = const \"table\" f32[10, 2]\n"                                                                     \
+  "  %8 = const \"marks\" f32[2, 2]\n"                                                                      \
+  "  %9 = const \"from_sum\" f32[3, 2]\n"                                                                   \
+  "  %10 = const \"from_token\" f32[3, 2]\n"                                                                \
+  "  %11 = state \"values\" f32[pages, 1, 64, 2]\n"                                                         \
+  "  %12 = state \"keys\" f32[pages, 1, 64, 2]\n"                                                           \
+  "  %13 = gather_rows(%7, %1) \"embed\" : f32[tokens, 2]\n"                                                \
+  "  %14 = gather_rows(%8, %5) \"mark\" : f32[tokens, 2]\n"                                                 \
+  "  %15 = add(%13, %14) \"marked\" : f32[tokens, 2]\n"                                                     \
+  "  %16 = reshape(%15) {shape = [tokens, 1, 2]} \"heads\" : f32[tokens, 1, 2]\n"                           \
+  "  %17 = kv_append(%11, %16, %2, %3, %6) {key = 0} \"append\" : f32[pages, 1, 64, 2]\n"                   \
+  "  %18 = kv_append(%12, %16, %2, %3, %6) {key = 1} \"append_k\" : f32[pages, 1, 64, 2]\n"                 \
+  "  %19 = attention(%16, %18, %17, %2, %3, %6) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : " \
+  "f32[tokens, 1, 2]\n"                                                                                     \
+  "  %20 = reshape(%19) {shape = [tokens, 2]} \"flat\" : f32[tokens, 2]\n"                                  \
+  "  %21 = select_rows(%20, %4) \"rows\" : f32[outputs, 2]\n"                                               \
+  "  %22 = select_rows(%13, %4) \"token_rows\" : f32[outputs, 2]\n"                                         \
+  "  %23 = linear(%21, %9) \"sums\" : f32[outputs, 3]\n"                                                    \
+  "  %24 = linear(%22, %10, _, %23) \"logits\" : f32[outputs, 3]\n"                                         \
+  "  output \"logits\" %24\n"                                                                               \
   "}\n"
 
 static const float from_sum[6] = {1, 0, 0, 1, 0, 0}, from_token[6] = {0, 0, 0, 0, 1, 0},
@@ -79,11 +81,11 @@ static void prepare(fixture *f, size_t fail_at) {
     f->table[2 * i] = (float)i;
     f->table[2 * i + 1] = 1;
   }
-  f->g->values[6].data = f->table;
-  f->g->values[6].origin = f; /* of a file: read in place */
-  f->g->values[7].data = marks;
-  f->g->values[8].data = from_sum;
-  f->g->values[9].data = from_token;
+  f->g->values[7].data = f->table;
+  f->g->values[7].origin = f; /* of a file: read in place */
+  f->g->values[8].data = marks;
+  f->g->values[9].data = from_sum;
+  f->g->values[10].data = from_token;
 }
 
 static void setup(fixture *f) {

@@ -13,35 +13,37 @@
 #define MAX_OUTPUTS 3
 #define MAX_SEQUENCES 2
 
-#define HEAD                 \
-  "graph \"counter\" {\n"    \
-  "  symbol tokens 1..16\n"  \
-  "  symbol outputs 0..8\n"  \
-  "  symbol context 1..64\n" \
-  "  symbol slots 1..4\n"
-#define INPUTS                               \
-  "  %1 = input \"tokens\" i32[tokens]\n"    \
-  "  %2 = input \"positions\" i32[tokens]\n" \
-  "  %3 = input \"sequences\" i32[tokens]\n" \
-  "  %4 = input \"output_rows\" i32[outputs]\n"
-#define BODY                                                                                            \
-  "  %5 = const \"table\" f32[10, 2]\n"                                                                 \
-  "  %6 = state \"values\" f32[slots, context, 1, 2]\n"                                                 \
-  "  %7 = const \"from_sum\" f32[3, 2]\n"                                                               \
-  "  %8 = const \"from_token\" f32[3, 2]\n"                                                             \
-  "  %9 = state \"keys\" f32[slots, context, 1, 2]\n"                                                   \
-  "  %10 = gather_rows(%5, %1) \"embed\" : f32[tokens, 2]\n"                                            \
-  "  %11 = reshape(%10) {shape = [tokens, 1, 2]} \"heads\" : f32[tokens, 1, 2]\n"                       \
-  "  %12 = kv_append(%6, %11, %2, %3) {key = 0} \"append\" : f32[slots, context, 1, 2]\n"               \
-  "  %13 = kv_append(%9, %11, %2, %3) {key = 1} \"append_k\" : f32[slots, context, 1, 2]\n"             \
-  "  %14 = attention(%11, %13, %12, %2, %3) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : " \
-  "f32[tokens, 1, 2]\n"                                                                                 \
-  "  %15 = reshape(%14) {shape = [tokens, 2]} \"flat\" : f32[tokens, 2]\n"                              \
-  "  %16 = select_rows(%15, %4) \"rows\" : f32[outputs, 2]\n"                                           \
-  "  %17 = select_rows(%10, %4) \"token_rows\" : f32[outputs, 2]\n"                                     \
-  "  %18 = linear(%16, %7) \"sums\" : f32[outputs, 3]\n"                                                \
-  "  %19 = linear(%17, %8, _, %18) \"logits\" : f32[outputs, 3]\n"                                      \
-  "  output \"logits\" %19\n"                                                                           \
+#define HEAD                \
+  "graph \"counter\" {\n"   \
+  "  symbol tokens 1..16\n" \
+  "  symbol outputs 0..8\n" \
+  "  symbol pages 1..8\n"   \
+  "  symbol slots 1..4\n"   \
+  "  symbol table 1..2\n"
+#define INPUTS                                  \
+  "  %1 = input \"tokens\" i32[tokens]\n"       \
+  "  %2 = input \"positions\" i32[tokens]\n"    \
+  "  %3 = input \"sequences\" i32[tokens]\n"    \
+  "  %4 = input \"output_rows\" i32[outputs]\n" \
+  "  %5 = input \"page_table\" i32[slots, table]\n"
+#define BODY                                                                                                \
+  "  %6 = const \"table\" f32[10, 2]\n"                                                                     \
+  "  %7 = state \"values\" f32[pages, 1, 64, 2]\n"                                                          \
+  "  %8 = const \"from_sum\" f32[3, 2]\n"                                                                   \
+  "  %9 = const \"from_token\" f32[3, 2]\n"                                                                 \
+  "  %10 = state \"keys\" f32[pages, 1, 64, 2]\n"                                                           \
+  "  %11 = gather_rows(%6, %1) \"embed\" : f32[tokens, 2]\n"                                                \
+  "  %12 = reshape(%11) {shape = [tokens, 1, 2]} \"heads\" : f32[tokens, 1, 2]\n"                           \
+  "  %13 = kv_append(%7, %12, %2, %3, %5) {key = 0} \"append\" : f32[pages, 1, 64, 2]\n"                    \
+  "  %14 = kv_append(%10, %12, %2, %3, %5) {key = 1} \"append_k\" : f32[pages, 1, 64, 2]\n"                 \
+  "  %15 = attention(%12, %14, %13, %2, %3, %5) {scale = 0x1p+0, softcap = 0x0p+0, window = 0} \"attn\" : " \
+  "f32[tokens, 1, 2]\n"                                                                                     \
+  "  %16 = reshape(%15) {shape = [tokens, 2]} \"flat\" : f32[tokens, 2]\n"                                  \
+  "  %17 = select_rows(%16, %4) \"rows\" : f32[outputs, 2]\n"                                               \
+  "  %18 = select_rows(%11, %4) \"token_rows\" : f32[outputs, 2]\n"                                         \
+  "  %19 = linear(%17, %8) \"sums\" : f32[outputs, 3]\n"                                                    \
+  "  %20 = linear(%18, %9, _, %19) \"logits\" : f32[outputs, 3]\n"                                          \
+  "  output \"logits\" %20\n"                                                                               \
   "}\n"
 
 static const float from_sum[6] = {1, 0, 0, 1, 0, 0}, from_token[6] = {0, 0, 0, 0, 1, 0};
@@ -60,10 +62,10 @@ static wh_graph *counter_graph(session_fixture *f) {
     f->table[2 * i] = (float)i;
     f->table[2 * i + 1] = 1;
   }
-  g->values[5].data = f->table;
-  g->values[5].origin = f; /* of a file: read in place */
-  g->values[7].data = from_sum;
-  g->values[8].data = from_token;
+  g->values[6].data = f->table;
+  g->values[6].origin = f; /* of a file: read in place */
+  g->values[8].data = from_sum;
+  g->values[9].data = from_token;
   return g;
 }
 
@@ -244,7 +246,7 @@ static void traces_show_every_instruction(void **state) {
   wh_run_session_set_trace(f.s, record_trace, &t);
   assert_ok(run(&f, 2, T(4, 5), NULL, 1, NULL));
   assert_string_equal(t.text,
-                      "embed:gather_rows[2]16 append:kv_append[2]96 append_k:kv_append[2]96 "
+                      "embed:gather_rows[2]16 append:kv_append[2]1024 append_k:kv_append[2]1024 "
                       "token_rows:select_rows[1]8 attn:attention[2]16 rows:select_rows[1]8 sums:linear[1]12 "
                       "logits:linear[1]12 ");
   assert_logits(&f, 0, 9, 2, 5);
@@ -291,18 +293,18 @@ static void other_graphs_are_refused(void **state) {
        "graph 'g' has no dimension 'outputs'; it is no language model"},
       {HEAD "%1 = input \"token\" i32[tokens] %2 = input \"positions\" i32[tokens] %3 = input \"sequences\" "
             "i32[tokens]\n"
-            "%4 = input \"output_rows\" i32[outputs]\n" BODY,
+            "%4 = input \"output_rows\" i32[outputs] %5 = input \"page_table\" i32[slots, table]\n" BODY,
        "graph 'counter' has no input 'tokens' of i32[tokens]"},
       {HEAD INPUTS
-       "%5 = input \"x\" f32[outputs, 4] %6 = neg(%5) \"y\" : f32[outputs, 4] output \"probabilities\" %6 }",
+       "%6 = input \"x\" f32[outputs, 4] %7 = neg(%6) \"y\" : f32[outputs, 4] output \"probabilities\" %7 }",
        "has no output 'logits' of f32[outputs, n]"},
-      {HEAD INPUTS "%5 = input \"x\" f32[tokens, 4] output \"logits\" %5 }",
+      {HEAD INPUTS "%6 = input \"x\" f32[tokens, 4] output \"logits\" %6 }",
        "has no output 'logits' of f32[outputs, n]"},
-      {HEAD INPUTS "%5 = input \"x\" f32[outputs, tokens] output \"logits\" %5 }",
+      {HEAD INPUTS "%6 = input \"x\" f32[outputs, tokens] output \"logits\" %6 }",
        "has no output 'logits' of f32[outputs, n]"},
-      {HEAD INPUTS "%5 = input \"x\" f32[outputs] output \"logits\" %5 }",
+      {HEAD INPUTS "%6 = input \"x\" f32[outputs] output \"logits\" %6 }",
        "has no output 'logits' of f32[outputs, n]"},
-      {HEAD INPUTS "%5 = input \"x\" q8a[outputs, 4] output \"logits\" %5 }",
+      {HEAD INPUTS "%6 = input \"x\" q8a[outputs, 4] output \"logits\" %6 }",
        "has no output 'logits' of f32[outputs, n]"},
       {HEAD "%1 = input \"tokens\" i8[tokens] %2 = input \"positions\" i32[tokens] %3 = input \"sequences\" "
             "i32[tokens]\n"
@@ -312,6 +314,10 @@ static void other_graphs_are_refused(void **state) {
             "i32[tokens]\n"
             "%4 = input \"output_rows\" i32[slots] %5 = input \"x\" f32[outputs, 4] output \"logits\" %5 }",
        "has no input 'output_rows' of i32[outputs]"},
+      {HEAD "%1 = input \"tokens\" i32[tokens] %2 = input \"positions\" i32[tokens] %3 = input \"sequences\" "
+            "i32[tokens]\n"
+            "%4 = input \"output_rows\" i32[outputs] %5 = input \"page_table\" i32[table, slots]\n" BODY,
+       "has no input 'page_table' of i32[slots, table]"},
   };
   for (size_t i = 0; i < sizeof graphs / sizeof graphs[0]; i++) {
     session_fixture f = {0};
@@ -329,9 +335,9 @@ static void options_past_the_graphs_range_are_refused(void **state) {
   session_fixture f = {0};
   f.dev.alloc = failing_allocator_init(&f.alloc, 0);
   wh_run_session_options o = options_of(&f);
-  o.context = 65;
+  o.context = 129;
   assert_int_equal(create(&f, counter_graph(&f), &o), WH_ERR_LIMIT);
-  assert_error_says("dimension 'context' of graph 'counter' cannot be 65: at most 64");
+  assert_error_says("dimension 'table' of graph 'counter' cannot be 3: at most 2");
   teardown(&f);
   o = options_of(&f);
   o.max_sequences = 5;

@@ -115,12 +115,13 @@ static void check_outside(const built *b, wh_dtype kv_dtype) {
     bool is_key = strstr(v->name, ".keys") != NULL;
     assert_true(is_key || strstr(v->name, ".values"));
     assert_int_equal(v->shape.dtype, kv_dtype);
-    assert_true(dim_is(b, (wh_value)i, 0, "slots") && dim_is(b, (wh_value)i, 1, "context"));
-    assert_int_equal(dim(b, (wh_value)i, 2), b->h.n_kv_heads);
+    assert_true(dim_is(b, (wh_value)i, 0, "pages"));
+    assert_int_equal(dim(b, (wh_value)i, 1), b->h.n_kv_heads);
+    assert_int_equal(dim(b, (wh_value)i, 2), WH_KV_PAGE);
     assert_int_equal(dim(b, (wh_value)i, 3), is_key ? b->h.head_dim : b->h.value_dim);
     n_states++;
   }
-  assert_int_equal(n_inputs, 4);
+  assert_int_equal(n_inputs, 5);
   assert_int_equal(n_states, 2 * b->h.n_layers);
   assert_int_equal(b->g->n_outputs, 1);
   assert_string_equal(b->g->outputs[0].name, "logits");

@@ -13,7 +13,7 @@ static const char head[] =
     "  %5 = const \"b\" f32[64]\n"
     "  %6 = const \"one\" f32[1]\n"
     "  %7 = input \"p\" i32[t]\n"
-    "  %8 = state \"keys\" f16[t, t, 4, 16]\n";
+    "  %8 = state \"keys\" f16[t, 4, 64, 16]\n";
 
 #define F " : f32[t, 64]\n"
 #define Q " : q8a[t, 64]\n"
@@ -309,8 +309,9 @@ static void regions_keep_their_nodes(void **state) {
 static void kv_append_is_never_merged(void **state) {
   (void)state;
   wh_graph *g = with_head(
-      "%9 = reshape(%1) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
-      "%10 = kv_append(%8, %9, %7, %7) {key = 1} \"a\" : f16[t, t, 4, 16]\n");
+      "%9 = input \"pt\" i32[t, t]\n"
+      "%10 = reshape(%1) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
+      "%11 = kv_append(%8, %10, %7, %7, %9) {key = 1} \"a\" : f16[t, 4, 64, 16]\n");
   wh_value again;
   wh_node_info n = g->nodes[1];
   assert_ok(wh_graph_add_node(g, n.op, "again", n.inputs, n.n_inputs, n.attrs, n.n_attrs, &again));
@@ -324,14 +325,15 @@ static void kv_append_is_never_merged(void **state) {
 
 static void dead_code_goes(void **state) {
   (void)state;
-  assert_rewrites(wh_pass_dce,
-                  "%9 = neg(%1) \"a\"" F "%10 = exp(%9) \"b\"" F "%11 = exp(%10) \"c\"" F
-                  "%12 = neg(%2) \"d\"" F
-                  "%13 = reshape(%12) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
-                  "%14 = kv_append(%8, %13, %7, %7) {key = 1} \"e\" : f16[t, t, 4, 16]\noutput \"o\" %9\n",
-                  "%9 = neg(%1) \"a\"" F "%10 = neg(%2) \"d\"" F
-                  "%11 = reshape(%10) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
-                  "%12 = kv_append(%8, %11, %7, %7) {key = 1} \"e\" : f16[t, t, 4, 16]\noutput \"o\" %9\n");
+  assert_rewrites(
+      wh_pass_dce,
+      "%9 = input \"pt\" i32[t, t]\n%10 = neg(%1) \"a\"" F "%11 = exp(%10) \"b\"" F "%12 = exp(%11) \"c\"" F
+      "%13 = neg(%2) \"d\"" F
+      "%14 = reshape(%13) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
+      "%15 = kv_append(%8, %14, %7, %7, %9) {key = 1} \"e\" : f16[t, 4, 64, 16]\noutput \"o\" %10\n",
+      "%9 = input \"pt\" i32[t, t]\n%10 = neg(%1) \"a\"" F "%11 = neg(%2) \"d\"" F
+      "%12 = reshape(%11) {shape = [t, 4, 16]} \"k\" : f32[t, 4, 16]\n"
+      "%13 = kv_append(%8, %12, %7, %7, %9) {key = 1} \"e\" : f16[t, 4, 64, 16]\noutput \"o\" %10\n");
   wh_graph *g = with_head("%9 = neg(%1) \"a\"" F);
   assert_ok(wh_pass_dce(g));
   assert_ok(wh_pass_compact(g));
@@ -479,8 +481,8 @@ static void sums_of_experts_that_are_used_twice_stay(void **state) {
 
 static char *read_layer(void) { return read_text_file(WH_TEST_CORPUS_DIR "/layer.txt"); }
 
-/* A layer as import/families builds it, against a golden that was read with care: one quantisation for q, k and v in
- * their norm, the gate in one op with the quantisation after it, residuals in the products. */
+/* A layer as import/families builds it, against a golden that was read with care: one quantisation for q, k
+ * and v in their norm, the gate in one op with the quantisation after it, residuals in the products. */
 static void the_pipeline_on_a_layer(void **state) {
   (void)state;
   char *text = read_layer(), *want = read_text_file(WH_TEST_DATA_DIR "/layer_optimised.txt");

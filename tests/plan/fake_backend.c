@@ -101,29 +101,36 @@ static void run_neg(const fake_instr *in) {
   for (size_t i = 0; i < in->out.n_bytes / sizeof *y; i++) y[i] = -x[i];
 }
 
+/* A state's element of a head at a position of a sequence. */
+static float *state_at(const operand *state, const operand *table, int32_t sequence, int32_t position,
+                       int64_t head) {
+  const int64_t page = ((const int32_t *)table->data)[sequence * table->dims[1] + position / 64];
+  return (float *)state->data +
+         ((page * state->dims[1] + head) * state->dims[2] + position % 64) * state->dims[3];
+}
+
 static void run_append(const fake_instr *in) {
-  float *state = in->out.data;
   const float *x = in->in[1].data;
   const int32_t *positions = in->in[2].data, *sequences = in->in[3].data;
-  size_t row = (size_t)(in->out.dims[2] * in->out.dims[3]);
+  const int64_t heads = in->out.dims[1], dim = in->out.dims[3];
   for (int64_t r = 0; r < in->in[1].dims[0]; r++)
-    memcpy(state + ((size_t)sequences[r] * (size_t)in->out.dims[1] + (size_t)positions[r]) * row,
-           x + (size_t)r * row, row * sizeof *state);
+    for (int64_t h = 0; h < heads; h++)
+      memcpy(state_at(&in->out, &in->in[4], sequences[r], positions[r], h), x + (r * heads + h) * dim,
+             (size_t)dim * sizeof *x);
 }
 
 /* Not attention, but as sensitive to positions and sequences: the sum of all values up to the position. */
 static void run_attention(const fake_instr *in) {
-  const float *values = in->in[2].data;
   const int32_t *positions = in->in[3].data, *sequences = in->in[4].data;
   float *y = in->out.data;
-  size_t row = (size_t)(in->out.dims[1] * in->out.dims[2]), context = (size_t)in->in[2].dims[1];
+  const int64_t heads = in->out.dims[1], dim = in->out.dims[2];
   for (int64_t r = 0; r < in->out.dims[0]; r++)
-    for (size_t i = 0; i < row; i++) {
-      float sum = 0.0f;
-      for (int32_t p = 0; p <= positions[r]; p++)
-        sum += values[((size_t)sequences[r] * context + (size_t)p) * row + i];
-      y[(size_t)r * row + i] = sum;
-    }
+    for (int64_t h = 0; h < heads; h++)
+      for (int64_t i = 0; i < dim; i++, y++) {
+        *y = 0.0f;
+        for (int32_t p = 0; p <= positions[r]; p++)
+          *y += state_at(&in->in[2], &in->in[5], sequences[r], p, h)[i];
+      }
 }
 
 static fake_kernel kernel_of(wh_op op) {

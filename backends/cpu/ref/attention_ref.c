@@ -32,14 +32,14 @@ void wh_k_kv_append_ref(const wh_kv_append_args *a, const wh_worker *worker) {
   wh_worker_range(worker, a->n_kv_heads * a->rows, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     int64_t head = i / a->rows, row = i % a->rows, pos = a->positions[row];
-    int64_t base = (a->sequences[row] * a->n_kv_heads + head) * a->context + pos / CHUNK * CHUNK;
+    int64_t tile = wh_kv_tile(a->page_table, a->table, a->n_kv_heads, a->sequences[row], head, pos / CHUNK);
     const float *x = a->x + row * a->ldx + head * n_dim;
     if (a->dtype == WH_DTYPE_Q8_0) {
-      append_q8(a, x, base / CHUNK, pos % CHUNK);
+      append_q8(a, x, tile, pos % CHUNK);
       continue;
     }
     for (int64_t d = 0; d < n_dim; d++) {
-      int64_t at = base * n_dim + (a->is_key ? d * CHUNK + pos % CHUNK : pos % CHUNK * n_dim + d);
+      int64_t at = tile * CHUNK * n_dim + (a->is_key ? d * CHUNK + pos % CHUNK : pos % CHUNK * n_dim + d);
       if (a->dtype == WH_DTYPE_F16)
         ((uint16_t *)a->cache)[at] = wh_f16_from_f32(x[d]);
       else
@@ -52,10 +52,9 @@ static float load(const void *cache, wh_dtype dtype, int64_t i) {
   return dtype == WH_DTYPE_F16 ? wh_f32_from_f16(((const uint16_t *)cache)[i]) : ((const float *)cache)[i];
 }
 
-/* One value; `base` is the first position of its tile, counted over the whole cache. */
-static float load_value(const wh_attention_args *a, int64_t base, int64_t j, int64_t d) {
-  if (a->dtype != WH_DTYPE_Q8_0) return load(a->values, a->dtype, (base + j) * a->value_dim + d);
-  const wh_kv_q8_block *block = wh_kv_q8_tile(a->values, a->value_dim, base / CHUNK) + d / BLOCK;
+static float load_value(const wh_attention_args *a, int64_t tile, int64_t j, int64_t d) {
+  if (a->dtype != WH_DTYPE_Q8_0) return load(a->values, a->dtype, (tile * CHUNK + j) * a->value_dim + d);
+  const wh_kv_q8_block *block = wh_kv_q8_tile(a->values, a->value_dim, tile) + d / BLOCK;
   return wh_f32_from_f16(block->scale[j]) * (float)(int8_t)block->codes[wh_kv_value_code(d % BLOCK, j)];
 }
 
@@ -76,22 +75,22 @@ static void scores_q8(const wh_attention_args *a, const float *q, int64_t tile, 
   }
 }
 
-static void scores(const wh_attention_args *a, const float *q, int64_t base, int j0, int j1, float s[CHUNK]) {
+static void scores(const wh_attention_args *a, const float *q, int64_t tile, int j0, int j1, float s[CHUNK]) {
   for (int j = j0; j < j1; j++)
     for (int64_t d = 0; d < a->head_dim; d++)
-      s[j] = fmaf(q[d] * a->scale, load(a->keys, a->dtype, base * a->head_dim + d * CHUNK + j), s[j]);
+      s[j] = fmaf(q[d] * a->scale, load(a->keys, a->dtype, (tile * a->head_dim + d) * CHUNK + j), s[j]);
 }
 
 /* One chunk of one query: fills p[0, 64) and returns m, l. [j0, j1) are the visible positions in the chunk.
  */
-static void chunk_softmax(const wh_attention_args *a, const float *q, int64_t base, int j0, int j1,
+static void chunk_softmax(const wh_attention_args *a, const float *q, int64_t tile, int j0, int j1,
                           float p[CHUNK], float *m_out, float *l_out) {
   float m = -INFINITY, lanes[CHUNK] = {0};
   for (int j = 0; j < CHUNK; j++) p[j] = 0.0f;
   if (a->dtype == WH_DTYPE_Q8_0)
-    scores_q8(a, q, base / CHUNK, j0, j1, p);
+    scores_q8(a, q, tile, j0, j1, p);
   else
-    scores(a, q, base, j0, j1, p);
+    scores(a, q, tile, j0, j1, p);
   for (int j = j0; j < j1; j++) {
     if (a->softcap > 0.0f) p[j] = wh_tanh_f32(p[j] / a->softcap) * a->softcap;
     m = p[j] > m ? p[j] : m;
@@ -105,18 +104,18 @@ static void chunk_softmax(const wh_attention_args *a, const float *q, int64_t ba
 
 static void attend(const wh_attention_args *a, int64_t row, int64_t head) {
   int64_t n_value = a->value_dim;
-  int64_t kv = a->sequences[row] * a->n_kv_heads + head / (a->n_heads / a->n_kv_heads);
+  int64_t kv_head = head / (a->n_heads / a->n_kv_heads);
   int64_t hi = a->positions[row], lo = a->window > 0 && hi >= a->window ? hi - a->window + 1 : 0;
   const float *q = a->q + row * a->ldq + head * a->head_dim;
   float *y = a->y + row * a->ldy + head * n_value; /* holds O until the end */
   float m_all = 0.0f, l_all = 0.0f, p[CHUNK];
   for (int64_t c = lo / CHUNK; c <= hi / CHUNK; c++) {
-    int64_t base = kv * a->context + c * CHUNK;
+    int64_t tile = wh_kv_tile(a->page_table, a->table, a->n_kv_heads, a->sequences[row], kv_head, c);
     int j0 = (int)(lo > c * CHUNK ? lo - c * CHUNK : 0);
     int j1 = (int)(hi + 1 < (c + 1) * CHUNK ? hi + 1 - c * CHUNK : CHUNK);
     float m, l, scale_all = 0.0f, scale_chunk = 0.0f;
     bool first = c == lo / CHUNK;
-    chunk_softmax(a, q, base, j0, j1, p, &m, &l);
+    chunk_softmax(a, q, tile, j0, j1, p, &m, &l);
     if (first) {
       m_all = m;
       l_all = l;
@@ -129,7 +128,7 @@ static void attend(const wh_attention_args *a, int64_t row, int64_t head) {
     }
     for (int64_t d = 0; d < n_value; d++) {
       float o = 0.0f;
-      for (int j = j0; j < j1; j++) o = fmaf(p[j], load_value(a, base, j, d), o);
+      for (int j = j0; j < j1; j++) o = fmaf(p[j], load_value(a, tile, j, d), o);
       y[d] = first ? o : fmaf(y[d], scale_all, o * scale_chunk);
     }
   }
