@@ -10,8 +10,8 @@
 #include "core/backend_abi.h"
 #include "core/plan/program.h"
 #include "formats/model_file.h"
-#include "lm/run_session.h"
 #include "import/families/model.h"
+#include "lm/lm.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "whimbrel/whimbrel.h"
@@ -55,7 +55,7 @@ typedef struct wh_program_key {
 
 /* What the first of them decides. */
 typedef struct wh_program_request {
-  const wh_run_session_options *limits;
+  const wh_lm_options *limits;
   const wh_pack_cache_options *pack_cache; /* NULL: none */
   wh_progress_sink progress;
 } wh_program_request;
@@ -69,8 +69,10 @@ void wh_model_give_program(const wh_model *m, const wh_program *program);
 /* As wh_session_create filled them in. */
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
-/* A sequence that grows beyond so many tokens is computed again from its beginning (LongRoPE); 0: none is. */
-uint32_t wh_session_rope_border(const wh_session *s);
+wh_lm *wh_session_get_lm(const wh_session *s);
+wh_status wh_session_identity(wh_session *s, wh_lm_identity *out); /* hashes the weights at first */
+/* Puts the model file's name in front of an ERR_CORRUPT; gives the status back. */
+wh_status wh_session_name_file(const wh_session *s, wh_status st);
 
 /* Every public function begins with these: a program's mistake is answered, not followed. `name` is what the
  * header calls the argument. */

@@ -57,9 +57,9 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   WH_TRY(wh_model_build_graph(m->file, &build, m->alloc, &g, &hparams));
   wh_status st = fold_and_fuse(g, key->device, m->alloc);
   int64_t symbols[WH_LM_MAX_SYMBOLS];
-  wh_run_session_options limits = *q->limits;
+  wh_lm_options limits = *q->limits;
   limits.long_rope_border = out->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;
-  if (st == WH_OK) st = wh_run_session_symbols(g, &limits, symbols);
+  if (st == WH_OK) st = wh_lm_symbols(g, &limits, symbols);
   const size_t n_layers = (size_t)m->hparams.n_layers;
   char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);
   wh_place_rule *rules = wh_alloc_array(m->alloc, n_layers + 2, sizeof *rules);

@@ -1,5 +1,6 @@
 /* session.c - the public face of a running model: the model's program for these options, and one run of it.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "api/api_internal.h"
@@ -13,9 +14,12 @@ struct wh_session {
   const wh_allocator *alloc;
   const wh_model *model;
   wh_program *program; /* the model's */
-  wh_run_session *run;
+  wh_lm *lm;
+  wh_hash128 identity; /* what saved sequences are bound to */
+  bool has_identity;
   wh_session_options options;
-  uint32_t rope_border; /* as wh_session_rope_border */
+  uint32_t rope_border; /* LongRoPE; 0: none */
+  uint32_t n_pages;
   wh_run_memory memory;
   wh_trace_fn trace;
   void *trace_ctx;
@@ -41,14 +45,17 @@ static wh_status fill_options(const wh_model *m, wh_session_options *o) {
   return WH_OK;
 }
 
-static wh_run_session_options limits_of(const wh_session *s) {
-  return (wh_run_session_options){.alloc = s->alloc,
-                                  .context = s->options.context,
-                                  .max_batch = s->options.max_batch,
-                                  .max_outputs = s->options.max_outputs,
-                                  .max_sequences = s->options.max_sequences,
-                                  .long_rope_border = s->rope_border,
-                                  .progress = {s->options.progress, s->options.progress_ctx}};
+static wh_lm_options limits_of(wh_session *s) {
+  return (wh_lm_options){.alloc = s->alloc,
+                         .context = s->options.context,
+                         .max_batch = s->options.max_batch,
+                         .max_outputs = s->options.max_outputs,
+                         .max_sequences = s->options.max_sequences,
+                         .n_pages = s->n_pages,
+                         .long_rope_border = s->rope_border,
+                         .numbered_find_prefixes = s->options.find_prefixes != 0,
+                         .owner = s,
+                         .progress = {s->options.progress, s->options.progress_ctx}};
 }
 
 static wh_status take_program(wh_session *s, wh_device *device, const wh_session_options *o) {
@@ -58,7 +65,7 @@ static wh_status take_program(wh_session *s, wh_device *device, const wh_session
   const bool outgrows = o->context > s->model->hparams.rope.original_context &&
                         wh_model_file_find_weight(s->model->file, "rope_factors_long.weight") != NULL;
   const wh_program_key key = {device, o->offload, o->offload ? o->offload_layers : 0, o->kv_dtype, outgrows};
-  const wh_run_session_options limits = limits_of(s);
+  const wh_lm_options limits = limits_of(s);
   const wh_program_request request = {
       &limits, o->pack_cache ? &cache : NULL, {.fn = o->progress, .ctx = o->progress_ctx}};
   return wh_model_take_program(s->model, &key, &request, &s->program, &s->rope_border);
@@ -87,20 +94,42 @@ static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budg
       wh_bytes_text(files, in_files), wh_bytes_text(left, rest), budget->limit);
 }
 
+/* As many pages as fit into so many bytes. */
+static wh_status choose_pages(wh_session *s, uint64_t n_bytes) {
+  int64_t symbols[WH_LM_MAX_SYMBOLS];
+  wh_layout *layout = NULL;
+  char have[WH_BYTES_TEXT], need[WH_BYTES_TEXT];
+  s->n_pages = 1;
+  const wh_lm_options limits = limits_of(s);
+  WH_TRY(wh_lm_symbols(s->program->graph, &limits, symbols));
+  WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
+  uint64_t page = 0;
+  for (size_t d = 0; d < s->program->n_devices; d++) page += layout->memory[d].state_bytes;
+  wh_layout_release(layout);
+  const uint64_t n = page ? n_bytes / page : 1;
+  if (n == 0)
+    return WH_FAIL(ERR_LIMIT, "%s for attention state: a page of %d positions takes %s",
+                   wh_bytes_text(n_bytes, have), WH_KV_PAGE, wh_bytes_text(page, need));
+  s->n_pages = n < WH_MODEL_MAX_PAGES ? (uint32_t)n : WH_MODEL_MAX_PAGES;
+  return WH_OK;
+}
+
 static wh_status open_session(wh_session *s, wh_device *device, const wh_session_options *o) {
   wh_memory_budget budget;
   wh_layout *layout = NULL;
   int64_t symbols[WH_LM_MAX_SYMBOLS];
+  s->n_pages = wh_lm_pages_for(o->context) * o->max_sequences;
   WH_TRY(take_program(s, device, o));
-  const wh_run_session_options limits = limits_of(s);
+  if (o->kv_bytes) WH_TRY(choose_pages(s, o->kv_bytes));
+  const wh_lm_options limits = limits_of(s);
   WH_TRY(memory_budget(o, &budget));
-  WH_TRY(wh_run_session_symbols(s->program->graph, &limits, symbols));
+  WH_TRY(wh_lm_symbols(s->program->graph, &limits, symbols));
   WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
   wh_program_predict_memory(s->program, layout, &s->memory);
   wh_status st = wh_program_check_memory(s->program, layout, &budget);
   wh_layout_release(layout);
   WH_TRY(st);
-  WH_TRY(wh_run_session_create(s->program, &limits, &s->run));
+  WH_TRY(wh_lm_create(s->program, &limits, &s->lm));
   warn_of_slow_files(s, &budget, o->log);
   return WH_OK;
 }
@@ -132,38 +161,91 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
 
 void wh_session_destroy(wh_session *s) {
   if (!s) return;
-  wh_run_session_destroy(s->run);
+  wh_lm_destroy(s->lm);
   if (s->program) wh_model_give_program(s->model, s->program);
   wh_free(s->alloc, s);
 }
 
 const wh_session_options *wh_session_get_options(const wh_session *s) { return &s->options; }
-uint32_t wh_session_rope_border(const wh_session *s) { return (uint32_t)s->model->hparams.long_rope_border; }
+wh_lm *wh_session_get_lm(const wh_session *s) { return s->lm; }
+wh_status wh_session_name_file(const wh_session *s, wh_status st) {
+  return st == WH_ERR_CORRUPT ? wh_fail_prefix("%s", wh_model_file_path(s->model->file)) : st;
+}
 const wh_model *wh_session_get_model(const wh_session *s) { return s->model; }
 
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
   wh_batch b = WH_BATCH_INIT;
   WH_WANT(s, "session");
-  wh_run_session_drop_logits(s->run);
+  wh_lm_drop_rows(s->lm);
   WH_WANT(batch, "batch");
   WH_READ_OPTIONS(&b, batch, WH_BATCH_INIT);
-  wh_status st = wh_run_session_run(s->run, &b);
-  return st == WH_ERR_CORRUPT ? wh_fail_prefix("%s", wh_model_file_path(s->model->file)) : st;
+  return wh_session_name_file(s, wh_lm_run(s->lm, &b));
 }
 
 const float *wh_session_logits(const wh_session *s, uint32_t output) {
-  return s ? wh_run_session_logits(s->run, output) : NULL;
+  return s ? wh_lm_row(s->lm, output) : NULL;
 }
-uint32_t wh_session_length(const wh_session *s, uint32_t seq) {
-  return s ? wh_run_session_length(s->run, seq) : 0;
+wh_status wh_session_row_status(const wh_session *s, uint32_t output) {
+  WH_WANT(s, "session");
+  return wh_session_name_file(s, wh_lm_row_status(s->lm, output));
+}
+uint32_t wh_session_length(const wh_session *s, uint32_t sequence) {
+  uint32_t n = 0;
+  const wh_sequence *numbered = s ? wh_lm_numbered(s->lm, sequence) : NULL;
+  if (numbered) (void)wh_lm_sequence_tokens(numbered, &n);
+  return n;
 }
 uint32_t wh_session_context(const wh_session *s) { return s ? s->options.context : 0; }
 wh_status wh_session_truncate(wh_session *s, uint32_t seq, uint32_t length) {
   WH_WANT(s, "session");
-  return wh_run_session_truncate(s->run, seq, length);
+  wh_sequence *numbered = NULL;
+  WH_TRY(wh_session_get_sequence(s, seq, &numbered));
+  return wh_lm_sequence_truncate(numbered, length);
 }
+/* The graph after the passes, with all its constants, is what decides the logits. */
+static wh_status make_identity(wh_session *s) {
+  const wh_graph *g = s->program->graph;
+  wh_text_buffer text;
+  wh_text_buffer_init(&text, s->alloc);
+  wh_status st = wh_graph_print(g, &text);
+  if (st != WH_OK) {
+    wh_text_buffer_deinit(&text);
+    return st;
+  }
+  if (text.oom || !text.data) {
+    wh_text_buffer_deinit(&text);
+    return WH_OOM("graph text");
+  }
+  wh_hash128 both[2] = {wh_hash_bytes(text.data, strlen(text.data))};
+  wh_text_buffer_deinit(&text);
+  for (wh_value v = 1; v < g->n_values; v++) {
+    const wh_value_info *value = &g->values[v];
+    size_t n = 0;
+    if (value->kind != WH_VALUE_CONST || !value->data) continue;
+    if (!wh_shape_bytes(g, &value->shape, wh_run_layout(wh_lm_run_of(s->lm))->symbols, &n))
+      return WH_FAIL(ERR_LIMIT, "'%s' is too large", value->name);
+    both[1] = wh_hash_bytes(value->data, n);
+    both[0] = wh_hash_bytes(both, sizeof both);
+  }
+  s->identity = both[0];
+  s->has_identity = true;
+  return WH_OK;
+}
+
+wh_status wh_session_identity(wh_session *s, wh_lm_identity *out) {
+  const wh_program *p = s->program;
+  if (!s->has_identity) WH_TRY(make_identity(s));
+  *out = (wh_lm_identity){.model = s->identity, .pack_version = p->devices[0].device.backend->pack_version};
+  if (p->n_devices == 1)
+    (void)snprintf(out->device, sizeof out->device, "%s", p->devices[0].device.backend->name);
+  else
+    (void)snprintf(out->device, sizeof out->device, "%s+%s %u", p->devices[0].device.backend->name,
+                   p->devices[1].device.backend->name, (unsigned)s->options.offload_layers);
+  return WH_OK;
+}
+
 void wh_session_set_interrupt(wh_session *s, wh_interrupt_fn fn, void *ctx) {
-  if (s) wh_run_session_set_interrupt(s->run, fn, ctx);
+  if (s) wh_lm_set_interrupt(s->lm, fn, ctx);
 }
 
 static int pass_on(void *ctx, const wh_run_trace_event *event) {
@@ -184,7 +266,7 @@ void wh_session_set_trace(wh_session *s, wh_trace_fn fn, void *ctx) {
   if (!s) return;
   s->trace = fn;
   s->trace_ctx = ctx;
-  wh_run_session_set_trace(s->run, fn ? pass_on : NULL, s);
+  wh_lm_set_trace(s->lm, fn ? pass_on : NULL, s);
 }
 
 wh_status wh_session_get_memory(const wh_session *s, wh_session_memory *memory) {
@@ -200,7 +282,7 @@ wh_status wh_session_get_memory(const wh_session *s, wh_session_memory *memory) 
   full.packed_weights = m->weights.packed_bytes;
   full.mapped_weights = m->weights.mapped_bytes;
   full.cached_weights = m->weights.cached_bytes;
-  full.other = m->other_bytes + m->weights.other_bytes + wh_run_session_own_bytes(s->run);
+  full.other = m->other_bytes + m->weights.other_bytes + wh_lm_own_bytes(s->lm);
   full.peak = full.activations + full.kv_state + full.packed_weights + full.other;
   WH_WRITE_INFO(memory, full);
   return WH_OK;
@@ -251,7 +333,7 @@ wh_status wh_session_plan_text(const wh_session *s, char **out) {
   WH_WANT(s, "session");
   WH_WANT(out, "out");
   wh_text_buffer_init(&b, s->alloc);
-  wh_program_print(s->program, wh_run_layout(wh_run_session_run_of(s->run)), &b);
+  wh_program_print(s->program, wh_run_layout(wh_lm_run_of(s->lm)), &b);
   if (b.oom || !b.data) {
     wh_text_buffer_deinit(&b);
     return WH_OOM("plan text");

@@ -1,95 +1,15 @@
-/* speculate.c - the speculator: drafts, checks them in one run of the model, and keeps the sequence's tokens.
- *
- * A run takes the token just given and a draft behind it, and gives the logits behind each of them. Row i is
- * shown only when the i tokens before it were given as drafted, so nobody sees a row that a run without
- * drafts would not have made. */
-#include <string.h>
-
+/* speculate.c - the public face of speculation (lm/speculate.c). */
+#include "lm/speculate.h"
 #include "api/api_internal.h"
-#include "core/base/exact_math.h"
-#include "text/lookup.h"
-
-/* A drafter that failed so often in a row pauses, each time for twice as long. */
-#define MISSES_BEFORE_PAUSE 4
-#define PAUSE_MAX 32
-
-/* How far a drafter is trusted. */
-typedef struct trust {
-  uint32_t reach;  /* tokens of the next draft */
-  uint32_t misses; /* drafts in a row whose first token was wrong */
-  uint32_t pause;  /* tokens to go without drafts */
-} trust;
 
 struct wh_speculator {
   const wh_allocator *alloc;
-  wh_session *session;
-  wh_speculator_options options;
-  uint32_t context, max_batch;
-  int32_t *tokens; /* [context]: what the session holds */
-  uint32_t n;      /* of these ... */
-  uint32_t ahead;  /* ... the last so many are drafted and not given yet */
-  uint32_t row;    /* of the last run: the next logits */
-  bool has_logits;
-  uint32_t n_expected; /* tokens that the caller will append before it wants logits */
-  trust lookup, model;
-  trust *drafter;    /* whose draft the last run checked; NULL: it had none */
-  uint32_t n_draft;  /* its length */
-  int32_t *held;     /* [context of the draft session]: what that holds */
-  uint32_t n_held;   /* of these ... */
-  uint32_t n_agreed; /* ... the first so many are known to be the first of `tokens` */
-  wh_batch batch, draft_batch;
-  int32_t *sequences; /* of the batches: the same number over and over */
-  wh_speculator_stats stats;
+  wh_lm_speculator *inner;
 };
 
-/* ---- creation ---- */
-
-static const int32_t all_rows[WH_SPECULATE_MAX_DRAFT + 1] = {0, 1,  2,  3,  4,  5,  6,  7, 8,
-                                                             9, 10, 11, 12, 13, 14, 15, 16};
-
-static wh_status check_session(const wh_session *session, uint32_t sequence, uint32_t n_rows) {
-  const wh_session_options *o = wh_session_get_options(session);
-  if (sequence >= o->max_sequences)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "no sequence %u: the session has %u", sequence, o->max_sequences);
-  if (wh_session_length(session, sequence))
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "a speculator wants an empty sequence");
-  if (n_rows > o->max_outputs || n_rows > o->max_batch)
-    return WH_FAIL(ERR_INVALID_ARGUMENT,
-                   "drafts of %u tokens need a session with max_outputs and max_batch of at least %u",
-                   n_rows - 1, n_rows);
-  return WH_OK;
-}
-
-static wh_status check_options(const wh_session *session, const wh_speculator_options *o) {
-  uint32_t most = o->max_lookup > o->max_draft ? o->max_lookup : o->max_draft;
-  if (most > WH_SPECULATE_MAX_DRAFT)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "drafts of %u tokens: at most %d", most, WH_SPECULATE_MAX_DRAFT);
-  if (!(o->min_probability >= 0 && o->min_probability <= 1))
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "min_probability %g: must be 0 to 1", (double)o->min_probability);
-  WH_TRY(check_session(session, o->sequence, most + 1));
-  if (!o->draft) return WH_OK;
-  if (o->draft == session)
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "a session cannot draft for itself; make a second one of the model");
-  WH_TRY(check_session(o->draft, o->draft_sequence, 1));
-  return wh_model_check_same_vocabulary(wh_session_get_model(session), wh_session_get_model(o->draft));
-}
-
-static bool allocate(wh_speculator *s) {
-  uint32_t draft_batch = s->options.draft ? wh_session_get_options(s->options.draft)->max_batch : 0;
-  uint32_t draft_context = s->options.draft ? wh_session_context(s->options.draft) : 0;
-  uint32_t longest = s->max_batch > draft_batch ? s->max_batch : draft_batch;
-  s->tokens = wh_alloc_array(s->alloc, s->context, sizeof *s->tokens);
-  s->held = wh_alloc_array(s->alloc, draft_context, sizeof *s->held);
-  s->sequences = wh_alloc_array(s->alloc, 2 * (size_t)longest, sizeof *s->sequences);
-  if (!s->tokens || !s->held || !s->sequences) return false;
-  for (uint32_t i = 0; i < longest; i++) {
-    s->sequences[i] = (int32_t)s->options.sequence;
-    s->sequences[longest + i] = (int32_t)s->options.draft_sequence;
-  }
-  s->batch = s->draft_batch = (wh_batch)WH_BATCH_INIT;
-  s->batch.sequences = s->sequences;
-  s->draft_batch.sequences = s->sequences + longest;
-  return true;
+/* A damaged model is named by its file. */
+static wh_status name_file(const wh_speculator *s, wh_status st) {
+  return wh_session_name_file(wh_lm_owner(wh_lm_speculator_lm(s->inner)), st);
 }
 
 wh_status wh_speculator_create(wh_session *session, const wh_speculator_options *options,
@@ -98,22 +18,22 @@ wh_status wh_speculator_create(wh_session *session, const wh_speculator_options 
   WH_WANT(session, "session");
   WH_WANT(out, "out");
   WH_READ_OPTIONS(&o, options, WH_SPECULATOR_OPTIONS_INIT);
-  if (!o.draft) o.max_draft = 0;
-  WH_TRY(check_options(session, &o));
-  const wh_session_options *so = wh_session_get_options(session);
-  wh_speculator *s = wh_alloc_zeroed(so->allocator, sizeof *s);
+  if (o.draft && o.draft != session)
+    WH_TRY(wh_model_check_same_vocabulary(wh_session_get_model(session), wh_session_get_model(o.draft)));
+  const wh_lm_speculator_options inner = {.sequence = o.sequence,
+                                          .max_lookup = o.max_lookup,
+                                          .max_draft = o.max_draft,
+                                          .draft = o.draft ? wh_session_get_lm(o.draft) : NULL,
+                                          .draft_sequence = o.draft_sequence,
+                                          .min_probability = o.min_probability};
+  const wh_allocator *alloc = wh_session_get_options(session)->allocator;
+  wh_speculator *s = wh_alloc_zeroed(alloc, sizeof *s);
   if (!s) return WH_OOM("speculator");
-  s->alloc = so->allocator;
-  s->session = session;
-  s->options = o;
-  s->context = so->context;
-  s->max_batch = so->max_batch;
-  s->lookup.reach = o.max_lookup;
-  s->model.reach = o.max_draft;
-  s->stats = (wh_speculator_stats)WH_SPECULATOR_STATS_INIT;
-  if (!allocate(s)) {
-    wh_speculator_destroy(s);
-    return WH_OOM("speculator");
+  s->alloc = alloc;
+  wh_status st = wh_lm_speculator_create(wh_session_get_lm(session), &inner, &s->inner);
+  if (st != WH_OK) {
+    wh_free(alloc, s);
+    return st;
   }
   *out = s;
   return WH_OK;
@@ -121,242 +41,44 @@ wh_status wh_speculator_create(wh_session *session, const wh_speculator_options 
 
 void wh_speculator_destroy(wh_speculator *s) {
   if (!s) return;
-  wh_free(s->alloc, s->tokens);
-  wh_free(s->alloc, s->held);
-  wh_free(s->alloc, s->sequences);
+  wh_lm_speculator_destroy(s->inner);
   wh_free(s->alloc, s);
 }
 
-/* How many of `most` tokens behind the n of a sequence keep it within the session's border, if it is within.
- * Drafts that are wrong must not make it be computed again. */
-static uint32_t within_border(const wh_session *session, uint32_t n, uint32_t most) {
-  uint32_t border = wh_session_rope_border(session);
-  return border == 0 || n > border || most <= border - n ? most : border - n;
-}
-
-/* ---- the draft model ---- */
-
-static wh_status run_draft_model(wh_speculator *s, const int32_t *tokens, uint32_t n, bool logits) {
-  s->draft_batch.tokens = tokens;
-  s->draft_batch.n_tokens = n;
-  s->draft_batch.n_outputs = logits;
-  WH_TRY(wh_session_run(s->options.draft, &s->draft_batch));
-  memcpy(s->held + s->n_held, tokens, n * sizeof *tokens);
-  s->n_held += n;
-  s->stats.n_draft_runs++;
-  return WH_OK;
-}
-
-/* Brings the draft session to the n tokens, with the logits behind the last. Of what it holds, the common
- * beginning stays. */
-static wh_status follow(wh_speculator *s, uint32_t n) {
-  wh_session *draft = s->options.draft;
-  uint32_t most = wh_session_get_options(draft)->max_batch;
-  while (s->n_agreed < s->n_held && s->n_agreed < n && s->held[s->n_agreed] == s->tokens[s->n_agreed])
-    s->n_agreed++;
-  if (s->n_agreed == n) s->n_agreed--; /* the last is run again: its logits are gone */
-  WH_TRY(wh_session_truncate(draft, s->options.draft_sequence, s->n_agreed));
-  s->n_held = s->n_agreed;
-  while (s->n_held < n) {
-    uint32_t left = n - s->n_held, count = left < most ? left : most;
-    s->draft_batch.n_to_follow = left - count;
-    WH_TRY(run_draft_model(s, s->tokens + s->n_held, count, count == left));
-  }
-  s->n_agreed = n;
-  return WH_OK;
-}
-
-/* The likeliest token that both models know, and whether it is likely enough. */
-static bool pick(const wh_speculator *s, int32_t *out) {
-  const float *logits = wh_session_logits(s->options.draft, 0);
-  int64_t n = wh_session_get_model(s->options.draft)->hparams.n_vocab,
-          n_known = wh_session_get_model(s->session)->hparams.n_vocab;
-  if (n_known > n) n_known = n;
-  int32_t best = 0;
-  for (int64_t i = 1; i < n_known; i++)
-    if (logits[i] > logits[best]) best = (int32_t)i;
-  *out = best;
-  if (s->options.min_probability <= 0) return true;
-  float sum = 0; /* of probabilities, in units of the largest */
-  for (int64_t i = 0; i < n; i++) {
-    float x = logits[i] - logits[best];
-    if (x > -20) sum += wh_exp_f32(x);
-  }
-  return s->options.min_probability * sum <= 1.0f;
-}
-
-static wh_status draft_by_model(wh_speculator *s, uint32_t n, uint32_t most, int32_t *draft,
-                                uint32_t *n_draft) {
-  uint32_t context = wh_session_context(s->options.draft);
-  if (n > context) return WH_OK;
-  WH_TRY(follow(s, n));
-  most = 1 + within_border(s->options.draft, n, most - 1); /* the last is not run */
-  for (uint32_t i = 0; i < most; i++) {
-    int32_t token;
-    if (!pick(s, &token)) break;
-    draft[i] = token;
-    *n_draft = i + 1;
-    if (i + 1 == most || s->n_held == context) break;
-    WH_TRY(run_draft_model(s, &draft[i], 1, true));
-  }
-  return WH_OK;
-}
-
-/* ---- drafting ---- */
-
-/* What the last draft was worth, once that is known. A draft that was taken whole may be followed by a longer
- * one. */
-static void settle(wh_speculator *s) {
-  trust *t = s->drafter;
-  if (!t) return;
-  uint32_t accepted = s->n_draft - s->ahead;
-  uint32_t most = t == &s->lookup ? s->options.max_lookup : s->options.max_draft;
-  if (accepted == s->n_draft)
-    t->reach = 2 * accepted > t->reach ? 2 * accepted : t->reach;
-  else
-    t->reach = accepted + 1;
-  if (t->reach > most) t->reach = most;
-  t->misses = accepted ? 0 : t->misses + 1;
-  if (t->misses >= MISSES_BEFORE_PAUSE) {
-    uint32_t doublings = t->misses - MISSES_BEFORE_PAUSE;
-    t->pause = doublings < 5 ? UINT32_C(1) << doublings : PAUSE_MAX;
-  }
-  s->drafter = NULL;
-}
-
-/* How long a draft of this drafter may be now. */
-static uint32_t allowed(trust *t, uint32_t most) {
-  if (t->pause) {
-    t->pause--;
-    return 0;
-  }
-  return t->reach < most ? t->reach : most;
-}
-
-/* A draft behind tokens[n - 1], written behind it. */
-static wh_status draft(wh_speculator *s, uint32_t n, uint32_t most) {
-  s->n_draft = 0;
-  if (s->options.max_lookup && most) {
-    uint32_t length = allowed(&s->lookup, most);
-    s->n_draft = (uint32_t)wh_lookup_draft(s->tokens, n, length, s->tokens + n);
-    if (s->n_draft) s->drafter = &s->lookup;
-  }
-  if (!s->n_draft && s->options.max_draft && most) {
-    uint32_t length = allowed(&s->model, most);
-    if (length) WH_TRY(draft_by_model(s, n, length, s->tokens + n, &s->n_draft));
-    if (s->n_draft) s->drafter = &s->model;
-  }
-  return WH_OK;
-}
-
-/* ---- the sequence ---- */
-
-static uint32_t given(const wh_speculator *s) { return s->n - s->ahead; }
-
-static wh_status forget_draft(wh_speculator *s) {
-  if (!s->ahead) return WH_OK;
-  WH_TRY(wh_session_truncate(s->session, s->options.sequence, given(s)));
-  s->n -= s->ahead;
-  s->ahead = 0;
-  return WH_OK;
-}
-
-static wh_status run_model(wh_speculator *s, uint32_t n, uint32_t n_outputs) {
-  s->batch.tokens = s->tokens + s->n;
-  s->batch.n_tokens = n;
-  s->batch.n_outputs = n_outputs;
-  s->batch.output_rows = n_outputs > 1 ? all_rows : NULL;
-  s->has_logits = false;
-  WH_TRY(wh_session_run(s->session, &s->batch));
-  s->n += n;
-  s->row = 0;
-  s->has_logits = n_outputs > 0;
-  return WH_OK;
-}
-
 void wh_speculator_expect(wh_speculator *s, size_t n) {
-  if (!s) return;
-  s->n_expected = n < s->context ? (uint32_t)n : s->context;
+  if (s) wh_lm_speculator_expect(s->inner, n);
 }
 
 wh_status wh_speculator_append(wh_speculator *s, const int32_t *tokens, size_t n, bool logits) {
   WH_WANT(s, "speculator");
   WH_WANT(tokens || !n, "tokens");
-  s->drafter = NULL; /* whether the draft was good is not known */
-  WH_TRY(forget_draft(s));
-  if (n > s->context - s->n)
-    return WH_FAIL(ERR_LIMIT, "%zu tokens behind %u: the context holds %u", n, s->n, s->context);
-  if (n) memcpy(s->tokens + s->n, tokens, n * sizeof *tokens);
-  while (n) {
-    uint32_t count = n < s->max_batch ? (uint32_t)n : s->max_batch;
-    n -= count;
-    s->n_expected -= count < s->n_expected ? count : s->n_expected;
-    s->batch.n_to_follow = n > s->n_expected ? (uint32_t)n : s->n_expected;
-    WH_TRY(run_model(s, count, logits && n == 0));
-  }
-  if (logits) s->n_expected = 0;
-  return WH_OK;
+  return name_file(s, wh_lm_speculator_append(s->inner, tokens, n, logits));
 }
 
 wh_status wh_speculator_advance(wh_speculator *s, int32_t token, uint32_t n_wanted) {
   WH_WANT(s, "speculator");
-  if (s->ahead && s->tokens[given(s)] == token) {
-    s->ahead--;
-    s->row++;
-    s->stats.n_advanced++;
-    s->stats.n_accepted++;
-    return WH_OK;
-  }
-  settle(s);
-  WH_TRY(forget_draft(s));
-  if (s->n == s->context) return WH_FAIL(ERR_LIMIT, "the context of %u tokens is full", s->context);
-  uint32_t room = s->context - s->n - 1;
-  /* a run gives one token more than it drafts */
-  uint32_t most = n_wanted == 0 ? 0 : n_wanted - 1 < room ? n_wanted - 1 : room;
-  most = within_border(s->session, s->n + 1, most);
-  s->batch.n_to_follow = s->n_expected = 0;
-  s->tokens[s->n] = token;
-  if (draft(s, s->n + 1, most) != WH_OK) return wh_fail_prefix("draft model");
-  wh_status st = run_model(s, 1 + s->n_draft, 1 + s->n_draft);
-  if (st != WH_OK && s->n_draft) { /* a token that is never given must not be what ends the answer */
-    s->n_draft = 0;
-    s->drafter = NULL;
-    st = run_model(s, 1, 1);
-  }
-  WH_TRY(st);
-  s->ahead = s->n_draft;
-  s->stats.n_advanced++;
-  s->stats.n_runs++;
-  s->stats.n_drafted += s->n_draft;
-  return WH_OK;
+  return name_file(s, wh_lm_speculator_advance(s->inner, token, n_wanted));
 }
 
 const float *wh_speculator_logits(const wh_speculator *s) {
-  return s && s->has_logits ? wh_session_logits(s->session, s->row) : NULL;
+  return s ? wh_lm_speculator_logits(s->inner) : NULL;
 }
 
 const int32_t *wh_speculator_tokens(const wh_speculator *s, uint32_t *n) {
-  if (n) *n = s ? given(s) : 0;
-  return s ? s->tokens : NULL;
+  if (s) return wh_lm_speculator_tokens(s->inner, n);
+  if (n) *n = 0;
+  return NULL;
 }
 
 wh_status wh_speculator_truncate(wh_speculator *s, uint32_t length) {
   WH_WANT(s, "speculator");
-  if (length > given(s))
-    return WH_FAIL(ERR_INVALID_ARGUMENT, "the sequence holds %u tokens; cannot keep %u", given(s), length);
-  WH_TRY(wh_session_truncate(s->session, s->options.sequence, length));
-  s->n = length;
-  s->n_expected = 0;
-  s->ahead = 0;
-  s->drafter = NULL;
-  s->has_logits = false;
-  if (s->n_agreed > length) s->n_agreed = length;
-  return WH_OK;
+  return wh_lm_speculator_truncate(s->inner, length);
 }
 
 wh_status wh_speculator_get_stats(const wh_speculator *s, wh_speculator_stats *stats) {
   WH_WANT(s, "speculator");
   WH_WANT_INFO(stats, "stats", WH_SPECULATOR_STATS_INIT);
-  WH_WRITE_INFO(stats, s->stats);
+  const wh_speculator_stats full = wh_lm_speculator_get_stats(s->inner);
+  WH_WRITE_INFO(stats, full);
   return WH_OK;
 }

@@ -116,7 +116,8 @@ static cli_exit run_chunk(evaluation *e, int32_t *chunk) {
 }
 
 static cli_exit prepare(evaluation *e, const eval_options *options, const cli_buffer *text) {
-  CLI_TRY(cli_raw_tokenize(e->engine.model, text->data, text->n, options->special, &e->tokens, &e->n_tokens));
+  CLI_TRY(cli_raw_tokenize(e->engine.model, text->data, text->n, true, options->special, &e->tokens,
+                           &e->n_tokens));
   CLI_TRY(find_bos(e->engine.model, &e->bos));
   e->chunk = wh_session_context(e->engine.session);
   if (e->chunk < 4) return cli_fail(CLI_USAGE, "--ctx %zu leaves nothing to score; use 4 or more", e->chunk);

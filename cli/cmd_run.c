@@ -16,7 +16,7 @@
 #include "cli/verbs.h"
 
 typedef struct run_options {
-  const char *prompt, *file, *system;
+  const char *prompt, *file, *system, *load_state, *save_state;
   uint32_t max_tokens;
   bool chat, special, logits_hash, ignore_end;
   cli_strings stops;
@@ -47,6 +47,11 @@ static const cli_option run_option_list[] = {
      0},
     {"ignore-end", 0, CLI_OPTION_FLAG, RUN(ignore_end), NULL, "Go on when the model ends its answer.", 0, 0,
      0, 0},
+    {"load-state", 0, CLI_OPTION_STRING, RUN(load_state), "FILE",
+     "Go on where a run with --save-state ended; the prompt, if any,\nis put behind its text as it is.", 0, 0,
+     0, 0},
+    {"save-state", 0, CLI_OPTION_STRING, RUN(save_state), "FILE",
+     "Save prompt, answer and what was computed of them.", 0, 0, 0, 0},
     {"logits-hash", 0, CLI_OPTION_FLAG, RUN(logits_hash), NULL,
      "After the answer, print `step N HASH`: the xxHash128 of each\nstep's logits.", 0, 0, 0, 0},
 };
@@ -66,10 +71,17 @@ static cli_exit read_prompt(const run_options *options, cli_buffer *text) {
   return CLI_OK;
 }
 
+/* Whether a prompt is to be read at all. */
+static bool has_prompt(const run_options *options) {
+  return !options->load_state || options->prompt || options->file;
+}
+
 /* Prompt text to tokens: the conversation of one message, or the text itself. */
 static cli_exit make_prompt(const cli_engine *engine, const run_options *options, const cli_buffer *text,
                             int32_t **ids, size_t *n) {
-  if (!options->chat) return cli_raw_tokenize(engine->model, text->data, text->n, options->special, ids, n);
+  if (!options->chat)
+    return cli_raw_tokenize(engine->model, text->data, text->n, !options->load_state, options->special, ids,
+                            n);
   json_t *messages = json_array();
   if (options->system) cli_chat_append(messages, "system", options->system, strlen(options->system));
   cli_chat_append(messages, "user", text->data, text->n);
@@ -94,6 +106,7 @@ static json_t *timing_json(const cli_engine *engine, const cli_generation *g) {
   json_t *timing = json_object();
   cli_json_set_real(timing, "load_seconds", engine->load_seconds);
   cli_json_set(timing, "weights", cli_json_packing(engine->session));
+  cli_json_set_whole(timing, "prompt_tokens_computed", g->n_prompt_run);
   cli_json_set_real(timing, "prompt_seconds", g->prompt_seconds);
   cli_json_set_real(timing, "prompt_tokens_per_second", (double)g->n_prompt_run / g->prompt_seconds);
   cli_json_set_real(timing, "decode_seconds", g->decode_seconds);
@@ -136,9 +149,12 @@ static cli_exit start_session(cli_engine *engine, const run_options *options,
                               const cli_drafting_options *drafting, size_t n_prompt, cli_drafting *out) {
   uint64_t wanted = ((uint64_t)n_prompt + options->max_tokens + 63) / 64 * 64;
   if (wanted > engine->info.context_length) wanted = engine->info.context_length;
-  const cli_session_needs needs = {
-      .context = (uint32_t)wanted, .max_outputs = cli_drafting_rows(drafting), .may_keep_packed = true};
-  if (!engine->options.prompt_chunk && n_prompt < CLI_PROMPT_CHUNK)
+  if (options->load_state) wanted = 0; /* how long the saved text is, only the session can tell */
+  const cli_session_needs needs = {.context = (uint32_t)wanted,
+                                   .max_outputs = cli_drafting_rows(drafting),
+                                   .find_prefixes = true,
+                                   .may_keep_packed = true};
+  if (!options->load_state && !engine->options.prompt_chunk && n_prompt < CLI_PROMPT_CHUNK)
     engine->options.prompt_chunk = (uint32_t)n_prompt;
   CLI_TRY(cli_engine_start(engine, &needs));
   return cli_drafting_open(engine, drafting, out);
@@ -158,6 +174,37 @@ static cli_exit fail_cut(const cli_engine *engine, const cli_generation *g, cli_
   return code;
 }
 
+/* Puts the prompt behind the saved tokens. Their pages are found again while `saved` holds them. */
+static cli_exit load_state(const cli_engine *engine, const char *path, int32_t **prompt, size_t *n_prompt,
+                           wh_sequence **saved) {
+  uint32_t n_saved;
+  CLI_TRY_WH(wh_sequence_load(engine->session, path, saved));
+  const int32_t *tokens = wh_sequence_tokens(*saved, &n_saved);
+  int32_t *all = calloc(n_saved + *n_prompt + 1, sizeof *all);
+  if (!all) return cli_fail(CLI_LIMIT, "out of memory");
+  if (n_saved) memcpy(all, tokens, n_saved * sizeof *all);
+  if (*n_prompt) memcpy(all + n_saved, *prompt, *n_prompt * sizeof *all);
+  free(*prompt);
+  *prompt = all;
+  *n_prompt += n_saved;
+  return CLI_OK;
+}
+
+/* The answer's last token may not have been computed; it belongs to the text. */
+static cli_exit save_state(const cli_engine *engine, wh_speculator *speculator, const cli_generation *g,
+                           const char *path) {
+  wh_sequence *sequence = NULL;
+  uint32_t n_held;
+  CLI_TRY_WH(wh_speculator_append(speculator, NULL, 0, false)); /* drops what was drafted */
+  CLI_TRY_WH(wh_session_get_sequence(engine->session, 0, &sequence));
+  (void)wh_sequence_tokens(sequence, &n_held);
+  const size_t n = g->n_prompt + g->n_tokens, most = wh_session_context(engine->session);
+  if (n_held < n && n <= most)
+    CLI_TRY_WH(wh_sequence_append(sequence, g->tokens + (n_held - g->n_prompt), n - n_held, 0));
+  CLI_TRY_WH(wh_sequence_save(sequence, path));
+  return CLI_OK;
+}
+
 static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_options *options,
                        const cli_drafting_options *drafting_options, const cli_buffer *text,
                        const cli_output_options *output_options, cli_output *out) {
@@ -172,10 +219,16 @@ static cli_exit answer(cli_engine *engine, wh_generator *generator, const run_op
                                        .keep_hashes = options->logits_hash,
                                        .on_text = output_options->json ? NULL : stream_text,
                                        .on_text_ctx = &s};
-  cli_exit code = make_prompt(engine, options, text, &prompt, &n_prompt);
+  wh_sequence *saved = NULL;
+  cli_exit code = has_prompt(options) ? make_prompt(engine, options, text, &prompt, &n_prompt) : CLI_OK;
   if (code == CLI_OK) code = start_session(engine, options, drafting_options, n_prompt, &drafting);
+  if (code == CLI_OK && options->load_state)
+    code = load_state(engine, options->load_state, &prompt, &n_prompt, &saved);
   if (code == CLI_OK)
     code = cli_generate(engine, drafting.speculator, generator, prompt, n_prompt, &generation, &g);
+  wh_sequence_destroy(saved);
+  if (code == CLI_OK && options->save_state)
+    code = save_state(engine, drafting.speculator, &g, options->save_state);
   if (code == CLI_OK && output_options->json) cli_engine_keep_packed(engine); /* the result tells of it */
   if (code == CLI_OK)
     code = output_options->json ? write_json(out, engine, &g) : write_end_of_text(out, &s, &g);
@@ -207,6 +260,8 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (options.system && !options.chat) return cli_fail(CLI_USAGE, "--system needs --chat");
   if (!options.special && options.chat)
     return cli_fail(CLI_USAGE, "--no-special is for a prompt without --chat: a template needs its tokens");
+  if (options.load_state && options.chat)
+    return cli_fail(CLI_USAGE, "--load-state goes on with a text as it is; it takes no --chat");
   cli_set_quiet(output_options.quiet);
 
   cli_buffer text = {0};
@@ -215,9 +270,9 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   wh_generator *generator = NULL;
   cli_exit code = cli_output_open(output_options.path, &out);
   /* Nobody is to type a prompt for a model that is not there. */
-  if (code == CLI_OK && !options.prompt && cli_is_standard_input(options.file))
+  if (code == CLI_OK && has_prompt(&options) && !options.prompt && cli_is_standard_input(options.file))
     code = cli_model_path_check(model);
-  if (code == CLI_OK) code = read_prompt(&options, &text);
+  if (code == CLI_OK && has_prompt(&options)) code = read_prompt(&options, &text);
   if (code == CLI_OK) code = cli_engine_begin(model, &engine_options, &engine);
   if (code == CLI_OK) {
     wh_sampling s = cli_sampling(&sampling);
@@ -262,7 +317,9 @@ const cli_verb cli_verb_run = {
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
         "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"
         "  git log -5 | whimbrel run model.gguf --chat --system \"Summarise.\"\n"
-        "  whimbrel run model.gguf -p \"1 2 3\" -n 8 --logits-hash --isa ref",
+        "  whimbrel run model.gguf -p \"1 2 3\" -n 8 --logits-hash --isa ref\n"
+        "  whimbrel run model.gguf -f long.txt -n 1 --save-state long.state\n"
+        "  whimbrel run model.gguf --load-state long.state -p \"In short:\"",
     .run = run,
     .helps = helps,
     .surplus = "a prompt comes behind -p, in quotes",

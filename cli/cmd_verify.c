@@ -113,9 +113,9 @@ static cli_exit make_tokens(verification *v, const char *path, const verify_opti
   int32_t *prompt = NULL;
   size_t n = DEFAULT_PROMPT_TOKENS;
   CLI_TRY(cli_model_open(path, &model));
-  cli_exit code = options->prompt
-                      ? cli_raw_tokenize(model, options->prompt, strlen(options->prompt), true, &prompt, &n)
-                      : cli_sample_tokens(model, n, &prompt);
+  cli_exit code = options->prompt ? cli_raw_tokenize(model, options->prompt, strlen(options->prompt), true,
+                                                     true, &prompt, &n)
+                                  : cli_sample_tokens(model, n, &prompt);
   wh_model_destroy(model);
   if (code == CLI_OK && (n == 0 || n > PROMPT_TOKENS_MAX))
     code = cli_fail(CLI_USAGE, "the prompt has %zu tokens; verify takes 1 to %d", n, PROMPT_TOKENS_MAX);

@@ -32,7 +32,7 @@ static cli_exit open_draft_model(cli_engine *engine, const cli_drafting_options 
   wh_model_info info = WH_MODEL_INFO_INIT;
   cli_engine_options engine_options = engine->options;
   uint32_t context = wh_session_context(engine->session);
-  const cli_session_needs needs = {.max_outputs = 1};
+  const cli_session_needs needs = {.max_outputs = 1, .find_prefixes = true};
   CLI_TRY(cli_model_open(options->model, &d->model));
   CLI_TRY_WH(wh_model_check_same_vocabulary(engine->model, d->model)); /* before anything large is done */
   wh_model_get_info(d->model, &info);

@@ -90,6 +90,7 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.pack_cache_mapped = options->pack_cache_mapped;
   o.log = &log;
   o.progress = show_progress;
+  o.find_prefixes = needs->find_prefixes;
   o.offload = needs->offload;
   o.offload_layers = options->offload_layers;
   if (options->memory_limit) {

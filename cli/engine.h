@@ -24,6 +24,7 @@ typedef struct cli_session_needs {
   uint32_t max_outputs;   /* rows of logits in one run, which may be as long; 0: 1 */
   uint32_t max_sequences; /* 0: 1 */
   wh_device *offload;     /* as wh_session_options; the options say how many layers */
+  bool find_prefixes;     /* as wh_session_options: for answers, not for measurements */
   bool may_keep_packed;   /* large models' packed weights, in the user's cache folder */
 } cli_session_needs;
 

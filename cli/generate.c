@@ -44,6 +44,12 @@ static cli_exit append(const cli_engine *engine, wh_speculator *speculator, cons
   return CLI_OK;
 }
 
+static size_t n_found(const cli_engine *engine) {
+  wh_session_pages pages = WH_SESSION_PAGES_INIT;
+  wh_session_get_pages(engine->session, &pages);
+  return (size_t)pages.n_found;
+}
+
 /* Keeps the common beginning of the sequence and the prompt, runs the rest. At least one token is run: its
  * logits pick the first token of the answer. */
 static cli_exit run_prompt(const cli_engine *engine, wh_speculator *speculator, const int32_t *prompt,
@@ -52,10 +58,12 @@ static cli_exit run_prompt(const cli_engine *engine, wh_speculator *speculator, 
   const int32_t *held = wh_speculator_tokens(speculator, &n_held);
   while (common < n_held && common + 1 < n_prompt && held[common] == prompt[common]) ++common;
   CLI_TRY_WH(wh_speculator_truncate(speculator, common));
-  g->n_prompt_run = n_prompt - common;
+  const size_t before = n_found(engine);
   double start = cli_seconds();
   cli_exit code = append(engine, speculator, prompt + common, n_prompt - common);
   g->prompt_seconds = cli_seconds() - start;
+  const size_t found = n_found(engine) - before;
+  g->n_prompt_run = n_prompt - common > found ? n_prompt - common - found : 0;
   return code;
 }
 

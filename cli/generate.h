@@ -29,7 +29,7 @@ const char *cli_stop_reason_name(cli_stop_reason reason);
 typedef struct cli_generation {
   cli_stop_reason reason;
   size_t n_prompt;     /* tokens of the prompt */
-  size_t n_prompt_run; /* of these, not reused from the session */
+  size_t n_prompt_run; /* of these, computed now: not held or found in the session */
   size_t n_tokens;     /* generated, an end token not counted */
   int32_t *tokens;
   char (*hashes)[33]; /* of the logits of each step; NULL unless asked for */

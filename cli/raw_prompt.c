@@ -17,9 +17,9 @@ static cli_exit note_control(const wh_model *model, const char *text, size_t n_b
   return CLI_OK;
 }
 
-cli_exit cli_raw_tokenize(const wh_model *model, const char *text, size_t n_bytes, bool special,
+cli_exit cli_raw_tokenize(const wh_model *model, const char *text, size_t n_bytes, bool begins, bool special,
                           int32_t **ids, size_t *n) {
-  uint32_t flags = WH_TOKENIZE_ADD_BOS | (special ? WH_TOKENIZE_PARSE_SPECIAL : 0);
+  uint32_t flags = (begins ? WH_TOKENIZE_ADD_BOS : 0) | (special ? WH_TOKENIZE_PARSE_SPECIAL : 0);
   if (!special) CLI_TRY(note_control(model, text, n_bytes));
   return cli_tokenize(model, text, n_bytes, flags, ids, n);
 }

@@ -17,6 +17,9 @@
 #include "whimbrel/device.h"
 
 #define WH_BACKEND_ABI_VERSION 2u
+/* Of docs/NUMERICS.md: changes whenever a definition gives other bits, so that what was saved is not mixed.
+ */
+#define WH_NUMERICS_VERSION 2u
 
 /* ---- memory ---- */
 

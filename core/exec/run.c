@@ -402,6 +402,65 @@ wh_status wh_run_execute(wh_run *r) {
   return fetch_outputs(r);
 }
 
+/* ---- rows of states ---- */
+
+/* A slot's bytes per row; 0: it is no state. */
+static uint64_t state_row(const wh_run *r, uint32_t slot) {
+  const wh_slot *s = &r->p->slots[slot];
+  if (s->kind != WH_SLOT_STATE) return 0;
+  const int64_t n_rows = r->dims[r->p->graph->values[s->value].shape.dims[0]];
+  return n_rows > 0 ? r->layout->n_bytes[slot] / (uint64_t)n_rows : 0;
+}
+
+uint64_t wh_run_state_row_bytes(const wh_run *r) {
+  uint64_t n = 0;
+  for (uint32_t i = 0; i < r->p->n_slots; i++) n += state_row(r, i);
+  return n;
+}
+
+wh_status wh_run_copy_state_row(wh_run *r, int64_t from, int64_t to) {
+  for (uint32_t i = 0; i < r->p->n_slots; i++) {
+    const uint64_t n = state_row(r, i);
+    const uint16_t d = r->p->slots[i].device;
+    wh_point done = {NULL, 0};
+    if (!n) continue;
+    WH_TRY(backend(r, d)->copy(r->devices[d].queue, r->buffers[i], r->offsets[i] + (uint64_t)to * n,
+                               r->buffers[i], r->offsets[i] + (uint64_t)from * n, n, NULL, 0, &done));
+    WH_TRY(backend(r, d)->wait(done));
+  }
+  return WH_OK;
+}
+
+wh_status wh_run_read_state_row(wh_run *r, int64_t row, void *dst) {
+  char *at = dst;
+  for (uint32_t i = 0; i < r->p->n_slots; i++) {
+    const uint64_t n = state_row(r, i);
+    const uint16_t d = r->p->slots[i].device;
+    wh_point done = {NULL, 0};
+    if (!n) continue;
+    WH_TRY(backend(r, d)->download(r->devices[d].queue, at, r->buffers[i], r->offsets[i] + (uint64_t)row * n,
+                                   n, NULL, 0, &done));
+    WH_TRY(backend(r, d)->wait(done));
+    at += n;
+  }
+  return WH_OK;
+}
+
+wh_status wh_run_write_state_row(wh_run *r, int64_t row, const void *src) {
+  const char *at = src;
+  for (uint32_t i = 0; i < r->p->n_slots; i++) {
+    const uint64_t n = state_row(r, i);
+    const uint16_t d = r->p->slots[i].device;
+    wh_point done = {NULL, 0};
+    if (!n) continue;
+    WH_TRY(backend(r, d)->upload(r->devices[d].queue, r->buffers[i], r->offsets[i] + (uint64_t)row * n, at, n,
+                                 NULL, 0, &done));
+    WH_TRY(backend(r, d)->wait(done));
+    at += n;
+  }
+  return WH_OK;
+}
+
 void wh_run_set_trace(wh_run *r, wh_run_trace_fn fn, void *ctx) {
   r->trace = fn;
   r->trace_ctx = ctx;

@@ -55,6 +55,14 @@ typedef struct wh_run_trace_event {
 typedef int (*wh_run_trace_fn)(void *ctx, const wh_run_trace_event *event);
 void wh_run_set_trace(wh_run *r, wh_run_trace_fn fn, void *ctx);
 
+/* Rows of states: what one index of the first dimension holds, in all states together (they have as many).
+ * Bytes are in the form of the devices, which put the first dimension outermost (backend_abi.h). Between
+ * executions. */
+uint64_t wh_run_state_row_bytes(const wh_run *r);
+WH_NODISCARD wh_status wh_run_copy_state_row(wh_run *r, int64_t from, int64_t to); /* from != to */
+WH_NODISCARD wh_status wh_run_read_state_row(wh_run *r, int64_t row, void *dst);
+WH_NODISCARD wh_status wh_run_write_state_row(wh_run *r, int64_t row, const void *src);
+
 wh_program *wh_run_program(const wh_run *r);
 const wh_layout *wh_run_layout(const wh_run *r);
 

@@ -33,10 +33,13 @@ typedef struct wh_session_options {
                                  process (memory, control groups, resource limits); UINT64_MAX: any number */
   wh_device *offload;         /* runs the model's last `offload_layers` layers; NULL: one device runs all */
   uint32_t offload_layers;    /* more than the model has: everything */
-  uint32_t reserved;
+  uint32_t find_prefixes;     /* 1: wh_session_run uses pages that hold what a sequence begins with, as the
+                                 sequences of sequence.h do; 0: it computes every token */
+  uint64_t kv_bytes; /* most bytes of attention state, which lies in pages of 64 positions: for programs with
+                        many sequences (sequence.h); 0: context * max_sequences positions */
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT \
-  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, 0, 0 }
+  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, 0, 0, 0 }
 
 /* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
  * it. Sessions of one model on the same devices share its weights and its program: a further one takes memory
@@ -75,18 +78,23 @@ typedef struct wh_batch {
 #define WH_BATCH_INIT \
   { sizeof(wh_batch), 0, NULL, NULL, 0, NULL, 0 }
 
-/* Allocates nothing after the first run, and waits for the device's turn. A token id out of range, a full
- * context (ERR_LIMIT) or a non-finite logit is an error; the session holds what it held before the call. With
- * a LongRoPE model, whose rotary frequencies change when a sequence outgrows the original context, a run that
- * crosses that border (or comes back below it after a truncation) computes the sequence again from its first
- * token, in chunks of max_batch. */
+/* Allocates nothing after the first run, and waits for the device's turn. After an error (a token id out of
+ * range, a full context: ERR_LIMIT ...) the session holds what it held before the call. A row of logits that
+ * is not finite is an error of its sequence: the run fails when the batch has no other, else that sequence
+ * holds what it held before and its rows have a status. With a LongRoPE model, whose rotary frequencies
+ * change when a sequence outgrows the original context, a run that crosses that border (or comes back below
+ * it after a truncation) computes the sequence again from its first token, in chunks of max_batch. */
 WH_API WH_NODISCARD wh_status wh_session_run(wh_session *session, const wh_batch *batch);
 /* Asked on the calling thread before each such chunk; non-zero ends the run (ERR_CANCELLED). */
 typedef int (*wh_interrupt_fn)(void *ctx);
 WH_API void wh_session_set_interrupt(wh_session *session, wh_interrupt_fn fn, void *ctx); /* NULL: none */
 /* Logits [n_vocab] of output i of the last run; valid until the next, also after wh_session_truncate. NULL
- * when there is no such output, before the first run, and after a run that failed for whatever reason. */
+ * when there is no such output, when it failed (wh_session_row_status), before the first run, and after a run
+ * that failed. */
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
+/* Why output i of a run that succeeded has no logits; WH_OK: it has. ERR_NOT_FOUND: there is no such output.
+ */
+WH_API wh_status wh_session_row_status(const wh_session *session, uint32_t output);
 
 WH_API uint32_t wh_session_length(const wh_session *session, uint32_t sequence); /* positions in use */
 WH_API uint32_t wh_session_context(const wh_session *session);

@@ -16,6 +16,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/sequence.h"
 #include "whimbrel/session.h"
 #include "whimbrel/speculate.h"
 #include "whimbrel/status.h"

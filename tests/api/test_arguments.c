@@ -231,6 +231,58 @@ static void try_sessions(small_engine *e) {
   assert_int_equal(strlen(hash), 32);
 }
 
+static int write_nothing(void *ctx, const void *data, size_t n_bytes) {
+  (void)ctx;
+  (void)data;
+  (void)n_bytes;
+  return 0;
+}
+
+static void try_sequences(small_engine *e) {
+  static const int32_t tokens[] = {3, 4, 5};
+  wh_sequence *s = NULL, *other = NULL;
+  wh_session_pages pages = WH_SESSION_PAGES_INIT;
+  uint32_t n = 7;
+  REFUSES(wh_sequence_create, session, NULL, &s);
+  REFUSES(wh_sequence_create, out, e->session, NULL);
+  assert_int_equal(wh_sequence_create(e->session, &s), WH_OK);
+  REFUSES(wh_sequence_fork, sequence, NULL, 0, &other);
+  REFUSES(wh_sequence_fork, out, s, 0, NULL);
+  IGNORES(wh_sequence_destroy, sequence, NULL);
+  REFUSES(wh_session_get_sequence, session, NULL, 0, &other);
+  REFUSES(wh_session_get_sequence, out, e->session, 0, NULL);
+  assert_int_equal(wh_session_get_sequence(e->session, 9999, &other), WH_ERR_INVALID_ARGUMENT);
+  REFUSES(wh_sequence_append, sequence, NULL, tokens, 3, 1);
+  REFUSES(wh_sequence_append, tokens, s, NULL, 3, 1);
+  assert_int_equal(wh_sequence_append(s, NULL, 0, 0), WH_OK);
+  REFUSES(wh_sequence_truncate, sequence, NULL, 0);
+  REFUSES(wh_sequence_evict, sequence, NULL);
+  ALLOWS(wh_sequence_tokens, sequence, wh_sequence_tokens(NULL, &n) == NULL && n == 0);
+  IGNORES(wh_sequence_tokens, n, s, NULL);
+  ALLOWS(wh_sequence_computed, sequence, wh_sequence_computed(NULL) == 0);
+  REFUSES(wh_session_step, session, NULL, &n);
+  ALLOWS(wh_session_step, n_waiting, wh_session_step(e->session, NULL) == WH_OK);
+  REFUSES(wh_sequence_status, sequence, NULL);
+  ALLOWS(wh_sequence_logits, sequence, wh_sequence_logits(NULL, 0) == NULL);
+  REFUSES(wh_session_get_pages, session, NULL, &pages);
+  REFUSES(wh_session_get_pages, pages, e->session, NULL);
+  REFUSES(wh_sequence_save, sequence, NULL, "x");
+  REFUSES(wh_sequence_save, path, s, NULL);
+  REFUSES(wh_sequence_save_to, sequence, NULL, write_nothing, NULL);
+  REFUSES(wh_sequence_save_to, write, s, NULL, NULL);
+  ALLOWS(wh_sequence_save_to, ctx, wh_sequence_save_to(s, write_nothing, NULL) == WH_OK);
+  REFUSES(wh_sequence_load, session, NULL, "x", &other);
+  REFUSES(wh_sequence_load, path, e->session, NULL, &other);
+  REFUSES(wh_sequence_load, out, e->session, "x", NULL);
+  REFUSES(wh_sequence_load_bytes, session, NULL, "x", 1, &other);
+  REFUSES(wh_sequence_load_bytes, data, e->session, NULL, 1, &other);
+  REFUSES(wh_sequence_load_bytes, out, e->session, "x", 1, NULL);
+  assert_null(other);
+  REFUSES(wh_session_row_status, session, NULL, 0);
+  assert_int_equal(wh_session_row_status(e->session, 0), WH_ERR_NOT_FOUND);
+  wh_sequence_destroy(s);
+}
+
 static void try_speculators(small_engine *e) {
   static const int32_t tokens[] = {3, 4, 5};
   wh_speculator *s = NULL;
@@ -314,8 +366,8 @@ static void try_texts(small_engine *e) {
 
 static void null_is_refused_or_means_something(void **state) {
   (void)state;
-  static const char *const headers[] = {"allocator.h", "device.h", "model.h",  "progress.h", "session.h",
-                                        "speculate.h", "status.h", "tensor.h", "text.h"};
+  static const char *const headers[] = {"allocator.h", "device.h",    "model.h",  "progress.h", "sequence.h",
+                                        "session.h",   "speculate.h", "status.h", "tensor.h",   "text.h"};
   static pair_list declared;
   size_t n_functions = 0;
   for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
@@ -325,6 +377,7 @@ static void null_is_refused_or_means_something(void **state) {
   small_engine e = small_engine_open(1);
   try_devices_and_models(&e);
   try_sessions(&e);
+  try_sequences(&e);
   try_speculators(&e);
   try_texts(&e);
   small_engine_close(&e);
@@ -370,6 +423,7 @@ static void a_struct_needs_its_size(void **state) {
     WITHOUT_SIZE(wh_session_packing, sp, WH_SESSION_PACKING_INIT);
     WITHOUT_SIZE(wh_instruction_info, ii, WH_INSTRUCTION_INFO_INIT);
     WITHOUT_SIZE(wh_speculator_stats, ss, WH_SPECULATOR_STATS_INIT);
+    WITHOUT_SIZE(wh_session_pages, pages, WH_SESSION_PAGES_INIT);
     assert_says(wh_device_create(&d, &device), "WH_DEVICE_OPTIONS_INIT");
     assert_says(wh_model_open(e.path.text, &m, &model), "WH_MODEL_OPTIONS_INIT");
     assert_says(wh_session_create(e.model, e.device, &s, &session), "WH_SESSION_OPTIONS_INIT");
@@ -384,6 +438,7 @@ static void a_struct_needs_its_size(void **state) {
     assert_says(wh_model_get_info(e.model, &mi), "WH_MODEL_INFO_INIT");
     assert_says(wh_model_get_weight(e.model, 0, &wi), "WH_WEIGHT_INFO_INIT");
     assert_says(wh_session_get_memory(e.session, &sm), "WH_SESSION_MEMORY_INIT");
+    assert_says(wh_session_get_pages(e.session, &pages), "WH_SESSION_PAGES_INIT");
     assert_says(wh_session_get_packing(e.session, &sp), "WH_SESSION_PACKING_INIT");
     assert_says(wh_session_get_instruction(e.session, 0, &ii), "WH_INSTRUCTION_INFO_INIT");
     assert_int_equal(wh_speculator_create(e.session, NULL, &speculator), WH_OK);

@@ -225,7 +225,7 @@ static void costs(void **state) {
   assert_int_equal(n_calls, 3);
   assert_int_equal(wh_session_length(s, 0), BORDER);
   need(wh_session_run(s, &b));
-  assert_int_equal(n_calls, 3 + 6); /* two of eight chunks were there */
+  assert_int_equal(n_calls, 3 + 7); /* two of nine chunks were there */
   wh_session_destroy(s);
 }
 

@@ -1,8 +1,8 @@
-/* text/lookup.h - guesses the next tokens from the text so far: what followed the last time it went like
+/* lm/lookup.h - guesses the next tokens from the text so far: what followed the last time it went like
  * this. Prompt lookup decoding (Saxena, 2023): a draft for speculative decoding that needs no second model.
  * It pays where an answer repeats its prompt or itself: code to edit, quotations, lists. */
-#ifndef WH_TEXT_LOOKUP_H
-#define WH_TEXT_LOOKUP_H
+#ifndef WH_LM_LOOKUP_H
+#define WH_LM_LOOKUP_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* test_run_session.c - sessions on the fake backend, with a model small enough to know its answers: a token's
+/* test_lm.c - batches on the fake backend, with a model small enough to know its answers: a token's
  * embedding is (id, 1), "attention" sums what its sequence holds up to the token, and the logits of a row are
  * (sum of ids so far, number of tokens so far, id). */
 #include <math.h>
@@ -53,7 +53,7 @@ typedef struct session_fixture {
   failing_allocator alloc;
   float table[2 * N_VOCAB];
   wh_program *p;
-  wh_run_session *s;
+  wh_lm *s;
 } session_fixture;
 
 static wh_graph *counter_graph(session_fixture *f) {
@@ -69,27 +69,28 @@ static wh_graph *counter_graph(session_fixture *f) {
   return g;
 }
 
-static wh_run_session_options options_of(session_fixture *f) {
-  return (wh_run_session_options){.alloc = &f->alloc.base,
-                                  .context = CONTEXT,
-                                  .max_batch = MAX_BATCH,
-                                  .max_outputs = MAX_OUTPUTS,
-                                  .max_sequences = MAX_SEQUENCES};
+static wh_lm_options options_of(session_fixture *f) {
+  return (wh_lm_options){.alloc = &f->alloc.base,
+                         .context = CONTEXT,
+                         .max_batch = MAX_BATCH,
+                         .max_outputs = MAX_OUTPUTS,
+                         .max_sequences = MAX_SEQUENCES,
+                         .n_pages = MAX_SEQUENCES};
 }
 
-static wh_status create(session_fixture *f, wh_graph *g, const wh_run_session_options *o) {
+static wh_status create(session_fixture *f, wh_graph *g, const wh_lm_options *o) {
   return lm_create(g, &f->dev, o, &f->p, &f->s);
 }
 
 static void setup(session_fixture *f) {
   *f = (session_fixture){0};
   f->dev.alloc = failing_allocator_init(&f->alloc, 0);
-  const wh_run_session_options o = options_of(f);
+  const wh_lm_options o = options_of(f);
   assert_ok(create(f, counter_graph(f), &o));
 }
 
 static void teardown(session_fixture *f) {
-  wh_run_session_destroy(f->s);
+  wh_lm_destroy(f->s);
   wh_program_release(f->p);
   assert_int_equal(f->alloc.n_live, 0);
 }
@@ -102,13 +103,13 @@ static wh_status run(session_fixture *f, uint32_t n, const int32_t *tokens, cons
   b.sequences = sequences;
   b.n_outputs = n_outputs;
   b.output_rows = rows;
-  return wh_run_session_run(f->s, &b);
+  return wh_lm_run(f->s, &b);
 }
 
 #define T(...) ((const int32_t[]){__VA_ARGS__})
 
 static void assert_logits(const session_fixture *f, uint32_t output, float sum, float count, float id) {
-  const float *y = wh_run_session_logits(f->s, output);
+  const float *y = wh_lm_row(f->s, output);
   assert_non_null(y);
   assert_float_equal(y[0], sum, 0);
   assert_float_equal(y[1], count, 0);
@@ -119,19 +120,19 @@ static void tokens_follow_each_other(void **state) {
   (void)state;
   session_fixture f;
   setup(&f);
-  assert_int_equal(wh_run_session_length(f.s, 0), 0);
-  assert_null(wh_run_session_logits(f.s, 0));
+  assert_int_equal(lm_length(f.s, 0), 0);
+  assert_null(wh_lm_row(f.s, 0));
   assert_ok(run(&f, 3, T(1, 2, 3), NULL, 3, T(0, 1, 2)));
   assert_logits(&f, 0, 1, 1, 1);
   assert_logits(&f, 1, 3, 2, 2);
   assert_logits(&f, 2, 6, 3, 3);
-  assert_null(wh_run_session_logits(f.s, 3));
+  assert_null(wh_lm_row(f.s, 3));
   assert_ok(run(&f, 1, T(4), NULL, 1, NULL)); /* the last row by default */
   assert_logits(&f, 0, 10, 4, 4);
-  assert_null(wh_run_session_logits(f.s, 1));
+  assert_null(wh_lm_row(f.s, 1));
   assert_ok(run(&f, 1, T(5), NULL, 0, NULL)); /* no logits wanted */
-  assert_null(wh_run_session_logits(f.s, 0));
-  assert_int_equal(wh_run_session_length(f.s, 0), 5);
+  assert_null(wh_lm_row(f.s, 0));
+  assert_int_equal(lm_length(f.s, 0), 5);
   assert_ok(run(&f, 1, T(6), NULL, 1, T(0)));
   assert_logits(&f, 0, 21, 6, 6);
   teardown(&f);
@@ -147,9 +148,9 @@ static void sequences_do_not_mix(void **state) {
   assert_ok(run(&f, 4, T(8, 7, 3, 4), T(1, 1, 0, 0), 2, T(1, 3))); /* in another order */
   assert_logits(&f, 0, 24, 3, 7);
   assert_logits(&f, 1, 10, 4, 4);
-  assert_int_equal(wh_run_session_length(f.s, 0), 4);
-  assert_int_equal(wh_run_session_length(f.s, 1), 3);
-  assert_int_equal(wh_run_session_length(f.s, 2), 0);
+  assert_int_equal(lm_length(f.s, 0), 4);
+  assert_int_equal(lm_length(f.s, 1), 3);
+  assert_int_equal(lm_length(f.s, 2), 0);
   teardown(&f);
 }
 
@@ -186,9 +187,9 @@ static void bad_batches_change_nothing(void **state) {
     assert_int_equal(run(&f, bad[i].n, bad[i].tokens, bad[i].sequences, bad[i].n_outputs, bad[i].rows),
                      bad[i].status);
     assert_error_says(bad[i].error);
-    assert_null(wh_run_session_logits(f.s, 0));
-    assert_int_equal(wh_run_session_length(f.s, 0), 2);
-    assert_int_equal(wh_run_session_length(f.s, 1), 0);
+    assert_null(wh_lm_row(f.s, 0));
+    assert_int_equal(lm_length(f.s, 0), 2);
+    assert_int_equal(lm_length(f.s, 1), 0);
   }
   assert_int_equal(run(&f, 2, T(3, 4), NULL, 2, NULL), WH_ERR_INVALID_ARGUMENT);
   assert_error_says("output rows are not given");
@@ -207,15 +208,15 @@ static void truncation_forgets(void **state) {
   session_fixture f;
   setup(&f);
   assert_ok(run(&f, 4, T(1, 2, 3, 4), NULL, 1, NULL));
-  assert_int_equal(wh_run_session_truncate(f.s, 0, 5), WH_ERR_INVALID_ARGUMENT);
-  assert_error_says("sequence 0 holds 4 tokens; cannot keep 5");
-  assert_int_equal(wh_run_session_truncate(f.s, 2, 0), WH_ERR_INVALID_ARGUMENT);
-  assert_ok(wh_run_session_truncate(f.s, 0, 4));
-  assert_ok(wh_run_session_truncate(f.s, 0, 2));
-  assert_int_equal(wh_run_session_length(f.s, 0), 2);
+  assert_int_equal(lm_truncate(f.s, 0, 5), WH_ERR_INVALID_ARGUMENT);
+  assert_error_says("the sequence holds 4 tokens; cannot keep 5");
+  assert_int_equal(lm_truncate(f.s, 2, 0), WH_ERR_INVALID_ARGUMENT);
+  assert_ok(lm_truncate(f.s, 0, 4));
+  assert_ok(lm_truncate(f.s, 0, 2));
+  assert_int_equal(lm_length(f.s, 0), 2);
   assert_ok(run(&f, 1, T(9), NULL, 1, NULL));
   assert_logits(&f, 0, 12, 3, 9);
-  assert_ok(wh_run_session_truncate(f.s, 0, 0));
+  assert_ok(lm_truncate(f.s, 0, 0));
   assert_ok(run(&f, 1, T(7), NULL, 1, NULL));
   assert_logits(&f, 0, 7, 1, 7);
   teardown(&f);
@@ -243,19 +244,19 @@ static void traces_show_every_instruction(void **state) {
   session_fixture f;
   trace_record t = {0};
   setup(&f);
-  wh_run_session_set_trace(f.s, record_trace, &t);
+  wh_lm_set_trace(f.s, record_trace, &t);
   assert_ok(run(&f, 2, T(4, 5), NULL, 1, NULL));
   assert_string_equal(t.text,
                       "embed:gather_rows[2]16 append:kv_append[2]1024 append_k:kv_append[2]1024 "
                       "token_rows:select_rows[1]8 attn:attention[2]16 rows:select_rows[1]8 sums:linear[1]12 "
                       "logits:linear[1]12 ");
   assert_logits(&f, 0, 9, 2, 5);
-  assert_memory_equal(t.last, wh_run_session_logits(f.s, 0), sizeof t.last);
+  assert_memory_equal(t.last, wh_lm_row(f.s, 0), sizeof t.last);
   t = (trace_record){.stop_at = 3};
   assert_int_equal(run(&f, 1, T(1), NULL, 1, NULL), WH_ERR_CANCELLED);
   assert_int_equal(t.n, 3);
-  assert_int_equal(wh_run_session_length(f.s, 0), 2); /* as before the call */
-  wh_run_session_set_trace(f.s, NULL, NULL);
+  assert_int_equal(lm_length(f.s, 0), 2); /* as before the call */
+  wh_lm_set_trace(f.s, NULL, NULL);
   assert_ok(run(&f, 1, T(1), NULL, 1, NULL));
   assert_logits(&f, 0, 10, 3, 1);
   assert_int_equal(t.n, 3);
@@ -272,8 +273,8 @@ static void non_finite_logits_are_an_error(void **state) {
     f.table[2 * 8] = bad[i];
     assert_int_equal(run(&f, 2, T(2, 8), NULL, 2, T(0, 1)), WH_ERR_CORRUPT);
     assert_error_says("tensor 'table' holds a NaN or infinite value in the row of token 8");
-    assert_int_equal(wh_run_session_length(f.s, 0), 1);
-    assert_null(wh_run_session_logits(f.s, 0));
+    assert_int_equal(lm_length(f.s, 0), 1);
+    assert_null(wh_lm_row(f.s, 0));
     assert_ok(run(&f, 1, T(2), NULL, 1, NULL)); /* the session goes on */
     assert_logits(&f, 0, 3, 2, 2);
     f.table[2 * 9] = 3e38f; /* finite, but sums overflow */
@@ -282,6 +283,46 @@ static void non_finite_logits_are_an_error(void **state) {
     assert_error_says("a logit that is not finite");
     teardown(&f);
   }
+}
+
+/* A row that is not finite is its sequence's business. */
+static void one_bad_row_fails_nobody_else(void **state) {
+  (void)state;
+  session_fixture f;
+  setup(&f);
+  assert_ok(run(&f, 1, T(1), T(0), 1, NULL));
+  f.table[2 * 8] = NAN;
+  assert_ok(run(&f, 3, T(8, 3, 4), T(0, 1, 1), 3, T(0, 1, 2)));
+  assert_null(wh_lm_row(f.s, 0));
+  assert_int_equal(wh_lm_row_status(f.s, 0), WH_ERR_CORRUPT);
+  assert_error_says("tensor 'table' holds a NaN or infinite value in the row of token 8");
+  assert_ok(wh_lm_row_status(f.s, 1));
+  assert_int_equal(wh_lm_row_status(f.s, 3), WH_ERR_NOT_FOUND);
+  assert_logits(&f, 1, 3, 1, 3);
+  assert_logits(&f, 2, 7, 2, 4);
+  assert_int_equal(lm_length(f.s, 0), 1); /* what it held before */
+  assert_int_equal(lm_length(f.s, 1), 2);
+  assert_ok(run(&f, 2, T(5, 2), T(1, 0), 2, T(0, 1)));
+  assert_logits(&f, 0, 12, 3, 5);
+  assert_logits(&f, 1, 3, 2, 2);
+
+  wh_sequence *good = NULL, *bad = NULL; /* the same of sequences as handles */
+  assert_ok(lm_truncate(f.s, 0, 0));
+  assert_ok(lm_truncate(f.s, 1, 0));
+  assert_ok(wh_lm_sequence_create(f.s, &bad));
+  assert_ok(wh_lm_sequence_create(f.s, &good));
+  assert_ok(wh_lm_sequence_append(bad, T(2, 8), 2, 1));
+  assert_ok(wh_lm_sequence_append(good, T(2, 3), 2, 2));
+  uint32_t n_waiting;
+  assert_ok(wh_lm_step(f.s, &n_waiting));
+  assert_int_equal(n_waiting, 0);
+  assert_null(wh_lm_sequence_row(bad, 0));
+  assert_int_equal(wh_lm_sequence_status(bad), WH_ERR_CORRUPT);
+  assert_error_says("row of token 8");
+  assert_ok(wh_lm_sequence_status(good));
+  assert_float_equal(wh_lm_sequence_row(good, 0)[0], 2, 0);
+  assert_float_equal(wh_lm_sequence_row(good, 1)[0], 5, 0);
+  teardown(&f);
 }
 
 static void other_graphs_are_refused(void **state) {
@@ -322,7 +363,7 @@ static void other_graphs_are_refused(void **state) {
   for (size_t i = 0; i < sizeof graphs / sizeof graphs[0]; i++) {
     session_fixture f = {0};
     f.dev.alloc = failing_allocator_init(&f.alloc, 0);
-    const wh_run_session_options o = options_of(&f);
+    const wh_lm_options o = options_of(&f);
     assert_int_equal(create(&f, graph_from_text(graphs[i].text), &o), WH_ERR_UNSUPPORTED);
     assert_error_says(graphs[i].error);
     assert_null(f.s);
@@ -334,7 +375,7 @@ static void options_past_the_graphs_range_are_refused(void **state) {
   (void)state;
   session_fixture f = {0};
   f.dev.alloc = failing_allocator_init(&f.alloc, 0);
-  wh_run_session_options o = options_of(&f);
+  wh_lm_options o = options_of(&f);
   o.context = 129;
   assert_int_equal(create(&f, counter_graph(&f), &o), WH_ERR_LIMIT);
   assert_error_says("dimension 'table' of graph 'counter' cannot be 3: at most 2");
@@ -353,13 +394,13 @@ static void failing_allocations_leak_nothing(void **state) {
   while (st != WH_OK) {
     session_fixture f = {0};
     f.dev.alloc = failing_allocator_init(&f.alloc, ++fail_at);
-    const wh_run_session_options o = options_of(&f);
+    const wh_lm_options o = options_of(&f);
     st = create(&f, counter_graph(&f), &o);
     if (st == WH_OK) { /* running allocates nothing, right or wrong */
       size_t n = f.alloc.n_requests;
       assert_ok(run(&f, 3, T(1, 2, 3), NULL, 2, T(0, 2)));
       assert_int_equal(run(&f, 1, T(77), NULL, 1, NULL), WH_ERR_INVALID_ARGUMENT);
-      assert_ok(wh_run_session_truncate(f.s, 0, 1));
+      assert_ok(lm_truncate(f.s, 0, 1));
       assert_int_equal(f.alloc.n_requests, n);
     } else {
       assert_int_equal(st, WH_ERR_OUT_OF_MEMORY);
@@ -377,6 +418,7 @@ int main(void) {
       cmocka_unit_test(truncation_forgets),
       cmocka_unit_test(traces_show_every_instruction),
       cmocka_unit_test(non_finite_logits_are_an_error),
+      cmocka_unit_test(one_bad_row_fails_nobody_else),
       cmocka_unit_test(other_graphs_are_refused),
       cmocka_unit_test(options_past_the_graphs_range_are_refused),
       cmocka_unit_test(failing_allocations_leak_nothing),

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "text/lookup.h"
+#include "lm/lookup.h"
 
 enum { ROOM = 64, UNTOUCHED = -7 };
 

@@ -1,5 +1,5 @@
 /* lookup.c - see lookup.h. */
-#include "text/lookup.h"
+#include "lm/lookup.h"
 
 /* Three equal tokens are seldom chance, so of the matches that long the most recent is taken. A single one
  * mostly finds a comma or an article: in sampled prose 24 of 221 tokens drafted were accepted, where two gave
