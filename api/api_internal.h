@@ -17,6 +17,7 @@
 #include "whimbrel/whimbrel.h"
 
 struct wh_device {
+  atomic_uint n_refs;
   const wh_allocator *alloc;
   const wh_backend *backend;
   void *device;
@@ -32,6 +33,7 @@ typedef struct lazy {
 typedef struct shared_program shared_program; /* programs.c */
 
 struct wh_model {
+  atomic_uint n_refs;
   const wh_allocator *alloc;
   wh_model_file *file;
   wh_model_hparams hparams;
@@ -40,6 +42,25 @@ struct wh_model {
   pthread_mutex_t programs_mutex;
   shared_program *programs;
 };
+
+/* References, programs and lazy parts are what changes behind a const model. */
+static inline wh_model *wh_model_changing(const wh_model *m) {
+  union {
+    const wh_model *in;
+    wh_model *out;
+  } u = {m};
+  return u.out;
+}
+
+static inline void wh_refs_add(atomic_uint *n) { atomic_fetch_add_explicit(n, 1, memory_order_relaxed); }
+/* True for the one who is to destroy the object. */
+static inline bool wh_refs_drop(atomic_uint *n) {
+  return atomic_fetch_sub_explicit(n, 1, memory_order_acq_rel) == 1;
+}
+
+/* A text for the caller, who destroys it with wh_string_destroy: a copy of the buffer, which is emptied.
+ * `what` is named when there is no memory. string.c */
+wh_status wh_string_give(wh_text_buffer *b, const char *what, char **out);
 
 /* Borrowed; live as long as the model. */
 wh_status wh_model_tokenizer(const wh_model *m, const wh_tokenizer **out);

@@ -15,6 +15,7 @@ wh_status wh_device_create(const wh_device_options *options, wh_device **out) {
   WH_TRY(wh_backend_find(name, wh_backends, N_BACKENDS, o.backend_folder, &backend));
   wh_device *d = wh_alloc_zeroed(o.allocator, sizeof *d);
   if (!d) return WH_OOM("device");
+  atomic_init(&d->n_refs, 1);
   d->alloc = o.allocator;
   d->backend = backend;
   wh_status st = backend->open(0, &o, &d->device);
@@ -26,8 +27,13 @@ wh_status wh_device_create(const wh_device_options *options, wh_device **out) {
   return WH_OK;
 }
 
+wh_device *wh_device_retain(wh_device *d) {
+  if (d) wh_refs_add(&d->n_refs);
+  return d;
+}
+
 void wh_device_destroy(wh_device *d) {
-  if (!d) return;
+  if (!d || !wh_refs_drop(&d->n_refs)) return;
   d->backend->close(d->device);
   wh_free(d->alloc, d);
 }

@@ -43,6 +43,7 @@ wh_status wh_model_open(const char *path, const wh_model_options *options, wh_mo
   WH_READ_OPTIONS(&o, options, WH_MODEL_OPTIONS_INIT);
   wh_model *m = wh_alloc_zeroed(o.allocator, sizeof *m);
   if (!m) return WH_OOM("model");
+  atomic_init(&m->n_refs, 1);
   m->alloc = o.allocator;
   (void)pthread_mutex_init(&m->programs_mutex, NULL);
   wh_status st = wh_model_file_open(path, m->alloc, &m->file);
@@ -60,8 +61,13 @@ wh_status wh_model_open(const char *path, const wh_model_options *options, wh_mo
   return WH_OK;
 }
 
+wh_model *wh_model_retain(wh_model *m) {
+  if (m) wh_refs_add(&m->n_refs);
+  return m;
+}
+
 void wh_model_destroy(wh_model *m) {
-  if (!m) return;
+  if (!m || !wh_refs_drop(&m->n_refs)) return;
   wh_tokenizer_destroy(atomic_load(&m->tokenizer.object));
   wh_chat_template_destroy(atomic_load(&m->chat_template.object));
   wh_model_file_close(m->file);
@@ -225,16 +231,9 @@ wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
   wh_text_buffer_init(&b, m->alloc);
   wh_status st = wh_graph_print(g, &b);
   wh_graph_destroy(g);
-  if (st != WH_OK) {
-    wh_text_buffer_deinit(&b);
-    return st;
-  }
-  *out = b.data; /* the buffer's memory passes to the caller */
-  return WH_OK;
-}
-
-void wh_string_destroy(const wh_model *m, char *text) {
-  if (m) wh_free(m->alloc, text);
+  if (st == WH_OK) st = wh_string_give(&b, "graph text", out);
+  wh_text_buffer_deinit(&b);
+  return st;
 }
 
 /* ---- lazily built parts ---- */
@@ -273,11 +272,7 @@ static wh_status build_tokenizer(const wh_model *m, void **out) {
 
 wh_status wh_model_tokenizer(const wh_model *m, const wh_tokenizer **out) {
   void *object = NULL;
-  union { /* lazy parts are the only ones that change behind a const model */
-    const wh_model *in;
-    wh_model *out;
-  } u = {m};
-  WH_TRY(lazy_get(m, &u.out->tokenizer, build_tokenizer, &object));
+  WH_TRY(lazy_get(m, &wh_model_changing(m)->tokenizer, build_tokenizer, &object));
   *out = object;
   return WH_OK;
 }
@@ -297,11 +292,7 @@ static wh_status build_template(const wh_model *m, void **out) {
 
 wh_status wh_model_template(const wh_model *m, const wh_chat_template **out) {
   void *object = NULL;
-  union {
-    const wh_model *in;
-    wh_model *out;
-  } u = {m};
-  WH_TRY(lazy_get(m, &u.out->chat_template, build_template, &object));
+  WH_TRY(lazy_get(m, &wh_model_changing(m)->chat_template, build_template, &object));
   *out = object;
   return WH_OK;
 }

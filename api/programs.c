@@ -96,18 +96,9 @@ static bool same_key(const wh_program_key *a, const wh_program_key *b) {
          a->kv_dtype == b->kv_dtype && a->outgrows_rope == b->outgrows_rope;
 }
 
-/* Programs are the one part of a model, beside the lazy ones, that changes behind a const pointer. */
-static wh_model *changing(const wh_model *m) {
-  union {
-    const wh_model *in;
-    wh_model *out;
-  } u = {m};
-  return u.out;
-}
-
 wh_status wh_model_take_program(const wh_model *model, const wh_program_key *key, const wh_program_request *q,
                                 wh_program **out, uint32_t *rope_border) {
-  wh_model *m = changing(model);
+  wh_model *m = wh_model_changing(model);
   wh_status st = WH_OK;
   (void)pthread_mutex_lock(&m->programs_mutex);
   shared_program *s = m->programs;
@@ -133,7 +124,7 @@ wh_status wh_model_take_program(const wh_model *model, const wh_program_key *key
 }
 
 void wh_model_give_program(const wh_model *model, const wh_program *program) {
-  wh_model *m = changing(model);
+  wh_model *m = wh_model_changing(model);
   (void)pthread_mutex_lock(&m->programs_mutex);
   for (shared_program **at = &m->programs; *at; at = &(*at)->next) {
     shared_program *s = *at;

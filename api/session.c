@@ -11,9 +11,11 @@
 #define DEFAULT_BATCH 512u
 
 struct wh_session {
+  atomic_uint n_refs;
   const wh_allocator *alloc;
-  const wh_model *model;
-  wh_program *program; /* the model's */
+  wh_model *model;             /* a reference, as are the devices */
+  wh_device *device, *offload; /* offload: NULL: none */
+  wh_program *program;         /* the model's */
   wh_lm *lm;
   wh_hash128 identity; /* what saved sequences are bound to */
   bool has_identity;
@@ -144,8 +146,11 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   WH_TRY(fill_options(model, &o));
   wh_session *s = wh_alloc_zeroed(o.allocator, sizeof *s);
   if (!s) return WH_OOM("session");
+  atomic_init(&s->n_refs, 1);
   s->alloc = o.allocator;
-  s->model = model;
+  s->model = wh_model_retain(wh_model_changing(model));
+  s->device = wh_device_retain(device);
+  s->offload = wh_device_retain(o.offload);
   s->options = o;
   s->options.pack_cache = NULL; /* the caller's, for creation only */
   s->options.log = NULL;
@@ -159,10 +164,18 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   return WH_OK;
 }
 
+wh_session *wh_session_retain(wh_session *s) {
+  if (s) wh_refs_add(&s->n_refs);
+  return s;
+}
+
 void wh_session_destroy(wh_session *s) {
-  if (!s) return;
+  if (!s || !wh_refs_drop(&s->n_refs)) return;
   wh_lm_destroy(s->lm);
   if (s->program) wh_model_give_program(s->model, s->program);
+  wh_device_destroy(s->offload);
+  wh_device_destroy(s->device);
+  wh_model_destroy(s->model);
   wh_free(s->alloc, s);
 }
 
@@ -334,16 +347,9 @@ wh_status wh_session_plan_text(const wh_session *s, char **out) {
   WH_WANT(out, "out");
   wh_text_buffer_init(&b, s->alloc);
   wh_program_print(s->program, wh_run_layout(wh_lm_run_of(s->lm)), &b);
-  if (b.oom || !b.data) {
-    wh_text_buffer_deinit(&b);
-    return WH_OOM("plan text");
-  }
-  *out = b.data;
-  return WH_OK;
-}
-
-void wh_session_string_destroy(const wh_session *s, char *text) {
-  if (s) wh_free(s->alloc, text);
+  wh_status st = wh_string_give(&b, "plan text", out);
+  wh_text_buffer_deinit(&b);
+  return st;
 }
 
 void wh_hash_text(const void *data, size_t n_bytes, char out[33]) {

@@ -5,6 +5,7 @@
 struct wh_speculator {
   const wh_allocator *alloc;
   wh_lm_speculator *inner;
+  wh_session *session, *draft; /* references; draft: NULL: none */
 };
 
 /* A damaged model is named by its file. */
@@ -35,6 +36,8 @@ wh_status wh_speculator_create(wh_session *session, const wh_speculator_options 
     wh_free(alloc, s);
     return st;
   }
+  s->session = wh_session_retain(session);
+  s->draft = wh_session_retain(o.draft);
   *out = s;
   return WH_OK;
 }
@@ -42,6 +45,8 @@ wh_status wh_speculator_create(wh_session *session, const wh_speculator_options 
 void wh_speculator_destroy(wh_speculator *s) {
   if (!s) return;
   wh_lm_speculator_destroy(s->inner);
+  wh_session_destroy(s->draft);
+  wh_session_destroy(s->session);
   wh_free(s->alloc, s);
 }
 

@@ -206,21 +206,18 @@ wh_status wh_model_render_chat(const wh_model *m, const char *messages_json, con
   wh_status st = chat_context(t, messages_json, &o, &context);
   if (st == WH_OK) st = wh_chat_template_render(template, (wh_str){context.data, context.len}, now, &text);
   wh_text_buffer_deinit(&context);
-  if (st == WH_OK) wh_text_buffer_append(&text, "", 0); /* so that an empty text has memory, too */
-  if (st == WH_OK && text.oom) st = WH_OOM("chat text");
-  if (st != WH_OK) {
-    wh_text_buffer_deinit(&text);
-    return st;
-  }
-  *out = text.data;
-  *n_bytes = text.len;
-  return WH_OK;
+  const size_t n = text.len;
+  if (st == WH_OK) st = wh_string_give(&text, "chat text", out);
+  if (st == WH_OK) *n_bytes = n;
+  wh_text_buffer_deinit(&text);
+  return st;
 }
 
 /* ---- streams ---- */
 
 struct wh_text_stream {
   const wh_allocator *alloc;
+  wh_model *model; /* a reference: the tokenizer is its */
   wh_detokenizer detokenizer;
   wh_stop_matcher *stops;
   wh_text_buffer raw, shown;
@@ -238,6 +235,7 @@ wh_status wh_text_stream_create(const wh_model *m, const char *const *stops, siz
   wh_text_stream *s = wh_alloc_zeroed(m->alloc, sizeof *s);
   if (!s) return WH_OOM("text stream");
   s->alloc = m->alloc;
+  s->model = wh_model_retain(wh_model_changing(m));
   wh_detokenizer_init(&s->detokenizer, t, false, show_control);
   wh_text_buffer_init(&s->raw, m->alloc);
   wh_text_buffer_init(&s->shown, m->alloc);
@@ -255,6 +253,7 @@ void wh_text_stream_destroy(wh_text_stream *s) {
   wh_stop_matcher_destroy(s->stops);
   wh_text_buffer_deinit(&s->raw);
   wh_text_buffer_deinit(&s->shown);
+  wh_model_destroy(s->model);
   wh_free(s->alloc, s);
 }
 

@@ -38,6 +38,6 @@ cli_exit cli_chat_tokenize(const wh_model *model, const json_t *messages, int32_
   if (status != WH_OK) return cli_fail_library(status);
   /* The template writes the BOS itself where the model wants one, so none is added. */
   cli_exit code = cli_tokenize(model, text, n_bytes, WH_TOKENIZE_PARSE_SPECIAL, ids, n);
-  wh_string_destroy(model, text);
+  wh_string_destroy(text);
   return code;
 }

@@ -194,7 +194,7 @@ static cli_exit find_windows(const wh_model *model, window_use *out) {
     ++out->n_windowed;
     if (!out->window || window < out->window) out->window = window;
   }
-  wh_string_destroy(model, graph);
+  wh_string_destroy(graph);
   return CLI_OK;
 }
 
@@ -227,7 +227,7 @@ static cli_exit write_plan_text(cli_output *out, const wh_model *model, const wh
   CLI_TRY_WH(wh_session_plan_text(session, &plan));
   cli_output_printf(out, "\nprogram:\n");
   cli_output_text(out, plan, strlen(plan));
-  wh_session_string_destroy(session, plan);
+  wh_string_destroy(plan);
   return cli_output_flush(out);
 }
 
@@ -300,7 +300,7 @@ static cli_exit plan_json(const wh_model *model, const wh_session *session, json
   char *plan = NULL;
   CLI_TRY_WH(wh_session_plan_text(session, &plan));
   cli_json_set_text(root, "plan", plan);
-  wh_session_string_destroy(session, plan);
+  wh_string_destroy(plan);
   return CLI_OK;
 }
 
@@ -342,7 +342,7 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
     CLI_TRY_WH(wh_model_graph_text(model, !sections->source, &graph));
     if (!only_graph) cli_output_printf(out, "\ngraph:\n");
     cli_output_text(out, graph, strlen(graph));
-    wh_string_destroy(model, graph);
+    wh_string_destroy(graph);
   }
   if (sections->plan) CLI_TRY(write_plan_text(out, model, in->engine.session));
   if (sections->kernels) CLI_TRY(write_kernels_text(out, in->engine.session));
@@ -368,7 +368,7 @@ static cli_exit fill_json(json_t *root, const inspected *in) {
     char *graph = NULL;
     CLI_TRY_WH(wh_model_graph_text(model, !sections->source, &graph));
     cli_json_set_text(root, "graph", graph);
-    wh_string_destroy(model, graph);
+    wh_string_destroy(graph);
   }
   if (in->engine.device) cli_json_set(root, "device", cli_json_device(in->engine.device));
   if (sections->plan) CLI_TRY(plan_json(model, in->engine.session, root));

@@ -24,6 +24,10 @@ typedef struct wh_allocator {
 /* The process heap. Static storage. */
 WH_API const wh_allocator *wh_allocator_default(void);
 
+/* Texts that functions give to their caller (char **out): each knows its allocator, which must still be
+ * there. NULL is fine. */
+WH_API void wh_string_destroy(char *text);
+
 typedef enum wh_log_level {
   WH_LOG_DEBUG = 0,
   WH_LOG_INFO = 1,

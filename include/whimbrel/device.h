@@ -2,7 +2,7 @@
  *
  * Threads: a device may be shared. Its threads do one piece of work at a time: runs of its sessions, packing,
  * measuring wait for their turn, in the order in which they came, whichever threads ask. Two runs at the same
- * time take two devices. Destroying is for one thread, when nobody uses it any more. */
+ * time take two devices. */
 #ifndef WHIMBREL_DEVICE_H
 #define WHIMBREL_DEVICE_H
 
@@ -63,8 +63,8 @@ typedef struct wh_device_options {
 /* An unknown name or ISA is ERR_INVALID_ARGUMENT and the message lists the known ones; an ISA that this
  * machine lacks is ERR_UNAVAILABLE. */
 WH_API WH_NODISCARD wh_status wh_device_create(const wh_device_options *options, wh_device **out);
-/* Sessions on the device must be gone. NULL is fine. */
-WH_API void wh_device_destroy(wh_device *device);
+WH_API wh_device *wh_device_retain(wh_device *device);
+WH_API void wh_device_destroy(wh_device *device); /* its sessions hold references of their own */
 
 /* Strings live as long as the device. Zero or NULL: unknown. */
 typedef struct wh_device_info {

@@ -1,8 +1,6 @@
 /* model.h - a model file: what it says, its weights, its graph.
  *
- * Threads: a model is immutable once open; any number of threads may use it at the same time, with any
- * function but wh_model_destroy, which is for one thread when nobody uses the model, its sessions, streams or
- * generators any more. */
+ * Threads: a model is immutable once open; any number of threads may use it at the same time. */
 #ifndef WHIMBREL_MODEL_H
 #define WHIMBREL_MODEL_H
 
@@ -30,7 +28,8 @@ typedef struct wh_model_options {
  * large they are. Errors name the file and the field or tensor. */
 WH_API WH_NODISCARD wh_status wh_model_open(const char *path, const wh_model_options *options,
                                             wh_model **out);
-WH_API void wh_model_destroy(wh_model *model);
+WH_API wh_model *wh_model_retain(wh_model *model);
+WH_API void wh_model_destroy(wh_model *model); /* its sessions and streams hold references of their own */
 
 /* Strings live as long as the model. */
 typedef struct wh_model_info {
@@ -77,8 +76,6 @@ WH_API WH_NODISCARD wh_status wh_model_weight_hash(const wh_model *model, size_t
 
 /* The graph as text, before or after the passes; *out is owned by the caller: wh_string_destroy. */
 WH_API WH_NODISCARD wh_status wh_model_graph_text(const wh_model *model, bool optimised, char **out);
-/* Texts of this model's functions. A NULL text is fine. */
-WH_API void wh_string_destroy(const wh_model *model, char *text);
 
 #ifdef __cplusplus
 }

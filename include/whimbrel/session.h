@@ -41,12 +41,12 @@ typedef struct wh_session_options {
 #define WH_SESSION_OPTIONS_INIT \
   { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, 0, 0, 0 }
 
-/* Plans, packs the weights (on the device's threads) and takes all memory. `model` and `device` must outlive
- * it. Sessions of one model on the same devices share its weights and its program: a further one takes memory
- * for activations and attention state only. More memory than there is (memory_limit) is ERR_OUT_OF_MEMORY
- * before any is taken; the message has both numbers. Weights that are used where they lie in a file do not
- * count: the system can drop their pages. If they do not fit beside the rest, which makes runs slow, the log
- * gets a warning.
+/* Plans, packs the weights (on the device's threads) and takes all memory. The session holds references
+ * to the model and its devices. Sessions of one model on the same devices share its weights and its program:
+ * a further one takes memory for activations and attention state only. More memory than there is
+ * (memory_limit) is ERR_OUT_OF_MEMORY before any is taken; the message has both numbers. Weights that are
+ * used where they lie in a file do not count: the system can drop their pages. If they do not fit beside the
+ * rest, which makes runs slow, the log gets a warning.
  *
  * With a pack cache the packed weights are taken from a file of its folder; wh_session_keep_packed writes
  * it. The file's name is the weights' content hash; it and the model file are hashed only when they are new
@@ -60,6 +60,7 @@ typedef struct wh_session_options {
  * can be ended: ERR_CANCELLED. */
 WH_API WH_NODISCARD wh_status wh_session_create(const wh_model *model, wh_device *device,
                                                 const wh_session_options *options, wh_session **out);
+WH_API wh_session *wh_session_retain(wh_session *session);
 WH_API void wh_session_destroy(wh_session *session);
 
 /* One run: each token goes to the end of its sequence. Tokens of one sequence are adjacent. */
@@ -156,9 +157,8 @@ typedef struct wh_instruction_info {
 WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *session, uint32_t i,
                                                          wh_instruction_info *info);
 
-/* The program as text with buffer offsets; free with wh_session_string_destroy. */
+/* The program as text with buffer offsets; *out is owned by the caller: wh_string_destroy. */
 WH_API WH_NODISCARD wh_status wh_session_plan_text(const wh_session *session, char **out);
-WH_API void wh_session_string_destroy(const wh_session *session, char *text);
 
 /* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down
  * (one submission per instruction); the bits are the same. Values are row-major, whatever the device makes of

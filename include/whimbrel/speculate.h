@@ -27,8 +27,8 @@ extern "C" {
 
 #define WH_SPECULATE_MAX_DRAFT 16
 
-/* The sessions are borrowed and must outlive the speculator, which takes its memory from the first one's
- * allocator; until it is destroyed, their sequences are its own. */
+/* The speculator holds references to the sessions, and takes its memory from the first one's allocator; until
+ * it is destroyed, their sequences are its own. */
 typedef struct wh_speculator_options {
   uint32_t struct_size;
   uint32_t sequence;       /* of the session; empty */

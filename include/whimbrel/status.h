@@ -4,6 +4,11 @@
  * error record holds the code, the place and one sentence for the user. The record is fixed-size and
  * thread-local: reporting an error never allocates, and no thread sees another's.
  *
+ * Models, devices and sessions count references: creating one gives the caller a reference, wh_X_retain gives
+ * another (and returns its argument), wh_X_destroy takes one back, and the object goes with the last. What an
+ * object uses it holds references to, so that a program may destroy its own in any order. Both functions may
+ * be called on any thread.
+ *
  * In every header, unless a function says otherwise: an argument that is NULL is ERR_INVALID_ARGUMENT, and
  * the sentence names it; a destroy function does nothing for NULL; a function that returns no status answers
  * NULL, 0 or nothing. A struct with a struct_size is initialised with its ..._INIT macro; a struct_size that

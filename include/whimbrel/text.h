@@ -1,8 +1,7 @@
 /* text.h - tokens, chat templates and sampling for language models.
  *
  * Threads: the functions of a model may be called by any number of threads at the same time. A text stream or
- * a generator is used by one thread at a time. Both take their memory from the model's allocator and must be
- * destroyed before the model. */
+ * a generator is used by one thread at a time. Both take their memory from the model's allocator. */
 #ifndef WHIMBREL_TEXT_H
 #define WHIMBREL_TEXT_H
 

@@ -148,6 +148,7 @@ static void try_devices_and_models(small_engine *e) {
   wh_device_destroy(device);
   REFUSES(wh_device_create, out, NULL, NULL);
   IGNORES(wh_device_destroy, device, NULL);
+  ALLOWS(wh_device_retain, device, wh_device_retain(NULL) == NULL);
   REFUSES(wh_device_get_info, device, NULL, &info);
   REFUSES(wh_device_get_info, info, e->device, NULL);
   REFUSES(wh_device_measure, device, NULL, 0.01, &roofline);
@@ -158,6 +159,7 @@ static void try_devices_and_models(small_engine *e) {
   ALLOWS(wh_model_open, options, wh_model_open(e->path.text, NULL, &model) == WH_OK);
   wh_model_destroy(model);
   IGNORES(wh_model_destroy, model, NULL);
+  ALLOWS(wh_model_retain, model, wh_model_retain(NULL) == NULL);
   REFUSES(wh_model_get_info, model, NULL, &model_info);
   REFUSES(wh_model_get_info, info, e->model, NULL);
   REFUSES(wh_model_graph_hash, model, NULL, hash);
@@ -175,10 +177,9 @@ static void try_devices_and_models(small_engine *e) {
   REFUSES(wh_model_graph_text, model, NULL, false, &text);
   REFUSES(wh_model_graph_text, out, e->model, false, NULL);
   assert_null(text);
-  IGNORES(wh_string_destroy, text, e->model, NULL);
+  IGNORES(wh_string_destroy, text, NULL);
   assert_int_equal(wh_model_graph_text(e->model, false, &text), WH_OK);
-  IGNORES(wh_string_destroy, model, NULL, text); /* nobody knows whose memory it is */
-  wh_string_destroy(e->model, text);
+  wh_string_destroy(text);
 }
 
 static void try_sessions(small_engine *e) {
@@ -197,6 +198,7 @@ static void try_sessions(small_engine *e) {
   ALLOWS(wh_session_create, options, wh_session_create(e->model, e->device, NULL, &session) == WH_OK);
   wh_session_destroy(session);
   IGNORES(wh_session_destroy, session, NULL);
+  ALLOWS(wh_session_retain, session, wh_session_retain(NULL) == NULL);
   REFUSES(wh_session_run, session, NULL, &batch);
   REFUSES(wh_session_run, batch, e->session, NULL);
   batch.tokens = NULL;
@@ -215,10 +217,8 @@ static void try_sessions(small_engine *e) {
   REFUSES(wh_session_plan_text, session, NULL, &text);
   REFUSES(wh_session_plan_text, out, e->session, NULL);
   assert_null(text);
-  IGNORES(wh_session_string_destroy, text, e->session, NULL);
   assert_int_equal(wh_session_plan_text(e->session, &text), WH_OK);
-  IGNORES(wh_session_string_destroy, session, NULL, text);
-  wh_session_string_destroy(e->session, text);
+  wh_string_destroy(text);
   IGNORES(wh_session_set_interrupt, session, NULL, NULL, NULL);
   IGNORES(wh_session_set_interrupt, fn, e->session, NULL, NULL);
   IGNORES(wh_session_set_interrupt, ctx, e->session, NULL, NULL);
@@ -335,7 +335,7 @@ static void try_texts(small_engine *e) {
   REFUSES(wh_model_render_chat, out, e->model, "[]", &chat, NULL, &n);
   REFUSES(wh_model_render_chat, n_bytes, e->model, "[]", &chat, &rendered, NULL);
   ALLOWS(wh_model_render_chat, options, wh_model_render_chat(e->model, "[]", NULL, &rendered, &n) == WH_OK);
-  wh_string_destroy(e->model, rendered);
+  wh_string_destroy(rendered);
   REFUSES(wh_text_stream_create, model, NULL, NULL, 0, false, &stream);
   REFUSES(wh_text_stream_create, stops, e->model, NULL, 1, false, &stream);
   REFUSES(wh_text_stream_create, out, e->model, NULL, 0, false, NULL);

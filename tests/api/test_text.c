@@ -67,7 +67,7 @@ static void a_rendered_chat_has_one_bos(void **state) {
   assert_ids(&as_the_header_says, want, 4);
   const id_list with_both = tokenize(e.model, text, BOTH);
   assert_ids(&with_both, want, 4);
-  wh_string_destroy(e.model, text);
+  wh_string_destroy(text);
   /* what a raw prompt relies on is as it was */
   const int32_t plain[] = {SMALL_BOS, id_of("a")}, two[] = {SMALL_BOS, SMALL_BOS, id_of("a")};
   id_list l = tokenize(e.model, "a", WH_TOKENIZE_ADD_SPECIAL);
@@ -126,10 +126,10 @@ static void chat_arguments_are_whole_json_values(void **state) {
   assert_null(text);
   assert_int_equal(render(e.model, " [ {\"content\":\"]}\\\"[\\\\\"} ]\n", "[ ]", " { } ", &text), WH_OK);
   assert_string_equal(text, "<s><|user|>]}\"[\\\n");
-  wh_string_destroy(e.model, text);
+  wh_string_destroy(text);
   assert_int_equal(render(e.model, "[]", NULL, "{\"bos_token\":\"<|user|>\"}", &text), WH_OK);
   assert_string_equal(text, "<|user|>");
-  wh_string_destroy(e.model, text);
+  wh_string_destroy(text);
   small_engine_close(&e);
 }
 
@@ -153,7 +153,7 @@ static void a_rendered_chat_has_a_length(void **state) {
   assert_int_equal(length, 3);
   assert_int_equal(wh_model_find_control(e.model, "plain", 5, &offset, &length), WH_OK);
   assert_int_equal(length, 0);
-  wh_string_destroy(e.model, text);
+  wh_string_destroy(text);
   small_engine_close(&e);
 }
 

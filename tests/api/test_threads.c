@@ -149,7 +149,7 @@ static void *use_shared(void *arg) {
     CHECK(w, n == 3 && ids[0] == SMALL_BOS);
     CHECK(w, wh_model_render_chat(e->model, "[{\"content\":\"x\"}]", NULL, &text, &n) == WH_OK);
     CHECK(w, strcmp(text, "<s><|user|>x\n") == 0);
-    wh_string_destroy(e->model, text);
+    wh_string_destroy(text);
     CHECK(w, wh_device_get_info(e->device, &info) == WH_OK);
     CHECK(w, info.n_threads == 2 && info.description);
     CHECK(w, wh_model_graph_hash(e->model, hash) == WH_OK);

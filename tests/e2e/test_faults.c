@@ -81,10 +81,10 @@ static wh_status ask_for_texts(const engine *e) {
   wh_status st = WH_OK;
   for (int optimised = 0; optimised < 2 && st == WH_OK; optimised++) {
     st = wh_model_graph_text(e->model, optimised, &text);
-    if (st == WH_OK) wh_string_destroy(e->model, text);
+    if (st == WH_OK) wh_string_destroy(text);
   }
   if (st == WH_OK) st = wh_session_plan_text(e->session, &text);
-  if (st == WH_OK) wh_session_string_destroy(e->session, text);
+  if (st == WH_OK) wh_string_destroy(text);
   return st;
 }
 

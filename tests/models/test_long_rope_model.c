@@ -210,7 +210,7 @@ static void costs(void **state) {
   char *plan = NULL;
   need(wh_session_plan_text(s, &plan));
   assert_null(strstr(plan, "rope.set"));
-  wh_session_string_destroy(s, plan);
+  wh_string_destroy(plan);
   wh_session_destroy(s);
   s = open_session(WH_DTYPE_F16, BORDER + 1, 8, 1);
   wh_session_get_memory(s, &beyond);
