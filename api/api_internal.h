@@ -32,13 +32,23 @@ typedef struct lazy {
 
 typedef struct shared_program shared_program; /* programs.c */
 
+/* What a graph takes and gives, in the words of runner.h. ports.c */
+typedef struct wh_ports {
+  wh_arena arena; /* of all that follows */
+  wh_port_info *inputs, *outputs;
+  wh_symbol_info *symbols;
+  size_t n_inputs, n_outputs, n_symbols;
+} wh_ports;
+
 struct wh_model {
   atomic_uint n_refs;
   const wh_allocator *alloc;
-  wh_model_file *file;
+  wh_model_file *file; /* NULL: the model is a graph and no language model */
+  wh_graph *graph;     /* without a file; its constants' data is its origin, and `constants` */
+  void *constants;
   wh_model_hparams hparams;
   char *name;
-  lazy tokenizer, chat_template;
+  lazy tokenizer, chat_template, ports;
   pthread_mutex_t programs_mutex;
   shared_program *programs;
 };
@@ -62,6 +72,31 @@ static inline bool wh_refs_drop(atomic_uint *n) {
  * `what` is named when there is no memory. string.c */
 wh_status wh_string_give(wh_text_buffer *b, const char *what, char **out);
 
+/* With one reference and nothing else; NULL when there is no memory. model.c */
+wh_model *wh_model_new(const wh_allocator *alloc);
+/* What the model is called in messages. */
+static inline const char *wh_model_path(const wh_model *m) {
+  return m->file ? wh_model_file_path(m->file) : m->name;
+}
+/* ERR_UNSUPPORTED for a model that is no language model. model.c */
+wh_status wh_model_want_file(const wh_model *m);
+/* Its graph before the passes, for the caller to keep. `hparams` is told of this graph; may be NULL. model.c
+ */
+wh_status wh_model_make_graph(const wh_model *m, const wh_model_build_options *options, wh_graph **out,
+                              wh_model_hparams *hparams);
+/* Built at the first use of a lazy part; threads may ask at the same time. model.c */
+typedef wh_status (*lazy_builder)(const wh_model *m, void **out);
+wh_status wh_model_lazy(const wh_model *m, lazy *l, lazy_builder build, void **out);
+/* A context of so many positions outgrows the model's first set of rotary frequencies (LongRoPE). */
+static inline bool wh_model_outgrows_rope(const wh_model *m, int64_t context) {
+  return m->file && context > m->hparams.rope.original_context &&
+         wh_model_file_find_weight(m->file, "rope_factors_long.weight") != NULL;
+}
+
+wh_status wh_ports_create(const wh_graph *g, const wh_allocator *alloc, wh_ports **out);
+void wh_ports_destroy(wh_ports *p);
+wh_status wh_model_ports(const wh_model *m, const wh_ports **out); /* borrowed */
+
 /* Borrowed; live as long as the model. */
 wh_status wh_model_tokenizer(const wh_model *m, const wh_tokenizer **out);
 wh_status wh_model_template(const wh_model *m, const wh_chat_template **out);
@@ -76,7 +111,9 @@ typedef struct wh_program_key {
 
 /* What the first of them decides. */
 typedef struct wh_program_request {
-  const wh_lm_options *limits;
+  const wh_lm_options *limits; /* of a session; NULL: of a runner, whose `symbols` are asked */
+  void (*symbols)(void *ctx, const wh_graph *g, int64_t *symbols);
+  void *symbols_ctx;
   const wh_pack_cache_options *pack_cache; /* NULL: none */
   wh_progress_sink progress;
 } wh_program_request;
@@ -86,6 +123,14 @@ typedef struct wh_program_request {
 wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key,
                                 const wh_program_request *request, wh_program **out, uint32_t *rope_border);
 void wh_model_give_program(const wh_model *m, const wh_program *program);
+
+/* "f32[3, 8]"; returns `out`. tensor.c */
+#define WH_SHAPE_TEXT 208 /* the largest dims fit */
+const char *wh_shape_text(wh_dtype dtype, int32_t rank, const int64_t *dims, char out[WH_SHAPE_TEXT]);
+/* Bytes of a tensor in row-major form; false on overflow and for types that have none. No dim is negative. */
+bool wh_tensor_bytes(wh_dtype dtype, int32_t rank, const int64_t *dims, size_t *out);
+/* Whether what the caller says of it is right, by itself. `kind` and `name` say what it is: "input", "x". */
+wh_status wh_check_tensor(const wh_tensor *t, const char *kind, const char *name);
 
 /* As wh_session_create filled them in. */
 const wh_session_options *wh_session_get_options(const wh_session *s);

@@ -7,11 +7,22 @@
 #include "core/passes/passes.h"
 #include "import/families/tokenizer_source.h"
 
+wh_status wh_model_want_file(const wh_model *m) {
+  if (m->file) return WH_OK;
+  return WH_FAIL(ERR_UNSUPPORTED, "'%s' is a graph and no language model; wh_runner_create runs it", m->name);
+}
+
+wh_status wh_model_make_graph(const wh_model *m, const wh_model_build_options *options, wh_graph **out,
+                              wh_model_hparams *hparams) {
+  if (m->file) return wh_model_build_graph(m->file, options, m->alloc, out, hparams);
+  if (hparams) *hparams = m->hparams;
+  return wh_graph_clone(m->graph, out);
+}
+
 static wh_status build_graph(const wh_model *m, bool optimised, wh_graph **out) {
   const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};
-  wh_model_hparams hparams;
   wh_graph *g = NULL;
-  WH_TRY(wh_model_build_graph(m->file, &options, m->alloc, &g, &hparams));
+  WH_TRY(wh_model_make_graph(m, &options, &g, NULL));
   wh_status st = optimised ? wh_passes_run(g, NULL) : WH_OK;
   if (st != WH_OK) {
     wh_graph_destroy(g);
@@ -36,16 +47,22 @@ static wh_status read_name(wh_model *m) {
   return WH_OK;
 }
 
+wh_model *wh_model_new(const wh_allocator *alloc) {
+  wh_model *m = wh_alloc_zeroed(alloc, sizeof *m);
+  if (!m) return NULL;
+  atomic_init(&m->n_refs, 1);
+  m->alloc = alloc;
+  (void)pthread_mutex_init(&m->programs_mutex, NULL);
+  return m;
+}
+
 wh_status wh_model_open(const char *path, const wh_model_options *options, wh_model **out) {
   wh_model_options o = WH_MODEL_OPTIONS_INIT;
   WH_WANT(path, "path");
   WH_WANT(out, "out");
   WH_READ_OPTIONS(&o, options, WH_MODEL_OPTIONS_INIT);
-  wh_model *m = wh_alloc_zeroed(o.allocator, sizeof *m);
+  wh_model *m = wh_model_new(o.allocator);
   if (!m) return WH_OOM("model");
-  atomic_init(&m->n_refs, 1);
-  m->alloc = o.allocator;
-  (void)pthread_mutex_init(&m->programs_mutex, NULL);
   wh_status st = wh_model_file_open(path, m->alloc, &m->file);
   if (st == WH_OK) { /* building the graph checks every hyperparameter and weight that the model needs */
     wh_graph *g = NULL;
@@ -70,10 +87,34 @@ void wh_model_destroy(wh_model *m) {
   if (!m || !wh_refs_drop(&m->n_refs)) return;
   wh_tokenizer_destroy(atomic_load(&m->tokenizer.object));
   wh_chat_template_destroy(atomic_load(&m->chat_template.object));
+  wh_ports_destroy(atomic_load(&m->ports.object));
+  wh_graph_destroy(m->graph);
+  wh_free(m->alloc, m->constants);
   wh_model_file_close(m->file);
   (void)pthread_mutex_destroy(&m->programs_mutex);
   wh_free(m->alloc, m->name);
   wh_free(m->alloc, m);
+}
+
+/* Weight i: of the file, or a constant of the graph. */
+static bool find_weight(const wh_model *m, size_t i, wh_weight_view *out) {
+  if (m->file) {
+    if (i >= wh_model_file_n_weights(m->file)) return false;
+    *out = *wh_model_file_weight(m->file, i);
+    return true;
+  }
+  for (wh_value v = 1; v < m->graph->n_values; v++) {
+    const wh_value_info *c = &m->graph->values[v];
+    if (c->kind != WH_VALUE_CONST || i-- > 0) continue;
+    *out = (wh_weight_view){.name = wh_str_from(c->name),
+                            .dtype = c->shape.dtype,
+                            .rank = c->shape.rank,
+                            .data = c->data,
+                            .n_bytes = c->n_bytes};
+    for (int d = 0; d < out->rank; d++) out->dims[d] = wh_dim_get(&m->graph->dims, c->shape.dims[d])->value;
+    return true;
+  }
+  return false;
 }
 
 wh_status wh_model_get_info(const wh_model *m, wh_model_info *info) {
@@ -82,22 +123,22 @@ wh_status wh_model_get_info(const wh_model *m, wh_model_info *info) {
   wh_model_info full = WH_MODEL_INFO_INIT;
   const wh_model_hparams *h = &m->hparams;
   full.n_layers = (uint32_t)h->n_layers;
-  full.path = wh_model_file_path(m->file);
-  full.format = wh_model_file_format(m->file);
-  full.architecture = h->architecture;
+  full.path = m->file ? wh_model_file_path(m->file) : "";
+  full.format = m->file ? wh_model_file_format(m->file) : "graph text";
+  full.architecture = h->architecture ? h->architecture : "";
   full.name = m->name;
-  full.file_bytes = wh_model_file_total_bytes(m->file);
+  full.file_bytes = m->file ? wh_model_file_total_bytes(m->file) : 0;
   full.context_length = (uint64_t)h->context_length;
   full.n_vocab = (uint64_t)h->n_vocab;
   full.n_embedding = (uint64_t)h->n_embd;
   full.n_experts = (uint64_t)h->n_experts;
   full.n_experts_used = (uint64_t)h->n_experts_used;
-  for (size_t i = 0; i < wh_model_file_n_weights(m->file); i++) {
-    const wh_weight_view *w = wh_model_file_weight(m->file, i);
+  wh_weight_view w;
+  for (size_t i = 0; find_weight(m, i, &w); i++) {
     uint64_t n = 1;
-    for (int d = 0; d < w->rank; d++) n *= (uint64_t)w->dims[d];
+    for (int d = 0; d < w.rank; d++) n *= (uint64_t)w.dims[d];
     full.n_parameters += n;
-    full.weight_bytes += w->n_bytes;
+    full.weight_bytes += w.n_bytes;
   }
   WH_WRITE_INFO(info, full);
   return WH_OK;
@@ -115,7 +156,7 @@ wh_status wh_model_graph_hash(const wh_model *m, char out[33]) {
   return st;
 }
 
-size_t wh_model_n_metadata(const wh_model *m) { return m ? wh_model_file_n_meta(m->file) : 0; }
+size_t wh_model_n_metadata(const wh_model *m) { return m && m->file ? wh_model_file_n_meta(m->file) : 0; }
 
 /* one line, printable: control characters and invalid bytes become '?' */
 static void print_string(wh_text_buffer *b, wh_str s, size_t limit) {
@@ -182,7 +223,7 @@ wh_status wh_model_get_metadata(const wh_model *m, size_t i, char *key, size_t k
   WH_WANT(m, "model");
   WH_WANT(key || !key_bytes, "key");
   WH_WANT(value_text || !value_bytes, "value_text");
-  if (i >= wh_model_file_n_meta(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no metadata entry %zu", i);
+  if (i >= wh_model_n_metadata(m)) return WH_FAIL(ERR_NOT_FOUND, "no metadata entry %zu", i);
   const wh_meta_entry *e = wh_model_file_meta(m->file, i);
   wh_text_buffer b;
   wh_text_buffer_init(&b, m->alloc);
@@ -196,19 +237,25 @@ wh_status wh_model_get_metadata(const wh_model *m, size_t i, char *key, size_t k
   return oom ? WH_OOM("metadata text") : WH_OK;
 }
 
-size_t wh_model_n_weights(const wh_model *m) { return m ? wh_model_file_n_weights(m->file) : 0; }
+size_t wh_model_n_weights(const wh_model *m) {
+  wh_weight_view w;
+  size_t n = 0;
+  if (m && m->file) return wh_model_file_n_weights(m->file);
+  while (m && find_weight(m, n, &w)) n++;
+  return n;
+}
 
 wh_status wh_model_get_weight(const wh_model *m, size_t i, wh_weight_info *info) {
   WH_WANT(m, "model");
   WH_WANT_INFO(info, "info", WH_WEIGHT_INFO_INIT);
-  if (i >= wh_model_file_n_weights(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
-  const wh_weight_view *w = wh_model_file_weight(m->file, i);
+  wh_weight_view w;
+  if (!find_weight(m, i, &w)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
   wh_weight_info full = WH_WEIGHT_INFO_INIT;
-  full.dtype = w->dtype;
-  copy_clipped(full.name, sizeof full.name, w->name.data, w->name.len);
-  full.rank = w->rank;
-  memcpy(full.dims, w->dims, sizeof full.dims);
-  full.n_bytes = w->n_bytes;
+  full.dtype = w.dtype;
+  copy_clipped(full.name, sizeof full.name, w.name.data, w.name.len);
+  full.rank = w.rank;
+  memcpy(full.dims, w.dims, sizeof full.dims);
+  full.n_bytes = w.n_bytes;
   WH_WRITE_INFO(info, full);
   return WH_OK;
 }
@@ -216,9 +263,9 @@ wh_status wh_model_get_weight(const wh_model *m, size_t i, wh_weight_info *info)
 wh_status wh_model_weight_hash(const wh_model *m, size_t i, char out[33]) {
   WH_WANT(m, "model");
   WH_WANT(out, "out");
-  if (i >= wh_model_file_n_weights(m->file)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
-  const wh_weight_view *w = wh_model_file_weight(m->file, i);
-  wh_hash_format(wh_hash_bytes(w->data, w->n_bytes), out);
+  wh_weight_view w;
+  if (!find_weight(m, i, &w)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
+  wh_hash_format(wh_hash_bytes(w.data, w.n_bytes), out);
   return WH_OK;
 }
 
@@ -238,9 +285,7 @@ wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
 
 /* ---- lazily built parts ---- */
 
-typedef wh_status (*lazy_builder)(const wh_model *m, void **out);
-
-static wh_status lazy_get(const wh_model *m, lazy *l, lazy_builder build, void **out) {
+wh_status wh_model_lazy(const wh_model *m, lazy *l, lazy_builder build, void **out) {
   void *object = atomic_load_explicit(&l->object, memory_order_acquire);
   while (!object && atomic_flag_test_and_set_explicit(&l->building, memory_order_acquire)) {
     (void)sched_yield(); /* another thread builds it */
@@ -259,6 +304,7 @@ static wh_status lazy_get(const wh_model *m, lazy *l, lazy_builder build, void *
 
 static wh_status build_tokenizer(const wh_model *m, void **out) {
   wh_tokenizer *t = NULL;
+  WH_TRY(wh_model_want_file(m));
   WH_TRY(wh_tokenizer_from_model_file(m->file, m->alloc, &t));
   if ((int64_t)wh_tokenizer_n_tokens(t) > m->hparams.n_vocab) {
     size_t n = wh_tokenizer_n_tokens(t);
@@ -272,12 +318,13 @@ static wh_status build_tokenizer(const wh_model *m, void **out) {
 
 wh_status wh_model_tokenizer(const wh_model *m, const wh_tokenizer **out) {
   void *object = NULL;
-  WH_TRY(lazy_get(m, &wh_model_changing(m)->tokenizer, build_tokenizer, &object));
+  WH_TRY(wh_model_lazy(m, &wh_model_changing(m)->tokenizer, build_tokenizer, &object));
   *out = object;
   return WH_OK;
 }
 
 static wh_status build_template(const wh_model *m, void **out) {
+  WH_TRY(wh_model_want_file(m));
   const wh_meta_value *v = wh_model_file_find_meta(m->file, "tokenizer.chat_template");
   if (!v) return WH_FAIL(ERR_NOT_FOUND, "%s has no chat template", wh_model_file_path(m->file));
   if (v->kind != WH_META_STRING)
@@ -292,7 +339,7 @@ static wh_status build_template(const wh_model *m, void **out) {
 
 wh_status wh_model_template(const wh_model *m, const wh_chat_template **out) {
   void *object = NULL;
-  WH_TRY(lazy_get(m, &wh_model_changing(m)->chat_template, build_template, &object));
+  WH_TRY(wh_model_lazy(m, &wh_model_changing(m)->chat_template, build_template, &object));
   *out = object;
   return WH_OK;
 }

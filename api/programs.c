@@ -1,5 +1,6 @@
-/* programs.c - the programs of a model that its sessions share: one per devices and cache type, made by the
- * first session that asks, gone with the last. Programs on the same device share their weights as well. */
+/* programs.c - the programs of a model that its sessions and runners share: one per devices and cache type,
+ * made by the first session that asks, gone with the last. Programs on the same device share their weights as
+ * well. */
 #include <stdio.h>
 #include <string.h>
 
@@ -53,13 +54,20 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
                               shared_program *out) {
   wh_graph *g = NULL;
   wh_model_hparams hparams;
-  const wh_model_build_options build = {.kv_dtype = key->kv_dtype, .context = q->limits->context};
-  WH_TRY(wh_model_build_graph(m->file, &build, m->alloc, &g, &hparams));
+  const wh_model_build_options build = {
+      .kv_dtype = key->kv_dtype, .context = q->limits ? q->limits->context : m->hparams.context_length};
+  WH_TRY(wh_model_make_graph(m, &build, &g, &hparams));
   wh_status st = fold_and_fuse(g, key->device, m->alloc);
-  int64_t symbols[WH_LM_MAX_SYMBOLS];
-  wh_lm_options limits = *q->limits;
-  limits.long_rope_border = out->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;
-  if (st == WH_OK) st = wh_lm_symbols(g, &limits, symbols);
+  int64_t *symbols = wh_alloc_array(m->alloc, g->dims.n_symbols + WH_LM_MAX_SYMBOLS, sizeof *symbols);
+  if (st == WH_OK && !symbols) st = WH_OOM("program");
+  out->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;
+  if (st == WH_OK && q->limits) {
+    wh_lm_options limits = *q->limits;
+    limits.long_rope_border = out->rope_border;
+    st = wh_lm_symbols(g, &limits, symbols);
+  } else if (st == WH_OK) {
+    q->symbols(q->symbols_ctx, g, symbols);
+  }
   const size_t n_layers = (size_t)m->hparams.n_layers;
   char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);
   wh_place_rule *rules = wh_alloc_array(m->alloc, n_layers + 2, sizeof *rules);
@@ -77,7 +85,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
                                             .n_rules = offload_rules(key, m->hparams.n_layers, names, rules)},
                                   .symbols = symbols,
                                   .alloc = m->alloc,
-                                  .weight_done = weight_done,
+                                  .weight_done = m->file ? weight_done : NULL,
                                   .weight_done_ctx = m->file,
                                   .pack_cache = q->pack_cache,
                                   .progress = q->progress,
@@ -88,6 +96,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   }
   wh_free(m->alloc, names);
   wh_free(m->alloc, rules);
+  wh_free(m->alloc, symbols);
   return st;
 }
 

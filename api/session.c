@@ -64,12 +64,12 @@ static wh_status take_program(wh_session *s, wh_device *device, const wh_session
   wh_hash128 stamp;
   wh_pack_cache_options cache = {.folder = o->pack_cache, .mapped = o->pack_cache_mapped, .log = o->log};
   if (o->pack_cache && wh_model_file_stamp(s->model->file, &stamp)) cache.model_stamp = &stamp;
-  const bool outgrows = o->context > s->model->hparams.rope.original_context &&
-                        wh_model_file_find_weight(s->model->file, "rope_factors_long.weight") != NULL;
+  const bool outgrows = wh_model_outgrows_rope(s->model, o->context);
   const wh_program_key key = {device, o->offload, o->offload ? o->offload_layers : 0, o->kv_dtype, outgrows};
   const wh_lm_options limits = limits_of(s);
-  const wh_program_request request = {
-      &limits, o->pack_cache ? &cache : NULL, {.fn = o->progress, .ctx = o->progress_ctx}};
+  const wh_program_request request = {.limits = &limits,
+                                      .pack_cache = o->pack_cache ? &cache : NULL,
+                                      .progress = {.fn = o->progress, .ctx = o->progress_ctx}};
   return wh_model_take_program(s->model, &key, &request, &s->program, &s->rope_border);
 }
 
@@ -143,6 +143,7 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   WH_WANT(device, "device");
   WH_WANT(out, "out");
   WH_READ_OPTIONS(&o, options, WH_SESSION_OPTIONS_INIT);
+  WH_TRY(wh_model_want_file(model));
   WH_TRY(fill_options(model, &o));
   wh_session *s = wh_alloc_zeroed(o.allocator, sizeof *s);
   if (!s) return WH_OOM("session");

@@ -67,7 +67,7 @@ static void show_token(wh_str token, char out[40]) {
 
 /* Where paths are long, what differs must still fit the message. */
 static const char *path_end(const wh_model *m) {
-  const char *path = wh_model_file_path(m->file);
+  const char *path = wh_model_path(m);
   size_t n = strlen(path);
   return n > 100 ? path + n - 100 : path;
 }
@@ -308,6 +308,7 @@ wh_status wh_generator_create(const wh_model *m, const wh_sampling *sampling, wh
   WH_WANT(m, "model");
   WH_WANT(out, "out");
   WH_READ_OPTIONS(&o, sampling, WH_SAMPLING_INIT);
+  WH_TRY(wh_model_want_file(m));
   const wh_sampler_options so = {.temperature = o.temperature,
                                  .top_k = o.top_k,
                                  .top_p = o.top_p,

@@ -1,4 +1,4 @@
-/* tensor.h - element types. */
+/* tensor.h - element types, and tensors of them. */
 #ifndef WHIMBREL_TENSOR_H
 #define WHIMBREL_TENSOR_H
 
@@ -73,6 +73,19 @@ typedef enum wh_dtype {
 
 /* "f32", "q4_k" ...; "?" for a number that is no dtype. */
 WH_API const char *wh_dtype_name(wh_dtype dtype);
+
+/* A view of elements in memory that somebody else has: row-major, without gaps. */
+typedef struct wh_tensor {
+  uint32_t struct_size;
+  wh_dtype dtype;
+  int32_t rank;
+  uint32_t reserved;         /* 0 */
+  int64_t dims[WH_MAX_RANK]; /* the first `rank` count; 0 is allowed */
+  const void *data;          /* NULL where n_bytes is 0 */
+  uint64_t n_bytes;          /* as dtype and dims say */
+} wh_tensor;
+#define WH_TENSOR_INIT \
+  { sizeof(wh_tensor), WH_DTYPE_F32, 0, 0, {0}, NULL, 0 }
 
 #ifdef __cplusplus
 }

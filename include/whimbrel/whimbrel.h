@@ -4,6 +4,7 @@
  *   wh_device_create   something that computes
  *   wh_session_create  the model planned and packed for the device, with its KV state
  *   wh_session_run     tokens in, logits out
+ *   wh_runner_run      any graph: named tensors in, named tensors out
  *   text.h             tokens to and from text, chat templates, sampling
  *   speculate.h        several tokens per run, with the same answer
  *
@@ -16,6 +17,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/runner.h"
 #include "whimbrel/sequence.h"
 #include "whimbrel/session.h"
 #include "whimbrel/speculate.h"

@@ -364,15 +364,67 @@ static void try_texts(small_engine *e) {
   wh_generator_destroy(generator);
 }
 
+static void try_runners(small_engine *e) {
+  static const char text[] =
+      "graph \"g\" { symbol n 1..4 %1 = input \"x\" f32[n] %2 = neg(%1) \"y\" : f32[n] output \"y\" %2 }";
+  const float x = 2;
+  wh_model *model = NULL;
+  wh_runner *runner = NULL;
+  wh_graph_info graph = WH_GRAPH_INFO_INIT;
+  wh_port_info port = WH_PORT_INFO_INIT;
+  wh_symbol_info symbol = WH_SYMBOL_INFO_INIT;
+  wh_tensor tensor = WH_TENSOR_INIT, out = WH_TENSOR_INIT;
+  tensor.rank = 1;
+  tensor.dims[0] = 1;
+  tensor.data = &x;
+  tensor.n_bytes = sizeof x;
+  REFUSES(wh_model_parse, text, NULL, 0, NULL, 0, NULL, &model);
+  REFUSES(wh_model_parse, constants, text, strlen(text), NULL, 1, NULL, &model);
+  REFUSES(wh_model_parse, out, text, strlen(text), NULL, 0, NULL, NULL);
+  ALLOWS(wh_model_parse, options, wh_model_parse(text, strlen(text), NULL, 0, NULL, &model) == WH_OK);
+  REFUSES(wh_model_get_graph_info, model, NULL, &graph);
+  REFUSES(wh_model_get_graph_info, info, model, NULL);
+  REFUSES(wh_model_get_input, model, NULL, 0, &port);
+  REFUSES(wh_model_get_input, info, model, 0, NULL);
+  REFUSES(wh_model_get_output, model, NULL, 0, &port);
+  REFUSES(wh_model_get_output, info, model, 0, NULL);
+  REFUSES(wh_model_get_symbol, model, NULL, 0, &symbol);
+  REFUSES(wh_model_get_symbol, info, model, 0, NULL);
+  REFUSES(wh_runner_create, model, NULL, e->device, NULL, &runner);
+  REFUSES(wh_runner_create, device, model, NULL, NULL, &runner);
+  REFUSES(wh_runner_create, out, model, e->device, NULL, NULL);
+  ALLOWS(wh_runner_create, options, wh_runner_create(model, e->device, NULL, &runner) == WH_OK);
+  ALLOWS(wh_runner_retain, runner, wh_runner_retain(NULL) == NULL);
+  IGNORES(wh_runner_destroy, runner, NULL);
+  REFUSES(wh_runner_set_input, runner, NULL, "x", &tensor);
+  REFUSES(wh_runner_set_input, name, runner, NULL, &tensor);
+  REFUSES(wh_runner_set_input, tensor, runner, "x", NULL);
+  REFUSES(wh_runner_set_input_at, runner, NULL, 0, &tensor);
+  REFUSES(wh_runner_set_input_at, tensor, runner, 0, NULL);
+  REFUSES(wh_runner_run, runner, NULL);
+  assert_int_equal(wh_runner_set_input(runner, "x", &tensor), WH_OK);
+  assert_int_equal(wh_runner_run(runner), WH_OK);
+  REFUSES(wh_runner_get_output, runner, NULL, "y", &out);
+  REFUSES(wh_runner_get_output, name, runner, NULL, &out);
+  REFUSES(wh_runner_get_output, tensor, runner, "y", NULL);
+  REFUSES(wh_runner_get_output_at, runner, NULL, 0, &out);
+  REFUSES(wh_runner_get_output_at, tensor, runner, 0, NULL);
+  assert_int_equal(wh_runner_get_output_at(runner, 0, &out), WH_OK);
+  assert_true(*(const float *)out.data == -2);
+  wh_runner_destroy(runner);
+  wh_model_destroy(model);
+}
+
 static void null_is_refused_or_means_something(void **state) {
   (void)state;
-  static const char *const headers[] = {"allocator.h", "device.h",    "model.h",  "progress.h", "sequence.h",
-                                        "session.h",   "speculate.h", "status.h", "tensor.h",   "text.h"};
+  static const char *const headers[] = {"allocator.h", "device.h",   "model.h",   "progress.h",
+                                        "runner.h",    "sequence.h", "session.h", "speculate.h",
+                                        "status.h",    "tensor.h",   "text.h"};
   static pair_list declared;
   size_t n_functions = 0;
   for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
     n_functions += list_declared(headers[i], &declared);
-  assert_true(n_functions >= 55);
+  assert_true(n_functions >= 70);
   assert_true(has_pair(&declared, "wh_session_set_trace fn") && has_pair(&declared, "wh_hash_text out"));
   small_engine e = small_engine_open(1);
   try_devices_and_models(&e);
@@ -380,6 +432,7 @@ static void null_is_refused_or_means_something(void **state) {
   try_sequences(&e);
   try_speculators(&e);
   try_texts(&e);
+  try_runners(&e);
   small_engine_close(&e);
   for (size_t i = 0; i < declared.n; i++)
     if (!has_pair(&tried, declared.text[i])) fail_msg("not in the table: %s", declared.text[i]);
@@ -424,6 +477,30 @@ static void a_struct_needs_its_size(void **state) {
     WITHOUT_SIZE(wh_instruction_info, ii, WH_INSTRUCTION_INFO_INIT);
     WITHOUT_SIZE(wh_speculator_stats, ss, WH_SPECULATOR_STATS_INIT);
     WITHOUT_SIZE(wh_session_pages, pages, WH_SESSION_PAGES_INIT);
+    WITHOUT_SIZE(wh_runner_options, ro, WH_RUNNER_OPTIONS_INIT);
+    WITHOUT_SIZE(wh_graph_info, gi, WH_GRAPH_INFO_INIT);
+    WITHOUT_SIZE(wh_port_info, pi, WH_PORT_INFO_INIT);
+    WITHOUT_SIZE(wh_symbol_info, yi, WH_SYMBOL_INFO_INIT);
+    WITHOUT_SIZE(wh_tensor, t, WH_TENSOR_INIT);
+    wh_runner *runner = NULL;
+    wh_model *parsed = NULL;
+    const wh_constant constant = {"c", &t};
+    assert_says(wh_runner_create(e.model, e.device, &ro, &runner), "WH_RUNNER_OPTIONS_INIT");
+    assert_says(wh_model_get_graph_info(e.model, &gi), "WH_GRAPH_INFO_INIT");
+    assert_says(wh_model_get_input(e.model, 0, &pi), "WH_PORT_INFO_INIT");
+    assert_says(wh_model_get_output(e.model, 0, &pi), "WH_PORT_INFO_INIT");
+    assert_says(wh_model_get_symbol(e.model, 0, &yi), "WH_SYMBOL_INFO_INIT");
+    static const char with_constant[] = "graph \"g\" { %1 = const \"c\" f32[1] output \"c\" %1 }";
+    assert_says(wh_model_parse(with_constant, strlen(with_constant), &constant, 1, NULL, &parsed),
+                "WH_TENSOR_INIT");
+    static const char negation[] =
+        "graph \"g\" { %1 = input \"x\" f32[1] %2 = neg(%1) \"y\" : f32[1] output \"y\" %2 }";
+    assert_int_equal(wh_model_parse(negation, strlen(negation), NULL, 0, NULL, &parsed), WH_OK);
+    assert_int_equal(wh_runner_create(parsed, e.device, NULL, &runner), WH_OK);
+    assert_says(wh_runner_set_input_at(runner, 0, &t), "WH_TENSOR_INIT");
+    assert_says(wh_runner_get_output_at(runner, 0, &t), "WH_TENSOR_INIT");
+    wh_runner_destroy(runner);
+    wh_model_destroy(parsed);
     assert_says(wh_device_create(&d, &device), "WH_DEVICE_OPTIONS_INIT");
     assert_says(wh_model_open(e.path.text, &m, &model), "WH_MODEL_OPTIONS_INIT");
     assert_says(wh_session_create(e.model, e.device, &s, &session), "WH_SESSION_OPTIONS_INIT");
