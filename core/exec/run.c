@@ -103,17 +103,23 @@ static void renew_frames(wh_run *r) {
                                      .fault = r->p->devices[d].fault};
 }
 
-/* Memory for the arenas of `layout`, which becomes the run's. */
+/* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
-  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+  wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
+  wh_status st = WH_OK;
+  for (uint16_t d = 0; d < r->p->n_devices && st == WH_OK; d++) {
     const uint64_t need = layout->memory[d].arena.arena_bytes;
-    wh_buffer *larger = NULL;
-    if (r->devices[d].arena && need <= r->devices[d].arena_bytes) continue;
-    WH_TRY(take(r, d, WH_MEMORY_DEVICE, need, "activations", &larger));
-    backend(r, d)->buffer_destroy(dev(r, d), r->devices[d].arena);
-    r->devices[d].arena = larger;
-    r->devices[d].arena_bytes = need;
+    if (!r->devices[d].arena || need > r->devices[d].arena_bytes)
+      st = take(r, d, WH_MEMORY_DEVICE, need, "activations", &larger[d]);
   }
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    if (!larger[d]) continue;
+    backend(r, d)->buffer_destroy(dev(r, d), st == WH_OK ? r->devices[d].arena : larger[d]);
+    if (st != WH_OK) continue;
+    r->devices[d].arena = larger[d];
+    r->devices[d].arena_bytes = layout->memory[d].arena.arena_bytes;
+  }
+  WH_TRY(st);
   wh_layout_release(r->layout);
   r->layout = layout;
   for (uint32_t i = 0; i < r->p->n_slots; i++) {
