@@ -135,7 +135,7 @@ static bool takes_value(const cli_option *option) {
 /* --- help
  * ----------------------------------------------------------------------------------------------------- */
 
-static const char *help_of(const cli_verb *verb, const cli_option *option) {
+const char *cli_help_of(const cli_verb *verb, const cli_option *option) {
   for (const cli_help *h = verb->helps; h && h->option; ++h)
     if (strcmp(h->option, option->name) == 0) return h->help;
   return option->help;
@@ -151,7 +151,7 @@ static void print_option(const cli_verb *verb, const cli_option *option) {
   printf("  %-27s%s", left, gap);
   if (*gap) printf("%-29s", "");
   /* A newline in the text continues in the same column. */
-  for (const char *p = help_of(verb, option); *p; ++p) {
+  for (const char *p = cli_help_of(verb, option); *p; ++p) {
     putchar(*p);
     if (*p == '\n') printf("%-29s", "");
   }
@@ -198,6 +198,9 @@ static const cli_foreign *find_foreign(const cli_verb *verb, const cli_option_gr
   if (!f || !f->own) return f;
   return find_option(groups, n_groups, f->own, strlen(f->own), '\0').option ? f : NULL;
 }
+
+static cli_help_fn show_help = print_help;
+void cli_set_help(cli_help_fn fn) { show_help = fn; }
 
 static cli_exit fail_foreign(const cli_verb *verb, const cli_foreign *f, const char *arg) {
   int n = (int)strcspn(arg, "=");
@@ -273,7 +276,7 @@ cli_exit cli_parse(const cli_verb *verb, const cli_option_group *groups, size_t 
       only_positionals = true;
       ++i;
     } else if (is_option && (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)) {
-      print_help(verb, groups, n_groups);
+      show_help(verb, groups, n_groups);
       return CLI_HELP_SHOWN;
     } else if (is_option) {
       CLI_TRY(parse_option(verb, groups, n_groups, argc, argv, &i));

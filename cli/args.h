@@ -65,6 +65,12 @@ typedef struct cli_positionals {
   size_t min, max, n;
 } cli_positionals;
 
+/* What --help does: it prints, unless another use is made of the same tables (reference.c). */
+typedef void (*cli_help_fn)(const cli_verb *verb, const cli_option_group *groups, size_t n_groups);
+void cli_set_help(cli_help_fn fn);
+/* The verb's help for an option of its groups: its own, or the shared one. */
+const char *cli_help_of(const cli_verb *verb, const cli_option *option);
+
 /* argv[0] is the first argument. --help and -h print the verb's help and return CLI_HELP_SHOWN. */
 WH_NODISCARD cli_exit cli_parse(const cli_verb *verb, const cli_option_group *groups, size_t n_groups,
                                 int argc, char **argv, cli_positionals *positionals);

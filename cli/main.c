@@ -11,29 +11,14 @@
 #include "cli/model_path.h"
 #include "cli/verbs.h"
 
-static const cli_verb *const verbs[] = {
-    &cli_verb_run,   &cli_verb_chat,   &cli_verb_inspect, &cli_verb_devices,
-    &cli_verb_bench, &cli_verb_verify, &cli_verb_eval,
-};
-
 static void print_usage(void) {
-  printf("Whimbrel " WH_VERSION_TEXT
-         " runs a language model from its file, with the same answer on every machine.\n\n"
-         "usage: whimbrel VERB [arguments]\n\n");
-  for (size_t i = 0; i < CLI_N(verbs); ++i) printf("  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
+  printf("Whimbrel " WH_VERSION_TEXT " " CLI_PURPOSE ".\n\nusage: whimbrel VERB [arguments]\n\n");
+  for (const cli_verb *const *v = cli_verbs; *v; ++v) printf("  %-9s %s\n", (*v)->name, (*v)->summary);
   printf(
       "\n`whimbrel VERB --help` explains a verb and shows examples. `whimbrel --version` prints the "
       "version.\n\n"
-      "Exit codes:\n"
-      "    0  done\n"
-      "    1  a check said no: verify found a difference, bench a wrong answer\n"
-      "    2  an argument is wrong\n"
-      "    3  an input file is missing, unreadable or corrupt\n"
-      "    4  the model or the machine lacks something that is needed\n"
-      "    5  out of memory, or a limit such as the context length was met\n"
-      "    6  output could not be written\n"
-      "   70  a defect of Whimbrel\n"
-      "  130  interrupted\n");
+      "Exit codes:\n");
+  for (const cli_exit_code *c = cli_exit_codes; c->meaning; ++c) printf("  %3d  %s\n", c->code, c->meaning);
 }
 
 static cli_exit fail_model_without_verb(const char *path) {
@@ -47,11 +32,11 @@ static cli_exit fail_model_without_verb(const char *path) {
 }
 
 static cli_exit find_verb(const char *word, const cli_verb **out) {
-  const char *names[CLI_N(verbs)];
-  for (size_t i = 0; i < CLI_N(verbs); ++i) {
-    names[i] = verbs[i]->name;
+  const char *names[CLI_N_VERBS];
+  for (size_t i = 0; i < CLI_N(names); ++i) {
+    names[i] = cli_verbs[i]->name;
     if (strcmp(word, names[i]) == 0) {
-      *out = verbs[i];
+      *out = cli_verbs[i];
       return CLI_OK;
     }
   }
@@ -65,7 +50,7 @@ static cli_exit find_verb(const char *word, const cli_verb **out) {
                     "`whimbrel --help` lists the verbs",
                     word);
   if (cli_looks_like_model(word)) return fail_model_without_verb(word);
-  const char *closest = cli_closest(word, names, CLI_N(verbs));
+  const char *closest = cli_closest(word, names, CLI_N(names));
   if (closest) return cli_fail(CLI_USAGE, "there is no verb '%s'; did you mean %s?", word, closest);
   return cli_fail(CLI_USAGE, "there is no verb '%s'; `whimbrel --help` lists them", word);
 }

@@ -77,6 +77,9 @@ class Installed(unittest.TestCase):
         self.assertEqual(headers, sorted(os.listdir(os.path.join(ROOT, "include", "whimbrel"))))
         for name in ("libwhimbrel.a", "libwhimbrel.so", "libwhimbrel.so.0"):
             self.assertTrue(os.path.exists(os.path.join(self.libdir, name)), name)
+        for name in ("man/man1/whimbrel.1", "bash-completion/completions/whimbrel", "zsh/site-functions/_whimbrel",
+                     "fish/vendor_completions.d/whimbrel.fish"):
+            self.assertTrue(os.path.exists(os.path.join(self.prefix, "share", name)), name)
 
     def test_shared_object(self):
         self.assertEqual(dynamic(self.shared, "SONAME"), ["libwhimbrel.so.0"])
