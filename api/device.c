@@ -1,4 +1,7 @@
 /* device.c - the public face of backends. */
+#include <limits.h>
+#include <stdio.h>
+
 #include "api/api_internal.h"
 #include "backends/cpu/cpu_backend.h"
 #include "core/backends.h"
@@ -6,13 +9,26 @@
 static const wh_backend *const wh_backends[] = {&wh_backend_cpu};
 #define N_BACKENDS (sizeof wh_backends / sizeof wh_backends[0])
 
+/* Without a folder of the caller's: whimbrel/ beside the library, where an installed one has its backends,
+ * and beside it, where a build has them. */
+static wh_status find_backend(const char *name, const char *folder, const wh_backend **out) {
+  char own[PATH_MAX], installed[PATH_MAX];
+  if (folder || !wh_backend_own_folder(own, sizeof own))
+    return wh_backend_find(name, wh_backends, N_BACKENDS, folder, out);
+  const int n = snprintf(installed, sizeof installed, "%s/whimbrel", own);
+  wh_status st = n > 0 && (size_t)n < sizeof installed
+                     ? wh_backend_find(name, wh_backends, N_BACKENDS, installed, out)
+                     : WH_ERR_INVALID_ARGUMENT;
+  return st == WH_ERR_INVALID_ARGUMENT ? wh_backend_find(name, wh_backends, N_BACKENDS, own, out) : st;
+}
+
 wh_status wh_device_create(const wh_device_options *options, wh_device **out) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
   WH_WANT(out, "out");
   WH_READ_OPTIONS(&o, options, WH_DEVICE_OPTIONS_INIT);
   const char *name = o.name ? o.name : "cpu";
   const wh_backend *backend = NULL;
-  WH_TRY(wh_backend_find(name, wh_backends, N_BACKENDS, o.backend_folder, &backend));
+  WH_TRY(find_backend(name, o.backend_folder, &backend));
   wh_device *d = wh_alloc_zeroed(o.allocator, sizeof *d);
   if (!d) return WH_OOM("device");
   atomic_init(&d->n_refs, 1);

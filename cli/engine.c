@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,14 +31,20 @@ cli_exit cli_model_open(const char *path, wh_model **out) {
   return code;
 }
 
-/* Backends that are not linked in lie beside the program. */
-static const char *backend_folder(char path[PATH_MAX]) {
+/* Backends that are not linked in lie beside the program, or, of an installed one, where the libraries lie.
+ */
+static const char *backend_folder(const char *name, char path[PATH_MAX]) {
+  char file[PATH_MAX + 64];
   const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
   if (n <= 0) return NULL;
   path[n] = '\0';
   char *slash = strrchr(path, '/');
   if (!slash) return NULL;
   *slash = '\0';
+  snprintf(file, sizeof file, "%s/whimbrel-backend-%.32s.so", path, name);
+  const size_t room = PATH_MAX - (size_t)(slash - path);
+  if (access(file, F_OK) != 0 && sizeof "/" CLI_BACKENDS_FROM_PROGRAM <= room)
+    memcpy(slash, "/" CLI_BACKENDS_FROM_PROGRAM, sizeof "/" CLI_BACKENDS_FROM_PROGRAM);
   return path;
 }
 
@@ -45,7 +52,7 @@ static cli_exit open_device(const cli_engine_options *options, const char *name,
   char folder[PATH_MAX];
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
   o.name = name;
-  o.backend_folder = backend_folder(folder);
+  o.backend_folder = backend_folder(name ? name : "", folder);
   o.isa = options->isa;
   o.n_threads = options->threads;
   o.numerics = options->numerics;

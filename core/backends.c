@@ -1,5 +1,5 @@
 /* backends.c - see backends.h. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* dladdr */
 #include "core/backends.h"
 
 #include <dlfcn.h>
@@ -54,6 +54,20 @@ static wh_status open_object(const char *path, const wh_backend **out) {
   }
   *out = b;
   return WH_OK;
+}
+
+bool wh_backend_own_folder(char *out, size_t n_bytes) {
+  union {
+    bool (*function)(char *, size_t);
+    void *address;
+  } here = {wh_backend_own_folder};
+  Dl_info info;
+  if (!dladdr(here.address, &info) || !info.dli_fname || info.dli_fname[0] != '/') return false;
+  const size_t n = (size_t)(strrchr(info.dli_fname, '/') - info.dli_fname);
+  if (n >= n_bytes) return false;
+  memcpy(out, info.dli_fname, n);
+  out[n] = '\0';
+  return true;
 }
 
 static wh_status unknown(const char *name, const wh_backend *const *linked, size_t n_linked) {

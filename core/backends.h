@@ -17,6 +17,10 @@ typedef const wh_backend *(*wh_backend_entry_fn)(void);
 #define WH_BACKEND_ERRORS "wh_backend_errors"
 typedef void (*wh_backend_errors_fn)(void (*set)(const wh_error_record *record));
 
+/* The folder of the file that this code was loaded from: of libwhimbrel.so, or of the program that holds the
+ * archive. False when the system does not name it by an absolute path. */
+bool wh_backend_own_folder(char *out, size_t n_bytes);
+
 /* ERR_UNSUPPORTED says what does not fit: another version, a smaller struct, a missing function. */
 WH_NODISCARD wh_status wh_backend_check(const wh_backend *backend, const char *where);
 

@@ -51,8 +51,9 @@ typedef struct wh_device_options {
   const wh_log *log;             /* NULL: silent; borrowed */
   uint32_t binding;              /* wh_binding */
   uint32_t prefetch;             /* wh_prefetch */
-  const char
-      *backend_folder; /* where backends lie that are not linked in: whimbrel-backend-NAME.so; NULL: none */
+  /* Where whimbrel-backend-NAME.so lies, for a device that is not linked in. NULL: in whimbrel/ beside the
+   * file that holds the library (LIBDIR/whimbrel of an installed one), or else beside that file. */
+  const char *backend_folder;
 } wh_device_options;
 #define WH_DEVICE_OPTIONS_INIT                                                                 \
   {                                                                                            \

@@ -132,6 +132,22 @@ class Installed(unittest.TestCase):
         program = self.build("cxx", self.libdir, compiler=(*CXX, "-x", "c++", "-std=c++17"))
         self.check_answer(program, self.libdir)
 
+    def test_backends_lie_where_the_libraries_lie(self):
+        """LIBDIR/whimbrel, for the program and for a program of the shared library; the build's test backend is one."""
+        os.makedirs(os.path.join(self.libdir, "whimbrel"), exist_ok=True)
+        shutil.copy(os.path.join(BUILD, "whimbrel-backend-host2.so"), os.path.join(self.libdir, "whimbrel"))
+        self.assertIn("host2", run(self.program, "devices", "--device", "host2"))
+        source = os.path.join(self.folder, "device.c")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write('#include <stdio.h>\n#include <whimbrel/whimbrel.h>\nint main(void) {\n'
+                       "  wh_device_options o = WH_DEVICE_OPTIONS_INIT;\n  wh_device *d = NULL;\n"
+                       '  o.name = "host2";\n  if (wh_device_create(&o, &d) != WH_OK)\n'
+                       '    return printf("%s\\n", wh_last_error()->message), 1;\n'
+                       '  wh_device_destroy(d);\n  return puts("opened") < 0;\n}\n')
+        program = os.path.join(self.folder, "device")
+        run(CC, source, *self.flags(self.libdir), "-o", program)
+        self.assertEqual(run(program, env={"LD_LIBRARY_PATH": self.libdir}), "opened\n")
+
     def check_cmake(self, prefix):
         build = tempfile.mkdtemp(dir=self.folder)
         run(CMAKE, "-S", os.path.join(HERE, "consumer"), "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DEXAMPLE={EXAMPLE}",
