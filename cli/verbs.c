@@ -5,6 +5,7 @@ const cli_verb *const cli_verbs[] = {
     &cli_verb_run,   &cli_verb_chat,   &cli_verb_inspect, &cli_verb_devices,
     &cli_verb_bench, &cli_verb_verify, &cli_verb_eval,    NULL,
 };
+_Static_assert(CLI_N(cli_verbs) == CLI_N_VERBS + 1, "a row per verb");
 
 const cli_exit_code cli_exit_codes[] = {
     {0, "done"},
