@@ -3,6 +3,7 @@
  * what is refused, and with which words. */
 #define _GNU_SOURCE
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -478,6 +479,152 @@ static void memory_that_is_not_there(void **state) {
   wh_device_destroy(device);
 }
 
+/* What a file of another format may bring: nothing at all, one value twice, nothing in a dim, and types that
+ * no buffer holds. Each runs with the least dims, or is refused with a sentence. */
+static void graphs_at_the_edges(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *refused; /* NULL: it runs */
+    uint64_t n_bytes;           /* of output 0 */
+  } cases[] = {
+      {"graph \"g\" { symbol n 1..1099511627776 %1 = input \"x\" f32[n] %2 = neg(%1) \"y\" : f32[n] output "
+       "\"y\" "
+       "%2 }",
+       NULL, 4},
+      {"graph \"g\" { symbol n 1..1048576 symbol m 1..1048576 symbol k 1..1048576 %1 = input \"x\" f32[n, m, "
+       "k] %2 = "
+       "neg(%1) \"y\" : f32[n, m, k] output \"y\" %2 }",
+       NULL, 4},
+      {"graph \"g\" { symbol m 3..9 %1 = input \"x\" f32[2] %2 = input \"unread\" f32[m] %3 = neg(%1) \"y\" "
+       ": f32[2] "
+       "output \"y\" %3 }",
+       NULL, 8},
+      {"graph \"g\" { %1 = input \"x\" f32[2] %2 = neg(%1) \"y\" : f32[2] output \"y\" %2 output \"z\" %2 }",
+       NULL, 8},
+      {"graph \"g\" { }", NULL, 0},
+      {"graph \"g\" { %1 = input \"x\" f32[2] %2 = neg(%1) \"y\" : f32[2] }", NULL, 0},
+      {"graph \"g\" { %1 = input \"x\" f32[] %2 = neg(%1) \"y\" : f32[] output \"y\" %2 }", NULL, 4},
+      {"graph \"g\" { %1 = input \"x\" f32[0, 3] %2 = neg(%1) \"y\" : f32[0, 3] output \"y\" %2 }", NULL, 0},
+      {"graph \"g\" { %1 = input \"x\" i32[3, 3] output \"x\" %1 }", NULL, 36},
+      {"graph \"g\" { %1 = input \"x\" f32[2, 64] %2 = quantize_act(%1) \"y\" : q8a[2, 64] output \"y\" %2 }",
+       "'y' of graph 'g' is of type q8a", 0},
+      {"graph \"g\" { %1 = input \"x\" string[2] output \"x\" %1 }", "'x' of graph 'g' is of type string", 0},
+      {"graph \"g\" { %1 = input \"x\" f32[2] %2 = custom(%1) {name = \"f\", ints = [], floats = [], tensor "
+       "= u8[1] "
+       "\"2a\"} \"y\" : f32[2] output \"y\" %2 }",
+       "cannot run 1 of 1 nodes", 0},
+  };
+  static const char *const names[] = {"cpu", "host2"};
+  static float zeros[256];
+  for (size_t k = 0; k < 2 * sizeof cases / sizeof cases[0]; k++) {
+    const char *text = cases[k / 2].text;
+    wh_device *device = open_device(names[k % 2]);
+    wh_model *model = NULL;
+    wh_runner *runner = NULL;
+    wh_graph_info g = WH_GRAPH_INFO_INIT;
+    assert_int_equal(wh_model_parse(text, strlen(text), NULL, 0, NULL, &model), WH_OK);
+    wh_status st = wh_runner_create(model, device, NULL, &runner);
+    if (cases[k / 2].refused) {
+      assert_fails(st, WH_ERR_UNSUPPORTED, cases[k / 2].refused);
+    } else {
+      assert_int_equal(wh_model_get_graph_info(model, &g), WH_OK);
+      for (uint32_t i = 0; i < g.n_inputs; i++) {
+        wh_port_info p = WH_PORT_INFO_INIT;
+        wh_tensor t = WH_TENSOR_INIT;
+        assert_int_equal(wh_model_get_input(model, i, &p), WH_OK);
+        t.dtype = p.dtype;
+        t.rank = p.rank;
+        t.n_bytes = 4;
+        for (int d = 0; d < p.rank; d++) t.n_bytes *= (uint64_t)(t.dims[d] = p.dims[d].min);
+        t.data = zeros;
+        assert_int_equal(wh_runner_set_input_at(runner, i, &t), WH_OK);
+      }
+      if (wh_runner_run(runner) != WH_OK) fail_msg("%s: %s", text, wh_last_error()->message);
+      wh_tensor y = WH_TENSOR_INIT;
+      assert_int_equal(wh_runner_get_output_at(runner, 0, &y), g.n_outputs ? WH_OK : WH_ERR_NOT_FOUND);
+      assert_int_equal(y.n_bytes, cases[k / 2].n_bytes);
+      assert_true((y.data != NULL) == (y.n_bytes > 0));
+    }
+    wh_runner_destroy(runner);
+    wh_model_destroy(model);
+    wh_device_destroy(device);
+  }
+}
+
+/* More memory than there may be is refused before it is taken; what fits still runs. */
+static void growth_stays_within_the_limit(void **state) {
+  (void)state;
+  static const char text[] =
+      "graph \"g\" { symbol n 1..1073741824 %1 = input \"y\" f32[n] %2 = neg(%1) \"z\" : f32[n] output \"z\" "
+      "%2 }";
+  const size_t large = (size_t)64 << 20;
+  wh_device *device = open_device("cpu");
+  wh_model *model = NULL;
+  wh_runner *runner = NULL;
+  wh_runner_options o = WH_RUNNER_OPTIONS_INIT;
+  float one = 3, *many = calloc(large, sizeof *many);
+  assert_non_null(many);
+  o.memory_limit = (uint64_t)64 << 20;
+  assert_int_equal(wh_model_parse(text, strlen(text), NULL, 0, NULL, &model), WH_OK);
+  assert_int_equal(wh_runner_create(model, device, &o, &runner), WH_OK);
+  wh_tensor t = tensor(WH_DTYPE_F32, 1, (int64_t)large, 0, many, large * sizeof *many), z = WH_TENSOR_INIT;
+  assert_int_equal(wh_runner_set_input(runner, "y", &t), WH_OK);
+  assert_fails(wh_runner_run(runner), WH_ERR_OUT_OF_MEMORY, "the limit that was set");
+  t = tensor(WH_DTYPE_F32, 1, 1, 0, &one, sizeof one);
+  assert_int_equal(wh_runner_set_input(runner, "y", &t), WH_OK);
+  assert_int_equal(wh_runner_run(runner), WH_OK);
+  assert_int_equal(wh_runner_get_output(runner, "z", &z), WH_OK);
+  assert_true(*(const float *)z.data == -3);
+  free(many);
+  wh_runner_destroy(runner);
+  wh_model_destroy(model);
+  wh_device_destroy(device);
+}
+
+#define N_THREADS 4
+
+typedef struct worker {
+  const wh_model *model;
+  wh_device *device;
+  const char *wrong;
+} worker;
+
+static void *run_alone(void *arg) {
+  worker *w = arg;
+  float x[N_IN] = {1, 2, 3, 4, 5, 6, 7, 8}, first[N_OUT] = {0};
+  wh_runner *runner = NULL;
+  if (wh_runner_create(w->model, w->device, NULL, &runner) != WH_OK) w->wrong = "create";
+  for (int i = 0; i < 50 && !w->wrong; i++) {
+    wh_tensor t = tensor(WH_DTYPE_F32, 2, 1, N_IN, x, sizeof x), y = WH_TENSOR_INIT;
+    if (wh_runner_set_input(runner, "x", &t) != WH_OK || wh_runner_run(runner) != WH_OK ||
+        wh_runner_get_output(runner, "chances", &y) != WH_OK)
+      w->wrong = "run";
+    else if (i == 0)
+      memcpy(first, y.data, sizeof first);
+    else if (memcmp(first, y.data, sizeof first) != 0)
+      w->wrong = "bits";
+  }
+  wh_runner_destroy(runner);
+  return NULL;
+}
+
+static void runners_share_a_model_and_a_device(void **state) {
+  (void)state;
+  wh_model *model = open_head();
+  wh_device *device = open_device("cpu");
+  pthread_t threads[N_THREADS];
+  worker workers[N_THREADS];
+  for (int i = 0; i < N_THREADS; i++) {
+    workers[i] = (worker){model, device, NULL};
+    assert_int_equal(pthread_create(&threads[i], NULL, run_alone, &workers[i]), 0);
+  }
+  for (int i = 0; i < N_THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  for (int i = 0; i < N_THREADS; i++)
+    if (workers[i].wrong) fail_msg("thread %d: %s", i, workers[i].wrong);
+  wh_device_destroy(device);
+  wh_model_destroy(model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_graph_of_text_computes),
@@ -490,6 +637,9 @@ int main(void) {
       cmocka_unit_test(an_index_out_of_range_is_named),
       cmocka_unit_test(a_state_is_no_output),
       cmocka_unit_test(memory_that_is_not_there),
+      cmocka_unit_test(graphs_at_the_edges),
+      cmocka_unit_test(growth_stays_within_the_limit),
+      cmocka_unit_test(runners_share_a_model_and_a_device),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
