@@ -18,6 +18,8 @@ CMAKE, BUILD, CC, *CXX = sys.argv[1:5]
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 EXAMPLE = os.path.join(ROOT, "examples", "continue.c")
+GRAPH = os.path.join(ROOT, "examples", "graph.c")
+CHANCES = "0.333 0.333 0.333\n0.000 0.500 0.500\n0.000 1.000 0.000\n"  # of its three rows
 MODEL = os.environ.get("WH_TEST_MODEL")
 PROMPT, N_TOKENS = "The capital of France is", "12"
 # What README says that the program and the library need of the system, by the beginnings of their names.
@@ -59,9 +61,9 @@ class Installed(unittest.TestCase):
         env = {"PKG_CONFIG_PATH": os.path.join(libdir, "pkgconfig")}
         return run("pkg-config", *options, "--cflags", "--libs", "whimbrel", env=env).split()
 
-    def build(self, name, libdir, *options, compiler=(CC, "-std=c99")):
+    def build(self, name, libdir, *options, compiler=(CC, "-std=c99"), source=EXAMPLE):
         program = os.path.join(self.folder, name)
-        run(*compiler, "-Wall", "-Wextra", "-Werror", "-pedantic", EXAMPLE, *self.flags(libdir, *options), "-o", program)
+        run(*compiler, "-Wall", "-Wextra", "-Werror", "-pedantic", source, *self.flags(libdir, *options), "-o", program)
         return program
 
     def check_answer(self, program, libdir=None):
@@ -114,6 +116,19 @@ class Installed(unittest.TestCase):
         program = self.build("shared", self.libdir)
         self.assertIn("libwhimbrel.so.0", dynamic(program, "NEEDED"))
         self.check_answer(program, self.libdir)
+
+    def test_a_graph(self):
+        program = self.build("graph", self.libdir, source=GRAPH)
+        self.assertEqual(run(program, env={"LD_LIBRARY_PATH": self.libdir}), CHANCES)
+        if CXX:
+            program = self.build("graph_cxx", self.libdir, compiler=(*CXX, "-x", "c++", "-std=c++17"), source=GRAPH)
+            self.assertEqual(run(program, env={"LD_LIBRARY_PATH": self.libdir}), CHANCES)
+
+    def test_one_version(self):
+        env = {"PKG_CONFIG_PATH": os.path.join(self.libdir, "pkgconfig")}
+        version = run("pkg-config", "--modversion", "whimbrel", env=env).strip()
+        self.assertEqual(run(self.program, "--version"), f"whimbrel {version}\n")
+        self.assertTrue(os.path.exists(os.path.join(self.libdir, f"libwhimbrel.so.{version}")))
 
     def test_pkg_config_static(self):
         """A prefix without the shared object: the archive holds every layer, and the file says what it needs."""
