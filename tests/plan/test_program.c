@@ -492,6 +492,28 @@ static void failing_allocations_leak_nothing(void **state) {
 }
 
 /* Each buffer, copy and submission fails once. */
+/* Of two larger arenas the second is not to be had: the run goes on with those that it has, on both devices.
+ */
+static void growth_that_fails_takes_nothing(void **state) {
+  (void)state;
+  fixture f = {.dev = {{.pack = true}, {.pack = true}}};
+  f.options.place = (wh_place_options){.n_devices = 2, .rules = f.rules, .n_rules = 1};
+  f.rules[0] = (wh_place_rule){"y", 1};
+  wh_program *p = mlp_program(&f, NULL);
+  wh_run *r = new_run(p, (int64_t[]){2}, NULL);
+  run_mlp(r, 2);
+  const int n_before = f.dev[0].n_calls;
+  f.dev[1].fail_at = f.dev[1].n_calls + 1;
+  assert_int_equal(wh_run_reshape(r, (int64_t[]){8}), WH_ERR_OUT_OF_MEMORY);
+  assert_true(f.dev[0].n_calls > n_before); /* the first one was taken */
+  run_mlp(r, 2);
+  assert_ok(wh_run_reshape(r, (int64_t[]){8}));
+  run_mlp(r, 8);
+  wh_run_destroy(r);
+  wh_program_release(p);
+  assert_nothing_lives(&f);
+}
+
 static void failing_devices_leak_nothing(void **state) {
   (void)state;
   int fail_at = 0;
@@ -604,6 +626,7 @@ int main(void) {
       cmocka_unit_test(memory_is_asked_for_before_it_is_taken),
       cmocka_unit_test(a_failed_compilation_is_undone),
       cmocka_unit_test(failing_allocations_leak_nothing),
+      cmocka_unit_test(growth_that_fails_takes_nothing),
       cmocka_unit_test(failing_devices_leak_nothing),
       cmocka_unit_test(every_value_survives_until_its_last_use),
   };
