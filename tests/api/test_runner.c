@@ -317,12 +317,13 @@ static void inputs_must_agree(void **state) {
 #define N_TOKENS 5
 
 /* By name where the test knows the input; others are numbered from 0, as tables of pages are. */
-static void set_ids(wh_runner *r, const wh_port_info *p, size_t i, const int32_t *tokens, int32_t first) {
+static void set_ids(wh_runner *r, const wh_port_info *p, size_t i, const int32_t *tokens, int32_t first,
+                    int32_t first_page) {
   int32_t ids[64];
   const bool rows = strcmp(p->name, "output_rows") == 0, known = p->rank == 1;
   const int64_t n = rows ? 2 : known ? N_TOKENS : 1;
   assert_int_equal(p->dtype, WH_DTYPE_I32);
-  for (int32_t k = 0; k < 64; k++) ids[k] = k;
+  for (int32_t k = 0; k < 64; k++) ids[k] = first_page + k;
   for (int32_t k = 0; k < N_TOKENS; k++) {
     if (strcmp(p->name, "tokens") == 0) ids[k] = tokens[k];
     if (strcmp(p->name, "positions") == 0) ids[k] = first + k;
@@ -364,7 +365,7 @@ static void a_language_models_graph_has_its_sessions_bits(void **state) {
       for (uint32_t i = 0; i < g.n_inputs; i++) {
         wh_port_info p = WH_PORT_INFO_INIT;
         assert_int_equal(wh_model_get_input(e.model, i, &p), WH_OK);
-        set_ids(runner, &p, i, rounds[round], round * N_TOKENS);
+        set_ids(runner, &p, i, rounds[round], round * N_TOKENS, 0);
       }
       if (wh_runner_run(runner) != WH_OK) fail_msg("%s", wh_last_error()->message);
       static const int32_t rows[] = {1, N_TOKENS - 1};
@@ -397,7 +398,11 @@ static void an_index_out_of_range_is_named(void **state) {
   wh_bound bounds[16];
   wh_runner *runner = NULL;
   wh_runner_options o = WH_RUNNER_OPTIONS_INIT;
-  static const int32_t bad[][N_TOKENS] = {{3, 9, SMALL_N_VOCAB, 17, 5}, {3, -1, 4, 17, 5}};
+  static const struct {
+    int32_t tokens[N_TOKENS], first, first_page;
+  } bad[] = {{{3, 9, SMALL_N_VOCAB, 17, 5}, 0, 0}, {{3, -1, 4, 17, 5}, 0, 0},
+             {{3, 9, 4, 17, 5}, 1 << 20, 0},       {{3, 9, 4, 17, 5}, -3, 0},
+             {{3, 9, 4, 17, 5}, 0, 1000},          {{3, 9, 4, 17, 5}, 0, -7}};
   assert_int_equal(wh_model_get_graph_info(e.model, &g), WH_OK);
   for (uint32_t i = 0; i < g.n_symbols; i++) {
     wh_symbol_info s = WH_SYMBOL_INFO_INIT;
@@ -407,11 +412,11 @@ static void an_index_out_of_range_is_named(void **state) {
   o.bounds = bounds;
   o.n_bounds = g.n_symbols;
   assert_int_equal(wh_runner_create(e.model, e.device, &o, &runner), WH_OK);
-  for (size_t k = 0; k < 3; k++) {
+  for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++) {
     for (uint32_t i = 0; i < g.n_inputs; i++) {
       wh_port_info p = WH_PORT_INFO_INIT;
       assert_int_equal(wh_model_get_input(e.model, i, &p), WH_OK);
-      set_ids(runner, &p, i, bad[k % 2], k == 2 ? 1 << 20 : 0);
+      set_ids(runner, &p, i, bad[k].tokens, bad[k].first, bad[k].first_page);
     }
     wh_tensor logits = WH_TENSOR_INIT;
     assert_fails(wh_runner_run(runner), WH_ERR_INVALID_ARGUMENT, "out of range");
