@@ -10,16 +10,25 @@ static wh_status name_file(const wh_sequence *s, wh_status st) {
 wh_status wh_sequence_create(wh_session *session, wh_sequence **out) {
   WH_WANT(session, "session");
   WH_WANT(out, "out");
-  return wh_lm_sequence_create(wh_session_get_lm(session), out);
+  WH_TRY(wh_lm_sequence_create(wh_session_get_lm(session), out));
+  (void)wh_session_retain(session);
+  return WH_OK;
 }
 
 wh_status wh_sequence_fork(const wh_sequence *sequence, uint32_t length, wh_sequence **out) {
   WH_WANT(sequence, "sequence");
   WH_WANT(out, "out");
-  return wh_lm_sequence_fork(sequence, length, out);
+  WH_TRY(wh_lm_sequence_fork(sequence, length, out));
+  (void)wh_session_retain(session_of(sequence));
+  return WH_OK;
 }
 
-void wh_sequence_destroy(wh_sequence *sequence) { wh_lm_sequence_destroy(sequence); }
+void wh_sequence_destroy(wh_sequence *sequence) {
+  if (!sequence) return;
+  wh_session *session = wh_lm_sequence_is_numbered(sequence) ? NULL : session_of(sequence);
+  wh_lm_sequence_destroy(sequence);
+  wh_session_destroy(session);
+}
 
 wh_status wh_session_get_sequence(wh_session *session, uint32_t number, wh_sequence **out) {
   WH_WANT(session, "session");
@@ -119,7 +128,9 @@ static wh_status load(wh_session *session, const void *data, size_t n_bytes, con
                       wh_sequence **out) {
   wh_lm_identity id;
   WH_TRY(wh_session_identity(session, &id));
-  return wh_lm_load(wh_session_get_lm(session), &id, data, n_bytes, name, out);
+  WH_TRY(wh_lm_load(wh_session_get_lm(session), &id, data, n_bytes, name, out));
+  (void)wh_session_retain(session);
+  return WH_OK;
 }
 
 wh_status wh_sequence_load_bytes(wh_session *session, const void *data, size_t n_bytes, wh_sequence **out) {

@@ -68,6 +68,7 @@ wh_sequence *wh_lm_numbered(wh_lm *lm, uint32_t sequence);
 WH_NODISCARD wh_status wh_lm_sequence_create(wh_lm *lm, wh_sequence **out);
 WH_NODISCARD wh_status wh_lm_sequence_fork(const wh_sequence *s, uint32_t length, wh_sequence **out);
 void wh_lm_sequence_destroy(wh_sequence *s); /* one with a number is emptied */
+bool wh_lm_sequence_is_numbered(const wh_sequence *s);
 wh_lm *wh_lm_of(const wh_sequence *s);
 WH_NODISCARD wh_status wh_lm_sequence_append(wh_sequence *s, const int32_t *tokens, size_t n,
                                              uint32_t n_rows);

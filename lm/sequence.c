@@ -30,6 +30,7 @@ void wh_lm_sequence_destroy(wh_sequence *s) {
   wh_free(lm->alloc, s);
 }
 
+bool wh_lm_sequence_is_numbered(const wh_sequence *s) { return s->is_numbered; }
 wh_lm *wh_lm_of(const wh_sequence *s) { return s->lm; }
 
 static wh_status room_for_tokens(wh_sequence *s, size_t n) {

@@ -28,7 +28,7 @@ extern "C" {
 
 typedef struct wh_sequence wh_sequence;
 
-/* An empty sequence of the session, which must outlive it. Any number of them: they take memory for their
+/* An empty sequence of the session, which lives as long as it. Any number of them: they take memory for their
  * tokens, and pages once they are computed. */
 WH_API WH_NODISCARD wh_status wh_sequence_create(wh_session *session, wh_sequence **out);
 /* A new sequence with the first `length` tokens of another. Shares its pages; the first one to go on within a

@@ -169,6 +169,7 @@ static void many_share_a_prefix(void **state) {
   ok(wh_sequence_append(s[0], tokens, PREFIX, 1));
   ok(wh_session_step(f.session, NULL));
   assert_row(&f, tokens, PREFIX, wh_sequence_logits(s[0], 0));
+  wh_sequence_destroy(s[0]);
   teardown(&f);
 }
 
@@ -206,6 +207,7 @@ static void forks_go_their_own_ways(void **state) {
   fails(wh_sequence_append(a, tokens, 3, 4), WH_ERR_INVALID_ARGUMENT, "4 rows of logits wanted of 3 tokens");
   tokens[1] = SMALL_N_VOCAB;
   fails(wh_sequence_append(a, tokens, 3, 1), WH_ERR_INVALID_ARGUMENT, "token 48 at 1: the vocabulary has 48");
+  wh_sequence_destroy(a);
   teardown(&f);
 }
 
@@ -252,6 +254,8 @@ static void too_few_pages(void **state) {
   ok(wh_sequence_append(s[0], longer + 100, 3, 3));
   step_until_done(&f);
   for (uint32_t i = 0; i < 3; i++) assert_row(&f, longer, 101 + i, wh_sequence_logits(s[0], i));
+  wh_sequence_destroy(s[0]);
+  wh_sequence_destroy(s[1]);
   teardown(&f);
 }
 
@@ -295,6 +299,7 @@ static void saved_sequences_go_on(void **state) {
     ok(wh_sequence_save(a, path.text));
     wh_session_options o = options(&f);
     o.kv_dtype = i % 2 ? WH_DTYPE_Q8_0 : WH_DTYPE_F16;
+    wh_sequence_destroy(a);
     wh_session_destroy(f.session); /* with all of its pages */
     f.session = open_session(&f, &o);
     ok(wh_sequence_load(f.session, path.text, &b));
@@ -313,6 +318,14 @@ static void saved_sequences_go_on(void **state) {
     assert_memory_equal(again.data, first.data, first.n);
     free(first.data);
     free(again.data);
+    wh_session *session = f.session; /* its sequences keep it, too */
+    f.session = NULL;
+    wh_session_destroy(session);
+    ok(wh_sequence_append(b, tokens, 1, 1));
+    ok(wh_session_step(session, NULL));
+    assert_non_null(wh_sequence_logits(b, 0));
+    wh_sequence_destroy(b);
+    wh_sequence_destroy(c);
     teardown(&f);
   }
 }
@@ -383,6 +396,7 @@ static void damaged_files_are_refused(void **state) {
   wh_model_destroy(model);
   free(whole.data);
   free(copy);
+  wh_sequence_destroy(a);
   teardown(&f);
 }
 
