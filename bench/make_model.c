@@ -16,7 +16,8 @@ typedef struct shape {
   int64_t n_experts, n_experts_used; /* 0: a llama; else a qwen3moe whose experts have n_ff */
 } shape;
 
-static const shape shapes[] = {{"llama-1.1b", 2048, 5632, 22, 32, 4, 32000, 0, 0},
+static const shape shapes[] = {{"tiny", 256, 768, 3, 4, 2, 2000, 0, 0},
+                               {"llama-1.1b", 2048, 5632, 22, 32, 4, 32000, 0, 0},
                                {"smollm2-135m", 576, 1536, 30, 9, 3, 49152, 0, 0},
                                {"llama-8b-slice", 4096, 14336, 2, 32, 8, 128256, 0, 0},
                                {"moe-small", 1024, 768, 16, 16, 4, 32000, 32, 4}};

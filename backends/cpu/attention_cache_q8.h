@@ -65,6 +65,81 @@ INLINE vi bcast_codes(const int8_t *codes) {
   return vi_set32(four);
 }
 
+/* The integer dots of block b. */
+INLINE void score_dots(const int r_max, const int n, const score_job *t, int64_t b, vi dot[TILE][4]) {
+  const uint8_t *codes = t->k[b].codes + t->first * 4;
+  vi key[4];
+  UNROLL
+  for (int r = 0; r < r_max; r++) UNROLL
+  for (int i = 0; i < n; i++) dot[r][i] = vi_set32(t->q.bias[r * t->n_blocks + b]);
+  for (int64_t g = 0; g < BLOCK / 4; g++) { /* four dimensions */
+    prefetch(&t->next, b * 8 + g, 4);
+    UNROLL
+    for (int i = 0; i < n; i++) {
+      key[i] = vi_key(vi_load(codes + g * 4 * WH_ATTENTION_CHUNK + i * VF_LANES * 4));
+      IN_REGISTER(key[i]);
+    }
+    UNROLL
+    for (int r = 0; r < r_max; r++) {
+      vi x = bcast_codes(t->q.codes + (r * t->n_blocks + b) * BLOCK + g * 4);
+      UNROLL
+      for (int i = 0; i < n; i++) dot[r][i] = vi_dot(dot[r][i], key[i], x);
+    }
+  }
+}
+
+#ifdef DOTS_IN_PAIRS
+/* The same by products of two positions with two query vectors, eight dimensions at a time. An odd last
+ * vector is multiplied with itself. */
+INLINE void score_dots_in_pairs(const int r_max, const int n, const score_job *t, int64_t b,
+                                vi dot[TILE][4]) {
+  const uint8_t *codes = t->k[b].codes + t->first * 4;
+  const int64_t row = 4 * WH_ATTENTION_CHUNK;
+  vi sum[(TILE + 1) / 2][4][2];
+  UNROLL
+  for (int r = 0; r < r_max; r += 2) UNROLL
+  for (int i = 0; i < n; i++) sum[r / 2][i][0] = sum[r / 2][i][1] = vi_set32(0);
+  for (int64_t g = 0; g < BLOCK / 4; g += 2) {
+    prefetch(&t->next, b * 8 + g, 4);
+    prefetch(&t->next, b * 8 + g + 1, 4);
+    vi pair[(TILE + 1) / 2];
+    UNROLL
+    for (int r = 0; r < r_max; r += 2) {
+      const int8_t *q = t->q.codes + (r * t->n_blocks + b) * BLOCK + g * 4;
+      pair[r / 2] = vi_load_pair(q, r + 1 < r_max ? q + t->n_blocks * BLOCK : q);
+    }
+    UNROLL
+    for (int i = 0; i < n; i++) {
+      const uint8_t *at = codes + g * row + i * VF_LANES * 4;
+      const vi first = vi_key(vi_load(at)), second = vi_key(vi_load(at + row));
+      const vi low = vi_pairs_low(first, second), high = vi_pairs_high(first, second);
+      UNROLL
+      for (int r = 0; r < r_max; r += 2) {
+        sum[r / 2][i][0] = vi_dot_pairs(sum[r / 2][i][0], low, pair[r / 2]);
+        sum[r / 2][i][1] = vi_dot_pairs(sum[r / 2][i][1], high, pair[r / 2]);
+      }
+    }
+  }
+  UNROLL
+  for (int r = 0; r < r_max; r++) UNROLL
+  for (int i = 0; i < n; i++) {
+    const vi low = sum[r / 2][i][0], high = sum[r / 2][i][1];
+    dot[r][i] =
+        vi_add32(r % 2 ? vi_odd(low, high) : vi_even(low, high), vi_set32(t->q.bias[r * t->n_blocks + b]));
+  }
+}
+#endif
+
+INLINE void score_block(const int r_max, const int n, const score_job *t, int64_t b, vi dot[TILE][4]) {
+#ifdef DOTS_IN_PAIRS
+  if (r_max > 1) {
+    score_dots_in_pairs(r_max, n, t, b, dot);
+    return;
+  }
+#endif
+  score_dots(r_max, n, t, b, dot);
+}
+
 INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, const score_job *t) {
   (void)dtype;
   vf acc[TILE][4];
@@ -72,25 +147,8 @@ INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
   for (int r = 0; r < r_max; r++) UNROLL
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
   for (int64_t b = 0; b < t->n_blocks; b++) {
-    const uint8_t *codes = t->k[b].codes + t->first * 4;
-    vi dot[TILE][4], key[4];
-    UNROLL
-    for (int r = 0; r < r_max; r++) UNROLL
-    for (int i = 0; i < n; i++) dot[r][i] = vi_set32(t->q.bias[r * t->n_blocks + b]);
-    for (int64_t g = 0; g < BLOCK / 4; g++) { /* four dimensions */
-      prefetch(&t->next, b * 8 + g, 4);
-      UNROLL
-      for (int i = 0; i < n; i++) {
-        key[i] = vi_key(vi_load(codes + g * 4 * WH_ATTENTION_CHUNK + i * VF_LANES * 4));
-        IN_REGISTER(key[i]);
-      }
-      UNROLL
-      for (int r = 0; r < r_max; r++) {
-        vi x = bcast_codes(t->q.codes + (r * t->n_blocks + b) * BLOCK + g * 4);
-        UNROLL
-        for (int i = 0; i < n; i++) dot[r][i] = vi_dot(dot[r][i], key[i], x);
-      }
-    }
+    vi dot[TILE][4];
+    score_block(r_max, n, t, b, dot);
     UNROLL
     for (int i = 0; i < n; i++) {
       vf scale = vf_from_f16(t->k[b].scale + t->first + i * VF_LANES);

@@ -22,7 +22,9 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 /* Has x in a register here: gcc otherwise keeps some operands of a full tile in memory. */
+#ifndef IN_REGISTER
 #define IN_REGISTER(x) __asm__("" : "+v"(x))
+#endif
 
 static void scale_row(const float *x, float s, float *y, int64_t n) {
   int64_t i = 0;

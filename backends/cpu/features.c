@@ -9,6 +9,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 #define BIT(n) (1u << (n))
@@ -33,6 +35,15 @@ uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
   return mask;
 }
 
+uint64_t wh_cpu_features_decode_arm(uint64_t hwcap, uint64_t hwcap2) {
+  uint64_t mask = 0;
+  if (!(hwcap & BIT(1))) return 0; /* ASIMD */
+  mask |= WH_CPU_NEON;
+  if (hwcap & BIT(20)) mask |= WH_CPU_DOTPROD; /* ASIMDDP */
+  if (hwcap2 & BIT(13)) mask |= WH_CPU_I8MM;
+  return mask;
+}
+
 uint64_t wh_cpu_features_detect(void) {
 #if defined(__x86_64__)
   wh_cpuid c = {0};
@@ -50,6 +61,10 @@ uint64_t wh_cpu_features_detect(void) {
     if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) c.leaf7_1_eax = eax;
   }
   return wh_cpu_features_decode(&c);
+#elif defined(__aarch64__) && defined(__linux__)
+  return wh_cpu_features_decode_arm(getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
+#elif defined(__aarch64__)
+  return WH_CPU_NEON; /* part of the architecture; more only where the system is asked */
 #else
   return 0;
 #endif
@@ -66,12 +81,18 @@ static const struct {
     {"avxvnni", WH_CPU_AVX2 | WH_CPU_AVXVNNI, 0},
     {"avx512", WH_CPU_AVX2 | WH_CPU_AVX512, 0},
     {"avx512vnni", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI, WH_CPU_AVXVNNI},
+#elif defined(__aarch64__)
+    {"neon", WH_CPU_NEON, 0},
+    {"dotprod", WH_CPU_NEON | WH_CPU_DOTPROD, 0},
+    {"i8mm", WH_CPU_NEON | WH_CPU_DOTPROD | WH_CPU_I8MM, 0},
 #endif
 };
 #define N_LEVELS ((int)(sizeof LEVELS / sizeof LEVELS[0]))
 
 #if defined(__x86_64__)
 #define LEVEL_NAMES "auto, ref, avx2, avxvnni, avx512, avx512vnni"
+#elif defined(__aarch64__)
+#define LEVEL_NAMES "auto, ref, neon, dotprod, i8mm"
 #else
 #define LEVEL_NAMES "auto, ref"
 #endif

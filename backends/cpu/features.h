@@ -15,16 +15,20 @@
 #define WH_CPU_AVX512 (1ull << 2)     /* F + BW + DQ + VL + CD */
 #define WH_CPU_AVX512VNNI (1ull << 3) /* 512-bit vpdpbusd */
 #define WH_CPU_AVX512BF16 (1ull << 4) /* vdpbf16ps: mode `fast` only */
-#define WH_CPU_NEON (1ull << 16)      /* reserved for the Arm levels */
-#define WH_CPU_DOTPROD (1ull << 17)
-#define WH_CPU_I8MM (1ull << 18)
+#define WH_CPU_NEON (1ull << 16)      /* Advanced SIMD of AArch64 */
+#define WH_CPU_DOTPROD (1ull << 17)   /* sdot: dots of four bytes */
+#define WH_CPU_I8MM (1ull << 18)      /* usdot, usmmla: products of 2 x 8 by 8 x 2 bytes */
 
-/* CPUID and XGETBV: a feature counts only if the system saves its registers. */
+/* Any of these: products have kernels other than the reference, which read packed weights. */
+#define WH_CPU_VECTORS (WH_CPU_AVX2 | WH_CPU_NEON)
+
+/* x86-64: CPUID and XGETBV; a feature counts only if the system saves its registers. AArch64: what Linux says
+ * in the auxiliary vector. Elsewhere 0. */
 uint64_t wh_cpu_features_detect(void);
 
-/* Levels: "ref", "avx2", "avxvnni", "avx512", "avx512vnni" (x86-64). The mask of a level, or
- * ERR_INVALID_ARGUMENT listing the known names; ERR_UNAVAILABLE when `available` lacks it. NULL or "auto":
- * everything available. */
+/* Levels: "ref", "avx2", "avxvnni", "avx512", "avx512vnni" (x86-64); "ref", "neon", "dotprod", "i8mm"
+ * (AArch64); "ref" elsewhere. The mask of a level, or ERR_INVALID_ARGUMENT listing the known names;
+ * ERR_UNAVAILABLE when `available` lacks it. NULL or "auto": everything available. */
 WH_NODISCARD wh_status wh_cpu_level_mask(const char *level, uint64_t available, uint64_t *out);
 /* Name of the highest level that `mask` holds. */
 const char *wh_cpu_level_name(uint64_t mask);

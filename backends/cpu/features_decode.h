@@ -1,5 +1,6 @@
-/* features_decode.h - the part of x86 feature detection that needs no x86: from the registers of CPUID and
- * XGETBV to a mask. Apart from features.c so that tests can describe any processor and operating system. */
+/* features_decode.h - the part of feature detection that needs no processor of the kind: from the registers
+ * of x86's CPUID and XGETBV, or from Linux's words about an Arm processor, to a mask. Apart from features.c
+ * so that tests can describe any processor and operating system. */
 #ifndef WH_CPU_FEATURES_DECODE_H
 #define WH_CPU_FEATURES_DECODE_H
 
@@ -13,5 +14,8 @@ typedef struct wh_cpuid {
 } wh_cpuid;
 
 uint64_t wh_cpu_features_decode(const wh_cpuid *c);
+
+/* AT_HWCAP and AT_HWCAP2 of the auxiliary vector, as Linux defines them for AArch64. */
+uint64_t wh_cpu_features_decode_arm(uint64_t hwcap, uint64_t hwcap2);
 
 #endif

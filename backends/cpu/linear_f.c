@@ -24,7 +24,7 @@ wh_status wh_linear_f_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
     return WH_FAIL(ERR_LIMIT, "weights of %lld x %lld: each dimension must be 1 to 2^31 - 1", (long long)n,
                    (long long)k);
   wh_linear_layout l = {.dtype = dtype, .n = n, .k = k, .panel_cols = WH_LINEAR_F_COLS};
-  l.id = features & WH_CPU_AVX2 ? WH_LINEAR_F_PANELS : WH_LINEAR_F_FILE;
+  l.id = features & WH_CPU_VECTORS ? WH_LINEAR_F_PANELS : WH_LINEAR_F_FILE;
   l.n_panels = (n + WH_LINEAR_F_COLS - 1) / WH_LINEAR_F_COLS;
   size_t row_bytes = (size_t)k * elem_bytes(dtype); /* below 2^33 */
   size_t rows = (size_t)n;
@@ -202,6 +202,6 @@ wh_linear_f_fn wh_linear_f_select(uint64_t features, wh_dtype dtype, const char 
 
 size_t wh_linear_f_scratch_bytes(uint64_t features, const wh_linear_layout *layout, int64_t m_max) {
   size_t bytes;
-  if (!(features & WH_CPU_AVX2)) return 0;
+  if (!(features & WH_CPU_VECTORS)) return 0;
   return wh_linear_f_run_scratch(layout, m_max, &bytes) ? bytes : SIZE_MAX;
 }

@@ -19,6 +19,8 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
+#define MOST_VECS (WIDE_VECS > 4 ? WIDE_VECS : 4)
+
 INLINE vf load_weights(const wh_dtype dtype, const void *w, int64_t i) {
   if (dtype == WH_DTYPE_F32) return vf_load((const float *)w + i);
   if (dtype == WH_DTYPE_F16) return vf_from_f16((const uint16_t *)w + i);
@@ -28,7 +30,7 @@ INLINE vf load_weights(const wh_dtype dtype, const void *w, int64_t i) {
 /* c[rows][vecs] of the columns from `col`: lanes are outputs, each one chain over k. */
 INLINE void tile_body(const wh_dtype dtype, const int rows, const int vecs, const int64_t width,
                       const wh_linear_f_tile *t, int64_t col) {
-  vf acc[TALL_ROWS][4], w[4];
+  vf acc[TALL_ROWS][MOST_VECS], w[MOST_VECS];
   const char *x[TALL_ROWS / 3]; /* of each third row; the two that follow are in reach of an address */
   const int64_t ldx = t->ldx * (int64_t)sizeof(float);
   UNROLL

@@ -2,7 +2,13 @@
  * its scales, and takes the dots of the codes with the activations.
  *
  * Written in the vector operations of linear_q_vec_<isa>.h, which is included first. The format is a
- * compile-time constant everywhere below, so each type's kernel holds only its own unpacking. */
+ * compile-time constant everywhere below, so each type's kernel holds only its own unpacking.
+ *
+ * Besides LANES and the operations a vector header may define
+ *   DOTS_ARE_WHOLE    vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
+ * int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad CODES_ARE_SIGNED  both factors are signed bytes,
+ * elsewhere the codes are unsigned ones DOTS_IN_PAIRS     vint_dot8_pairs multiplies two columns by two rows,
+ * 8 k each VECS              vectors of columns that are held at once, if not 2 */
 #ifndef WH_CPU_LINEAR_Q_DOTS_H
 #define WH_CPU_LINEAR_Q_DOTS_H
 
@@ -18,8 +24,10 @@
 
 #define COLS WH_LINEAR_Q_COLS
 #define VEC_BYTES (LANES * 4)
-#define QUADS 8             /* of k in a block */
-#define VECS 2              /* vectors of columns that are held at once */
+#define QUADS 8 /* of k in a block */
+#ifndef VECS
+#define VECS 2 /* vectors of columns that are held at once */
+#endif
 #define HELD (VECS * LANES) /* columns that are held at once */
 #define ROWS_AT_ONCE_MAX 6  /* rows that meet the codes together */
 
@@ -43,12 +51,20 @@
 #define IS_INEXACT 0
 #endif
 
-/* Codes of 8 bits, where there is no dot of full range: pair sums of products would not fit int16, so the low
- * and the high nibbles are multiplied on their own. */
-#ifdef WH_LINEAR_Q_VNNI
+/* Unsigned codes of 8 bits, where there is no dot of full range: pair sums of products would not fit int16,
+ * so the low and the high nibbles are multiplied on their own. */
+#if defined(DOTS_ARE_WHOLE) || defined(CODES_ARE_SIGNED)
 #define IS_SPLIT(f) 0
 #else
 #define IS_SPLIT(f) ((f).bits == 8 || (f).codebook == WH_CODEBOOK_IQ4)
+#endif
+
+/* Whether widened codes are 2^bias_log2 too large. Signed ones of 8 bits and of codebooks are what they mean.
+ */
+#ifdef CODES_ARE_SIGNED
+#define IS_BIASED(f) ((f).bias_log2 >= 0 && (f).bits < 8 && (f).codebook == WH_CODEBOOK_NONE)
+#else
+#define IS_BIASED(f) ((f).bias_log2 >= 0)
 #endif
 
 /* Where a block's activations are, at the first row of a call. Arrays step by the tile's rows per block. */
@@ -84,14 +100,17 @@ ALWAYS_INLINE vint shift16(vint v, int left) {
 ALWAYS_INLINE vint codebook(const wh_linear_q_format f) {
   static const int8_t iq4[16] = {WH_CODEBOOK_IQ4_VALUES}, fp4[16] = {WH_CODEBOOK_FP4_VALUES};
   vint t = vint_bcast128(f.codebook == WH_CODEBOOK_IQ4 ? iq4 : fp4);
-  return vint_add8(t, vint_set8(1 << f.bias_log2));
+  return IS_BIASED(f) ? vint_add8(t, vint_set8(1 << f.bias_log2)) : t;
 }
 
 /* The codes of one quad and vector. `p` is the block's record, moved on to the first held column. */
 ALWAYS_INLINE vint widen_one(const wh_linear_q_format f, const uint8_t *p, const int quad, const int v) {
   vint w = vint_zero();
   p += v * VEC_BYTES;
-  if (f.bits == 8) return vint_load(p + quad * 128);
+  if (f.bits == 8) {
+    w = vint_load(p + quad * 128);
+    return IS_BIASED(f) ? w : vint_add8(w, vint_set8(-(1 << f.bias_log2)));
+  }
   if (f.bits >= 4) {
     const vint q = vint_load(p + quad / 2 * 128);
     w = vint_and(quad % 2 ? vint_shr16(q, 4) : q, vint_set8(15));
@@ -150,7 +169,7 @@ ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *heade
 
 /* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations. */
 ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, int r, int h) {
-  if (f.bias_log2 < 0) return vint_zero();
+  if (!IS_BIASED(f)) return vint_zero();
   return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
 }
 
@@ -168,11 +187,56 @@ ALWAYS_INLINE vint code_vector(const wh_linear_q_format f, const block_codes *co
   return IS_SPLIT(f) ? split_part(w, part) : w;
 }
 
+#ifdef PRODUCTS_PER_SUM
+/* Quads whose products fit an int16 lane: |x| <= 127, codes up to `top`. */
+ALWAYS_INLINE int sum_quads(const wh_linear_q_format f) {
+  const int entry = f.codebook == WH_CODEBOOK_FP4 ? 12 : 127, bias = IS_BIASED(f) ? 1 << f.bias_log2 : 0;
+  const int plain = f.bits == 8 ? 128 : (1 << f.bits) - 1;
+  const int top = IS_SPLIT(f) ? 15 : f.codebook != WH_CODEBOOK_NONE ? entry + bias : plain;
+  const int fit = 32767 / (127 * top * PRODUCTS_PER_SUM);
+  return fit >= 8 ? 8 : fit >= 4 ? 4 : 2;
+}
+#endif
+
+#ifdef DOTS_IN_PAIRS
+/* As dots() for widened codes: of each pair of quads, first columns 0 and 1 of each vector, then 2 and 3
+ * (widen() in linear_q_tile.h). An odd last row is multiplied with itself. */
+ALWAYS_INLINE void dots_in_pairs(const wh_linear_q_format f, const int halves, const int h, const vint *w,
+                                 const int rows, const block_x x, vint dot[][VECS]) {
+  const int quads = QUADS / halves, first = h * quads;
+  vint sum[(ROWS_AT_ONCE_MAX + 1) / 2][2][VECS];
+  UNROLL for (int i = first; i < first + quads; i += 2) {
+    KEEP_IN_MEMORY(w);
+    UNROLL for (int r = 0; r < rows; r += 2) {
+      const int8_t *q = x.q + r * 32 + i * 4;
+      const vint pair = vint_load_pair(q, r + 1 < rows ? q + 32 : q);
+      UNROLL for (int part = 0; part < 2; part++) UNROLL for (int v = 0; v < VECS; v++) {
+        const vint before = i == first ? vint_zero() : sum[r / 2][part][v];
+        sum[r / 2][part][v] = vint_dot8_pairs(before, w[(i + part) * VECS + v], pair);
+      }
+    }
+  }
+  UNROLL for (int r = 0; r < rows; r++) {
+    const vint start = dot_start(f, halves, x, r, h);
+    UNROLL for (int v = 0; v < VECS; v++) {
+      const vint low = sum[r / 2][0][v], high = sum[r / 2][1][v];
+      dot[r][v] = vint_add32(start, r % 2 ? vint_odd(low, high) : vint_even(low, high));
+    }
+  }
+}
+#endif
+
 /* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
 ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, block_codes codes,
                         const bool widened, const int rows, const block_x x, vint dot[][VECS]) {
   const int quads = QUADS / halves, first = h * quads;
-#ifdef WH_LINEAR_Q_VNNI
+#ifdef DOTS_IN_PAIRS
+  if (widened) {
+    dots_in_pairs(f, halves, h, codes.w, rows, x, dot);
+    return;
+  }
+#endif
+#ifdef DOTS_ARE_WHOLE
   UNROLL for (int r = 0; r < rows; r++) {
     const vint start = dot_start(f, halves, x, r, h);
     UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = start;
@@ -187,13 +251,11 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
     }
   }
 #else
-  /* How many pair sums of products fit an int16 lane: |x| <= 127, codes below 2^bits (28 with the FP4
-   * codebook). */
-  const int fit = f.bits == 6 ? 2 : f.bits == 5 || f.codebook == WH_CODEBOOK_FP4 ? 4 : 8;
-  const int span = fit < quads ? fit : quads, parts = IS_SPLIT(f) ? 2 : 1, spans = parts * (quads / span);
+  const int fit = sum_quads(f), span = fit < quads ? fit : quads, parts = IS_SPLIT(f) ? 2 : 1;
+  const int spans = parts * (quads / span);
   UNROLL for (int s = 0; s < spans; s++) {
     const int part = s / (quads / span);
-    vint sum[ROWS_AT_ONCE_MAX][VECS];
+    vsum sum[ROWS_AT_ONCE_MAX][VECS];
     UNROLL for (int i = 0; i < span; i++) {
       const int quad = first + s % (quads / span) * span + i;
       if (widened) KEEP_IN_MEMORY(codes.w);
@@ -202,17 +264,16 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
       UNROLL for (int r = 0; r < rows; r++) {
         const vint q = vint_bcast32(x.q + r * 32 + quad * 4);
         UNROLL for (int v = 0; v < VECS; v++) {
-          const vint p = vint_maddubs(w[v], q);
-          sum[r][v] = i == 0 ? p : vint_add16(sum[r][v], p);
+          sum[r][v] = i == 0 ? vsum_products(w[v], q) : vsum_add_products(sum[r][v], w[v], q);
         }
       }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) {
-      const vint wide = vint_pair_sums(sum[r][v], part ? 16 : 1);
+      const vint wide = vint_from_sums(sum[r][v], part ? 16 : 1);
       dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
     }
   }
-  if (f.bias_log2 >= 0) {
+  if (IS_BIASED(f)) {
     UNROLL for (int r = 0; r < rows; r++) {
       const vint start = dot_start(f, halves, x, r, h);
       UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);

@@ -35,7 +35,7 @@ wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
     return WH_FAIL(ERR_UNSUPPORTED, "%s weights with rows of %lld values: not a multiple of %d", info->name,
                    (long long)k, info->block_elems);
   wh_linear_layout l = {
-      .id = features & WH_CPU_AVX2 ? LAYOUT_PANEL32 : LAYOUT_FILE, .dtype = dtype, .n = n, .k = k};
+      .id = features & WH_CPU_VECTORS ? LAYOUT_PANEL32 : LAYOUT_FILE, .dtype = dtype, .n = n, .k = k};
   l.panel_cols = WH_LINEAR_Q_COLS;
   l.n_panels = (n + WH_LINEAR_Q_COLS - 1) / WH_LINEAR_Q_COLS;
   size_t row_bytes = (size_t)k / info->block_elems * info->block_bytes; /* below 2^33 */

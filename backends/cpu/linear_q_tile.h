@@ -17,17 +17,27 @@
  * of two halves have twice the sums. */
 #if defined(WH_LINEAR_Q_VNNI) && LANES == 16
 #define ROWS_AT_ONCE(f) (HALVES(f) == 2 ? 4 : ROWS_AT_ONCE_MAX)
+#elif LANES == 4
+#define ROWS_AT_ONCE(f) (HALVES(f) == 2 ? 2 : 4)
 #else
 #define ROWS_AT_ONCE(f) 4
 #endif
 
-/* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones. */
+/* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones; where
+ * dots come in pairs, each two quads together, their first columns before the last ones. */
 ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
   UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
     const vint code = widen_one(f, p, i, v);
     w[i * VECS + v] = IS_SPLIT(f) ? split_part(code, 0) : code;
     if (IS_SPLIT(f)) w[(QUADS + i) * VECS + v] = split_part(code, 1);
   }
+#ifdef DOTS_IN_PAIRS
+  UNROLL for (int i = 0; i < QUADS * VECS; i += 2 * VECS) UNROLL for (int v = i; v < i + VECS; v++) {
+    const vint a = w[v], b = w[v + VECS];
+    w[v] = vint_join_low(a, b);
+    w[v + VECS] = vint_join_high(a, b);
+  }
+#endif
 }
 
 /* --- one block --- */
@@ -217,11 +227,19 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
     UNROLL for (int c = 0; c < COLS; c += LANES) store_cols(p, r, c, vflt_load(y + r * COLS + c));
 }
 
+/* A kernel has an instance for each way of prefetching, which its results do not depend on: one will do where
+ * no make is known to gain, and for sanitizers, which compile an instance for minutes. */
+#if defined(WH_LINEAR_Q_ONE_WAY) || LANES == 4
+#define PAST_CACHES(p) false
+#else
+#define PAST_CACHES(p) (p)->past_caches
+#endif
+
 #define WH_LINEAR_Q_TILE(lower, isa)                                                         \
   static void tile_##lower(const wh_linear_q_panel *p) {                                     \
     if (p->n_rows > FEW_ROWS_MAX)                                                            \
       tile(wh_linear_q_format_##lower, p);                                                   \
-    else if (p->past_caches)                                                                 \
+    else if (PAST_CACHES(p))                                                                 \
       few_rows(wh_linear_q_format_##lower, p, true);                                         \
     else                                                                                     \
       few_rows(wh_linear_q_format_##lower, p, false);                                        \

@@ -37,6 +37,14 @@ int wh_measure_loops(uint64_t features, wh_measure_kind kind, wh_measure_loop ou
     if (avx2) ADD_PEAK("fma, 256 bits", wh_k_peak_f32__avx2);
     if (avx512) ADD_PEAK("fma, 512 bits", wh_k_peak_f32__avx512);
   }
+#elif defined(__aarch64__)
+  if (kind == WH_MEASURE_INT8) {
+    if (features & WH_CPU_NEON) ADD_PEAK("smlal, 128 bits", wh_k_peak_int8__neon);
+    if (features & WH_CPU_DOTPROD) ADD_PEAK("sdot, 128 bits", wh_k_peak_int8__dotprod);
+    if (features & WH_CPU_I8MM) ADD_PEAK("usmmla, 128 bits", wh_k_peak_int8__i8mm);
+  } else if (kind == WH_MEASURE_F32) {
+    if (features & WH_CPU_NEON) ADD_PEAK("fma, 128 bits", wh_k_peak_f32__neon);
+  }
 #else
   (void)features;
 #endif

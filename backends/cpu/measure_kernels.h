@@ -6,16 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes times bytes: the least that any product must do at its level, vpmaddubsw with 16-bit sums or
- * vpdpbusd. */
+/* Bytes times bytes: the least that any product must do at its level, vpmaddubsw or smlal with 16-bit sums,
+ * vpdpbusd, sdot or usmmla. */
 double wh_k_peak_int8__ref(int64_t n);
 double wh_k_peak_int8__avx2(int64_t n);
 double wh_k_peak_int8__avxvnni(int64_t n);
 double wh_k_peak_int8__avx512(int64_t n);
 double wh_k_peak_int8__avx512vnni(int64_t n);
+double wh_k_peak_int8__neon(int64_t n);
+double wh_k_peak_int8__dotprod(int64_t n);
+double wh_k_peak_int8__i8mm(int64_t n);
 double wh_k_peak_f32__ref(int64_t n);
 double wh_k_peak_f32__avx2(int64_t n);
 double wh_k_peak_f32__avx512(int64_t n);
+double wh_k_peak_f32__neon(int64_t n);
 /* Loads in order, of one or of four streams, alone or with prefetches WH_READ_AHEAD bytes ahead that fill the
  * outer caches or pass them by. Which is fastest depends on the processor: non-temporal prefetches gained up
  * to a tenth on Zen 5 when others compete for memory, and read an Emerald Rapids Xeon at a third of its
@@ -36,6 +40,11 @@ WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, ref)
 WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, avx2)
 WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, avx512)
 
+#if defined(__aarch64__)
+#define WH_VECTOR_REGISTER "+w"
+#else
+#define WH_VECTOR_REGISTER "+v"
+#endif
 /* Defines a peak: `chains` independent chains, enough to hide the latency, each a value `a` of `vec` that
  * `step` moves on with x and y; `ops` operations each. The loops must be unrolled, or the chains stay in
  * memory. */
@@ -47,7 +56,7 @@ WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, avx512)
       _Pragma("GCC unroll 16") for (int i = 0; i < (chains); i++) {              \
         vec a = chain[i];                                                        \
         __VA_ARGS__;                                                             \
-        __asm__ volatile("" : "+v"(a));                                          \
+        __asm__ volatile("" : WH_VECTOR_REGISTER(a));                            \
         chain[i] = a;                                                            \
       }                                                                          \
     }                                                                            \

@@ -1,6 +1,7 @@
 /* test_backend_ops.c - every op on every backend and level against the references, bit for bit. The list of
  * ops is op_list.def's, and each shape rule has a function that makes its cases: an op with another rule does
- * not compile here before it has some, and one whose rule makes none fails. */
+ * not compile here before it has some, and one whose rule makes none fails. An argument such as "cpu neon"
+ * picks some of them by a pattern. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,8 +44,9 @@ static void test_all_ops(void **state) {
   assert_true(s.n_varied >= LEAST_CASES); /* zeros have the right bits under any definition */
 }
 
-int main(void) {
+int main(int argc, char **argv) {
   struct CMUnitTest tests[MAX_TARGETS];
+  if (argc > 1) cmocka_set_test_filter(argv[1]);
   targets_open(&all);
   for (size_t i = 0; i < all.n; i++)
     tests[i] = (struct CMUnitTest){all.items[i].label, test_all_ops, NULL, NULL, &all.items[i]};

@@ -18,6 +18,6 @@ typedef struct exact_math_simd {
   float (*sum64_tree)(const float *lanes);
 } exact_math_simd;
 
-extern const exact_math_simd exact_math_simd_avx2, exact_math_simd_avx512;
+extern const exact_math_simd exact_math_simd_avx2, exact_math_simd_avx512, exact_math_simd_neon;
 
 #endif

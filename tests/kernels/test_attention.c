@@ -471,7 +471,7 @@ static void test_q8_store(void **state) {
       for (int64_t at = 0; at < 200 * s->n_kv_heads * n; at += 32) {
         const float *x = (is_key ? p.k : p.v) + at;
         double top = 0.0;
-        for (int d = 0; d < 32; d++) top = fmax(top, fabs((double)x[d]));
+        for (int d = 0; d < 32; d++) top = fabs((double)x[d]) > top ? fabs((double)x[d]) : top;
         double step = fmax(top / 127.0, 0x1p-24);
         for (int d = 0; d < 32; d++) {
           int64_t dim = (at + d) % n, kv = (at + d) / n % s->n_kv_heads, j = at / n / s->n_kv_heads;

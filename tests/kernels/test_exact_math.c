@@ -68,7 +68,7 @@ static double ulp_error(float got, double want) {
 
 static bool same(float a, float b) { return wh_f32_bits(a) == wh_f32_bits(b) || (isnan(a) && isnan(b)); }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
 static uint64_t fill(float *x, uint64_t next) {
   for (size_t i = 0; i < BATCH; i++, next += stride) x[i] = wh_f32_from_bits((uint32_t)next);
   return next;
@@ -126,6 +126,7 @@ static void check_tree(const exact_math_simd *simd) {
   }
 }
 
+#if defined(__x86_64__)
 static void test_avx2(void **state) {
   (void)state;
   if (!(wh_cpu_features_detect() & WH_CPU_AVX2)) skip();
@@ -139,6 +140,13 @@ static void test_avx512(void **state) {
   check_level(&exact_math_simd_avx512);
   check_tree(&exact_math_simd_avx512);
 }
+#else
+static void test_neon(void **state) {
+  (void)state;
+  check_level(&exact_math_simd_neon);
+  check_tree(&exact_math_simd_neon);
+}
+#endif
 
 #endif
 
@@ -208,6 +216,8 @@ int main(int argc, char **argv) {
 #if defined(__x86_64__)
     cmocka_unit_test(test_avx2),
     cmocka_unit_test(test_avx512),
+#elif defined(__aarch64__)
+    cmocka_unit_test(test_neon),
 #endif
     cmocka_unit_test(test_accuracy),
     cmocka_unit_test(test_accuracy_sincos),

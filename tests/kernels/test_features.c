@@ -19,6 +19,12 @@ static const wh_cpuid full = {
     .xcr0 = 0xe7,
 };
 #define EVERYTHING (WH_CPU_AVX2 | WH_CPU_AVXVNNI | WH_CPU_AVX512 | WH_CPU_AVX512VNNI | WH_CPU_AVX512BF16)
+#define EVERYTHING_ARM (WH_CPU_NEON | WH_CPU_DOTPROD | WH_CPU_I8MM)
+#if defined(__aarch64__)
+#define EVERYTHING_HERE EVERYTHING_ARM
+#else
+#define EVERYTHING_HERE EVERYTHING
+#endif
 
 static void test_decode(void **state) {
   (void)state;
@@ -57,6 +63,20 @@ static void test_registers_that_the_system_does_not_save(void **state) {
   assert_int_equal(wh_cpu_features_decode(&c), 0);
 }
 
+static void test_arm_processors(void **state) {
+  (void)state;
+  const uint64_t asimd = 1u << 1, asimddp = 1u << 20, i8mm = 1u << 13;
+  assert_int_equal(wh_cpu_features_decode_arm(0, 0), 0);
+  assert_int_equal(wh_cpu_features_decode_arm(asimddp, i8mm), 0); /* there is no vector unit to do it */
+  assert_int_equal(wh_cpu_features_decode_arm(asimd, 0), WH_CPU_NEON);
+  assert_int_equal(wh_cpu_features_decode_arm(asimd | asimddp, 0), WH_CPU_NEON | WH_CPU_DOTPROD);
+  assert_int_equal(wh_cpu_features_decode_arm(asimd | asimddp, i8mm), EVERYTHING_ARM);
+  /* bits of the one word are not those of the other, and no other bit counts */
+  assert_int_equal(wh_cpu_features_decode_arm(asimd | i8mm, asimddp), WH_CPU_NEON);
+  assert_int_equal(wh_cpu_features_decode_arm(~(asimd | asimddp), ~i8mm), 0);
+  assert_int_equal(wh_cpu_features_decode_arm(~asimddp, ~i8mm), WH_CPU_NEON);
+}
+
 static void test_detection_is_consistent(void **state) {
   (void)state;
   uint64_t mask = wh_cpu_features_detect();
@@ -81,14 +101,16 @@ static void test_every_level_names_its_own_mask(void **state) {
   assert_null(wh_cpu_level_at(-1));
   int n = 0;
   for (uint64_t mask; wh_cpu_level_at(n); n++) {
-    assert_int_equal(wh_cpu_level_mask(wh_cpu_level_at(n), EVERYTHING, &mask), WH_OK);
+    assert_int_equal(wh_cpu_level_mask(wh_cpu_level_at(n), EVERYTHING_HERE, &mask), WH_OK);
     assert_string_equal(wh_cpu_level_name(mask), wh_cpu_level_at(n));
-    assert_int_equal(mask & ~(uint64_t)EVERYTHING, 0);
+    assert_int_equal(mask & ~(uint64_t)EVERYTHING_HERE, 0);
   }
   assert_null(wh_cpu_level_at(n));
   assert_null(wh_cpu_level_at(n + 1000));
 #if defined(__x86_64__)
   assert_int_equal(n, 5);
+#elif defined(__aarch64__)
+  assert_int_equal(n, 4);
 #else
   assert_int_equal(n, 1);
 #endif
@@ -110,7 +132,7 @@ static void test_unknown_names(void **state) {
   const char *names[] = {"", "avx3", "AVX2", "avx2 ", "avx", "none", "Auto", flood};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     uint64_t mask = 42;
-    assert_int_equal(wh_cpu_level_mask(names[i], EVERYTHING, &mask), WH_ERR_INVALID_ARGUMENT);
+    assert_int_equal(wh_cpu_level_mask(names[i], EVERYTHING_HERE, &mask), WH_ERR_INVALID_ARGUMENT);
     assert_int_equal(mask, 42);
     for (int l = 0; wh_cpu_level_at(l); l++)
       assert_non_null(strstr(wh_last_error()->message, wh_cpu_level_at(l)));
@@ -147,11 +169,28 @@ static void test_narrowing(void **state) {
 }
 #endif
 
+#if defined(__aarch64__)
+static void test_arm_levels(void **state) {
+  (void)state;
+  uint64_t mask = 42;
+  assert_true(wh_cpu_features_detect() & WH_CPU_NEON);
+  assert_int_equal(wh_cpu_level_mask("dotprod", WH_CPU_NEON | WH_CPU_I8MM, &mask), WH_ERR_UNAVAILABLE);
+  assert_non_null(strstr(wh_last_error()->message, "'neon'"));
+  assert_int_equal(mask, 42);
+  assert_int_equal(wh_cpu_level_mask("neon", EVERYTHING_ARM, &mask), WH_OK);
+  assert_int_equal(mask, WH_CPU_NEON);
+  assert_int_equal(wh_cpu_level_mask("dotprod", EVERYTHING_ARM, &mask), WH_OK);
+  assert_int_equal(mask, WH_CPU_NEON | WH_CPU_DOTPROD);
+  assert_string_equal(wh_cpu_level_name(WH_CPU_NEON | WH_CPU_I8MM), "neon");
+}
+#endif
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_decode),
     cmocka_unit_test(test_a_level_needs_all_of_its_bundle),
     cmocka_unit_test(test_registers_that_the_system_does_not_save),
+    cmocka_unit_test(test_arm_processors),
     cmocka_unit_test(test_detection_is_consistent),
     cmocka_unit_test(test_every_level_names_its_own_mask),
     cmocka_unit_test(test_auto_is_what_there_is),
@@ -159,6 +198,8 @@ int main(void) {
 #if defined(__x86_64__)
     cmocka_unit_test(test_levels_above_the_machine),
     cmocka_unit_test(test_narrowing),
+#elif defined(__aarch64__)
+    cmocka_unit_test(test_arm_levels),
 #endif
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,13 +15,15 @@
 #include "backends/cpu/linear_q_kernels.h"
 #include "backends/cpu/rowops.h"
 #include "tests/kernels/guarded.h"
+#include "tests/kernels/levels.h"
 #include "tests/kernels/linear_q_fixture.h"
 
 #define CANARY 0x7fa5a5a5u
 #define CANARY_ROWS 2
 #define N_TEAMS 3
 
-static wh_team *teams[N_TEAMS]; /* of 1, 2 and 3 workers */
+static wh_team *teams[N_TEAMS];    /* of 1, 2 and 3 workers */
+static int n_compared[MAX_LEVELS]; /* results of a level's kernels */
 
 /* Kernels by type, from the list that dispatch is made of, and the control. */
 typedef struct kernel {
@@ -37,8 +39,8 @@ static const kernel KERNELS[] = {
 };
 #define N_KERNELS (sizeof KERNELS / sizeof KERNELS[0])
 
-#if defined(__x86_64__)
-/* linear_q_control.c: the AVX2 template with one operation changed. */
+#if defined(__x86_64__) || defined(__aarch64__)
+/* linear_q_control.c: the first vector level's template with one operation changed. */
 void wh_k_linear_q4_1__control(const wh_linear_q_args *args, const wh_worker *worker);
 #endif
 
@@ -159,19 +161,12 @@ static int64_t differences(const problem *p, const float *a, const float *b, int
   return count;
 }
 
-static int32_t level_of(const char *isa) {
-  static const char *const ORDER[] = {"ref", "avx2", "avxvnni", "avx512", "avx512vnni"};
-  for (int32_t i = 0; i < 5; i++)
-    if (strcmp(ORDER[i], isa) == 0) return i;
-  return -1;
-}
-
 #define FEW_ROWS 4 /* up to here kernels have two ways to ask for weights: the bits are the same */
 
 static void check_problem(const problem *p, uint64_t available, int n_workers) {
   const kernel *ref = NULL;
   for (size_t i = 0; i < N_KERNELS && !ref; i++)
-    if (KERNELS[i].dtype == p->dtype && level_of(KERNELS[i].isa) == 0) ref = &KERNELS[i];
+    if (KERNELS[i].dtype == p->dtype && strcmp(KERNELS[i].isa, "ref") == 0) ref = &KERNELS[i];
   assert_non_null(ref);
   float *want = compute(p, 0, ref->fn, teams[0], false);
   for (size_t i = 0; i < N_KERNELS; i++) {
@@ -179,6 +174,7 @@ static void check_problem(const problem *p, uint64_t available, int n_workers) {
     if (k->dtype != p->dtype || (k->needs & ~available)) continue;
     for (int past_caches = 0; past_caches < (p->m <= FEW_ROWS ? 2 : 1); past_caches++) {
       float *got = compute(p, k->needs, k->fn, teams[n_workers - 1], past_caches);
+      for (int l = 0; l < n_levels; l++) n_compared[l] += strcmp(levels[l].name, k->isa) == 0;
       int64_t at = 0, count = differences(p, want, got, &at);
       if (count)
         fail_msg(
@@ -328,12 +324,13 @@ static void test_unpack(void **state) {
 /* Proof that the comparison can fail: a kernel with one fused operation split in two is caught. */
 static void test_control(void **state) {
   (void)state;
-#if defined(__x86_64__)
-  if (!(wh_cpu_features_detect() & WH_CPU_AVX2)) skip();
+#if defined(__x86_64__) || defined(__aarch64__)
+  const uint64_t features = wh_cpu_features_detect() & WH_CPU_VECTORS;
+  if (!features) skip();
   fixture_rng rng = {11};
   problem p = make_problem(&rng, WH_DTYPE_Q4_1, 17, 64, 576, PLAIN);
   float *want = compute(&p, 0, wh_k_linear_q4_1__ref, teams[0], false);
-  float *got = compute(&p, WH_CPU_AVX2, wh_k_linear_q4_1__control, teams[0], false);
+  float *got = compute(&p, features, wh_k_linear_q4_1__control, teams[0], false);
   int64_t at = 0;
   assert_true(differences(&p, want, got, &at) > 0);
   free(want);
@@ -342,6 +339,15 @@ static void test_control(void **state) {
 #else
   skip();
 #endif
+}
+
+static int every_level_ran(void **state) {
+  (void)state;
+  for (int l = 1; l < n_levels; l++) {
+    print_message("level %s: %d results compared\n", levels[l].name, n_compared[l]);
+    if (n_compared[l] == 0) return -1;
+  }
+  return 0;
 }
 
 int main(void) {
@@ -361,7 +367,7 @@ int main(void) {
   }
   for (int i = 0; i < N_TEAMS; i++)
     if (wh_team_create(i + 1, NULL, wh_allocator_default(), &teams[i]) != WH_OK) return 1;
-  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  int failed = cmocka_run_group_tests(tests, find_levels, every_level_ran);
   for (int i = 0; i < N_TEAMS; i++) wh_team_destroy(teams[i]);
   return failed;
 }

@@ -37,7 +37,6 @@ ALWAYS_INLINE vint vint_shl16(vint a, int n) { return _mm256_slli_epi16(a, n); }
 ALWAYS_INLINE vint vint_shl32(vint a, int n) { return _mm256_slli_epi32(a, n); }
 ALWAYS_INLINE vint vint_shlv32(vint a, vint n) { return _mm256_sllv_epi32(a, n); }
 ALWAYS_INLINE vint vint_add32(vint a, vint b) { return _mm256_add_epi32(a, b); }
-ALWAYS_INLINE vint vint_sub32(vint a, vint b) { return _mm256_sub_epi32(a, b); }
 ALWAYS_INLINE vint vint_lookup(vint table, vint index) { return _mm256_shuffle_epi8(table, index); }
 ALWAYS_INLINE vint vint_from_u8_16(const void *p) { /* 16 bytes to 16-bit lanes */
   return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
@@ -47,13 +46,18 @@ ALWAYS_INLINE vint vint_dot16(vint acc, vint a, vint b) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 }
 #ifdef WH_LINEAR_Q_VNNI
+#define DOTS_ARE_WHOLE 1
 ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return _mm256_dpbusd_avx_epi32(acc, u, s); }
 #else
-ALWAYS_INLINE vint vint_add16(vint a, vint b) { return _mm256_add_epi16(a, b); }
-ALWAYS_INLINE vint vint_maddubs(vint u, vint s) { return _mm256_maddubs_epi16(u, s); }
+#define PRODUCTS_PER_SUM 2 /* of each quad, in an int16 lane */
+typedef vint vsum;
+ALWAYS_INLINE vsum vsum_products(vint u, vint s) { return _mm256_maddubs_epi16(u, s); }
+ALWAYS_INLINE vsum vsum_add_products(vsum sum, vint u, vint s) {
+  return _mm256_add_epi16(sum, vsum_products(u, s));
+}
 /* factor times the sum of adjacent 16-bit lanes */
-ALWAYS_INLINE vint vint_pair_sums(vint a, int factor) {
-  return _mm256_madd_epi16(a, _mm256_set1_epi16((short)factor));
+ALWAYS_INLINE vint vint_from_sums(vsum sum, int factor) {
+  return _mm256_madd_epi16(sum, _mm256_set1_epi16((short)factor));
 }
 #endif
 

@@ -1,0 +1,8 @@
+/* attention_q8_neon.c - attention and key/value stores with 128-bit vectors: caches of q8_0. */
+#include "backends/cpu/neon/attention_vec_neon.h"
+
+#include "backends/cpu/attention_cache_q8.h"
+
+#include "backends/cpu/attention_driver.h"
+
+WH_ATTENTION_KERNELS(q8_neon)
