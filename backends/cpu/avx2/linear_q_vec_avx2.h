@@ -44,7 +44,11 @@ ALWAYS_INLINE vint vint_from_u8_16(const void *p) { /* 16 bytes to 16-bit lanes 
 }
 /* sum of the products of adjacent 16-bit lanes */
 ALWAYS_INLINE vint vint_dot16(vint acc, vint a, vint b) {
+#ifdef WH_LINEAR_Q_VNNI
+  return _mm256_dpwssd_avx_epi32(acc, a, b);
+#else
   return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+#endif
 }
 #ifdef WH_LINEAR_Q_VNNI
 ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return _mm256_dpbusd_avx_epi32(acc, u, s); }
