@@ -24,7 +24,10 @@
 #define ROWS_MAX (LANES == 16 ? 13 : 6)
 #define HELD_VECS(rows) (LANES == 16 || (rows) > 2 ? 2 : PANEL_VECS)
 /* How far before their use weights are asked for: what covers the latency of memory. */
-#define AHEAD 8192
+#define AHEAD 16384
+
+/* Compilers would load several steps' operands at once and spill the sums for them. */
+#define STEP_IN_ORDER __asm__ volatile("" : : : "memory")
 
 typedef enum fetch { FETCH_NOT, FETCH, FETCH_PAST_CACHES } fetch;
 
@@ -48,6 +51,7 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
     UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
       const uint8_t *at = codes + s * WH_LINEAR_H_PAIR_BYTES;
       vint w[PANEL_VECS];
+      STEP_IN_ORDER;
       if (how == FETCH)
         UNROLL for (int l = 0; l < WH_LINEAR_H_PAIR_BYTES; l += 64) __builtin_prefetch(at + AHEAD + l, 0, 3);
       if (how == FETCH_PAST_CACHES)
@@ -55,7 +59,7 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
       UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
       UNROLL for (int r = 0; r < rows; r++) {
         const vint x = vint_bcast32(q + r * WH_Q13A_BLOCK + 2 * s);
-        UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vint_dot16(dot[r][v], w[v], x);
+        UNROLL for (int v = 0; v < vecs; v++) vint_dot16_to(&dot[r][v], w[v], x);
       }
     }
     codes += WH_LINEAR_H_STEP * WH_LINEAR_H_PAIR_BYTES;

@@ -2,6 +2,8 @@
 #ifndef WH_CPU_Q13A_BLOCK_H
 #define WH_CPU_Q13A_BLOCK_H
 
+#include <stdbool.h>
+
 #include "backends/cpu/q13a.h"
 #include "core/base/exact_math.h"
 
