@@ -31,6 +31,13 @@
 
 typedef enum fetch { FETCH_NOT, FETCH, FETCH_PAST_CACHES } fetch;
 
+ALWAYS_INLINE void ask_for(const uint8_t *from, const int bytes, const fetch how) {
+  UNROLL for (int i = 0; i < bytes; i += 64) {
+    if (how == FETCH) __builtin_prefetch(from + i, 0, 3);
+    if (how == FETCH_PAST_CACHES) __builtin_prefetch(from + i, 0, 0);
+  }
+}
+
 /* What a row's share of the product has come to, and what it still needs. */
 typedef struct block_at {
   const uint8_t *w; /* the block's scales */
@@ -46,16 +53,14 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
   const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
   const int16_t *q = b.q;
   vint dot[ROWS_MAX][PANEL_VECS];
+  ask_for(b.w + AHEAD, WH_LINEAR_H_SCALE_BYTES, how);
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vint_zero();
   for (int64_t i = 0; i < b.pairs; i += WH_LINEAR_H_STEP) {
     UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
       const uint8_t *at = codes + s * WH_LINEAR_H_PAIR_BYTES;
       vint w[PANEL_VECS];
       STEP_IN_ORDER;
-      if (how == FETCH)
-        UNROLL for (int l = 0; l < WH_LINEAR_H_PAIR_BYTES; l += 64) __builtin_prefetch(at + AHEAD + l, 0, 3);
-      if (how == FETCH_PAST_CACHES)
-        UNROLL for (int l = 0; l < WH_LINEAR_H_PAIR_BYTES; l += 64) __builtin_prefetch(at + AHEAD + l, 0, 0);
+      ask_for(at + AHEAD, WH_LINEAR_H_PAIR_BYTES, how);
       UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
       UNROLL for (int r = 0; r < rows; r++) {
         const vint x = vint_bcast32(q + r * WH_Q13A_BLOCK + 2 * s);
