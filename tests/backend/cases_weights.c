@@ -84,7 +84,9 @@ SUITE_CASES(linear) {
       if (epilogue & 1) in[2] = case_const(c, WH_DTYPE_F32, 1, &n);
       if (epilogue & 2) in[3] = case_input(c, WH_DTYPE_F32, 2, D(ROWS, n), FILL_PLAIN);
       (void)case_node(c, op, in, 4, NULL, 0);
-      if (epilogue == 0) { /* a table that a product shares */
+      const bool wide =
+          d == WH_DTYPE_F16 || d == WH_DTYPE_BF16; /* a table of these is read as the model has it */
+      if (epilogue == 0 && !wide) { /* a table that a product shares: the gather reads the product's form */
         const wh_value gather[2] = {in[1], case_indices(c, 1, D(ROWS), 0, n)};
         (void)case_node(c, WH_OP_GATHER_ROWS, gather, 2, NULL, 0);
       }

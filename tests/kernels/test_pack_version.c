@@ -14,7 +14,7 @@
 
 /* The hash of all panels below, for this version. */
 #define HASHED_VERSION 2
-#define PANELS_HASH "0be4dbcd10a23485e6ee105418ed5cc2"
+#define PANELS_HASH "be7fee95ff1e5916eeddda626652b90d"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
                                  WH_DTYPE_Q4_1, WH_DTYPE_Q5_0,   WH_DTYPE_Q5_1,   WH_DTYPE_Q8_0,

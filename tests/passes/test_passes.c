@@ -164,6 +164,18 @@ static void products_take_quantised_activations(void **state) {
   assert_rewrites(wh_pass_legalise, "%9 = linear(%1, %4) \"l\"" F "output \"o\" %9\n",
                   "%9 = quantize_act(%1) \"x.q8a\"" Q "%10 = linear(%9, %4) \"l\"" F "output \"o\" %10\n");
   assert_keeps(wh_pass_legalise, "%9 = linear(%1, %3) \"l\"" F "output \"o\" %9\n");
+  static const char *const wide[] = {"f16", "bf16"};
+  for (int i = 0; i < 2; i++) {
+    char before[256], after[256];
+    (void)snprintf(before, sizeof before,
+                   "%%9 = const \"h\" %s[64, 64]\n%%10 = linear(%%1, %%9) \"l\"" F "output \"o\" %%10\n",
+                   wide[i]);
+    (void)snprintf(after, sizeof after,
+                   "%%9 = const \"h\" %s[64, 64]\n%%10 = quantize_wide(%%1) \"x.q13a\""
+                   " : q13a[t, 64]\n%%11 = linear(%%10, %%9) \"l\"" F "output \"o\" %%11\n",
+                   wide[i]);
+    assert_rewrites(wh_pass_legalise, before, after);
+  }
   assert_keeps(wh_pass_legalise,
                "%9 = quantize_act(%1) \"q\"" Q "%10 = linear(%9, %4) \"l\"" F "output \"o\" %10\n");
 }
@@ -479,8 +491,8 @@ static void sums_of_experts_that_are_used_twice_stay(void **state) {
 
 static char *read_layer(void) { return read_text_file(WH_TEST_CORPUS_DIR "/layer.txt"); }
 
-/* A layer as import/families builds it, against a golden that was read with care: one quantisation for q, k and v in
- * their norm, the gate in one op with the quantisation after it, residuals in the products. */
+/* A layer as import/families builds it, against a golden that was read with care: one quantisation for q, k
+ * and v in their norm, the gate in one op with the quantisation after it, residuals in the products. */
 static void the_pipeline_on_a_layer(void **state) {
   (void)state;
   char *text = read_layer(), *want = read_text_file(WH_TEST_DATA_DIR "/layer_optimised.txt");
