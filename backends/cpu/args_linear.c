@@ -68,11 +68,12 @@ static wh_status choose_kernel(const cpu_device *d, const wh_graph *g, const wh_
     return WH_FAIL(ERR_INTERNAL, "node '%s': weights in layout %u, not %u", k->node->name, weight->layout,
                    k->layout.matrix.id);
   const wh_dtype dtype = k->layout.matrix.dtype;
-  if (!wh_dtype_is_quantised(dtype)) {
+  if (dtype == WH_DTYPE_F32) {
     k->linear_f = wh_linear_f_select(d->features, dtype, &k->name);
     return WH_OK;
   }
-  k->linear_q = wh_linear_q_select(d->features, dtype, &k->name);
+  k->linear_q = wh_linear_h_has(dtype) ? wh_linear_h_select(d->features, dtype, &k->name)
+                                       : wh_linear_q_select(d->features, dtype, &k->name);
   k->past_caches = d->past_caches;
   k->reason = d->product_reason;
   return WH_OK;

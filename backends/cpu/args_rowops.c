@@ -28,6 +28,13 @@ static void run_norm_q8a(const cpu_instr *in, const wh_worker *worker) {
   in->kernel->rowop.norm_q8a(&a, worker);
 }
 
+static void run_quantize_wide(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0];
+  const int64_t n = wh_cpu_row_length(x);
+  const wh_quantize_wide_args a = {wh_cpu_rows(x), n, n, x->data, in->out.data};
+  in->kernel->rowop.quantize_wide(&a, worker);
+}
+
 static void run_quantize_act(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0];
   int64_t n = wh_cpu_row_length(x);
@@ -126,7 +133,7 @@ static void run_gather_packed(const cpu_instr *in, const wh_worker *worker) {
     else if (wh_dtype_is_quantised(l->dtype))
       wh_linear_q_unpack_row(l, a.table, a.ids[i], y);
     else
-      wh_linear_f_unpack_row(l, a.table, a.ids[i], y);
+      wh_linear_f_unpack_row(l, a.table, a.ids[i], y); /* F32: of 16-bit values no table is packed */
   }
 }
 

@@ -48,7 +48,7 @@ static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh
     int64_t tokens = dim_at(selected, 0, dims), slots = dim_at(selected, 1, dims);
     fits = slots > 0 && tokens <= INT32_MAX / slots &&
            wh_expert_linear_scratch_bytes(d->features, layout, tokens * slots, out);
-  } else if (!wh_dtype_is_quantised(layout->matrix.dtype)) {
+  } else if (layout->matrix.dtype == WH_DTYPE_F32) {
     *out = wh_linear_f_scratch_bytes(d->features, &layout->matrix,
                                      dim_at(&g->values[node->inputs[0]].shape, 0, dims));
     fits = *out != SIZE_MAX;
@@ -59,13 +59,13 @@ static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh
 wh_status wh_cpu_claim_linear(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c) {
   const wh_value_info *x = &g->values[node->inputs[0]], *w = &g->values[node->inputs[1]];
-  bool quantised = wh_dtype_is_quantised(w->shape.dtype);
+  const bool narrow = wh_dtype_is_quantised(w->shape.dtype), wide = wh_linear_h_has(w->shape.dtype);
   if (w->kind != WH_VALUE_CONST) {
     refuse(c, "weights must be constants");
     return WH_OK;
   }
-  if (quantised != (x->shape.dtype == WH_DTYPE_Q8A)) {
-    refuse(c, "quantised weights take quantised activations (the legalisation pass adds them)");
+  if (narrow != (x->shape.dtype == WH_DTYPE_Q8A) || wide != (x->shape.dtype == WH_DTYPE_Q13A)) {
+    refuse(c, "quantised and 16-bit weights take quantised activations (the legalisation pass adds them)");
     return WH_OK;
   }
   wh_expert_layout layout;
@@ -103,10 +103,11 @@ wh_status wh_cpu_claim_attention(const cpu_device *d, const wh_graph *g, const w
 /* What a family's inputs hold: f f32, i i32, t a table of any type that can be dequantised. */
 static const char *input_types(wh_op op) {
   static const char *const norm = "fff", *const norm_q8a = "ff", *const quantize_act = "f",
-                           *const rope_table = "if", *const rope = "ff", *const gated = "ff",
-                           *const gated_q8a = "ff", *const gather_rows = "ti", *const binary = "ff",
-                           *const unary = "f", *const softmax = "f", *const expert_select = "f",
-                           *const expert_weights = "fi", *const expert_sum = "fff";
+                           *const quantize_wide = "f", *const rope_table = "if", *const rope = "ff",
+                           *const gated = "ff", *const gated_q8a = "ff", *const gather_rows = "ti",
+                           *const binary = "ff", *const unary = "f", *const softmax = "f",
+                           *const expert_select = "f", *const expert_weights = "fi",
+                           *const expert_sum = "fff";
   switch (op) {
 #define WH_ROWOP(op, name, family, levels) \
   case WH_OP_##op:                         \
@@ -131,11 +132,13 @@ static bool is_of_type(const wh_shape *s, char type) {
 }
 
 /* A table that a product packs as well is read from its panels: kept in the file's form too, its pages would
- * stay in memory. A table of its own is read in place. */
+ * stay in memory. A table of its own is read in place, and so is one of 16-bit values, whose panels are
+ * rounded: of its pages those stay whose rows are asked for. */
 static void list_table(const cpu_device *d, const wh_graph *g, const wh_value_info *table, int input,
                        wh_claim *c) {
   wh_expert_layout layout;
-  if (table->kind != WH_VALUE_CONST || wh_cpu_weight_layout(d, g, &table->shape, &layout) != WH_OK) return;
+  if (table->kind != WH_VALUE_CONST || wh_linear_h_has(table->shape.dtype)) return;
+  if (wh_cpu_weight_layout(d, g, &table->shape, &layout) != WH_OK) return;
   if (!layout.matrix.id) return;
   list_layout(c, input, 0, table->n_bytes);
   list_layout(c, input, layout.matrix.id, layout.n_bytes);
@@ -184,12 +187,12 @@ wh_status wh_cpu_value_bytes(void *dev, const wh_graph *g, wh_value v, const int
   const wh_shape *s = &g->values[v].shape;
   size_t bytes = 0;
   bool ok;
-  if (s->dtype == WH_DTYPE_Q8A) {
+  if (wh_dtype_is(s->dtype, WH_CLASS_OPAQUE)) {
     int64_t m = 1, k = dim_at(s, s->rank - 1, dims);
     for (int i = 0; i + 1 < s->rank; i++)
       if (__builtin_mul_overflow(m, dim_at(s, i, dims), &m)) m = INT64_MAX;
     ok = m < INT32_MAX && k < INT32_MAX;
-    if (ok) bytes = wh_q8a_bytes(m, k);
+    if (ok) bytes = s->dtype == WH_DTYPE_Q8A ? wh_q8a_bytes(m, k) : wh_q13a_bytes(m, k);
   } else if (wh_cpu_is_state(g, v)) {
     ok = wh_kv_cache_bytes(s->dtype, dim_at(s, 0, dims), dim_at(s, 1, dims), dim_at(s, 3, dims), &bytes);
   } else {

@@ -13,9 +13,10 @@
 #include "core/base/topology.h"
 #include "core/base/turn.h"
 
-/* Of the panels that linear_q_pack.c and linear_f.c write: to be raised with every change of their bytes, or
- * pack caches on disk would be read wrongly. tests/kernels/test_pack_version.c notices when it was not. */
-#define WH_CPU_PACK_VERSION 1u
+/* Of the panels that linear_q_pack.c, linear_f.c and linear_h.c write: to be raised with every change of
+ * their bytes, or pack caches on disk would be read wrongly. tests/kernels/test_pack_version.c notices when
+ * it was not. */
+#define WH_CPU_PACK_VERSION 2u
 
 /* ---- the device: device.c ---- */
 
@@ -95,8 +96,8 @@ typedef struct cpu_kernel {
     WH_ROWOP_FAMILIES(CPU_FN_FIELD)
 #undef CPU_FN_FIELD
   } rowop;
-  wh_linear_q_fn linear_q;
-  bool past_caches; /* of linear_q */
+  wh_linear_q_fn linear_q; /* of integer products: quantised and 16-bit weights */
+  bool past_caches;        /* of linear_q */
   wh_linear_f_fn linear_f;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;

@@ -33,6 +33,8 @@ wh_status wh_expert_linear_layout(uint64_t features, wh_dtype dtype, int64_t n_e
     return WH_FAIL(ERR_LIMIT, "weights of %lld experts", (long long)n_experts);
   if (wh_dtype_is_quantised(dtype))
     WH_TRY(wh_linear_q_layout(features, dtype, n, k, &l.matrix));
+  else if (wh_linear_h_has(dtype))
+    WH_TRY(wh_linear_h_layout(features, dtype, n, k, &l.matrix));
   else
     WH_TRY(wh_linear_f_layout(features, dtype, n, k, &l.matrix));
   l.expert_bytes = l.matrix.n_bytes;
@@ -56,6 +58,7 @@ bool wh_expert_linear_pack(const wh_expert_layout *l, const void *src, void *dst
     const char *from = (const char *)src + (size_t)expert * file_bytes;
     char *to = (char *)dst + (size_t)expert * l->expert_bytes;
     finite &= wh_dtype_is_quantised(m->dtype) ? wh_linear_q_pack(m, from, to, first, end)
+              : wh_linear_h_has(m->dtype)     ? wh_linear_h_pack(m, from, to, first, end)
                                               : wh_linear_f_pack(m, from, to, first, end);
     if (end == m->n_panels) memset(to + m->n_bytes, 0, l->expert_bytes - m->n_bytes); /* files keep it */
     panel += end - first;
@@ -73,13 +76,20 @@ typedef struct scratch {
   void *product;  /* the float kernels' own */
 } scratch;
 
+#define TILE WH_Q8A_TILE
+_Static_assert(WH_Q13A_TILE == TILE, "both forms of activations come in the same tiles");
+
+/* Bytes of activations in the form that the products take; rows and k are below 2^31. */
+static size_t x_row_bytes(const wh_linear_layout *m, int64_t rows) {
+  if (wh_dtype_is_quantised(m->dtype)) return wh_q8a_bytes(rows, m->k);
+  if (wh_linear_h_has(m->dtype)) return wh_q13a_bytes(rows, m->k);
+  return (size_t)m->k * sizeof(float) * (size_t)rows;
+}
+
 /* Rows of one group: whole tiles. */
 static int64_t group_rows(const wh_linear_layout *m) {
-  const bool quantised = wh_dtype_is_quantised(m->dtype);
-  const size_t tile =
-      quantised ? wh_q8a_tile_bytes(WH_Q8A_TILE, m->k) : (size_t)m->k * sizeof(float) * WH_Q8A_TILE;
-  const int64_t fit = (int64_t)(GROUP_BYTES / tile);
-  return (fit < 1 ? 1 : fit) * WH_Q8A_TILE;
+  const int64_t fit = (int64_t)(GROUP_BYTES / x_row_bytes(m, TILE));
+  return (fit < 1 ? 1 : fit) * TILE;
 }
 
 /* Panels [first, first + count) of the matrix as a matrix. */
@@ -95,12 +105,8 @@ static wh_linear_layout some_panels(const wh_linear_layout *m, int64_t first, in
 static bool part_bytes(const wh_expert_layout *l, int64_t rows_max, size_t product, size_t parts[5]) {
   const wh_linear_layout *m = &l->matrix;
   const int64_t rows = min_i64(rows_max, group_rows(m)), panels = min_i64(HELD_PANELS, m->n_panels);
-  size_t x_bytes = (size_t)m->k * sizeof(float);
   if (rows_max < 0 || rows_max > INT32_MAX) return false;
-  if (wh_dtype_is_quantised(m->dtype))
-    x_bytes = wh_q8a_bytes(rows, m->k);
-  else if (!wh_mul_size(x_bytes, (size_t)rows, &x_bytes))
-    return false;
+  const size_t x_bytes = x_row_bytes(m, rows);
   const size_t bytes[5] = {((size_t)l->n_experts + 1) * sizeof(int32_t), (size_t)rows_max * sizeof(int32_t),
                            x_bytes, (size_t)(rows * panels * m->panel_cols) * sizeof(float), product};
   for (int i = 0; i < 5; i++)
@@ -112,7 +118,7 @@ bool wh_expert_linear_scratch_bytes(uint64_t features, const wh_expert_layout *l
                                     size_t *out) {
   const wh_linear_layout *m = &l->matrix;
   size_t parts[5], total = 0, product = 0;
-  if (!wh_dtype_is_quantised(m->dtype)) {
+  if (m->dtype == WH_DTYPE_F32) {
     product = wh_linear_f_scratch_bytes(features, m, min_i64(rows_max, group_rows(m)));
     if (product == SIZE_MAX) return false;
   }
@@ -175,16 +181,31 @@ static void copy_q8a_rows(const wh_q8a_tile *d, int64_t i0, const wh_q8a_tile *s
     }
 }
 
+static void copy_q13a_rows(const wh_q13a_tile *d, int64_t i0, const wh_q13a_tile *s, const uint8_t *x,
+                           int64_t n, int64_t n_blocks) {
+  for (int64_t b = 0; b < n_blocks; b++)
+    for (int64_t r = 0; r < n; r++) {
+      const int64_t i = b * d->rows + i0 + r, j = b * s->rows + x[r];
+      memcpy(d->q + i * WH_Q13A_BLOCK, s->q + j * WH_Q13A_BLOCK, WH_Q13A_BLOCK * sizeof *d->q);
+      d->scale[i] = s->scale[j];
+    }
+}
+
 /* In runs of rows that share a tile on both sides; rows are in order, so runs are long. */
-static void gather_q8a(const wh_expert_linear_args *a, const int32_t *rows, int64_t m, void *dst) {
+static void gather_tiles(const wh_expert_linear_args *a, const int32_t *rows, int64_t m, void *dst) {
   const int64_t k = a->layout->matrix.k, n_x = a->per_slot ? a->tokens * a->slots : a->tokens;
   for (int64_t i = 0; i < m;) {
-    uint8_t in_tile[WH_Q8A_TILE];
-    const int64_t first = i, to = i / WH_Q8A_TILE, from = x_row(a, rows[i]) / WH_Q8A_TILE;
-    for (; i < m && i / WH_Q8A_TILE == to && x_row(a, rows[i]) / WH_Q8A_TILE == from; i++)
-      in_tile[i - first] = (uint8_t)(x_row(a, rows[i]) % WH_Q8A_TILE);
-    const wh_q8a_tile d = wh_q8a_tile_at(dst, m, k, to), s = wh_q8a_tile_at(a->x, n_x, k, from);
-    copy_q8a_rows(&d, first % WH_Q8A_TILE, &s, in_tile, i - first, k / 32);
+    uint8_t in_tile[TILE];
+    const int64_t first = i, to = i / TILE, from = x_row(a, rows[i]) / TILE;
+    for (; i < m && i / TILE == to && x_row(a, rows[i]) / TILE == from; i++)
+      in_tile[i - first] = (uint8_t)(x_row(a, rows[i]) % TILE);
+    if (wh_linear_h_has(a->layout->matrix.dtype)) {
+      const wh_q13a_tile d = wh_q13a_tile_at(dst, m, k, to), s = wh_q13a_tile_at(a->x, n_x, k, from);
+      copy_q13a_rows(&d, first % TILE, &s, in_tile, i - first, (int64_t)wh_q13a_blocks(k));
+    } else {
+      const wh_q8a_tile d = wh_q8a_tile_at(dst, m, k, to), s = wh_q8a_tile_at(a->x, n_x, k, from);
+      copy_q8a_rows(&d, first % TILE, &s, in_tile, i - first, k / 32);
+    }
   }
 }
 
@@ -193,7 +214,7 @@ static void *gather(const wh_expert_linear_args *a, const int32_t *rows, int64_t
   const int64_t k = a->layout->matrix.k, n_x = a->per_slot ? a->tokens * a->slots : a->tokens;
   if (a->linear_q) {
     if (n_x == 1 && m == 1) return a->x;
-    gather_q8a(a, rows, m, dst);
+    gather_tiles(a, rows, m, dst);
     return dst;
   }
   float *x = a->x;

@@ -5,6 +5,7 @@
 #define WH_CPU_EXPERT_LINEAR_H
 
 #include "backends/cpu/linear_f.h"
+#include "backends/cpu/linear_h.h"
 #include "backends/cpu/linear_q.h"
 
 typedef struct wh_expert_layout {
@@ -27,7 +28,7 @@ typedef struct wh_expert_linear_args {
   wh_linear_f_fn linear_f;
   bool past_caches; /* as in wh_linear_q_args */
   const void *w;    /* packed (or the file's bytes when matrix.id is 0) */
-  void *x;          /* q8a or f32 rows of matrix.k: one per token, or one per token and slot */
+  void *x;          /* q8a, q13a or f32 rows of matrix.k: one per token, or one per token and slot */
   bool per_slot;
   int64_t tokens, slots;
   const int32_t *selected; /* [tokens][slots], each 0 <= selected < n_experts */

@@ -21,6 +21,22 @@ static void read_q8a(char *q8a, int64_t m, int64_t k, char *out) {
   }
 }
 
+/* A row is its codes, and a scale for each block of 128. */
+static void read_q13a(char *q13a, int64_t m, int64_t k, char *out) {
+  const int64_t n_blocks = (int64_t)wh_q13a_blocks(k);
+  for (int64_t row = 0; row < m; row++) {
+    const wh_q13a_tile t = wh_q13a_tile_at(q13a, m, k, row / WH_Q13A_TILE);
+    char *scales = out + k * 2;
+    for (int64_t b = 0; b < n_blocks; b++, scales += sizeof(float)) {
+      const int64_t at = b * t.rows + row % WH_Q13A_TILE, left = k - b * WH_Q13A_BLOCK;
+      const int64_t n = left < WH_Q13A_BLOCK ? left : WH_Q13A_BLOCK;
+      memcpy(out + b * WH_Q13A_BLOCK * 2, t.q + at * WH_Q13A_BLOCK, (size_t)n * 2);
+      memcpy(scales, &t.scale[at], sizeof t.scale[at]);
+    }
+    out = scales;
+  }
+}
+
 /* ---- keys and values ---- */
 
 /* Keys lie transposed in their tiles: whoever writes or reads a state says which of the two it holds. */
@@ -87,10 +103,10 @@ wh_status wh_cpu_read_value(void *dev, const wh_graph *g, wh_value v, const int6
   if (offset > buffer->n_bytes || held > buffer->n_bytes - offset)
     return WH_FAIL(ERR_INTERNAL, "'%s' lies outside its buffer", g->values[v].name);
   char *data = buffer->data + offset;
-  if (s->dtype == WH_DTYPE_Q8A) {
+  if (wh_dtype_is(s->dtype, WH_CLASS_OPAQUE)) {
     int64_t m = 1;
     for (int i = 0; i + 1 < s->rank; i++) m *= dims[s->dims[i]];
-    read_q8a(data, m, dims[s->dims[s->rank - 1]], row_major);
+    (s->dtype == WH_DTYPE_Q8A ? read_q8a : read_q13a)(data, m, dims[s->dims[s->rank - 1]], row_major);
   } else if (wh_cpu_is_state(g, v)) {
     const cache_shape c = {s->dtype, dims[s->dims[0]], dims[s->dims[1]], dims[s->dims[3]], holds_keys(g, v)};
     size_t row_bytes = 0;

@@ -5,6 +5,7 @@
 #define WH_CPU_ROWOPS_H
 
 #include "backends/cpu/features.h"
+#include "backends/cpu/q13a.h"
 #include "backends/cpu/q8a.h"
 #include "core/base/dtype.h"
 #include "core/base/team.h"
@@ -24,6 +25,12 @@ typedef struct wh_quantize_act_args {
   const float *x;
   void *q8a;
 } wh_quantize_act_args;
+
+typedef struct wh_quantize_wide_args {
+  int64_t rows, k, ldx;
+  const float *x;
+  void *q13a;
+} wh_quantize_wide_args;
 
 typedef struct wh_rope_table_args {
   int64_t rows, n_freq;     /* n_freq = n_rot / 2 */
@@ -115,6 +122,7 @@ typedef wh_gated_args wh_gated_q8a_args;
   X(norm)                    \
   X(norm_q8a)                \
   X(quantize_act)            \
+  X(quantize_wide)           \
   X(rope_table)              \
   X(rope)                    \
   X(gated)                   \

@@ -20,7 +20,7 @@ typedef enum wh_dtype_class {
 
 typedef struct wh_dtype_info {
   const char *name;
-  uint16_t block_elems, block_bytes; /* bytes 0: none of a known size (q8a, string) */
+  uint16_t block_elems, block_bytes; /* bytes 0: none of a known size (q8a, q13a, string) */
   wh_dtype_class class_of;
 } wh_dtype_info;
 

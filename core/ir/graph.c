@@ -392,14 +392,23 @@ static bool q8a_row_bytes(uint64_t k, size_t *out) {
          wh_add_size(bytes, (size_t)k, out);
 }
 
+/* q13a: a row's codes, an fp32 scale per block of 128. */
+static bool q13a_row_bytes(uint64_t k, size_t *out) {
+  size_t codes, scales;
+  return wh_mul_size((size_t)k, sizeof(int16_t), &codes) &&
+         wh_mul_size((size_t)(k / 128 + (k % 128 != 0)), sizeof(float), &scales) &&
+         wh_add_size(codes, scales, out);
+}
+
 bool wh_value_row_major_bytes(const wh_graph *g, wh_value v, const int64_t *dims, size_t *out) {
   const wh_shape *s = &g->values[v].shape;
   const uint64_t last = s->rank ? (uint64_t)dims[s->dims[s->rank - 1]] : 1;
   size_t n = 1, row;
   for (int i = 0; i + 1 < s->rank; i++)
     if (!wh_mul_size(n, (size_t)dims[s->dims[i]], &n)) return false;
-  const bool known =
-      s->dtype == WH_DTYPE_Q8A ? q8a_row_bytes(last, &row) : wh_dtype_row_bytes(s->dtype, last, &row);
+  const bool known = s->dtype == WH_DTYPE_Q8A    ? q8a_row_bytes(last, &row)
+                     : s->dtype == WH_DTYPE_Q13A ? q13a_row_bytes(last, &row)
+                                                 : wh_dtype_row_bytes(s->dtype, last, &row);
   return known && wh_mul_size(n, row, out);
 }
 

@@ -317,7 +317,8 @@ WH_NODISCARD wh_status wh_graph_hash(const wh_graph *g, wh_hash128 *out);
  * and what is compared between them. dims: every dim expression's value, by wh_dim. False on overflow. */
 bool wh_value_row_major_bytes(const wh_graph *g, wh_value v, const int64_t *dims, size_t *out);
 
-/* Bytes of a value with symbol i bound to symbols[i]; false for q8a (the backend knows) and on overflow. */
+/* Bytes of a value with symbol i bound to symbols[i]; false for q8a and q13a (the backend knows) and on
+ * overflow. */
 bool wh_shape_bytes(const wh_graph *g, const wh_shape *shape, const int64_t *symbols, size_t *out);
 
 #endif

@@ -67,13 +67,18 @@ static wh_status product_operands(const infer_ctx *c) {
   if (!quantised && w->dtype != WH_DTYPE_F32 && w->dtype != WH_DTYPE_F16 && w->dtype != WH_DTYPE_BF16)
     return wrong(c, 1, "weights must be f32, f16, bf16 or quantised");
   if (x->dtype == WH_DTYPE_Q8A && !quantised) return wrong(c, 0, "q8a activations need quantised weights");
+  if (x->dtype == WH_DTYPE_Q13A && w->dtype != WH_DTYPE_F16 && w->dtype != WH_DTYPE_BF16)
+    return wrong(c, 0, "q13a activations need f16 or bf16 weights");
   return want_dim(c, 1, w->rank - 1, x->dims[x->rank - 1]);
+}
+
+static bool can_be_activations(wh_dtype d) {
+  return d == WH_DTYPE_F32 || d == WH_DTYPE_Q8A || d == WH_DTYPE_Q13A;
 }
 
 static wh_status wh_infer_linear(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0), *w = in(c, 1);
-  if (x->rank != 2 || (x->dtype != WH_DTYPE_F32 && x->dtype != WH_DTYPE_Q8A))
-    return wrong(c, 0, "must be f32 or q8a of rank 2");
+  if (x->rank != 2 || !can_be_activations(x->dtype)) return wrong(c, 0, "must be f32, q8a or q13a of rank 2");
   if (w->rank != 2) return wrong(c, 1, "weights must have rank 2");
   WH_TRY(product_operands(c));
   *out = (wh_shape){WH_DTYPE_F32, 2, {x->dims[0], w->dims[0]}};
@@ -131,6 +136,14 @@ static wh_status quantised_rows(const infer_ctx *c, wh_shape *out) {
 static wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
   WH_TRY(wh_infer_same(c, out));
   return quantised_rows(c, out);
+}
+
+static wh_status wh_infer_quantize_wide(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  if (in(c, 0)->rank < 2) return wrong(c, 0, "must have rank 2 or more");
+  *out = *in(c, 0);
+  out->dtype = WH_DTYPE_Q13A;
+  return WH_OK;
 }
 
 static wh_status wh_infer_norm_quantize(const infer_ctx *c, wh_shape *out) {
@@ -252,8 +265,8 @@ static wh_status wh_infer_expert_weights(const infer_ctx *c, wh_shape *out) {
 
 static wh_status wh_infer_expert_linear(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0), *w = in(c, 1);
-  if ((x->rank != 2 && x->rank != 3) || (x->dtype != WH_DTYPE_F32 && x->dtype != WH_DTYPE_Q8A))
-    return wrong(c, 0, "must be f32 or q8a of rank 2 or 3");
+  if ((x->rank != 2 && x->rank != 3) || !can_be_activations(x->dtype))
+    return wrong(c, 0, "must be f32, q8a or q13a of rank 2 or 3");
   if (w->rank != 3) return wrong(c, 1, "weights must have rank 3");
   WH_TRY(product_operands(c));
   WH_TRY(want_selected(c, 2, x->dims[0], w->dims[0]));
@@ -336,7 +349,7 @@ static void cancel_equal_dims(wh_shape *a, wh_shape *b) {
 static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0);
   const wh_attr *shape = &c->attrs[0];
-  if (wh_dtype_is_quantised(x->dtype) || x->dtype == WH_DTYPE_Q8A)
+  if (wh_dtype_is_quantised(x->dtype) || wh_dtype_is(x->dtype, WH_CLASS_OPAQUE))
     return wrong(c, 0, "blocks cannot be reshaped");
   if (wh_dtype_get(x->dtype)->block_elems > 1 &&
       !(x->rank && shape->rank && x->dims[x->rank - 1] == shape->dims[shape->rank - 1]))

@@ -19,7 +19,7 @@ static uint16_t ruled_device(const wh_place_options *o, const char *name) {
 
 /* An operand that only its maker's device understands: the node runs there. */
 static bool stays(const wh_graph *g, const wh_value_info *v) {
-  return v->kind == WH_VALUE_NODE && (v->shape.dtype == WH_DTYPE_Q8A ||
+  return v->kind == WH_VALUE_NODE && (wh_dtype_is(v->shape.dtype, WH_CLASS_OPAQUE) ||
                                       wh_op_has(g->nodes[v->producer].op, WH_TRAIT_WRITES | WH_TRAIT_VIEW));
 }
 

@@ -3,7 +3,7 @@
  * Devices come in order of the caller's wish; device 0 is the default. Rules name nodes by the beginning of
  * their names ("blk.12."); the longest that fits wins. What follows from data goes before a rule: a node that
  * reads a written state runs where the state lies, and one that reads activations in a device's own form
- * (q8a) where they were made. */
+ * (q8a, q13a) where they were made. */
 #ifndef WH_PLAN_PLACE_H
 #define WH_PLAN_PLACE_H
 

@@ -200,7 +200,8 @@ static wh_status copy_in(build *b, wh_program_block *block, wh_value root, uint1
   wh_program *p = b->p;
   const uint32_t begin = b->schedule.blocks[block - p->blocks].first_phase;
   wh_program_copy copy = {.value = root};
-  if (p->graph->values[root].kind == WH_VALUE_STATE || p->graph->values[root].shape.dtype == WH_DTYPE_Q8A)
+  if (p->graph->values[root].kind == WH_VALUE_STATE ||
+      wh_dtype_is(p->graph->values[root].shape.dtype, WH_CLASS_OPAQUE))
     return WH_FAIL(ERR_UNSUPPORTED, "'%s' is read by another device than the one that writes it",
                    p->graph->values[root].name);
   WH_TRY(value_slot(b, maker, root, begin, &copy.from));

@@ -54,6 +54,7 @@ extern "C" {
   X(IQ4_XS, 27, "iq4_xs", 256, 136, QUANTISED) \
   X(MXFP4, 28, "mxfp4", 32, 17, QUANTISED)     \
   X(Q8A, 48, "q8a", 1, 0, OPAQUE)              \
+  X(Q13A, 49, "q13a", 1, 0, OPAQUE)            \
   X(F8E4M3FN, 64, "f8e4m3fn", 1, 1, FLOAT)     \
   X(F8E4M3FNUZ, 65, "f8e4m3fnuz", 1, 1, FLOAT) \
   X(F8E5M2, 66, "f8e5m2", 1, 1, FLOAT)         \
@@ -62,8 +63,8 @@ extern "C" {
   X(C128, 69, "c128", 1, 16, COMPLEX)          \
   X(STRING, 70, "string", 1, 0, STRING)
 
-/* WH_DTYPE_Q8A is not a storage type: it is activations quantised for integer products (docs/NUMERICS.md,
- * "quantize_act"); its bytes are laid out by the backend. */
+/* WH_DTYPE_Q8A and WH_DTYPE_Q13A are no storage types: they are activations quantised for integer products
+ * (docs/NUMERICS.md, "quantize_act" and "quantize_wide"); their bytes are laid out by the backend. */
 typedef enum wh_dtype {
 #define WH_DTYPE_ENUM(name, number, text, elems, bytes, class_name) WH_DTYPE_##name = number,
   WH_DTYPE_LIST(WH_DTYPE_ENUM)

@@ -115,6 +115,19 @@ SUITE_CASES(norm_quantize) {
     for (size_t i = 0; i < COUNT(blocks); i++) norm_case(s, op, &blocks[i], with, (int)(i & 1));
 }
 
+SUITE_CASES(quantize_wide) {
+  static const case_shape rows[] = {{0, 2, {ROWS, 128}},  {1, 2, {ROWS, 1}},      {1, 2, {ROWS, 1024}},
+                                    {3, 2, {ROWS, 129}},  {64, 2, {ROWS, 127}},   {65, 2, {ROWS, 576}},
+                                    {130, 2, {ROWS, 96}}, {3, 3, {ROWS, 5, 200}}, {2, 4, {2, ROWS, 3, 7}}};
+  for (size_t i = 0; i < COUNT(rows); i++)
+    for (int fill = 0; fill < 3; fill++) {
+      suite_case *c = case_begin(s, rows[i].n_rows, "%s shape %zu fill %d", wh_op_get(op)->name, i, fill);
+      wh_value x = case_input(c, WH_DTYPE_F32, rows[i].rank, rows[i].dims, fill ? FILL_WILD : FILL_PLAIN);
+      if (fill == 2 && c->n_bytes[x]) memset(c->data[x], 0, c->n_bytes[x] / 8 * 4); /* blocks of nothing */
+      run_op(c, op, 0, &x, 1);
+    }
+}
+
 SUITE_CASES(quantize) {
   for (size_t i = 0; i < COUNT(blocks); i++)
     for (int fill = 0; fill < 3; fill++) {

@@ -54,6 +54,7 @@ void ref_quantize_row(const float *x, int64_t k, int64_t row, void *q8a);
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);
 void ref_quantize_act(ref_node *n);
+void ref_quantize_wide(ref_node *n);
 void ref_expert_linear(ref_node *n);
 void ref_kv_append(ref_node *n);
 void ref_attention(ref_node *n);

@@ -1,4 +1,5 @@
-/* reference_linear.c - docs/NUMERICS.md, "gather_rows", "quantize_act", "linear" and "expert_linear". */
+/* reference_linear.c - docs/NUMERICS.md, "gather_rows", "quantize_act", "quantize_wide", "linear" and
+ * "expert_linear". */
 #include <stdlib.h>
 
 #include "tests/backend/reference.h"
@@ -236,7 +237,51 @@ void ref_quantize_act(ref_node *n) {
     ref_quantize_row((const float *)n->in[0].data + r * k, k, r, n->out.data);
 }
 
+/* ---- the same in 13 bits: all codes, then a scale per block of 128 ---- */
+
+/* Up to 128 values as codes; their scale is what is returned. Values are finite. */
+static float quantize_wide(const float *x, int64_t n, int16_t *codes) {
+  const float top = largest(x, n);
+  const bool none = top < 0x1p-100f;
+  for (int64_t i = 0; i < n; i++) codes[i] = none ? 0 : (int16_t)rintf(x[i] * (4095.0f / top));
+  return none ? 0.0f : top / 4095.0f;
+}
+
+static int64_t wide_row_bytes(int64_t k) { return k * 2 + (k + 127) / 128 * 4; }
+
+void ref_quantize_wide(ref_node *n) {
+  const int64_t k = ref_length(&n->in[0]), rows = ref_rows(&n->in[0]);
+  for (int64_t r = 0; r < rows; r++) {
+    const float *x = (const float *)n->in[0].data + r * k;
+    char *out = (char *)n->out.data + r * wide_row_bytes(k), *scales = out + k * 2;
+    for (int64_t from = 0; from < k; from += 128, scales += 4) {
+      const int64_t count = k - from < 128 ? k - from : 128;
+      int16_t codes[128];
+      const float s = quantize_wide(x + from, count, codes);
+      memcpy(out + from * 2, codes, (size_t)count * 2);
+      memcpy(scales, &s, sizeof s);
+    }
+  }
+}
+
 /* ---- products of one row of activations and one of weights ---- */
+
+static float product_wide(const char *x, wh_dtype dtype, const uint8_t *w_row, int64_t k) {
+  float y = 0.0f;
+  for (int64_t from = 0; from < k; from += 128) {
+    const int64_t count = k - from < 128 ? k - from : 128;
+    float w[128], x_scale;
+    int16_t w_codes[128], x_codes[128];
+    for (int64_t i = 0; i < count; i++) w[i] = plain_weight(dtype, w_row, from + i);
+    const float w_scale = quantize_wide(w, count, w_codes);
+    memcpy(x_codes, x + from * 2, (size_t)count * 2);
+    memcpy(&x_scale, x + k * 2 + from / 128 * 4, sizeof x_scale);
+    int32_t dot = 0;
+    for (int64_t i = 0; i < count; i++) dot += w_codes[i] * x_codes[i];
+    y = fmaf(w_scale * x_scale, (float)dot, y);
+  }
+  return y;
+}
 
 static float product_q(const activations *a, int64_t row, wh_dtype dtype, const weight_block *blocks) {
   float y = 0.0f;
@@ -295,6 +340,8 @@ static weight_row read_weights(wh_dtype dtype, const void *matrix, int64_t row, 
 
 static float product(const ref_value *x, int64_t row, const weight_row *w) {
   const int64_t k = ref_length(x);
+  if (x->dtype == WH_DTYPE_Q13A)
+    return product_wide((const char *)x->data + row * wide_row_bytes(k), w->dtype, w->bytes, k);
   if (x->dtype != WH_DTYPE_Q8A) return product_f((const float *)x->data + row * k, w->dtype, w->bytes, k);
   const activations a = activations_at(x->data, k);
   return product_q(&a, row, w->dtype, w->blocks);

@@ -236,6 +236,7 @@ reference_fn reference_of(wh_op op) {
     return ref_##name;
       CASE(LINEAR, linear)
       CASE(QUANTIZE_ACT, quantize_act)
+      CASE(QUANTIZE_WIDE, quantize_wide)
       CASE(LAYER_NORM, layer_norm)
       CASE(ROPE_TABLE, rope_table)
       CASE(ROPE, rope)

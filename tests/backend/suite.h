@@ -71,6 +71,7 @@ SUITE_CASES(same);
 SUITE_CASES(norm);
 SUITE_CASES(norm_quantize);
 SUITE_CASES(quantize);
+SUITE_CASES(quantize_wide);
 SUITE_CASES(reshape);
 SUITE_CASES(rope_table);
 SUITE_CASES(rope);

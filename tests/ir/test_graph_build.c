@@ -4,7 +4,7 @@
 
 #include "tests/ir/graph_fixture.h"
 
-#define N_OPERANDS 46
+#define N_OPERANDS 48
 static const char preamble[] =
     "graph \"ops\" {\n"
     "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
@@ -53,7 +53,9 @@ static const char preamble[] =
     "  %43 = const \"halves\" i4[3, 5]\n"
     "  %44 = input \"words\" string[1, 3]\n"
     "  %45 = input \"pages\" i32[s, r]\n"
-    "  %46 = state \"short\" f16[c, 2, 32, 16]\n";
+    "  %46 = state \"short\" f16[c, 2, 32, 16]\n"
+    "  %47 = input \"xh\" q13a[t, 64]\n"
+    "  %48 = const \"wh\" f16[96, 64]\n";
 
 typedef struct op_case {
   const char *op, *operands, *attrs;
@@ -84,9 +86,13 @@ static const op_case cases[] = {
     {"linear", "%1, %5, %6", "", "f32[t, 96]", NULL},
     {"linear", "%1, %4, _, %7", "", "f32[t, 96]", NULL},
     {"linear", "%8, %5, %6, %7", "", "f32[t, 96]", NULL},
-    {"linear", "%2, %4", "", NULL, "input 0: must be f32 or q8a of rank 2"},
-    {"linear", "%10, %4", "", NULL, "input 0: must be f32 or q8a of rank 2"},
+    {"linear", "%2, %4", "", NULL, "input 0: must be f32, q8a or q13a of rank 2"},
+    {"linear", "%10, %4", "", NULL, "input 0: must be f32, q8a or q13a of rank 2"},
     {"linear", "%8, %4", "", NULL, "input 0: q8a activations need quantised weights"},
+    {"linear", "%47, %48", "", "f32[t, 96]", NULL},
+    {"linear", "%47, %4", "", NULL, "input 0: q13a activations need f16 or bf16 weights"},
+    {"linear", "%47, %5", "", NULL, "input 0: q13a activations need f16 or bf16 weights"},
+    {"linear", "%8, %48", "", NULL, "input 0: q8a activations need quantised weights"},
     {"linear", "%1, %9", "", NULL, "input 1: weights must have rank 2"},
     {"linear", "%1, %21", "", NULL, "input 1: weights must be f32, f16, bf16 or quantised"},
     {"linear", "%7, %4", "", NULL, "input 1 has 64 at axis 1 where 96 is needed"},
@@ -96,6 +102,11 @@ static const op_case cases[] = {
     {"linear", "%23, %4, _, %7", "", NULL, "input 3 has t at axis 0 where r is needed"},
     {"linear", "_, %4", "", NULL, "input 0 is missing"},
     {"linear", "%1, _, %6", "", NULL, "input 1 is missing"},
+    {"quantize_wide", "%1", "", "q13a[t, 64]", NULL},
+    {"quantize_wide", "%20", "", "q13a[t, 48]", NULL},
+    {"quantize_wide", "%10", "", "q13a[t, 4, 16]", NULL},
+    {"quantize_wide", "%19", "", NULL, "input 0: must have rank 2 or more"},
+    {"quantize_wide", "%2", "", NULL, "input 0 is i32, not f32"},
     {"quantize_act", "%1", "", "q8a[t, 64]", NULL},
     {"quantize_act", "%20", "", NULL, "input 0: its rows must be a multiple of 32 long"},
     {"quantize_act", "%25", "", NULL, "input 0: its rows must be a multiple of 32 long"},
@@ -185,7 +196,7 @@ static const op_case cases[] = {
     {"expert_linear", "%1, %35, %37", "", "f32[t, 2, 96]", NULL},
     {"expert_linear", "%8, %35, %37", "", "f32[t, 2, 96]", NULL},
     {"expert_linear", "%39, %35, %37", "", "f32[t, 2, 96]", NULL},
-    {"expert_linear", "%2, %35, %37", "", NULL, "input 0: must be f32 or q8a of rank 2 or 3"},
+    {"expert_linear", "%2, %35, %37", "", NULL, "input 0: must be f32, q8a or q13a of rank 2 or 3"},
     {"expert_linear", "%41, %35, %37", "", NULL, "input 0 has 3 at axis 1 where 2 is needed"},
     {"expert_linear", "%1, %5, %37", "", NULL, "input 1: weights must have rank 3"},
     {"expert_linear", "%7, %35, %37", "", NULL, "input 1 has 64 at axis 2 where 96 is needed"},

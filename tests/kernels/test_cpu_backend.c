@@ -269,12 +269,10 @@ static void a_table_is_listed_in_both_forms(void **state) {
       assert_int_equal(gather.n_layouts, 0);
       assert_int_equal(plain.n_layouts, 0);
     } else {
-      for (int i = 0; i < 2; i++) {
-        const wh_claim *c = i ? &plain : &gather;
-        assert_int_equal(c->n_layouts, 2);
-        assert_int_equal(c->layouts[0].id, 0);
-        assert_int_equal(c->layouts[0].n_bytes, g->values[i ? 17 : 6].n_bytes);
-      }
+      assert_int_equal(gather.n_layouts, 2);
+      assert_int_equal(gather.layouts[0].id, 0);
+      assert_int_equal(gather.layouts[0].n_bytes, g->values[6].n_bytes);
+      assert_int_equal(plain.n_layouts, 0); /* of 16-bit values: their panels are rounded */
       assert_int_equal(gather.layouts[1].id, product.layouts[0].id);
       assert_int_equal(gather.layouts[1].n_bytes, product.layouts[0].n_bytes);
     }

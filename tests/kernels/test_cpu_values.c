@@ -205,6 +205,18 @@ static void row_major_forms_are_as_defined(void **state) {
       const float step = ldexpf(scale, shifts[i % 64 / 32]), x = step * (float)(int8_t)codes[i % 64];
       assert_true(fabsf(x - h[i]) <= 0.51f * step);
     }
+    /* and so are the wide ones: codes, then a scale for the block of 64 */
+    const wh_value h13 = fixture_value(e.g, "h13");
+    assert_int_equal(v->n_bytes[h13], 13 * (64 * 2 + 4));
+    for (int64_t i = 0; i < 13 * 64; i++) {
+      const unsigned char *codes = v->data[h13] + i / 64 * (64 * 2 + 4);
+      float scale;
+      int16_t code;
+      memcpy(&code, codes + i % 64 * 2, 2);
+      memcpy(&scale, codes + 64 * 2, 4);
+      assert_true(code >= -4095 && code <= 4095 && scale > 0.0f);
+      assert_true(fabsf(scale * (float)code - h[i]) <= 0.51f * scale);
+    }
     free_expected(&e);
   }
 }

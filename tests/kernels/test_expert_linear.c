@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "backends/cpu/expert_linear.h"
+#include "backends/cpu/rowops.h"
 #include "core/base/allocator.h"
 #include "core/base/exact_math.h"
 #include "tests/kernels/guarded.h"
@@ -26,7 +27,7 @@ typedef struct problem {
   wh_dtype dtype;
   int64_t tokens, slots, n_experts, n, k;
   bool per_slot;
-  guarded w, x, selected; /* the file's bytes; q8a or f32 rows; choices */
+  guarded w, x, selected; /* the file's bytes; q8a, q13a or f32 rows; choices */
   guarded want;
 } problem;
 
@@ -67,10 +68,10 @@ static void make_wanted(problem *p) {
   want = guarded_new(&p->want, (size_t)(p->tokens * p->slots * p->n) * sizeof *want, 0);
   for (int64_t e = 0; e < p->n_experts; e++) {
     const void *w = p->w.data + (size_t)e * matrix_bytes(p);
-    if (quantised(p)) {
+    if (p->dtype != WH_DTYPE_F32) {
       const wh_linear_q_args a = {
           .layout = &l.matrix, .w = w, .x = p->x.data, .m = n_x(p), .y = y, .ldy = p->n};
-      wh_linear_q_select(0, p->dtype, NULL)(&a, &alone);
+      (quantised(p) ? wh_linear_q_select : wh_linear_h_select)(0, p->dtype, NULL)(&a, &alone);
     } else {
       const wh_linear_f_args a = {.layout = &l.matrix,
                                   .w = w,
@@ -99,9 +100,15 @@ static void make_problem(problem *p) {
   float *x = malloc((size_t)(n_x(p) * p->k) * sizeof *x);
   assert_non_null(x);
   for (int64_t i = 0; i < n_x(p) * p->k; i++) x[i] = fixture_random_unit(&rng);
-  if (quantised(p))
+  if (quantised(p)) {
     fixture_quantize(x, n_x(p), p->k, guarded_new(&p->x, wh_q8a_bytes(n_x(p), p->k), 0));
-  else
+  } else if (p->dtype != WH_DTYPE_F32) {
+    wh_rowops ref;
+    wh_rowops_select(0, &ref);
+    const wh_quantize_wide_args a = {n_x(p), p->k, p->k, x,
+                                     guarded_new(&p->x, wh_q13a_bytes(n_x(p), p->k), 0)};
+    ref.quantize_wide(&a, &(wh_worker){0, 1, NULL});
+  } else
     memcpy(guarded_new(&p->x, (size_t)(n_x(p) * p->k) * sizeof *x, 0), x, p->x.bytes);
   free(x);
   guarded_new(&p->selected, (size_t)(p->tokens * p->slots) * sizeof(int32_t), 0);
@@ -145,8 +152,8 @@ static void check(const problem *p, const char *level, uint64_t mask, wh_team *t
                              .slots = p->slots,
                              .selected = selected(p),
                              .step = 1};
-  if (quantised(p))
-    a.linear_q = wh_linear_q_select(mask, p->dtype, NULL);
+  if (p->dtype != WH_DTYPE_F32)
+    a.linear_q = (quantised(p) ? wh_linear_q_select : wh_linear_h_select)(mask, p->dtype, NULL);
   else
     a.linear_f = wh_linear_f_select(mask, p->dtype, NULL);
   assert_true(wh_expert_linear_scratch_bytes(mask, &l, p->tokens * p->slots + room, &a.scratch_bytes));

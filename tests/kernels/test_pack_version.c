@@ -9,11 +9,12 @@
 
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/linear_f.h"
+#include "backends/cpu/linear_h.h"
 #include "core/base/hash.h"
 
 /* The hash of all panels below, for this version. */
-#define HASHED_VERSION 1
-#define PANELS_HASH "0be4dbcd10a23485e6ee105418ed5cc2"
+#define HASHED_VERSION 2
+#define PANELS_HASH "be7fee95ff1e5916eeddda626652b90d"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
                                  WH_DTYPE_Q4_1, WH_DTYPE_Q5_0,   WH_DTYPE_Q5_1,   WH_DTYPE_Q8_0,
@@ -24,10 +25,11 @@ static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16, 
 /* Panels of an n x k matrix of fixed bytes. */
 static wh_hash128 panels_hash(wh_dtype dtype, int64_t n, int64_t k) {
   const wh_dtype_info *t = wh_dtype_get(dtype);
-  bool quantised = wh_dtype_is_quantised(dtype);
+  bool quantised = wh_dtype_is_quantised(dtype), wide = wh_linear_h_has(dtype);
   size_t bytes = (size_t)n * (size_t)k / t->block_elems * t->block_bytes;
   wh_linear_layout l;
   assert_int_equal(quantised ? wh_linear_q_layout(WH_CPU_AVX2, dtype, n, k, &l)
+                   : wide    ? wh_linear_h_layout(WH_CPU_AVX2, dtype, n, k, &l)
                              : wh_linear_f_layout(WH_CPU_AVX2, dtype, n, k, &l),
                    WH_OK);
   assert_true(l.id != 0);
@@ -36,6 +38,7 @@ static wh_hash128 panels_hash(wh_dtype dtype, int64_t n, int64_t k) {
   uint32_t rng = 1;
   for (size_t i = 0; i < bytes; i++) src[i] = (uint8_t)((rng = rng * 1664525u + 1013904223u) >> 24);
   (void)(quantised ? wh_linear_q_pack(&l, src, dst, 0, l.n_panels)
+         : wide    ? wh_linear_h_pack(&l, src, dst, 0, l.n_panels)
                    : wh_linear_f_pack(&l, src, dst, 0, l.n_panels));
   wh_hash128 h = wh_hash_bytes(dst, l.n_bytes);
   free(src);

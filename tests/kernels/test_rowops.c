@@ -192,6 +192,24 @@ static void test_quantize_act(void **state) {
     }
 }
 
+static void test_quantize_wide(void **state) {
+  (void)state;
+  static const int64_t ks[] = {1, 31, 127, 128, 129, 255, 256, 288, 576, 1000, 4096};
+  for (size_t i = 0; i < COUNT(ks); i++)
+    for (size_t r = 0; r < COUNT(row_counts); r++) {
+      int64_t rows = row_counts[r], k = ks[i];
+      if (!worth_running(rows, k) && k > 576) continue;
+      for (fill kind = 0; kind < (rows <= 3 ? N_FILLS : FILL_TINY); kind++) {
+        guarded x = filled(span(rows, k, k + 1), kind, 4);
+        wh_quantize_wide_args a = {.rows = rows, .k = k, .ldx = k + 1, .x = floats(&x)};
+        call c = {.run = run_quantize_wide, .name = name_quantize_wide, .args = &a, .out = &a.q13a};
+        c.out_bytes = wh_q13a_bytes(rows, k);
+        CHECK(&c, "rows %lld, k %lld, fill %d", (long long)rows, (long long)k, kind);
+        guarded_free(&x);
+      }
+    }
+}
+
 /* ---- gated activations ---- */
 
 static void check_gated(const listed_op *o, bool q8a, int64_t rows, int64_t n, fill kind, bool in_place) {
@@ -503,6 +521,7 @@ int main(void) {
       cmocka_unit_test(test_select),
       cmocka_unit_test(test_norms),
       cmocka_unit_test(test_quantize_act),
+      cmocka_unit_test(test_quantize_wide),
       cmocka_unit_test(test_gated),
       cmocka_unit_test(test_rope_table),
       cmocka_unit_test(test_rope),

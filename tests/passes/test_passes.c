@@ -164,6 +164,18 @@ static void products_take_quantised_activations(void **state) {
   assert_rewrites(wh_pass_legalise, "%9 = linear(%1, %4) \"l\"" F "output \"o\" %9\n",
                   "%9 = quantize_act(%1) \"x.q8a\"" Q "%10 = linear(%9, %4) \"l\"" F "output \"o\" %10\n");
   assert_keeps(wh_pass_legalise, "%9 = linear(%1, %3) \"l\"" F "output \"o\" %9\n");
+  static const char *const wide[] = {"f16", "bf16"};
+  for (int i = 0; i < 2; i++) {
+    char before[256], after[256];
+    (void)snprintf(before, sizeof before,
+                   "%%9 = const \"h\" %s[64, 64]\n%%10 = linear(%%1, %%9) \"l\"" F "output \"o\" %%10\n",
+                   wide[i]);
+    (void)snprintf(after, sizeof after,
+                   "%%9 = const \"h\" %s[64, 64]\n%%10 = quantize_wide(%%1) \"x.q13a\""
+                   " : q13a[t, 64]\n%%11 = linear(%%10, %%9) \"l\"" F "output \"o\" %%11\n",
+                   wide[i]);
+    assert_rewrites(wh_pass_legalise, before, after);
+  }
   assert_keeps(wh_pass_legalise,
                "%9 = quantize_act(%1) \"q\"" Q "%10 = linear(%9, %4) \"l\"" F "output \"o\" %10\n");
 }

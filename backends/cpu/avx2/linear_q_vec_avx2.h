@@ -43,7 +43,21 @@ ALWAYS_INLINE vint vint_from_u8_16(const void *p) { /* 16 bytes to 16-bit lanes 
 }
 /* sum of the products of adjacent 16-bit lanes */
 ALWAYS_INLINE vint vint_dot16(vint acc, vint a, vint b) {
+#ifdef WH_LINEAR_Q_VNNI
+  return _mm256_dpwssd_avx_epi32(acc, a, b);
+#else
   return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+#endif
+}
+/* The same, into a sum that keeps its register through a loop: left to the compiler, gcc 12 moves sums to
+ * others and out to memory. */
+ALWAYS_INLINE void vint_dot16_to(vint *acc, vint a, vint b) {
+#ifdef WH_LINEAR_Q_VNNI
+  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(*acc) : "x"(a), "x"(b));
+#else
+  vint product;
+  __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(*acc), "=&x"(product) : "x"(a), "x"(b));
+#endif
 }
 #ifdef WH_LINEAR_Q_VNNI
 #define DOTS_ARE_WHOLE 1

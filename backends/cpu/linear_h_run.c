@@ -1,0 +1,48 @@
+/* linear_h_run.c - cuts a product with 16-bit weights into panel calls (linear_cut.h) and hands them to the
+ * workers. */
+#include "backends/cpu/linear_cut.h"
+#include "backends/cpu/linear_h_format.h"
+
+/* Panel `index` times rows [row, row_end), tile by tile. */
+static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int64_t row_end,
+                      wh_linear_h_panel_fn panel) {
+  const wh_linear_layout *l = a->layout;
+  const int64_t col = index * WH_LINEAR_H_COLS;
+  wh_linear_h_panel p = {.dtype = l->dtype,
+                         .w = (const uint8_t *)a->w + (size_t)index * l->panel_bytes,
+                         .k = l->k,
+                         .n_cols = min_i64(l->n - col, WH_LINEAR_H_COLS),
+                         .ldy = a->ldy,
+                         .bias = a->bias ? a->bias + col : NULL,
+                         .ldr = a->ldr,
+                         .past_caches = a->past_caches};
+  while (row < row_end) {
+    const wh_q13a_tile x = wh_q13a_tile_at(a->x, a->m, l->k, row / WH_Q13A_TILE);
+    p.x = &x;
+    p.row = row % WH_Q13A_TILE;
+    p.n_rows = min_i64(row_end - row, x.rows - p.row);
+    p.y = a->y + row * a->ldy + col;
+    p.residual = a->residual ? a->residual + row * a->ldr + col : NULL;
+    panel(&p);
+    row += p.n_rows;
+  }
+}
+
+void wh_linear_h_run(const wh_linear_q_args *a, const wh_worker *worker, wh_linear_h_panel_fn panel) {
+  const int64_t n_panels = a->layout->n_panels;
+  if (a->m <= WH_LINEAR_DECODE_ROWS) {
+    int64_t begin, end;
+    wh_worker_range(worker, n_panels, &begin, &end);
+    for (int64_t i = begin; i < end; i++) run_panel(a, i, 0, a->m, panel);
+    return;
+  }
+  const wh_linear_cut c = wh_linear_choose_cut(a->m, n_panels, WH_Q13A_TILE,
+                                               wh_q13a_tile_bytes(WH_Q13A_TILE, a->layout->k), worker->count);
+  int64_t next = 0;
+  for (;;) {
+    const int64_t task = worker->count == 1 ? next++ : wh_team_next(worker, a->step);
+    if (task >= c.n_tasks) return;
+    const int64_t row = task / n_panels * c.rows;
+    run_panel(a, task % n_panels, row, min_i64(row + c.rows, a->m), panel);
+  }
+}

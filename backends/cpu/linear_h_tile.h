@@ -1,0 +1,166 @@
+/* linear_h_tile.h - one panel of 32 outputs times up to 64 rows of 16-bit weights: the template of every SIMD
+ * kernel. A kernel file includes a vector header (linear_q_vec_<isa>.h), then this, then instantiates
+ * WH_LINEAR_H_TILE.
+ *
+ * Lanes are outputs. A block's integer dots stay in registers while its 64 pairs of k pass: every pair of a
+ * row is spread over the lanes and meets the codes of the held columns. What a block ends with (its dots as
+ * floats, times both scales, added to y) is a twentieth of the work; y lives in L1. */
+#ifndef WH_CPU_LINEAR_H_TILE_H
+#define WH_CPU_LINEAR_H_TILE_H
+
+#include "backends/cpu/linear_h_format.h"
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define COLS WH_LINEAR_H_COLS
+#define VEC_BYTES (LANES * 4)
+#define PANEL_VECS (COLS / LANES)
+/* Rows that meet the codes together, and the vectors of columns that they meet: sums for all registers. Few
+ * rows of narrow vectors take the whole width, so that the weights pass in one stream. */
+#define ROWS_MAX (LANES == 16 ? 13 : 6)
+#define HELD_VECS(rows) (LANES == 16 || (rows) > 2 ? 2 : PANEL_VECS)
+/* How far before their use weights are asked for: what covers the latency of memory. */
+#define AHEAD 16384
+
+/* Compilers would load several steps' operands at once and spill the sums for them. */
+#define STEP_IN_ORDER __asm__ volatile("" : : : "memory")
+
+typedef enum fetch { FETCH_NOT, FETCH, FETCH_PAST_CACHES } fetch;
+
+ALWAYS_INLINE void ask_for(const uint8_t *from, const int bytes, const fetch how) {
+  UNROLL for (int i = 0; i < bytes; i += 64) {
+    if (how == FETCH) __builtin_prefetch(from + i, 0, 3);
+    if (how == FETCH_PAST_CACHES) __builtin_prefetch(from + i, 0, 0);
+  }
+}
+
+/* What a row's share of the product has come to, and what it still needs. */
+typedef struct block_at {
+  const uint8_t *w; /* the block's scales */
+  int64_t pairs;
+  const int16_t *q; /* of the first row */
+  const float *x_scale;
+  float *y; /* [row][COLS] */
+} block_at;
+
+/* One block of `rows` rows and the held columns from c on. */
+ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const fetch how,
+                              const block_at b) {
+  const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
+  const int16_t *q = b.q;
+  vint dot[ROWS_MAX][PANEL_VECS];
+  ask_for(b.w + AHEAD, WH_LINEAR_H_SCALE_BYTES, how);
+  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vint_zero();
+  for (int64_t i = 0; i < b.pairs; i += WH_LINEAR_H_STEP) {
+    UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
+      const uint8_t *at = codes + s * WH_LINEAR_H_PAIR_BYTES;
+      vint w[PANEL_VECS];
+      STEP_IN_ORDER;
+      ask_for(at + AHEAD, WH_LINEAR_H_PAIR_BYTES, how);
+      UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
+      UNROLL for (int r = 0; r < rows; r++) {
+        const vint x = vint_bcast32(q + r * WH_Q13A_BLOCK + 2 * s);
+        UNROLL for (int v = 0; v < vecs; v++) vint_dot16_to(&dot[r][v], w[v], x);
+      }
+    }
+    codes += WH_LINEAR_H_STEP * WH_LINEAR_H_PAIR_BYTES;
+    q += 2 * WH_LINEAR_H_STEP;
+  }
+  const float *w_scale = (const float *)(const void *)b.w + c;
+  UNROLL for (int v = 0; v < vecs; v++) {
+    const vflt s = vflt_load(w_scale + v * LANES);
+    UNROLL for (int r = 0; r < rows; r++) {
+      float *y = b.y + r * COLS + c + v * LANES;
+      vflt_store(y, vflt_fma(vflt_mul(s, vflt_bcast(b.x_scale + r)), vflt_from_int(dot[r][v]), vflt_load(y)));
+    }
+  }
+}
+
+ALWAYS_INLINE void block_rows(const int rows, const fetch how, const block_at b) {
+  const int vecs = HELD_VECS(rows);
+  UNROLL for (int v = 0; v < PANEL_VECS; v += vecs) {
+    if (v == 0)
+      block_cols(rows, vecs, 0, how, b);
+    else
+      block_cols(rows, vecs, v * LANES, FETCH_NOT, b);
+  }
+}
+
+/* All rows of a call, in parts of nearly the same height. */
+ALWAYS_INLINE void block(int64_t rows, const fetch how, block_at b) {
+  const int64_t parts = (rows + ROWS_MAX - 1) / ROWS_MAX;
+  for (int64_t part = 0, begin = 0; part < parts; part++) {
+    const int64_t end = rows * (part + 1) / parts, n = end - begin;
+#define CASE(n)                    \
+  case n:                          \
+    if (part == 0)                 \
+      block_rows(n, how, b);       \
+    else                           \
+      block_rows(n, FETCH_NOT, b); \
+    break
+    switch (n) {
+      CASE(1);
+      CASE(2);
+      CASE(3);
+      CASE(4);
+      CASE(5);
+      CASE(6);
+#if LANES == 16
+      CASE(7);
+      CASE(8);
+      CASE(9);
+      CASE(10);
+      CASE(11);
+      CASE(12);
+      CASE(13);
+#endif
+    }
+#undef CASE
+    b.q += n * WH_Q13A_BLOCK;
+    b.x_scale += n;
+    b.y += n * COLS;
+    begin = end;
+  }
+}
+
+ALWAYS_INLINE void store_cols(const wh_linear_h_panel *p, int64_t r, const int c, vflt v) {
+  const int left = (int)p->n_cols - c, n = left < LANES ? left : LANES;
+  if (left <= 0) return;
+  if (p->bias) v = vflt_add(v, vflt_load_n(p->bias + c, n));
+  if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
+  vflt_store_n(p->y + r * p->ldy + c, v, n);
+}
+
+ALWAYS_INLINE void tile(const wh_linear_h_panel *p, const fetch how) {
+  _Alignas(64) float y[WH_Q13A_TILE * COLS];
+  const wh_q13a_tile *t = p->x;
+  block_at b = {.w = p->w, .q = t->q + p->row * WH_Q13A_BLOCK, .x_scale = t->scale + p->row, .y = y};
+  for (int64_t i = 0; i < p->n_rows * COLS; i += LANES) vflt_store(y + i, vflt_zero());
+  for (int64_t k = 0; k < p->k; k += WH_Q13A_BLOCK) {
+    b.pairs = wh_linear_h_pairs(p->k, k);
+    block(p->n_rows, how, b);
+    b.w += WH_LINEAR_H_SCALE_BYTES + b.pairs * WH_LINEAR_H_PAIR_BYTES;
+    b.q += t->rows * WH_Q13A_BLOCK;
+    b.x_scale += t->rows;
+  }
+  for (int64_t r = 0; r < p->n_rows; r++)
+    UNROLL for (int c = 0; c < COLS; c += LANES) store_cols(p, r, c, vflt_load(y + r * COLS + c));
+}
+
+static void panel(const wh_linear_h_panel *p) {
+  if (p->past_caches)
+    tile(p, FETCH_PAST_CACHES);
+  else
+    tile(p, FETCH);
+}
+
+#define WH_LINEAR_H_TILE(isa)                                                        \
+  void wh_k_linear_h__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
+    wh_linear_h_run(args, worker, panel);                                            \
+  }
+
+#endif
