@@ -18,7 +18,7 @@ wh_status wh_linear_h_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
     return WH_FAIL(ERR_LIMIT, "weights of %lld x %lld: each dimension must be 1 to 2^31 - 1", (long long)n,
                    (long long)k);
   wh_linear_layout l = {.dtype = dtype, .n = n, .k = k, .panel_cols = WH_LINEAR_H_COLS};
-  l.id = features & WH_CPU_AVX2 ? WH_LINEAR_H_PANELS : WH_LINEAR_H_FILE;
+  l.id = features & WH_CPU_VECTORS ? WH_LINEAR_H_PANELS : WH_LINEAR_H_FILE;
   l.n_panels = ceil_div(n, WH_LINEAR_H_COLS);
   bool fits;
   if (l.id == WH_LINEAR_H_FILE) {

@@ -22,7 +22,7 @@
 /* Rows that meet the codes together, and the vectors of columns that they meet: sums for all registers. Few
  * rows of narrow vectors take the whole width, so that the weights pass in one stream. */
 #define ROWS_MAX (LANES == 16 ? 13 : 6)
-#define HELD_VECS(rows) (LANES == 16 || (rows) > 2 ? 2 : PANEL_VECS)
+#define HELD_VECS(rows) (LANES == 16 || (rows) > 2 ? 2 : LANES == 8 ? PANEL_VECS : 4)
 /* How far before their use weights are asked for: what covers the latency of memory. */
 #define AHEAD 16384
 
@@ -52,9 +52,9 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
                               const block_at b) {
   const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
   const int16_t *q = b.q;
-  vint dot[ROWS_MAX][PANEL_VECS];
+  vdot16 dot[ROWS_MAX][PANEL_VECS];
   ask_for(b.w + AHEAD, WH_LINEAR_H_SCALE_BYTES, how);
-  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vint_zero();
+  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vdot16_zero();
   for (int64_t i = 0; i < b.pairs; i += WH_LINEAR_H_STEP) {
     UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
       const uint8_t *at = codes + s * WH_LINEAR_H_PAIR_BYTES;
@@ -64,7 +64,7 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
       UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
       UNROLL for (int r = 0; r < rows; r++) {
         const vint x = vint_bcast32(q + r * WH_Q13A_BLOCK + 2 * s);
-        UNROLL for (int v = 0; v < vecs; v++) vint_dot16_to(&dot[r][v], w[v], x);
+        UNROLL for (int v = 0; v < vecs; v++) vdot16_add(&dot[r][v], w[v], x);
       }
     }
     codes += WH_LINEAR_H_STEP * WH_LINEAR_H_PAIR_BYTES;
@@ -75,7 +75,8 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
     const vflt s = vflt_load(w_scale + v * LANES);
     UNROLL for (int r = 0; r < rows; r++) {
       float *y = b.y + r * COLS + c + v * LANES;
-      vflt_store(y, vflt_fma(vflt_mul(s, vflt_bcast(b.x_scale + r)), vflt_from_int(dot[r][v]), vflt_load(y)));
+      vflt_store(y, vflt_fma(vflt_mul(s, vflt_bcast(b.x_scale + r)),
+                             vflt_from_int(vint_from_dot16(dot[r][v])), vflt_load(y)));
     }
   }
 }

@@ -49,16 +49,19 @@ ALWAYS_INLINE vint vint_dot16(vint acc, vint a, vint b) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 #endif
 }
-/* The same, into a sum that keeps its register through a loop: left to the compiler, gcc 12 moves sums to
- * others and out to memory. */
-ALWAYS_INLINE void vint_dot16_to(vint *acc, vint a, vint b) {
+/* A running sum of such products, a lane for each column. It keeps its register through a loop: left to the
+ * compiler, gcc 12 moves sums to others and out to memory. */
+typedef vint vdot16;
+ALWAYS_INLINE vdot16 vdot16_zero(void) { return vint_zero(); }
+ALWAYS_INLINE void vdot16_add(vdot16 *sum, vint a, vint b) {
 #ifdef WH_LINEAR_Q_VNNI
-  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(*acc) : "x"(a), "x"(b));
+  __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
 #else
   vint product;
-  __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(*acc), "=&x"(product) : "x"(a), "x"(b));
+  __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(*sum), "=&x"(product) : "x"(a), "x"(b));
 #endif
 }
+ALWAYS_INLINE vint vint_from_dot16(vdot16 sum) { return sum; }
 #ifdef WH_LINEAR_Q_VNNI
 #define DOTS_ARE_WHOLE 1
 ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return _mm256_dpbusd_avx_epi32(acc, u, s); }

@@ -68,6 +68,16 @@ ALWAYS_INLINE vint vint_dot16(vint acc, vint a, vint b) {
   const int32x4_t low = vmull_s16(vget_low_s16(vec_s16(a)), vget_low_s16(vec_s16(b)));
   return vaddq_s32(acc, vpaddq_s32(low, vmull_high_s16(vec_s16(a), vec_s16(b))));
 }
+/* A running sum of such products: of the lower and the upper columns, even and odd k apart. */
+typedef struct vdot16 {
+  int32x4_t low, high;
+} vdot16;
+ALWAYS_INLINE vdot16 vdot16_zero(void) { return (vdot16){vdupq_n_s32(0), vdupq_n_s32(0)}; }
+ALWAYS_INLINE void vdot16_add(vdot16 *sum, vint a, vint b) {
+  sum->low = vmlal_s16(sum->low, vget_low_s16(vec_s16(a)), vget_low_s16(vec_s16(b)));
+  sum->high = vmlal_high_s16(sum->high, vec_s16(a), vec_s16(b));
+}
+ALWAYS_INLINE vint vint_from_dot16(vdot16 sum) { return vpaddq_s32(sum.low, sum.high); }
 #if defined(WH_LINEAR_Q_I8MM)
 ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return vusdotq_s32(acc, vec_u8(u), vec_s8(s)); }
 /* Two columns of 8 k by two rows of 8 k: column 0 by rows 0 and 1, then column 1. */
