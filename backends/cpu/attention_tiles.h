@@ -53,12 +53,14 @@ typedef struct ahead {
   int64_t column; /* bytes per column of values */
 } ahead;
 
+/* Into the second cache: tiles of a head lie apart, so nothing else brings their lines, and asking the first
+ * for all of them limits what is read (on Zen 4 decoding at a depth of 4096 takes half as long with this). */
 INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
   if (next->step == 0) return;
   const int64_t at = next->offset + row * next->step;
   const uintptr_t line = (at < next->turn ? next->here : next->there) + (uintptr_t)at;
   UNROLL
-  for (int i = 0; i < lines; i++) __builtin_prefetch((const void *)(line + (uintptr_t)i * 64), 0, 3);
+  for (int i = 0; i < lines; i++) __builtin_prefetch((const void *)(line + (uintptr_t)i * 64), 0, 2);
 }
 
 /* Tiles are functions of constants, so that the sums of r rows x n vectors stay in registers: `stem`_tile_rn
