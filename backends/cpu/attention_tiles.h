@@ -95,7 +95,7 @@ INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
 /* Scores of up to VF_LANES query vectors to probabilities in place; what a vector does not see becomes +0, by
  * way of a score of -inf. Vectors go through each step together: a reduction of one alone would wait for
  * itself. */
-static void softmax_rows(float *s, float cap, const int32_t *j0, const int32_t *j1, int n, float *m_out,
+INLINE void softmax_rows(float *s, float cap, const int32_t *j0, const int32_t *j1, int n, float *m_out,
                          float *l_out) {
   enum { N = WH_ATTENTION_CHUNK / VF_LANES };
   vf lanes[VF_LANES];
