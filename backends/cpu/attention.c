@@ -43,13 +43,13 @@ bool wh_kv_cache_bytes(wh_dtype dtype, int64_t n_pages, int64_t n_kv_heads, int6
 
 size_t wh_attention_scratch_bytes(int64_t rows_max, int64_t n_heads, int64_t n_kv_heads, int64_t head_dim,
                                   int64_t value_dim, int64_t table, int n_threads) {
-  size_t worker, slot, total;
+  size_t worker, cut, total;
   (void)rows_max; /* blocks are cut to a fixed number of query vectors */
   (void)n_heads;
   (void)n_kv_heads;
   if (!wh_attention_workspace_bytes(head_dim, value_dim, &worker) ||
-      !wh_attention_slot_bytes(value_dim, table, &slot) || !wh_mul_size(worker, (size_t)n_threads, &total) ||
-      !wh_mul_size(slot, (size_t)(n_threads - 1), &slot) || !wh_add_size(total, slot, &total))
+      !wh_attention_cut_bytes(value_dim, table, &cut) || !wh_mul_size(worker, (size_t)n_threads, &total) ||
+      !wh_mul_size(cut, (size_t)(n_threads - 1), &cut) || !wh_add_size(total, cut, &total))
     return SIZE_MAX; /* no allocation can satisfy it */
   return total;
 }

@@ -14,6 +14,7 @@
 #include "core/base/team.h"
 
 #define WH_ATTENTION_CHUNK 64 /* positions of a page */
+#define WH_ATTENTION_SPAN 16  /* chunks */
 
 typedef struct wh_kv_append_args {
   wh_dtype dtype; /* of the cache: F16, F32 or Q8_0 */

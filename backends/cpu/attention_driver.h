@@ -37,8 +37,8 @@ static int64_t tile_of(const wh_attention_args *a, const wh_attention_item *item
   return wh_kv_tile(a->page_table, a->table, a->n_kv_heads, a->sequences[item->row], item->kv_head, c);
 }
 
-/* Chunk c for all of the item's vectors. A vector's first chunk sets its state, later ones merge into it;
- * with `only` every vector's state is that of this chunk alone. */
+/* Chunk c for all of the item's vectors. A vector's first chunk of a span sets its state, later ones merge
+ * into it; with `only` every vector's state is that of this chunk alone. */
 static void attend_chunk(const wh_attention_args *a, const wh_attention_item *item, int64_t c,
                          const wh_attention_workspace *w, const wh_attention_state *state, bool only) {
   const int32_t from = (int32_t)(c * WH_ATTENTION_CHUNK), n = (int32_t)item->n_vecs;
@@ -52,7 +52,7 @@ static void attend_chunk(const wh_attention_args *a, const wh_attention_item *it
   int64_t begin = 0, end = n;
   while (begin < end && j1[begin] == 0) begin++;
   while (end > begin && j0[end - 1] == WH_ATTENTION_CHUNK) end--;
-  int64_t fresh = only ? begin : end;
+  int64_t fresh = only || c % WH_ATTENTION_SPAN == 0 ? begin : end;
   while (fresh > begin && w->low[fresh - 1] >= from) fresh--;
   if (begin == end) return;
   const int64_t ld = wh_attention_pad(a->value_dim);
@@ -94,75 +94,179 @@ static void store_output(const wh_attention_args *a, const wh_attention_item *it
       a->value_dim);
 }
 
+/* The item's chunks that are in the span of chunk c, within [begin, end). */
+typedef struct span_range {
+  int64_t begin, end;
+} span_range;
+
+static span_range span_of(int64_t c, int64_t begin, int64_t end) {
+  const int64_t first = c / WH_ATTENTION_SPAN * WH_ATTENTION_SPAN, next = first + WH_ATTENTION_SPAN;
+  return (span_range){first > begin ? first : begin, next < end ? next : end};
+}
+
+static void attend_span(const wh_attention_args *a, const wh_attention_item *item, span_range span,
+                        const wh_attention_workspace *w, const wh_attention_state *state) {
+  for (int64_t c = span.begin; c < span.end; c++) attend_chunk(a, item, c, w, state, false);
+}
+
+/* The span's state into that of the spans before: a vector's first span sets it. */
+static void merge_span(const wh_attention_args *a, const wh_attention_item *item, span_range span,
+                       const wh_attention_workspace *w) {
+  const int64_t from = span.begin * WH_ATTENTION_CHUNK, to = span.end * WH_ATTENTION_CHUNK,
+                ld = wh_attention_pad(a->value_dim);
+  int64_t begin = 0, end = item->n_vecs;
+  while (begin < end && w->high[begin] <= from) begin++;
+  while (end > begin && w->low[end - 1] >= to) end--;
+  int64_t fresh = end;
+  while (fresh > begin && (span.begin == item->chunk_begin || w->low[fresh - 1] >= from)) fresh--;
+  const size_t n = (size_t)(end - begin) * sizeof(float);
+  memcpy(w->m + begin, w->state.m + begin, n);
+  memcpy(w->l + begin, w->state.l + begin, n);
+  if (begin < fresh) merge_factors(begin, fresh, &w->all, w);
+  for (int64_t v = begin; v < fresh; v++)
+    merge_row(w->all.o + v * ld, w->a[v], w->state.o + v * ld, w->b[v], ld);
+  for (int64_t v = fresh; v < end; v++) {
+    w->all.m[v] = w->m[v];
+    w->all.l[v] = w->l[v];
+    memcpy(w->all.o + v * ld, w->state.o + v * ld, (size_t)ld * sizeof(float));
+  }
+}
+
 static void attend_item(const wh_attention_args *a, const wh_attention_item *item,
                         wh_attention_workspace *w) {
   const int64_t ld = wh_attention_pad(a->value_dim);
+  const wh_attention_state *result = &w->state;
+  span_range span;
   load_queries(a, item, w);
-  for (int64_t c = item->chunk_begin; c < item->chunk_end; c++) attend_chunk(a, item, c, w, &w->state, false);
-  for (int64_t v = 0; v < item->n_vecs; v++) store_output(a, item, v, w->state.l[v], w->state.o + v * ld);
-}
-
-/* Chunk c's state in a slot. */
-static wh_attention_state slot_state(const wh_attention_args *a, float *slots, int64_t slot, int64_t c) {
-  const int64_t floats = wh_attention_state_floats(WH_ATTENTION_SPLIT_BLOCK, a->value_dim);
-  return wh_attention_state_at(slots + (slot * a->table + c) * floats, WH_ATTENTION_SPLIT_BLOCK);
-}
-
-/* Vector v of a cut item: its chunks in order. The first chunk's state is the accumulator. */
-static void merge_vector(const wh_attention_args *a, const wh_attention_item *item, int64_t v, float *slots,
-                         int64_t slot) {
-  const int64_t ld = wh_attention_pad(a->value_dim), row = item->row + v / item->n_heads;
-  int64_t c = wh_attention_first_visible(a, row) / WH_ATTENTION_CHUNK,
-          last = a->positions[row] / WH_ATTENTION_CHUNK;
-  wh_attention_state s = slot_state(a, slots, slot, c);
-  float m_all = s.m[v], l_all = s.l[v], *o_all = s.o + v * ld;
-  for (c++; c <= last; c++) {
-    wh_attention_state t = slot_state(a, slots, slot, c);
-    float top = t.m[v] > m_all ? t.m[v] : m_all;
-    float scale_all = wh_exp_f32(m_all - top), scale_chunk = wh_exp_f32(t.m[v] - top);
-    l_all = fmaf(l_all, scale_all, t.l[v] * scale_chunk);
-    merge_row(o_all, scale_all, t.o + v * ld, scale_chunk, ld);
-    m_all = top;
+  for (int64_t c = item->chunk_begin; c < item->chunk_end; c = span.end) {
+    span = span_of(c, item->chunk_begin, item->chunk_end);
+    attend_span(a, item, span, w, &w->state);
+    if (span.end < item->chunk_end) result = &w->all;
+    if (result == &w->all) merge_span(a, item, span, w);
   }
-  store_output(a, item, v, l_all, o_all);
+  for (int64_t v = 0; v < item->n_vecs; v++) store_output(a, item, v, result->l[v], result->o + v * ld);
+}
+
+/* How the items are cut into shares, and where the pieces of the cut ones are. */
+typedef struct shares {
+  const wh_attention_args *a;
+  int64_t count, total; /* workers; cost of all items */
+  int64_t before, slot; /* of the item at hand: cost of those before, which of the cut ones it is */
+  float *states;
+} shares;
+
+static wh_attention_state state_at(const shares *s, int64_t index) {
+  const int64_t floats = wh_attention_state_floats(WH_ATTENTION_SPLIT_BLOCK, s->a->value_dim);
+  return wh_attention_state_at(s->states + index * floats, WH_ATTENTION_SPLIT_BLOCK);
+}
+
+static int64_t owner(const shares *s, const wh_attention_item *item, int64_t chunk) {
+  return wh_attention_owner(item, s->before, s->total, s->count, chunk);
+}
+
+static bool is_cut(const shares *s, const wh_attention_item *item, int64_t begin, int64_t end) {
+  return owner(s, item, begin) != owner(s, item, end - 1);
+}
+
+static wh_attention_state span_state(const shares *s, int64_t chunk) {
+  return state_at(s, s->slot * wh_attention_n_spans(s->a->table) + chunk / WH_ATTENTION_SPAN);
+}
+
+/* Of a chunk of a span that is cut. It is the only one that the owner of its first chunk shares with others
+ * after him. */
+static wh_attention_state chunk_state(const shares *s, const wh_attention_item *item, span_range span,
+                                      int64_t chunk) {
+  const int64_t slots = (s->count - 1) * wh_attention_n_spans(s->a->table);
+  return state_at(s, slots + owner(s, item, span.begin) * WH_ATTENTION_SPAN + chunk % WH_ATTENTION_SPAN);
+}
+
+/* A worker's share [begin, end) of a cut item. */
+static void attend_share(const shares *s, const wh_attention_item *item, int64_t begin, int64_t end,
+                         wh_attention_workspace *w) {
+  load_queries(s->a, item, w);
+  for (int64_t c = begin; c < end;) {
+    const span_range span = span_of(c, item->chunk_begin, item->chunk_end);
+    if (!is_cut(s, item, span.begin, span.end)) {
+      const wh_attention_state state = span_state(s, c);
+      attend_span(s->a, item, span, w, &state);
+      c = span.end;
+      continue;
+    }
+    for (; c < end && c < span.end; c++) {
+      const wh_attention_state state = chunk_state(s, item, span, c);
+      attend_chunk(s->a, item, c, w, &state, true);
+    }
+  }
+}
+
+/* Vector v's part of `s` into that of `all`. */
+static void merge_states(const wh_attention_state *all, const wh_attention_state *s, int64_t v, int64_t ld) {
+  const float top = s->m[v] > all->m[v] ? s->m[v] : all->m[v], a = wh_exp_f32(all->m[v] - top),
+              b = wh_exp_f32(s->m[v] - top);
+  all->l[v] = fmaf(all->l[v], a, s->l[v] * b);
+  merge_row(all->o + v * ld, a, s->o + v * ld, b, ld);
+  all->m[v] = top;
+}
+
+/* Vector v of a cut item: the chunks of its cut spans in order, then its spans in order; the first state of
+ * each is the accumulator. */
+static void merge_vector(const shares *s, const wh_attention_item *item, int64_t v) {
+  const int64_t ld = wh_attention_pad(s->a->value_dim), row = item->row + v / item->n_heads;
+  const int64_t begin = wh_attention_first_visible(s->a, row) / WH_ATTENTION_CHUNK,
+                end = s->a->positions[row] / WH_ATTENTION_CHUNK + 1;
+  wh_attention_state all = {0};
+  span_range span;
+  for (int64_t c = begin; c < end; c = span.end) {
+    const span_range whole = span_of(c, item->chunk_begin, item->chunk_end);
+    const bool cut = is_cut(s, item, whole.begin, whole.end);
+    span = span_of(c, begin, end);
+    const wh_attention_state state = cut ? chunk_state(s, item, whole, c) : span_state(s, c);
+    for (c++; cut && c < span.end; c++) {
+      const wh_attention_state next = chunk_state(s, item, whole, c);
+      merge_states(&state, &next, v, ld);
+    }
+    if (all.m)
+      merge_states(&all, &state, v, ld);
+    else
+      all = state;
+  }
+  store_output(s->a, item, v, all.l[v], all.o + v * ld);
 }
 
 /* Few items: one share of the chunks per worker. */
 static void attend_shares(const wh_attention_args *a, const wh_worker *worker, wh_attention_workspace *w,
-                          float *slots) {
+                          float *states) {
+  const wh_attention_walk first = {.cap = WH_ATTENTION_SPLIT_BLOCK};
   wh_attention_item item;
-  wh_attention_walk walk = {.cap = WH_ATTENTION_SPLIT_BLOCK};
-  int64_t total = 0, before = 0, slot = 0, n_cut_vecs = 0;
-  while (wh_attention_next_item(a, &walk, &item)) total += wh_attention_item_cost(&item);
-  walk = (wh_attention_walk){.cap = WH_ATTENTION_SPLIT_BLOCK};
-  for (; wh_attention_next_item(a, &walk, &item); before += wh_attention_item_cost(&item)) {
+  wh_attention_walk walk = first;
+  shares s = {.a = a, .count = worker->count, .states = states};
+  int64_t n_cut_vecs = 0;
+  while (wh_attention_next_item(a, &walk, &item)) s.total += wh_attention_item_cost(&item);
+  walk = first;
+  for (; wh_attention_next_item(a, &walk, &item); s.before += wh_attention_item_cost(&item)) {
     int64_t begin, end;
-    bool cut = wh_attention_is_cut(&item, before, total, worker->count);
-    wh_attention_share(&item, before, total, worker->index, worker->count, &begin, &end);
-    if (!cut && begin < end) attend_item(a, &item, w);
-    if (cut && begin < end) {
-      load_queries(a, &item, w);
-      for (int64_t c = begin; c < end; c++) {
-        wh_attention_state state = slot_state(a, slots, slot, c);
-        attend_chunk(a, &item, c, w, &state, true);
-      }
-    }
+    const bool cut = is_cut(&s, &item, item.chunk_begin, item.chunk_end);
+    wh_attention_share(&item, s.before, s.total, worker->index, worker->count, &begin, &end);
+    if (begin < end && cut)
+      attend_share(&s, &item, begin, end, w);
+    else if (begin < end)
+      attend_item(a, &item, w);
     if (cut) {
       n_cut_vecs += item.n_vecs;
-      slot++;
+      s.slot++;
     }
   }
-  if (slot == 0) return;
+  if (s.slot == 0) return;
   wh_team_barrier(worker);
   int64_t begin, end, at = 0;
   wh_worker_range(worker, n_cut_vecs, &begin, &end);
-  walk = (wh_attention_walk){.cap = WH_ATTENTION_SPLIT_BLOCK};
-  before = slot = 0;
-  for (; wh_attention_next_item(a, &walk, &item); before += wh_attention_item_cost(&item)) {
-    if (!wh_attention_is_cut(&item, before, total, worker->count)) continue;
+  walk = first;
+  s.before = s.slot = 0;
+  for (; wh_attention_next_item(a, &walk, &item); s.before += wh_attention_item_cost(&item)) {
+    if (!is_cut(&s, &item, item.chunk_begin, item.chunk_end)) continue;
     for (int64_t v = 0; v < item.n_vecs; v++, at++)
-      if (at >= begin && at < end) merge_vector(a, &item, v, slots, slot);
-    slot++;
+      if (at >= begin && at < end) merge_vector(&s, &item, v);
+    s.slot++;
   }
 }
 

@@ -3,8 +3,9 @@
  * An item is a block of query vectors (neighbouring rows of one sequence x the query heads of one KV head)
  * that shares every key and value it reads. Many items: workers take whole items. Few items: the (item,
  * chunk) pairs are cut into one contiguous share per worker; an item that falls into several shares leaves
- * its chunks' (m, l, o) in a slot of the scratch, and they are merged in chunk order after a barrier. How the
- * work is cut never shows in the result. */
+ * the (m, l, o) of its spans in a slot of the scratch, and of a span that itself falls into several shares
+ * those of its chunks; they are combined in order after a barrier. How the work is cut never shows in the
+ * result. */
 #ifndef WH_CPU_ATTENTION_SPLIT_H
 #define WH_CPU_ATTENTION_SPLIT_H
 
@@ -38,7 +39,8 @@ typedef struct wh_attention_workspace {
   float *q;      /* [block][head_dim], scaled */
   float *p;      /* [block][64] scores, then probabilities */
   float *m, *l, *a, *b;
-  wh_attention_state state;
+  wh_attention_state state; /* of the span at hand */
+  wh_attention_state all;   /* of the spans before */
   /* of the item at hand: vector v sees positions [low, high) */
   int32_t low[WH_ATTENTION_BLOCK], high[WH_ATTENTION_BLOCK];
 } wh_attention_workspace;
@@ -48,10 +50,10 @@ static inline bool wh_attention_workspace_bytes(int64_t head_dim, int64_t value_
   size_t per_dim, per_value, total;
   if (head_dim < 0 || value_dim < 0 || value_dim > INT32_MAX) return false;
   if (!wh_mul_size((size_t)head_dim, (chunk + block) * sizeof(float), &per_dim)) return false;
-  if (!wh_mul_size((size_t)wh_attention_pad(value_dim), (chunk + block) * sizeof(float), &per_value))
+  if (!wh_mul_size((size_t)wh_attention_pad(value_dim), (chunk + 2 * block) * sizeof(float), &per_value))
     return false;
   if (!wh_add_size(per_dim, per_value, &total)) return false;
-  if (!wh_add_size(total, block * (chunk + 6) * sizeof(float), &total)) return false;
+  if (!wh_add_size(total, block * (chunk + 8) * sizeof(float), &total)) return false;
   return wh_align_size(total, 64, out);
 }
 
@@ -71,15 +73,20 @@ static inline wh_attention_workspace wh_attention_workspace_at(void *scratch, co
   w.a = w.l + block;
   w.b = w.a + block;
   w.state = wh_attention_state_at(w.b + block, block);
+  w.all = wh_attention_state_at(w.b + block + wh_attention_state_floats(block, a->value_dim), block);
   return w;
 }
 
-/* One slot: the states of every chunk of one item. At most (workers - 1) items are cut. */
-static inline bool wh_attention_slot_bytes(int64_t value_dim, int64_t n_chunks, size_t *out) {
-  size_t bytes;
+static inline int64_t wh_attention_n_spans(int64_t n_chunks) {
+  return (n_chunks + WH_ATTENTION_SPAN - 1) / WH_ATTENTION_SPAN;
+}
+
+/* What cut items leave, for each worker but the last: a slot with a state for each span, of an item, and the
+ * states of the chunks of one span. At most that many items and spans are cut: each by the end of a share. */
+static inline bool wh_attention_cut_bytes(int64_t value_dim, int64_t n_chunks, size_t *out) {
   if (n_chunks < 0 || value_dim < 0 || value_dim > INT32_MAX) return false;
-  bytes = (size_t)wh_attention_state_floats(WH_ATTENTION_SPLIT_BLOCK, value_dim) * sizeof(float);
-  return wh_mul_size((size_t)n_chunks, bytes, out);
+  const size_t bytes = (size_t)wh_attention_state_floats(WH_ATTENTION_SPLIT_BLOCK, value_dim) * sizeof(float);
+  return wh_mul_size((size_t)wh_attention_n_spans(n_chunks) + WH_ATTENTION_SPAN, bytes, out);
 }
 
 typedef struct wh_attention_item {
@@ -151,16 +158,13 @@ static inline void wh_attention_share(const wh_attention_item *item, int64_t bef
   *end = edge[1];
 }
 
-/* Whether more than one worker gets chunks of the item. */
-static inline bool wh_attention_is_cut(const wh_attention_item *item, int64_t before, int64_t total,
-                                       int64_t count) {
-  int64_t begin, end,
-      index = before * count / total; /* the owner of the first chunk is this one or the one before */
-  for (int64_t i = index > 0 ? index - 1 : 0; i < count && i <= index + 1; i++) {
-    wh_attention_share(item, before, total, i, count, &begin, &end);
-    if (begin < end) return end - begin < item->chunk_end - item->chunk_begin;
-  }
-  return true;
+/* The worker whose share has the chunk. */
+static inline int64_t wh_attention_owner(const wh_attention_item *item, int64_t before, int64_t total,
+                                         int64_t count, int64_t chunk) {
+  const int64_t at = before + (chunk - item->chunk_begin) * (item->n_vecs + WH_ATTENTION_CHUNK_COST);
+  int64_t index = at * count / total;
+  while (index + 1 < count && total * (index + 1) / count <= at) index++;
+  return index;
 }
 
 #endif

@@ -2,6 +2,7 @@
 #include "tests/backend/reference.h"
 
 #define CHUNK 64
+#define SPAN 16
 
 static float clamp_code(float v) { return v < -127.0f ? -127.0f : v > 127.0f ? 127.0f : v; }
 
@@ -128,24 +129,38 @@ static void attend_chunk(const query *q, int64_t chunk, float *m, float *l, floa
   *l = ref_sum64(lanes, CHUNK);
 }
 
-static void attend(const query *q, float *y) {
-  const int64_t dv = q->values->dims[3], first = q->lo / CHUNK;
-  float top = 0.0f, sum = 0.0f, o[512];
-  for (int64_t chunk = first; chunk <= q->hi / CHUNK; chunk++) {
-    float m, l;
-    attend_chunk(q, chunk, &m, &l, o);
-    if (chunk == first) {
-      top = m;
-      sum = l;
-      memcpy(y, o, (size_t)dv * sizeof *y);
-      continue;
-    }
-    const float both = m > top ? m : top, a = wh_exp_f32(top - both), b = wh_exp_f32(m - both);
-    sum = fmaf(sum, a, l * b);
-    for (int64_t c = 0; c < dv; c++) y[c] = fmaf(y[c], a, o[c] * b);
-    top = both;
+/* A maximum, a sum and weighted values: of a chunk, of a span, of all. */
+typedef struct part {
+  bool any;
+  float m, l, o[512];
+} part;
+
+static void add_part(part *all, const part *one, int64_t dv) {
+  if (!all->any) {
+    *all = *one;
+    return;
   }
-  for (int64_t c = 0; c < dv; c++) y[c] = y[c] / sum;
+  const float both = one->m > all->m ? one->m : all->m, a = wh_exp_f32(all->m - both),
+              b = wh_exp_f32(one->m - both);
+  all->l = fmaf(all->l, a, one->l * b);
+  for (int64_t c = 0; c < dv; c++) all->o[c] = fmaf(all->o[c], a, one->o[c] * b);
+  all->m = both;
+}
+
+static void attend(const query *q, float *y) {
+  const int64_t dv = q->values->dims[3], first = q->lo / CHUNK, last = q->hi / CHUNK;
+  part all = {.any = false};
+  for (int64_t span = first / SPAN; span <= last / SPAN; span++) {
+    part of_span = {.any = false};
+    for (int64_t chunk = span * SPAN; chunk < (span + 1) * SPAN; chunk++) {
+      part one = {.any = true};
+      if (chunk < first || chunk > last) continue;
+      attend_chunk(q, chunk, &one.m, &one.l, one.o);
+      add_part(&of_span, &one, dv);
+    }
+    add_part(&all, &of_span, dv);
+  }
+  for (int64_t c = 0; c < dv; c++) y[c] = all.o[c] / all.l;
 }
 
 void ref_attention(ref_node *n) {

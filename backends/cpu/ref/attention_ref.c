@@ -1,8 +1,10 @@
 /* attention_ref.c - docs/NUMERICS.md, "attention", in plain C. */
 #include "backends/cpu/attention_kernels.h"
 #include "backends/cpu/attention_q8.h"
+#include "backends/cpu/attention_split.h"
 
 #define CHUNK WH_ATTENTION_CHUNK
+#define SPAN WH_ATTENTION_SPAN
 #define BLOCK WH_KV_BLOCK
 
 /* A scale has rounded to f16, so the largest code may pass 127 by a little. NaN (an infinity by a factor of
@@ -102,41 +104,57 @@ static void chunk_softmax(const wh_attention_args *a, const float *q, int64_t ti
   *l_out = lanes[0];
 }
 
-static void attend(const wh_attention_args *a, int64_t row, int64_t head) {
+/* The m and l of a chunk, a span, or all spans before. */
+typedef struct partial {
+  float m, l;
+} partial;
+
+/* `all` takes in `one`, or becomes it; the factors of their O and o. */
+static void combine(partial *all, const partial *one, bool sets, float *of_all, float *of_one) {
+  if (sets) {
+    *all = *one;
+    return;
+  }
+  const float top = one->m > all->m ? one->m : all->m;
+  *of_all = wh_exp_f32(all->m - top);
+  *of_one = wh_exp_f32(one->m - top);
+  all->l = fmaf(all->l, *of_all, one->l * *of_one);
+  all->m = top;
+}
+
+/* span_o: for the O of a span, [value_dim] */
+static void attend(const wh_attention_args *a, int64_t row, int64_t head, float *span_o) {
   int64_t n_value = a->value_dim;
   int64_t kv_head = head / (a->n_heads / a->n_kv_heads);
   int64_t hi = a->positions[row], lo = a->window > 0 && hi >= a->window ? hi - a->window + 1 : 0;
+  int64_t first = lo / CHUNK, last = hi / CHUNK;
   const float *q = a->q + row * a->ldq + head * a->head_dim;
   float *y = a->y + row * a->ldy + head * n_value; /* holds O until the end */
-  float m_all = 0.0f, l_all = 0.0f, p[CHUNK];
-  for (int64_t c = lo / CHUNK; c <= hi / CHUNK; c++) {
+  float p[CHUNK], of_all = 0.0f, of_one = 0.0f;
+  partial all, span, chunk;
+  for (int64_t c = first; c <= last; c++) {
     int64_t tile = wh_kv_tile(a->page_table, a->table, a->n_kv_heads, a->sequences[row], kv_head, c);
     int j0 = (int)(lo > c * CHUNK ? lo - c * CHUNK : 0);
     int j1 = (int)(hi + 1 < (c + 1) * CHUNK ? hi + 1 - c * CHUNK : CHUNK);
-    float m, l, scale_all = 0.0f, scale_chunk = 0.0f;
-    bool first = c == lo / CHUNK;
-    chunk_softmax(a, q, tile, j0, j1, p, &m, &l);
-    if (first) {
-      m_all = m;
-      l_all = l;
-    } else {
-      float top = m > m_all ? m : m_all;
-      scale_all = wh_exp_f32(m_all - top);
-      scale_chunk = wh_exp_f32(m - top);
-      l_all = fmaf(l_all, scale_all, l * scale_chunk);
-      m_all = top;
-    }
+    bool sets = c == first || c % SPAN == 0;
+    chunk_softmax(a, q, tile, j0, j1, p, &chunk.m, &chunk.l);
+    combine(&span, &chunk, sets, &of_all, &of_one);
     for (int64_t d = 0; d < n_value; d++) {
       float o = 0.0f;
       for (int j = j0; j < j1; j++) o = fmaf(p[j], load_value(a, tile, j, d), o);
-      y[d] = first ? o : fmaf(y[d], scale_all, o * scale_chunk);
+      span_o[d] = sets ? o : fmaf(span_o[d], of_all, o * of_one);
     }
+    if (c < last && (c + 1) % SPAN != 0) continue;
+    sets = c / SPAN == first / SPAN;
+    combine(&all, &span, sets, &of_all, &of_one);
+    for (int64_t d = 0; d < n_value; d++) y[d] = sets ? span_o[d] : fmaf(y[d], of_all, span_o[d] * of_one);
   }
-  for (int64_t d = 0; d < n_value; d++) y[d] = y[d] / l_all;
+  for (int64_t d = 0; d < n_value; d++) y[d] = y[d] / all.l;
 }
 
 void wh_k_attention_ref(const wh_attention_args *args, const wh_worker *worker) {
   int64_t begin, end;
+  float *span_o = wh_attention_workspace_at(args->scratch, args, worker).state.o;
   wh_worker_range(worker, args->rows * args->n_heads, &begin, &end);
-  for (int64_t i = begin; i < end; i++) attend(args, i / args->n_heads, i % args->n_heads);
+  for (int64_t i = begin; i < end; i++) attend(args, i / args->n_heads, i % args->n_heads, span_o);
 }
