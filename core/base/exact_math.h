@@ -102,8 +102,14 @@ static inline float wh_erf_f32(float x) {
 /* GELU, erf form. */
 static inline float wh_gelu_erf_f32(float x) { return (0.5f * x) * (1.0f + wh_erf_f32(x * 0.70710678f)); }
 
-/* sin and cos of |x| < 2^22: k = rint(x 2/pi); r = x - k pi/2 in three fused steps; Cephes polynomials. */
+/* sin and cos of |x| <= 2^24, which are all positions; NaN beyond and of NaN. k = rint(x 2/pi);
+ * r = x - k pi/2 in three fused steps; Cephes polynomials. */
+#define WH_SINCOS_MAX 0x1p24f
 static inline void wh_sincos_f32(float x, float *sin_out, float *cos_out) {
+  if (!(fabsf(x) <= WH_SINCOS_MAX)) {
+    *sin_out = *cos_out = NAN;
+    return;
+  }
   float k = rintf(x * 0.63661977f);
   float r = fmaf(k, -1.57079637050628662109375f, x);
   r = fmaf(k, 4.37113900018624283e-8f, r);

@@ -69,7 +69,22 @@ static wh_value activations(suite_case *c, wh_dtype weights, int rank, const int
   return case_node(c, quantize, &x, 1, NULL, 0);
 }
 
+/* The largest integers that codes can give, up to 63 * 32 * 127 * 8 * 8 in the minima of Q4_K. */
+static void extreme_products(suite *s, wh_op op) {
+  FOR_EACH_WEIGHT_DTYPE(d) {
+    if (!wh_dtype_is_quantised(d)) continue;
+    suite_case *c = case_begin(s, 5, "%s of %s: extremes", wh_op_get(op)->name, wh_dtype_name(d));
+    const wh_value x = case_input(c, WH_DTYPE_F32, 2, D(ROWS, 512), FILL_PLAIN);
+    for (int64_t i = 0; i < 5 * 512; i++) ((float *)c->data[x])[i] = i / 512 % 2 ? -2.0f : 2.0f;
+    const wh_value in[2] = {case_node(c, WH_OP_QUANTIZE_ACT, &x, 1, NULL, 0),
+                            case_extreme_const(c, d, 2, D(67, 512))};
+    (void)case_node(c, op, in, 2, NULL, 0);
+    case_run(c);
+  }
+}
+
 SUITE_CASES(linear) {
+  extreme_products(s, op);
   static const int64_t sizes[][3] = {
       {1, 1, 1},   {1, 33, 64},   {1, 130, 600}, {0, 8, 32},   {2, 7, 96},
       {5, 100, 7}, {17, 16, 513}, {67, 37, 288}, {130, 9, 256}}; /* rows, n, k */

@@ -56,6 +56,8 @@ void ref_linear(ref_node *n);
 void ref_quantize_act(ref_node *n);
 void ref_quantize_wide(ref_node *n);
 void ref_expert_linear(ref_node *n);
+/* The largest magnitude of an integer that became a float in a product with quantised weights. */
+extern int32_t ref_largest_integer;
 void ref_kv_append(ref_node *n);
 void ref_attention(ref_node *n);
 

@@ -283,6 +283,14 @@ static float product_wide(const char *x, wh_dtype dtype, const uint8_t *w_row, i
   return y;
 }
 
+int32_t ref_largest_integer;
+
+/* Integers of a product with quantised weights stay where fp32 holds all of them. */
+static float exact_float(int32_t x) {
+  if (abs(x) > ref_largest_integer) ref_largest_integer = abs(x);
+  return (float)x;
+}
+
 static float product_q(const activations *a, int64_t row, wh_dtype dtype, const weight_block *blocks) {
   float y = 0.0f;
   for (int64_t g = 0; g < a->groups; g++) {
@@ -298,15 +306,15 @@ static float product_q(const activations *a, int64_t row, wh_dtype dtype, const 
         codes[i / 16] += x[i];
       }
       if (has_half_scales(dtype)) {
-        for (int h = 0; h < 2; h++) sum = fmaf(w.s[h], (float)(dot[h] * by), sum);
+        for (int h = 0; h < 2; h++) sum = fmaf(w.s[h], exact_float(dot[h] * by), sum);
       } else {
-        sum = fmaf(w.s[0], (float)((dot[0] + dot[1]) * by), sum);
+        sum = fmaf(w.s[0], exact_float((dot[0] + dot[1]) * by), sum);
       }
-      if (has_block_minimum(dtype)) sum = fmaf(w.m, (float)((codes[0] + codes[1]) * by), sum);
+      if (has_block_minimum(dtype)) sum = fmaf(w.m, exact_float((codes[0] + codes[1]) * by), sum);
       dmin = w.dmin;
       for (int h = 0; h < 2; h++) minima += w.mn[h] * (codes[h] * by);
     }
-    if (has_group_minimum(dtype)) sum = fmaf(-dmin, (float)minima, sum);
+    if (has_group_minimum(dtype)) sum = fmaf(-dmin, exact_float(minima), sum);
     y = fmaf(group_scale(a, row, g), sum, y);
   }
   return y;

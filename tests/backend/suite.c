@@ -60,11 +60,13 @@ static int f16_fields(wh_dtype d, int at[2]) {
   return two ? 2 : 1;
 }
 
-static void random_blocks(suite *s, wh_dtype dtype, uint8_t *p, size_t n_bytes) {
+static void random_blocks(suite *s, wh_dtype dtype, uint8_t *p, size_t n_bytes, suite_fill fill) {
+  static const uint8_t extremes[] = {0x00, 0xff, 0x80, 0x7f, 0x88, 0x77};
   const wh_dtype_info *t = wh_dtype_get(dtype);
   int at[2], n_fields = f16_fields(dtype, at);
   for (size_t b = 0; b + t->block_bytes <= n_bytes; b += t->block_bytes) {
     for (int i = 0; i < t->block_bytes; i++) p[b + (size_t)i] = (uint8_t)suite_random(s, 256);
+    if (fill == FILL_EXTREME) memset(p + b, extremes[suite_random(s, sizeof extremes)], t->block_bytes);
     if (dtype == WH_DTYPE_MXFP4) p[b] = (uint8_t)(100 + suite_random(s, 56));
     for (int i = 0; i < n_fields; i++) {
       const uint16_t h = wh_f16_from_f32(random_float(s, FILL_PLAIN) * 0x1p-6f);
@@ -75,7 +77,7 @@ static void random_blocks(suite *s, wh_dtype dtype, uint8_t *p, size_t n_bytes) 
 
 static void random_fill(suite *s, wh_dtype dtype, void *p, size_t n_bytes, suite_fill fill) {
   if (wh_dtype_is_quantised(dtype)) {
-    random_blocks(s, dtype, p, n_bytes);
+    random_blocks(s, dtype, p, n_bytes, fill);
     return;
   }
   for (size_t i = 0; dtype == WH_DTYPE_F32 && i < n_bytes / 4; i++) ((float *)p)[i] = random_float(s, fill);
@@ -154,7 +156,7 @@ wh_value case_indices(suite_case *c, int rank, const int64_t *dims, int64_t firs
   return v;
 }
 
-wh_value case_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims) {
+static wh_value const_of(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims, suite_fill fill) {
   char name[16];
   const wh_shape shape = shape_of(c, dtype, rank, dims);
   const int64_t none = 0;
@@ -162,11 +164,19 @@ wh_value case_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims
   wh_value v = 0;
   if (!wh_shape_bytes(c->g, &shape, &none, &n)) fail_msg("%s: a constant is too large", c->name);
   void *data = bytes(n);
-  random_fill(c->s, dtype, data, n, FILL_PLAIN);
+  random_fill(c->s, dtype, data, n, fill);
   ok(c, wh_graph_add_const(c->g, next_name(c, name), &shape, data, n, NULL, &v));
   c->data[v] = data;
   c->n_bytes[v] = n;
   return v;
+}
+
+wh_value case_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims) {
+  return const_of(c, dtype, rank, dims, FILL_PLAIN);
+}
+
+wh_value case_extreme_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims) {
+  return const_of(c, dtype, rank, dims, FILL_EXTREME);
 }
 
 wh_value case_state(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims) {

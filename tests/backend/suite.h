@@ -24,8 +24,10 @@ typedef struct suite_case {
 
 /* How random numbers look. */
 typedef enum suite_fill {
-  FILL_PLAIN, /* within -2..2 */
-  FILL_WILD   /* also zeros of both signs, tiny and large ones */
+  FILL_PLAIN,  /* within -2..2 */
+  FILL_WILD,   /* also zeros of both signs, tiny and large ones */
+  FILL_EXTREME /* 2 or -2, a row alike; blocks have the same byte all through, which gives the largest codes
+                */
 } suite_fill;
 
 struct suite {
@@ -45,6 +47,8 @@ wh_value case_input(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims
 /* i32, each in first..first+below-1 */
 wh_value case_indices(suite_case *c, int rank, const int64_t *dims, int64_t first, int64_t below);
 wh_value case_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
+/* As case_const, of FILL_EXTREME. */
+wh_value case_extreme_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
 wh_value case_state(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
 wh_value case_node(suite_case *c, wh_op op, const wh_value *inputs, size_t n_inputs, const wh_attr *attrs,
                    size_t n_attrs);

@@ -106,8 +106,11 @@ static inline __m256 wh_gelu_erf_ps_avx2(__m256 x) {
   return _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(0.5f), x), _mm256_add_ps(_mm256_set1_ps(1.0f), e));
 }
 
-/* |x| < 2^22, as the scalar */
+/* NaN from where the scalar has it: all steps keep it, and its quadrant is 0 */
 static inline void wh_sincos_ps_avx2(__m256 x, __m256 *sin_out, __m256 *cos_out) {
+  const __m256 magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+  x = _mm256_blendv_ps(_mm256_set1_ps(NAN), x,
+                       _mm256_cmp_ps(magnitude, _mm256_set1_ps(WH_SINCOS_MAX), _CMP_LE_OQ));
   __m256 k = wh_rint_ps_avx2(_mm256_mul_ps(x, _mm256_set1_ps(0.63661977f)));
   __m256 r = _mm256_fmadd_ps(k, _mm256_set1_ps(-1.57079637050628662109375f), x);
   r = _mm256_fmadd_ps(k, _mm256_set1_ps(4.37113900018624283e-8f), r);

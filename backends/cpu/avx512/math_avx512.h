@@ -103,8 +103,10 @@ static inline __m512 wh_gelu_erf_ps_avx512(__m512 x) {
   return _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(0.5f), x), _mm512_add_ps(_mm512_set1_ps(1.0f), e));
 }
 
-/* |x| < 2^22, as the scalar */
+/* NaN from where the scalar has it: all steps keep it, and its quadrant is 0 */
 static inline void wh_sincos_ps_avx512(__m512 x, __m512 *sin_out, __m512 *cos_out) {
+  const __mmask16 inside = _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(WH_SINCOS_MAX), _CMP_LE_OQ);
+  x = _mm512_mask_mov_ps(_mm512_set1_ps(NAN), inside, x);
   __m512 k = wh_rint_ps_avx512(_mm512_mul_ps(x, _mm512_set1_ps(0.63661977f)));
   __m512 r = _mm512_fmadd_ps(k, _mm512_set1_ps(-1.57079637050628662109375f), x);
   r = _mm512_fmadd_ps(k, _mm512_set1_ps(4.37113900018624283e-8f), r);

@@ -112,8 +112,9 @@ static inline float32x4_t wh_gelu_erf_neon(float32x4_t x) {
   return vmulq_f32(vmulq_f32(WH_F32X4(0.5f), x), vaddq_f32(WH_F32X4(1.0f), e));
 }
 
-/* |x| < 2^22, as the scalar */
+/* NaN from where the scalar has it: all steps keep it, and its quadrant is 0 */
 static inline void wh_sincos_neon(float32x4_t x, float32x4_t *sin_out, float32x4_t *cos_out) {
+  x = vbslq_f32(vcleq_f32(vabsq_f32(x), WH_F32X4(WH_SINCOS_MAX)), x, WH_F32X4(NAN));
   float32x4_t k = vrndnq_f32(vmulq_f32(x, WH_F32X4(0.63661977f)));
   float32x4_t r = wh_fma_neon(k, WH_F32X4(-1.57079637050628662109375f), x);
   r = wh_fma_neon(k, WH_F32X4(4.37113900018624283e-8f), r);
