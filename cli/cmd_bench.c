@@ -58,11 +58,12 @@ static cli_exit count_decode_bytes(const cli_engine *engine, const cli_bench_wor
   return CLI_OK;
 }
 
-static bool is_float(wh_dtype dtype) {
-  return dtype == WH_DTYPE_F32 || dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_BF16;
-}
+static bool is_16_bit(wh_dtype dtype) { return dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_BF16; }
 
-/* Matrices of the layers: a matrix with a side as long as the vocabulary is an embedding or the output head,
+/* Products with 16-bit weights are integer products of 16 bits, which processors have at half the rate of
+ * those of 8: each counts as two.
+ *
+ * Matrices of the layers: a matrix with a side as long as the vocabulary is an embedding or the output head,
  * which a prompt runs for one token only. Of a stack of experts' matrices a token meets those that it uses.
  */
 static cli_exit count_prefill_ops(const cli_engine *engine, cli_token_cost *cost) {
@@ -74,7 +75,8 @@ static cli_exit count_prefill_ops(const cli_engine *engine, cli_token_cost *cost
     bool of_experts = w.rank == 3 && (uint64_t)w.dims[0] == engine->info.n_experts;
     if (!of_experts && (w.rank != 2 || w.dims[0] == n_vocab || w.dims[1] == n_vocab)) continue;
     double n_matrices = of_experts ? (double)engine->info.n_experts_used : 1;
-    *(is_float(w.dtype) ? &cost->prefill_f32_ops : &cost->prefill_int8_ops) +=
+    if (is_16_bit(w.dtype)) n_matrices *= 2;
+    *(w.dtype == WH_DTYPE_F32 ? &cost->prefill_f32_ops : &cost->prefill_int8_ops) +=
         2.0 * n_matrices * (double)w.dims[w.rank - 2] * (double)w.dims[w.rank - 1];
   }
   return CLI_OK;
