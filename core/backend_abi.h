@@ -170,9 +170,9 @@ typedef struct wh_backend {
 
   /* ---- claim: pure; `dims` are evaluated as in wh_frame ---- */
   wh_status (*claim)(void *dev, const wh_graph *g, wh_node node, const int64_t *dims, wh_claim *out);
-  /* Bytes of a value in this backend's form: q8a and q13a activations, and states; others are as wh_shape_bytes. Page p
-   * of a state, the index of its first dimension, is the bytes [p, p + 1) * value_bytes / dims[0], in
-   * whatever form: pages are copied and kept as ranges of bytes. */
+  /* Bytes of a value in this backend's form: q8a and q13a activations, and states; others are as
+   * wh_shape_bytes. Page p of a state, the index of its first dimension, is the bytes [p, p + 1) *
+   * value_bytes / dims[0], in whatever form: pages are copied and kept as ranges of bytes. */
   wh_status (*value_bytes)(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, uint64_t *out);
 
   /* ---- pack: a pure function of the weight's bytes, on the device's threads ---- */

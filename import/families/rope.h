@@ -1,6 +1,6 @@
-/* import/families/rope.h - rotary frequencies (Su et al. 2021) with their context extensions: linear interpolation
- * (Chen et al. 2023), YaRN (Peng et al. 2023), LongRoPE (Ding et al. 2024) and per-frequency factors from the
- * file (Llama 3.1).
+/* import/families/rope.h - rotary frequencies (Su et al. 2021) with their context extensions: linear
+ * interpolation (Chen et al. 2023), YaRN (Peng et al. 2023), LongRoPE (Ding et al. 2024) and per-frequency
+ * factors from the file (Llama 3.1).
  *
  * Pure. Binary64 with exact_math.h, then rounded: every host gets the same bits (docs/NUMERICS.md). */
 #ifndef WH_FAMILIES_ROPE_H
