@@ -66,22 +66,22 @@ small_block small_block_make(suite *s, int64_t n_rows, int64_t context) {
   m.page_table = case_indices(c, 2, D(2, n_table), 0, 1);
   for (int64_t i = 0; i < 2 * n_table; i++) /* from the last one down */
     ((int32_t *)c->data[m.page_table])[i] = (int32_t)(2 * n_table - i);
-  const wh_value embedding = case_const(c, WH_DTYPE_F16, 2, D(TOKENS, WIDTH));
+  const wh_value embedding = case_const(c, WH_DTYPE_Q8_0, 2, D(TOKENS, WIDTH));
   const wh_value freqs = case_const(c, WH_DTYPE_F32, 1, D(FREQS));
   const wh_attr mscale = {.key = WH_ATTR_MSCALE, .f = 1.0f};
   const wh_value table =
       case_node(c, WH_OP_ROPE_TABLE, (const wh_value[]){m.positions, freqs}, 2, &mscale, 1);
   const wh_value x = node(c, WH_OP_GATHER_ROWS, embedding, m.ids, 0, 0);
   const wh_value attended = attention(&m, norm(c, WH_OP_RMS_NORM_QUANTIZE, x), table);
-  const wh_value mid =
-      node(c, WH_OP_LINEAR, attended, case_const(c, WH_DTYPE_BF16, 2, D(WIDTH, HEADS * HEAD)), 0, x);
+  const wh_value mid = node(c, WH_OP_LINEAR, case_node(c, WH_OP_QUANTIZE_WIDE, &attended, 1, NULL, 0),
+                            case_const(c, WH_DTYPE_BF16, 2, D(WIDTH, HEADS * HEAD)), 0, x);
   const wh_value normed = norm(c, WH_OP_RMS_NORM_QUANTIZE, mid);
   const wh_value gate = node(c, WH_OP_LINEAR, normed, case_const(c, WH_DTYPE_Q5_0, 2, D(INNER, WIDTH)), 0, 0);
   const wh_value up = node(c, WH_OP_LINEAR, normed, case_const(c, WH_DTYPE_IQ4_NL, 2, D(INNER, WIDTH)), 0, 0);
   const wh_value gated = node(c, WH_OP_SWIGLU_QUANTIZE, gate, up, 0, 0);
   const wh_value last =
       node(c, WH_OP_LINEAR, gated, case_const(c, WH_DTYPE_Q4_1, 2, D(WIDTH, INNER)), 0, mid);
-  m.logits = node(c, WH_OP_LINEAR, norm(c, WH_OP_RMS_NORM, last), embedding, 0, 0); /* tied */
+  m.logits = node(c, WH_OP_LINEAR, norm(c, WH_OP_RMS_NORM_QUANTIZE, last), embedding, 0, 0); /* tied */
   return m;
 }
 

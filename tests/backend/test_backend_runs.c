@@ -219,11 +219,12 @@ static void test_packing_finds_what_is_not_finite(const suite_target *t) {
   suite s = {.target = t, .random = 6};
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
     for (int bad = 0; bad < 2; bad++) {
-      const bool quantised = wh_dtype_is_quantised(kinds[i].dtype);
+      const bool quantised = wh_dtype_is_quantised(kinds[i].dtype), plain = kinds[i].dtype == WH_DTYPE_F32;
+      const wh_op quantize = quantised ? WH_OP_QUANTIZE_ACT : WH_OP_QUANTIZE_WIDE;
       suite_case *c = case_begin(&s, 1, "%s", wh_dtype_name(kinds[i].dtype));
       const wh_value x = case_input(c, WH_DTYPE_F32, 2, (const int64_t[]){ROWS, 512}, FILL_PLAIN);
       const wh_value w = case_const(c, kinds[i].dtype, 2, (const int64_t[]){37, 512});
-      const wh_value in[2] = {quantised ? case_node(c, WH_OP_QUANTIZE_ACT, &x, 1, NULL, 0) : x, w};
+      const wh_value in[2] = {plain ? x : case_node(c, quantize, &x, 1, NULL, 0), w};
       (void)case_node(c, WH_OP_LINEAR, in, 2, NULL, 0);
       if (bad)
         memcpy((char *)c->data[w] + c->n_bytes[w] - kinds[i].from_end, kinds[i].bytes, (size_t)kinds[i].n);
