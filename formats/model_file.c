@@ -319,14 +319,6 @@ wh_status wh_model_file_get_float(const wh_model_file *f, const char *key, doubl
   return finite_float(f, key, v, out);
 }
 
-wh_status wh_model_file_get_float_or(const wh_model_file *f, const char *key, double fallback, double *out) {
-  const wh_meta_value *v;
-  WH_TRY(find_kind(f, key, WH_META_FLOAT, false, &v));
-  if (v) return finite_float(f, key, v, out);
-  *out = fallback;
-  return WH_OK;
-}
-
 wh_status wh_model_file_get_bool_or(const wh_model_file *f, const char *key, bool fallback, bool *out) {
   const wh_meta_value *v;
   WH_TRY(find_kind(f, key, WH_META_BOOL, false, &v));
@@ -363,12 +355,6 @@ static const wh_model_part *part_of(const wh_model_file *f, const wh_weight_view
     }
   }
   return NULL;
-}
-
-void wh_model_file_weight_will_need(const wh_model_file *f, const wh_weight_view *w) {
-  size_t offset;
-  const wh_model_part *p = part_of(f, w, &offset);
-  if (p) wh_file_will_need(p->file, offset, w->n_bytes);
 }
 
 void wh_model_file_weight_dont_need(const wh_model_file *f, const wh_weight_view *w) {

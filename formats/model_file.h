@@ -89,17 +89,13 @@ WH_NODISCARD wh_status wh_model_file_get_int(const wh_model_file *f, const char 
 WH_NODISCARD wh_status wh_model_file_get_int_or(const wh_model_file *f, const char *key, int64_t min,
                                                 int64_t max, int64_t fallback, int64_t *out);
 WH_NODISCARD wh_status wh_model_file_get_float(const wh_model_file *f, const char *key, double *out);
-WH_NODISCARD wh_status wh_model_file_get_float_or(const wh_model_file *f, const char *key, double fallback,
-                                                  double *out);
 WH_NODISCARD wh_status wh_model_file_get_bool_or(const wh_model_file *f, const char *key, bool fallback,
                                                  bool *out);
 WH_NODISCARD wh_status wh_model_file_get_string(const wh_model_file *f, const char *key, wh_str *out);
 WH_NODISCARD wh_status wh_model_file_get_string_or(const wh_model_file *f, const char *key,
                                                    const char *fallback, wh_str *out);
 
-/* Hints that a weight's pages will be read, or need not stay resident (they can be read again from the file).
- */
-void wh_model_file_weight_will_need(const wh_model_file *f, const wh_weight_view *w);
+/* A hint that a weight's pages need not stay resident: they can be read again from the file. */
 void wh_model_file_weight_dont_need(const wh_model_file *f, const wh_weight_view *w);
 
 #endif

@@ -113,7 +113,6 @@ static inline wh_jinja_value wh_jinja_undefined(wh_jinja_kind owner, wh_str name
       .kind = WH_JINJA_UNDEFINED, .owner = (uint8_t)owner, .as.text = name.data, .len = name.len};
 }
 static inline wh_str wh_jinja_text(const wh_jinja_value *v) { return (wh_str){v->as.text, v->len}; }
-static inline bool wh_jinja_is(const wh_jinja_value *v, wh_jinja_kind kind) { return v->kind == kind; }
 static inline bool wh_jinja_has_items(const wh_jinja_value *v) {
   return v->kind >= WH_JINJA_LIST && v->kind <= WH_JINJA_GENERATOR;
 }

@@ -100,9 +100,6 @@ static void advise(const wh_file *f, size_t offset, size_t n, int advice, bool i
   if (end > begin) (void)madvise((char *)f->data + begin, end - begin, advice);
 }
 
-void wh_file_will_need(const wh_file *f, size_t offset, size_t n) {
-  advise(f, offset, n, MADV_WILLNEED, false);
-}
 void wh_file_dont_need(const wh_file *f, size_t offset, size_t n) {
   advise(f, offset, n, MADV_DONTNEED, true);
 }

@@ -25,8 +25,7 @@ wh_file_identity wh_file_get_identity(const wh_file *file);
 /* The last change lies so far back that the next one cannot bear the same time. */
 bool wh_file_is_settled(const wh_file *file);
 
-/* Tells the system that [offset, offset+n) will be read soon / need not stay resident; hints only. */
-void wh_file_will_need(const wh_file *file, size_t offset, size_t n);
+/* Tells the system that [offset, offset+n) need not stay resident; a hint only. */
 void wh_file_dont_need(const wh_file *file, size_t offset, size_t n);
 /* Brings the range into memory and into the page table now, in large pages where the system has them. */
 void wh_file_prefault(const wh_file *file, size_t offset, size_t n);

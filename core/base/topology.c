@@ -17,8 +17,6 @@ void wh_topology_deinit(wh_topology *t) {
   *t = (wh_topology){0};
 }
 
-int wh_topology_default_threads(const wh_topology *t) { return wh_cpu_threads_within(t->n_cores, t->quota); }
-
 /* What hwloc shows and the budget allows. hwloc has already left out what cpusets forbid. */
 static wh_status allowed_set(hwloc_topology_t h, const wh_cpu_budget *budget, hwloc_bitmap_t out) {
   if (!budget)

@@ -50,7 +50,4 @@ WH_NODISCARD wh_status wh_topology_init_hwloc(wh_topology *out, struct hwloc_top
 
 void wh_topology_deinit(wh_topology *topology); /* NULL and a zeroed struct are fine */
 
-/* One thread per physical core, but no more than the quota pays for; at least 1. */
-int wh_topology_default_threads(const wh_topology *topology);
-
 #endif

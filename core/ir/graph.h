@@ -214,7 +214,6 @@ void wh_graph_destroy(wh_graph *g);
 WH_NODISCARD wh_status wh_graph_clone(const wh_graph *g, wh_graph **out);
 
 static inline const wh_value_info *wh_graph_value(const wh_graph *g, wh_value v) { return &g->values[v]; }
-static inline const wh_node_info *wh_graph_node(const wh_graph *g, wh_node n) { return &g->nodes[n]; }
 
 static inline unsigned wh_node_n_outputs(const wh_node_info *n) { return n->n_outputs; }
 static inline wh_value wh_node_output(const wh_node_info *n, unsigned i) { return n->outputs[i]; }

@@ -192,9 +192,7 @@ static void test_thread_count(void **state) {
                {8, 8.5, 8}, {8, 1e300, 8}, {1, 0.5, 1}, {0, 0.0, 1}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     wh_cpu_budget b = {.n_cores = cases[i].cores, .quota = cases[i].quota};
-    wh_topology t = {.n_cores = cases[i].cores, .quota = cases[i].quota};
     assert_int_equal(wh_cpu_budget_threads(&b), cases[i].threads);
-    assert_int_equal(wh_topology_default_threads(&t), cases[i].threads);
   }
 }
 
@@ -212,7 +210,6 @@ static void test_smt_and_nodes(void **state) {
   assert_int_equal(t.n_cores, 8);
   assert_int_equal(t.n_packages, 2);
   assert_int_equal(t.n_numa_nodes, 2);
-  assert_int_equal(wh_topology_default_threads(&t), 8);
   for (int i = 0; i < 8; i++) {
     assert_int_equal(t.cores[i].cpu, 2 * i);
     assert_int_equal(t.cores[i].n_threads, 2);
@@ -241,7 +238,6 @@ static void test_part_of_a_machine(void **state) {
   assert_int_equal(wh_topology_init_synthetic(&t, "package:2 numa:1 core:4 pu:2", &budget, NULL), WH_OK);
   assert_int_equal(t.n_cpus, 4); /* 500 is not there */
   assert_int_equal(t.n_cores, 3);
-  assert_int_equal(wh_topology_default_threads(&t), 3);
   assert_int_equal(t.cores[0].cpu, 1);
   assert_int_equal(t.cores[0].n_threads, 1);
   assert_int_equal(t.cores[0].node, 0);

@@ -88,7 +88,6 @@ static void every_part_opens_the_model(void **state) {
       assert_ptr_equal(w, wh_model_file_find_weight(f, names[i]));
       assert_int_equal(((const uint8_t *)w->data)[7], i + 1);
       wh_model_file_weight_dont_need(f, w);
-      wh_model_file_weight_will_need(f, w);
       assert_int_equal(((const uint8_t *)w->data)[0], i + 1);
     }
     assert_int_equal(wh_model_file_total_bytes(f), parts_bytes);

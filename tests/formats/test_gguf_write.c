@@ -84,7 +84,6 @@ static void the_reference_file_is_read(void **state) {
     assert_int_equal(x, i);
   }
   assert_int_equal(wh_model_file_find_weight(f, "q4_1.weight")->n_bytes, 3 * 2 * 20);
-  wh_model_file_weight_will_need(f, cube);
   wh_model_file_weight_dont_need(f, cube);
   wh_model_file_close(f);
 }
