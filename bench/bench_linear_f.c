@@ -1,6 +1,6 @@
 /* bench_linear_f.c - products with float weights: checked against the reference, then timed as a share of the
- * multiply-add peak (many rows) or of read bandwidth (few rows), each measured next to the timing; fp32
- * weights also in turns with OpenBLAS, where that is installed.
+ * multiply-add peak (many rows) or of read bandwidth (few rows), each measured next to the timing; also in
+ * turns with OpenBLAS, where that is installed.
  *
  * Usage: bench_linear_f [threads] [level, or "all" for every kernel of the list] [substring of the case] */
 #include <math.h>
@@ -12,56 +12,33 @@
 #include "backends/cpu/linear_f.h"
 #include "bench/team_roofline.h"
 #include "bench/timing.h"
-#include "core/base/exact_math.h"
 
 #define REPS 9
 #define REP_SECONDS 0.03
 
 typedef struct bench_case {
   const char *name;
-  wh_dtype dtype;
   int64_t m, n, k;
 } bench_case;
 
 static const bench_case cases[] = {
-    {"f32 512 x 2048 x 2048", WH_DTYPE_F32, 512, 2048, 2048},
-    {"f32 2048 x 2048 x 2048", WH_DTYPE_F32, 2048, 2048, 2048},
-    {"f32 512 x 5632 x 2048", WH_DTYPE_F32, 512, 5632, 2048},
-    {"f32 512 x 2048 x 5632", WH_DTYPE_F32, 512, 2048, 5632},
-    {"f32 128 x 384 x 1536", WH_DTYPE_F32, 128, 384, 1536},
-    {"f32 16 x 2048 x 2048", WH_DTYPE_F32, 16, 2048, 2048},
-    {"f32 64 x 64 x 64", WH_DTYPE_F32, 64, 64, 64},
-    {"f16 512 x 2048 x 2048", WH_DTYPE_F16, 512, 2048, 2048},
-    {"bf16 512 x 1536 x 576", WH_DTYPE_BF16, 512, 1536, 576},
-    {"f32 3136 x 64 x 576", WH_DTYPE_F32, 3136, 64, 576},
-    {"f32 196 x 256 x 2304", WH_DTYPE_F32, 196, 256, 2304},
-    {"f32 49 x 512 x 4608", WH_DTYPE_F32, 49, 512, 4608},
-    {"f32 12544 x 64 x 147", WH_DTYPE_F32, 12544, 64, 147},
-    {"f32 1024 x 16 x 144", WH_DTYPE_F32, 1024, 16, 144},
-    {"f32 4096 x 32 x 1024", WH_DTYPE_F32, 4096, 32, 1024},
-    {"f32 4096 x 64 x 512", WH_DTYPE_F32, 4096, 64, 512},
-    {"f32 4096 x 16 x 512", WH_DTYPE_F32, 4096, 16, 512},
-    {"f32 3136 x 128 x 64", WH_DTYPE_F32, 3136, 128, 64},
-    {"f32 3136 x 96 x 384", WH_DTYPE_F32, 3136, 96, 384},
-    {"f32 784 x 128 x 1152", WH_DTYPE_F32, 784, 128, 1152},
-    {"f32 784 x 256 x 128", WH_DTYPE_F32, 784, 256, 128},
-    {"f32 12544 x 32 x 27", WH_DTYPE_F32, 12544, 32, 27},
-    {"f32 12544 x 8 x 72", WH_DTYPE_F32, 12544, 8, 72},
-    {"f32 12544 x 1 x 144", WH_DTYPE_F32, 12544, 1, 144},
-    {"f32 512 x 8 x 2048", WH_DTYPE_F32, 512, 8, 2048},
-    {"f32 512 x 48 x 768", WH_DTYPE_F32, 512, 48, 768},
-    {"f32 32 x 32 x 32", WH_DTYPE_F32, 32, 32, 32},
-    {"f32 12 x 64 x 256", WH_DTYPE_F32, 12, 64, 256},
-    {"f32 20 x 16 x 64", WH_DTYPE_F32, 20, 16, 64},
-    {"f32 100 x 100 x 100", WH_DTYPE_F32, 100, 100, 100},
-    {"f32 256 x 256 x 256", WH_DTYPE_F32, 256, 256, 256},
-    {"f32 2048 x 2048 x 64", WH_DTYPE_F32, 2048, 2048, 64},
-    {"f16 16 x 2048 x 2048", WH_DTYPE_F16, 16, 2048, 2048},
-    {"f16 1 x 4096 x 4096", WH_DTYPE_F16, 1, 4096, 4096},
-    {"bf16 1 x 4096 x 4096", WH_DTYPE_BF16, 1, 4096, 4096},
-    {"f32 1 x 4096 x 4096", WH_DTYPE_F32, 1, 4096, 4096},
-    {"f16 4 x 4096 x 4096", WH_DTYPE_F16, 4, 4096, 4096},
-    {"f16 8 x 4096 x 4096", WH_DTYPE_F16, 8, 4096, 4096},
+    {"f32 512 x 2048 x 2048", 512, 2048, 2048}, {"f32 2048 x 2048 x 2048", 2048, 2048, 2048},
+    {"f32 512 x 5632 x 2048", 512, 5632, 2048}, {"f32 512 x 2048 x 5632", 512, 2048, 5632},
+    {"f32 128 x 384 x 1536", 128, 384, 1536},   {"f32 16 x 2048 x 2048", 16, 2048, 2048},
+    {"f32 64 x 64 x 64", 64, 64, 64},           {"f32 3136 x 64 x 576", 3136, 64, 576},
+    {"f32 196 x 256 x 2304", 196, 256, 2304},   {"f32 49 x 512 x 4608", 49, 512, 4608},
+    {"f32 12544 x 64 x 147", 12544, 64, 147},   {"f32 1024 x 16 x 144", 1024, 16, 144},
+    {"f32 4096 x 32 x 1024", 4096, 32, 1024},   {"f32 4096 x 64 x 512", 4096, 64, 512},
+    {"f32 4096 x 16 x 512", 4096, 16, 512},     {"f32 3136 x 128 x 64", 3136, 128, 64},
+    {"f32 3136 x 96 x 384", 3136, 96, 384},     {"f32 784 x 128 x 1152", 784, 128, 1152},
+    {"f32 784 x 256 x 128", 784, 256, 128},     {"f32 12544 x 32 x 27", 12544, 32, 27},
+    {"f32 12544 x 8 x 72", 12544, 8, 72},       {"f32 12544 x 1 x 144", 12544, 1, 144},
+    {"f32 512 x 8 x 2048", 512, 8, 2048},       {"f32 512 x 48 x 768", 512, 48, 768},
+    {"f32 32 x 32 x 32", 32, 32, 32},           {"f32 12 x 64 x 256", 12, 64, 256},
+    {"f32 20 x 16 x 64", 20, 16, 64},           {"f32 100 x 100 x 100", 100, 100, 100},
+    {"f32 256 x 256 x 256", 256, 256, 256},     {"f32 2048 x 2048 x 64", 2048, 2048, 64},
+    {"f32 1 x 4096 x 4096", 1, 4096, 4096},     {"f32 4 x 4096 x 4096", 4, 4096, 4096},
+    {"f32 8 x 4096 x 4096", 8, 4096, 4096},
 };
 
 typedef struct call {
@@ -141,16 +118,10 @@ static float uniform(void) {
   return ((float)(seed >> 8) - 8388607.5f) / 8388608.0f;
 }
 
-static void *filled(wh_dtype dtype, size_t bytes) {
-  void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+static void *filled(size_t bytes) {
+  float *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
   if (!p) exit(2);
-  if (dtype == WH_DTYPE_F32)
-    for (size_t i = 0; i < bytes / 4; i++) ((float *)p)[i] = uniform();
-  else
-    for (size_t i = 0; i < bytes / 2; i++) {
-      float x = uniform();
-      ((uint16_t *)p)[i] = dtype == WH_DTYPE_F16 ? wh_f16_from_f32(x) : (uint16_t)(wh_f32_bits(x) >> 16);
-    }
+  for (size_t i = 0; i < bytes / 4; i++) p[i] = uniform();
   return p;
 }
 
@@ -159,9 +130,9 @@ static int check(const bench_case *c, const call *run, const void *file, wh_team
   wh_linear_layout layout;
   call ref = *run;
   int wrong = 0;
-  if (wh_linear_f_layout(0, c->dtype, c->n, c->k, &layout) != WH_OK) return 2;
-  float *want = filled(WH_DTYPE_F32, (size_t)c->n * 4);
-  ref.fn = wh_linear_f_select(0, c->dtype, NULL);
+  if (wh_linear_f_layout(0, WH_DTYPE_F32, c->n, c->k, &layout) != WH_OK) return 2;
+  float *want = filled((size_t)c->n * 4);
+  ref.fn = wh_linear_f_select(0, WH_DTYPE_F32, NULL);
   ref.args.layout = &layout;
   ref.args.w = file;
   ref.args.m = 1;
@@ -193,21 +164,20 @@ static int compare_with_blas(call *c) {
 static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uint64_t mask,
                     const wh_fast_blas *blas) {
   wh_linear_layout layout;
-  if (wh_linear_f_layout(mask, c->dtype, c->n, c->k, &layout) != WH_OK) return 2;
+  if (wh_linear_f_layout(mask, WH_DTYPE_F32, c->n, c->k, &layout) != WH_OK) return 2;
   const bool thin = c->m <= 8;
-  const size_t file_bytes = (size_t)(c->n * c->k) * (c->dtype == WH_DTYPE_F32 ? 4 : 2);
+  const size_t file_bytes = (size_t)(c->n * c->k) * sizeof(float);
   const size_t stride = (layout.n_bytes + 4095) / 4096 * 4096,
                copies = thin ? team_roofline_bytes(roof) / stride + 1 : 1;
-  void *file = filled(c->dtype, file_bytes);
+  void *file = filled(file_bytes);
   char *packed = timing_alloc(stride * copies);
-  float *x = filled(WH_DTYPE_F32, (size_t)(c->m * c->k) * 4),
-        *y = filled(WH_DTYPE_F32, (size_t)(c->m * c->n) * 4),
-        *blas_y = filled(WH_DTYPE_F32, (size_t)(c->m * c->n) * 4);
+  float *x = filled((size_t)(c->m * c->k) * 4), *y = filled((size_t)(c->m * c->n) * 4),
+        *blas_y = filled((size_t)(c->m * c->n) * 4);
   size_t per_worker = wh_linear_f_scratch_bytes(mask, &layout, c->m);
   void *scratch = aligned_alloc(64, per_worker * (size_t)wh_team_size(team) + 64);
   if (!scratch || !wh_linear_f_pack(&layout, file, packed, 0, layout.n_panels)) return 2;
   for (size_t i = 1; i < copies; i++) memcpy(packed + i * stride, packed, layout.n_bytes);
-  call run = {wh_linear_f_select(mask, c->dtype, NULL),
+  call run = {wh_linear_f_select(mask, WH_DTYPE_F32, NULL),
               {.layout = &layout,
                .w = layout.id ? packed : file,
                .x = x,
@@ -240,7 +210,7 @@ static int run_case(const bench_case *c, wh_team *team, team_roofline *roof, uin
   else
     printf("%-26s %9.1f us %8.1f %s  %3.0f %% of %4.0f%s", c->name, t.seconds * 1e6, t.rate * 1e-9,
            thin ? "GB/s   " : "GFLOP/s", 100.0 * t.share, t.limit * 1e-9, timing_note(&t, note));
-  if (!wrong && !thin && c->dtype == WH_DTYPE_F32 && blas->library)
+  if (!wrong && !thin && blas->library)
     wrong = compare_with_blas(&run);
   else
     printf("\n");

@@ -5,20 +5,15 @@
 
 #include "backends/cpu/linear_f_kernels.h"
 #include "core/base/allocator.h"
-#include "core/base/exact_math.h"
 
 #define DIM_MAX (INT64_C(1) << 31)
 /* Values of a row that are moved at a time: 32 rows of them fit a first-level cache. */
 #define PACK_STEP 64
 
-static size_t elem_bytes(wh_dtype dtype) { return dtype == WH_DTYPE_F32 ? 4 : 2; }
-
-static bool has_kernel(wh_dtype dtype) {
-  return dtype == WH_DTYPE_F32 || dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_BF16;
-}
+#define ELEM_BYTES sizeof(float)
 
 wh_status wh_linear_f_layout(uint64_t features, wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out) {
-  if (!has_kernel(dtype))
+  if (dtype != WH_DTYPE_F32)
     return WH_FAIL(ERR_UNSUPPORTED, "no float product for weights of type %s", wh_dtype_name(dtype));
   if (n < 1 || k < 1 || n >= DIM_MAX || k >= DIM_MAX)
     return WH_FAIL(ERR_LIMIT, "weights of %lld x %lld: each dimension must be 1 to 2^31 - 1", (long long)n,
@@ -26,7 +21,7 @@ wh_status wh_linear_f_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
   wh_linear_layout l = {.dtype = dtype, .n = n, .k = k, .panel_cols = WH_LINEAR_F_COLS};
   l.id = features & WH_CPU_VECTORS ? WH_LINEAR_F_PANELS : WH_LINEAR_F_FILE;
   l.n_panels = (n + WH_LINEAR_F_COLS - 1) / WH_LINEAR_F_COLS;
-  size_t row_bytes = (size_t)k * elem_bytes(dtype); /* below 2^33 */
+  size_t row_bytes = (size_t)k * ELEM_BYTES; /* below 2^33 */
   size_t rows = (size_t)n;
   if (l.id == WH_LINEAR_F_PANELS)
     rows = (size_t)(l.n_panels - 1) * WH_LINEAR_F_COLS + (size_t)wh_linear_f_width(&l, l.n_panels - 1);
@@ -39,34 +34,14 @@ wh_status wh_linear_f_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
 }
 
 /* Vectors as the compilers of GNU C know them, for any processor. */
-typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
 
-/* The exponent's bits of an element type: all set means NaN or infinity. */
-static uint32_t exponent_of(wh_dtype dtype) {
-  return dtype == WH_DTYPE_F32 ? 0x7f800000u : dtype == WH_DTYPE_F16 ? 0x7c00u : 0x7f80u;
-}
+#define EXPONENT 0x7f800000u /* all set: NaN or infinity */
 
-/* dst[k][width], all of 8 columns x 8 values or 4 x 4, from rows `row_bytes` apart. Three (two) rounds of
- * interleaving row i with row i + half transpose. Returns what is not zero where a value is not finite. */
-static u16x8 transpose16(const uint8_t *src, size_t row_bytes, uint8_t *dst, size_t width, u16x8 exponent) {
-  u16x8 a[8], b[8], bad = {0};
-  for (int i = 0; i < 8; i++) {
-    memcpy(&a[i], src + (size_t)i * row_bytes, 16);
-    bad |= (u16x8)((a[i] & exponent) == exponent);
-  }
-  for (int round = 0; round < 3; round++) {
-    for (int i = 0; i < 4; i++) {
-      b[2 * i] = __builtin_shufflevector(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-      b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-    }
-    memcpy(a, b, sizeof a);
-  }
-  for (int i = 0; i < 8; i++) memcpy(dst + (size_t)i * width * 2, &a[i], 16);
-  return bad;
-}
-
-static u32x4 transpose32(const uint8_t *src, size_t row_bytes, uint8_t *dst, size_t width, u32x4 exponent) {
+/* dst[k][width], 4 columns x 4 values, from rows `row_bytes` apart. Two rounds of interleaving row i with row
+ * i + 2 transpose. Returns what is not zero where a value is not finite. */
+static u32x4 transpose(const uint8_t *src, size_t row_bytes, uint8_t *dst, size_t width) {
+  const u32x4 exponent = (u32x4){0} + EXPONENT;
   u32x4 a[4], b[4], bad = {0};
   for (int i = 0; i < 4; i++) {
     memcpy(&a[i], src + (size_t)i * row_bytes, 16);
@@ -83,28 +58,21 @@ static u32x4 transpose32(const uint8_t *src, size_t row_bytes, uint8_t *dst, siz
   return bad;
 }
 
-static bool is_finite(wh_dtype dtype, const uint8_t *value) {
-  const uint32_t exponent = exponent_of(dtype);
+static bool is_finite(const uint8_t *value) {
   uint32_t bits;
-  uint16_t half;
-  if (dtype == WH_DTYPE_F32) {
-    memcpy(&bits, value, sizeof bits);
-  } else {
-    memcpy(&half, value, sizeof half);
-    bits = half;
-  }
-  return (bits & exponent) != exponent;
+  memcpy(&bits, value, sizeof bits);
+  return (bits & EXPONENT) != EXPONENT;
 }
 
 /* Values [k, k_end) of columns [c, c_end), one by one. */
 static bool move_values(const wh_linear_layout *l, const uint8_t *src, int64_t c, int64_t c_end, int64_t k,
                         int64_t k_end, int64_t width, uint8_t *dst) {
-  const size_t e = elem_bytes(l->dtype);
+  const size_t e = ELEM_BYTES;
   bool finite = true;
   for (; c < c_end; c++)
     for (int64_t i = k; i < k_end; i++) {
       const uint8_t *from = src + (size_t)(c * l->k + i) * e;
-      finite &= is_finite(l->dtype, from);
+      finite &= is_finite(from);
       memcpy(dst + (size_t)(i * width + c) * e, from, e);
     }
   return finite;
@@ -114,25 +82,17 @@ static bool move_values(const wh_linear_layout *l, const uint8_t *src, int64_t c
  * columns, too many for the processor to foresee, and what comes next is asked for. */
 static bool move_step(const wh_linear_layout *l, const uint8_t *src, int64_t cols, int64_t k, int64_t width,
                       uint8_t *dst) {
-  const size_t e = elem_bytes(l->dtype), row_bytes = (size_t)l->k * e, w = (size_t)width;
-  const uint32_t exponent = exponent_of(l->dtype);
-  const u16x8 exponent16 = (u16x8){0} + (uint16_t)exponent;
-  const u32x4 exponent32 = (u32x4){0} + exponent;
-  u16x8 bad16 = {0};
-  u32x4 bad32 = {0};
-  for (int64_t c = 0; c < cols; c += 16 / (int64_t)e)
-    for (int64_t i = k; i < k + PACK_STEP; i += 16 / (int64_t)e) {
+  const size_t e = ELEM_BYTES, row_bytes = (size_t)l->k * e, w = (size_t)width;
+  u32x4 bad = {0};
+  for (int64_t c = 0; c < cols; c += 4)
+    for (int64_t i = k; i < k + PACK_STEP; i += 4) {
       const uint8_t *from = src + (size_t)c * row_bytes + (size_t)i * e;
       uint8_t *to = dst + ((size_t)i * w + (size_t)c) * e;
-      for (size_t r = 0; r < 16 / e && i % (64 / (int64_t)e) == 0; r++)
+      for (size_t r = 0; r < 4 && i % 16 == 0; r++)
         __builtin_prefetch(from + r * row_bytes + PACK_STEP * e, 0, 3);
-      if (e == 2)
-        bad16 |= transpose16(from, row_bytes, to, w, exponent16);
-      else
-        bad32 |= transpose32(from, row_bytes, to, w, exponent32);
+      bad |= transpose(from, row_bytes, to, w);
     }
-  bad32 |= (u32x4)bad16;
-  return (bad32[0] | bad32[1] | bad32[2] | bad32[3]) == 0;
+  return (bad[0] | bad[1] | bad[2] | bad[3]) == 0;
 }
 
 /* dst[k][width] from `cols` rows of k values; the columns left are zero. */
@@ -140,7 +100,7 @@ static bool pack_panel(const wh_linear_layout *l, const uint8_t *src, int64_t co
                        uint8_t *dst) {
   const int64_t whole_cols = cols / 8 * 8, whole_k = l->k / PACK_STEP * PACK_STEP;
   bool finite = true;
-  if (cols < width) memset(dst, 0, (size_t)l->k * elem_bytes(l->dtype) * (size_t)width);
+  if (cols < width) memset(dst, 0, (size_t)l->k * ELEM_BYTES * (size_t)width);
   for (int64_t k = 0; k < whole_k; k += PACK_STEP) {
     finite &= move_step(l, src, whole_cols, k, width, dst);
     finite &= move_values(l, src, whole_cols, cols, k, k + PACK_STEP, width, dst);
@@ -151,15 +111,15 @@ static bool pack_panel(const wh_linear_layout *l, const uint8_t *src, int64_t co
 /* Rows in the file's layout. */
 static bool copy_file_rows(const wh_linear_layout *l, const uint8_t *src, int64_t rows, uint8_t *dst) {
   bool finite = true;
-  const size_t e = elem_bytes(l->dtype), n = (size_t)(rows * l->k);
-  for (size_t i = 0; i < n; i++) finite &= is_finite(l->dtype, src + i * e);
+  const size_t e = ELEM_BYTES, n = (size_t)(rows * l->k);
+  for (size_t i = 0; i < n; i++) finite &= is_finite(src + i * e);
   if (dst != src) memcpy(dst, src, n * e);
   return finite;
 }
 
 bool wh_linear_f_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end) {
-  const size_t row_bytes = (size_t)l->k * elem_bytes(l->dtype);
+  const size_t row_bytes = (size_t)l->k * ELEM_BYTES;
   bool finite = true;
   for (int64_t p = panel_begin; p < panel_end; p++) {
     int64_t col = p * WH_LINEAR_F_COLS, left = l->n - col,
@@ -176,20 +136,15 @@ bool wh_linear_f_pack(const wh_linear_layout *l, const void *src, void *dst, int
 
 void wh_linear_f_unpack_row(const wh_linear_layout *l, const void *packed, int64_t row, float *y) {
   const int64_t panel = row / WH_LINEAR_F_COLS, width = wh_linear_f_width(l, panel);
-  const size_t e = elem_bytes(l->dtype);
+  const size_t e = ELEM_BYTES;
   const uint8_t *from =
       (const uint8_t *)packed + (size_t)panel * l->panel_bytes + (size_t)(row % WH_LINEAR_F_COLS) * e;
-  for (int64_t i = 0; i < l->k; i++, from += (size_t)width * e) {
-    uint16_t half;
-    memcpy(l->dtype == WH_DTYPE_F32 ? (void *)&y[i] : (void *)&half, from, e);
-    if (l->dtype == WH_DTYPE_F16) y[i] = wh_f32_from_f16(half);
-    if (l->dtype == WH_DTYPE_BF16) y[i] = wh_f32_from_bf16(half);
-  }
+  for (int64_t i = 0; i < l->k; i++, from += (size_t)width * e) memcpy(&y[i], from, e);
 }
 
 wh_linear_f_fn wh_linear_f_select(uint64_t features, wh_dtype dtype, const char **name) {
   wh_linear_f_fn fn = NULL;
-  if (!has_kernel(dtype)) return NULL;
+  if (dtype != WH_DTYPE_F32) return NULL;
 #define WH_LINEAR_F_KERNEL(isa, needs)                       \
   if ((features & (uint64_t)(needs)) == (uint64_t)(needs)) { \
     fn = wh_k_linear_f_##isa;                                \

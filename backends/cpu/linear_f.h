@@ -1,4 +1,4 @@
-/* linear_f.h - products of fp32 activations with F32, F16 or BF16 weights: packing and kernels.
+/* linear_f.h - products of fp32 activations with F32 weights: packing and kernels.
  * Arithmetic: docs/NUMERICS.md, "linear, float weights". */
 #ifndef WH_CPU_LINEAR_F_H
 #define WH_CPU_LINEAR_F_H

@@ -1,7 +1,7 @@
 /* linear_f_kernels.h - what the kernels for float weights share: the panel format, their entry points, and
  * the steps that an instruction set gives to the common driver (linear_f_run.c).
  *
- * Panel format (layout id 1): 32 outputs, values in the file's type, [k][32]; the last panel is [k][16] when
+ * Panel format (layout id 1): 32 outputs, [k][32]; the last panel is [k][16] when
  * that is enough for the outputs left. Missing outputs are zeros. */
 #ifndef WH_CPU_LINEAR_F_KERNELS_H
 #define WH_CPU_LINEAR_F_KERNELS_H
@@ -22,13 +22,12 @@ static inline int64_t wh_linear_f_width(const wh_linear_layout *l, int64_t index
   return l->n - index * WH_LINEAR_F_COLS <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
 }
 
-/* c[r][32] += x[r] . w over one chunk: r rows of x, w [k][width] of `dtype`. `first`: c counts as +0. */
+/* c[r][32] += x[r] . w over one chunk: r rows of x, w [k][width]. `first`: c counts as +0. */
 typedef struct wh_linear_f_tile {
-  wh_dtype dtype;
   int64_t rows, width, k;
   const float *x;
   int64_t ldx;
-  const void *w;
+  const float *w;
   float *c;
   bool first;
   const char *ahead; /* asked for as the tile walks k: 128 bytes at ahead + k * ahead_step */
@@ -46,7 +45,6 @@ typedef struct wh_linear_f_finish {
 typedef struct wh_linear_f_isa {
   int64_t tile_rows, tall_rows; /* most rows of a tile; of one that is half a panel wide */
   void (*tile)(const wh_linear_f_tile *tile);
-  void (*unpack)(wh_dtype dtype, const void *src, float *dst, int64_t n); /* n a multiple of 16 */
   void (*finish)(const wh_linear_f_finish *finish);
 } wh_linear_f_isa;
 

@@ -1,8 +1,8 @@
 /* linear_f_run.c - cuts a product with float weights into register tiles, for any instruction set. Every
  * output is one chain over its own row and column, so no cut shows in the result.
  *
- * Few rows: the weights are read once, in order, and widened in registers. Many rows: a task is a block of
- * rows times some panels; per chunk of 512 it widens each panel once and runs the tiles on it. The tiles read
+ * Few rows: the weights are read once, in order. Many rows: a task is a block of rows times
+ * some panels; per chunk of 512 it runs the tiles on each panel. The tiles read
  * the activations where they lie, or a copy of the block's where their rows would push each other out of the
  * first-level cache. */
 #include <string.h>
@@ -13,7 +13,7 @@
 
 /* Up to here a product only reads weights: each worker walks its own contiguous panels. */
 #define THIN_ROWS 8
-/* A task's activations (96 rows x 512), a widened panel and the sums of 32 panels stay in a second-level
+/* A task's activations (96 rows x 512), a panel and the sums of 32 panels stay in a second-level
  * cache of 1 MiB. With fewer panels a large product fetches its activations too often. */
 #define BLOCK_ROWS 96
 #define BLOCK_PANELS 32
@@ -27,7 +27,6 @@
 typedef struct product {
   const wh_linear_f_args *a;
   const wh_linear_f_isa *isa;
-  size_t elem_bytes;
   int64_t n_chunks;
 } product;
 
@@ -40,21 +39,21 @@ bool wh_linear_f_run_scratch(const wh_linear_layout *l, int64_t m_max, size_t *o
   if (m_max > THIN_ROWS) {
     size_t rows = (size_t)min_i64(m_max, BLOCK_ROWS);
     size_t panels = (size_t)min_i64(l->n_panels, BLOCK_PANELS);
-    block = rows * WH_LINEAR_F_LDX + WH_LINEAR_F_CHUNK * WH_LINEAR_F_COLS + panels * rows * WH_LINEAR_F_COLS;
+    block = rows * WH_LINEAR_F_LDX + panels * rows * WH_LINEAR_F_COLS;
     block *= sizeof(float);
   }
   bytes = thin > block ? thin : block;
   return wh_align_size(bytes, 64, out);
 }
 
-static const uint8_t *panel_chunk(const product *p, int64_t panel, int64_t chunk) {
+static const float *panel_chunk(const product *p, int64_t panel, int64_t chunk) {
   const wh_linear_layout *l = p->a->layout;
-  return (const uint8_t *)p->a->w + (size_t)panel * l->panel_bytes +
-         (size_t)(chunk * WH_LINEAR_F_CHUNK * wh_linear_f_width(l, panel)) * p->elem_bytes;
+  return (const float *)p->a->w + (size_t)panel * (l->panel_bytes / sizeof(float)) +
+         chunk * WH_LINEAR_F_CHUNK * wh_linear_f_width(l, panel);
 }
 
 static int64_t panel_bytes_per_k(const product *p, int64_t panel) {
-  return wh_linear_f_width(p->a->layout, panel) * (int64_t)p->elem_bytes;
+  return wh_linear_f_width(p->a->layout, panel) * (int64_t)sizeof(float);
 }
 
 static int64_t chunk_length(const product *p, int64_t chunk) {
@@ -113,10 +112,9 @@ static int64_t tile_rows(const wh_linear_f_isa *isa, int64_t width, int64_t ld, 
 }
 
 /* `rows` rows against one chunk of a panel. After the last chunk the outputs are written. */
-static void run_tiles(const product *p, wh_dtype dtype, const void *w, upcoming next, activations x, float *c,
-                      int64_t row, int64_t rows, int64_t panel, int64_t chunk) {
-  wh_linear_f_tile t = {.dtype = dtype,
-                        .width = wh_linear_f_width(p->a->layout, panel),
+static void run_tiles(const product *p, const float *w, upcoming next, activations x, float *c, int64_t row,
+                      int64_t rows, int64_t panel, int64_t chunk) {
+  wh_linear_f_tile t = {.width = wh_linear_f_width(p->a->layout, panel),
                         .k = chunk_length(p, chunk),
                         .ldx = x.ld,
                         .w = w,
@@ -146,7 +144,8 @@ static void run_tiles(const product *p, wh_dtype dtype, const void *w, upcoming 
 
 /* A little further in the weights that a tile reads. */
 static upcoming further(const product *p, int64_t panel, int64_t chunk) {
-  return (upcoming){panel_chunk(p, panel, chunk) + AHEAD_BYTES, panel_bytes_per_k(p, panel), true};
+  return (upcoming){(const char *)panel_chunk(p, panel, chunk) + AHEAD_BYTES, panel_bytes_per_k(p, panel),
+                    true};
 }
 
 /* What a task reads after this chunk of a panel. The first panel asks for the rows of the next task, if these
@@ -174,31 +173,22 @@ static void run_thin(const product *p, const wh_worker *worker, float *x) {
   for (int64_t panel = begin; panel < end; panel++)
     for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
       const activations from = {x + chunk * a->m * WH_LINEAR_F_LDX, WH_LINEAR_F_LDX};
-      run_tiles(p, a->layout->dtype, panel_chunk(p, panel, chunk), further(p, panel, chunk), from, c, 0, a->m,
-                panel, chunk);
+      run_tiles(p, panel_chunk(p, panel, chunk), further(p, panel, chunk), from, c, 0, a->m, panel, chunk);
     }
 }
 
 static void run_block(const product *p, int64_t row, int64_t rows, int64_t panel_begin, int64_t panel_end,
                       float *scratch) {
-  const wh_dtype dtype = p->a->layout->dtype;
-  float *copy = scratch, *wide = copy + rows * WH_LINEAR_F_LDX,
-        *c = wide + WH_LINEAR_F_CHUNK * WH_LINEAR_F_COLS;
-  const bool one_tile = rows <= p->isa->tile_rows; /* each weight is read once: no use for a widened copy */
-  const bool widen = dtype != WH_DTYPE_F32 && !one_tile;
+  float *copy = scratch, *c = copy + rows * WH_LINEAR_F_LDX;
+  const bool one_tile = rows <= p->isa->tile_rows; /* each weight is read once */
   const bool copies = panel_end - panel_begin > IN_PLACE_PANELS && rows_collide(p->a->ldx);
   for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
     const activations x = copies ? copy_rows(p, row, rows, chunk, copy) : in_place(p, row, chunk);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
-      const void *w = panel_chunk(p, panel, chunk);
+      const float *w = panel_chunk(p, panel, chunk);
       const upcoming next =
           one_tile ? further(p, panel, chunk) : after(p, x, rows, panel_begin, panel_end, panel, chunk);
-      if (widen) {
-        p->isa->unpack(dtype, w, wide, chunk_length(p, chunk) * wh_linear_f_width(p->a->layout, panel));
-        w = wide;
-      }
-      run_tiles(p, widen ? WH_DTYPE_F32 : dtype, w, next, x,
-                c + (panel - panel_begin) * rows * WH_LINEAR_F_COLS, row, rows, panel, chunk);
+      run_tiles(p, w, next, x, c + (panel - panel_begin) * rows * WH_LINEAR_F_COLS, row, rows, panel, chunk);
     }
   }
 }
@@ -206,10 +196,7 @@ static void run_block(const product *p, int64_t row, int64_t rows, int64_t panel
 void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const wh_linear_f_isa *isa) {
   const wh_linear_layout *l = a->layout;
   float *scratch = (float *)(void *)((char *)a->scratch + a->scratch_bytes * (size_t)worker->index);
-  product p = {.a = a,
-               .isa = isa,
-               .elem_bytes = l->dtype == WH_DTYPE_F32 ? 4 : 2,
-               .n_chunks = ceil_div(l->k, WH_LINEAR_F_CHUNK)};
+  product p = {.a = a, .isa = isa, .n_chunks = ceil_div(l->k, WH_LINEAR_F_CHUNK)};
   if (a->m <= 0) return;
   if (a->m <= THIN_ROWS) {
     run_thin(&p, worker, scratch);

@@ -18,9 +18,6 @@ typedef __m256 vf;
 #define vf_store_some(mask, p, x) _mm256_maskstore_ps(p, mask, x)
 #define vf_add(a, b) _mm256_add_ps(a, b)
 #define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define load_8(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
-#define vf_from_f16(p) _mm256_cvtph_ps(load_8(p))
-#define vf_from_bf16(p) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_8(p)), 16))
 
 #include "backends/cpu/linear_f_tiles.h"
 

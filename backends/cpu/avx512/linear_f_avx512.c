@@ -18,9 +18,6 @@ typedef __m512 vf;
 #define vf_store_some(mask, p, x) _mm512_mask_storeu_ps(p, mask, x)
 #define vf_add(a, b) _mm512_add_ps(a, b)
 #define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define load_16(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define vf_from_f16(p) _mm512_cvtph_ps(load_16(p))
-#define vf_from_bf16(p) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_16(p)), 16))
 
 #include "backends/cpu/linear_f_tiles.h"
 

@@ -17,8 +17,6 @@ typedef int64_t vf_mask; /* how many lanes */
 #define vf_first(n) (n)
 #define vf_add(a, b) vaddq_f32(a, b)
 #define vf_fma(a, b, c) vfmaq_f32(c, a, b)
-#define vf_from_f16(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
-#define vf_from_bf16(p) vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))
 
 static inline vf vf_load_some(vf_mask n, const float *p) {
   float some[VF_LANES] = {0.0f};
