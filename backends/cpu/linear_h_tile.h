@@ -61,6 +61,9 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
       vint w[PANEL_VECS];
       STEP_IN_ORDER;
       ask_for(at + AHEAD, WH_LINEAR_H_PAIR_BYTES, how);
+      /* The activations of the rows after these: with the codes and y they are more than a first-level cache.
+       */
+      if (rows > 2) __builtin_prefetch(b.q + rows * WH_Q13A_BLOCK + (i + s) * 32, 0, 3);
       UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
       UNROLL for (int r = 0; r < rows; r++) {
         const vint x = vint_bcast32(q + r * WH_Q13A_BLOCK + 2 * s);
