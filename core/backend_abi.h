@@ -6,7 +6,9 @@
  * number of runs, and a run may move its buffers by presenting another frame.
  *
  * Every struct starts with its size, sizes and versions are checked at registration (backends.h), and fields
- * are only appended. A backend sees core/base, core/ir and this header.
+ * are only appended. A backend sees core/base, core/ir and this header: it is compiled with this tree's,
+ * which are not installed, and linked with what it calls of core/base. Every function is there, but
+ * `parallel`.
  *
  * Threads: a device may be called from several threads at once. `claim`, `value_bytes`, `compile`, `describe`
  * and `pack` are pure; what a queue runs, it runs in order. */
@@ -154,7 +156,7 @@ typedef struct wh_backend {
   uint32_t (*count)(void);
   wh_status (*open)(uint32_t index, const wh_device_options *options, void **dev);
   void (*close)(void *dev);
-  void (*get_info)(void *dev, wh_device_info *info);
+  void (*get_info)(void *dev, wh_device_info *info); /* sets every string */
   wh_status (*measure)(void *dev, double seconds, wh_device_roofline *out);
 
   /* ---- memory ---- */

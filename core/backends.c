@@ -16,11 +16,11 @@ wh_status wh_backend_check(const wh_backend *b, const char *where) {
   if (b->struct_size < sizeof *b)
     return WH_FAIL(ERR_UNSUPPORTED, "%s: its backend struct has %u bytes, %zu are needed", where,
                    b->struct_size, sizeof *b);
-  const bool whole = b->name && b->count && b->open && b->close && b->get_info && b->buffer_create &&
-                     b->buffer_import && b->buffer_destroy && b->buffer_host && b->buffer_footprint &&
-                     b->claim && b->value_bytes && b->pack && b->compile && b->code_destroy && b->describe &&
-                     b->queue_create && b->queue_destroy && b->submit && b->upload && b->download &&
-                     b->copy && b->wait && b->read_value;
+  const bool whole = b->name && b->count && b->open && b->close && b->get_info && b->measure &&
+                     b->buffer_create && b->buffer_import && b->buffer_destroy && b->buffer_host &&
+                     b->buffer_footprint && b->claim && b->value_bytes && b->pack && b->compile &&
+                     b->code_destroy && b->describe && b->queue_create && b->queue_destroy && b->submit &&
+                     b->upload && b->download && b->copy && b->wait && b->read_value;
   return whole ? WH_OK : WH_FAIL(ERR_UNSUPPORTED, "%s: a function of its backend is missing", where);
 }
 

@@ -182,6 +182,13 @@ static void fake_get_info(void *dev, wh_device_info *info) {
   info->name = "fake";
 }
 
+static wh_status fake_measure(void *dev, double seconds, wh_device_roofline *out) {
+  (void)dev;
+  (void)seconds;
+  (void)out;
+  return WH_FAIL(ERR_UNSUPPORTED, "the fake device is not measured");
+}
+
 static bool fails(fake_device *dev) { return ++dev->n_calls == dev->fail_at; }
 
 static wh_status new_buffer(fake_device *dev, char *data, bool hidden, wh_buffer **out) {
@@ -412,6 +419,7 @@ const wh_backend fake_backend = {.struct_size = sizeof(wh_backend),
                                  .open = fake_open,
                                  .close = fake_close,
                                  .get_info = fake_get_info,
+                                 .measure = fake_measure,
                                  .buffer_create = fake_buffer_create,
                                  .buffer_import = fake_buffer_import,
                                  .buffer_destroy = fake_buffer_destroy,

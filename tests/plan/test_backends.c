@@ -26,6 +26,12 @@ static void what_does_not_fit_is_refused(void **state) {
   b.submit = NULL;
   assert_int_equal(wh_backend_check(&b, "half.so"), WH_ERR_UNSUPPORTED);
   assert_error_says("half.so: a function of its backend is missing");
+  b = fake_backend;
+  b.measure = NULL;
+  assert_int_equal(wh_backend_check(&b, "dumb.so"), WH_ERR_UNSUPPORTED);
+  b = fake_backend;
+  b.parallel = NULL; /* the one that may be */
+  assert_ok(wh_backend_check(&b, "serial.so"));
   assert_int_equal(wh_backend_check(NULL, "none.so"), WH_ERR_UNSUPPORTED);
 }
 
