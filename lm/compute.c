@@ -112,7 +112,7 @@ static wh_status add_target(wh_lm *lm, wh_lm_target *t, const wh_batch *b) {
 }
 
 static bool is_done(const wh_lm_target *t) {
-  return t->failed || t->done ||
+  return t->failure.status != WH_OK || t->done ||
          (t->next_output == t->end_output && t->sequence->n_computed + t->n_added == t->sequence->n_tokens);
 }
 
@@ -153,7 +153,6 @@ static void settle_step(wh_lm *lm, bool copy) {
     while (lm->targets[i].sequence != part->sequence) i++;
     wh_lm_target *t = &lm->targets[i];
     t->n_added = 0;
-    t->failed = part->failure.status != WH_OK;
     t->failure = part->failure;
     t->done = is_done(t);
   }
@@ -167,7 +166,8 @@ static wh_status run_steps(wh_lm *lm, const wh_batch *b) {
     if (several && lm->interrupt && lm->interrupt(lm->interrupt_ctx))
       return WH_FAIL(ERR_CANCELLED, "the run was ended");
     if (several) WH_TRY(wh_lm_make_room_for_rows(lm));
-    if (!lm->n_parts) break;
+    if (!lm->n_parts && !last) return WH_FAIL(ERR_INTERNAL, "a batch that cannot go on");
+    if (!lm->n_parts) break; /* all of it was found in pages */
     WH_TRY(wh_lm_step_run(lm));
     settle_step(lm, several);
   }
@@ -185,9 +185,10 @@ wh_status wh_lm_run(wh_lm *lm, const wh_batch *b) {
   if (st == WH_OK) st = run_steps(lm, b);
   for (uint32_t i = 0; i < lm->n_targets; i++) {
     wh_lm_target *t = &lm->targets[i];
-    if (st != WH_OK || t->failed) wh_lm_sequence_shorten(t->sequence, t->start);
-    if (t->failed && lm->n_targets == 1) st = wh_lm_raise(&t->failure);
-    if (t->failed)
+    const bool failed = t->failure.status != WH_OK;
+    if (st != WH_OK || failed) wh_lm_sequence_shorten(t->sequence, t->start);
+    if (failed && lm->n_targets == 1) st = wh_lm_raise(&t->failure);
+    if (failed)
       memset(lm->outputs + t->begin_output, 0, (t->end_output - t->begin_output) * sizeof *lm->outputs);
   }
   if (st == WH_OK) lm->n_outputs = b->n_outputs;

@@ -51,7 +51,7 @@ typedef struct wh_lm_target {
   uint32_t begin_output, next_output, end_output; /* of the batch; from next_output on still wanted */
   uint32_t start;                                 /* what the sequence held before */
   uint32_t n_added;                               /* tokens in the step being filled */
-  bool done, failed;
+  bool done;
   wh_lm_failure failure;
 } wh_lm_target;
 

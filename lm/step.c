@@ -93,24 +93,22 @@ static wh_status blame(wh_lm *lm, uint32_t first_token, const wh_lm_part *part) 
  * that ended early has left no rows of logits: the step is run once more for the others. */
 static wh_status judge_rows(wh_lm *lm) {
   uint32_t row = 0, token = 0;
-  bool blamed = false, again = false;
+  bool blamed = false;
   for (uint32_t i = 0; i < lm->n_parts; i++) {
     wh_lm_part *part = &lm->parts[i];
     bool finite = true;
     for (uint32_t k = 0; k < part->n_rows; k++, row++)
       finite = finite && wh_all_finite(wh_lm_step_row(lm, row), (size_t)lm->n_vocab_out);
-    if (!finite) {
-      if (blamed)
-        (void)WH_FAIL(ERR_CORRUPT, "the model computed a logit that is not finite");
-      else
-        again = blame(lm, token, part) != WH_OK && lm->n_parts > 1;
-      part->failure = wh_lm_failure_now(WH_ERR_CORRUPT);
-      if (again && !blamed) {
-        load_inputs(lm);
-        WH_TRY(wh_run_execute(lm->run));
-      }
-      blamed = true;
+    if (!finite && blamed)
+      (void)WH_FAIL(ERR_CORRUPT, "the model computed a logit that is not finite");
+    else if (!finite)
+      (void)blame(lm, token, part);
+    if (!finite) part->failure = wh_lm_failure_now(WH_ERR_CORRUPT);
+    if (!finite && !blamed && lm->n_parts > 1) {
+      load_inputs(lm);
+      WH_TRY(wh_run_execute(lm->run));
     }
+    blamed = blamed || !finite;
     token += part->n_tokens;
   }
   return WH_OK;

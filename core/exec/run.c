@@ -50,32 +50,32 @@ static void *host_of(const wh_run *r, uint32_t slot) {
   return base ? base + r->offsets[slot] : NULL;
 }
 
-/* A slot's first n bytes from and to the host; waits. */
-static wh_status put(wh_run *r, uint32_t slot, const void *src, uint64_t n) {
+/* n bytes of a slot, from `at` on, from and to the host; waits. */
+static wh_status put(wh_run *r, uint32_t slot, uint64_t at, const void *src, uint64_t n) {
   const uint16_t d = r->p->slots[slot].device;
-  void *direct = host_of(r, slot);
+  char *direct = host_of(r, slot);
   wh_point done = {NULL, 0};
   if (!n) return WH_OK;
   if (direct) {
-    memcpy(direct, src, n);
+    memcpy(direct + at, src, n);
     return WH_OK;
   }
-  WH_TRY(
-      backend(r, d)->upload(r->devices[d].queue, r->buffers[slot], r->offsets[slot], src, n, NULL, 0, &done));
+  WH_TRY(backend(r, d)->upload(r->devices[d].queue, r->buffers[slot], r->offsets[slot] + at, src, n, NULL, 0,
+                               &done));
   return backend(r, d)->wait(done);
 }
 
-static wh_status get(wh_run *r, uint32_t slot, void *dst, uint64_t n) {
+static wh_status get(wh_run *r, uint32_t slot, uint64_t at, void *dst, uint64_t n) {
   const uint16_t d = r->p->slots[slot].device;
-  const void *direct = host_of(r, slot);
+  const char *direct = host_of(r, slot);
   wh_point done = {NULL, 0};
   if (!n) return WH_OK;
   if (direct) {
-    memcpy(dst, direct, n);
+    memcpy(dst, direct + at, n);
     return WH_OK;
   }
-  WH_TRY(backend(r, d)->download(r->devices[d].queue, dst, r->buffers[slot], r->offsets[slot], n, NULL, 0,
-                                 &done));
+  WH_TRY(backend(r, d)->download(r->devices[d].queue, dst, r->buffers[slot], r->offsets[slot] + at, n, NULL,
+                                 0, &done));
   return backend(r, d)->wait(done);
 }
 
@@ -315,23 +315,24 @@ static wh_status send_inputs(wh_run *r) {
     const run_port *port = &r->inputs[i];
     for (uint16_t d = 0; port->staging && d < r->p->n_devices; d++)
       if (r->p->inputs[i].slots[d] != WH_NO_SLOT)
-        WH_TRY(put(r, r->p->inputs[i].slots[d], port->staging, live_bytes(r, &port->shape)));
+        WH_TRY(put(r, r->p->inputs[i].slots[d], 0, port->staging, live_bytes(r, &port->shape)));
   }
-  for (uint16_t d = 0; d < r->p->n_devices; d++) WH_TRY(put(r, r->p->devices[d].fault, &none, sizeof none));
+  for (uint16_t d = 0; d < r->p->n_devices; d++)
+    WH_TRY(put(r, r->p->devices[d].fault, 0, &none, sizeof none));
   return WH_OK;
 }
 
 static wh_status fetch_outputs(wh_run *r) {
   for (size_t i = 0; i < r->p->n_outputs; i++)
     if (r->outputs[i].staging)
-      WH_TRY(get(r, r->outputs[i].slot, r->outputs[i].staging, live_bytes(r, &r->outputs[i].shape)));
+      WH_TRY(get(r, r->outputs[i].slot, 0, r->outputs[i].staging, live_bytes(r, &r->outputs[i].shape)));
   return WH_OK;
 }
 
 static wh_status check_faults(wh_run *r) {
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     wh_fault f;
-    WH_TRY(get(r, r->p->devices[d].fault, &f, sizeof f));
+    WH_TRY(get(r, r->p->devices[d].fault, 0, &f, sizeof f));
     if (!f.node_plus_1) continue;
     const wh_node_info *node =
         f.node_plus_1 <= r->p->graph->n_nodes ? &r->p->graph->nodes[f.node_plus_1 - 1] : NULL;
@@ -377,8 +378,8 @@ static wh_status trace_step(wh_run *r, const wh_program_block *b, size_t i) {
 static wh_status run_block(wh_run *r, const wh_program_block *b) {
   for (size_t c = 0; c < b->n_copies; c++) {
     const uint64_t n = live_bytes(r, &r->p->graph->values[b->copies[c].value].shape);
-    WH_TRY(get(r, b->copies[c].from, r->copy, n));
-    WH_TRY(put(r, b->copies[c].to, r->copy, n));
+    WH_TRY(get(r, b->copies[c].from, 0, r->copy, n));
+    WH_TRY(put(r, b->copies[c].to, 0, r->copy, n));
   }
   if (!r->trace) return submit(r, b, 0, b->block.n_steps);
   for (size_t i = 0; i < b->block.n_steps; i++) {
@@ -441,12 +442,7 @@ wh_status wh_run_read_state_row(wh_run *r, int64_t row, void *dst) {
   char *at = dst;
   for (uint32_t i = 0; i < r->p->n_slots; i++) {
     const uint64_t n = state_row(r, i);
-    const uint16_t d = r->p->slots[i].device;
-    wh_point done = {NULL, 0};
-    if (!n) continue;
-    WH_TRY(backend(r, d)->download(r->devices[d].queue, at, r->buffers[i], r->offsets[i] + (uint64_t)row * n,
-                                   n, NULL, 0, &done));
-    WH_TRY(backend(r, d)->wait(done));
+    WH_TRY(get(r, i, (uint64_t)row * n, at, n));
     at += n;
   }
   return WH_OK;
@@ -456,12 +452,7 @@ wh_status wh_run_write_state_row(wh_run *r, int64_t row, const void *src) {
   const char *at = src;
   for (uint32_t i = 0; i < r->p->n_slots; i++) {
     const uint64_t n = state_row(r, i);
-    const uint16_t d = r->p->slots[i].device;
-    wh_point done = {NULL, 0};
-    if (!n) continue;
-    WH_TRY(backend(r, d)->upload(r->devices[d].queue, r->buffers[i], r->offsets[i] + (uint64_t)row * n, at, n,
-                                 NULL, 0, &done));
-    WH_TRY(backend(r, d)->wait(done));
+    WH_TRY(put(r, i, (uint64_t)row * n, at, n));
     at += n;
   }
   return WH_OK;
