@@ -20,7 +20,7 @@ static const cli_option engine_options[] = {
      0, 0, 0, 0},
     /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
-     "exact: the same bits on every machine (default); fast: float weights\nwithin the bounds of "
+     "exact: the same bits on every machine (default); fast: F32 weights\nwithin the bounds of "
      "docs/NUMERICS.md.",
      0, 0, 0, 0},
     {"kv", 0, CLI_OPTION_CHOICE, ENGINE(kv), "f16|f32|q8",
