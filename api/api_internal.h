@@ -115,6 +115,7 @@ typedef struct wh_program_request {
   void (*symbols)(void *ctx, const wh_graph *g, int64_t *symbols);
   void *symbols_ctx;
   const wh_pack_cache_options *pack_cache; /* NULL: none */
+  bool pack_while_running;
   wh_progress_sink progress;
 } wh_program_request;
 

@@ -88,6 +88,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
                                   .weight_done = m->file ? weight_done : NULL,
                                   .weight_done_ctx = m->file,
                                   .pack_cache = q->pack_cache,
+                                  .pack_while_running = q->pack_while_running,
                                   .progress = q->progress,
                                   .weights = weights};
     st = wh_program_create(g, &o, &out->program);
