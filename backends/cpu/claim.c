@@ -1,6 +1,7 @@
 /* claim.c - what the CPU can run, and what it needs for that: scratch, and forms of weights to choose from.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "backends/cpu/cpu_internal.h"
 
@@ -144,6 +145,15 @@ static void list_table(const cpu_device *d, const wh_graph *g, const wh_value_in
   list_layout(c, input, layout.matrix.id, layout.n_bytes);
 }
 
+/* What the row ops with two operands take: the second is one element, or its dims are the last of the
+ * first's.
+ */
+static bool repeats(const wh_graph *g, const wh_shape *a, const wh_shape *b) {
+  if (b->rank == 0 || (b->rank == 1 && wh_dim_get(&g->dims, b->dims[0])->max == 1)) return a->rank >= b->rank;
+  if (b->rank > a->rank) return false;
+  return memcmp(b->dims, a->dims + a->rank - b->rank, (size_t)b->rank * sizeof b->dims[0]) == 0;
+}
+
 wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              const int64_t *dims, wh_claim *c) {
   (void)dims;
@@ -155,6 +165,11 @@ wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_no
     c->supported = false;
     (void)snprintf(c->reason, sizeof c->reason, "no kernel for input %u of type %s", i,
                    wh_dtype_name(s->dtype));
+    return WH_OK;
+  }
+  if (strcmp(types, "ff") == 0 && node->op != WH_OP_ROPE &&
+      !repeats(g, &g->values[node->inputs[0]].shape, &g->values[node->inputs[1]].shape)) {
+    refuse(c, "no kernel for operands that broadcast over each other");
     return WH_OK;
   }
   const int table = wh_cpu_weight_input(node);

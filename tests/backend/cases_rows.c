@@ -14,7 +14,7 @@ typedef struct case_shape {
 static size_t attrs_of(wh_op op, int variant, wh_attr attrs[WH_ATTR_COUNT]) {
   size_t n = 0;
   for (wh_attr_key key = 0; key < WH_ATTR_COUNT; key++) {
-    if (!(wh_op_get(op)->attrs & 1u << key)) continue;
+    if (!(wh_op_get(op)->attrs & (uint64_t)1 << key)) continue;
     wh_attr a = {.key = key, .i = variant & 1};
     a.f = key == WH_ATTR_EPS     ? (variant ? 1e-6f : 1e-5f)
           : key == WH_ATTR_ALPHA ? (variant ? -0.3f : 30.0f)
