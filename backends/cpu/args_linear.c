@@ -6,11 +6,11 @@ static void run_linear_q(const cpu_instr *in, const wh_worker *worker) {
                               .w = in->in[1].data,
                               .x = in->in[0].data,
                               .m = in->in[0].dims[0],
-                              .y = in->out.data,
-                              .ldy = in->out.dims[1],
+                              .y = in->out->data,
+                              .ldy = in->out->dims[1],
                               .bias = in->in[2].data,
                               .residual = in->in[3].data,
-                              .ldr = in->out.dims[1],
+                              .ldr = in->out->dims[1],
                               .step = in->step,
                               .past_caches = in->kernel->past_caches};
   in->kernel->linear_q(&a, worker);
@@ -22,11 +22,11 @@ static wh_linear_f_args linear_f_args(const cpu_instr *in) {
                             .x = in->in[0].data,
                             .ldx = in->in[0].dims[1],
                             .m = in->in[0].dims[0],
-                            .y = in->out.data,
-                            .ldy = in->out.dims[1],
+                            .y = in->out->data,
+                            .ldy = in->out->dims[1],
                             .bias = in->in[2].data,
                             .residual = in->in[3].data,
-                            .ldr = in->out.dims[1],
+                            .ldr = in->out->dims[1],
                             .step = in->step,
                             .scratch = in->scratch,
                             .scratch_bytes = in->worker_scratch};
@@ -54,7 +54,7 @@ static void run_expert_linear(const cpu_instr *in, const wh_worker *worker) {
                                    .tokens = in->in[2].dims[0],
                                    .slots = in->in[2].dims[1],
                                    .selected = in->in[2].data,
-                                   .y = in->out.data,
+                                   .y = in->out->data,
                                    .step = in->step,
                                    .scratch = in->scratch,
                                    .scratch_bytes = in->worker_scratch};

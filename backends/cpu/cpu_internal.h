@@ -73,7 +73,7 @@ uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_byte
 
 /* ---- code: compile.c ---- */
 
-#define CPU_MAX_INPUTS 6
+#define CPU_LEAST_INPUTS 6 /* that an instruction has; those which its node lacks are absent */
 
 typedef struct cpu_operand {
   void *data; /* NULL: absent */
@@ -108,7 +108,8 @@ typedef struct cpu_kernel {
 /* A step where its operands are known. */
 struct cpu_instr {
   const cpu_kernel *kernel;
-  cpu_operand in[CPU_MAX_INPUTS], out;
+  const cpu_operand *in;                /* the node's, and at least CPU_LEAST_INPUTS */
+  const cpu_operand *out;               /* the node's */
   void *scratch;                        /* shared by the workers */
   size_t scratch_bytes, worker_scratch; /* of all workers; of each */
   uint32_t step;                        /* for wh_team_next; a step has two */
@@ -119,6 +120,7 @@ struct cpu_instr {
 struct wh_code {
   wh_block block;
   cpu_kernel *kernels; /* [block.n_steps] */
+  size_t n_operands;   /* of all instructions */
 };
 
 /* What the backend knows about an op. */
@@ -126,7 +128,7 @@ typedef struct cpu_op {
   /* NULL: it runs on any operands that the graph allows */
   wh_status (*claim)(const cpu_device *d, const wh_graph *g, const wh_node_info *node, const int64_t *dims,
                      wh_claim *claim);
-  /* Sets run, name and what that needs. args: inputs, then the output. */
+  /* Sets run, name and what that needs. args: inputs, then outputs. */
   wh_status (*compile)(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 } cpu_op;
 extern const cpu_op wh_cpu_ops[WH_OP_COUNT]; /* ops.c */
@@ -134,8 +136,9 @@ extern const cpu_op wh_cpu_ops[WH_OP_COUNT]; /* ops.c */
 wh_status wh_cpu_compile(void *dev, const wh_block *block, wh_code **out);
 void wh_cpu_code_destroy(void *dev, wh_code *code);
 void wh_cpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *out);
-/* The block's instructions for a frame; `instrs` has one for each step. */
-wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame, cpu_instr *instrs);
+/* The block's instructions for a frame; `instrs` has one for each step, `operands` n_operands for them. */
+wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame, cpu_instr *instrs,
+                         cpu_operand *operands);
 
 /* args_<family>.c: the compile column of ops.c. */
 wh_status wh_cpu_compile_linear(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);

@@ -7,6 +7,7 @@
 #include "core/base/exact_math.h"
 
 #define REFERENCE_MAX_INPUTS 8
+#define REFERENCE_MAX_OUTPUTS 4
 
 typedef struct ref_value {
   wh_dtype dtype;
@@ -19,9 +20,10 @@ typedef struct ref_value {
 typedef struct ref_node {
   const wh_node_info *node;
   ref_value in[REFERENCE_MAX_INPUTS];
-  ref_value out;   /* a view's and a state writer's data is its first input's */
-  bool has_fault;  /* result: an index lies outside */
-  int64_t offence; /* the first one */
+  ref_value out;                             /* a view's and a state writer's data is its first input's */
+  ref_value more[REFERENCE_MAX_OUTPUTS - 1]; /* outputs behind the first */
+  bool has_fault;                            /* result: an index lies outside */
+  int64_t offence;                           /* the first one */
 } ref_node;
 
 typedef void (*reference_fn)(ref_node *n);

@@ -81,10 +81,15 @@ static void random_fill(suite *s, wh_dtype dtype, void *p, size_t n_bytes, suite
     return;
   }
   for (size_t i = 0; dtype == WH_DTYPE_F32 && i < n_bytes / 4; i++) ((float *)p)[i] = random_float(s, fill);
-  for (size_t i = 0; dtype != WH_DTYPE_F32 && i < n_bytes / 2; i++) {
+  for (size_t i = 0; dtype == WH_DTYPE_F64 && i < n_bytes / 8; i++)
+    ((double *)p)[i] = (double)random_float(s, fill) * (1.0 + 0x1p-40 * suite_random(s, 4096));
+  for (size_t i = 0; (dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_BF16) && i < n_bytes / 2; i++) {
     const float x = random_float(s, FILL_PLAIN);
     ((uint16_t *)p)[i] = dtype == WH_DTYPE_F16 ? wh_f16_from_f32(x) : (uint16_t)(wh_f32_bits(x) >> 16);
   }
+  if (!wh_dtype_is_float(dtype) || wh_dtype_get(dtype)->block_bytes == 1)
+    for (size_t i = 0; i < n_bytes; i++)
+      ((uint8_t *)p)[i] = (uint8_t)(dtype == WH_DTYPE_BOOL ? suite_random(s, 2) : suite_random(s, 256));
 }
 
 /* ---- building ---- */
@@ -191,15 +196,16 @@ wh_value case_state(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims
 wh_value case_node(suite_case *c, wh_op op, const wh_value *inputs, size_t n_inputs, const wh_attr *attrs,
                    size_t n_attrs) {
   char name[16];
-  wh_value v = 0;
-  ok(c, wh_graph_add_node(c->g, op, next_name(c, name), inputs, n_inputs, attrs, n_attrs, &v));
+  wh_value outs[REFERENCE_MAX_OUTPUTS] = {0};
+  assert_true(wh_op_get(op)->n_outputs <= REFERENCE_MAX_OUTPUTS);
+  ok(c, wh_graph_add_node(c->g, op, next_name(c, name), inputs, n_inputs, attrs, n_attrs, outs));
   if (wh_op_has(op, WH_TRAIT_VIEW | WH_TRAIT_WRITES)) { /* the same bytes */
-    c->data[v] = c->data[inputs[0]];
-    c->n_bytes[v] = c->n_bytes[inputs[0]];
+    c->data[outs[0]] = c->data[inputs[0]];
+    c->n_bytes[outs[0]] = c->n_bytes[inputs[0]];
   } else {
-    hold(c, v);
+    for (unsigned i = 0; i < wh_op_get(op)->n_outputs; i++) hold(c, outs[i]);
   }
-  return v;
+  return outs[0];
 }
 
 /* ---- references ---- */
@@ -220,7 +226,10 @@ wh_fault case_compute(suite_case *c) {
     assert_true(node->n_inputs <= REFERENCE_MAX_INPUTS);
     for (unsigned k = 0; k < node->n_inputs; k++)
       if (node->inputs[k]) n.in[k] = reference_value(c, node->inputs[k], dims);
+    assert_true(node->n_outputs <= REFERENCE_MAX_OUTPUTS);
     n.out = reference_value(c, wh_node_output(node, 0), dims);
+    for (unsigned k = 1; k < node->n_outputs; k++)
+      n.more[k - 1] = reference_value(c, wh_node_output(node, k), dims);
     reference_fn reference = reference_of(node->op);
     if (!reference) fail_msg("%s: op %s has no reference", c->name, wh_op_get(node->op)->name);
     reference(&n);
@@ -246,14 +255,23 @@ static bool equal_floats(const float *a, const float *b, size_t n) {
   return true;
 }
 
+static bool equal_doubles(const double *a, const double *b, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (memcmp(&a[i], &b[i], sizeof a[i]) != 0 && !(isnan(a[i]) && isnan(b[i]))) return false;
+  return true;
+}
+
 bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, char message[512]) {
   const wh_node_info *node = &c->g->nodes[c->g->values[v].producer];
   unsigned char *got = bytes(c->n_bytes[v]), *want = c->data[v];
   memset(got, 0x5a, c->n_bytes[v]);
   ok(c, executor_read(x, v, got));
-  const bool floats = c->g->values[v].shape.dtype == WH_DTYPE_F32;
+  const wh_dtype dtype = c->g->values[v].shape.dtype;
+  const bool floats = dtype == WH_DTYPE_F32;
   const bool same = floats ? equal_floats((const float *)(void *)got, c->data[v], c->n_bytes[v] / 4)
-                           : memcmp(got, want, c->n_bytes[v]) == 0;
+                    : dtype == WH_DTYPE_F64
+                        ? equal_doubles((const double *)(void *)got, c->data[v], c->n_bytes[v] / 8)
+                        : memcmp(got, want, c->n_bytes[v]) == 0;
   size_t at = 0;
   while (!same && got[at] == want[at]) at++;
   if (floats) at = at / 4 * 4;
@@ -284,6 +302,10 @@ static void check_control(suite_case *c, executor *x, wh_value v) {
   if (c->g->values[v].shape.dtype == WH_DTYPE_F32) {
     at = at / 4 * 4; /* the last place of a number */
     if (isnan(((const float *)c->data[v])[at / 4])) return;
+  }
+  if (c->g->values[v].shape.dtype == WH_DTYPE_F64) {
+    at = at / 8 * 8;
+    if (isnan(((const double *)c->data[v])[at / 8])) return;
   }
   unsigned char *byte = (unsigned char *)c->data[v] + at;
   *byte ^= 1;
