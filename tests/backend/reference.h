@@ -53,6 +53,15 @@ float ref_sum64_squares(const float *x, int64_t n);
 /* reference_linear.c: a row of `k` floats as quantised activations of `rows` rows. */
 void ref_quantize_row(const float *x, int64_t k, int64_t row, void *q8a);
 
+/* reference_map.c */
+void ref_map1(ref_node *n);
+void ref_map2(ref_node *n);
+void ref_compare(ref_node *n);
+void ref_classify(ref_node *n);
+void ref_pow(ref_node *n);
+void ref_where(ref_node *n);
+void ref_cast(ref_node *n);
+
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);
 void ref_quantize_act(ref_node *n);
