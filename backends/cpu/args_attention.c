@@ -121,7 +121,7 @@ static void run_attention(const cpu_instr *in, const wh_worker *worker) {
                                  .scale = wh_node_f(in->kernel->node, WH_ATTR_SCALE),
                                  .softcap = wh_node_f(in->kernel->node, WH_ATTR_SOFTCAP),
                                  .window = rows.window,
-                                 .y = in->out.data,
+                                 .y = in->out->data,
                                  .ldy = q->dims[1] * values->dims[3],
                                  .step = in->step,
                                  .scratch = in->scratch,

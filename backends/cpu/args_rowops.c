@@ -7,7 +7,7 @@
 static wh_norm_args norm_args(const cpu_instr *in) {
   const cpu_operand *x = &in->in[0];
   int64_t n = wh_cpu_row_length(x);
-  const bool q8a = in->out.dtype == WH_DTYPE_Q8A;
+  const bool q8a = in->out->dtype == WH_DTYPE_Q8A;
   return (wh_norm_args){.rows = wh_cpu_rows(x),
                         .n = n,
                         .ldx = n,
@@ -16,8 +16,8 @@ static wh_norm_args norm_args(const cpu_instr *in) {
                         .w = in->in[1].data,
                         .b = in->in[2].data,
                         .eps = wh_node_f(in->kernel->node, WH_ATTR_EPS),
-                        .y = q8a ? NULL : in->out.data,
-                        .q8a = q8a ? in->out.data : NULL};
+                        .y = q8a ? NULL : in->out->data,
+                        .q8a = q8a ? in->out->data : NULL};
 }
 static void run_norm(const cpu_instr *in, const wh_worker *worker) {
   const wh_norm_args a = norm_args(in);
@@ -31,14 +31,14 @@ static void run_norm_q8a(const cpu_instr *in, const wh_worker *worker) {
 static void run_quantize_wide(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0];
   const int64_t n = wh_cpu_row_length(x);
-  const wh_quantize_wide_args a = {wh_cpu_rows(x), n, n, x->data, in->out.data};
+  const wh_quantize_wide_args a = {wh_cpu_rows(x), n, n, x->data, in->out->data};
   in->kernel->rowop.quantize_wide(&a, worker);
 }
 
 static void run_quantize_act(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0];
   int64_t n = wh_cpu_row_length(x);
-  const wh_quantize_act_args a = {wh_cpu_rows(x), n, n, x->data, in->out.data};
+  const wh_quantize_act_args a = {wh_cpu_rows(x), n, n, x->data, in->out->data};
   in->kernel->rowop.quantize_act(&a, worker);
 }
 
@@ -50,7 +50,7 @@ static void run_rope_table(const cpu_instr *in, const wh_worker *worker) {
                                 .inv_freq = freqs->data,
                                 .ld_inv_freq = freqs->rank == 2 ? freqs->dims[1] : 0,
                                 .mscale = wh_node_f(in->kernel->node, WH_ATTR_MSCALE),
-                                .y = in->out.data};
+                                .y = in->out->data};
   in->kernel->rowop.rope_table(&a, worker);
 }
 
@@ -65,14 +65,14 @@ static void run_rope(const cpu_instr *in, const wh_worker *worker) {
                           .neox = wh_node_i(in->kernel->node, WH_ATTR_NEOX) != 0,
                           .x = x->data,
                           .table = in->in[1].data,
-                          .y = in->out.data};
+                          .y = in->out->data};
   in->kernel->rowop.rope(&a, worker);
 }
 
 static wh_gated_args gated_args(const cpu_instr *in) {
   const cpu_operand *x = &in->in[0];
   int64_t n = wh_cpu_row_length(x);
-  const bool q8a = in->out.dtype == WH_DTYPE_Q8A;
+  const bool q8a = in->out->dtype == WH_DTYPE_Q8A;
   return (wh_gated_args){.rows = wh_cpu_rows(x),
                          .n = n,
                          .lda = n,
@@ -80,8 +80,8 @@ static wh_gated_args gated_args(const cpu_instr *in) {
                          .ldy = n,
                          .a = x->data,
                          .b = in->in[1].data,
-                         .y = q8a ? NULL : in->out.data,
-                         .q8a = q8a ? in->out.data : NULL};
+                         .y = q8a ? NULL : in->out->data,
+                         .q8a = q8a ? in->out->data : NULL};
 }
 static void run_gated(const cpu_instr *in, const wh_worker *worker) {
   const wh_gated_args a = gated_args(in);
@@ -100,7 +100,7 @@ static wh_gather_rows_args gather_args(const cpu_instr *in) {
                                .n = table->dims[1],
                                .ids = ids->data,
                                .table = table->data,
-                               .y = in->out.data,
+                               .y = in->out->data,
                                .scale = 1.0f};
 }
 
@@ -143,45 +143,45 @@ static void run_gather_packed(const cpu_instr *in, const wh_worker *worker) {
 
 static void run_binary(const cpu_instr *in, const wh_worker *worker) {
   const wh_binary_args a = {wh_cpu_elements(&in->in[0]), wh_cpu_elements(&in->in[1]), in->in[0].data,
-                            in->in[1].data, in->out.data};
+                            in->in[1].data, in->out->data};
   if (a.n > 0) in->kernel->rowop.binary(&a, worker);
 }
 
 static void run_unary(const cpu_instr *in, const wh_worker *worker) {
   const wh_attr *alpha = wh_node_attr(in->kernel->node, WH_ATTR_ALPHA);
-  const wh_unary_args a = {wh_cpu_elements(&in->in[0]), in->in[0].data, in->out.data,
+  const wh_unary_args a = {wh_cpu_elements(&in->in[0]), in->in[0].data, in->out->data,
                            alpha ? alpha->f : 0.0f};
   in->kernel->rowop.unary(&a, worker);
 }
 
 static void run_softmax(const cpu_instr *in, const wh_worker *worker) {
   int64_t n = wh_cpu_row_length(&in->in[0]);
-  const wh_softmax_args a = {wh_cpu_rows(&in->in[0]), n, n, n, in->in[0].data, in->out.data};
+  const wh_softmax_args a = {wh_cpu_rows(&in->in[0]), n, n, n, in->in[0].data, in->out->data};
   in->kernel->rowop.softmax(&a, worker);
 }
 
 static void run_expert_select(const cpu_instr *in, const wh_worker *worker) {
-  const wh_expert_select_args a = {in->out.dims[0], in->in[0].dims[1], in->out.dims[1], in->in[0].data,
-                                   in->out.data};
+  const wh_expert_select_args a = {in->out->dims[0], in->in[0].dims[1], in->out->dims[1], in->in[0].data,
+                                   in->out->data};
   in->kernel->rowop.expert_select(&a, worker);
 }
 
 static void run_expert_weights(const cpu_instr *in, const wh_worker *worker) {
-  const wh_expert_weights_args a = {.rows = in->out.dims[0],
+  const wh_expert_weights_args a = {.rows = in->out->dims[0],
                                     .n = in->in[0].dims[1],
-                                    .used = in->out.dims[1],
+                                    .used = in->out->dims[1],
                                     .p = in->in[0].data,
                                     .selected = in->in[1].data,
                                     .normalise = wh_node_i(in->kernel->node, WH_ATTR_NORMALISE) != 0,
                                     .scale = wh_node_f(in->kernel->node, WH_ATTR_SCALE),
-                                    .y = in->out.data};
+                                    .y = in->out->data};
   in->kernel->rowop.expert_weights(&a, worker);
 }
 
 static void run_expert_sum(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0];
-  const wh_expert_sum_args a = {x->dims[0],     x->dims[1],     x->dims[2],  x->data,
-                                in->in[1].data, in->in[2].data, in->out.data};
+  const wh_expert_sum_args a = {x->dims[0],     x->dims[1],     x->dims[2],   x->data,
+                                in->in[1].data, in->in[2].data, in->out->data};
   in->kernel->rowop.expert_sum(&a, worker);
 }
 
@@ -201,6 +201,7 @@ static wh_status compile_packed(const cpu_device *d, const wh_graph *g, const wh
 wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   const int table = wh_cpu_weight_input(k->node);
   if (table >= 0 && args[table].layout) return compile_packed(d, g, &args[table], k);
+  if (!wh_cpu_rowop_takes(g, k->node)) return wh_cpu_compile_map(d, g, args, k);
   switch (k->node->op) {
 #define WH_ROWOP(op, op_name, family, levels) \
   case WH_OP_##op:                            \

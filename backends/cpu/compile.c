@@ -11,12 +11,12 @@ static wh_status compile_step(const cpu_device *d, const wh_block *block, const 
   const wh_node_info *node = &g->nodes[step->node];
   const wh_arg *args = block->args + step->first_arg;
   const cpu_op *op = &wh_cpu_ops[node->op];
-  if (!op->compile || step->n_inputs > CPU_MAX_INPUTS || step->n_outputs != 1)
+  if (!op->compile)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' (%s): the cpu has no kernel", node->name,
                    wh_op_get(node->op)->name);
-  for (unsigned i = 0; i < step->n_inputs + 1u; i++) {
+  for (unsigned i = 0; i < (unsigned)step->n_inputs + step->n_outputs; i++) {
     const bool has_slot = args[i].slot < block->n_slots;
-    if (args[i].value ? !has_slot : i == step->n_inputs)
+    if (args[i].value ? !has_slot : i >= step->n_inputs)
       return WH_FAIL(ERR_INTERNAL, "node '%s': operand %u has no slot", node->name, i);
     if (args[i].layout && (int)i != wh_cpu_weight_input(node))
       return WH_FAIL(ERR_INTERNAL, "node '%s': operand %u has no layout %u", node->name, i, args[i].layout);
@@ -25,6 +25,10 @@ static wh_status compile_step(const cpu_device *d, const wh_block *block, const 
   k->index = step->node;
   k->reason = d->reason;
   return op->compile(d, g, args, k);
+}
+
+static size_t inputs_of(const wh_step *step) {
+  return step->n_inputs < CPU_LEAST_INPUTS ? CPU_LEAST_INPUTS : step->n_inputs;
 }
 
 wh_status wh_cpu_compile(void *dev, const wh_block *block, wh_code **out) {
@@ -36,6 +40,8 @@ wh_status wh_cpu_compile(void *dev, const wh_block *block, wh_code **out) {
   wh_status st = code->kernels ? WH_OK : WH_OOM("code");
   for (size_t i = 0; i < block->n_steps && st == WH_OK; i++)
     st = compile_step(d, block, &block->steps[i], &code->kernels[i]);
+  for (size_t i = 0; i < block->n_steps; i++)
+    code->n_operands += inputs_of(&block->steps[i]) + block->steps[i].n_outputs;
   if (st != WH_OK) {
     wh_free(d->alloc, code->kernels);
     wh_free(d->alloc, code);
@@ -129,7 +135,7 @@ static wh_status resolve_scratch(const cpu_device *d, const wh_frame *frame, con
 }
 
 wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame,
-                         atomic_uint *bad_weight, cpu_instr *instrs) {
+                         atomic_uint *bad_weight, cpu_instr *instrs, cpu_operand *operands) {
   const wh_block *block = &code->block;
   char *fault = NULL;
   for (size_t i = 0; i < block->n_steps; i++) {
@@ -140,13 +146,18 @@ wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_fram
     if (i == 0 && frame->fault != WH_NO_SLOT)
       WH_TRY(resolve_slot(frame, frame->fault, frame->n_bytes[frame->fault], node, &fault));
     *in = (cpu_instr){.kernel = &code->kernels[i],
+                      .in = operands,
+                      .out = operands + inputs_of(step),
                       .step = 1 + 2 * (uint32_t)i,
                       .barrier = i > 0 && step->phase != step[-1].phase,
                       .fault = (wh_fault *)(void *)fault,
                       .bad_weight = bad_weight};
-    for (unsigned k = 0; k < step->n_inputs; k++)
-      WH_TRY(resolve_arg(block->graph, frame, &args[k], node, &in->in[k]));
-    WH_TRY(resolve_arg(block->graph, frame, &args[step->n_inputs], node, &in->out));
+    for (size_t k = step->n_inputs; k < inputs_of(step); k++) operands[k] = (cpu_operand){.data = NULL};
+    for (unsigned k = 0; k < (unsigned)step->n_inputs + step->n_outputs; k++) {
+      const size_t at = k < step->n_inputs ? k : inputs_of(step) + k - step->n_inputs;
+      WH_TRY(resolve_arg(block->graph, frame, &args[k], node, &operands[at]));
+    }
+    operands += inputs_of(step) + step->n_outputs;
     WH_TRY(resolve_scratch(d, frame, step, node, in));
   }
   return WH_OK;

@@ -8,6 +8,7 @@
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
+#include "backends/cpu/map.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
 #include "core/base/team.h"
@@ -75,7 +76,7 @@ uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_byte
 
 /* ---- code: compile.c ---- */
 
-#define CPU_MAX_INPUTS 6
+#define CPU_LEAST_INPUTS 6 /* that an instruction has; those which its node lacks are absent */
 
 typedef struct cpu_operand {
   void *data;    /* NULL: absent */
@@ -104,6 +105,7 @@ typedef struct cpu_kernel {
   wh_linear_f_fn linear_f;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;
+  wh_map_fn map;
   const wh_fast_blas *blas;
   wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
 } cpu_kernel;
@@ -111,7 +113,8 @@ typedef struct cpu_kernel {
 /* A step where its operands are known. */
 struct cpu_instr {
   const cpu_kernel *kernel;
-  cpu_operand in[CPU_MAX_INPUTS], out;
+  const cpu_operand *in;                /* the node's, and at least CPU_LEAST_INPUTS */
+  const cpu_operand *out;               /* the node's */
   void *scratch;                        /* shared by the workers */
   size_t scratch_bytes, worker_scratch; /* of all workers; of each */
   uint32_t step;                        /* for wh_team_next; a step has two */
@@ -123,6 +126,7 @@ struct cpu_instr {
 struct wh_code {
   wh_block block;
   cpu_kernel *kernels; /* [block.n_steps] */
+  size_t n_operands;   /* of all instructions */
 };
 
 /* What the backend knows about an op. */
@@ -130,7 +134,7 @@ typedef struct cpu_op {
   /* NULL: it runs on any operands that the graph allows */
   wh_status (*claim)(const cpu_device *d, const wh_graph *g, const wh_node_info *node, const int64_t *dims,
                      wh_claim *claim);
-  /* Sets run, name and what that needs. args: inputs, then the output. */
+  /* Sets run, name and what that needs. args: inputs, then outputs. */
   wh_status (*compile)(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 } cpu_op;
 extern const cpu_op wh_cpu_ops[WH_OP_COUNT]; /* ops.c */
@@ -138,9 +142,9 @@ extern const cpu_op wh_cpu_ops[WH_OP_COUNT]; /* ops.c */
 wh_status wh_cpu_compile(void *dev, const wh_block *block, wh_code **out);
 void wh_cpu_code_destroy(void *dev, wh_code *code);
 void wh_cpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *out);
-/* The block's instructions for a frame; `instrs` has one for each step. */
+/* The block's instructions for a frame; `instrs` has one for each step, `operands` n_operands for them. */
 wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame,
-                         atomic_uint *bad_weight, cpu_instr *instrs);
+                         atomic_uint *bad_weight, cpu_instr *instrs, cpu_operand *operands);
 
 /* args_<family>.c: the compile column of ops.c. */
 wh_status wh_cpu_compile_linear(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
@@ -149,6 +153,9 @@ wh_status wh_cpu_compile_expert_linear(const cpu_device *d, const wh_graph *g, c
 wh_status wh_cpu_compile_kv_append(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_attention(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+
+wh_status wh_cpu_compile_map(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_cast(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 /* For args_<family>.c */
 int64_t wh_cpu_elements(const cpu_operand *o);
@@ -171,6 +178,10 @@ wh_status wh_cpu_claim_attention(const cpu_device *d, const wh_graph *g, const w
                                  const int64_t *dims, wh_claim *c);
 wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_map(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                           const int64_t *dims, wh_claim *c);
+/* Whether an op's row op takes the operands; of several ops, map loops take others. */
+bool wh_cpu_rowop_takes(const wh_graph *g, const wh_node_info *node);
 /* How a product keeps a constant of this shape packed; matrix.id 0: not at all. ERR_UNSUPPORTED: there is no
  * such product. */
 wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,

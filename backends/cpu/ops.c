@@ -6,7 +6,11 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
     [WH_OP_EXPERT_LINEAR] = {wh_cpu_claim_linear, wh_cpu_compile_expert_linear},
     [WH_OP_KV_APPEND] = {NULL, wh_cpu_compile_kv_append},
     [WH_OP_ATTENTION] = {wh_cpu_claim_attention, wh_cpu_compile_attention},
+    [WH_OP_CAST] = {NULL, wh_cpu_compile_cast},
 #define WH_ROWOP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #define WH_ROWOP_ALSO(op, name, family) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #include "backends/cpu/kernels_rowops.def"
+#define WH_MAP_OP(op, name) [WH_OP_##op] = {wh_cpu_claim_map, wh_cpu_compile_map},
+#define WH_MAP_OP_TOO(op, name)
+#include "backends/cpu/ops_map.def"
 };

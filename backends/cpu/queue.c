@@ -11,7 +11,8 @@ typedef struct bound_code {
   const wh_code *code;
   uint64_t frame; /* id */
   bool valid;
-  cpu_instr instrs[]; /* one per step */
+  cpu_operand *operands; /* of all instructions; behind them */
+  cpu_instr instrs[];    /* one per step */
 } bound_code;
 
 struct wh_queue {
@@ -72,19 +73,21 @@ static wh_status bind_frame(wh_queue *q, const wh_code *code, const wh_frame *fr
   bound_code *b = q->bound;
   while (b && b->code != code) b = b->next;
   if (!b) {
-    size_t bytes;
+    size_t bytes, operand_bytes;
     if (!wh_mul_size(code->block.n_steps, sizeof b->instrs[0], &bytes) ||
-        !wh_add_size(bytes, sizeof *b, &bytes))
+        !wh_mul_size(code->n_operands, sizeof b->operands[0], &operand_bytes) ||
+        !wh_add_size(bytes, sizeof *b + operand_bytes, &bytes))
       return WH_OOM("instructions");
     b = wh_alloc_zeroed(q->d->alloc, bytes);
     if (!b) return WH_OOM("instructions");
     b->code = code;
+    b->operands = (cpu_operand *)(void *)&b->instrs[code->block.n_steps];
     b->next = q->bound;
     q->bound = b;
   }
   if (!b->valid || b->frame != frame->id) {
     b->valid = false;
-    WH_TRY(wh_cpu_resolve(q->d, code, frame, &q->bad_weight, b->instrs));
+    WH_TRY(wh_cpu_resolve(q->d, code, frame, &q->bad_weight, b->instrs, b->operands));
     b->frame = frame->id;
     b->valid = true;
   }

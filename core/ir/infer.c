@@ -1,28 +1,26 @@
-/* infer.c - the shape rule of every op. A rule checks its operands' ranks, dtypes and dims and says which one
- * is wrong; dims are interned, so equality is equality of expressions. */
+/* infer.c - the table of shape rules, those of language models, and those of regions. A rule checks its
+ * operands' ranks, dtypes and dims and says which one is wrong; dims are interned, so equality is equality of
+ * expressions. */
 #include <string.h>
 
-#include "core/ir/graph.h"
+#include "core/ir/infer_internal.h"
 
-typedef struct infer_ctx {
-  wh_graph *g;
-  const char *name; /* the node's */
-  const char *op;
-  const wh_value *inputs;
-  size_t n_inputs;
-  const wh_attr *attrs;
-  const wh_node_def *def;
-} infer_ctx;
-
-static const wh_shape *in(const infer_ctx *c, size_t i) {
-  return i < c->n_inputs && c->inputs[i] ? &c->g->values[c->inputs[i]].shape : NULL;
-}
-
-static wh_status wrong(const infer_ctx *c, size_t i, const char *what) {
+wh_status wrong(const infer_ctx *c, size_t i, const char *what) {
   return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): input %zu: %s", c->name, c->op, i, what);
 }
 
-static wh_status want(const infer_ctx *c, size_t i, wh_dtype dtype, int rank) {
+const wh_attr *wh_infer_attr(const infer_ctx *c, wh_attr_key key) {
+  size_t i = 0;
+  while (c->attrs[i].key != key) i++;
+  return &c->attrs[i];
+}
+
+wh_status wh_infer_wrong_attr(const infer_ctx *c, wh_attr_key key, const char *what) {
+  return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): attribute %s: %s", c->name, c->op, wh_attr_name(key),
+                 what);
+}
+
+wh_status want(const infer_ctx *c, size_t i, wh_dtype dtype, int rank) {
   const wh_shape *s = in(c, i);
   if (!s) return wrong(c, i, "is missing");
   if (s->dtype != dtype)
@@ -34,7 +32,7 @@ static wh_status want(const infer_ctx *c, size_t i, wh_dtype dtype, int rank) {
   return WH_OK;
 }
 
-static wh_status want_dim(const infer_ctx *c, size_t i, int axis, wh_dim dim) {
+wh_status want_dim(const infer_ctx *c, size_t i, int axis, wh_dim dim) {
   const wh_shape *s = in(c, i);
   if (s->dims[axis] == dim) return WH_OK;
   wh_text_buffer have, need; /* without memory the message says less */
@@ -50,7 +48,7 @@ static wh_status want_dim(const infer_ctx *c, size_t i, int axis, wh_dim dim) {
   return st;
 }
 
-static wh_status wh_infer_gather_rows(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_gather_rows(const infer_ctx *c, wh_shape *out) {
   const wh_shape *table = in(c, 0);
   if (table->rank != 2) return wrong(c, 0, "a table must have rank 2");
   if (!wh_dtype_is_float(table->dtype) && !wh_dtype_is_quantised(table->dtype))
@@ -76,7 +74,7 @@ static bool can_be_activations(wh_dtype d) {
   return d == WH_DTYPE_F32 || d == WH_DTYPE_Q8A || d == WH_DTYPE_Q13A;
 }
 
-static wh_status wh_infer_linear(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_linear(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0), *w = in(c, 1);
   if (x->rank != 2 || !can_be_activations(x->dtype)) return wrong(c, 0, "must be f32, q8a or q13a of rank 2");
   if (w->rank != 2) return wrong(c, 1, "weights must have rank 2");
@@ -106,13 +104,13 @@ static wh_status norm_operands(const infer_ctx *c) {
   return WH_OK;
 }
 
-static wh_status wh_infer_norm(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_norm(const infer_ctx *c, wh_shape *out) {
   WH_TRY(norm_operands(c));
   *out = *in(c, 0);
   return WH_OK;
 }
 
-static wh_status wh_infer_same(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_same(const infer_ctx *c, wh_shape *out) {
   for (size_t i = 0; i < c->n_inputs; i++) {
     WH_TRY(want(c, i, WH_DTYPE_F32, in(c, 0)->rank));
     for (int d = 0; d < in(c, 0)->rank; d++) WH_TRY(want_dim(c, i, d, in(c, 0)->dims[d]));
@@ -133,12 +131,12 @@ static wh_status quantised_rows(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_quantize(const infer_ctx *c, wh_shape *out) {
   WH_TRY(wh_infer_same(c, out));
   return quantised_rows(c, out);
 }
 
-static wh_status wh_infer_quantize_wide(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_quantize_wide(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
   if (in(c, 0)->rank < 2) return wrong(c, 0, "must have rank 2 or more");
   *out = *in(c, 0);
@@ -146,12 +144,12 @@ static wh_status wh_infer_quantize_wide(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status wh_infer_norm_quantize(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_norm_quantize(const infer_ctx *c, wh_shape *out) {
   WH_TRY(norm_operands(c));
   return quantised_rows(c, out);
 }
 
-static wh_status wh_infer_rope_table(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_rope_table(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_I32, 1));
   const wh_shape *freqs = in(c, 1);
   const bool per_row = freqs && freqs->rank == 2;
@@ -163,7 +161,7 @@ static wh_status wh_infer_rope_table(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status wh_infer_rope(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_rope(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, 3));
   WH_TRY(want(c, 1, WH_DTYPE_F32, 3));
   WH_TRY(want_dim(c, 1, 0, in(c, 0)->dims[0]));
@@ -184,7 +182,7 @@ static wh_status places(const infer_ctx *c, size_t first, wh_dim rows) {
 }
 
 /* select_rows: gather_rows of activations */
-static wh_status wh_infer_select_rows(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_select_rows(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, 2));
   return wh_infer_gather_rows(c, out);
 }
@@ -203,7 +201,7 @@ static wh_status want_state(const infer_ctx *c, size_t i) {
   return WH_OK;
 }
 
-static wh_status wh_infer_kv_append(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_kv_append(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want_state(c, 0));
   if (c->g->values[c->inputs[0]].kind != WH_VALUE_STATE) return wrong(c, 0, "must be a state: it is written");
   WH_TRY(want(c, 1, WH_DTYPE_F32, 3));
@@ -214,7 +212,7 @@ static wh_status wh_infer_kv_append(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status wh_infer_attention(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_attention(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, 3));
   const wh_shape *q = in(c, 0), *k = in(c, 1), *v = in(c, 2);
   WH_TRY(want_state(c, 1));
@@ -229,7 +227,7 @@ static wh_status wh_infer_attention(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status wh_infer_expert_select(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_expert_select(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, 2));
   const wh_shape *scores = in(c, 0);
   int64_t used = c->attrs[0].i;
@@ -255,7 +253,7 @@ static wh_status want_selected(const infer_ctx *c, size_t i, wh_dim rows, wh_dim
   return WH_OK;
 }
 
-static wh_status wh_infer_expert_weights(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_expert_weights(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, 2));
   WH_TRY(want_selected(c, 1, in(c, 0)->dims[0], in(c, 0)->dims[1]));
   *out = *in(c, 1);
@@ -263,7 +261,7 @@ static wh_status wh_infer_expert_weights(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status wh_infer_expert_linear(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_expert_linear(const infer_ctx *c, wh_shape *out) {
   const wh_shape *x = in(c, 0), *w = in(c, 1);
   if ((x->rank != 2 && x->rank != 3) || !can_be_activations(x->dtype))
     return wrong(c, 0, "must be f32, q8a or q13a of rank 2 or 3");
@@ -276,7 +274,7 @@ static wh_status wh_infer_expert_linear(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-static wh_status wh_infer_expert_sum(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_expert_sum(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, 3));
   WH_TRY(want(c, 1, WH_DTYPE_F32, 2));
   const wh_shape *y = in(c, 0);
@@ -291,84 +289,8 @@ static wh_status wh_infer_expert_sum(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
-/* b broadcasts over a's leading dimensions: its dims are a suffix of a's, or it is one element */
-static wh_status wh_infer_binary(const infer_ctx *c, wh_shape *out) {
-  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
-  WH_TRY(want(c, 1, WH_DTYPE_F32, -1));
-  const wh_shape *a = in(c, 0), *b = in(c, 1);
-  bool one = b->rank == 0 || (b->rank == 1 && wh_dim_get(&c->g->dims, b->dims[0])->max == 1);
-  if (!one && b->rank > a->rank) return wrong(c, 1, "has a higher rank than input 0");
-  for (int i = 0; !one && i < b->rank; i++) WH_TRY(want_dim(c, 1, i, a->dims[a->rank - b->rank + i]));
-  *out = *a;
-  return WH_OK;
-}
-
-static wh_status wh_infer_unary(const infer_ctx *c, wh_shape *out) {
-  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
-  *out = *in(c, 0);
-  return WH_OK;
-}
-
-static wh_status wh_infer_softmax(const infer_ctx *c, wh_shape *out) {
-  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
-  if (in(c, 0)->rank < 1) return wrong(c, 0, "must have rank 1 or more");
-  *out = *in(c, 0);
-  return WH_OK;
-}
-
-/* the product of dims as (constant, product of the rest); elements are equal when both parts are */
-static wh_status element_count(wh_graph *g, const wh_dim *dims, int rank, int64_t *constant, wh_dim *rest) {
-  *constant = 1;
-  WH_TRY(wh_dim_const(&g->dims, 1, rest));
-  for (int i = 0; i < rank; i++) {
-    const wh_dim_expr e = *wh_dim_get(&g->dims, dims[i]);
-    if (e.kind == WH_DIM_CONST) {
-      if (__builtin_mul_overflow(*constant, e.value, constant) || *constant > WH_DIM_LIMIT)
-        return WH_FAIL(ERR_LIMIT, "a shape has too many elements");
-    } else {
-      WH_TRY(wh_dim_binary(&g->dims, WH_DIM_MUL, *rest, dims[i], rest));
-    }
-  }
-  return WH_OK;
-}
-
-/* Takes out what both shapes have, so that a product of what is left is seldom too large to be written. */
-static void cancel_equal_dims(wh_shape *a, wh_shape *b) {
-  for (int i = 0; i < a->rank;) {
-    int k = 0;
-    while (k < b->rank && b->dims[k] != a->dims[i]) k++;
-    if (k == b->rank) {
-      i++;
-    } else {
-      a->dims[i] = a->dims[--a->rank];
-      b->dims[k] = b->dims[--b->rank];
-    }
-  }
-}
-
-static wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
-  const wh_shape *x = in(c, 0);
-  const wh_attr *shape = &c->attrs[0];
-  if (wh_dtype_is_quantised(x->dtype) || wh_dtype_is(x->dtype, WH_CLASS_OPAQUE))
-    return wrong(c, 0, "blocks cannot be reshaped");
-  if (wh_dtype_get(x->dtype)->block_elems > 1 &&
-      !(x->rank && shape->rank && x->dims[x->rank - 1] == shape->dims[shape->rank - 1]))
-    return wrong(c, 0, "elements of half a byte stay in their rows: the last dimension cannot change");
-  int64_t ca, cb;
-  wh_dim ra, rb;
-  wh_shape from = *x, to = {.rank = shape->rank};
-  memcpy(to.dims, shape->dims, sizeof to.dims);
-  cancel_equal_dims(&from, &to);
-  WH_TRY(element_count(c->g, from.dims, from.rank, &ca, &ra));
-  WH_TRY(element_count(c->g, to.dims, to.rank, &cb, &rb));
-  if (ca != cb || ra != rb) return wrong(c, 0, "the new shape has another number of elements");
-  *out = (wh_shape){.dtype = x->dtype, .rank = shape->rank};
-  memcpy(out->dims, shape->dims, sizeof out->dims);
-  return WH_OK;
-}
-
 /* The shapes are declared; they must be shapes. */
-static wh_status wh_infer_custom(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_custom(const infer_ctx *c, wh_shape *out) {
   for (size_t i = 0; i < c->def->n_outputs; i++) {
     const wh_shape *s = &c->def->shapes[i];
     bool ok = wh_dtype_get(s->dtype) && s->rank >= 0 && s->rank <= WH_MAX_RANK;
@@ -396,7 +318,7 @@ static wh_status wrong_region(const infer_ctx *c, size_t i, const char *what) {
 
 static bool is_scalar(const wh_shape *s, wh_dtype dtype) { return s->dtype == dtype && s->rank == 0; }
 
-static wh_status wh_infer_if(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_if(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_BOOL, 0));
   const wh_region_info *then = region(c, 0), *otherwise = region(c, 1);
   if (then->n_params) return wrong_region(c, 0, "has parameters");
@@ -425,7 +347,7 @@ static wh_status loop_params(const infer_ctx *c, size_t n_carried) {
   return WH_OK;
 }
 
-static wh_status wh_infer_loop(const infer_ctx *c, wh_shape *out) {
+wh_status wh_infer_loop(const infer_ctx *c, wh_shape *out) {
   if (in(c, 0)) WH_TRY(want(c, 0, WH_DTYPE_I64, 0));
   if (in(c, 1)) WH_TRY(want(c, 1, WH_DTYPE_BOOL, 0));
   const size_t n_carried = c->n_inputs > 2 ? c->n_inputs - 2 : 0;

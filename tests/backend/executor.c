@@ -107,11 +107,11 @@ static void list_steps(executor *x) {
     *s = (wh_step){.node = n,
                    .first_arg = (uint32_t)n_args,
                    .n_inputs = node->n_inputs,
-                   .n_outputs = 1,
+                   .n_outputs = (uint16_t)node->n_outputs,
                    .scratch = x->claimed[n] ? (uint32_t)(g->n_values + n) : WH_NO_SLOT,
                    .phase = (uint32_t)x->n_steps};
-    for (unsigned i = 0; i < node->n_inputs + 1u; i++) {
-      const wh_value v = i < node->n_inputs ? node->inputs[i] : wh_node_output(node, 0);
+    for (unsigned i = 0; i < node->n_inputs + node->n_outputs; i++) {
+      const wh_value v = i < node->n_inputs ? node->inputs[i] : node->outputs[i - node->n_inputs];
       x->args[n_args++] = (wh_arg){v, v ? x->slot_of[v] : WH_NO_SLOT, v ? x->layout_of[v] : 0};
     }
     x->n_steps++;
@@ -252,7 +252,9 @@ wh_status executor_create(const suite_target *t, const wh_graph *g, const int64_
   x->layout_bytes = zeroed(g->n_values, sizeof *x->layout_bytes);
   x->claimed = zeroed(g->n_nodes, sizeof *x->claimed);
   x->steps = zeroed(g->n_nodes, sizeof *x->steps);
-  x->args = zeroed(g->n_nodes * (8), sizeof *x->args);
+  size_t n_args = 0;
+  for (wh_node n = 0; n < g->n_nodes; n++) n_args += g->nodes[n].n_inputs + g->nodes[n].n_outputs;
+  x->args = zeroed(n_args, sizeof *x->args);
   x->own = zeroed(n_slots, sizeof *x->own);
   x->buffers = zeroed(n_slots, sizeof *x->buffers);
   x->offsets = zeroed(n_slots, sizeof *x->offsets);

@@ -7,6 +7,7 @@
 #include "core/base/exact_math.h"
 
 #define REFERENCE_MAX_INPUTS 8
+#define REFERENCE_MAX_OUTPUTS 4
 
 typedef struct ref_value {
   wh_dtype dtype;
@@ -19,9 +20,10 @@ typedef struct ref_value {
 typedef struct ref_node {
   const wh_node_info *node;
   ref_value in[REFERENCE_MAX_INPUTS];
-  ref_value out;   /* a view's and a state writer's data is its first input's */
-  bool has_fault;  /* result: an index lies outside */
-  int64_t offence; /* the first one */
+  ref_value out;                             /* a view's and a state writer's data is its first input's */
+  ref_value more[REFERENCE_MAX_OUTPUTS - 1]; /* outputs behind the first */
+  bool has_fault;                            /* result: an index lies outside */
+  int64_t offence;                           /* the first one */
 } ref_node;
 
 typedef void (*reference_fn)(ref_node *n);
@@ -50,6 +52,15 @@ float ref_sum64(const float *terms, int64_t n);
 float ref_sum64_squares(const float *x, int64_t n);
 /* reference_linear.c: a row of `k` floats as quantised activations of `rows` rows. */
 void ref_quantize_row(const float *x, int64_t k, int64_t row, void *q8a);
+
+/* reference_map.c */
+void ref_map1(ref_node *n);
+void ref_map2(ref_node *n);
+void ref_compare(ref_node *n);
+void ref_classify(ref_node *n);
+void ref_pow(ref_node *n);
+void ref_where(ref_node *n);
+void ref_cast(ref_node *n);
 
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);

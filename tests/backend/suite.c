@@ -1,6 +1,7 @@
 /* suite.c - builds a case, computes it by the references, runs it on a backend and compares. */
 #define _DEFAULT_SOURCE
 #include "tests/backend/suite.h"
+#include "tests/backend/reference_elements.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,10 +82,15 @@ static void random_fill(suite *s, wh_dtype dtype, void *p, size_t n_bytes, suite
     return;
   }
   for (size_t i = 0; dtype == WH_DTYPE_F32 && i < n_bytes / 4; i++) ((float *)p)[i] = random_float(s, fill);
-  for (size_t i = 0; dtype != WH_DTYPE_F32 && i < n_bytes / 2; i++) {
+  for (size_t i = 0; dtype == WH_DTYPE_F64 && i < n_bytes / 8; i++)
+    ((double *)p)[i] = (double)random_float(s, fill) * (1.0 + 0x1p-40 * suite_random(s, 4096));
+  for (size_t i = 0; (dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_BF16) && i < n_bytes / 2; i++) {
     const float x = random_float(s, FILL_PLAIN);
     ((uint16_t *)p)[i] = dtype == WH_DTYPE_F16 ? wh_f16_from_f32(x) : (uint16_t)(wh_f32_bits(x) >> 16);
   }
+  if (!wh_dtype_is_float(dtype) || wh_dtype_get(dtype)->block_bytes == 1)
+    for (size_t i = 0; i < n_bytes; i++)
+      ((uint8_t *)p)[i] = (uint8_t)(dtype == WH_DTYPE_BOOL ? suite_random(s, 2) : suite_random(s, 256));
 }
 
 /* ---- building ---- */
@@ -191,15 +197,16 @@ wh_value case_state(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims
 wh_value case_node(suite_case *c, wh_op op, const wh_value *inputs, size_t n_inputs, const wh_attr *attrs,
                    size_t n_attrs) {
   char name[16];
-  wh_value v = 0;
-  ok(c, wh_graph_add_node(c->g, op, next_name(c, name), inputs, n_inputs, attrs, n_attrs, &v));
+  wh_value outs[REFERENCE_MAX_OUTPUTS] = {0};
+  assert_true(wh_op_get(op)->n_outputs <= REFERENCE_MAX_OUTPUTS);
+  ok(c, wh_graph_add_node(c->g, op, next_name(c, name), inputs, n_inputs, attrs, n_attrs, outs));
   if (wh_op_has(op, WH_TRAIT_VIEW | WH_TRAIT_WRITES)) { /* the same bytes */
-    c->data[v] = c->data[inputs[0]];
-    c->n_bytes[v] = c->n_bytes[inputs[0]];
+    c->data[outs[0]] = c->data[inputs[0]];
+    c->n_bytes[outs[0]] = c->n_bytes[inputs[0]];
   } else {
-    hold(c, v);
+    for (unsigned i = 0; i < wh_op_get(op)->n_outputs; i++) hold(c, outs[i]);
   }
-  return v;
+  return outs[0];
 }
 
 /* ---- references ---- */
@@ -220,7 +227,10 @@ wh_fault case_compute(suite_case *c) {
     assert_true(node->n_inputs <= REFERENCE_MAX_INPUTS);
     for (unsigned k = 0; k < node->n_inputs; k++)
       if (node->inputs[k]) n.in[k] = reference_value(c, node->inputs[k], dims);
+    assert_true(node->n_outputs <= REFERENCE_MAX_OUTPUTS);
     n.out = reference_value(c, wh_node_output(node, 0), dims);
+    for (unsigned k = 1; k < node->n_outputs; k++)
+      n.more[k - 1] = reference_value(c, wh_node_output(node, k), dims);
     reference_fn reference = reference_of(node->op);
     if (!reference) fail_msg("%s: op %s has no reference", c->name, wh_op_get(node->op)->name);
     reference(&n);
@@ -240,10 +250,25 @@ void case_set_rows(suite_case *c, int64_t n_rows) {
 
 /* ---- running ---- */
 
-static bool equal_floats(const float *a, const float *b, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (wh_f32_bits(a[i]) != wh_f32_bits(b[i]) && !(isnan(a[i]) && isnan(b[i]))) return false;
-  return true;
+static bool is_number(wh_dtype d) { return wh_dtype_is_float(d) && wh_dtype_get(d)->block_elems == 1; }
+
+/* Any NaN is as good as any other. */
+static bool is_nan_at(wh_dtype dtype, const void *data, size_t i) {
+  ref_value v = {.dtype = dtype};
+  memcpy(&v.data, &data, sizeof data);
+  return isnan(ref_float(&v, (int64_t)i));
+}
+
+/* The first byte of the first element that differs, or n_bytes. */
+static size_t first_difference(wh_dtype dtype, const unsigned char *a, const unsigned char *b,
+                               size_t n_bytes) {
+  const size_t size = is_number(dtype) ? wh_dtype_get(dtype)->block_bytes : 1;
+  if (memcmp(a, b, n_bytes) == 0) return n_bytes;
+  for (size_t i = 0; i < n_bytes; i += size)
+    if (memcmp(a + i, b + i, size) != 0 &&
+        !(is_number(dtype) && is_nan_at(dtype, a, i / size) && is_nan_at(dtype, b, i / size)))
+      return i;
+  return n_bytes;
 }
 
 bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, char message[512]) {
@@ -251,12 +276,10 @@ bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, c
   unsigned char *got = bytes(c->n_bytes[v]), *want = c->data[v];
   memset(got, 0x5a, c->n_bytes[v]);
   ok(c, executor_read(x, v, got));
-  const bool floats = c->g->values[v].shape.dtype == WH_DTYPE_F32;
-  const bool same = floats ? equal_floats((const float *)(void *)got, c->data[v], c->n_bytes[v] / 4)
-                           : memcmp(got, want, c->n_bytes[v]) == 0;
-  size_t at = 0;
-  while (!same && got[at] == want[at]) at++;
-  if (floats) at = at / 4 * 4;
+  const wh_dtype dtype = c->g->values[v].shape.dtype;
+  const bool floats = dtype == WH_DTYPE_F32;
+  const size_t at = first_difference(dtype, got, want, c->n_bytes[v]);
+  const bool same = at == c->n_bytes[v];
   if (!same)
     (void)snprintf(message, 512,
                    "%s: %s: layout %u: node '%s' (%s): byte %zu of %zu: %g (%02x), not %g (%02x)",
@@ -281,9 +304,11 @@ static void check_control(suite_case *c, executor *x, wh_value v) {
   char message[512];
   if (!c->n_bytes[v]) return;
   size_t at = suite_random(c->s, (uint32_t)c->n_bytes[v]);
-  if (c->g->values[v].shape.dtype == WH_DTYPE_F32) {
-    at = at / 4 * 4; /* the last place of a number */
-    if (isnan(((const float *)c->data[v])[at / 4])) return;
+  const wh_dtype dtype = c->g->values[v].shape.dtype;
+  if (is_number(dtype)) {
+    const size_t size = wh_dtype_get(dtype)->block_bytes;
+    at = at / size * size; /* the last place of a number */
+    if (is_nan_at(dtype, c->data[v], at / size)) return;
   }
   unsigned char *byte = (unsigned char *)c->data[v] + at;
   *byte ^= 1;

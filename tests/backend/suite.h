@@ -71,6 +71,17 @@ typedef void (*suite_cases_fn)(suite *s, wh_op op);
 #define SUITE_CASES(rule) void cases_##rule(suite *s, wh_op op)
 SUITE_CASES(unary);
 SUITE_CASES(binary);
+SUITE_CASES(pow);
+SUITE_CASES(bits);
+SUITE_CASES(logic);
+SUITE_CASES(compare);
+SUITE_CASES(unary_float);
+SUITE_CASES(unary_number);
+SUITE_CASES(unary_bits);
+SUITE_CASES(unary_logic);
+SUITE_CASES(classify);
+SUITE_CASES(cast);
+SUITE_CASES(where);
 SUITE_CASES(same);
 SUITE_CASES(norm);
 SUITE_CASES(norm_quantize);

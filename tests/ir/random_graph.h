@@ -25,10 +25,15 @@ static inline wh_attr random_attr(test_rng *r, wh_graph *g, wh_attr_key key, wh_
     a.dims[1] = random_graph_const(g, a.rank == 2 ? 64 : 4);
     a.dims[2] = random_graph_const(g, 16);
   } else {
-    static const int64_t ints[] = {-1, 0, INT64_MAX, INT64_MIN, 7};
+    static const int64_t ints[] = {-1, 0, INT64_MAX, INT64_MIN, 7}, some[] = {1, 0, 2, 0}, ones[] = {1, 1},
+                         zeros[] = {0, 0};
     static const float floats[] = {-0.0f, 0.0f, 0x1p-149f, -1.5f, 3.0f};
     a.n = rng_below(r, 6);
     if (wh_attr_type_of(key) == WH_TYPE_INTS) a.ints = ints;
+    if (wh_attr_type_of(key) == WH_TYPE_INTS && key != WH_ATTR_INTS && rng_below(r, 4)) {
+      a.n = key == WH_ATTR_PADS ? 4 : key == WH_ATTR_AXES ? 1 : 2; /* what fits a matrix */
+      a.ints = key == WH_ATTR_STEPS ? ones : key == WH_ATTR_STARTS ? zeros : some;
+    }
     if (wh_attr_type_of(key) == WH_TYPE_FLOATS) a.floats = floats;
     if (wh_attr_type_of(key) == WH_TYPE_STRING) a.text = "\xff\"\\x \n";
     if (wh_attr_type_of(key) == WH_TYPE_TENSOR) {
@@ -133,11 +138,17 @@ static inline wh_graph *random_graph_of(uint64_t seed, size_t n_nodes, bool with
   const wh_shape pages = {WH_DTYPE_I32, 2, {s, c}};
   wh_value table;
   assert_ok(wh_graph_add_input(g, "pages", &pages, &table));
+  const wh_value first_small = (wh_value)g->n_values; /* small matrices, for what chance would seldom fit */
+  const wh_dtype small[] = {WH_DTYPE_F32, WH_DTYPE_I32, WH_DTYPE_U8, WH_DTYPE_BOOL};
+  for (int i = 0; i < 4; i++) {
+    const wh_shape matrix = {small[i], 2, {d2, d2}};
+    assert_ok(wh_graph_add_input(g, names[i], &matrix, &v));
+  }
   while (g->n_nodes < n_nodes) {
     wh_op op = (wh_op)rng_below(&r, WH_OP_COUNT);
     const wh_op_info *info = wh_op_get(op);
     for (int attempt = 0; attempt < 50; attempt++) {
-      wh_value in[8] = {0};
+      wh_value in[8] = {0}, outs[8];
       wh_attr attrs[8];
       if (wh_op_n_regions(op)) {
         if (with_regions) last = random_regions(&r, g, names[rng_below(&r, 6)], cond, t);
@@ -147,9 +158,11 @@ static inline wh_graph *random_graph_of(uint64_t seed, size_t n_nodes, bool with
         last = random_custom(&r, g, names[rng_below(&r, 6)], t);
         break;
       }
-      size_t n = info->min_inputs + rng_below(&r, info->max_inputs - info->min_inputs + 1u), n_attrs = 0;
+      const uint32_t most = info->max_inputs < 8 ? info->max_inputs : 8;
+      size_t n = info->min_inputs + rng_below(&r, most - info->min_inputs + 1u), n_attrs = 0;
+      const bool of_small = rng_below(&r, 2);
       for (size_t i = 0; i < n; i++) {
-        do in[i] = 1 + rng_below(&r, (uint32_t)g->n_values - 1);
+        do in[i] = of_small ? first_small + rng_below(&r, 4) : 1 + rng_below(&r, (uint32_t)g->n_values - 1);
         while (g->values[in[i]].kind == WH_VALUE_STATE || !random_top_level(g, in[i]));
         if (i >= info->min_inputs && rng_below(&r, 3) == 0) in[i] = 0;
       }
@@ -189,8 +202,8 @@ static inline wh_graph *random_graph_of(uint64_t seed, size_t n_nodes, bool with
           in[2] = 0;
         }
       }
-      if (wh_graph_add_node(g, op, names[rng_below(&r, 6)], in, n, attrs, n_attrs, &v) == WH_OK) {
-        last = v;
+      if (wh_graph_add_node(g, op, names[rng_below(&r, 6)], in, n, attrs, n_attrs, outs) == WH_OK) {
+        last = outs[0];
         break;
       }
       if (op != WH_OP_KV_APPEND && op != WH_OP_ATTENTION && !is_expert) assert_int_equal(g->n_values, before);
