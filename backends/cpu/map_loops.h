@@ -100,6 +100,93 @@ MAP_F32(MAP1, sign, float, x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x)
 MAP_F32(MAP1, neg, float, -x)
 MAP_F32(MAP1, erf, float, wh_erf_f32(x))
 
+/* f32 in f64, then rounded */
+#define MAP_WIDE(name)                                         \
+  MAP_F32(MAP1, name, float, (float)wh_wide_##name((double)x)) \
+  MAP_F64(MAP1, name, double, wh_wide_##name(x))
+MAP_WIDE(log)
+MAP_WIDE(sin)
+MAP_WIDE(cos)
+MAP_WIDE(tan)
+MAP_WIDE(asin)
+MAP_WIDE(acos)
+MAP_WIDE(atan)
+MAP_WIDE(sinh)
+MAP_WIDE(cosh)
+MAP_WIDE(asinh)
+MAP_WIDE(acosh)
+MAP_WIDE(atanh)
+MAP_WIDE(softplus)
+MAP_F64(MAP1, exp, double, wh_wide_exp(x))
+MAP_F64(MAP1, tanh, double, wh_wide_tanh(x))
+MAP_F64(MAP1, sigmoid, double, wh_wide_sigmoid(x))
+MAP_F64(MAP1, erf, double, wh_wide_erf(x))
+
+/* ---- powers ---- */
+
+/* An exponent of any type: as a float, and when it is whole and no larger than an int64 holds, as an integer.
+ */
+typedef struct exponent {
+  double value;
+  int64_t whole;
+  bool is_whole;
+} exponent;
+
+static exponent exponent_at(const wh_map_run *r, int64_t i) {
+  const int64_t at = i * r->step[1];
+  exponent e = {.is_whole = true};
+  switch (r->exponent) {
+#define WHOLE(dtype, type)                  \
+  case WH_DTYPE_##dtype:                    \
+    e.whole = ((const type *)r->in[1])[at]; \
+    e.value = (double)e.whole;              \
+    return e;
+    WHOLE(I8, int8_t)
+    WHOLE(I16, int16_t)
+    WHOLE(I32, int32_t)
+    WHOLE(I64, int64_t)
+    WHOLE(U8, uint8_t)
+    WHOLE(U16, uint16_t)
+    WHOLE(U32, uint32_t)
+#undef WHOLE
+    case WH_DTYPE_U64: {
+      const uint64_t u = ((const uint64_t *)r->in[1])[at];
+      e.value = (double)u;
+      e.is_whole = u <= INT64_MAX;
+      e.whole = e.is_whole ? (int64_t)u : 0;
+      return e;
+    }
+    case WH_DTYPE_F32:
+      e.value = (double)((const float *)r->in[1])[at];
+      break;
+    default:
+      e.value = ((const double *)r->in[1])[at];
+  }
+  e.is_whole = fabs(e.value) < 0x1p62 && rint(e.value) == e.value;
+  e.whole = e.is_whole ? (int64_t)e.value : 0;
+  return e;
+}
+
+#define POW(t, type, expression)                  \
+  void JOIN(pow, t, LEVEL)(const wh_map_run *r) { \
+    typedef type T;                               \
+    const T *a = r->in[0];                        \
+    T *y = r->out;                                \
+    for (int64_t i = 0; i < r->n; i++) {          \
+      const T x = a[i * r->step[0]];              \
+      const exponent e = exponent_at(r, i);       \
+      y[i] = (expression);                        \
+    }                                             \
+  }
+/* Squares and roots, which models are full of, are one operation. */
+static inline double float_power(double x, double e) {
+  if (e == 2.0) return x * x;
+  if (e == 0.5 && x > 0.0) return sqrt(x);
+  return wh_wide_pow(x, e);
+}
+POW(f32, float, (float)float_power((double)x, e.value))
+POW(f64, double, float_power(x, e.value))
+
 /* Elements of so many bytes. */
 #define WHERE(t, type)                                                       \
   void JOIN(where, t, LEVEL)(const wh_map_run *r) {                          \
@@ -190,27 +277,6 @@ MAP_INTEGERS(MAP2, equal, uint8_t, x == z)
 MAP_INTEGERS(MAP2, less, uint8_t, x < z)
 MAP_INTEGERS(MAP2, less_or_equal, uint8_t, x <= z)
 
-/* f32 in f64, then rounded */
-#define MAP_WIDE(name)                                         \
-  MAP_F32(MAP1, name, float, (float)wh_wide_##name((double)x)) \
-  MAP_F64(MAP1, name, double, wh_wide_##name(x))
-MAP_WIDE(log)
-MAP_WIDE(sin)
-MAP_WIDE(cos)
-MAP_WIDE(tan)
-MAP_WIDE(asin)
-MAP_WIDE(acos)
-MAP_WIDE(atan)
-MAP_WIDE(sinh)
-MAP_WIDE(cosh)
-MAP_WIDE(asinh)
-MAP_WIDE(acosh)
-MAP_WIDE(atanh)
-MAP_WIDE(softplus)
-MAP_F64(MAP1, exp, double, wh_wide_exp(x))
-MAP_F64(MAP1, tanh, double, wh_wide_tanh(x))
-MAP_F64(MAP1, sigmoid, double, wh_wide_sigmoid(x))
-MAP_F64(MAP1, erf, double, wh_wide_erf(x))
 MAP_F64(MAP1, sqrt, double, sqrt(x))
 MAP_F64(MAP1, floor, double, floor(x))
 MAP_F64(MAP1, ceil, double, ceil(x))
@@ -229,50 +295,7 @@ MAP_F64(MAP1, is_nan, uint8_t, x != x)
 MAP_F32(MAP1, is_inf, uint8_t, (x == INFINITY && r->mode != 3) || (x == -INFINITY && r->mode != 2))
 MAP_F64(MAP1, is_inf, uint8_t, (x == INFINITY && r->mode != 3) || (x == -INFINITY && r->mode != 2))
 
-/* ---- powers ---- */
-
-/* An exponent of any type: as a float, and when it is whole and no larger than an int64 holds, as an integer.
- */
-typedef struct exponent {
-  double value;
-  int64_t whole;
-  bool is_whole;
-} exponent;
-
-static exponent exponent_at(const wh_map_run *r, int64_t i) {
-  const int64_t at = i * r->step[1];
-  exponent e = {.is_whole = true};
-  switch (r->exponent) {
-#define WHOLE(dtype, type)                  \
-  case WH_DTYPE_##dtype:                    \
-    e.whole = ((const type *)r->in[1])[at]; \
-    e.value = (double)e.whole;              \
-    return e;
-    WHOLE(I8, int8_t)
-    WHOLE(I16, int16_t)
-    WHOLE(I32, int32_t)
-    WHOLE(I64, int64_t)
-    WHOLE(U8, uint8_t)
-    WHOLE(U16, uint16_t)
-    WHOLE(U32, uint32_t)
-#undef WHOLE
-    case WH_DTYPE_U64: {
-      const uint64_t u = ((const uint64_t *)r->in[1])[at];
-      e.value = (double)u;
-      e.is_whole = u <= INT64_MAX;
-      e.whole = e.is_whole ? (int64_t)u : 0;
-      return e;
-    }
-    case WH_DTYPE_F32:
-      e.value = (double)((const float *)r->in[1])[at];
-      break;
-    default:
-      e.value = ((const double *)r->in[1])[at];
-  }
-  e.is_whole = fabs(e.value) < 0x1p62 && rint(e.value) == e.value;
-  e.whole = e.is_whole ? (int64_t)e.value : 0;
-  return e;
-}
+/* ---- whole powers ---- */
 
 /* x^e mod 2^64; of a negative exponent what truncation leaves of 1 / x^|e|, and 0 of 0 */
 static inline uint64_t whole_power(uint64_t x, bool is_one, bool is_minus_one, int64_t e) {
@@ -293,21 +316,8 @@ static inline uint64_t to_u64(double x, uint64_t most) {
   return x >= (double)most ? most : (uint64_t)x;
 }
 
-#define POW(t, type, expression)                  \
-  void JOIN(pow, t, LEVEL)(const wh_map_run *r) { \
-    typedef type T;                               \
-    const T *a = r->in[0];                        \
-    T *y = r->out;                                \
-    for (int64_t i = 0; i < r->n; i++) {          \
-      const T x = a[i * r->step[0]];              \
-      const exponent e = exponent_at(r, i);       \
-      y[i] = (expression);                        \
-    }                                             \
-  }
 #define WHOLE_POW(minus_one, otherwise) \
   (e.is_whole ? (T)whole_power((uint64_t)x, x == 1, minus_one, e.whole) : (T)(otherwise))
-POW(f32, float, (float)wh_wide_pow((double)x, e.value))
-POW(f64, double, wh_wide_pow(x, e.value))
 POW(i8, int8_t, WHOLE_POW(x == -1, to_i64(wh_wide_pow((double)x, e.value), INT8_MIN, INT8_MAX)))
 POW(i16, int16_t, WHOLE_POW(x == -1, to_i64(wh_wide_pow((double)x, e.value), INT16_MIN, INT16_MAX)))
 POW(i32, int32_t, WHOLE_POW(x == -1, to_i64(wh_wide_pow((double)x, e.value), INT32_MIN, INT32_MAX)))

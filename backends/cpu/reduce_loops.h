@@ -20,6 +20,7 @@
     type lanes[LANES];                                                                                    \
     int64_t lane = 0;                                                                                     \
     wh_nd_at at = wh_nd_seek(r->walk, 0);                                                                 \
+    const int used = r->n_runs * r->n < LANES ? (int)(r->n_runs * r->n) : LANES;                          \
     for (int l = 0; l < LANES; l++) lanes[l] = (type)(first);                                             \
     for (int64_t k = 0; k < r->n_runs; k++, wh_nd_advance(r->walk, &at, 1)) {                             \
       const type *x = (const type *)r->x + at.offset[0];                                                  \
@@ -31,8 +32,12 @@
       for (; i < r->n; i++, lane++) lanes[lane] = name##_##t##_step(lanes[lane], x[i]);                   \
       lane %= LANES;                                                                                      \
     }                                                                                                     \
-    for (int h = LANES / 2; h > 0; h /= 2)                                                                \
-      for (int l = 0; l < h; l++) lanes[l] = name##_##t##_join(lanes[l], lanes[l + h]);                   \
+    if (used == LANES)                                                                                    \
+      for (int h = LANES / 2; h > 0; h /= 2)                                                              \
+        for (int l = 0; l < h; l++) lanes[l] = name##_##t##_join(lanes[l], lanes[l + h]);                 \
+    else                                                                                                  \
+      for (int h = LANES / 2; h > 0; h /= 2)                                                              \
+        for (int l = 0; l < h && l + h < used; l++) lanes[l] = name##_##t##_join(lanes[l], lanes[l + h]); \
     *(type *)r->y = lanes[0];                                                                             \
   }                                                                                                       \
   void JOIN(name, t, columns, LEVEL)(const wh_reduce_run *r) {                                            \

@@ -147,7 +147,8 @@ void ref_pow(ref_node *n) {
     const bool floats = ref_holds_floats(&n->in[1]);
     const double e = floats ? ref_float(&n->in[1], b) : (double)ref_integer(&n->in[1], b);
     if (ref_holds_floats(y)) {
-      ref_set_float(y, i, wh_wide_pow(ref_float(&n->in[0], a), e));
+      const double x = ref_float(&n->in[0], a);
+      ref_set_float(y, i, e == 2 ? x * x : e == 0.5 && x > 0 ? sqrt(x) : wh_wide_pow(x, e));
       continue;
     }
     const bool whole = floats ? fabs(e) < 0x1p62 && e == trunc(e) : ref_integer(&n->in[1], b) <= INT64_MAX;
