@@ -87,7 +87,7 @@ def grouped(group, largest):
         top = y.max(-1, keepdims=True)
         live = top >= F(2.0**-100)
         safe = np.where(live, top, F(1))
-        unit = f32(safe / F(largest))
+        unit = f32(safe * f32(1 / F(largest)))
         c = np.where(live, np.rint(y * f32(F(largest) / safe)), 0)
         assert c.max() <= largest
         return c.reshape(p.shape), np.repeat(unit[..., 0], group, 1)
@@ -298,6 +298,7 @@ def main():
         ("fp32, f32 cache", chain, f32, WEIGHTS["fp32"]),
         ("fp32, f16 cache (today)", SCORES["fp32 chain, f16 keys"], f16, WEIGHTS["fp32"]),
         ("scores by whole heads, 4095; fp32 sums of f16 values", SCORES["whole heads, 4095"], f16, WEIGHTS["fp32"]),
+        ("scores by blocks of 64, 5792; the same", SCORES["blocks of 64, 5792"], f16, WEIGHTS["fp32"]),
         ("scores by blocks of 32, 8191; the same", SCORES["blocks of 32, 8191"], f16, WEIGHTS["fp32"]),
     ] + [
         (f"scores by blocks of 32, 8191; weights by {w}", SCORES["blocks of 32, 8191"], f32, (weigh, largest))
