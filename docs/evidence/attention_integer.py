@@ -265,13 +265,15 @@ def main():
 
     ones = np.ones(32768, F)
     kinds = ("gauss, spread 1", "gauss, spread 3", "gauss, spread 6", "sink, others 1", "sink, others 3", "one", "uniform, 32768")
-    table("largest lost mass of a row, by kind; the last column is the row built against the definition", kinds + ("built",))
+    table("largest lost mass of a row, by kind; the last column is the row built against the definition", kinds + ("spread 3, values of uneven size (mass times size)", "built"))
+    uneven = f32(np.exp(rng.standard_normal(8192)))
     wrong = []
     rows = {kind: rows_of(kind) for kind in kinds}
     for name, (weigh, _) in WEIGHTS.items():
         if weigh is None:
             continue
         cells = [lost(rows[kind], ones, weigh)[0] for kind in kinds]
+        cells.append(lost(rows["gauss, spread 3"], uneven, weigh)[1])
         cells.append(lost(built(weigh.group, weigh.largest, ones), ones, weigh)[0])
         bound = (weigh.group - 1) / (2 * weigh.largest)
         line(f"{name} (bound {bound:.1e})", [f"{c:.1e}" for c in cells])
