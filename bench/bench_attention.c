@@ -95,9 +95,9 @@ static void fill_q8(wh_kv_q8_block *blocks, size_t n) {
   }
 }
 
+/* In huge pages, as the buffers of the CPU backend are. */
 static void *filled(wh_dtype dtype, size_t bytes) {
-  void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-  if (!p) exit(2);
+  void *p = timing_alloc(bytes);
   if (dtype == WH_DTYPE_Q8_0)
     fill_q8(p, bytes / sizeof(wh_kv_q8_block));
   else if (dtype == WH_DTYPE_F16)

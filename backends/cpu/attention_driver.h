@@ -37,10 +37,27 @@ static int64_t tile_of(const wh_attention_args *a, const wh_attention_item *item
   return wh_kv_tile(a->page_table, a->table, a->n_kv_heads, a->sequences[item->row], item->kv_head, c);
 }
 
+/* What lies far apart and is needed soon: the rows that an item's results go to, and the queries of the item
+ * after it. Their lines are asked for among the sums of one of the item's last chunks. */
+typedef struct upcoming {
+  int64_t chunk;          /* -1: none */
+  wh_attention_item item; /* a guess where several workers take items; without vectors when there is none */
+} upcoming;
+
+/* Lines of vectors [v, end) of the item in x, a row of which is ld floats. */
+INLINE void ask_for_vectors(const float *x, int64_t ld, int64_t dim, const wh_attention_item *item, int64_t v,
+                            int64_t end, const int write) {
+  for (end = end < item->n_vecs ? end : item->n_vecs; v < end; v++) {
+    const float *at = x + (item->row + v / item->n_heads) * ld + (item->head + v % item->n_heads) * dim;
+    for (int64_t i = 0; i < dim; i += 16) __builtin_prefetch(at + i, write, 2);
+  }
+}
+
 /* Chunk c for all of the item's vectors. A vector's first chunk of a span sets its state, later ones merge
- * into it; with `only` every vector's state is that of this chunk alone. */
+ * into it; with `only` every vector's state is that of this chunk alone. soon: NULL, or what to ask for. */
 static void attend_chunk(const wh_attention_args *a, const wh_attention_item *item, int64_t c,
-                         const wh_attention_workspace *w, const wh_attention_state *state, bool only) {
+                         const wh_attention_workspace *w, const wh_attention_state *state, bool only,
+                         const upcoming *soon) {
   const int32_t from = (int32_t)(c * WH_ATTENTION_CHUNK), n = (int32_t)item->n_vecs;
   int32_t j0[WH_ATTENTION_BLOCK], j1[WH_ATTENTION_BLOCK];
   for (int32_t i = 0; i < n; i++) {
@@ -76,6 +93,10 @@ static void attend_chunk(const wh_attention_args *a, const wh_attention_item *it
   value_job t = {.ld = ld};
   open_values(a, w, &view, &t);
   for (int64_t i = begin; i < end; i += step) {
+    if (soon && soon->chunk == c) {
+      ask_for_vectors(a->y, a->ldy, a->value_dim, item, i, i + step, 1);
+      ask_for_vectors(a->q, a->ldq, a->head_dim, &soon->item, i, i + step, 0);
+    }
     t.p = w->p + i * WH_ATTENTION_CHUNK;
     t.j0 = j0 + i;
     t.j1 = j1 + i;
@@ -105,8 +126,9 @@ static span_range span_of(int64_t c, int64_t begin, int64_t end) {
 }
 
 static void attend_span(const wh_attention_args *a, const wh_attention_item *item, span_range span,
-                        const wh_attention_workspace *w, const wh_attention_state *state) {
-  for (int64_t c = span.begin; c < span.end; c++) attend_chunk(a, item, c, w, state, false);
+                        const wh_attention_workspace *w, const wh_attention_state *state,
+                        const upcoming *soon) {
+  for (int64_t c = span.begin; c < span.end; c++) attend_chunk(a, item, c, w, state, false, soon);
 }
 
 /* The span's state into that of the spans before: a vector's first span sets it. */
@@ -132,15 +154,20 @@ static void merge_span(const wh_attention_args *a, const wh_attention_item *item
   }
 }
 
-static void attend_item(const wh_attention_args *a, const wh_attention_item *item,
-                        wh_attention_workspace *w) {
+static void attend_item(const wh_attention_args *a, const wh_attention_item *item, wh_attention_workspace *w,
+                        const wh_attention_item *next) {
   const int64_t ld = wh_attention_pad(a->value_dim);
+  /* Every vector sees the last chunk but one, if there is one. A single tile has no time for others' lines.
+   */
+  const int64_t chunk = item->chunk_end - 2 > item->chunk_begin ? item->chunk_end - 2 : item->chunk_begin;
+  upcoming soon = {.chunk = item->n_vecs > TILE ? chunk : -1};
+  if (next) soon.item = *next;
   const wh_attention_state *result = &w->state;
   span_range span;
   load_queries(a, item, w);
   for (int64_t c = item->chunk_begin; c < item->chunk_end; c = span.end) {
     span = span_of(c, item->chunk_begin, item->chunk_end);
-    attend_span(a, item, span, w, &w->state);
+    attend_span(a, item, span, w, &w->state, &soon);
     if (span.end < item->chunk_end) result = &w->all;
     if (result == &w->all) merge_span(a, item, span, w);
   }
@@ -188,13 +215,13 @@ static void attend_share(const shares *s, const wh_attention_item *item, int64_t
     const span_range span = span_of(c, item->chunk_begin, item->chunk_end);
     if (!is_cut(s, item, span.begin, span.end)) {
       const wh_attention_state state = span_state(s, c);
-      attend_span(s->a, item, span, w, &state);
+      attend_span(s->a, item, span, w, &state, NULL);
       c = span.end;
       continue;
     }
     for (; c < end && c < span.end; c++) {
       const wh_attention_state state = chunk_state(s, item, span, c);
-      attend_chunk(s->a, item, c, w, &state, true);
+      attend_chunk(s->a, item, c, w, &state, true, NULL);
     }
   }
 }
@@ -250,7 +277,7 @@ static void attend_shares(const wh_attention_args *a, const wh_worker *worker, w
     if (begin < end && cut)
       attend_share(&s, &item, begin, end, w);
     else if (begin < end)
-      attend_item(a, &item, w);
+      attend_item(a, &item, w, NULL);
     if (cut) {
       n_cut_vecs += item.n_vecs;
       s.slot++;
@@ -289,7 +316,11 @@ static void attend_team(const wh_attention_args *a, const wh_worker *worker) {
   mine = worker->count > 1 ? wh_team_next(worker, a->step) : 0;
   while (wh_attention_next_item(a, &walk, &item)) {
     if (n_items++ < mine) continue;
-    attend_item(a, &item, &w);
+    wh_attention_walk ahead_walk = walk;
+    wh_attention_item next;
+    bool any = true;
+    for (int i = 0; i < worker->count && any; i++) any = wh_attention_next_item(a, &ahead_walk, &next);
+    attend_item(a, &item, &w, any ? &next : NULL);
     mine = worker->count > 1 ? wh_team_next(worker, a->step) : n_items;
   }
 }
