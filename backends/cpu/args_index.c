@@ -44,6 +44,9 @@ static void report_first_tuple(const cpu_instr *in, const cpu_operand *ids, cons
     }
 }
 
+/* Whether there is nothing to compute: products of the sizes of what has elements do not overflow. */
+static bool is_empty(const cpu_instr *in) { return wh_cpu_elements(in->out) == 0; }
+
 static int64_t product(const int64_t *dims, int n) {
   int64_t p = 1;
   for (int d = 0; d < n; d++) p *= dims[d];
@@ -71,9 +74,10 @@ static void run_gather(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *ids = &in->in[1];
   const int axis = (int)wh_node_i(in->kernel->node, WH_ATTR_AXIS);
   const int64_t n = x->dims[axis], count = wh_cpu_elements(ids);
-  const size_t bytes = (size_t)product(x->dims + axis + 1, x->rank - axis - 1) * element_bytes(x);
   int64_t begin, end;
   report_first(in, ids, n, worker);
+  if (is_empty(in)) return;
+  const size_t bytes = (size_t)product(x->dims + axis + 1, x->rank - axis - 1) * element_bytes(x);
   share(worker, product(x->dims, axis) * count, bytes, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     const int64_t k = resolved(ids, i % count, n);
@@ -108,10 +112,11 @@ static lines lines_of(const cpu_operand *ids, const cpu_operand *x, int axis) {
 static void run_gather_elements(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *ids = &in->in[1];
   const int axis = (int)wh_node_i(in->kernel->node, WH_ATTR_AXIS);
-  const lines l = lines_of(ids, x, axis);
   const size_t size = element_bytes(x);
   int64_t begin, end;
-  report_first(in, ids, l.n, worker);
+  report_first(in, ids, x->dims[axis], worker);
+  if (is_empty(in)) return;
+  const lines l = lines_of(ids, x, axis);
   share(worker, wh_nd_elements(&l.nd), (size_t)l.length * size, &begin, &end);
   if (begin >= end) return;
   wh_nd_at at = wh_nd_seek(&l.nd, begin);
@@ -139,12 +144,13 @@ static void run_gather_nd(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *ids = &in->in[1];
   const int batch = (int)wh_node_i(in->kernel->node, WH_ATTR_BATCH_DIMS);
   const int64_t length = ids->dims[ids->rank - 1], tuples = wh_cpu_rows(ids);
+  int64_t begin, end;
+  if (length) report_first_tuple(in, ids, x->dims + batch, length, worker);
+  if (is_empty(in)) return;
   const int64_t batches = product(x->dims, batch), per_batch = batches ? tuples / batches : 0;
   const int64_t places = product(x->dims + batch, (int)length); /* of a batch */
   const size_t bytes =
       (size_t)product(x->dims + batch + length, x->rank - batch - (int)length) * element_bytes(x);
-  int64_t begin, end;
-  if (length) report_first_tuple(in, ids, x->dims + batch, length, worker);
   share(worker, tuples, bytes, &begin, &end);
   for (int64_t t = begin; t < end; t++) {
     const int64_t place = tuple_place(ids, t, x->dims + batch, length);
@@ -188,10 +194,11 @@ static void combine(const cpu_kernel *k, size_t size, char *to, const char *from
 static void run_scatter_elements(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *ids = &in->in[1];
   const int axis = (int)wh_node_i(in->kernel->node, WH_ATTR_AXIS);
-  const lines l = lines_of(ids, in->out, axis);
   const size_t size = element_bytes(in->out);
   int64_t begin, end;
-  report_first(in, ids, l.n, worker);
+  report_first(in, ids, in->out->dims[axis], worker);
+  if (is_empty(in)) return;
+  const lines l = lines_of(ids, in->out, axis);
   copy_all(in, worker);
   share(worker, wh_nd_elements(&l.nd), (size_t)l.length * size, &begin, &end);
   if (begin >= end) return;
@@ -209,10 +216,11 @@ static void run_scatter_elements(const cpu_instr *in, const wh_worker *worker) {
 static void run_scatter_nd(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *ids = &in->in[1], *y = in->out;
   const int64_t length = ids->dims[ids->rank - 1], tuples = wh_cpu_rows(ids);
-  const int64_t block = product(y->dims + length, y->rank - (int)length);
   const size_t size = element_bytes(y);
   int64_t begin, end;
   if (length) report_first_tuple(in, ids, y->dims, length, worker);
+  if (is_empty(in)) return;
+  const int64_t block = product(y->dims + length, y->rank - (int)length);
   copy_all(in, worker);
   share(worker, block, size, &begin, &end);
   for (int64_t t = 0; t < tuples && begin < end; t++) {

@@ -64,6 +64,7 @@ static wh_nd walk_of(const cpu_instr *in, int n_in) {
 static void run_map(const cpu_instr *in, const wh_worker *worker) {
   const wh_node_info *node = in->kernel->node;
   const int n_in = (int)node->n_inputs;
+  if (wh_cpu_elements(in->out) == 0) return;
   const wh_nd nd = walk_of(in, n_in);
   const int64_t total = wh_nd_elements(&nd);
   const wh_attr *mode = wh_node_attr(node, WH_ATTR_MODE);

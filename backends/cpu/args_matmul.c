@@ -56,6 +56,7 @@ static wh_nd batches_of(const cpu_instr *in) {
 
 static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *a = &in->in[0], *b = &in->in[1], *y = in->out;
+  if (wh_cpu_elements(y) == 0) return;
   wh_matmul p = {.batches = batches_of(in),
                  .a_bytes = wh_dtype_get(a->dtype)->block_bytes,
                  .b_bytes = wh_dtype_get(b->dtype)->block_bytes,

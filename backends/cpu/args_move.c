@@ -9,6 +9,9 @@
 
 static size_t element_bytes(const cpu_operand *o) { return wh_dtype_get(o->dtype)->block_bytes; }
 
+/* Whether there is nothing to move: strides of what has elements do not overflow. */
+static bool is_empty(const cpu_instr *in) { return wh_cpu_elements(in->out) == 0; }
+
 /* Of a value in row-major order, in bytes. */
 static void strides_of(const cpu_operand *o, int64_t stride[WH_MAX_RANK]) {
   int64_t bytes = (int64_t)element_bytes(o);
@@ -28,6 +31,7 @@ static wh_move move_to(const cpu_operand *y, const cpu_operand *x) {
 }
 
 static void run_transpose(const cpu_instr *in, const wh_worker *worker) {
+  if (is_empty(in)) return;
   const int64_t *perm = wh_node_attr(in->kernel->node, WH_ATTR_PERM)->ints;
   int64_t stride[WH_MAX_RANK];
   wh_move m = move_to(in->out, &in->in[0]);
@@ -37,11 +41,11 @@ static void run_transpose(const cpu_instr *in, const wh_worker *worker) {
 }
 
 static void run_slice(const cpu_instr *in, const wh_worker *worker) {
+  if (is_empty(in)) return;
   const int64_t *starts = wh_node_attr(in->kernel->node, WH_ATTR_STARTS)->ints,
                 *steps = wh_node_attr(in->kernel->node, WH_ATTR_STEPS)->ints;
   int64_t stride[WH_MAX_RANK];
   wh_move m = move_to(in->out, &in->in[0]);
-  if (wh_cpu_elements(in->out) == 0) return;
   strides_of(&in->in[0], stride);
   for (int d = 0; d < in->out->rank; d++) {
     m.from += starts[d] * stride[d];
@@ -51,6 +55,7 @@ static void run_slice(const cpu_instr *in, const wh_worker *worker) {
 }
 
 static void run_expand(const cpu_instr *in, const wh_worker *worker) {
+  if (is_empty(in)) return;
   const cpu_operand *x = &in->in[0], *y = in->out;
   int64_t stride[WH_MAX_RANK];
   wh_move m = move_to(y, x);
@@ -62,6 +67,7 @@ static void run_expand(const cpu_instr *in, const wh_worker *worker) {
 
 /* Two dims for each: which repetition, and where in it. */
 static void run_tile(const cpu_instr *in, const wh_worker *worker) {
+  if (is_empty(in)) return;
   const cpu_operand *x = &in->in[0];
   const int64_t *repeats = wh_node_attr(in->kernel->node, WH_ATTR_REPEATS)->ints;
   int64_t from[WH_MAX_RANK], to[WH_MAX_RANK];
@@ -80,6 +86,7 @@ static void run_tile(const cpu_instr *in, const wh_worker *worker) {
 }
 
 static void run_concat(const cpu_instr *in, const wh_worker *worker) {
+  if (is_empty(in)) return;
   const int axis = (int)wh_node_i(in->kernel->node, WH_ATTR_AXIS);
   int64_t to[WH_MAX_RANK];
   char *dst = in->out->data;
@@ -151,6 +158,7 @@ static void run_pad(const cpu_instr *in, const wh_worker *worker) {
                      .value = in->in[1].data ? in->in[1].data : zero};
   const int64_t length = wh_cpu_row_length(y);
   int64_t begin, end, stride[WH_MAX_RANK];
+  if (is_empty(in)) return;
   if (x->rank == 0) {
     if (worker->index == 0) memcpy(y->data, x->data, p.size);
     return;
@@ -172,6 +180,7 @@ static void run_pad(const cpu_instr *in, const wh_worker *worker) {
 /* ---- triangles, reversed sequences ---- */
 
 static void run_trilu(const cpu_instr *in, const wh_worker *worker) {
+  if (is_empty(in)) return;
   const cpu_operand *x = &in->in[0];
   const bool upper = wh_node_i(in->kernel->node, WH_ATTR_UPPER) != 0;
   const int64_t k = wh_node_i(in->kernel->node, WH_ATTR_K), n = wh_cpu_row_length(x),
@@ -208,7 +217,7 @@ static void run_reverse_sequence(const cpu_instr *in, const wh_worker *worker) {
             batch = (int)wh_node_i(in->kernel->node, WH_ATTR_BATCH_AXIS), inner = time > batch ? time : batch;
   const int64_t steps = x->dims[time];
   int64_t stride[WH_MAX_RANK], blocks = 1, begin, end;
-  if (wh_cpu_elements(x) == 0) return;
+  if (is_empty(in)) return;
   strides_of(x, stride);
   for (int d = 0; d <= inner; d++) blocks *= x->dims[d];
   for (int64_t i = 0; i < lengths->dims[0] && worker->index == 0; i++)

@@ -49,9 +49,9 @@ static wh_nd walk_of(const reduce_dims *r, bool reduced, int but) {
 
 static void run_reduce(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *y = in->out;
+  if (wh_cpu_elements(y) == 0) return;
   const reduce_dims r = dims_of(x, wh_node_attr(in->kernel->node, WH_ATTR_AXES));
   const size_t size = wh_dtype_get(x->dtype)->block_bytes;
-  if (wh_cpu_elements(y) == 0) return;
   const bool rows = r.rank && r.reduced[r.rank - 1];
   const int64_t last = r.rank ? r.dims[r.rank - 1] : 1;
   const wh_nd reduced = walk_of(&r, true, 1), kept = walk_of(&r, false, 1);
@@ -134,6 +134,7 @@ static line_walk walk_lines(const cpu_instr *in, const wh_worker *worker) {
   const int axis = (int)wh_node_i(in->kernel->node, WH_ATTR_AXIS);
   line_walk w = {.fns = lines_of(x->dtype), .size = wh_dtype_get(x->dtype)->block_bytes, .inner = 1};
   int64_t outer = 1;
+  if (wh_cpu_elements(x) == 0) return w; /* no lines, or empty ones */
   for (int d = 0; d < axis; d++) outer *= x->dims[d];
   for (int d = axis + 1; d < x->rank; d++) w.inner *= x->dims[d];
   w.line = (wh_line){.n = x->dims[axis], .stride = w.inner};
