@@ -61,6 +61,15 @@ void ref_classify(ref_node *n);
 void ref_pow(ref_node *n);
 void ref_where(ref_node *n);
 void ref_cast(ref_node *n);
+/* reference_structure.c */
+void ref_transpose(ref_node *n);
+void ref_slice(ref_node *n);
+void ref_concat(ref_node *n);
+void ref_pad(ref_node *n);
+void ref_expand(ref_node *n);
+void ref_tile(ref_node *n);
+void ref_trilu(ref_node *n);
+void ref_reverse_sequence(ref_node *n);
 
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);

@@ -288,6 +288,14 @@ reference_fn reference_of(wh_op op) {
       CASE(POW, pow)
       CASE(WHERE, where)
       CASE(CAST, cast)
+      CASE(TRANSPOSE, transpose)
+      CASE(SLICE, slice)
+      CASE(CONCAT, concat)
+      CASE(PAD, pad)
+      CASE(EXPAND, expand)
+      CASE(TILE, tile)
+      CASE(TRILU, trilu)
+      CASE(REVERSE_SEQUENCE, reverse_sequence)
 #undef CASE
     default:
       return NULL;

@@ -162,6 +162,25 @@ wh_value case_indices(suite_case *c, int rank, const int64_t *dims, int64_t firs
   return v;
 }
 
+wh_value case_wide_indices(suite_case *c, int rank, const int64_t *dims, int64_t first, int64_t below,
+                           bool wide) {
+  if (!wide) return case_indices(c, rank, dims, first, below);
+  const wh_value v = case_input(c, WH_DTYPE_I64, rank, dims, FILL_PLAIN);
+  int64_t *ids = c->data[v];
+  for (size_t i = 0; i < c->n_bytes[v] / 8; i++)
+    ids[i] = first + suite_random(c->s, (uint32_t)(below ? below : 1));
+  return v;
+}
+
+bool case_any_outside(const suite_case *c, wh_value indices, int64_t first, int64_t last) {
+  const bool wide = c->g->values[indices].shape.dtype == WH_DTYPE_I64;
+  for (size_t i = 0; i < c->n_bytes[indices] / (wide ? 8 : 4); i++) {
+    const int64_t k = wide ? ((const int64_t *)c->data[indices])[i] : ((const int32_t *)c->data[indices])[i];
+    if (k < first || k > last) return true;
+  }
+  return false;
+}
+
 static wh_value const_of(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims, suite_fill fill) {
   char name[16];
   const wh_shape shape = shape_of(c, dtype, rank, dims);

@@ -25,14 +25,6 @@ static const struct {
 #define cases_loop NULL   /* what only one backend knows, have no */
 #define cases_custom NULL /* cases here: every backend must refuse them */
 #define cases_softmax cases_unary
-#define cases_transpose NULL
-#define cases_slice NULL
-#define cases_concat NULL
-#define cases_pad NULL
-#define cases_expand NULL
-#define cases_tile NULL
-#define cases_trilu NULL
-#define cases_reverse_sequence NULL
 #define cases_gather NULL
 #define cases_gather_elements NULL
 #define cases_gather_nd NULL
