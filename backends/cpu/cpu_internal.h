@@ -153,6 +153,7 @@ wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_
 wh_status wh_cpu_compile_map(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_cast(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_move(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 /* For args_<family>.c */
 int64_t wh_cpu_elements(const cpu_operand *o);

@@ -15,6 +15,11 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
     [WH_OP_TILE] = {NULL, wh_cpu_compile_move},
     [WH_OP_TRILU] = {NULL, wh_cpu_compile_move},
     [WH_OP_REVERSE_SEQUENCE] = {NULL, wh_cpu_compile_move},
+    [WH_OP_GATHER] = {NULL, wh_cpu_compile_index},
+    [WH_OP_GATHER_ELEMENTS] = {NULL, wh_cpu_compile_index},
+    [WH_OP_GATHER_ND] = {NULL, wh_cpu_compile_index},
+    [WH_OP_SCATTER_ELEMENTS] = {NULL, wh_cpu_compile_index},
+    [WH_OP_SCATTER_ND] = {NULL, wh_cpu_compile_index},
 #define WH_ROWOP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #define WH_ROWOP_ALSO(op, name, family) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #include "backends/cpu/kernels_rowops.def"

@@ -70,6 +70,12 @@ void ref_expand(ref_node *n);
 void ref_tile(ref_node *n);
 void ref_trilu(ref_node *n);
 void ref_reverse_sequence(ref_node *n);
+/* reference_index.c */
+void ref_gather(ref_node *n);
+void ref_gather_elements(ref_node *n);
+void ref_gather_nd(ref_node *n);
+void ref_scatter_elements(ref_node *n);
+void ref_scatter_nd(ref_node *n);
 
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);

@@ -25,11 +25,6 @@ static const struct {
 #define cases_loop NULL   /* what only one backend knows, have no */
 #define cases_custom NULL /* cases here: every backend must refuse them */
 #define cases_softmax cases_unary
-#define cases_gather NULL
-#define cases_gather_elements NULL
-#define cases_gather_nd NULL
-#define cases_scatter_elements NULL
-#define cases_scatter_nd NULL
 #define cases_reduce NULL
 #define cases_arg NULL
 #define cases_cumsum NULL
