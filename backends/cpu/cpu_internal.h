@@ -7,6 +7,7 @@
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
 #include "backends/cpu/map.h"
+#include "backends/cpu/reduce.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
 #include "core/base/team.h"
@@ -103,6 +104,7 @@ typedef struct cpu_kernel {
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;
   wh_map_fn map;
+  wh_reduction reduction;
   const wh_fast_blas *blas;
   wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
 } cpu_kernel;
@@ -154,6 +156,8 @@ wh_status wh_cpu_compile_map(const cpu_device *d, const wh_graph *g, const wh_ar
 wh_status wh_cpu_compile_cast(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_move(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_reduce(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 /* For args_<family>.c */
 int64_t wh_cpu_elements(const cpu_operand *o);

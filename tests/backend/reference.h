@@ -76,6 +76,11 @@ void ref_gather_elements(ref_node *n);
 void ref_gather_nd(ref_node *n);
 void ref_scatter_elements(ref_node *n);
 void ref_scatter_nd(ref_node *n);
+/* reference_reduce.c */
+void ref_reduce(ref_node *n);
+void ref_arg(ref_node *n);
+void ref_topk(ref_node *n);
+void ref_cumsum(ref_node *n);
 
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);

@@ -262,6 +262,16 @@ reference_fn reference_of(wh_op op) {
     case WH_OP_IS_NAN:
     case WH_OP_IS_INF:
       return ref_classify;
+    case WH_OP_REDUCE_SUM:
+    case WH_OP_REDUCE_PROD:
+    case WH_OP_REDUCE_MAX:
+    case WH_OP_REDUCE_MIN:
+    case WH_OP_REDUCE_SUM_SQUARE:
+    case WH_OP_REDUCE_L1:
+      return ref_reduce;
+    case WH_OP_ARG_MAX:
+    case WH_OP_ARG_MIN:
+      return ref_arg;
 #define CASE(op_name, name) \
   case WH_OP_##op_name:     \
     return ref_##name;
@@ -288,6 +298,8 @@ reference_fn reference_of(wh_op op) {
       CASE(POW, pow)
       CASE(WHERE, where)
       CASE(CAST, cast)
+      CASE(CUMSUM, cumsum)
+      CASE(TOPK, topk)
       CASE(GATHER, gather)
       CASE(GATHER_ELEMENTS, gather_elements)
       CASE(GATHER_ND, gather_nd)

@@ -25,10 +25,6 @@ static const struct {
 #define cases_loop NULL   /* what only one backend knows, have no */
 #define cases_custom NULL /* cases here: every backend must refuse them */
 #define cases_softmax cases_unary
-#define cases_reduce NULL
-#define cases_arg NULL
-#define cases_cumsum NULL
-#define cases_topk NULL
 #define cases_matmul NULL
 #define cases_matmul_integer NULL
 #define WH_OP(name, text, min_in, max_in, outs, attrs, traits, rule) {WH_OP_##name, cases_##rule},
