@@ -7,6 +7,7 @@
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
 #include "backends/cpu/map.h"
+#include "backends/cpu/matmul.h"
 #include "backends/cpu/reduce.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
@@ -105,6 +106,8 @@ typedef struct cpu_kernel {
   wh_kv_append_fn kv_append;
   wh_map_fn map;
   wh_reduction reduction;
+  wh_matmul_fn matmul;
+  uint64_t features; /* of matmul */
   const wh_fast_blas *blas;
   wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
 } cpu_kernel;
@@ -158,6 +161,7 @@ wh_status wh_cpu_compile_move(const cpu_device *d, const wh_graph *g, const wh_a
 wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_reduce(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 /* For args_<family>.c */
 int64_t wh_cpu_elements(const cpu_operand *o);
@@ -180,6 +184,8 @@ wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_no
                              const int64_t *dims, wh_claim *c);
 wh_status wh_cpu_claim_map(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                            const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c);
 /* Whether an op's row op takes the operands; of several ops, map loops take others. */
 bool wh_cpu_rowop_takes(const wh_graph *g, const wh_node_info *node);
 /* How a product keeps a constant of this shape packed; matrix.id 0: not at all. ERR_UNSUPPORTED: there is no

@@ -30,6 +30,8 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
     [WH_OP_ARG_MIN] = {NULL, wh_cpu_compile_lines},
     [WH_OP_CUMSUM] = {NULL, wh_cpu_compile_lines},
     [WH_OP_TOPK] = {NULL, wh_cpu_compile_lines},
+    [WH_OP_MATMUL] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
+    [WH_OP_MATMUL_INTEGER] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
 #define WH_ROWOP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #define WH_ROWOP_ALSO(op, name, family) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #include "backends/cpu/kernels_rowops.def"

@@ -298,6 +298,8 @@ reference_fn reference_of(wh_op op) {
       CASE(POW, pow)
       CASE(WHERE, where)
       CASE(CAST, cast)
+      CASE(MATMUL, matmul)
+      CASE(MATMUL_INTEGER, matmul_integer)
       CASE(CUMSUM, cumsum)
       CASE(TOPK, topk)
       CASE(GATHER, gather)

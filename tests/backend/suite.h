@@ -104,6 +104,8 @@ SUITE_CASES(reduce);
 SUITE_CASES(arg);
 SUITE_CASES(cumsum);
 SUITE_CASES(topk);
+SUITE_CASES(matmul);
+SUITE_CASES(matmul_integer);
 SUITE_CASES(same);
 SUITE_CASES(norm);
 SUITE_CASES(norm_quantize);
