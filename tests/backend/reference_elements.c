@@ -38,17 +38,18 @@ static double decode(small_float t, unsigned bits) {
   return sign ? -x : x;
 }
 
-/* The nearest of all codes; of two the even one. No overflow: callers deal with it. */
-static unsigned nearest(small_float t, double x) {
-  const unsigned n = 1u << (t.exponent + t.mantissa);
-  unsigned best = 0;
-  for (unsigned c = 0; c < n; c++) {
-    const double v = decode(t, c);
-    if (isnan(v) || isinf(v)) break;
-    const double d = fabs(v - fabs(x)), e = fabs(decode(t, best) - fabs(x));
-    if (d < e || (d == e && !(c & 1))) best = c;
+/* The nearest of codes 0..most, whose values ascend; of two the even one. */
+static unsigned nearest(small_float t, double x, unsigned most) {
+  unsigned low = 0, high = most;
+  while (high - low > 1) {
+    const unsigned middle = (low + high) / 2;
+    if (decode(t, middle) <= x)
+      low = middle;
+    else
+      high = middle;
   }
-  return best;
+  const double below = x - decode(t, low), above = decode(t, high) - x;
+  return below < above || (below == above && !(low & 1)) ? low : high;
 }
 
 unsigned ref_encode(wh_dtype dtype, double x, bool saturate) {
@@ -63,7 +64,7 @@ unsigned ref_encode(wh_dtype dtype, double x, bool saturate) {
   const bool over = isinf(x) || fabs(x) > beyond || (fabs(x) == beyond && (most & 1));
   if (over)
     return saturate ? sign | most : t.infinite ? sign | (most + 1) : nan | (t.nan_is_minus_zero ? 0 : sign);
-  const unsigned code = nearest(t, x);
+  const unsigned code = nearest(t, fabs(x), most);
   return code == 0 && t.nan_is_minus_zero ? 0 : sign | code;
 }
 
