@@ -56,6 +56,7 @@ typedef struct wh_nd_at {
 /* The place of element `flat` in row-major order. */
 static inline wh_nd_at wh_nd_seek(const wh_nd *nd, int64_t flat) {
   wh_nd_at at = {{0}, {0}};
+  if (flat == 0) return at; /* of a walk without elements too */
   for (int d = nd->rank - 1; d >= 0; d--) {
     at.index[d] = flat % nd->dims[d];
     flat /= nd->dims[d];

@@ -222,6 +222,8 @@ static inline uint64_t wh_two_over_pi(int64_t at) {
  * of x and 2/pi those 192 bits are computed that begin at the twos: exact enough for every x (Payne and Hanek
  * 1983). x is finite. */
 static inline double wh_reduce_f64(double x, unsigned *q) {
+  *q = 0;
+  if (fabs(x) <= 0.75) return x;
   if (fabs(x) <= 0x1p20) {
     const double k = rint(x * 0x1.45f306dc9c883p-1);
     *q = (unsigned)((int64_t)k & 3);
@@ -276,7 +278,7 @@ static inline double wh_sin_small(double r) {
   p = fma(p, z, -0x1.a01a01a01a01ap-13);
   p = fma(p, z, 0x1.1111111111111p-7);
   p = fma(p, z, -0x1.5555555555555p-3);
-  return fma(p * z, r, r);
+  return r == 0.0 ? r : fma(p * z, r, r); /* -0 stays */
 }
 static inline double wh_cos_small(double r) {
   const double z = r * r;
