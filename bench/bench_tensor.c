@@ -18,6 +18,10 @@ typedef struct op_case {
 static const op_case cases[] = {
     {"add same", "%1 = input \"a\" f32[64, 56, 56] %2 = input \"b\" f32[64, 56, 56]",
      "add(%1, %2) \"n\" : f32[64, 56, 56]", 0},
+    {"add tiny", "%1 = input \"a\" f32[16] %2 = input \"b\" f32[16]", "add(%1, %2) \"n\" : f32[16]", 0},
+    {"max tiny", "%1 = input \"a\" f32[16] %2 = input \"b\" f32[1]", "max(%1, %2) \"n\" : f32[16]", 0},
+    {"concat tiny", "%1 = input \"a\" f32[1, 16] %2 = input \"b\" f32[1, 16]",
+     "concat(%1, %2) {axis = 1} \"n\" : f32[1, 32]", 0},
     {"add channel", "%1 = input \"a\" f32[64, 56, 56] %2 = input \"b\" f32[64, 1, 1]",
      "add(%1, %2) \"n\" : f32[64, 56, 56]", 0},
     {"mul row", "%1 = input \"a\" f32[128, 384] %2 = input \"b\" f32[128, 1]",

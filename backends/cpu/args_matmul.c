@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/matmul_codes.h"
 
 /* m, n and k of a product; batches in which only a differs are rows of one. */
 typedef struct sizes {
@@ -27,9 +28,10 @@ wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_n
   for (int i = 0; i < a->rank; i++) a_dims[i] = dims[a->dims[i]];
   for (int i = 0; i < b->rank; i++) b_dims[i] = dims[b->dims[i]];
   for (int i = 0; i < y->rank - 2; i++) n_batches *= dims[y->dims[i]];
-  if (a->dtype != WH_DTYPE_F32) return WH_OK;
+  const bool codes = y->dtype == WH_DTYPE_I32;
+  if (a->dtype != WH_DTYPE_F32 && !codes) return WH_OK;
   const sizes s = sizes_of(a->rank, a_dims, b->rank, b_dims, n_batches);
-  const size_t each = wh_matmul_scratch(d->features, s.m, s.n, s.k);
+  const size_t each = wh_matmul_scratch(d->features, codes, codes ? a_dims[a->rank - 2] : s.m, s.n, s.k);
   size_t total;
   if (each == SIZE_MAX || !wh_mul_size((each + WH_ALIGN_SIMD - 1) / WH_ALIGN_SIMD * WH_ALIGN_SIMD,
                                        (size_t)wh_team_size(d->team), &total))
@@ -62,12 +64,14 @@ static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
                  .b_bytes = wh_dtype_get(b->dtype)->block_bytes,
                  .y_bytes = wh_dtype_get(y->dtype)->block_bytes,
                  .fn = in->kernel->matmul,
+                 .codes = y->dtype == WH_DTYPE_I32,
+                 .a_signed = a->dtype == WH_DTYPE_I8,
+                 .b_signed = b->dtype == WH_DTYPE_I8,
                  .features = in->kernel->features,
                  .scratch = in->scratch,
                  .worker_scratch = in->worker_scratch};
-  const bool codes = y->dtype == WH_DTYPE_I32;
   const sizes s = sizes_of(a->rank, a->dims, b->rank, b->dims, wh_nd_elements(&p.batches));
-  const bool joined = s.one_b && !codes;
+  const bool joined = s.one_b && !p.codes;
   if (joined) p.batches = (wh_nd){.rank = 1, .n_operands = 2, .dims = {1}};
   p.part = (wh_matmul_part){.m = joined ? s.m : a->dims[a->rank - 2],
                             .n = s.n,
@@ -78,7 +82,7 @@ static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
                             .a = a->data,
                             .b = b->data,
                             .y = y->data};
-  if (codes) {
+  if (p.codes) {
     p.part.a_zero = in->in[2].data;
     p.part.a_zero_step = in->in[2].rank;
     p.part.b_zero = in->in[3].data;
@@ -94,6 +98,8 @@ wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh
                   : wh_matmul_integer_select(d->features, a == WH_DTYPE_I8, b == WH_DTYPE_I8, &k->name);
   if (!k->matmul)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no product of %s", k->node->name, wh_dtype_name(a));
+  const wh_codes_isa *isa = wh_codes_isa_select(d->features);
+  if (k->node->op == WH_OP_MATMUL_INTEGER && isa) k->name = isa->name; /* but for a few rows */
   k->features = d->features;
   k->run = run_matmul;
   return WH_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
+#include "backends/cpu/matmul_codes.h"
 #include "backends/cpu/matmul_kernels.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
@@ -59,13 +60,15 @@ static wh_linear_layout layout_of(int64_t n, int64_t k) {
                             .panel_bytes = (size_t)k * PANEL * sizeof(float)};
 }
 
-static bool in_panels(uint64_t features, int64_t m, int64_t n, int64_t k) {
-  return m > THIN_ROWS && n > 0 && k > 0 && wh_linear_f_steps(features);
+static bool in_panels(uint64_t features, bool codes, int64_t m, int64_t n, int64_t k) {
+  return m > THIN_ROWS && n > 0 && k > 0 &&
+         (codes ? wh_codes_isa_select(features) != NULL : wh_linear_f_steps(features) != NULL);
 }
 
-size_t wh_matmul_scratch(uint64_t features, int64_t m, int64_t n, int64_t k) {
+size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, int64_t k) {
   size_t rows, panels, all;
-  if (!in_panels(features, m, n, k)) return 0;
+  if (!in_panels(features, codes, m, n, k)) return 0;
+  if (codes) return wh_matmul_codes_scratch(wh_codes_isa_select(features), n, k, &all) ? all : SIZE_MAX;
   const int64_t count = panels_at_a_time(n, k);
   const wh_linear_layout l = layout_of(min_i64(n, count * PANEL), k);
   if (!wh_linear_f_run_scratch(&l, m, &rows) ||
@@ -94,6 +97,10 @@ static void copy_panels(const wh_matmul_part *p, const wh_linear_layout *l, floa
 
 static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_worker *worker) {
   char *scratch = p->scratch + p->worker_scratch * (size_t)worker->index;
+  if (p->codes) {
+    wh_matmul_codes_run(wh_codes_isa_select(p->features), part, p->a_signed, p->b_signed, scratch);
+    return;
+  }
   const wh_linear_layout l = layout_of(part->n, part->k);
   const size_t panels = l.panel_bytes * (size_t)l.n_panels;
   const wh_worker alone = {0, 1, worker->team};
@@ -114,10 +121,13 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
 
 void wh_matmul_run(const wh_matmul *p, const wh_worker *worker) {
   const wh_matmul_part *whole = &p->part;
-  const bool panels = p->scratch && in_panels(p->features, whole->m, whole->n, whole->k);
+  const bool panels = p->scratch && in_panels(p->features, p->codes, whole->m, whole->n, whole->k);
   const int64_t n_batches = wh_nd_elements(&p->batches);
   if (whole->m <= 0 || whole->n <= 0) return;
-  int64_t width = panels ? panels_at_a_time(whole->n, whole->k) * PANEL : 256, height = whole->m;
+  int64_t width = !panels    ? 256
+                  : p->codes ? wh_matmul_codes_width(wh_codes_isa_select(p->features), whole->n, whole->k)
+                             : panels_at_a_time(whole->n, whole->k) * PANEL;
+  int64_t height = whole->m;
   while (width > 2 * PANEL && n_batches * ceil_div(whole->n, width) < 2 * worker->count) width /= 2;
   while (height > ROW_BLOCK &&
          n_batches * ceil_div(whole->n, width) * ceil_div(whole->m, height) < 2 * worker->count)

@@ -31,14 +31,15 @@ typedef struct wh_matmul {
   wh_matmul_part part;              /* its pointers are those of the first batch */
   size_t a_bytes, b_bytes, y_bytes; /* of an element */
   wh_matmul_fn fn;
-  /* f32 in panels: scratch of each worker, 0: never */
+  bool codes, a_signed, b_signed; /* of 8 bits */
+  /* f32 and codes in panels: scratch of each worker, 0: never */
   uint64_t features;
   char *scratch;
   size_t worker_scratch;
 } wh_matmul;
 
 void wh_matmul_run(const wh_matmul *p, const wh_worker *worker);
-/* Scratch of one worker for an f32 product; 0 where none is used; SIZE_MAX on overflow. */
-size_t wh_matmul_scratch(uint64_t features, int64_t m, int64_t n, int64_t k);
+/* Scratch of one worker for a product of f32, or of codes; 0 where none is used; SIZE_MAX on overflow. */
+size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, int64_t k);
 
 #endif

@@ -1,0 +1,64 @@
+/* matmul_codes_tiles.h - the register tiles of products of codes, over one vector type. The includer defines
+ * vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, and vi_dot(acc, a, b): acc plus the
+ * products of each word's codes; and LEVEL and TILE_ROWS, for VECS = 2 vectors across. */
+#ifndef WH_CPU_MATMUL_CODES_TILES_H
+#define WH_CPU_MATMUL_CODES_TILES_H
+
+#include "backends/cpu/matmul_codes.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+#define VECS 2
+#define JOIN_(level) wh_k_matmul_codes_tile__##level
+#define JOIN(level) JOIN_(level)
+
+INLINE void tile_body(const int rows, const wh_codes_tile *t, int64_t col) {
+  vi acc[TILE_ROWS][VECS];
+  UNROLL
+  for (int r = 0; r < rows; r++) UNROLL
+  for (int i = 0; i < VECS; i++) acc[r][i] = vi_zero();
+  for (int64_t g = 0; g < t->groups; g++) {
+    vi b[VECS];
+    UNROLL
+    for (int i = 0; i < VECS; i++) b[i] = vi_load(t->b + g * WH_CODES_COLS + col + i * VI_LANES);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+      const vi a = vi_set1(t->a[r * t->groups + g]);
+      UNROLL
+      for (int i = 0; i < VECS; i++) acc[r][i] = vi_dot(acc[r][i], a, b[i]);
+    }
+  }
+  UNROLL
+  for (int r = 0; r < rows; r++) UNROLL
+  for (int i = 0; i < VECS; i++) vi_store(t->y + r * WH_CODES_COLS + col + i * VI_LANES, acc[r][i]);
+}
+
+void JOIN(LEVEL)(const wh_codes_tile *t) {
+  for (int64_t col = 0; col < WH_CODES_COLS; col += VECS * VI_LANES) switch (t->rows) {
+#define CASE(n)           \
+  case n:                 \
+    tile_body(n, t, col); \
+    break;
+      CASE(1)
+      CASE(2)
+      CASE(3)
+      CASE(4)
+      CASE(5)
+      CASE(6)
+#if TILE_ROWS > 6
+      CASE(7)
+      CASE(8)
+      CASE(9)
+      CASE(10)
+      CASE(11)
+      CASE(12)
+#endif
+#undef CASE
+    }
+}
+
+#endif
