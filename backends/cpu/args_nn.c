@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/cpu/conv_plan.h"
 #include "backends/cpu/cpu_internal.h"
 
 /* ---- operands ---- */
@@ -17,17 +18,16 @@ static int64_t number(const cpu_instr *in, wh_attr_key key) { return wh_node_i(i
 static bool flag(const cpu_instr *in, wh_attr_key key) { return number(in, key) != 0; }
 
 /* Where windows of `kernel` elements lie; what has fewer than three axes has 1 in front. */
-static wh_window window_of(const cpu_instr *in, const int64_t *kernel) {
-  const wh_node_info *node = in->kernel->node;
-  const cpu_operand *x = &in->in[0], *y = in->out;
+static wh_window window_over(const wh_node_info *node, int rank, const int64_t *x_dims, const int64_t *y_dims,
+                             const int64_t *kernel) {
   const wh_attr *pads = wh_node_attr(node, WH_ATTR_PADS);
-  const int n = x->rank - 2, front = WH_WINDOW_AXES - n;
+  const int n = rank - 2, front = WH_WINDOW_AXES - n;
   wh_window w;
   for (int i = 0; i < WH_WINDOW_AXES; i++) {
     const int a = i - front;
     const bool has = a >= 0;
-    w.in[i] = has ? x->dims[2 + a] : 1;
-    w.out[i] = has ? y->dims[2 + a] : 1;
+    w.in[i] = has ? x_dims[2 + a] : 1;
+    w.out[i] = has ? y_dims[2 + a] : 1;
     w.kernel[i] = has ? kernel[a] : 1;
     w.stride[i] = has ? wh_node_attr(node, WH_ATTR_STRIDES)->ints[a] : 1;
     w.dilation[i] = has ? wh_node_attr(node, WH_ATTR_DILATIONS)->ints[a] : 1;
@@ -35,6 +35,10 @@ static wh_window window_of(const cpu_instr *in, const int64_t *kernel) {
     w.pad_end[i] = has && pads->n == 2 * (size_t)n ? pads->ints[n + a] : 0;
   }
   return w;
+}
+
+static wh_window window_of(const cpu_instr *in, const int64_t *kernel) {
+  return window_over(in->kernel->node, in->in[0].rank, in->in[0].dims, in->out->dims, kernel);
 }
 
 /* ---- convolutions ---- */
@@ -336,11 +340,33 @@ static int64_t dim_at(const wh_graph *g, wh_value v, int axis, const int64_t *di
   return dims[s->dims[axis < 0 ? s->rank + axis : axis]];
 }
 
+/* Of all workers; what the reference does not need, it ignores. */
+static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
+  const wh_shape *s[3] = {&g->values[node->inputs[0]].shape, &g->values[node->inputs[1]].shape,
+                          &g->values[node->outputs[0]].shape};
+  int64_t size[3][WH_MAX_RANK];
+  for (int i = 0; i < 3; i++)
+    for (int a = 0; a < s[i]->rank; a++) size[i][a] = dims[s[i]->dims[a]];
+  const wh_window win = window_over(node, s[0]->rank, size[0], size[2], &size[1][2]);
+  const int64_t group = wh_node_i(node, WH_ATTR_GROUP);
+  wh_conv_plan p;
+  size_t bytes;
+  return wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, &p) &&
+                 wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) &&
+                 wh_add_size(bytes, p.shared_bytes, &bytes)
+             ? bytes
+             : SIZE_MAX;
+}
+
 /* Of one worker, or of all together. SIZE_MAX: too much. */
-static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, bool *per_worker) {
+static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers,
+                         bool *per_worker) {
   size_t bytes = 0;
   *per_worker = true;
   switch (node->op) {
+    case WH_OP_CONV:
+      *per_worker = false;
+      return conv_scratch(g, node, dims, workers);
     case WH_OP_DFT:
       return wh_dft_scratch_bytes(dim_at(g, node->inputs[0], (int)wh_node_i(node, WH_ATTR_AXIS), dims));
     case WH_OP_DET: {
@@ -377,7 +403,7 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
     return WH_OK;
   }
   bool per_worker;
-  size_t bytes = nn_scratch(g, node, dims, &per_worker);
+  size_t bytes = nn_scratch(g, node, dims, wh_team_size(d->team), &per_worker);
   if (bytes == SIZE_MAX || (per_worker && !wh_mul_size(bytes, (size_t)wh_team_size(d->team), &bytes)))
     return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
   c->scratch_bytes = bytes;

@@ -85,8 +85,35 @@ static void conv_case(suite *s, wh_op op, int round) {
   case_run(c);
 }
 
+/* As networks have them: several tasks of places and of channels, sums of several chunks, patches, images
+ * read in place whose lanes would reach behind them. */
+static void large_convs(suite *s, wh_op op) {
+  static const struct {
+    int64_t images, group, own, m, in[2], kernel[2], stride, pad;
+  } all[] = {{1, 1, 3, 33, {61, 70}, {7, 7}, 2, 3},   {1, 1, 70, 100, {21, 33}, {3, 3}, 1, 1},
+             {1, 1, 600, 130, {9, 31}, {1, 1}, 1, 0}, {2, 1, 520, 5, {1, 1}, {1, 1}, 1, 0},
+             {3, 40, 1, 40, {13, 12}, {5, 5}, 2, 2},  {1, 70, 1, 70, {40, 41}, {3, 3}, 1, 1},
+             {3, 5, 1, 10, {1, 1}, {1, 1}, 1, 0},     {1, 1, 3, 20, {33, 49}, {16, 16}, 16, 0},
+             {1, 1, 4, 7, {9, 90}, {9, 40}, 1, 0},    {1, 1, 2, 3, {70, 2}, {40, 1}, 35, 0},
+             {1, 3, 20, 39, {14, 14}, {1, 1}, 2, 0}};
+  for (size_t i = 0; i < COUNT(all); i++) {
+    suite_case *c = case_begin(s, all[i].images, "%s, large %zu", wh_op_get(op)->name, i);
+    const int64_t strides[] = {all[i].stride, all[i].stride}, ones[] = {1, 1},
+                  pads[] = {all[i].pad, all[i].pad, all[i].pad, all[i].pad};
+    const wh_attr attrs[] = {INTS_ATTR(STRIDES, 2, strides), INTS_ATTR(DILATIONS, 2, ones),
+                             INTS_ATTR(PADS, 4, pads), INT_ATTR(GROUP, all[i].group)};
+    wh_value in[3] = {case_input(c, WH_DTYPE_F32, 4,
+                                 D(ROWS, all[i].group * all[i].own, all[i].in[0], all[i].in[1]), FILL_PLAIN)};
+    in[1] = case_const(c, WH_DTYPE_F32, 4, D(all[i].m, all[i].own, all[i].kernel[0], all[i].kernel[1]));
+    in[2] = case_const(c, WH_DTYPE_F32, 1, &all[i].m);
+    (void)case_node(c, op, in, 3, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 SUITE_CASES(conv) {
   for (int round = 0; round < 90; round++) conv_case(s, op, round);
+  large_convs(s, op);
 }
 
 SUITE_CASES(conv_transpose) {
