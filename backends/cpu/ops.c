@@ -1,4 +1,5 @@
-/* ops.c - the ops that the CPU runs: one row each. Row ops come from their list. */
+/* ops.c - the ops that the CPU runs: one row each. Row ops and those of neural networks come from their
+ * lists. */
 #include "backends/cpu/cpu_internal.h"
 
 const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
@@ -38,4 +39,6 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
 #define WH_MAP_OP(op, name) [WH_OP_##op] = {wh_cpu_claim_map, wh_cpu_compile_map},
 #define WH_MAP_OP_TOO(op, name)
 #include "backends/cpu/ops_map.def"
+#define WH_NN_OP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_nn, wh_cpu_compile_nn},
+#include "backends/cpu/kernels_nn.def"
 };

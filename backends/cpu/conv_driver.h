@@ -1,0 +1,289 @@
+/* conv_driver.h - conv without a matrix of patches, written over one vector type: included once by each
+ * conv_<isa>.c, which first includes its level's vector type (linear_f_vec_<isa>.h).
+ *
+ * Lanes are outputs of one channel that follow each other in space. An image whose windows move by one
+ * element and lie inside it is read in place. Of any other a padded copy is made that is split by the phase
+ * of its strides, so that a tap is again a fixed distance from its output's place: taps move along k, places
+ * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
+ * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
+ * (docs/NUMERICS.md, "conv"). */
+#ifndef WH_CPU_CONV_DRIVER_H
+#define WH_CPU_CONV_DRIVER_H
+
+#include <string.h>
+
+#include "backends/cpu/conv_plan.h"
+#include "backends/cpu/nn_kernels.h"
+#include "backends/cpu/whole.h"
+
+#define CONV_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define CONV_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CONV_UNROLL _Pragma("GCC unroll 32")
+#endif
+#define CONV_WIDE 4 /* vectors of a tile of few channels */
+#define CONV_FEW 3
+#define CONV_MOST (CONV_WIDE > TILE_VECS ? CONV_WIDE : TILE_VECS)
+
+/* c[rows][vecs] over taps [0, k): weights w[row][ldw], the elements of tap i at x[i] + at. */
+typedef struct conv_tile {
+  int64_t rows, vecs, k;
+  const float *w;
+  int64_t ldw;
+  const float *const *x;
+  int64_t at;
+  float *c; /* [rows][vecs * VF_LANES] */
+  bool first;
+} conv_tile;
+
+CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
+  vf acc[TILE_ROWS][CONV_MOST], x[CONV_MOST];
+  const float *w[TILE_ROWS / 3 + 1]; /* of each third row; the two that follow are in reach of an address */
+  const int64_t ldw = t->ldw, at = t->at;
+  const float *const *from = t->x;
+  CONV_UNROLL
+  for (int r = 0; r < rows; r += 3) w[r / 3] = t->w + r * ldw;
+  CONV_UNROLL
+  for (int r = 0; r < rows; r++) CONV_UNROLL
+  for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
+  for (int64_t k = 0; k < t->k; k++) {
+    const float *p = from[k] + at;
+    CONV_UNROLL
+    for (int i = 0; i < vecs; i++) x[i] = vf_load(p + i * VF_LANES);
+    CONV_UNROLL
+    for (int r = 0; r < rows; r++) {
+      const vf b = vf_set1(w[r / 3][r % 3 * ldw]);
+      CONV_UNROLL
+      for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(x[i], b, acc[r][i]);
+    }
+    CONV_UNROLL
+    for (int r = 0; r < rows; r += 3) {
+      w[r / 3]++;
+      __asm__("" : "+r"(w[r / 3])); /* not a pointer per row: too many for the registers */
+    }
+  }
+  CONV_UNROLL
+  for (int r = 0; r < rows; r++) CONV_UNROLL
+  for (int i = 0; i < vecs; i++) {
+    float *c = t->c + (r * vecs + i) * VF_LANES;
+    vf_store(c, vf_add(t->first ? vf_zero() : vf_load(c), acc[r][i]));
+  }
+}
+
+CONV_INLINE void conv_rows(const int rows, const conv_tile *t) {
+  if (t->vecs == 1)
+    conv_body(rows, 1, t);
+  else if (rows <= CONV_FEW && t->vecs == CONV_WIDE)
+    conv_body(rows, CONV_WIDE, t);
+  else
+    conv_body(rows, TILE_VECS, t);
+}
+
+static void conv_run_tile(const conv_tile *t) {
+  switch (t->rows) {
+#define CASE(n)      \
+  case n:            \
+    conv_rows(n, t); \
+    return;
+    CASE(1)
+    CASE(2)
+    CASE(3)
+    CASE(4)
+    CASE(5)
+    CASE(6)
+#if TILE_ROWS > 6
+    CASE(7)
+    CASE(8)
+    CASE(9)
+    CASE(10)
+    CASE(11)
+    CASE(12)
+#endif
+#undef CASE
+  }
+}
+
+/* ---- a unit: one group of one image ---- */
+
+typedef struct conv_unit {
+  const wh_conv_args *a;
+  const wh_conv_plan *p;
+  int64_t image, group;
+  const float *x;     /* its channels, as tiles read them */
+  const float **taps; /* [n_k] */
+  float *sums;        /* of a task */
+} conv_unit;
+
+/* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
+static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
+  if (stride == 1)
+    for (int64_t i = 0; i < n; i++) to[i] = x[i];
+  else if (stride == 2)
+    for (int64_t i = 0; i < n; i++) to[i] = x[2 * i];
+  else
+    for (int64_t i = 0; i < n; i++) to[i] = x[i * stride];
+}
+
+/* One channel into its copy: every phase's rows, with zeros for padding. */
+static void conv_copy_channel(const wh_conv_args *a, const wh_conv_plan *p, const float *x, float *to) {
+  const wh_window *w = &a->win;
+  for (int64_t f = 0; f < p->n_phases; f++) {
+    const int64_t fw = f % p->phases[2], fh = f / p->phases[2] % p->phases[1],
+                  fd = f / p->phases[2] / p->phases[1];
+    for (int64_t d = 0; d < p->size[0]; d++)
+      for (int64_t h = 0; h < p->size[1]; h++, to += p->size[2]) {
+        const int64_t id = d * w->stride[0] + p->phase_at[0][fd] - w->pad[0];
+        const int64_t ih = h * w->stride[1] + p->phase_at[1][fh] - w->pad[1];
+        const int64_t first = p->phase_at[2][fw] - w->pad[2], s = w->stride[2];
+        if (id < 0 || id >= w->in[0] || ih < 0 || ih >= w->in[1]) {
+          memset(to, 0, (size_t)p->size[2] * sizeof *to);
+          continue;
+        }
+        const float *row = x + (id * w->in[1] + ih) * w->in[2];
+        /* elements [begin, end) of the copy lie in the row */
+        int64_t begin = first < 0 ? ceil_div(-first, s) : 0,
+                end = w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0;
+        begin = min_i64(begin, p->size[2]);
+        end = end < begin ? begin : min_i64(end, p->size[2]);
+        for (int64_t i = 0; i < begin; i++) to[i] = 0.0f;
+        conv_copy_row(row + first + begin * s, s, end - begin, to + begin);
+        for (int64_t i = end; i < p->size[2]; i++) to[i] = 0.0f;
+      }
+  }
+}
+
+/* Where the elements of the taps begin. Of an image that is read in place the last channels are read from a
+ * copy when a tile's lanes would reach behind it. */
+static void conv_find_taps(const conv_unit *u, float *tail) {
+  const wh_conv_args *a = u->a;
+  const wh_conv_plan *p = u->p;
+  const int64_t plane = p->channel;
+  const int64_t behind = a->n * a->group - 1 - (u->image * a->group + u->group); /* units */
+  int64_t n_tail = 0;
+  if (!p->copies && p->places < WH_CONV_LANES && behind * a->c * plane < WH_CONV_LANES)
+    n_tail = min_i64(a->c, ceil_div(WH_CONV_LANES, plane));
+  const float *kept = u->x + (a->c - n_tail) * plane;
+  if (n_tail) memcpy(tail, kept, (size_t)(n_tail * plane) * sizeof *tail);
+  int64_t k = 0;
+  for (int64_t c = 0; c < a->c; c++) {
+    const float *x = c < a->c - n_tail ? u->x + c * plane : tail + (c - a->c + n_tail) * plane;
+    for (int64_t d = 0; d < a->win.kernel[0]; d++)
+      for (int64_t h = 0; h < a->win.kernel[1]; h++)
+        for (int64_t w = 0; w < a->win.kernel[2]; w++)
+          u->taps[k++] = x + wh_conv_tap_offset(p, &a->win, d, h, w);
+  }
+}
+
+/* The sums of places [at, at + n) of one channel, of which [from, n) are written. */
+static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t at, int64_t from,
+                       int64_t n) {
+  const wh_conv_args *a = u->a;
+  const wh_conv_plan *p = u->p;
+  const int64_t channel = (u->image * a->group + u->group) * a->m + m;
+  const int64_t *out = a->win.out, plane = out[0] * out[1] * out[2];
+  const float bias = a->bias ? a->bias[u->group * a->m + m] : 0.0f;
+  for (int64_t i = from; i < n;) {
+    const int64_t row = (at + i) / p->size[2], w = (at + i) % p->size[2];
+    const int64_t h = row % p->size[1], d = row / p->size[1];
+    int64_t left = p->size[2] - w;
+    if (left > n - i) left = n - i;
+    const int64_t count = h < out[1] && w < out[2] ? min_i64(left, out[2] - w) : 0;
+    const int64_t to = channel * plane + (d * out[1] + h) * out[2] + w;
+    for (int64_t j = 0; j < count; j++) {
+      float y = sums[i + j];
+      if (a->bias) y = y + bias;
+      if (a->residual) y = a->residual[to + j] + y;
+      a->y[to + j] = y;
+    }
+    i += left;
+  }
+}
+
+/* Places [begin, end) of channels [m, m + n_m), n_m at most a task's. */
+static void conv_task(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+  const wh_conv_args *a = u->a;
+  const wh_conv_plan *p = u->p;
+  const float *w = a->w + (u->group * a->m + m0) * p->n_k;
+  const int64_t n_tiles = ceil_div(n_m, TILE_ROWS), rows = ceil_div(n_m, n_tiles);
+  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
+  for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
+    const bool last = k + WH_CONV_CHUNK >= p->n_k;
+    float *sums = u->sums;
+    for (int64_t m = 0; m < n_m; m += rows) {
+      for (int64_t at = begin; at < end; at += lanes) {
+        const int64_t n = min_i64(lanes, end - at);
+        conv_tile t = {.rows = min_i64(rows, n_m - m),
+                       .vecs = n <= VF_LANES ? 1 : vecs,
+                       .k = min_i64(WH_CONV_CHUNK, p->n_k - k),
+                       .w = w + m * p->n_k + k,
+                       .ldw = p->n_k,
+                       .x = u->taps + k,
+                       .at = at,
+                       .c = sums,
+                       .first = k == 0};
+        const int64_t width = t.vecs * VF_LANES;
+        if (t.at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
+        conv_run_tile(&t);
+        for (int64_t r = 0; last && r < t.rows; r++)
+          conv_write(u, sums + r * width, m0 + m + r, t.at, at - t.at, at - t.at + n);
+        if (p->n_k > WH_CONV_CHUNK) sums += t.rows * width;
+      }
+    }
+  }
+}
+
+static void conv_tasks(const conv_unit *u, int64_t begin, int64_t end) {
+  const wh_conv_plan *p = u->p;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t m = i / p->place_tasks * p->task_rows, at = i % p->place_tasks * p->task_places;
+    conv_task(u, m, min_i64(p->task_rows, u->a->m - m), at, min_i64(at + p->task_places, p->places));
+  }
+}
+
+/* ---- all units ---- */
+
+static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
+  wh_conv_plan p;
+  if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, worker->count, &p))
+    return; /* the claim refused */
+  if (!p.fits) {
+    wh_k_conv__ref(a, worker);
+    return;
+  }
+  if (p.places <= 0 || a->m <= 0) return;
+  const int64_t in = wh_window_volume(a->win.in), n_units = a->n * a->group;
+  char *own = (char *)a->scratch + p.shared_bytes + (size_t)worker->index * p.worker_bytes;
+  conv_unit u = {
+      .a = a, .p = &p, .taps = (const float **)(void *)own, .sums = (float *)(void *)(own + p.tap_bytes)};
+  float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes);
+  float *copy = p.alone ? tail : a->scratch;
+  const int64_t n_tasks = p.row_tasks * p.place_tasks;
+  int64_t first = 0, last = n_units;
+  if (p.alone) wh_worker_range(worker, n_units, &first, &last);
+  for (int64_t i = first; i < last; i++) {
+    u.image = i / a->group;
+    u.group = i % a->group;
+    u.x = a->x + i * a->c * in;
+    if (p.copies) {
+      int64_t begin = 0, end = a->c;
+      if (!p.alone) {
+        if (i > first) wh_team_barrier(worker); /* the one before is done with */
+        wh_worker_range(worker, a->c, &begin, &end);
+      }
+      for (int64_t c = begin; c < end; c++) conv_copy_channel(a, &p, u.x + c * in, copy + c * p.channel);
+      if (!p.alone) wh_team_barrier(worker);
+      u.x = copy;
+    }
+    conv_find_taps(&u, tail);
+    if (p.alone || n_units > 1) {
+      int64_t begin = 0, end = n_tasks;
+      if (!p.alone) wh_worker_range(worker, n_tasks, &begin, &end);
+      conv_tasks(&u, begin, end);
+      continue;
+    }
+    for (int64_t t; (t = wh_team_claim(worker, a->step, n_tasks)) < n_tasks;) conv_tasks(&u, t, t + 1);
+  }
+}
+
+#endif
