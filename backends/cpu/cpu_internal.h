@@ -6,6 +6,7 @@
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
+#include "backends/cpu/nn.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
 #include "core/base/team.h"
@@ -26,6 +27,7 @@ typedef struct cpu_device {
   wh_numerics numerics;
   wh_team *team;
   wh_rowops rowops;
+  wh_nn nn;
   wh_fast_blas blas;    /* opened in mode `fast` only */
   wh_cpu_budget budget; /* what a start needs */
   wh_topology topology; /* asked for by reports only: hwloc costs milliseconds */
@@ -96,6 +98,11 @@ typedef struct cpu_kernel {
     WH_ROWOP_FAMILIES(CPU_FN_FIELD)
 #undef CPU_FN_FIELD
   } rowop;
+  union { /* of kernels_nn.def, by family */
+#define CPU_FN_FIELD(family) wh_##family##_fn family;
+    WH_NN_FAMILIES(CPU_FN_FIELD)
+#undef CPU_FN_FIELD
+  } nn;
   wh_linear_q_fn linear_q; /* of integer products: quantised and 16-bit weights */
   bool past_caches;        /* of linear_q */
   wh_linear_f_fn linear_f;
@@ -147,6 +154,7 @@ wh_status wh_cpu_compile_expert_linear(const cpu_device *d, const wh_graph *g, c
 wh_status wh_cpu_compile_kv_append(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_attention(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 /* For args_<family>.c */
 int64_t wh_cpu_elements(const cpu_operand *o);
@@ -167,6 +175,8 @@ wh_status wh_cpu_claim_attention(const cpu_device *d, const wh_graph *g, const w
                                  const int64_t *dims, wh_claim *c);
 wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                          const int64_t *dims, wh_claim *c); /* args_nn.c */
 /* How a product keeps a constant of this shape packed; matrix.id 0: not at all. ERR_UNSUPPORTED: there is no
  * such product. */
 wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,

@@ -55,6 +55,7 @@ static wh_status init_device(cpu_device *d, const wh_device_options *o) {
     return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", o->n_threads, WH_TEAM_MAX_THREADS);
   WH_TRY(create_team(d, n, (wh_binding)o->binding));
   wh_rowops_select(d->features, &d->rowops);
+  wh_nn_select(d->features, &d->nn);
   if (d->numerics == WH_NUMERICS_FAST) wh_fast_blas_open(&d->blas);
   (void)snprintf(d->reason, sizeof d->reason, "highest level in use is %s", wh_cpu_level_name(d->features));
   choose_prefetch(d, (wh_prefetch)o->prefetch);

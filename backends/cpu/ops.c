@@ -1,4 +1,5 @@
-/* ops.c - the ops that the CPU runs: one row each. Row ops come from their list. */
+/* ops.c - the ops that the CPU runs: one row each. Row ops and those of neural networks come from their
+ * lists. */
 #include "backends/cpu/cpu_internal.h"
 
 const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
@@ -9,4 +10,6 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
 #define WH_ROWOP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #define WH_ROWOP_ALSO(op, name, family) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #include "backends/cpu/kernels_rowops.def"
+#define WH_NN_OP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_nn, wh_cpu_compile_nn},
+#include "backends/cpu/kernels_nn.def"
 };

@@ -35,44 +35,65 @@ typedef enum wh_op {
 } wh_op;
 
 /* Attributes: key, type, text. Types: float, int, dims, ints, floats, string, tensor. */
-#define WH_ATTR_LIST(X)            \
-  X(EPS, FLOAT, "eps")             \
-  X(MSCALE, FLOAT, "mscale")       \
-  X(SCALE, FLOAT, "scale")         \
-  X(SOFTCAP, FLOAT, "softcap")     \
-  X(ALPHA, FLOAT, "alpha")         \
-  X(WINDOW, INT, "window")         \
-  X(NEOX, INT, "neox")             \
-  X(KEY, INT, "key")               \
-  X(USED, INT, "used")             \
-  X(NORMALISE, INT, "normalise")   \
-  X(SHAPE, DIMS, "shape")          \
-  X(TRIPS, DIMS, "trips")          \
-  X(NAME, STRING, "name")          \
-  X(INTS, INTS, "ints")            \
-  X(FLOATS, FLOATS, "floats")      \
-  X(TENSOR, TENSOR, "tensor")      \
-  X(AXIS, INT, "axis")             \
-  X(AXES, INTS, "axes")            \
-  X(PERM, INTS, "perm")            \
-  X(STARTS, INTS, "starts")        \
-  X(STEPS, INTS, "steps")          \
-  X(PADS, INTS, "pads")            \
-  X(REPEATS, INTS, "repeats")      \
-  X(MODE, INT, "mode")             \
-  X(TO, INT, "to")                 \
-  X(SATURATE, INT, "saturate")     \
-  X(FMOD, INT, "fmod")             \
-  X(BATCH_DIMS, INT, "batch_dims") \
-  X(BATCH_AXIS, INT, "batch_axis") \
-  X(REDUCTION, INT, "reduction")   \
-  X(UPPER, INT, "upper")           \
-  X(K, INT, "k")                   \
-  X(KEEP, INT, "keep")             \
-  X(LAST, INT, "last")             \
-  X(LARGEST, INT, "largest")       \
-  X(EXCLUSIVE, INT, "exclusive")   \
-  X(REVERSE, INT, "reverse")
+#define WH_ATTR_LIST(X)                          \
+  X(EPS, FLOAT, "eps")                           \
+  X(MSCALE, FLOAT, "mscale")                     \
+  X(SCALE, FLOAT, "scale")                       \
+  X(SOFTCAP, FLOAT, "softcap")                   \
+  X(ALPHA, FLOAT, "alpha")                       \
+  X(WINDOW, INT, "window")                       \
+  X(NEOX, INT, "neox")                           \
+  X(KEY, INT, "key")                             \
+  X(USED, INT, "used")                           \
+  X(NORMALISE, INT, "normalise")                 \
+  X(SHAPE, DIMS, "shape")                        \
+  X(TRIPS, DIMS, "trips")                        \
+  X(NAME, STRING, "name")                        \
+  X(INTS, INTS, "ints")                          \
+  X(FLOATS, FLOATS, "floats")                    \
+  X(TENSOR, TENSOR, "tensor")                    \
+  X(AXIS, INT, "axis")                           \
+  X(AXES, INTS, "axes")                          \
+  X(PERM, INTS, "perm")                          \
+  X(STARTS, INTS, "starts")                      \
+  X(STEPS, INTS, "steps")                        \
+  X(PADS, INTS, "pads")                          \
+  X(REPEATS, INTS, "repeats")                    \
+  X(MODE, INT, "mode")                           \
+  X(TO, INT, "to")                               \
+  X(SATURATE, INT, "saturate")                   \
+  X(FMOD, INT, "fmod")                           \
+  X(BATCH_DIMS, INT, "batch_dims")               \
+  X(BATCH_AXIS, INT, "batch_axis")               \
+  X(REDUCTION, INT, "reduction")                 \
+  X(UPPER, INT, "upper")                         \
+  X(K, INT, "k")                                 \
+  X(KEEP, INT, "keep")                           \
+  X(LAST, INT, "last")                           \
+  X(LARGEST, INT, "largest")                     \
+  X(EXCLUSIVE, INT, "exclusive")                 \
+  X(REVERSE, INT, "reverse")                     \
+  X(STRIDES, INTS, "strides")                    \
+  X(DILATIONS, INTS, "dilations")                \
+  X(GROUP, INT, "group")                         \
+  X(KERNEL, INTS, "kernel")                      \
+  X(CEIL, INT, "ceil")                           \
+  X(COUNT_INCLUDE_PAD, INT, "count_include_pad") \
+  X(COLUMN_MAJOR, INT, "column_major")           \
+  X(P, INT, "p")                                 \
+  X(PADDING, INT, "padding")                     \
+  X(ALIGN_CORNERS, INT, "align_corners")         \
+  X(HALF_PIXEL, INT, "half_pixel")               \
+  X(SAMPLING, INT, "sampling")                   \
+  X(SIZE, INT, "size")                           \
+  X(BETA, FLOAT, "beta")                         \
+  X(INVERSE, INT, "inverse")                     \
+  X(CLIP, FLOAT, "clip")                         \
+  X(ACTIVATIONS, INTS, "activations")            \
+  X(FACTORS, FLOATS, "factors")                  \
+  X(COUPLED, INT, "coupled")                     \
+  X(RESET_AFTER, INT, "reset_after")             \
+  X(BLOCK, INT, "block")
 typedef enum wh_attr_type {
   WH_TYPE_FLOAT,
   WH_TYPE_INT,
@@ -311,7 +332,7 @@ WH_NODISCARD wh_status wh_copy_attrs(wh_graph *g, const wh_attr *attrs, size_t n
 bool wh_attr_equal(const wh_attr *a, const wh_attr *b);
 uint64_t wh_attr_hash(const wh_attr *a);
 /* The outputs' shapes of a node on these inputs (0 = absent); errors name the node and the operand. infer.c,
- * infer_tensor.c */
+ * infer_tensor.c, infer_nn.c */
 WH_NODISCARD wh_status wh_infer_shapes(wh_graph *g, const wh_node_def *def, wh_shape *outs);
 /* Proves every invariant of this header again, and that a state that is written (kv_append) is used by its
  * writer alone: others read what the writer gives. For tests, after parsing and after passes. verify.c */

@@ -32,7 +32,7 @@ wh_status wh_infer_want_dim(const infer_ctx *c, size_t i, int axis, wh_dim dim);
 #define want wh_infer_want
 #define want_dim wh_infer_want_dim
 
-/* The rules: infer.c, infer_tensor.c. */
+/* The rules: infer.c, infer_tensor.c, infer_nn.c. */
 #define WH_OP(op_name, text, min_in, max_in, n_out, op_attrs, traits, rule) \
   wh_status wh_infer_##rule(const infer_ctx *c, wh_shape *out);
 #include "core/ir/op_list.def"

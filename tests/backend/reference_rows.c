@@ -1,7 +1,7 @@
 /* reference_rows.c - row ops and elementwise ops, and the table of all references. */
 #include <stdlib.h>
 
-#include "tests/backend/reference.h"
+#include "tests/backend/reference_nn.h"
 
 /* ---- sums ---- */
 
@@ -263,6 +263,24 @@ reference_fn reference_of(wh_op op) {
       CASE(SQRT, sqrt)
       CASE(SOFTMAX, softmax)
       CASE(RESHAPE, reshape)
+      CASE(CONV, conv)
+      CASE(CONV_TRANSPOSE, conv_transpose)
+      CASE(CONV_INTEGER, conv_integer)
+      CASE(MAX_POOL, max_pool)
+      CASE(MAX_POOL_INDEX, max_pool_index)
+      CASE(AVERAGE_POOL, average_pool)
+      CASE(LP_POOL, lp_pool)
+      CASE(RESAMPLE, resample)
+      CASE(GRID_SAMPLE, grid_sample)
+      CASE(ROI_ALIGN, roi_align)
+      CASE(LRN, lrn)
+      CASE(DFT, dft)
+      CASE(DET, det)
+      CASE(RNN, rnn)
+      CASE(GRU, gru)
+      CASE(LSTM, lstm)
+      CASE(QUANTIZE_LINEAR, quantize_linear)
+      CASE(DEQUANTIZE_LINEAR, dequantize_linear)
 #undef CASE
     default:
       return NULL;

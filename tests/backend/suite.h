@@ -88,5 +88,23 @@ SUITE_CASES(expert_select);
 SUITE_CASES(expert_weights);
 SUITE_CASES(expert_linear);
 SUITE_CASES(expert_sum);
+SUITE_CASES(conv);
+SUITE_CASES(conv_transpose);
+SUITE_CASES(conv_integer);
+SUITE_CASES(max_pool);
+SUITE_CASES(max_pool_index);
+SUITE_CASES(average_pool);
+SUITE_CASES(lp_pool);
+SUITE_CASES(resample);
+SUITE_CASES(grid_sample);
+SUITE_CASES(roi_align);
+SUITE_CASES(lrn);
+SUITE_CASES(dft);
+SUITE_CASES(det);
+SUITE_CASES(rnn);
+SUITE_CASES(gru);
+SUITE_CASES(lstm);
+SUITE_CASES(quantize_linear);
+SUITE_CASES(dequantize_linear);
 
 #endif

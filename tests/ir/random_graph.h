@@ -4,6 +4,7 @@
 #define WH_TESTS_RANDOM_GRAPH_H
 
 #include "tests/ir/graph_fixture.h"
+#include "tests/ir/random_nn.h"
 
 static inline wh_dim random_graph_const(wh_graph *g, int64_t value) {
   wh_dim d = 0;
@@ -158,6 +159,7 @@ static inline wh_graph *random_graph_of(uint64_t seed, size_t n_nodes, bool with
         last = random_custom(&r, g, names[rng_below(&r, 6)], t);
         break;
       }
+      if (random_nn(&r, g, op, names[rng_below(&r, 6)], t, &last)) break;
       const uint32_t most = info->max_inputs < 8 ? info->max_inputs : 8;
       size_t n = info->min_inputs + rng_below(&r, most - info->min_inputs + 1u), n_attrs = 0;
       const bool of_small = rng_below(&r, 2);

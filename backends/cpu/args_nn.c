@@ -1,0 +1,385 @@
+/* args_nn.c - ops of neural networks, by family: operands as the kernels take them, and what they need.
+ * kernels_nn.def says which kernel is whose. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/cpu/cpu_internal.h"
+
+/* ---- operands ---- */
+
+static int64_t product(const int64_t *dims, int64_t begin, int64_t end) {
+  int64_t n = 1;
+  for (int64_t i = begin; i < end; i++) n *= dims[i];
+  return n;
+}
+
+static int64_t number(const cpu_instr *in, wh_attr_key key) { return wh_node_i(in->kernel->node, key); }
+static bool flag(const cpu_instr *in, wh_attr_key key) { return number(in, key) != 0; }
+
+/* Where windows of `kernel` elements lie; what has fewer than three axes has 1 in front. */
+static wh_window window_of(const cpu_instr *in, const int64_t *kernel) {
+  const wh_node_info *node = in->kernel->node;
+  const cpu_operand *x = &in->in[0], *y = in->out;
+  const wh_attr *pads = wh_node_attr(node, WH_ATTR_PADS);
+  const int n = x->rank - 2, front = WH_WINDOW_AXES - n;
+  wh_window w;
+  for (int i = 0; i < WH_WINDOW_AXES; i++) {
+    const int a = i - front;
+    const bool has = a >= 0;
+    w.in[i] = has ? x->dims[2 + a] : 1;
+    w.out[i] = has ? y->dims[2 + a] : 1;
+    w.kernel[i] = has ? kernel[a] : 1;
+    w.stride[i] = has ? wh_node_attr(node, WH_ATTR_STRIDES)->ints[a] : 1;
+    w.dilation[i] = has ? wh_node_attr(node, WH_ATTR_DILATIONS)->ints[a] : 1;
+    w.pad[i] = has ? pads->ints[a] : 0;
+    w.pad_end[i] = has && pads->n == 2 * (size_t)n ? pads->ints[n + a] : 0;
+  }
+  return w;
+}
+
+/* ---- convolutions ---- */
+
+static void run_conv(const cpu_instr *in, const wh_worker *worker) {
+  const int64_t group = number(in, WH_ATTR_GROUP);
+  const wh_conv_args a = {.n = in->in[0].dims[0],
+                          .group = group,
+                          .c = in->in[1].dims[1],
+                          .m = in->in[1].dims[0] / group,
+                          .win = window_of(in, &in->in[1].dims[2]),
+                          .x = in->in[0].data,
+                          .w = in->in[1].data,
+                          .bias = in->in[2].data,
+                          .residual = in->in[3].data,
+                          .y = in->out->data,
+                          .step = in->step,
+                          .scratch = in->scratch,
+                          .scratch_bytes = in->worker_scratch};
+  in->kernel->nn.conv(&a, worker);
+}
+
+static void run_conv_transpose(const cpu_instr *in, const wh_worker *worker) {
+  const int64_t group = number(in, WH_ATTR_GROUP);
+  const wh_conv_transpose_args a = {.n = in->in[0].dims[0],
+                                    .group = group,
+                                    .c = in->in[1].dims[0] / group,
+                                    .m = in->in[1].dims[1],
+                                    .win = window_of(in, &in->in[1].dims[2]),
+                                    .x = in->in[0].data,
+                                    .w = in->in[1].data,
+                                    .bias = in->in[2].data,
+                                    .y = in->out->data,
+                                    .step = in->step,
+                                    .scratch = in->scratch,
+                                    .scratch_bytes = in->worker_scratch};
+  in->kernel->nn.conv_transpose(&a, worker);
+}
+
+static void run_conv_integer(const cpu_instr *in, const wh_worker *worker) {
+  const int64_t group = number(in, WH_ATTR_GROUP);
+  const wh_conv_integer_args a = {.n = in->in[0].dims[0],
+                                  .group = group,
+                                  .c = in->in[1].dims[1],
+                                  .m = in->in[1].dims[0] / group,
+                                  .win = window_of(in, &in->in[1].dims[2]),
+                                  .x_dtype = in->in[0].dtype,
+                                  .w_dtype = in->in[1].dtype,
+                                  .x = in->in[0].data,
+                                  .w = in->in[1].data,
+                                  .x_zero = in->in[2].data,
+                                  .w_zero = in->in[3].data,
+                                  .w_zero_per_output = wh_cpu_elements(&in->in[3]) > 1,
+                                  .y = in->out->data};
+  in->kernel->nn.conv_integer(&a, worker);
+}
+
+static void run_pool(const cpu_instr *in, const wh_worker *worker) {
+  const wh_node_info *node = in->kernel->node;
+  const wh_attr *count = wh_node_attr(node, WH_ATTR_COUNT_INCLUDE_PAD), *p = wh_node_attr(node, WH_ATTR_P),
+                *column = wh_node_attr(node, WH_ATTR_COLUMN_MAJOR);
+  const wh_pool_args a = {.dtype = in->in[0].dtype,
+                          .planes = in->in[0].dims[0] * in->in[0].dims[1],
+                          .win = window_of(in, wh_node_attr(node, WH_ATTR_KERNEL)->ints),
+                          .count_pads = count && count->i,
+                          .p = p ? p->i : 0,
+                          .column_major = column && column->i,
+                          .x = in->in[0].data,
+                          .y = in->out->data};
+  in->kernel->nn.pool(&a, worker);
+}
+
+/* ---- resampling ---- */
+
+static void run_resample(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0], *index = &in->in[1];
+  const int64_t axis = number(in, WH_ATTR_AXIS);
+  const wh_resample_args a = {.outer = product(x->dims, 0, axis),
+                              .n_in = x->dims[axis],
+                              .n_out = index->dims[0],
+                              .taps = index->dims[1],
+                              .inner = product(x->dims, axis + 1, x->rank),
+                              .x = x->data,
+                              .index = index->data,
+                              .weight = in->in[2].data,
+                              .outside = wh_node_f(in->kernel->node, WH_ATTR_ALPHA),
+                              .y = in->out->data};
+  for (int64_t i = 0; worker->index == 0 && i < a.n_out * a.taps; i++)
+    if (!wh_resample_index_fits(&a, a.index[i])) {
+      wh_cpu_report_index(in, a.index[i]);
+      break;
+    }
+  in->kernel->nn.resample(&a, worker);
+}
+
+static void run_grid_sample(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0];
+  wh_grid_sample_args a = {.n = x->dims[0],
+                           .c = x->dims[1],
+                           .axes = x->rank - 2,
+                           .in = {1, 1, 1},
+                           .out = {1, 1, 1},
+                           .mode = (int)number(in, WH_ATTR_MODE),
+                           .padding = (int)number(in, WH_ATTR_PADDING),
+                           .align_corners = flag(in, WH_ATTR_ALIGN_CORNERS),
+                           .x = x->data,
+                           .grid = in->in[1].data,
+                           .y = in->out->data};
+  for (int i = 2; i < x->rank; i++) {
+    a.in[WH_WINDOW_AXES - x->rank + i] = x->dims[i];
+    a.out[WH_WINDOW_AXES - x->rank + i] = in->out->dims[i];
+  }
+  in->kernel->nn.grid_sample(&a, worker);
+}
+
+static void run_roi_align(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0];
+  const wh_roi_align_args a = {.n = x->dims[0],
+                               .c = x->dims[1],
+                               .rows = in->out->dims[0],
+                               .in = {x->dims[2], x->dims[3]},
+                               .out = {in->out->dims[2], in->out->dims[3]},
+                               .sampling = number(in, WH_ATTR_SAMPLING),
+                               .scale = wh_node_f(in->kernel->node, WH_ATTR_SCALE),
+                               .half_pixel = flag(in, WH_ATTR_HALF_PIXEL),
+                               .largest = flag(in, WH_ATTR_MODE),
+                               .x = x->data,
+                               .boxes = in->in[1].data,
+                               .image_dtype = in->in[2].dtype,
+                               .image = in->in[2].data,
+                               .y = in->out->data};
+  for (int64_t i = 0; worker->index == 0 && i < a.rows; i++)
+    if (wh_roi_image(&a, i) < 0 || wh_roi_image(&a, i) >= a.n) {
+      wh_cpu_report_index(in, wh_roi_image(&a, i));
+      break;
+    }
+  in->kernel->nn.roi_align(&a, worker);
+}
+
+/* ---- signals ---- */
+
+static void run_lrn(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0];
+  const wh_lrn_args a = {.n = x->dims[0],
+                         .c = x->dims[1],
+                         .inner = product(x->dims, 2, x->rank),
+                         .size = number(in, WH_ATTR_SIZE),
+                         .alpha = wh_node_f(in->kernel->node, WH_ATTR_ALPHA),
+                         .beta = wh_node_f(in->kernel->node, WH_ATTR_BETA),
+                         .bias = wh_node_f(in->kernel->node, WH_ATTR_EPS),
+                         .x = x->data,
+                         .y = in->out->data};
+  in->kernel->nn.lrn(&a, worker);
+}
+
+static void run_dft(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0];
+  const int64_t axis = number(in, WH_ATTR_AXIS);
+  const wh_dft_args a = {.outer = product(x->dims, 0, axis),
+                         .n = x->dims[axis],
+                         .inner = product(x->dims, axis + 1, x->rank - 1),
+                         .inverse = flag(in, WH_ATTR_INVERSE),
+                         .x = x->data,
+                         .twiddles = in->in[1].data,
+                         .y = in->out->data,
+                         .scratch = in->scratch,
+                         .scratch_bytes = in->worker_scratch};
+  in->kernel->nn.dft(&a, worker);
+}
+
+static void run_det(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0];
+  const wh_det_args a = {.rows = wh_cpu_elements(in->out),
+                         .n = x->dims[x->rank - 1],
+                         .x = x->data,
+                         .y = in->out->data,
+                         .scratch = in->scratch,
+                         .scratch_bytes = in->worker_scratch};
+  in->kernel->nn.det(&a, worker);
+}
+
+/* ---- recurrent layers ---- */
+
+/* Where each kind has its optional operands; 0: nowhere. */
+static const struct {
+  wh_recurrent_kind kind;
+  uint8_t bias, h0, c0, length, peephole;
+} recurrent_inputs[] = {
+    {WH_RECURRENT_RNN, 0, 2, 0, 3, 0}, {WH_RECURRENT_GRU, 2, 3, 0, 4, 0}, {WH_RECURRENT_LSTM, 0, 2, 3, 4, 5}};
+
+static wh_recurrent_kind recurrent_kind(const wh_node_info *node) {
+  return node->op == WH_OP_LSTM  ? WH_RECURRENT_LSTM
+         : node->op == WH_OP_GRU ? WH_RECURRENT_GRU
+                                 : WH_RECURRENT_RNN;
+}
+
+static void run_recurrent(const cpu_instr *in, const wh_worker *worker) {
+  const wh_node_info *node = in->kernel->node;
+  const wh_recurrent_kind kind = recurrent_kind(node);
+  const wh_attr *acts = wh_node_attr(node, WH_ATTR_ACTIVATIONS),
+                *factors = wh_node_attr(node, WH_ATTR_FACTORS);
+  const wh_attr *coupled = wh_node_attr(node, WH_ATTR_COUPLED),
+                *after = wh_node_attr(node, WH_ATTR_RESET_AFTER);
+#define INPUT(name) (recurrent_inputs[kind].name ? in->in[recurrent_inputs[kind].name].data : NULL)
+  wh_recurrent_args a = {.kind = kind,
+                         .t = in->in[0].dims[0],
+                         .b = in->in[0].dims[1],
+                         .h = in->in[1].dims[1],
+                         .x = in->in[0].data,
+                         .r = in->in[1].data,
+                         .r_bias = INPUT(bias),
+                         .h0 = INPUT(h0),
+                         .c0 = INPUT(c0),
+                         .length = INPUT(length),
+                         .peephole = INPUT(peephole),
+                         .reverse = flag(in, WH_ATTR_REVERSE),
+                         .coupled = coupled && coupled->i,
+                         .reset_after = after && after->i,
+                         .clip = wh_node_f(node, WH_ATTR_CLIP),
+                         .y = in->out[0].data,
+                         .last_h = in->out[1].data,
+                         .last_c = kind == WH_RECURRENT_LSTM ? in->out[2].data : NULL,
+                         .scratch = in->scratch};
+#undef INPUT
+  for (size_t i = 0; i < acts->n; i++) {
+    a.act[i] = (wh_activation)acts->ints[i];
+    memcpy(a.factor[i], &factors->floats[2 * i], sizeof a.factor[i]);
+  }
+  for (int64_t i = 0; worker->index == 0 && a.length && i < a.b; i++)
+    if (a.length[i] < 0 || a.length[i] > a.t) {
+      wh_cpu_report_index(in, a.length[i]);
+      break;
+    }
+  in->kernel->nn.recurrent(&a, worker);
+}
+
+/* ---- codes ---- */
+
+static wh_quantize_linear_args quantize_args(const cpu_instr *in, wh_dtype codes) {
+  const cpu_operand *x = &in->in[0], *s = &in->in[1];
+  const int64_t block = number(in, WH_ATTR_BLOCK);
+  wh_quantize_linear_args a = {.outer = 1,
+                               .n = 1,
+                               .inner = wh_cpu_elements(x),
+                               .block = 1,
+                               .row = wh_cpu_row_length(x),
+                               .zero_row = wh_cpu_row_length(s),
+                               .dtype = codes,
+                               .scale = s->data,
+                               .zero = in->in[2].data,
+                               .x = x->data,
+                               .y = in->out->data};
+  if (!block && wh_cpu_elements(s) == 1) return a; /* one for all */
+  const int64_t axis = number(in, WH_ATTR_AXIS);
+  a.outer = product(x->dims, 0, axis);
+  a.n = x->dims[axis];
+  a.inner = product(x->dims, axis + 1, x->rank);
+  a.by_axis = 1;
+  if (block) {
+    a.block = block;
+    a.by_inner = 1;
+    a.by_axis = a.inner;
+    a.by_outer = a.inner * s->dims[axis];
+  }
+  return a;
+}
+
+static void run_quantize_linear(const cpu_instr *in, const wh_worker *worker) {
+  wh_quantize_linear_args a = quantize_args(in, in->out->dtype);
+  a.saturate = flag(in, WH_ATTR_SATURATE);
+  in->kernel->nn.quantize_linear(&a, worker);
+}
+
+static void run_dequantize_linear(const cpu_instr *in, const wh_worker *worker) {
+  const wh_dequantize_linear_args a = quantize_args(in, in->in[0].dtype);
+  in->kernel->nn.dequantize_linear(&a, worker);
+}
+
+/* ---- compiling and claims ---- */
+
+wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
+  (void)g;
+  (void)args;
+  switch (k->node->op) {
+#define WH_NN_OP(op, op_name, family, levels) \
+  case WH_OP_##op:                            \
+    k->run = run_##family;                    \
+    k->nn.family = d->nn.op_name;             \
+    k->name = d->nn.op_name##_name;           \
+    return WH_OK;
+#include "backends/cpu/kernels_nn.def"
+    default:
+      return WH_FAIL(ERR_INTERNAL, "node '%s' is no op of kernels_nn.def", k->node->name);
+  }
+}
+
+static int64_t dim_at(const wh_graph *g, wh_value v, int axis, const int64_t *dims) {
+  const wh_shape *s = &g->values[v].shape;
+  return dims[s->dims[axis < 0 ? s->rank + axis : axis]];
+}
+
+/* Of one worker, or of all together. SIZE_MAX: too much. */
+static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, bool *per_worker) {
+  size_t bytes = 0;
+  *per_worker = true;
+  switch (node->op) {
+    case WH_OP_DFT:
+      return wh_dft_scratch_bytes(dim_at(g, node->inputs[0], (int)wh_node_i(node, WH_ATTR_AXIS), dims));
+    case WH_OP_DET: {
+      const size_t n = (size_t)dim_at(g, node->inputs[0], -1, dims);
+      return wh_mul_size(n, n, &bytes) && wh_mul_size(bytes, sizeof(float), &bytes) &&
+                     wh_align_size(bytes, WH_ALIGN_SIMD, &bytes)
+                 ? bytes
+                 : SIZE_MAX;
+    }
+    case WH_OP_RNN:
+    case WH_OP_GRU:
+    case WH_OP_LSTM:
+      *per_worker = false;
+      return wh_recurrent_scratch_bytes(recurrent_kind(node), dim_at(g, node->inputs[0], 1, dims),
+                                        dim_at(g, node->inputs[1], 1, dims), &bytes)
+                 ? bytes
+                 : SIZE_MAX;
+    default:
+      return 0;
+  }
+}
+
+static wh_dtype codes_of(const wh_graph *g, const wh_node_info *node) {
+  if (node->op == WH_OP_DEQUANTIZE_LINEAR) return g->values[node->inputs[0]].shape.dtype;
+  return node->op == WH_OP_QUANTIZE_LINEAR ? (wh_dtype)wh_node_i(node, WH_ATTR_TO) : WH_DTYPE_I8;
+}
+
+wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                          const int64_t *dims, wh_claim *c) {
+  if (wh_dtype_is_float(codes_of(g, node))) {
+    c->supported = false;
+    (void)snprintf(c->reason, sizeof c->reason, "no kernel for codes of type %s",
+                   wh_dtype_name(codes_of(g, node)));
+    return WH_OK;
+  }
+  bool per_worker;
+  size_t bytes = nn_scratch(g, node, dims, &per_worker);
+  if (bytes == SIZE_MAX || (per_worker && !wh_mul_size(bytes, (size_t)wh_team_size(d->team), &bytes)))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  c->scratch_bytes = bytes;
+  return WH_OK;
+}

@@ -1,0 +1,31 @@
+/* nn.c - chooses the kernels of kernels_nn.def for a feature mask; what their scratch must hold. */
+#include "backends/cpu/nn.h"
+
+#include "backends/cpu/nn_kernels.h"
+#include "core/base/allocator.h"
+
+void wh_nn_select(uint64_t features, wh_nn *out) {
+  (void)features;
+#define WH_NN_KERNEL(op, family, isa, needs)                 \
+  if ((features & (uint64_t)(needs)) == (uint64_t)(needs)) { \
+    out->op = wh_k_##op##__##isa;                            \
+    out->op##_name = #op "__" #isa;                          \
+  }
+#include "backends/cpu/kernels_nn.def"
+}
+
+/* Two rows of complex numbers. */
+size_t wh_dft_scratch_bytes(int64_t n) {
+  size_t bytes;
+  if (n < 0 || !wh_mul_size((size_t)n, 4 * sizeof(float), &bytes) || !wh_align_size(bytes, 64, &bytes))
+    return SIZE_MAX;
+  return bytes;
+}
+
+/* A step's gates and the state h (twice) and c of every sequence. */
+bool wh_recurrent_scratch_bytes(wh_recurrent_kind kind, int64_t b, int64_t h, size_t *out) {
+  size_t bytes;
+  return b >= 0 && h >= 0 && wh_mul_size((size_t)b, (size_t)h, &bytes) &&
+         wh_mul_size(bytes, (size_t)(wh_recurrent_gates(kind) + 4) * sizeof(float), &bytes) &&
+         wh_align_size(bytes, 64, out);
+}

@@ -1,0 +1,225 @@
+/* nn.h - convolutions, pools, resampling, recurrent layers, quantisation of tensors, and the other ops of
+ * neural networks that look at neighbours. Arithmetic: docs/NUMERICS.md. Kernels know no graph and allocate
+ * nothing; work is split over the workers by outputs. */
+#ifndef WH_CPU_NN_H
+#define WH_CPU_NN_H
+
+#include "backends/cpu/features.h"
+#include "core/base/dtype.h"
+#include "core/base/team.h"
+
+/* How windows lie over the space of a plane: always three axes, of size 1 in front where there are fewer.
+ * Tap k of output o reads element o * stride + k * dilation - pad. */
+#define WH_WINDOW_AXES 3
+typedef struct wh_window {
+  int64_t in[WH_WINDOW_AXES], out[WH_WINDOW_AXES], kernel[WH_WINDOW_AXES];
+  int64_t stride[WH_WINDOW_AXES], dilation[WH_WINDOW_AXES];
+  int64_t pad[WH_WINDOW_AXES], pad_end[WH_WINDOW_AXES]; /* before and after */
+} wh_window;
+
+static inline int64_t wh_window_volume(const int64_t size[WH_WINDOW_AXES]) {
+  return size[0] * size[1] * size[2];
+}
+
+/* x[n][group * c][in], w[group * m][c][kernel], y[n][group * m][out] */
+typedef struct wh_conv_args {
+  int64_t n, group, c, m; /* images; channels and outputs of a group */
+  wh_window win;
+  const float *x, *w;
+  const float *bias, *residual; /* [group * m], as y; or NULL */
+  float *y;
+  uint32_t step; /* for wh_team_claim */
+  void *scratch; /* scratch_bytes per worker, 64-byte aligned, worker i at i * that */
+  size_t scratch_bytes;
+} wh_conv_args;
+
+/* x[n][group * c][in], w[group * c][m][kernel], y[n][group * m][out]: tap k of input i adds to output
+ * i * stride + k * dilation - pad. Scratch as above. */
+typedef wh_conv_args wh_conv_transpose_args;
+
+typedef struct wh_conv_integer_args {
+  int64_t n, group, c, m;
+  wh_window win;
+  wh_dtype x_dtype, w_dtype; /* i8 or u8 */
+  const void *x, *w;
+  const void *x_zero; /* one, or NULL: 0 */
+  const void *w_zero; /* one, or one per output; or NULL: 0 */
+  bool w_zero_per_output;
+  int32_t *y;
+} wh_conv_integer_args;
+
+typedef struct wh_pool_args {
+  wh_dtype dtype; /* max_pool: also f64, i8, u8 */
+  int64_t planes;
+  wh_window win;
+  bool count_pads;   /* average_pool: padding counts as elements */
+  int64_t p;         /* lp_pool */
+  bool column_major; /* max_pool_index: the last axis is the slowest of a plane */
+  const void *x;
+  void *y;
+} wh_pool_args;
+
+/* y[o][j][i] from x[o][index[j][t]][i] over the taps t; an index of -1 reads `outside`. */
+typedef struct wh_resample_args {
+  int64_t outer, n_in, n_out, taps, inner;
+  const float *x;
+  const int32_t *index;
+  const float *weight;
+  float outside;
+  float *y;
+} wh_resample_args;
+static inline bool wh_resample_index_fits(const wh_resample_args *a, int32_t index) {
+  return index >= -1 && index < a->n_in;
+}
+
+#define WH_GRID_NEAREST 0
+#define WH_GRID_LINEAR 1
+#define WH_GRID_CUBIC 2
+#define WH_GRID_ZEROS 0
+#define WH_GRID_BORDER 1
+#define WH_GRID_REFLECT 2
+/* y[n][c][out] from x[n][c][in] at grid[n][out][axes]; the last axis of space comes first in the grid. */
+typedef struct wh_grid_sample_args {
+  int64_t n, c, axes; /* 2 or 3 */
+  int64_t in[WH_WINDOW_AXES], out[WH_WINDOW_AXES];
+  int mode, padding;
+  bool align_corners;
+  const float *x, *grid;
+  float *y;
+} wh_grid_sample_args;
+
+/* y[r][c][out] from boxes[r][4] (x1 y1 x2 y2) of image image[r] of x[n][c][in] */
+typedef struct wh_roi_align_args {
+  int64_t n, c, rows, in[2], out[2];
+  int64_t sampling; /* points per bin and axis; 0: by the box */
+  float scale;
+  bool half_pixel, largest; /* largest: of the samples instead of their mean */
+  const float *x, *boxes;
+  wh_dtype image_dtype; /* i32 or i64 */
+  const void *image;
+  float *y;
+} wh_roi_align_args;
+static inline int64_t wh_roi_image(const wh_roi_align_args *a, int64_t row) {
+  return a->image_dtype == WH_DTYPE_I64 ? ((const int64_t *)a->image)[row] : ((const int32_t *)a->image)[row];
+}
+
+/* over channels: x[n][c][inner] */
+typedef struct wh_lrn_args {
+  int64_t n, c, inner, size;
+  float alpha, beta, bias;
+  const float *x;
+  float *y;
+} wh_lrn_args;
+
+/* rows of n complex numbers, with twiddles[n] = exp(-2 pi i k / n) */
+typedef struct wh_dft_args {
+  int64_t outer, n, inner;
+  bool inverse;
+  const float *x, *twiddles;
+  float *y;
+  void *scratch; /* wh_dft_scratch_bytes per worker, 64-byte aligned */
+  size_t scratch_bytes;
+} wh_dft_args;
+size_t wh_dft_scratch_bytes(int64_t n);
+
+/* Matrices of a batch: y[i] = det of x[i][n][n] */
+typedef struct wh_det_args {
+  int64_t rows, n;
+  const float *x;
+  float *y;
+  void *scratch; /* n * n floats per worker, 64-byte aligned */
+  size_t scratch_bytes;
+} wh_det_args;
+
+/* What an element of a gate is put through; docs/NUMERICS.md has the formulas. The numbers are the IR's. */
+typedef enum wh_activation {
+  WH_ACT_SIGMOID,
+  WH_ACT_TANH,
+  WH_ACT_RELU,
+  WH_ACT_AFFINE,
+  WH_ACT_LEAKY_RELU,
+  WH_ACT_THRESHOLDED_RELU,
+  WH_ACT_SCALED_TANH,
+  WH_ACT_HARD_SIGMOID,
+  WH_ACT_ELU,
+  WH_ACT_SOFTSIGN,
+  WH_ACT_SOFTPLUS,
+  WH_ACT_COUNT
+} wh_activation;
+
+typedef enum wh_recurrent_kind { WH_RECURRENT_RNN, WH_RECURRENT_GRU, WH_RECURRENT_LSTM } wh_recurrent_kind;
+
+/* x[t][b][gates * h]: the gates' inputs, product and bias included; r[gates * h][h]; y[t][b][h]. */
+typedef struct wh_recurrent_args {
+  wh_recurrent_kind kind;
+  int64_t t, b, h;
+  const float *x, *r;
+  const float *r_bias;   /* gru: [gates * h], or NULL */
+  const float *h0, *c0;  /* [b][h], or NULL: zeros */
+  const int32_t *length; /* [b], or NULL: t */
+  const float *peephole; /* lstm: [3 * h] of i, o, f; or NULL */
+  bool reverse, coupled; /* coupled: f = 1 - i */
+  bool reset_after;      /* gru: r is applied to the product */
+  float clip;            /* 0: none */
+  wh_activation act[3];
+  float factor[3][2];
+  float *y, *last_h, *last_c; /* of each sequence [b][h]; last_c: of lstm */
+  void *scratch; /* wh_recurrent_scratch_bytes, shared, 64-byte aligned */
+} wh_recurrent_args;
+/* False on overflow. */
+bool wh_recurrent_scratch_bytes(wh_recurrent_kind kind, int64_t b, int64_t h, size_t *out);
+static inline int64_t wh_recurrent_gates(wh_recurrent_kind kind) {
+  return kind == WH_RECURRENT_LSTM ? 4 : kind == WH_RECURRENT_GRU ? 3 : 1;
+}
+/* Steps of a sequence; a length outside 0..t counts as the nearer of the two. */
+static inline int64_t wh_recurrent_steps(const wh_recurrent_args *a, int64_t b) {
+  if (!a->length) return a->t;
+  return a->length[b] < 0 ? 0 : a->length[b] > a->t ? a->t : a->length[b];
+}
+
+/* x[outer][n][inner] with a scale per (outer, n, inner) cell: scale_at(o, j, i) = o * by_outer + j / block *
+ * by_axis + i * by_inner */
+typedef struct wh_quantize_linear_args {
+  int64_t outer, n, inner;
+  int64_t block, by_outer, by_axis, by_inner;
+  int64_t row, zero_row; /* elements of the last axis of x and of zero: where rows of half bytes end */
+  wh_dtype dtype;        /* of the codes and zero points */
+  bool saturate;         /* f8: beyond the largest is the largest */
+  const float *scale;
+  const void *zero; /* or NULL: 0 */
+  const void *x;
+  void *y;
+} wh_quantize_linear_args;
+typedef wh_quantize_linear_args wh_dequantize_linear_args;
+
+/* A family: ops that take one struct of arguments, wh_<family>_args. */
+#define WH_NN_FAMILIES(X) \
+  X(conv)                 \
+  X(conv_transpose)       \
+  X(conv_integer)         \
+  X(pool)                 \
+  X(resample)             \
+  X(grid_sample)          \
+  X(roi_align)            \
+  X(lrn)                  \
+  X(dft)                  \
+  X(det)                  \
+  X(recurrent)            \
+  X(quantize_linear)      \
+  X(dequantize_linear)
+#define WH_NN_FN(family) typedef void (*wh_##family##_fn)(const wh_##family##_args *a, const wh_worker *w);
+WH_NN_FAMILIES(WH_NN_FN)
+#undef WH_NN_FN
+
+/* The chosen kernel of every op of kernels_nn.def and its name ("conv__avx512"). */
+typedef struct wh_nn {
+#define WH_NN_OP(op, name, family, levels) \
+  wh_##family##_fn name;                   \
+  const char *name##_name;
+#include "backends/cpu/kernels_nn.def"
+} wh_nn;
+
+/* Pure function of the mask; every field is set. */
+void wh_nn_select(uint64_t features, wh_nn *out);
+
+#endif

@@ -1,0 +1,212 @@
+/* recurrent_run.c - docs/NUMERICS.md, "Recurrent layers". Sequences do not know of each other: where there
+ * are enough of them each worker has its own, else the rows of a step's gates are shared out, and a barrier
+ * stands between what one worker makes and others read. */
+#include "backends/cpu/recurrent_run.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/base/exact_math.h"
+
+/* ---- activations ---- */
+
+static float softplus(float x) {
+  if (isnan(x)) return x;
+  const double tail = wh_log_f64(1.0 + wh_exp_f64(-fabs((double)x)));
+  return (float)((x > 0.0f ? (double)x : 0.0) + tail);
+}
+
+static float hard_sigmoid(float x, float a, float b) {
+  const float y = fmaf(a, x, b);
+  return y < 0.0f ? 0.0f : y > 1.0f ? 1.0f : y;
+}
+
+static float activate(const wh_recurrent_args *a, int which, float x) {
+  const float alpha = a->factor[which][0], beta = a->factor[which][1];
+  if (a->clip > 0.0f) x = x < -a->clip ? -a->clip : x > a->clip ? a->clip : x;
+  switch (a->act[which]) {
+    case WH_ACT_SIGMOID:
+      return wh_sigmoid_f32(x);
+    case WH_ACT_TANH:
+      return wh_tanh_f32(x);
+    case WH_ACT_RELU:
+      return x <= 0.0f ? 0.0f : x;
+    case WH_ACT_AFFINE:
+      return fmaf(alpha, x, beta);
+    case WH_ACT_LEAKY_RELU:
+      return x < 0.0f ? alpha * x : x;
+    case WH_ACT_THRESHOLDED_RELU:
+      return x < alpha ? 0.0f : x;
+    case WH_ACT_SCALED_TANH:
+      return alpha * wh_tanh_f32(beta * x);
+    case WH_ACT_HARD_SIGMOID:
+      return hard_sigmoid(x, alpha, beta);
+    case WH_ACT_ELU:
+      return x < 0.0f ? alpha * (wh_exp_f32(x) - 1.0f) : x;
+    case WH_ACT_SOFTSIGN:
+      return x / (1.0f + fabsf(x));
+    case WH_ACT_SOFTPLUS:
+      return softplus(x);
+    case WH_ACT_COUNT:
+      break;
+  }
+  return x;
+}
+
+/* The state's own activation is of what was already clipped. */
+static float activate_state(const wh_recurrent_args *a, float x) {
+  wh_recurrent_args unclipped = {.clip = 0.0f};
+  unclipped.act[2] = a->act[2];
+  memcpy(unclipped.factor, a->factor, sizeof a->factor);
+  return activate(&unclipped, 2, x);
+}
+
+/* ---- a step ---- */
+
+/* The workers that share sequences [first, last). */
+typedef struct crew {
+  const wh_recurrent_args *a;
+  const wh_worker *worker;
+  wh_recurrent_product_fn product;
+  int64_t first, last, gates;
+  bool shared;
+  float *h, *c, *reset, *gate; /* [b][h] states; what gru's candidate is made of; products [b][gates * h] */
+} crew;
+
+/* Of n items per sequence, those of this worker: [*begin, *end) counted through all sequences. */
+static void share(const crew *w, int64_t n, int64_t *begin, int64_t *end) {
+  *begin = 0;
+  *end = (w->last - w->first) * n;
+  if (w->shared) wh_worker_range(w->worker, *end, begin, end);
+}
+
+static void meet(const crew *w) {
+  if (w->shared) wh_team_barrier(w->worker);
+}
+
+/* Rows [first, first + n) of the gates of every sequence, times v[b][h]. */
+static void multiply(const crew *w, const float *v, int64_t first, int64_t n, int64_t step) {
+  const wh_recurrent_args *a = w->a;
+  int64_t begin, end;
+  share(w, n, &begin, &end);
+  while (begin < end) {
+    const int64_t b = w->first + begin / n, row = begin % n;
+    const int64_t rows = end - begin < n - row ? end - begin : n - row;
+    if (step < wh_recurrent_steps(a, b))
+      w->product(a->r, v + b * a->h, a->h, first + row, first + row + rows, w->gate + b * w->gates * a->h);
+    begin += rows;
+  }
+}
+
+/* Element i of sequence b at one step. */
+typedef struct cell {
+  int64_t b, i;
+  const float *x, *p; /* inputs and products of its gates: gate g at [g * h] */
+  float *h, *c, *y;
+} cell;
+
+static void rnn_cell(const wh_recurrent_args *a, const cell *e) { *e->h = activate(a, 0, e->x[0] + e->p[0]); }
+
+static float gru_gate(const wh_recurrent_args *a, const cell *e, int gate) {
+  return a->r_bias ? e->p[gate * a->h] + a->r_bias[gate * a->h + e->i] : e->p[gate * a->h];
+}
+static void gru_reset(const wh_recurrent_args *a, const cell *e, float *reset) {
+  *reset = activate(a, 0, e->x[a->h] + gru_gate(a, e, 1)) * *e->h;
+}
+static void gru_cell(const wh_recurrent_args *a, const cell *e) {
+  const float z = activate(a, 0, e->x[0] + gru_gate(a, e, 0)), p = gru_gate(a, e, 2);
+  float candidate = e->x[2 * a->h] + p;
+  if (a->reset_after) {
+    const float r = activate(a, 0, e->x[a->h] + gru_gate(a, e, 1));
+    candidate = fmaf(r, p, e->x[2 * a->h]);
+  }
+  candidate = activate(a, 1, candidate);
+  *e->h = fmaf(z, *e->h, (1.0f - z) * candidate);
+}
+
+static float lstm_gate(const wh_recurrent_args *a, const cell *e, int gate, float state) {
+  const float g = e->x[gate * a->h] + e->p[gate * a->h];
+  return a->peephole && gate < 3 ? fmaf(a->peephole[gate * a->h + e->i], state, g) : g;
+}
+static void lstm_cell(const wh_recurrent_args *a, const cell *e) {
+  const float i = activate(a, 0, lstm_gate(a, e, 0, *e->c));
+  const float f = a->coupled ? 1.0f - i : activate(a, 0, lstm_gate(a, e, 2, *e->c));
+  const float candidate = activate(a, 1, lstm_gate(a, e, 3, 0.0f));
+  *e->c = fmaf(f, *e->c, i * candidate);
+  const float o = activate(a, 0, lstm_gate(a, e, 1, *e->c));
+  *e->h = o * activate_state(a, *e->c);
+}
+
+/* What follows the products: every element's new state, or gru's reset state. */
+static void elements(const crew *w, int64_t step, bool reset) {
+  const wh_recurrent_args *a = w->a;
+  int64_t begin, end;
+  share(w, a->h, &begin, &end);
+  for (int64_t k = begin; k < end; k++) {
+    const int64_t b = w->first + k / a->h, i = k % a->h, steps = wh_recurrent_steps(a, b);
+    if (step >= steps) {
+      if (!reset) a->y[(step * a->b + b) * a->h + i] = 0.0f;
+      continue;
+    }
+    const int64_t at = (a->reverse ? steps - 1 - step : step) * a->b + b;
+    const cell e = {.b = b,
+                    .i = i,
+                    .x = a->x + at * w->gates * a->h + i,
+                    .p = w->gate + b * w->gates * a->h + i,
+                    .h = w->h + b * a->h + i,
+                    .c = w->c + b * a->h + i};
+    if (reset) {
+      gru_reset(a, &e, w->reset + b * a->h + i);
+      continue;
+    }
+    if (a->kind == WH_RECURRENT_RNN) rnn_cell(a, &e);
+    if (a->kind == WH_RECURRENT_GRU) gru_cell(a, &e);
+    if (a->kind == WH_RECURRENT_LSTM) lstm_cell(a, &e);
+    a->y[at * a->h + i] = *e.h;
+    a->last_h[b * a->h + i] = *e.h;
+    if (a->last_c) a->last_c[b * a->h + i] = *e.c;
+  }
+}
+
+static void begin_states(const crew *w) {
+  const wh_recurrent_args *a = w->a;
+  int64_t begin, end;
+  share(w, a->h, &begin, &end);
+  for (int64_t k = begin; k < end; k++) {
+    const int64_t at = w->first * a->h + k;
+    w->h[at] = a->h0 ? a->h0[at] : 0.0f;
+    w->c[at] = a->c0 ? a->c0[at] : 0.0f;
+    a->last_h[at] = w->h[at];
+    if (a->last_c) a->last_c[at] = w->c[at];
+  }
+}
+
+void wh_recurrent_run(const wh_recurrent_args *a, const wh_worker *worker, wh_recurrent_product_fn product) {
+  const int64_t states = a->b * a->h, gates = wh_recurrent_gates(a->kind);
+  float *own = a->scratch;
+  crew w = {.a = a,
+            .worker = worker,
+            .product = product,
+            .last = a->b,
+            .gates = gates,
+            .shared = worker->count > 1 && a->b < worker->count,
+            .h = own,
+            .c = own + states,
+            .reset = own + 2 * states,
+            .gate = own + 3 * states};
+  if (!w.shared) wh_worker_range(worker, a->b, &w.first, &w.last);
+  const bool apart = a->kind == WH_RECURRENT_GRU && !a->reset_after; /* the candidate's product comes later */
+  begin_states(&w);
+  for (int64_t step = 0; step < a->t; step++) {
+    meet(&w);
+    multiply(&w, w.h, 0, (apart ? 2 : gates) * a->h, step);
+    meet(&w);
+    if (apart) {
+      elements(&w, step, true);
+      meet(&w);
+      multiply(&w, w.reset, 2 * a->h, a->h, step);
+      meet(&w);
+    }
+    elements(&w, step, false);
+  }
+}
