@@ -196,6 +196,7 @@ static wh_status compile_packed(const cpu_device *d, const wh_graph *g, const wh
 wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   const int table = wh_cpu_weight_input(k->node);
   if (table >= 0 && args[table].layout) return compile_packed(d, g, &args[table], k);
+  if (!wh_cpu_rowop_takes(g, k->node)) return wh_cpu_compile_map(d, g, args, k);
   switch (k->node->op) {
 #define WH_ROWOP(op, op_name, family, levels) \
   case WH_OP_##op:                            \

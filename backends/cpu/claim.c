@@ -145,31 +145,51 @@ static void list_table(const cpu_device *d, const wh_graph *g, const wh_value_in
   list_layout(c, input, layout.matrix.id, layout.n_bytes);
 }
 
-/* What the row ops with two operands take: the second is one element, or its dims are the last of the
- * first's.
- */
+/* Whether b is one element, or its dims are the last of a's. */
 static bool repeats(const wh_graph *g, const wh_shape *a, const wh_shape *b) {
-  if (b->rank == 0 || (b->rank == 1 && wh_dim_get(&g->dims, b->dims[0])->max == 1)) return a->rank >= b->rank;
   if (b->rank > a->rank) return false;
+  if (b->rank == 0 || (b->rank == 1 && wh_dim_get(&g->dims, b->dims[0])->max == 1)) return true;
   return memcmp(b->dims, a->dims + a->rank - b->rank, (size_t)b->rank * sizeof b->dims[0]) == 0;
+}
+
+static bool is_binary(wh_op op) {
+  return op == WH_OP_ADD || op == WH_OP_SUB || op == WH_OP_MUL || op == WH_OP_DIV;
+}
+
+static bool has_map(wh_op op) {
+  switch (op) {
+#define WH_MAP_OP(op, name)
+#define WH_MAP_OP_TOO(op, name) case WH_OP_##op:
+#include "backends/cpu/ops_map.def"
+    return true;
+    default:
+      return false;
+  }
+}
+
+/* The first input of another type than the row op takes, or n_inputs. */
+static unsigned input_of_other_type(const wh_graph *g, const wh_node_info *node) {
+  const char *types = input_types(node->op);
+  unsigned i = 0;
+  while (i < node->n_inputs && (!node->inputs[i] || is_of_type(&g->values[node->inputs[i]].shape, types[i])))
+    i++;
+  return i;
+}
+
+bool wh_cpu_rowop_takes(const wh_graph *g, const wh_node_info *node) {
+  return input_of_other_type(g, node) == node->n_inputs &&
+         (!is_binary(node->op) ||
+          repeats(g, &g->values[node->inputs[0]].shape, &g->values[node->inputs[1]].shape));
 }
 
 wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              const int64_t *dims, wh_claim *c) {
-  (void)dims;
-  const char *types = input_types(node->op);
-  for (unsigned i = 0; i < node->n_inputs; i++) {
-    if (!node->inputs[i]) continue;
-    const wh_shape *s = &g->values[node->inputs[i]].shape;
-    if (is_of_type(s, types[i])) continue;
+  const unsigned other = input_of_other_type(g, node);
+  if (has_map(node->op) && !wh_cpu_rowop_takes(g, node)) return wh_cpu_claim_map(d, g, node, dims, c);
+  if (other < node->n_inputs) {
     c->supported = false;
-    (void)snprintf(c->reason, sizeof c->reason, "no kernel for input %u of type %s", i,
-                   wh_dtype_name(s->dtype));
-    return WH_OK;
-  }
-  if (strcmp(types, "ff") == 0 && node->op != WH_OP_ROPE &&
-      !repeats(g, &g->values[node->inputs[0]].shape, &g->values[node->inputs[1]].shape)) {
-    refuse(c, "no kernel for operands that broadcast over each other");
+    (void)snprintf(c->reason, sizeof c->reason, "no kernel for input %u of type %s", other,
+                   wh_dtype_name(g->values[node->inputs[other]].shape.dtype));
     return WH_OK;
   }
   const int table = wh_cpu_weight_input(node);

@@ -6,7 +6,10 @@
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
+#include "backends/cpu/map.h"
+#include "backends/cpu/matmul.h"
 #include "backends/cpu/nn.h"
+#include "backends/cpu/reduce.h"
 #include "backends/cpu/rowops.h"
 #include "core/backend_abi.h"
 #include "core/base/team.h"
@@ -108,6 +111,10 @@ typedef struct cpu_kernel {
   wh_linear_f_fn linear_f;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;
+  wh_map_fn map;
+  wh_reduction reduction;
+  wh_matmul_fn matmul;
+  uint64_t features; /* of matmul */
   const wh_fast_blas *blas;
   wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
 } cpu_kernel;
@@ -156,6 +163,14 @@ wh_status wh_cpu_compile_attention(const cpu_device *d, const wh_graph *g, const
 wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
+wh_status wh_cpu_compile_map(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_cast(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_move(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_reduce(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+
 /* For args_<family>.c */
 int64_t wh_cpu_elements(const cpu_operand *o);
 int64_t wh_cpu_row_length(const cpu_operand *o);
@@ -177,6 +192,12 @@ wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_no
                              const int64_t *dims, wh_claim *c);
 wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                           const int64_t *dims, wh_claim *c); /* args_nn.c */
+wh_status wh_cpu_claim_map(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                           const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c);
+/* Whether an op's row op takes the operands; of several ops, map loops take others. */
+bool wh_cpu_rowop_takes(const wh_graph *g, const wh_node_info *node);
 /* How a product keeps a constant of this shape packed; matrix.id 0: not at all. ERR_UNSUPPORTED: there is no
  * such product. */
 wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,

@@ -155,6 +155,15 @@ wh_linear_f_fn wh_linear_f_select(uint64_t features, wh_dtype dtype, const char 
   return fn;
 }
 
+const wh_linear_f_isa *wh_linear_f_steps(uint64_t features) {
+  const wh_linear_f_isa *steps = NULL;
+#define WH_LINEAR_F_KERNEL(isa, needs) \
+  if ((features & (uint64_t)(needs)) == (uint64_t)(needs)) steps = wh_k_linear_f_steps_##isa();
+#include "backends/cpu/kernels_linear_f.def"
+#undef WH_LINEAR_F_KERNEL
+  return steps;
+}
+
 size_t wh_linear_f_scratch_bytes(uint64_t features, const wh_linear_layout *layout, int64_t m_max) {
   size_t bytes;
   if (!(features & WH_CPU_VECTORS)) return 0;

@@ -53,8 +53,12 @@ void wh_linear_f_run(const wh_linear_f_args *args, const wh_worker *worker, cons
 /* Its scratch for one worker; false on overflow. */
 bool wh_linear_f_run_scratch(const wh_linear_layout *layout, int64_t m_max, size_t *out);
 
-#define WH_LINEAR_F_KERNEL(isa, needs) \
-  void wh_k_linear_f_##isa(const wh_linear_f_args *args, const wh_worker *worker);
+/* The steps of the highest level that the mask holds; NULL: it has no vectors. */
+const wh_linear_f_isa *wh_linear_f_steps(uint64_t features);
+
+#define WH_LINEAR_F_KERNEL(isa, needs)                                             \
+  void wh_k_linear_f_##isa(const wh_linear_f_args *args, const wh_worker *worker); \
+  const wh_linear_f_isa *wh_k_linear_f_steps_##isa(void);
 #include "backends/cpu/kernels_linear_f.def"
 #undef WH_LINEAR_F_KERNEL
 

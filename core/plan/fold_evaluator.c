@@ -8,10 +8,10 @@
 
 #define MAX_INPUTS 8 /* of a node that is folded */
 
-/* A block of one step whose slots are buffers of its own: operands, then the output. */
+/* A block of one step whose slots are buffers of its own: operands, then the output, then the fault. */
 typedef struct one_step {
-  wh_buffer *buffers[MAX_INPUTS + 1];
-  uint64_t offsets[MAX_INPUTS + 1], n_bytes[MAX_INPUTS + 1];
+  wh_buffer *buffers[MAX_INPUTS + 2];
+  uint64_t offsets[MAX_INPUTS + 2], n_bytes[MAX_INPUTS + 2];
   wh_arg args[MAX_INPUTS + 1];
   int64_t *dims;
   wh_code *code;
@@ -61,19 +61,26 @@ static wh_status evaluate(const wh_fold_device *d, const wh_graph *g, wh_node n,
     WH_TRY(host_buffer(d, bytes, &o->buffers[i]));
     if (i < n_in) memcpy(b->buffer_host(d->device, o->buffers[i]), inputs[i], bytes);
   }
+  const unsigned fault_slot = n_in + 1;
+  o->n_bytes[fault_slot] = sizeof(wh_fault);
+  WH_TRY(host_buffer(d, sizeof(wh_fault), &o->buffers[fault_slot]));
   const wh_step step = {.node = n, .n_inputs = (uint16_t)n_in, .n_outputs = 1, .scratch = WH_NO_SLOT};
-  const wh_block block = {.graph = g, .steps = &step, .n_steps = 1, .args = o->args, .n_slots = n_in + 1};
+  const wh_block block = {.graph = g, .steps = &step, .n_steps = 1, .args = o->args, .n_slots = n_in + 2};
   const wh_frame frame = {.id = 1,
                           .buffers = o->buffers,
                           .offsets = o->offsets,
                           .n_bytes = o->n_bytes,
                           .dims = o->dims,
-                          .fault = WH_NO_SLOT};
+                          .fault = fault_slot};
   wh_point done = {NULL, 0};
   WH_TRY(b->compile(d->device, &block, &o->code));
   WH_TRY(b->queue_create(d->device, &o->queue));
   WH_TRY(b->submit(o->queue, o->code, 0, 1, &frame, NULL, 0, &done));
   WH_TRY(b->wait(done));
+  wh_fault fault;
+  memcpy(&fault, b->buffer_host(d->device, o->buffers[fault_slot]), sizeof fault);
+  if (fault.node_plus_1) /* the run is to report it */
+    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has an index outside its operand", node->name);
   memcpy(out, b->buffer_host(d->device, o->buffers[n_in]), o->n_bytes[n_in]);
   return WH_OK;
 }
@@ -92,7 +99,7 @@ wh_status wh_fold_eval(void *ctx, const wh_graph *g, const wh_node_info *node, c
   wh_status st = evaluate(d, g, (wh_node)(node - g->nodes), inputs, out, &o);
   if (o.queue) d->backend->queue_destroy(o.queue);
   if (o.code) d->backend->code_destroy(d->device, o.code);
-  for (unsigned i = 0; i <= node->n_inputs; i++) d->backend->buffer_destroy(d->device, o.buffers[i]);
+  for (unsigned i = 0; i < MAX_INPUTS + 2; i++) d->backend->buffer_destroy(d->device, o.buffers[i]);
   wh_free(g->alloc, o.dims);
   return st;
 }

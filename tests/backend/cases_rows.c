@@ -59,20 +59,6 @@ SUITE_CASES(unary) {
     }
 }
 
-SUITE_CASES(binary) {
-  for (size_t i = 0; i < COUNT(any_rank); i++)
-    for (int tail = -1; tail <= any_rank[i].rank;
-         tail++) { /* axes that both have; -1: one element of rank 1 */
-      const case_shape *k = &any_rank[i];
-      suite_case *c =
-          case_begin(s, k->n_rows, "%s shape %zu, second of %d axes", wh_op_get(op)->name, i, tail);
-      wh_value in[2] = {case_input(c, WH_DTYPE_F32, k->rank, k->dims, FILL_WILD), 0};
-      in[1] = tail < 0 ? case_input(c, WH_DTYPE_F32, 1, D(1), FILL_PLAIN)
-                       : case_input(c, WH_DTYPE_F32, tail, k->dims + k->rank - tail, FILL_WILD);
-      run_op(c, op, 0, in, 2);
-    }
-}
-
 SUITE_CASES(same) {
   for (size_t i = 0; i < COUNT(any_rank); i++) {
     const case_shape *k = &any_rank[i];

@@ -53,6 +53,38 @@ float ref_sum64_squares(const float *x, int64_t n);
 /* reference_linear.c: a row of `k` floats as quantised activations of `rows` rows. */
 void ref_quantize_row(const float *x, int64_t k, int64_t row, void *q8a);
 
+/* reference_map.c */
+void ref_map1(ref_node *n);
+void ref_map2(ref_node *n);
+void ref_compare(ref_node *n);
+void ref_classify(ref_node *n);
+void ref_pow(ref_node *n);
+void ref_where(ref_node *n);
+void ref_cast(ref_node *n);
+/* reference_structure.c */
+void ref_transpose(ref_node *n);
+void ref_slice(ref_node *n);
+void ref_concat(ref_node *n);
+void ref_pad(ref_node *n);
+void ref_expand(ref_node *n);
+void ref_tile(ref_node *n);
+void ref_trilu(ref_node *n);
+void ref_reverse_sequence(ref_node *n);
+/* reference_index.c */
+void ref_gather(ref_node *n);
+void ref_gather_elements(ref_node *n);
+void ref_gather_nd(ref_node *n);
+void ref_scatter_elements(ref_node *n);
+void ref_scatter_nd(ref_node *n);
+/* reference_reduce.c */
+void ref_reduce(ref_node *n);
+void ref_arg(ref_node *n);
+void ref_topk(ref_node *n);
+void ref_cumsum(ref_node *n);
+/* reference_matmul.c */
+void ref_matmul(ref_node *n);
+void ref_matmul_integer(ref_node *n);
+
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);
 void ref_quantize_act(ref_node *n);

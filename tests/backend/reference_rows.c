@@ -177,20 +177,6 @@ static void ref_expert_sum(ref_node *n) {
 
 /* ---- elementwise ---- */
 
-#define BINARY(name, expression)                                                     \
-  static void ref_##name(ref_node *n) {                                              \
-    const float *x = n->in[0].data, *z = n->in[1].data;                              \
-    const int64_t repeat = ref_elements(&n->in[1]), count = ref_elements(&n->in[0]); \
-    for (int64_t i = 0; i < count; i++) {                                            \
-      const float a = x[i], b = z[i % repeat];                                       \
-      ((float *)n->out.data)[i] = expression;                                        \
-    }                                                                                \
-  }
-BINARY(add, a + b)
-BINARY(sub, a - b)
-BINARY(mul, a *b)
-BINARY(div, a / b)
-
 #define UNARY(name, expression)                                       \
   static void ref_##name(ref_node *n) {                               \
     const wh_attr *attr = wh_node_attr(n->node, WH_ATTR_ALPHA);       \
@@ -207,11 +193,6 @@ UNARY(silu, wh_silu_f32(x))
 UNARY(gelu, wh_gelu_tanh_f32(x))
 UNARY(gelu_erf, wh_gelu_erf_f32(x))
 UNARY(relu, x <= 0.0f ? 0.0f : x)
-UNARY(tanh, wh_tanh_f32(x))
-UNARY(sigmoid, wh_sigmoid_f32(x))
-UNARY(exp, wh_exp_f32(x))
-UNARY(neg, -x)
-UNARY(sqrt, sqrtf(x))
 
 static void ref_reshape(ref_node *n) { (void)n; } /* the same bytes */
 
@@ -231,6 +212,66 @@ reference_fn reference_of(wh_op op) {
     case WH_OP_GEGLU:
     case WH_OP_GEGLU_QUANTIZE:
       return ref_geglu;
+    case WH_OP_ADD:
+    case WH_OP_SUB:
+    case WH_OP_MUL:
+    case WH_OP_DIV:
+    case WH_OP_MIN:
+    case WH_OP_MAX:
+    case WH_OP_MOD:
+    case WH_OP_BIT_AND:
+    case WH_OP_BIT_OR:
+    case WH_OP_BIT_XOR:
+    case WH_OP_SHIFT_LEFT:
+    case WH_OP_SHIFT_RIGHT:
+    case WH_OP_AND:
+    case WH_OP_OR:
+    case WH_OP_XOR:
+      return ref_map2;
+    case WH_OP_TANH:
+    case WH_OP_SIGMOID:
+    case WH_OP_EXP:
+    case WH_OP_SQRT:
+    case WH_OP_LOG:
+    case WH_OP_SIN:
+    case WH_OP_COS:
+    case WH_OP_TAN:
+    case WH_OP_ASIN:
+    case WH_OP_ACOS:
+    case WH_OP_ATAN:
+    case WH_OP_SINH:
+    case WH_OP_COSH:
+    case WH_OP_ASINH:
+    case WH_OP_ACOSH:
+    case WH_OP_ATANH:
+    case WH_OP_ERF:
+    case WH_OP_SOFTPLUS:
+    case WH_OP_FLOOR:
+    case WH_OP_CEIL:
+    case WH_OP_ROUND:
+    case WH_OP_NEG:
+    case WH_OP_ABS:
+    case WH_OP_SIGN:
+    case WH_OP_BIT_NOT:
+    case WH_OP_NOT:
+      return ref_map1;
+    case WH_OP_EQUAL:
+    case WH_OP_LESS:
+    case WH_OP_LESS_OR_EQUAL:
+      return ref_compare;
+    case WH_OP_IS_NAN:
+    case WH_OP_IS_INF:
+      return ref_classify;
+    case WH_OP_REDUCE_SUM:
+    case WH_OP_REDUCE_PROD:
+    case WH_OP_REDUCE_MAX:
+    case WH_OP_REDUCE_MIN:
+    case WH_OP_REDUCE_SUM_SQUARE:
+    case WH_OP_REDUCE_L1:
+      return ref_reduce;
+    case WH_OP_ARG_MAX:
+    case WH_OP_ARG_MIN:
+      return ref_arg;
 #define CASE(op_name, name) \
   case WH_OP_##op_name:     \
     return ref_##name;
@@ -246,21 +287,12 @@ reference_fn reference_of(wh_op op) {
       CASE(EXPERT_WEIGHTS, expert_weights)
       CASE(EXPERT_LINEAR, expert_linear)
       CASE(EXPERT_SUM, expert_sum)
-      CASE(ADD, add)
-      CASE(SUB, sub)
-      CASE(MUL, mul)
-      CASE(DIV, div)
       CASE(SCALE, scale)
       CASE(SOFTCAP, softcap)
       CASE(SILU, silu)
       CASE(GELU, gelu)
       CASE(GELU_ERF, gelu_erf)
       CASE(RELU, relu)
-      CASE(TANH, tanh)
-      CASE(SIGMOID, sigmoid)
-      CASE(EXP, exp)
-      CASE(NEG, neg)
-      CASE(SQRT, sqrt)
       CASE(SOFTMAX, softmax)
       CASE(RESHAPE, reshape)
       CASE(CONV, conv)
@@ -281,6 +313,26 @@ reference_fn reference_of(wh_op op) {
       CASE(LSTM, lstm)
       CASE(QUANTIZE_LINEAR, quantize_linear)
       CASE(DEQUANTIZE_LINEAR, dequantize_linear)
+      CASE(POW, pow)
+      CASE(WHERE, where)
+      CASE(CAST, cast)
+      CASE(MATMUL, matmul)
+      CASE(MATMUL_INTEGER, matmul_integer)
+      CASE(CUMSUM, cumsum)
+      CASE(TOPK, topk)
+      CASE(GATHER, gather)
+      CASE(GATHER_ELEMENTS, gather_elements)
+      CASE(GATHER_ND, gather_nd)
+      CASE(SCATTER_ELEMENTS, scatter_elements)
+      CASE(SCATTER_ND, scatter_nd)
+      CASE(TRANSPOSE, transpose)
+      CASE(SLICE, slice)
+      CASE(CONCAT, concat)
+      CASE(PAD, pad)
+      CASE(EXPAND, expand)
+      CASE(TILE, tile)
+      CASE(TRILU, trilu)
+      CASE(REVERSE_SEQUENCE, reverse_sequence)
 #undef CASE
     default:
       return NULL;

@@ -1,6 +1,7 @@
 /* suite.c - builds a case, computes it by the references, runs it on a backend and compares. */
 #define _DEFAULT_SOURCE
 #include "tests/backend/suite.h"
+#include "tests/backend/reference_elements.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -161,6 +162,25 @@ wh_value case_indices(suite_case *c, int rank, const int64_t *dims, int64_t firs
   return v;
 }
 
+wh_value case_wide_indices(suite_case *c, int rank, const int64_t *dims, int64_t first, int64_t below,
+                           bool wide) {
+  if (!wide) return case_indices(c, rank, dims, first, below);
+  const wh_value v = case_input(c, WH_DTYPE_I64, rank, dims, FILL_PLAIN);
+  int64_t *ids = c->data[v];
+  for (size_t i = 0; i < c->n_bytes[v] / 8; i++)
+    ids[i] = first + suite_random(c->s, (uint32_t)(below ? below : 1));
+  return v;
+}
+
+bool case_any_outside(const suite_case *c, wh_value indices, int64_t first, int64_t last) {
+  const bool wide = c->g->values[indices].shape.dtype == WH_DTYPE_I64;
+  for (size_t i = 0; i < c->n_bytes[indices] / (wide ? 8 : 4); i++) {
+    const int64_t k = wide ? ((const int64_t *)c->data[indices])[i] : ((const int32_t *)c->data[indices])[i];
+    if (k < first || k > last) return true;
+  }
+  return false;
+}
+
 static wh_value const_of(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims, suite_fill fill) {
   char name[16];
   const wh_shape shape = shape_of(c, dtype, rank, dims);
@@ -249,16 +269,25 @@ void case_set_rows(suite_case *c, int64_t n_rows) {
 
 /* ---- running ---- */
 
-static bool equal_floats(const float *a, const float *b, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (wh_f32_bits(a[i]) != wh_f32_bits(b[i]) && !(isnan(a[i]) && isnan(b[i]))) return false;
-  return true;
+static bool is_number(wh_dtype d) { return wh_dtype_is_float(d) && wh_dtype_get(d)->block_elems == 1; }
+
+/* Any NaN is as good as any other. */
+static bool is_nan_at(wh_dtype dtype, const void *data, size_t i) {
+  ref_value v = {.dtype = dtype};
+  memcpy(&v.data, &data, sizeof data);
+  return isnan(ref_float(&v, (int64_t)i));
 }
 
-static bool equal_doubles(const double *a, const double *b, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (memcmp(&a[i], &b[i], sizeof a[i]) != 0 && !(isnan(a[i]) && isnan(b[i]))) return false;
-  return true;
+/* The first byte of the first element that differs, or n_bytes. */
+static size_t first_difference(wh_dtype dtype, const unsigned char *a, const unsigned char *b,
+                               size_t n_bytes) {
+  const size_t size = is_number(dtype) ? wh_dtype_get(dtype)->block_bytes : 1;
+  if (memcmp(a, b, n_bytes) == 0) return n_bytes;
+  for (size_t i = 0; i < n_bytes; i += size)
+    if (memcmp(a + i, b + i, size) != 0 &&
+        !(is_number(dtype) && is_nan_at(dtype, a, i / size) && is_nan_at(dtype, b, i / size)))
+      return i;
+  return n_bytes;
 }
 
 bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, char message[512]) {
@@ -268,13 +297,8 @@ bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, c
   ok(c, executor_read(x, v, got));
   const wh_dtype dtype = c->g->values[v].shape.dtype;
   const bool floats = dtype == WH_DTYPE_F32;
-  const bool same = floats ? equal_floats((const float *)(void *)got, c->data[v], c->n_bytes[v] / 4)
-                    : dtype == WH_DTYPE_F64
-                        ? equal_doubles((const double *)(void *)got, c->data[v], c->n_bytes[v] / 8)
-                        : memcmp(got, want, c->n_bytes[v]) == 0;
-  size_t at = 0;
-  while (!same && got[at] == want[at]) at++;
-  if (floats) at = at / 4 * 4;
+  const size_t at = first_difference(dtype, got, want, c->n_bytes[v]);
+  const bool same = at == c->n_bytes[v];
   if (!same)
     (void)snprintf(message, 512,
                    "%s: %s: layout %u: node '%s' (%s): byte %zu of %zu: %g (%02x), not %g (%02x)",
@@ -299,13 +323,11 @@ static void check_control(suite_case *c, executor *x, wh_value v) {
   char message[512];
   if (!c->n_bytes[v]) return;
   size_t at = suite_random(c->s, (uint32_t)c->n_bytes[v]);
-  if (c->g->values[v].shape.dtype == WH_DTYPE_F32) {
-    at = at / 4 * 4; /* the last place of a number */
-    if (isnan(((const float *)c->data[v])[at / 4])) return;
-  }
-  if (c->g->values[v].shape.dtype == WH_DTYPE_F64) {
-    at = at / 8 * 8;
-    if (isnan(((const double *)c->data[v])[at / 8])) return;
+  const wh_dtype dtype = c->g->values[v].shape.dtype;
+  if (is_number(dtype)) {
+    const size_t size = wh_dtype_get(dtype)->block_bytes;
+    at = at / size * size; /* the last place of a number */
+    if (is_nan_at(dtype, c->data[v], at / size)) return;
   }
   unsigned char *byte = (unsigned char *)c->data[v] + at;
   *byte ^= 1;

@@ -46,6 +46,11 @@ wh_dim case_dim(suite_case *c, int64_t size);
 wh_value case_input(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims, suite_fill fill);
 /* i32, each in first..first+below-1 */
 wh_value case_indices(suite_case *c, int rank, const int64_t *dims, int64_t first, int64_t below);
+/* The same as i64, or as i32. */
+wh_value case_wide_indices(suite_case *c, int rank, const int64_t *dims, int64_t first, int64_t below,
+                           bool wide);
+/* Whether one of them is outside first..last. */
+bool case_any_outside(const suite_case *c, wh_value indices, int64_t first, int64_t last);
 wh_value case_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
 /* As case_const, of FILL_EXTREME. */
 wh_value case_extreme_const(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims);
@@ -71,6 +76,36 @@ typedef void (*suite_cases_fn)(suite *s, wh_op op);
 #define SUITE_CASES(rule) void cases_##rule(suite *s, wh_op op)
 SUITE_CASES(unary);
 SUITE_CASES(binary);
+SUITE_CASES(pow);
+SUITE_CASES(bits);
+SUITE_CASES(logic);
+SUITE_CASES(compare);
+SUITE_CASES(unary_float);
+SUITE_CASES(unary_number);
+SUITE_CASES(unary_bits);
+SUITE_CASES(unary_logic);
+SUITE_CASES(classify);
+SUITE_CASES(cast);
+SUITE_CASES(where);
+SUITE_CASES(transpose);
+SUITE_CASES(slice);
+SUITE_CASES(concat);
+SUITE_CASES(pad);
+SUITE_CASES(expand);
+SUITE_CASES(tile);
+SUITE_CASES(trilu);
+SUITE_CASES(reverse_sequence);
+SUITE_CASES(gather);
+SUITE_CASES(gather_elements);
+SUITE_CASES(gather_nd);
+SUITE_CASES(scatter_elements);
+SUITE_CASES(scatter_nd);
+SUITE_CASES(reduce);
+SUITE_CASES(arg);
+SUITE_CASES(cumsum);
+SUITE_CASES(topk);
+SUITE_CASES(matmul);
+SUITE_CASES(matmul_integer);
 SUITE_CASES(same);
 SUITE_CASES(norm);
 SUITE_CASES(norm_quantize);

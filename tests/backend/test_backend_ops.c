@@ -15,7 +15,7 @@
 /* clang-format on */
 
 /* What a backend has to pass at least, so that cases are not lost unseen. Raise it with new ones. */
-#define LEAST_CASES 2942
+#define LEAST_CASES 8567
 
 static const struct {
   wh_op op;
@@ -25,36 +25,6 @@ static const struct {
 #define cases_loop NULL   /* what only one backend knows, have no */
 #define cases_custom NULL /* cases here: every backend must refuse them */
 #define cases_softmax cases_unary
-#define cases_unary_float cases_unary
-#define cases_unary_number cases_unary
-#define cases_pow NULL /* no backend computes these yet */
-#define cases_bits NULL
-#define cases_logic NULL
-#define cases_compare NULL
-#define cases_unary_bits NULL
-#define cases_unary_logic NULL
-#define cases_classify NULL
-#define cases_cast NULL
-#define cases_where NULL
-#define cases_transpose NULL
-#define cases_slice NULL
-#define cases_concat NULL
-#define cases_pad NULL
-#define cases_expand NULL
-#define cases_tile NULL
-#define cases_trilu NULL
-#define cases_reverse_sequence NULL
-#define cases_gather NULL
-#define cases_gather_elements NULL
-#define cases_gather_nd NULL
-#define cases_scatter_elements NULL
-#define cases_scatter_nd NULL
-#define cases_reduce NULL
-#define cases_arg NULL
-#define cases_cumsum NULL
-#define cases_topk NULL
-#define cases_matmul NULL
-#define cases_matmul_integer NULL
 #define WH_OP(name, text, min_in, max_in, outs, attrs, traits, rule) {WH_OP_##name, cases_##rule},
 #include "core/ir/op_list.def"
 };
@@ -65,7 +35,7 @@ static void test_all_ops(void **state) {
   suite s = {.target = *state, .random = 20};
   for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
     const size_t before = s.per_op[rules[i].op];
-    if (!rules[i].cases || !reference_of(rules[i].op)) continue;
+    if (!rules[i].cases) continue;
     rules[i].cases(&s, rules[i].op);
     if (s.per_op[rules[i].op] == before) fail_msg("op %s has no cases", wh_op_get(rules[i].op)->name);
   }

@@ -56,7 +56,38 @@ static void test_constants_are_folded(void **state) {
   wh_graph_destroy(g);
 }
 
+/* gather(a, ids): folded, unless an index lies outside, which a run has to report. */
+static void test_faults_are_left_to_the_run(void **state) {
+  (void)state;
+  static const int32_t inside[2] = {1, -1}, outside[2] = {1, N};
+  for (int bad = 0; bad < 2; bad++) {
+    wh_graph *g = NULL;
+    wh_value a, ids, y;
+    wh_shape shape = {.dtype = WH_DTYPE_I32, .rank = 1};
+    ok(wh_graph_create("fold", NULL, &g));
+    ok(wh_dim_const(&g->dims, 2, &shape.dims[0]));
+    ok(wh_graph_add_f32(g, "a", a_data, N, &a));
+    ok(wh_graph_add_const(g, "ids", &shape, bad ? outside : inside, sizeof inside, NULL, &ids));
+    const wh_attr axis = {.key = WH_ATTR_AXIS};
+    ok(wh_graph_add_node(g, WH_OP_GATHER, "gather", (wh_value[]){a, ids}, 2, &axis, 1, &y));
+    ok(wh_graph_add_output(g, "y", y));
+    wh_device_options options = WH_DEVICE_OPTIONS_INIT;
+    wh_fold_device device = {&wh_backend_cpu, NULL};
+    ok(wh_backend_cpu.open(0, &options, &device.device));
+    const wh_fold_evaluator fold = {&device, wh_fold_eval};
+    ok(wh_passes_run(g, &fold));
+    assert_int_equal(g->n_nodes, bad);
+    if (!bad) {
+      const float want[2] = {a_data[1], a_data[N - 1]};
+      assert_memory_equal(wh_graph_value(g, g->outputs[0].value)->data, want, sizeof want);
+    }
+    wh_backend_cpu.close(device.device);
+    wh_graph_destroy(g);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_constants_are_folded)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_constants_are_folded),
+                                     cmocka_unit_test(test_faults_are_left_to_the_run)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

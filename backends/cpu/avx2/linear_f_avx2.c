@@ -24,3 +24,5 @@ typedef __m256 vf;
 void wh_k_linear_f_avx2(const wh_linear_f_args *args, const wh_worker *worker) {
   wh_linear_f_run(args, worker, &steps);
 }
+
+const wh_linear_f_isa *wh_k_linear_f_steps_avx2(void) { return &steps; }

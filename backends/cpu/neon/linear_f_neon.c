@@ -34,3 +34,5 @@ static inline void vf_store_some(vf_mask n, float *p, vf x) {
 void wh_k_linear_f_neon(const wh_linear_f_args *args, const wh_worker *worker) {
   wh_linear_f_run(args, worker, &steps);
 }
+
+const wh_linear_f_isa *wh_k_linear_f_steps_neon(void) { return &steps; }

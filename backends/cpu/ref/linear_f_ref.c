@@ -35,3 +35,5 @@ void wh_k_linear_f_ref(const wh_linear_f_args *a, const wh_worker *worker) {
       a->y[m * a->ldy + n] = y;
     }
 }
+
+const wh_linear_f_isa *wh_k_linear_f_steps_ref(void) { return NULL; }

@@ -1,0 +1,99 @@
+/* args_matmul.c - products of activations: their kernels, scratch, and batches as the kernels take them. */
+#include <stdio.h>
+
+#include "backends/cpu/cpu_internal.h"
+
+/* m, n and k of a product; batches in which only a differs are rows of one. */
+typedef struct sizes {
+  int64_t m, n, k;
+  bool one_b; /* all batches have the one b, and a's lie one behind the other */
+} sizes;
+
+static sizes sizes_of(int a_rank, const int64_t *a, int b_rank, const int64_t *b, int64_t n_batches) {
+  sizes s = {.m = a[a_rank - 2], .n = b[b_rank - 1], .k = a[a_rank - 1], .one_b = true};
+  int64_t batches = 1;
+  for (int d = 0; d < b_rank - 2; d++) s.one_b &= b[d] == 1;
+  for (int d = 0; d < a_rank - 2; d++) batches *= a[d];
+  s.one_b &= batches == n_batches;
+  if (s.one_b) s.m *= n_batches;
+  return s;
+}
+
+wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c) {
+  const wh_shape *a = &g->values[node->inputs[0]].shape, *b = &g->values[node->inputs[1]].shape,
+                 *y = &g->values[wh_node_output(node, 0)].shape;
+  int64_t a_dims[WH_MAX_RANK], b_dims[WH_MAX_RANK], n_batches = 1;
+  for (int i = 0; i < a->rank; i++) a_dims[i] = dims[a->dims[i]];
+  for (int i = 0; i < b->rank; i++) b_dims[i] = dims[b->dims[i]];
+  for (int i = 0; i < y->rank - 2; i++) n_batches *= dims[y->dims[i]];
+  if (a->dtype != WH_DTYPE_F32) return WH_OK;
+  const sizes s = sizes_of(a->rank, a_dims, b->rank, b_dims, n_batches);
+  const size_t each = wh_matmul_scratch(d->features, s.m, s.n, s.k);
+  size_t total;
+  if (each == SIZE_MAX || !wh_mul_size((each + WH_ALIGN_SIMD - 1) / WH_ALIGN_SIMD * WH_ALIGN_SIMD,
+                                       (size_t)wh_team_size(d->team), &total))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  c->scratch_bytes = total;
+  return WH_OK;
+}
+
+static wh_nd batches_of(const cpu_instr *in) {
+  const cpu_operand *y = in->out;
+  wh_nd nd = {.rank = y->rank - 2, .n_operands = 2};
+  for (int d = 0; d < nd.rank; d++) nd.dims[d] = y->dims[d];
+  for (int o = 0; o < 2; o++) {
+    const cpu_operand *x = &in->in[o];
+    int64_t stride = x->dims[x->rank - 1] * x->dims[x->rank - 2];
+    for (int d = x->rank - 3, to = nd.rank - 1; d >= 0; d--, to--) {
+      nd.stride[o][to] = x->dims[d] == 1 ? 0 : stride;
+      stride *= x->dims[d];
+    }
+  }
+  wh_nd_collapse(&nd);
+  return nd;
+}
+
+static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *a = &in->in[0], *b = &in->in[1], *y = in->out;
+  wh_matmul p = {.batches = batches_of(in),
+                 .a_bytes = wh_dtype_get(a->dtype)->block_bytes,
+                 .b_bytes = wh_dtype_get(b->dtype)->block_bytes,
+                 .y_bytes = wh_dtype_get(y->dtype)->block_bytes,
+                 .fn = in->kernel->matmul,
+                 .features = in->kernel->features,
+                 .scratch = in->scratch,
+                 .worker_scratch = in->worker_scratch};
+  const bool codes = y->dtype == WH_DTYPE_I32;
+  const sizes s = sizes_of(a->rank, a->dims, b->rank, b->dims, wh_nd_elements(&p.batches));
+  const bool joined = s.one_b && !codes;
+  if (joined) p.batches = (wh_nd){.rank = 1, .n_operands = 2, .dims = {1}};
+  p.part = (wh_matmul_part){.m = joined ? s.m : a->dims[a->rank - 2],
+                            .n = s.n,
+                            .k = s.k,
+                            .lda = s.k,
+                            .ldb = s.n,
+                            .ldy = s.n,
+                            .a = a->data,
+                            .b = b->data,
+                            .y = y->data};
+  if (codes) {
+    p.part.a_zero = in->in[2].data;
+    p.part.a_zero_step = in->in[2].rank;
+    p.part.b_zero = in->in[3].data;
+    p.part.b_zero_step = in->in[3].rank;
+  }
+  wh_matmul_run(&p, worker);
+}
+
+wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
+  const wh_dtype a = g->values[args[0].value].shape.dtype, b = g->values[args[1].value].shape.dtype;
+  k->matmul = k->node->op == WH_OP_MATMUL
+                  ? wh_matmul_select(d->features, a, &k->name)
+                  : wh_matmul_integer_select(d->features, a == WH_DTYPE_I8, b == WH_DTYPE_I8, &k->name);
+  if (!k->matmul)
+    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no product of %s", k->node->name, wh_dtype_name(a));
+  k->features = d->features;
+  k->run = run_matmul;
+  return WH_OK;
+}

@@ -1,0 +1,3 @@
+/* avx512/reduce_avx512.c - the reductions of level avx512. */
+#define LEVEL avx512
+#include "backends/cpu/reduce_loops.h"

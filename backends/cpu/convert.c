@@ -1,0 +1,263 @@
+/* convert.c - casts by way of one of three types that hold all others: f64 the floats, i64 and u64 the
+ * integers. What an integer of 64 bits loses in f64 stays in its last place, so that a second rounding comes
+ * out as one (Boldo and Melquiond 2008). Pairs that models are full of have loops of their own. */
+#include "backends/cpu/convert.h"
+
+#include <string.h>
+
+#include "core/base/exact_math.h"
+#include "core/base/exact_math_wide.h"
+
+#define CHUNK 256
+
+/* ---- small floats ---- */
+
+typedef struct small_float {
+  int exponent, mantissa, bias;
+  bool infinite;   /* the top exponent holds infinities and NaN */
+  bool no_minus_0; /* -0 is the NaN */
+} small_float;
+
+static small_float small_of(wh_dtype d) {
+  switch (d) {
+    case WH_DTYPE_F16:
+      return (small_float){5, 10, 15, true, false};
+    case WH_DTYPE_BF16:
+      return (small_float){8, 7, 127, true, false};
+    case WH_DTYPE_F8E4M3FN:
+      return (small_float){4, 3, 7, false, false};
+    case WH_DTYPE_F8E4M3FNUZ:
+      return (small_float){4, 3, 8, false, true};
+    case WH_DTYPE_F8E5M2:
+      return (small_float){5, 2, 15, true, false};
+    default: /* F8E5M2FNUZ */
+      return (small_float){5, 2, 16, false, true};
+  }
+}
+
+static double small_to_f64(const small_float *t, uint32_t bits) {
+  const uint32_t sign = bits >> (t->exponent + t->mantissa),
+                 magnitude = bits & ((1u << (t->exponent + t->mantissa)) - 1), top = (1u << t->exponent) - 1,
+                 e = magnitude >> t->mantissa, m = magnitude & ((1u << t->mantissa) - 1);
+  const uint32_t last = (1u << (t->exponent + t->mantissa)) - 1;
+  double x;
+  if (t->no_minus_0 && sign && !magnitude) return (double)NAN;
+  if (t->infinite && e == top)
+    x = m ? (double)NAN : (double)INFINITY;
+  else if (!t->infinite && !t->no_minus_0 && magnitude == last)
+    x = (double)NAN;
+  else if (e)
+    x = (double)((1u << t->mantissa) + m) * wh_exp2i_f64((int64_t)e - t->bias - t->mantissa);
+  else
+    x = (double)m * wh_exp2i_f64(1 - t->bias - t->mantissa);
+  return sign ? -x : x;
+}
+
+static uint32_t small_from_f64(const small_float *t, double x, bool saturate) {
+  const uint32_t minus = 1u << (t->exponent + t->mantissa), sign = wh_f64_bits(x) >> 63 ? minus : 0;
+  const uint32_t nan = t->no_minus_0 ? minus : minus - 1;
+  const uint32_t most = t->infinite ? minus - 1 - (1u << t->mantissa) : t->no_minus_0 ? minus - 1 : minus - 2;
+  const double a = fabs(x), largest = small_to_f64(t, most);
+  if (x != x) return nan;
+  uint32_t code = most + 1;
+  if (a <= largest * 2) {
+    const int64_t e = (int64_t)(wh_f64_bits(a) >> 52) - 1023, least = 1 - t->bias;
+    const double step = wh_exp2i_f64((e < least ? least : e) - t->mantissa); /* of the values around it */
+    const double m = rint(a / step);
+    code = (uint32_t)m + (e < least ? 0 : (uint32_t)(e - least) << t->mantissa); /* the carry goes on */
+  }
+  if (code > most)
+    return saturate ? sign | most : t->infinite ? sign | (most + 1) : t->no_minus_0 ? nan : sign | nan;
+  return code == 0 && t->no_minus_0 ? 0 : sign | code;
+}
+
+/* ---- elements as f64, i64 or u64 ---- */
+
+typedef enum carrier { AS_F64, AS_I64, AS_U64 } carrier;
+
+static carrier carrier_of(wh_dtype d) {
+  return wh_dtype_is_float(d) ? AS_F64 : wh_dtype_is(d, WH_CLASS_SIGNED) ? AS_I64 : AS_U64;
+}
+
+typedef union chunk {
+  double f[CHUNK];
+  int64_t i[CHUNK];
+  uint64_t u[CHUNK];
+} chunk;
+
+static void load(wh_dtype d, const void *src, int64_t at, int64_t n, chunk *c) {
+  const small_float t = small_of(d);
+  switch (d) {
+#define LOAD(dtype, type, field, as)                                               \
+  case WH_DTYPE_##dtype:                                                           \
+    for (int64_t k = 0; k < n; k++) c->field[k] = (as)((const type *)src)[at + k]; \
+    return;
+    LOAD(F32, float, f, double)
+    LOAD(F64, double, f, double)
+    LOAD(I8, int8_t, i, int64_t)
+    LOAD(I16, int16_t, i, int64_t)
+    LOAD(I32, int32_t, i, int64_t)
+    LOAD(I64, int64_t, i, int64_t)
+    LOAD(U8, uint8_t, u, uint64_t)
+    LOAD(BOOL, uint8_t, u, uint64_t)
+    LOAD(U16, uint16_t, u, uint64_t)
+    LOAD(U32, uint32_t, u, uint64_t)
+    LOAD(U64, uint64_t, u, uint64_t)
+#undef LOAD
+    case WH_DTYPE_I4:
+    case WH_DTYPE_U4:
+      for (int64_t k = 0; k < n; k++) {
+        const uint32_t code = ((const uint8_t *)src)[(at + k) / 2] >> ((at + k) % 2 * 4) & 15u;
+        if (d == WH_DTYPE_I4)
+          c->i[k] = (int64_t)(code ^ 8u) - 8;
+        else
+          c->u[k] = code;
+      }
+      return;
+    case WH_DTYPE_F16:
+    case WH_DTYPE_BF16:
+      for (int64_t k = 0; k < n; k++) c->f[k] = small_to_f64(&t, ((const uint16_t *)src)[at + k]);
+      return;
+    default:
+      for (int64_t k = 0; k < n; k++) c->f[k] = small_to_f64(&t, ((const uint8_t *)src)[at + k]);
+  }
+}
+
+/* As f64; what does not fit sets the last place. */
+static double odd_f64(uint64_t magnitude, bool negative) {
+  if (magnitude >> 53) magnitude = (magnitude & ~(uint64_t)2047) | ((magnitude & 2047) ? 2048 : 0);
+  return negative ? -(double)magnitude : (double)magnitude;
+}
+
+static double narrow_f64(carrier as, const chunk *c, int64_t k) {
+  if (as == AS_F64) return c->f[k];
+  if (as == AS_U64) return odd_f64(c->u[k], false);
+  return odd_f64(c->i[k] < 0 ? 0 - (uint64_t)c->i[k] : (uint64_t)c->i[k], c->i[k] < 0);
+}
+
+/* Towards 0, no further than the type goes; 0 of NaN. */
+static int64_t f64_to_i64(double x, int64_t least, int64_t most) {
+  if (x != x) return 0;
+  return x <= (double)least ? least : x >= (double)most ? most : (int64_t)x;
+}
+static uint64_t f64_to_u64(double x, uint64_t most) {
+  if (!(x > 0.0)) return 0;
+  return x >= (double)most ? most : (uint64_t)x;
+}
+
+static void store_small(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t n, void *dst,
+                        int64_t at) {
+  const small_float t = small_of(d);
+  const bool wide = d == WH_DTYPE_F16 || d == WH_DTYPE_BF16;
+  for (int64_t k = 0; k < n; k++) {
+    const uint32_t code = small_from_f64(&t, narrow_f64(as, c, k), saturate && !wide);
+    if (wide)
+      ((uint16_t *)dst)[at + k] = (uint16_t)code;
+    else
+      ((uint8_t *)dst)[at + k] = (uint8_t)code;
+  }
+}
+
+/* Half bytes: those of a byte come one after the other, and the first clears it. */
+static void store_half(uint8_t *dst, int64_t at, uint64_t code) {
+  if (at % 2)
+    dst[at / 2] = (uint8_t)(dst[at / 2] | (code & 15) << 4);
+  else
+    dst[at / 2] = (uint8_t)(code & 15);
+}
+
+#define EACH(expression)            \
+  for (int64_t k = 0; k < n; k++) { \
+    expression;                     \
+  }
+
+static void store(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t n, void *dst, int64_t at) {
+  switch (d) {
+    case WH_DTYPE_F32: {
+      float *y = (float *)dst + at;
+      EACH(y[k] = as == AS_F64 ? (float)c->f[k] : as == AS_I64 ? (float)c->i[k] : (float)c->u[k])
+      return;
+    }
+    case WH_DTYPE_F64: {
+      double *y = (double *)dst + at;
+      EACH(y[k] = as == AS_F64 ? c->f[k] : as == AS_I64 ? (double)c->i[k] : (double)c->u[k])
+      return;
+    }
+#define SIGNED(dtype, type, least, most)                                                                  \
+  case WH_DTYPE_##dtype: {                                                                                \
+    type *y = (type *)dst + at;                                                                           \
+    EACH(y[k] = as == AS_F64 ? (type)f64_to_i64(c->f[k], least, most) : (type)c->u[k]) /* the low bits */ \
+    return;                                                                                               \
+  }
+#define UNSIGNED(dtype, type, most)                                             \
+  case WH_DTYPE_##dtype: {                                                      \
+    type *y = (type *)dst + at;                                                 \
+    EACH(y[k] = as == AS_F64 ? (type)f64_to_u64(c->f[k], most) : (type)c->u[k]) \
+    return;                                                                     \
+  }
+      SIGNED(I8, int8_t, INT8_MIN, INT8_MAX)
+      SIGNED(I16, int16_t, INT16_MIN, INT16_MAX)
+      SIGNED(I32, int32_t, INT32_MIN, INT32_MAX)
+      SIGNED(I64, int64_t, INT64_MIN, INT64_MAX)
+      UNSIGNED(U8, uint8_t, UINT8_MAX)
+      UNSIGNED(U16, uint16_t, UINT16_MAX)
+      UNSIGNED(U32, uint32_t, UINT32_MAX)
+      UNSIGNED(U64, uint64_t, UINT64_MAX)
+#undef SIGNED
+#undef UNSIGNED
+    case WH_DTYPE_BOOL: {
+      uint8_t *y = (uint8_t *)dst + at;
+      EACH(y[k] = as == AS_F64 ? c->f[k] != 0.0 : c->u[k] != 0)
+      return;
+    }
+    case WH_DTYPE_I4:
+      EACH(store_half(dst, at + k, as == AS_F64 ? (uint64_t)f64_to_i64(c->f[k], -8, 7) : c->u[k]))
+      return;
+    case WH_DTYPE_U4:
+      EACH(store_half(dst, at + k, as == AS_F64 ? f64_to_u64(c->f[k], 15) : c->u[k]))
+      return;
+    default:
+      store_small(d, saturate, as, c, n, dst, at);
+  }
+}
+
+/* ---- all ---- */
+
+#define DIRECT(from_type, a_type, to_type, b_type, expression)    \
+  if (from == WH_DTYPE_##from_type && to == WH_DTYPE_##to_type) { \
+    const a_type *restrict x = src;                               \
+    b_type *restrict y = dst;                                     \
+    EACH(y[k] = (expression))                                     \
+    return true;                                                  \
+  }
+
+static bool direct(wh_dtype from, wh_dtype to, const void *src, void *dst, int64_t n) {
+  const wh_dtype_info *t = wh_dtype_get(from);
+  if (from == to && t->block_elems == 1 && from != WH_DTYPE_BOOL) {
+    if (n) memcpy(dst, src, (size_t)n * t->block_bytes);
+    return true;
+  }
+  DIRECT(F32, float, F64, double, (double)x[k])
+  DIRECT(F64, double, F32, float, (float)x[k])
+  DIRECT(F32, float, F16, uint16_t, x[k] == x[k] ? wh_f16_from_f32(x[k]) : 0x7fff)
+  DIRECT(F16, uint16_t, F32, float, wh_f32_from_f16(x[k]))
+  DIRECT(BF16, uint16_t, F32, float, wh_f32_from_bf16(x[k]))
+  DIRECT(I32, int32_t, F32, float, (float)x[k])
+  DIRECT(I64, int64_t, F32, float, (float)x[k])
+  DIRECT(U8, uint8_t, F32, float, (float)x[k])
+  DIRECT(BOOL, uint8_t, F32, float, (float)x[k])
+  DIRECT(I32, int32_t, I64, int64_t, x[k])
+  DIRECT(I64, int64_t, I32, int32_t, (int32_t)x[k])
+  DIRECT(BOOL, uint8_t, I64, int64_t, x[k])
+  return false;
+}
+
+void wh_convert(wh_dtype from, wh_dtype to, bool saturate, const void *src, void *dst, int64_t n) {
+  chunk c;
+  if (direct(from, to, src, dst, n)) return;
+  for (int64_t at = 0; at < n; at += CHUNK) {
+    const int64_t count = n - at < CHUNK ? n - at : CHUNK;
+    load(from, src, at, count, &c);
+    store(to, saturate, carrier_of(from), &c, count, dst, at);
+  }
+}

@@ -1,0 +1,44 @@
+/* matmul.h - products of two activations, a[m, k] . b[k, n], by batches. Arithmetic: docs/NUMERICS.md,
+ * "matmul".
+ */
+#ifndef WH_CPU_MATMUL_H
+#define WH_CPU_MATMUL_H
+
+#include "backends/cpu/features.h"
+#include "backends/cpu/nd.h"
+#include "core/base/dtype.h"
+#include "core/base/team.h"
+
+/* Columns [0, n) of one product; rows of b and y are ldb and ldy apart, those of a k. */
+typedef struct wh_matmul_part {
+  int64_t m, n, k, lda, ldb, ldy;
+  const void *a, *b;
+  void *y;
+  /* of integers: zero points, one or one for each row or column; NULL: 0 */
+  const void *a_zero, *b_zero;
+  int64_t a_zero_step, b_zero_step;
+} wh_matmul_part;
+typedef void (*wh_matmul_fn)(const wh_matmul_part *p);
+
+/* Reads b where it lies: f32, f64. NULL: no such type. */
+wh_matmul_fn wh_matmul_select(uint64_t features, wh_dtype dtype, const char **name);
+/* Codes of 8 bits: by whether they are signed. */
+wh_matmul_fn wh_matmul_integer_select(uint64_t features, bool a_signed, bool b_signed, const char **name);
+
+/* Batches: operands 0 and 1 of the walk are a and b; strides in elements. */
+typedef struct wh_matmul {
+  wh_nd batches;
+  wh_matmul_part part;              /* its pointers are those of the first batch */
+  size_t a_bytes, b_bytes, y_bytes; /* of an element */
+  wh_matmul_fn fn;
+  /* f32 in panels: scratch of each worker, 0: never */
+  uint64_t features;
+  char *scratch;
+  size_t worker_scratch;
+} wh_matmul;
+
+void wh_matmul_run(const wh_matmul *p, const wh_worker *worker);
+/* Scratch of one worker for an f32 product; 0 where none is used; SIZE_MAX on overflow. */
+size_t wh_matmul_scratch(uint64_t features, int64_t m, int64_t n, int64_t k);
+
+#endif

@@ -1,0 +1,93 @@
+/* reduce_loops.h - reductions in plain C, for the compiler to make vectors of their lanes. The includer
+ * defines LEVEL, and REDUCE_ALL for all types. */
+#ifndef WH_CPU_REDUCE_LOOPS_H
+#define WH_CPU_REDUCE_LOOPS_H
+
+#include <math.h>
+
+#include "backends/cpu/reduce_kernels.h"
+
+#define LANES 64
+#define JOIN_(name, t, part, level) wh_k_reduce_##name##_##t##_##part##__##level
+#define JOIN(name, t, part, level) JOIN_(name, t, part, level)
+
+/* `step`: a lane `a` takes an element x; `join`: two lanes a and b become one. Lanes that take nothing hold
+ * what changes none, and are left out. */
+#define REDUCE(name, t, type, first, step, join)                                                          \
+  static inline type name##_##t##_step(type a, type x) { return (type)(step); }                           \
+  static inline type name##_##t##_join(type a, type b) { return (type)(join); }                           \
+  void JOIN(name, t, rows, LEVEL)(const wh_reduce_run *r) {                                               \
+    type lanes[LANES];                                                                                    \
+    int64_t lane = 0;                                                                                     \
+    wh_nd_at at = wh_nd_seek(r->walk, 0);                                                                 \
+    for (int l = 0; l < LANES; l++) lanes[l] = (type)(first);                                             \
+    for (int64_t k = 0; k < r->n_runs; k++, wh_nd_advance(r->walk, &at, 1)) {                             \
+      const type *x = (const type *)r->x + at.offset[0];                                                  \
+      int64_t i = 0;                                                                                      \
+      for (; lane && i < r->n; i++, lane = (lane + 1) % LANES)                                            \
+        lanes[lane] = name##_##t##_step(lanes[lane], x[i]);                                               \
+      for (; i + LANES <= r->n; i += LANES)                                                               \
+        for (int l = 0; l < LANES; l++) lanes[l] = name##_##t##_step(lanes[l], x[i + l]);                 \
+      for (; i < r->n; i++, lane++) lanes[lane] = name##_##t##_step(lanes[lane], x[i]);                   \
+      lane %= LANES;                                                                                      \
+    }                                                                                                     \
+    for (int h = LANES / 2; h > 0; h /= 2)                                                                \
+      for (int l = 0; l < h; l++) lanes[l] = name##_##t##_join(lanes[l], lanes[l + h]);                   \
+    *(type *)r->y = lanes[0];                                                                             \
+  }                                                                                                       \
+  void JOIN(name, t, columns, LEVEL)(const wh_reduce_run *r) {                                            \
+    type lanes[LANES][WH_REDUCE_COLUMNS];                                                                 \
+    const int used = r->n_runs < LANES ? (int)r->n_runs : LANES;                                          \
+    type *y = r->y;                                                                                       \
+    wh_nd_at at = wh_nd_seek(r->walk, 0);                                                                 \
+    for (int l = 0; l < used; l++)                                                                        \
+      for (int64_t c = 0; c < r->n; c++) lanes[l][c] = (type)(first);                                     \
+    for (int64_t k = 0; k < r->n_runs; k++, wh_nd_advance(r->walk, &at, 1)) {                             \
+      const type *x = (const type *)r->x + at.offset[0];                                                  \
+      type *a = lanes[k % LANES];                                                                         \
+      for (int64_t c = 0; c < r->n; c++) a[c] = name##_##t##_step(a[c], x[c]);                            \
+    }                                                                                                     \
+    for (int h = LANES / 2; h > 0; h /= 2)                                                                \
+      for (int l = 0; l < h && l + h < used; l++)                                                         \
+        for (int64_t c = 0; c < r->n; c++) lanes[l][c] = name##_##t##_join(lanes[l][c], lanes[l + h][c]); \
+    for (int64_t c = 0; c < r->n; c++) y[c] = used ? lanes[0][c] : (type)(first);                         \
+  }
+
+/* IEEE 754-2019's maximum and minimum */
+#define MAXIMUM(x, z) ((x) > (z) ? (x) : (z) > (x) ? (z) : (x) == (z) ? (signbit(x) ? (z) : (x)) : (x) + (z))
+#define MINIMUM(x, z) ((x) < (z) ? (x) : (z) < (x) ? (z) : (x) == (z) ? (signbit(x) ? (x) : (z)) : (x) + (z))
+
+#define REDUCE_FLOAT(t, type, fused, magnitude)                 \
+  REDUCE(sum, t, type, 0, a + x, a + b)                         \
+  REDUCE(prod, t, type, 1, a *x, a *b)                          \
+  REDUCE(max, t, type, -INFINITY, MAXIMUM(a, x), MAXIMUM(a, b)) \
+  REDUCE(min, t, type, INFINITY, MINIMUM(a, x), MINIMUM(a, b))  \
+  REDUCE(sum_square, t, type, 0, fused(x, x, a), a + b)         \
+  REDUCE(l1, t, type, 0, a + magnitude(x), a + b)
+
+REDUCE_FLOAT(f32, float, fmaf, fabsf)
+
+#ifdef REDUCE_ALL
+REDUCE_FLOAT(f64, double, fma, fabs)
+
+/* Integers wrap around. */
+#define SIGNED_MAGNITUDE(x) ((x) < 0 ? 0 - (uint64_t)(x) : (uint64_t)(x))
+#define UNSIGNED_MAGNITUDE(x) ((uint64_t)(x))
+#define REDUCE_INTEGER(t, type, least, most, magnitude)                                              \
+  REDUCE(sum, t, type, 0, (uint64_t)a + (uint64_t)x, (uint64_t)a + (uint64_t)b)                      \
+  REDUCE(prod, t, type, 1, (uint64_t)a *(uint64_t)x, (uint64_t)a *(uint64_t)b)                       \
+  REDUCE(max, t, type, least, a > x ? a : x, a > b ? a : b)                                          \
+  REDUCE(min, t, type, most, a < x ? a : x, a < b ? a : b)                                           \
+  REDUCE(sum_square, t, type, 0, (uint64_t)a + (uint64_t)x * (uint64_t)x, (uint64_t)a + (uint64_t)b) \
+  REDUCE(l1, t, type, 0, (uint64_t)a + magnitude(x), (uint64_t)a + (uint64_t)b)
+REDUCE_INTEGER(i8, int8_t, INT8_MIN, INT8_MAX, SIGNED_MAGNITUDE)
+REDUCE_INTEGER(i16, int16_t, INT16_MIN, INT16_MAX, SIGNED_MAGNITUDE)
+REDUCE_INTEGER(i32, int32_t, INT32_MIN, INT32_MAX, SIGNED_MAGNITUDE)
+REDUCE_INTEGER(i64, int64_t, INT64_MIN, INT64_MAX, SIGNED_MAGNITUDE)
+REDUCE_INTEGER(u8, uint8_t, 0, UINT8_MAX, UNSIGNED_MAGNITUDE)
+REDUCE_INTEGER(u16, uint16_t, 0, UINT16_MAX, UNSIGNED_MAGNITUDE)
+REDUCE_INTEGER(u32, uint32_t, 0, UINT32_MAX, UNSIGNED_MAGNITUDE)
+REDUCE_INTEGER(u64, uint64_t, 0, UINT64_MAX, UNSIGNED_MAGNITUDE)
+#endif
+
+#endif

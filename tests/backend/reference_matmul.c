@@ -1,0 +1,50 @@
+/* reference_matmul.c - products of activations, an output at a time. */
+#include "tests/backend/reference_elements.h"
+
+/* Where row or column vectors of an operand begin for an output: its batch broadcasts. */
+static int64_t batch_start(const ref_value *y, const int64_t *at, const ref_value *x) {
+  int64_t mine[WH_MAX_RANK] = {0};
+  for (int d = 0; d < x->rank - 2; d++) mine[d] = x->dims[d] == 1 ? 0 : at[d + y->rank - x->rank];
+  return ref_flat(x, mine);
+}
+
+void ref_matmul(ref_node *n) {
+  const ref_value *a = &n->in[0], *b = &n->in[1];
+  const int64_t k = ref_length(a), columns = ref_length(b);
+  for (int64_t i = 0; i < ref_elements(&n->out); i++) {
+    int64_t at[WH_MAX_RANK];
+    ref_coordinates(&n->out, i, at);
+    const int64_t x = batch_start(&n->out, at, a) + at[n->out.rank - 2] * k,
+                  w = batch_start(&n->out, at, b) + at[n->out.rank - 1];
+    double sum = 0;
+    for (int64_t j0 = 0; j0 < k; j0 += 512) {
+      double chain = 0;
+      for (int64_t j = j0; j < k && j < j0 + 512; j++) {
+        const double p = ref_float(a, x + j), q = ref_float(b, w + j * columns);
+        chain = a->dtype == WH_DTYPE_F32 ? (double)fmaf((float)p, (float)q, (float)chain) : fma(p, q, chain);
+      }
+      sum = a->dtype == WH_DTYPE_F32 ? (double)((float)sum + (float)chain) : sum + chain;
+    }
+    ref_set_float(&n->out, i, sum);
+  }
+}
+
+static __int128 zero_point(const ref_value *z, int64_t i) {
+  return z->data ? ref_integer(z, z->rank ? i : 0) : 0;
+}
+
+void ref_matmul_integer(ref_node *n) {
+  const ref_value *a = &n->in[0], *b = &n->in[1];
+  const int64_t k = ref_length(a), columns = ref_length(b);
+  for (int64_t i = 0; i < ref_elements(&n->out); i++) {
+    int64_t at[WH_MAX_RANK];
+    ref_coordinates(&n->out, i, at);
+    const int64_t row = at[n->out.rank - 2], column = at[n->out.rank - 1];
+    const int64_t x = batch_start(&n->out, at, a) + row * k, w = batch_start(&n->out, at, b) + column;
+    __int128 sum = 0;
+    for (int64_t j = 0; j < k; j++)
+      sum += (ref_integer(a, x + j) - zero_point(&n->in[2], row)) *
+             (ref_integer(b, w + j * columns) - zero_point(&n->in[3], column));
+    ref_set_integer(&n->out, i, sum);
+  }
+}
