@@ -44,8 +44,8 @@ struct wh_model {
   atomic_uint n_refs;
   const wh_allocator *alloc;
   wh_model_file *file; /* NULL: the model is a graph and no language model */
-  wh_graph *graph;     /* without a file; its constants' data is its origin, and `constants` */
-  void *constants;
+  wh_graph *graph;     /* before the passes; with a file: states of f16, and the trained context */
+  void *constants;     /* without a file: their data, which is its own origin */
   wh_model_hparams hparams;
   char *name;
   lazy tokenizer, chat_template, ports;
@@ -80,8 +80,8 @@ static inline const char *wh_model_path(const wh_model *m) {
 }
 /* ERR_UNSUPPORTED for a model that is no language model. model.c */
 wh_status wh_model_want_file(const wh_model *m);
-/* Its graph before the passes, for the caller to keep. `hparams` is told of this graph; may be NULL. model.c
- */
+/* A graph of its own before the passes, for the caller to keep. `hparams` is told of this graph; may be NULL.
+ * model.c */
 wh_status wh_model_make_graph(const wh_model *m, const wh_model_build_options *options, wh_graph **out,
                               wh_model_hparams *hparams);
 /* Built at the first use of a lazy part; threads may ask at the same time. model.c */
@@ -115,6 +115,7 @@ typedef struct wh_program_request {
   void (*symbols)(void *ctx, const wh_graph *g, int64_t *symbols);
   void *symbols_ctx;
   const wh_pack_cache_options *pack_cache; /* NULL: none */
+  bool pack_while_running;
   wh_progress_sink progress;
 } wh_program_request;
 

@@ -19,19 +19,6 @@ wh_status wh_model_make_graph(const wh_model *m, const wh_model_build_options *o
   return wh_graph_clone(m->graph, out);
 }
 
-static wh_status build_graph(const wh_model *m, bool optimised, wh_graph **out) {
-  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};
-  wh_graph *g = NULL;
-  WH_TRY(wh_model_make_graph(m, &options, &g, NULL));
-  wh_status st = optimised ? wh_passes_run(g, NULL) : WH_OK;
-  if (st != WH_OK) {
-    wh_graph_destroy(g);
-    return st;
-  }
-  *out = g;
-  return WH_OK;
-}
-
 /* Texts of a file may hold NUL; where they become C strings it must not cut them. */
 static void hide_nul(char *text, size_t n) {
   for (size_t i = 0; i < n; i++)
@@ -64,11 +51,8 @@ wh_status wh_model_open(const char *path, const wh_model_options *options, wh_mo
   wh_model *m = wh_model_new(o.allocator);
   if (!m) return WH_OOM("model");
   wh_status st = wh_model_file_open(path, m->alloc, &m->file);
-  if (st == WH_OK) { /* building the graph checks every hyperparameter and weight that the model needs */
-    wh_graph *g = NULL;
-    st = wh_model_build_graph(m->file, NULL, m->alloc, &g, &m->hparams);
-    wh_graph_destroy(g);
-  }
+  /* Building the graph checks every hyperparameter and weight that the model needs. */
+  if (st == WH_OK) st = wh_model_build_graph(m->file, NULL, m->alloc, &m->graph, &m->hparams);
   if (st == WH_OK) st = read_name(m);
   if (st != WH_OK) {
     wh_model_destroy(m);
@@ -145,15 +129,12 @@ wh_status wh_model_get_info(const wh_model *m, wh_model_info *info) {
 }
 
 wh_status wh_model_graph_hash(const wh_model *m, char out[33]) {
-  wh_graph *g = NULL;
   wh_hash128 hash;
   WH_WANT(m, "model");
   WH_WANT(out, "out");
-  WH_TRY(build_graph(m, false, &g));
-  wh_status st = wh_graph_hash(g, &hash);
-  wh_graph_destroy(g);
-  if (st == WH_OK) wh_hash_format(hash, out);
-  return st;
+  WH_TRY(wh_graph_hash(m->graph, &hash));
+  wh_hash_format(hash, out);
+  return WH_OK;
 }
 
 size_t wh_model_n_metadata(const wh_model *m) { return m && m->file ? wh_model_file_n_meta(m->file) : 0; }
@@ -270,14 +251,16 @@ wh_status wh_model_weight_hash(const wh_model *m, size_t i, char out[33]) {
 }
 
 wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
-  wh_graph *g = NULL;
+  wh_graph *rewritten = NULL;
+  wh_status st = WH_OK;
   WH_WANT(m, "model");
   WH_WANT(out, "out");
-  WH_TRY(build_graph(m, optimised, &g));
+  if (optimised) WH_TRY(wh_graph_clone(m->graph, &rewritten));
+  if (optimised) st = wh_passes_run(rewritten, NULL);
   wh_text_buffer b;
   wh_text_buffer_init(&b, m->alloc);
-  wh_status st = wh_graph_print(g, &b);
-  wh_graph_destroy(g);
+  if (st == WH_OK) st = wh_graph_print(optimised ? rewritten : m->graph, &b);
+  wh_graph_destroy(rewritten);
   if (st == WH_OK) st = wh_string_give(&b, "graph text", out);
   wh_text_buffer_deinit(&b);
   return st;

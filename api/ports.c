@@ -98,12 +98,8 @@ void wh_ports_destroy(wh_ports *p) {
 }
 
 static wh_status build_ports(const wh_model *m, void **out) {
-  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};
-  wh_graph *g = NULL;
   wh_ports *p = NULL;
-  WH_TRY(wh_model_make_graph(m, &options, &g, NULL));
-  wh_status st = wh_ports_create(g, m->alloc, &p);
-  wh_graph_destroy(g);
+  wh_status st = wh_ports_create(m->graph, m->alloc, &p);
   *out = p;
   return st;
 }

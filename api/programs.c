@@ -54,8 +54,8 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
                               shared_program *out) {
   wh_graph *g = NULL;
   wh_model_hparams hparams;
-  const wh_model_build_options build = {
-      .kv_dtype = key->kv_dtype, .context = q->limits ? q->limits->context : m->hparams.context_length};
+  const wh_model_build_options build = {.kv_dtype = key->kv_dtype,
+                                        .context = q->limits ? q->limits->context : 0};
   WH_TRY(wh_model_make_graph(m, &build, &g, &hparams));
   wh_status st = fold_and_fuse(g, key->device, m->alloc);
   int64_t *symbols = wh_alloc_array(m->alloc, g->dims.n_symbols + WH_LM_MAX_SYMBOLS, sizeof *symbols);
@@ -88,6 +88,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
                                   .weight_done = m->file ? weight_done : NULL,
                                   .weight_done_ctx = m->file,
                                   .pack_cache = q->pack_cache,
+                                  .pack_while_running = q->pack_while_running,
                                   .progress = q->progress,
                                   .weights = weights};
     st = wh_program_create(g, &o, &out->program);

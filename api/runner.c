@@ -92,9 +92,7 @@ static bool is_state(const wh_graph *g, wh_value v) {
 
 /* Before the passes: they keep names, and what outputs are. */
 static wh_status check_outputs(const wh_model *m) {
-  const wh_model_build_options options = {.kv_dtype = WH_DTYPE_F16, .context = m->hparams.context_length};
-  wh_graph *g = NULL;
-  WH_TRY(wh_model_make_graph(m, &options, &g, NULL));
+  const wh_graph *g = m->graph;
   wh_status st = WH_OK;
   for (size_t i = 0; i < g->n_outputs && st == WH_OK; i++) {
     const wh_dtype dtype = g->values[g->outputs[i].value].shape.dtype;
@@ -106,7 +104,6 @@ static wh_status check_outputs(const wh_model *m) {
       st = WH_FAIL(ERR_UNSUPPORTED, "output '%s' of graph '%s' is of type %s, which has no bytes",
                    g->outputs[i].name, g->name, wh_dtype_name(dtype));
   }
-  wh_graph_destroy(g);
   return st;
 }
 

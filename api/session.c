@@ -69,6 +69,7 @@ static wh_status take_program(wh_session *s, wh_device *device, const wh_session
   const wh_lm_options limits = limits_of(s);
   const wh_program_request request = {.limits = &limits,
                                       .pack_cache = o->pack_cache ? &cache : NULL,
+                                      .pack_while_running = o->pack_while_running,
                                       .progress = {.fn = o->progress, .ctx = o->progress_ctx}};
   return wh_model_take_program(s->model, &key, &request, &s->program, &s->rope_border);
 }

@@ -299,8 +299,10 @@ static cli_exit conversation_open(conversation *c, const char *model,
                                   const cli_engine_options *engine_options,
                                   const cli_drafting_options *drafting, const cli_sampling_options *sampling,
                                   const char *path) {
-  cli_session_needs needs = {
-      .max_outputs = cli_drafting_rows(drafting), .find_prefixes = true, .may_keep_packed = true};
+  cli_session_needs needs = {.max_outputs = cli_drafting_rows(drafting),
+                             .find_prefixes = true,
+                             .may_keep_packed = true,
+                             .answers_soon = true};
   wh_sampling s = cli_sampling(sampling);
   CLI_TRY(cli_output_open(path, &c->out));
   c->messages = json_array();

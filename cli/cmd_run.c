@@ -153,7 +153,8 @@ static cli_exit start_session(cli_engine *engine, const run_options *options,
   const cli_session_needs needs = {.context = (uint32_t)wanted,
                                    .max_outputs = cli_drafting_rows(drafting),
                                    .find_prefixes = true,
-                                   .may_keep_packed = true};
+                                   .may_keep_packed = true,
+                                   .answers_soon = true};
   if (!options->load_state && !engine->options.prompt_chunk && n_prompt < CLI_PROMPT_CHUNK)
     engine->options.prompt_chunk = (uint32_t)n_prompt;
   CLI_TRY(cli_engine_start(engine, &needs));

@@ -25,6 +25,7 @@ typedef struct cli_session_needs {
   uint32_t max_sequences; /* 0: 1 */
   wh_device *offload;     /* as wh_session_options; the options say how many layers */
   bool find_prefixes;     /* as wh_session_options: for answers, not for measurements */
+  bool answers_soon;      /* weights are packed while the model runs */
   bool may_keep_packed;   /* large models' packed weights, in the user's cache folder */
 } cli_session_needs;
 

@@ -86,6 +86,9 @@ typedef struct wh_frame {
   const uint64_t *n_bytes;   /* [n_slots] */
   const int64_t *dims;       /* [graph->dims.n] every dim expression's value, by wh_dim */
   uint32_t fault;            /* slot of a wh_fault, or WH_NO_SLOT */
+  /* [n_slots] true: a constant that is not packed yet, as the model has it and of as many bytes, whatever
+   * layout its steps chose (wh_claim, from_model); NULL: none */
+  const bool *as_model;
 } wh_frame;
 
 /* What a kernel may report (docs/NUMERICS.md, "Faults"): the first of the lowest node index stays. Zero:
@@ -95,7 +98,11 @@ typedef struct wh_fault {
   uint32_t code; /* wh_fault_code */
   int64_t value; /* the offending one */
 } wh_fault;
-typedef enum wh_fault_code { WH_FAULT_NONE, WH_FAULT_INDEX } wh_fault_code;
+typedef enum wh_fault_code {
+  WH_FAULT_NONE,
+  WH_FAULT_INDEX, /* value: the index */
+  WH_FAULT_WEIGHT /* a weight, read as the model has it, holds a NaN or an infinity; value: 0 */
+} wh_fault_code;
 
 /* The backend's: a compiled block. */
 typedef struct wh_code wh_code;
@@ -128,6 +135,9 @@ typedef struct wh_claim {
    * device where its users have one in common. */
   uint32_t n_layouts;
   wh_weight_layout layouts[WH_CLAIM_MAX_LAYOUTS];
+  /* Bit i: the operand of layouts[i] may also come as the model has it, when a frame says so: the same bits,
+   * slower. So a model computes before its weights are packed. What is not finite is then a fault. */
+  uint32_t from_model;
 } wh_claim;
 
 typedef struct wh_pack_task {

@@ -2,18 +2,24 @@
 #include "backends/cpu/cpu_internal.h"
 
 static void run_linear_q(const cpu_instr *in, const wh_worker *worker) {
-  const wh_linear_q_args a = {.layout = &in->kernel->layout.matrix,
-                              .w = in->in[1].data,
-                              .x = in->in[0].data,
-                              .m = in->in[0].dims[0],
-                              .y = in->out->data,
-                              .ldy = in->out->dims[1],
-                              .bias = in->in[2].data,
-                              .residual = in->in[3].data,
-                              .ldr = in->out->dims[1],
-                              .step = in->step,
-                              .past_caches = in->kernel->past_caches};
+  bool not_finite = false;
+  const bool packs = in->in[1].as_model;
+  const wh_linear_q_args a = {
+      .layout = &in->kernel->layout.matrix,
+      .w = in->in[1].data,
+      .x = in->in[0].data,
+      .m = in->in[0].dims[0],
+      .y = in->out->data,
+      .ldy = in->out->dims[1],
+      .bias = in->in[2].data,
+      .residual = in->in[3].data,
+      .ldr = in->out->dims[1],
+      .step = in->step,
+      .past_caches = in->kernel->past_caches && !packs,
+      .panel = packs ? (char *)in->scratch + (size_t)worker->index * in->worker_scratch : NULL,
+      .not_finite = &not_finite};
   in->kernel->linear_q(&a, worker);
+  if (not_finite) wh_cpu_report_weight(in);
 }
 
 static wh_linear_f_args linear_f_args(const cpu_instr *in) {

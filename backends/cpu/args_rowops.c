@@ -121,6 +121,10 @@ static void run_gather_rows(const cpu_instr *in, const wh_worker *worker) {
 
 /* Out of the panels of a product that shares the table. */
 static void run_gather_packed(const cpu_instr *in, const wh_worker *worker) {
+  if (in->in[0].as_model) {
+    run_gather_rows(in, worker);
+    return;
+  }
   const wh_linear_layout *l = &in->kernel->layout.matrix;
   const wh_gather_rows_args a = gather_args(in);
   report_id(in, &a, worker);
@@ -190,6 +194,7 @@ static wh_status compile_packed(const cpu_device *d, const wh_graph *g, const wh
   k->name = "gather_rows__packed";
   k->reason = "the table is packed for a product";
   k->run = run_gather_packed;
+  k->rowop.gather_rows = d->rowops.gather_rows;
   return WH_OK;
 }
 

@@ -33,8 +33,14 @@ wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_
   return wh_expert_linear_layout(blas ? 0 : d->features, w->dtype, size[0], size[1], size[2], out);
 }
 
-static void list_layout(wh_claim *c, int input, uint32_t id, size_t n_bytes) {
+static void list_layout(wh_claim *c, int input, uint32_t id, size_t n_bytes, bool from_model) {
+  if (from_model) c->from_model |= 1u << c->n_layouts;
   c->layouts[c->n_layouts++] = (wh_weight_layout){(uint32_t)input, id, n_bytes};
+}
+
+/* What products can pack panel by panel as they go. */
+static bool packs_as_it_goes(const wh_node_info *node, const wh_linear_layout *l) {
+  return l->id && l->dtype != WH_DTYPE_F32 && node->op != WH_OP_EXPERT_LINEAR;
 }
 
 /* ---- products ---- */
@@ -53,6 +59,8 @@ static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh
     *out = wh_linear_f_scratch_bytes(d->features, &layout->matrix,
                                      dim_at(&g->values[node->inputs[0]].shape, 0, dims));
     fits = *out != SIZE_MAX;
+  } else if (packs_as_it_goes(node, &layout->matrix)) {
+    *out = wh_linear_panel_room(&layout->matrix);
   }
   return fits ? WH_OK : WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
 }
@@ -76,7 +84,8 @@ wh_status wh_cpu_claim_linear(const cpu_device *d, const wh_graph *g, const wh_n
     return WH_OK;
   }
   WH_TRY(st);
-  list_layout(c, 1, layout.matrix.id, layout.matrix.id ? layout.n_bytes : w->n_bytes);
+  list_layout(c, 1, layout.matrix.id, layout.matrix.id ? layout.n_bytes : w->n_bytes,
+              packs_as_it_goes(node, &layout.matrix));
   size_t per_worker, total;
   WH_TRY(linear_scratch(d, g, node, &layout, dims, &per_worker));
   if (!wh_mul_size(per_worker, (size_t)wh_team_size(d->team), &total))
@@ -141,8 +150,8 @@ static void list_table(const cpu_device *d, const wh_graph *g, const wh_value_in
   if (table->kind != WH_VALUE_CONST || wh_linear_h_has(table->shape.dtype)) return;
   if (wh_cpu_weight_layout(d, g, &table->shape, &layout) != WH_OK) return;
   if (!layout.matrix.id) return;
-  list_layout(c, input, 0, table->n_bytes);
-  list_layout(c, input, layout.matrix.id, layout.n_bytes);
+  list_layout(c, input, 0, table->n_bytes, false);
+  list_layout(c, input, layout.matrix.id, layout.n_bytes, true);
 }
 
 /* Whether b is one element, or its dims are the last of a's. */
@@ -205,7 +214,7 @@ wh_status wh_cpu_claim(void *dev, const wh_graph *g, wh_node n, const int64_t *d
   const cpu_op *op = &wh_cpu_ops[node->op];
   c->supported = true;
   c->scratch_bytes = 0;
-  c->n_layouts = 0;
+  c->n_layouts = c->from_model = 0;
   if (wh_op_has(node->op, WH_TRAIT_VIEW)) return WH_OK; /* nothing runs */
   if (!op->compile) refuse(c, "no kernel");
   return op->claim ? op->claim(d, g, node, dims, c) : WH_OK;

@@ -86,12 +86,22 @@ void wh_cpu_report_index(const cpu_instr *in, int64_t value) {
     *f = (wh_fault){node_plus_1, WH_FAULT_INDEX, value};
 }
 
+void wh_cpu_report_weight(const cpu_instr *in) {
+  const uint32_t node_plus_1 = in->kernel->index + 1;
+  uint32_t first = atomic_load_explicit(in->bad_weight, memory_order_relaxed);
+  while ((!first || node_plus_1 < first) &&
+         !atomic_compare_exchange_weak_explicit(in->bad_weight, &first, node_plus_1, memory_order_relaxed,
+                                                memory_order_relaxed)) {
+  }
+}
+
 /* ---- binding ---- */
 
-static wh_status resolve_slot(const wh_frame *frame, uint32_t slot, const wh_node_info *node, char **data) {
+static wh_status resolve_slot(const wh_frame *frame, uint32_t slot, uint64_t n_bytes,
+                              const wh_node_info *node, char **data) {
   const wh_buffer *b = frame->buffers[slot];
   if (!b) return WH_FAIL(ERR_INTERNAL, "node '%s': slot %u has no memory", node->name, slot);
-  if (frame->offsets[slot] > b->n_bytes || frame->n_bytes[slot] > b->n_bytes - frame->offsets[slot])
+  if (frame->offsets[slot] > b->n_bytes || n_bytes > b->n_bytes - frame->offsets[slot])
     return WH_FAIL(ERR_INTERNAL, "node '%s': slot %u lies outside its buffer", node->name, slot);
   *data = b->data + frame->offsets[slot];
   return WH_OK;
@@ -103,7 +113,9 @@ static wh_status resolve_arg(const wh_graph *g, const wh_frame *frame, const wh_
   if (!arg->value) return WH_OK;
   const wh_shape *s = &g->values[arg->value].shape;
   char *data;
-  WH_TRY(resolve_slot(frame, arg->slot, node, &data));
+  o->as_model = frame->as_model && frame->as_model[arg->slot];
+  const uint64_t n_bytes = o->as_model ? g->values[arg->value].n_bytes : frame->n_bytes[arg->slot];
+  WH_TRY(resolve_slot(frame, arg->slot, n_bytes, node, &data));
   o->data = data;
   o->dtype = s->dtype;
   o->rank = s->rank;
@@ -115,15 +127,15 @@ static wh_status resolve_scratch(const cpu_device *d, const wh_frame *frame, con
                                  const wh_node_info *node, cpu_instr *in) {
   char *data;
   if (step->scratch == WH_NO_SLOT) return WH_OK;
-  WH_TRY(resolve_slot(frame, step->scratch, node, &data));
+  WH_TRY(resolve_slot(frame, step->scratch, frame->n_bytes[step->scratch], node, &data));
   in->scratch = data;
   in->scratch_bytes = (size_t)frame->n_bytes[step->scratch];
   in->worker_scratch = in->scratch_bytes / (size_t)wh_team_size(d->team) / WH_ALIGN_SIMD * WH_ALIGN_SIMD;
   return WH_OK;
 }
 
-wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame, cpu_instr *instrs,
-                         cpu_operand *operands) {
+wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame,
+                         atomic_uint *bad_weight, cpu_instr *instrs, cpu_operand *operands) {
   const wh_block *block = &code->block;
   char *fault = NULL;
   for (size_t i = 0; i < block->n_steps; i++) {
@@ -131,13 +143,15 @@ wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_fram
     const wh_arg *args = block->args + step->first_arg;
     const wh_node_info *node = code->kernels[i].node;
     cpu_instr *in = &instrs[i];
-    if (i == 0 && frame->fault != WH_NO_SLOT) WH_TRY(resolve_slot(frame, frame->fault, node, &fault));
+    if (i == 0 && frame->fault != WH_NO_SLOT)
+      WH_TRY(resolve_slot(frame, frame->fault, frame->n_bytes[frame->fault], node, &fault));
     *in = (cpu_instr){.kernel = &code->kernels[i],
                       .in = operands,
                       .out = operands + inputs_of(step),
                       .step = 1 + 2 * (uint32_t)i,
                       .barrier = i > 0 && step->phase != step[-1].phase,
-                      .fault = (wh_fault *)(void *)fault};
+                      .fault = (wh_fault *)(void *)fault,
+                      .bad_weight = bad_weight};
     for (size_t k = step->n_inputs; k < inputs_of(step); k++) operands[k] = (cpu_operand){.data = NULL};
     for (unsigned k = 0; k < (unsigned)step->n_inputs + step->n_outputs; k++) {
       const size_t at = k < step->n_inputs ? k : inputs_of(step) + k - step->n_inputs;

@@ -2,6 +2,8 @@
 #ifndef WH_CPU_INTERNAL_H
 #define WH_CPU_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "backends/cpu/attention.h"
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
@@ -81,7 +83,8 @@ uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_byte
 #define CPU_LEAST_INPUTS 6 /* that an instruction has; those which its node lacks are absent */
 
 typedef struct cpu_operand {
-  void *data; /* NULL: absent */
+  void *data;    /* NULL: absent */
+  bool as_model; /* a weight that is not packed yet */
   wh_dtype dtype;
   int32_t rank;
   int64_t dims[WH_MAX_RANK];
@@ -129,6 +132,7 @@ struct cpu_instr {
   uint32_t step;                        /* for wh_team_next; a step has two */
   bool barrier;                         /* wait for all earlier instructions first */
   wh_fault *fault;                      /* or NULL */
+  atomic_uint *bad_weight; /* the queue's: node + 1 of the first that found a weight not finite, or 0 */
 };
 
 struct wh_code {
@@ -151,8 +155,8 @@ wh_status wh_cpu_compile(void *dev, const wh_block *block, wh_code **out);
 void wh_cpu_code_destroy(void *dev, wh_code *code);
 void wh_cpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *out);
 /* The block's instructions for a frame; `instrs` has one for each step, `operands` n_operands for them. */
-wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame, cpu_instr *instrs,
-                         cpu_operand *operands);
+wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame,
+                         atomic_uint *bad_weight, cpu_instr *instrs, cpu_operand *operands);
 
 /* args_<family>.c: the compile column of ops.c. */
 wh_status wh_cpu_compile_linear(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
@@ -178,6 +182,8 @@ int64_t wh_cpu_rows(const cpu_operand *o);
 /* Notes an index outside its range. One worker of the team does that, and instructions come in order, so the
  * frame needs no lock. */
 void wh_cpu_report_index(const cpu_instr *in, int64_t value);
+/* Notes a weight that is not finite; any worker. */
+void wh_cpu_report_weight(const cpu_instr *in);
 
 /* ---- claims: claim.c ---- */
 

@@ -18,6 +18,8 @@ WH_NODISCARD wh_status wh_linear_h_layout(uint64_t features, wh_dtype dtype, int
 bool wh_linear_h_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end);
 
+bool wh_linear_h_pack_panel(const wh_linear_layout *layout, const void *src, int64_t panel, void *dst);
+
 /* As wh_linear_q_select. */
 wh_linear_q_fn wh_linear_h_select(uint64_t features, wh_dtype dtype, const char **name);
 

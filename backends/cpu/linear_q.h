@@ -5,18 +5,24 @@
 
 #include "backends/cpu/features.h"
 #include "backends/cpu/q8a.h"
+#include "core/base/allocator.h"
 #include "core/base/dtype.h"
 #include "core/base/team.h"
 
 /* How a weight matrix w[n][k] of `dtype` is laid out for a feature mask. Panels of `panel_cols` outputs; the
  * last is padded. `id` 0 means "as in the file" (the reference kernel reads the file's blocks). */
-typedef struct wh_linear_layout {
+typedef struct wh_linear_layout wh_linear_layout;
+/* Packs a panel of 16-bit weights, whose first of `cols` rows is at src. */
+typedef bool (*wh_linear_h_pack_fn)(const wh_linear_layout *layout, const uint8_t *src, int64_t cols,
+                                    uint8_t *dst);
+struct wh_linear_layout {
   uint32_t id;
   wh_dtype dtype;
   int64_t n, k;
   int64_t panel_cols, n_panels;
-  size_t panel_bytes, n_bytes; /* n_bytes = n_panels * panel_bytes (+ tail slack) */
-} wh_linear_layout;
+  size_t panel_bytes, n_bytes;    /* n_bytes = n_panels * panel_bytes (+ tail slack) */
+  wh_linear_h_pack_fn pack_panel; /* of 16-bit weights: the mask's */
+};
 
 /* ERR_UNSUPPORTED for a dtype without kernels or a k that is not whole blocks. */
 WH_NODISCARD wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int64_t n, int64_t k,
@@ -27,6 +33,12 @@ WH_NODISCARD wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int
  * minimum is not finite (the pack is still complete). */
 bool wh_linear_q_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end);
+
+/* One panel of the same, to `dst`, which has wh_linear_panel_room bytes. */
+bool wh_linear_q_pack_panel(const wh_linear_layout *layout, const void *src, int64_t panel, void *dst);
+static inline size_t wh_linear_panel_room(const wh_linear_layout *l) {
+  return (l->panel_bytes + WH_ALIGN_SIMD - 1) / WH_ALIGN_SIMD * WH_ALIGN_SIMD;
+}
 
 /* Row `row` of packed weights (layout->id not 0) as fp32: y[k], the bits that wh_dequantize_row gives. */
 void wh_linear_q_unpack_row(const wh_linear_layout *layout, const void *packed, int64_t row, float *y);
@@ -43,6 +55,10 @@ typedef struct wh_linear_q_args {
   int64_t ldr;
   uint32_t step;    /* for wh_team_next; grows along a program */
   bool past_caches; /* weights that are read once are asked for past the outer caches: prefetch.h */
+  /* NULL, or memory of this worker for one packed panel (wh_linear_panel_room): `w` is the file's bytes, and
+   * panels are packed as they are needed. *not_finite is set as packing says. */
+  void *panel;
+  bool *not_finite;
 } wh_linear_q_args;
 
 typedef void (*wh_linear_q_fn)(const wh_linear_q_args *args, const wh_worker *worker);

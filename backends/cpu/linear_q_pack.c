@@ -155,8 +155,19 @@ static void prefetch_group(const uint8_t *p, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 3);
 }
 
-static bool pack_panel(const wh_linear_q_format *f, const wh_linear_layout *l, const uint8_t *src,
-                       size_t row_bytes, size_t group_src, int64_t panel, uint8_t *dst) {
+static size_t bytes_of_row(const wh_linear_layout *l) {
+  const wh_dtype_info *info = wh_dtype_get(l->dtype);
+  return (size_t)l->k / info->block_elems * info->block_bytes;
+}
+
+bool wh_linear_q_pack_panel(const wh_linear_layout *l, const void *from, int64_t panel, void *to) {
+  const wh_linear_q_format *f = wh_linear_q_format_get(l->dtype);
+  const wh_dtype_info *info = wh_dtype_get(l->dtype);
+  const uint8_t *src = from;
+  uint8_t *dst = to;
+  const size_t row_bytes = bytes_of_row(l),
+               group_src = info->block_elems == 256 ? info->block_bytes
+                                                    : (size_t)info->block_bytes * WH_LINEAR_Q_GROUP_BLOCKS;
   group_image image;
   bool finite = true;
   int64_t n_blocks = l->k / WH_LINEAR_Q_BLOCK;
@@ -188,10 +199,7 @@ static bool pack_panel(const wh_linear_q_format *f, const wh_linear_layout *l, c
 bool wh_linear_q_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end) {
   const wh_linear_q_format *f = wh_linear_q_format_get(l->dtype);
-  const wh_dtype_info *info = wh_dtype_get(l->dtype);
-  size_t row_bytes = (size_t)l->k / info->block_elems * info->block_bytes;
-  size_t group_src =
-      info->block_elems == 256 ? info->block_bytes : (size_t)info->block_bytes * WH_LINEAR_Q_GROUP_BLOCKS;
+  const size_t row_bytes = bytes_of_row(l);
   bool finite = true;
   if (l->id == LAYOUT_FILE) {
     int64_t begin = panel_begin * WH_LINEAR_Q_COLS, end = panel_end * WH_LINEAR_Q_COLS;
@@ -202,6 +210,6 @@ bool wh_linear_q_pack(const wh_linear_layout *l, const void *src, void *dst, int
     return check_rows(f, src, row_bytes, l->k, begin, end);
   }
   for (int64_t p = panel_begin; p < panel_end; p++)
-    finite &= pack_panel(f, l, src, row_bytes, group_src, p, (uint8_t *)dst + (size_t)p * l->panel_bytes);
+    finite &= wh_linear_q_pack_panel(l, src, p, (uint8_t *)dst + (size_t)p * l->panel_bytes);
   return finite;
 }

@@ -20,6 +20,7 @@ struct wh_queue {
   wh_queue *next; /* of the device's queues */
   bound_code *bound;
   _Atomic uint64_t value; /* of the last point */
+  atomic_uint bad_weight; /* cpu_internal.h */
 };
 
 wh_status wh_cpu_queue_create(void *dev, wh_queue **out) {
@@ -86,7 +87,7 @@ static wh_status bind_frame(wh_queue *q, const wh_code *code, const wh_frame *fr
   }
   if (!b->valid || b->frame != frame->id) {
     b->valid = false;
-    WH_TRY(wh_cpu_resolve(q->d, code, frame, b->instrs, b->operands));
+    WH_TRY(wh_cpu_resolve(q->d, code, frame, &q->bad_weight, b->instrs, b->operands));
     b->frame = frame->id;
     b->valid = true;
   }
@@ -113,6 +114,14 @@ static void run_worker(void *arg, const wh_worker *worker) {
   }
 }
 
+/* What the workers found goes into the fault word when they are done. */
+static void note_bad_weight(wh_queue *q, const cpu_instr *instrs) {
+  const uint32_t node_plus_1 = atomic_exchange_explicit(&q->bad_weight, 0, memory_order_relaxed);
+  wh_fault *f = instrs[0].fault;
+  if (!node_plus_1 || !f || (f->node_plus_1 && f->node_plus_1 <= node_plus_1)) return;
+  *f = (wh_fault){node_plus_1, WH_FAULT_WEIGHT, 0};
+}
+
 wh_status wh_cpu_submit(wh_queue *q, wh_code *code, size_t first, size_t count, const wh_frame *frame,
                         const wh_point *waits, size_t n_waits, wh_point *done) {
   (void)waits;
@@ -126,6 +135,7 @@ wh_status wh_cpu_submit(wh_queue *q, wh_code *code, size_t first, size_t count, 
   if (st == WH_OK && count) {
     run_job job = {instrs + first, count};
     wh_team_run(q->d->team, run_worker, &job);
+    note_bad_weight(q, instrs);
   }
   wh_cpu_unlock(q->d);
   if (st == WH_OK) reached(q, done);

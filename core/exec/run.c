@@ -31,6 +31,7 @@ struct wh_run {
   int64_t *symbols, *dims; /* as bound */
   wh_buffer **buffers;     /* the frame's tables, by slot */
   uint64_t *offsets;
+  bool *as_model;
   run_device devices[WH_PLAN_MAX_DEVICES];
   run_port *inputs, *outputs;
   void *copy;   /* of what goes from device to device */
@@ -100,7 +101,8 @@ static void renew_frames(wh_run *r) {
                                      .offsets = r->offsets,
                                      .n_bytes = r->layout->n_bytes,
                                      .dims = r->dims,
-                                     .fault = r->p->devices[d].fault};
+                                     .fault = r->p->devices[d].fault,
+                                     .as_model = r->as_model};
 }
 
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
@@ -182,9 +184,10 @@ static wh_status open_run(wh_run *r, const wh_run_options *o) {
   r->dims = wh_alloc_array(r->alloc, p->graph->dims.n + 1, sizeof *r->dims);
   r->buffers = wh_alloc_array(r->alloc, p->n_slots + 1, sizeof *r->buffers);
   r->offsets = wh_alloc_array(r->alloc, p->n_slots + 1, sizeof *r->offsets);
+  r->as_model = wh_alloc_array(r->alloc, p->n_slots + 1, sizeof *r->as_model);
   r->inputs = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->inputs);
   r->outputs = wh_alloc_array(r->alloc, p->n_outputs + 1, sizeof *r->outputs);
-  if (!r->symbols || !r->dims || !r->buffers || !r->offsets || !r->inputs || !r->outputs)
+  if (!r->symbols || !r->dims || !r->buffers || !r->offsets || !r->as_model || !r->inputs || !r->outputs)
     return WH_OOM("run");
   for (uint16_t d = 0; d < p->n_devices; d++) {
     r->devices[d].buffers =
@@ -245,6 +248,7 @@ void wh_run_destroy(wh_run *r) {
   wh_free(r->alloc, r->dims);
   wh_free(r->alloc, r->buffers);
   wh_free(r->alloc, r->offsets);
+  wh_free(r->alloc, r->as_model);
   wh_free(r->alloc, r->inputs);
   wh_free(r->alloc, r->outputs);
   wh_free(r->alloc, r->copy);
@@ -329,6 +333,16 @@ static wh_status fetch_outputs(wh_run *r) {
   return WH_OK;
 }
 
+/* A weight was read as the model has it, and is not finite. */
+static wh_status bad_weight(const wh_run *r, const wh_node_info *node) {
+  const char *name = "?";
+  for (uint32_t i = 0; node && i < node->n_inputs; i++) {
+    const wh_value_info *v = &r->p->graph->values[node->inputs[i]];
+    if (v->kind == WH_VALUE_CONST && v->origin && v->shape.rank > 1) name = v->name;
+  }
+  return wh_weight_not_finite(name);
+}
+
 static wh_status check_faults(wh_run *r) {
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     wh_fault f;
@@ -336,6 +350,7 @@ static wh_status check_faults(wh_run *r) {
     if (!f.node_plus_1) continue;
     const wh_node_info *node =
         f.node_plus_1 <= r->p->graph->n_nodes ? &r->p->graph->nodes[f.node_plus_1 - 1] : NULL;
+    if (f.code == WH_FAULT_WEIGHT) return bad_weight(r, node);
     return WH_FAIL(ERR_INVALID_ARGUMENT, "node '%s' (%s): index %lld is out of range",
                    node ? node->name : "?", node ? wh_op_get(node->op)->name : "?", (long long)f.value);
   }
@@ -389,20 +404,23 @@ static wh_status run_block(wh_run *r, const wh_program_block *b) {
   return WH_OK;
 }
 
-/* Weights that have moved since the last execution. */
-static void follow_weights(wh_run *r) {
-  bool moved = false;
+/* Weights that have moved or were packed since the last execution. */
+static wh_status follow_weights(wh_run *r) {
+  bool changed = false;
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     const wh_program_device *pd = &r->p->devices[d];
-    if (pd->weights && wh_weight_set_begin(pd->weights, &r->devices[d].user, &r->buffers[pd->first_weight],
-                                           &r->offsets[pd->first_weight]))
-      moved = true;
+    const uint32_t first = pd->first_weight;
+    wh_weight_places places = {&r->buffers[first], &r->offsets[first], &r->as_model[first], false};
+    if (!pd->weights) continue;
+    WH_TRY(wh_weight_set_begin(pd->weights, &r->devices[d].user, &places));
+    changed = changed || places.changed;
   }
-  if (moved) renew_frames(r);
+  if (changed) renew_frames(r);
+  return WH_OK;
 }
 
 wh_status wh_run_execute(wh_run *r) {
-  follow_weights(r);
+  WH_TRY(follow_weights(r));
   WH_TRY(send_inputs(r));
   for (size_t k = 0; k < r->p->n_blocks; k++) WH_TRY(run_block(r, &r->p->blocks[k]));
   WH_TRY(check_faults(r));

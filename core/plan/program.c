@@ -40,6 +40,12 @@ static uint32_t layouts_of(const wh_claim *c, unsigned input, wh_weight_layout *
   return n;
 }
 
+static bool allows_model_form(const wh_claim *c, unsigned input, uint32_t id) {
+  for (uint32_t k = 0; k < c->n_layouts && k < WH_CLAIM_MAX_LAYOUTS; k++)
+    if (c->layouts[k].input == input && c->layouts[k].id == id) return c->from_model >> k & 1;
+  return false;
+}
+
 static bool lists(const wh_weight_layout *list, uint32_t n, uint32_t id) {
   for (uint32_t i = 0; i < n; i++)
     if (list[i].id == id) return true;
@@ -92,6 +98,7 @@ static wh_weight_want wanted(const build *b, wh_node n, unsigned i) {
   while (c->is_open && k + 1 < n_own && own[k].id != c->list[0].id) k++;
   w.layout = own[k].id;
   w.check = own[k].id == 0 && n_own == 1;
+  w.from_model = own[k].id && allows_model_form(&b->claims[n], i, own[k].id);
   if (own[k].id) w.n_bytes = own[k].n_bytes;
   return w;
 }
@@ -119,6 +126,7 @@ static wh_status list_weights(build *b, uint16_t device, uint32_t *last_want) {
       if (k < n && b->wants[k].layout != w.layout) k = find_want(b, n, &w); /* in several layouts: rare */
       if (k == n) b->wants[n++] = w;
       b->wants[k].check = b->wants[k].check || w.check;
+      b->wants[k].from_model = b->wants[k].from_model && w.from_model;
       last_want[w.value] = (uint32_t)k + 1;
       b->weight_of[step->first_arg + i] = (uint32_t)k;
       p->args[step->first_arg + i].layout = w.layout;
@@ -143,6 +151,7 @@ static wh_status list_weights(build *b, uint16_t device, uint32_t *last_want) {
                                .weight_done = b->o->weight_done,
                                .weight_done_ctx = b->o->weight_done_ctx,
                                .pack_cache = device == 0 ? b->o->pack_cache : NULL,
+                               .pack_while_running = b->o->pack_while_running,
                                .progress = b->o->progress};
   return wh_weight_set_create(g, b->wants, n, &o, &d->weights);
 }

@@ -14,6 +14,8 @@
 #define PACK_BATCH_TASKS 64
 /* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
 #define MOVE_RUNS 32
+/* They are packed in fewer: until then a run packs each again that is not packed yet, and drops it. */
+#define PACK_RUNS 4
 #define MOVE_MIN_BYTES ((uint64_t)4 << 20)
 
 typedef enum weight_home {
@@ -25,9 +27,10 @@ typedef enum weight_home {
 typedef struct weight {
   weight_home home;
   bool check;
+  bool is_late, is_packed; /* late: packed while the model runs, and until then read in `buffer` */
   uint32_t layout;
   uint64_t n_bytes, offset; /* in its layout; of the image or the vectors */
-  wh_buffer *buffer;        /* of HOME_MODEL */
+  wh_buffer *buffer;        /* of HOME_MODEL, and of late ones */
   /* of the constant: its name, and its bytes as the model has them */
   char *name;
   const void *data, *origin;
@@ -53,12 +56,18 @@ struct wh_weight_set {
   const void *cached; /* its address */
   bool wants_own, is_loaded;
   uint64_t n_moved; /* bytes of the image in the file that are in `own`, too */
+  bool may_be_late;
+  wh_graph *late_graph; /* a copy for packing; NULL: nothing is to be packed any more */
+  size_t next_late;     /* in `packed` and, by next_in_list, in the list */
+  size_t next_in_list;
+  uint64_t late_bytes; /* of late weights, as the model has them */
   wh_pack_cache *cache;
   wh_buffer *vectors;
   uint64_t vector_bytes;
   wh_weight_packing packing;
   pthread_mutex_t work_mutex; /* of loading and keeping */
-  pthread_mutex_t mutex;      /* of what moving changes: n_moved, in_file, cache, generation, users */
+  pthread_mutex_t mutex;      /* of what moving and late packing change: n_moved, in_file, cache, late_graph,
+                                 next_*, is_packed, generation, users */
   uint64_t generation;
   wh_weight_user *users;
 };
@@ -71,7 +80,7 @@ static void *host(const wh_weight_set *w, wh_buffer *b) {
 
 /* ---- planning ---- */
 
-static wh_status not_finite(const char *name) {
+wh_status wh_weight_not_finite(const char *name) {
   return WH_FAIL(ERR_CORRUPT, "tensor '%s' holds a NaN or infinite value; the file is damaged", name);
 }
 
@@ -85,6 +94,7 @@ static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weigh
   uint64_t *total = NULL;
   *out = (weight){.home = HOME_MODEL,
                   .check = want->check,
+                  .is_late = w->may_be_late && want->from_model,
                   .layout = want->layout,
                   .n_bytes = want->n_bytes,
                   .name = wh_alloc_string(w->alloc, v->name, strlen(v->name)),
@@ -93,7 +103,8 @@ static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weigh
                   .model_bytes = v->n_bytes};
   if (!out->name) return WH_OOM("weight list");
   if (!v->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", v->name);
-  if (is_vector(&v->shape) && !wh_all_finite(v->data, v->n_bytes / sizeof(float))) return not_finite(v->name);
+  if (is_vector(&v->shape) && !wh_all_finite(v->data, v->n_bytes / sizeof(float)))
+    return wh_weight_not_finite(v->name);
   if (want->layout) {
     out->home = HOME_PACKED;
     total = &w->image_bytes;
@@ -132,6 +143,16 @@ static wh_status find_image(wh_weight_set *w, const wh_graph *g, const wh_pack_c
   return WH_OK;
 }
 
+/* What is to be packed while the model runs: nothing that came packed. */
+static wh_status plan_late(wh_weight_set *w, const wh_graph *g) {
+  for (size_t i = 0; i < w->n; i++) {
+    weight *x = &w->list[i];
+    x->is_late = x->is_late && !w->cached;
+    if (x->is_late) w->late_bytes += x->model_bytes;
+  }
+  return w->late_bytes ? wh_graph_clone(g, &w->late_graph) : WH_OK;
+}
+
 wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, size_t n,
                                const wh_weight_options *o, wh_weight_set **out) {
   wh_weight_set *w = wh_alloc_zeroed(o->alloc, sizeof *w);
@@ -142,6 +163,7 @@ wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, s
   w->alloc = o->alloc;
   w->backend = o->device.backend;
   w->dev = o->device.dev;
+  w->may_be_late = o->pack_while_running;
   w->weight_done = o->weight_done;
   w->weight_done_ctx = o->weight_done_ctx;
   w->progress = o->progress;
@@ -150,6 +172,7 @@ wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, s
   wh_status st = w->list && w->packed ? WH_OK : WH_OOM("weight list");
   for (size_t i = 0; i < n && st == WH_OK; i++) st = plan_weight(w, g, &wants[i], &w->list[w->n++]);
   if (st == WH_OK) st = find_image(w, g, o->pack_cache);
+  if (st == WH_OK) st = plan_late(w, g);
   if (st != WH_OK) {
     wh_weight_set_release(w);
     return st;
@@ -191,7 +214,7 @@ typedef struct pack_batch {
 static wh_status run_batch(const wh_weight_set *w, pack_batch *b) {
   WH_TRY(w->backend->pack(w->dev, b->g, b->tasks, b->n));
   for (size_t i = 0; i < b->n; i++)
-    if (!b->tasks[i].finite) return not_finite(b->of[i]->name);
+    if (!b->tasks[i].finite) return wh_weight_not_finite(b->of[i]->name);
   for (size_t i = 0; i < b->n; i++)
     if (b->tasks[i].dst && b->tasks[i].part + 1 == b->tasks[i].n_parts) give_back(w, b->of[i]);
   b->done += b->n_bytes;
@@ -199,7 +222,7 @@ static wh_status run_batch(const wh_weight_set *w, pack_batch *b) {
   return wh_progress_report(&w->progress, WH_STAGE_PACK, b->done, b->total);
 }
 
-static const weight *weight_of_packed(const wh_weight_set *w, size_t *at) {
+static weight *weight_of_packed(const wh_weight_set *w, size_t *at) {
   while (!w->list[*at].layout && !w->list[*at].check) ++*at;
   return &w->list[(*at)++];
 }
@@ -215,36 +238,63 @@ static uint64_t count_work(wh_weight_set *w) {
       continue;
     }
     *(x->layout ? &w->packing.n_packed : &w->packing.n_in_place) += 1;
-    total += x->model_bytes;
+    if (!x->is_late) total += x->model_bytes;
   }
   return total;
 }
 
-/* Packs the weights of the list into `image` unless they came packed; those used in place are only checked.
- */
+/* All of a weight: its parts join the batch, which runs whenever it is full. */
+static wh_status pack_weight(const wh_weight_set *w, pack_batch *b, const weight *x,
+                             const wh_packed_weight *k, char *image) {
+  const uint32_t n_parts = (uint32_t)(x->model_bytes / PACK_BATCH_BYTES) + 1;
+  for (uint32_t part = 0; part < n_parts; part++) {
+    const uint64_t n_bytes = x->model_bytes / n_parts + (part == 0 ? x->model_bytes % n_parts : 0);
+    if (b->n == PACK_BATCH_TASKS || b->n_bytes + n_bytes > PACK_BATCH_BYTES) WH_TRY(run_batch(w, b));
+    b->of[b->n] = x;
+    b->tasks[b->n++] = (wh_pack_task){.node = k->node,
+                                      .weight = k->value,
+                                      .layout = x->layout,
+                                      .dst = x->layout ? image + x->offset : NULL,
+                                      .finite = true,
+                                      .part = part,
+                                      .n_parts = n_parts};
+    b->n_bytes += n_bytes;
+  }
+  return WH_OK;
+}
+
+/* Packs the weights of the list into `image` unless they came packed or have time; those used in place are
+ * only checked. */
 static wh_status pack_list(wh_weight_set *w, const wh_graph *g, char *image) {
   pack_batch b = {.g = g, .total = count_work(w)};
   if (!b.total) return WH_OK;
   WH_TRY(wh_progress_report(&w->progress, WH_STAGE_PACK, 0, b.total));
   for (size_t k = 0, at = 0; k < w->n_packed; k++) {
     const weight *x = weight_of_packed(w, &at);
-    if (x->layout && w->cached) continue;
-    const uint32_t n_parts = (uint32_t)(x->model_bytes / PACK_BATCH_BYTES) + 1;
-    for (uint32_t part = 0; part < n_parts; part++) {
-      const uint64_t n_bytes = x->model_bytes / n_parts + (part == 0 ? x->model_bytes % n_parts : 0);
-      if (b.n == PACK_BATCH_TASKS || b.n_bytes + n_bytes > PACK_BATCH_BYTES) WH_TRY(run_batch(w, &b));
-      b.of[b.n] = x;
-      b.tasks[b.n++] = (wh_pack_task){.node = w->packed[k].node,
-                                      .weight = w->packed[k].value,
-                                      .layout = x->layout,
-                                      .dst = x->layout ? image + x->offset : NULL,
-                                      .finite = true,
-                                      .part = part,
-                                      .n_parts = n_parts};
-      b.n_bytes += n_bytes;
-    }
+    if ((x->layout && w->cached) || x->is_late) continue;
+    WH_TRY(pack_weight(w, &b, x, &w->packed[k], image));
   }
   return run_batch(w, &b);
+}
+
+/* Packs late weights of at least n_bytes, or all that are left. */
+static wh_status pack_late(wh_weight_set *w, uint64_t n_bytes) {
+  pack_batch b = {.g = w->late_graph, .total = w->late_bytes};
+  const size_t first = w->next_late, first_in_list = w->next_in_list;
+  for (uint64_t bytes = 0; w->next_late < w->n_packed && bytes < n_bytes; w->next_late++) {
+    const weight *x = weight_of_packed(w, &w->next_in_list);
+    if (!x->is_late) continue;
+    WH_TRY(pack_weight(w, &b, x, &w->packed[w->next_late], host(w, w->own)));
+    bytes += x->model_bytes;
+  }
+  if (b.n) WH_TRY(run_batch(w, &b));
+  for (size_t k = first, at = first_in_list; k < w->next_late; k++)
+    weight_of_packed(w, &at)->is_packed = true;
+  w->generation++;
+  if (w->next_late < w->n_packed) return WH_OK;
+  wh_graph_destroy(w->late_graph);
+  w->late_graph = NULL;
+  return WH_OK;
 }
 
 /* Nothing is written twice: packing takes the pages, by the threads that will read them. */
@@ -270,7 +320,6 @@ static wh_status put(const wh_weight_set *w, wh_queue *q, wh_buffer *dst, uint64
 }
 
 static wh_status load_image(wh_weight_set *w, const wh_graph *g, wh_queue *q) {
-  if (w->wants_own) WH_TRY(take(w, w->image_bytes, "packed weights", &w->own));
   char *image = host(w, w->own), *staged = NULL;
   wh_status st = WH_OK;
   if (w->own && !image && !w->cached) {
@@ -290,8 +339,13 @@ static wh_status load_plain(wh_weight_set *w, wh_queue *q) {
   for (size_t i = 0; i < w->n; i++) {
     weight *x = &w->list[i];
     if (x->home == HOME_COPIED) WH_TRY(put(w, q, w->vectors, x->offset, x->data, x->model_bytes));
-    if (x->home != HOME_MODEL) continue;
+    if (x->home != HOME_MODEL && !x->is_late) continue;
     wh_status st = w->backend->buffer_import(w->dev, x->data, x->model_bytes, &x->buffer);
+    if (x->is_late) {
+      if (st != WH_OK && st != WH_ERR_UNSUPPORTED) return st;
+      x->is_late = st == WH_OK && host(w, w->own); /* else it is packed now */
+      continue;
+    }
     if (st == WH_ERR_UNSUPPORTED) {
       st = take(w, x->model_bytes, "weights", &x->buffer);
       if (st == WH_OK) st = put(w, q, x->buffer, 0, x->data, x->model_bytes);
@@ -311,7 +365,8 @@ static wh_status load(wh_weight_set *w, const wh_graph *g) {
   wh_queue *q = NULL;
   if (w->is_loaded) return WH_OK;
   WH_TRY(w->backend->queue_create(w->dev, &q));
-  wh_status st = load_plain(w, q);
+  wh_status st = w->wants_own ? take(w, w->image_bytes, "packed weights", &w->own) : WH_OK;
+  if (st == WH_OK) st = load_plain(w, q);
   if (st == WH_OK) st = load_image(w, g, q);
   w->backend->queue_destroy(q);
   WH_TRY(st);
@@ -322,7 +377,7 @@ static wh_status load(wh_weight_set *w, const wh_graph *g) {
   /* Once more, and for good: where the system maps a file in large pages, each batch brings its neighbours'
    * pages back, and the cache may have had to hash the weights. */
   for (size_t i = 0; i < w->n; i++)
-    if (w->list[i].home != HOME_MODEL) give_back(w, &w->list[i]);
+    if (w->list[i].home != HOME_MODEL && !w->list[i].is_late) give_back(w, &w->list[i]);
   w->is_loaded = true;
   return WH_OK;
 }
@@ -350,6 +405,7 @@ void wh_weight_set_release(wh_weight_set *w) {
   w->backend->buffer_destroy(w->dev, w->in_file);
   w->backend->buffer_destroy(w->dev, w->vectors);
   wh_pack_cache_close(w->cache);
+  wh_graph_destroy(w->late_graph);
   (void)pthread_mutex_destroy(&w->mutex);
   (void)pthread_mutex_destroy(&w->work_mutex);
   wh_free(w->alloc, w->list);
@@ -377,7 +433,10 @@ static wh_status keep(wh_weight_set *w) {
 wh_status wh_weight_set_keep(wh_weight_set *w, const wh_progress_sink *progress) {
   (void)pthread_mutex_lock(&w->work_mutex);
   tell(w, progress);
-  wh_status st = keep(w);
+  (void)pthread_mutex_lock(&w->mutex);
+  wh_status st = w->late_graph && w->cache ? pack_late(w, UINT64_MAX) : WH_OK;
+  (void)pthread_mutex_unlock(&w->mutex);
+  if (st == WH_OK) st = keep(w);
   tell(w, &nobody);
   (void)pthread_mutex_unlock(&w->work_mutex);
   return st;
@@ -388,9 +447,11 @@ wh_status wh_weight_set_keep(wh_weight_set *w, const wh_progress_sink *progress)
 /* From the cache's file into memory of our own, until that holds all and the file is closed. */
 static bool is_moving(const wh_weight_set *w) { return w->own && w->in_file; }
 
-static void place(const wh_weight_set *w, const weight *x, wh_buffer **buffer, uint64_t *offset) {
-  *offset = x->home == HOME_MODEL ? 0 : x->offset;
-  if (x->home == HOME_MODEL)
+static void place(const wh_weight_set *w, const weight *x, wh_buffer **buffer, uint64_t *offset,
+                  bool *as_model) {
+  *as_model = x->is_late && !x->is_packed;
+  *offset = x->home == HOME_MODEL || *as_model ? 0 : x->offset;
+  if (x->home == HOME_MODEL || *as_model)
     *buffer = x->buffer;
   else if (x->home == HOME_COPIED)
     *buffer = w->vectors;
@@ -450,16 +511,19 @@ static void move(wh_weight_set *w) {
   w->generation++;
 }
 
-bool wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_buffer **buffers, uint64_t *offsets) {
+wh_status wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_weight_places *p) {
   const bool first = !user->has_begun; /* that run is what somebody waits for */
+  wh_status st = WH_OK;
   user->has_begun = true;
   (void)pthread_mutex_lock(&w->mutex);
   if (!first && is_moving(w)) move(w);
-  const bool changed = user->generation != w->generation;
-  user->generation = w->generation;
-  for (size_t i = 0; changed && i < w->n; i++) place(w, &w->list[i], &buffers[i], &offsets[i]);
+  if (!first && w->late_graph) st = pack_late(w, w->late_bytes / PACK_RUNS + 1);
+  p->changed = st == WH_OK && user->generation != w->generation;
+  if (p->changed) user->generation = w->generation;
+  for (size_t i = 0; p->changed && i < w->n; i++)
+    place(w, &w->list[i], &p->buffers[i], &p->offsets[i], &p->as_model[i]);
   (void)pthread_mutex_unlock(&w->mutex);
-  return changed;
+  return st;
 }
 
 /* ---- reports ---- */

@@ -4,8 +4,9 @@
  *
  * Packed weights that come from a cache are used where they lie in its file at first, so that nothing is
  * copied before the first run; then, unless they are to stay there, they move into memory of their own, some
- * before each run. Their bytes are the same in both places. On a device whose memory the host cannot address,
- * all constants are copied there when the set is loaded.
+ * before each run. Their bytes are the same in both places. Weights that are packed while the model runs are
+ * read as the model has them by the first run, and packed by the next ones, some before each. On a device
+ * whose memory the host cannot address, all constants are copied there when the set is loaded.
  *
  * Threads: users on several threads may begin runs at the same time; all else is one caller at a time. */
 #ifndef WH_PLAN_WEIGHT_SET_H
@@ -22,6 +23,7 @@ typedef struct wh_weight_want {
   wh_value value;
   uint32_t layout;  /* 0: as the model has it */
   bool check;       /* layout 0: pack looks whether it is finite */
+  bool from_model;  /* all users read it as the model has it, too, until it is packed */
   uint64_t n_bytes; /* in that layout */
   wh_node node;     /* a user */
 } wh_weight_want;
@@ -34,7 +36,9 @@ typedef struct wh_weight_options {
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* for creation; NULL: weights are packed at each start */
-  wh_progress_sink progress;               /* of creation */
+  /* Weights that the cache does not have are packed while the model runs, where their users allow that. */
+  bool pack_while_running;
+  wh_progress_sink progress; /* of creation */
 } wh_weight_options;
 
 /* Plans the set and looks for its weights in the cache; then its memory is known. One reference is the
@@ -58,10 +62,20 @@ typedef struct wh_weight_user {
 } wh_weight_user;
 void wh_weight_set_attach(wh_weight_set *set, wh_weight_user *user);
 void wh_weight_set_detach(wh_weight_set *set, wh_weight_user *user);
-/* Before each run. From the user's second one on, a share of what is still in the cache's file moves. True
- * when weights have other places than at this user's last call, which are then in buffers[i] and offsets[i]
- * for want i. */
-bool wh_weight_set_begin(wh_weight_set *set, wh_weight_user *user, wh_buffer **buffers, uint64_t *offsets);
+/* The error of a weight, by its name, with a NaN or an infinity. */
+wh_status wh_weight_not_finite(const char *name);
+
+/* Where want i lies. */
+typedef struct wh_weight_places {
+  wh_buffer **buffers;
+  uint64_t *offsets;
+  bool *as_model; /* it is not packed yet */
+  bool changed;   /* at this call: else the user's last places are still right */
+} wh_weight_places;
+/* Before each run. From the user's second one on, a share of what is still in the cache's file moves, or of
+ * what is not packed yet is packed: ERR_CORRUPT names a weight with a value that is not finite. */
+WH_NODISCARD wh_status wh_weight_set_begin(wh_weight_set *set, wh_weight_user *user,
+                                           wh_weight_places *places);
 
 /* Writes what was packed at this start into the cache; nothing when there is none or it came from there.
  * ERR_OUT_OF_MEMORY and ERR_CANCELLED only; other failures are warnings in the log. */

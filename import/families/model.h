@@ -66,8 +66,9 @@ typedef struct wh_model_hparams {
 
 typedef struct wh_model_build_options {
   wh_dtype kv_dtype; /* of the states: F16, F32 or Q8_0 */
-  /* Positions that a sequence may have. Only a model with two sets of rotary frequencies (LongRoPE) looks at
-   * it: up to rope.original_context of them the long set is left out, as no row would be computed with it. */
+  /* Positions that a sequence may have; 0: those that the model was trained for. Only a model with two sets
+   * of rotary frequencies (LongRoPE) looks at it: up to rope.original_context of them the long set is left
+   * out, as no row would be computed with it. */
   int64_t context;
 } wh_model_build_options;
 #define WH_MODEL_BUILD_OPTIONS_INIT \

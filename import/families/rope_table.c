@@ -75,7 +75,8 @@ static wh_value frequencies(wh_builder *b, const char *name, const wh_rope_param
   if (b->status != WH_OK) return 0;
   wh_rope_frequencies(p, factors_short, inv_freq);
   wh_rope_frequencies(p, factors_long, inv_freq + n);
-  if (b->options.context <= p->original_context) return one_set(b, name, inv_freq, n);
+  const int64_t context = b->options.context ? b->options.context : b->h.context_length;
+  if (context <= p->original_context) return one_set(b, name, inv_freq, n);
   b->h.long_rope_border = p->original_context;
   return two_sets(b, name, inv_freq, n);
 }

@@ -37,9 +37,14 @@ typedef struct wh_session_options {
                                  sequences of sequence.h do; 0: it computes every token */
   uint64_t kv_bytes; /* most bytes of attention state, which lies in pages of 64 positions: for programs with
                         many sequences (sequence.h); 0: context * max_sequences positions */
+  uint32_t pack_while_running; /* 1: the first answer comes soon, see wh_session_create */
+  uint32_t reserved;
 } wh_session_options;
-#define WH_SESSION_OPTIONS_INIT \
-  { sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, 0, 0, 0 }
+#define WH_SESSION_OPTIONS_INIT                                                                              \
+  {                                                                                                          \
+    sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, 0, 0, 0, \
+        0, 0                                                                                                 \
+  }
 
 /* Plans, packs the weights (on the device's threads) and takes all memory. The session holds references
  * to the model and its devices. Sessions of one model on the same devices share its weights and its program:
@@ -55,6 +60,11 @@ typedef struct wh_session_options {
  * first run uses the weights where they lie in the file; the next runs move them into large pages of memory,
  * some before each, which decoding reads faster. With `pack_cache_mapped` they stay in the file, so that
  * processes share its pages. A file in use may be deleted or replaced, but not written to.
+ *
+ * With `pack_while_running` nothing is packed before the first run, which reads weights as the model file has
+ * them, more slowly; the next runs pack them, a share before each, and are fast once all are packed. The
+ * logits are the same. A weight that is not finite is then ERR_CORRUPT of a run. On devices that cannot read
+ * the file's form, and for weights that the pack cache has, it changes nothing.
  *
  * A large model takes seconds. The progress callback is told of each stage (progress.h), in which the call
  * can be ended: ERR_CANCELLED. */

@@ -206,7 +206,7 @@ static inline uint64_t fixture_lay_out(fixture_run *r, const int64_t *symbols) {
       const bool state = s < b->g->n_values && b->g->values[s].kind == WH_VALUE_STATE;
       if (lasting == (state || s == b->fault)) fixture_place(r, s, &at);
     }
-  r->frame = (wh_frame){++last_id, r->buffers, r->offsets, r->n_bytes, r->dims, b->fault};
+  r->frame = (wh_frame){++last_id, r->buffers, r->offsets, r->n_bytes, r->dims, b->fault, NULL};
   return at;
 }
 

@@ -381,7 +381,7 @@ static void memory_that_runs_out_is_an_error(void **state) {
     if (st == WH_OK) {
       wh_buffer *buffers[] = {buffer, buffer};
       const uint64_t offsets[] = {0, 128}, n_bytes[] = {16, 16};
-      const wh_frame frame = {1, buffers, offsets, n_bytes, dims, WH_NO_SLOT};
+      const wh_frame frame = {1, buffers, offsets, n_bytes, dims, WH_NO_SLOT, NULL};
       st = wh_backend_cpu.submit(queue, code, 0, 1, &frame, NULL, 0, &done);
     }
     if (st != WH_OK) assert_int_equal(st, WH_ERR_OUT_OF_MEMORY);

@@ -26,9 +26,11 @@ typedef struct operand {
 } operand;
 
 #define FAKE_MAX_INPUTS 8
+#define FAKE_MAX_OUTPUTS 8
 typedef struct fake_instr {
   const wh_node_info *node;
-  operand in[FAKE_MAX_INPUTS], out;
+  operand in[FAKE_MAX_INPUTS], out; /* the first output */
+  operand outs[FAKE_MAX_OUTPUTS];   /* all of them */
   void *scratch;
   size_t scratch_bytes;
   bool packed;
@@ -166,7 +168,8 @@ static void check_tags(fake_device *dev, const wh_graph *g, const fake_instr *in
       }
   }
   if (in->scratch) memset(in->scratch, 0xee, in->scratch_bytes);
-  memset(in->out.data, fake_tag(g, wh_node_output(in->node, 0)), in->out.n_bytes);
+  for (unsigned i = 0; i < in->node->n_outputs; i++)
+    memset(in->outs[i].data, fake_tag(g, wh_node_output(in->node, i)), in->outs[i].n_bytes);
 }
 
 /* ---- device and memory ---- */
@@ -342,7 +345,9 @@ static void resolve(const wh_graph *g, const wh_frame *f, const wh_arg *a, opera
 static void run_step(fake_device *dev, const wh_block *b, const wh_step *s, const wh_frame *f) {
   fake_instr in = {.node = &b->graph->nodes[s->node], .packed = dev->pack};
   for (unsigned i = 0; i < s->n_inputs; i++) resolve(b->graph, f, &b->args[s->first_arg + i], &in.in[i]);
-  resolve(b->graph, f, &b->args[s->first_arg + s->n_inputs], &in.out);
+  for (unsigned i = 0; i < s->n_outputs; i++)
+    resolve(b->graph, f, &b->args[s->first_arg + s->n_inputs + i], &in.outs[i]);
+  in.out = in.outs[0];
   if (s->scratch != WH_NO_SLOT && f->n_bytes[s->scratch]) {
     in.scratch = f->buffers[s->scratch]->data + f->offsets[s->scratch];
     in.scratch_bytes = f->n_bytes[s->scratch];
