@@ -1,4 +1,5 @@
 /* external.c - tensors whose data lies in files beside the model. */
+#define _POSIX_C_SOURCE 200809L /* lstat */
 #include <string.h>
 #include <sys/stat.h>
 

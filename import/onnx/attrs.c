@@ -24,34 +24,33 @@ void ox_give(ox *o, size_t i, wh_datum *d) {
   if (o->st == WH_OK && i < o->node->n_out) o->out[i] = d;
 }
 
-/* In a function an attribute may name one of the call's. */
-static const wh_onnx_attr *resolve(ox *o, const wh_onnx_attr *a, const ox_scope *s, size_t *index) {
-  for (int depth = 0; a && a->ref.len && s && depth < 64; depth++) {
-    const ox_node *call = s->call;
-    const wh_onnx_attr *found = NULL;
-    if (!call) break;
-    for (size_t i = 0; i < call->src->n_attrs && !found; i++)
-      if (wh_str_equal(call->src->attrs[i].name, a->ref)) {
-        found = &call->src->attrs[i];
-        *index = i;
-      }
-    const wh_onnx_function *fn = call->function ? call->function->source : NULL;
-    for (size_t i = 0; fn && i < fn->n_defaults && !found; i++)
-      if (wh_str_equal(fn->defaults[i].name, a->ref)) found = &fn->defaults[i];
-    a = found;
-    s = s->call_scope;
-  }
-  (void)o;
-  return a && a->ref.len ? NULL : a;
+/* Where an attribute's value is: in a function it may name one of the call's. */
+typedef struct attr_place {
+  const wh_onnx_attr *attr; /* NULL: absent */
+  const ox_node *node;      /* whose it is; NULL: a function's default */
+  size_t index;
+} attr_place;
+
+static attr_place place_in(const ox_node *node, wh_str name) {
+  for (size_t i = 0; i < node->src->n_attrs; i++)
+    if (wh_str_equal(node->src->attrs[i].name, name)) return (attr_place){&node->src->attrs[i], node, i};
+  return (attr_place){NULL, NULL, 0};
 }
 
-const wh_onnx_attr *ox_attr(ox *o, const char *name) {
-  const wh_onnx_node *src = o->node->src;
-  size_t index;
-  for (size_t i = 0; i < src->n_attrs; i++)
-    if (wh_str_is(src->attrs[i].name, name)) return resolve(o, &src->attrs[i], o->scope, &index);
-  return NULL;
+static attr_place find_attr(const ox *o, const char *name) {
+  attr_place p = place_in(o->node, wh_str_from(name));
+  for (const ox_scope *s = o->scope; p.attr && p.attr->ref.len; s = s->call_scope) {
+    if (!s || !s->call) return (attr_place){NULL, NULL, 0};
+    const wh_str ref = p.attr->ref;
+    p = place_in(s->call, ref);
+    const wh_onnx_function *fn = s->call->function->source;
+    for (size_t i = 0; !p.attr && i < fn->n_defaults; i++)
+      if (wh_str_equal(fn->defaults[i].name, ref)) p.attr = &fn->defaults[i];
+  }
+  return p;
 }
+
+const wh_onnx_attr *ox_attr(ox *o, const char *name) { return find_attr(o, name).attr; }
 
 static const wh_onnx_attr *typed(ox *o, const char *name, wh_onnx_attr_type type) {
   const wh_onnx_attr *a = ox_attr(o, name);
@@ -96,23 +95,17 @@ const wh_str *ox_attr_strings(ox *o, const char *name, size_t *n) {
 }
 
 wh_datum *ox_attr_tensor(ox *o, const char *name) {
-  const wh_onnx_attr *a = typed(o, name, WH_ONNX_ATTR_TENSOR);
-  wh_datum *d = a ? ox_array(o, 1, sizeof *d) : NULL;
-  if (!d) return NULL;
-  ox_try(o, ox_weight_of(a->tensors, &o->arena, d));
-  return d;
+  const attr_place p = find_attr(o, name);
+  if (!p.attr) return NULL;
+  if (p.node && (p.attr->type == WH_ONNX_ATTR_TENSOR || p.attr->type == WH_ONNX_ATTR_SPARSE))
+    return ox_copy(o, &p.node->tensors[p.index]);
+  OX_FAIL(o, ERR_CORRUPT, "attribute '%s' is no tensor of a node", name);
+  return &o->nothing;
 }
 
 const ox_graph *ox_attr_graph(ox *o, const char *name) {
-  const wh_onnx_node *src = o->node->src;
-  for (size_t i = 0; i < src->n_attrs; i++) {
-    if (!wh_str_is(src->attrs[i].name, name)) continue;
-    if (o->node->graphs[i]) return o->node->graphs[i];
-    size_t index = SIZE_MAX;
-    (void)resolve(o, &src->attrs[i], o->scope, &index);
-    const ox_node *call = o->scope ? o->scope->call : NULL;
-    if (call && index < call->src->n_attrs && call->graphs[index]) return call->graphs[index];
-  }
+  const attr_place p = find_attr(o, name);
+  if (p.node && p.node->graphs[p.index]) return p.node->graphs[p.index];
   OX_FAIL(o, ERR_CORRUPT, "attribute '%s' is no graph", name);
   return NULL;
 }

@@ -39,7 +39,7 @@ wh_value ox_value(ox *o, wh_datum *d) {
     size_t n_bytes = 0;
     (void)snprintf(name, sizeof name, "w%u", o->n_names++);
     if (o->st == WH_OK && !wh_shape_bytes(o->g, &shape, NULL, &n_bytes)) OX_FAIL(o, ERR_LIMIT, "a weight's size overflows");
-    if (o->st == WH_OK) ox_try(o, wh_graph_add_const(o->g, name, &shape, d->data, n_bytes, d->data, &v));
+    if (o->st == WH_OK) ox_try(o, wh_graph_add_const(o->g, name, &shape, d->data, n_bytes, d->is_kept ? d->data : NULL, &v));
   } else {
     (void)snprintf(name, sizeof name, "i%zu", o->n_feeds);
     if (o->st == WH_OK) ox_try(o, wh_graph_add_input(o->g, name, &shape, &v));

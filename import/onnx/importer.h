@@ -37,6 +37,7 @@ typedef struct ox_node {
   ox_ref *in;
   uint32_t *out; /* slots; OX_ABSENT */
   ox_graph **graphs; /* [src->n_attrs] of the attribute, where it is one graph */
+  wh_datum *tensors; /* [src->n_attrs] of the attribute, where it is one tensor */
 } ox_node;
 
 struct ox_graph {
@@ -80,7 +81,7 @@ typedef struct ox_scope {
   const ox_node *node; /* likewise */
   size_t first_temp; /* built data from here on belong to that node */
   const ox_node *call; /* of a function: whose attributes its nodes may name */
-  struct ox_scope *call_scope;
+  struct ox_scope *call_scope; /* where that node stands */
   wh_datum **pins;   /* needed by a node that runs this scope, such as a loop's carried values */
   size_t n_pins;
 } ox_scope;
@@ -150,7 +151,7 @@ wh_str ox_attr_s(ox *o, const char *name, const char *fallback);
 const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n);
 const float *ox_attr_floats(ox *o, const char *name, size_t *n);
 const wh_str *ox_attr_strings(ox *o, const char *name, size_t *n);
-wh_datum *ox_attr_tensor(ox *o, const char *name); /* NULL: absent */
+wh_datum *ox_attr_tensor(ox *o, const char *name); /* dense; NULL: absent */
 const ox_graph *ox_attr_graph(ox *o, const char *name); /* an error when absent */
 /* The dtype that the attribute's number means. */
 wh_dtype ox_attr_dtype(ox *o, const char *name, wh_dtype fallback);

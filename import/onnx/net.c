@@ -78,7 +78,7 @@ static void split_rows(uint8_t *rows, const uint8_t *run, size_t n, size_t row) 
 wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) {
   *out = (wh_datum){.kind = WH_DATUM_TENSOR, .dtype = t->dtype, .rank = t->rank, .n = t->n_elements};
   memcpy(out->dims, t->dims, sizeof out->dims);
-  out->is_weight = true;
+  out->is_weight = out->is_kept = true;
   out->is_cheap = t->n_elements <= 1024;
   if (t->dtype == WH_DTYPE_STRING) return strings_of(t, out);
   const bool half = t->dtype == WH_DTYPE_I4 || t->dtype == WH_DTYPE_U4;
@@ -139,7 +139,8 @@ wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *ou
   }
   *out = (wh_datum){.kind = WH_DATUM_TENSOR, .dtype = s->values.dtype, .rank = s->rank, .n = n, .data = dense};
   memcpy(out->dims, s->dims, sizeof out->dims);
-  out->is_weight = true;
+  out->is_weight = out->is_kept = true;
+  out->is_cheap = n <= 1024;
   return WH_OK;
 }
 
@@ -167,11 +168,15 @@ static wh_status make_node(const net_maker *n, maker *m, const wh_onnx_node *src
   node->in = wh_arena_array(a, node->n_in + 1, sizeof *node->in);
   node->out = wh_arena_array(a, node->n_out + 1, sizeof *node->out);
   node->graphs = wh_arena_array(a, src->n_attrs + 1, sizeof *node->graphs);
-  if (!node->in || !node->out || !node->graphs) return WH_OOM("ONNX graph");
+  node->tensors = wh_arena_array(a, src->n_attrs + 1, sizeof *node->tensors);
+  if (!node->in || !node->out || !node->graphs || !node->tensors) return WH_OOM("ONNX graph");
   for (size_t i = 0; i < node->n_in; i++) WH_TRY(refer(m, src->inputs[i], &node->in[i]));
-  for (size_t i = 0; i < src->n_attrs; i++)
-    if (src->attrs[i].type == WH_ONNX_ATTR_GRAPH && src->attrs[i].n == 1)
-      WH_TRY(make_graph(n, src->attrs[i].graphs, m, &node->graphs[i]));
+  for (size_t i = 0; i < src->n_attrs; i++) {
+    const wh_onnx_attr *attr = &src->attrs[i];
+    if (attr->type == WH_ONNX_ATTR_GRAPH && attr->n == 1) WH_TRY(make_graph(n, attr->graphs, m, &node->graphs[i]));
+    if (attr->type == WH_ONNX_ATTR_TENSOR && attr->n == 1) WH_TRY(ox_weight_of(attr->tensors, a, &node->tensors[i]));
+    if (attr->type == WH_ONNX_ATTR_SPARSE && attr->n == 1) WH_TRY(ox_dense_weight(attr->sparse, a, &node->tensors[i]));
+  }
   for (size_t i = 0; i < node->n_out; i++) {
     node->out[i] = OX_ABSENT;
     if (src->outputs[i].len) WH_TRY(define(m, src->outputs[i], &node->out[i]));

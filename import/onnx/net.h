@@ -38,6 +38,7 @@ typedef struct wh_datum {
   uint32_t stage;
   uint32_t input;    /* 1 + the net's input whose bytes these are; 0: none */
   bool is_weight;    /* the same in every execution */
+  bool is_kept;      /* its elements lie where they are as long as the net does */
   bool is_cheap;     /* few elements that decide on shapes: the host computes with them */
   uint64_t depends;  /* bit i: on the elements of input i (63: or a later one, or anything else) */
 } wh_datum;

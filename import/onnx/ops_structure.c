@@ -32,11 +32,7 @@ void ox_lower_constant(ox *o) {
     d = ox_new_strings(o, one.data ? 0 : 1, &dim);
     for (size_t i = 0; i < n && o->st == WH_OK; i++) ((wh_str *)(uintptr_t)d->strings)[i] = many[i];
   }
-  const wh_onnx_attr *sparse = ox_attr(o, "sparse_value");
-  if (!d && sparse && sparse->type == WH_ONNX_ATTR_SPARSE) {
-    d = ox_array(o, 1, sizeof *d);
-    if (d) ox_try(o, ox_dense_weight(sparse->sparse, &o->arena, d));
-  }
+  if (!d) d = ox_attr_tensor(o, "sparse_value");
   if (!d) OX_FAIL(o, ERR_CORRUPT, "it has no value");
   ox_give(o, 0, d);
 }
