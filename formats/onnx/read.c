@@ -498,10 +498,10 @@ void wh_onnx_close(wh_onnx_file *file) {
 
 /* ---- values ---- */
 
-/* SequenceProto and OptionalProto: field numbers of tensors, sequences and optionals in them. */
+/* TensorProto, SequenceProto or OptionalProto. */
 static wh_status read_value(wh_onnx_reader *r, wh_str bytes, wh_onnx_type_kind kind, wh_onnx_value *out) {
   wh_status st;
-  const uint32_t first = kind == WH_ONNX_SEQUENCE ? 3 : 3;
+  enum { TENSOR = 3, SEQUENCE = 5, OPTIONAL = 7 }; /* in both */
   out->kind = kind;
   if (kind == WH_ONNX_TENSOR) return wh_onnx_read_tensor(r, bytes, &out->tensor);
   if (r->depth++ == WH_ONNX_MAX_DEPTH)
@@ -509,15 +509,15 @@ static wh_status read_value(wh_onnx_reader *r, wh_str bytes, wh_onnx_type_kind k
   size_t n = 0;
   wh_onnx_value *items;
   {
-    EACH_FIELD(bytes) n += f.number == first || f.number == first + 2 || f.number == first + 4;
+    EACH_FIELD(bytes) n += f.number == TENSOR || f.number == SEQUENCE || f.number == OPTIONAL;
     WH_TRY(st);
   }
   WH_TRY(wh_onnx_array(r, n, sizeof *items, &items));
   n = 0;
   EACH_FIELD(bytes) {
-    if (f.number == first) WH_TRY(read_value(r, f.bytes, WH_ONNX_TENSOR, &items[n++]));
-    if (f.number == first + 2) WH_TRY(read_value(r, f.bytes, WH_ONNX_SEQUENCE, &items[n++]));
-    if (f.number == first + 4) WH_TRY(read_value(r, f.bytes, WH_ONNX_OPTIONAL, &items[n++]));
+    if (f.number == TENSOR) WH_TRY(read_value(r, f.bytes, WH_ONNX_TENSOR, &items[n++]));
+    if (f.number == SEQUENCE) WH_TRY(read_value(r, f.bytes, WH_ONNX_SEQUENCE, &items[n++]));
+    if (f.number == OPTIONAL) WH_TRY(read_value(r, f.bytes, WH_ONNX_OPTIONAL, &items[n++]));
   }
   if (kind == WH_ONNX_OPTIONAL && n > 1) return WH_FAIL(ERR_CORRUPT, "an optional holds %zu values", n);
   out->items = items;

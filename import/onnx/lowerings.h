@@ -16,7 +16,9 @@ enum { OX_RNN, OX_GRU, OX_LSTM };
 
 /* (x - mean) / sqrt(variance + eps) over the axes. ops_reduce.c */
 wh_datum *ox_standardise(ox *o, wh_datum *x, unsigned axes, float eps, wh_datum **mean, wh_datum **inverse);
-/* numpy's uniform numbers in [0, 1) for a seed. mt19937.c */
+/* conv and conv_integer with the node's window attributes. ops_nn.c */
+wh_datum *ox_conv(ox *o, wh_op op, wh_datum *const *in, size_t n_in);
+/* numpy's uniform numbers in [0, 1) for a seed. ops_signal.c */
 void ox_mt19937_uniform(uint32_t seed, double *out, size_t n);
 
 #endif
