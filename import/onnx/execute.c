@@ -221,9 +221,6 @@ static void check_input(ox *o, size_t i, const wh_datum *d) {
   if (t->dtype != WH_DTYPE_FORCE_32 && d->dtype != t->dtype)
     OX_FAIL(o, ERR_INVALID_ARGUMENT, "input '" WH_STR_FMT "' is %s; the model wants %s", WH_STR_ARG(info->name),
             wh_dtype_name(d->dtype), wh_dtype_name(t->dtype));
-  if (t->has_shape && t->rank != d->rank)
-    OX_FAIL(o, ERR_INVALID_ARGUMENT, "input '" WH_STR_FMT "' has rank %d; the model wants %d",
-            WH_STR_ARG(info->name), d->rank, t->rank);
 }
 
 static void mark_input(ox *o, wh_datum *d, size_t i) {

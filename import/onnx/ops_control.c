@@ -247,16 +247,16 @@ void ox_lower_split_to_sequence(ox *o) {
   const bool even = given && ox_in(o, 1)->rank == 0;
   datum_list items = {NULL, 0, 0};
   int64_t at = 0;
-  for (size_t i = 0; at < size && o->st == WH_OK; i++) {
+  for (size_t i = 0; (given && !even ? i < ox_in(o, 1)->n : at < size) && o->st == WH_OK; i++) {
     int64_t n = 1;
-    if (given && !even && i >= ox_in(o, 1)->n) OX_FAIL(o, ERR_CORRUPT, "its parts are less than the whole");
-    else if (given) n = parts[even ? 0 : i];
+    if (given) n = parts[even ? 0 : i];
     if (even && n > size - at) n = size - at;
     if (n < 0 || (n == 0 && even)) OX_FAIL(o, ERR_CORRUPT, "a part has %" PRId64 " elements", n);
     wh_datum *part = ox_part(o, x, axis, at, n);
     push(o, &items, keep ? part : ox_drop_axes(o, part, 1u << axis));
     at += n;
   }
+  if (at != size) OX_FAIL(o, ERR_CORRUPT, "its parts are not the whole");
   ox_give(o, 0, ox_sequence(o, x->dtype, items.n, items.d));
 }
 

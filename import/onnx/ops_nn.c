@@ -152,21 +152,21 @@ void ox_lower_max_unpool(ox *o) {
   for (int i = 0; i < w.n; i++) dims[2 + i] = (x->dims[2 + i] - 1) * w.strides[i] - w.pads[i] - w.pads[w.n + i] + w.kernel[i];
   for (int i = 0; i < x->rank; i++)
     if (dims[i] < 0 || __builtin_mul_overflow(total, dims[i], &total)) OX_FAIL(o, ERR_CORRUPT, "its output has no size");
-  int64_t own = total, to[WH_MAX_RANK];
-  memcpy(to, dims, sizeof to);
-  if (ox_has(o, 2)) { /* a larger output, in which the same places are meant */
-    const int64_t *want = ox_ints(o, ox_in(o, 2));
-    if (!want || ox_in(o, 2)->n != (size_t)x->rank) OX_FAIL(o, ERR_CORRUPT, "output_shape does not fit");
-    if (o->st != WH_OK) return;
-    memcpy(to, want, (size_t)x->rank * sizeof *want);
-    own = 1;
-    for (int i = 0; i < x->rank; i++)
-      if (to[i] < 0 || __builtin_mul_overflow(own, to[i], &own)) OX_FAIL(o, ERR_CORRUPT, "output_shape has no size");
-  }
-  wh_datum *zeros = ox_expand(o, ox_reshape(o, ox_num(o, x, 0), 1, (const int64_t[]){1}), 1, &own);
+  wh_datum *zeros = ox_expand(o, ox_reshape(o, ox_num(o, x, 0), 1, (const int64_t[]){1}), 1, &total);
   wh_datum *in[] = {zeros, ox_reshape(o, at, 1, &count), ox_reshape(o, x, 1, &count)};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, 0), ox_a_i(WH_ATTR_REDUCTION, 0)};
-  ox_give(o, 0, ox_reshape(o, ox_node1(o, WH_OP_SCATTER_ELEMENTS, in, 3, attrs, 2), x->rank, to));
+  wh_datum *y = ox_reshape(o, ox_node1(o, WH_OP_SCATTER_ELEMENTS, in, 3, attrs, 2), x->rank, dims);
+  if (ox_has(o, 2)) { /* a larger output: more behind each axis */
+    const int64_t *want = ox_ints(o, ox_in(o, 2));
+    int64_t pads[2 * WH_MAX_RANK] = {0};
+    if (!want || ox_in(o, 2)->n != (size_t)x->rank) OX_FAIL(o, ERR_CORRUPT, "output_shape does not fit");
+    for (int i = 0; i < x->rank && o->st == WH_OK; i++) {
+      pads[x->rank + i] = want[i] - dims[i];
+      if (want[i] < dims[i]) OX_FAIL(o, ERR_CORRUPT, "output_shape is smaller than what its windows cover");
+    }
+    y = ox_pad(o, y, pads, 0, NULL);
+  }
+  ox_give(o, 0, y);
 }
 
 /* ---- norms of images ---- */

@@ -92,7 +92,8 @@ void ox_lower_mel_weight_matrix(ox *o) {
   for (int64_t i = 0; i < n_mel; i++) {
     const double a = bins[i], b = bins[i + 1], c = bins[i + 2];
     if (a == b && b >= 0 && b < (double)rows) w[(int64_t)b * n_mel + i] = 1;
-    for (double j = a < 0 ? 0 : a; j < b && j < (double)rows; j++) w[(int64_t)j * n_mel + i] = (float)((j - a) / (b - a));
+    for (double j = a < 0 ? 0 : a; a < b && j <= b && j < (double)rows; j++)
+      w[(int64_t)j * n_mel + i] = (float)((j - a) / (b - a));
     for (double j = b < 0 ? 0 : b; j < c && j < (double)rows; j++) w[(int64_t)j * n_mel + i] = (float)((c - j) / (c - b));
   }
   ox_give(o, 0, ox_cast(o, y, ox_attr_dtype(o, "output_datatype", WH_DTYPE_F32)));
