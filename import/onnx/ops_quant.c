@@ -1,0 +1,94 @@
+/* ops_quant.c - tensors as codes, and products of codes. */
+#include <string.h>
+
+#include "import/onnx/lowerings.h"
+
+static int code_axis(ox *o, const wh_datum *x, const wh_datum *scale) {
+  return scale->n > 1 || scale->rank > 1 ? ox_axis(o, ox_attr_i(o, "axis", 1), x->rank) : 0;
+}
+
+static wh_datum *quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis, int64_t block) {
+  wh_datum *in[] = {ox_f32(o, x), ox_f32(o, scale), zero};
+  const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block), ox_a_i(WH_ATTR_TO, to),
+                           ox_a_i(WH_ATTR_SATURATE, ox_attr_i(o, "saturate", 1) != 0)};
+  return ox_node1(o, WH_OP_QUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 4);
+}
+
+static wh_datum *dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int axis, int64_t block) {
+  wh_datum *in[] = {x, ox_f32(o, scale), zero};
+  const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block)};
+  return ox_node1(o, WH_OP_DEQUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 2);
+}
+
+void ox_lower_quantize_linear(ox *o) {
+  wh_datum *x = ox_in(o, 0), *scale = ox_in(o, 1), *zero = ox_maybe(o, 2);
+  const wh_dtype to = zero ? zero->dtype : ox_attr_dtype(o, "output_dtype", WH_DTYPE_U8);
+  ox_give(o, 0, quantize(o, x, scale, zero, to, code_axis(o, x, scale), ox_attr_i(o, "block_size", 0)));
+}
+
+void ox_lower_dequantize_linear(ox *o) {
+  wh_datum *x = ox_in(o, 0), *scale = ox_in(o, 1);
+  wh_datum *y = dequantize(o, x, scale, ox_maybe(o, 2), code_axis(o, x, scale), ox_attr_i(o, "block_size", 0));
+  ox_give(o, 0, ox_cast(o, y, ox_attr_dtype(o, "output_dtype", scale->dtype)));
+}
+
+void ox_lower_dynamic_quantize_linear(ox *o) {
+  wh_datum *x = ox_in(o, 0), *none = ox_num(o, x, 0), *top = ox_num(o, x, 255);
+  const unsigned all = (1u << x->rank) - 1;
+  wh_datum *high = ox_binary(o, WH_OP_MAX, ox_reduce(o, WH_OP_REDUCE_MAX, x, all, false), none);
+  wh_datum *low = ox_binary(o, WH_OP_MIN, ox_reduce(o, WH_OP_REDUCE_MIN, x, all, false), none);
+  wh_datum *scale = ox_div(o, ox_sub(o, high, low), top);
+  wh_datum *zero = ox_unary(o, WH_OP_ROUND, ox_div(o, ox_sub(o, none, low), scale));
+  zero = ox_binary(o, WH_OP_MIN, ox_binary(o, WH_OP_MAX, zero, none), top);
+  zero = ox_cast(o, zero, WH_DTYPE_U8);
+  ox_give(o, 0, quantize(o, x, scale, zero, WH_DTYPE_U8, 0, 0));
+  ox_give(o, 1, scale);
+  ox_give(o, 2, zero);
+}
+
+/* One zero point as a scalar, several as a row. */
+static wh_datum *zero_point(ox *o, wh_datum *z) {
+  if (!z) return NULL;
+  const int64_t n = (int64_t)z->n;
+  return z->n == 1 ? ox_reshape(o, z, 0, NULL) : ox_reshape(o, z, 1, &n);
+}
+
+static wh_datum *matmul_codes(ox *o, wh_datum *a, wh_datum *za, wh_datum *b, wh_datum *zb) {
+  const bool row = a->rank == 1, column = b->rank == 1;
+  if (row) a = ox_insert_axes(o, a, 1, 2);
+  if (column) b = ox_insert_axes(o, b, 2, 2);
+  wh_datum *in[] = {a, b, zero_point(o, za), zero_point(o, zb)};
+  wh_datum *y = ox_node1(o, WH_OP_MATMUL_INTEGER, in, 4, NULL, 0);
+  if (o->st != WH_OK) return y;
+  unsigned drop = 0;
+  if (row) drop |= 1u << (y->rank - 2);
+  if (column) drop |= 1u << (y->rank - 1);
+  return drop ? ox_drop_axes(o, y, drop) : y;
+}
+
+void ox_lower_matmul_integer(ox *o) {
+  ox_give(o, 0, matmul_codes(o, ox_in(o, 0), ox_maybe(o, 2), ox_in(o, 1), ox_maybe(o, 3)));
+}
+
+void ox_lower_conv_integer(ox *o) {
+  wh_datum *in[] = {ox_in(o, 0), ox_in(o, 1), zero_point(o, ox_maybe(o, 2)), zero_point(o, ox_maybe(o, 3))};
+  ox_give(o, 0, ox_conv(o, WH_OP_CONV_INTEGER, in, 4));
+}
+
+void ox_lower_qlinear_matmul(ox *o) {
+  wh_datum *y = matmul_codes(o, ox_in(o, 0), ox_in(o, 2), ox_in(o, 3), ox_in(o, 5));
+  wh_datum *scale = ox_mul(o, ox_in(o, 1), ox_in(o, 4));
+  y = ox_mul(o, ox_f32(o, y), ox_f32(o, scale));
+  ox_give(o, 0, quantize(o, y, ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
+}
+
+/* x, its scale and zero; w, scale, zero; y's scale, zero; bias i32 in units of both scales' product */
+void ox_lower_qlinear_conv(ox *o) {
+  wh_datum *x = ox_in(o, 0), *in[] = {x, ox_in(o, 3), zero_point(o, ox_in(o, 2)), zero_point(o, ox_in(o, 5))};
+  wh_datum *y = ox_conv(o, WH_OP_CONV_INTEGER, in, 4), *scale = ox_in(o, 4);
+  if (ox_has(o, 8)) y = ox_add(o, y, ox_per_channel(o, ox_in(o, 8), y->rank, 1));
+  if (scale->n > 1) scale = ox_per_channel(o, scale, y->rank, 1);
+  else if (o->st == WH_OK) scale = ox_reshape(o, scale, 0, NULL);
+  scale = ox_mul(o, ox_reshape(o, ox_in(o, 1), 0, NULL), scale);
+  ox_give(o, 0, quantize(o, ox_mul(o, ox_f32(o, y), scale), ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
+}

@@ -1,0 +1,289 @@
+/* conformance.c - runs ONNX's own tests and closes with "N passed, N failed, N skipped".
+ *
+ *   onnx_conformance [--device NAME] [--isa LEVEL] [--threads N] [--quiet] [--ulp] FOLDER ...
+ *
+ * A FOLDER is a test (model.onnx and test_data_set_*), or holds tests at any depth. A test passes when the model
+ * gives as many outputs as there are, each with the expected dtype and shape and values within 1e-7 + 1e-3 |want|
+ * (NaN equals NaN; strings, integers and booleans: by the same rule, which for those means exactly, up to a
+ * thousand). A folder that holds no model file, but the address of one, is skipped and said. */
+#define _POSIX_C_SOURCE 200809L /* strdup */
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/api_internal.h"
+#include "api/onnx_engine.h"
+#include "core/base/exact_math.h"
+
+#define MOST_PORTS 64
+#define PATH_BYTES 4096
+
+typedef struct counts {
+  int passed, failed, skipped;
+} counts;
+
+static struct {
+  wh_device *device;
+  bool quiet, ulp;
+  counts total;
+} tool;
+
+/* ---- expected values ---- */
+
+static double number_of(const wh_datum *d, size_t i) {
+  const void *p = d->data;
+  switch (d->dtype) {
+    case WH_DTYPE_F32:
+      return ((const float *)p)[i];
+    case WH_DTYPE_F64:
+      return ((const double *)p)[i];
+    case WH_DTYPE_F16:
+      return wh_f32_from_f16(((const uint16_t *)p)[i]);
+    case WH_DTYPE_BF16:
+      return wh_f32_from_bf16(((const uint16_t *)p)[i]);
+    case WH_DTYPE_I8:
+      return ((const int8_t *)p)[i];
+    case WH_DTYPE_U8:
+    case WH_DTYPE_BOOL:
+      return ((const uint8_t *)p)[i];
+    case WH_DTYPE_I16:
+      return ((const int16_t *)p)[i];
+    case WH_DTYPE_U16:
+      return ((const uint16_t *)p)[i];
+    case WH_DTYPE_I32:
+      return ((const int32_t *)p)[i];
+    case WH_DTYPE_U32:
+      return ((const uint32_t *)p)[i];
+    case WH_DTYPE_I64:
+      return (double)((const int64_t *)p)[i];
+    case WH_DTYPE_U64:
+      return (double)((const uint64_t *)p)[i];
+    default:
+      return NAN;
+  }
+}
+
+static wh_datum *datum_of(const wh_onnx_value *v, wh_arena *arena) {
+  wh_datum *d = wh_arena_alloc(arena, sizeof *d);
+  if (!d) abort();
+  if (v->kind == WH_ONNX_TENSOR) {
+    const wh_onnx_tensor *t = &v->tensor;
+    d->kind = WH_DATUM_TENSOR;
+    d->dtype = t->dtype;
+    d->rank = t->rank;
+    memcpy(d->dims, t->dims, sizeof d->dims);
+    d->n = t->n_elements;
+    d->strings = t->strings;
+    if (t->dtype == WH_DTYPE_STRING) return d;
+    void *data = wh_arena_alloc(arena, t->n_bytes + 1);
+    wh_onnx_tensor_read(t, data);
+    d->data = data;
+    return d;
+  }
+  d->kind = v->kind == WH_ONNX_SEQUENCE ? WH_DATUM_SEQUENCE : WH_DATUM_OPTIONAL;
+  d->n_items = v->n;
+  d->items = wh_arena_array(arena, v->n + 1, sizeof *d->items);
+  for (size_t i = 0; i < v->n; i++) d->items[i] = datum_of(&v->items[i], arena);
+  return d;
+}
+
+/* ---- comparison: NULL, or what is wrong ---- */
+
+static char wrong[512];
+
+static const char *shape_text(const wh_datum *d, char *out, size_t n) {
+  size_t at = (size_t)snprintf(out, n, "%s[", wh_dtype_name(d->dtype));
+  for (int i = 0; i < d->rank && at < n; i++) at += (size_t)snprintf(out + at, n - at, "%s%lld", i ? ", " : "", (long long)d->dims[i]);
+  if (at < n) snprintf(out + at, n - at, "]");
+  return out;
+}
+
+static const char *compare(const wh_datum *got, const wh_datum *want) {
+  char a[128], b[128];
+  if (got->kind != want->kind) return "it is of another kind (tensor, sequence, optional)";
+  if (want->kind != WH_DATUM_TENSOR) {
+    if (got->n_items != want->n_items) {
+      snprintf(wrong, sizeof wrong, "it has %zu items, not %zu", got->n_items, want->n_items);
+      return wrong;
+    }
+    for (size_t i = 0; i < want->n_items; i++) {
+      const char *w = compare(got->items[i], want->items[i]);
+      if (w) return w;
+    }
+    return NULL;
+  }
+  if (got->dtype != want->dtype || got->rank != want->rank || memcmp(got->dims, want->dims, (size_t)want->rank * sizeof *want->dims) != 0) {
+    snprintf(wrong, sizeof wrong, "it is %s, not %s", shape_text(got, a, sizeof a), shape_text(want, b, sizeof b));
+    return wrong;
+  }
+  for (size_t i = 0; i < want->n; i++) {
+    if (want->dtype == WH_DTYPE_STRING) {
+      if (wh_str_equal(got->strings[i], want->strings[i])) continue;
+      snprintf(wrong, sizeof wrong, "element %zu is '" WH_STR_FMT "', not '" WH_STR_FMT "'", i, WH_STR_ARG(got->strings[i]),
+               WH_STR_ARG(want->strings[i]));
+      return wrong;
+    }
+    const double g = number_of(got, i), w = number_of(want, i);
+    if ((isnan(g) && isnan(w)) || g == w || fabs(g - w) <= 1e-7 + 1e-3 * fabs(w)) continue;
+    snprintf(wrong, sizeof wrong, "element %zu of %s is %.9g, not %.9g", i, shape_text(want, a, sizeof a), g, w);
+    return wrong;
+  }
+  return NULL;
+}
+
+/* ---- one test ---- */
+
+static bool exists(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0;
+}
+
+static wh_onnx_type_kind kind_of(const wh_onnx_value_info *info) {
+  return info->type.kind == WH_ONNX_NO_TYPE ? WH_ONNX_TENSOR : info->type.kind;
+}
+
+typedef struct data_set {
+  wh_arena arena;
+  wh_onnx_value_file *files[2 * MOST_PORTS];
+  size_t n_files;
+} data_set;
+
+static wh_status load(data_set *s, const char *folder, const char *kind, size_t i, const wh_onnx_value_info *info, wh_datum **out) {
+  char path[PATH_BYTES];
+  snprintf(path, sizeof path, "%.3900s/%s_%zu.pb", folder, kind, i);
+  *out = NULL;
+  if (!exists(path)) return WH_OK;
+  wh_onnx_value_file *f;
+  WH_TRY(wh_onnx_value_open(path, kind_of(info), NULL, &f));
+  s->files[s->n_files++] = f;
+  *out = datum_of(wh_onnx_value_get(f), &s->arena);
+  /* The test data was written through NumPy, which has no bf16: its bits are there as u16. */
+  if (info->type.dtype == WH_DTYPE_BF16 && (*out)->dtype == WH_DTYPE_U16) (*out)->dtype = WH_DTYPE_BF16;
+  return WH_OK;
+}
+
+static const char *run_set(const wh_onnx_net *net, const char *folder, data_set *s) {
+  const size_t n_in = wh_onnx_net_n_inputs(net), n_out = wh_onnx_net_n_outputs(net);
+  wh_datum *in[MOST_PORTS] = {NULL};
+  if (n_in > MOST_PORTS || n_out > MOST_PORTS) return "too many ports";
+  for (size_t i = 0; i < n_in; i++)
+    if (load(s, folder, "input", i, wh_onnx_net_input(net, i), &in[i]) != WH_OK) return wh_last_error()->message;
+  const wh_plan_device device = {tool.device->backend, tool.device->device};
+  wh_engine *engine = NULL;
+  wh_onnx_result *r = NULL;
+  const char *w = NULL;
+  if (wh_engine_create(&device, 4, 0, NULL, &engine) != WH_OK) return wh_last_error()->message;
+  const wh_onnx_engine face = wh_engine_face(engine);
+  if (wh_onnx_execute(net, (const wh_datum *const *)in, &face, NULL, &r) != WH_OK) {
+    snprintf(wrong, sizeof wrong, "%s", wh_last_error()->message);
+    w = wrong;
+  }
+  for (size_t i = 0; i < n_out && !w; i++) {
+    wh_datum *want;
+    if (load(s, folder, "output", i, wh_onnx_net_output(net, i), &want) != WH_OK) w = wh_last_error()->message;
+    else if (!want) w = "an expected output is missing";
+    else w = compare(wh_onnx_result_output(r, i), want);
+  }
+  char more[PATH_BYTES];
+  snprintf(more, sizeof more, "%.3900s/output_%zu.pb", folder, n_out);
+  if (!w && exists(more)) w = "more outputs are expected";
+  wh_onnx_result_destroy(r);
+  wh_engine_destroy(engine);
+  return w;
+}
+
+static const char *run_test(const char *folder) {
+  char path[PATH_BYTES];
+  wh_onnx_file *file = NULL;
+  wh_onnx_net *net = NULL;
+  const char *w = NULL;
+  int sets = 0;
+  snprintf(path, sizeof path, "%.3900s/model.onnx", folder);
+  if (wh_onnx_open(path, NULL, &file) != WH_OK || wh_onnx_net_create(file, NULL, &net) != WH_OK) {
+    snprintf(wrong, sizeof wrong, "%s", wh_last_error()->message);
+    w = wrong;
+  }
+  for (int i = 0; !w; i++, sets++) {
+    data_set s = {.n_files = 0};
+    snprintf(path, sizeof path, "%.3900s/test_data_set_%d", folder, i);
+    if (!exists(path)) break;
+    wh_arena_init(&s.arena, NULL, 0);
+    w = run_set(net, path, &s);
+    if (w && w != wrong) {
+      snprintf(wrong, sizeof wrong, "%s", w);
+      w = wrong;
+    }
+    for (size_t f = 0; f < s.n_files; f++) wh_onnx_value_close(s.files[f]);
+    wh_arena_deinit(&s.arena);
+  }
+  if (!w && sets == 0) w = "it has no data";
+  wh_onnx_net_destroy(net);
+  wh_onnx_close(file);
+  return w;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static void walk(const char *folder) {
+  char path[PATH_BYTES];
+  snprintf(path, sizeof path, "%.3900s/model.onnx", folder);
+  const char *name = strrchr(folder, '/') ? strrchr(folder, '/') + 1 : folder;
+  if (exists(path)) {
+    const char *w = run_test(folder);
+    *(w ? &tool.total.failed : &tool.total.passed) += 1;
+    if (w) printf("FAILED %s: %s\n", name, w);
+    else if (!tool.quiet) printf("passed %s\n", name);
+    fflush(stdout);
+    return;
+  }
+  snprintf(path, sizeof path, "%.3900s/data.json", folder);
+  if (exists(path)) {
+    tool.total.skipped++;
+    printf("skipped %s: the model is elsewhere\n", name);
+    return;
+  }
+  DIR *d = opendir(folder);
+  char **names = NULL;
+  size_t n = 0;
+  for (const struct dirent *e; d && (e = readdir(d));) {
+    if (e->d_name[0] == '.') continue;
+    names = realloc(names, (n + 1) * sizeof *names);
+    names[n++] = strdup(e->d_name);
+  }
+  if (d) closedir(d);
+  if (n) qsort(names, n, sizeof *names, by_name);
+  for (size_t i = 0; i < n; i++) {
+    struct stat st;
+    snprintf(path, sizeof path, "%.2000s/%.1900s", folder, names[i]);
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) walk(path);
+    free(names[i]);
+  }
+  free(names);
+}
+
+int main(int argc, char **argv) {
+  wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+  int first = 1;
+  for (; first < argc && argv[first][0] == '-'; first++) {
+    const char *a = argv[first];
+    if (strcmp(a, "--quiet") == 0) tool.quiet = true;
+    else if (first + 1 < argc && strcmp(a, "--device") == 0) o.name = argv[++first];
+    else if (first + 1 < argc && strcmp(a, "--isa") == 0) o.isa = argv[++first];
+    else if (first + 1 < argc && strcmp(a, "--threads") == 0) o.n_threads = (uint32_t)atoi(argv[++first]);
+    else {
+      fprintf(stderr, "onnx_conformance: unknown option %s\n", a);
+      return 2;
+    }
+  }
+  if (wh_device_create(&o, &tool.device) != WH_OK) {
+    fprintf(stderr, "onnx_conformance: %s\n", wh_last_error()->message);
+    return 2;
+  }
+  for (int i = first; i < argc; i++) walk(argv[i]);
+  printf("%d passed, %d failed, %d skipped\n", tool.total.passed, tool.total.failed, tool.total.skipped);
+  wh_device_destroy(tool.device);
+  return tool.total.failed || tool.total.passed == 0;
+}
