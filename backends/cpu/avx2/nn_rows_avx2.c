@@ -1,0 +1,3 @@
+/* nn_rows_avx2.c - pools, integer and transposed convolutions, by the compiler's vectors. */
+#define NN_ISA avx2
+#include "backends/cpu/nn_rows.h"

@@ -1,0 +1,3 @@
+/* nn_rows_avx512.c - pools, integer and transposed convolutions, by the compiler's vectors. */
+#define NN_ISA avx512
+#include "backends/cpu/nn_rows.h"
