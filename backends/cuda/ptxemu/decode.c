@@ -23,6 +23,13 @@ static uint64_t parse_integer(parser *p) {
   return minus ? (uint64_t)0 - v : v;
 }
 
+/* Names like %cluster_ctarank.x, without a number: the processor's, not a program's. */
+static bool names_special(const char *at, size_t n) {
+  for (size_t i = 1; i < n; i++)
+    if (at[i] >= '0' && at[i] <= '9') return false;
+  return *at == '%' && n > 3;
+}
+
 static void parse_name_operand(parser *p, ptx_operand *o) {
   const char *at = p->now.at;
   const size_t n = p->now.n;
@@ -37,8 +44,10 @@ static void parse_name_operand(parser *p, ptx_operand *o) {
     o->value = special;
   } else {
     const symbol *s = parse_symbol(p, at, n, &reg);
-    if (!s) parse_fail(p, "%.*s is not declared", (int)n, at);
-    if (s->kind == SYMBOL_REGISTERS) {
+    if (!s && !names_special(at, n)) parse_fail(p, "%.*s is not declared", (int)n, at);
+    if (!s) {
+      p->has_unknown_special = true;
+    } else if (s->kind == SYMBOL_REGISTERS) {
       o->kind = OPERAND_REGISTER;
       o->reg = reg;
     } else {
@@ -59,7 +68,8 @@ static void parse_address(parser *p, ptx_operand *o) {
   else
     set_value(p, &base, parse_integer(p));
   *o = base;
-  if (base.kind != OPERAND_REGISTER && base.kind != OPERAND_VALUE) parse_fail(p, "an address was expected");
+  if (base.kind != OPERAND_REGISTER && base.kind != OPERAND_VALUE && !p->has_unknown_special)
+    parse_fail(p, "an address was expected");
   if (base.kind == OPERAND_REGISTER) o->value = 0;
   o->kind = OPERAND_ADDRESS;
   if (parse_accept(p, '+'))
@@ -183,6 +193,8 @@ static const mnemonic mnemonics[] = {
     {"prefetch", OP_NOP, 1, 1},
     {"prefetchu", OP_NOP, 1, 1},
     {"pmevent", OP_NOP, 1, 1},
+    {"griddepcontrol", OP_NOP, 0, 0},
+    {"sad", OP_SAD, 4, 4},
 };
 
 /* Parts that only say how fast, how cached or how visible: the emulator's memory is coherent. */
@@ -259,6 +271,7 @@ static bool take_own_part(ptx_instruction *i, const char *part) {
         i->op = OP_BAR_WARP;
         return true;
       }
+      if (!strcmp(part, "cluster")) return false;
       return FIND(barriers, part, &i->mode) || !strcmp(part, "red");
     case OP_SHF:
       if (!strcmp(part, "l")) return i->left = true;
@@ -279,10 +292,10 @@ static bool take_own_part(ptx_instruction *i, const char *part) {
       return !strcmp(part, "to") && (i->to = true);
     case OP_LDMATRIX:
       return !strcmp(part, "trans") && (i->transposed = true);
-    case OP_MOV:
-    case OP_PRMT:
     case OP_BFIND:
-      return false;
+      return !strcmp(part, "shiftamt") && (i->wrap = true);
+    case OP_NOP:
+      return true; /* hints */
     default:
       return false;
   }
@@ -290,6 +303,7 @@ static bool take_own_part(ptx_instruction *i, const char *part) {
 
 static bool take_part(ptx_instruction *i, const char *part, unsigned *n_types, ptx_type types[4]) {
   if (take_own_part(i, part)) return true;
+  if (i->op == OP_BAR && !strcmp(part, "cluster")) return false;
   ptx_type t;
   if (parse_type(part, strlen(part), &t)) {
     if (*n_types < 4) types[(*n_types)++] = t;
@@ -601,7 +615,13 @@ void parse_instruction(parser *p, int32_t predicate, bool negated, const char *t
     add(p, &i);
     return;
   }
+  p->has_unknown_special = false;
   parse_operands(p, &i);
+  if (p->has_unknown_special) {
+    i.unsupported = "this special register";
+    add(p, &i);
+    return;
+  }
   decode_types(&i, n_types, types);
   if (i.n_operands < known->operands_min || i.n_operands > known->operands_max)
     parse_fail(p, "%s has other operands", base);

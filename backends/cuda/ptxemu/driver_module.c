@@ -24,13 +24,15 @@ EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, un
 /* ---- images ---- */
 
 enum {
-  FATBIN_WRAPPER = 0x466243b1,
-  FATBIN_MAGIC = (int)0xba55ed50,
   FATBIN_PTX = 1,
   FATBIN_HEADER = 16,        /* magic, version and header's size, size of what follows */
   FATBIN_ENTRY = 64,         /* at least */
   FATBIN_COMPRESSED = 0xa000 /* flags: LZ4, or Zstandard */
 };
+
+#define FATBIN_WRAPPER \
+  "\xb1\x43\x62\x46" /* what nvcc puts into a program: version, address of the fat binary */
+#define FATBIN_MAGIC "\x50\xed\x55\xba"
 
 static uint64_t field(const unsigned char *p, size_t at, unsigned bytes) {
   uint64_t v = 0;
@@ -54,7 +56,7 @@ static const char *ptx_in_fatbin(const unsigned char *p, unsigned capability, si
       break;
     if (kind == FATBIN_PTX && target <= capability && target >= best_target) {
       if (field(at, 40, 8) & FATBIN_COMPRESSED) {
-        *why = "the PTX in the fat binary is compressed: build it with -Xfatbin=-no-compress";
+        *why = "the PTX in the fat binary is compressed: build it with nvcc -no-compress";
       } else {
         best = (const char *)at + own_header;
         best_target = target;
@@ -66,11 +68,15 @@ static const char *ptx_in_fatbin(const unsigned char *p, unsigned capability, si
   return best;
 }
 
+/* Text may be shorter than a magic number: none of them holds a zero byte, so it is not read beyond its end.
+ */
+static bool begins(const unsigned char *p, const char *magic) { return !strncmp((const char *)p, magic, 4); }
+
 static const char *find_ptx(const void *image, unsigned capability, size_t *n, const char **why) {
   const unsigned char *p = image;
-  if (field(p, 0, 4) == FATBIN_WRAPPER) p = (const unsigned char *)(uintptr_t)field(p, 8, 8);
-  if ((int)field(p, 0, 4) == FATBIN_MAGIC) return ptx_in_fatbin(p, capability, n, why);
-  if (!memcmp(p, "\177ELF", 4)) {
+  if (begins(p, FATBIN_WRAPPER)) p = (const unsigned char *)(uintptr_t)field(p, 8, 8);
+  if (begins(p, FATBIN_MAGIC)) return ptx_in_fatbin(p, capability, n, why);
+  if (begins(p, "\177ELF")) {
     *why = "a cubin holds machine code of a GPU: the emulator runs PTX";
     return NULL;
   }

@@ -131,7 +131,15 @@ static uint64_t reverse_bits(uint64_t v, unsigned bits) {
 static uint64_t find_top(const ptx_instruction *i, uint64_t v) {
   const ptx_type t = (ptx_type)i->type;
   v = ptx_is_signed(t) && num_signed(v, t) < 0 ? num_truncate(~v, t) : num_truncate(v, t);
-  return v ? 63u - (unsigned)__builtin_clzll(v) : 0xffffffffu;
+  if (!v) return 0xffffffffu;
+  const unsigned top = 63u - (unsigned)__builtin_clzll(v);
+  return i->wrap ? 8 * ptx_type_bytes(t) - 1 - top : top; /* .shiftamt: how far it may be shifted up */
+}
+
+static uint64_t sum_of_difference(ptx_type t, uint64_t a, uint64_t b, uint64_t c) {
+  const bool less =
+      ptx_is_signed(t) ? num_signed(a, t) < num_signed(b, t) : num_truncate(a, t) < num_truncate(b, t);
+  return num_truncate(c + (less ? b - a : a - b), t);
 }
 
 static uint64_t dot4(const ptx_instruction *i, uint64_t a, uint64_t b, uint64_t c) {
@@ -295,6 +303,9 @@ void exec_alu(const step *s) {
       break;
     case OP_BFIND:
       EACH(find_top(i, a[l]));
+      break;
+    case OP_SAD:
+      EACH(sum_of_difference(t, a[l], b[l], c[l]));
       break;
     case OP_DP4A:
       EACH(dot4(i, a[l], b[l], c[l]));

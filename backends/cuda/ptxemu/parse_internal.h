@@ -35,6 +35,7 @@ typedef struct {
   ptx_module *m;
   ptx_function *f; /* whose body it is in, or NULL */
   bool strict, refuse_approx;
+  bool has_unknown_special; /* of the instruction that is parsed */
   char *error;
   jmp_buf failed;
   symbol *symbols;

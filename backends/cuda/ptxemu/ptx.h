@@ -77,6 +77,7 @@ typedef enum {
   OP_CLZ,
   OP_BREV,
   OP_BFIND,
+  OP_SAD,
   OP_DP4A,
   OP_DP2A,
   OP_SETP,
