@@ -261,6 +261,27 @@ static void hands_over_by_named_barriers(void **unused) {
   assert_false(cu.release(dy));
 }
 
+static void shares_what_all_warps_read(void **unused) {
+  (void)unused;
+  int y[128], turns = 5;
+  CUdeviceptr dy = emulator_room(sizeof y);
+  void *p[] = {&dy, &turns};
+  EACH_ORDER(o) {
+    assert_int_equal(emulator_run(emulator_function(kernels, "rotate"), 1, 128, 0, p), CUDA_SUCCESS);
+    emulator_download(y, dy, sizeof y);
+    for (int i = 0; i < 128; i++) {
+      int sum = 0;
+      for (int t = 0; t < turns; t++) {
+        for (int k = 0; k < 4; k++) sum += t * 1000 + (i + 32 * k + t) % 128;
+        sum += t * 1000 + i;
+      }
+      assert_int_equal(y[i], sum);
+    }
+  }
+  emulator_expect_none();
+  assert_false(cu.release(dy));
+}
+
 /* ---- the elementary functions of the numerics contract ---- */
 
 static void same_bits(float got, float right, float x, int which) {
@@ -332,6 +353,7 @@ int main(void) {
       cmocka_unit_test_setup(counts_with_atomics, fresh),
       cmocka_unit_test_setup(follows_calls_and_lanes_that_part, fresh),
       cmocka_unit_test_setup(hands_over_by_named_barriers, fresh),
+      cmocka_unit_test_setup(shares_what_all_warps_read, fresh),
       cmocka_unit_test_setup(computes_the_contract_s_functions, fresh),
       cmocka_unit_test_setup(computes_the_contract_s_f64_functions, fresh),
   };

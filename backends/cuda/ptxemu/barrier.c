@@ -10,6 +10,7 @@ void barrier_warp(const step *s, uint32_t members) {
   FOR_LANES(l, members)
   for (unsigned o = 0; o < EXEC_WARP; o++)
     if (w->known[l][o] > joined[o]) joined[o] = w->known[l][o];
+  w->now = time;
   FOR_LANES(o, members) joined[o] = time;
   FOR_LANES(l, members)
   for (unsigned o = 0; o < EXEC_WARP; o++) w->known[l][o] = joined[o];
@@ -54,7 +55,10 @@ void barrier_arrive(const step *s) {
       r->n_true += exec_predicate(s, &i->operands[i->n_operands - 1]) >> l & 1;
       r->n_voted++;
     }
-    if (i->mode == BAR_ARRIVE) continue;
+    if (i->mode == BAR_ARRIVE) {
+      w->now = time; /* what it does from here on is not ordered by the barrier */
+      continue;
+    }
     r->waits[w->id] |= 1u << l;
     w->at_barrier |= 1u << l;
     w->barrier[l] = (uint8_t)id;
@@ -75,6 +79,9 @@ static bool is_complete(const block *b, const barrier *r) {
 }
 
 static void let_go(block *b, barrier *r) {
+  const uint32_t time = ++b->time;
+  for (unsigned v = 0; v < b->n_warps; v++) /* who waits has done nothing since it arrived */
+    if (r->waits[v] && r->waits[v] == r->arrived[v]) r->clock[v] = time;
   for (unsigned v = 0; v < b->n_warps; v++) {
     warp *w = &b->warps[v];
     const uint32_t waits = r->waits[v];
@@ -103,6 +110,7 @@ static void let_go(block *b, barrier *r) {
       w->pc[l]++;
     }
     w->at_barrier &= ~waits;
+    w->now = time;
   }
   *r = (barrier){0};
 }

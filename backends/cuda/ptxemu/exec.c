@@ -393,7 +393,7 @@ static void start_warp(block *b, unsigned id) {
   lanes *registers = w->registers;
   async_queue copies[EXEC_WARP];
   memcpy(copies, w->copies, sizeof copies);
-  *w = (warp){.id = id, .registers = registers};
+  *w = (warp){.id = id, .registers = registers, .now = b->time};
   for (unsigned l = 0; l < EXEC_WARP; l++) {
     w->copies[l] = (async_queue){.items = copies[l].items, .cap = copies[l].cap};
     w->pc[l] = b->l->kernel->first;

@@ -1,9 +1,11 @@
 /* exec_internal.h - a block under execution: what the files of the executor share.
  *
- * Order within a block is kept by clocks. The block's time grows with every synchronisation; an access has
- * the time it was made at. A warp knows, per other warp, up to which time that warp's accesses are ordered
- * before its own; lanes know the same of lanes of their warp. Barriers join this knowledge (what is ordered
- * is a partial order, and this is its vector clock). */
+ * Order within a block is kept by clocks. The block's time grows with every synchronisation, and a warp's
+ * `now` is the time of its last one: accesses have that time. A warp knows, per other warp, before which time
+ * that warp's accesses are ordered before its own; lanes know the same of lanes of their warp. Barriers join
+ * this knowledge: it is the vector clock of a partial order. All that a barrier lets go have the same time,
+ * so that their reads can be kept as one.
+ */
 #ifndef PTXEMU_EXEC_INTERNAL_H
 #define PTXEMU_EXEC_INTERNAL_H
 
@@ -25,7 +27,7 @@ typedef struct {
   uint16_t writer; /* thread + 1 */
   uint8_t read_warp;
   uint8_t write_bytes, read_bytes, set_bytes, pending_bytes;
-  bool mixed_reads; /* of different bytes: who read which is not known */
+  bool mixed_reads; /* of different bytes or times: who read which when is not known */
   bool by_atomic;
 } shared_cell;
 
@@ -52,6 +54,7 @@ typedef struct {
   uint32_t at_sync;    /* lanes that wait for lanes of their warp */
   uint32_t at_barrier; /* lanes that wait for their block */
   uint8_t barrier[EXEC_WARP];
+  uint32_t now;
   uint32_t clock[EXEC_MAX_WARPS];
   uint32_t known[EXEC_WARP][EXEC_WARP];
   async_queue copies[EXEC_WARP];

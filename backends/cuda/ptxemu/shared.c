@@ -42,14 +42,15 @@ static void check_readers(const step *s, unsigned lane, const shared_cell *c, un
 
 static void note_read(const step *s, unsigned lane, shared_cell *c, unsigned bytes) {
   const unsigned id = s->w->id;
-  const uint32_t now = s->b->time;
-  if (c->read_bytes && c->read_time < now) { /* what is ordered before this read need not be remembered */
+  const uint32_t now = s->w->now;
+  if (c->read_bytes && c->read_time != now) { /* what is ordered before this read need not be remembered */
     uint32_t kept = 0;
     FOR_LANES(v, c->read_warps) kept |= (v != id && s->w->clock[v] <= c->read_time ? 1u : 0u) << v;
     if (!kept) c->read_bytes = 0, c->mixed_reads = false;
     c->read_warps = kept;
     c->read_lanes = 0;
   }
+  if (c->read_bytes && c->read_time != now) c->mixed_reads = true;
   if (c->read_bytes && c->read_bytes != bytes) c->mixed_reads = true;
   if (c->read_warp != id) c->read_lanes = 0;
   c->read_bytes |= (uint8_t)bytes;
@@ -61,12 +62,12 @@ static void note_read(const step *s, unsigned lane, shared_cell *c, unsigned byt
 
 static void note_write(const step *s, unsigned lane, shared_cell *c, unsigned bytes, access_kind kind) {
   const uint16_t me = (uint16_t)(thread_of(s->w, lane) + 1);
-  if (c->writer == me && c->write_time == s->b->time)
+  if (c->writer == me && c->write_time == s->w->now)
     c->write_bytes |= (uint8_t)bytes;
   else
     c->write_bytes = (uint8_t)bytes;
   c->writer = me;
-  c->write_time = s->b->time;
+  c->write_time = s->w->now;
   c->by_atomic = kind == ACCESS_ATOMIC;
   c->set_bytes |= (uint8_t)bytes;
   if (kind == ACCESS_ASYNC)

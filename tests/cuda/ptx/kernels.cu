@@ -151,3 +151,19 @@ extern "C" __global__ void handover(int *y, int rounds) {
   }
   if (threadIdx.x < 32) y[lane] = s;
 }
+
+// Every warp reads what all of them wrote, and then it is written again: two stages, two barriers a turn.
+extern "C" __global__ void rotate(int *y, int turns) {
+  __shared__ int s[2][128];
+  int sum = 0;
+  s[0][threadIdx.x] = threadIdx.x;
+  for (int t = 0; t < turns; t++) {
+    s[(t + 1) & 1][threadIdx.x] = (t + 1) * 1000 + threadIdx.x;
+    __syncthreads();
+    for (int k = 0; k < 4; k++) sum += s[t & 1][(threadIdx.x + 32 * k + t) % 128];
+    __syncwarp();
+    sum += s[t & 1][threadIdx.x];
+    __syncthreads();
+  }
+  y[threadIdx.x] = sum;
+}
