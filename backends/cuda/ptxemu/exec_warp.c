@@ -116,8 +116,14 @@ void exec_match(const step *s) {
  * (r >> 1), column 2 t + (r & 1). */
 typedef struct {
   uint64_t a[4][EXEC_WARP], b[2][EXEC_WARP], c[4][EXEC_WARP];
-  unsigned k, per, n_a, n_b;
+  unsigned k, per;
 } fragments;
+
+/* The matrices of one product, as whole numbers or as floats. */
+typedef struct {
+  int32_t ai[16][32], bi[8][32];
+  float af[16][16], bf[8][16];
+} matrices;
 
 static const ptx_operand *element(const ptx_operand *o, unsigned k) {
   return o->kind == OPERAND_VECTOR ? &o->elements[k] : o;
@@ -144,50 +150,63 @@ static uint32_t b_bits(const fragments *f, unsigned k, unsigned column) {
   return part(f->b[k / (4 * f->per)], column * 4 + k % (4 * f->per) / f->per, k % f->per, 32 / f->per);
 }
 
-static uint64_t dot_bytes(const step *s, const fragments *f, unsigned row, unsigned column, uint64_t c) {
-  int64_t sum = (int32_t)c;
+static int32_t byte_of(uint32_t bits, unsigned type) { return type == PTX_S8 ? (int8_t)bits : (int32_t)bits; }
+
+static void spread(const step *s, const fragments *f, matrices *m) {
+  const ptx_type ta = (ptx_type)s->i->type, tb = (ptx_type)s->i->type2;
   for (unsigned k = 0; k < f->k; k++) {
-    const uint32_t a = a_bits(f, row, k), b = b_bits(f, k, column);
-    sum += (s->i->type == PTX_S8 ? (int8_t)a : (int)a) * (s->i->type2 == PTX_S8 ? (int8_t)b : (int)b);
+    for (unsigned row = 0; row < 16; row++)
+      if (f->per == 4)
+        m->ai[row][k] = byte_of(a_bits(f, row, k), ta);
+      else
+        m->af[row][k] = (float)num_load(a_bits(f, row, k), ta);
+    for (unsigned column = 0; column < 8; column++)
+      if (f->per == 4)
+        m->bi[column][k] = byte_of(b_bits(f, k, column), tb);
+      else
+        m->bf[column][k] = (float)num_load(b_bits(f, k, column), tb);
   }
-  if (s->i->saturate) sum = sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : sum;
+}
+
+static uint64_t dot_bytes(const int32_t *a, const int32_t *b, unsigned n, bool saturate, uint64_t c) {
+  int64_t sum = (int32_t)c;
+  for (unsigned k = 0; k < n; k++) sum += a[k] * b[k];
+  if (saturate) sum = sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : sum;
   return (uint32_t)sum;
 }
 
 /* A chain of fused products, one of the two models that a right program has to bear. */
-static uint64_t dot_chain(const fragments *f, ptx_type t, unsigned row, unsigned column, uint64_t c) {
+static uint64_t dot_chain(const float *a, const float *b, unsigned n, uint64_t c) {
   float sum = num_f32(c);
-  for (unsigned k = 0; k < f->k; k++)
-    sum = fmaf((float)num_load(a_bits(f, row, k), t), (float)num_load(b_bits(f, k, column), t), sum);
+  for (unsigned k = 0; k < n; k++) sum = fmaf(a[k], b[k], sum);
   return num_bits_f32(sum);
 }
 
 /* Eight exact products and the accumulator, aligned to the largest, cut to 24 bits and two more, then summed.
  */
-static float add_cut(const double *p, unsigned n, float c) {
+static float add_cut(const double p[8], float c) {
   double largest = fabs((double)c);
-  for (unsigned k = 0; k < n; k++)
+  for (unsigned k = 0; k < 8; k++)
     if (!(fabs(p[k]) <= largest)) largest = fabs(p[k]);
   if (largest == 0 || !isfinite(largest)) {
     double sum = c;
-    for (unsigned k = 0; k < n; k++) sum += p[k];
+    for (unsigned k = 0; k < 8; k++) sum += p[k];
     return (float)sum;
   }
   int e;
   (void)frexp(largest, &e);
   const double unit = ldexp(1.0, e - 26);
   double sum = trunc(c / unit);
-  for (unsigned k = 0; k < n; k++) sum += trunc(p[k] / unit);
+  for (unsigned k = 0; k < 8; k++) sum += trunc(p[k] / unit);
   return num_to_f32(sum * unit, ROUND_RZ);
 }
 
-static uint64_t dot_cut(const fragments *f, ptx_type t, unsigned row, unsigned column, uint64_t c) {
+static uint64_t dot_cut(const float *a, const float *b, unsigned n, uint64_t c) {
   float sum = num_f32(c);
-  for (unsigned k = 0; k < f->k; k += 8) {
+  for (unsigned k = 0; k < n; k += 8) {
     double p[8];
-    for (unsigned j = 0; j < 8; j++)
-      p[j] = num_load(a_bits(f, row, k + j), t) * num_load(b_bits(f, k + j, column), t);
-    sum = add_cut(p, 8, sum);
+    for (unsigned j = 0; j < 8; j++) p[j] = (double)a[k + j] * b[k + j];
+    sum = add_cut(p, sum);
   }
   return num_bits_f32(sum);
 }
@@ -196,17 +215,19 @@ void exec_mma(const step *s) {
   const ptx_instruction *i = s->i;
   const bool bytes = i->type == PTX_S8 || i->type == PTX_U8;
   fragments f = {.k = i->mode == MMA_16832 ? 32 : i->mode == MMA_16816 ? 16 : 8, .per = bytes ? 4 : 2};
+  matrices m;
   gather(s, &i->operands[1], f.a);
   gather(s, &i->operands[2], f.b);
   gather(s, &i->operands[3], f.c);
+  spread(s, &f, &m);
   for (unsigned r = 0; r < 4; r++) {
     lanes nowhere;
     uint64_t *d = exec_result(s, element(&i->operands[0], r), nowhere);
     FOR_LANES(l, s->mask) {
       const unsigned row = l / 4 + 8 * (r >> 1), column = l % 4 * 2 + (r & 1);
-      d[l] = bytes                     ? dot_bytes(s, &f, row, column, f.c[r][l])
-             : s->b->l->truncating_mma ? dot_cut(&f, (ptx_type)i->type, row, column, f.c[r][l])
-                                       : dot_chain(&f, (ptx_type)i->type, row, column, f.c[r][l]);
+      d[l] = bytes                     ? dot_bytes(m.ai[row], m.bi[column], f.k, i->saturate, f.c[r][l])
+             : s->b->l->truncating_mma ? dot_cut(m.af[row], m.bf[column], f.k, f.c[r][l])
+                                       : dot_chain(m.af[row], m.bf[column], f.k, f.c[r][l]);
     }
   }
 }

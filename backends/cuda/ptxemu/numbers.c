@@ -21,10 +21,10 @@ static int host_rounding(ptx_round r) {
 /* ---- formats ---- */
 
 float num_from_f16(uint16_t h) {
-  const unsigned e = h >> 10 & 31, m = h & 1023;
-  const float sign = h >> 15 ? -1.0f : 1.0f;
-  if (e == 31) return m ? NAN : sign * INFINITY;
-  return sign * (e ? ldexpf((float)(m + 1024), (int)e - 25) : ldexpf((float)m, -24));
+  const uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = h >> 10 & 31, m = h & 1023;
+  if (e == 31) return num_f32(m ? 0x7fffffff : sign | 0x7f800000);
+  if (!e) return (sign ? -1.0f : 1.0f) * (float)m * 0x1p-24f;
+  return num_f32(sign | (e + 112) << 23 | m << 13);
 }
 
 /* v rounded to `fraction` bits behind the point and exponents from `least`, both signs alike. */
