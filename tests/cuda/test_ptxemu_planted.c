@@ -148,7 +148,7 @@ static void leaks(void **unused) {
   assert_int_equal(cu.context_retain(&second, 1), CUDA_SUCCESS);
   assert_int_equal(cu.context_set(second), CUDA_SUCCESS);
   CUdeviceptr p = emulator_room(100);
-  CUstream s;
+  CUstream s = NULL;
   assert_int_equal(cu.stream_create(&s, 0), CUDA_SUCCESS);
   assert_int_equal(cu.context_release(1), CUDA_SUCCESS);
   assert_int_equal(cu.report_count(), 2);
@@ -176,8 +176,8 @@ static void use_two_streams(bool with_event, const char *order) {
   enum { N = 64 };
   float from[N], to[N];
   for (int i = 0; i < N; i++) from[i] = (float)i;
-  CUstream a, b;
-  CUevent e;
+  CUstream a = NULL, b = NULL;
+  CUevent e = NULL;
   assert_int_equal(cu.set(order), 0);
   assert_false(cu.stream_create(&a, 1) || cu.stream_create(&b, 1) || cu.event_create(&e, 0));
   CUdeviceptr dx = emulator_upload(from, sizeof from), dy = emulator_upload(from, sizeof from),
@@ -214,8 +214,8 @@ static void order_of_streams(void **unused) {
 /* An upload is read from pinned memory when its turn comes: who changes it before gets what he asked for. */
 static void copies_are_late(void **unused) {
   (void)unused;
-  int *pinned, got = 0, pageable = 7;
-  CUstream s;
+  int *pinned = NULL, got = 0, pageable = 7;
+  CUstream s = NULL;
   assert_false(cu.host_alloc((void **)&pinned, 64, 0) || cu.stream_create(&s, 1));
   CUdeviceptr p = emulator_room(4);
   *pinned = 1;

@@ -80,13 +80,11 @@ static uint64_t number(parser *p, uint64_t most) {
 static const struct {
   const char *name;
   ptx_type type;
-  unsigned bytes;
-} types[] = {
-    {"pred", PTX_PRED, 1}, {"b8", PTX_B8, 1},       {"u8", PTX_U8, 1},         {"s8", PTX_S8, 1},
-    {"b16", PTX_B16, 2},   {"u16", PTX_U16, 2},     {"s16", PTX_S16, 2},       {"f16", PTX_F16, 2},
-    {"bf16", PTX_BF16, 2}, {"b32", PTX_B32, 4},     {"u32", PTX_U32, 4},       {"s32", PTX_S32, 4},
-    {"f32", PTX_F32, 4},   {"f16x2", PTX_F16X2, 4}, {"bf16x2", PTX_BF16X2, 4}, {"b64", PTX_B64, 8},
-    {"u64", PTX_U64, 8},   {"s64", PTX_S64, 8},     {"f64", PTX_F64, 8},       {"b128", PTX_B128, 16}};
+} types[] = {{"pred", PTX_PRED}, {"b8", PTX_B8},       {"u8", PTX_U8},         {"s8", PTX_S8},
+             {"b16", PTX_B16},   {"u16", PTX_U16},     {"s16", PTX_S16},       {"f16", PTX_F16},
+             {"bf16", PTX_BF16}, {"b32", PTX_B32},     {"u32", PTX_U32},       {"s32", PTX_S32},
+             {"f32", PTX_F32},   {"f16x2", PTX_F16X2}, {"bf16x2", PTX_BF16X2}, {"b64", PTX_B64},
+             {"u64", PTX_U64},   {"s64", PTX_S64},     {"f64", PTX_F64},       {"b128", PTX_B128}};
 
 bool parse_type(const char *name, size_t n, ptx_type *t) {
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -98,9 +96,12 @@ bool parse_type(const char *name, size_t n, ptx_type *t) {
 }
 
 unsigned ptx_type_bytes(ptx_type t) {
-  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-    if (types[i].type == t) return types[i].bytes;
-  return 0;
+  static const unsigned char bytes[] = {
+      [PTX_PRED] = 1, [PTX_B8] = 1,  [PTX_U8] = 1,  [PTX_S8] = 1,    [PTX_B16] = 2,
+      [PTX_U16] = 2,  [PTX_S16] = 2, [PTX_F16] = 2, [PTX_BF16] = 2,  [PTX_B32] = 4,
+      [PTX_U32] = 4,  [PTX_S32] = 4, [PTX_F32] = 4, [PTX_F16X2] = 4, [PTX_BF16X2] = 4,
+      [PTX_B64] = 8,  [PTX_U64] = 8, [PTX_S64] = 8, [PTX_F64] = 8,   [PTX_B128] = 16};
+  return bytes[t];
 }
 
 static const char *const specials[] = {
