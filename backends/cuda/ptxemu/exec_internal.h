@@ -1,0 +1,152 @@
+/* exec_internal.h - a block under execution: what the files of the executor share.
+ *
+ * Order within a block is kept by clocks. The block's time grows with every synchronisation, and a warp's
+ * `now` is the time of its last one: accesses have that time. A warp knows, per other warp, before which time
+ * that warp's accesses are ordered before its own; lanes know the same of lanes of their warp. Barriers join
+ * this knowledge: it is the vector clock of a partial order. All that a barrier lets go have the same time,
+ * so that their reads can be kept as one.
+ */
+#ifndef PTXEMU_EXEC_INTERNAL_H
+#define PTXEMU_EXEC_INTERNAL_H
+
+#include "backends/cuda/ptxemu/exec.h"
+
+enum { MAX_CALL_DEPTH = 16, N_BARRIERS = 16, N_KINDS = 64 };
+
+/* Generic addresses of memory that is not global: no host address looks like these. */
+#define SHARED_WINDOW ((uint64_t)1 << 56)
+#define LOCAL_WINDOW ((uint64_t)2 << 56)
+#define PARAM_WINDOW ((uint64_t)3 << 56)
+#define WINDOW_SIZE ((uint64_t)1 << 32)
+
+typedef uint64_t lanes[EXEC_WARP];
+
+/* What is known of four bytes of shared memory. Bytes are bits of a mask. */
+typedef struct {
+  uint32_t write_time, read_time, read_warps, read_lanes;
+  uint16_t writer; /* thread + 1 */
+  uint8_t read_warp;
+  uint8_t write_bytes, read_bytes, set_bytes, pending_bytes;
+  bool mixed_reads; /* of different bytes or times: who read which when is not known */
+  bool by_atomic;
+} shared_cell;
+
+typedef struct {
+  uint64_t to, from;
+  unsigned n, n_from; /* bytes written; of them read, the rest is zero */
+  unsigned group;
+  const ptx_instruction *instruction;
+} async_copy;
+
+typedef struct {
+  async_copy *items;
+  unsigned n, cap;
+  unsigned group; /* that the next copy belongs to */
+} async_queue;
+
+typedef struct {
+  unsigned id;
+  lanes *registers;
+  uint32_t pc[EXEC_WARP];
+  uint32_t stack[EXEC_WARP][MAX_CALL_DEPTH];
+  uint8_t depth[EXEC_WARP];
+  uint32_t alive, exited;
+  uint32_t at_sync;    /* lanes that wait for lanes of their warp */
+  uint32_t at_barrier; /* lanes that wait for their block */
+  uint8_t barrier[EXEC_WARP];
+  uint32_t now;
+  uint32_t clock[EXEC_MAX_WARPS];
+  uint32_t known[EXEC_WARP][EXEC_WARP];
+  async_queue copies[EXEC_WARP];
+} warp;
+
+typedef struct {
+  bool is_used, is_reduction;
+  unsigned expected; /* threads; 0: all of the block */
+  uint32_t waits[EXEC_MAX_WARPS], arrived[EXEC_MAX_WARPS];
+  uint32_t clock[EXEC_MAX_WARPS];
+  unsigned n_true, n_voted;
+} barrier;
+
+typedef struct {
+  const exec_launch *l;
+  uint32_t index[3];
+  uint32_t linear;
+  unsigned n_threads, n_warps;
+  warp *warps;
+  unsigned char *shared;
+  shared_cell *cells;
+  uint64_t shared_bytes; /* to the end of dynamic memory */
+  unsigned char *local;  /* a thread's after another's */
+  uint32_t time;
+  barrier barriers[N_BARRIERS];
+  uint64_t random, steps;
+  bool checks_blocks; /* whether accesses of different blocks are compared */
+  bool out_of_memory;
+  struct {
+    const char *kind;
+    unsigned line;
+  } seen[N_KINDS]; /* one report per kind and line */
+  unsigned n_seen;
+} block;
+
+/* One instruction of some lanes of a warp. */
+typedef struct {
+  block *b;
+  warp *w;
+  const ptx_instruction *i;
+  uint32_t mask;
+} step;
+
+#define FOR_LANES(lane, mask)                                                                  \
+  for (uint32_t left_ = (mask), lane = 0; left_ && (lane = (uint32_t)__builtin_ctz(left_), 1); \
+       left_ &= left_ - 1)
+
+void exec_report(const step *s, unsigned lane, const char *kind, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The values of an operand: the register itself, or values laid out in room. */
+const uint64_t *exec_source(const step *s, const ptx_operand *o, lanes room);
+/* A register to write, or room when the result is not wanted. */
+uint64_t *exec_result(const step *s, const ptx_operand *o, lanes room);
+uint32_t exec_predicate(const step *s, const ptx_operand *o);
+void exec_set_predicate(const step *s, const ptx_operand *o, uint32_t values);
+
+static inline unsigned thread_of(const warp *w, unsigned lane) { return w->id * EXEC_WARP + lane; }
+
+/* exec_alu.c: everything that only reads and writes registers. */
+void exec_alu(const step *s);
+/* exec_float.c: of floating point. */
+void exec_float(const step *s);
+
+/* exec_memory.c */
+typedef enum { ACCESS_READ, ACCESS_WRITE, ACCESS_ATOMIC, ACCESS_ASYNC } access_kind;
+/* Checks n bytes; where they are, or NULL when they may not be touched (reported). */
+unsigned char *exec_access(const step *s, unsigned lane, uint64_t address, unsigned n, ptx_space space,
+                           access_kind kind);
+void exec_load(const step *s);
+void exec_store(const step *s);
+void exec_atomic(const step *s);
+void exec_address(const step *s); /* cvta, isspacep */
+void exec_ldmatrix(const step *s);
+void exec_copy_async(const step *s);
+void exec_copy_wait(const step *s);
+void exec_copies_left(const step *s); /* lanes that exit */
+
+/* shared.c: race cells. what: for reports */
+void shared_touch(const step *s, unsigned lane, uint64_t offset, unsigned n, access_kind kind);
+
+/* exec_warp.c */
+void exec_shuffle(const step *s);
+void exec_vote(const step *s);
+void exec_reduce(const step *s);
+void exec_match(const step *s);
+void exec_mma(const step *s);
+
+/* barrier.c */
+void barrier_arrive(const step *s);
+bool barrier_release(block *b); /* those that are complete; whether any was */
+void barrier_report_stuck(block *b);
+void barrier_warp(const step *s, uint32_t members);
+
+#endif

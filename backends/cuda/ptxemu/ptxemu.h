@@ -1,0 +1,23 @@
+/* ptxemu.h - what libcuda.so.1 of the emulator exports beside the driver API. All optional: a program that
+ * knows nothing of it is steered by the environment variable PTXEMU, which holds the same options. */
+#ifndef PTXEMU_PTXEMU_H
+#define PTXEMU_PTXEMU_H
+
+#include <stdint.h>
+
+/* Options as in README.md: "seed=3,strict,fail=17". Those not named keep their value. Returns 0, or -1 and
+ * changes nothing when one is not known or out of range. devices, memory and profile count from the next
+ * cuInit on. */
+int ptxemu_set(const char *options);
+
+/* What was found wrong since the last clear; texts are valid until then. */
+unsigned ptxemu_report_count(void);
+const char *ptxemu_report(unsigned i);
+void ptxemu_clear(void);
+
+/* Calls of the driver API that `fail` counts, since the last ptxemu_set with `fail`. */
+unsigned ptxemu_calls(void);
+/* Instructions executed: of warps, and of their lanes that took part. */
+void ptxemu_instructions(uint64_t *warps, uint64_t *lanes);
+
+#endif
