@@ -201,6 +201,13 @@ wh_status wh_infer_cast(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
+wh_status wh_infer_truncate_bf16(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  *out = *in(c, 0);
+  out->dtype = WH_DTYPE_BF16;
+  return WH_OK;
+}
+
 wh_status wh_infer_where(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_BOOL, -1));
   WH_TRY(want_movable(c, 1));

@@ -119,6 +119,7 @@ SUITE_CASES(unary_number) {
   cases_unary(s, op);
   map1_cases(s, op, numbers, COUNT(numbers));
 }
+SUITE_CASES(truncate_bf16) { map1_cases(s, op, numbers, 1); }
 SUITE_CASES(unary_bits) { map1_cases(s, op, numbers + N_FLOATS, COUNT(numbers) - N_FLOATS); }
 SUITE_CASES(unary_logic) { map1_cases(s, op, (const wh_dtype[]){WH_DTYPE_BOOL}, 1); }
 SUITE_CASES(classify) { map1_cases(s, op, numbers, N_FLOATS); }

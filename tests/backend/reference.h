@@ -61,6 +61,7 @@ void ref_classify(ref_node *n);
 void ref_pow(ref_node *n);
 void ref_where(ref_node *n);
 void ref_cast(ref_node *n);
+void ref_truncate_bf16(ref_node *n);
 /* reference_structure.c */
 void ref_transpose(ref_node *n);
 void ref_slice(ref_node *n);

@@ -284,6 +284,16 @@ static void cast_float(ref_value *y, int64_t i, double x, bool saturate) {
   }
 }
 
+/* The nearest of bf16, or its neighbour towards zero where that is too far out. */
+void ref_truncate_bf16(ref_node *n) {
+  for (int64_t i = 0; i < ref_elements(&n->out); i++) {
+    const double x = ref_float(&n->in[0], i);
+    uint16_t *y = (uint16_t *)n->out.data + i;
+    *y = (uint16_t)ref_encode(WH_DTYPE_BF16, x, false);
+    if (!isnan(x) && fabs(ref_float(&n->out, i)) > fabs(x)) --*y;
+  }
+}
+
 void ref_cast(ref_node *n) {
   const bool saturate = ref_int_attr(n, WH_ATTR_SATURATE) != 0;
   const ref_value *x = &n->in[0];

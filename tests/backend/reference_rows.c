@@ -298,6 +298,7 @@ reference_fn reference_of(wh_op op) {
       CASE(POW, pow)
       CASE(WHERE, where)
       CASE(CAST, cast)
+      CASE(TRUNCATE_BF16, truncate_bf16)
       CASE(MATMUL, matmul)
       CASE(MATMUL_INTEGER, matmul_integer)
       CASE(CUMSUM, cumsum)

@@ -86,6 +86,7 @@ SUITE_CASES(unary_bits);
 SUITE_CASES(unary_logic);
 SUITE_CASES(classify);
 SUITE_CASES(cast);
+SUITE_CASES(truncate_bf16);
 SUITE_CASES(where);
 SUITE_CASES(transpose);
 SUITE_CASES(slice);

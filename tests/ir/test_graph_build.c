@@ -396,6 +396,8 @@ static const op_case cases[] = {
     {"cast", "%1", "{to = -1, saturate = 1} ", NULL, "attribute to: is no dtype"},
     {"cast", "%1", "{to = 4294967296, saturate = 1} ", NULL, "attribute to: is no dtype"},
     {"cast", "%1", "{to = 0, saturate = 2} ", NULL, "attribute saturate: must be 0 or 1"},
+    {"truncate_bf16", "%1", "", "bf16[t, 64]", NULL},
+    {"truncate_bf16", "%52", "", NULL, "input 0 is f64, not f32"},
     {"where", "%55, %54, %1", "", "f32[t, 64]", NULL},
     {"where", "%49, %18, %18", "", "f32[t, 64]", NULL},
     {"where", "%1, %1, %1", "", NULL, "input 0 is f32, not bool"},
