@@ -249,6 +249,8 @@ static void run_recurrent(const cpu_instr *in, const wh_worker *worker) {
                          .h = in->in[1].dims[1],
                          .x = in->in[0].data,
                          .r = in->in[1].data,
+                         .layout = in->kernel->steps ? &in->kernel->layout.matrix : NULL,
+                         .steps = in->kernel->steps,
                          .r_bias = INPUT(bias),
                          .h0 = INPUT(h0),
                          .c0 = INPUT(c0),
@@ -319,9 +321,27 @@ static void run_dequantize_linear(const cpu_instr *in, const wh_worker *worker) 
 
 /* ---- compiling and claims ---- */
 
+static bool is_recurrent(const wh_node_info *node) {
+  return node->op == WH_OP_RNN || node->op == WH_OP_GRU || node->op == WH_OP_LSTM;
+}
+
+/* A recurrent layer whose weights core keeps packed as a product's. */
+static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh_arg *weight, cpu_kernel *k) {
+  static const char *const names[] = {"rnn__panels", "gru__panels", "lstm__panels"};
+  WH_TRY(wh_cpu_weight_layout(d, g, &g->values[weight->value].shape, &k->layout));
+  if (weight->layout != k->layout.matrix.id)
+    return WH_FAIL(ERR_INTERNAL, "node '%s': weights in layout %u, not %u", k->node->name, weight->layout,
+                   k->layout.matrix.id);
+  k->steps = wh_linear_f_steps(d->features);
+  k->run = run_recurrent;
+  k->nn.recurrent = d->nn.lstm;
+  k->name = names[recurrent_kind(k->node)];
+  return WH_OK;
+}
+
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
-  (void)g;
-  (void)args;
+  if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
+  k->steps = NULL;
   switch (k->node->op) {
 #define WH_NN_OP(op, op_name, family, levels) \
   case WH_OP_##op:                            \
@@ -401,6 +421,13 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
     (void)snprintf(c->reason, sizeof c->reason, "no kernel for codes of type %s",
                    wh_dtype_name(codes_of(g, node)));
     return WH_OK;
+  }
+  const wh_value_info *r = &g->values[node->inputs[node->n_inputs > 1]];
+  wh_expert_layout layout;
+  if (is_recurrent(node) && r->kind == WH_VALUE_CONST) {
+    WH_TRY(wh_cpu_weight_layout(d, g, &r->shape, &layout));
+    c->layouts[c->n_layouts++] =
+        (wh_weight_layout){1, layout.matrix.id, layout.matrix.id ? layout.n_bytes : r->n_bytes};
   }
   bool per_worker;
   size_t bytes = nn_scratch(g, node, dims, wh_team_size(d->team), &per_worker);

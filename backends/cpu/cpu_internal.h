@@ -8,6 +8,7 @@
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/map.h"
 #include "backends/cpu/matmul.h"
 #include "backends/cpu/nn.h"
@@ -109,8 +110,9 @@ typedef struct cpu_kernel {
     WH_NN_FAMILIES(CPU_FN_FIELD)
 #undef CPU_FN_FIELD
   } nn;
-  wh_linear_q_fn linear_q; /* of integer products: quantised and 16-bit weights */
-  bool past_caches;        /* of linear_q */
+  const wh_linear_f_isa *steps; /* of recurrent layers whose weights are packed */
+  wh_linear_q_fn linear_q;      /* of integer products: quantised and 16-bit weights */
+  bool past_caches;             /* of linear_q */
   wh_linear_f_fn linear_f;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;

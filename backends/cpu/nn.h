@@ -149,11 +149,17 @@ typedef enum wh_activation {
 
 typedef enum wh_recurrent_kind { WH_RECURRENT_RNN, WH_RECURRENT_GRU, WH_RECURRENT_LSTM } wh_recurrent_kind;
 
+struct wh_linear_layout;
+struct wh_linear_f_isa;
+
 /* x[t][b][gates * h]: the gates' inputs, product and bias included; r[gates * h][h]; y[t][b][h]. */
 typedef struct wh_recurrent_args {
   wh_recurrent_kind kind;
   int64_t t, b, h;
   const float *x, *r;
+  /* How r is packed, and the tiles that read it; NULL: as the model has it. */
+  const struct wh_linear_layout *layout;
+  const struct wh_linear_f_isa *steps;
   const float *r_bias;   /* gru: [gates * h], or NULL */
   const float *h0, *c0;  /* [b][h], or NULL: zeros */
   const int32_t *length; /* [b], or NULL: t */
@@ -164,7 +170,7 @@ typedef struct wh_recurrent_args {
   wh_activation act[3];
   float factor[3][2];
   float *y, *last_h, *last_c; /* of each sequence [b][h]; last_c: of lstm */
-  void *scratch; /* wh_recurrent_scratch_bytes, shared, 64-byte aligned */
+  void *scratch;              /* wh_recurrent_scratch_bytes, shared, 64-byte aligned */
 } wh_recurrent_args;
 /* False on overflow. */
 bool wh_recurrent_scratch_bytes(wh_recurrent_kind kind, int64_t b, int64_t h, size_t *out);

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "backends/cpu/linear_f_kernels.h"
+#include "backends/cpu/whole.h"
 #include "core/base/exact_math.h"
 
 /* ---- activations ---- */
@@ -84,10 +86,50 @@ static void meet(const crew *w) {
   if (w->shared) wh_team_barrier(w->worker);
 }
 
+/* Sequences of one tile. */
+#define TILE_SEQUENCES 6
+
+/* Sequences [b, b + n_b) times the panel's rows that lie in [first, end). */
+static void multiply_panel(const crew *w, const float *v, int64_t panel, int64_t first, int64_t end,
+                           int64_t b, int64_t n_b) {
+  const wh_recurrent_args *a = w->a;
+  const wh_linear_layout *l = a->layout;
+  _Alignas(64) float c[TILE_SEQUENCES * WH_LINEAR_F_COLS];
+  const float *panel_w = a->r + (size_t)panel * (l->panel_bytes / sizeof(float));
+  wh_linear_f_tile t = {.rows = n_b, .width = wh_linear_f_width(l, panel), .ldx = a->h, .c = c};
+  for (int64_t k = 0; k < a->h; k += WH_LINEAR_F_CHUNK) {
+    t.k = min_i64(WH_LINEAR_F_CHUNK, a->h - k);
+    t.x = v + b * a->h + k;
+    t.w = panel_w + k * t.width;
+    t.first = k == 0;
+    t.ahead = (const char *)t.x;
+    a->steps->tile(&t);
+  }
+  const int64_t row = panel * WH_LINEAR_F_COLS, from = row < first ? first : row;
+  const int64_t to = min_i64(row + WH_LINEAR_F_COLS, end);
+  for (int64_t i = 0; i < n_b; i++)
+    memcpy(w->gate + (b + i) * w->gates * a->h + from, c + i * WH_LINEAR_F_COLS + (from - row),
+           (size_t)(to - from) * sizeof *c);
+}
+
+/* The same for all sequences, those that have ended too: nobody looks at their gates. */
+static void multiply_panels(const crew *w, const float *v, int64_t first, int64_t n) {
+  const int64_t p0 = first / WH_LINEAR_F_COLS, p1 = ceil_div(first + n, WH_LINEAR_F_COLS);
+  int64_t begin = 0, end = p1 - p0;
+  if (w->shared) wh_worker_range(w->worker, p1 - p0, &begin, &end);
+  for (int64_t p = p0 + begin; p < p0 + end; p++)
+    for (int64_t b = w->first; b < w->last; b += TILE_SEQUENCES)
+      multiply_panel(w, v, p, first, first + n, b, min_i64(TILE_SEQUENCES, w->last - b));
+}
+
 /* Rows [first, first + n) of the gates of every sequence, times v[b][h]. */
 static void multiply(const crew *w, const float *v, int64_t first, int64_t n, int64_t step) {
   const wh_recurrent_args *a = w->a;
   int64_t begin, end;
+  if (a->steps) {
+    multiply_panels(w, v, first, n);
+    return;
+  }
   share(w, n, &begin, &end);
   while (begin < end) {
     const int64_t b = w->first + begin / n, row = begin % n;
@@ -176,6 +218,7 @@ static void begin_states(const crew *w) {
     const int64_t at = w->first * a->h + k;
     w->h[at] = a->h0 ? a->h0[at] : 0.0f;
     w->c[at] = a->c0 ? a->c0[at] : 0.0f;
+    w->reset[at] = 0.0f;
     a->last_h[at] = w->h[at];
     if (a->last_c) a->last_c[at] = w->c[at];
   }

@@ -11,13 +11,14 @@ static float limit(float x, float clip) {
 static float act(const ref_node *n, int which, float x) {
   const float a = wh_node_attr(n->node, WH_ATTR_FACTORS)->floats[2 * which],
               b = wh_node_attr(n->node, WH_ATTR_FACTORS)->floats[2 * which + 1];
+  if (isnan(x)) return x;
   switch (wh_node_attr(n->node, WH_ATTR_ACTIVATIONS)->ints[which]) {
     case 0:
       return wh_sigmoid_f32(x);
     case 1:
       return wh_tanh_f32(x);
     case 2:
-      return x > 0.0f || isnan(x) ? x : 0.0f;
+      return x > 0.0f ? x : 0.0f;
     case 3:
       return fmaf(a, x, b);
     case 4:
