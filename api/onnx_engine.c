@@ -171,25 +171,34 @@ static wh_status find_or_make(wh_engine *e, wh_graph *g) {
   return WH_OK;
 }
 
+int wh_engine_input(const wh_engine *e, size_t i) {
+  char name[24];
+  (void)snprintf(name, sizeof name, "i%zu", i);
+  return wh_program_find_input(e->programs->program, name);
+}
+
+int wh_engine_output(const wh_engine *e, size_t i) {
+  char name[24];
+  (void)snprintf(name, sizeof name, "o%zu", i);
+  return wh_program_find_output(e->programs->program, name);
+}
+
 static wh_status run_graph(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs) {
   wh_engine *e = ctx;
-  char name[24];
   const size_t n_outputs = g->n_outputs;
   size_t n_inputs = 0;
   for (wh_value v = 1; v < g->n_values; v++) n_inputs += g->values[v].kind == WH_VALUE_INPUT;
   WH_TRY(find_or_make(e, g));
   const wh_engine_program *p = e->programs;
   for (size_t i = 0; i < n_inputs; i++) {
-    (void)snprintf(name, sizeof name, "i%zu", i);
-    const int port = wh_program_find_input(p->program, name);
-    if (port < 0) continue; /* nothing reads it */
+    const int port = wh_engine_input(e, i);
+    if (port < 0) continue;
     wh_copy_into_port(wh_run_input(p->run, (size_t)port), inputs[i]);
   }
   WH_TRY(wh_run_execute(p->run));
   for (size_t i = 0; i < n_outputs; i++) {
-    (void)snprintf(name, sizeof name, "o%zu", i);
-    const int port = wh_program_find_output(p->program, name);
-    if (port < 0) return WH_FAIL(ERR_INTERNAL, "output '%s' was lost", name);
+    const int port = wh_engine_output(e, i);
+    if (port < 0) return WH_FAIL(ERR_INTERNAL, "output %zu was lost", i);
     const wh_run_port out = wh_run_output(p->run, (size_t)port);
     memcpy(outputs[i], out.data, wh_port_bytes(&out));
   }

@@ -22,6 +22,9 @@ wh_onnx_engine wh_engine_face(wh_engine *e);
 wh_engine_program *wh_engine_last(wh_engine *e);
 uint64_t wh_engine_serial(const wh_engine_program *program);
 wh_run *wh_engine_find(wh_engine *e, uint64_t serial);
+/* Ports of the program that ran or was found last, by the number of the graph's input or output; -1: nothing reads it. */
+int wh_engine_input(const wh_engine *e, size_t i);
+int wh_engine_output(const wh_engine *e, size_t i);
 /* Row-major bytes of a port, and a copy into one. */
 size_t wh_port_bytes(const wh_run_port *port);
 void wh_copy_into_port(wh_run_port port, const void *data);

@@ -332,6 +332,22 @@ wh_status wh_onnx_execute(const wh_onnx_net *net, const wh_datum *const *inputs,
 }
 
 const wh_datum *wh_onnx_result_output(const wh_onnx_result *r, size_t i) { return r->outputs[i]; }
+wh_status wh_onnx_result_settle(wh_onnx_result *r) {
+  ox *o = &r->o;
+  for (size_t i = 0; i < o->net->main->n_outputs; i++) {
+    wh_datum *d = r->outputs[i];
+    size_t n;
+    if (!d->input || d->kind != WH_DATUM_TENSOR || !d->data) continue;
+    if (!wh_dtype_row_bytes(d->dtype, d->n, &n)) return WH_FAIL(ERR_INTERNAL, "an output has no bytes");
+    void *copy = ox_alloc(o, n + 1);
+    if (!copy) return o->st;
+    memcpy(copy, d->data, n);
+    d->data = copy;
+    d->input = 0;
+  }
+  return WH_OK;
+}
+
 const wh_onnx_trace *wh_onnx_result_trace(const wh_onnx_result *r) { return &r->trace; }
 
 void wh_onnx_result_destroy(wh_onnx_result *r) {

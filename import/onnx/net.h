@@ -77,6 +77,8 @@ WH_NODISCARD wh_status wh_onnx_execute(const wh_onnx_net *net, const wh_datum *c
                                        const wh_onnx_engine *engine, const wh_onnx_limits *limits,
                                        wh_onnx_result **out);
 const wh_datum *wh_onnx_result_output(const wh_onnx_result *r, size_t i);
+/* Copies what outputs still share with the inputs, which may go then. */
+WH_NODISCARD wh_status wh_onnx_result_settle(wh_onnx_result *r);
 void wh_onnx_result_destroy(wh_onnx_result *r); /* NULL is fine */
 
 /* How an execution went: whether the same graph serves every execution whose inputs have these shapes, and these
