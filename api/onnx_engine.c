@@ -110,7 +110,7 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
     wh_graph_destroy(g);
     return st;
   }
-  const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1}, .symbols = &none, .alloc = e->alloc};
+  const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1}, .symbols = &none, .any_vectors = true, .alloc = e->alloc};
   WH_TRY(wh_program_create(g, &o, &p->program));
   wh_memory_budget budget = {e->memory_limit, "the limit that was set"};
   wh_layout *layout = NULL;

@@ -5,6 +5,9 @@
 
 #include "formats/onnx/onnx_internal.h"
 
+/* Messages name nodes of the graph and of those within them; further in they would grow past their end. */
+#define CONTEXT_DEPTH 2u
+
 #define EACH_FIELD(bytes)              \
   wh_wire w = wh_wire_of(bytes);       \
   wh_wire_field f;                     \
@@ -265,8 +268,10 @@ static wh_status read_attr_fields(wh_onnx_reader *r, wh_str bytes, wh_onnx_attr 
 
 static wh_status read_attr(wh_onnx_reader *r, wh_str bytes, wh_onnx_attr *a) {
   a->name = a->ref = a->s = (wh_str){"", 0};
-  if (read_attr_fields(r, bytes, a) != WH_OK) return wh_fail_prefix("attribute '" WH_STR_FMT "'", WH_STR_ARG(a->name));
-  return WH_OK;
+  const bool is_outer = r->depth <= CONTEXT_DEPTH;
+  wh_status st = read_attr_fields(r, bytes, a);
+  if (st != WH_OK && is_outer) return wh_fail_prefix("attribute '" WH_STR_FMT "'", WH_STR_ARG(a->name));
+  return st;
 }
 
 static wh_status read_attrs(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_attr **out, size_t *n) {
@@ -307,9 +312,12 @@ static wh_status read_nodes(wh_onnx_reader *r, wh_str bytes, uint32_t number, co
     if (f.number != number) continue;
     wh_onnx_node *node = &nodes[i++];
     node->name = node->op = node->domain = (wh_str){"", 0};
-    if (read_node_fields(r, f.bytes, node) != WH_OK)
+    const bool is_outer = r->depth <= CONTEXT_DEPTH;
+    st = read_node_fields(r, f.bytes, node);
+    if (st != WH_OK && is_outer)
       return wh_fail_prefix("node %zu '" WH_STR_FMT "' (" WH_STR_FMT ")", i - 1, WH_STR_ARG(node->name),
                             WH_STR_ARG(node->op));
+    WH_TRY(st);
   }
   *out = nodes;
   return st;
