@@ -127,7 +127,8 @@ static bool find_weight(const wh_model *m, size_t i, wh_weight_view *out) {
   if (m->onnx) {
     if (i >= m->onnx->graph.n_initializers) return false;
     const wh_onnx_tensor *t = &m->onnx->graph.initializers[i];
-    *out = (wh_weight_view){.name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->raw.data, .n_bytes = t->n_bytes};
+    *out = (wh_weight_view){
+        .name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->raw.data, .n_bytes = t->n_bytes};
     memcpy(out->dims, t->dims, sizeof out->dims);
     return true;
   }
@@ -324,7 +325,8 @@ wh_status wh_model_weight_hash(const wh_model *m, size_t i, char out[33]) {
   WH_WANT(out, "out");
   wh_weight_view w;
   if (!find_weight(m, i, &w)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
-  if (w.n_bytes && !w.data) return WH_FAIL(ERR_UNSUPPORTED, "weight %zu does not lie in the file as bytes", i);
+  if (w.n_bytes && !w.data)
+    return WH_FAIL(ERR_UNSUPPORTED, "weight %zu does not lie in the file as bytes", i);
   wh_hash_format(wh_hash_bytes(w.data, w.n_bytes), out);
   return WH_OK;
 }

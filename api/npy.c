@@ -1,7 +1,7 @@
 /* npy.c - tensors from and to NumPy's files. */
+#include "formats/npy.h"
 #include "api/api_internal.h"
 #include "core/base/file.h"
-#include "formats/npy.h"
 
 struct wh_npy_file {
   const wh_allocator *alloc;

@@ -77,7 +77,8 @@ static wh_status key_of(const wh_graph *g, wh_hash128 *out) {
   for (wh_value v = 1; v < g->n_values && st == WH_OK; v++) {
     const wh_value_info *c = &g->values[v];
     if (c->kind != WH_VALUE_CONST) continue;
-    const wh_hash128 h = c->origin ? wh_hash_bytes(&c->origin, sizeof c->origin) : wh_hash_bytes(c->data, c->n_bytes);
+    const wh_hash128 h =
+        c->origin ? wh_hash_bytes(&c->origin, sizeof c->origin) : wh_hash_bytes(c->data, c->n_bytes);
     wh_text_buffer_append(&b, (const char *)&h, sizeof h);
   }
   if (st == WH_OK && b.oom) st = WH_OOM("engine");
@@ -110,7 +111,10 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
     wh_graph_destroy(g);
     return st;
   }
-  const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1}, .symbols = &none, .any_vectors = true, .alloc = e->alloc};
+  const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1},
+                                .symbols = &none,
+                                .any_vectors = true,
+                                .alloc = e->alloc};
   WH_TRY(wh_program_create(g, &o, &p->program));
   wh_memory_budget budget = {e->memory_limit, "the limit that was set"};
   wh_layout *layout = NULL;

@@ -1,5 +1,6 @@
-/* onnx_runner.c - see onnx_runner.h. A run whose inputs have shapes that were met before, and the same elements
- * where those decided something, takes the program that was made then, without going through the nodes. */
+/* onnx_runner.c - see onnx_runner.h. A run whose inputs have shapes that were met before, and the same
+ * elements where those decided something, takes the program that was made then, without going through the
+ * nodes. */
 #include "api/onnx_runner.h"
 
 #include <string.h>
@@ -10,8 +11,8 @@
 /* How the model was run once. */
 typedef struct way {
   wh_onnx_result *result; /* NULL: free. Outputs that are no graph's are its */
-  wh_datum *inputs;       /* [n_inputs] shapes, and a copy of the elements that were looked at (else data NULL) */
-  uint64_t serial;        /* of the program */
+  wh_datum *inputs; /* [n_inputs] shapes, and a copy of the elements that were looked at (else data NULL) */
+  uint64_t serial;  /* of the program */
   uint64_t used;
 } way;
 

@@ -1,4 +1,5 @@
-/* api/onnx_runner.h - a runner's part for ONNX models: executions, and what is kept of them for the next one. */
+/* api/onnx_runner.h - a runner's part for ONNX models: executions, and what is kept of them for the next one.
+ */
 #ifndef WH_API_ONNX_RUNNER_H
 #define WH_API_ONNX_RUNNER_H
 

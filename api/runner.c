@@ -20,9 +20,9 @@ struct wh_runner {
   const wh_allocator *alloc;
   wh_model *model; /* references */
   wh_device *device;
-  const wh_ports *ports; /* the model's */
-  wh_program *program;   /* the model's; NULL for an ONNX model */
-  wh_onnx_runner *onnx;  /* of an ONNX model */
+  const wh_ports *ports;   /* the model's */
+  wh_program *program;     /* the model's; NULL for an ONNX model */
+  wh_onnx_runner *onnx;    /* of an ONNX model */
   const wh_tensor **given; /* [ports->n_inputs] likewise, room for a run */
   wh_run *run;
   uint64_t memory_limit;
@@ -405,7 +405,8 @@ wh_status wh_runner_run(wh_runner *r) {
   WH_WANT(r, "runner");
   r->has_outputs = false;
   if (r->onnx) {
-    for (size_t i = 0; i < r->ports->n_inputs; i++) r->given[i] = r->inputs[i].is_set ? &r->inputs[i].tensor : NULL;
+    for (size_t i = 0; i < r->ports->n_inputs; i++)
+      r->given[i] = r->inputs[i].is_set ? &r->inputs[i].tensor : NULL;
     WH_TRY(wh_onnx_runner_run(r->onnx, r->given));
     r->has_outputs = true;
     return WH_OK;

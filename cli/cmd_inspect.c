@@ -58,7 +58,8 @@ static cli_exit write_ports_text(cli_output *out, const wh_model *model, const w
   wh_graph_info g = WH_GRAPH_INFO_INIT;
   CLI_TRY_WH(wh_model_get_graph_info(model, &g));
   cli_output_printf(out, "%s\n", info->path);
-  cli_output_printf(out, "  format        %s, %s\n", info->format, cli_bytes_text(info->file_bytes, file_bytes));
+  cli_output_printf(out, "  format        %s, %s\n", info->format,
+                    cli_bytes_text(info->file_bytes, file_bytes));
   cli_output_printf(out, "  name          ");
   cli_output_text(out, info->name, strlen(info->name));
   cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,

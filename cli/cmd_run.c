@@ -61,8 +61,10 @@ static const cli_option run_option_list[] = {
 static const cli_option graph_option_list[] = {
     {"input", 0, CLI_OPTION_STRINGS, GRAPH(inputs), "NAME=FILE",
      "An input as a NumPy file (.npy); repeatable.", 0, 0, 0, 0},
-    {"random", 0, CLI_OPTION_FLAG, GRAPH(random), NULL, "Inputs without a file are random numbers.", 0, 0, 0, 0},
-    {"random-seed", 0, CLI_OPTION_U64, GRAPH(seed), "N", "... of this seed (default 0).", 0, UINT64_MAX, 0, 0},
+    {"random", 0, CLI_OPTION_FLAG, GRAPH(random), NULL, "Inputs without a file are random numbers.", 0, 0, 0,
+     0},
+    {"random-seed", 0, CLI_OPTION_U64, GRAPH(seed), "N", "... of this seed (default 0).", 0, UINT64_MAX, 0,
+     0},
     {"dim", 0, CLI_OPTION_STRINGS, GRAPH(dims), "NAME=N",
      "A dimension that the model leaves open, for --random\n(default 1); repeatable.", 0, 0, 0, 0},
 };
@@ -277,7 +279,8 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (options.load_state && options.chat)
     return cli_fail(CLI_USAGE, "--load-state goes on with a text as it is; it takes no --chat");
   cli_set_quiet(output_options.quiet);
-  if (cli_is_graph_run(model, &graph)) return cli_run_graph(model, &engine_options, &graph, output_options.path);
+  if (cli_is_graph_run(model, &graph))
+    return cli_run_graph(model, &engine_options, &graph, output_options.path);
 
   cli_buffer text = {0};
   cli_output out = {0};
@@ -328,7 +331,8 @@ const cli_verb cli_verb_run = {
         "on the machine, the threads, --prompt-chunk, --lookup or --draft. An answer that is cut because the "
         "context\n"
         "is full stays printed, and the exit code is 5.\n\n"
-        "An ONNX model takes tensors: --input or --random give its inputs, and each output is summarised in a "
+        "An ONNX model takes tensors: --input or --random give its inputs, and each output is summarised in "
+        "a "
         "line.\n"
         "--output DIR then writes each as DIR/NAME.npy.",
     .examples =

@@ -15,7 +15,8 @@
 
 bool cli_is_graph_run(const char *model, const cli_graph_options *options) {
   const size_t n = model ? strlen(model) : 0;
-  return options->inputs.n || options->random || options->dims.n || (n > 5 && strcmp(model + n - 5, ".onnx") == 0);
+  return options->inputs.n || options->random || options->dims.n ||
+         (n > 5 && strcmp(model + n - 5, ".onnx") == 0);
 }
 
 /* The part of NAME=VALUE behind the first "=" that ends such a name; NULL: it is another's. */
@@ -34,7 +35,11 @@ static cli_exit check_names(const wh_model *model, const cli_graph_options *o) {
       CLI_TRY_WH(wh_model_get_input(model, k, &p));
       known = value_of(o->inputs.items[i], p.name) != NULL;
     }
-    if (!known) return cli_fail(CLI_USAGE, "--input %s: the model has no such input, or it is not NAME=FILE.npy (see whimbrel inspect)", o->inputs.items[i]);
+    if (!known)
+      return cli_fail(
+          CLI_USAGE,
+          "--input %s: the model has no such input, or it is not NAME=FILE.npy (see whimbrel inspect)",
+          o->inputs.items[i]);
   }
   return CLI_OK;
 }
@@ -74,7 +79,8 @@ static cli_exit fill(wh_dtype dtype, uint64_t n, uint64_t *state, void *data) {
         ((uint8_t *)data)[i] = (uint8_t)(r >> 63);
         break;
       default:
-        return cli_fail(CLI_USAGE, "--random makes no values of type %s: give the input as a file", wh_dtype_name(dtype));
+        return cli_fail(CLI_USAGE, "--random makes no values of type %s: give the input as a file",
+                        wh_dtype_name(dtype));
     }
   }
   return CLI_OK;
@@ -95,21 +101,25 @@ static size_t element_bytes(wh_dtype dtype) {
   }
 }
 
-static cli_exit set_random(wh_runner *runner, size_t i, const wh_port_info *p, const cli_graph_options *o, uint64_t *state) {
+static cli_exit set_random(wh_runner *runner, size_t i, const wh_port_info *p, const cli_graph_options *o,
+                           uint64_t *state) {
   wh_tensor t = WH_TENSOR_INIT;
   uint64_t n = 1;
   t.dtype = p->dtype;
   t.rank = p->rank;
-  if (p->rank < 0) return cli_fail(CLI_USAGE, "input '%s' has any number of dimensions: give it as a file", p->name);
+  if (p->rank < 0)
+    return cli_fail(CLI_USAGE, "input '%s' has any number of dimensions: give it as a file", p->name);
   for (int d = 0; d < p->rank; d++) {
     t.dims[d] = p->dims[d].min == p->dims[d].max ? p->dims[d].min : 1;
     for (size_t k = 0; k < o->dims.n; k++) {
       const char *value = value_of(o->dims.items[k], p->dims[d].text);
       if (value) t.dims[d] = strtoll(value, NULL, 10);
     }
-    if (t.dims[d] < 0 || t.dims[d] > INT64_C(1) << 30) return cli_fail(CLI_USAGE, "--dim: %s is out of range", p->dims[d].text);
+    if (t.dims[d] < 0 || t.dims[d] > INT64_C(1) << 30)
+      return cli_fail(CLI_USAGE, "--dim: %s is out of range", p->dims[d].text);
     n *= (uint64_t)t.dims[d];
-    if (n > UINT64_C(1) << 32) return cli_fail(CLI_LIMIT, "input '%s' would be too large for --random", p->name);
+    if (n > UINT64_C(1) << 32)
+      return cli_fail(CLI_LIMIT, "input '%s' would be too large for --random", p->name);
   }
   void *data = malloc((size_t)n * 8 + 1);
   if (!data) return cli_fail(CLI_LIMIT, "out of memory");
@@ -141,8 +151,10 @@ static cli_exit set_inputs(const wh_model *model, wh_runner *runner, const cli_g
     const char *path = NULL;
     CLI_TRY_WH(wh_model_get_input(model, i, &p));
     for (size_t k = 0; k < o->inputs.n && !path; k++) path = value_of(o->inputs.items[k], p.name);
-    if (path) CLI_TRY(set_file(runner, i, path));
-    else if (o->random) CLI_TRY(set_random(runner, i, &p, o, &state));
+    if (path)
+      CLI_TRY(set_file(runner, i, path));
+    else if (o->random)
+      CLI_TRY(set_random(runner, i, &p, o, &state));
   }
   return CLI_OK;
 }
@@ -186,7 +198,8 @@ static void summarise(cli_output *out, const char *name, const wh_tensor *t) {
       if (v < element(t, low)) low = i;
       if (v > element(t, high)) high = i;
     }
-    cli_output_printf(out, "  least %.9g at %" PRIu64 ", largest %.9g at %" PRIu64 ", mean %.9g", element(t, low), low, element(t, high), high, sum / (double)n);
+    cli_output_printf(out, "  least %.9g at %" PRIu64 ", largest %.9g at %" PRIu64 ", mean %.9g",
+                      element(t, low), low, element(t, high), high, sum / (double)n);
     if (n_nan) cli_output_printf(out, ", %" PRIu64 " NaN", n_nan);
   }
   cli_output_printf(out, "\n");
@@ -198,7 +211,8 @@ static void file_name(const char *folder, const char *name, size_t i, char *out,
   size_t k = 0;
   for (; name[k] && k < sizeof safe - 1; k++) {
     const char c = name[k];
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || (c == '.' && k);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-' || (c == '.' && k);
     safe[k] = plain ? c : '_';
   }
   safe[k] = '\0';
@@ -206,10 +220,12 @@ static void file_name(const char *folder, const char *name, size_t i, char *out,
   (void)snprintf(out, n, "%s/%s.npy", folder, safe);
 }
 
-static cli_exit give_outputs(const wh_model *model, const wh_runner *runner, const char *folder, cli_output *out) {
+static cli_exit give_outputs(const wh_model *model, const wh_runner *runner, const char *folder,
+                             cli_output *out) {
   wh_graph_info g = WH_GRAPH_INFO_INIT;
   CLI_TRY_WH(wh_model_get_graph_info(model, &g));
-  if (folder && mkdir(folder, 0777) != 0 && errno != EEXIST) return cli_fail(CLI_IO, "%s: %s", folder, strerror(errno));
+  if (folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
+    return cli_fail(CLI_IO, "%s: %s", folder, strerror(errno));
   for (uint32_t i = 0; i < g.n_outputs; i++) {
     wh_port_info p = WH_PORT_INFO_INIT;
     wh_tensor t = WH_TENSOR_INIT;
@@ -224,7 +240,8 @@ static cli_exit give_outputs(const wh_model *model, const wh_runner *runner, con
   return CLI_OK;
 }
 
-cli_exit cli_run_graph(const char *path, const cli_engine_options *options, const cli_graph_options *o, const char *folder) {
+cli_exit cli_run_graph(const char *path, const cli_engine_options *options, const cli_graph_options *o,
+                       const char *folder) {
   cli_output out = {0};
   cli_engine engine = {0};
   wh_runner *runner = NULL;

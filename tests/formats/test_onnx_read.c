@@ -101,8 +101,10 @@ static void every_cut_is_survived(void **state) {
     uint8_t *cut = malloc(n + !n);
     wh_onnx_file *f = NULL;
     memcpy(cut, b.data, n);
-    if (wh_onnx_open_memory("m", cut, n, NULL, &f) == WH_OK) wh_onnx_close(f);
-    else n_refused++;
+    if (wh_onnx_open_memory("m", cut, n, NULL, &f) == WH_OK)
+      wh_onnx_close(f);
+    else
+      n_refused++;
     free(cut);
   }
   assert_true(n_refused > b.n / 2);
@@ -252,8 +254,10 @@ static void npy_headers_are_checked(void **state) {
   (void)state;
   assert_int_equal(read_header("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }"), WH_OK);
   assert_int_equal(read_header("{'descr': '<f8', 'fortran_order': False, 'shape': (), }"), WH_OK);
-  assert_int_equal(read_header("{'descr': '<f4', 'fortran_order': True, 'shape': (2,), }"), WH_ERR_UNSUPPORTED);
-  assert_int_equal(read_header("{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }"), WH_ERR_UNSUPPORTED);
+  assert_int_equal(read_header("{'descr': '<f4', 'fortran_order': True, 'shape': (2,), }"),
+                   WH_ERR_UNSUPPORTED);
+  assert_int_equal(read_header("{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }"),
+                   WH_ERR_UNSUPPORTED);
   assert_int_equal(read_header("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }"), WH_ERR_CORRUPT);
   assert_int_equal(read_header("{'descr': '<f4', 'shape': (99999999999999999999,), }"), WH_ERR_CORRUPT);
   assert_int_equal(read_header("{'descr': '<f4', 'shape': (1,1,1,1,1,1,1,1,2), }"), WH_ERR_CORRUPT);
