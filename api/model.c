@@ -44,13 +44,13 @@ wh_model *wh_model_new(const wh_allocator *alloc) {
   return m;
 }
 
-/* Whether the file begins as an ONNX model does. What cannot be read is a matter for who opens it. */
-static bool is_onnx(const char *path, const wh_allocator *alloc) {
+/* Whether the file begins as an ONNX model does. One that cannot be read is a matter for who opens it. */
+static wh_status begins_as_onnx(const char *path, const wh_allocator *alloc, bool *out) {
   wh_file *f = NULL;
-  if (wh_file_open(path, alloc, &f) != WH_OK) return false;
-  const bool is = wh_onnx_looks_like(wh_file_data(f), wh_file_size(f));
+  wh_status st = wh_file_open(path, alloc, &f);
+  *out = st == WH_OK && wh_onnx_looks_like(wh_file_data(f), wh_file_size(f));
   wh_file_close(f);
-  return is;
+  return st == WH_ERR_OUT_OF_MEMORY ? st : WH_OK;
 }
 
 static wh_status open_onnx(wh_model *m, const char *path) {
@@ -76,16 +76,20 @@ wh_status wh_model_open(const char *path, const wh_model_options *options, wh_mo
   WH_READ_OPTIONS(&o, options, WH_MODEL_OPTIONS_INIT);
   wh_model *m = wh_model_new(o.allocator);
   if (!m) return WH_OOM("model");
-  if (is_onnx(path, m->alloc)) {
-    wh_status st = open_onnx(m, path);
-    if (st != WH_OK) {
-      wh_model_destroy(m);
-      return st;
+  bool is_onnx = false;
+  wh_status st = begins_as_onnx(path, m->alloc, &is_onnx);
+  if (st == WH_OK && is_onnx) {
+    st = open_onnx(m, path);
+    if (st == WH_OK) {
+      *out = m;
+      return WH_OK;
     }
-    *out = m;
-    return WH_OK;
   }
-  wh_status st = wh_model_file_open(path, m->alloc, &m->file);
+  if (st != WH_OK) {
+    wh_model_destroy(m);
+    return st;
+  }
+  st = wh_model_file_open(path, m->alloc, &m->file);
   /* Building the graph checks every hyperparameter and weight that the model needs. */
   if (st == WH_OK) st = wh_model_build_graph(m->file, NULL, m->alloc, &m->graph, &m->hparams);
   if (st == WH_OK) st = read_name(m);
