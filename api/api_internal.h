@@ -11,6 +11,7 @@
 #include "core/plan/program.h"
 #include "formats/model_file.h"
 #include "import/families/model.h"
+#include "import/onnx/net.h"
 #include "lm/lm.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -44,8 +45,10 @@ struct wh_model {
   atomic_uint n_refs;
   const wh_allocator *alloc;
   wh_model_file *file; /* NULL: the model is a graph and no language model */
-  wh_graph *graph;     /* before the passes; with a file: states of f16, and the trained context */
-  void *constants;     /* without a file: their data, which is its own origin */
+  wh_onnx_file *onnx;  /* an ONNX model, whose graphs are built as it runs; `graph` is empty then */
+  wh_onnx_net *net;
+  wh_graph *graph; /* before the passes; with a file: states of f16, and the trained context */
+  void *constants; /* without a file: their data, which is its own origin */
   wh_model_hparams hparams;
   char *name;
   lazy tokenizer, chat_template, ports;
@@ -76,7 +79,7 @@ wh_status wh_string_give(wh_text_buffer *b, const char *what, char **out);
 wh_model *wh_model_new(const wh_allocator *alloc);
 /* What the model is called in messages. */
 static inline const char *wh_model_path(const wh_model *m) {
-  return m->file ? wh_model_file_path(m->file) : m->name;
+  return m->file ? wh_model_file_path(m->file) : m->onnx ? m->onnx->path : m->name;
 }
 /* ERR_UNSUPPORTED for a model that is no language model. model.c */
 wh_status wh_model_want_file(const wh_model *m);

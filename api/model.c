@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "core/base/file.h"
 #include "core/passes/passes.h"
 #include "import/families/tokenizer_source.h"
 
@@ -43,6 +44,31 @@ wh_model *wh_model_new(const wh_allocator *alloc) {
   return m;
 }
 
+/* Whether the file begins as an ONNX model does. One that cannot be read is a matter for who opens it. */
+static wh_status begins_as_onnx(const char *path, const wh_allocator *alloc, bool *out) {
+  wh_file *f = NULL;
+  wh_status st = wh_file_open(path, alloc, &f);
+  *out = st == WH_OK && wh_onnx_looks_like(wh_file_data(f), wh_file_size(f));
+  wh_file_close(f);
+  return st == WH_ERR_OUT_OF_MEMORY ? st : WH_OK;
+}
+
+static wh_status open_onnx(wh_model *m, const char *path) {
+  WH_TRY(wh_onnx_open(path, m->alloc, &m->onnx));
+  WH_TRY(wh_onnx_net_create(m->onnx, m->alloc, &m->net));
+  const wh_str name = m->onnx->graph.name;
+  m->name = wh_alloc_string(m->alloc, name.data, name.len);
+  if (!m->name) return WH_OOM("model name");
+  hide_nul(m->name, name.len);
+  return wh_graph_create(m->name, m->alloc, &m->graph);
+}
+
+static wh_status want_one_graph(const wh_model *m) {
+  if (!m->net) return WH_OK;
+  return WH_FAIL(ERR_UNSUPPORTED, "%s: an ONNX model has no one graph: it is built for the inputs of a run",
+                 wh_model_path(m));
+}
+
 wh_status wh_model_open(const char *path, const wh_model_options *options, wh_model **out) {
   wh_model_options o = WH_MODEL_OPTIONS_INIT;
   WH_WANT(path, "path");
@@ -50,7 +76,20 @@ wh_status wh_model_open(const char *path, const wh_model_options *options, wh_mo
   WH_READ_OPTIONS(&o, options, WH_MODEL_OPTIONS_INIT);
   wh_model *m = wh_model_new(o.allocator);
   if (!m) return WH_OOM("model");
-  wh_status st = wh_model_file_open(path, m->alloc, &m->file);
+  bool is_onnx = false;
+  wh_status st = begins_as_onnx(path, m->alloc, &is_onnx);
+  if (st == WH_OK && is_onnx) {
+    st = open_onnx(m, path);
+    if (st == WH_OK) {
+      *out = m;
+      return WH_OK;
+    }
+  }
+  if (st != WH_OK) {
+    wh_model_destroy(m);
+    return st;
+  }
+  st = wh_model_file_open(path, m->alloc, &m->file);
   /* Building the graph checks every hyperparameter and weight that the model needs. */
   if (st == WH_OK) st = wh_model_build_graph(m->file, NULL, m->alloc, &m->graph, &m->hparams);
   if (st == WH_OK) st = read_name(m);
@@ -73,6 +112,8 @@ void wh_model_destroy(wh_model *m) {
   wh_chat_template_destroy(atomic_load(&m->chat_template.object));
   wh_ports_destroy(atomic_load(&m->ports.object));
   wh_graph_destroy(m->graph);
+  wh_onnx_net_destroy(m->net);
+  wh_onnx_close(m->onnx);
   wh_free(m->alloc, m->constants);
   wh_model_file_close(m->file);
   (void)pthread_mutex_destroy(&m->programs_mutex);
@@ -85,6 +126,14 @@ static bool find_weight(const wh_model *m, size_t i, wh_weight_view *out) {
   if (m->file) {
     if (i >= wh_model_file_n_weights(m->file)) return false;
     *out = *wh_model_file_weight(m->file, i);
+    return true;
+  }
+  if (m->onnx) {
+    if (i >= m->onnx->graph.n_initializers) return false;
+    const wh_onnx_tensor *t = &m->onnx->graph.initializers[i];
+    *out = (wh_weight_view){
+        .name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->raw.data, .n_bytes = t->n_bytes};
+    memcpy(out->dims, t->dims, sizeof out->dims);
     return true;
   }
   for (wh_value v = 1; v < m->graph->n_values; v++) {
@@ -107,11 +156,11 @@ wh_status wh_model_get_info(const wh_model *m, wh_model_info *info) {
   wh_model_info full = WH_MODEL_INFO_INIT;
   const wh_model_hparams *h = &m->hparams;
   full.n_layers = (uint32_t)h->n_layers;
-  full.path = m->file ? wh_model_file_path(m->file) : "";
-  full.format = m->file ? wh_model_file_format(m->file) : "graph text";
+  full.path = m->file ? wh_model_file_path(m->file) : m->onnx ? m->onnx->path : "";
+  full.format = m->file ? wh_model_file_format(m->file) : m->onnx ? "ONNX" : "graph text";
   full.architecture = h->architecture ? h->architecture : "";
   full.name = m->name;
-  full.file_bytes = m->file ? wh_model_file_total_bytes(m->file) : 0;
+  full.file_bytes = m->file ? wh_model_file_total_bytes(m->file) : m->onnx ? m->onnx->total_bytes : 0;
   full.context_length = (uint64_t)h->context_length;
   full.n_vocab = (uint64_t)h->n_vocab;
   full.n_embedding = (uint64_t)h->n_embd;
@@ -132,12 +181,40 @@ wh_status wh_model_graph_hash(const wh_model *m, char out[33]) {
   wh_hash128 hash;
   WH_WANT(m, "model");
   WH_WANT(out, "out");
+  WH_TRY(want_one_graph(m));
   WH_TRY(wh_graph_hash(m->graph, &hash));
   wh_hash_format(hash, out);
   return WH_OK;
 }
 
-size_t wh_model_n_metadata(const wh_model *m) { return m && m->file ? wh_model_file_n_meta(m->file) : 0; }
+/* Of an ONNX file: who made it, its opsets, then its own properties. */
+enum { ONNX_IR, ONNX_PRODUCER, ONNX_PRODUCER_VERSION, ONNX_FACTS };
+
+static size_t onnx_n_metadata(const wh_onnx_file *f) { return ONNX_FACTS + f->n_opsets + f->n_meta; }
+
+static wh_meta_entry text_entry(wh_str key, wh_str value) {
+  return (wh_meta_entry){key, {.kind = WH_META_STRING, .s = value}};
+}
+
+static wh_meta_entry onnx_metadata(const wh_onnx_file *f, size_t i, char text[32]) {
+  if (i == ONNX_PRODUCER) return text_entry(wh_str_from("producer"), f->producer);
+  if (i == ONNX_PRODUCER_VERSION) return text_entry(wh_str_from("producer_version"), f->producer_version);
+  if (i >= ONNX_FACTS + f->n_opsets)
+    return text_entry(f->meta[i - ONNX_FACTS - f->n_opsets].key, f->meta[i - ONNX_FACTS - f->n_opsets].value);
+  wh_meta_entry e = {wh_str_from("ir_version"), {.kind = WH_META_INT, .i = f->ir_version}};
+  if (i >= ONNX_FACTS) {
+    const wh_onnx_opset *o = &f->opsets[i - ONNX_FACTS];
+    const wh_str domain = o->domain.len ? o->domain : wh_str_from("ai.onnx");
+    (void)snprintf(text, 32, "opset.%.*s", (int)(domain.len < 25 ? domain.len : 25), domain.data);
+    e = (wh_meta_entry){wh_str_from(text), {.kind = WH_META_INT, .i = o->version}};
+  }
+  return e;
+}
+
+size_t wh_model_n_metadata(const wh_model *m) {
+  if (m && m->onnx) return onnx_n_metadata(m->onnx);
+  return m && m->file ? wh_model_file_n_meta(m->file) : 0;
+}
 
 /* one line, printable: control characters and invalid bytes become '?' */
 static void print_string(wh_text_buffer *b, wh_str s, size_t limit) {
@@ -205,7 +282,13 @@ wh_status wh_model_get_metadata(const wh_model *m, size_t i, char *key, size_t k
   WH_WANT(key || !key_bytes, "key");
   WH_WANT(value_text || !value_bytes, "value_text");
   if (i >= wh_model_n_metadata(m)) return WH_FAIL(ERR_NOT_FOUND, "no metadata entry %zu", i);
-  const wh_meta_entry *e = wh_model_file_meta(m->file, i);
+  wh_meta_entry own;
+  char text[32];
+  const wh_meta_entry *e = &own;
+  if (m->onnx)
+    own = onnx_metadata(m->onnx, i, text);
+  else
+    e = wh_model_file_meta(m->file, i);
   wh_text_buffer b;
   wh_text_buffer_init(&b, m->alloc);
   print_value(&b, &e->value);
@@ -246,6 +329,8 @@ wh_status wh_model_weight_hash(const wh_model *m, size_t i, char out[33]) {
   WH_WANT(out, "out");
   wh_weight_view w;
   if (!find_weight(m, i, &w)) return WH_FAIL(ERR_NOT_FOUND, "no weight %zu", i);
+  if (w.n_bytes && !w.data)
+    return WH_FAIL(ERR_UNSUPPORTED, "weight %zu does not lie in the file as bytes", i);
   wh_hash_format(wh_hash_bytes(w.data, w.n_bytes), out);
   return WH_OK;
 }
@@ -255,6 +340,7 @@ wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
   wh_status st = WH_OK;
   WH_WANT(m, "model");
   WH_WANT(out, "out");
+  WH_TRY(want_one_graph(m));
   if (optimised) WH_TRY(wh_graph_clone(m->graph, &rewritten));
   if (optimised) st = wh_passes_run(rewritten, NULL);
   wh_text_buffer b;

@@ -77,7 +77,8 @@ static wh_status key_of(const wh_graph *g, wh_hash128 *out) {
   for (wh_value v = 1; v < g->n_values && st == WH_OK; v++) {
     const wh_value_info *c = &g->values[v];
     if (c->kind != WH_VALUE_CONST) continue;
-    const wh_hash128 h = c->origin ? wh_hash_bytes(&c->origin, sizeof c->origin) : wh_hash_bytes(c->data, c->n_bytes);
+    const wh_hash128 h =
+        c->origin ? wh_hash_bytes(&c->origin, sizeof c->origin) : wh_hash_bytes(c->data, c->n_bytes);
     wh_text_buffer_append(&b, (const char *)&h, sizeof h);
   }
   if (st == WH_OK && b.oom) st = WH_OOM("engine");
@@ -110,7 +111,10 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
     wh_graph_destroy(g);
     return st;
   }
-  const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1}, .symbols = &none, .alloc = e->alloc};
+  const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1},
+                                .symbols = &none,
+                                .any_vectors = true,
+                                .alloc = e->alloc};
   WH_TRY(wh_program_create(g, &o, &p->program));
   wh_memory_budget budget = {e->memory_limit, "the limit that was set"};
   wh_layout *layout = NULL;
@@ -171,25 +175,34 @@ static wh_status find_or_make(wh_engine *e, wh_graph *g) {
   return WH_OK;
 }
 
+int wh_engine_input(const wh_engine *e, size_t i) {
+  char name[24];
+  (void)snprintf(name, sizeof name, "i%zu", i);
+  return wh_program_find_input(e->programs->program, name);
+}
+
+int wh_engine_output(const wh_engine *e, size_t i) {
+  char name[24];
+  (void)snprintf(name, sizeof name, "o%zu", i);
+  return wh_program_find_output(e->programs->program, name);
+}
+
 static wh_status run_graph(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs) {
   wh_engine *e = ctx;
-  char name[24];
   const size_t n_outputs = g->n_outputs;
   size_t n_inputs = 0;
   for (wh_value v = 1; v < g->n_values; v++) n_inputs += g->values[v].kind == WH_VALUE_INPUT;
   WH_TRY(find_or_make(e, g));
   const wh_engine_program *p = e->programs;
   for (size_t i = 0; i < n_inputs; i++) {
-    (void)snprintf(name, sizeof name, "i%zu", i);
-    const int port = wh_program_find_input(p->program, name);
-    if (port < 0) continue; /* nothing reads it */
+    const int port = wh_engine_input(e, i);
+    if (port < 0) continue;
     wh_copy_into_port(wh_run_input(p->run, (size_t)port), inputs[i]);
   }
   WH_TRY(wh_run_execute(p->run));
   for (size_t i = 0; i < n_outputs; i++) {
-    (void)snprintf(name, sizeof name, "o%zu", i);
-    const int port = wh_program_find_output(p->program, name);
-    if (port < 0) return WH_FAIL(ERR_INTERNAL, "output '%s' was lost", name);
+    const int port = wh_engine_output(e, i);
+    if (port < 0) return WH_FAIL(ERR_INTERNAL, "output %zu was lost", i);
     const wh_run_port out = wh_run_output(p->run, (size_t)port);
     memcpy(outputs[i], out.data, wh_port_bytes(&out));
   }

@@ -77,6 +77,73 @@ static wh_status fill(wh_ports *p, const wh_graph *g) {
   return WH_OK;
 }
 
+/* ---- of an ONNX model ---- */
+
+static wh_status describe_info(wh_ports *p, const wh_onnx_value_info *info, const wh_allocator *alloc,
+                               wh_port_info *out) {
+  const wh_onnx_type *t = &info->type;
+  wh_text_buffer all, one;
+  wh_text_buffer_init(&all, alloc);
+  wh_text_buffer_init(&one, alloc);
+  *out = (wh_port_info)WH_PORT_INFO_INIT;
+  out->dtype = t->dtype;
+  out->rank = t->has_shape ? t->rank : -1;
+  out->name = wh_arena_string(&p->arena, info->name.data, info->name.len);
+  bool whole = out->name != NULL;
+  if (t->kind != WH_ONNX_TENSOR && t->kind != WH_ONNX_NO_TYPE)
+    wh_text_buffer_puts(&all, t->kind == WH_ONNX_SEQUENCE   ? "sequence"
+                              : t->kind == WH_ONNX_OPTIONAL ? "optional"
+                                                            : "map");
+  else
+    wh_text_buffer_printf(&all, "%s%s", t->dtype == WH_DTYPE_FORCE_32 ? "any" : wh_dtype_name(t->dtype),
+                          t->has_shape ? "[" : "");
+  for (int i = 0; i < out->rank; i++) {
+    const wh_onnx_dim *d = &t->dims[i];
+    wh_text_buffer_clear(&one);
+    if (d->value >= 0)
+      wh_text_buffer_printf(&one, "%lld", (long long)d->value);
+    else if (d->param.len)
+      wh_text_buffer_printf(&one, WH_STR_FMT, WH_STR_ARG(d->param));
+    else
+      wh_text_buffer_puts(&one, "?");
+    out->dims[i] =
+        (wh_axis){keep(p, &one), d->value >= 0 ? d->value : 0, d->value >= 0 ? d->value : WH_DIM_LIMIT};
+    whole = whole && out->dims[i].text;
+    wh_text_buffer_printf(&all, "%s%s", i ? ", " : "", whole ? out->dims[i].text : "");
+  }
+  if (t->has_shape) wh_text_buffer_puts(&all, "]");
+  out->text = keep(p, &all);
+  wh_text_buffer_deinit(&all);
+  wh_text_buffer_deinit(&one);
+  return whole && out->text ? WH_OK : WH_OOM("description of a graph");
+}
+
+static wh_status fill_onnx(wh_ports *p, const wh_model *m) {
+  p->n_inputs = wh_onnx_net_n_inputs(m->net);
+  p->n_outputs = wh_onnx_net_n_outputs(m->net);
+  p->inputs = wh_arena_array(&p->arena, p->n_inputs + 1, sizeof *p->inputs);
+  p->outputs = wh_arena_array(&p->arena, p->n_outputs + 1, sizeof *p->outputs);
+  if (!p->inputs || !p->outputs) return WH_OOM("description of a graph");
+  for (size_t i = 0; i < p->n_inputs; i++)
+    WH_TRY(describe_info(p, wh_onnx_net_input(m->net, i), m->alloc, &p->inputs[i]));
+  for (size_t i = 0; i < p->n_outputs; i++)
+    WH_TRY(describe_info(p, wh_onnx_net_output(m->net, i), m->alloc, &p->outputs[i]));
+  return WH_OK;
+}
+
+static wh_status create_onnx_ports(const wh_model *m, wh_ports **out) {
+  wh_ports *p = wh_alloc_zeroed(m->alloc, sizeof *p);
+  if (!p) return WH_OOM("description of a graph");
+  wh_arena_init(&p->arena, m->alloc, 4096);
+  wh_status st = fill_onnx(p, m);
+  if (st != WH_OK) {
+    wh_ports_destroy(p);
+    return st;
+  }
+  *out = p;
+  return WH_OK;
+}
+
 wh_status wh_ports_create(const wh_graph *g, const wh_allocator *alloc, wh_ports **out) {
   wh_ports *p = wh_alloc_zeroed(alloc, sizeof *p);
   if (!p) return WH_OOM("description of a graph");
@@ -99,7 +166,7 @@ void wh_ports_destroy(wh_ports *p) {
 
 static wh_status build_ports(const wh_model *m, void **out) {
   wh_ports *p = NULL;
-  wh_status st = wh_ports_create(m->graph, m->alloc, &p);
+  wh_status st = m->net ? create_onnx_ports(m, &p) : wh_ports_create(m->graph, m->alloc, &p);
   *out = p;
   return st;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "api/onnx_runner.h"
 #include "core/base/memory_budget.h"
 #include "core/exec/run.h"
 
@@ -19,8 +20,10 @@ struct wh_runner {
   const wh_allocator *alloc;
   wh_model *model; /* references */
   wh_device *device;
-  const wh_ports *ports; /* the model's */
-  wh_program *program;   /* the model's */
+  const wh_ports *ports;   /* the model's */
+  wh_program *program;     /* the model's; NULL for an ONNX model */
+  wh_onnx_runner *onnx;    /* of an ONNX model */
+  const wh_tensor **given; /* [ports->n_inputs] likewise, room for a run */
   wh_run *run;
   uint64_t memory_limit;
   runner_input *inputs; /* [ports->n_inputs] */
@@ -152,8 +155,24 @@ static wh_status find_ports(wh_runner *r) {
   return WH_OK;
 }
 
+/* An ONNX model's programs are made as it runs, for the inputs that there are. */
+static wh_status open_onnx(wh_runner *r) {
+  const wh_ports *p = r->ports;
+  r->inputs = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->inputs);
+  r->input_ports = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->input_ports);
+  r->given = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->given);
+  if (!r->inputs || !r->input_ports || !r->given) return WH_OOM("runner");
+  for (size_t i = 0; i < p->n_inputs; i++) r->input_ports[i] = -1;
+  const wh_plan_device device = {r->device->backend, r->device->device};
+  return wh_onnx_runner_create(r->model->net, &device, r->memory_limit, r->alloc, &r->onnx);
+}
+
 static wh_status open_runner(wh_runner *r, const wh_runner_options *o) {
   WH_TRY(wh_model_ports(r->model, &r->ports));
+  if (r->model->net) {
+    WH_TRY(check_bounds(r->ports, o));
+    return open_onnx(r);
+  }
   WH_TRY(check_bounds(r->ports, o));
   WH_TRY(check_outputs(r->model));
   WH_TRY(take_program(r, o));
@@ -214,6 +233,8 @@ wh_runner *wh_runner_retain(wh_runner *r) {
 void wh_runner_destroy(wh_runner *r) {
   if (!r || !wh_refs_drop(&r->n_refs)) return;
   wh_run_destroy(r->run);
+  wh_onnx_runner_destroy(r->onnx);
+  wh_free(r->alloc, r->given);
   if (r->program) wh_model_give_program(r->model, r->program);
   for (size_t i = 0; r->inputs && i < r->ports->n_inputs; i++) wh_free(r->alloc, r->inputs[i].data);
   wh_free(r->alloc, r->inputs);
@@ -252,8 +273,8 @@ static wh_status check_input(const wh_runner *r, size_t i, const wh_tensor *t) {
   char text[WH_SHAPE_TEXT];
   WH_TRY(wh_check_tensor(t, "input", p->name));
   wh_shape_text(t->dtype, t->rank, t->dims, text);
-  bool fits = t->dtype == p->dtype && t->rank == p->rank;
-  for (int32_t d = 0; d < t->rank && fits; d++) {
+  bool fits = (t->dtype == p->dtype || p->dtype == WH_DTYPE_FORCE_32) && (t->rank == p->rank || p->rank < 0);
+  for (int32_t d = 0; d < p->rank && fits; d++) {
     const wh_axis *axis = &p->dims[d];
     const wh_dim_expr *e =
         r->input_ports[i] < 0 ? NULL : wh_dim_get(&graph_of(r)->dims, shape_of(r, i)->dims[d]);
@@ -383,6 +404,13 @@ static wh_status make_room(wh_runner *r) {
 wh_status wh_runner_run(wh_runner *r) {
   WH_WANT(r, "runner");
   r->has_outputs = false;
+  if (r->onnx) {
+    for (size_t i = 0; i < r->ports->n_inputs; i++)
+      r->given[i] = r->inputs[i].is_set ? &r->inputs[i].tensor : NULL;
+    WH_TRY(wh_onnx_runner_run(r->onnx, r->given));
+    r->has_outputs = true;
+    return WH_OK;
+  }
   WH_TRY(read_symbols(r));
   WH_TRY(check_expressions(r));
   WH_TRY(make_room(r));
@@ -403,6 +431,12 @@ static wh_status get_output(const wh_runner *r, size_t i, wh_tensor *tensor) {
   if (!r->has_outputs)
     return WH_FAIL(ERR_NOT_FOUND, "there is no output '%s': no run has made it, or the last one failed",
                    r->ports->outputs[i].name);
+  if (r->onnx) {
+    wh_tensor made;
+    WH_TRY(wh_onnx_runner_output(r->onnx, i, &made));
+    WH_WRITE_INFO(tensor, made);
+    return WH_OK;
+  }
   const wh_run_port port = wh_run_output(r->run, (size_t)r->output_ports[i]);
   wh_tensor full = WH_TENSOR_INIT;
   size_t n = 0;

@@ -42,6 +42,41 @@ static bool needs_session(const inspect_options *o) { return o->plan || o->kerne
 #define KEY_BYTES 256
 #define VALUE_BYTES 4096
 
+static bool is_onnx(const wh_model_info *info) { return strcmp(info->format, "ONNX") == 0; }
+
+static void write_port(cli_output *out, const char *what, const wh_port_info *p) {
+  cli_output_printf(out, "  %-13s ", what);
+  cli_output_text(out, p->name, strlen(p->name));
+  cli_output_printf(out, "  ");
+  cli_output_text(out, p->text, strlen(p->text));
+  cli_output_printf(out, "\n");
+}
+
+/* A model that is no language model: what it takes and gives. */
+static cli_exit write_ports_text(cli_output *out, const wh_model *model, const wh_model_info *info) {
+  char file_bytes[CLI_BYTES_TEXT], weight_bytes[CLI_BYTES_TEXT];
+  wh_graph_info g = WH_GRAPH_INFO_INIT;
+  CLI_TRY_WH(wh_model_get_graph_info(model, &g));
+  cli_output_printf(out, "%s\n", info->path);
+  cli_output_printf(out, "  format        %s, %s\n", info->format,
+                    cli_bytes_text(info->file_bytes, file_bytes));
+  cli_output_printf(out, "  name          ");
+  cli_output_text(out, info->name, strlen(info->name));
+  cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,
+                    cli_bytes_text(info->weight_bytes, weight_bytes));
+  for (uint32_t i = 0; i < g.n_inputs; ++i) {
+    wh_port_info p = WH_PORT_INFO_INIT;
+    CLI_TRY_WH(wh_model_get_input(model, i, &p));
+    write_port(out, "input", &p);
+  }
+  for (uint32_t i = 0; i < g.n_outputs; ++i) {
+    wh_port_info p = WH_PORT_INFO_INIT;
+    CLI_TRY_WH(wh_model_get_output(model, i, &p));
+    write_port(out, "output", &p);
+  }
+  return cli_output_flush(out);
+}
+
 static cli_exit write_model_text(cli_output *out, const wh_model *model, const wh_model_info *info) {
   char hash[33];
   CLI_TRY_WH(wh_model_graph_hash(model, hash));
@@ -331,7 +366,10 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
   /* The graph alone is a document of its own: it can be diffed. */
   bool only_graph =
       sections->graph && !(sections->metadata || sections->tensors || sections->plan || sections->kernels);
-  if (!only_graph) CLI_TRY(write_model_text(out, in->engine.model, &in->engine.info));
+  if (is_onnx(&in->engine.info))
+    CLI_TRY(write_ports_text(out, model, &in->engine.info));
+  else if (!only_graph)
+    CLI_TRY(write_model_text(out, in->engine.model, &in->engine.info));
   if (sections->metadata) {
     cli_output_printf(out, "\nmetadata (%zu):\n", wh_model_n_metadata(model));
     CLI_TRY(for_each_metadata(model, metadata_line, out));

@@ -13,6 +13,7 @@
 #include "cli/memory.h"
 #include "cli/model_path.h"
 #include "cli/raw_prompt.h"
+#include "cli/run_graph.h"
 #include "cli/verbs.h"
 
 typedef struct run_options {
@@ -54,6 +55,18 @@ static const cli_option run_option_list[] = {
      "Save prompt, answer and what was computed of them.", 0, 0, 0, 0},
     {"logits-hash", 0, CLI_OPTION_FLAG, RUN(logits_hash), NULL,
      "After the answer, print `step N HASH`: the xxHash128 of each\nstep's logits.", 0, 0, 0, 0},
+};
+
+#define GRAPH(field) offsetof(cli_graph_options, field)
+static const cli_option graph_option_list[] = {
+    {"input", 0, CLI_OPTION_STRINGS, GRAPH(inputs), "NAME=FILE",
+     "An input as a NumPy file (.npy); repeatable.", 0, 0, 0, 0},
+    {"random", 0, CLI_OPTION_FLAG, GRAPH(random), NULL, "Inputs without a file are random numbers.", 0, 0, 0,
+     0},
+    {"random-seed", 0, CLI_OPTION_U64, GRAPH(seed), "N", "... of this seed (default 0).", 0, UINT64_MAX, 0,
+     0},
+    {"dim", 0, CLI_OPTION_STRINGS, GRAPH(dims), "NAME=N",
+     "A dimension that the model leaves open, for --random\n(default 1); repeatable.", 0, 0, 0, 0},
 };
 
 /* The prompt's text from where the options say. */
@@ -249,7 +262,9 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_sampling_options sampling = CLI_SAMPLING_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
+  cli_graph_options graph = {.random = false};
   const cli_option_group groups[] = {{"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
+                                     {"Tensors (ONNX)", graph_option_list, CLI_N(graph_option_list), &graph},
                                      cli_sampling_group(&sampling),
                                      cli_drafting_group(&drafting),
                                      cli_engine_group(&engine_options),
@@ -264,6 +279,8 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (options.load_state && options.chat)
     return cli_fail(CLI_USAGE, "--load-state goes on with a text as it is; it takes no --chat");
   cli_set_quiet(output_options.quiet);
+  if (cli_is_graph_run(model, &graph))
+    return cli_run_graph(model, &engine_options, &graph, output_options.path);
 
   cli_buffer text = {0};
   cli_output out = {0};
@@ -313,14 +330,19 @@ const cli_verb cli_verb_run = {
         "depend\n"
         "on the machine, the threads, --prompt-chunk, --lookup or --draft. An answer that is cut because the "
         "context\n"
-        "is full stays printed, and the exit code is 5.",
+        "is full stays printed, and the exit code is 5.\n\n"
+        "An ONNX model takes tensors: --input or --random give its inputs, and each output is summarised in "
+        "a "
+        "line.\n"
+        "--output DIR then writes each as DIR/NAME.npy.",
     .examples =
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
         "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"
         "  git log -5 | whimbrel run model.gguf --chat --system \"Summarise.\"\n"
         "  whimbrel run model.gguf -p \"1 2 3\" -n 8 --logits-hash --isa ref\n"
         "  whimbrel run model.gguf -f long.txt -n 1 --save-state long.state\n"
-        "  whimbrel run model.gguf --load-state long.state -p \"In short:\"",
+        "  whimbrel run model.gguf --load-state long.state -p \"In short:\"\n"
+        "  whimbrel run model.onnx --input pixels=image.npy --output results",
     .run = run,
     .helps = helps,
     .surplus = "a prompt comes behind -p, in quotes",

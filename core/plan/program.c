@@ -150,6 +150,7 @@ static wh_status list_weights(build *b, uint16_t device, uint32_t *last_want) {
                                .alloc = p->alloc,
                                .weight_done = b->o->weight_done,
                                .weight_done_ctx = b->o->weight_done_ctx,
+                               .any_vectors = b->o->any_vectors,
                                .pack_cache = device == 0 ? b->o->pack_cache : NULL,
                                .pack_while_running = b->o->pack_while_running,
                                .progress = b->o->progress};

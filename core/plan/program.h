@@ -89,6 +89,7 @@ typedef struct wh_program_options {
   const wh_pack_cache_options
       *pack_cache;         /* for creation, on device 0; NULL: weights are packed at each start */
   bool pack_while_running; /* as in wh_weight_options */
+  bool any_vectors;        /* as in wh_weight_options */
   wh_progress_sink progress;
   /* Weight sets that programs of the same model on these devices have, by device; NULL where there is none.
    * One that fits is shared. */

@@ -44,6 +44,7 @@ struct wh_weight_set {
   void *dev;
   void (*weight_done)(void *ctx, const void *origin);
   void *weight_done_ctx;
+  bool any_vectors;
   wh_progress_sink progress;
   weight *list;
   size_t n;
@@ -103,7 +104,7 @@ static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weigh
                   .model_bytes = v->n_bytes};
   if (!out->name) return WH_OOM("weight list");
   if (!v->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", v->name);
-  if (is_vector(&v->shape) && !wh_all_finite(v->data, v->n_bytes / sizeof(float)))
+  if (!w->any_vectors && is_vector(&v->shape) && !wh_all_finite(v->data, v->n_bytes / sizeof(float)))
     return wh_weight_not_finite(v->name);
   if (want->layout) {
     out->home = HOME_PACKED;
@@ -166,6 +167,7 @@ wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, s
   w->may_be_late = o->pack_while_running;
   w->weight_done = o->weight_done;
   w->weight_done_ctx = o->weight_done_ctx;
+  w->any_vectors = o->any_vectors;
   w->progress = o->progress;
   w->list = wh_alloc_array(o->alloc, n + 1, sizeof *w->list);
   w->packed = wh_alloc_array(o->alloc, n + 1, sizeof *w->packed);

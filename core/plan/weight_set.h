@@ -38,6 +38,8 @@ typedef struct wh_weight_options {
   const wh_pack_cache_options *pack_cache; /* for creation; NULL: weights are packed at each start */
   /* Weights that the cache does not have are packed while the model runs, where their users allow that. */
   bool pack_while_running;
+  /* Constants of rank 0 and 1 may hold NaN and infinities: in a graph of any operators these are values. */
+  bool any_vectors;
   wh_progress_sink progress; /* of creation */
 } wh_weight_options;
 

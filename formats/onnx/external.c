@@ -19,7 +19,8 @@ static wh_status number(wh_str text, size_t *out) {
 /* A relative path that stays below the folder, whatever the links in it say. */
 static wh_status check_location(wh_str s) {
   if (s.len == 0 || memchr(s.data, 0, s.len) || s.data[0] == '/')
-    return WH_FAIL(ERR_CORRUPT, "its external data lies at '" WH_STR_FMT "', which is no path below the model's folder",
+    return WH_FAIL(ERR_CORRUPT,
+                   "its external data lies at '" WH_STR_FMT "', which is no path below the model's folder",
                    WH_STR_ARG(s));
   for (size_t i = 0; i <= s.len;) {
     size_t n = 0;
@@ -80,13 +81,14 @@ wh_status wh_onnx_read_external(wh_onnx_reader *r, const wh_onnx_meta *entries, 
   }
   if (!r->path) return WH_FAIL(ERR_UNSUPPORTED, "its data is external, and a model in memory has no folder");
   if (length != n_bytes)
-    return WH_FAIL(ERR_CORRUPT, "it has %zu bytes of external data where its shape wants %zu", length, n_bytes);
+    return WH_FAIL(ERR_CORRUPT, "it has %zu bytes of external data where its shape wants %zu", length,
+                   n_bytes);
   WH_TRY(check_location(location));
   wh_file *file;
   WH_TRY(map(r, location, &file));
   if (offset > wh_file_size(file) || wh_file_size(file) - offset < n_bytes)
-    return WH_FAIL(ERR_CORRUPT, "its %zu bytes from %zu on are beyond the end of '%s', which has %zu", n_bytes,
-                   offset, wh_file_path(file), wh_file_size(file));
+    return WH_FAIL(ERR_CORRUPT, "its %zu bytes from %zu on are beyond the end of '%s', which has %zu",
+                   n_bytes, offset, wh_file_path(file), wh_file_size(file));
   *out = (wh_str){(const char *)wh_file_data(file) + offset, n_bytes};
   return WH_OK;
 }

@@ -1,9 +1,9 @@
 /* formats/onnx/onnx.h - what an ONNX file says, as plain structs. Knows nothing of what the operators mean.
  *
- * Strings and raw tensor data point into the file's bytes; everything else lies in the object's arena. Sizes are
- * checked while reading: no count is believed that the bytes behind it do not bear out, nesting is bounded, and
- * the memory taken is at most a small multiple of the file's size. Nothing changes after opening (external data
- * is mapped then, too), so any number of threads may read one object. */
+ * Strings and raw tensor data point into the file's bytes; everything else lies in the object's arena. Sizes
+ * are checked while reading: no count is believed that the bytes behind it do not bear out, nesting is
+ * bounded, and the memory taken is at most a small multiple of the file's size. Nothing changes after opening
+ * (external data is mapped then, too), so any number of threads may read one object. */
 #ifndef WH_FORMATS_ONNX_ONNX_H
 #define WH_FORMATS_ONNX_ONNX_H
 
@@ -23,7 +23,7 @@ typedef struct wh_onnx_tensor {
   int64_t dims[WH_MAX_RANK]; /* none negative */
   size_t n_elements;
   size_t n_bytes; /* of the elements in row-major form; STRING: 0 */
-  wh_str raw;     /* little-endian bytes, exactly n_bytes of them, where the file has them so (also external) */
+  wh_str raw; /* little-endian bytes, exactly n_bytes of them, where the file has them so (also external) */
   /* Else a field of packed or single values for the type: */
   const uint64_t *words; /* [n_words] bits of float, double or integer as the field has them */
   size_t n_words;
@@ -94,8 +94,8 @@ typedef struct wh_onnx_attr {
   const float *floats;
   const int64_t *ints;
   const wh_str *strings;
-  const wh_onnx_tensor *tensors;       /* TENSOR: one */
-  const struct wh_onnx_graph *graphs;  /* GRAPH: one */
+  const wh_onnx_tensor *tensors;      /* TENSOR: one */
+  const struct wh_onnx_graph *graphs; /* GRAPH: one */
   const wh_onnx_sparse *sparse;
 } wh_onnx_attr;
 
@@ -149,8 +149,8 @@ typedef struct wh_onnx_file {
 /* Whether the bytes begin as an ONNX model does. The format has no magic number. */
 bool wh_onnx_looks_like(const void *data, size_t n_bytes);
 
-/* Errors name the file, the graph's node or tensor, and the field. External data must lie in the model's folder
- * or below, reached through no symbolic link. */
+/* Errors name the file, the graph's node or tensor, and the field. External data must lie in the model's
+ * folder or below, reached through no symbolic link. */
 WH_NODISCARD wh_status wh_onnx_open(const char *path, const wh_allocator *alloc, wh_onnx_file **out);
 /* The same over bytes that the caller keeps alive; external data is refused. */
 WH_NODISCARD wh_status wh_onnx_open_memory(const char *name, const void *data, size_t n_bytes,

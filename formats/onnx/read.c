@@ -5,9 +5,12 @@
 
 #include "formats/onnx/onnx_internal.h"
 
-#define EACH_FIELD(bytes)              \
-  wh_wire w = wh_wire_of(bytes);       \
-  wh_wire_field f;                     \
+/* Messages name nodes of the graph and of those within them; further in they would grow past their end. */
+#define CONTEXT_DEPTH 2u
+
+#define EACH_FIELD(bytes)        \
+  wh_wire w = wh_wire_of(bytes); \
+  wh_wire_field f;               \
   for (bool more; (st = wh_wire_next(&w, &f, &more)) == WH_OK && more;)
 
 wh_status wh_onnx_count(wh_str message, uint32_t number, size_t *out) {
@@ -36,7 +39,8 @@ wh_status wh_onnx_read_entry(wh_str bytes, wh_onnx_meta *out) {
 }
 
 /* Strings of the field `number`. */
-static wh_status read_strings(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_str **out, size_t *n) {
+static wh_status read_strings(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_str **out,
+                              size_t *n) {
   wh_status st;
   wh_str *s;
   size_t i = 0;
@@ -127,8 +131,8 @@ enum { A_TYPE = 20, A_REF, A_SPARSE };
 static wh_status read_graph(wh_onnx_reader *r, wh_str bytes, wh_onnx_graph *g);
 
 /* Numbers of a repeated field that may be packed: of varints, or of fixed32. */
-static wh_status read_numbers(wh_onnx_reader *r, wh_str bytes, uint32_t number, bool is_float, const void **out,
-                              size_t *n) {
+static wh_status read_numbers(wh_onnx_reader *r, wh_str bytes, uint32_t number, bool is_float,
+                              const void **out, size_t *n) {
   wh_status st;
   float *floats = NULL;
   int64_t *ints = NULL;
@@ -146,7 +150,8 @@ static wh_status read_numbers(wh_onnx_reader *r, wh_str bytes, uint32_t number, 
       while (f.type == WH_WIRE_BYTES && list.at < list.end) {
         uint64_t v = 0;
         if (is_float && list.end - list.at < 4) return WH_FAIL(ERR_CORRUPT, "its list ends within a number");
-        if (!is_float && !wh_wire_varint(&list, &v)) return WH_FAIL(ERR_CORRUPT, "its list ends within a number");
+        if (!is_float && !wh_wire_varint(&list, &v))
+          return WH_FAIL(ERR_CORRUPT, "its list ends within a number");
         if (is_float) {
           if (pass) memcpy(&floats[i], list.at, 4);
           list.at += 4;
@@ -204,10 +209,12 @@ static wh_status read_sparses(wh_onnx_reader *r, wh_str bytes, uint32_t number, 
 /* Old files do not say the type: it is that of the field which is there. */
 static wh_onnx_attr_type guess_type(uint32_t number) {
   static const wh_onnx_attr_type of[] = {
-      [A_F] = WH_ONNX_ATTR_FLOAT,         [A_I] = WH_ONNX_ATTR_INT,           [A_S] = WH_ONNX_ATTR_STRING,
-      [A_T] = WH_ONNX_ATTR_TENSOR,        [A_G] = WH_ONNX_ATTR_GRAPH,         [A_FLOATS] = WH_ONNX_ATTR_FLOATS,
-      [A_INTS] = WH_ONNX_ATTR_INTS,       [A_STRINGS] = WH_ONNX_ATTR_STRINGS, [A_TENSORS] = WH_ONNX_ATTR_TENSORS,
-      [A_GRAPHS] = WH_ONNX_ATTR_GRAPHS,   [A_SPARSE] = WH_ONNX_ATTR_SPARSE};
+      [A_F] = WH_ONNX_ATTR_FLOAT,         [A_I] = WH_ONNX_ATTR_INT,
+      [A_S] = WH_ONNX_ATTR_STRING,        [A_T] = WH_ONNX_ATTR_TENSOR,
+      [A_G] = WH_ONNX_ATTR_GRAPH,         [A_FLOATS] = WH_ONNX_ATTR_FLOATS,
+      [A_INTS] = WH_ONNX_ATTR_INTS,       [A_STRINGS] = WH_ONNX_ATTR_STRINGS,
+      [A_TENSORS] = WH_ONNX_ATTR_TENSORS, [A_GRAPHS] = WH_ONNX_ATTR_GRAPHS,
+      [A_SPARSE] = WH_ONNX_ATTR_SPARSE};
   return number < sizeof of / sizeof of[0] ? of[number] : WH_ONNX_ATTR_NONE;
 }
 
@@ -258,18 +265,22 @@ static wh_status read_attr_fields(wh_onnx_reader *r, wh_str bytes, wh_onnx_attr 
   WH_TRY(st);
   a->type = type == 0 ? guessed : type < WH_ONNX_ATTR_OTHER ? (wh_onnx_attr_type)type : WH_ONNX_ATTR_OTHER;
   WH_TRY(read_payload(r, bytes, a));
-  const bool one = a->type == WH_ONNX_ATTR_TENSOR || a->type == WH_ONNX_ATTR_GRAPH || a->type == WH_ONNX_ATTR_SPARSE;
+  const bool one =
+      a->type == WH_ONNX_ATTR_TENSOR || a->type == WH_ONNX_ATTR_GRAPH || a->type == WH_ONNX_ATTR_SPARSE;
   if (one && a->n != 1 && a->ref.len == 0) return WH_FAIL(ERR_CORRUPT, "it has %zu values", a->n);
   return WH_OK;
 }
 
 static wh_status read_attr(wh_onnx_reader *r, wh_str bytes, wh_onnx_attr *a) {
   a->name = a->ref = a->s = (wh_str){"", 0};
-  if (read_attr_fields(r, bytes, a) != WH_OK) return wh_fail_prefix("attribute '" WH_STR_FMT "'", WH_STR_ARG(a->name));
-  return WH_OK;
+  const bool is_outer = r->depth <= CONTEXT_DEPTH;
+  wh_status st = read_attr_fields(r, bytes, a);
+  if (st != WH_OK && is_outer) return wh_fail_prefix("attribute '" WH_STR_FMT "'", WH_STR_ARG(a->name));
+  return st;
 }
 
-static wh_status read_attrs(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_attr **out, size_t *n) {
+static wh_status read_attrs(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_attr **out,
+                            size_t *n) {
   wh_status st;
   wh_onnx_attr *a;
   size_t i = 0;
@@ -296,27 +307,32 @@ static wh_status read_node_fields(wh_onnx_reader *r, wh_str bytes, wh_onnx_node 
   return read_attrs(r, bytes, 5, &n->attrs, &n->n_attrs);
 }
 
-static wh_status read_nodes(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_node **out, size_t *n) {
+static wh_status read_nodes(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_node **out,
+                            size_t *n) {
   wh_status st;
   wh_onnx_node *nodes;
   size_t i = 0;
   WH_TRY(wh_onnx_count(bytes, number, n));
-  if (*n > WH_ONNX_MAX_NODES) return WH_FAIL(ERR_LIMIT, "%zu nodes, at most %u are read", *n, WH_ONNX_MAX_NODES);
+  if (*n > WH_ONNX_MAX_NODES)
+    return WH_FAIL(ERR_LIMIT, "%zu nodes, at most %u are read", *n, WH_ONNX_MAX_NODES);
   WH_TRY(wh_onnx_array(r, *n, sizeof *nodes, &nodes));
   EACH_FIELD(bytes) {
     if (f.number != number) continue;
     wh_onnx_node *node = &nodes[i++];
     node->name = node->op = node->domain = (wh_str){"", 0};
-    if (read_node_fields(r, f.bytes, node) != WH_OK)
+    const bool is_outer = r->depth <= CONTEXT_DEPTH;
+    st = read_node_fields(r, f.bytes, node);
+    if (st != WH_OK && is_outer)
       return wh_fail_prefix("node %zu '" WH_STR_FMT "' (" WH_STR_FMT ")", i - 1, WH_STR_ARG(node->name),
                             WH_STR_ARG(node->op));
+    WH_TRY(st);
   }
   *out = nodes;
   return st;
 }
 
-static wh_status read_value_infos(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_value_info **out,
-                                  size_t *n) {
+static wh_status read_value_infos(wh_onnx_reader *r, wh_str bytes, uint32_t number,
+                                  const wh_onnx_value_info **out, size_t *n) {
   wh_status st;
   wh_onnx_value_info *v;
   size_t i = 0;
@@ -344,7 +360,8 @@ static wh_status read_graph(wh_onnx_reader *r, wh_str bytes, wh_onnx_graph *g) {
   return WH_OK;
 }
 
-static wh_status read_opsets(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_opset **out, size_t *n) {
+static wh_status read_opsets(wh_onnx_reader *r, wh_str bytes, uint32_t number, const wh_onnx_opset **out,
+                             size_t *n) {
   wh_status st;
   wh_onnx_opset *o;
   size_t i = 0;
@@ -477,8 +494,8 @@ static wh_status open_bytes(const char *name, const char *path, wh_file *mapped,
 wh_status wh_onnx_open(const char *path, const wh_allocator *alloc, wh_onnx_file **out) {
   wh_file *mapped;
   WH_TRY(wh_file_open(path, alloc, &mapped));
-  return open_bytes(path, path, mapped, (wh_str){(const char *)wh_file_data(mapped), wh_file_size(mapped)}, alloc,
-                    out);
+  return open_bytes(path, path, mapped, (wh_str){(const char *)wh_file_data(mapped), wh_file_size(mapped)},
+                    alloc, out);
 }
 
 wh_status wh_onnx_open_memory(const char *name, const void *data, size_t n_bytes, const wh_allocator *alloc,

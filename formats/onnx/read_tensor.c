@@ -14,14 +14,17 @@ typedef struct onnx_type {
   uint32_t field;
 } onnx_type;
 static const onnx_type types[] = {
-    [1] = {WH_DTYPE_F32, FLOATS},        [2] = {WH_DTYPE_U8, INT32S},         [3] = {WH_DTYPE_I8, INT32S},
-    [4] = {WH_DTYPE_U16, INT32S},        [5] = {WH_DTYPE_I16, INT32S},        [6] = {WH_DTYPE_I32, INT32S},
-    [7] = {WH_DTYPE_I64, INT64S},        [8] = {WH_DTYPE_STRING, STRINGS},    [9] = {WH_DTYPE_BOOL, INT32S},
-    [10] = {WH_DTYPE_F16, INT32S},       [11] = {WH_DTYPE_F64, DOUBLES},      [12] = {WH_DTYPE_U32, UINT64S},
-    [13] = {WH_DTYPE_U64, UINT64S},      [14] = {WH_DTYPE_C64, FLOATS},       [15] = {WH_DTYPE_C128, DOUBLES},
-    [16] = {WH_DTYPE_BF16, INT32S},      [17] = {WH_DTYPE_F8E4M3FN, INT32S},  [18] = {WH_DTYPE_F8E4M3FNUZ, INT32S},
-    [19] = {WH_DTYPE_F8E5M2, INT32S},    [20] = {WH_DTYPE_F8E5M2FNUZ, INT32S}, [21] = {WH_DTYPE_U4, INT32S},
-    [22] = {WH_DTYPE_I4, INT32S},
+    [1] = {WH_DTYPE_F32, FLOATS},       [2] = {WH_DTYPE_U8, INT32S},
+    [3] = {WH_DTYPE_I8, INT32S},        [4] = {WH_DTYPE_U16, INT32S},
+    [5] = {WH_DTYPE_I16, INT32S},       [6] = {WH_DTYPE_I32, INT32S},
+    [7] = {WH_DTYPE_I64, INT64S},       [8] = {WH_DTYPE_STRING, STRINGS},
+    [9] = {WH_DTYPE_BOOL, INT32S},      [10] = {WH_DTYPE_F16, INT32S},
+    [11] = {WH_DTYPE_F64, DOUBLES},     [12] = {WH_DTYPE_U32, UINT64S},
+    [13] = {WH_DTYPE_U64, UINT64S},     [14] = {WH_DTYPE_C64, FLOATS},
+    [15] = {WH_DTYPE_C128, DOUBLES},    [16] = {WH_DTYPE_BF16, INT32S},
+    [17] = {WH_DTYPE_F8E4M3FN, INT32S}, [18] = {WH_DTYPE_F8E4M3FNUZ, INT32S},
+    [19] = {WH_DTYPE_F8E5M2, INT32S},   [20] = {WH_DTYPE_F8E5M2FNUZ, INT32S},
+    [21] = {WH_DTYPE_U4, INT32S},       [22] = {WH_DTYPE_I4, INT32S},
 };
 #define N_TYPES (sizeof types / sizeof types[0])
 
@@ -57,7 +60,8 @@ static bool take_values(const wh_wire_field *f, unsigned fixed_bytes, uint64_t *
 }
 
 /* Words of the field `number`, which may come in several pieces. */
-static wh_status read_words(wh_onnx_reader *r, wh_str bytes, uint32_t number, const uint64_t **out, size_t *n) {
+static wh_status read_words(wh_onnx_reader *r, wh_str bytes, uint32_t number, const uint64_t **out,
+                            size_t *n) {
   const unsigned fixed_bytes = number == FLOATS ? 4 : number == DOUBLES ? 8 : 0;
   wh_wire_field f;
   uint64_t *words = NULL;
@@ -84,7 +88,8 @@ static wh_status read_dims(wh_onnx_reader *r, wh_str bytes, uint32_t number, int
   const uint64_t *words;
   size_t n;
   WH_TRY(read_words(r, bytes, number, &words, &n));
-  if (n > WH_MAX_RANK) return WH_FAIL(ERR_LIMIT, "it has %zu dimensions, at most %d are read", n, WH_MAX_RANK);
+  if (n > WH_MAX_RANK)
+    return WH_FAIL(ERR_LIMIT, "it has %zu dimensions, at most %d are read", n, WH_MAX_RANK);
   for (size_t i = 0; i < n; i++) {
     if (words[i] > INT64_MAX) return WH_FAIL(ERR_CORRUPT, "dimension %zu is negative", i);
     dims[i] = (int64_t)words[i];
@@ -103,8 +108,10 @@ static wh_status size_tensor(wh_onnx_tensor *t) {
   t->n_elements = n;
   if (t->dtype == WH_DTYPE_STRING) return WH_OK;
   const bool half = t->dtype == WH_DTYPE_I4 || t->dtype == WH_DTYPE_U4;
-  if (half) t->n_bytes = n / 2 + n % 2;
-  else if (!wh_dtype_row_bytes(t->dtype, n, &t->n_bytes)) return WH_FAIL(ERR_CORRUPT, "its size overflows");
+  if (half)
+    t->n_bytes = n / 2 + n % 2;
+  else if (!wh_dtype_row_bytes(t->dtype, n, &t->n_bytes))
+    return WH_FAIL(ERR_CORRUPT, "its size overflows");
   return WH_OK;
 }
 

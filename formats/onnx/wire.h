@@ -24,7 +24,8 @@ typedef struct wh_wire_field {
 static inline wh_wire wh_wire_of(wh_str s) {
   return (wh_wire){(const uint8_t *)s.data, (const uint8_t *)s.data + s.len};
 }
-/* The next field; *more is false at the end. ERR_CORRUPT lacks the context, which the caller puts in front. */
+/* The next field; *more is false at the end. ERR_CORRUPT lacks the context, which the caller puts in front.
+ */
 WH_NODISCARD wh_status wh_wire_next(wh_wire *w, wh_wire_field *field, bool *more);
 /* Varints of a packed field; false when the bytes end within one. */
 bool wh_wire_varint(wh_wire *w, uint64_t *out);

@@ -111,22 +111,22 @@ const ox_graph *ox_attr_graph(ox *o, const char *name) {
 }
 
 wh_dtype ox_attr_dtype(ox *o, const char *name, wh_dtype fallback) {
-  static const wh_dtype of[] = {
-      WH_DTYPE_FORCE_32, WH_DTYPE_F32,      WH_DTYPE_U8,         WH_DTYPE_I8,     WH_DTYPE_U16,
-      WH_DTYPE_I16,      WH_DTYPE_I32,      WH_DTYPE_I64,        WH_DTYPE_STRING, WH_DTYPE_BOOL,
-      WH_DTYPE_F16,      WH_DTYPE_F64,      WH_DTYPE_U32,        WH_DTYPE_U64,    WH_DTYPE_C64,
-      WH_DTYPE_C128,     WH_DTYPE_BF16,     WH_DTYPE_F8E4M3FN,   WH_DTYPE_F8E4M3FNUZ, WH_DTYPE_F8E5M2,
-      WH_DTYPE_F8E5M2FNUZ, WH_DTYPE_U4,     WH_DTYPE_I4};
+  static const wh_dtype of[] = {WH_DTYPE_FORCE_32,   WH_DTYPE_F32,      WH_DTYPE_U8,         WH_DTYPE_I8,
+                                WH_DTYPE_U16,        WH_DTYPE_I16,      WH_DTYPE_I32,        WH_DTYPE_I64,
+                                WH_DTYPE_STRING,     WH_DTYPE_BOOL,     WH_DTYPE_F16,        WH_DTYPE_F64,
+                                WH_DTYPE_U32,        WH_DTYPE_U64,      WH_DTYPE_C64,        WH_DTYPE_C128,
+                                WH_DTYPE_BF16,       WH_DTYPE_F8E4M3FN, WH_DTYPE_F8E4M3FNUZ, WH_DTYPE_F8E5M2,
+                                WH_DTYPE_F8E5M2FNUZ, WH_DTYPE_U4,       WH_DTYPE_I4};
   const wh_onnx_attr *a = ox_attr(o, name);
   if (!a) return fallback;
   if (a->type == WH_ONNX_ATTR_STRING) { /* opset 1 to 5 */
     static const struct {
       const char *text;
       wh_dtype dtype;
-    } texts[] = {{"FLOAT", WH_DTYPE_F32},   {"UINT8", WH_DTYPE_U8},   {"INT8", WH_DTYPE_I8},
-                 {"UINT16", WH_DTYPE_U16},  {"INT16", WH_DTYPE_I16},  {"INT32", WH_DTYPE_I32},
-                 {"INT64", WH_DTYPE_I64},   {"BOOL", WH_DTYPE_BOOL},  {"FLOAT16", WH_DTYPE_F16},
-                 {"DOUBLE", WH_DTYPE_F64},  {"UINT32", WH_DTYPE_U32}, {"UINT64", WH_DTYPE_U64},
+    } texts[] = {{"FLOAT", WH_DTYPE_F32},    {"UINT8", WH_DTYPE_U8},   {"INT8", WH_DTYPE_I8},
+                 {"UINT16", WH_DTYPE_U16},   {"INT16", WH_DTYPE_I16},  {"INT32", WH_DTYPE_I32},
+                 {"INT64", WH_DTYPE_I64},    {"BOOL", WH_DTYPE_BOOL},  {"FLOAT16", WH_DTYPE_F16},
+                 {"DOUBLE", WH_DTYPE_F64},   {"UINT32", WH_DTYPE_U32}, {"UINT64", WH_DTYPE_U64},
                  {"STRING", WH_DTYPE_STRING}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
       if (wh_str_is(a->s, texts[i].text)) return texts[i].dtype;

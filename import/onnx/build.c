@@ -38,8 +38,10 @@ wh_value ox_value(ox *o, wh_datum *d) {
   if (d->is_weight) {
     size_t n_bytes = 0;
     (void)snprintf(name, sizeof name, "w%u", o->n_names++);
-    if (o->st == WH_OK && !wh_shape_bytes(o->g, &shape, NULL, &n_bytes)) OX_FAIL(o, ERR_LIMIT, "a weight's size overflows");
-    if (o->st == WH_OK) ox_try(o, wh_graph_add_const(o->g, name, &shape, d->data, n_bytes, d->is_kept ? d->data : NULL, &v));
+    if (o->st == WH_OK && !wh_shape_bytes(o->g, &shape, NULL, &n_bytes))
+      OX_FAIL(o, ERR_LIMIT, "a weight's size overflows");
+    if (o->st == WH_OK)
+      ox_try(o, wh_graph_add_const(o->g, name, &shape, d->data, n_bytes, d->is_kept ? d->data : NULL, &v));
   } else {
     (void)snprintf(name, sizeof name, "i%zu", o->n_feeds);
     if (o->st == WH_OK) ox_try(o, wh_graph_add_input(o->g, name, &shape, &v));
@@ -116,7 +118,9 @@ static wh_datum *with_shadow(ox *o, wh_datum *built, const wh_datum *shadow) {
 }
 
 /* Whether the host's result is all that is needed. */
-static bool is_settled(const ox *o, const wh_datum *folded) { return o->st != WH_OK || (folded && folded->is_weight); }
+static bool is_settled(const ox *o, const wh_datum *folded) {
+  return o->st != WH_OK || (folded && folded->is_weight);
+}
 
 /* ---- elementwise ---- */
 
@@ -203,7 +207,7 @@ wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims) {
   wh_datum *d = ox_copy(o, x);
   if (o->st != WH_OK) return d;
   d->rank = rank;
-  memcpy(d->dims, dims, (size_t)rank * sizeof *dims);
+  if (rank) memcpy(d->dims, dims, (size_t)rank * sizeof *dims);
   d->value = 0;
   return d;
 }
@@ -224,7 +228,8 @@ wh_datum *ox_drop_axes(ox *o, wh_datum *x, unsigned axes) {
 wh_datum *ox_insert_axes(ox *o, wh_datum *x, unsigned axes, int rank) {
   int64_t dims[32];
   int from = 0;
-  if (rank > WH_MAX_RANK) OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
+  if (rank > WH_MAX_RANK)
+    OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
   if (o->st != WH_OK) return &o->nothing;
   for (int i = 0; i < rank; i++) dims[i] = axes >> i & 1 || from >= x->rank ? 1 : x->dims[from++];
   return ox_reshape(o, x, rank, dims);
@@ -257,9 +262,11 @@ wh_datum *ox_transpose(ox *o, wh_datum *x, const int64_t *perm) {
 wh_datum *ox_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *steps, const int64_t *counts) {
   if (o->st != WH_OK) return &o->nothing;
   bool whole = true;
-  for (int i = 0; i < x->rank; i++) whole = whole && starts[i] == 0 && steps[i] == 1 && counts[i] == x->dims[i];
+  for (int i = 0; i < x->rank; i++)
+    whole = whole && starts[i] == 0 && steps[i] == 1 && counts[i] == x->dims[i];
   if (whole) return x;
-  if (count(o, x->rank, counts) == 0) return o->st == WH_OK ? ox_new(o, x->dtype, x->rank, counts) : &o->nothing;
+  if (count(o, x->rank, counts) == 0)
+    return o->st == WH_OK ? ox_new(o, x->dtype, x->rank, counts) : &o->nothing;
   wh_datum *shadow = ox_fold_slice(o, x, starts, steps, counts);
   if (is_settled(o, shadow)) return shadow ? shadow : &o->nothing;
   const wh_attr attrs[] = {ox_a_ints(WH_ATTR_STARTS, starts, (size_t)x->rank),
@@ -292,7 +299,8 @@ wh_datum *ox_concat(ox *o, int axis, wh_datum *const *x, size_t n) {
   if (k == 1) return some[0];
   if (k == 0) {
     wh_datum *d = ox_copy(o, x[0]);
-    for (size_t i = 1; i < n && axis < d->rank; i++) d->dims[axis] += x[i]->rank == d->rank ? x[i]->dims[axis] : 0;
+    for (size_t i = 1; i < n && axis < d->rank; i++)
+      d->dims[axis] += x[i]->rank == d->rank ? x[i]->dims[axis] : 0;
     return ox_new(o, d->dtype, d->rank, d->dims);
   }
   wh_datum *shadow = ox_fold_concat(o, axis, some, k);
@@ -373,7 +381,8 @@ wh_datum *ox_softmax(ox *o, wh_datum *x, int axis) {
   return ox_node1(o, WH_OP_SOFTMAX, &x, 1, NULL, 0);
 }
 
-/* numpy's matmul: a row, a column, or stacks of matrices. Integers are computed in f64 where that is exact. */
+/* numpy's matmul: a row, a column, or stacks of matrices. Integers are computed in f64 where that is exact.
+ */
 wh_datum *ox_matmul(ox *o, wh_datum *a, wh_datum *b) {
   if (o->st != WH_OK) return &o->nothing;
   if (a->rank == 0 || b->rank == 0) OX_FAIL(o, ERR_CORRUPT, "a product's operand has no axis");

@@ -117,7 +117,8 @@ void ox_end_stage(ox *o) {
 
 bool ox_go_on(ox *o) {
   if (o->st == WH_OK && ++o->iterations > o->limits.max_iterations)
-    OX_FAIL(o, ERR_LIMIT, "loops went through %" PRIu64 " iterations, which is the limit", o->limits.max_iterations);
+    OX_FAIL(o, ERR_LIMIT, "loops went through %" PRIu64 " iterations, which is the limit",
+            o->limits.max_iterations);
   return o->st == WH_OK;
 }
 
@@ -157,14 +158,15 @@ static void run_node(ox *o, ox_scope *s, const ox_node *node) {
   s->node = node;
   s->first_temp = o->n_built;
   for (size_t i = 0; i < node->n_in; i++) o->in[i] = look_up(s, node->in[i]);
-  if (o->limits.cancelled && o->limits.cancelled(o->limits.cancel_ctx)) OX_FAIL(o, ERR_CANCELLED, "cancelled");
+  if (o->limits.cancelled && o->limits.cancelled(o->limits.cancel_ctx))
+    OX_FAIL(o, ERR_CANCELLED, "cancelled");
   if (node->row)
     node->row->lower(o);
   else if (node->function)
     call_function(o, node);
   else
-    OX_FAIL(o, ERR_UNSUPPORTED, "opset %" PRId64 " of '" WH_STR_FMT "' has no such operator here", node->opset,
-            WH_STR_ARG(node->src->domain.len ? node->src->domain : wh_str_from("ai.onnx")));
+    OX_FAIL(o, ERR_UNSUPPORTED, "opset %" PRId64 " of '" WH_STR_FMT "' has no such operator here",
+            node->opset, WH_STR_ARG(node->src->domain.len ? node->src->domain : wh_str_from("ai.onnx")));
   for (size_t i = 0; i < node->n_out && o->st == WH_OK; i++) {
     if (node->out[i] == OX_ABSENT) continue;
     if (!o->out[i] && s->graph->last_use[node->out[i]])
@@ -187,7 +189,8 @@ static ox_scope *outer_of(const ox *o, const ox_graph *g) { return g->source ? N
 void ox_run_graph(ox *o, const ox_graph *g, wh_datum *const *inputs, size_t n_inputs, wh_datum **outputs,
                   wh_datum **pins, size_t n_pins) {
   ox_scope s = {.parent = o->scope, .outer = outer_of(o, g), .graph = g, .first_temp = o->n_built};
-  if (o->depth == OX_MAX_SCOPES) OX_FAIL(o, ERR_LIMIT, "graphs and functions are nested more than %u deep", OX_MAX_SCOPES);
+  if (o->depth == OX_MAX_SCOPES)
+    OX_FAIL(o, ERR_LIMIT, "graphs and functions are nested more than %u deep", OX_MAX_SCOPES);
   if (n_inputs > g->n_inputs)
     OX_FAIL(o, ERR_CORRUPT, "graph '" WH_STR_FMT "' takes %zu inputs and is given %zu", WH_STR_ARG(g->name),
             g->n_inputs, n_inputs);
@@ -208,7 +211,8 @@ void ox_run_graph(ox *o, const ox_graph *g, wh_datum *const *inputs, size_t n_in
   o->depth++;
   run_nodes(o, &s);
   o->depth--;
-  for (size_t i = 0; i < g->n_outputs; i++) outputs[i] = o->st == WH_OK ? look_up(&s, g->outputs[i]) : &o->nothing;
+  for (size_t i = 0; i < g->n_outputs; i++)
+    outputs[i] = o->st == WH_OK ? look_up(&s, g->outputs[i]) : &o->nothing;
   o->scope = s.parent;
 }
 
@@ -219,16 +223,17 @@ static void check_input(ox *o, size_t i, const wh_datum *d) {
   const wh_onnx_type *t = &info->type;
   if (!d || t->kind != WH_ONNX_TENSOR || d->kind != WH_DATUM_TENSOR) return;
   if (t->dtype != WH_DTYPE_FORCE_32 && d->dtype != t->dtype)
-    OX_FAIL(o, ERR_INVALID_ARGUMENT, "input '" WH_STR_FMT "' is %s; the model wants %s", WH_STR_ARG(info->name),
-            wh_dtype_name(d->dtype), wh_dtype_name(t->dtype));
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "input '" WH_STR_FMT "' is %s; the model wants %s",
+            WH_STR_ARG(info->name), wh_dtype_name(d->dtype), wh_dtype_name(t->dtype));
 }
 
 static void mark_input(ox *o, wh_datum *d, size_t i) {
   d->input = (uint32_t)i + 1;
   d->depends = UINT64_C(1) << (i < 63 ? i : 63);
   const wh_dtype_info *t = wh_dtype_get(d->dtype);
-  d->is_cheap = d->n <= 64 && t &&
-                (t->class_of == WH_CLASS_SIGNED || t->class_of == WH_CLASS_UNSIGNED || t->class_of == WH_CLASS_BOOL);
+  d->is_cheap =
+      d->n <= 64 && t &&
+      (t->class_of == WH_CLASS_SIGNED || t->class_of == WH_CLASS_UNSIGNED || t->class_of == WH_CLASS_BOOL);
   if (d->kind != WH_DATUM_TENSOR || d->dtype == WH_DTYPE_STRING) o->is_odd = true;
 }
 
@@ -244,7 +249,8 @@ static void run_main(ox *o, const wh_datum *const *inputs, wh_datum **outputs) {
       s.values[slot] = ox_copy(o, inputs[i]);
       mark_input(o, s.values[slot], i);
     } else if (g->last_use[slot]) {
-      OX_FAIL(o, ERR_INVALID_ARGUMENT, "input '" WH_STR_FMT "' was never set", WH_STR_ARG(wh_onnx_net_input(o->net, i)->name));
+      OX_FAIL(o, ERR_INVALID_ARGUMENT, "input '" WH_STR_FMT "' was never set",
+              WH_STR_ARG(wh_onnx_net_input(o->net, i)->name));
     }
   }
   for (size_t i = 0; i < g->n_weights; i++) s.values[g->weight_slots[i]] = ox_copy(o, &g->weights[i]);
@@ -253,7 +259,8 @@ static void run_main(ox *o, const wh_datum *const *inputs, wh_datum **outputs) {
   for (size_t i = 0; i < g->n_outputs && o->st == WH_OK; i++) {
     outputs[i] = look_up(&s, g->outputs[i]);
     if (!outputs[i])
-      OX_FAIL(o, ERR_INVALID_ARGUMENT, "output '" WH_STR_FMT "' is not made", WH_STR_ARG(g->output_infos[i].name));
+      OX_FAIL(o, ERR_INVALID_ARGUMENT, "output '" WH_STR_FMT "' is not made",
+              WH_STR_ARG(g->output_infos[i].name));
   }
   s.at = g->n_nodes;
 }
@@ -283,8 +290,12 @@ static wh_status begin_trace(wh_onnx_result *r) {
       o->looked |= d->depends; /* as it is in this result */
     }
   }
-  r->trace = (wh_onnx_trace){.looked = o->looked, .repeatable = repeatable, .n_feeds = o->n_feeds, .n_outputs = n_out,
-                             .feeds = feeds, .outputs = outputs};
+  r->trace = (wh_onnx_trace){.looked = o->looked,
+                             .repeatable = repeatable,
+                             .n_feeds = o->n_feeds,
+                             .n_outputs = n_out,
+                             .feeds = feeds,
+                             .outputs = outputs};
   return WH_OK;
 }
 
@@ -332,6 +343,22 @@ wh_status wh_onnx_execute(const wh_onnx_net *net, const wh_datum *const *inputs,
 }
 
 const wh_datum *wh_onnx_result_output(const wh_onnx_result *r, size_t i) { return r->outputs[i]; }
+wh_status wh_onnx_result_settle(wh_onnx_result *r) {
+  ox *o = &r->o;
+  for (size_t i = 0; i < o->net->main->n_outputs; i++) {
+    wh_datum *d = r->outputs[i];
+    size_t n;
+    if (!d->input || d->kind != WH_DATUM_TENSOR || !d->data) continue;
+    if (!wh_dtype_row_bytes(d->dtype, d->n, &n)) return WH_FAIL(ERR_INTERNAL, "an output has no bytes");
+    void *copy = ox_alloc(o, n + 1);
+    if (!copy) return o->st;
+    memcpy(copy, d->data, n);
+    d->data = copy;
+    d->input = 0;
+  }
+  return WH_OK;
+}
+
 const wh_onnx_trace *wh_onnx_result_trace(const wh_onnx_result *r) { return &r->trace; }
 
 void wh_onnx_result_destroy(wh_onnx_result *r) {

@@ -1,5 +1,5 @@
-/* fold.c - what the host computes with few elements: shapes, and what follows from them. Integers, booleans and
- * f32 where one rounding defines the result, so that a device's answer is the same. */
+/* fold.c - what the host computes with few elements: shapes, and what follows from them. Integers, booleans
+ * and f32 where one rounding defines the result, so that a device's answer is the same. */
 #include <math.h>
 #include <string.h>
 
@@ -7,20 +7,23 @@
 
 bool ox_folds(wh_datum *const *in, size_t n) {
   for (size_t i = 0; i < n; i++)
-    if (!in[i]->data || !in[i]->is_cheap || in[i]->kind == WH_DATUM_SEQUENCE || in[i]->kind == WH_DATUM_OPTIONAL ||
-        !ox_size_of(in[i]->dtype))
+    if (!in[i]->data || !in[i]->is_cheap || in[i]->kind == WH_DATUM_SEQUENCE ||
+        in[i]->kind == WH_DATUM_OPTIONAL || !ox_size_of(in[i]->dtype))
       return false;
   return true;
 }
 
-static bool is_integer(wh_dtype d) { return wh_dtype_is(d, WH_CLASS_SIGNED) || wh_dtype_is(d, WH_CLASS_UNSIGNED); }
+static bool is_integer(wh_dtype d) {
+  return wh_dtype_is(d, WH_CLASS_SIGNED) || wh_dtype_is(d, WH_CLASS_UNSIGNED);
+}
 static bool is_plain(wh_dtype d) {
   return (is_integer(d) && ox_size_of(d)) || d == WH_DTYPE_BOOL || d == WH_DTYPE_F32 || d == WH_DTYPE_F64;
 }
 static void *room(const wh_datum *d) { return (void *)(uintptr_t)d->data; }
 
 /* Result of a fold: few elements, else it is not worth it. */
-static wh_datum *fresh(ox *o, wh_dtype dtype, int rank, const int64_t *dims, wh_datum *const *in, size_t n_in) {
+static wh_datum *fresh(ox *o, wh_dtype dtype, int rank, const int64_t *dims, wh_datum *const *in,
+                       size_t n_in) {
   size_t n = 1;
   for (int i = 0; i < rank; i++)
     if (dims[i] < 0 || !wh_mul_size(n, (size_t)dims[i], &n) || n > 4096) return NULL;
@@ -48,7 +51,10 @@ wh_datum *ox_fold_unary(ox *o, wh_op op, wh_datum *x) {
     } else {
       const int64_t v = ox_element_int(x, i);
       const uint64_t minus = UINT64_C(0) - (uint64_t)v;
-      ox_store_int(y->dtype, room(y), i, op == WH_OP_NOT ? !v : op == WH_OP_NEG || v < 0 ? (int64_t)minus : v);
+      ox_store_int(y->dtype, room(y), i,
+                   op == WH_OP_NOT            ? !v
+                   : op == WH_OP_NEG || v < 0 ? (int64_t)minus
+                                              : v);
     }
   }
   return y;
@@ -80,7 +86,10 @@ static bool integer_op(wh_op op, bool is_signed, int64_t a, int64_t b, int64_t *
       *out = (int64_t)(ua * ub);
       return true;
     case WH_OP_DIV:
-      *out = b == 0 ? 0 : b == -1 && is_signed ? (int64_t)(UINT64_C(0) - ua) : is_signed ? a / b : (int64_t)(ua / ub);
+      *out = b == 0                 ? 0
+             : b == -1 && is_signed ? (int64_t)(UINT64_C(0) - ua)
+             : is_signed            ? a / b
+                                    : (int64_t)(ua / ub);
       return true;
     case WH_OP_MIN:
       *out = is_signed ? (a < b ? a : b) : (int64_t)(ua < ub ? ua : ub);
@@ -157,7 +166,8 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
     int64_t v = 0;
     double f = 0;
     if (is_float) {
-      (void)float_op(op, ox_element(a, ia), ox_element(b, ib), &f); /* f32 in f64, then rounded: one rounding's bits */
+      (void)float_op(op, ox_element(a, ia), ox_element(b, ib),
+                     &f); /* f32 in f64, then rounded: one rounding's bits */
       ox_store(y->dtype, room(y), i, f);
     } else {
       (void)integer_op(op, is_signed, ox_element_int(a, ia), ox_element_int(b, ib), &v);
@@ -170,7 +180,8 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
 wh_datum *ox_fold_cast(ox *o, wh_datum *x, wh_dtype to) {
   if (!ox_folds(&x, 1) || !is_plain(x->dtype) || !is_plain(to)) return NULL;
   const bool from_float = x->dtype == WH_DTYPE_F32 || x->dtype == WH_DTYPE_F64;
-  for (size_t i = 0; i < x->n && from_float && is_integer(to); i++) /* what is out of range is the device's matter */
+  for (size_t i = 0; i < x->n && from_float && is_integer(to);
+       i++) /* what is out of range is the device's matter */
     if (!(fabs(ox_element(x, i)) < 127.0) && !(to == WH_DTYPE_I64 && fabs(ox_element(x, i)) < 9e18) &&
         !(to == WH_DTYPE_I32 && fabs(ox_element(x, i)) < 2e9))
       return NULL;
@@ -212,7 +223,8 @@ wh_datum *ox_fold_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b) {
   return y;
 }
 
-wh_datum *ox_fold_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *steps, const int64_t *counts) {
+wh_datum *ox_fold_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *steps,
+                        const int64_t *counts) {
   wh_datum *y = ox_folds(&x, 1) ? fresh(o, x->dtype, x->rank, counts, &x, 1) : NULL;
   for (size_t i = 0; y && i < y->n; i++) {
     size_t rest = i, at = 0, step = 1;
@@ -296,7 +308,8 @@ wh_datum *ox_fold_gather(ox *o, wh_datum *x, wh_datum *ids, int axis) {
     for (size_t k = 0; k < ids->n; k++) {
       int64_t id = ox_element_int(ids, k);
       if (id < 0) id += x->dims[axis];
-      for (size_t i = 0; i < inner; i++) move(y, at++, x, (r * (size_t)x->dims[axis] + (size_t)id) * inner + i);
+      for (size_t i = 0; i < inner; i++)
+        move(y, at++, x, (r * (size_t)x->dims[axis] + (size_t)id) * inner + i);
     }
   return y;
 }
@@ -307,9 +320,11 @@ wh_datum *ox_fold_reduce(ox *o, wh_op op, wh_datum *x, unsigned axes, bool keep)
                      : op == WH_OP_REDUCE_PROD ? WH_OP_MUL
                      : op == WH_OP_REDUCE_MAX  ? WH_OP_MAX
                                                : WH_OP_MIN;
-  const bool known = op == WH_OP_REDUCE_SUM || op == WH_OP_REDUCE_PROD || op == WH_OP_REDUCE_MAX || op == WH_OP_REDUCE_MIN;
+  const bool known =
+      op == WH_OP_REDUCE_SUM || op == WH_OP_REDUCE_PROD || op == WH_OP_REDUCE_MAX || op == WH_OP_REDUCE_MIN;
   int64_t dims[WH_MAX_RANK];
-  if (!known || !ox_folds(&x, 1) || !is_integer(x->dtype) || x->n == 0 || axes != (1u << x->rank) - 1) return NULL;
+  if (!known || !ox_folds(&x, 1) || !is_integer(x->dtype) || x->n == 0 || axes != (1u << x->rank) - 1)
+    return NULL;
   for (int d = 0; d < x->rank; d++) dims[d] = 1;
   wh_datum *y = fresh(o, x->dtype, keep ? x->rank : 0, dims, &x, 1);
   if (!y) return NULL;

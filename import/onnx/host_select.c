@@ -67,9 +67,11 @@ static int compare_slices(const slices *s, size_t a, size_t b) {
 static void sort(const slices *s, int64_t *v, int64_t *spare, size_t n) {
   for (size_t width = 1; width < n; width *= 2) {
     for (size_t at = 0; at < n; at += 2 * width) {
-      size_t i = at, middle = at + width < n ? at + width : n, end = at + 2 * width < n ? at + 2 * width : n, k = middle;
+      size_t i = at, middle = at + width < n ? at + width : n, end = at + 2 * width < n ? at + 2 * width : n,
+             k = middle;
       for (size_t out = at; out < end; out++)
-        spare[out] = k == end || (i < middle && compare_slices(s, (size_t)v[i], (size_t)v[k]) <= 0) ? v[i++] : v[k++];
+        spare[out] =
+            k == end || (i < middle && compare_slices(s, (size_t)v[i], (size_t)v[k]) <= 0) ? v[i++] : v[k++];
     }
     memcpy(v, spare, n * sizeof *v);
   }
@@ -86,8 +88,9 @@ void ox_lower_unique(ox *o) {
   slices s = {x, 1, (size_t)x->dims[axis], 1};
   for (int d = 0; d < axis; d++) s.outer *= (size_t)x->dims[d];
   for (int d = axis + 1; d < x->rank; d++) s.inner *= (size_t)x->dims[d];
-  int64_t *order = ox_array(o, s.n, sizeof *order), *spare = ox_array(o, s.n, sizeof *spare), *first = ox_array(o, s.n, sizeof *first),
-          *inverse = ox_array(o, s.n, sizeof *inverse), *counts = ox_array(o, s.n, sizeof *counts), *rank_of = ox_array(o, s.n, sizeof *rank_of);
+  int64_t *order = ox_array(o, s.n, sizeof *order), *spare = ox_array(o, s.n, sizeof *spare),
+          *first = ox_array(o, s.n, sizeof *first), *inverse = ox_array(o, s.n, sizeof *inverse),
+          *counts = ox_array(o, s.n, sizeof *counts), *rank_of = ox_array(o, s.n, sizeof *rank_of);
   if (!order || !spare || !first || !inverse || !counts || !rank_of) return;
   for (size_t i = 0; i < s.n; i++) order[i] = (int64_t)i;
   sort(&s, order, spare, s.n);
@@ -127,11 +130,13 @@ typedef struct box {
 
 static box read_box(const double *p, bool centred) {
   if (centred) return (box){p[1] - p[3] / 2, p[0] - p[2] / 2, p[1] + p[3] / 2, p[0] + p[2] / 2};
-  return (box){p[0] < p[2] ? p[0] : p[2], p[1] < p[3] ? p[1] : p[3], p[0] < p[2] ? p[2] : p[0], p[1] < p[3] ? p[3] : p[1]};
+  return (box){p[0] < p[2] ? p[0] : p[2], p[1] < p[3] ? p[1] : p[3], p[0] < p[2] ? p[2] : p[0],
+               p[1] < p[3] ? p[3] : p[1]};
 }
 
 static double overlap(box a, box b) {
-  const double h = (a.y2 < b.y2 ? a.y2 : b.y2) - (a.y1 > b.y1 ? a.y1 : b.y1), w = (a.x2 < b.x2 ? a.x2 : b.x2) - (a.x1 > b.x1 ? a.x1 : b.x1);
+  const double h = (a.y2 < b.y2 ? a.y2 : b.y2) - (a.y1 > b.y1 ? a.y1 : b.y1),
+               w = (a.x2 < b.x2 ? a.x2 : b.x2) - (a.x1 > b.x1 ? a.x1 : b.x1);
   if (!(h > 0 && w > 0)) return 0;
   const double both = h * w, sum = (a.y2 - a.y1) * (a.x2 - a.x1) + (b.y2 - b.y1) * (b.x2 - b.x1) - both;
   return sum > 0 ? both / sum : 0;
@@ -144,25 +149,33 @@ void ox_lower_non_max_suppression(ox *o) {
   const double iou = ox_has(o, 3) ? ox_double(o, ox_reshape(o, ox_in(o, 3), 0, NULL)) : 0;
   const bool has_least = ox_has(o, 4), centred = ox_attr_i(o, "center_point_box", 0) != 0;
   const double least = has_least ? ox_double(o, ox_reshape(o, ox_in(o, 4), 0, NULL)) : 0;
-  if (boxes->rank != 3 || scores->rank != 3 || boxes->dims[2] != 4 || boxes->dims[1] != scores->dims[2] || boxes->dims[0] != scores->dims[0])
+  if (boxes->rank != 3 || scores->rank != 3 || boxes->dims[2] != 4 || boxes->dims[1] != scores->dims[2] ||
+      boxes->dims[0] != scores->dims[0])
     OX_FAIL(o, ERR_CORRUPT, "its boxes and scores do not go together");
   if (o->st != WH_OK) return;
   const int64_t n_batch = scores->dims[0], n_class = scores->dims[1], n = scores->dims[2];
   size_t n_out = 0;
-  int64_t *order = ox_array(o, (size_t)n, sizeof *order), *spare = ox_array(o, (size_t)n, sizeof *spare), *out = NULL;
+  int64_t *order = ox_array(o, (size_t)n, sizeof *order), *spare = ox_array(o, (size_t)n, sizeof *spare),
+          *out = NULL;
   const size_t room_for = (size_t)(most < n ? (most > 0 ? most : 0) : n) * (size_t)(n_batch * n_class);
   out = ox_array(o, room_for * 3, sizeof *out);
   for (int64_t b = 0; out && order && spare && b < n_batch; b++)
     for (int64_t c = 0; c < n_class; c++) {
       const double *s = ps + (b * n_class + c) * n;
       const int64_t dim = n;
-      double *negative = ox_array(o, (size_t)n, sizeof *negative); /* the largest first: a stable sort of -score */
+      double *negative =
+          ox_array(o, (size_t)n, sizeof *negative); /* the largest first: a stable sort of -score */
       if (!negative) return;
       for (int64_t i = 0; i < n; i++) {
         negative[i] = -s[i];
         order[i] = i;
       }
-      const wh_datum keys = {.kind = WH_DATUM_TENSOR, .dtype = WH_DTYPE_F64, .rank = 1, .dims = {dim}, .n = (size_t)n, .data = negative};
+      const wh_datum keys = {.kind = WH_DATUM_TENSOR,
+                             .dtype = WH_DTYPE_F64,
+                             .rank = 1,
+                             .dims = {dim},
+                             .n = (size_t)n,
+                             .data = negative};
       const slices all = {&keys, 1, (size_t)n, 1};
       sort(&all, order, spare, (size_t)n);
       const size_t begin = n_out;
@@ -170,7 +183,8 @@ void ox_lower_non_max_suppression(ox *o) {
         if (has_least && !(s[order[i]] > least)) continue;
         bool keep = true;
         const box own = read_box(pb + (b * n + order[i]) * 4, centred);
-        for (size_t k = begin; k < n_out && keep; k++) keep = !(overlap(own, read_box(pb + (b * n + out[3 * k + 2]) * 4, centred)) > iou);
+        for (size_t k = begin; k < n_out && keep; k++)
+          keep = !(overlap(own, read_box(pb + (b * n + out[3 * k + 2]) * 4, centred)) > iou);
         if (!keep) continue;
         out[3 * n_out] = b;
         out[3 * n_out + 1] = c;

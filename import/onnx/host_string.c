@@ -25,7 +25,8 @@ void ox_lower_string_normalizer(ox *o) {
   const bool exactly = ox_attr_i(o, "is_case_sensitive", 0) != 0;
   size_t n_stops, n = 0;
   const wh_str *stops = ox_attr_strings(o, "stopwords", &n_stops);
-  if (x->dtype != WH_DTYPE_STRING || x->rank < 1 || x->rank > 2 || (x->rank == 2 && x->dims[0] != 1)) OX_FAIL(o, ERR_CORRUPT, "its input is no row of strings");
+  if (x->dtype != WH_DTYPE_STRING || x->rank < 1 || x->rank > 2 || (x->rank == 2 && x->dims[0] != 1))
+    OX_FAIL(o, ERR_CORRUPT, "its input is no row of strings");
   wh_str *kept = ox_array(o, x->n + 1, sizeof *kept);
   if (!kept || o->st != WH_OK) return;
   for (size_t i = 0; i < x->n && o->st == WH_OK; i++) {
@@ -56,15 +57,20 @@ static bool same_item(const wh_datum *x, size_t i, const gram_pool *p, size_t k)
 void ox_lower_tf_idf_vectorizer(ox *o) {
   wh_datum *x = ox_in(o, 0);
   size_t n_counts, n_indexes, n_weights;
-  const int64_t *counts = ox_attr_ints(o, "ngram_counts", &n_counts), *indexes = ox_attr_ints(o, "ngram_indexes", &n_indexes);
+  const int64_t *counts = ox_attr_ints(o, "ngram_counts", &n_counts),
+                *indexes = ox_attr_ints(o, "ngram_indexes", &n_indexes);
   const float *weights = ox_attr_floats(o, "weights", &n_weights);
   gram_pool pool = {NULL, NULL, 0};
   ox_need(o, x);
-  if (x->strings) pool.strings = ox_attr_strings(o, "pool_strings", &pool.n);
-  else pool.ints = ox_attr_ints(o, "pool_int64s", &pool.n);
-  const int64_t least = ox_attr_i(o, "min_gram_length", 1), most = ox_attr_i(o, "max_gram_length", 1), skips = ox_attr_i(o, "max_skip_count", 0);
+  if (x->strings)
+    pool.strings = ox_attr_strings(o, "pool_strings", &pool.n);
+  else
+    pool.ints = ox_attr_ints(o, "pool_int64s", &pool.n);
+  const int64_t least = ox_attr_i(o, "min_gram_length", 1), most = ox_attr_i(o, "max_gram_length", 1),
+                skips = ox_attr_i(o, "max_skip_count", 0);
   const wh_str mode = ox_attr_s(o, "mode", "TF");
-  if (x->rank < 1 || x->rank > 2 || least < 1 || skips < 0 || skips > 1 << 20) OX_FAIL(o, ERR_CORRUPT, "its input or its lengths are out of range");
+  if (x->rank < 1 || x->rank > 2 || least < 1 || skips < 0 || skips > 1 << 20)
+    OX_FAIL(o, ERR_CORRUPT, "its input or its lengths are out of range");
   if (o->st != WH_OK) return;
   int64_t width = 0;
   for (size_t i = 0; i < n_indexes; i++) width = indexes[i] >= width ? indexes[i] + 1 : width;
@@ -82,7 +88,8 @@ void ox_lower_tf_idf_vectorizer(ox *o) {
         for (int64_t skip = 0; skip <= (n == 1 ? 0 : skips); skip++)
           for (int64_t i = 0; i + (n - 1) * (skip + 1) < row; i++) {
             bool hit = true;
-            for (int64_t k = 0; k < n && hit; k++) hit = same_item(x, (size_t)(r * row + i + k * (skip + 1)), &pool, at + (size_t)k);
+            for (int64_t k = 0; k < n && hit; k++)
+              hit = same_item(x, (size_t)(r * row + i + k * (skip + 1)), &pool, at + (size_t)k);
             out[r * width + indexes[gram]] += hit ? 1.0f : 0.0f;
           }
       const float w = gram < n_weights ? weights[gram] : 1.0f;

@@ -1,7 +1,7 @@
 /* import/onnx/importer.h - what lowerings are written with. For files of this folder only.
  *
- * Errors stick: once `o->st` is not WH_OK, every function here does nothing and answers with a scalar that is good
- * to be looked at, so that a lowering reads as the formula that it is. */
+ * Errors stick: once `o->st` is not WH_OK, every function here does nothing and answers with a scalar that is
+ * good to be looked at, so that a lowering reads as the formula that it is. */
 #ifndef WH_IMPORT_ONNX_IMPORTER_H
 #define WH_IMPORT_ONNX_IMPORTER_H
 
@@ -30,12 +30,12 @@ typedef struct ox_ref {
 typedef struct ox_graph ox_graph;
 typedef struct ox_node {
   const wh_onnx_node *src;
-  const ox_op_row *row;    /* NULL: a call of `function` */
+  const ox_op_row *row; /* NULL: a call of `function` */
   const ox_graph *function;
   int64_t opset;
   size_t n_in, n_out;
   ox_ref *in;
-  uint32_t *out; /* slots; OX_ABSENT */
+  uint32_t *out;     /* slots; OX_ABSENT */
   ox_graph **graphs; /* [src->n_attrs] of the attribute, where it is one graph */
   wh_datum *tensors; /* [src->n_attrs] of the attribute, where it is one tensor */
 } ox_node;
@@ -60,8 +60,8 @@ struct wh_onnx_net {
   const wh_allocator *alloc;
   const wh_onnx_file *file;
   ox_graph *main;
-  size_t n_inputs; /* of main's, those without a weight come first in `inputs` */
-  uint32_t *inputs; /* [n_inputs] positions in main->inputs */
+  size_t n_inputs;      /* of main's, those without a weight come first in `inputs` */
+  uint32_t *inputs;     /* [n_inputs] positions in main->inputs */
   ox_graph **functions; /* [file->n_functions] */
 };
 const ox_op_row *ox_find_op(wh_str domain, wh_str op, int64_t opset); /* table.c */
@@ -76,13 +76,13 @@ typedef struct ox_scope {
   struct ox_scope *parent; /* outward in time; names are looked up `outer` */
   struct ox_scope *outer;
   const ox_graph *graph;
-  wh_datum **values; /* [n_slots] */
-  size_t at;         /* the node that is at work */
-  const ox_node *node; /* likewise */
-  size_t first_temp; /* built data from here on belong to that node */
-  const ox_node *call; /* of a function: whose attributes its nodes may name */
+  wh_datum **values;           /* [n_slots] */
+  size_t at;                   /* the node that is at work */
+  const ox_node *node;         /* likewise */
+  size_t first_temp;           /* built data from here on belong to that node */
+  const ox_node *call;         /* of a function: whose attributes its nodes may name */
   struct ox_scope *call_scope; /* where that node stands */
-  wh_datum **pins;   /* needed by a node that runs this scope, such as a loop's carried values */
+  wh_datum **pins;             /* needed by a node that runs this scope, such as a loop's carried values */
   size_t n_pins;
 } ox_scope;
 
@@ -112,9 +112,9 @@ struct ox {
 };
 
 /* Raises an error of the node, unless one was raised before. */
-#define OX_FAIL(o, code, ...)                                     \
-  do {                                                            \
-    if ((o)->st == WH_OK) (o)->st = WH_FAIL(code, __VA_ARGS__);   \
+#define OX_FAIL(o, code, ...)                                   \
+  do {                                                          \
+    if ((o)->st == WH_OK) (o)->st = WH_FAIL(code, __VA_ARGS__); \
   } while (0)
 static inline void ox_try(ox *o, wh_status st) {
   if (o->st == WH_OK) o->st = st;
@@ -137,10 +137,12 @@ static inline int64_t ox_opset(const ox *o) { return o->node->opset; }
 static inline size_t ox_n_in(const ox *o) { return o->node->n_in; }
 static inline size_t ox_n_out(const ox *o) { return o->node->n_out; }
 static inline bool ox_has(const ox *o, size_t i) { return i < o->node->n_in && o->in[i]; }
-static inline bool ox_wants(const ox *o, size_t i) { return i < o->node->n_out && o->node->out[i] != OX_ABSENT; }
-wh_datum *ox_in(ox *o, size_t i);       /* a tensor; an error when it is absent or none */
-wh_datum *ox_maybe(ox *o, size_t i);    /* a tensor or NULL */
-wh_datum *ox_any(ox *o, size_t i);      /* of any kind; an error when it is absent */
+static inline bool ox_wants(const ox *o, size_t i) {
+  return i < o->node->n_out && o->node->out[i] != OX_ABSENT;
+}
+wh_datum *ox_in(ox *o, size_t i);           /* a tensor; an error when it is absent or none */
+wh_datum *ox_maybe(ox *o, size_t i);        /* a tensor or NULL */
+wh_datum *ox_any(ox *o, size_t i);          /* of any kind; an error when it is absent */
 void ox_give(ox *o, size_t i, wh_datum *d); /* output i, if somebody wants it */
 
 const wh_onnx_attr *ox_attr(ox *o, const char *name); /* NULL: absent */
@@ -151,7 +153,7 @@ wh_str ox_attr_s(ox *o, const char *name, const char *fallback);
 const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n);
 const float *ox_attr_floats(ox *o, const char *name, size_t *n);
 const wh_str *ox_attr_strings(ox *o, const char *name, size_t *n);
-wh_datum *ox_attr_tensor(ox *o, const char *name); /* dense; NULL: absent */
+wh_datum *ox_attr_tensor(ox *o, const char *name);      /* dense; NULL: absent */
 const ox_graph *ox_attr_graph(ox *o, const char *name); /* an error when absent */
 /* The dtype that the attribute's number means. */
 wh_dtype ox_attr_dtype(ox *o, const char *name, wh_dtype fallback);
@@ -212,7 +214,7 @@ static inline wh_datum *ox_div(ox *o, wh_datum *a, wh_datum *b) { return ox_bina
 wh_datum *ox_num(ox *o, const wh_datum *like, double v); /* a scalar of the type of `like` */
 wh_datum *ox_cast(ox *o, wh_datum *x, wh_dtype to);
 wh_datum *ox_cast_sat(ox *o, wh_datum *x, wh_dtype to, bool saturate);
-wh_datum *ox_f32(ox *o, wh_datum *x); /* f16, bf16, f64, integers: cast */
+wh_datum *ox_f32(ox *o, wh_datum *x);  /* f16, bf16, f64, integers: cast */
 wh_datum *ox_wide(ox *o, wh_datum *x); /* f16 and bf16 to f32; others stay */
 wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b);
 wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims);
@@ -223,7 +225,8 @@ wh_datum *ox_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *ste
 wh_datum *ox_part(ox *o, wh_datum *x, int axis, int64_t start, int64_t count);
 wh_datum *ox_concat(ox *o, int axis, wh_datum *const *x, size_t n);
 wh_datum *ox_expand(ox *o, wh_datum *x, int rank, const int64_t *dims);
-wh_datum *ox_pad(ox *o, wh_datum *x, const int64_t *pads, int mode, wh_datum *value); /* value: scalar or NULL */
+wh_datum *ox_pad(ox *o, wh_datum *x, const int64_t *pads, int mode,
+                 wh_datum *value); /* value: scalar or NULL */
 wh_datum *ox_gather(ox *o, wh_datum *x, wh_datum *ids, int axis);
 wh_datum *ox_reduce(ox *o, wh_op op, wh_datum *x, unsigned axes, bool keep);
 wh_datum *ox_mean(ox *o, wh_datum *x, unsigned axes, bool keep);
@@ -242,7 +245,8 @@ wh_datum *ox_fold_unary(ox *o, wh_op op, wh_datum *x);
 wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b);
 wh_datum *ox_fold_cast(ox *o, wh_datum *x, wh_dtype to);
 wh_datum *ox_fold_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b);
-wh_datum *ox_fold_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *steps, const int64_t *counts);
+wh_datum *ox_fold_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *steps,
+                        const int64_t *counts);
 wh_datum *ox_fold_concat(ox *o, int axis, wh_datum *const *x, size_t n);
 wh_datum *ox_fold_expand(ox *o, wh_datum *x, int rank, const int64_t *dims);
 wh_datum *ox_fold_gather(ox *o, wh_datum *x, wh_datum *ids, int axis);

@@ -33,7 +33,8 @@ static wh_datum *blank(ox *o, wh_dtype dtype, int rank, const int64_t *dims) {
   d->rank = rank;
   d->n = 1;
   d->is_weight = true;
-  if (rank > WH_MAX_RANK) OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
+  if (rank > WH_MAX_RANK)
+    OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
   for (int i = 0; i < rank && o->st == WH_OK; i++) {
     if (dims[i] < 0 || !wh_mul_size(d->n, (size_t)dims[i], &d->n) || d->n > (size_t)WH_DIM_LIMIT)
       OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
@@ -46,7 +47,8 @@ static wh_datum *blank(ox *o, wh_dtype dtype, int rank, const int64_t *dims) {
 wh_datum *ox_new(ox *o, wh_dtype dtype, int rank, const int64_t *dims) {
   wh_datum *d = blank(o, dtype, rank, dims);
   if (o->st != WH_OK) return d;
-  if (!ox_size_of(dtype)) OX_FAIL(o, ERR_UNSUPPORTED, "values of type %s are not computed on the host", wh_dtype_name(dtype));
+  if (!ox_size_of(dtype))
+    OX_FAIL(o, ERR_UNSUPPORTED, "values of type %s are not computed on the host", wh_dtype_name(dtype));
   void *data = ox_array(o, d->n, ox_size_of(dtype));
   d->data = data;
   return data ? d : &o->nothing;
@@ -74,14 +76,16 @@ wh_datum *ox_from(ox *o, wh_datum *d, wh_datum *const *operands, size_t n) {
 wh_datum *ox_const_ints(ox *o, const int64_t *v, size_t n) {
   const int64_t dim = (int64_t)n;
   wh_datum *d = ox_new(o, WH_DTYPE_I64, 1, &dim);
-  for (size_t i = 0; i < n && o->st == WH_OK; i++) ox_store_int(WH_DTYPE_I64, (void *)(uintptr_t)d->data, i, v[i]);
+  for (size_t i = 0; i < n && o->st == WH_OK; i++)
+    ox_store_int(WH_DTYPE_I64, (void *)(uintptr_t)d->data, i, v[i]);
   return d;
 }
 
 wh_datum *ox_const_floats(ox *o, const float *v, size_t n) {
   const int64_t dim = (int64_t)n;
   wh_datum *d = ox_new(o, WH_DTYPE_F32, 1, &dim);
-  for (size_t i = 0; i < n && o->st == WH_OK; i++) ox_store(WH_DTYPE_F32, (void *)(uintptr_t)d->data, i, v[i]);
+  for (size_t i = 0; i < n && o->st == WH_OK; i++)
+    ox_store(WH_DTYPE_F32, (void *)(uintptr_t)d->data, i, v[i]);
   return d;
 }
 
@@ -110,7 +114,8 @@ bool ox_is_known(const wh_datum *d) { return d->data || d->strings || d->kind ==
 void ox_need(ox *o, wh_datum *d) {
   if (o->st != WH_OK) return;
   if (d->kind == WH_DATUM_BUILT && !d->data) ox_end_stage(o);
-  if (o->st == WH_OK && d->kind == WH_DATUM_BUILT && !d->data) OX_FAIL(o, ERR_INTERNAL, "a stage lost a value");
+  if (o->st == WH_OK && d->kind == WH_DATUM_BUILT && !d->data)
+    OX_FAIL(o, ERR_INTERNAL, "a stage lost a value");
   o->looked |= d->depends;
 }
 

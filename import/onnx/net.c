@@ -42,7 +42,8 @@ static wh_status define(maker *m, wh_str name, uint32_t *out) {
   return WH_OK;
 }
 
-/* Absent, or found here or in a graph around; notes that it is needed until the node that is being resolved. */
+/* Absent, or found here or in a graph around; notes that it is needed until the node that is being resolved.
+ */
 static wh_status refer(maker *m, wh_str name, ox_ref *out) {
   uint32_t up = 0;
   *out = (ox_ref){OX_ABSENT, 0};
@@ -108,7 +109,8 @@ wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) 
 /* The dense tensor that it stands for. */
 wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *out) {
   size_t n = 1, size;
-  if (!wh_dtype_row_bytes(s->values.dtype, 1, &size) || s->values.dtype == WH_DTYPE_I4 || s->values.dtype == WH_DTYPE_U4)
+  if (!wh_dtype_row_bytes(s->values.dtype, 1, &size) || s->values.dtype == WH_DTYPE_I4 ||
+      s->values.dtype == WH_DTYPE_U4)
     return WH_FAIL(ERR_UNSUPPORTED, "sparse tensor '" WH_STR_FMT "' is of a type that has no bytes",
                    WH_STR_ARG(s->values.name));
   for (int i = 0; i < s->rank; i++)
@@ -118,7 +120,8 @@ wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *ou
   if (width * count != s->indices.n_elements || (width != 1 && width != (size_t)s->rank))
     return WH_FAIL(ERR_CORRUPT, "sparse tensor '" WH_STR_FMT "' has %zu indices for %zu values",
                    WH_STR_ARG(s->values.name), s->indices.n_elements, count);
-  uint8_t *dense = wh_arena_alloc(arena, n * size + NET_ALIGN), *values = wh_arena_alloc(arena, s->values.n_bytes + 1);
+  uint8_t *dense = wh_arena_alloc(arena, n * size + NET_ALIGN),
+          *values = wh_arena_alloc(arena, s->values.n_bytes + 1);
   int64_t *ids = wh_arena_alloc(arena, s->indices.n_bytes + 1);
   if (!dense || !values || !ids) return WH_OOM("ONNX weight");
   dense += NET_ALIGN - (uintptr_t)dense % NET_ALIGN;
@@ -137,7 +140,8 @@ wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *ou
                      WH_STR_ARG(s->values.name));
     memcpy(dense + (size_t)at * size, values + i * size, size);
   }
-  *out = (wh_datum){.kind = WH_DATUM_TENSOR, .dtype = s->values.dtype, .rank = s->rank, .n = n, .data = dense};
+  *out =
+      (wh_datum){.kind = WH_DATUM_TENSOR, .dtype = s->values.dtype, .rank = s->rank, .n = n, .data = dense};
   memcpy(out->dims, s->dims, sizeof out->dims);
   out->is_weight = out->is_kept = true;
   out->is_cheap = n <= 1024;
@@ -161,7 +165,8 @@ static wh_status make_node(const net_maker *n, maker *m, const wh_onnx_node *src
   node->row = ox_find_op(src->domain, src->op, node->opset);
   const wh_onnx_file *file = n->net->file;
   for (size_t i = 0; !node->row && i < file->n_functions; i++)
-    if (wh_str_equal(file->functions[i].name, src->op) && wh_str_equal(file->functions[i].domain, src->domain))
+    if (wh_str_equal(file->functions[i].name, src->op) &&
+        wh_str_equal(file->functions[i].domain, src->domain))
       node->function = n->net->functions[i];
   node->n_in = src->n_inputs;
   node->n_out = src->n_outputs;
@@ -173,9 +178,12 @@ static wh_status make_node(const net_maker *n, maker *m, const wh_onnx_node *src
   for (size_t i = 0; i < node->n_in; i++) WH_TRY(refer(m, src->inputs[i], &node->in[i]));
   for (size_t i = 0; i < src->n_attrs; i++) {
     const wh_onnx_attr *attr = &src->attrs[i];
-    if (attr->type == WH_ONNX_ATTR_GRAPH && attr->n == 1) WH_TRY(make_graph(n, attr->graphs, m, &node->graphs[i]));
-    if (attr->type == WH_ONNX_ATTR_TENSOR && attr->n == 1) WH_TRY(ox_weight_of(attr->tensors, a, &node->tensors[i]));
-    if (attr->type == WH_ONNX_ATTR_SPARSE && attr->n == 1) WH_TRY(ox_dense_weight(attr->sparse, a, &node->tensors[i]));
+    if (attr->type == WH_ONNX_ATTR_GRAPH && attr->n == 1)
+      WH_TRY(make_graph(n, attr->graphs, m, &node->graphs[i]));
+    if (attr->type == WH_ONNX_ATTR_TENSOR && attr->n == 1)
+      WH_TRY(ox_weight_of(attr->tensors, a, &node->tensors[i]));
+    if (attr->type == WH_ONNX_ATTR_SPARSE && attr->n == 1)
+      WH_TRY(ox_dense_weight(attr->sparse, a, &node->tensors[i]));
   }
   for (size_t i = 0; i < node->n_out; i++) {
     node->out[i] = OX_ABSENT;
@@ -199,8 +207,8 @@ static wh_status make_nodes(const net_maker *n, maker *m, const wh_onnx_node *no
   if (!g->nodes) return WH_OOM("ONNX graph");
   for (m->at = 0; m->at < n_nodes; m->at++)
     if (make_node(n, m, &nodes[m->at], &g->nodes[m->at]) != WH_OK)
-      return wh_fail_prefix("node %zu '" WH_STR_FMT "' (" WH_STR_FMT ")", m->at, WH_STR_ARG(nodes[m->at].name),
-                            WH_STR_ARG(nodes[m->at].op));
+      return wh_fail_prefix("node %zu '" WH_STR_FMT "' (" WH_STR_FMT ")", m->at,
+                            WH_STR_ARG(nodes[m->at].name), WH_STR_ARG(nodes[m->at].op));
   return WH_OK;
 }
 
@@ -213,7 +221,8 @@ static size_t count_names(const wh_onnx_node *nodes, size_t n_nodes) {
 static wh_status fill_graph(const net_maker *n, const wh_onnx_graph *src, maker *m) {
   wh_arena *a = &n->net->arena;
   ox_graph *g = m->graph;
-  WH_TRY(begin(n, m, src->n_inputs + src->n_initializers + src->n_sparse + count_names(src->nodes, src->n_nodes)));
+  WH_TRY(begin(n, m,
+               src->n_inputs + src->n_initializers + src->n_sparse + count_names(src->nodes, src->n_nodes)));
   g->name = src->name;
   g->input_infos = src->inputs;
   g->output_infos = src->outputs;
@@ -227,7 +236,8 @@ static wh_status fill_graph(const net_maker *n, const wh_onnx_graph *src, maker 
   for (size_t i = 0; i < src->n_inputs; i++) WH_TRY(define(m, src->inputs[i].name, &g->inputs[i]));
   for (size_t i = 0; i < src->n_initializers + src->n_sparse; i++) {
     const bool is_sparse = i >= src->n_initializers;
-    const wh_str name = is_sparse ? src->sparse[i - src->n_initializers].values.name : src->initializers[i].name;
+    const wh_str name =
+        is_sparse ? src->sparse[i - src->n_initializers].values.name : src->initializers[i].name;
     const name_slot *p = find_place(m, name); /* old files list initialisers among the inputs, too */
     if (p->slot_plus_1 && p->slot_plus_1 <= src->n_inputs)
       g->weight_slots[g->n_weights] = p->slot_plus_1 - 1;
@@ -280,7 +290,8 @@ static wh_status make_functions(wh_onnx_net *net) {
   }
   for (size_t i = 0; i < file->n_functions; i++) {
     const wh_onnx_function *fn = &file->functions[i];
-    const net_maker n = {net, fn->n_opsets ? fn->opsets : file->opsets, fn->n_opsets ? fn->n_opsets : file->n_opsets};
+    const net_maker n = {net, fn->n_opsets ? fn->opsets : file->opsets,
+                         fn->n_opsets ? fn->n_opsets : file->n_opsets};
     maker m = {.graph = net->functions[i]};
     wh_status st = fill_function(&n, fn, &m);
     wh_free(net->alloc, m.names);

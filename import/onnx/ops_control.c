@@ -17,7 +17,8 @@ void ox_lower_if(ox *o) {
 /* What each iteration gave, along a new axis. */
 static wh_datum *stack(ox *o, wh_datum *const *items, size_t n, int axis) {
   wh_datum **rows = ox_array(o, n, sizeof *rows);
-  for (size_t i = 0; rows && i < n; i++) rows[i] = ox_insert_axes(o, items[i], 1u << axis, items[i]->rank + 1);
+  for (size_t i = 0; rows && i < n; i++)
+    rows[i] = ox_insert_axes(o, items[i], 1u << axis, items[i]->rank + 1);
   return rows && n ? ox_concat(o, axis, rows, n) : &o->nothing;
 }
 
@@ -39,7 +40,8 @@ static void push(ox *o, datum_list *l, wh_datum *d) {
   l->d[l->n++] = d;
 }
 
-/* trips, go on, carried ..: the body takes (iteration, go on, carried ..) and gives (go on, carried .., scanned ..) */
+/* trips, go on, carried ..: the body takes (iteration, go on, carried ..) and gives (go on, carried ..,
+ * scanned ..) */
 void ox_lower_loop(ox *o) {
   const ox_graph *g = ox_attr_graph(o, "body");
   const size_t n_carried = ox_n_in(o) > 2 ? ox_n_in(o) - 2 : 0;
@@ -72,8 +74,11 @@ void ox_lower_loop(ox *o) {
     if (scanned[i].n == 0 && ox_wants(o, n_carried + i)) {
       const wh_onnx_type *t = &g->output_infos[1 + n_carried + i].type;
       int64_t dims[WH_MAX_RANK] = {0};
-      for (int d = 0; d + 1 < WH_MAX_RANK && d < t->rank; d++) dims[d + 1] = t->dims[d].value > 0 ? t->dims[d].value : 0;
-      ox_give(o, n_carried + i, ox_new(o, t->dtype == WH_DTYPE_FORCE_32 ? WH_DTYPE_F32 : t->dtype, t->rank < WH_MAX_RANK ? t->rank + 1 : 1, dims));
+      for (int d = 0; d + 1 < WH_MAX_RANK && d < t->rank; d++)
+        dims[d + 1] = t->dims[d].value > 0 ? t->dims[d].value : 0;
+      ox_give(o, n_carried + i,
+              ox_new(o, t->dtype == WH_DTYPE_FORCE_32 ? WH_DTYPE_F32 : t->dtype,
+                     t->rank < WH_MAX_RANK ? t->rank + 1 : 1, dims));
     } else if (ox_wants(o, n_carried + i)) {
       ox_give(o, n_carried + i, stack(o, scanned[i].d, scanned[i].n, 0));
     }
@@ -89,9 +94,10 @@ typedef struct scan_axes {
   size_t n_axes, n_backward;
 } scan_axes;
 
-/* The body takes (carried .., an element of each scanned input ..); `in` are the inputs as the body has them. */
-static void scan(ox *o, const ox_graph *g, wh_datum *const *in, size_t n_in, size_t n_scan, const scan_axes *from,
-                 const scan_axes *to, wh_datum **result) {
+/* The body takes (carried .., an element of each scanned input ..); `in` are the inputs as the body has them.
+ */
+static void scan(ox *o, const ox_graph *g, wh_datum *const *in, size_t n_in, size_t n_scan,
+                 const scan_axes *from, const scan_axes *to, wh_datum **result) {
   const size_t n_carried = n_in - n_scan, n_out = g->n_outputs - n_carried;
   wh_datum **args = ox_array(o, n_in, sizeof *args), **out = ox_array(o, g->n_outputs, sizeof *out);
   datum_list *made = ox_array(o, n_out, sizeof *made);
@@ -133,7 +139,8 @@ static void scan(ox *o, const ox_graph *g, wh_datum *const *in, size_t n_in, siz
       return;
     }
     const int rank = made[i].d[0]->rank + 1;
-    result[n_carried + i] = stack(o, made[i].d, made[i].n, ox_axis(o, i < to->n_axes ? to->axes[i] : 0, rank));
+    result[n_carried + i] =
+        stack(o, made[i].d, made[i].n, ox_axis(o, i < to->n_axes ? to->axes[i] : 0, rank));
   }
 }
 
@@ -142,7 +149,8 @@ void ox_lower_scan(ox *o) {
   const int64_t n_scan = ox_attr_i(o, "num_scan_inputs", 0);
   const bool old = ox_opset(o) < 9; /* input 0: lengths, and a batch axis in front of all */
   const size_t n_in = ox_n_in(o) - (old && ox_n_in(o) ? 1 : 0);
-  if (!g || n_scan < 1 || (size_t)n_scan > n_in || n_scan > 64 || g->n_inputs != n_in || g->n_outputs < n_in - (size_t)n_scan) {
+  if (!g || n_scan < 1 || (size_t)n_scan > n_in || n_scan > 64 || g->n_inputs != n_in ||
+      g->n_outputs < n_in - (size_t)n_scan) {
     OX_FAIL(o, ERR_CORRUPT, "its body does not take and give what it scans");
     return;
   }
@@ -193,7 +201,8 @@ void ox_lower_sequence_map(ox *o) {
     datum_list pins = {NULL, 0, 0};
     for (size_t i = 0; i < ox_n_in(o); i++) {
       wh_datum *d = ox_any(o, i);
-      if (d->kind == WH_DATUM_SEQUENCE && d->n_items != first->n_items) OX_FAIL(o, ERR_CORRUPT, "its sequences have different lengths");
+      if (d->kind == WH_DATUM_SEQUENCE && d->n_items != first->n_items)
+        OX_FAIL(o, ERR_CORRUPT, "its sequences have different lengths");
       if (o->st != WH_OK) return;
       in[i] = d->kind == WH_DATUM_SEQUENCE ? d->items[k] : d;
     }
@@ -211,9 +220,13 @@ void ox_lower_sequence_construct(ox *o) {
   if (items) ox_give(o, 0, ox_sequence(o, WH_DTYPE_F32, ox_n_in(o), items));
 }
 
-void ox_lower_sequence_empty(ox *o) { ox_give(o, 0, ox_sequence(o, ox_attr_dtype(o, "dtype", WH_DTYPE_F32), 0, NULL)); }
+void ox_lower_sequence_empty(ox *o) {
+  ox_give(o, 0, ox_sequence(o, ox_attr_dtype(o, "dtype", WH_DTYPE_F32), 0, NULL));
+}
 
-void ox_lower_sequence_length(ox *o) { ox_give(o, 0, ox_scalar(o, WH_DTYPE_I64, (double)sequence(o, 0)->n_items)); }
+void ox_lower_sequence_length(ox *o) {
+  ox_give(o, 0, ox_scalar(o, WH_DTYPE_I64, (double)sequence(o, 0)->n_items));
+}
 
 void ox_lower_sequence_edit(ox *o) {
   wh_datum *s = sequence(o, 0);
@@ -222,7 +235,8 @@ void ox_lower_sequence_edit(ox *o) {
   const int64_t n = (int64_t)s->n_items, n_places = inserts ? n + 1 : n;
   int64_t at = ox_has(o, where) ? ox_int(o, ox_in(o, where)) : inserts ? n : n - 1;
   if (at < 0) at += n;
-  if (at < 0 || at >= n_places) OX_FAIL(o, ERR_INVALID_ARGUMENT, "position %" PRId64 " is not in a sequence of %" PRId64, at, n);
+  if (at < 0 || at >= n_places)
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "position %" PRId64 " is not in a sequence of %" PRId64, at, n);
   if (o->st != WH_OK) return;
   if (ox_arg(o) == OX_SEQUENCE_AT) {
     ox_give(o, 0, s->items[at]);
@@ -232,8 +246,10 @@ void ox_lower_sequence_edit(ox *o) {
   if (!items) return;
   size_t k = 0;
   for (int64_t i = 0; i < n_places; i++) {
-    if (inserts) items[k++] = i == at ? ox_in(o, 1) : s->items[i < at ? i : i - 1];
-    else if (i != at) items[k++] = s->items[i];
+    if (inserts)
+      items[k++] = i == at ? ox_in(o, 1) : s->items[i < at ? i : i - 1];
+    else if (i != at)
+      items[k++] = s->items[i];
   }
   ox_give(o, 0, ox_sequence(o, s->dtype, k, items));
 }
@@ -288,6 +304,7 @@ void ox_lower_optional_has_element(ox *o) {
 
 void ox_lower_optional_get_element(ox *o) {
   wh_datum *d = ox_any(o, 0);
-  if (d->kind == WH_DATUM_OPTIONAL && !d->n_items) OX_FAIL(o, ERR_INVALID_ARGUMENT, "its optional has no value");
+  if (d->kind == WH_DATUM_OPTIONAL && !d->n_items)
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "its optional has no value");
   if (o->st == WH_OK) ox_give(o, 0, d->kind == WH_DATUM_OPTIONAL ? d->items[0] : d);
 }

@@ -13,7 +13,8 @@ static wh_datum *old_broadcast(ox *o, wh_datum *a, wh_datum *b) {
   if (ox_opset(o) >= 7 || !ox_attr_i(o, "broadcast", 0) || !ox_attr(o, "axis")) return b;
   const int axis = ox_axis(o, ox_attr_i(o, "axis", 0), a->rank);
   int64_t dims[WH_MAX_RANK];
-  if (axis + b->rank > a->rank) OX_FAIL(o, ERR_CORRUPT, "input 1 does not fit along input 0 from axis %d on", axis);
+  if (axis + b->rank > a->rank)
+    OX_FAIL(o, ERR_CORRUPT, "input 1 does not fit along input 0 from axis %d on", axis);
   for (int i = 0; i < a->rank && o->st == WH_OK; i++)
     dims[i] = i >= axis && i < axis + b->rank ? b->dims[i - axis] : 1;
   return ox_reshape(o, b, a->rank, dims);
@@ -56,8 +57,11 @@ void ox_lower_mod(ox *o) {
 
 void ox_lower_bit_shift(ox *o) {
   const wh_str way = ox_attr_s(o, "direction", "");
-  if (!wh_str_is(way, "LEFT") && !wh_str_is(way, "RIGHT")) OX_FAIL(o, ERR_CORRUPT, "direction is neither LEFT nor RIGHT");
-  ox_give(o, 0, ox_binary(o, wh_str_is(way, "LEFT") ? WH_OP_SHIFT_LEFT : WH_OP_SHIFT_RIGHT, ox_in(o, 0), ox_in(o, 1)));
+  if (!wh_str_is(way, "LEFT") && !wh_str_is(way, "RIGHT"))
+    OX_FAIL(o, ERR_CORRUPT, "direction is neither LEFT nor RIGHT");
+  ox_give(
+      o, 0,
+      ox_binary(o, wh_str_is(way, "LEFT") ? WH_OP_SHIFT_LEFT : WH_OP_SHIFT_RIGHT, ox_in(o, 0), ox_in(o, 1)));
 }
 
 /* ---- activations ---- */
@@ -91,13 +95,15 @@ void ox_lower_leaky_relu(ox *o) {
 
 void ox_lower_prelu(ox *o) {
   wh_datum *x = ox_in(o, 0), *slope = ox_in(o, 1);
-  if (ox_opset(o) < 7 && slope->rank == 1 && x->rank > 1 && slope->n > 1) slope = ox_per_channel(o, slope, x->rank, 1);
+  if (ox_opset(o) < 7 && slope->rank == 1 && x->rank > 1 && slope->n > 1)
+    slope = ox_per_channel(o, slope, x->rank, 1);
   ox_give(o, 0, ox_where(o, less(o, x, ox_num(o, x, 0)), ox_mul(o, x, slope), x));
 }
 
 void ox_lower_elu(ox *o) {
   wh_datum *x = ox_in(o, 0), *e = ox_sub(o, ox_unary(o, WH_OP_EXP, x), ox_num(o, x, 1));
-  ox_give(o, 0, ox_where(o, less(o, x, ox_num(o, x, 0)), ox_mul(o, e, ox_num(o, x, ox_attr_f(o, "alpha", 1))), x));
+  ox_give(o, 0,
+          ox_where(o, less(o, x, ox_num(o, x, 0)), ox_mul(o, e, ox_num(o, x, ox_attr_f(o, "alpha", 1))), x));
 }
 
 void ox_lower_selu(ox *o) {
@@ -110,7 +116,8 @@ void ox_lower_selu(ox *o) {
 void ox_lower_celu(ox *o) {
   wh_datum *x = ox_in(o, 0), *alpha = ox_num(o, x, ox_attr_f(o, "alpha", 1)), *zero = ox_num(o, x, 0);
   wh_datum *e = ox_sub(o, ox_unary(o, WH_OP_EXP, ox_div(o, x, alpha)), ox_num(o, x, 1));
-  ox_give(o, 0, ox_add(o, ox_binary(o, WH_OP_MAX, x, zero), ox_binary(o, WH_OP_MIN, ox_mul(o, alpha, e), zero)));
+  ox_give(o, 0,
+          ox_add(o, ox_binary(o, WH_OP_MAX, x, zero), ox_binary(o, WH_OP_MIN, ox_mul(o, alpha, e), zero)));
 }
 
 void ox_lower_thresholded_relu(ox *o) {
@@ -120,7 +127,8 @@ void ox_lower_thresholded_relu(ox *o) {
 
 void ox_lower_hard_sigmoid(ox *o) {
   wh_datum *x = ox_in(o, 0);
-  wh_datum *y = ox_add(o, ox_mul(o, x, ox_num(o, x, ox_attr_f(o, "alpha", 0.2f))), ox_num(o, x, ox_attr_f(o, "beta", 0.5f)));
+  wh_datum *y = ox_add(o, ox_mul(o, x, ox_num(o, x, ox_attr_f(o, "alpha", 0.2f))),
+                       ox_num(o, x, ox_attr_f(o, "beta", 0.5f)));
   ox_give(o, 0, clamp(o, y, 0, 1));
 }
 
@@ -213,7 +221,8 @@ static wh_str number_text(ox *o, const wh_datum *x, size_t i) {
 static wh_datum *to_strings(ox *o, wh_datum *x) {
   if (x->dtype == WH_DTYPE_STRING || !ox_data(o, x)) return x;
   wh_datum *y = ox_from(o, ox_new_strings(o, x->rank, x->dims), &x, 1);
-  for (size_t i = 0; i < x->n && o->st == WH_OK; i++) ((wh_str *)(uintptr_t)y->strings)[i] = number_text(o, x, i);
+  for (size_t i = 0; i < x->n && o->st == WH_OK; i++)
+    ((wh_str *)(uintptr_t)y->strings)[i] = number_text(o, x, i);
   return y;
 }
 

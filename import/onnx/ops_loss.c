@@ -45,7 +45,8 @@ void ox_lower_softmax_cross_entropy_loss(ox *o) {
   if (x->rank < 2) OX_FAIL(o, ERR_CORRUPT, "its input has no axis of classes");
   if (o->st != WH_OK) return;
   x = ox_sub(o, x, ox_reduce(o, WH_OP_REDUCE_MAX, x, 2, true));
-  x = ox_sub(o, x, ox_unary(o, WH_OP_LOG, ox_reduce(o, WH_OP_REDUCE_SUM, ox_unary(o, WH_OP_EXP, x), 2, true)));
+  x = ox_sub(o, x,
+             ox_unary(o, WH_OP_LOG, ox_reduce(o, WH_OP_REDUCE_SUM, ox_unary(o, WH_OP_EXP, x), 2, true)));
   ox_give(o, 1, ox_cast(o, x, ox_in(o, 0)->dtype));
   loss(o, x);
 }
@@ -60,14 +61,17 @@ typedef struct training {
 
 static training begin(ox *o, size_t n_groups) {
   training t = {(ox_n_in(o) - 2) / n_groups, ox_f32(o, ox_in(o, 0)), 0};
-  if (ox_n_in(o) < 2 || (ox_n_in(o) - 2) % n_groups) OX_FAIL(o, ERR_CORRUPT, "its tensors and states do not go together");
+  if (ox_n_in(o) < 2 || (ox_n_in(o) - 2) % n_groups)
+    OX_FAIL(o, ERR_CORRUPT, "its tensors and states do not go together");
   if (o->st == WH_OK) t.rate = ox_reshape(o, t.rate, 0, NULL);
   t.step = (double)ox_int(o, ox_in(o, 1));
   return t;
 }
 
 static wh_datum *scaled(ox *o, wh_datum *x, double by) { return ox_mul(o, x, ox_num(o, x, by)); }
-static wh_datum *member(ox *o, const training *t, size_t group, size_t i) { return ox_in(o, 2 + group * t->n + i); }
+static wh_datum *member(ox *o, const training *t, size_t group, size_t i) {
+  return ox_in(o, 2 + group * t->n + i);
+}
 /* The gradient with weight decay. */
 static wh_datum *gradient(ox *o, const training *t, size_t i) {
   return ox_add(o, scaled(o, member(o, t, 0, i), ox_attr_f(o, "norm_coefficient", 0)), member(o, t, 1, i));
@@ -89,7 +93,8 @@ void ox_lower_momentum(ox *o) {
   const double alpha = ox_attr_f(o, "alpha", 0), beta = t.step > 0 ? ox_attr_f(o, "beta", 0) : 1;
   const bool nesterov = wh_str_is(ox_attr_s(o, "mode", "standard"), "nesterov");
   for (size_t i = 0; i < t.n && o->st == WH_OK; i++) {
-    wh_datum *g = gradient(o, &t, i), *v = ox_add(o, scaled(o, member(o, &t, 2, i), alpha), scaled(o, g, beta));
+    wh_datum *g = gradient(o, &t, i),
+             *v = ox_add(o, scaled(o, member(o, &t, 2, i), alpha), scaled(o, g, beta));
     wh_datum *move = nesterov ? ox_add(o, g, scaled(o, v, alpha)) : v;
     ox_give(o, i, ox_sub(o, member(o, &t, 0, i), ox_mul(o, t.rate, move)));
     ox_give(o, t.n + i, v);

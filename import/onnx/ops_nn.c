@@ -18,13 +18,15 @@ typedef struct window {
 static void read_list(ox *o, const char *name, int n, int64_t *out) {
   size_t count;
   const int64_t *v = ox_attr_ints(o, name, &count);
-  if (v && count != (size_t)n) OX_FAIL(o, ERR_CORRUPT, "%s has %zu entries where %d are needed", name, count, n);
+  if (v && count != (size_t)n)
+    OX_FAIL(o, ERR_CORRUPT, "%s has %zu entries where %d are needed", name, count, n);
   for (int i = 0; v && o->st == WH_OK && i < n; i++) out[i] = v[i];
 }
 
 static void read_window(ox *o, const wh_datum *x, const int64_t *kernel, window *w) {
   *w = (window){.n = x->rank - 2};
-  if (w->n < 1 || w->n > MOST_SPACE) OX_FAIL(o, ERR_UNSUPPORTED, "its input has rank %d: 3 to 5 are computed", x->rank);
+  if (w->n < 1 || w->n > MOST_SPACE)
+    OX_FAIL(o, ERR_UNSUPPORTED, "its input has rank %d: 3 to 5 are computed", x->rank);
   if (o->st != WH_OK) {
     w->n = 0;
     return;
@@ -36,8 +38,8 @@ static void read_window(ox *o, const wh_datum *x, const int64_t *kernel, window 
   read_list(o, "dilations", w->n, w->dilations);
   read_list(o, "pads", 2 * w->n, w->pads);
   for (int i = 0; i < w->n; i++)
-    if (w->kernel[i] < 1 || w->strides[i] < 1 || w->dilations[i] < 1 || w->kernel[i] > INT32_MAX || w->strides[i] > INT32_MAX ||
-        w->dilations[i] > INT32_MAX)
+    if (w->kernel[i] < 1 || w->strides[i] < 1 || w->dilations[i] < 1 || w->kernel[i] > INT32_MAX ||
+        w->strides[i] > INT32_MAX || w->dilations[i] > INT32_MAX)
       OX_FAIL(o, ERR_CORRUPT, "a kernel, stride or dilation is out of range");
 }
 
@@ -69,7 +71,8 @@ wh_datum *ox_conv(ox *o, wh_op op, wh_datum *const *in, size_t n_in) {
   window w;
   wh_attr attrs[4];
   read_window(o, in[0], in[1]->dims + 2, &w);
-  if (in[1]->rank != in[0]->rank) OX_FAIL(o, ERR_CORRUPT, "its weights have rank %d for an input of rank %d", in[1]->rank, in[0]->rank);
+  if (in[1]->rank != in[0]->rank)
+    OX_FAIL(o, ERR_CORRUPT, "its weights have rank %d for an input of rank %d", in[1]->rank, in[0]->rank);
   auto_pad(o, in[0], &w);
   if (o->st != WH_OK) return &o->nothing;
   size_t n = window_attrs(&w, attrs);
@@ -78,12 +81,14 @@ wh_datum *ox_conv(ox *o, wh_op op, wh_datum *const *in, size_t n_in) {
 }
 
 void ox_lower_conv(ox *o) {
-  wh_datum *x = ox_in(o, 0), *in[] = {ox_wide(o, x), ox_wide(o, ox_in(o, 1)), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
+  wh_datum *x = ox_in(o, 0),
+           *in[] = {ox_wide(o, x), ox_wide(o, ox_in(o, 1)), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
   ox_give(o, 0, ox_cast(o, ox_conv(o, WH_OP_CONV, in, in[2] ? 3 : 2), x->dtype));
 }
 
 void ox_lower_conv_transpose(ox *o) {
-  wh_datum *x = ox_in(o, 0), *in[] = {ox_wide(o, x), ox_wide(o, ox_in(o, 1)), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
+  wh_datum *x = ox_in(o, 0),
+           *in[] = {ox_wide(o, x), ox_wide(o, ox_in(o, 1)), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
   window w;
   int64_t more[MOST_SPACE] = {0}, space[MOST_SPACE], before[MOST_SPACE];
   const wh_str mode = ox_attr_s(o, "auto_pad", "NOTSET");
@@ -91,8 +96,10 @@ void ox_lower_conv_transpose(ox *o) {
   read_list(o, "output_padding", w.n, more);
   size_t n_shape;
   const int64_t *given = ox_attr_ints(o, "output_shape", &n_shape);
-  if (given && n_shape == (size_t)w.n + 2) given += 2;
-  else if (given && n_shape != (size_t)w.n) OX_FAIL(o, ERR_CORRUPT, "output_shape has %zu entries", n_shape);
+  if (given && n_shape == (size_t)w.n + 2)
+    given += 2;
+  else if (given && n_shape != (size_t)w.n)
+    OX_FAIL(o, ERR_CORRUPT, "output_shape has %zu entries", n_shape);
   const bool upper = wh_str_is(mode, "SAME_UPPER"), same = upper || wh_str_is(mode, "SAME_LOWER");
   for (int i = 0; i < w.n && o->st == WH_OK; i++) {
     const int64_t full = w.strides[i] * (x->dims[2 + i] - 1) + more[i] + reach(&w, i);
@@ -103,12 +110,14 @@ void ox_lower_conv_transpose(ox *o) {
       const int64_t total = full - space[i] > 0 ? full - space[i] : 0;
       before[i] = upper ? total / 2 : total - total / 2;
     }
-    if (space[i] < 0 || before[i] < 0) OX_FAIL(o, ERR_CORRUPT, "its output would have %" PRId64 " places along axis %d", space[i], 2 + i);
+    if (space[i] < 0 || before[i] < 0)
+      OX_FAIL(o, ERR_CORRUPT, "its output would have %" PRId64 " places along axis %d", space[i], 2 + i);
   }
   if (o->st != WH_OK) return;
   const size_t n = (size_t)w.n;
-  const wh_attr attrs[] = {ox_a_ints(WH_ATTR_STRIDES, w.strides, n), ox_a_ints(WH_ATTR_DILATIONS, w.dilations, n),
-                           ox_a_ints(WH_ATTR_PADS, before, n), ox_a_i(WH_ATTR_GROUP, ox_attr_i(o, "group", 1)),
+  const wh_attr attrs[] = {ox_a_ints(WH_ATTR_STRIDES, w.strides, n),
+                           ox_a_ints(WH_ATTR_DILATIONS, w.dilations, n), ox_a_ints(WH_ATTR_PADS, before, n),
+                           ox_a_i(WH_ATTR_GROUP, ox_attr_i(o, "group", 1)),
                            ox_a_dims(o, WH_ATTR_SHAPE, w.n, space)};
   ox_give(o, 0, ox_cast(o, ox_node1(o, WH_OP_CONV_TRANSPOSE, in, in[2] ? 3 : 2, attrs, 5), x->dtype));
 }
@@ -124,7 +133,8 @@ void ox_lower_pool(ox *o) {
   attrs[n++] = ox_a_ints(WH_ATTR_KERNEL, w.kernel, (size_t)w.n);
   attrs[n++] = ox_a_i(WH_ATTR_CEIL, ox_attr_i(o, "ceil_mode", 0) != 0);
   const size_t common = n;
-  if (ox_arg(o) == WH_OP_AVERAGE_POOL) attrs[n++] = ox_a_i(WH_ATTR_COUNT_INCLUDE_PAD, ox_attr_i(o, "count_include_pad", 0) != 0);
+  if (ox_arg(o) == WH_OP_AVERAGE_POOL)
+    attrs[n++] = ox_a_i(WH_ATTR_COUNT_INCLUDE_PAD, ox_attr_i(o, "count_include_pad", 0) != 0);
   if (ox_arg(o) == WH_OP_LP_POOL) attrs[n++] = ox_a_i(WH_ATTR_P, ox_attr_i(o, "p", 2));
   ox_give(o, 0, ox_cast(o, ox_node1(o, (wh_op)ox_arg(o), &x, 1, attrs, n), x0->dtype));
   if (ox_arg(o) != WH_OP_MAX_POOL || !ox_wants(o, 1)) return;
@@ -149,9 +159,11 @@ void ox_lower_max_unpool(ox *o) {
   if (o->st != WH_OK) return;
   dims[0] = x->dims[0];
   dims[1] = x->dims[1];
-  for (int i = 0; i < w.n; i++) dims[2 + i] = (x->dims[2 + i] - 1) * w.strides[i] - w.pads[i] - w.pads[w.n + i] + w.kernel[i];
+  for (int i = 0; i < w.n; i++)
+    dims[2 + i] = (x->dims[2 + i] - 1) * w.strides[i] - w.pads[i] - w.pads[w.n + i] + w.kernel[i];
   for (int i = 0; i < x->rank; i++)
-    if (dims[i] < 0 || __builtin_mul_overflow(total, dims[i], &total)) OX_FAIL(o, ERR_CORRUPT, "its output has no size");
+    if (dims[i] < 0 || __builtin_mul_overflow(total, dims[i], &total))
+      OX_FAIL(o, ERR_CORRUPT, "its output has no size");
   wh_datum *zeros = ox_expand(o, ox_reshape(o, ox_num(o, x, 0), 1, (const int64_t[]){1}), 1, &total);
   wh_datum *in[] = {zeros, ox_reshape(o, at, 1, &count), ox_reshape(o, x, 1, &count)};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, 0), ox_a_i(WH_ATTR_REDUCTION, 0)};
@@ -176,15 +188,18 @@ void ox_lower_batch_normalization(ox *o) {
   wh_datum *mean = ox_wide(o, ox_in(o, 3)), *variance = ox_wide(o, ox_in(o, 4));
   const float eps = ox_attr_f(o, "epsilon", 1e-5f), momentum = ox_attr_f(o, "momentum", 0.9f);
   if (x->rank < 2 && o->st == WH_OK) x = ox_insert_axes(o, x, 2, 2);
-  const bool trains = ox_opset(o) >= 14 ? ox_attr_i(o, "training_mode", 0) != 0 : ox_opset(o) < 7 && !ox_attr_i(o, "is_test", 0) && ox_wants(o, 1);
+  const bool trains = ox_opset(o) >= 14 ? ox_attr_i(o, "training_mode", 0) != 0
+                                        : ox_opset(o) < 7 && !ox_attr_i(o, "is_test", 0) && ox_wants(o, 1);
   if (trains) {
     const unsigned over = ((1u << x->rank) - 1) & ~2u;
-    wh_datum *now = ox_mean(o, x, over, true), *d = ox_sub(o, x, now), *spread = ox_mean(o, ox_mul(o, d, d), over, true);
+    wh_datum *now = ox_mean(o, x, over, true), *d = ox_sub(o, x, now),
+             *spread = ox_mean(o, ox_mul(o, d, d), over, true);
     wh_datum *keep = ox_num(o, x, momentum), *take = ox_num(o, x, 1.0f - momentum);
     now = ox_reshape(o, now, 1, &x->dims[1]);
     spread = ox_reshape(o, spread, 1, &x->dims[1]);
     ox_give(o, 1, ox_cast(o, ox_add(o, ox_mul(o, mean, keep), ox_mul(o, now, take)), ox_in(o, 3)->dtype));
-    ox_give(o, 2, ox_cast(o, ox_add(o, ox_mul(o, variance, keep), ox_mul(o, spread, take)), ox_in(o, 4)->dtype));
+    ox_give(o, 2,
+            ox_cast(o, ox_add(o, ox_mul(o, variance, keep), ox_mul(o, spread, take)), ox_in(o, 4)->dtype));
     mean = now;
     variance = spread;
   }
@@ -202,23 +217,29 @@ void ox_lower_instance_normalization(ox *o) {
 }
 
 void ox_lower_group_normalization(ox *o) {
-  wh_datum *x0 = ox_in(o, 0), *x = ox_wide(o, x0), *w = ox_wide(o, ox_in(o, 1)), *b = ox_wide(o, ox_in(o, 2)), *mean, *inverse;
+  wh_datum *x0 = ox_in(o, 0), *x = ox_wide(o, x0), *w = ox_wide(o, ox_in(o, 1)), *b = ox_wide(o, ox_in(o, 2)),
+           *mean, *inverse;
   const int64_t groups = ox_attr_i(o, "num_groups", 1);
-  if (x->rank < 2 || groups < 1 || x->dims[1] % groups) OX_FAIL(o, ERR_CORRUPT, "its channels do not divide into %" PRId64 " groups", groups);
+  if (x->rank < 2 || groups < 1 || x->dims[1] % groups)
+    OX_FAIL(o, ERR_CORRUPT, "its channels do not divide into %" PRId64 " groups", groups);
   if (o->st != WH_OK) return;
-  const int64_t rest = x->dims[0] ? (int64_t)x->n / (x->dims[0] * groups) : 0, three[] = {x->dims[0], groups, rest};
-  wh_datum *y = ox_standardise(o, ox_reshape(o, x, 3, three), 4, ox_attr_f(o, "epsilon", 1e-5f), &mean, &inverse);
+  const int64_t rest = x->dims[0] ? (int64_t)x->n / (x->dims[0] * groups) : 0,
+                three[] = {x->dims[0], groups, rest};
+  wh_datum *y =
+      ox_standardise(o, ox_reshape(o, x, 3, three), 4, ox_attr_f(o, "epsilon", 1e-5f), &mean, &inverse);
   const bool per_group = w->n == (size_t)groups && w->dims[0] != x->dims[1];
   if (per_group) y = ox_add(o, ox_mul(o, y, ox_per_channel(o, w, 3, 1)), ox_per_channel(o, b, 3, 1));
   y = ox_reshape(o, y, x->rank, x->dims);
-  if (!per_group) y = ox_add(o, ox_mul(o, y, ox_per_channel(o, w, x->rank, 1)), ox_per_channel(o, b, x->rank, 1));
+  if (!per_group)
+    y = ox_add(o, ox_mul(o, y, ox_per_channel(o, w, x->rank, 1)), ox_per_channel(o, b, x->rank, 1));
   ox_give(o, 0, ox_cast(o, y, x0->dtype));
 }
 
 void ox_lower_lrn(ox *o) {
   wh_datum *x = ox_wide(o, ox_in(o, 0));
-  const wh_attr attrs[] = {ox_a_i(WH_ATTR_SIZE, ox_attr_i(o, "size", 1)), ox_a_f(WH_ATTR_ALPHA, ox_attr_f(o, "alpha", 1e-4f)),
-                           ox_a_f(WH_ATTR_BETA, ox_attr_f(o, "beta", 0.75f)), ox_a_f(WH_ATTR_EPS, ox_attr_f(o, "bias", 1))};
+  const wh_attr attrs[] = {
+      ox_a_i(WH_ATTR_SIZE, ox_attr_i(o, "size", 1)), ox_a_f(WH_ATTR_ALPHA, ox_attr_f(o, "alpha", 1e-4f)),
+      ox_a_f(WH_ATTR_BETA, ox_attr_f(o, "beta", 0.75f)), ox_a_f(WH_ATTR_EPS, ox_attr_f(o, "bias", 1))};
   ox_give(o, 0, ox_cast(o, ox_node1(o, WH_OP_LRN, &x, 1, attrs, 4), ox_in(o, 0)->dtype));
 }
 
@@ -252,7 +273,8 @@ static wh_datum *resample_axis(ox *o, wh_datum *x, int axis, const wh_resample_s
 }
 
 /* Sizes of all axes: from scales, or from sizes under a policy for their ratio. */
-static void resized(ox *o, const wh_datum *x, const unsigned axes, const double *scales, const int64_t *sizes, double *scale, int64_t *out) {
+static void resized(ox *o, const wh_datum *x, const unsigned axes, const double *scales, const int64_t *sizes,
+                    double *scale, int64_t *out) {
   const wh_str policy = ox_attr_s(o, "keep_aspect_ratio_policy", "stretch");
   const bool larger = wh_str_is(policy, "not_smaller"), keeps = larger || wh_str_is(policy, "not_larger");
   double common = 0;
@@ -281,8 +303,9 @@ static void resized(ox *o, const wh_datum *x, const unsigned axes, const double 
 
 void ox_lower_resize(ox *o) {
   static const char *const modes[] = {"nearest", "linear", "cubic", "bilinear"};
-  static const char *const places[] = {"half_pixel",    "half_pixel_symmetric", "pytorch_half_pixel",         "align_corners",
-                                       "asymmetric",    "tf_half_pixel_for_nn", "tf_crop_and_resize"};
+  static const char *const places[] = {"half_pixel",        "half_pixel_symmetric", "pytorch_half_pixel",
+                                       "align_corners",     "asymmetric",           "tf_half_pixel_for_nn",
+                                       "tf_crop_and_resize"};
   static const char *const roundings[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
   wh_datum *x0 = ox_in(o, 0), *x = x0;
   const bool upsample = ox_arg(o), old = upsample || ox_opset(o) < 11;
@@ -315,10 +338,14 @@ void ox_lower_resize(ox *o) {
   }
   double scale[WH_MAX_RANK];
   int64_t out[WH_MAX_RANK];
-  wh_resample_spec spec = {.mode = (wh_resample_mode)(one_of(o, ox_attr_s(o, "mode", "nearest"), modes, 4, "mode") % 3)};
+  wh_resample_spec spec = {
+      .mode = (wh_resample_mode)(one_of(o, ox_attr_s(o, "mode", "nearest"), modes, 4, "mode") % 3)};
   if (wh_str_is(ox_attr_s(o, "mode", ""), "bilinear")) spec.mode = WH_RESAMPLE_LINEAR;
-  spec.place = (wh_resample_place)one_of(o, ox_attr_s(o, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel"), places, 7, "coordinate_transformation_mode");
-  spec.nearest = (wh_resample_nearest)one_of(o, ox_attr_s(o, "nearest_mode", old ? "floor" : "round_prefer_floor"), roundings, 4, "nearest_mode");
+  spec.place = (wh_resample_place)one_of(
+      o, ox_attr_s(o, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel"), places, 7,
+      "coordinate_transformation_mode");
+  spec.nearest = (wh_resample_nearest)one_of(
+      o, ox_attr_s(o, "nearest_mode", old ? "floor" : "round_prefer_floor"), roundings, 4, "nearest_mode");
   spec.cubic_a = ox_attr_f(o, "cubic_coeff_a", -0.75f);
   spec.exclude_outside = ox_attr_i(o, "exclude_outside", 0) != 0;
   spec.antialias = ox_attr_i(o, "antialias", 0) != 0;
@@ -352,18 +379,21 @@ void ox_lower_grid_sample(ox *o) {
   static const char *const paddings[] = {"zeros", "border", "reflection"};
   const int mode = one_of(o, ox_attr_s(o, "mode", "bilinear"), modes, 5, "mode");
   wh_datum *in[] = {ox_f32(o, ox_in(o, 0)), ox_f32(o, ox_in(o, 1))};
-  const wh_attr attrs[] = {ox_a_i(WH_ATTR_MODE, mode > 2 ? mode - 2 : mode),
-                           ox_a_i(WH_ATTR_PADDING, one_of(o, ox_attr_s(o, "padding_mode", "zeros"), paddings, 3, "padding_mode")),
-                           ox_a_i(WH_ATTR_ALIGN_CORNERS, ox_attr_i(o, "align_corners", 0) != 0)};
+  const wh_attr attrs[] = {
+      ox_a_i(WH_ATTR_MODE, mode > 2 ? mode - 2 : mode),
+      ox_a_i(WH_ATTR_PADDING, one_of(o, ox_attr_s(o, "padding_mode", "zeros"), paddings, 3, "padding_mode")),
+      ox_a_i(WH_ATTR_ALIGN_CORNERS, ox_attr_i(o, "align_corners", 0) != 0)};
   ox_give(o, 0, ox_cast(o, ox_node1(o, WH_OP_GRID_SAMPLE, in, 2, attrs, 3), ox_in(o, 0)->dtype));
 }
 
 void ox_lower_roi_align(ox *o) {
   wh_datum *in[] = {ox_in(o, 0), ox_in(o, 1), ox_in(o, 2)};
   const int64_t kernel[] = {ox_attr_i(o, "output_height", 1), ox_attr_i(o, "output_width", 1)};
-  const bool half = ox_opset(o) >= 16 && wh_str_is(ox_attr_s(o, "coordinate_transformation_mode", "half_pixel"), "half_pixel");
-  const wh_attr attrs[] = {ox_a_ints(WH_ATTR_KERNEL, kernel, 2), ox_a_i(WH_ATTR_SAMPLING, ox_attr_i(o, "sampling_ratio", 0)),
-                           ox_a_f(WH_ATTR_SCALE, ox_attr_f(o, "spatial_scale", 1)),
-                           ox_a_i(WH_ATTR_MODE, wh_str_is(ox_attr_s(o, "mode", "avg"), "max")), ox_a_i(WH_ATTR_HALF_PIXEL, half)};
+  const bool half = ox_opset(o) >= 16 &&
+                    wh_str_is(ox_attr_s(o, "coordinate_transformation_mode", "half_pixel"), "half_pixel");
+  const wh_attr attrs[] = {
+      ox_a_ints(WH_ATTR_KERNEL, kernel, 2), ox_a_i(WH_ATTR_SAMPLING, ox_attr_i(o, "sampling_ratio", 0)),
+      ox_a_f(WH_ATTR_SCALE, ox_attr_f(o, "spatial_scale", 1)),
+      ox_a_i(WH_ATTR_MODE, wh_str_is(ox_attr_s(o, "mode", "avg"), "max")), ox_a_i(WH_ATTR_HALF_PIXEL, half)};
   ox_give(o, 0, ox_node1(o, WH_OP_ROI_ALIGN, in, 3, attrs, 5));
 }

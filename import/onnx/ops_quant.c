@@ -7,7 +7,8 @@ static int code_axis(ox *o, const wh_datum *x, const wh_datum *scale) {
   return scale->n > 1 || scale->rank > 1 ? ox_axis(o, ox_attr_i(o, "axis", 1), x->rank) : 0;
 }
 
-static wh_datum *quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis, int64_t block) {
+static wh_datum *quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis,
+                          int64_t block) {
   wh_datum *in[] = {ox_f32(o, x), ox_f32(o, scale), zero};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block), ox_a_i(WH_ATTR_TO, to),
                            ox_a_i(WH_ATTR_SATURATE, ox_attr_i(o, "saturate", 1) != 0)};
@@ -28,7 +29,8 @@ void ox_lower_quantize_linear(ox *o) {
 
 void ox_lower_dequantize_linear(ox *o) {
   wh_datum *x = ox_in(o, 0), *scale = ox_in(o, 1);
-  wh_datum *y = dequantize(o, x, scale, ox_maybe(o, 2), code_axis(o, x, scale), ox_attr_i(o, "block_size", 0));
+  wh_datum *y =
+      dequantize(o, x, scale, ox_maybe(o, 2), code_axis(o, x, scale), ox_attr_i(o, "block_size", 0));
   ox_give(o, 0, ox_cast(o, y, ox_attr_dtype(o, "output_dtype", scale->dtype)));
 }
 
@@ -87,8 +89,11 @@ void ox_lower_qlinear_conv(ox *o) {
   wh_datum *x = ox_in(o, 0), *in[] = {x, ox_in(o, 3), zero_point(o, ox_in(o, 2)), zero_point(o, ox_in(o, 5))};
   wh_datum *y = ox_conv(o, WH_OP_CONV_INTEGER, in, 4), *scale = ox_in(o, 4);
   if (ox_has(o, 8)) y = ox_add(o, y, ox_per_channel(o, ox_in(o, 8), y->rank, 1));
-  if (scale->n > 1) scale = ox_per_channel(o, scale, y->rank, 1);
-  else if (o->st == WH_OK) scale = ox_reshape(o, scale, 0, NULL);
+  if (scale->n > 1)
+    scale = ox_per_channel(o, scale, y->rank, 1);
+  else if (o->st == WH_OK)
+    scale = ox_reshape(o, scale, 0, NULL);
   scale = ox_mul(o, ox_reshape(o, ox_in(o, 1), 0, NULL), scale);
-  ox_give(o, 0, quantize(o, ox_mul(o, ox_f32(o, y), scale), ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
+  ox_give(o, 0,
+          quantize(o, ox_mul(o, ox_f32(o, y), scale), ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
 }

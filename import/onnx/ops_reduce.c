@@ -75,7 +75,8 @@ void ox_lower_topk(ox *o) {
 static wh_datum *log_softmax(ox *o, wh_datum *x, int axis) {
   const unsigned over = 1u << axis;
   x = ox_sub(o, x, ox_reduce(o, WH_OP_REDUCE_MAX, x, over, true));
-  return ox_sub(o, x, ox_unary(o, WH_OP_LOG, ox_reduce(o, WH_OP_REDUCE_SUM, ox_unary(o, WH_OP_EXP, x), over, true)));
+  return ox_sub(
+      o, x, ox_unary(o, WH_OP_LOG, ox_reduce(o, WH_OP_REDUCE_SUM, ox_unary(o, WH_OP_EXP, x), over, true)));
 }
 
 static wh_datum *hardmax(ox *o, wh_datum *x, int axis) {
@@ -98,7 +99,9 @@ void ox_lower_softmax(ox *o) {
     flat = ox_flatten_to(o, flat, rows, columns);
     axis = 1;
   }
-  wh_datum *y = ox_arg(o) == OX_SOFTMAX ? ox_softmax(o, flat, axis) : ox_arg(o) == OX_LOG_SOFTMAX ? log_softmax(o, flat, axis) : hardmax(o, flat, axis);
+  wh_datum *y = ox_arg(o) == OX_SOFTMAX       ? ox_softmax(o, flat, axis)
+                : ox_arg(o) == OX_LOG_SOFTMAX ? log_softmax(o, flat, axis)
+                                              : hardmax(o, flat, axis);
   ox_give(o, 0, ox_cast(o, old ? ox_reshape(o, y, x->rank, x->dims) : y, x->dtype));
 }
 
@@ -129,7 +132,8 @@ static int64_t product(const int64_t *dims, int first, int last) {
 }
 
 void ox_lower_layer_normalization(ox *o) {
-  wh_datum *x0 = ox_in(o, 0), *w = ox_wide(o, ox_in(o, 1)), *b = ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL;
+  wh_datum *x0 = ox_in(o, 0), *w = ox_wide(o, ox_in(o, 1)),
+           *b = ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL;
   wh_datum *x = ox_wide(o, x0), *mean = NULL, *inverse = NULL, *y;
   const int axis = ox_axis(o, ox_attr_i(o, "axis", -1), x->rank);
   const int64_t n = product(x->dims, axis, x->rank);
@@ -158,7 +162,8 @@ void ox_lower_rms_normalization(ox *o) {
   const wh_attr a = ox_a_f(WH_ATTR_EPS, ox_attr_f(o, "epsilon", 1e-5f));
   if (o->st != WH_OK) return;
   wh_datum *in[] = {ox_flatten_to(o, x, product(x->dims, 0, axis), n), ox_reshape(o, w, 1, &n)};
-  ox_give(o, 0, ox_cast(o, ox_reshape(o, ox_node1(o, WH_OP_RMS_NORM, in, 2, &a, 1), x->rank, x->dims), x0->dtype));
+  ox_give(o, 0,
+          ox_cast(o, ox_reshape(o, ox_node1(o, WH_OP_RMS_NORM, in, 2, &a, 1), x->rank, x->dims), x0->dtype));
 }
 
 void ox_lower_mean_variance_normalization(ox *o) {
@@ -179,7 +184,8 @@ void ox_lower_gemm(ox *o) {
   static const int64_t swap[] = {1, 0};
   wh_datum *a = ox_in(o, 0), *b = ox_in(o, 1), *c = ox_maybe(o, 2);
   const wh_dtype back = a->dtype;
-  if (a->rank != 2 || b->rank != 2) OX_FAIL(o, ERR_CORRUPT, "its operands have rank %d and %d, not 2", a->rank, b->rank);
+  if (a->rank != 2 || b->rank != 2)
+    OX_FAIL(o, ERR_CORRUPT, "its operands have rank %d and %d, not 2", a->rank, b->rank);
   if (o->st != WH_OK) return;
   if (ox_attr_i(o, "transA", 0)) a = ox_transpose(o, a, swap);
   if (ox_attr_i(o, "transB", 0)) b = ox_transpose(o, b, swap);
@@ -209,7 +215,8 @@ static int find(const labelled *x, char label) {
 
 /* Elements whose two indices of the axes i < k are equal, in place of both. */
 static void take_diagonal(ox *o, labelled *x, int i, int k) {
-  int64_t perm[WH_MAX_RANK], dims[WH_MAX_RANK], starts[WH_MAX_RANK] = {0}, steps[WH_MAX_RANK], n = x->d->dims[i];
+  int64_t perm[WH_MAX_RANK], dims[WH_MAX_RANK], starts[WH_MAX_RANK] = {0}, steps[WH_MAX_RANK],
+                                                n = x->d->dims[i];
   int rank = 0;
   for (int a = 0; a < x->n; a++)
     if (a != i && a != k) perm[rank++] = a;
@@ -232,7 +239,8 @@ static void take_diagonal(ox *o, labelled *x, int i, int k) {
   x->n = rank + 1;
 }
 
-/* One operand's term; "..." stands for as many axes as are left, labelled from 1 on, counted from the last. */
+/* One operand's term; "..." stands for as many axes as are left, labelled from 1 on, counted from the last.
+ */
 static void read_term(ox *o, const char *s, size_t n, wh_datum *d, labelled *out, int *n_dots) {
   size_t letters = 0;
   for (size_t i = 0; i < n; i++) letters += s[i] != '.' && s[i] != ' ';
@@ -242,7 +250,8 @@ static void read_term(ox *o, const char *s, size_t n, wh_datum *d, labelled *out
   for (size_t i = 0; i < n && o->st == WH_OK; i++) {
     if (s[i] == ' ') continue;
     if (s[i] == '.') {
-      if (n - i < 3 || s[i + 1] != '.' || s[i + 2] != '.' || dots < 0) OX_FAIL(o, ERR_CORRUPT, "its equation does not fit its operands");
+      if (n - i < 3 || s[i + 1] != '.' || s[i + 2] != '.' || dots < 0)
+        OX_FAIL(o, ERR_CORRUPT, "its equation does not fit its operands");
       for (int k = 0; k < dots && out->n < MOST_LABELS; k++) out->labels[out->n++] = (char)(1 + dots - 1 - k);
       if (dots > *n_dots) *n_dots = dots;
       i += 2;
@@ -250,7 +259,8 @@ static void read_term(ox *o, const char *s, size_t n, wh_datum *d, labelled *out
       out->labels[out->n++] = s[i];
     }
   }
-  if (d && (out->n != d->rank || dots < 0)) OX_FAIL(o, ERR_CORRUPT, "its equation has a term of %d axes for an operand of rank %d", out->n, d->rank);
+  if (d && (out->n != d->rank || dots < 0))
+    OX_FAIL(o, ERR_CORRUPT, "its equation has a term of %d axes for an operand of rank %d", out->n, d->rank);
 }
 
 static void order(ox *o, labelled *x, const char *labels, int n) {
@@ -272,8 +282,10 @@ static void sum_out(ox *o, labelled *x, const bool *needed) {
   int n = 0;
   char labels[MOST_LABELS];
   for (int i = 0; i < x->n; i++) {
-    if (needed[(unsigned char)x->labels[i]]) labels[n++] = x->labels[i];
-    else axes |= 1u << i;
+    if (needed[(unsigned char)x->labels[i]])
+      labels[n++] = x->labels[i];
+    else
+      axes |= 1u << i;
   }
   if (axes) x->d = ox_reduce(o, WH_OP_REDUCE_SUM, x->d, axes, false);
   memcpy(x->labels, labels, (size_t)n);
@@ -283,7 +295,8 @@ static void sum_out(ox *o, labelled *x, const bool *needed) {
 static int64_t extent(ox *o, const labelled *a, const labelled *b, char label) {
   const int ia = find(a, label), ib = find(b, label);
   const int64_t da = ia < 0 ? 1 : a->d->dims[ia], db = ib < 0 ? 1 : b->d->dims[ib];
-  if (da != db && da != 1 && db != 1) OX_FAIL(o, ERR_CORRUPT, "an axis of its equation has %" PRId64 " and %" PRId64 " elements", da, db);
+  if (da != db && da != 1 && db != 1)
+    OX_FAIL(o, ERR_CORRUPT, "an axis of its equation has %" PRId64 " and %" PRId64 " elements", da, db);
   return da == 1 ? db : da;
 }
 
@@ -295,14 +308,18 @@ static void multiply(ox *o, labelled *a, const labelled *b0, const bool *needed)
   int n_batch = 0, n_a = 0, n_b = 0, n_sum = 0;
   for (int i = 0; i < a->n; i++) {
     const char l = a->labels[i];
-    if (find(&b, l) < 0) own_a[n_a++] = l;
-    else if (needed[(unsigned char)l]) batch[n_batch++] = l;
-    else sum[n_sum++] = l;
+    if (find(&b, l) < 0)
+      own_a[n_a++] = l;
+    else if (needed[(unsigned char)l])
+      batch[n_batch++] = l;
+    else
+      sum[n_sum++] = l;
   }
   for (int i = 0; i < b.n; i++)
     if (find(a, b.labels[i]) < 0) own_b[n_b++] = b.labels[i];
   int64_t full[WH_MAX_RANK], m = 1, n = 1, k = 1, dims_a[WH_MAX_RANK], dims_b[WH_MAX_RANK];
-  if (n_batch + n_a + n_b > WH_MAX_RANK || n_batch + 2 > WH_MAX_RANK) OX_FAIL(o, ERR_LIMIT, "its equation makes a value of too high a rank");
+  if (n_batch + n_a + n_b > WH_MAX_RANK || n_batch + 2 > WH_MAX_RANK)
+    OX_FAIL(o, ERR_LIMIT, "its equation makes a value of too high a rank");
   if (o->st != WH_OK) return;
   for (int i = 0; i < n_batch; i++) {
     full[i] = extent(o, a, &b, batch[i]);
@@ -312,7 +329,8 @@ static void multiply(ox *o, labelled *a, const labelled *b0, const bool *needed)
   for (int i = 0; i < n_a; i++) m *= full[n_batch + i] = a->d->dims[find(a, own_a[i])];
   for (int i = 0; i < n_b; i++) n *= full[n_batch + n_a + i] = b.d->dims[find(&b, own_b[i])];
   for (int i = 0; i < n_sum; i++) {
-    if (a->d->dims[find(a, sum[i])] != b.d->dims[find(&b, sum[i])]) OX_FAIL(o, ERR_CORRUPT, "its operands do not agree in an axis");
+    if (a->d->dims[find(a, sum[i])] != b.d->dims[find(&b, sum[i])])
+      OX_FAIL(o, ERR_CORRUPT, "its operands do not agree in an axis");
     k *= a->d->dims[find(a, sum[i])];
   }
   memcpy(all, batch, (size_t)n_batch);

@@ -7,9 +7,12 @@
 static const struct {
   const char *name;
   float alpha, beta;
-} activations[] = {{"sigmoid", 0, 0},        {"tanh", 0, 0},     {"relu", 0, 0},          {"affine", 1, 0},
-                   {"leakyrelu", 0.01f, 0},  {"thresholdedrelu", 1, 0}, {"scaledtanh", 1, 1}, {"hardsigmoid", 0.2f, 0.5f},
-                   {"elu", 1, 0},            {"softsign", 0, 0}, {"softplus", 0, 0}};
+} activations[] = {{"sigmoid", 0, 0},       {"tanh", 0, 0},
+                   {"relu", 0, 0},          {"affine", 1, 0},
+                   {"leakyrelu", 0.01f, 0}, {"thresholdedrelu", 1, 0},
+                   {"scaledtanh", 1, 1},    {"hardsigmoid", 0.2f, 0.5f},
+                   {"elu", 1, 0},           {"softsign", 0, 0},
+                   {"softplus", 0, 0}};
 #define N_ACTIVATIONS (sizeof activations / sizeof activations[0])
 
 static int activation_of(ox *o, wh_str s) {
@@ -32,8 +35,10 @@ static bool takes_beta(int a) { return a == 3 || a == 6 || a == 7; }
 static void read_activations(ox *o, int n, int direction, int64_t *kinds, float *factors) {
   size_t n_names, n_alpha, n_beta, at_alpha = 0, at_beta = 0;
   const wh_str *names = ox_attr_strings(o, "activations", &n_names);
-  const float *alpha = ox_attr_floats(o, "activation_alpha", &n_alpha), *beta = ox_attr_floats(o, "activation_beta", &n_beta);
-  if (names && n_names < (size_t)(n * (direction + 1))) OX_FAIL(o, ERR_CORRUPT, "it has %zu activations", n_names);
+  const float *alpha = ox_attr_floats(o, "activation_alpha", &n_alpha),
+              *beta = ox_attr_floats(o, "activation_beta", &n_beta);
+  if (names && n_names < (size_t)(n * (direction + 1)))
+    OX_FAIL(o, ERR_CORRUPT, "it has %zu activations", n_names);
   for (int i = 0; i < n * (direction + 1) && o->st == WH_OK; i++) {
     const int usual = ox_arg(o) == OX_RNN ? 1 : i % n == 0 ? 0 : 1;
     const int kind = names ? activation_of(o, names[i]) : usual;
@@ -57,10 +62,13 @@ void ox_lower_recurrent(ox *o) {
   static const wh_op ops[] = {WH_OP_RNN, WH_OP_GRU, WH_OP_LSTM};
   const int kind = ox_arg(o), gates = gates_of[kind], n_states = states_of[kind];
   static const int64_t swap[] = {1, 0}, front[] = {1, 0, 2};
-  wh_datum *x = ox_f32(o, ox_in(o, 0)), *w = ox_f32(o, ox_in(o, 1)), *r = ox_f32(o, ox_in(o, 2)), *b = ox_maybe(o, 3), *lengths = ox_maybe(o, 4);
-  wh_datum *start[] = {ox_maybe(o, 5), kind == OX_LSTM ? ox_maybe(o, 6) : NULL}, *peepholes = kind == OX_LSTM ? ox_maybe(o, 7) : NULL;
+  wh_datum *x = ox_f32(o, ox_in(o, 0)), *w = ox_f32(o, ox_in(o, 1)), *r = ox_f32(o, ox_in(o, 2)),
+           *b = ox_maybe(o, 3), *lengths = ox_maybe(o, 4);
+  wh_datum *start[] = {ox_maybe(o, 5), kind == OX_LSTM ? ox_maybe(o, 6) : NULL},
+           *peepholes = kind == OX_LSTM ? ox_maybe(o, 7) : NULL;
   const bool batch_first = ox_attr_i(o, "layout", 0) != 0;
-  if (x->rank != 3 || w->rank != 3 || r->rank != 3) OX_FAIL(o, ERR_CORRUPT, "its operands have other ranks than 3");
+  if (x->rank != 3 || w->rank != 3 || r->rank != 3)
+    OX_FAIL(o, ERR_CORRUPT, "its operands have other ranks than 3");
   if (o->st != WH_OK) return;
   if (batch_first) {
     x = ox_transpose(o, x, front);
@@ -71,34 +79,44 @@ void ox_lower_recurrent(ox *o) {
   const bool both = wh_str_is(way, "bidirectional"), reverse = wh_str_is(way, "reverse");
   const int n_dir = both ? 2 : 1;
   const int64_t t = x->dims[0], batch = x->dims[1], h = r->dims[2], width = gates * h;
-  if (w->dims[0] != n_dir || r->dims[0] != n_dir) OX_FAIL(o, ERR_CORRUPT, "it has weights of %" PRId64 " directions", w->dims[0]);
+  if (w->dims[0] != n_dir || r->dims[0] != n_dir)
+    OX_FAIL(o, ERR_CORRUPT, "it has weights of %" PRId64 " directions", w->dims[0]);
   wh_datum *ys[2], *states[2][2];
   for (int d = 0; d < n_dir && o->st == WH_OK; d++) {
     wh_datum *wd = ox_transpose(o, row(o, w, d), swap), *rd = row(o, r, d), *bd = row(o, b, d), *br = NULL;
     wh_datum *xg = ox_matmul(o, ox_flatten_to(o, x, t * batch, x->dims[2]), wd);
     if (bd) {
-      if (bd->rank != 1 || bd->dims[0] != 2 * width) OX_FAIL(o, ERR_CORRUPT, "its biases have another size than its gates");
+      if (bd->rank != 1 || bd->dims[0] != 2 * width)
+        OX_FAIL(o, ERR_CORRUPT, "its biases have another size than its gates");
       wh_datum *bw = ox_part(o, bd, 0, 0, width);
       br = ox_part(o, bd, 0, width, width);
       xg = ox_add(o, xg, kind == OX_GRU ? bw : ox_add(o, bw, br));
     }
     const int64_t three[] = {t, batch, width};
     xg = ox_reshape(o, xg, 3, three);
-    wh_datum *len = lengths ? ox_cast(o, lengths, WH_DTYPE_I32) : NULL, *h0 = row(o, start[0], d), *c0 = row(o, start[1], d);
-    wh_datum *rnn[] = {xg, rd, h0, len}, *gru[] = {xg, rd, kind == OX_GRU ? br : NULL, h0, len}, *lstm[] = {xg, rd, h0, c0, len, row(o, peepholes, d)};
+    wh_datum *len = lengths ? ox_cast(o, lengths, WH_DTYPE_I32) : NULL, *h0 = row(o, start[0], d),
+             *c0 = row(o, start[1], d);
+    wh_datum *rnn[] = {xg, rd, h0, len}, *gru[] = {xg, rd, kind == OX_GRU ? br : NULL, h0, len},
+             *lstm[] = {xg, rd, h0, c0, len, row(o, peepholes, d)};
     wh_datum *const *in = kind == OX_RNN ? rnn : kind == OX_GRU ? gru : lstm;
     int64_t acts[3];
     float factors[6];
     read_activations(o, acts_of[kind], d, acts, factors);
     const size_t n_acts = (size_t)acts_of[kind];
-    wh_attr attrs[6] = {ox_a_i(WH_ATTR_REVERSE, reverse || d == 1), ox_a_f(WH_ATTR_CLIP, ox_attr_f(o, "clip", 0)),
+    wh_attr attrs[6] = {ox_a_i(WH_ATTR_REVERSE, reverse || d == 1),
+                        ox_a_f(WH_ATTR_CLIP, ox_attr_f(o, "clip", 0)),
                         ox_a_ints(WH_ATTR_ACTIVATIONS, acts, n_acts),
                         {.key = WH_ATTR_FACTORS, .n = 2 * n_acts, .floats = factors}};
     size_t n_attrs = 4;
-    if (kind == OX_GRU) attrs[n_attrs++] = ox_a_i(WH_ATTR_RESET_AFTER, ox_attr_i(o, "linear_before_reset", 0) != 0);
+    if (kind == OX_GRU)
+      attrs[n_attrs++] = ox_a_i(WH_ATTR_RESET_AFTER, ox_attr_i(o, "linear_before_reset", 0) != 0);
     if (kind == OX_LSTM) attrs[n_attrs++] = ox_a_i(WH_ATTR_COUPLED, ox_attr_i(o, "input_forget", 0) != 0);
     wh_datum *outs[3];
-    ox_node_n(o, ops[kind], in, kind == OX_RNN ? 4 : kind == OX_GRU ? 5 : 6, attrs, n_attrs, outs, (size_t)(1 + n_states));
+    ox_node_n(o, ops[kind], in,
+              kind == OX_RNN   ? 4
+              : kind == OX_GRU ? 5
+                               : 6,
+              attrs, n_attrs, outs, (size_t)(1 + n_states));
     ys[d] = ox_insert_axes(o, outs[0], 2, 4);
     for (int s = 0; s < n_states; s++) states[s][d] = ox_insert_axes(o, outs[1 + s], 1, 3);
   }

@@ -9,8 +9,10 @@
 /* x[.., 1 or 2] at `axis`, made n long: its transform. */
 static wh_datum *transform(ox *o, wh_datum *x, int axis, int64_t n, bool inverse) {
   int64_t pads[2 * WH_MAX_RANK] = {0};
-  if (n < 1 || n > INT32_MAX) OX_FAIL(o, ERR_INVALID_ARGUMENT, "a transform of %" PRId64 " numbers is not computed", n);
-  if (x->dims[x->rank - 1] != 1 && x->dims[x->rank - 1] != 2) OX_FAIL(o, ERR_CORRUPT, "its last axis is neither 1 nor 2");
+  if (n < 1 || n > INT32_MAX)
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "a transform of %" PRId64 " numbers is not computed", n);
+  if (x->dims[x->rank - 1] != 1 && x->dims[x->rank - 1] != 2)
+    OX_FAIL(o, ERR_CORRUPT, "its last axis is neither 1 nor 2");
   if (o->st != WH_OK) return x;
   if (x->dims[axis] > n) x = ox_part(o, x, axis, 0, n);
   pads[x->rank + axis] = n - x->dims[axis];
@@ -45,12 +47,17 @@ void ox_lower_stft(ox *o) {
   if (o->st == WH_OK && x->rank == 2) x = ox_insert_axes(o, x, 4, 3);
   if (x->rank != 3) OX_FAIL(o, ERR_CORRUPT, "its signal has rank %d", x->rank);
   if (o->st != WH_OK) return;
-  const int64_t size = ox_has(o, 3) ? ox_int(o, ox_reshape(o, ox_in(o, 3), 0, NULL)) : window ? (int64_t)window->n : 0;
-  if (size < 1 || step < 1 || size > x->dims[1]) OX_FAIL(o, ERR_INVALID_ARGUMENT, "frames of %" PRId64 " at steps of %" PRId64 " are not in its signal", size, step);
+  const int64_t size = ox_has(o, 3) ? ox_int(o, ox_reshape(o, ox_in(o, 3), 0, NULL))
+                       : window     ? (int64_t)window->n
+                                    : 0;
+  if (size < 1 || step < 1 || size > x->dims[1])
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "frames of %" PRId64 " at steps of %" PRId64 " are not in its signal",
+            size, step);
   if (o->st != WH_OK) return;
   const int64_t n = (x->dims[1] - size) / step + 1, dims[] = {n, size};
   wh_datum *places = ox_new(o, WH_DTYPE_I64, 2, dims);
-  for (int64_t i = 0; i < n * size && o->st == WH_OK; i++) ((int64_t *)(uintptr_t)places->data)[i] = i / size * step + i % size;
+  for (int64_t i = 0; i < n * size && o->st == WH_OK; i++)
+    ((int64_t *)(uintptr_t)places->data)[i] = i / size * step + i % size;
   wh_datum *frames = ox_gather(o, x, places, 1); /* [batch, n, size, parts] */
   if (window) frames = ox_mul(o, frames, ox_per_channel(o, window, 4, 2));
   wh_datum *y = transform(o, frames, 2, size, false);
@@ -63,14 +70,16 @@ void ox_lower_window(ox *o) {
   static const double terms[][3] = {{0.5, 0.5, 0}, {25.0 / 46, 21.0 / 46, 0}, {0.42, 0.5, 0.08}};
   const double *a = terms[ox_arg(o)];
   const int64_t size = ox_int(o, ox_in(o, 0)), n = ox_attr_i(o, "periodic", 1) ? size : size - 1;
-  if (size < 0 || size > INT32_MAX) OX_FAIL(o, ERR_INVALID_ARGUMENT, "a window of %" PRId64 " is not made", size);
+  if (size < 0 || size > INT32_MAX)
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "a window of %" PRId64 " is not made", size);
   const wh_dtype dtype = ox_attr_dtype(o, "output_datatype", WH_DTYPE_F32);
   wh_datum *y = ox_new(o, dtype, 1, &size), *in = ox_in(o, 0);
   for (int64_t k = 0; k < size && o->st == WH_OK; k++) {
     float one[2], two[2];
     wh_twiddles(n > 0 ? n : 1, n > 0 ? k % n : 0, 1, one);
     wh_twiddles(n > 0 ? n : 1, n > 0 ? 2 * k % n : 0, 1, two);
-    ox_store(dtype, (void *)(uintptr_t)y->data, (size_t)k, a[0] - a[1] * (double)one[0] + a[2] * (double)two[0]);
+    ox_store(dtype, (void *)(uintptr_t)y->data, (size_t)k,
+             a[0] - a[1] * (double)one[0] + a[2] * (double)two[0]);
   }
   ox_give(o, 0, ox_from(o, y, &in, 1));
 }
@@ -79,22 +88,26 @@ static double mel(double hertz) { return 2595 * log10(1 + hertz / 700); }
 static double hertz_of(double m) { return 700 * (pow(10, m / 2595) - 1); }
 
 void ox_lower_mel_weight_matrix(ox *o) {
-  const int64_t n_mel = ox_int(o, ox_in(o, 0)), length = ox_int(o, ox_in(o, 1)), rate = ox_int(o, ox_in(o, 2)), rows = length / 2 + 1;
+  const int64_t n_mel = ox_int(o, ox_in(o, 0)), length = ox_int(o, ox_in(o, 1)),
+                rate = ox_int(o, ox_in(o, 2)), rows = length / 2 + 1;
   const double low = mel(ox_double(o, ox_in(o, 3))), high = mel(ox_double(o, ox_in(o, 4)));
-  if (n_mel < 1 || n_mel > 1 << 20 || length < 1 || length > 1 << 24 || rate < 1) OX_FAIL(o, ERR_INVALID_ARGUMENT, "its sizes are out of range");
+  if (n_mel < 1 || n_mel > 1 << 20 || length < 1 || length > 1 << 24 || rate < 1)
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "its sizes are out of range");
   const int64_t dims[] = {rows, n_mel};
   wh_datum *y = o->st == WH_OK ? ox_new(o, WH_DTYPE_F32, 2, dims) : &o->nothing;
   double *bins = ox_array(o, (size_t)(n_mel > 0 && o->st == WH_OK ? n_mel : 0) + 2, sizeof *bins);
   if (!bins || o->st != WH_OK) return;
   for (int64_t i = 0; i < n_mel + 2; i++)
-    bins[i] = floor((double)(length + 1) * hertz_of(low + (high - low) / (double)(n_mel + 2) * (double)i) / (double)rate);
+    bins[i] = floor((double)(length + 1) * hertz_of(low + (high - low) / (double)(n_mel + 2) * (double)i) /
+                    (double)rate);
   float *w = (float *)(uintptr_t)y->data;
   for (int64_t i = 0; i < n_mel; i++) {
     const double a = bins[i], b = bins[i + 1], c = bins[i + 2];
     if (a == b && b >= 0 && b < (double)rows) w[(int64_t)b * n_mel + i] = 1;
     for (double j = a < 0 ? 0 : a; a < b && j <= b && j < (double)rows; j++)
       w[(int64_t)j * n_mel + i] = (float)((j - a) / (b - a));
-    for (double j = b < 0 ? 0 : b; j < c && j < (double)rows; j++) w[(int64_t)j * n_mel + i] = (float)((c - j) / (c - b));
+    for (double j = b < 0 ? 0 : b; j < c && j < (double)rows; j++)
+      w[(int64_t)j * n_mel + i] = (float)((c - j) / (c - b));
   }
   ox_give(o, 0, ox_cast(o, y, ox_attr_dtype(o, "output_datatype", WH_DTYPE_F32)));
 }
@@ -141,7 +154,8 @@ static wh_datum *filled(ox *o, wh_dtype dtype, int rank, const int64_t *dims) {
   const double low = ox_attr_f(o, "low", 0), high = ox_attr_f(o, "high", 1);
   wh_datum *y = ox_new(o, dtype, rank, dims);
   const double *u = o->st == WH_OK ? uniform(o, y->n, float_seed(o)) : NULL;
-  for (size_t i = 0; u && i < y->n; i++) ox_store(dtype, (void *)(uintptr_t)y->data, i, low + (high - low) * u[i]);
+  for (size_t i = 0; u && i < y->n; i++)
+    ox_store(dtype, (void *)(uintptr_t)y->data, i, low + (high - low) * u[i]);
   return y;
 }
 
@@ -168,7 +182,9 @@ void ox_lower_bernoulli(ox *o) {
 void ox_lower_dropout(ox *o) {
   wh_datum *x = ox_in(o, 0);
   const bool trains = ox_opset(o) >= 12 && ox_has(o, 2) && ox_int(o, ox_in(o, 2)) != 0;
-  const double ratio = ox_opset(o) < 12 ? ox_attr_f(o, "ratio", 0.5f) : ox_has(o, 1) ? ox_double(o, ox_in(o, 1)) : 0.5;
+  const double ratio = ox_opset(o) < 12 ? ox_attr_f(o, "ratio", 0.5f)
+                       : ox_has(o, 1)   ? ox_double(o, ox_in(o, 1))
+                                        : 0.5;
   const wh_dtype mask_type = ox_opset(o) < 10 ? x->dtype : WH_DTYPE_BOOL;
   if (!trains || ratio == 0) {
     ox_give(o, 0, x);
@@ -177,7 +193,8 @@ void ox_lower_dropout(ox *o) {
   }
   const double *u = uniform(o, x->n, (uint32_t)ox_attr_i(o, "seed", 0));
   wh_datum *mask = ox_new(o, WH_DTYPE_BOOL, x->rank, x->dims);
-  for (size_t i = 0; u && o->st == WH_OK && i < x->n; i++) ((uint8_t *)(uintptr_t)mask->data)[i] = u[i] >= ratio;
+  for (size_t i = 0; u && o->st == WH_OK && i < x->n; i++)
+    ((uint8_t *)(uintptr_t)mask->data)[i] = u[i] >= ratio;
   ox_give(o, 1, mask);
   ox_give(o, 0, ox_where(o, mask, ox_mul(o, x, ox_num(o, x, 1 / (1 - ratio))), ox_num(o, x, 0)));
 }

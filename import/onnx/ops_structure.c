@@ -68,17 +68,20 @@ void ox_lower_range(ox *o) {
     if (!(count <= 1e12)) OX_FAIL(o, ERR_INVALID_ARGUMENT, "its step is zero or its limit too far away");
     n = count > 0 ? (int64_t)count + ((double)(int64_t)count < count) : 0;
     wh_datum *y = ox_from(o, ox_new(o, first->dtype, 1, &n), in, 3);
-    for (int64_t i = 0; i < n && o->st == WH_OK; i++) ox_store(first->dtype, (void *)(uintptr_t)y->data, (size_t)i, a + (double)i * step);
+    for (int64_t i = 0; i < n && o->st == WH_OK; i++)
+      ox_store(first->dtype, (void *)(uintptr_t)y->data, (size_t)i, a + (double)i * step);
     ox_give(o, 0, y);
     return;
   }
   const int64_t a = ox_int(o, in[0]), b = ox_int(o, in[1]), step = ox_int(o, in[2]);
   int64_t span;
-  if (step == 0 || __builtin_sub_overflow(b, a, &span)) OX_FAIL(o, ERR_INVALID_ARGUMENT, "its step is zero or its limit too far away");
+  if (step == 0 || __builtin_sub_overflow(b, a, &span))
+    OX_FAIL(o, ERR_INVALID_ARGUMENT, "its step is zero or its limit too far away");
   if (o->st != WH_OK) return;
   n = (span > 0) == (step > 0) && span != 0 ? (span - (step > 0 ? 1 : -1)) / step + 1 : 0;
   wh_datum *y = ox_from(o, ox_new(o, first->dtype, 1, &n), in, 3);
-  for (int64_t i = 0; i < n && o->st == WH_OK; i++) ox_store_int(first->dtype, (void *)(uintptr_t)y->data, (size_t)i, a + i * step);
+  for (int64_t i = 0; i < n && o->st == WH_OK; i++)
+    ox_store_int(first->dtype, (void *)(uintptr_t)y->data, (size_t)i, a + i * step);
   ox_give(o, 0, y);
 }
 
@@ -111,14 +114,16 @@ void ox_lower_reshape(ox *o) {
     n = shape->n;
   }
   int64_t dims[WH_MAX_RANK];
-  if (n > WH_MAX_RANK) OX_FAIL(o, ERR_LIMIT, "its shape has %zu dimensions, at most %d are computed", n, WH_MAX_RANK);
+  if (n > WH_MAX_RANK)
+    OX_FAIL(o, ERR_LIMIT, "its shape has %zu dimensions, at most %d are computed", n, WH_MAX_RANK);
   if (!want && n) return;
   const bool zero_is_zero = ox_attr_i(o, "allowzero", 0);
   size_t rest = 1, open = n;
   for (size_t i = 0; i < n && o->st == WH_OK; i++) {
     dims[i] = want[i];
     if (dims[i] == 0 && !zero_is_zero) {
-      if ((int)i >= x->rank) OX_FAIL(o, ERR_CORRUPT, "dimension %zu is to stay, and its input has rank %d", i, x->rank);
+      if ((int)i >= x->rank)
+        OX_FAIL(o, ERR_CORRUPT, "dimension %zu is to stay, and its input has rank %d", i, x->rank);
       dims[i] = (int)i < x->rank ? x->dims[i] : 0;
     }
     if (dims[i] == -1) {
@@ -146,7 +151,8 @@ void ox_lower_flatten(ox *o) {
   wh_datum *x = ox_in(o, 0);
   int64_t axis = ox_attr_i(o, "axis", 1), rows = 1, columns = 1;
   if (axis < 0) axis += x->rank;
-  if (axis < 0 || axis > x->rank) OX_FAIL(o, ERR_CORRUPT, "axis %" PRId64 " of %d does not exist", axis, x->rank);
+  if (axis < 0 || axis > x->rank)
+    OX_FAIL(o, ERR_CORRUPT, "axis %" PRId64 " of %d does not exist", axis, x->rank);
   for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &columns) *= x->dims[i];
   ox_give(o, 0, ox_flatten_to(o, x, rows, columns));
 }
@@ -181,7 +187,8 @@ void ox_lower_unsqueeze(ox *o) {
   wh_datum *x = ox_in(o, 0);
   if (o->st != WH_OK) return;
   const int rank = x->rank + (int)n;
-  if (n > WH_MAX_RANK || rank > WH_MAX_RANK) OX_FAIL(o, ERR_LIMIT, "its result has rank %d, at most %d is computed", rank, WH_MAX_RANK);
+  if (n > WH_MAX_RANK || rank > WH_MAX_RANK)
+    OX_FAIL(o, ERR_LIMIT, "its result has rank %d, at most %d is computed", rank, WH_MAX_RANK);
   if (o->st != WH_OK) return;
   ox_give(o, 0, n ? ox_insert_axes(o, x, ox_axes(o, axes, n, rank), rank) : x);
 }
@@ -227,7 +234,8 @@ void ox_lower_tile(ox *o) {
   } else {
     wh_datum *r = ox_in(o, 1);
     const int64_t *v = ox_ints(o, r);
-    if (v && r->n != (size_t)x->rank) OX_FAIL(o, ERR_CORRUPT, "there are %zu repeats for %d axes", r->n, x->rank);
+    if (v && r->n != (size_t)x->rank)
+      OX_FAIL(o, ERR_CORRUPT, "there are %zu repeats for %d axes", r->n, x->rank);
     for (int i = 0; v && o->st == WH_OK && i < x->rank; i++) repeats[i] = v[i];
   }
   const wh_attr a = ox_a_ints(WH_ATTR_REPEATS, repeats, (size_t)x->rank);
@@ -258,7 +266,8 @@ void ox_lower_split(ox *o) {
   } else if (ox_opset(o) < 13) {
     parts = ox_attr_ints(o, "split", &n);
   }
-  if (parts && (int64_t)n != n_out) OX_FAIL(o, ERR_CORRUPT, "it has %" PRId64 " outputs and %zu sizes", n_out, n);
+  if (parts && (int64_t)n != n_out)
+    OX_FAIL(o, ERR_CORRUPT, "it has %" PRId64 " outputs and %zu sizes", n_out, n);
   const int64_t even = n_out ? (size + n_out - 1) / n_out : 0;
   int64_t at = 0;
   for (int64_t i = 0; i < n_out && o->st == WH_OK; i++) {
@@ -291,7 +300,8 @@ void ox_lower_slice(ox *o) {
       n_steps = ox_in(o, 4)->n;
     }
   }
-  if (n != n_ends || (axes && n_axes != n) || (steps && n_steps != n) || n > WH_MAX_RANK || (!axes && (int)n > x->rank))
+  if (n != n_ends || (axes && n_axes != n) || (steps && n_steps != n) || n > WH_MAX_RANK ||
+      (!axes && (int)n > x->rank))
     OX_FAIL(o, ERR_CORRUPT, "starts, ends, axes and steps are not as many");
   int64_t from[WH_MAX_RANK], by[WH_MAX_RANK], counts[WH_MAX_RANK];
   for (int i = 0; i < x->rank; i++) {
@@ -325,7 +335,11 @@ void ox_lower_slice(ox *o) {
 void ox_lower_pad(ox *o) {
   wh_datum *x = ox_in(o, 0), *value = NULL;
   const wh_str mode_text = ox_attr_s(o, "mode", "constant");
-  const int mode = wh_str_is(mode_text, "constant") ? 0 : wh_str_is(mode_text, "reflect") ? 1 : wh_str_is(mode_text, "edge") ? 2 : wh_str_is(mode_text, "wrap") ? 3 : -1;
+  const int mode = wh_str_is(mode_text, "constant")  ? 0
+                   : wh_str_is(mode_text, "reflect") ? 1
+                   : wh_str_is(mode_text, "edge")    ? 2
+                   : wh_str_is(mode_text, "wrap")    ? 3
+                                                     : -1;
   const int64_t *pads, *axes = NULL;
   size_t n, n_axes = (size_t)x->rank;
   if (mode < 0) OX_FAIL(o, ERR_UNSUPPORTED, "its mode is not known");
@@ -377,13 +391,15 @@ void ox_lower_depth_to_space(ox *o) {
   if (o->st != WH_OK) return;
   const int64_t n = x->dims[0], c = x->dims[1], h = x->dims[2], w = x->dims[3];
   if (!to_space) {
-    const int64_t six[] = {n, c, h / b, b, w / b, b}, perm[] = {0, 3, 5, 1, 2, 4}, dims[] = {n, c * b * b, h / b, w / b};
+    const int64_t six[] = {n, c, h / b, b, w / b, b}, perm[] = {0, 3, 5, 1, 2, 4},
+                  dims[] = {n, c * b * b, h / b, w / b};
     ox_give(o, 0, ox_reshape(o, ox_transpose(o, ox_reshape(o, x, 6, six), perm), 4, dims));
     return;
   }
   const bool crd = wh_str_is(ox_attr_s(o, "mode", "DCR"), "CRD");
   const int64_t dcr_dims[] = {n, b, b, c / (b * b), h, w}, crd_dims[] = {n, c / (b * b), b, b, h, w};
-  const int64_t dcr_perm[] = {0, 3, 4, 1, 5, 2}, crd_perm[] = {0, 1, 4, 2, 5, 3}, dims[] = {n, c / (b * b), h * b, w * b};
+  const int64_t dcr_perm[] = {0, 3, 4, 1, 5, 2}, crd_perm[] = {0, 1, 4, 2, 5, 3},
+                dims[] = {n, c / (b * b), h * b, w * b};
   x = ox_transpose(o, ox_reshape(o, x, 6, crd ? crd_dims : dcr_dims), crd ? crd_perm : dcr_perm);
   ox_give(o, 0, ox_reshape(o, x, 4, dims));
 }
@@ -451,7 +467,8 @@ void ox_lower_trilu(ox *o) {
 void ox_lower_cumsum(ox *o) {
   wh_datum *x = ox_in(o, 0);
   const int axis = ox_axis(o, ox_int(o, ox_in(o, 1)), x->rank);
-  const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_EXCLUSIVE, ox_attr_i(o, "exclusive", 0) != 0),
+  const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis),
+                           ox_a_i(WH_ATTR_EXCLUSIVE, ox_attr_i(o, "exclusive", 0) != 0),
                            ox_a_i(WH_ATTR_REVERSE, ox_attr_i(o, "reverse", 0) != 0)};
   wh_datum *wide = ox_wide(o, x);
   ox_give(o, 0, ox_cast(o, ox_node1(o, WH_OP_CUMSUM, &wide, 1, attrs, 3), x->dtype));
@@ -469,16 +486,19 @@ void ox_lower_one_hot(ox *o) {
   wh_datum *x = ox_in(o, 0), *values = ox_in(o, 2);
   const wh_datum *depth_in = ox_in(o, 1);
   const int64_t depth = depth_in->n == 1 ? ox_int(o, ox_reshape(o, ox_in(o, 1), 0, NULL)) : -1;
-  if (depth < 0 || depth > WH_DIM_LIMIT || values->n != 2) OX_FAIL(o, ERR_CORRUPT, "its depth or its values are none");
+  if (depth < 0 || depth > WH_DIM_LIMIT || values->n != 2)
+    OX_FAIL(o, ERR_CORRUPT, "its depth or its values are none");
   if (o->st != WH_OK) return;
   const int rank = x->rank + 1, axis = ox_axis(o, ox_attr_i(o, "axis", -1), rank);
   if (rank > WH_MAX_RANK) OX_FAIL(o, ERR_LIMIT, "its result has rank %d", rank);
   wh_datum *places = ox_new(o, WH_DTYPE_I64, 1, &depth);
   for (int64_t i = 0; i < depth && o->st == WH_OK; i++) ((int64_t *)(uintptr_t)places->data)[i] = i;
   if (o->st != WH_OK) return;
-  wh_datum *id = ox_insert_axes(o, ox_cast(o, x, WH_DTYPE_I64), 1u << axis, rank), *n = ox_num(o, id, (double)depth);
+  wh_datum *id = ox_insert_axes(o, ox_cast(o, x, WH_DTYPE_I64), 1u << axis, rank),
+           *n = ox_num(o, id, (double)depth);
   id = ox_where(o, ox_binary(o, WH_OP_LESS, id, ox_num(o, id, 0)), ox_add(o, id, n), id);
   wh_datum *hit = ox_binary(o, WH_OP_EQUAL, id, ox_per_channel(o, places, rank, axis));
-  wh_datum *off = ox_reshape(o, ox_part(o, values, 0, 0, 1), 0, NULL), *on = ox_reshape(o, ox_part(o, values, 0, 1, 1), 0, NULL);
+  wh_datum *off = ox_reshape(o, ox_part(o, values, 0, 0, 1), 0, NULL),
+           *on = ox_reshape(o, ox_part(o, values, 0, 1, 1), 0, NULL);
   ox_give(o, 0, ox_where(o, hit, on, off));
 }

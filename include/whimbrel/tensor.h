@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "whimbrel/status.h"
+#include "whimbrel/allocator.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -87,6 +87,20 @@ typedef struct wh_tensor {
 } wh_tensor;
 #define WH_TENSOR_INIT \
   { sizeof(wh_tensor), WH_DTYPE_F32, 0, 0, {0}, NULL, 0 }
+
+/* ---- NumPy's .npy files ---- */
+
+/* A tensor in a file, which it keeps mapped. Destroying does nothing for NULL. */
+typedef struct wh_npy_file wh_npy_file;
+/* ERR_CORRUPT and ERR_UNSUPPORTED name the file and what is wrong with it: big-endian numbers, Fortran order,
+ * more than WH_MAX_RANK dimensions, objects. allocator NULL: the heap; borrowed until the file is destroyed.
+ */
+WH_API WH_NODISCARD wh_status wh_npy_load(const char *path, const wh_allocator *allocator, wh_npy_file **out);
+WH_API const wh_tensor *wh_npy_tensor(const wh_npy_file *file); /* lives as long as the file object */
+WH_API void wh_npy_destroy(wh_npy_file *file);
+/* Writes the file whole or not at all. bf16 is written as u2 and f8 as u1, for which NumPy has no names;
+ * other types that it does not know are ERR_UNSUPPORTED. */
+WH_API WH_NODISCARD wh_status wh_npy_save(const char *path, const wh_tensor *tensor);
 
 #ifdef __cplusplus
 }

@@ -364,6 +364,18 @@ static void try_texts(small_engine *e) {
   wh_generator_destroy(generator);
 }
 
+static void try_npy(void) {
+  wh_npy_file *file = NULL;
+  wh_tensor t = WH_TENSOR_INIT;
+  REFUSES(wh_npy_load, path, NULL, NULL, &file);
+  REFUSES(wh_npy_load, out, "missing.npy", NULL, NULL);
+  ALLOWS(wh_npy_load, allocator, wh_npy_load("missing.npy", NULL, &file) == WH_ERR_NOT_FOUND);
+  ALLOWS(wh_npy_tensor, file, wh_npy_tensor(NULL) == NULL);
+  IGNORES(wh_npy_destroy, file, NULL);
+  REFUSES(wh_npy_save, path, NULL, &t);
+  REFUSES(wh_npy_save, tensor, "x.npy", NULL);
+}
+
 static void try_runners(small_engine *e) {
   static const char text[] =
       "graph \"g\" { symbol n 1..4 %1 = input \"x\" f32[n] %2 = neg(%1) \"y\" : f32[n] output \"y\" %2 }";
@@ -432,6 +444,7 @@ static void null_is_refused_or_means_something(void **state) {
   try_sequences(&e);
   try_speculators(&e);
   try_texts(&e);
+  try_npy();
   try_runners(&e);
   small_engine_close(&e);
   for (size_t i = 0; i < declared.n; i++)

@@ -86,7 +86,7 @@ class Files(ProgramTest):
                  (b'{"error":"Invalid username or password."}', MODEL_FILE, "a JSON text"),
                  (b"version https://git-lfs.github.com/spec/v1\noid", MODEL_FILE, "git lfs pull"),
                  (b"\x40\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', UNSUPPORTED, "a safetensors file"),
-                 (b"\x08\x08\x12\x07pytorch", UNSUPPORTED, "an ONNX model"),
+                 (b"\x08\x08\x12\x07pytorch", MODEL_FILE, "has no graph"),
                  (b"tjgg\3\0\0\0", UNSUPPORTED, "an old GGML file"),
                  (gguf({"general.type": (STRING, b"adapter")}), UNSUPPORTED, "a LoRA adapter"),
                  (gguf({"general.type": (STRING, b"imatrix")}), UNSUPPORTED, "an importance matrix"),

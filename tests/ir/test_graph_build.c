@@ -616,7 +616,7 @@ static void every_shape_rule(void **state) {
   }
   for (int op = 0; op < WH_OP_COUNT; op++) { /* the table above must be complete */
     const wh_op_info *info = wh_op_get((wh_op)op);
-    if (wh_op_n_regions((wh_op)op)) continue; /* region_rules has these */
+    if (wh_op_n_regions((wh_op)op)) continue;                        /* region_rules has these */
     if (op >= WH_OP_CONV && op <= WH_OP_DEQUANTIZE_LINEAR) continue; /* test_graph_nn.c has these */
     if (!good[op]) fail_msg("no good case of %s", info->name);
     for (unsigned k = 0; k < info->max_inputs && k < 5 && op != WH_OP_CUSTOM; k++) /* custom takes anything */

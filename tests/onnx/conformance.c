@@ -2,10 +2,11 @@
  *
  *   onnx_conformance [--device NAME] [--isa LEVEL] [--threads N] [--quiet] [--ulp] FOLDER ...
  *
- * A FOLDER is a test (model.onnx and test_data_set_*), or holds tests at any depth. A test passes when the model
- * gives as many outputs as there are, each with the expected dtype and shape and values within 1e-7 + 1e-3 |want|
- * (NaN equals NaN; strings, integers and booleans: by the same rule, which for those means exactly, up to a
- * thousand). A folder that holds no model file, but the address of one, is skipped and said. */
+ * A FOLDER is a test (model.onnx and test_data_set_*), or holds tests at any depth. A test passes when the
+ * model gives as many outputs as there are, each with the expected dtype and shape and values within 1e-7 +
+ * 1e-3 |want| (NaN equals NaN; strings, integers and booleans: by the same rule, which for those means
+ * exactly, up to a thousand). A folder that holds no model file, but the address of one, is skipped and said.
+ */
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include <dirent.h>
 #include <math.h>
@@ -96,7 +97,8 @@ static char wrong[512];
 
 static const char *shape_text(const wh_datum *d, char *out, size_t n) {
   size_t at = (size_t)snprintf(out, n, "%s[", wh_dtype_name(d->dtype));
-  for (int i = 0; i < d->rank && at < n; i++) at += (size_t)snprintf(out + at, n - at, "%s%lld", i ? ", " : "", (long long)d->dims[i]);
+  for (int i = 0; i < d->rank && at < n; i++)
+    at += (size_t)snprintf(out + at, n - at, "%s%lld", i ? ", " : "", (long long)d->dims[i]);
   if (at < n) snprintf(out + at, n - at, "]");
   return out;
 }
@@ -115,20 +117,23 @@ static const char *compare(const wh_datum *got, const wh_datum *want) {
     }
     return NULL;
   }
-  if (got->dtype != want->dtype || got->rank != want->rank || memcmp(got->dims, want->dims, (size_t)want->rank * sizeof *want->dims) != 0) {
-    snprintf(wrong, sizeof wrong, "it is %s, not %s", shape_text(got, a, sizeof a), shape_text(want, b, sizeof b));
+  if (got->dtype != want->dtype || got->rank != want->rank ||
+      memcmp(got->dims, want->dims, (size_t)want->rank * sizeof *want->dims) != 0) {
+    snprintf(wrong, sizeof wrong, "it is %s, not %s", shape_text(got, a, sizeof a),
+             shape_text(want, b, sizeof b));
     return wrong;
   }
   for (size_t i = 0; i < want->n; i++) {
     if (want->dtype == WH_DTYPE_STRING) {
       if (wh_str_equal(got->strings[i], want->strings[i])) continue;
-      snprintf(wrong, sizeof wrong, "element %zu is '" WH_STR_FMT "', not '" WH_STR_FMT "'", i, WH_STR_ARG(got->strings[i]),
-               WH_STR_ARG(want->strings[i]));
+      snprintf(wrong, sizeof wrong, "element %zu is '" WH_STR_FMT "', not '" WH_STR_FMT "'", i,
+               WH_STR_ARG(got->strings[i]), WH_STR_ARG(want->strings[i]));
       return wrong;
     }
     const double g = number_of(got, i), w = number_of(want, i);
     if ((isnan(g) && isnan(w)) || g == w || fabs(g - w) <= 1e-7 + 1e-3 * fabs(w)) continue;
-    snprintf(wrong, sizeof wrong, "element %zu of %s is %.9g, not %.9g", i, shape_text(want, a, sizeof a), g, w);
+    snprintf(wrong, sizeof wrong, "element %zu of %s is %.9g, not %.9g", i, shape_text(want, a, sizeof a), g,
+             w);
     return wrong;
   }
   return NULL;
@@ -151,7 +156,8 @@ typedef struct data_set {
   size_t n_files;
 } data_set;
 
-static wh_status load(data_set *s, const char *folder, const char *kind, size_t i, const wh_onnx_value_info *info, wh_datum **out) {
+static wh_status load(data_set *s, const char *folder, const char *kind, size_t i,
+                      const wh_onnx_value_info *info, wh_datum **out) {
   char path[PATH_BYTES];
   snprintf(path, sizeof path, "%.3900s/%s_%zu.pb", folder, kind, i);
   *out = NULL;
@@ -170,7 +176,8 @@ static const char *run_set(const wh_onnx_net *net, const char *folder, data_set 
   wh_datum *in[MOST_PORTS] = {NULL};
   if (n_in > MOST_PORTS || n_out > MOST_PORTS) return "too many ports";
   for (size_t i = 0; i < n_in; i++)
-    if (load(s, folder, "input", i, wh_onnx_net_input(net, i), &in[i]) != WH_OK) return wh_last_error()->message;
+    if (load(s, folder, "input", i, wh_onnx_net_input(net, i), &in[i]) != WH_OK)
+      return wh_last_error()->message;
   const wh_plan_device device = {tool.device->backend, tool.device->device};
   wh_engine *engine = NULL;
   wh_onnx_result *r = NULL;
@@ -183,9 +190,12 @@ static const char *run_set(const wh_onnx_net *net, const char *folder, data_set 
   }
   for (size_t i = 0; i < n_out && !w; i++) {
     wh_datum *want;
-    if (load(s, folder, "output", i, wh_onnx_net_output(net, i), &want) != WH_OK) w = wh_last_error()->message;
-    else if (!want) w = "an expected output is missing";
-    else w = compare(wh_onnx_result_output(r, i), want);
+    if (load(s, folder, "output", i, wh_onnx_net_output(net, i), &want) != WH_OK)
+      w = wh_last_error()->message;
+    else if (!want)
+      w = "an expected output is missing";
+    else
+      w = compare(wh_onnx_result_output(r, i), want);
   }
   char more[PATH_BYTES];
   snprintf(more, sizeof more, "%.3900s/output_%zu.pb", folder, n_out);
@@ -234,8 +244,10 @@ static void walk(const char *folder) {
   if (exists(path)) {
     const char *w = run_test(folder);
     *(w ? &tool.total.failed : &tool.total.passed) += 1;
-    if (w) printf("FAILED %s: %s\n", name, w);
-    else if (!tool.quiet) printf("passed %s\n", name);
+    if (w)
+      printf("FAILED %s: %s\n", name, w);
+    else if (!tool.quiet)
+      printf("passed %s\n", name);
     fflush(stdout);
     return;
   }
@@ -269,10 +281,14 @@ int main(int argc, char **argv) {
   int first = 1;
   for (; first < argc && argv[first][0] == '-'; first++) {
     const char *a = argv[first];
-    if (strcmp(a, "--quiet") == 0) tool.quiet = true;
-    else if (first + 1 < argc && strcmp(a, "--device") == 0) o.name = argv[++first];
-    else if (first + 1 < argc && strcmp(a, "--isa") == 0) o.isa = argv[++first];
-    else if (first + 1 < argc && strcmp(a, "--threads") == 0) o.n_threads = (uint32_t)atoi(argv[++first]);
+    if (strcmp(a, "--quiet") == 0)
+      tool.quiet = true;
+    else if (first + 1 < argc && strcmp(a, "--device") == 0)
+      o.name = argv[++first];
+    else if (first + 1 < argc && strcmp(a, "--isa") == 0)
+      o.isa = argv[++first];
+    else if (first + 1 < argc && strcmp(a, "--threads") == 0)
+      o.n_threads = (uint32_t)atoi(argv[++first]);
     else {
       fprintf(stderr, "onnx_conformance: unknown option %s\n", a);
       return 2;

@@ -1,0 +1,20 @@
+/* api/onnx_runner.h - a runner's part for ONNX models: executions, and what is kept of them for the next one.
+ */
+#ifndef WH_API_ONNX_RUNNER_H
+#define WH_API_ONNX_RUNNER_H
+
+#include "api/onnx_engine.h"
+#include "whimbrel/tensor.h"
+
+typedef struct wh_onnx_runner wh_onnx_runner;
+
+WH_NODISCARD wh_status wh_onnx_runner_create(const wh_onnx_net *net, const wh_plan_device *device,
+                                             uint64_t memory_limit, const wh_allocator *alloc,
+                                             wh_onnx_runner **out);
+void wh_onnx_runner_destroy(wh_onnx_runner *r); /* NULL is fine */
+/* inputs[i] of the net; NULL: never set. They need not live longer than the call. */
+WH_NODISCARD wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs);
+/* Output i of the last run, which succeeded; valid until the next. */
+WH_NODISCARD wh_status wh_onnx_runner_output(const wh_onnx_runner *r, size_t i, wh_tensor *out);
+
+#endif

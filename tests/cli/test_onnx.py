@@ -1,0 +1,95 @@
+"""test_onnx.py - `run` and `inspect` of an ONNX model: inputs from .npy files or random, outputs as .npy files, errors."""
+
+import os
+import struct
+import tempfile
+
+import program
+from program import MODEL_FILE, OK, USAGE, ProgramTest, run
+
+
+def varint(v):
+    out = b""
+    while v >= 128:
+        out, v = out + bytes([v & 127 | 128]), v >> 7
+    return out + bytes([v])
+
+
+def number(field, v):
+    return varint(field << 3) + varint(v)
+
+
+def blob(field, data):
+    data = data.encode() if isinstance(data, str) else data
+    return varint(field << 3 | 2) + varint(len(data)) + data
+
+
+def port(name, *dims):
+    shape = b"".join(blob(1, number(1, d) if isinstance(d, int) else blob(2, d)) for d in dims)
+    return blob(1, name) + blob(2, blob(1, number(1, 1) + blob(2, shape)))
+
+
+def model(op="Mul"):
+    """y[n, 2] = x[n, 2] * w[2]"""
+    node = blob(1, "x") + blob(1, "w") + blob(2, "y") + blob(3, "scale it") + blob(4, op)
+    weight = number(1, 2) + number(2, 1) + blob(8, "w") + blob(9, struct.pack("<2f", 2, -3))
+    graph = blob(1, node) + blob(2, "scaler") + blob(5, weight) + blob(11, port("x", "n", 2)) + blob(12, port("y", "n", 2))
+    return number(1, 8) + blob(2, "test") + blob(7, graph) + blob(8, number(2, 13))
+
+
+def npy(shape, values):
+    head = ("{'descr': '<f4', 'fortran_order': False, 'shape': %s, }" % (shape,)).ljust(117) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<%df" % len(values), *values)
+
+
+class Onnx(ProgramTest):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def put(self, name, data):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+    def test_tensors_in_and_out(self):
+        path, x, out = self.put("m.onnx", model()), self.put("x.npy", npy((3, 2), [1, 2, 3, 4, 5, 6])), os.path.join(self.folder.name, "out")
+        result = run("run", path, "--input", f"x={x}", "--output", out)
+        self.assertEqual(result.returncode, OK, result.stderr)
+        self.assertIn("y  f32[3, 2]", result.stdout)
+        self.assertIn("least -18 at 5, largest 10 at 4", result.stdout)
+        with open(os.path.join(out, "y.npy"), "rb") as file:
+            data = file.read()
+        self.assertIn(b"'shape': (3, 2)", data)
+        self.assertEqual(struct.unpack("<6f", data[-24:]), (2, -6, 6, -12, 10, -18))
+
+    def test_random_inputs_follow_the_seed(self):
+        path = self.put("m.onnx", model())
+        one, again, other = (run("run", path, "--random", "--dim", "n=4", "--random-seed", s).stdout for s in ("1", "1", "2"))
+        self.assertIn("f32[4, 2]", one)
+        self.assertEqual(one, again)
+        self.assertNotEqual(one, other)
+
+    def test_inspect(self):
+        out = run("inspect", self.put("m.onnx", model())).stdout
+        for words in ("ONNX", "scaler", "x  f32[n, 2]", "y  f32[n, 2]"):
+            self.assertIn(words, out)
+
+    def test_errors_say_what_is_wrong(self):
+        path, wrong = self.put("m.onnx", model()), self.put("x.npy", npy((3,), [1, 2, 3]))
+        cases = [(("run", path), "input 'x' was never set"), (("run", path, "--input", "z=a.npy"), "no such input"),
+                 (("run", path, "--input", f"x={wrong}"), "the graph wants f32[n, 2]"),
+                 (("run", path, "--input", f"x={path}"), "is no .npy file"),
+                 (("run", self.put("unknown.onnx", model("Frobnicate")), "--random"), "node 'scale it' (Frobnicate)"),
+                 (("run", self.put("cut.onnx", model()[:-20]), "--random"), "protocol buffer|bytes end|no graph")]
+        for arguments, words in cases:
+            result = run(*arguments)
+            self.assertNotEqual(result.returncode, OK, arguments)
+            self.assertRegex(result.stderr, words.replace("(", r"\(").replace(")", r"\)").replace("[", r"\["))
+        self.assertEqual(run("run", path, "--input", "z=a.npy").returncode, USAGE)
+        self.assertEqual(run("run", self.put("cut.onnx", model()[:-20]), "--random").returncode, MODEL_FILE)
+
+
+if __name__ == "__main__":
+    program.main()

@@ -1,0 +1,209 @@
+/* test_stages.c - executions of small ONNX graphs: what is folded, when a stage ends, what is kept for the
+ * next run, and graphs that must not run on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "api/api_internal.h"
+#include "api/onnx_engine.h"
+#include "api/onnx_runner.h"
+
+/* ---- nodes as structs: the reader's output without a file ---- */
+
+#define S(text) \
+  { text, sizeof text - 1 }
+
+static wh_device *device;
+
+static int open_device(void **state) {
+  (void)state;
+  wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+  o.n_threads = 2;
+  return wh_device_create(&o, &device) == WH_OK ? 0 : 1;
+}
+static int close_device(void **state) {
+  (void)state;
+  wh_device_destroy(device);
+  return 0;
+}
+
+static const wh_onnx_opset opset13 = {{"", 0}, 13};
+
+static wh_onnx_file file_of(const wh_onnx_graph *g) {
+  return (wh_onnx_file){.path = "test", .graph = *g, .n_opsets = 1, .opsets = &opset13};
+}
+
+static wh_plan_device plan_device(void) { return (wh_plan_device){device->backend, device->device}; }
+
+static wh_tensor tensor(wh_dtype dtype, int rank, int64_t d0, int64_t d1, const void *data,
+                        uint64_t n_bytes) {
+  wh_tensor t = WH_TENSOR_INIT;
+  t.dtype = dtype;
+  t.rank = rank;
+  t.dims[0] = d0;
+  t.dims[1] = d1;
+  t.data = data;
+  t.n_bytes = n_bytes;
+  return t;
+}
+
+/* y = reshape(x, shape) + x0: the shape is an input whose elements decide. */
+static void looked_at_inputs_decide(void **state) {
+  (void)state;
+  static const wh_str in0[] = {S("x"), S("shape")}, out0[] = {S("y")}, in1[] = {S("y"), S("y")},
+                      out1[] = {S("z")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Reshape"), S(""), 2, 1, 0, in0, out0, NULL},
+                                       {S(""), S("Add"), S(""), 2, 1, 0, in1, out1, NULL}};
+  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}},
+                                           {S("shape"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_I64}}},
+                                  outs[] = {{S("z"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}};
+  const wh_onnx_graph g = {.name = S("g"),
+                           .n_nodes = 2,
+                           .nodes = nodes,
+                           .n_inputs = 2,
+                           .inputs = ins,
+                           .n_outputs = 1,
+                           .outputs = outs};
+  const wh_onnx_file file = file_of(&g);
+  const wh_plan_device d = plan_device();
+  wh_onnx_net *net;
+  wh_onnx_runner *r;
+  static float x[] = {1, 2, 3, 4, 5, 6};
+  static int64_t shape[] = {2, 3};
+  const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 6, 0, x, sizeof x),
+                  ts = tensor(WH_DTYPE_I64, 1, 2, 0, shape, sizeof shape);
+  const wh_tensor *in[] = {&tx, &ts};
+  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, &r), WH_OK);
+  for (int i = 0; i < 4; i++) {
+    wh_tensor y = WH_TENSOR_INIT;
+    shape[0] = i % 2 ? 3 : 2;
+    shape[1] = 6 / shape[0];
+    x[0] = (float)i;
+    assert_int_equal(wh_onnx_runner_run(r, in), WH_OK);
+    assert_int_equal(wh_onnx_runner_output(r, 0, &y), WH_OK);
+    assert_int_equal(y.rank, 2);
+    assert_int_equal(y.dims[0], shape[0]);
+    assert_true(((const float *)y.data)[0] == 2.0f * (float)i);
+    assert_true(((const float *)y.data)[5] == 12.0f);
+  }
+  wh_onnx_runner_destroy(r);
+  wh_onnx_net_destroy(net);
+}
+
+/* z = nonzero(x + x): its size depends on what the device computed. */
+static void a_stage_ends_where_elements_decide(void **state) {
+  (void)state;
+  static const wh_str in0[] = {S("x"), S("x")}, out0[] = {S("y")}, in1[] = {S("y")}, out1[] = {S("z")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Add"), S(""), 2, 1, 0, in0, out0, NULL},
+                                       {S(""), S("NonZero"), S(""), 1, 1, 0, in1, out1, NULL}};
+  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}},
+                                  outs[] = {{S("z"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_I64}}};
+  const wh_onnx_graph g = {.name = S("g"),
+                           .n_nodes = 2,
+                           .nodes = nodes,
+                           .n_inputs = 1,
+                           .inputs = ins,
+                           .n_outputs = 1,
+                           .outputs = outs};
+  const wh_onnx_file file = file_of(&g);
+  const wh_plan_device d = plan_device();
+  wh_onnx_net *net;
+  wh_onnx_runner *r;
+  float x[] = {0, 2, 0, 4};
+  const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 4, 0, x, sizeof x), *in[] = {&tx};
+  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, &r), WH_OK);
+  for (int i = 0; i < 3; i++) {
+    wh_tensor z = WH_TENSOR_INIT;
+    x[2] = i == 1 ? 1 : 0;
+    assert_int_equal(wh_onnx_runner_run(r, in), WH_OK);
+    assert_int_equal(wh_onnx_runner_output(r, 0, &z), WH_OK);
+    assert_int_equal(z.dims[1], i == 1 ? 3 : 2);
+    assert_int_equal(((const int64_t *)z.data)[0], 1);
+  }
+  wh_onnx_runner_destroy(r);
+  wh_onnx_net_destroy(net);
+}
+
+static wh_status no_engine(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs) {
+  (void)ctx, (void)inputs, (void)outputs;
+  wh_graph_destroy(g);
+  return WH_FAIL(ERR_INTERNAL, "a graph was run");
+}
+
+/* A loop whose body always asks for more is ended by the limit, and no device is needed for it. */
+static void endless_loops_end(void **state) {
+  (void)state;
+  static const wh_str body_in[] = {S("go")}, body_out[] = {S("more")}, loop_in[] = {S(""), S("")},
+                      loop_out[] = {S("s")}, id_in[] = {S("k")}, id_out[] = {S("v")};
+  static const wh_onnx_node body_nodes[] = {{S(""), S("Identity"), S(""), 1, 1, 0, body_in, body_out, NULL},
+                                            {S(""), S("Identity"), S(""), 1, 1, 0, id_in, id_out, NULL}};
+  static const wh_onnx_value_info body_ins[] = {{.name = S("k")}, {.name = S("go")}},
+                                  body_outs[] = {{.name = S("more")}, {.name = S("v")}},
+                                  outs[] = {{.name = S("s")}};
+  static const wh_onnx_graph body = {.name = S("body"),
+                                     .n_nodes = 2,
+                                     .nodes = body_nodes,
+                                     .n_inputs = 2,
+                                     .inputs = body_ins,
+                                     .n_outputs = 2,
+                                     .outputs = body_outs};
+  static const wh_onnx_attr attr = {
+      .name = S("body"), .ref = S(""), .type = WH_ONNX_ATTR_GRAPH, .n = 1, .graphs = &body};
+  static const wh_onnx_node loop = {S("forever"), S("Loop"), S(""), 2, 1, 1, loop_in, loop_out, &attr};
+  const wh_onnx_graph g = {.name = S("g"), .n_nodes = 1, .nodes = &loop, .n_outputs = 1, .outputs = outs};
+  const wh_onnx_file file = file_of(&g);
+  const wh_onnx_engine engine = {NULL, no_engine};
+  const wh_onnx_limits limits = {.max_iterations = 1000};
+  wh_onnx_net *net;
+  wh_onnx_result *result = NULL;
+  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
+  assert_int_equal(wh_onnx_execute(net, NULL, &engine, &limits, &result), WH_ERR_LIMIT);
+  assert_non_null(strstr(wh_last_error()->message, "forever"));
+  wh_onnx_net_destroy(net);
+}
+
+static wh_status net_status(const wh_onnx_node *nodes, size_t n) {
+  static const wh_onnx_value_info ins[] = {{.name = S("x")}}, outs[] = {{.name = S("y")}};
+  const wh_onnx_graph g = {.name = S("g"),
+                           .n_nodes = n,
+                           .nodes = nodes,
+                           .n_inputs = 1,
+                           .inputs = ins,
+                           .n_outputs = 1,
+                           .outputs = outs};
+  const wh_onnx_file file = file_of(&g);
+  wh_onnx_net *net = NULL;
+  wh_status st = wh_onnx_net_create(&file, NULL, &net);
+  wh_onnx_net_destroy(net);
+  return st;
+}
+
+static void names_are_checked(void **state) {
+  (void)state;
+  static const wh_str x[] = {S("x")}, y[] = {S("y")}, missing[] = {S("missing")};
+  const wh_onnx_node good = {S("a"), S("Relu"), S(""), 1, 1, 0, x, y, NULL},
+                     bad = {S("a"), S("Relu"), S(""), 1, 1, 0, missing, y, NULL}, twice[] = {good, good},
+                     itself = {S("a"), S("Relu"), S(""), 1, 1, 0, y, y, NULL};
+  assert_int_equal(net_status(&good, 1), WH_OK);
+  assert_int_equal(net_status(&bad, 1), WH_ERR_CORRUPT);
+  assert_non_null(strstr(wh_last_error()->message, "'missing'"));
+  assert_int_equal(net_status(twice, 2), WH_ERR_CORRUPT);
+  assert_int_equal(net_status(&itself, 1), WH_ERR_CORRUPT);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(looked_at_inputs_decide),
+      cmocka_unit_test(a_stage_ends_where_elements_decide),
+      cmocka_unit_test(endless_loops_end),
+      cmocka_unit_test(names_are_checked),
+  };
+  return cmocka_run_group_tests(tests, open_device, close_device);
+}
