@@ -12,7 +12,8 @@ static void run_linear_q(const cpu_instr *in, const wh_worker *worker) {
                               .residual = in->in[3].data,
                               .ldr = in->out.dims[1],
                               .step = in->step,
-                              .past_caches = in->kernel->past_caches};
+                              .past_caches = in->kernel->past_caches,
+                              .scratch = in->scratch};
   in->kernel->linear_q(&a, worker);
 }
 

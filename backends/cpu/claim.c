@@ -38,7 +38,7 @@ static void list_layout(wh_claim *c, int input, uint32_t id, size_t n_bytes) {
 
 /* ---- products ---- */
 
-/* Bytes of one worker. */
+/* Bytes of one worker: its own, or its part of what the team shares. */
 static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                 const wh_expert_layout *layout, const int64_t *dims, size_t *out) {
   bool fits = true;
@@ -52,6 +52,11 @@ static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh
     *out = wh_linear_f_scratch_bytes(d->features, &layout->matrix,
                                      dim_at(&g->values[node->inputs[0]].shape, 0, dims));
     fits = *out != SIZE_MAX;
+  } else if (wh_linear_h_has(layout->matrix.dtype)) {
+    const size_t shared = wh_linear_h_scratch_bytes(d->features, &layout->matrix,
+                                                    dim_at(&g->values[node->inputs[0]].shape, 0, dims));
+    fits = wh_align_size(shared / (size_t)wh_team_size(d->team) + 1, 64, out);
+    if (!shared) *out = 0;
   }
   return fits ? WH_OK : WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
 }

@@ -22,6 +22,7 @@
 
 typedef struct cpu_device {
   const wh_allocator *alloc;
+  const char *no_tiles;         /* why the system gives none; NULL where it does */
   uint64_t available, features; /* masks: the machine's, and what may be used */
   wh_numerics numerics;
   wh_team *team;

@@ -145,3 +145,8 @@ wh_linear_q_fn wh_linear_h_select(uint64_t features, wh_dtype dtype, const char 
 #undef WH_LINEAR_H_KERNEL
   return fn;
 }
+
+size_t wh_linear_h_scratch_bytes(uint64_t features, const wh_linear_layout *l, int64_t m_max) {
+  if (!(features & WH_CPU_AMX) || m_max <= 0) return 0;
+  return (size_t)m_max * wh_q13a_blocks(l->k) * WH_LINEAR_H_LIMB_BYTES;
+}

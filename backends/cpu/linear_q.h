@@ -43,6 +43,8 @@ typedef struct wh_linear_q_args {
   int64_t ldr;
   uint32_t step;    /* for wh_team_next; grows along a program */
   bool past_caches; /* weights that are read once are asked for past the outer caches: prefetch.h */
+  void *scratch;    /* wh_linear_h_scratch_bytes, 64-byte aligned, shared by the team; quantised weights need
+                       none */
 } wh_linear_q_args;
 
 typedef void (*wh_linear_q_fn)(const wh_linear_q_args *args, const wh_worker *worker);
