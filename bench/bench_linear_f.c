@@ -253,7 +253,7 @@ int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 1;
   const char *level = argc > 2 ? argv[2] : "auto", *part = argc > 3 ? argv[3] : NULL;
   const bool all = strcmp(level, "all") == 0;
-  const uint64_t available = wh_cpu_features_detect();
+  const uint64_t available = wh_cpu_features_usable();
   uint64_t mask;
   wh_team *team;
   if (wh_cpu_level_mask(all ? "auto" : level, available, &mask) != WH_OK ||

@@ -114,6 +114,8 @@ static int run_case(const struct bench_case *c, wh_team *team, team_roofline *ro
   float *y = timing_alloc((size_t)(c->m * c->n) * sizeof *y);
   j.w = w;
   j.args = (wh_linear_q_args){.layout = &layout, .x = x, .m = c->m, .y = y, .ldy = c->n, .step = 1};
+  const size_t scratch_bytes = wh_linear_h_scratch_bytes(mask, &layout, c->m);
+  if (scratch_bytes) j.args.scratch = timing_alloc(scratch_bytes);
   run_once(&j);
   const bool right = is_right(&j, file);
   const double work = few ? (double)layout.n_bytes : 2.0 * (double)c->m * (double)c->n * (double)c->k;
@@ -163,7 +165,7 @@ int main(int argc, char **argv) {
   const int threads = argc > 1 ? atoi(argv[1]) : 1;
   const char *level = argc > 2 ? argv[2] : "auto", *part = argc > 3 ? argv[3] : NULL;
   const bool all = strcmp(level, "all") == 0;
-  const uint64_t available = wh_cpu_features_detect();
+  const uint64_t available = wh_cpu_features_usable();
   uint64_t mask;
   wh_team *team;
   if (wh_cpu_level_mask(all ? "auto" : level, available, &mask) != WH_OK ||

@@ -129,7 +129,7 @@ static void open_teams(const options *o) {
     bench_team *t = &teams[n_teams++];
     t->threads = threads;
     if (wh_team_create(threads, cpus, NULL, &t->team) != WH_OK) exit(1);
-    t->roofline = team_roofline_create(t->team, wh_cpu_features_detect());
+    t->roofline = team_roofline_create(t->team, wh_cpu_features_usable());
   }
 }
 
@@ -277,7 +277,7 @@ int main(int argc, char **argv) {
       return usage(), 1;
   }
   if (o.reps < 1 || o.reps > TIMING_REPS_MAX) return usage(), 1;
-  uint64_t available = wh_cpu_features_detect();
+  uint64_t available = wh_cpu_features_usable();
   open_teams(&o);
   if (n_teams == 0) return usage(), 1;
   for (size_t i = 0; i < COUNT(KERNELS); i++) {

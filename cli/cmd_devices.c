@@ -27,6 +27,7 @@ static cli_exit write_text(cli_output *out, const wh_device_info *info, const wh
   cli_output_printf(out, "  bound to     %s (%s)\n", info->binding, info->binding_reason);
   if (info->cpu_quota > 0) cli_output_printf(out, "  quota        %.2f processors\n", info->cpu_quota);
   cli_output_printf(out, "  isa          %s; this machine has %s\n", info->isa, info->isa_levels);
+  if (info->no_amx_reason) cli_output_printf(out, "  no amxint8   %s\n", info->no_amx_reason);
   cli_output_printf(out, "  prefetch     %s (%s)\n", info->prefetch, info->prefetch_reason);
   cli_output_printf(out, "  caches       L1d %s, L2 %s, L3 %s\n", cli_bytes_text(info->l1d_bytes, l1),
                     cli_bytes_text(info->l2_bytes, l2), cli_bytes_text(info->l3_bytes, l3));

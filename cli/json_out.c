@@ -89,6 +89,7 @@ json_t *cli_json_device(const wh_device *device) {
   cli_json_set_text(object, "description", info->description);
   cli_json_set_text(object, "isa", info->isa);
   cli_json_set_text(object, "isa_levels", info->isa_levels);
+  cli_json_set_text(object, "no_amx_reason", info->no_amx_reason);
   cli_json_set_whole(object, "threads", info->n_threads);
   cli_json_set_text(object, "numerics", info->numerics == WH_NUMERICS_FAST ? "fast" : "exact");
   cli_json_set_whole(object, "cores", info->n_cores);

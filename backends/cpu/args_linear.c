@@ -4,6 +4,9 @@
 static void run_linear_q(const cpu_instr *in, const wh_worker *worker) {
   bool not_finite = false;
   const bool packs = in->in[1].as_model;
+  const size_t room = wh_cpu_packs_as_it_goes(in->kernel->node, &in->kernel->layout.matrix)
+                          ? wh_linear_panel_room(&in->kernel->layout.matrix)
+                          : 0;
   const wh_linear_q_args a = {
       .layout = &in->kernel->layout.matrix,
       .w = in->in[1].data,
@@ -16,7 +19,8 @@ static void run_linear_q(const cpu_instr *in, const wh_worker *worker) {
       .ldr = in->out->dims[1],
       .step = in->step,
       .past_caches = in->kernel->past_caches && !packs,
-      .panel = packs ? (char *)in->scratch + (size_t)worker->index * in->worker_scratch : NULL,
+      .scratch = (char *)in->scratch + (size_t)worker->count * room, /* behind the workers' panels */
+      .panel = packs ? (char *)in->scratch + (size_t)worker->index * room : NULL,
       .not_finite = &not_finite};
   in->kernel->linear_q(&a, worker);
   if (not_finite) wh_cpu_report_weight(in);

@@ -39,14 +39,13 @@ static void list_layout(wh_claim *c, int input, uint32_t id, size_t n_bytes, boo
   c->layouts[c->n_layouts++] = (wh_weight_layout){(uint32_t)input, id, n_bytes};
 }
 
-/* What products can pack panel by panel as they go. */
-static bool packs_as_it_goes(const wh_node_info *node, const wh_linear_layout *l) {
+bool wh_cpu_packs_as_it_goes(const wh_node_info *node, const wh_linear_layout *l) {
   return l->id && l->dtype != WH_DTYPE_F32 && node->op != WH_OP_EXPERT_LINEAR;
 }
 
 /* ---- products ---- */
 
-/* Bytes of one worker. */
+/* Bytes of one worker: its own, or its part of what the team shares. */
 static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                 const wh_expert_layout *layout, const int64_t *dims, size_t *out) {
   bool fits = true;
@@ -60,8 +59,16 @@ static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh
     *out = wh_linear_f_scratch_bytes(d->features, &layout->matrix,
                                      dim_at(&g->values[node->inputs[0]].shape, 0, dims));
     fits = *out != SIZE_MAX;
-  } else if (packs_as_it_goes(node, &layout->matrix)) {
-    *out = wh_linear_panel_room(&layout->matrix);
+  } else {
+    const size_t shared = wh_linear_h_has(layout->matrix.dtype)
+                              ? wh_linear_h_scratch_bytes(d->features, &layout->matrix,
+                                                          dim_at(&g->values[node->inputs[0]].shape, 0, dims))
+                              : 0;
+    size_t part = 0;
+    fits = !shared || wh_align_size(shared / (size_t)wh_team_size(d->team) + 1, 64, &part);
+    const size_t room =
+        wh_cpu_packs_as_it_goes(node, &layout->matrix) ? wh_linear_panel_room(&layout->matrix) : 0;
+    fits = fits && wh_add_size(room, part, out);
   }
   return fits ? WH_OK : WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
 }
@@ -86,7 +93,7 @@ wh_status wh_cpu_claim_linear(const cpu_device *d, const wh_graph *g, const wh_n
   }
   WH_TRY(st);
   list_layout(c, 1, layout.matrix.id, layout.matrix.id ? layout.n_bytes : w->n_bytes,
-              packs_as_it_goes(node, &layout.matrix));
+              wh_cpu_packs_as_it_goes(node, &layout.matrix));
   size_t per_worker, total;
   WH_TRY(linear_scratch(d, g, node, &layout, dims, &per_worker));
   if (!wh_mul_size(per_worker, (size_t)wh_team_size(d->team), &total))

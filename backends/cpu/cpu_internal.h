@@ -29,6 +29,7 @@
 
 typedef struct cpu_device {
   const wh_allocator *alloc;
+  const char *no_tiles;         /* why the system gives none; NULL where it does */
   uint64_t available, features; /* masks: the machine's, and what may be used */
   wh_numerics numerics;
   wh_team *team;
@@ -210,6 +211,8 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
  * such product. */
 wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,
                                wh_expert_layout *out);
+/* What products can pack panel by panel as they go, into a worker's scratch. */
+bool wh_cpu_packs_as_it_goes(const wh_node_info *node, const wh_linear_layout *l);
 /* Which input of a node is a weight that may be packed; -1: none. */
 int wh_cpu_weight_input(const wh_node_info *node);
 bool wh_cpu_is_state(const wh_graph *g, wh_value v);

@@ -45,9 +45,23 @@ static void choose_prefetch(cpu_device *d, wh_prefetch wanted) {
   if (d->features == 0) (void)snprintf(d->product_reason, sizeof d->product_reason, "%s", d->reason);
 }
 
-static wh_status init_device(cpu_device *d, const wh_device_options *o) {
+/* The system is asked for tiles when the level that is wanted has them; why there are none is said in any
+ * case. */
+static wh_status choose_level(cpu_device *d, const char *isa) {
+  uint64_t wanted;
   d->available = wh_cpu_features_detect();
-  WH_TRY(wh_cpu_level_mask(o->isa, d->available, &d->features));
+  const bool detected = d->available & WH_CPU_AMX;
+  if (!detected || (wh_cpu_level_mask(isa, d->available, &wanted) == WH_OK && wanted & WH_CPU_AMX))
+    d->no_tiles = wh_cpu_tiles_ask();
+  if (d->no_tiles) d->available &= ~(uint64_t)WH_CPU_AMX;
+  const wh_status st = wh_cpu_level_mask(isa, d->available, &d->features);
+  if (st == WH_ERR_UNAVAILABLE && d->no_tiles && strcmp(isa, "amxint8") == 0)
+    return WH_FAIL(ERR_UNAVAILABLE, "instruction set level 'amxint8': %s", d->no_tiles);
+  return st;
+}
+
+static wh_status init_device(cpu_device *d, const wh_device_options *o) {
+  WH_TRY(choose_level(d, o->isa));
   WH_TRY(wh_cpu_budget_read(d->alloc, &d->budget));
   int n = o->n_threads ? (int)o->n_threads : wh_cpu_budget_threads(&d->budget);
   if (!o->n_threads && n > WH_TEAM_MAX_THREADS) n = WH_TEAM_MAX_THREADS;
@@ -114,6 +128,9 @@ void wh_cpu_get_info(void *dev, wh_device_info *info) {
   info->description = t->model_name ? t->model_name : "unknown";
   info->isa = wh_cpu_level_name(d->features);
   info->isa_levels = d->levels;
+#if defined(__x86_64__)
+  info->no_amx_reason = d->no_tiles;
+#endif
   info->n_cores = (uint32_t)t->n_cores;
   info->n_cpus = (uint32_t)t->n_cpus;
   info->n_numa_nodes = (uint32_t)t->n_numa_nodes;

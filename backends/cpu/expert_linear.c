@@ -73,7 +73,7 @@ typedef struct scratch {
   int32_t *order; /* rows of y, by expert, in order */
   void *x;        /* a group's activations */
   float *y;       /* [group rows][HELD_PANELS panels] */
-  void *product;  /* the float kernels' own */
+  void *product;  /* the kernels' own */
 } scratch;
 
 #define TILE WH_Q8A_TILE
@@ -121,6 +121,8 @@ bool wh_expert_linear_scratch_bytes(uint64_t features, const wh_expert_layout *l
   if (m->dtype == WH_DTYPE_F32) {
     product = wh_linear_f_scratch_bytes(features, m, min_i64(rows_max, group_rows(m)));
     if (product == SIZE_MAX) return false;
+  } else if (wh_linear_h_has(m->dtype)) {
+    product = wh_linear_h_scratch_bytes(features, m, min_i64(rows_max, group_rows(m)));
   }
   if (!part_bytes(l, rows_max, product, parts)) return false;
   for (int i = 0; i < 5; i++)
@@ -241,8 +243,14 @@ static void multiply(const wh_expert_linear_args *a, const group *g, int64_t fir
   const char *w =
       (const char *)a->w + (size_t)g->expert * a->layout->expert_bytes + (size_t)first * m->panel_bytes;
   if (a->linear_q) {
-    const wh_linear_q_args q = {
-        .layout = &part, .w = w, .x = g->x, .m = g->rows, .y = y, .ldy = ldy, .past_caches = a->past_caches};
+    const wh_linear_q_args q = {.layout = &part,
+                                .w = w,
+                                .x = g->x,
+                                .m = g->rows,
+                                .y = y,
+                                .ldy = ldy,
+                                .past_caches = a->past_caches,
+                                .scratch = product_scratch};
     a->linear_q(&q, &alone);
   } else {
     const wh_linear_f_args f = {.layout = &part,

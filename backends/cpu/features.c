@@ -1,6 +1,7 @@
 /* features.c - detects the processor's features and names the levels made of them. Holds no state: the caller
  * keeps the mask. A port to another architecture adds its bits to wh_cpu_features_detect and its rows to
  * LEVELS. */
+#define _DEFAULT_SOURCE /* syscall */
 #include "backends/cpu/features.h"
 
 #include <string.h>
@@ -9,6 +10,14 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+/* <asm/prctl.h> of Linux 5.16 and later */
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_XTILEDATA 18
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -16,8 +25,11 @@
 #define BIT(n) (1u << (n))
 
 /* XCR0: the register files that the system saves at a context switch. */
-#define XCR0_YMM 0x06u /* xmm, ymm */
-#define XCR0_ZMM 0xe6u /* the same and opmask, the upper halves of zmm0-15, zmm16-31 */
+#define XCR0_YMM 0x06u        /* xmm, ymm */
+#define XCR0_ZMM 0xe6u        /* the same and opmask, the upper halves of zmm0-15, zmm16-31 */
+#define XCR0_TILES (3u << 17) /* the tiles' shapes, the tiles */
+
+#define AMX_EDX (BIT(24) | BIT(25)) /* TILE, INT8 */
 
 uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
   const uint32_t avx2_1c = BIT(12) | BIT(28) | BIT(29);                       /* FMA, AVX, F16C */
@@ -32,7 +44,15 @@ uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
   mask |= WH_CPU_AVX512;
   if (c->leaf7_ecx & BIT(11)) mask |= WH_CPU_AVX512VNNI;
   if (c->leaf7_1_eax & BIT(5)) mask |= WH_CPU_AVX512BF16;
+  if (!wh_cpu_tiles_lack(c)) mask |= WH_CPU_AMX;
   return mask;
+}
+
+const char *wh_cpu_tiles_lack(const wh_cpuid *c) {
+  if ((c->leaf7_edx & AMX_EDX) != AMX_EDX) return "the processor has no AMX-INT8, or a hypervisor hides it";
+  if ((c->xcr0 & XCR0_TILES) != XCR0_TILES)
+    return "the system does not save tiles: its kernel is too old, or a hypervisor withholds them";
+  return NULL;
 }
 
 uint64_t wh_cpu_features_decode_arm(uint64_t hwcap, uint64_t hwcap2) {
@@ -44,11 +64,11 @@ uint64_t wh_cpu_features_decode_arm(uint64_t hwcap, uint64_t hwcap2) {
   return mask;
 }
 
-uint64_t wh_cpu_features_detect(void) {
 #if defined(__x86_64__)
+static wh_cpuid read_cpuid(void) {
   wh_cpuid c = {0};
   uint32_t eax, ebx, ecx, edx;
-  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return 0;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return c;
   c.leaf1_ecx = ecx;
   if (ecx & BIT(27)) { /* OSXSAVE: xgetbv exists and the system uses it */
     uint32_t lo, hi;
@@ -58,8 +78,16 @@ uint64_t wh_cpu_features_detect(void) {
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
     c.leaf7_ebx = ebx;
     c.leaf7_ecx = ecx;
+    c.leaf7_edx = edx;
     if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) c.leaf7_1_eax = eax;
   }
+  return c;
+}
+#endif
+
+uint64_t wh_cpu_features_detect(void) {
+#if defined(__x86_64__)
+  const wh_cpuid c = read_cpuid();
   return wh_cpu_features_decode(&c);
 #elif defined(__aarch64__) && defined(__linux__)
   return wh_cpu_features_decode_arm(getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
@@ -68,6 +96,28 @@ uint64_t wh_cpu_features_detect(void) {
 #else
   return 0;
 #endif
+}
+
+const char *wh_cpu_tiles_ask(void) {
+#if defined(__x86_64__)
+  const wh_cpuid c = read_cpuid();
+  const char *lack = wh_cpu_tiles_lack(&c);
+  if (lack) return lack;
+#if defined(__linux__)
+  if (syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0) return NULL;
+  if (errno == ENOSPC) return "a thread's alternate signal stack has no room for tiles";
+  return "the system refuses tiles to this process";
+#else
+  return "this system is not known to give tiles";
+#endif
+#else
+  return "AMX is a part of x86-64 processors";
+#endif
+}
+
+uint64_t wh_cpu_features_usable(void) {
+  const uint64_t mask = wh_cpu_features_detect();
+  return mask & WH_CPU_AMX && wh_cpu_tiles_ask() ? mask & ~WH_CPU_AMX : mask;
 }
 
 /* Ascending. `also` is taken where the processor has it: some have AVX-512 without the VEX-coded VNNI. */
@@ -81,6 +131,7 @@ static const struct {
     {"avxvnni", WH_CPU_AVX2 | WH_CPU_AVXVNNI, 0},
     {"avx512", WH_CPU_AVX2 | WH_CPU_AVX512, 0},
     {"avx512vnni", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI, WH_CPU_AVXVNNI},
+    {"amxint8", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI | WH_CPU_AMX, WH_CPU_AVXVNNI},
 #elif defined(__aarch64__)
     {"neon", WH_CPU_NEON, 0},
     {"dotprod", WH_CPU_NEON | WH_CPU_DOTPROD, 0},
@@ -90,7 +141,7 @@ static const struct {
 #define N_LEVELS ((int)(sizeof LEVELS / sizeof LEVELS[0]))
 
 #if defined(__x86_64__)
-#define LEVEL_NAMES "auto, ref, avx2, avxvnni, avx512, avx512vnni"
+#define LEVEL_NAMES "auto, ref, avx2, avxvnni, avx512, avx512vnni, amxint8"
 #elif defined(__aarch64__)
 #define LEVEL_NAMES "auto, ref, neon, dotprod, i8mm"
 #else

@@ -15,6 +15,7 @@
 #define WH_CPU_AVX512 (1ull << 2)     /* F + BW + DQ + VL + CD */
 #define WH_CPU_AVX512VNNI (1ull << 3) /* 512-bit vpdpbusd */
 #define WH_CPU_AVX512BF16 (1ull << 4) /* vdpbf16ps: mode `fast` only */
+#define WH_CPU_AMX (1ull << 5)        /* AMX-TILE + AMX-INT8, which the system gives on request */
 #define WH_CPU_NEON (1ull << 16)      /* Advanced SIMD of AArch64 */
 #define WH_CPU_DOTPROD (1ull << 17)   /* sdot: dots of four bytes */
 #define WH_CPU_I8MM (1ull << 18)      /* usdot, usmmla: products of 2 x 8 by 8 x 2 bytes */
@@ -26,8 +27,15 @@
  * in the auxiliary vector. Elsewhere 0. */
 uint64_t wh_cpu_features_detect(void);
 
-/* Levels: "ref", "avx2", "avxvnni", "avx512", "avx512vnni" (x86-64); "ref", "neon", "dotprod", "i8mm"
- * (AArch64); "ref" elsewhere. The mask of a level, or ERR_INVALID_ARGUMENT listing the known names;
+/* Asks the system for the tiles of AMX, which Linux gives to a process, all its threads, on request only: a
+ * thread without them ends at its first tile instruction. Asking again is allowed. NULL: they are given, or
+ * have been. Otherwise a static string that says why there are none. */
+const char *wh_cpu_tiles_ask(void);
+/* What wh_cpu_features_detect gives, AMX only when the system gives tiles. */
+uint64_t wh_cpu_features_usable(void);
+
+/* Levels: "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "amxint8" (x86-64); "ref", "neon", "dotprod",
+ * "i8mm" (AArch64); "ref" elsewhere. The mask of a level, or ERR_INVALID_ARGUMENT listing the known names;
  * ERR_UNAVAILABLE when `available` lacks it. NULL or "auto": everything available. */
 WH_NODISCARD wh_status wh_cpu_level_mask(const char *level, uint64_t available, uint64_t *out);
 /* Name of the highest level that `mask` holds. */

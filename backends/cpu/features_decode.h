@@ -8,12 +8,15 @@
 
 typedef struct wh_cpuid {
   uint32_t leaf1_ecx;
-  uint32_t leaf7_ebx, leaf7_ecx;
+  uint32_t leaf7_ebx, leaf7_ecx, leaf7_edx;
   uint32_t leaf7_1_eax; /* leaf 7, subleaf 1; 0 when there is none */
   uint64_t xcr0;        /* 0 without OSXSAVE */
 } wh_cpuid;
 
 uint64_t wh_cpu_features_decode(const wh_cpuid *c);
+
+/* Why wh_cpu_features_decode sees no AMX; NULL when it does. */
+const char *wh_cpu_tiles_lack(const wh_cpuid *c);
 
 /* AT_HWCAP and AT_HWCAP2 of the auxiliary vector, as Linux defines them for AArch64. */
 uint64_t wh_cpu_features_decode_arm(uint64_t hwcap, uint64_t hwcap2);

@@ -15,11 +15,11 @@ WH_LINEAR_H_PACK(any)
 
 static wh_linear_h_pack_fn choose_pack(uint64_t features) {
 #if defined(__x86_64__)
-  if ((features & WH_CPU_AVX2) && (features & WH_CPU_AVX512)) return wh_linear_h_pack__avx512;
-  if (features & WH_CPU_AVX2) return wh_linear_h_pack__avx2;
+  if ((features & WH_CPU_AVX2) && (features & WH_CPU_AVX512)) return wh_k_linear_h_pack__avx512;
+  if (features & WH_CPU_AVX2) return wh_k_linear_h_pack__avx2;
 #endif
   (void)features;
-  return wh_linear_h_pack__any;
+  return wh_k_linear_h_pack__any;
 }
 
 /* ---- layouts ---- */
@@ -98,4 +98,9 @@ wh_linear_q_fn wh_linear_h_select(uint64_t features, wh_dtype dtype, const char 
 #include "backends/cpu/kernels_linear_h.def"
 #undef WH_LINEAR_H_KERNEL
   return fn;
+}
+
+size_t wh_linear_h_scratch_bytes(uint64_t features, const wh_linear_layout *l, int64_t m_max) {
+  if (!(features & WH_CPU_AMX) || m_max <= 0) return 0;
+  return (size_t)m_max * wh_q13a_blocks(l->k) * WH_LINEAR_H_LIMB_BYTES;
 }

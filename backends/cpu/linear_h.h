@@ -20,6 +20,9 @@ bool wh_linear_h_pack(const wh_linear_layout *layout, const void *src, void *dst
 
 bool wh_linear_h_pack_panel(const wh_linear_layout *layout, const void *src, int64_t panel, void *dst);
 
+/* What kernels for up to m_max rows need as scratch; 0 at most levels. m_max and k are below 2^31. */
+size_t wh_linear_h_scratch_bytes(uint64_t features, const wh_linear_layout *layout, int64_t m_max);
+
 /* As wh_linear_q_select. */
 wh_linear_q_fn wh_linear_h_select(uint64_t features, wh_dtype dtype, const char **name);
 

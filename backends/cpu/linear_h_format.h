@@ -33,6 +33,7 @@ typedef struct wh_linear_h_panel {
   const uint8_t *w;
   int64_t k, n_cols; /* 1..WH_LINEAR_H_COLS */
   const wh_q13a_tile *x;
+  const int8_t *limbs; /* the tile's codes split into limbs, at the level of AMX */
   int64_t row, n_rows;
   float *y;
   int64_t ldy;
@@ -45,6 +46,8 @@ typedef void (*wh_linear_h_panel_fn)(const wh_linear_h_panel *p);
 
 /* This worker's share of the product. */
 void wh_linear_h_run(const wh_linear_q_args *args, const wh_worker *worker, wh_linear_h_panel_fn panel);
+
+#define WH_LINEAR_H_LIMB_BYTES (2 * WH_Q13A_BLOCK) /* of a row and block */
 
 #define WH_LINEAR_H_KERNEL(isa, needs) \
   void wh_k_linear_h__##isa(const wh_linear_q_args *args, const wh_worker *worker);

@@ -26,6 +26,9 @@ static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int
   while (row < row_end) {
     const wh_q13a_tile x = wh_q13a_tile_at(a->x, a->m, l->k, row / WH_Q13A_TILE);
     p.x = &x;
+    if (a->scratch) /* laid out as whole tiles of codes are */
+      p.limbs = (const int8_t *)a->scratch +
+                (size_t)(row / WH_Q13A_TILE * WH_Q13A_TILE) * wh_q13a_blocks(l->k) * WH_LINEAR_H_LIMB_BYTES;
     p.row = row % WH_Q13A_TILE;
     p.n_rows = min_i64(row_end - row, x.rows - p.row);
     p.y = a->y + row * a->ldy + col;

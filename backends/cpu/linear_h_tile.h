@@ -9,6 +9,7 @@
 #define WH_CPU_LINEAR_H_TILE_H
 
 #include "backends/cpu/linear_h_format.h"
+#include "backends/cpu/linear_h_store.h"
 
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -16,7 +17,6 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-#define COLS WH_LINEAR_H_COLS
 #define VEC_BYTES (LANES * 4)
 #define PANEL_VECS (COLS / LANES)
 /* Rows that meet the codes together, and the vectors of columns that they meet: sums for all registers. Few
@@ -131,14 +131,6 @@ ALWAYS_INLINE void block(int64_t rows, const fetch how, block_at b) {
   }
 }
 
-ALWAYS_INLINE void store_cols(const wh_linear_h_panel *p, int64_t r, const int c, vflt v) {
-  const int left = (int)p->n_cols - c, n = left < LANES ? left : LANES;
-  if (left <= 0) return;
-  if (p->bias) v = vflt_add(v, vflt_load_n(p->bias + c, n));
-  if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
-  vflt_store_n(p->y + r * p->ldy + c, v, n);
-}
-
 ALWAYS_INLINE void tile(const wh_linear_h_panel *p, const fetch how) {
   _Alignas(64) float y[WH_Q13A_TILE * COLS];
   const wh_q13a_tile *t = p->x;
@@ -155,16 +147,17 @@ ALWAYS_INLINE void tile(const wh_linear_h_panel *p, const fetch how) {
     UNROLL for (int c = 0; c < COLS; c += LANES) store_cols(p, r, c, vflt_load(y + r * COLS + c));
 }
 
-static void panel(const wh_linear_h_panel *p) {
-  if (p->past_caches)
-    tile(p, FETCH_PAST_CACHES);
-  else
-    tile(p, FETCH);
-}
-
+/* Panel calls have a name: the AMX level leaves some to another. */
 #define WH_LINEAR_H_TILE(isa)                                                        \
+  void wh_p_linear_h__##isa(const wh_linear_h_panel *p);                             \
+  void wh_p_linear_h__##isa(const wh_linear_h_panel *p) {                            \
+    if (p->past_caches)                                                              \
+      tile(p, FETCH_PAST_CACHES);                                                    \
+    else                                                                             \
+      tile(p, FETCH);                                                                \
+  }                                                                                  \
   void wh_k_linear_h__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
-    wh_linear_h_run(args, worker, panel);                                            \
+    wh_linear_h_run(args, worker, wh_p_linear_h__##isa);                             \
   }
 
 #endif

@@ -308,6 +308,18 @@ ALWAYS_INLINE void store_cols(const wh_linear_q_panel *p, int64_t r, const int c
   vflt_store_n(p->y + r * p->ldy + c, v, n);
 }
 
+/* Fetches what store_cols will touch, a few rows per block of the last group: results of a large product are
+ * in no cache. */
+ALWAYS_INLINE void prefetch_rows(const wh_linear_q_panel *p, int64_t block) {
+  const int64_t begin = block * (WH_Q8A_TILE / 4);
+  for (int64_t r = begin; r < begin + WH_Q8A_TILE / 4 && r < p->n_rows; r++) {
+    for (int64_t c = 0; c < p->n_cols; c += 16) {
+      __builtin_prefetch(p->y + r * p->ldy + c, 1, 3);
+      if (p->residual && p->residual != p->y) __builtin_prefetch(p->residual + r * p->ldr + c, 0, 3);
+    }
+  }
+}
+
 /* How many bytes of weights before their use they are asked for. The more rows, the longer each byte is used:
  * few rows read little but weights, and the distance covers the latency of memory; with a whole tile of rows
  * the next blocks should wait in L1. */

@@ -173,18 +173,6 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header,
   }
 }
 
-/* Fetches what store_cols will touch, a few rows per block of the last group: results of a large product are
- * in no cache. */
-ALWAYS_INLINE void prefetch_rows(const wh_linear_q_panel *p, int64_t block) {
-  const int64_t begin = block * (WH_Q8A_TILE / 4);
-  for (int64_t r = begin; r < begin + WH_Q8A_TILE / 4 && r < p->n_rows; r++) {
-    for (int64_t c = 0; c < p->n_cols; c += 16) {
-      __builtin_prefetch(p->y + r * p->ldy + c, 1, 3);
-      if (p->residual && p->residual != p->y) __builtin_prefetch(p->residual + r * p->ldr + c, 0, 3);
-    }
-  }
-}
-
 ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) {
   _Alignas(64) float g[WH_Q8A_TILE * COLS], y[WH_Q8A_TILE * COLS], scale[16 * COLS], min[8 * COLS];
   const wh_q8a_tile *t = p->x;
@@ -235,8 +223,10 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
 #define PAST_CACHES(p) (p)->past_caches
 #endif
 
+/* Panel calls have a name: the AMX level leaves some to another. */
 #define WH_LINEAR_Q_TILE(lower, isa)                                                         \
-  static void tile_##lower(const wh_linear_q_panel *p) {                                     \
+  void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p);                             \
+  void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p) {                            \
     if (p->n_rows > FEW_ROWS_MAX)                                                            \
       tile(wh_linear_q_format_##lower, p);                                                   \
     else if (PAST_CACHES(p))                                                                 \
@@ -245,7 +235,7 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
       few_rows(wh_linear_q_format_##lower, p, false);                                        \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
-    wh_linear_q_run(args, worker, tile_##lower);                                             \
+    wh_linear_q_run(args, worker, wh_p_linear_##lower##__##isa);                             \
   }
 
 #endif

@@ -33,6 +33,7 @@ int wh_measure_loops(uint64_t features, wh_measure_kind kind, wh_measure_loop ou
     if (features & WH_CPU_AVXVNNI) ADD_PEAK("vpdpbusd, 256 bits", wh_k_peak_int8__avxvnni);
     if (avx512) ADD_PEAK("vpmaddubsw, 512 bits", wh_k_peak_int8__avx512);
     if (features & WH_CPU_AVX512VNNI) ADD_PEAK("vpdpbusd, 512 bits", wh_k_peak_int8__avx512vnni);
+    if (features & WH_CPU_AMX) ADD_PEAK("tdpbssd", wh_k_peak_int8__amxint8);
   } else {
     if (avx2) ADD_PEAK("fma, 256 bits", wh_k_peak_f32__avx2);
     if (avx512) ADD_PEAK("fma, 512 bits", wh_k_peak_f32__avx512);

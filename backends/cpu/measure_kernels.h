@@ -7,12 +7,13 @@
 #include <stdint.h>
 
 /* Bytes times bytes: the least that any product must do at its level, vpmaddubsw or smlal with 16-bit sums,
- * vpdpbusd, sdot or usmmla. */
+ * vpdpbusd, tdpbssd, sdot or usmmla. */
 double wh_k_peak_int8__ref(int64_t n);
 double wh_k_peak_int8__avx2(int64_t n);
 double wh_k_peak_int8__avxvnni(int64_t n);
 double wh_k_peak_int8__avx512(int64_t n);
 double wh_k_peak_int8__avx512vnni(int64_t n);
+double wh_k_peak_int8__amxint8(int64_t n);
 double wh_k_peak_int8__neon(int64_t n);
 double wh_k_peak_int8__dotprod(int64_t n);
 double wh_k_peak_int8__i8mm(int64_t n);

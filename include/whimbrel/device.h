@@ -86,9 +86,13 @@ typedef struct wh_device_info {
   const char *binding_reason; /* "one memory node" */
   const char *prefetch; /* "temporal", "non-temporal", or "none" where kernels leave it to the processor */
   const char *prefetch_reason; /* what was measured on this make, or who asked for it */
+  const char *no_amx_reason;   /* why "amxint8" is not among isa_levels; NULL where it is, or could not be */
 } wh_device_info;
-#define WH_DEVICE_INFO_INIT \
-  { sizeof(wh_device_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+#define WH_DEVICE_INFO_INIT                                                                                 \
+  {                                                                                                         \
+    sizeof(wh_device_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
+        NULL                                                                                                \
+  }
 /* From any thread. The first call costs some milliseconds. */
 WH_API wh_status wh_device_get_info(const wh_device *device, wh_device_info *info);
 

@@ -1,5 +1,6 @@
-/* levels.h - the instruction-set levels that a test of kernels runs at: all that this machine has. It says
- * which, and fails where the compiler's own look at the processor sees a level that is not among them. */
+/* levels.h - the instruction-set levels that a test of kernels runs at: all that this machine has, and that
+ * of AMX on any processor with the other instructions that it needs (amx_trap.h). It says which, and fails
+ * where the compiler's own look at the processor sees a level that is not among them. */
 #ifndef WH_TESTS_LEVELS_H
 #define WH_TESTS_LEVELS_H
 
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "backends/cpu/features.h"
+#include "tests/kernels/usable_features.h"
 
 #define MAX_LEVELS 8
 
@@ -29,19 +31,18 @@ static inline int has_level(const char *name) {
   return 0;
 }
 
-/* A cmocka group setup. */
-static inline int find_levels(void **state) {
-  (void)state;
+static inline int find_levels_of(uint64_t features) {
   n_levels = 0;
   for (int i = 0; wh_cpu_level_at(i); i++) {
     uint64_t mask;
     const char *name = wh_cpu_level_at(i);
-    if (wh_cpu_level_mask(name, wh_cpu_features_detect(), &mask) != WH_OK) {
+    if (wh_cpu_level_mask(name, features, &mask) != WH_OK) {
       print_message("level %s: not on this machine\n", name);
       continue;
     }
     if (n_levels == MAX_LEVELS) return -1;
-    print_message("level %s: tested\n", name);
+    const bool trapped = mask & WH_CPU_AMX & ~wh_cpu_features_usable();
+    print_message("level %s: %s\n", name, trapped ? "tested with a trap" : "tested");
     levels[n_levels++] = (test_level){name, mask};
   }
   if (!has_level("ref")) return -1;
@@ -52,6 +53,16 @@ static inline int find_levels(void **state) {
   if (__builtin_cpu_supports("avx512vnni") && has_level("avx512") && !has_level("avx512vnni")) return -1;
 #endif
   return 0;
+}
+
+/* cmocka group setups: for tests of kernels, and for tests that open devices, which know of no trap. */
+static inline int find_levels(void **state) {
+  (void)state;
+  return find_levels_of(test_features());
+}
+static inline int find_device_levels(void **state) {
+  (void)state;
+  return find_levels_of(wh_cpu_features_usable());
 }
 
 #endif

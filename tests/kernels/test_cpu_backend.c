@@ -413,5 +413,5 @@ int main(void) {
       cmocka_unit_test(a_device_is_asked_for_correctly),
       cmocka_unit_test(memory_that_runs_out_is_an_error),
   };
-  return cmocka_run_group_tests(tests, find_levels, NULL);
+  return cmocka_run_group_tests(tests, find_device_levels, NULL);
 }

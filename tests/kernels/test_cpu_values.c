@@ -228,5 +228,5 @@ int main(void) {
       cmocka_unit_test(rows_of_a_sequence_come_in_any_order),
       cmocka_unit_test(row_major_forms_are_as_defined),
   };
-  return cmocka_run_group_tests(tests, find_levels, NULL);
+  return cmocka_run_group_tests(tests, find_device_levels, NULL);
 }

@@ -141,6 +141,7 @@ static void run_product(void *arg, const wh_worker *w) { wh_expert_linear(((cons
 static void check(const problem *p, const char *level, uint64_t mask, wh_team *team, int64_t room) {
   wh_expert_layout l;
   guarded packed, scratch, y;
+  assert_int_equal(mask & ~test_features(), 0);
   assert_int_equal(wh_expert_linear_layout(mask, p->dtype, p->n_experts, p->n, p->k, &l), WH_OK);
   call c = {.layout = &l, .src = p->w.data, .dst = guarded_new(&packed, l.n_bytes, 0xee)};
   wh_team_run(team, run_pack, &c);

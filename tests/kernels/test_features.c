@@ -15,10 +15,12 @@ static const wh_cpuid full = {
     .leaf1_ecx = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29,
     .leaf7_ebx = 1u << 5 | 1u << 8 | 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31,
     .leaf7_ecx = 1u << 11,
+    .leaf7_edx = 1u << 24 | 1u << 25,
     .leaf7_1_eax = 1u << 4 | 1u << 5,
-    .xcr0 = 0xe7,
+    .xcr0 = 0x600e7,
 };
-#define EVERYTHING (WH_CPU_AVX2 | WH_CPU_AVXVNNI | WH_CPU_AVX512 | WH_CPU_AVX512VNNI | WH_CPU_AVX512BF16)
+#define EVERYTHING \
+  (WH_CPU_AVX2 | WH_CPU_AVXVNNI | WH_CPU_AVX512 | WH_CPU_AVX512VNNI | WH_CPU_AVX512BF16 | WH_CPU_AMX)
 #define EVERYTHING_ARM (WH_CPU_NEON | WH_CPU_DOTPROD | WH_CPU_I8MM)
 #if defined(__aarch64__)
 #define EVERYTHING_HERE EVERYTHING_ARM
@@ -32,7 +34,7 @@ static void test_decode(void **state) {
   assert_int_equal(wh_cpu_features_decode(&c), EVERYTHING);
   c = (wh_cpuid){0};
   assert_int_equal(wh_cpu_features_decode(&c), 0);
-  c = full, c.leaf7_ecx = 0, c.leaf7_1_eax = 0;
+  c = full, c.leaf7_ecx = 0, c.leaf7_1_eax = 0, c.leaf7_edx = 0;
   assert_int_equal(wh_cpu_features_decode(&c), WH_CPU_AVX2 | WH_CPU_AVX512);
 }
 
@@ -61,6 +63,29 @@ static void test_registers_that_the_system_does_not_save(void **state) {
   assert_int_equal(wh_cpu_features_decode(&c), 0);
   c.xcr0 = 0; /* no xsave at all */
   assert_int_equal(wh_cpu_features_decode(&c), 0);
+}
+
+/* Each part that is missing takes AMX away, alone, and is named. */
+static void test_tiles(void **state) {
+  (void)state;
+  wh_cpuid c = full;
+  assert_null(wh_cpu_tiles_lack(&c));
+  for (int bit = 24; bit < 26; bit++) {
+    c = full, c.leaf7_edx &= ~(1u << bit);
+    assert_int_equal(wh_cpu_features_decode(&c), EVERYTHING & ~WH_CPU_AMX);
+    assert_non_null(strstr(wh_cpu_tiles_lack(&c), "AMX-INT8"));
+  }
+  for (int bit = 17; bit < 19; bit++) {
+    c = full, c.xcr0 &= ~(1ull << bit);
+    assert_int_equal(wh_cpu_features_decode(&c), EVERYTHING & ~WH_CPU_AMX);
+    assert_non_null(strstr(wh_cpu_tiles_lack(&c), "system"));
+  }
+  /* What can be used is what there is, but for tiles that the system keeps; the reason is there when they are
+   * not. */
+  const uint64_t found = wh_cpu_features_detect(), usable = wh_cpu_features_usable();
+  assert_int_equal(found & ~WH_CPU_AMX, usable & ~WH_CPU_AMX);
+  assert_int_equal(!!(usable & WH_CPU_AMX), wh_cpu_tiles_ask() == NULL && found & WH_CPU_AMX);
+  if (!(found & WH_CPU_AMX) && found & WH_CPU_AVX512) assert_non_null(wh_cpu_tiles_ask());
 }
 
 static void test_arm_processors(void **state) {
@@ -108,7 +133,7 @@ static void test_every_level_names_its_own_mask(void **state) {
   assert_null(wh_cpu_level_at(n));
   assert_null(wh_cpu_level_at(n + 1000));
 #if defined(__x86_64__)
-  assert_int_equal(n, 5);
+  assert_int_equal(n, 6);
 #elif defined(__aarch64__)
   assert_int_equal(n, 4);
 #else
@@ -165,6 +190,9 @@ static void test_narrowing(void **state) {
   assert_int_equal(wh_cpu_level_mask("avx512vnni", EVERYTHING, &mask), WH_OK);
   assert_int_equal(mask, cascade | WH_CPU_AVXVNNI);
   assert_string_equal(wh_cpu_level_name(cascade), "avx512vnni");
+  assert_int_equal(wh_cpu_level_mask("amxint8", EVERYTHING, &mask), WH_OK);
+  assert_int_equal(mask, EVERYTHING & ~WH_CPU_AVX512BF16);
+  assert_string_equal(wh_cpu_level_name(EVERYTHING), "amxint8");
   assert_string_equal(wh_cpu_level_name(WH_CPU_AVX2 | WH_CPU_AVX512), "avx512");
 }
 #endif
@@ -190,6 +218,7 @@ int main(void) {
     cmocka_unit_test(test_decode),
     cmocka_unit_test(test_a_level_needs_all_of_its_bundle),
     cmocka_unit_test(test_registers_that_the_system_does_not_save),
+    cmocka_unit_test(test_tiles),
     cmocka_unit_test(test_arm_processors),
     cmocka_unit_test(test_detection_is_consistent),
     cmocka_unit_test(test_every_level_names_its_own_mask),

@@ -155,6 +155,9 @@ static void compute(const problem *p, const struct kernel *kernel, wh_linear_q_f
                            .ldr = p->ld,
                            .step = 1,
                            .past_caches = past_caches};
+  guarded scratch;
+  const size_t scratch_bytes = wh_linear_h_scratch_bytes(kernel->needs, &layout, p->m);
+  if (scratch_bytes) args.scratch = guarded_new(&scratch, scratch_bytes, 0xcc);
   if (p->tail == BIAS || p->tail == BIAS_IN_PLACE) args.bias = (const float *)(const void *)p->bias.data;
   if (p->tail == RESIDUAL) args.residual = (const float *)(const void *)p->residual.data;
   if (p->tail == BIAS_IN_PLACE) {
@@ -164,6 +167,7 @@ static void compute(const problem *p, const struct kernel *kernel, wh_linear_q_f
   }
   c.args = &args;
   wh_team_run(team, run_product, &c);
+  if (scratch_bytes) assert_true(guarded_free(&scratch));
   for (size_t i = 0; i < count; i++)
     if ((int64_t)i % p->ld >= p->n && memcmp(&y[i], &canary, sizeof canary) != 0)
       fail_msg("%s: written between the rows", kernel->isa);
@@ -174,7 +178,7 @@ static void check_problem(const problem *p, int workers, const char *what) {
   guarded want, got;
   compute(p, &kernels[0], kernels[0].fn, teams[0], false, &want);
   for (size_t i = 1; i < COUNT(kernels); i++) {
-    if (kernels[i].needs & ~wh_cpu_features_detect()) continue;
+    if (kernels[i].needs & ~test_features()) continue;
     for (int past = 0; past < 2; past++) {
       compute(p, &kernels[i], kernels[i].fn, teams[workers - 1], past, &got);
       for (size_t j = 0; j < want.bytes / 4; j++)
@@ -233,7 +237,7 @@ static void test_not_finite_activations(void **state) {
   enum { M = 15, N = 33, K = 300 };
   for (size_t v = 0; v < COUNT(in); v++)
     for (size_t i = 0; i < COUNT(kernels); i++) {
-      if (kernels[i].needs & ~wh_cpu_features_detect()) continue;
+      if (kernels[i].needs & ~test_features()) continue;
       problem p = problem_new(WH_DTYPE_BF16, M, N, K, PLAIN, ORDINARY);
       guarded before, after;
       compute(&p, &kernels[i], kernels[i].fn, teams[0], false, &before);

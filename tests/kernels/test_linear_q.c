@@ -202,7 +202,7 @@ static void test_type(void **state) {
   const bool super = wh_dtype_get(dtype)->block_elems == 256;
   const int64_t *ks = super ? KS_SUPER : KS;
   size_t n_ks = super ? COUNT(KS_SUPER) : COUNT(KS), turn = 0;
-  uint64_t available = wh_cpu_features_detect();
+  uint64_t available = test_features();
   fixture_rng rng = {0x9e3779b97f4a7c15ull + (uint64_t)dtype};
   for (size_t i = 0; i < COUNT(MS); i++)
     for (size_t j = 0; j < COUNT(NS); j++, turn++) {

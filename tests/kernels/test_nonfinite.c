@@ -6,6 +6,7 @@
 
 #include "tests/kernels/linear_q_fixture.h"
 #include "tests/kernels/rowops_buffers.h"
+#include "tests/kernels/usable_features.h"
 
 #define MAX_LEVELS 8
 typedef struct level {
@@ -19,7 +20,7 @@ static const wh_worker alone = {0, 1, NULL};
 
 static int find_levels(void **state) {
   (void)state;
-  const uint64_t available = wh_cpu_features_detect();
+  const uint64_t available = test_features();
   for (int i = 0; wh_cpu_level_at(i) && n_levels < MAX_LEVELS; i++) {
     level *l = &levels[n_levels];
     l->name = wh_cpu_level_at(i);
@@ -248,7 +249,7 @@ static void check_product(const struct kernel *kernel, int64_t m, float special,
 static void products_of_rows_that_are_not_finite(void **state) {
   (void)state;
   fixture_rng rng = {0x1234567};
-  const uint64_t available = wh_cpu_features_detect();
+  const uint64_t available = test_features();
   for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++) {
     if (kernels[k].needs & ~available) continue;
     for (int64_t m = 2; m <= 20; m += 6) {

@@ -44,8 +44,8 @@
 #define MAX_ROWS 128
 #define MAX_VOCAB 256
 
-static const char *const isa_levels[] = {"ref", "avx2", "avx512vnni"};
-#define N_ISA 3
+static const char *const isa_levels[] = {"ref", "avx2", "avx512vnni", "amxint8"};
+#define N_ISA 4
 static const uint32_t thread_counts[] = {1, 2};
 #define N_THREADS 2
 /* What is run at every level: chunks of the prompt, and the index of the thread count. */
