@@ -59,8 +59,8 @@ typedef struct wh_linear_q_args {
    * panels are packed as they are needed. *not_finite is set as packing says. */
   void *panel;
   bool *not_finite;
-  void *scratch;    /* wh_linear_h_scratch_bytes, 64-byte aligned, shared by the team; quantised weights need
-                       none */
+  void *scratch; /* wh_linear_h_scratch_bytes, 64-byte aligned, shared by the team; quantised weights need
+                    none */
 } wh_linear_q_args;
 
 typedef void (*wh_linear_q_fn)(const wh_linear_q_args *args, const wh_worker *worker);
