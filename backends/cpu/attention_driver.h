@@ -49,7 +49,12 @@ INLINE void ask_for_vectors(const float *x, int64_t ld, int64_t dim, const wh_at
                             int64_t end, const int write) {
   for (end = end < item->n_vecs ? end : item->n_vecs; v < end; v++) {
     const float *at = x + (item->row + v / item->n_heads) * ld + (item->head + v % item->n_heads) * dim;
-    for (int64_t i = 0; i < dim; i += 16) __builtin_prefetch(at + i, write, 2);
+    for (int64_t i = 0; i < dim; i += 16) { /* clang wants constants */
+      if (write)
+        __builtin_prefetch(at + i, 1, 2);
+      else
+        __builtin_prefetch(at + i, 0, 2);
+    }
   }
 }
 
