@@ -159,6 +159,25 @@ static void leaks(void **unused) {
   assert_int_equal(cu.context_release(0), CUDA_SUCCESS);
 }
 
+/* A kernel of one device writes what lies on the other; both have their own memory, contexts and streams. */
+static void two_devices(void **unused) {
+  (void)unused;
+  CUcontext second, first;
+  float got[32], ones[32];
+  for (int i = 0; i < 32; i++) ones[i] = 1;
+  assert_false(cu.context_retain(&first, 0) || cu.context_retain(&second, 1) || cu.context_set(second));
+  CUdeviceptr there = emulator_upload(ones, sizeof ones);
+  assert_int_equal(cu.context_set(first), CUDA_SUCCESS);
+  int n = 32;
+  void *p[] = {&there, &x, &there, &n};
+  assert_int_equal(emulator_run(emulator_function(kernels, "vector_add"), 1, 32, 0, p), CUDA_SUCCESS);
+  emulator_download(got, there, sizeof got);
+  for (int i = 0; i < 32; i++) assert_true(got[i] == 2.0f);
+  emulator_expect_none();
+  assert_false(cu.release(there) || cu.context_release(1) || cu.context_release(0));
+  emulator_expect_none();
+}
+
 static void copies_beyond_an_allocation(void **unused) {
   (void)unused;
   char bytes[128] = {0};
@@ -291,6 +310,10 @@ static void names_the_line_of_an_error(void **unused) {
                "line 6: wgmma is not supported");
   expect_error(HEAD ".visible .entry f()\n{\n.reg .f32 %f<2>;\nadd.f32.odd %f1, %f1, %f1;\n}\n",
                "line 7: add with .odd is not supported");
+  expect_error(HEAD
+               ".visible .entry f(.param .b64 p[8])\n{\n.reg .b64 %d<5>;\nld.param.v4.b64 {%d1, %d2, %d3, "
+               "%d4}, [p];\n}\n",
+               "line 7: an access of more than 16 bytes is not supported");
   expect_error(HEAD ".shared .align 3 .b8 s[4];\n", "line 4: an alignment has to be a power of two");
   expect_error(HEAD ".global .align 4 .b8 s[2] = {1, 2, 3};\n",
                "line 4: more values than the variable holds");
@@ -331,6 +354,7 @@ int main(void) {
       cmocka_unit_test_setup(lanes_that_are_not_there, fresh),
       cmocka_unit_test_setup(freed_memory, fresh),
       cmocka_unit_test_setup(leaks, fresh),
+      cmocka_unit_test_setup(two_devices, fresh),
       cmocka_unit_test_setup(copies_beyond_an_allocation, fresh),
       cmocka_unit_test_setup(order_of_streams, fresh),
       cmocka_unit_test_setup(copies_are_late, fresh),

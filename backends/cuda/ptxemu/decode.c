@@ -413,7 +413,9 @@ static const char *why_unsupported(const ptx_instruction *i, unsigned n_types, c
       return NULL;
     case OP_LD:
     case OP_ST:
-      return type == PTX_B128 ? "128-bit registers" : NULL;
+      if (type == PTX_B128) return "128-bit registers";
+      return ptx_type_bytes(type) * (i->vector ? i->vector : 1u) > 16 ? "an access of more than 16 bytes"
+                                                                      : NULL;
     case OP_SHF:
       return i->wrap || i->clamp ? NULL : "shf without a mode";
     case OP_ISSPACEP:
