@@ -5,6 +5,12 @@
 
 #include "backends/cpu/linear_h_format.h"
 
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #define COLS WH_LINEAR_H_COLS
 
 /* The panel's columns [c, c + LANES) of row r of the result: v, its bias and its residual. */

@@ -11,12 +11,6 @@
 #include "backends/cpu/linear_h_format.h"
 #include "backends/cpu/linear_h_store.h"
 
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
 #define VEC_BYTES (LANES * 4)
 #define PANEL_VECS (COLS / LANES)
 /* Rows that meet the codes together, and the vectors of columns that they meet: sums for all registers. Few

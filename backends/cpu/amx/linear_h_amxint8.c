@@ -16,7 +16,6 @@
 #include "backends/cpu/linear_h_store.h"
 #include "backends/cpu/whole.h"
 
-#define UNROLL _Pragma("GCC unroll 16")
 #define CHUNKS 2 /* of 64 of k in a block */
 #define CHUNK_QUADS 16
 #define SIDES (COLS / AMX_COLS)

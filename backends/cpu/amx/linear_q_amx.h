@@ -19,8 +19,7 @@
 
 #define SIDES (COLS / AMX_COLS) /* tiles side by side in a panel */
 #define TILES_MAX (WH_Q8A_TILE / AMX_ROWS)
-#define PARTS 4                    /* tile products of a step */
-#define PART_K(f) (32 / HALVES(f)) /* of k in a tile product */
+#define PARTS 4 /* tile products of a step */
 #define STEP_BLOCKS(f) (PARTS / HALVES(f))
 #define CODE_BYTES (COLS * 32) /* of a block, widened: [8 quads][32 columns][4] */
 #define TILE_SUMS (AMX_ROWS * AMX_COLS)
@@ -204,6 +203,8 @@ ALWAYS_INLINE void panel_amx(const wh_linear_q_format f, const wh_linear_q_panel
   }
 }
 
+static const amx_shapes blocks_of_32 = AMX_SHAPES(32), halves_of_16 = AMX_SHAPES(16);
+
 /* The kernel: tiles for this worker, where there are rows for them. */
 #define WH_LINEAR_Q_AMX(lower)                                                                 \
   void wh_p_linear_##lower##__avx512vnni(const wh_linear_q_panel *p);                          \
@@ -214,12 +215,11 @@ ALWAYS_INLINE void panel_amx(const wh_linear_q_format f, const wh_linear_q_panel
       panel_amx(wh_linear_q_format_##lower, p);                                                \
   }                                                                                            \
   void wh_k_linear_##lower##__amxint8(const wh_linear_q_args *args, const wh_worker *worker) { \
-    static const amx_shapes shapes = AMX_SHAPES(PART_K(wh_linear_q_format_##lower));           \
     if (args->m < AMX_ROWS) {                                                                  \
       wh_k_linear_##lower##__avx512vnni(args, worker);                                         \
       return;                                                                                  \
     }                                                                                          \
-    amx_take(&shapes);                                                                         \
+    amx_take(HALVES(wh_linear_q_format_##lower) == 2 ? &halves_of_16 : &blocks_of_32);         \
     wh_linear_q_run(args, worker, panel_##lower);                                              \
     amx_release();                                                                             \
   }
