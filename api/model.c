@@ -63,6 +63,13 @@ static wh_status open_onnx(wh_model *m, const char *path) {
   return wh_graph_create(m->name, m->alloc, &m->graph);
 }
 
+static wh_status open_language_model(wh_model *m, const char *path) {
+  WH_TRY(wh_model_file_open(path, m->alloc, &m->file));
+  /* Building the graph checks every hyperparameter and weight that the model needs. */
+  WH_TRY(wh_model_build_graph(m->file, NULL, m->alloc, &m->graph, &m->hparams));
+  return read_name(m);
+}
+
 static wh_status want_one_graph(const wh_model *m) {
   if (!m->net) return WH_OK;
   return WH_FAIL(ERR_UNSUPPORTED, "%s: an ONNX model has no one graph: it is built for the inputs of a run",
@@ -78,21 +85,7 @@ wh_status wh_model_open(const char *path, const wh_model_options *options, wh_mo
   if (!m) return WH_OOM("model");
   bool is_onnx = false;
   wh_status st = begins_as_onnx(path, m->alloc, &is_onnx);
-  if (st == WH_OK && is_onnx) {
-    st = open_onnx(m, path);
-    if (st == WH_OK) {
-      *out = m;
-      return WH_OK;
-    }
-  }
-  if (st != WH_OK) {
-    wh_model_destroy(m);
-    return st;
-  }
-  st = wh_model_file_open(path, m->alloc, &m->file);
-  /* Building the graph checks every hyperparameter and weight that the model needs. */
-  if (st == WH_OK) st = wh_model_build_graph(m->file, NULL, m->alloc, &m->graph, &m->hparams);
-  if (st == WH_OK) st = read_name(m);
+  if (st == WH_OK) st = is_onnx ? open_onnx(m, path) : open_language_model(m, path);
   if (st != WH_OK) {
     wh_model_destroy(m);
     return st;

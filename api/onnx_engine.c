@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_internal.h"
 #include "backends/cpu/cpu_backend.h"
 #include "core/base/memory_budget.h"
 #include "core/passes/passes.h"
@@ -127,6 +128,13 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
   return wh_run_create(p->program, &run, &p->run);
 }
 
+static void to_front(wh_engine *e, wh_engine_program **at) {
+  wh_engine_program *p = *at;
+  *at = p->next;
+  p->next = e->programs;
+  e->programs = p;
+}
+
 static void shrink(wh_engine *e) {
   size_t n = 0;
   for (wh_engine_program **at = &e->programs; *at;) {
@@ -151,9 +159,7 @@ static wh_status find_or_make(wh_engine *e, wh_graph *g) {
   for (wh_engine_program **at = &e->programs; *at; at = &(*at)->next) {
     wh_engine_program *p = *at;
     if (memcmp(&p->key, &key, sizeof key) != 0) continue;
-    *at = p->next;
-    p->next = e->programs;
-    e->programs = p;
+    to_front(e, at);
     wh_graph_destroy(g);
     return WH_OK;
   }
@@ -212,9 +218,9 @@ static wh_status run_graph(void *ctx, wh_graph *g, const void *const *inputs, vo
 wh_onnx_engine wh_engine_face(wh_engine *e) { return (wh_onnx_engine){e, run_graph}; }
 
 size_t wh_port_bytes(const wh_run_port *port) {
-  size_t n = 1, bytes = 0;
-  for (int i = 0; i < port->rank; i++) n *= (size_t)port->dims[i];
-  return wh_dtype_row_bytes(port->dtype, n, &bytes) ? bytes : 0; /* sizes that a program has were checked */
+  size_t n = 0;
+  return wh_tensor_bytes(port->dtype, port->rank, port->dims, &n) ? n
+                                                                  : 0; /* sizes of a program were checked */
 }
 
 void wh_copy_into_port(wh_run_port port, const void *data) {
@@ -230,9 +236,7 @@ wh_run *wh_engine_find(wh_engine *e, uint64_t serial) {
   for (wh_engine_program **at = &e->programs; *at; at = &(*at)->next) {
     wh_engine_program *p = *at;
     if (p->serial != serial) continue;
-    *at = p->next;
-    p->next = e->programs;
-    e->programs = p;
+    to_front(e, at);
     return p->run;
   }
   return NULL;

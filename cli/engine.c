@@ -81,9 +81,6 @@ static int show_progress(void *ctx, const wh_progress *p) {
   return cli_interrupted();
 }
 
-/* Smaller weights are packed in a moment, and the answer is done sooner when that comes first. */
-#define PACK_LATE_BYTES ((uint64_t)256 << 20)
-
 cli_exit cli_session_open(const cli_engine_options *options, const wh_model *model, wh_device *device,
                           const cli_session_needs *needs, wh_session **out) {
   static const wh_log log = {NULL, WH_LOG_WARNING, log_line};
@@ -98,9 +95,9 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.allocator = cli_allocator();
   o.pack_cache = options->no_pack_cache ? NULL : options->pack_cache;
   o.pack_cache_mapped = options->pack_cache_mapped;
-  if (needs->answers_soon) {
+  if (needs->answers_soon) { /* smaller weights are packed in a moment */
     wh_model_info info = WH_MODEL_INFO_INIT;
-    o.pack_while_running = wh_model_get_info(model, &info) == WH_OK && info.weight_bytes >= PACK_LATE_BYTES;
+    o.pack_while_running = wh_model_get_info(model, &info) == WH_OK && info.weight_bytes >= CLI_LARGE_WEIGHTS;
   }
   o.log = &log;
   o.progress = show_progress;

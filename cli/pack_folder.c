@@ -12,11 +12,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define WORTH_BYTES (UINT64_C(256) << 20)
 #define DISK_BYTES (UINT64_C(64) << 30)
 
 bool cli_pack_worth_keeping(uint64_t weight_bytes, cli_disk disk) {
-  return weight_bytes >= WORTH_BYTES && disk.total >= DISK_BYTES && disk.available >= weight_bytes &&
+  return weight_bytes >= CLI_LARGE_WEIGHTS && disk.total >= DISK_BYTES && disk.available >= weight_bytes &&
          disk.available - weight_bytes >= disk.total / 5;
 }
 

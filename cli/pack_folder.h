@@ -12,6 +12,9 @@ typedef struct cli_disk {
   uint64_t total, available;
 } cli_disk;
 
+/* Bytes of weights from which on packing takes a noticeable time. */
+#define CLI_LARGE_WEIGHTS (UINT64_C(256) << 20)
+
 /* Whether `weight_bytes` of weights are worth keeping on this disk: 256 MiB or more, which take a noticeable
  * time to pack, on a disk of 64 GiB or more of which a fifth stays free. */
 bool cli_pack_worth_keeping(uint64_t weight_bytes, cli_disk disk);

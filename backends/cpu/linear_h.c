@@ -13,7 +13,7 @@
 
 WH_LINEAR_H_PACK(any)
 
-static wh_linear_h_pack_fn choose_pack(uint64_t features) {
+static wh_linear_pack_panel_fn choose_pack(uint64_t features) {
 #if defined(__x86_64__)
   if ((features & WH_CPU_AVX2) && (features & WH_CPU_AVX512)) return wh_k_linear_h_pack__avx512;
   if (features & WH_CPU_AVX2) return wh_k_linear_h_pack__avx2;
@@ -43,8 +43,8 @@ wh_status wh_linear_h_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
     l.panel_bytes =
         (size_t)ceil_div(k, WH_Q13A_BLOCK) * WH_LINEAR_H_SCALE_BYTES + pairs * WH_LINEAR_H_PAIR_BYTES;
     fits = wh_mul_size((size_t)l.n_panels, l.panel_bytes, &l.n_bytes);
+    l.pack_panel = choose_pack(features);
   }
-  l.pack_panel = choose_pack(features);
   if (!fits)
     return WH_FAIL(ERR_LIMIT, "weights of %lld x %lld do not fit the address space", (long long)n,
                    (long long)k);
@@ -52,8 +52,10 @@ wh_status wh_linear_h_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
   return WH_OK;
 }
 
-/* Rows in the file's layout. */
-static bool copy_file_rows(const wh_linear_layout *l, const uint8_t *src, int64_t rows, uint8_t *dst) {
+/* Rows in the file's layout, as many as a panel has. */
+static bool copy_file_panel(const wh_linear_layout *l, const void *from, int64_t panel, uint8_t *dst) {
+  const int64_t col = panel * WH_LINEAR_H_COLS, rows = min_i64(WH_LINEAR_H_COLS, l->n - col);
+  const uint8_t *src = (const uint8_t *)from + (size_t)(col * l->k) * 2;
   const uint32_t exponent = l->dtype == WH_DTYPE_F16 ? 0x7c00u : 0x7f80u;
   const size_t n = (size_t)(rows * l->k);
   bool finite = true;
@@ -66,21 +68,12 @@ static bool copy_file_rows(const wh_linear_layout *l, const uint8_t *src, int64_
   return finite;
 }
 
-bool wh_linear_h_pack_panel(const wh_linear_layout *l, const void *src, int64_t panel, void *dst) {
-  const int64_t col = panel * WH_LINEAR_H_COLS;
-  return l->pack_panel(l, (const uint8_t *)src + (size_t)(col * l->k) * 2,
-                       min_i64(WH_LINEAR_H_COLS, l->n - col), dst);
-}
-
 bool wh_linear_h_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end) {
   bool finite = true;
   for (int64_t p = panel_begin; p < panel_end; p++) {
-    const int64_t col = p * WH_LINEAR_H_COLS, cols = min_i64(WH_LINEAR_H_COLS, l->n - col);
-    const uint8_t *from = (const uint8_t *)src + (size_t)(col * l->k) * 2;
     uint8_t *to = (uint8_t *)dst + (size_t)p * l->panel_bytes;
-    finite &=
-        l->id == WH_LINEAR_H_PANELS ? l->pack_panel(l, from, cols, to) : copy_file_rows(l, from, cols, to);
+    finite &= l->pack_panel ? l->pack_panel(l, src, p, to) : copy_file_panel(l, src, p, to);
   }
   return finite;
 }

@@ -18,8 +18,6 @@ WH_NODISCARD wh_status wh_linear_h_layout(uint64_t features, wh_dtype dtype, int
 bool wh_linear_h_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end);
 
-bool wh_linear_h_pack_panel(const wh_linear_layout *layout, const void *src, int64_t panel, void *dst);
-
 /* What kernels for up to m_max rows need as scratch; 0 at most levels. m_max and k are below 2^31. */
 size_t wh_linear_h_scratch_bytes(uint64_t features, const wh_linear_layout *layout, int64_t m_max);
 

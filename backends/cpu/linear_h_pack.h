@@ -9,9 +9,9 @@
 #include "backends/cpu/q13a_block.h"
 #include "backends/cpu/whole.h"
 
-bool wh_k_linear_h_pack__any(const wh_linear_layout *l, const uint8_t *src, int64_t cols, uint8_t *dst);
-bool wh_k_linear_h_pack__avx2(const wh_linear_layout *l, const uint8_t *src, int64_t cols, uint8_t *dst);
-bool wh_k_linear_h_pack__avx512(const wh_linear_layout *l, const uint8_t *src, int64_t cols, uint8_t *dst);
+bool wh_k_linear_h_pack__any(const wh_linear_layout *l, const void *src, int64_t panel, void *dst);
+bool wh_k_linear_h_pack__avx2(const wh_linear_layout *l, const void *src, int64_t panel, void *dst);
+bool wh_k_linear_h_pack__avx512(const wh_linear_layout *l, const void *src, int64_t panel, void *dst);
 
 /* n weights as fp32: as wh_f32_from_f16 and wh_f32_from_bf16 have them where they are finite, and not finite
  * elsewhere. An f16's exponent and fraction, moved to their places in an fp32, are 2^112 too small. */
@@ -83,10 +83,11 @@ static inline bool pack_panel(const wh_linear_layout *l, const uint8_t *src, int
   return finite;
 }
 
-#define WH_LINEAR_H_PACK(isa)                                                                 \
-  bool wh_k_linear_h_pack__##isa(const wh_linear_layout *l, const uint8_t *src, int64_t cols, \
-                                 uint8_t *dst) {                                              \
-    return pack_panel(l, src, cols, dst);                                                     \
+#define WH_LINEAR_H_PACK(isa)                                                                            \
+  bool wh_k_linear_h_pack__##isa(const wh_linear_layout *l, const void *src, int64_t panel, void *dst) { \
+    const int64_t col = panel * WH_LINEAR_H_COLS;                                                        \
+    return pack_panel(l, (const uint8_t *)src + (size_t)(col * l->k) * 2,                                \
+                      min_i64(WH_LINEAR_H_COLS, l->n - col), dst);                                       \
   }
 
 #endif

@@ -3,20 +3,13 @@
 #include "backends/cpu/linear_cut.h"
 #include "backends/cpu/linear_h_format.h"
 
-/* Packed before, or here and now. */
-static const uint8_t *panel_at(const wh_linear_q_args *a, int64_t index) {
-  if (!a->panel) return (const uint8_t *)a->w + (size_t)index * a->layout->panel_bytes;
-  if (!wh_linear_h_pack_panel(a->layout, a->w, index, a->panel)) *a->not_finite = true;
-  return a->panel;
-}
-
 /* Panel `index` times rows [row, row_end), tile by tile. */
 static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int64_t row_end,
                       wh_linear_h_panel_fn panel) {
   const wh_linear_layout *l = a->layout;
   const int64_t col = index * WH_LINEAR_H_COLS;
   wh_linear_h_panel p = {.dtype = l->dtype,
-                         .w = panel_at(a, index),
+                         .w = wh_linear_panel_at(a, index),
                          .k = l->k,
                          .n_cols = min_i64(l->n - col, WH_LINEAR_H_COLS),
                          .ldy = a->ldy,

@@ -12,16 +12,17 @@
 /* How a weight matrix w[n][k] of `dtype` is laid out for a feature mask. Panels of `panel_cols` outputs; the
  * last is padded. `id` 0 means "as in the file" (the reference kernel reads the file's blocks). */
 typedef struct wh_linear_layout wh_linear_layout;
-/* Packs a panel of 16-bit weights, whose first of `cols` rows is at src. */
-typedef bool (*wh_linear_h_pack_fn)(const wh_linear_layout *layout, const uint8_t *src, int64_t cols,
-                                    uint8_t *dst);
+/* Packs one panel of the file's bytes `src` (all n rows) to `dst`, which has wh_linear_panel_room bytes.
+ * Pure; false when a scale, minimum or 16-bit weight is not finite. */
+typedef bool (*wh_linear_pack_panel_fn)(const wh_linear_layout *layout, const void *src, int64_t panel,
+                                        void *dst);
 struct wh_linear_layout {
   uint32_t id;
   wh_dtype dtype;
   int64_t n, k;
   int64_t panel_cols, n_panels;
-  size_t panel_bytes, n_bytes;    /* n_bytes = n_panels * panel_bytes (+ tail slack) */
-  wh_linear_h_pack_fn pack_panel; /* of 16-bit weights: the mask's */
+  size_t panel_bytes, n_bytes;        /* n_bytes = n_panels * panel_bytes (+ tail slack) */
+  wh_linear_pack_panel_fn pack_panel; /* the mask's; NULL for id 0 and float weights */
 };
 
 /* ERR_UNSUPPORTED for a dtype without kernels or a k that is not whole blocks. */
@@ -34,8 +35,6 @@ WH_NODISCARD wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int
 bool wh_linear_q_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end);
 
-/* One panel of the same, to `dst`, which has wh_linear_panel_room bytes. */
-bool wh_linear_q_pack_panel(const wh_linear_layout *layout, const void *src, int64_t panel, void *dst);
 static inline size_t wh_linear_panel_room(const wh_linear_layout *l) {
   return (l->panel_bytes + WH_ALIGN_SIMD - 1) / WH_ALIGN_SIMD * WH_ALIGN_SIMD;
 }
@@ -62,6 +61,13 @@ typedef struct wh_linear_q_args {
   void *scratch; /* wh_linear_h_scratch_bytes, 64-byte aligned, shared by the team; quantised weights need
                     none */
 } wh_linear_q_args;
+
+/* A panel's bytes: packed before, or here and now. */
+static inline const uint8_t *wh_linear_panel_at(const wh_linear_q_args *a, int64_t index) {
+  if (!a->panel) return (const uint8_t *)a->w + (size_t)index * a->layout->panel_bytes;
+  if (!a->layout->pack_panel(a->layout, a->w, index, a->panel)) *a->not_finite = true;
+  return (const uint8_t *)a->panel;
+}
 
 typedef void (*wh_linear_q_fn)(const wh_linear_q_args *args, const wh_worker *worker);
 

@@ -23,6 +23,8 @@ const wh_linear_q_format *wh_linear_q_format_get(wh_dtype dtype) {
   }
 }
 
+static bool pack_panel(const wh_linear_layout *l, const void *from, int64_t panel, void *to);
+
 wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out) {
   const wh_linear_q_format *f = wh_linear_q_format_get(dtype);
   if (!f)
@@ -50,6 +52,7 @@ wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
         (size_t)(n_blocks / WH_LINEAR_Q_GROUP_BLOCKS) * wh_linear_q_group_bytes(*f, WH_LINEAR_Q_GROUP_BLOCKS);
     if (rest) l.panel_bytes += wh_linear_q_group_bytes(*f, rest);
     fits = wh_mul_size((size_t)l.n_panels, l.panel_bytes, &l.n_bytes);
+    l.pack_panel = pack_panel;
   }
   if (!fits)
     return WH_FAIL(ERR_LIMIT, "weights of %lld x %lld do not fit the address space", (long long)n,
@@ -160,7 +163,7 @@ static size_t bytes_of_row(const wh_linear_layout *l) {
   return (size_t)l->k / info->block_elems * info->block_bytes;
 }
 
-bool wh_linear_q_pack_panel(const wh_linear_layout *l, const void *from, int64_t panel, void *to) {
+static bool pack_panel(const wh_linear_layout *l, const void *from, int64_t panel, void *to) {
   const wh_linear_q_format *f = wh_linear_q_format_get(l->dtype);
   const wh_dtype_info *info = wh_dtype_get(l->dtype);
   const uint8_t *src = from;
@@ -210,6 +213,6 @@ bool wh_linear_q_pack(const wh_linear_layout *l, const void *src, void *dst, int
     return check_rows(f, src, row_bytes, l->k, begin, end);
   }
   for (int64_t p = panel_begin; p < panel_end; p++)
-    finite &= wh_linear_q_pack_panel(l, src, p, (uint8_t *)dst + (size_t)p * l->panel_bytes);
+    finite &= pack_panel(l, src, p, (uint8_t *)dst + (size_t)p * l->panel_bytes);
   return finite;
 }

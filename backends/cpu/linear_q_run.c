@@ -4,19 +4,12 @@
 #include "backends/cpu/linear_cut.h"
 #include "backends/cpu/linear_q_format.h"
 
-/* Packed before, or here and now. */
-static const uint8_t *panel_at(const wh_linear_q_args *a, int64_t index) {
-  if (!a->panel) return (const uint8_t *)a->w + (size_t)index * a->layout->panel_bytes;
-  if (!wh_linear_q_pack_panel(a->layout, a->w, index, a->panel)) *a->not_finite = true;
-  return a->panel;
-}
-
 /* Panel `index` times rows [row, row_end), tile by tile. */
 static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int64_t row_end,
                       wh_linear_q_panel_fn panel) {
   const wh_linear_layout *l = a->layout;
   int64_t col = index * WH_LINEAR_Q_COLS, left = l->n - col;
-  wh_linear_q_panel p = {.w = panel_at(a, index),
+  wh_linear_q_panel p = {.w = wh_linear_panel_at(a, index),
                          .row_bytes = l->panel_bytes / WH_LINEAR_Q_COLS,
                          .n_blocks = l->k / WH_LINEAR_Q_BLOCK,
                          .n_cols = left < WH_LINEAR_Q_COLS ? left : WH_LINEAR_Q_COLS,

@@ -148,6 +148,7 @@ static inline double wh_log_f64(double x) {
   return (double)e * 0.6931471805599453 + 2.0 * s * sum;
 }
 static inline double wh_exp_f64(double x) {
+  if (x != x) return x;
   if (x > 700.0) return (double)INFINITY;
   if (x < -700.0) return 0.0;
   double n = rint(x * 1.4426950408889634),

@@ -14,8 +14,6 @@
 #define PACK_BATCH_TASKS 64
 /* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
 #define MOVE_RUNS 32
-/* They are packed in fewer: until then a run packs each again that is not packed yet, and drops it. */
-#define PACK_RUNS 4
 #define MOVE_MIN_BYTES ((uint64_t)4 << 20)
 
 typedef enum weight_home {
@@ -27,7 +25,7 @@ typedef enum weight_home {
 typedef struct weight {
   weight_home home;
   bool check;
-  bool is_late, is_packed; /* late: packed while the model runs, and until then read in `buffer` */
+  bool is_late; /* packed while the model runs, and until then read in `buffer` */
   uint32_t layout;
   uint64_t n_bytes, offset; /* in its layout; of the image or the vectors */
   wh_buffer *buffer;        /* of HOME_MODEL, and of late ones */
@@ -58,17 +56,16 @@ struct wh_weight_set {
   bool wants_own, is_loaded;
   uint64_t n_moved; /* bytes of the image in the file that are in `own`, too */
   bool may_be_late;
-  wh_graph *late_graph; /* a copy for packing; NULL: nothing is to be packed any more */
-  size_t next_late;     /* in `packed` and, by next_in_list, in the list */
-  size_t next_in_list;
-  uint64_t late_bytes; /* of late weights, as the model has them */
+  wh_graph *late_graph;           /* a copy for packing; NULL: nothing is to be packed any more */
+  size_t next_late, next_in_list; /* the first that may not be packed: in `packed`, and in the list */
+  uint64_t late_bytes, late_done; /* of late weights, as the model has them */
   wh_pack_cache *cache;
   wh_buffer *vectors;
   uint64_t vector_bytes;
   wh_weight_packing packing;
   pthread_mutex_t work_mutex; /* of loading and keeping */
   pthread_mutex_t mutex;      /* of what moving and late packing change: n_moved, in_file, cache, late_graph,
-                                 next_*, is_packed, generation, users */
+                                 next_*, late_done, generation, users */
   uint64_t generation;
   wh_weight_user *users;
 };
@@ -207,6 +204,7 @@ static void give_back(const wh_weight_set *w, const weight *x) {
 
 typedef struct pack_batch {
   const wh_graph *g;
+  const wh_progress_sink *progress;
   wh_pack_task tasks[PACK_BATCH_TASKS];
   const weight *of[PACK_BATCH_TASKS];
   size_t n;
@@ -221,10 +219,10 @@ static wh_status run_batch(const wh_weight_set *w, pack_batch *b) {
     if (b->tasks[i].dst && b->tasks[i].part + 1 == b->tasks[i].n_parts) give_back(w, b->of[i]);
   b->done += b->n_bytes;
   b->n = b->n_bytes = 0;
-  return wh_progress_report(&w->progress, WH_STAGE_PACK, b->done, b->total);
+  return wh_progress_report(b->progress, WH_STAGE_PACK, b->done, b->total);
 }
 
-static weight *weight_of_packed(const wh_weight_set *w, size_t *at) {
+static const weight *weight_of_packed(const wh_weight_set *w, size_t *at) {
   while (!w->list[*at].layout && !w->list[*at].check) ++*at;
   return &w->list[(*at)++];
 }
@@ -268,7 +266,7 @@ static wh_status pack_weight(const wh_weight_set *w, pack_batch *b, const weight
 /* Packs the weights of the list into `image` unless they came packed or have time; those used in place are
  * only checked. */
 static wh_status pack_list(wh_weight_set *w, const wh_graph *g, char *image) {
-  pack_batch b = {.g = g, .total = count_work(w)};
+  pack_batch b = {.g = g, .progress = &w->progress, .total = count_work(w)};
   if (!b.total) return WH_OK;
   WH_TRY(wh_progress_report(&w->progress, WH_STAGE_PACK, 0, b.total));
   for (size_t k = 0, at = 0; k < w->n_packed; k++) {
@@ -279,19 +277,22 @@ static wh_status pack_list(wh_weight_set *w, const wh_graph *g, char *image) {
   return run_batch(w, &b);
 }
 
-/* Packs late weights of at least n_bytes, or all that are left. */
+/* Packs late weights of at least n_bytes, or all that are left. After a failure none of these counts as
+ * packed. */
 static wh_status pack_late(wh_weight_set *w, uint64_t n_bytes) {
-  pack_batch b = {.g = w->late_graph, .total = w->late_bytes};
-  const size_t first = w->next_late, first_in_list = w->next_in_list;
-  for (uint64_t bytes = 0; w->next_late < w->n_packed && bytes < n_bytes; w->next_late++) {
-    const weight *x = weight_of_packed(w, &w->next_in_list);
+  pack_batch b = {.g = w->late_graph, .progress = &nobody};
+  size_t k = w->next_late, at = w->next_in_list;
+  uint64_t bytes = 0;
+  for (; k < w->n_packed && bytes < n_bytes; k++) {
+    const weight *x = weight_of_packed(w, &at);
     if (!x->is_late) continue;
-    WH_TRY(pack_weight(w, &b, x, &w->packed[w->next_late], host(w, w->own)));
+    WH_TRY(pack_weight(w, &b, x, &w->packed[k], host(w, w->own)));
     bytes += x->model_bytes;
   }
   if (b.n) WH_TRY(run_batch(w, &b));
-  for (size_t k = first, at = first_in_list; k < w->next_late; k++)
-    weight_of_packed(w, &at)->is_packed = true;
+  w->next_late = k;
+  w->next_in_list = at;
+  w->late_done += bytes;
   w->generation++;
   if (w->next_late < w->n_packed) return WH_OK;
   wh_graph_destroy(w->late_graph);
@@ -432,12 +433,23 @@ static wh_status keep(wh_weight_set *w) {
   return st;
 }
 
+/* Late weights that are left, in shares, between which others may begin runs. */
+static wh_status pack_rest(wh_weight_set *w) {
+  for (;;) {
+    (void)pthread_mutex_lock(&w->mutex);
+    const bool more = w->late_graph != NULL;
+    const wh_status st = more ? pack_late(w, PACK_BATCH_BYTES) : WH_OK;
+    const uint64_t done = w->late_done;
+    (void)pthread_mutex_unlock(&w->mutex);
+    if (!more || st != WH_OK) return st;
+    WH_TRY(wh_progress_report(&w->progress, WH_STAGE_PACK, done, w->late_bytes));
+  }
+}
+
 wh_status wh_weight_set_keep(wh_weight_set *w, const wh_progress_sink *progress) {
   (void)pthread_mutex_lock(&w->work_mutex);
   tell(w, progress);
-  (void)pthread_mutex_lock(&w->mutex);
-  wh_status st = w->late_graph && w->cache ? pack_late(w, UINT64_MAX) : WH_OK;
-  (void)pthread_mutex_unlock(&w->mutex);
+  wh_status st = w->cache ? pack_rest(w) : WH_OK;
   if (st == WH_OK) st = keep(w);
   tell(w, &nobody);
   (void)pthread_mutex_unlock(&w->work_mutex);
@@ -449,9 +461,9 @@ wh_status wh_weight_set_keep(wh_weight_set *w, const wh_progress_sink *progress)
 /* From the cache's file into memory of our own, until that holds all and the file is closed. */
 static bool is_moving(const wh_weight_set *w) { return w->own && w->in_file; }
 
-static void place(const wh_weight_set *w, const weight *x, wh_buffer **buffer, uint64_t *offset,
-                  bool *as_model) {
-  *as_model = x->is_late && !x->is_packed;
+static void place(const wh_weight_set *w, size_t i, wh_buffer **buffer, uint64_t *offset, bool *as_model) {
+  const weight *x = &w->list[i];
+  *as_model = x->is_late && i >= w->next_in_list;
   *offset = x->home == HOME_MODEL || *as_model ? 0 : x->offset;
   if (x->home == HOME_MODEL || *as_model)
     *buffer = x->buffer;
@@ -519,11 +531,11 @@ wh_status wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_weight_
   user->has_begun = true;
   (void)pthread_mutex_lock(&w->mutex);
   if (!first && is_moving(w)) move(w);
-  if (!first && w->late_graph) st = pack_late(w, w->late_bytes / PACK_RUNS + 1);
+  if (!first && w->late_graph) st = pack_late(w, UINT64_MAX); /* packing to drop once more costs more */
   p->changed = st == WH_OK && user->generation != w->generation;
   if (p->changed) user->generation = w->generation;
   for (size_t i = 0; p->changed && i < w->n; i++)
-    place(w, &w->list[i], &p->buffers[i], &p->offsets[i], &p->as_model[i]);
+    place(w, i, &p->buffers[i], &p->offsets[i], &p->as_model[i]);
   (void)pthread_mutex_unlock(&w->mutex);
   return st;
 }

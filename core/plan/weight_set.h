@@ -5,7 +5,7 @@
  * Packed weights that come from a cache are used where they lie in its file at first, so that nothing is
  * copied before the first run; then, unless they are to stay there, they move into memory of their own, some
  * before each run. Their bytes are the same in both places. Weights that are packed while the model runs are
- * read as the model has them by the first run, and packed by the next ones, some before each. On a device
+ * read as the model has them by the first run, and packed before the second. On a device
  * whose memory the host cannot address, all constants are copied there when the set is loaded.
  *
  * Threads: users on several threads may begin runs at the same time; all else is one caller at a time. */
@@ -74,8 +74,8 @@ typedef struct wh_weight_places {
   bool *as_model; /* it is not packed yet */
   bool changed;   /* at this call: else the user's last places are still right */
 } wh_weight_places;
-/* Before each run. From the user's second one on, a share of what is still in the cache's file moves, or of
- * what is not packed yet is packed: ERR_CORRUPT names a weight with a value that is not finite. */
+/* Before each run. From the user's second one on, a share of what is still in the cache's file moves, or what
+ * is not packed yet is packed: ERR_CORRUPT names a weight with a value that is not finite. */
 WH_NODISCARD wh_status wh_weight_set_begin(wh_weight_set *set, wh_weight_user *user,
                                            wh_weight_places *places);
 

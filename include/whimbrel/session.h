@@ -62,9 +62,9 @@ typedef struct wh_session_options {
  * processes share its pages. A file in use may be deleted or replaced, but not written to.
  *
  * With `pack_while_running` nothing is packed before the first run, which reads weights as the model file has
- * them, more slowly; the next runs pack them, a share before each, and are fast once all are packed. The
- * logits are the same. A weight that is not finite is then ERR_CORRUPT of a run. On devices that cannot read
- * the file's form, and for weights that the pack cache has, it changes nothing.
+ * them, more slowly; the second packs them, which it waits for, and from then on runs are fast. The logits
+ * are the same. A weight that is not finite is then ERR_CORRUPT of a run. On devices that cannot read the
+ * file's form, and for weights that the pack cache has, it changes nothing.
  *
  * A large model takes seconds. The progress callback is told of each stage (progress.h), in which the call
  * can be ended: ERR_CANCELLED. */

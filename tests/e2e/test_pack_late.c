@@ -15,7 +15,7 @@
 #include "tests/e2e/small_model.h"
 #include "whimbrel/whimbrel.h"
 
-enum { N_RUNS = 9, N_TOKENS = 4, VOCAB_MAX = 96 }; /* weights are packed before the runs 1 to 4 */
+enum { N_RUNS = 9, N_TOKENS = 4, VOCAB_MAX = 96 }; /* weights are packed before the second */
 
 typedef struct place {
   temp_folder folder, cache;
@@ -170,6 +170,49 @@ static void keeping_packs_what_is_left(void **state) {
   }
 }
 
+static int end_when_told(void *ctx, const wh_progress *p) {
+  const bool *told = ctx;
+  return *told && p->stage == WH_STAGE_PACK;
+}
+
+/* Ended within packing, keeping can be asked for again: what it writes is whole. */
+static void keeping_that_was_ended_keeps_later(void **state) {
+  (void)state;
+  small_model *m = small_model_create(WH_DTYPE_Q8_0, 256);
+  place p = place_create(m);
+  engine first, late, kept;
+  bool told = false;
+  wh_session_packing packing = WH_SESSION_PACKING_INIT;
+  wh_session_options s = WH_SESSION_OPTIONS_INIT;
+  assert_int_equal(engine_open(&first, &p, false, NULL, NULL, NULL), WH_OK);
+  late = first;
+  s.context = 64;
+  s.max_batch = 8;
+  s.pack_cache = p.cache.path;
+  s.pack_while_running = 1;
+  s.progress = end_when_told;
+  s.progress_ctx = &told;
+  wh_device_options d = WH_DEVICE_OPTIONS_INIT;
+  d.n_threads = 2;
+  assert_int_equal(wh_device_create(&d, &late.device), WH_OK);
+  assert_int_equal(wh_model_open(p.model.text, NULL, &late.model), WH_OK);
+  assert_int_equal(wh_session_create(late.model, late.device, &s, &late.session), WH_OK);
+  assert_int_equal(run_step(late.session, 0), WH_OK);
+  told = true;
+  assert_int_equal(wh_session_keep_packed(late.session), WH_ERR_CANCELLED);
+  told = false;
+  assert_int_equal(wh_session_keep_packed(late.session), WH_OK);
+  engine_close(&late);
+  assert_int_equal(engine_open(&kept, &p, false, NULL, p.cache.path, NULL), WH_OK);
+  assert_int_equal(wh_session_get_packing(kept.session, &packing), WH_OK);
+  assert_int_equal(packing.n_packed, 0);
+  same_steps(first.session, kept.session, SMALL_N_VOCAB, "kept after an end");
+  engine_close(&first);
+  engine_close(&kept);
+  small_model_destroy(m);
+  place_remove(&p);
+}
+
 typedef struct user {
   wh_session *session;
   float logits[N_RUNS][SMALL_N_VOCAB];
@@ -236,9 +279,11 @@ static void every_allocation_may_fail(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_same_bits_before_and_after_packing),
-      cmocka_unit_test(damage_is_found_by_the_first_run), cmocka_unit_test(keeping_packs_what_is_left),
-      cmocka_unit_test(sessions_share_what_is_being_packed), cmocka_unit_test(every_allocation_may_fail)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(the_same_bits_before_and_after_packing),
+                                     cmocka_unit_test(damage_is_found_by_the_first_run),
+                                     cmocka_unit_test(keeping_packs_what_is_left),
+                                     cmocka_unit_test(keeping_that_was_ended_keeps_later),
+                                     cmocka_unit_test(sessions_share_what_is_being_packed),
+                                     cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* test_onnx_read.c - the ONNX reader on good and hostile bytes, and .npy files. */
+#define _POSIX_C_SOURCE 200809L /* symlink */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -208,6 +210,11 @@ static void external_data_stays_in_its_folder(void **state) {
   fwrite("12345678", 1, 8, data);
   fclose(data);
   assert_int_equal(read_external("external_test_data"), WH_OK);
+  (void)remove("external_test_link");
+  assert_int_equal(symlink("external_test_data", "external_test_link"), 0); /* wherever a link leads */
+  assert_int_equal(read_external("external_test_link"), WH_ERR_CORRUPT);
+  assert_non_null(strstr(wh_last_error()->message, "symbolic link 'external_test_link'"));
+  remove("external_test_link");
   remove("external_test_data");
 }
 

@@ -1,5 +1,6 @@
 /* test_stages.c - executions of small ONNX graphs: what is folded, when a stage ends, what is kept for the
  * next run, and graphs that must not run on. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,6 +132,46 @@ static void a_stage_ends_where_elements_decide(void **state) {
   wh_onnx_net_destroy(net);
 }
 
+/* y = x + c: an infinity among a graph's own constants is a value, where in a language model it is damage. */
+static void constants_may_be_infinite(void **state) {
+  (void)state;
+  static const float c[] = {-INFINITY, 1};
+  static const wh_onnx_tensor weights[] = {{.name = S("c"),
+                                            .dtype = WH_DTYPE_F32,
+                                            .rank = 1,
+                                            .dims = {2},
+                                            .n_elements = 2,
+                                            .n_bytes = sizeof c,
+                                            .raw = {(const char *)c, sizeof c}}};
+  static const wh_str in0[] = {S("x"), S("c")}, out0[] = {S("y")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Add"), S(""), 2, 1, 0, in0, out0, NULL}};
+  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}},
+                                  outs[] = {{S("y"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}};
+  const wh_onnx_graph g = {.name = S("g"),
+                           .n_nodes = 1,
+                           .nodes = nodes,
+                           .n_initializers = 1,
+                           .initializers = weights,
+                           .n_inputs = 1,
+                           .inputs = ins,
+                           .n_outputs = 1,
+                           .outputs = outs};
+  const wh_onnx_file file = file_of(&g);
+  const wh_plan_device d = plan_device();
+  static const float x[] = {3, 4};
+  const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 2, 0, x, sizeof x), *in[] = {&tx};
+  wh_tensor y = WH_TENSOR_INIT;
+  wh_onnx_net *net;
+  wh_onnx_runner *r;
+  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, &r), WH_OK);
+  assert_int_equal(wh_onnx_runner_run(r, in), WH_OK);
+  assert_int_equal(wh_onnx_runner_output(r, 0, &y), WH_OK);
+  assert_true(((const float *)y.data)[0] == -INFINITY && ((const float *)y.data)[1] == 5.0f);
+  wh_onnx_runner_destroy(r);
+  wh_onnx_net_destroy(net);
+}
+
 static wh_status no_engine(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs) {
   (void)ctx, (void)inputs, (void)outputs;
   wh_graph_destroy(g);
@@ -200,9 +241,8 @@ static void names_are_checked(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(looked_at_inputs_decide),
-      cmocka_unit_test(a_stage_ends_where_elements_decide),
-      cmocka_unit_test(endless_loops_end),
+      cmocka_unit_test(looked_at_inputs_decide),   cmocka_unit_test(a_stage_ends_where_elements_decide),
+      cmocka_unit_test(constants_may_be_infinite), cmocka_unit_test(endless_loops_end),
       cmocka_unit_test(names_are_checked),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);
