@@ -3,9 +3,21 @@
 #ifndef WH_GPU_H
 #define WH_GPU_H
 
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
+/* The contract's functions, as device code. */
+#define inline __device__ __forceinline__
+#include "core/base/exact_activation.h"
+#include "core/base/exact_elements.h"
 #include "core/base/exact_math.h"
+#include "core/base/exact_math_wide.h"
+#include "core/base/exact_pow.h"
+#undef inline
 
 /* A kernel has one parameter: its struct, by value, of <family>_args.h, which hosts (C17) include as well. */
 #define GPU_KERNEL_FN(name, args_type) extern "C" __global__ void name(const args_type a)
