@@ -1,6 +1,7 @@
 // cast.cu - docs/NUMERICS.md, "cast": by way of one of three types that hold all others, f64 the floats, i64 and u64 the
 // integers.
 #include "backends/gpu/kernels/gpu.h"
+
 #include "backends/gpu/kernels/map_args.h"
 
 typedef struct carried {

@@ -25,7 +25,7 @@ typedef enum gpu_type {
   GPU_NO_TYPE
 } gpu_type;
 
-#ifdef __CUDACC__
+#ifdef WH_GPU_H /* a kernel: gpu.h comes first */
 
 GPU_FN bool gpu_is_unsigned(uint32_t type) { return type & 4; }
 GPU_FN int gpu_integer_bits(uint32_t type) { return 8 << (type & 3); }

@@ -1,5 +1,6 @@
 // index.cu - gathers and scatters by indices, which are looked at before they are used (docs/NUMERICS.md, "gather, ...").
 #include "backends/gpu/kernels/gpu.h"
+
 #include "backends/gpu/kernels/elements.h"
 #include "backends/gpu/kernels/index_args.h"
 

@@ -5,6 +5,7 @@
 #define WH_GPU_MAP_H
 
 #include "backends/gpu/kernels/gpu.h"
+
 #include "backends/gpu/kernels/map_args.h"
 
 #define PER_THREAD GPU_MAP_PER_THREAD

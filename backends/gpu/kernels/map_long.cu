@@ -1,6 +1,7 @@
 // map_long.cu - elementwise ops on f32 whose elements are sequences of operations (core/base/exact_math.h), and the rests
 // of division of f32 and f64. A thread has one element: arithmetic bounds these.
 #include "backends/gpu/kernels/gpu.h"
+
 #include "backends/gpu/kernels/map_args.h"
 
 GPU_FN float map_long(const gpu_map_args &a, float x) {

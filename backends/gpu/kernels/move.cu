@@ -1,6 +1,7 @@
 // move.cu - ops that move elements: transpose, slice, concat, expand, tile as walks with strides; pad, trilu,
 // reverse_sequence by a rule for each element.
 #include "backends/gpu/kernels/gpu.h"
+
 #include "backends/gpu/kernels/elements.h"
 #include "backends/gpu/kernels/move_args.h"
 

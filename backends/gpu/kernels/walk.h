@@ -24,7 +24,7 @@ typedef struct gpu_walk {
   int64_t stride[GPU_WALK_OPERANDS][GPU_WALK_MAX_RANK];
 } gpu_walk;
 
-#ifdef __CUDACC__
+#ifdef WH_GPU_H /* a kernel: gpu.h comes first */
 
 GPU_FN uint64_t gpu_divide(const gpu_divisor &d, uint64_t i) {
   if (d.shift < 32 && !(i >> 31)) {
