@@ -5,7 +5,7 @@
 
 #include "backends/cpu/convert.h"
 #include "backends/cpu/cpu_internal.h"
-#include "backends/cpu/nd.h"
+#include "core/base/nd.h"
 #include "backends/cpu/whole.h"
 
 /* Elements that a worker takes at a time at least: less is not worth another processor. */

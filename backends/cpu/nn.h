@@ -6,6 +6,7 @@
 
 #include "backends/cpu/features.h"
 #include "core/base/dtype.h"
+#include "core/base/exact_activation.h"
 #include "core/base/team.h"
 
 /* How windows lie over the space of a plane: always three axes, of size 1 in front where there are fewer.
@@ -130,22 +131,6 @@ typedef struct wh_det_args {
   void *scratch; /* n * n floats per worker, 64-byte aligned */
   size_t scratch_bytes;
 } wh_det_args;
-
-/* What an element of a gate is put through; docs/NUMERICS.md has the formulas. The numbers are the IR's. */
-typedef enum wh_activation {
-  WH_ACT_SIGMOID,
-  WH_ACT_TANH,
-  WH_ACT_RELU,
-  WH_ACT_AFFINE,
-  WH_ACT_LEAKY_RELU,
-  WH_ACT_THRESHOLDED_RELU,
-  WH_ACT_SCALED_TANH,
-  WH_ACT_HARD_SIGMOID,
-  WH_ACT_ELU,
-  WH_ACT_SOFTSIGN,
-  WH_ACT_SOFTPLUS,
-  WH_ACT_COUNT
-} wh_activation;
 
 typedef enum wh_recurrent_kind { WH_RECURRENT_RNN, WH_RECURRENT_GRU, WH_RECURRENT_LSTM } wh_recurrent_kind;
 

@@ -7,6 +7,7 @@
 #define WH_GPU_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -24,7 +25,11 @@
 #if defined(__CUDACC__) || defined(__HIPCC__)
 #define inline __device__ inline
 #endif
+#include "core/base/exact_activation.h"
+#include "core/base/exact_elements.h"
 #include "core/base/exact_math.h"
+#include "core/base/exact_math_wide.h"
+#include "core/base/exact_pow.h"
 #undef inline
 
 #define GPU_WARP 32

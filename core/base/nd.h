@@ -1,8 +1,8 @@
-/* nd.h - walks over several operands of one shape: dimensions that lie one behind the other in all of them
- * become one, and what is left is cut into runs along the last. Strides are in elements, or in bytes where
- * operands differ; a broadcast axis has stride 0. */
-#ifndef WH_CPU_ND_H
-#define WH_CPU_ND_H
+/* base/nd.h - walks over several operands of one shape: dimensions that lie one behind the other in all of
+ * them become one, and what is left is cut into runs along the last. Strides are in elements, or in bytes
+ * where operands differ; a broadcast axis has stride 0. */
+#ifndef WH_BASE_ND_H
+#define WH_BASE_ND_H
 
 #include <stdbool.h>
 #include <stdint.h>
