@@ -356,7 +356,7 @@ static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
   k->steps = NULL;
-  if (k->node->op == WH_OP_CONV_CHAIN) WH_TRY(wh_cpu_select_chain(d, k->node->n_inputs - 2, k));
+  if (k->node->op == WH_OP_CONV_CHAIN) WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
   switch (k->node->op) {
 #define WH_NN_OP(op, op_name, family, levels) \
   case WH_OP_##op:                            \
