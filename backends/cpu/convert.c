@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-#include "core/base/exact_math.h"
-#include "core/base/exact_math_wide.h"
+#include "core/base/exact_elements.h"
 
 #define CHUNK 256
 
