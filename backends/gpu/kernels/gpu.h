@@ -19,10 +19,12 @@
 #else
 #include "backends/gpu/simt/simt.h"
 #define GPU_FN static inline
+#define GPU_MEMBER inline
 #endif
 
 /* The exact functions are the host's headers. */
 #if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_MEMBER __device__ __forceinline__ /* of a struct */
 #define inline __device__ inline
 #endif
 #include "core/base/exact_activation.h"
