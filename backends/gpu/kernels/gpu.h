@@ -32,7 +32,17 @@
 #include "core/base/exact_math.h"
 #include "core/base/exact_math_wide.h"
 #include "core/base/exact_pow.h"
+#include "core/base/exact_sampling.h"
 #undef inline
+
+/* Of the loop that follows: unrolled, or as it stands. */
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_UNROLL _Pragma("unroll")
+#define GPU_ROLLED _Pragma("unroll 1")
+#else
+#define GPU_UNROLL
+#define GPU_ROLLED
+#endif
 
 #define GPU_WARP 32
 

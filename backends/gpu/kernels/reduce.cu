@@ -107,20 +107,20 @@ GPU_FN void reduce_columns(const gpu_reduce_args &a, const R r) {
   gpu_walk_at<1>(a.kept, (uint64_t)(output < a.outputs ? output : 0), &base);
   for (int m = 0; m < 8; m++) lane[m] = r.first();
   for (int64_t j = g; j < a.n; j += 64)
-#pragma unroll
+  GPU_UNROLL
     for (int m = 0; m < 8; m++) {
       if (j + 8 * m >= a.n) break;
       gpu_walk_at<1>(a.reduced, (uint64_t)(j + 8 * m), &offset);
       lane[m] = r.step(lane[m], r.load(a.x, base + offset));
     }
-#pragma unroll
+  GPU_UNROLL
   for (int h = 4; h > 0; h /= 2)
     for (int m = 0; m < h; m++) lane[m] = r.join(lane[m], lane[m + h]);
   part[g][gpu_lane()] = lane[0];
   gpu_barrier();
   if (g || output >= a.outputs) return;
   for (int m = 0; m < 8; m++) lane[m] = part[m][gpu_lane()];
-#pragma unroll
+  GPU_UNROLL
   for (int h = 4; h > 0; h /= 2)
     for (int m = 0; m < h; m++) lane[m] = r.join(lane[m], lane[m + h]);
   r.store(a.y, output, lane[0]);

@@ -55,7 +55,7 @@ GPU_FN void gpu_tile_product(const A &a, const B &b, int64_t row, int64_t column
       next_a[j] = a.at(row + gpu_tile_side(A::along_k, j), k0 + GPU_TILE_K + gpu_tile_k(A::along_k, j));
       next_b[j] = b.at(k0 + GPU_TILE_K + gpu_tile_k(B::along_k, j), column + gpu_tile_side(B::along_k, j));
     }
-#pragma unroll
+  GPU_UNROLL
     for (int k = 0; k < GPU_TILE_K; k++) {
       const gpu_quad<T> x = as[k][down], z = bs[k][across];
       for (int i = 0; i < 4; i++)
@@ -79,7 +79,6 @@ GPU_FN void gpu_thin_product(const A &a, const B &b, int64_t row, int64_t column
   for (int64_t k0 = 0; k0 < n_k; k0 += GPU_CHAIN) {
     const int64_t end = n_k - k0 < GPU_CHAIN ? n_k : k0 + GPU_CHAIN;
     T sum[GPU_THIN_ROWS] = {};
-#pragma unroll 4
     for (int64_t k = k0; k < end; k++) {
       const T z = b.at(k, column);
       for (int i = 0; i < GPU_THIN_ROWS; i++) sum[i] = gpu_fused(a.at(row + i, k), z, sum[i]);
