@@ -19,10 +19,12 @@
 #else
 #include "backends/gpu/simt/simt.h"
 #define GPU_FN static inline
+#define GPU_MEMBER inline
 #endif
 
 /* The exact functions are the host's headers. */
 #if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_MEMBER __device__ __forceinline__ /* of a struct */
 #define inline __device__ inline
 #endif
 #include "core/base/exact_activation.h"
@@ -30,7 +32,17 @@
 #include "core/base/exact_math.h"
 #include "core/base/exact_math_wide.h"
 #include "core/base/exact_pow.h"
+#include "core/base/exact_sampling.h"
 #undef inline
+
+/* Of the loop that follows: unrolled, or as it stands. */
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_UNROLL _Pragma("unroll")
+#define GPU_ROLLED _Pragma("unroll 1")
+#else
+#define GPU_UNROLL
+#define GPU_ROLLED
+#endif
 
 #define GPU_WARP 32
 
