@@ -20,6 +20,13 @@
 #define GPU_FN static inline
 #endif
 
+/* Of a struct that lives in registers. */
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_METHOD __device__ __forceinline__
+#else
+#define GPU_METHOD inline
+#endif
+
 /* The exact functions are the host's headers. */
 #if defined(__CUDACC__) || defined(__HIPCC__)
 #define inline __device__ inline
@@ -119,6 +126,18 @@ GPU_FN int32_t gpu_dp4a(int32_t x, int32_t y, int32_t c) {
 #endif
 }
 
+/* Byte i of the result: byte (selector >> 4 i & 7) of x (0..3) and y (4..7); bits 3 of the selector are 0. */
+GPU_FN uint32_t gpu_pick_bytes(uint32_t x, uint32_t y, uint32_t selector) {
+#if defined(__CUDACC__)
+  return __byte_perm(x, y, selector);
+#else
+  const uint64_t both = (uint64_t)y << 32 | x;
+  uint32_t r = 0;
+  for (uint32_t i = 0; i < 4; i++) r |= ((uint32_t)(both >> (selector >> (4 * i) & 7) * 8) & 255u) << (8 * i);
+  return r;
+#endif
+}
+
 GPU_FN float gpu_f16_to_f32(uint16_t bits) {
 #if defined(__CUDACC__)
   float y;
@@ -146,6 +165,13 @@ GPU_FN uint16_t gpu_f32_to_f16(float x) {
 
 #if defined(__CUDACC__)
 GPU_FN uint32_t gpu_shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+/* The same for 4 or 8 bytes. */
+template <int N>
+GPU_FN void gpu_copy_async(void *to_shared, const void *from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(gpu_shared_address(to_shared)), "l"(from),
+               "n"(N)
+               : "memory");
+}
 GPU_FN void gpu_copy_async16(void *to_shared, const void *from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(gpu_shared_address(to_shared)), "l"(from)
                : "memory");
@@ -157,6 +183,10 @@ GPU_FN void gpu_copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 #else
+template <int N>
+GPU_FN void gpu_copy_async(void *to_shared, const void *from) {
+  memcpy(to_shared, from, N);
+}
 GPU_FN void gpu_copy_async16(void *to_shared, const void *from) {
   *(gpu_u128 *)to_shared = *(const gpu_u128 *)from;
 }
