@@ -142,10 +142,9 @@ ALWAYS_INLINE void block(const wh_quant_format f, const uint8_t *record, const f
 /* --- one group, and the whole panel --- */
 
 /* y[rows][32] after one more group of a type with minima of sub-blocks: these first, then the activations'
- * scale.
- */
+ * scale (`ends`; else the sums run on). */
 ALWAYS_INLINE void group_step(const wh_quant_format f, const uint8_t *header, const uint8_t *mins,
-                              const int16_t *jsum, const int64_t rows, const block_sums s) {
+                              const int16_t *jsum, const int64_t rows, const bool ends, const block_sums s) {
   const int pairs = MIN_PAIRS(f);
   for (int c = 0; c < COLS; c += HELD) {
     vint mn[8][VECS];
@@ -165,6 +164,10 @@ ALWAYS_INLINE void group_step(const wh_quant_format f, const uint8_t *header, co
       UNROLL for (int v = 0; v < VECS; v++) {
         const int64_t at = r * COLS + c + v * LANES;
         const vflt sum = vflt_fnma(dmin[v], vflt_from_int(j[v]), vflt_load(s.g + at));
+        if (!ends) {
+          vflt_store(s.g + at, sum);
+          continue;
+        }
         const vflt before = vflt_load(s.before + (size_t)r * s.before_step + c + v * LANES);
         vflt_store(s.y + at, vflt_fma(x_scale, sum, before));
       }
@@ -205,7 +208,7 @@ ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    if (has_mins) group_step(f, header, w, jsum, rows, sums);
+    if (has_mins) group_step(f, header, w, jsum, rows, !runs_on || is_last, sums);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;

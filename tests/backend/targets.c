@@ -6,12 +6,18 @@
 #include <string.h>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/hip/hip_backend.h"
 #include "backends/host2/host2_backend.h"
+
+#ifdef WH_EMULATOR
+#include "backends/cuda/cuda_backend.h"
+#include "tests/cuda/emulator_options.h"
+#endif
 
 wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
                       const wh_allocator *allocator, suite_target *out) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
-  o.name = backend->name;
+  o.name = strcmp(backend->name, "cuda") == 0 ? "cuda:emulated" : backend->name;
   o.isa = isa;
   o.n_threads = n_threads;
   o.allocator = allocator;
@@ -45,6 +51,14 @@ void targets_open(targets *t) {
     add(t, &wh_backend_cpu, level, 2, label);
   }
   add(t, &wh_backend_host2, "seed:1,delay:20", 1, "host2");
+#ifdef WH_EMULATOR /* the build has an nvcc */
+  emulator_options("seed=3,strict,refuse_approx,memory=512");
+  add(t, &wh_backend_cuda, NULL, 1, "cuda emulated");
+#endif
+#ifdef WH_SIMT /* the build has a C++ compiler */
+  wh_hip_library_path(WH_SIMT);
+  add(t, &wh_backend_hip, NULL, 1, "hip simt");
+#endif
 }
 
 void targets_close(targets *t) {

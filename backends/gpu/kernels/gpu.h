@@ -7,6 +7,7 @@
 #define WH_GPU_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -31,7 +32,11 @@
 #if defined(__CUDACC__) || defined(__HIPCC__)
 #define inline __device__ inline
 #endif
+#include "core/base/exact_activation.h"
+#include "core/base/exact_elements.h"
 #include "core/base/exact_math.h"
+#include "core/base/exact_math_wide.h"
+#include "core/base/exact_pow.h"
 #undef inline
 
 #define GPU_WARP 32
@@ -138,6 +143,39 @@ GPU_FN uint32_t gpu_pick_bytes(uint32_t x, uint32_t y, uint32_t selector) {
 #endif
 }
 
+/* ---- faults (core/backend_abi.h, wh_fault) ---- */
+
+struct gpu_fault {
+  uint32_t node_plus_1, code;
+  int64_t value;
+};
+#define GPU_FAULT_INDEX 1u
+
+/* The first fault of the lowest node stays. Called by one thread of a launch at most: launches of a queue
+ * follow each other. `fault` 0: nobody asks. */
+GPU_FN void gpu_report(uint64_t fault, uint32_t node, uint32_t code, int64_t value) {
+  gpu_fault *f = gpu_at<gpu_fault>(fault);
+  if (!f || (f->node_plus_1 && f->node_plus_1 <= node + 1)) return;
+  f->code = code;
+  f->value = value;
+  f->node_plus_1 = node + 1;
+}
+
+/* The least of all threads' values, for all of them; every thread of a block of whole warps takes part.
+ * `room` has a word per warp of shared memory. So one block finds the first bad index in order: each thread
+ * looks at every blockDim.x-th and gives the least place it found, thread 0 reports. */
+GPU_FN uint64_t gpu_least_of_block(uint64_t v, uint64_t *room) {
+  for (uint32_t m = GPU_WARP / 2; m; m /= 2) {
+    const uint64_t other = gpu_shfl_xor(v, m);
+    v = other < v ? other : v;
+  }
+  gpu_barrier();
+  if (gpu_lane() == 0) room[gpu_warp()] = v;
+  gpu_barrier();
+  for (uint32_t w = 0; w < blockDim.x / GPU_WARP; w++) v = room[w] < v ? room[w] : v;
+  return v;
+}
+
 GPU_FN float gpu_f16_to_f32(uint16_t bits) {
 #if defined(__CUDACC__)
   float y;
@@ -159,6 +197,9 @@ GPU_FN uint16_t gpu_f32_to_f16(float x) {
 #endif
   return y;
 }
+
+/* Adds to a counter in shared memory, or in the device's; what it was. */
+GPU_FN uint32_t gpu_count(uint32_t *at, uint32_t v) { return atomicAdd(at, v); }
 
 /* ---- copies to shared memory that go on while the block computes: 16 bytes, both addresses multiples of 16
  * ---- */

@@ -105,14 +105,12 @@ struct decode_wide {
 
 /* ---- the kernel ---- */
 
-/* Results of a group, [8 tokens][16 rows], in rows of 20 so that a warp's stores meet all banks. */
-#define PART_STRIDE 20u
-#define PART (8u * PART_STRIDE)
+#define PART (DECODE_PART_BYTES / 4)
 
 template <class P>
 GPU_FN void linear_decode(const gpu_linear_args &a) {
   GPU_DYNAMIC_SHARED(float, part); /* [min(groups, DECODE_ROUND)][PART] */
-  __shared__ float sum[8 * GPU_TILE_ROWS];
+  __shared__ float sum[DECODE_ROWS * GPU_TILE_ROWS];
   const gpu_row_tile rows = row_tile_at(a, blockIdx.y);
   if (rows.count == 0) return;
   const uint32_t tile = blockIdx.x, in = tile % GPU_TILES, g4 = gpu_lane() / 4, t = gpu_lane() % 4;
@@ -131,7 +129,7 @@ GPU_FN void linear_decode(const gpu_linear_args &a) {
                w + gpu_records_at(&m, tile, group, 0) + in * P::chunk_bytes, stride,
                left < P::group_chunks ? left : P::group_chunks, m.n_groups, group, mine, g);
       float *p = part + (group - from) * PART;
-      for (uint32_t e = 0; e < 4; e++) p[(2 * t + e % 2) * PART_STRIDE + g4 + 8 * (e / 2)] = g[e];
+      for (uint32_t e = 0; e < 4; e++) p[(2 * t + e % 2) * DECODE_PART_STRIDE + g4 + 8 * (e / 2)] = g[e];
     }
     gpu_barrier();
     for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) {
@@ -140,7 +138,7 @@ GPU_FN void linear_decode(const gpu_linear_args &a) {
       for (uint32_t group = from; group < end; group++)
         y = fmaf(
             P::factor(a, w + gpu_heads_at(&m, tile, group) + in * P::head_bytes, row, m.n_groups, group, x),
-            part[(group - from) * PART + token * PART_STRIDE + row], y);
+            part[(group - from) * PART + token * DECODE_PART_STRIDE + row], y);
       sum[o] = y;
     }
     gpu_barrier();

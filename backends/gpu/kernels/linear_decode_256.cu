@@ -1,8 +1,6 @@
 /* linear_decode_256.cu - decoding with weights of types whose blocks are 256 values. */
 #include "backends/gpu/kernels/linear_decode.h"
 
-#include "backends/gpu/kernels/linear_types.h"
-
 LINEAR_KERNEL(linear_decode_q2_k, linear_decode<decode_quant<quant_q2_k>>)
 LINEAR_KERNEL(linear_decode_q3_k, linear_decode<decode_quant<quant_q3_k>>)
 LINEAR_KERNEL(linear_decode_q4_k, linear_decode<decode_quant<quant_q4_k>>)

@@ -12,7 +12,6 @@
 #define WARP_TILES 2u  /* of 16 outputs */
 #define WARP_TOKENS 4u /* of 8 rows */
 #define WARP_ROWS (WARP_TOKENS * 8u)
-#define HEAD_SLOTS 4u /* groups whose heads and tokens are there: copies are up to 3 chunks ahead */
 
 /* Where a 16-byte piece of a row's 64 codes lies in its plane of the ring: rows are 64 bytes, and in every
  * other pair of them the two blocks change places, so that 4 rows' pieces of one block meet all banks. */
@@ -24,9 +23,11 @@ struct ring {
   static constexpr uint32_t records = GPU_TILES * P::chunk_bytes, plane = PREFILL_ROWS * GPU_CHUNK;
   static constexpr uint32_t stage = records + P::planes * plane;
   static constexpr uint32_t heads = P::stages * stage, head_slot = GPU_TILES * P::head_bytes;
-  static constexpr uint32_t tokens = heads + HEAD_SLOTS * head_slot;
+  static constexpr uint32_t tokens = heads + PREFILL_HEAD_SLOTS * head_slot;
   static constexpr uint32_t token_slot = PREFILL_ROWS * P::token_bytes;
-  static constexpr uint32_t n_bytes = tokens + HEAD_SLOTS * token_slot;
+  static_assert(tokens + PREFILL_HEAD_SLOTS * token_slot ==
+                    prefill_shared_bytes(P::stages, P::chunk_bytes, P::head_bytes, P::planes, P::token_bytes),
+                "as the host launches it");
 };
 
 /* What a warp sees of a chunk. */
@@ -198,11 +199,11 @@ GPU_FN void fetch(const gpu_linear_args &a, const gpu_matrix &m, const uint8_t *
                        gpu_at<const uint8_t>((p ? a.x_low : a.x) + my_x * padded +
                                              (uint64_t)chunk * GPU_CHUNK + piece * 16));
     if (at == 0) {
-      copy_pieces(shared + R::heads + group % HEAD_SLOTS * R::head_slot, w + gpu_heads_at(&m, tile, group),
-                  tiles * P::head_bytes / 16);
+      copy_pieces(shared + R::heads + group % PREFILL_HEAD_SLOTS * R::head_slot,
+                  w + gpu_heads_at(&m, tile, group), tiles * P::head_bytes / 16);
       if (threadIdx.x < PREFILL_ROWS)
-        P::copy_tokens(a, shared + R::tokens + group % HEAD_SLOTS * R::token_slot, threadIdx.x, token_x,
-                       m.n_groups, group);
+        P::copy_tokens(a, shared + R::tokens + group % PREFILL_HEAD_SLOTS * R::token_slot, threadIdx.x,
+                       token_x, m.n_groups, group);
     }
   }
   gpu_copy_commit();
@@ -231,7 +232,7 @@ GPU_FN void store_tile(const gpu_linear_args &a, const gpu_row_tile &rows, const
 template <class P>
 GPU_FN void linear_prefill(const gpu_linear_args &a) {
   typedef ring<P> R;
-  GPU_DYNAMIC_SHARED(uint8_t, shared); /* R::n_bytes */
+  GPU_DYNAMIC_SHARED(uint8_t, shared); /* prefill_shared_bytes */
   const gpu_row_tile rows = row_tile_at(a, blockIdx.y);
   if (rows.count == 0) return;
   const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, a.n, a.k);
@@ -254,7 +255,7 @@ GPU_FN void linear_prefill(const gpu_linear_args &a) {
     gpu_barrier();
     fetch<P>(a, m, w, tile, my_x, token_x, chunk + P::stages - 1, shared);
     if (!works) continue;
-    const uint32_t slot = chunk / P::group_chunks % HEAD_SLOTS, at = chunk % P::group_chunks;
+    const uint32_t slot = chunk / P::group_chunks % PREFILL_HEAD_SLOTS, at = chunk % P::group_chunks;
     chunk_view v;
     v.codes = shared + chunk % P::stages * R::stage + R::records;
     v.tokens = shared + R::tokens + slot * R::token_slot;

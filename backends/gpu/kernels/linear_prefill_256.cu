@@ -1,8 +1,6 @@
 /* linear_prefill_256.cu - products of many rows with weights of types whose blocks are 256 values. */
 #include "backends/gpu/kernels/linear_prefill.h"
 
-#include "backends/gpu/kernels/linear_types.h"
-
 LINEAR_KERNEL(linear_prefill_q2_k, linear_prefill<prefill_quant<quant_q2_k>>)
 LINEAR_KERNEL(linear_prefill_q3_k, linear_prefill<prefill_quant<quant_q3_k>>)
 LINEAR_KERNEL(linear_prefill_q4_k, linear_prefill<prefill_quant<quant_q4_k>>)

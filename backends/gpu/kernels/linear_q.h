@@ -20,6 +20,12 @@ struct quant_type {
   static constexpr uint32_t head_bytes = gpu_head_bytes(SCALE, MIN);
 };
 
+/* WH_QUANT_FORMATS makes a type of each row: quant_q4_0, ... */
+#define QUANT_TYPE(type, lower, bits, bias, book, scale, min) \
+  typedef quant_type<bits, bias, WH_CODEBOOK_##book, WH_SCALE_##scale, WH_MIN_##min> quant_##lower;
+WH_QUANT_FORMATS(QUANT_TYPE)
+#undef QUANT_TYPE
+
 /* 2^23 + 2^22: an integer v below 2^22 in magnitude, added to its bits, makes the bits of 12582912 + v. */
 #define SHIFTER_BITS 0x4b400000
 #define SHIFTER 12582912.0f

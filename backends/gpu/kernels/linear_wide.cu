@@ -2,7 +2,5 @@
 #include "backends/gpu/kernels/linear_decode.h"
 #include "backends/gpu/kernels/linear_prefill.h"
 
-#include "backends/gpu/kernels/linear_types.h"
-
 LINEAR_KERNEL(linear_decode_wide, linear_decode<decode_wide>)
 LINEAR_KERNEL(linear_prefill_wide, linear_prefill<prefill_wide>)
