@@ -8,9 +8,10 @@
 
 typedef struct wh_onnx_runner wh_onnx_runner;
 
+/* limits NULL: import/onnx/net.h's own. */
 WH_NODISCARD wh_status wh_onnx_runner_create(const wh_onnx_net *net, const wh_plan_device *device,
-                                             uint64_t memory_limit, const wh_allocator *alloc,
-                                             wh_onnx_runner **out);
+                                             uint64_t memory_limit, const wh_onnx_limits *limits,
+                                             const wh_allocator *alloc, wh_onnx_runner **out);
 void wh_onnx_runner_destroy(wh_onnx_runner *r); /* NULL is fine */
 /* inputs[i] of the net; NULL: never set. They need not live longer than the call. */
 WH_NODISCARD wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs);

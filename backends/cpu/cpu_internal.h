@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "backends/cpu/attention.h"
+#include "backends/cpu/chain.h"
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
@@ -118,6 +119,7 @@ typedef struct cpu_kernel {
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;
   wh_map_fn map;
+  wh_chain chain;
   wh_reduction reduction;
   wh_matmul_fn matmul;
   uint64_t features; /* of matmul */
@@ -171,6 +173,7 @@ wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 wh_status wh_cpu_compile_map(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_chain(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_cast(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_move(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
@@ -179,6 +182,8 @@ wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 /* For args_<family>.c */
+/* The kernels of the node's formula. */
+wh_status wh_cpu_select_chain(const cpu_device *d, uint32_t n_inputs, cpu_kernel *k);
 int64_t wh_cpu_elements(const cpu_operand *o);
 int64_t wh_cpu_row_length(const cpu_operand *o);
 int64_t wh_cpu_rows(const cpu_operand *o);

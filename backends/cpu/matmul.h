@@ -5,7 +5,7 @@
 #define WH_CPU_MATMUL_H
 
 #include "backends/cpu/features.h"
-#include "backends/cpu/nd.h"
+#include "core/base/nd.h"
 #include "core/base/dtype.h"
 #include "core/base/team.h"
 

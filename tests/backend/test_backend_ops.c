@@ -24,6 +24,8 @@ static const struct {
 #define cases_if NULL     /* what the host runs around devices, and */
 #define cases_loop NULL   /* what only one backend knows, have no */
 #define cases_custom NULL /* cases here: every backend must refuse them */
+#define cases_chain NULL      /* TODO */
+#define cases_conv_chain NULL /* TODO */
 #define cases_softmax cases_unary
 #define WH_OP(name, text, min_in, max_in, outs, attrs, traits, rule) {WH_OP_##name, cases_##rule},
 #include "core/ir/op_list.def"

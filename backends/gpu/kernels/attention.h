@@ -238,15 +238,13 @@ GPU_FN void add_values(const gpu_attention_args &a, const uint8_t *tile, uint32_
 
 /* ---- combination ---- */
 
-/* `all` of vector i takes in `one`; the factors of their o. */
-template <int V, int D>
-GPU_FN void combine(attention_state<V, D> *all, const attention_state<V, D> &one, int i, float *of_all,
-                    float *of_one) {
-  const float top = one.m[i] > all->m[i] ? one.m[i] : all->m[i];
-  *of_all = wh_exp_f32(all->m[i] - top);
-  *of_one = wh_exp_f32(one.m[i] - top);
-  all->l[i] = fmaf(all->l[i], *of_all, one.l[i] * *of_one);
-  all->m[i] = top;
+/* (M, L) takes in (m, l), or becomes it; the factors of O and o. */
+GPU_FN void combine(bool sets, float *all_m, float *all_l, float m, float l, float *of_all, float *of_one) {
+  const float top = sets || m > *all_m ? m : *all_m;
+  *of_all = sets ? 0.0f : wh_exp_f32(*all_m - top);
+  *of_one = sets ? 1.0f : wh_exp_f32(m - top);
+  *all_l = sets ? l : fmaf(*all_l, *of_all, l * *of_one);
+  *all_m = top;
 }
 
 template <int V, int D>
@@ -264,44 +262,32 @@ GPU_FN void leave_partial(const gpu_attention_args &a, const attention_vectors<V
 /* A span's end, where a block takes all chunks: y holds O of the spans before, and at last the result. */
 template <int V, int D>
 GPU_FN void add_span(const gpu_attention_args &a, const attention_vectors<V> &x, int i, uint32_t c,
-                     uint32_t d, const attention_state<V, D> &span, attention_state<V, 1> *all) {
-  float *y = gpu_at<float>(a.y) + x.at[i] * a.value_dim + d, of_all = 0.0f, of_one = 0.0f;
+                     uint32_t d, const attention_state<V, D> &span, float *all_m, float *all_l) {
+  float *y = gpu_at<float>(a.y) + x.at[i] * a.value_dim + d, of_all, of_one;
   const uint32_t first = (uint32_t)x.low[i] / GPU_CHUNK, last = (uint32_t)x.high[i] / GPU_CHUNK;
   const bool sets = c / GPU_SPAN == first / GPU_SPAN;
-  attention_state<V, 1> one;
-  one.m[i] = span.m[i];
-  one.l[i] = span.l[i];
-  if (sets) {
-    all->m[i] = span.m[i];
-    all->l[i] = span.l[i];
-  } else {
-    combine(all, one, i, &of_all, &of_one);
-  }
+  combine(sets, all_m, all_l, span.m[i], span.l[i], &of_all, &of_one);
 #pragma unroll
   for (int k = 0; k < D; k++)
     if (d + k < a.value_dim) {
       const float o = sets ? span.o[i][k] : fmaf(y[k], of_all, span.o[i][k] * of_one);
-      y[k] = c == last ? o / all->l[i] : o;
+      y[k] = c == last ? o / *all_l : o;
     }
 }
 
+/* What vector i has after chunk c. */
 template <int V, int D>
 GPU_FN void add_chunk(const gpu_attention_args &a, const attention_vectors<V> &x, int i, uint32_t c,
                       uint32_t d, const attention_state<V, D> &chunk, attention_state<V, D> *span,
-                      attention_state<V, 1> *all) {
+                      float *all_m, float *all_l) {
   const uint32_t first = (uint32_t)x.low[i] / GPU_CHUNK, last = (uint32_t)x.high[i] / GPU_CHUNK;
   const bool sets = c == first || c % GPU_SPAN == 0;
-  float of_all = 0.0f, of_one = 0.0f;
+  float of_all, of_one;
   if (a.unit == 1) {
     leave_partial(a, x, i, c, d, chunk);
     return;
   }
-  if (sets) {
-    span->m[i] = chunk.m[i];
-    span->l[i] = chunk.l[i];
-  } else {
-    combine(span, chunk, i, &of_all, &of_one);
-  }
+  combine(sets, &span->m[i], &span->l[i], chunk.m[i], chunk.l[i], &of_all, &of_one);
 #pragma unroll
   for (int k = 0; k < D; k++)
     span->o[i][k] = sets ? chunk.o[i][k] : fmaf(span->o[i][k], of_all, chunk.o[i][k] * of_one);
@@ -309,7 +295,7 @@ GPU_FN void add_chunk(const gpu_attention_args &a, const attention_vectors<V> &x
   if (a.unit)
     leave_partial(a, x, i, c / GPU_SPAN, d, *span);
   else
-    add_span(a, x, i, c, d, *span, all);
+    add_span(a, x, i, c, d, *span, all_m, all_l);
 }
 
 /* ---- a warp ---- */
@@ -344,8 +330,8 @@ GPU_FN void attend_chunks(const gpu_attention_args &a, const attention_vectors<V
                           const float *queries, float *p) {
   const uint64_t key_bytes = gpu_tile_bytes(DTYPE, true, a.dim),
                  value_bytes = gpu_tile_bytes(DTYPE, false, a.value_dim);
-  attention_state<V, D> span;
-  attention_state<V, 1> all;
+  attention_state<V, D> span = {};
+  float all_m[V] = {0}, all_l[V] = {0};
   for (uint32_t c = begin; c < end; c++) {
     attention_state<V, D> chunk;
     int32_t low[V], high[V], from = GPU_CHUNK, to = 0;
@@ -380,7 +366,7 @@ GPU_FN void attend_chunks(const gpu_attention_args &a, const attention_vectors<V
       add_values<DTYPE, V, D, false>(a, values, d, p, low, high, from, to, &chunk);
 #pragma unroll
     for (int i = 0; i < V; i++)
-      if (high[i]) add_chunk(a, x, i, c, d, chunk, &span, &all);
+      if (high[i]) add_chunk(a, x, i, c, d, chunk, &span, &all_m[i], &all_l[i]);
   }
 }
 

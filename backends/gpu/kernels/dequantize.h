@@ -71,11 +71,11 @@ GPU_FN int32_t gpu_mxfp4(int32_t code) {
 
 /* ---- eight elements from e0 on of the block at b; float types: from element e0 of the row at b ---- */
 
-#define GPU_EIGHT(expression)                          \
-  _Pragma("unroll") for (uint32_t i = 0; i < 8; i++) { \
-    const uint32_t e = e0 + i;                         \
-    y[i] = (expression);                               \
-  }                                                    \
+#define GPU_EIGHT(expression)                                   \
+  _Pragma("unroll") for (uint32_t y_at = 0; y_at < 8; y_at++) { \
+    const uint32_t e = e0 + y_at;                               \
+    y[y_at] = (expression);                                     \
+  }                                                             \
   return
 
 GPU_FN void gpu_dequantise_32(uint32_t dtype, const uint8_t *b, uint32_t e0, float y[8]) {
