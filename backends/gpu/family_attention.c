@@ -6,7 +6,7 @@
 
 #define WARP 32u
 #define WARPS_MOST 8u                 /* of a block */
-#define SHARED_MOST (48u * 1024)      /* bytes that every kernel has without asking */
+#define SHARED_MOST (47u * 1024)      /* bytes, dynamic: with the static ones what every kernel has */
 #define ENOUGH 128u                   /* blocks that keep a device busy (predicted) */
 #define FEW 8u                        /* query vectors of a KV head that get a warp each (predicted) */
 #define VECTORS_MOST (WARPS_MOST * 4) /* of a block */
