@@ -89,6 +89,64 @@ ALWAYS_INLINE block_x panel_x(const wh_linear_q_panel *p) {
   return block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
 }
 
+/* --- shifts --- */
+
+/* What the dots of a block's rows start from and how they are shifted, for a level that has no shift to spare:
+ * worked out once for all columns.
+ *   SHIFT_IN_PRODUCTS  the factor of the products that end sums of int16 lanes is 2^t, start is shifted
+ *   SHIFT_IN_FMA       a dot starts above the bits of 1.5 * 2^23, and so is a float; an fma with 2^t and
+ * -1.5 * 2^23 * 2^t takes the start away and shifts what is left */
+typedef struct row_shifts {
+  const int32_t *start, *factor; /* [rows][halves], [rows] */
+  const float *power, *offset;   /* [rows] */
+} row_shifts;
+
+#define FLOAT_START 0x4B400000
+
+typedef struct shift_room {
+  _Alignas(64) int32_t start[2 * WH_Q8A_TILE], factor[WH_Q8A_TILE];
+  _Alignas(64) float power[WH_Q8A_TILE], offset[WH_Q8A_TILE];
+} shift_room;
+
+ALWAYS_INLINE row_shifts row_shifts_skip(row_shifts s, const int halves, int64_t rows) {
+  s.start += rows * halves;
+  s.factor += rows;
+  s.power += rows;
+  s.offset += rows;
+  return s;
+}
+
+ALWAYS_INLINE row_shifts prepare_shifts(const wh_linear_q_format f, const block_x x, const int64_t rows,
+                                        shift_room *room) {
+  const int halves = HALVES(f);
+#if defined(SHIFT_IN_PRODUCTS)
+  for (int64_t r = 0; r < rows; r++) {
+    const int t = IS_INEXACT ? 0 : x.t[r];
+    if (!IS_INEXACT) room->factor[r] = 0x10001 << t;
+    if (IS_BIASED(f)) {
+      if (halves == 1) room->start[r] = (int32_t)((uint32_t)x.nbsum[r] << (f.bias_log2 + t));
+      else {
+        room->start[2 * r] = (int32_t)((uint32_t)x.nbsum16[2 * r] << (f.bias_log2 + t));
+        room->start[2 * r + 1] = (int32_t)((uint32_t)x.nbsum16[2 * r + 1] << (f.bias_log2 + t));
+      }
+    }
+  }
+#elif defined(SHIFT_IN_FMA)
+  if (!IS_INEXACT)
+    for (int64_t r = 0; r < rows; r++) {
+      const int32_t bits = (127 + x.t[r]) << 23, off = (int32_t)0xCB400000 + (x.t[r] << 23);
+      memcpy(room->power + r, &bits, 4);
+      memcpy(room->offset + r, &off, 4);
+    }
+  if (IS_BIASED(f)) {
+    const int32_t *from = halves == 2 ? x.nbsum16 : x.nbsum;
+    for (int64_t r = 0; r < rows * halves; r++)
+      room->start[r] = (int32_t)((uint32_t)from[r] << f.bias_log2) + (IS_INEXACT ? 0 : FLOAT_START);
+  }
+#endif
+  return (row_shifts){room->start, room->factor, room->power, room->offset};
+}
+
 /* --- widening codes --- */
 
 ALWAYS_INLINE vint shift16(vint v, int left) {
@@ -168,7 +226,11 @@ ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *heade
 /* --- dots --- */
 
 /* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations. */
-ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, int r, int h) {
+ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, const row_shifts *s, int r, int h) {
+  if (s && IS_BIASED(f)) return vint_bcast32(s->start + r * halves + h);
+#ifdef SHIFT_IN_FMA
+  if (s && !IS_INEXACT) return vint_set32(FLOAT_START);
+#endif
   if (!IS_BIASED(f)) return vint_zero();
   return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
 }
@@ -179,6 +241,12 @@ typedef struct block_codes {
   const vint *w;
   const uint8_t *record;
 } block_codes;
+
+#if defined(SHIFT_IN_PRODUCTS) || defined(SHIFT_IN_FMA)
+#define SHIFTED true
+#else
+#define SHIFTED false
+#endif
 
 ALWAYS_INLINE vint code_vector(const wh_linear_q_format f, const block_codes *codes, const bool widened,
                                const int part, const int quad, const int v) {
@@ -217,7 +285,7 @@ ALWAYS_INLINE void dots_in_pairs(const wh_linear_q_format f, const int halves, c
     }
   }
   UNROLL for (int r = 0; r < rows; r++) {
-    const vint start = dot_start(f, halves, x, r, h);
+    const vint start = dot_start(f, halves, x, NULL, r, h);
     UNROLL for (int v = 0; v < VECS; v++) {
       const vint low = sum[r / 2][0][v], high = sum[r / 2][1][v];
       dot[r][v] = vint_add32(start, r % 2 ? vint_odd(low, high) : vint_even(low, high));
@@ -228,7 +296,7 @@ ALWAYS_INLINE void dots_in_pairs(const wh_linear_q_format f, const int halves, c
 
 /* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
 ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, block_codes codes,
-                        const bool widened, const int rows, const block_x x, vint dot[][VECS]) {
+                        const bool widened, const int rows, const block_x x, const row_shifts *shifts, vint dot[][VECS]) {
   const int quads = QUADS / halves, first = h * quads;
 #ifdef DOTS_IN_PAIRS
   if (widened) {
@@ -238,7 +306,7 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
 #endif
 #ifdef DOTS_ARE_WHOLE
   UNROLL for (int r = 0; r < rows; r++) {
-    const vint start = dot_start(f, halves, x, r, h);
+    const vint start = dot_start(f, halves, x, shifts, r, h);
     UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = start;
   }
   UNROLL for (int i = first; i < first + quads; i++) {
@@ -268,14 +336,21 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
         }
       }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) {
-      const vint wide = vint_from_sums(sum[r][v], part ? 16 : 1);
-      dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+    UNROLL for (int r = 0; r < rows; r++) {
+      vint factor = vint_set16(part ? 16 : 1);
+#ifdef SHIFT_IN_PRODUCTS
+      if (shifts && !IS_INEXACT) factor = vint_bcast32(shifts->factor + r);
+      if (shifts && !IS_INEXACT && part) factor = vint_shl16(factor, 4);
+#endif
+      UNROLL for (int v = 0; v < VECS; v++) {
+        const vint wide = vint_from_sums(sum[r][v], factor);
+        dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+      }
     }
   }
   if (IS_BIASED(f)) {
     UNROLL for (int r = 0; r < rows; r++) {
-      const vint start = dot_start(f, halves, x, r, h);
+      const vint start = dot_start(f, halves, x, shifts, r, h);
       UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
     }
   }
