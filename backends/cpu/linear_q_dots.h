@@ -8,7 +8,8 @@
  *   DOTS_ARE_WHOLE    vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
  * int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad CODES_ARE_SIGNED  both factors are signed bytes,
  * elsewhere the codes are unsigned ones DOTS_IN_PAIRS     vint_dot8_pairs multiplies two columns by two rows,
- * 8 k each VECS              vectors of columns that are held at once, if not 2 */
+ * 8 k each VECS              vectors of columns that are held at once, if not 2 SHIFT_BY_FACTOR   the
+ * products that widen int16 sums have a factor for each row, which can be 2^t */
 #ifndef WH_CPU_LINEAR_Q_DOTS_H
 #define WH_CPU_LINEAR_Q_DOTS_H
 
@@ -38,6 +39,10 @@
 #define KEEP_IN_MEMORY(w) ((void)0)
 #else
 #define KEEP_IN_MEMORY(w) __asm__ volatile("" : "+r"(w) : : "memory")
+#endif
+
+#ifndef SHIFT_BY_FACTOR
+#define SHIFT_BY_FACTOR 0
 #endif
 
 /* Parts of a block with a scale each. */
@@ -91,60 +96,34 @@ ALWAYS_INLINE block_x panel_x(const wh_linear_q_panel *p) {
 
 /* --- shifts --- */
 
-/* What the dots of a block's rows start from and how they are shifted, for a level that has no shift to spare:
- * worked out once for all columns.
- *   SHIFT_IN_PRODUCTS  the factor of the products that end sums of int16 lanes is 2^t, start is shifted
- *   SHIFT_IN_FMA       a dot starts above the bits of 1.5 * 2^23, and so is a float; an fma with 2^t and
- * -1.5 * 2^23 * 2^t takes the start away and shifts what is left */
+/* With SHIFT_BY_FACTOR, what the rows of a tile bring to a block, worked out once for all columns: the factor
+ * that shifts a row's dots, and what is added to them then, shifted too. */
 typedef struct row_shifts {
-  const int32_t *start, *factor; /* [rows][halves], [rows] */
-  const float *power, *offset;   /* [rows] */
+  const int32_t *factor; /* [rows] 2^t, in both 16-bit lanes */
+  const int32_t *start;  /* [rows][halves], where codes are biased */
 } row_shifts;
-
-#define FLOAT_START 0x4B400000
-
 typedef struct shift_room {
-  _Alignas(64) int32_t start[2 * WH_Q8A_TILE], factor[WH_Q8A_TILE];
-  _Alignas(64) float power[WH_Q8A_TILE], offset[WH_Q8A_TILE];
+  _Alignas(64) int32_t factor[WH_Q8A_TILE], start[2 * WH_Q8A_TILE];
 } shift_room;
 
 ALWAYS_INLINE row_shifts row_shifts_skip(row_shifts s, const int halves, int64_t rows) {
-  s.start += rows * halves;
-  s.factor += rows;
-  s.power += rows;
-  s.offset += rows;
-  return s;
+  return (row_shifts){s.factor + rows, s.start + rows * halves};
 }
 
-ALWAYS_INLINE row_shifts prepare_shifts(const wh_linear_q_format f, const block_x x, const int64_t rows,
-                                        shift_room *room) {
+ALWAYS_INLINE row_shifts shifts_of(const wh_linear_q_format f, const block_x x, int64_t rows,
+                                   shift_room *room) {
   const int halves = HALVES(f);
-#if defined(SHIFT_IN_PRODUCTS)
   for (int64_t r = 0; r < rows; r++) {
     const int t = IS_INEXACT ? 0 : x.t[r];
-    if (!IS_INEXACT) room->factor[r] = 0x10001 << t;
-    if (IS_BIASED(f)) {
-      if (halves == 1) room->start[r] = (int32_t)((uint32_t)x.nbsum[r] << (f.bias_log2 + t));
-      else {
-        room->start[2 * r] = (int32_t)((uint32_t)x.nbsum16[2 * r] << (f.bias_log2 + t));
-        room->start[2 * r + 1] = (int32_t)((uint32_t)x.nbsum16[2 * r + 1] << (f.bias_log2 + t));
-      }
+    room->factor[r] = 0x10001 << t;
+    if (!IS_BIASED(f)) continue;
+    if (halves == 1) room->start[r] = x.nbsum[r] * (1 << (f.bias_log2 + t));
+    if (halves == 2) {
+      room->start[2 * r] = x.nbsum16[2 * r] * (1 << (f.bias_log2 + t));
+      room->start[2 * r + 1] = x.nbsum16[2 * r + 1] * (1 << (f.bias_log2 + t));
     }
   }
-#elif defined(SHIFT_IN_FMA)
-  if (!IS_INEXACT)
-    for (int64_t r = 0; r < rows; r++) {
-      const int32_t bits = (127 + x.t[r]) << 23, off = (int32_t)0xCB400000 + (x.t[r] << 23);
-      memcpy(room->power + r, &bits, 4);
-      memcpy(room->offset + r, &off, 4);
-    }
-  if (IS_BIASED(f)) {
-    const int32_t *from = halves == 2 ? x.nbsum16 : x.nbsum;
-    for (int64_t r = 0; r < rows * halves; r++)
-      room->start[r] = (int32_t)((uint32_t)from[r] << f.bias_log2) + (IS_INEXACT ? 0 : FLOAT_START);
-  }
-#endif
-  return (row_shifts){room->start, room->factor, room->power, room->offset};
+  return (row_shifts){room->factor, room->start};
 }
 
 /* --- widening codes --- */
@@ -226,11 +205,7 @@ ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *heade
 /* --- dots --- */
 
 /* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations. */
-ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, const row_shifts *s, int r, int h) {
-  if (s && IS_BIASED(f)) return vint_bcast32(s->start + r * halves + h);
-#ifdef SHIFT_IN_FMA
-  if (s && !IS_INEXACT) return vint_set32(FLOAT_START);
-#endif
+ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, int r, int h) {
   if (!IS_BIASED(f)) return vint_zero();
   return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
 }
@@ -241,12 +216,6 @@ typedef struct block_codes {
   const vint *w;
   const uint8_t *record;
 } block_codes;
-
-#if defined(SHIFT_IN_PRODUCTS) || defined(SHIFT_IN_FMA)
-#define SHIFTED true
-#else
-#define SHIFTED false
-#endif
 
 ALWAYS_INLINE vint code_vector(const wh_linear_q_format f, const block_codes *codes, const bool widened,
                                const int part, const int quad, const int v) {
@@ -285,7 +254,7 @@ ALWAYS_INLINE void dots_in_pairs(const wh_linear_q_format f, const int halves, c
     }
   }
   UNROLL for (int r = 0; r < rows; r++) {
-    const vint start = dot_start(f, halves, x, NULL, r, h);
+    const vint start = dot_start(f, halves, x, r, h);
     UNROLL for (int v = 0; v < VECS; v++) {
       const vint low = sum[r / 2][0][v], high = sum[r / 2][1][v];
       dot[r][v] = vint_add32(start, r % 2 ? vint_odd(low, high) : vint_even(low, high));
@@ -294,10 +263,13 @@ ALWAYS_INLINE void dots_in_pairs(const wh_linear_q_format f, const int halves, c
 }
 #endif
 
-/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
+/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations; with `shifts` (or
+ * NULL) they come out shifted. */
 ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, block_codes codes,
-                        const bool widened, const int rows, const block_x x, const row_shifts *shifts, vint dot[][VECS]) {
+                        const bool widened, const int rows, const block_x x, const row_shifts *shifts,
+                        vint dot[][VECS]) {
   const int quads = QUADS / halves, first = h * quads;
+  (void)shifts;
 #ifdef DOTS_IN_PAIRS
   if (widened) {
     dots_in_pairs(f, halves, h, codes.w, rows, x, dot);
@@ -306,7 +278,7 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
 #endif
 #ifdef DOTS_ARE_WHOLE
   UNROLL for (int r = 0; r < rows; r++) {
-    const vint start = dot_start(f, halves, x, shifts, r, h);
+    const vint start = dot_start(f, halves, x, r, h);
     UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = start;
   }
   UNROLL for (int i = first; i < first + quads; i++) {
@@ -338,10 +310,10 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
     }
     UNROLL for (int r = 0; r < rows; r++) {
       vint factor = vint_set16(part ? 16 : 1);
-#ifdef SHIFT_IN_PRODUCTS
-      if (shifts && !IS_INEXACT) factor = vint_bcast32(shifts->factor + r);
-      if (shifts && !IS_INEXACT && part) factor = vint_shl16(factor, 4);
-#endif
+      if (shifts && !IS_INEXACT) {
+        factor = vint_bcast32(shifts->factor + r);
+        if (part) factor = vint_shl16(factor, 4);
+      }
       UNROLL for (int v = 0; v < VECS; v++) {
         const vint wide = vint_from_sums(sum[r][v], factor);
         dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
@@ -350,7 +322,8 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
   }
   if (IS_BIASED(f)) {
     UNROLL for (int r = 0; r < rows; r++) {
-      const vint start = dot_start(f, halves, x, shifts, r, h);
+      const vint start =
+          shifts ? vint_bcast32(shifts->start + r * halves + h) : dot_start(f, halves, x, r, h);
       UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
     }
   }

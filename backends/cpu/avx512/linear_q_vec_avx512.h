@@ -25,7 +25,6 @@ ALWAYS_INLINE vint vint_bcast32(const void *p) {
 ALWAYS_INLINE vint vint_bcast128(const void *p) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
 }
-ALWAYS_INLINE vint vint_set32(int v) { return _mm512_set1_epi32(v); }
 ALWAYS_INLINE vint vint_set16(int v) { return _mm512_set1_epi16((short)v); }
 ALWAYS_INLINE vint vint_add8(vint a, vint b) { return _mm512_add_epi8(a, b); }
 ALWAYS_INLINE vint vint_and(vint a, vint b) { return _mm512_and_si512(a, b); }
@@ -64,7 +63,6 @@ ALWAYS_INLINE void vdot16_add(vdot16 *sum, vint a, vint b) {
 ALWAYS_INLINE vint vint_from_dot16(vdot16 sum) { return sum; }
 #ifdef WH_LINEAR_Q_VNNI
 #define DOTS_ARE_WHOLE 1
-#define SHIFT_IN_FMA 1
 ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return _mm512_dpbusd_epi32(acc, u, s); }
 #else
 #define PRODUCTS_PER_SUM 2 /* of each quad, in an int16 lane */
@@ -73,8 +71,8 @@ ALWAYS_INLINE vsum vsum_products(vint u, vint s) { return _mm512_maddubs_epi16(u
 ALWAYS_INLINE vsum vsum_add_products(vsum sum, vint u, vint s) {
   return _mm512_add_epi16(sum, vsum_products(u, s));
 }
-/* factor times the sum of adjacent 16-bit lanes */
-#define SHIFT_IN_PRODUCTS 1
+/* the sum of adjacent 16-bit lanes, each times its factor */
+#define SHIFT_BY_FACTOR 1
 ALWAYS_INLINE vint vint_from_sums(vsum sum, vint factor) { return _mm512_madd_epi16(sum, factor); }
 #endif
 
@@ -83,7 +81,6 @@ ALWAYS_INLINE vflt vflt_load(const float *p) { return _mm512_loadu_ps(p); }
 ALWAYS_INLINE void vflt_store(float *p, vflt v) { _mm512_storeu_ps(p, v); }
 ALWAYS_INLINE vflt vflt_bcast(const float *p) { return _mm512_set1_ps(*p); }
 ALWAYS_INLINE vflt vflt_from_int(vint v) { return _mm512_cvtepi32_ps(v); }
-ALWAYS_INLINE vflt vflt_from_bits(vint v) { return _mm512_castsi512_ps(v); }
 ALWAYS_INLINE vflt vflt_from_f16(const void *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
