@@ -174,6 +174,10 @@ wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) 
   return st;
 }
 
+void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx) {
+  wh_engine_set_trace(r->engine, fn, ctx);
+}
+
 wh_status wh_onnx_runner_output(const wh_onnx_runner *r, size_t i, wh_tensor *out) {
   const wh_onnx_value_info *info = wh_onnx_net_output(r->net, i);
   const wh_onnx_result *result = r->at ? r->at->result : r->last;

@@ -28,6 +28,8 @@ struct wh_runner {
   uint64_t memory_limit;
   wh_progress_sink progress; /* of an ONNX model's runs, asked from time to time */
   int64_t ask_at;
+  wh_trace_fn trace;
+  void *trace_ctx;
   runner_input *inputs; /* [ports->n_inputs] */
   int *input_ports;     /* [ports->n_inputs] the program's; -1: the passes found that nothing reads it */
   int *output_ports;    /* [ports->n_outputs] */
@@ -436,6 +438,22 @@ wh_status wh_runner_run(wh_runner *r) {
   if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_path(r->model));
   r->has_outputs = st == WH_OK;
   return st;
+}
+
+static int pass_on(void *ctx, const wh_run_trace_event *event) {
+  const wh_runner *r = ctx;
+  const wh_trace_event e = wh_public_trace_event(event);
+  return r->trace(r->trace_ctx, &e);
+}
+
+void wh_runner_set_trace(wh_runner *r, wh_trace_fn fn, void *ctx) {
+  if (!r) return;
+  r->trace = fn;
+  r->trace_ctx = ctx;
+  if (r->onnx)
+    wh_onnx_runner_set_trace(r->onnx, fn ? pass_on : NULL, r);
+  else
+    wh_run_set_trace(r->run, fn ? pass_on : NULL, r);
 }
 
 /* ---- outputs ---- */

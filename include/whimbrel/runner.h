@@ -21,6 +21,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -132,6 +133,10 @@ WH_API WH_NODISCARD wh_status wh_runner_set_input_at(wh_runner *runner, size_t i
  * or without one, make it take more memory, within the limit. States are zero at first, and what the run
  * before left; after a failure, what it got to. */
 WH_API WH_NODISCARD wh_status wh_runner_run(wh_runner *runner);
+
+/* Of this and later runs; fn NULL: off, as at first. What the host works out for itself, such as shapes, is not
+ * seen. */
+WH_API void wh_runner_set_trace(wh_runner *runner, wh_trace_fn fn, void *ctx);
 
 /* An output of the last run, valid until the next; ERR_NOT_FOUND when that failed or there was none. */
 WH_API WH_NODISCARD wh_status wh_runner_get_output(const wh_runner *runner, const char *name,
