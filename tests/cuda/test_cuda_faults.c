@@ -108,6 +108,42 @@ static void test_allocations(void **state) {
   assert_true(n > 30);
 }
 
+/* A launch of one session fails; another one on the same device goes on, and so does the first one's
+ * successor. */
+static void test_others_go_on(void **state) {
+  (void)state;
+  wh_hash128 good = {0}, hash = {0};
+  suite_target t;
+  emulator_options("fail=0");
+  assert_int_equal(target_open(&wh_backend_cuda, NULL, 1, NULL, &t), WH_OK);
+  assert_int_equal(run(&t, &good), WH_OK);
+  suite s = {.target = &t, .random = 5};
+  small_block other = small_block_make(&s, 2, 32);
+  int64_t *dims = case_dims(other.c, 2);
+  executor *x = NULL;
+  assert_int_equal(executor_create(&t, other.c->g, dims, NULL, &x), WH_OK);
+  small_block_inputs(&other, 0);
+  assert_int_equal(small_block_write(&other, x), WH_OK);
+  for (unsigned n = 150; n < 450; n += 50) {
+    char options[32];
+    (void)snprintf(options, sizeof options, "fail=%u", n);
+    emulator_options(options);
+    assert_int_not_equal(run(&t, &hash), WH_OK);
+    emulator_options("fail=0");
+    assert_int_equal(executor_run(x, 0, executor_n_steps(x)), WH_OK);
+  }
+  assert_int_equal(executor_read(x, other.logits, other.c->data[other.logits]), WH_OK);
+  hash = wh_hash_bytes(other.c->data[other.logits], other.c->n_bytes[other.logits]);
+  assert_true(wh_hash_equal(hash, good));
+  assert_int_equal(run(&t, &hash), WH_OK);
+  assert_true(wh_hash_equal(hash, good));
+  executor_destroy(x);
+  free(dims);
+  case_free(other.c);
+  t.backend->close(t.dev);
+  assert_int_equal(emulator_take_reports(), 0);
+}
+
 /* What was wanted and what there is. */
 static void test_memory_runs_out(void **state) {
   (void)state;
@@ -128,9 +164,8 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_calls),
-      cmocka_unit_test(test_unknown_codes),
-      cmocka_unit_test(test_allocations),
+      cmocka_unit_test(test_calls),           cmocka_unit_test(test_unknown_codes),
+      cmocka_unit_test(test_allocations),     cmocka_unit_test(test_others_go_on),
       cmocka_unit_test(test_memory_runs_out),
   };
   emulator_options("strict,seed=2,memory=256");
