@@ -155,9 +155,9 @@ static void run_grid_sample(const cpu_instr *in, const wh_worker *worker) {
                            .axes = x->rank - 2,
                            .in = {1, 1, 1},
                            .out = {1, 1, 1},
-                           .mode = (int)number(in, WH_ATTR_MODE),
-                           .padding = (int)number(in, WH_ATTR_PADDING),
-                           .align_corners = flag(in, WH_ATTR_ALIGN_CORNERS),
+                           .rule = {.mode = (int32_t)number(in, WH_ATTR_MODE),
+                                    .padding = (int32_t)number(in, WH_ATTR_PADDING),
+                                    .align_corners = flag(in, WH_ATTR_ALIGN_CORNERS)},
                            .x = x->data,
                            .grid = in->in[1].data,
                            .y = in->out->data};
@@ -356,7 +356,7 @@ static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
   k->steps = NULL;
-  if (k->node->op == WH_OP_CONV_CHAIN) WH_TRY(wh_cpu_select_chain(d, k->node->n_inputs - 2, k));
+  if (k->node->op == WH_OP_CONV_CHAIN) WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
   switch (k->node->op) {
 #define WH_NN_OP(op, op_name, family, levels) \
   case WH_OP_##op:                            \

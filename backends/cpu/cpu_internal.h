@@ -112,7 +112,7 @@ typedef struct cpu_kernel {
     WH_NN_FAMILIES(CPU_FN_FIELD)
 #undef CPU_FN_FIELD
   } nn;
-  const wh_linear_f_isa *steps; /* of recurrent layers whose weights are packed */
+  const wh_linear_f_isa *steps; /* of recurrent layers and matmuls whose weights are packed */
   wh_linear_q_fn linear_q;      /* of integer products: quantised and 16-bit weights */
   bool past_caches;             /* of linear_q */
   wh_linear_f_fn linear_f;
@@ -215,6 +215,9 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
 /* How a product keeps a constant of this shape packed; matrix.id 0: not at all. ERR_UNSUPPORTED: there is no
  * such product. */
 wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,
+                               wh_expert_layout *out);
+/* The same for the constant of a matmul; ERR_INTERNAL: it is not kept packed. */
+wh_status wh_cpu_matmul_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                wh_expert_layout *out);
 /* What products can pack panel by panel as they go, into a worker's scratch. */
 bool wh_cpu_packs_as_it_goes(const wh_node_info *node, const wh_linear_layout *l);

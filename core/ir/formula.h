@@ -38,6 +38,9 @@
   X(GELU, 1)              \
   X(GELU_ERF, 1)
 
+/* Of a conv_chain with so many operands: its sums, and what follows the bias. */
+static inline uint32_t wh_formula_conv_inputs(uint32_t n_inputs) { return n_inputs > 2 ? n_inputs - 2 : 1; }
+
 typedef struct wh_formula_step {
   wh_op op;
   uint8_t n_in, in[2];

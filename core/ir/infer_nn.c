@@ -165,7 +165,7 @@ wh_status wh_infer_conv_chain(const infer_ctx *c, wh_shape *out) {
   WH_TRY(conv_shape(c, out));
   out->dtype = WH_DTYPE_F32;
   WH_TRY(want_bias(c, 2, out->dims[1]));
-  if (wh_formula_parse(a->text, a->n, (uint32_t)c->n_inputs - 2, &f) != WH_OK)
+  if (wh_formula_parse(a->text, a->n, wh_formula_conv_inputs((uint32_t)c->n_inputs), &f) != WH_OK)
     return wh_fail_prefix("node '%s' (%s)", c->name, c->op);
   for (size_t i = 3; i < c->n_inputs; i++) WH_TRY(want_end(c, i, out));
   return WH_OK;

@@ -232,6 +232,7 @@ static wh_status end_convolution(chain_ctx *c, wh_node n) {
       uint8_t *in = &f.steps[s].in[i];
       *in = *in == at ? 0 : *in < at ? (uint8_t)(*in + 1) : *in;
     }
+  if (n_inputs == 3 && !inputs[2]) n_inputs = 2;
   conv->dead = true;
   return become(g, node, WH_OP_CONV_CHAIN, inputs, n_inputs, conv->attrs, conv->n_attrs, &f);
 }

@@ -53,4 +53,13 @@ wh_datum *ox_join_heads(ox *o, wh_datum *x);
 wh_datum *ox_rotate(ox *o, wh_datum *x, wh_datum *cos, wh_datum *sin, bool interleaved);
 wh_datum *ox_rotary(ox *o, wh_datum *x, wh_datum *cos, wh_datum *sin, int64_t heads, bool interleaved);
 
+/* ---- classical models. ops_ml.c ---- */
+
+typedef enum ox_second { OX_SECOND_IS_SCORE, OX_SECOND_IS_SHARE } ox_second;
+/* Labels and scores[rows, classes] as outputs; one score where there are two labels is the second's: a score
+ * around 0, of which the first has the negative, or a share of 1. */
+void ox_give_classes(ox *o, wh_datum *scores, ox_second second);
+wh_datum *ox_labels(ox *o, wh_datum *ids);
+wh_datum *ox_post_transform(ox *o, wh_datum *x, wh_str name); /* over the last axis */
+
 #endif

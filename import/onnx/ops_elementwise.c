@@ -284,6 +284,11 @@ static wh_datum *cast(ox *o, wh_datum *x, wh_dtype to) {
     x = ox_f32(o, x);
     return o->st == WH_OK ? ox_node1(o, WH_OP_TRUNCATE_BF16, &x, 1, NULL, 0) : x;
   }
+  if (to == WH_DTYPE_F8E8M0 && !wh_str_is(ox_attr_s(o, "round_mode", "up"), "up"))
+    OX_FAIL(o, ERR_UNSUPPORTED, "powers of two are rounded up only");
+  const bool is_part =
+      ox_size_of(to) == 0 && !wh_dtype_is_float(to); /* which keeps an integer's lowest bits */
+  if (is_part && wh_dtype_is_float(x->dtype)) x = ox_cast(o, x, WH_DTYPE_I32);
   return ox_cast_sat(o, x, to, ox_attr_i(o, "saturate", 1) != 0);
 }
 

@@ -174,6 +174,17 @@ static wh_datum *straight_places(ox *o, const windows *w, int axis) {
   return d;
 }
 
+/* Zeros behind the image until its sides are powers of two, by which a place is divided exactly. */
+static wh_datum *to_powers_of_2(ox *o, wh_datum *x) {
+  int64_t pads[8] = {0};
+  for (int axis = 2; axis < 4; axis++) {
+    int64_t size = 1;
+    while (size < x->dims[axis]) size *= 2;
+    pads[4 + axis] = size - x->dims[axis];
+  }
+  return ox_pad(o, x, pads, 0, NULL);
+}
+
 /* The taps of the channels of one offset group: [n, c, taps, oh * ow] */
 static wh_datum *sampled(ox *o, const windows *w, wh_datum *x, wh_datum *offset, wh_datum *mask,
                          int64_t group) {
@@ -184,7 +195,7 @@ static wh_datum *sampled(ox *o, const windows *w, wh_datum *x, wh_datum *offset,
   for (int axis = 0; axis < 2 && o->st == WH_OK; axis++) { /* as grid_sample has it without aligned corners */
     const int64_t four[] = {n, w->taps, oh, ow};
     wh_datum *p = ox_add(o, ox_reshape(o, ox_part(o, own, 2, axis, 1), 4, four), straight_places(o, w, axis));
-    const double size = (double)w->image[axis];
+    const double size = (double)x->dims[2 + axis];
     p = ox_sub(o, ox_div(o, ox_add(o, ox_mul(o, p, ox_num(o, p, 2)), ox_num(o, p, 1)), ox_num(o, p, size)),
                ox_num(o, p, 1));
     g[1 - axis] = ox_reshape(o, p, 4, rows);
@@ -217,6 +228,7 @@ void ox_lower_deform_conv(ox *o) {
        offset->dims[2] != w.count[0] || offset->dims[3] != w.count[1]))
     OX_FAIL(o, ERR_CORRUPT, "its input, weights and offsets do not go together");
   wh_datum **parts = o->st == WH_OK ? ox_array(o, (size_t)groups, sizeof *parts) : NULL;
+  if (parts) x = to_powers_of_2(o, x);
   for (int64_t i = 0; parts && i < groups; i++)
     parts[i] = sampled(o, &w, ox_part(o, x, 1, i * (c / groups), c / groups), offset, mask, i);
   if (!parts || o->st != WH_OK) return;

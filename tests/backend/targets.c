@@ -54,6 +54,7 @@ void targets_open(targets *t) {
 #ifdef WH_EMULATOR /* the build has an nvcc */
   emulator_options("seed=3,strict,refuse_approx,memory=512");
   add(t, &wh_backend_cuda, NULL, 1, "cuda emulated");
+  t->items[t->n - 1].partial = true;
 #endif
 #ifdef WH_SIMT /* the build has a C++ compiler */
   wh_hip_library_path(WH_SIMT);
@@ -61,6 +62,11 @@ void targets_open(targets *t) {
 #endif
 }
 
-void targets_close(targets *t) {
+unsigned targets_close(targets *t) {
   for (size_t i = 0; i < t->n; i++) t->items[i].backend->close(t->items[i].dev);
+#ifdef WH_EMULATOR
+  return emulator_take_reports();
+#else
+  return 0;
+#endif
 }

@@ -19,6 +19,7 @@
 #else
 #include "backends/gpu/simt/simt.h"
 #define GPU_FN static inline
+#define GPU_MEMBER inline
 #endif
 
 /* Of a struct that lives in registers. */
@@ -30,6 +31,7 @@
 
 /* The exact functions are the host's headers. */
 #if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_MEMBER __device__ __forceinline__ /* of a struct */
 #define inline __device__ inline
 #endif
 #include "core/base/exact_activation.h"
@@ -37,7 +39,17 @@
 #include "core/base/exact_math.h"
 #include "core/base/exact_math_wide.h"
 #include "core/base/exact_pow.h"
+#include "core/base/exact_sampling.h"
 #undef inline
+
+/* Of the loop that follows: unrolled, or as it stands. */
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_UNROLL _Pragma("unroll")
+#define GPU_ROLLED _Pragma("unroll 1")
+#else
+#define GPU_UNROLL
+#define GPU_ROLLED
+#endif
 
 #define GPU_WARP 32
 

@@ -44,6 +44,7 @@ GPU_FN int64_t gpu_split(const gpu_divisor &d, uint64_t *i) {
 template <int N>
 GPU_FN void gpu_walk_at(const gpu_walk &w, uint64_t i, int64_t *offset) {
   for (int o = 0; o < N; o++) offset[o] = 0;
+  GPU_ROLLED
   for (int d = w.rank - 1; d > 0; d--) {
     const int64_t index = gpu_split(w.dims[d], &i);
     for (int o = 0; o < N; o++) offset[o] += index * w.stride[o][d];

@@ -64,6 +64,7 @@ const char *launch(const kernel *k, index grid, index size, size_t shared_bytes,
 #define __forceinline__ inline
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
 #define threadIdx (simt::thread)
 #define blockIdx (simt::block)
 #define blockDim (simt::block_size)
