@@ -21,6 +21,7 @@ typedef struct {
   ptx_space space;
   uint64_t offset, size;
   bool dynamic;
+  bool wide; /* registers of 64 bits */
 } symbol;
 
 typedef struct {
