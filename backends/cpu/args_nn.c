@@ -43,9 +43,21 @@ static wh_window window_of(const cpu_instr *in, const int64_t *kernel) {
 
 /* ---- convolutions ---- */
 
+/* How far an operand moves on with an image, a channel and a place. */
+static wh_conv_end end_of(const cpu_operand *x, const cpu_operand *y) {
+  int64_t step[WH_MAX_RANK] = {0}, stride = 1; /* by axis of y */
+  for (int d = x->rank - 1, to = y->rank - 1; d >= 0; d--, to--) {
+    step[to] = x->dims[d] == 1 ? 0 : stride;
+    stride *= x->dims[d];
+  }
+  const bool moves = stride > 1 && product(y->dims, 2, y->rank) == product(x->dims, x->rank - y->rank + 2, x->rank);
+  return (wh_conv_end){x->data, step[0], step[1], moves};
+}
+
 static void run_conv(const cpu_instr *in, const wh_worker *worker) {
   const int64_t group = number(in, WH_ATTR_GROUP);
-  const wh_conv_args a = {.n = in->in[0].dims[0],
+  const bool ends = in->kernel->node->op == WH_OP_CONV_CHAIN;
+  wh_conv_args a = {.n = in->in[0].dims[0],
                           .group = group,
                           .c = in->in[1].dims[1],
                           .m = in->in[1].dims[0] / group,
@@ -53,11 +65,13 @@ static void run_conv(const cpu_instr *in, const wh_worker *worker) {
                           .x = in->in[0].data,
                           .w = in->in[1].data,
                           .bias = in->in[2].data,
-                          .residual = in->in[3].data,
+                          .residual = ends ? NULL : in->in[3].data,
+                          .chain = ends ? &in->kernel->chain : NULL,
                           .y = in->out->data,
                           .step = in->step,
                           .scratch = in->scratch,
                           .scratch_bytes = in->worker_scratch};
+  for (uint32_t i = 1; ends && i < a.chain->n_inputs; i++) a.ends[i - 1] = end_of(&in->in[2 + i], in->out);
   in->kernel->nn.conv(&a, worker);
 }
 
@@ -342,6 +356,7 @@ static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
   k->steps = NULL;
+  if (k->node->op == WH_OP_CONV_CHAIN) WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
   switch (k->node->op) {
 #define WH_NN_OP(op, op_name, family, levels) \
   case WH_OP_##op:                            \
@@ -349,6 +364,7 @@ wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg
     k->nn.family = d->nn.op_name;             \
     k->name = d->nn.op_name##_name;           \
     return WH_OK;
+#define WH_NN_OP_ALSO(op, op_name, family) WH_NN_OP(op, op_name, family, )
 #include "backends/cpu/kernels_nn.def"
     default:
       return WH_FAIL(ERR_INTERNAL, "node '%s' is no op of kernels_nn.def", k->node->name);
@@ -385,6 +401,7 @@ static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int6
   *per_worker = true;
   switch (node->op) {
     case WH_OP_CONV:
+    case WH_OP_CONV_CHAIN:
       *per_worker = false;
       return conv_scratch(g, node, dims, workers);
     case WH_OP_DFT:

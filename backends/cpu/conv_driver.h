@@ -113,6 +113,7 @@ typedef struct conv_unit {
   const float *x;     /* its channels, as tiles read them */
   const float **taps; /* [n_k] */
   float *sums;        /* of a task */
+  wh_team *team;
 } conv_unit;
 
 /* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
@@ -200,6 +201,21 @@ static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t
   }
 }
 
+/* Outputs of a channel before a place. */
+static int64_t conv_outputs_before(const conv_unit *u, int64_t place) {
+  const int64_t *out = u->a->win.out, *size = u->p->size, row = place / size[2];
+  const int64_t h = row % size[1], d = row / size[1];
+  if (h >= out[1]) return (d + 1) * out[1] * out[2];
+  return (d * out[1] + h) * out[2] + min_i64(place % size[2], out[2]);
+}
+
+/* What follows the sums, over places [begin, end) of channels [m, m + n_m) while they are in a cache. */
+static void conv_run_chain(const conv_unit *u, int64_t m, int64_t n_m, int64_t begin, int64_t end) {
+  const int64_t from = conv_outputs_before(u, begin), n = conv_outputs_before(u, end) - from;
+  for (int64_t i = m; i < m + n_m && n > 0; i++)
+    wh_conv_run_chain(u->a, u->image, u->group * u->a->m + i, from, n, u->team);
+}
+
 /* Places [begin, end) of channels [m, m + n_m), n_m at most a task's. */
 static void conv_task(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
   const wh_conv_args *a = u->a;
@@ -229,6 +245,7 @@ static void conv_task(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin
           conv_write(u, sums + r * width, m0 + m + r, t.at, at - t.at, at - t.at + n);
         if (p->n_k > WH_CONV_CHUNK) sums += t.rows * width;
       }
+      if (last && a->chain) conv_run_chain(u, m0 + m, min_i64(rows, n_m - m), begin, end);
     }
   }
 }
@@ -255,7 +272,8 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   const int64_t in = wh_window_volume(a->win.in), n_units = a->n * a->group;
   char *own = (char *)a->scratch + p.shared_bytes + (size_t)worker->index * p.worker_bytes;
   conv_unit u = {
-      .a = a, .p = &p, .taps = (const float **)(void *)own, .sums = (float *)(void *)(own + p.tap_bytes)};
+      .a = a, .p = &p, .taps = (const float **)(void *)own, .sums = (float *)(void *)(own + p.tap_bytes),
+      .team = worker->team};
   float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes);
   float *copy = p.alone ? tail : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks;

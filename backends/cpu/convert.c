@@ -1,5 +1,6 @@
 /* convert.c - casts by way of one of three types that hold all others: f64 the floats, i64 and u64 the
- * integers. Pairs that models are full of have loops of their own. */
+ * integers. What an integer of 64 bits loses in f64 stays in its last place, so that a second rounding comes
+ * out as one (Boldo and Melquiond 2008). Pairs that models are full of have loops of their own. */
 #include "backends/cpu/convert.h"
 
 #include <string.h>
@@ -13,18 +14,34 @@
 static wh_small_float small_of(wh_dtype d) {
   switch (d) {
     case WH_DTYPE_F16:
-      return (wh_small_float){5, 10, 15, true, false};
+      return (wh_small_float){5, 10, 15, true, false, false};
     case WH_DTYPE_BF16:
-      return (wh_small_float){8, 7, 127, true, false};
+      return (wh_small_float){8, 7, 127, true, false, false};
     case WH_DTYPE_F8E4M3FN:
-      return (wh_small_float){4, 3, 7, false, false};
+      return (wh_small_float){4, 3, 7, false, false, false};
     case WH_DTYPE_F8E4M3FNUZ:
-      return (wh_small_float){4, 3, 8, false, true};
+      return (wh_small_float){4, 3, 8, false, true, false};
     case WH_DTYPE_F8E5M2:
-      return (wh_small_float){5, 2, 15, true, false};
+      return (wh_small_float){5, 2, 15, true, false, false};
+    case WH_DTYPE_F4E2M1:
+      return (wh_small_float){2, 1, 1, false, false, true};
     default: /* F8E5M2FNUZ */
-      return (wh_small_float){5, 2, 16, false, true};
+      return (wh_small_float){5, 2, 16, false, true, false};
   }
+}
+
+/* f8e8m0: 2^(code - 127), or NaN. */
+static double power_to_f64(uint32_t code) {
+  return code == 255 ? (double)NAN : wh_exp2i_f64((int64_t)code - 127);
+}
+
+/* The least that is not below x. */
+static uint32_t power_from_f64(double x, bool saturate) {
+  if (x != x || x < 0) return 255;
+  if (x > 0x1p127) return saturate ? 254 : 255;
+  if (x <= 0x1p-127) return 0;
+  const uint64_t bits = wh_f64_bits(x);
+  return (uint32_t)(bits >> 52) - 1023 + 127 + (bits << 12 != 0);
 }
 
 /* ---- elements as f64, i64 or u64 ---- */
@@ -40,6 +57,12 @@ typedef union chunk {
   int64_t i[CHUNK];
   uint64_t u[CHUNK];
 } chunk;
+
+/* Element i of those that take `bits` of a byte. */
+static uint32_t load_bits(const void *src, int64_t i, unsigned bits) {
+  const int64_t per_byte = 8 / bits;
+  return ((const uint8_t *)src)[i / per_byte] >> (unsigned)(i % per_byte) * bits & ((1u << bits) - 1);
+}
 
 static void load(wh_dtype d, const void *src, int64_t at, int64_t n, chunk *c) {
   const wh_small_float t = small_of(d);
@@ -61,14 +84,22 @@ static void load(wh_dtype d, const void *src, int64_t at, int64_t n, chunk *c) {
     LOAD(U64, uint64_t, u, uint64_t)
 #undef LOAD
     case WH_DTYPE_I4:
+      for (int64_t k = 0; k < n; k++) c->i[k] = (int64_t)(load_bits(src, at + k, 4) ^ 8u) - 8;
+      return;
     case WH_DTYPE_U4:
-      for (int64_t k = 0; k < n; k++) {
-        const uint32_t code = ((const uint8_t *)src)[(at + k) / 2] >> ((at + k) % 2 * 4) & 15u;
-        if (d == WH_DTYPE_I4)
-          c->i[k] = (int64_t)(code ^ 8u) - 8;
-        else
-          c->u[k] = code;
-      }
+      for (int64_t k = 0; k < n; k++) c->u[k] = load_bits(src, at + k, 4);
+      return;
+    case WH_DTYPE_I2:
+      for (int64_t k = 0; k < n; k++) c->i[k] = (int64_t)(load_bits(src, at + k, 2) ^ 2u) - 2;
+      return;
+    case WH_DTYPE_U2:
+      for (int64_t k = 0; k < n; k++) c->u[k] = load_bits(src, at + k, 2);
+      return;
+    case WH_DTYPE_F4E2M1:
+      for (int64_t k = 0; k < n; k++) c->f[k] = wh_small_to_f64(&t, load_bits(src, at + k, 4));
+      return;
+    case WH_DTYPE_F8E8M0:
+      for (int64_t k = 0; k < n; k++) c->f[k] = power_to_f64(((const uint8_t *)src)[at + k]);
       return;
     case WH_DTYPE_F16:
     case WH_DTYPE_BF16:
@@ -85,6 +116,14 @@ static double narrow_f64(carrier as, const chunk *c, int64_t k) {
   return wh_odd_f64(c->i[k] < 0 ? 0 - (uint64_t)c->i[k] : (uint64_t)c->i[k], c->i[k] < 0);
 }
 
+/* Parts of a byte come one after the other, and the first clears it. */
+static void store_bits(uint8_t *dst, int64_t i, unsigned bits, uint64_t code) {
+  const int64_t per_byte = 8 / bits;
+  const unsigned first = (unsigned)(i % per_byte) * bits;
+  uint8_t *byte = &dst[i / per_byte];
+  *byte = (uint8_t)((first ? *byte : 0u) | (code & ((1u << bits) - 1)) << first);
+}
+
 static void store_small(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t n, void *dst,
                         int64_t at) {
   const wh_small_float t = small_of(d);
@@ -93,17 +132,11 @@ static void store_small(wh_dtype d, bool saturate, carrier as, const chunk *c, i
     const uint32_t code = wh_small_from_f64(&t, narrow_f64(as, c, k), saturate && !wide);
     if (wide)
       ((uint16_t *)dst)[at + k] = (uint16_t)code;
+    else if (d == WH_DTYPE_F4E2M1)
+      store_bits(dst, at + k, 4, code);
     else
       ((uint8_t *)dst)[at + k] = (uint8_t)code;
   }
-}
-
-/* Half bytes: those of a byte come one after the other, and the first clears it. */
-static void store_half(uint8_t *dst, int64_t at, uint64_t code) {
-  if (at % 2)
-    dst[at / 2] = (uint8_t)(dst[at / 2] | (code & 15) << 4);
-  else
-    dst[at / 2] = (uint8_t)(code & 15);
 }
 
 #define EACH(expression)            \
@@ -151,11 +184,22 @@ static void store(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t
       return;
     }
     case WH_DTYPE_I4:
-      EACH(store_half(dst, at + k, as == AS_F64 ? (uint64_t)wh_f64_to_i64(c->f[k], -8, 7) : c->u[k]))
+      EACH(store_bits(dst, at + k, 4, as == AS_F64 ? (uint64_t)wh_f64_to_i64(c->f[k], -8, 7) : c->u[k]))
       return;
     case WH_DTYPE_U4:
-      EACH(store_half(dst, at + k, as == AS_F64 ? wh_f64_to_u64(c->f[k], 15) : c->u[k]))
+      EACH(store_bits(dst, at + k, 4, as == AS_F64 ? wh_f64_to_u64(c->f[k], 15) : c->u[k]))
       return;
+    case WH_DTYPE_I2:
+      EACH(store_bits(dst, at + k, 2, as == AS_F64 ? (uint64_t)wh_f64_to_i64(c->f[k], -2, 1) : c->u[k]))
+      return;
+    case WH_DTYPE_U2:
+      EACH(store_bits(dst, at + k, 2, as == AS_F64 ? wh_f64_to_u64(c->f[k], 3) : c->u[k]))
+      return;
+    case WH_DTYPE_F8E8M0: {
+      uint8_t *y = (uint8_t *)dst + at;
+      EACH(y[k] = (uint8_t)power_from_f64(narrow_f64(as, c, k), saturate))
+      return;
+    }
     default:
       store_small(d, saturate, as, c, n, dst, at);
   }

@@ -25,7 +25,7 @@
 
 /* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones; where
  * dots come in pairs, each two quads together, their first columns before the last ones. */
-ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
+ALWAYS_INLINE void widen(const wh_quant_format f, const uint8_t *p, vint *w) {
   UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
     const vint code = widen_one(f, p, i, v);
     w[i * VECS + v] = IS_SPLIT(f) ? split_part(code, 0) : code;
@@ -48,7 +48,7 @@ typedef struct block_scales {
   vflt scale[2][VECS], min[VECS];
 } block_scales;
 
-ALWAYS_INLINE block_scales load_scales(const wh_linear_q_format f, const float *scale, const float *min) {
+ALWAYS_INLINE block_scales load_scales(const wh_quant_format f, const float *scale, const float *min) {
   const int halves = HALVES(f);
   block_scales s;
   UNROLL for (int v = 0; v < VECS; v++) {
@@ -80,7 +80,7 @@ ALWAYS_INLINE block_sums block_sums_skip(block_sums s, int64_t rows, int64_t col
 }
 
 /* The block step, for `rows` rows of the held columns. */
-ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const block_codes codes,
+ALWAYS_INLINE void block_step(const wh_quant_format f, const int rows, const block_codes codes,
                               const bool ends, const block_scales *s, const block_x x, const block_sums to) {
   const int halves = HALVES(f);
   vint dot[2][ROWS_AT_ONCE_MAX][VECS];
@@ -105,7 +105,7 @@ ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const 
 static const float linear_q_zeros[COLS];
 
 /* One more block of the held columns: its codes are widened once for all rows. */
-ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record, const bool ends,
+ALWAYS_INLINE void block_rows(const wh_quant_format f, const uint8_t *record, const bool ends,
                               const block_scales *s, block_x x, int64_t rows, block_sums to) {
   vint widened[2 * QUADS * VECS];
   widen(f, record, widened);
@@ -131,9 +131,8 @@ ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record,
 }
 
 /* One more block of all columns. */
-ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
-                         const float *min, const block_x x, int64_t rows, const bool ends,
-                         const block_sums all) {
+ALWAYS_INLINE void block(const wh_quant_format f, const uint8_t *record, const float *scale, const float *min,
+                         const block_x x, int64_t rows, const bool ends, const block_sums all) {
   for (int c = 0; c < COLS; c += HELD) {
     const block_scales s = load_scales(f, scale + c, min + c);
     block_rows(f, record + c * 4, ends, &s, x, rows, block_sums_skip(all, 0, c));
@@ -143,10 +142,9 @@ ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, cons
 /* --- one group, and the whole panel --- */
 
 /* y[rows][32] after one more group of a type with minima of sub-blocks: these first, then the activations'
- * scale.
- */
-ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
-                              const int16_t *jsum, const int64_t rows, const block_sums s) {
+ * scale (`ends`; else the sums run on). */
+ALWAYS_INLINE void group_step(const wh_quant_format f, const uint8_t *header, const uint8_t *mins,
+                              const int16_t *jsum, const int64_t rows, const bool ends, const block_sums s) {
   const int pairs = MIN_PAIRS(f);
   for (int c = 0; c < COLS; c += HELD) {
     vint mn[8][VECS];
@@ -166,6 +164,10 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header,
       UNROLL for (int v = 0; v < VECS; v++) {
         const int64_t at = r * COLS + c + v * LANES;
         const vflt sum = vflt_fnma(dmin[v], vflt_from_int(j[v]), vflt_load(s.g + at));
+        if (!ends) {
+          vflt_store(s.g + at, sum);
+          continue;
+        }
         const vflt before = vflt_load(s.before + (size_t)r * s.before_step + c + v * LANES);
         vflt_store(s.y + at, vflt_fma(x_scale, sum, before));
       }
@@ -173,7 +175,7 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header,
   }
 }
 
-ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
   _Alignas(64) float g[WH_Q8A_TILE * COLS], y[WH_Q8A_TILE * COLS], scale[16 * COLS], min[8 * COLS];
   const wh_q8a_tile *t = p->x;
   const int64_t rows = p->n_rows;
@@ -206,7 +208,7 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    if (has_mins) group_step(f, header, w, jsum, rows, sums);
+    if (has_mins) group_step(f, header, w, jsum, rows, !runs_on || is_last, sums);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
@@ -228,11 +230,11 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p);                             \
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p) {                            \
     if (p->n_rows > FEW_ROWS_MAX)                                                            \
-      tile(wh_linear_q_format_##lower, p);                                                   \
+      tile(wh_quant_format_##lower, p);                                                      \
     else if (PAST_CACHES(p))                                                                 \
-      few_rows(wh_linear_q_format_##lower, p, true);                                         \
+      few_rows(wh_quant_format_##lower, p, true);                                            \
     else                                                                                     \
-      few_rows(wh_linear_q_format_##lower, p, false);                                        \
+      few_rows(wh_quant_format_##lower, p, false);                                           \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
     wh_linear_q_run(args, worker, wh_p_linear_##lower##__##isa);                             \

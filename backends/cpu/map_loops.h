@@ -83,6 +83,7 @@ MAP_F32(MAP1, round, float, rintf(x))
 MAP_F32(MAP1, abs, float, fabsf(x))
 MAP_F32(MAP1, sign, float, x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x)
 MAP_F32(MAP1, neg, float, -x)
+MAP_F32(MAP1, relu, float, x > 0.0f ? x : x != x ? x : 0.0f)
 MAP_F32(MAP1, erf, float, wh_erf_f32(x))
 
 /* f32 in f64, then rounded */

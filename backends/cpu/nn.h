@@ -4,6 +4,7 @@
 #ifndef WH_CPU_NN_H
 #define WH_CPU_NN_H
 
+#include "backends/cpu/chain.h"
 #include "backends/cpu/features.h"
 #include "core/base/dtype.h"
 #include "core/base/exact_activation.h"
@@ -23,17 +24,29 @@ static inline int64_t wh_window_volume(const int64_t size[WH_WINDOW_AXES]) {
   return size[0] * size[1] * size[2];
 }
 
+/* An operand of the formula that ends a convolution: x[image * by_image + channel * by_channel + place * by_place] */
+typedef struct wh_conv_end {
+  const float *x;
+  int64_t by_image, by_channel, by_place; /* by_place: 0 or 1 */
+} wh_conv_end;
+
 /* x[n][group * c][in], w[group * m][c][kernel], y[n][group * m][out] */
 typedef struct wh_conv_args {
   int64_t n, group, c, m; /* images; channels and outputs of a group */
   wh_window win;
   const float *x, *w;
   const float *bias, *residual; /* [group * m], as y; or NULL */
+  const wh_chain *chain; /* what y is put through, with the operands `ends`; or NULL */
+  wh_conv_end ends[WH_FORMULA_INPUTS - 1];
   float *y;
   uint32_t step; /* for wh_team_claim */
   void *scratch; /* scratch_bytes per worker, 64-byte aligned, worker i at i * that */
   size_t scratch_bytes;
 } wh_conv_args;
+
+/* Puts `n` places of a channel's outputs, the sums that stand there, through the chain. */
+void wh_conv_run_chain(const wh_conv_args *a, int64_t image, int64_t channel, int64_t place, int64_t n,
+                       wh_team *team);
 
 /* x[n][group * c][in], w[group * c][m][kernel], y[n][group * m][out]: tap k of input i adds to output
  * i * stride + k * dilation - pad. Scratch as above. */

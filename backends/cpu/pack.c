@@ -48,7 +48,9 @@ static void pack_worker(void *arg, const wh_worker *worker) {
       finite = rows_finite(weight, &l->matrix, begin, end);
     } else {
       share_of_part(worker, t, l->n_experts * l->matrix.n_panels, &begin, &end);
-      finite = wh_expert_linear_pack(l, weight->data, t->dst, begin, end);
+      if (l->matrix.id == WH_MATMUL_PANELS)
+        wh_matmul_pack(&l->matrix, weight->data, t->dst, begin, end);
+      finite = l->matrix.id == WH_MATMUL_PANELS || wh_expert_linear_pack(l, weight->data, t->dst, begin, end);
     }
     if (!finite) __atomic_store_n(&t->finite, false, __ATOMIC_RELAXED);
   }
@@ -57,7 +59,11 @@ static void pack_worker(void *arg, const wh_worker *worker) {
 static wh_status task_layout(const cpu_device *d, const wh_graph *g, const wh_pack_task *t,
                              wh_expert_layout *out) {
   const wh_value_info *w = &g->values[t->weight];
-  WH_TRY(wh_cpu_weight_layout(d, g, &w->shape, out));
+  const wh_node_info *node = &g->nodes[t->node];
+  if (node->op == WH_OP_MATMUL)
+    WH_TRY(wh_cpu_matmul_layout(d, g, node, out));
+  else
+    WH_TRY(wh_cpu_weight_layout(d, g, &w->shape, out));
   if (t->layout != out->matrix.id && (t->layout || t->dst))
     return WH_FAIL(ERR_INTERNAL, "weight '%s' has no layout %u", w->name, t->layout);
   return WH_OK;

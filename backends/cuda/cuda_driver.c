@@ -11,6 +11,9 @@
 
 #include "backends/cuda/cuda_backend.h"
 
+#define GPU_IMAGE(module) gpu_ptx_##module
+#include "backends/gpu/images.h"
+
 typedef struct driver {
   gpu_api api;
   char path[PATH_MAX];
@@ -85,6 +88,7 @@ static wh_status open_driver(driver *d, const char *missing) {
                                     [GPU_ATTRIBUTE_L2_BYTES] = 38},
                      .jit_log = 5,
                      .jit_log_bytes = 6,
+                     .images = gpu_images,
                      .least_major = 8,
                      .driver_wanted = WH_CUDA_VERSION};
   void *library = dlopen(d->path, RTLD_NOW | RTLD_LOCAL); /* stays open: drivers cannot be closed */

@@ -84,6 +84,10 @@ static wh_status init_device(gpu_device *d, uint32_t index) {
 wh_status gpu_open(const gpu_api *api, uint32_t index, const wh_device_options *o, void **out) {
   if (o->numerics != WH_NUMERICS_EXACT)
     return WH_FAIL(ERR_UNSUPPORTED, "%s: there are exact numerics only", api->name);
+  if (o->isa && strcmp(o->isa, "auto") != 0)
+    return WH_FAIL(ERR_INVALID_ARGUMENT,
+                   "%s: instruction-set levels are the processor's; a GPU has none to choose ('%.32s')",
+                   api->name, o->isa);
   gpu_device *d = wh_alloc_zeroed(o->allocator, sizeof *d);
   if (!d) return WH_OOM("gpu device");
   d->api = api;

@@ -139,17 +139,17 @@ static wh_status emit_map(gpu_emit *e, const gpu_step *s) {
 static wh_small_float small_of(wh_dtype d) {
   switch (d) {
     case WH_DTYPE_F16:
-      return (wh_small_float){5, 10, 15, true, false};
+      return (wh_small_float){5, 10, 15, true, false, false};
     case WH_DTYPE_BF16:
-      return (wh_small_float){8, 7, 127, true, false};
+      return (wh_small_float){8, 7, 127, true, false, false};
     case WH_DTYPE_F8E4M3FN:
-      return (wh_small_float){4, 3, 7, false, false};
+      return (wh_small_float){4, 3, 7, false, false, false};
     case WH_DTYPE_F8E4M3FNUZ:
-      return (wh_small_float){4, 3, 8, false, true};
+      return (wh_small_float){4, 3, 8, false, true, false};
     case WH_DTYPE_F8E5M2:
-      return (wh_small_float){5, 2, 15, true, false};
+      return (wh_small_float){5, 2, 15, true, false, false};
     default: /* F8E5M2FNUZ */
-      return (wh_small_float){5, 2, 16, false, true};
+      return (wh_small_float){5, 2, 16, false, true, false};
   }
 }
 

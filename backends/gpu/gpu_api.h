@@ -37,7 +37,9 @@ typedef struct gpu_api {
   int attributes[GPU_N_ATTRIBUTES]; /* the driver's numbers */
   int jit_log, jit_log_bytes;       /* options of module_load: where its errors go, and the room there */
   int least_major;                  /* of the capability that kernels are made for */
-  int driver_wanted;                /* the least version of the driver that reads them */
+  const char *const
+      *images;       /* [GPU_N_KERNELS] a kernel's module as the driver reads it; of one module, one */
+  int driver_wanted; /* the least version of the driver that reads them */
 
   gpu_result (*init)(unsigned flags);
   gpu_result (*driver_version)(int *version);

@@ -1,5 +1,7 @@
 /* measure.c - the roofline of a GPU: a loop that reads, one of int8 products without tensor cores, one of
  * fma. */
+#include <time.h>
+
 #include "backends/gpu/device.h"
 #include "backends/gpu/kernels/measure_args.h"
 
@@ -27,23 +29,31 @@ static wh_status time_rounds(const measuring *m, gpu_kernel kernel, uint32_t rou
   return WH_OK;
 }
 
-/* The best rate, in `per_round` a second: rounds are doubled until the loop has had its time. */
+static double now(void) {
+  struct timespec t;
+  (void)timespec_get(&t, TIME_UTC);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The best rate, in `per_round` a second: rounds are doubled until the loop has had its time by the host's
+ * clock. */
 static wh_status measure_loop(const measuring *m, gpu_kernel kernel, double per_round, double *best) {
-  double spent = 0, seconds = 0;
+  const double begin = now();
+  uint32_t rounds = 1;
   *best = 0;
-  for (uint32_t rounds = 1; spent < m->seconds && rounds;
-       rounds = seconds < m->seconds / 8 ? rounds * 2 : rounds) {
+  do {
+    double seconds = 0;
     WH_TRY(time_rounds(m, kernel, rounds, &seconds));
-    spent += seconds;
     if (per_round * rounds / seconds > *best) *best = per_round * rounds / seconds;
-  }
+    if (seconds < m->seconds / 8 && rounds < UINT32_MAX / 2) rounds *= 2;
+  } while (now() - begin < m->seconds);
   return WH_OK;
 }
 
 static wh_status measure_all(measuring *m, wh_device_roofline *out) {
   const gpu_api *api = m->d->api;
   const double threads = (double)m->grid.x * m->grid.threads, chains = GPU_MEASURE_CHAINS * threads;
-  const uint64_t most = (uint64_t)2 << 30, some = m->d->memory_bytes / 16;
+  const uint64_t most = (uint64_t)2 << 30, some = m->d->memory_bytes / 64;
   WH_TRY(gpu_buffer_create(m->d, WH_MEMORY_DEVICE, some < most ? some / 16 * 16 : most, &m->data));
   WH_TRY(gpu_buffer_create(m->d, WH_MEMORY_DEVICE, (uint64_t)threads * 4, &m->out));
   WH_TRY(gpu_check(api, api->event_create(&m->begin, 0), "measuring"));

@@ -4,15 +4,10 @@
 
 #include "backends/gpu/device.h"
 
-/* The PTX of a module, with a NUL: images.c, which the build writes. */
-#define GPU_KERNEL(module, name) extern const char gpu_image_##module[];
-#include "backends/gpu/kernels_all.def"
-#undef GPU_KERNEL
-
 static const struct {
-  const char *name, *module, *image;
+  const char *name, *module;
 } kernels[GPU_N_KERNELS] = {
-#define GPU_KERNEL(module, name) {#name, #module, gpu_image_##module},
+#define GPU_KERNEL(module, name) {#name, #module},
 #include "backends/gpu/kernels_all.def"
 #undef GPU_KERNEL
 };
@@ -21,7 +16,7 @@ static wh_status load_module(const gpu_device *d, gpu_kernel kernel, void **out)
   char log[512] = "";
   int options[2] = {d->api->jit_log, d->api->jit_log_bytes};
   void *values[2] = {log, (void *)(uintptr_t)(sizeof log - 1)};
-  const gpu_result r = d->api->module_load(out, kernels[kernel].image, 2, options, values);
+  const gpu_result r = d->api->module_load(out, d->api->images[kernel], 2, options, values);
   if (r == GPU_SUCCESS) return WH_OK;
   log[strcspn(log, "\n")] = '\0';
   (void)gpu_check(d->api, r, log[0] ? log : "loading kernels");
@@ -31,7 +26,7 @@ static wh_status load_module(const gpu_device *d, gpu_kernel kernel, void **out)
 /* Kernels of one module follow each other in the list, or not: the first one's place holds it. */
 static wh_status find_module(gpu_device *d, gpu_kernel kernel, void **out) {
   size_t first = 0;
-  while (kernels[first].image != kernels[kernel].image) first++;
+  while (strcmp(kernels[first].module, kernels[kernel].module) != 0) first++;
   if (!d->modules[first]) WH_TRY(load_module(d, kernel, &d->modules[first]));
   *out = d->modules[first];
   return WH_OK;

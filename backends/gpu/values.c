@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "backends/gpu/device.h"
-#include "backends/gpu/kernels/activations.h"
+#include "backends/gpu/kernels/cache.h"
 
 static bool rows_of(const wh_shape *s, const int64_t *dims, uint64_t *rows, uint64_t *k) {
   int64_t n = 1;
@@ -11,6 +11,38 @@ static bool rows_of(const wh_shape *s, const int64_t *dims, uint64_t *rows, uint
   *rows = (uint64_t)n;
   *k = (uint64_t)dims[s->dims[s->rank - 1]];
   return n < INT32_MAX && *k < INT32_MAX;
+}
+
+static bool is_state(const wh_graph *g, wh_value v) {
+  const wh_value_info *info = &g->values[v];
+  return info->kind == WH_VALUE_STATE ||
+         (info->kind == WH_VALUE_NODE && wh_op_has(g->nodes[info->producer].op, WH_TRAIT_WRITES));
+}
+
+/* Keys and values lie differently in their tiles: whoever writes or reads a state says which of the two it
+ * holds. */
+static bool holds_keys(const wh_graph *g, wh_value state) {
+  const wh_value_info *info = &g->values[state];
+  if (info->kind == WH_VALUE_NODE) state = g->nodes[info->producer].inputs[0];
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    const wh_node_info *node = &g->nodes[n];
+    if (node->dead) continue;
+    if (node->op == WH_OP_KV_APPEND && node->inputs[0] == state) return wh_node_i(node, WH_ATTR_KEY) != 0;
+    if (node->op == WH_OP_ATTENTION && node->inputs[1] == state) return true;
+  }
+  return false;
+}
+
+/* A state [pages, heads, 64, dim] on this device. */
+static bool state_bytes(const wh_graph *g, wh_value v, const int64_t *dims, uint64_t *out) {
+  const wh_shape *s = &g->values[v].shape;
+  uint64_t bytes = (uint64_t)dims[s->dims[3]];
+  if (bytes >= INT32_MAX) return false;
+  bytes = gpu_tile_bytes(s->dtype, holds_keys(g, v), bytes);
+  for (int i = 0; i < 2; i++)
+    if (__builtin_mul_overflow(bytes, (uint64_t)dims[s->dims[i]], &bytes)) return false;
+  *out = bytes;
+  return true;
 }
 
 wh_status gpu_value_bytes(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, uint64_t *out) {
@@ -22,6 +54,8 @@ wh_status gpu_value_bytes(void *dev, const wh_graph *g, wh_value v, const int64_
   if (wh_dtype_is(s->dtype, WH_CLASS_OPAQUE)) {
     ok = rows_of(s, dims, &rows, &k);
     *out = s->dtype == WH_DTYPE_Q8A ? gpu_q8a_of(rows, k).n_bytes : gpu_q13a_of(rows, k).n_bytes;
+  } else if (is_state(g, v)) {
+    ok = state_bytes(g, v, dims, out);
   } else {
     ok = wh_value_row_major_bytes(g, v, dims, &bytes);
     *out = bytes;
@@ -58,6 +92,22 @@ static void read_q13a(const char *q13a, uint64_t rows, uint64_t k, char *out) {
   }
 }
 
+/* Positions of f32 and f16 as they are, of q8_0 as GGUF's blocks: an f16 scale, then 32 codes. */
+static void read_state(const wh_shape *s, bool keys, const int64_t *dims, const char *state, char *out) {
+  const uint64_t tiles = (uint64_t)dims[s->dims[0]] * (uint64_t)dims[s->dims[1]],
+                 dim = (uint64_t)dims[s->dims[3]],
+                 size = s->dtype == WH_DTYPE_Q8_0 ? 1 : 16 / gpu_key_unit(s->dtype);
+  for (uint64_t t = 0; t < tiles; t++, state += gpu_tile_bytes(s->dtype, keys, dim))
+    for (uint64_t j = 0; j < GPU_CHUNK; j++)
+      for (uint64_t d = 0; d < dim; d++, out += size) {
+        if (s->dtype == WH_DTYPE_Q8_0 && d % GPU_KV_BLOCK == 0) {
+          memcpy(out, state + d / GPU_KV_BLOCK * GPU_KV_BLOCK_BYTES + j * 2, 2);
+          out += 2;
+        }
+        memcpy(out, state + gpu_tile_offset(s->dtype, keys, dim, j, d), size);
+      }
+}
+
 wh_status gpu_row_major(const wh_graph *g, wh_value v, const int64_t *dims, const void *bytes,
                         void *row_major) {
   const wh_shape *s = &g->values[v].shape;
@@ -66,6 +116,10 @@ wh_status gpu_row_major(const wh_graph *g, wh_value v, const int64_t *dims, cons
   if (!wh_value_row_major_bytes(g, v, dims, &n_bytes))
     return WH_FAIL(ERR_LIMIT, "'%s' is too large to be addressed", g->values[v].name);
   if (!n_bytes) return WH_OK;
+  if (is_state(g, v)) {
+    read_state(s, holds_keys(g, v), dims, bytes, row_major);
+    return WH_OK;
+  }
   if (!wh_dtype_is(s->dtype, WH_CLASS_OPAQUE)) {
     memcpy(row_major, bytes, n_bytes);
     return WH_OK;

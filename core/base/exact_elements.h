@@ -20,17 +20,15 @@ static inline double wh_max_f64(double x, double z) {
   return x > z ? x : z > x ? z : x == z ? (signbit(x) ? z : x) : x + z;
 }
 
-/* From the rest r of truncating division by z, the rest that has z's sign. fmod is exact, so every libm has the
- * same. */
+/* From the rest r of truncating division by z, the rest that has z's sign. fmod is exact, so every libm has
+ * the same. */
 static inline float wh_mod_of_f32(float r, float z) {
   return r != 0.0f && (r < 0.0f) != (z < 0.0f) ? r + z : r;
 }
 static inline double wh_mod_of_f64(double r, double z) {
   return r != 0.0 && (r < 0.0) != (z < 0.0) ? r + z : r;
 }
-static inline int64_t wh_mod_of_i64(int64_t r, int64_t z) {
-  return r != 0 && (r < 0) != (z < 0) ? r + z : r;
-}
+static inline int64_t wh_mod_of_i64(int64_t r, int64_t z) { return r != 0 && (r < 0) != (z < 0) ? r + z : r; }
 
 static inline uint16_t wh_truncated_bf16(float x) {
   return x == x ? (uint16_t)(wh_f32_bits(x) >> 16) : (uint16_t)0x7fff;
@@ -101,6 +99,7 @@ typedef struct wh_small_float {
   int32_t exponent, mantissa, bias;
   bool infinite;   /* the top exponent holds infinities and NaN */
   bool no_minus_0; /* -0 is the NaN */
+  bool finite;     /* no infinities, no NaN: that becomes -0 */
 } wh_small_float;
 
 static inline double wh_small_to_f64(const wh_small_float *t, uint32_t bits) {
@@ -112,7 +111,7 @@ static inline double wh_small_to_f64(const wh_small_float *t, uint32_t bits) {
   if (t->no_minus_0 && sign && !magnitude) return (double)NAN;
   if (t->infinite && e == top)
     x = m ? (double)NAN : (double)INFINITY;
-  else if (!t->infinite && !t->no_minus_0 && magnitude == last)
+  else if (!t->infinite && !t->no_minus_0 && !t->finite && magnitude == last)
     x = (double)NAN;
   else if (e)
     x = (double)((1u << t->mantissa) + m) * wh_exp2i_f64((int64_t)e - t->bias - t->mantissa);
@@ -123,8 +122,10 @@ static inline double wh_small_to_f64(const wh_small_float *t, uint32_t bits) {
 
 static inline uint32_t wh_small_from_f64(const wh_small_float *t, double x, bool saturate) {
   const uint32_t minus = 1u << (t->exponent + t->mantissa), sign = wh_f64_bits(x) >> 63 ? minus : 0;
-  const uint32_t nan = t->no_minus_0 ? minus : minus - 1;
-  const uint32_t most = t->infinite ? minus - 1 - (1u << t->mantissa) : t->no_minus_0 ? minus - 1 : minus - 2;
+  const uint32_t nan = t->no_minus_0 || t->finite ? minus : minus - 1;
+  const uint32_t most = t->infinite                  ? minus - 1 - (1u << t->mantissa)
+                        : t->no_minus_0 || t->finite ? minus - 1
+                                                     : minus - 2;
   const double a = fabs(x), largest = wh_small_to_f64(t, most);
   if (x != x) return nan;
   uint32_t code = most + 1;
@@ -135,7 +136,10 @@ static inline uint32_t wh_small_from_f64(const wh_small_float *t, double x, bool
     code = (uint32_t)m + (e < least ? 0 : (uint32_t)(e - least) << t->mantissa); /* the carry goes on */
   }
   if (code > most)
-    return saturate ? sign | most : t->infinite ? sign | (most + 1) : t->no_minus_0 ? nan : sign | nan;
+    return saturate || t->finite ? sign | most
+           : t->infinite         ? sign | (most + 1)
+           : t->no_minus_0       ? nan
+                                 : sign | nan;
   return code == 0 && t->no_minus_0 ? 0 : sign | code;
 }
 

@@ -3,19 +3,60 @@
 
 #include "import/onnx/lowerings.h"
 
+/* Codes that the core has no op for: they are cast, and computed with as f32. */
+static bool is_cast_code(wh_dtype d) { return wh_dtype_is_float(d) || d == WH_DTYPE_I2 || d == WH_DTYPE_U2; }
+
+/* One for all, one per place of the axis, or one per block of it: as a value that broadcasts over x. */
+static wh_datum *spread(ox *o, wh_datum *s, const wh_datum *x, int axis, int64_t block) {
+  if (o->st != WH_OK || s->n == 1) return o->st == WH_OK ? ox_reshape(o, s, 0, NULL) : s;
+  if (block == 0 || s->rank != x->rank) return ox_per_channel(o, s, x->rank, axis);
+  int64_t dims[WH_MAX_RANK + 1], blocks = s->dims[axis];
+  if (x->rank >= WH_MAX_RANK || block < 0 || __builtin_mul_overflow(blocks, block, &blocks))
+    OX_FAIL(o, ERR_LIMIT, "its blocks are too many");
+  if (o->st != WH_OK) return s;
+  s = ox_insert_axes(o, s, 2u << axis, x->rank + 1);
+  memcpy(dims, s->dims, sizeof s->dims);
+  dims[axis + 1] = block;
+  s = ox_expand(o, s, x->rank + 1, dims);
+  memmove(dims + axis + 1, dims + axis + 2, (size_t)(x->rank - axis - 1) * sizeof *dims);
+  dims[axis] = blocks;
+  return ox_part(o, ox_reshape(o, s, x->rank, dims), axis, 0, x->dims[axis]);
+}
+
+/* One scale or zero point has no axis of its own, whatever its rank. */
+static wh_datum *alone(ox *o, wh_datum *s) {
+  return s && s->n == 1 && s->rank == 1 && o->st == WH_OK ? ox_reshape(o, s, 0, NULL) : s;
+}
+
 static int code_axis(ox *o, const wh_datum *x, const wh_datum *scale) {
   return scale->n > 1 || scale->rank > 1 ? ox_axis(o, ox_attr_i(o, "axis", 1), x->rank) : 0;
 }
 
 static wh_datum *quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis,
                           int64_t block) {
+  const bool saturate = ox_attr_i(o, "saturate", 1) != 0;
+  scale = alone(o, scale);
+  zero = alone(o, zero);
+  if (is_cast_code(to)) {
+    wh_datum *y = ox_div(o, ox_f32(o, x), spread(o, ox_f32(o, scale), x, axis, block));
+    if (!wh_dtype_is_float(to)) y = ox_unary(o, WH_OP_ROUND, y);
+    if (zero) y = ox_add(o, y, spread(o, ox_f32(o, zero), x, axis, block));
+    return ox_cast_sat(o, y, to, saturate);
+  }
   wh_datum *in[] = {ox_f32(o, x), ox_f32(o, scale), zero};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block), ox_a_i(WH_ATTR_TO, to),
-                           ox_a_i(WH_ATTR_SATURATE, ox_attr_i(o, "saturate", 1) != 0)};
+                           ox_a_i(WH_ATTR_SATURATE, saturate)};
   return ox_node1(o, WH_OP_QUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 4);
 }
 
 static wh_datum *dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int axis, int64_t block) {
+  scale = alone(o, scale);
+  zero = alone(o, zero);
+  if (is_cast_code(x->dtype)) {
+    wh_datum *y = ox_f32(o, x);
+    if (zero) y = ox_sub(o, y, spread(o, ox_f32(o, zero), x, axis, block));
+    return ox_mul(o, y, spread(o, ox_f32(o, scale), x, axis, block));
+  }
   wh_datum *in[] = {x, ox_f32(o, scale), zero};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block)};
   return ox_node1(o, WH_OP_DEQUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 2);

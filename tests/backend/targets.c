@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/hip/hip_backend.h"
 #include "backends/host2/host2_backend.h"
 
 #ifdef WH_EMULATOR
@@ -53,9 +54,19 @@ void targets_open(targets *t) {
 #ifdef WH_EMULATOR /* the build has an nvcc */
   emulator_options("seed=3,strict,refuse_approx,memory=512");
   add(t, &wh_backend_cuda, NULL, 1, "cuda emulated");
+  t->items[t->n - 1].partial = true;
+#endif
+#ifdef WH_SIMT /* the build has a C++ compiler */
+  wh_hip_library_path(WH_SIMT);
+  add(t, &wh_backend_hip, NULL, 1, "hip simt");
 #endif
 }
 
-void targets_close(targets *t) {
+unsigned targets_close(targets *t) {
   for (size_t i = 0; i < t->n; i++) t->items[i].backend->close(t->items[i].dev);
+#ifdef WH_EMULATOR
+  return emulator_take_reports();
+#else
+  return 0;
+#endif
 }

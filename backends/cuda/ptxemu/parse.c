@@ -154,7 +154,7 @@ static symbol *add_symbol(parser *p, const token *t, symbol_kind kind) {
 
 static void parse_registers(parser *p) {
   if (p->now.kind != TOKEN_WORD) parse_fail(p, "the type of the registers was expected");
-  const bool wide = p->now.n > 2 && !memcmp(p->now.at + p->now.n - 2, "64", 2);
+  const bool wide = p->now.n > 2 && memcmp(p->now.at + p->now.n - 2, "64", 2) == 0;
   parse_next(p);
   do {
     const token name = p->now;

@@ -18,10 +18,10 @@ typedef struct {
   symbol_kind kind;
   unsigned count;
   int32_t first;
+  bool wide; /* registers of 64 bits */
   ptx_space space;
   uint64_t offset, size;
   bool dynamic;
-  bool wide; /* registers of 64 bits */
 } symbol;
 
 typedef struct {

@@ -197,9 +197,9 @@ typedef struct ptx_operand {
   uint8_t kind;
   uint8_t space;  /* of the variable that it names */
   bool negated;   /* !%p */
+  bool wide;      /* a register of 64 bits */
   bool relocated; /* value is an offset in the module's data until it is placed */
   bool dynamic;   /* value is an offset in dynamic shared memory until the module is parsed */
-  bool wide;      /* a register of 64 bits */
   int32_t reg;
   uint64_t value;
   uint64_t *lanes; /* VALUE: the value 32 times, for the executor */

@@ -22,6 +22,13 @@
 #define GPU_MEMBER inline
 #endif
 
+/* Of a struct that lives in registers. */
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_METHOD __device__ __forceinline__
+#else
+#define GPU_METHOD inline
+#endif
+
 /* The exact functions are the host's headers. */
 #if defined(__CUDACC__) || defined(__HIPCC__)
 #define GPU_MEMBER __device__ __forceinline__ /* of a struct */
@@ -136,6 +143,18 @@ GPU_FN int32_t gpu_dp4a(int32_t x, int32_t y, int32_t c) {
 #endif
 }
 
+/* Byte i of the result: byte (selector >> 4 i & 7) of x (0..3) and y (4..7); bits 3 of the selector are 0. */
+GPU_FN uint32_t gpu_pick_bytes(uint32_t x, uint32_t y, uint32_t selector) {
+#if defined(__CUDACC__)
+  return __byte_perm(x, y, selector);
+#else
+  const uint64_t both = (uint64_t)y << 32 | x;
+  uint32_t r = 0;
+  for (uint32_t i = 0; i < 4; i++) r |= ((uint32_t)(both >> (selector >> (4 * i) & 7) * 8) & 255u) << (8 * i);
+  return r;
+#endif
+}
+
 /* ---- faults (core/backend_abi.h, wh_fault) ---- */
 
 struct gpu_fault {
@@ -144,8 +163,8 @@ struct gpu_fault {
 };
 #define GPU_FAULT_INDEX 1u
 
-/* The first fault of the lowest node stays. Called by one thread of a launch at most: launches of a queue follow each
- * other. `fault` 0: nobody asks. */
+/* The first fault of the lowest node stays. Called by one thread of a launch at most: launches of a queue
+ * follow each other. `fault` 0: nobody asks. */
 GPU_FN void gpu_report(uint64_t fault, uint32_t node, uint32_t code, int64_t value) {
   gpu_fault *f = gpu_at<gpu_fault>(fault);
   if (!f || (f->node_plus_1 && f->node_plus_1 <= node + 1)) return;
@@ -154,9 +173,9 @@ GPU_FN void gpu_report(uint64_t fault, uint32_t node, uint32_t code, int64_t val
   f->node_plus_1 = node + 1;
 }
 
-/* The least of all threads' values, for all of them; every thread of a block of whole warps takes part. `room` has a
- * word per warp of shared memory. So one block finds the first bad index in order: each thread looks at every
- * blockDim.x-th and gives the least place it found, thread 0 reports. */
+/* The least of all threads' values, for all of them; every thread of a block of whole warps takes part.
+ * `room` has a word per warp of shared memory. So one block finds the first bad index in order: each thread
+ * looks at every blockDim.x-th and gives the least place it found, thread 0 reports. */
 GPU_FN uint64_t gpu_least_of_block(uint64_t v, uint64_t *room) {
   for (uint32_t m = GPU_WARP / 2; m; m /= 2) {
     const uint64_t other = gpu_shfl_xor(v, m);
@@ -191,11 +210,21 @@ GPU_FN uint16_t gpu_f32_to_f16(float x) {
   return y;
 }
 
+/* Adds to a counter in shared memory, or in the device's; what it was. */
+GPU_FN uint32_t gpu_count(uint32_t *at, uint32_t v) { return atomicAdd(at, v); }
+
 /* ---- copies to shared memory that go on while the block computes: 16 bytes, both addresses multiples of 16
  * ---- */
 
 #if defined(__CUDACC__)
 GPU_FN uint32_t gpu_shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+/* The same for 4 or 8 bytes. */
+template <int N>
+GPU_FN void gpu_copy_async(void *to_shared, const void *from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(gpu_shared_address(to_shared)), "l"(from),
+               "n"(N)
+               : "memory");
+}
 GPU_FN void gpu_copy_async16(void *to_shared, const void *from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(gpu_shared_address(to_shared)), "l"(from)
                : "memory");
@@ -207,6 +236,10 @@ GPU_FN void gpu_copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 #else
+template <int N>
+GPU_FN void gpu_copy_async(void *to_shared, const void *from) {
+  memcpy(to_shared, from, N);
+}
 GPU_FN void gpu_copy_async16(void *to_shared, const void *from) {
   *(gpu_u128 *)to_shared = *(const gpu_u128 *)from;
 }

@@ -30,12 +30,11 @@ enum {
   ATTRIBUTE_L2_BYTES = 19,
   ATTRIBUTE_MINOR = 61,
   ATTRIBUTE_PROCESSORS = 63,
-  ATTRIBUTE_SHARED_PER_BLOCK = 74,
-  ATTRIBUTE_WAVE = 87
+  ATTRIBUTE_SHARED_PER_BLOCK = 74
 };
 
 struct options {
-  uint64_t wave = 64, seed = 0, devices = 1, memory = 4096, fail = 0;
+  uint64_t seed = 0, devices = 2, memory = 4096, fail = 0;
 };
 
 std::recursive_mutex mutex;
@@ -43,17 +42,18 @@ std::map<uintptr_t, size_t> blocks; /* what is allocated: address, bytes */
 uint64_t bytes_taken, n_calls, n_handles;
 char launch_error[160];
 
+const uint64_t MAX_DEVICES = 8;
+char contexts[MAX_DEVICES];
+thread_local uint64_t current; /* device */
+
 const options &chosen() {
   static const options o = [] {
     options read;
     const struct {
       const char *name;
       uint64_t *value;
-    } known[] = {{"wave=", &read.wave},
-                 {"seed=", &read.seed},
-                 {"devices=", &read.devices},
-                 {"memory=", &read.memory},
-                 {"fail=", &read.fail}};
+    } known[] = {
+        {"seed=", &read.seed}, {"devices=", &read.devices}, {"memory=", &read.memory}, {"fail=", &read.fail}};
     const char *text = getenv("SIMT");
     for (const char *at = text ? text : ""; *at; at += strcspn(at, ","), at += *at == ',')
       for (const auto &k : known)
@@ -119,8 +119,8 @@ EXPORT int hipInit(unsigned) { return fails() ? UNKNOWN : SUCCESS; }
 EXPORT int hipDriverGetVersion(int *v) { return *v = 50200000, SUCCESS; }
 EXPORT int hipGetDeviceCount(int *n) { return *n = (int)chosen().devices, fails() ? NO_DEVICE : SUCCESS; }
 EXPORT int hipDeviceGet(int *d, int i) { return *d = i, fails() ? UNKNOWN : SUCCESS; }
-EXPORT int hipDeviceGetName(char *name, int n, int) {
-  (void)snprintf(name, (size_t)n, "this host, waves of %d", (int)chosen().wave);
+EXPORT int hipDeviceGetName(char *name, int n, int device) {
+  (void)snprintf(name, (size_t)n, "this host as GPU %d", device);
   return fails() ? UNKNOWN : SUCCESS;
 }
 EXPORT int hipDeviceTotalMem(size_t *n, int) {
@@ -139,17 +139,19 @@ EXPORT int hipDeviceGetAttribute(int *v, int which, int) {
       return *v = 4, SUCCESS;
     case ATTRIBUTE_SHARED_PER_BLOCK:
       return *v = 64 << 10, SUCCESS;
-    case ATTRIBUTE_WAVE:
-      return *v = (int)chosen().wave, SUCCESS;
     default:
       return INVALID_VALUE;
   }
 }
-EXPORT int hipDevicePrimaryCtxRetain(void **context, int) {
-  return *context = &mutex, fails() ? UNKNOWN : SUCCESS;
+EXPORT int hipDevicePrimaryCtxRetain(void **context, int device) {
+  *context = &contexts[device % MAX_DEVICES];
+  return fails() ? UNKNOWN : SUCCESS;
 }
 EXPORT int hipDevicePrimaryCtxRelease(int) { return SUCCESS; }
-EXPORT int hipCtxSetCurrent(void *) { return SUCCESS; }
+EXPORT int hipCtxSetCurrent(void *context) {
+  current = (uint64_t)((const char *)context - contexts);
+  return SUCCESS;
+}
 EXPORT const char *hipGetErrorName(int e) {
   return e == OUT_OF_MEMORY    ? "hipErrorOutOfMemory"
          : e == LAUNCH_FAILURE ? "hipErrorLaunchFailure"
@@ -207,10 +209,10 @@ EXPORT int hipModuleGetFunction(void **f, void *, const char *name) {
 EXPORT int hipModuleLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                                  unsigned bz, unsigned shared_bytes, void *, void **parameters, void **) {
   std::lock_guard<std::recursive_mutex> guard(mutex);
-  const options &o = chosen();
+  const uint64_t seed = chosen().seed + current;
   if (fails() || !parameters) return INVALID_VALUE;
-  const char *error = simt::launch((const simt::kernel *)f, {gx, gy, gz}, {bx, by, bz}, shared_bytes,
-                                   (uint32_t)o.wave, o.seed, parameters[0]);
+  const char *error =
+      simt::launch((const simt::kernel *)f, {gx, gy, gz}, {bx, by, bz}, shared_bytes, seed, parameters[0]);
   if (!error) return SUCCESS;
   (void)snprintf(launch_error, sizeof launch_error, "%s: %s", ((const simt::kernel *)f)->name, error);
   return LAUNCH_FAILURE;

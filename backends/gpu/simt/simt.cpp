@@ -41,7 +41,7 @@ struct warp {
 
 fiber fibers[MAX_THREADS];
 warp warps[MAX_THREADS / SIMT_WARP];
-uint32_t n_threads, current, n_ended, n_at_barrier, wave;
+uint32_t n_threads, current, n_ended, n_at_barrier;
 const kernel *running;
 const void *arguments;
 char *stacks, *shared;
@@ -150,7 +150,6 @@ bool run_block(const std::vector<uint32_t> &order) {
 }  // namespace
 
 uint32_t linear_thread() { return current; }
-uint32_t wave_size() { return wave; }
 
 void barrier() {
   fibers[current].is = AT_BARRIER;
@@ -182,8 +181,8 @@ const kernel *find(const char *name) {
   return NULL;
 }
 
-const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint32_t wave_lanes,
-                   uint64_t seed, const void *args) {
+const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint64_t seed,
+                   const void *args) {
   const uint64_t threads = (uint64_t)size.x * size.y * size.z, blocks = (uint64_t)grid.x * grid.y * grid.z;
   if (!threads || threads > MAX_THREADS || !blocks || blocks > UINT32_MAX)
     return "a block or grid of this size is not possible";
@@ -198,7 +197,6 @@ const char *launch(const kernel *k, index grid, index size, size_t shared_bytes,
   }
   running = k;
   arguments = args;
-  wave = wave_lanes;
   block_size = size;
   grid_size = grid;
   dynamic_shared = shared;

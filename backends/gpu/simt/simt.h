@@ -23,7 +23,6 @@ struct index {
 extern index thread, block, block_size, grid_size;
 extern void *dynamic_shared;
 uint32_t linear_thread();
-uint32_t wave_size(); /* 32 or 64 */
 
 void barrier();
 
@@ -53,7 +52,7 @@ const kernel *find(const char *name); /* NULL: there is none */
 
 /* Runs all blocks. `seed` is an order of blocks and threads; 0: ascending. NULL when all ended, else one
  * sentence. */
-const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint32_t wave, uint64_t seed,
+const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint64_t seed,
                    const void *args);
 
 }  // namespace simt
@@ -65,6 +64,7 @@ const char *launch(const kernel *k, index grid, index size, size_t shared_bytes,
 #define __forceinline__ inline
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
 #define threadIdx (simt::thread)
 #define blockIdx (simt::block)
 #define blockDim (simt::block_size)
