@@ -1,6 +1,7 @@
 /* family_lm.c - the row ops of language models: norms, quantisation, gates, rope, rows by index, experts'
  * choice. Keys, values and attention: family_attention.c. */
 #include "backends/gpu/family_lm.h"
+#include "backends/gpu/weights.h"
 
 #include <stdio.h>
 
@@ -117,7 +118,19 @@ static wh_status emit_rope(gpu_emit *e, const gpu_step *s) {
 
 /* ---- rows by index ---- */
 
-/* A table that a product packs, too, is kept twice: in the packed form its rows are not together. */
+/* A table that a product packs, too, is read in the product's form, unless that has rounded it (16-bit
+ * types). */
+static void claim_tiles(const wh_graph *g, const wh_node_info *node, wh_claim *c) {
+  const wh_value_info *table = &g->values[node->inputs[0]];
+  gpu_weights w;
+  if (table->kind != WH_VALUE_CONST ||
+      (!wh_dtype_is_quantised(table->shape.dtype) && table->shape.dtype != WH_DTYPE_F32))
+    return;
+  if (gpu_weights_of(g, &table->shape, &w) != WH_OK) return;
+  c->layouts[c->n_layouts++] = (wh_weight_layout){0, GPU_LAYOUT_MODEL, table->n_bytes};
+  c->layouts[c->n_layouts++] = (wh_weight_layout){0, GPU_LAYOUT_TILES, (size_t)w.n_bytes};
+}
+
 static wh_status claim_gather(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c) {
   (void)d;
@@ -127,6 +140,8 @@ static wh_status claim_gather(const gpu_device *d, const wh_graph *g, const wh_n
                  dtype == WH_DTYPE_BF16;
   if (!c->supported)
     (void)snprintf(c->reason, sizeof c->reason, "no kernel for a table of type %s", wh_dtype_name(dtype));
+  else
+    claim_tiles(g, node, c);
   return WH_OK;
 }
 
@@ -148,7 +163,8 @@ static wh_status emit_gather_rows(gpu_emit *e, const gpu_step *s) {
   a.pieces = gpu_blocks(a.n, 256);
   if (a.n_ids == 0) return WH_OK;
   const uint32_t blocks = gpu_blocks((uint64_t)a.n_ids * a.pieces, PIECE_THREADS / WARP);
-  return gpu_launch(e, GPU_K_gather_rows, (gpu_grid){blocks + 1, 1, 1, PIECE_THREADS, 0}, &a, sizeof a);
+  const gpu_kernel kernel = table->layout == GPU_LAYOUT_TILES ? GPU_K_gather_tiles : GPU_K_gather_rows;
+  return gpu_launch(e, kernel, (gpu_grid){blocks + 1, 1, 1, PIECE_THREADS, 0}, &a, sizeof a);
 }
 
 /* ---- experts ---- */

@@ -113,14 +113,6 @@ static wh_status emit_cumsum(gpu_emit *e, const gpu_step *s) {
   return gpu_launch(e, BY_TYPE(s->in[0].dtype, cumsum), gpu_flat_grid(a.lines), &a, sizeof a);
 }
 
-static wh_status emit_softmax(gpu_emit *e, const gpu_step *s) {
-  const gpu_operand *x = &s->in[0];
-  if (gpu_is_empty(s)) return WH_OK;
-  const gpu_softmax_args a = {.x = x->address, .y = s->out->address, .n = gpu_row_length(x)};
-  const gpu_grid grid = {(uint32_t)gpu_rows(x), 1, 1, a.n > LONG_LINE ? 8 * WARP : WARP, 0};
-  return gpu_launch(e, GPU_K_softmax, grid, &a, sizeof a);
-}
-
 /* ---- products ---- */
 
 static wh_nd batches_of(const gpu_step *s) {
@@ -193,7 +185,6 @@ const gpu_op gpu_ops_reduce[] = {{WH_OP_REDUCE_SUM, "reduce_sum", NULL, emit_red
                                  {WH_OP_ARG_MIN, "arg_min", NULL, emit_arg},
                                  {WH_OP_CUMSUM, "cumsum", NULL, emit_cumsum},
                                  {WH_OP_TOPK, "topk", NULL, emit_topk},
-                                 {WH_OP_SOFTMAX, "softmax", NULL, emit_softmax},
                                  {WH_OP_MATMUL, "matmul", NULL, emit_matmul},
                                  {WH_OP_MATMUL_INTEGER, "matmul_integer", NULL, emit_matmul},
                                  {0}};

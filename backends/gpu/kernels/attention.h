@@ -223,7 +223,7 @@ template <uint32_t DTYPE, int V, int D, bool ALL>
 GPU_FN void add_values(const gpu_attention_args &a, const uint8_t *tile, uint32_t d, const float *p,
                        const int32_t begin[V], const int32_t end[V], int32_t from, int32_t to,
                        attention_state<V, D> *y) {
-#pragma unroll(ALL ? 4 : 1)
+#pragma unroll ALL ? 4 : 1
   for (int32_t j = from; j < to; j++) {
     float v[D], w[V];
     load_value<DTYPE, D, ALL>(tile, a.value_dim, (uint32_t)j, d, v);

@@ -1,19 +1,6 @@
 // gather_rows.cu - rows of a table by their ids, dequantised (docs/NUMERICS.md, "gather_rows").
 #include "backends/gpu/kernels/dequantize.h"
-#include "backends/gpu/kernels/lm_args.h"
-
-GPU_FN bool is_row(const gpu_gather_args &a, int32_t id) { return (uint32_t)id < a.table_rows; }
-
-/* The first id outside is the launch's fault. */
-GPU_FN void report_ids(const gpu_gather_args &a) {
-  __shared__ uint64_t room[32];
-  const int32_t *ids = gpu_at<const int32_t>(a.ids);
-  uint64_t first = a.n_ids;
-  for (uint32_t i = threadIdx.x; i < a.n_ids && first == a.n_ids; i += blockDim.x)
-    if (!is_row(a, ids[i])) first = i;
-  first = gpu_least_of_block(first, room);
-  if (threadIdx.x == 0 && first < a.n_ids) gpu_report(a.fault, a.node, GPU_FAULT_INDEX, ids[first]);
-}
+#include "backends/gpu/kernels/gather_ids.h"
 
 /* A warp takes 256 elements of a row, a lane eight of them or, of float types, every 32nd. */
 GPU_KERNEL_FN(gather_rows, gpu_gather_args) {
@@ -30,7 +17,8 @@ GPU_KERNEL_FN(gather_rows, gpu_gather_args) {
   float *y = gpu_at<float>(a.y) + i * a.n, v[8] = {0};
   const uint32_t elems = gpu_block_elems(a.dtype);
   if (elems == 1) {
-    for (uint32_t j = begin + gpu_lane(); j < end; j += GPU_WARP) y[j] = there ? gpu_float_at(a.dtype, row, j) : 0.0f;
+    for (uint32_t j = begin + gpu_lane(); j < end; j += GPU_WARP)
+      y[j] = there ? gpu_float_at(a.dtype, row, j) : 0.0f;
     return;
   }
   const uint32_t at = begin + gpu_lane() * 8;

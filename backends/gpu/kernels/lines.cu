@@ -1,4 +1,4 @@
-// lines.cu - ops along one axis: arg_max, arg_min, topk, cumsum (docs/NUMERICS.md, "Reductions"), and softmax.
+// lines.cu - ops along one axis: arg_max, arg_min, topk, cumsum (docs/NUMERICS.md, "Reductions").
 #include "backends/gpu/kernels/gpu.h"
 
 #include "backends/gpu/kernels/reduce_args.h"
@@ -143,35 +143,3 @@ GPU_FN void cumsum(const gpu_line_args &a, const N n) {
 GPU_KERNEL_FN(cumsum_f32, gpu_line_args) { cumsum(a, numbers<float>{a.type}); }
 GPU_KERNEL_FN(cumsum_f64, gpu_line_args) { cumsum(a, numbers<double>{a.type}); }
 GPU_KERNEL_FN(cumsum_integer, gpu_line_args) { cumsum(a, integers{a.type}); }
-
-/* ---- softmax: m = max x; p = exp(x - m); y = p / sum64(p) ---- */
-
-/* A block has a row; the sum is its first warp's, whose threads keep two lanes each. */
-GPU_KERNEL_FN(softmax, gpu_softmax_args) {
-  __shared__ float of_warp[32], sum;
-  const float *x = gpu_at<const float>(a.x) + (int64_t)blockIdx.x * a.n;
-  float *y = gpu_at<float>(a.y) + (int64_t)blockIdx.x * a.n;
-  float top = x[0];
-  for (int64_t j = threadIdx.x; j < a.n; j += blockDim.x) top = x[j] > top ? x[j] : top;
-  for (uint32_t h = GPU_WARP / 2; h > 0; h /= 2) {
-    const float other = gpu_shfl_xor(top, h);
-    top = other > top ? other : top;
-  }
-  if (gpu_lane() == 0) of_warp[gpu_warp()] = top;
-  gpu_barrier();
-  for (uint32_t w = 0; w < blockDim.x / GPU_WARP; w++) top = of_warp[w] > top ? of_warp[w] : top;
-  for (int64_t j = threadIdx.x; j < a.n; j += blockDim.x) y[j] = wh_exp_f32(x[j] - top);
-  gpu_barrier();
-  if (gpu_warp() == 0) {
-    float low = 0.0f, high = 0.0f;
-    for (int64_t j = gpu_lane(); j < a.n; j += 2 * GPU_WARP) {
-      low = low + y[j];
-      if (j + GPU_WARP < a.n) high = high + y[j + GPU_WARP];
-    }
-    low = low + high;
-    for (uint32_t h = GPU_WARP / 2; h > 0; h /= 2) low = low + gpu_shfl_xor(low, h);
-    if (gpu_lane() == 0) sum = low;
-  }
-  gpu_barrier();
-  for (int64_t j = threadIdx.x; j < a.n; j += blockDim.x) y[j] = y[j] / sum;
-}

@@ -35,11 +35,6 @@ typedef struct gpu_line_args {
   uint8_t reserved[4];
 } gpu_line_args;
 
-typedef struct gpu_softmax_args {
-  uint64_t x, y;
-  int64_t n;
-} gpu_softmax_args;
-
 #define GPU_TILE 64 /* rows and columns of a block's outputs */
 #define GPU_TILE_THREADS 256
 #define GPU_THIN_ROWS 4 /* of a thread's outputs */
