@@ -25,7 +25,7 @@
 
 /* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones; where
  * dots come in pairs, each two quads together, their first columns before the last ones. */
-ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
+ALWAYS_INLINE void widen(const wh_quant_format f, const uint8_t *p, vint *w) {
   UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
     const vint code = widen_one(f, p, i, v);
     w[i * VECS + v] = IS_SPLIT(f) ? split_part(code, 0) : code;
@@ -48,7 +48,7 @@ typedef struct block_scales {
   vflt scale[2][VECS], min[VECS];
 } block_scales;
 
-ALWAYS_INLINE block_scales load_scales(const wh_linear_q_format f, const float *scale, const float *min) {
+ALWAYS_INLINE block_scales load_scales(const wh_quant_format f, const float *scale, const float *min) {
   const int halves = HALVES(f);
   block_scales s;
   UNROLL for (int v = 0; v < VECS; v++) {
@@ -80,7 +80,7 @@ ALWAYS_INLINE block_sums block_sums_skip(block_sums s, int64_t rows, int64_t col
 }
 
 /* The block step, for `rows` rows of the held columns. */
-ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const block_codes codes,
+ALWAYS_INLINE void block_step(const wh_quant_format f, const int rows, const block_codes codes,
                               const bool ends, const block_scales *s, const block_x x,
                               const row_shifts shifts, const block_sums to) {
   const int halves = HALVES(f);
@@ -108,7 +108,7 @@ ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const 
 static const float linear_q_zeros[COLS];
 
 /* One more block of the held columns: its codes are widened once for all rows. */
-ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record, const bool ends,
+ALWAYS_INLINE void block_rows(const wh_quant_format f, const uint8_t *record, const bool ends,
                               const block_scales *s, block_x x, row_shifts shifts, int64_t rows,
                               block_sums to) {
   vint widened[2 * QUADS * VECS];
@@ -136,9 +136,8 @@ ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record,
 }
 
 /* One more block of all columns. */
-ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
-                         const float *min, const block_x x, int64_t rows, const bool ends,
-                         const block_sums all) {
+ALWAYS_INLINE void block(const wh_quant_format f, const uint8_t *record, const float *scale, const float *min,
+                         const block_x x, int64_t rows, const bool ends, const block_sums all) {
   shift_room room;
   row_shifts shifts = {room.factor, room.start};
   if (SHIFT_BY_FACTOR) shifts = shifts_of(f, x, rows, &room);
@@ -152,7 +151,7 @@ ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, cons
 
 /* y[rows][32] after one more group of a type with minima of sub-blocks: these first, then the activations'
  * scale (`ends`; else the sums run on). */
-ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
+ALWAYS_INLINE void group_step(const wh_quant_format f, const uint8_t *header, const uint8_t *mins,
                               const int16_t *jsum, const int64_t rows, const bool ends, const block_sums s) {
   const int pairs = MIN_PAIRS(f);
   for (int c = 0; c < COLS; c += HELD) {
@@ -184,7 +183,7 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header,
   }
 }
 
-ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
   _Alignas(64) float g[WH_Q8A_TILE * COLS], y[WH_Q8A_TILE * COLS], scale[16 * COLS], min[8 * COLS];
   const wh_q8a_tile *t = p->x;
   const int64_t rows = p->n_rows;
@@ -239,11 +238,11 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p);                             \
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p) {                            \
     if (p->n_rows > FEW_ROWS_MAX)                                                            \
-      tile(wh_linear_q_format_##lower, p);                                                   \
+      tile(wh_quant_format_##lower, p);                                                      \
     else if (PAST_CACHES(p))                                                                 \
-      few_rows(wh_linear_q_format_##lower, p, true);                                         \
+      few_rows(wh_quant_format_##lower, p, true);                                            \
     else                                                                                     \
-      few_rows(wh_linear_q_format_##lower, p, false);                                        \
+      few_rows(wh_quant_format_##lower, p, false);                                           \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
     wh_linear_q_run(args, worker, wh_p_linear_##lower##__##isa);                             \
