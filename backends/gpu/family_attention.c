@@ -11,7 +11,7 @@
 #define FEW 8u                        /* query vectors of a KV head that get a warp each (predicted) */
 #define VECTORS_MOST (WARPS_MOST * 4) /* of a block */
 #define STATES_OF_CHUNKS \
-  (ENOUGH * GPU_SPAN * VECTORS_MOST) /* partial ones, at most, where units are chunks */
+  (ENOUGH * GPU_KV_SPAN * VECTORS_MOST) /* partial ones, at most, where units are chunks */
 
 /* ---- both ---- */
 
@@ -25,7 +25,7 @@ static wh_status places_of(const gpu_step *s, const gpu_operand *positions, int6
   WH_TRY(gpu_size(table->dims[0], "sequences", &p->slots));
   WH_TRY(gpu_size(table->dims[1], "pages of a sequence", &p->table));
   WH_TRY(gpu_size(pages, "pages", &p->pages));
-  if (p->table >= INT32_MAX / GPU_CHUNK)
+  if (p->table >= INT32_MAX / GPU_KV_CHUNK)
     return WH_FAIL(ERR_LIMIT, "%u pages of a sequence are too many for a GPU", p->table);
   if (!p->attends) return WH_OK;
   const int64_t window = wh_node_i(s->node, WH_ATTR_WINDOW);
@@ -65,7 +65,7 @@ typedef struct attention_cut {
   uint32_t shared_bytes;
 } attention_cut;
 
-static uint64_t spans_of(uint64_t table) { return (table + GPU_SPAN - 1) / GPU_SPAN; }
+static uint64_t spans_of(uint64_t table) { return (table + GPU_KV_SPAN - 1) / GPU_KV_SPAN; }
 
 /* False: a head is too long for shared memory. */
 static bool cut_warps(const attention_size *s, attention_cut *c) {
@@ -91,7 +91,7 @@ static bool cut_attention(const attention_size *s, attention_cut *c) {
   const uint64_t blocks = (uint64_t)c->x * c->y;
   if (s->table <= 1 || blocks >= ENOUGH) return true;
   const bool fit = attention_combine_floats(1, s->table) <= SHARED_MOST / sizeof(float);
-  c->unit = blocks * spans_of(s->table) >= ENOUGH || !fit ? GPU_SPAN : 1;
+  c->unit = blocks * spans_of(s->table) >= ENOUGH || !fit ? GPU_KV_SPAN : 1;
   c->n_units = (uint32_t)(c->unit == 1 ? s->table : spans_of(s->table));
   return true;
 }

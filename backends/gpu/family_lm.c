@@ -1,11 +1,11 @@
 /* family_lm.c - the row ops of language models: norms, quantisation, gates, rope, rows by index, experts'
  * choice. Keys, values and attention: family_attention.c. */
 #include "backends/gpu/family_lm.h"
-#include "backends/gpu/weights.h"
 
 #include <stdio.h>
 
 #include "backends/gpu/kernels/lm_args.h"
+#include "backends/gpu/weights.h"
 
 #define STAGED_MOST (48u * 1024) /* bytes of shared memory that every kernel has without asking */
 #define WARP 32u
@@ -29,12 +29,11 @@ static uint32_t row_threads(uint32_t n) { return n <= 256 ? WARP : n <= 1024 ? 1
 /* ---- norms ---- */
 
 static wh_status emit_norm(gpu_emit *e, const gpu_step *s, gpu_kernel kernel) {
-  const wh_attr *eps = wh_node_attr(s->node, WH_ATTR_EPS);
   gpu_norm_args a = {.x = s->in[0].address,
                      .w = s->in[1].address,
                      .b = s->in[2].address,
                      .y = s->out->address,
-                     .eps = eps ? eps->f : 0.0f};
+                     .eps = wh_node_f(s->node, WH_ATTR_EPS)};
   uint32_t rows;
   WH_TRY(gpu_size(gpu_rows(&s->in[0]), "rows", &rows));
   WH_TRY(gpu_size(gpu_row_length(&s->in[0]), "elements of a row", &a.n));
@@ -49,7 +48,6 @@ static wh_status emit_rms_norm_quantize(gpu_emit *e, const gpu_step *s) {
   return emit_norm(e, s, GPU_K_rms_norm_q8a);
 }
 static wh_status emit_layer_norm(gpu_emit *e, const gpu_step *s) { return emit_norm(e, s, GPU_K_layer_norm); }
-static wh_status emit_softmax(gpu_emit *e, const gpu_step *s) { return emit_norm(e, s, GPU_K_softmax); }
 
 /* ---- quantised activations, gates ---- */
 
@@ -118,53 +116,68 @@ static wh_status emit_rope(gpu_emit *e, const gpu_step *s) {
 
 /* ---- rows by index ---- */
 
-/* A table that a product packs, too, is read in the product's form, unless that has rounded it (16-bit
- * types). */
-static void claim_tiles(const wh_graph *g, const wh_node_info *node, wh_claim *c) {
-  const wh_value_info *table = &g->values[node->inputs[0]];
-  gpu_weights w;
-  if (table->kind != WH_VALUE_CONST ||
-      (!wh_dtype_is_quantised(table->shape.dtype) && table->shape.dtype != WH_DTYPE_F32))
-    return;
-  if (gpu_weights_of(g, &table->shape, &w) != WH_OK) return;
-  c->layouts[c->n_layouts++] = (wh_weight_layout){0, GPU_LAYOUT_MODEL, table->n_bytes};
-  c->layouts[c->n_layouts++] = (wh_weight_layout){0, GPU_LAYOUT_TILES, (size_t)w.n_bytes};
-}
-
+/* A table of its own is read as the model has it, and so is one of 16-bit values, whose packed form is
+ * rounded; one that a product packs, too, in that form. */
 static wh_status claim_gather(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c) {
   (void)d;
   (void)dims;
-  const wh_dtype dtype = g->values[node->inputs[0]].shape.dtype;
-  c->supported = wh_dtype_is_quantised(dtype) || dtype == WH_DTYPE_F32 || dtype == WH_DTYPE_F16 ||
-                 dtype == WH_DTYPE_BF16;
+  const wh_value_info *table = &g->values[node->inputs[0]];
+  const wh_dtype dtype = table->shape.dtype;
+  const bool wide = dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_BF16;
+  gpu_weights w;
+  c->supported = wh_dtype_is_quantised(dtype) || dtype == WH_DTYPE_F32 || wide;
   if (!c->supported)
     (void)snprintf(c->reason, sizeof c->reason, "no kernel for a table of type %s", wh_dtype_name(dtype));
-  else
-    claim_tiles(g, node, c);
+  if (!c->supported || wide || table->kind != WH_VALUE_CONST || gpu_weights_of(g, &table->shape, &w) != WH_OK)
+    return WH_OK;
+  c->layouts[c->n_layouts++] = (wh_weight_layout){0, GPU_LAYOUT_MODEL, table->n_bytes};
+  c->layouts[c->n_layouts++] = (wh_weight_layout){0, GPU_LAYOUT_TILES, (size_t)w.n_bytes};
+  return WH_OK;
+}
+
+static wh_status gather_args(const gpu_step *s, gpu_gather_args *a) {
+  const gpu_operand *table = &s->in[0], *ids = &s->in[1];
+  size_t row_bytes = 0;
+  *a = (gpu_gather_args){.table = table->address,
+                         .ids = ids->address,
+                         .y = s->out->address,
+                         .fault = s->fault,
+                         .dtype = table->dtype,
+                         .node = s->index};
+  WH_TRY(gpu_size(ids->dims[0], "rows", &a->n_ids));
+  WH_TRY(gpu_size(table->dims[0], "rows of a table", &a->table_rows));
+  WH_TRY(gpu_size(table->dims[1], "elements of a row", &a->n));
+  if (!wh_dtype_row_bytes(table->dtype, a->n, &row_bytes))
+    return WH_FAIL(ERR_INTERNAL, "rows of the table are not whole blocks");
+  a->row_bytes = row_bytes;
+  a->pieces = gpu_blocks(a->n, 256);
   return WH_OK;
 }
 
 static wh_status emit_gather_rows(gpu_emit *e, const gpu_step *s) {
-  const gpu_operand *table = &s->in[0], *ids = &s->in[1];
-  gpu_gather_args a = {.table = table->address,
-                       .ids = ids->address,
-                       .y = s->out->address,
-                       .fault = s->fault,
-                       .dtype = table->dtype,
-                       .node = s->index};
-  size_t row_bytes = 0;
-  WH_TRY(gpu_size(ids->dims[0], "rows", &a.n_ids));
-  WH_TRY(gpu_size(table->dims[0], "rows of a table", &a.table_rows));
-  WH_TRY(gpu_size(table->dims[1], "elements of a row", &a.n));
-  if (!wh_dtype_row_bytes(table->dtype, a.n, &row_bytes))
-    return WH_FAIL(ERR_INTERNAL, "rows of the table are not whole blocks");
-  a.row_bytes = row_bytes;
-  a.pieces = gpu_blocks(a.n, 256);
-  if (a.n_ids == 0) return WH_OK;
-  const uint32_t blocks = gpu_blocks((uint64_t)a.n_ids * a.pieces, PIECE_THREADS / WARP);
-  const gpu_kernel kernel = table->layout == GPU_LAYOUT_TILES ? GPU_K_gather_tiles : GPU_K_gather_rows;
-  return gpu_launch(e, kernel, (gpu_grid){blocks + 1, 1, 1, PIECE_THREADS, 0}, &a, sizeof a);
+  gpu_gather_tiles_args a = {.bits = 0};
+  gpu_weights w;
+  WH_TRY(gather_args(s, &a.rows));
+  if (a.rows.n_ids == 0) return WH_OK;
+  /* the last block looks for ids outside */
+  const gpu_grid grid = {gpu_blocks((uint64_t)a.rows.n_ids * a.rows.pieces, PIECE_THREADS / WARP) + 1, 1, 1,
+                         PIECE_THREADS, 0};
+  if (s->in[0].layout == GPU_LAYOUT_MODEL)
+    return gpu_launch(e, GPU_K_gather_rows, grid, &a.rows, sizeof a.rows);
+  WH_TRY(gpu_weights_of(s->graph, &s->graph->values[s->node->inputs[0]].shape, &w));
+  if (s->in[0].layout != GPU_LAYOUT_TILES || s->in[0].n_bytes < w.n_bytes)
+    return WH_FAIL(ERR_INTERNAL, "a table in layout %u of %llu bytes", s->in[0].layout,
+                   (unsigned long long)s->in[0].n_bytes);
+  a.matrix = w.matrix;
+  if (w.quant) {
+    a.bits = w.quant->bits;
+    a.bias_log2 = w.quant->bias_log2;
+    a.codebook = (int32_t)w.quant->codebook;
+    a.scale = (int32_t)w.quant->scale;
+    a.min = (int32_t)w.quant->min;
+  }
+  return gpu_launch(e, GPU_K_gather_tiles, grid, &a, sizeof a);
 }
 
 /* ---- experts ---- */
@@ -206,7 +219,6 @@ static wh_status emit_expert_sum(gpu_emit *e, const gpu_step *s) {
 const gpu_op gpu_ops_lm[] = {{WH_OP_RMS_NORM, "rms_norm", NULL, emit_rms_norm},
                              {WH_OP_RMS_NORM_QUANTIZE, "rms_norm_q8a", NULL, emit_rms_norm_quantize},
                              {WH_OP_LAYER_NORM, "layer_norm", NULL, emit_layer_norm},
-                             {WH_OP_SOFTMAX, "softmax", NULL, emit_softmax},
                              {WH_OP_QUANTIZE_ACT, "quantize_act", NULL, emit_quantize_act},
                              {WH_OP_QUANTIZE_WIDE, "quantize_wide", NULL, emit_quantize_wide},
                              {WH_OP_SWIGLU, "swiglu", NULL, emit_swiglu},

@@ -38,7 +38,7 @@ static bool state_bytes(const wh_graph *g, wh_value v, const int64_t *dims, uint
   const wh_shape *s = &g->values[v].shape;
   uint64_t bytes = (uint64_t)dims[s->dims[3]];
   if (bytes >= INT32_MAX) return false;
-  bytes = gpu_tile_bytes(s->dtype, holds_keys(g, v), bytes);
+  bytes = gpu_cache_tile_bytes(s->dtype, holds_keys(g, v), bytes);
   for (int i = 0; i < 2; i++)
     if (__builtin_mul_overflow(bytes, (uint64_t)dims[s->dims[i]], &bytes)) return false;
   *out = bytes;
@@ -97,14 +97,14 @@ static void read_state(const wh_shape *s, bool keys, const int64_t *dims, const 
   const uint64_t tiles = (uint64_t)dims[s->dims[0]] * (uint64_t)dims[s->dims[1]],
                  dim = (uint64_t)dims[s->dims[3]],
                  size = s->dtype == WH_DTYPE_Q8_0 ? 1 : 16 / gpu_key_unit(s->dtype);
-  for (uint64_t t = 0; t < tiles; t++, state += gpu_tile_bytes(s->dtype, keys, dim))
-    for (uint64_t j = 0; j < GPU_CHUNK; j++)
+  for (uint64_t t = 0; t < tiles; t++, state += gpu_cache_tile_bytes(s->dtype, keys, dim))
+    for (uint64_t j = 0; j < GPU_KV_CHUNK; j++)
       for (uint64_t d = 0; d < dim; d++, out += size) {
         if (s->dtype == WH_DTYPE_Q8_0 && d % GPU_KV_BLOCK == 0) {
           memcpy(out, state + d / GPU_KV_BLOCK * GPU_KV_BLOCK_BYTES + j * 2, 2);
           out += 2;
         }
-        memcpy(out, state + gpu_tile_offset(s->dtype, keys, dim, j, d), size);
+        memcpy(out, state + gpu_cache_offset(s->dtype, keys, dim, j, d), size);
       }
 }
 

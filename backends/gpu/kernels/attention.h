@@ -66,7 +66,7 @@ GPU_FN float element(const uint32_t *w, int e) {
 template <uint32_t DTYPE, int D, bool ALIGNED>
 GPU_FN void load_value(const uint8_t *tile, uint32_t dim, uint32_t j, uint32_t d, float v[D]) {
   const int size = DTYPE == WH_DTYPE_F32 ? 4 : DTYPE == WH_DTYPE_F16 ? 2 : 1;
-  const uint8_t *p = tile + gpu_tile_offset(DTYPE, false, dim, j, d);
+  const uint8_t *p = tile + gpu_cache_offset(DTYPE, false, dim, j, d);
   uint32_t w[(D * size + 3) / 4];
 #pragma unroll
   for (int k = 0; k < D; k++) v[k] = 0.0f;
@@ -124,7 +124,7 @@ GPU_FN void float_scores(const gpu_attention_args &a, const float *queries, cons
   const uint8_t *p = tile + gpu_lane() * 16;
   uint32_t d = 0;
 #pragma unroll 2
-  for (; d + unit <= a.dim; d += unit, p += GPU_CHUNK * 16) {
+  for (; d + unit <= a.dim; d += unit, p += GPU_KV_CHUNK * 16) {
     uint32_t k[2][4];
     float q[unit * V];
     load_words<16>(p, k[0]);
@@ -160,9 +160,9 @@ GPU_FN void q8_scores(const gpu_attention_args &a, const float *queries, const u
     float scale[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      const uint8_t *p = tile + GPU_CHUNK * 2 + (lane + h * GPU_WARP) * 16;
+      const uint8_t *p = tile + GPU_KV_CHUNK * 2 + (lane + h * GPU_WARP) * 16;
       load_words<16>(p, k[h]);
-      load_words<16>(p + GPU_CHUNK * 16, k[h] + 4);
+      load_words<16>(p + GPU_KV_CHUNK * 16, k[h] + 4);
       scale[h] = gpu_f16_to_f32(((const uint16_t *)(const void *)tile)[lane + h * GPU_WARP]);
     }
 #pragma unroll
@@ -184,10 +184,10 @@ GPU_FN void q8_scores(const gpu_attention_args &a, const float *queries, const u
 template <int V>
 GPU_FN void visible(const attention_vectors<V> &x, int i, uint32_t active, uint32_t c, int32_t *begin,
                     int32_t *end) {
-  const int32_t base = (int32_t)(c * GPU_CHUNK);
-  const bool sees = (active >> i & 1) && x.low[i] < base + GPU_CHUNK && x.high[i] >= base;
+  const int32_t base = (int32_t)(c * GPU_KV_CHUNK);
+  const bool sees = (active >> i & 1) && x.low[i] < base + GPU_KV_CHUNK && x.high[i] >= base;
   *begin = sees && x.low[i] > base ? x.low[i] - base : 0;
-  *end = !sees ? 0 : x.high[i] < base + GPU_CHUNK - 1 ? x.high[i] - base + 1 : GPU_CHUNK;
+  *end = !sees ? 0 : x.high[i] < base + GPU_KV_CHUNK - 1 ? x.high[i] - base + 1 : GPU_KV_CHUNK;
 }
 
 /* Scores to probabilities in shared memory, [64][V]: m and l. */
@@ -264,8 +264,8 @@ template <int V, int D>
 GPU_FN void add_span(const gpu_attention_args &a, const attention_vectors<V> &x, int i, uint32_t c,
                      uint32_t d, const attention_state<V, D> &span, float *all_m, float *all_l) {
   float *y = gpu_at<float>(a.y) + x.at[i] * a.value_dim + d, of_all, of_one;
-  const uint32_t first = (uint32_t)x.low[i] / GPU_CHUNK, last = (uint32_t)x.high[i] / GPU_CHUNK;
-  const bool sets = c / GPU_SPAN == first / GPU_SPAN;
+  const uint32_t first = (uint32_t)x.low[i] / GPU_KV_CHUNK, last = (uint32_t)x.high[i] / GPU_KV_CHUNK;
+  const bool sets = c / GPU_KV_SPAN == first / GPU_KV_SPAN;
   combine(sets, all_m, all_l, span.m[i], span.l[i], &of_all, &of_one);
 #pragma unroll
   for (int k = 0; k < D; k++)
@@ -280,8 +280,8 @@ template <int V, int D>
 GPU_FN void add_chunk(const gpu_attention_args &a, const attention_vectors<V> &x, int i, uint32_t c,
                       uint32_t d, const attention_state<V, D> &chunk, attention_state<V, D> *span,
                       float *all_m, float *all_l) {
-  const uint32_t first = (uint32_t)x.low[i] / GPU_CHUNK, last = (uint32_t)x.high[i] / GPU_CHUNK;
-  const bool sets = c == first || c % GPU_SPAN == 0;
+  const uint32_t first = (uint32_t)x.low[i] / GPU_KV_CHUNK, last = (uint32_t)x.high[i] / GPU_KV_CHUNK;
+  const bool sets = c == first || c % GPU_KV_SPAN == 0;
   float of_all, of_one;
   if (a.unit == 1) {
     leave_partial(a, x, i, c, d, chunk);
@@ -291,9 +291,9 @@ GPU_FN void add_chunk(const gpu_attention_args &a, const attention_vectors<V> &x
 #pragma unroll
   for (int k = 0; k < D; k++)
     span->o[i][k] = sets ? chunk.o[i][k] : fmaf(span->o[i][k], of_all, chunk.o[i][k] * of_one);
-  if (c < last && (c + 1) % GPU_SPAN != 0) return;
+  if (c < last && (c + 1) % GPU_KV_SPAN != 0) return;
   if (a.unit)
-    leave_partial(a, x, i, c / GPU_SPAN, d, *span);
+    leave_partial(a, x, i, c / GPU_KV_SPAN, d, *span);
   else
     add_span(a, x, i, c, d, *span, all_m, all_l);
 }
@@ -316,7 +316,7 @@ GPU_FN void find_vectors(const gpu_attention_args &a, uint32_t kv_head, uint32_t
     x->pages[i] = at.pages;
     x->low[i] = at.low;
     x->high[i] = at.high;
-    const uint32_t first = (uint32_t)at.low / GPU_CHUNK, last = (uint32_t)at.high / GPU_CHUNK;
+    const uint32_t first = (uint32_t)at.low / GPU_KV_CHUNK, last = (uint32_t)at.high / GPU_KV_CHUNK;
     if (ok &&
         gpu_has_pages(a.places, at.pages, first > begin ? first : begin, last < end - 1 ? last : end - 1))
       x->ok |= 1u << i;
@@ -328,13 +328,13 @@ template <uint32_t DTYPE, int V, int D>
 GPU_FN void attend_chunks(const gpu_attention_args &a, const attention_vectors<V> &x, uint32_t active,
                           const int32_t *pages, uint32_t kv_head, uint32_t d, uint32_t begin, uint32_t end,
                           const float *queries, float *p) {
-  const uint64_t key_bytes = gpu_tile_bytes(DTYPE, true, a.dim),
-                 value_bytes = gpu_tile_bytes(DTYPE, false, a.value_dim);
+  const uint64_t key_bytes = gpu_cache_tile_bytes(DTYPE, true, a.dim),
+                 value_bytes = gpu_cache_tile_bytes(DTYPE, false, a.value_dim);
   attention_state<V, D> span = {};
   float all_m[V] = {0}, all_l[V] = {0};
   for (uint32_t c = begin; c < end; c++) {
     attention_state<V, D> chunk;
-    int32_t low[V], high[V], from = GPU_CHUNK, to = 0;
+    int32_t low[V], high[V], from = GPU_KV_CHUNK, to = 0;
     float s[V][2];
     bool same = true;
 #pragma unroll
@@ -400,7 +400,7 @@ GPU_FN void attend(const gpu_attention_args &a) {
       if (!(left >> i & 1) || (pages && pages != x.pages[i])) continue;
       pages = x.pages[i];
       active |= 1u << i;
-      const uint32_t f = (uint32_t)x.low[i] / GPU_CHUNK, l = (uint32_t)x.high[i] / GPU_CHUNK;
+      const uint32_t f = (uint32_t)x.low[i] / GPU_KV_CHUNK, l = (uint32_t)x.high[i] / GPU_KV_CHUNK;
       first = f < first ? f : first;
       last = l > last ? l : last;
     }

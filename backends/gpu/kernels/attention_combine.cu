@@ -9,13 +9,13 @@ struct range {
   uint32_t first, last;
 };
 GPU_FN range chunks_of_span(const range &chunks, uint32_t span) {
-  const uint32_t begin = span * GPU_SPAN, end = begin + GPU_SPAN - 1;
+  const uint32_t begin = span * GPU_KV_SPAN, end = begin + GPU_KV_SPAN - 1;
   return {begin > chunks.first ? begin : chunks.first, end < chunks.last ? end : chunks.last};
 }
 
 /* A thread per span: the factors of its chunks into `factors`, its m and l into `spans`. */
 GPU_FN void weigh_chunks(const gpu_attention_args &a, const range &chunks, float2 *factors, float2 *spans) {
-  const uint32_t first = chunks.first / GPU_SPAN, last = chunks.last / GPU_SPAN;
+  const uint32_t first = chunks.first / GPU_KV_SPAN, last = chunks.last / GPU_KV_SPAN;
   for (uint32_t s = first + threadIdx.x; s <= last; s += blockDim.x) {
     const range r = chunks_of_span(chunks, s);
     float m = 0.0f, l = 0.0f;
@@ -35,7 +35,7 @@ GPU_FN void weigh_chunks(const gpu_attention_args &a, const range &chunks, float
 
 /* A warp per span: its o, in place of that of its first chunk. */
 GPU_FN void add_chunks(const gpu_attention_args &a, const range &chunks, const float2 *factors) {
-  const uint32_t first = chunks.first / GPU_SPAN, last = chunks.last / GPU_SPAN;
+  const uint32_t first = chunks.first / GPU_KV_SPAN, last = chunks.last / GPU_KV_SPAN;
   for (uint32_t s = first + gpu_warp(); s <= last; s += blockDim.x / GPU_WARP) {
     const range r = chunks_of_span(chunks, s);
     float *o = attention_partial_of(a, blockIdx.x, r.first).o;
@@ -70,13 +70,13 @@ GPU_KERNEL_FN(attention_combine, gpu_attention_args) {
   float *y = gpu_at<float>(a.y) + (uint64_t)blockIdx.x * a.value_dim;
   gpu_place at;
   const bool ok = !gpu_find_place(a.places, blockIdx.x / a.heads, &at) &&
-                  gpu_has_pages(a.places, at.pages, (uint32_t)at.low / GPU_CHUNK, (uint32_t)at.high / GPU_CHUNK);
+                  gpu_has_pages(a.places, at.pages, (uint32_t)at.low / GPU_KV_CHUNK, (uint32_t)at.high / GPU_KV_CHUNK);
   if (!ok) {
     for (uint32_t d = threadIdx.x; d < a.value_dim; d += blockDim.x) y[d] = 0.0f;
     return;
   }
-  const range chunks = {(uint32_t)at.low / GPU_CHUNK, (uint32_t)at.high / GPU_CHUNK};
-  const uint32_t first = chunks.first / GPU_SPAN, n = chunks.last / GPU_SPAN - first + 1;
+  const range chunks = {(uint32_t)at.low / GPU_KV_CHUNK, (uint32_t)at.high / GPU_KV_CHUNK};
+  const uint32_t first = chunks.first / GPU_KV_SPAN, n = chunks.last / GPU_KV_SPAN - first + 1;
   float2 *spans = room, *factors = room + n, *of_chunks = room + 2 * n;
   if (a.unit == 1) {
     weigh_chunks(a, chunks, of_chunks, spans);

@@ -12,7 +12,7 @@ GPU_BOTH uint32_t attention_query_floats(uint32_t dtype, uint32_t vectors, uint3
 }
 /* And of those and its probabilities, [64][vectors]. */
 GPU_BOTH uint32_t attention_warp_floats(uint32_t dtype, uint32_t vectors, uint32_t dim) {
-  return attention_query_floats(dtype, vectors, dim) + GPU_CHUNK * vectors;
+  return attention_query_floats(dtype, vectors, dim) + GPU_KV_CHUNK * vectors;
 }
 
 /* The (m, l, o) that a unit leaves for `vector`, row * heads + head. */
@@ -31,7 +31,7 @@ GPU_BOTH attention_partial attention_partial_of(const gpu_attention_args a, uint
 /* Floats that attention_combine has in shared memory: factors of chunks, where units are chunks, and four of
  * each span. */
 GPU_BOTH uint64_t attention_combine_floats(uint32_t unit, uint64_t table) {
-  return (unit == 1 ? 2 * table : 0) + 4 * ((table + GPU_SPAN - 1) / GPU_SPAN);
+  return (unit == 1 ? 2 * table : 0) + 4 * ((table + GPU_KV_SPAN - 1) / GPU_KV_SPAN);
 }
 
 #endif

@@ -13,29 +13,29 @@
 #include "backends/gpu/kernels/activations.h"
 #include "whimbrel/tensor.h"
 
-#define GPU_CHUNK 64 /* positions of a page */
-#define GPU_SPAN 16  /* chunks */
+#define GPU_KV_CHUNK 64 /* positions of a page */
+#define GPU_KV_SPAN 16  /* chunks */
 #define GPU_KV_BLOCK 32
-#define GPU_KV_BLOCK_BYTES (GPU_CHUNK * 2 + GPU_CHUNK * GPU_KV_BLOCK)
+#define GPU_KV_BLOCK_BYTES (GPU_KV_CHUNK * 2 + GPU_KV_CHUNK * GPU_KV_BLOCK)
 
 /* Dimensions of a key that lie together. */
 GPU_BOTH uint32_t gpu_key_unit(uint32_t dtype) { return dtype == WH_DTYPE_F16 ? 8 : 4; }
 
 /* Bytes of a tile. */
-GPU_BOTH uint64_t gpu_tile_bytes(uint32_t dtype, bool is_key, uint64_t dim) {
+GPU_BOTH uint64_t gpu_cache_tile_bytes(uint32_t dtype, bool is_key, uint64_t dim) {
   const uint64_t unit = gpu_key_unit(dtype);
   if (dtype == WH_DTYPE_Q8_0) return dim / GPU_KV_BLOCK * GPU_KV_BLOCK_BYTES;
-  return is_key ? (dim + unit - 1) / unit * GPU_CHUNK * 16 : GPU_CHUNK * dim * (16 / unit);
+  return is_key ? (dim + unit - 1) / unit * GPU_KV_CHUNK * 16 : GPU_KV_CHUNK * dim * (16 / unit);
 }
 
 /* Of an element within its tile; of q8_0 that of its code, whose block begins at d / 32 *
  * GPU_KV_BLOCK_BYTES. */
-GPU_BOTH uint64_t gpu_tile_offset(uint32_t dtype, bool is_key, uint64_t dim, uint64_t j, uint64_t d) {
+GPU_BOTH uint64_t gpu_cache_offset(uint32_t dtype, bool is_key, uint64_t dim, uint64_t j, uint64_t d) {
   const uint64_t unit = gpu_key_unit(dtype), size = 16 / unit, rest = d % GPU_KV_BLOCK;
   if (dtype == WH_DTYPE_Q8_0)
-    return d / GPU_KV_BLOCK * GPU_KV_BLOCK_BYTES + GPU_CHUNK * 2 +
-           (is_key ? (rest / 16 * GPU_CHUNK + j) * 16 + rest % 16 : j * GPU_KV_BLOCK + rest);
-  return (is_key ? (d / unit * GPU_CHUNK + j) * unit + d % unit : j * dim + d) * size;
+    return d / GPU_KV_BLOCK * GPU_KV_BLOCK_BYTES + GPU_KV_CHUNK * 2 +
+           (is_key ? (rest / 16 * GPU_KV_CHUNK + j) * 16 + rest % 16 : j * GPU_KV_BLOCK + rest);
+  return (is_key ? (d / unit * GPU_KV_CHUNK + j) * unit + d % unit : j * dim + d) * size;
 }
 
 #endif

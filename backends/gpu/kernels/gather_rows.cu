@@ -1,6 +1,6 @@
 // gather_rows.cu - rows of a table by their ids, dequantised (docs/NUMERICS.md, "gather_rows").
 #include "backends/gpu/kernels/dequantize.h"
-#include "backends/gpu/kernels/gather_ids.h"
+#include "backends/gpu/kernels/gather.h"
 
 /* A warp takes 256 elements of a row, a lane eight of them or, of float types, every 32nd. */
 GPU_KERNEL_FN(gather_rows, gpu_gather_args) {
@@ -17,8 +17,7 @@ GPU_KERNEL_FN(gather_rows, gpu_gather_args) {
   float *y = gpu_at<float>(a.y) + i * a.n, v[8] = {0};
   const uint32_t elems = gpu_block_elems(a.dtype);
   if (elems == 1) {
-    for (uint32_t j = begin + gpu_lane(); j < end; j += GPU_WARP)
-      y[j] = there ? gpu_float_at(a.dtype, row, j) : 0.0f;
+    for (uint32_t j = begin + gpu_lane(); j < end; j += GPU_WARP) y[j] = there ? gpu_float_at(a.dtype, row, j) : 0.0f;
     return;
   }
   const uint32_t at = begin + gpu_lane() * 8;

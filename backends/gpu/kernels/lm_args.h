@@ -4,6 +4,7 @@
 #define WH_GPU_LM_ARGS_H
 
 #include "backends/gpu/kernels/activations.h"
+#include "backends/gpu/kernels/linear_format.h"
 
 /* A block per row. `staged`: the row goes through dynamic shared memory, n floats. */
 typedef struct gpu_norm_args {
@@ -50,6 +51,13 @@ typedef struct gpu_gather_args {
   uint32_t n_ids, table_rows, n, pieces; /* of a row */
   uint32_t dtype, node;
 } gpu_gather_args;
+
+/* The same out of a product's packed weights (linear_format.h); bits 0: F32. */
+typedef struct gpu_gather_tiles_args {
+  gpu_gather_args rows;
+  gpu_matrix matrix;
+  int32_t bits, bias_log2, codebook, scale, min; /* core/base/quant_format.h */
+} gpu_gather_tiles_args;
 
 typedef struct gpu_expert_select_args {
   uint64_t scores, selected;

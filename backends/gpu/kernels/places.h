@@ -23,7 +23,7 @@ GPU_FN int32_t gpu_sequence(const gpu_places &p, uint64_t row) {
 /* 0: in range; 1: the position is not; 2: the sequence is not. */
 GPU_FN uint32_t gpu_find_place(const gpu_places &p, uint64_t row, gpu_place *out) {
   const int32_t position = gpu_position(p, row), sequence = gpu_sequence(p, row);
-  if (position < 0 || (uint64_t)position >= (uint64_t)p.table * GPU_CHUNK) return 1;
+  if (position < 0 || (uint64_t)position >= (uint64_t)p.table * GPU_KV_CHUNK) return 1;
   if ((uint32_t)sequence >= p.slots) return 2;
   out->pages = gpu_at<const int32_t>(p.page_table) + (uint64_t)sequence * p.table;
   out->high = position;
@@ -59,8 +59,8 @@ GPU_FN void gpu_report_places(const gpu_places &p, uint64_t fault, uint32_t node
     gpu_place at;
     uint64_t wrong = gpu_find_place(p, row, &at);
     if (!wrong) {
-      const uint32_t last = (uint32_t)at.high / GPU_CHUNK,
-                     from = (uint32_t)at.low / GPU_CHUNK + threadIdx.x % lanes;
+      const uint32_t last = (uint32_t)at.high / GPU_KV_CHUNK,
+                     from = (uint32_t)at.low / GPU_KV_CHUNK + threadIdx.x % lanes;
       const uint32_t c = gpu_page_outside(p, at.pages, from, last, lanes, 0xffffffffu);
       if (c != 0xffffffffu) wrong = 3 + (uint64_t)c;
     }
