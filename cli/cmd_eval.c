@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/graph_engine.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
@@ -188,6 +189,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_buffer text = {0};
   cli_output out = {0};
   cli_exit code = cli_output_open(output_options.path, &out);
+  if (code == CLI_OK) code = cli_refuse_graph(model, "eval");
   if (code == CLI_OK && cli_is_standard_input(options.file)) code = cli_model_path_check(model);
   if (code == CLI_OK) code = cli_read_all(options.file, &text);
   if (code == CLI_OK) code = cli_engine_open(model, &engine_options, &needs, &e.engine);

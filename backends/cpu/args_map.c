@@ -5,8 +5,8 @@
 
 #include "backends/cpu/convert.h"
 #include "backends/cpu/cpu_internal.h"
-#include "backends/cpu/nd.h"
 #include "backends/cpu/whole.h"
+#include "core/base/nd.h"
 
 /* Elements that a worker takes at a time at least: less is not worth another processor. */
 #define PIECE 1024

@@ -3,6 +3,7 @@
  * for every value of the symbols, or refuses. */
 #include <string.h>
 
+#include "core/ir/formula.h"
 #include "core/ir/infer_internal.h"
 
 /* ---- types ---- */
@@ -219,6 +220,19 @@ wh_status wh_infer_where(const infer_ctx *c, wh_shape *out) {
   out->dtype = in(c, 1)->dtype;
   WH_TRY(broadcast(c, 1, in(c, 1), out));
   return broadcast(c, 2, in(c, 2), out);
+}
+
+wh_status wh_infer_chain(const infer_ctx *c, wh_shape *out) {
+  const wh_attr *a = wh_infer_attr(c, WH_ATTR_FORMULA);
+  wh_formula f;
+  wh_status st = wh_formula_parse(a->text, a->n, (uint32_t)c->n_inputs, &f);
+  if (st != WH_OK) return wh_fail_prefix("node '%s' (%s)", c->name, c->op);
+  *out = (wh_shape){.dtype = WH_DTYPE_F32};
+  for (size_t i = 0; i < c->n_inputs; i++) {
+    WH_TRY(want(c, i, WH_DTYPE_F32, -1));
+    WH_TRY(broadcast(c, i, in(c, i), out));
+  }
+  return WH_OK;
 }
 
 /* ---- structure ---- */

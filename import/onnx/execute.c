@@ -46,9 +46,8 @@ void *ox_array(ox *o, size_t n, size_t size) {
 static void mark(ox *o, wh_datum *d, wh_datum **list, size_t *n) {
   if (!d) return;
   for (size_t i = 0; i < d->n_items; i++) mark(o, d->items[i], list, n);
-  if (d->kind != WH_DATUM_BUILT || d->stage != o->stage) return;
-  for (size_t i = 0; i < *n; i++)
-    if (list[i] == d) return;
+  if (d->kind != WH_DATUM_BUILT || d->stage != o->stage || d->marked == o->stage + 1) return;
+  d->marked = o->stage + 1;
   list[(*n)++] = d;
 }
 
@@ -83,6 +82,14 @@ static size_t bytes_of(ox *o, const wh_datum *d) {
   return n;
 }
 
+/* Says in the error whose value it is about. */
+static void name_maker(ox *o, wh_value v) {
+  const wh_value_info *x = &o->g->values[v];
+  if (x->kind != WH_VALUE_NODE) return;
+  const char *name = o->g->nodes[x->producer].name, *dot = strchr(name, '.'); /* "12.name" */
+  o->st = wh_fail_prefix("what node '%s' makes", dot ? dot + 1 : name);
+}
+
 void ox_end_stage(ox *o) {
   if (o->st != WH_OK || !o->g) return;
   wh_datum **live = ox_array(o, count_marks(o), sizeof *live);
@@ -96,7 +103,8 @@ void ox_end_stage(ox *o) {
     if (live[i]->data) continue; /* the host knows it already */
     (void)snprintf(name, sizeof name, "o%zu", n_out);
     ox_try(o, wh_graph_add_output(o->g, name, live[i]->value));
-    outputs[n_out++] = ox_alloc(o, bytes_of(o, live[i]) + 1);
+    outputs[n_out] = ox_alloc(o, bytes_of(o, live[i]) + 1);
+    if (!outputs[n_out++]) name_maker(o, live[i]->value);
   }
   for (size_t i = 0; i < o->n_feeds; i++) inputs[i] = o->feeds[i]->data;
   if (o->st != WH_OK) return;

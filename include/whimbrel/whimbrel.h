@@ -24,6 +24,7 @@
 #include "whimbrel/status.h"
 #include "whimbrel/tensor.h"
 #include "whimbrel/text.h"
+#include "whimbrel/trace.h"
 
 #define WH_VERSION_MAJOR 0
 #define WH_VERSION_MINOR 1

@@ -414,6 +414,9 @@ static void try_runners(small_engine *e) {
   REFUSES(wh_runner_set_input_at, runner, NULL, 0, &tensor);
   REFUSES(wh_runner_set_input_at, tensor, runner, 0, NULL);
   REFUSES(wh_runner_run, runner, NULL);
+  IGNORES(wh_runner_set_trace, runner, NULL, NULL, NULL);
+  IGNORES(wh_runner_set_trace, ctx, runner, NULL, NULL);
+  IGNORES(wh_runner_set_trace, fn, runner, NULL, NULL);
   assert_int_equal(wh_runner_set_input(runner, "x", &tensor), WH_OK);
   assert_int_equal(wh_runner_run(runner), WH_OK);
   REFUSES(wh_runner_get_output, runner, NULL, "y", &out);
@@ -431,7 +434,7 @@ static void null_is_refused_or_means_something(void **state) {
   (void)state;
   static const char *const headers[] = {"allocator.h", "device.h",   "model.h",   "progress.h",
                                         "runner.h",    "sequence.h", "session.h", "speculate.h",
-                                        "status.h",    "tensor.h",   "text.h"};
+                                        "status.h",    "tensor.h",   "text.h",    "trace.h"};
   static pair_list declared;
   size_t n_functions = 0;
   for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)

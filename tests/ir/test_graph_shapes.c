@@ -80,6 +80,7 @@ typedef struct op_case {
 #define ATTN "{scale = 0x1p-2, softcap = 0x0p+0, window = 0} "
 #define WEIGHING "{normalise = 1, scale = 0x1p+0} "
 #define CUSTOM "{name = \"n\", ints = [], floats = [0x1p+0], tensor = u4[3] \"2104\"} "
+#define FORMULA(text) "{formula = \"" text "\"}"
 #define ALPHA "{alpha = 0x1p+0} "
 
 static const op_case cases[] = {
@@ -246,6 +247,22 @@ static const op_case cases[] = {
     {"scale", "%18", ALPHA, "f32[]", NULL},
     {"scale", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
     {"relu", "%18", "", "f32[]", NULL},
+    {"chain", "%1, %18, %19", FORMULA("add 0 1; relu 3"), NULL, "input 2 has t at axis 0 where 64 is needed"},
+    {"chain", "%1, %18", FORMULA("add 0 1; relu 2"), "f32[t, 64]", NULL},
+    {"chain", "%18, %1, %18, %18, %18, %1", FORMULA("max 1 5"), "f32[t, 64]", NULL},
+    {"chain", "%2", FORMULA("relu 0"), NULL, "input 0 is i32, not f32"},
+    {"chain", "%1, %2", FORMULA("add 0 1"), NULL, "input 1 is i32, not f32"},
+    {"chain", "%1, %1, %1, %2", FORMULA("add 0 1"), NULL, "input 3 is i32, not f32"},
+    {"chain", "%1, %1, %1, %1, %2", FORMULA("add 0 1"), NULL, "input 4 is i32, not f32"},
+    {"chain", "%1, _, %1", FORMULA("relu 0"), NULL, "input 1"},
+    {"chain", "%1", FORMULA(""), NULL, "step 0 of the formula is none"},
+    {"chain", "%1", FORMULA("relu"), NULL, "step 0 of the formula is none"},
+    {"chain", "%1", FORMULA("relu 1"), NULL, "step 0 of the formula is none"},
+    {"chain", "%1", FORMULA("relu 0; "), NULL, "step 1 of the formula is none"},
+    {"chain", "%1", FORMULA("relu 0;neg 1"), NULL, "step 0 of the formula is none"},
+    {"chain", "%1", FORMULA("relu 0 "), NULL, "step 0 of the formula is none"},
+    {"chain", "%1", FORMULA("add 0 99999999999"), NULL, "step 0 of the formula is none"},
+    {"chain", "%1", FORMULA("sqrt 0"), NULL, "step 0 of the formula is none"},
     {"softcap", "%1", ALPHA, "f32[t, 64]", NULL},
     {"softcap", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
     {"silu", "%1", "", "f32[t, 64]", NULL},

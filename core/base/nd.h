@@ -1,14 +1,14 @@
-/* nd.h - walks over several operands of one shape: dimensions that lie one behind the other in all of them
- * become one, and what is left is cut into runs along the last. Strides are in elements, or in bytes where
- * operands differ; a broadcast axis has stride 0. */
-#ifndef WH_CPU_ND_H
-#define WH_CPU_ND_H
+/* base/nd.h - walks over several operands of one shape: dimensions that lie one behind the other in all of
+ * them become one, and what is left is cut into runs along the last. Strides are in elements, or in bytes
+ * where operands differ; a broadcast axis has stride 0. */
+#ifndef WH_BASE_ND_H
+#define WH_BASE_ND_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define WH_ND_MAX_RANK 16 /* a tile has two for each of a tensor's */
-#define WH_ND_MAX_OPERANDS 4
+#define WH_ND_MAX_OPERANDS 6 /* of a chain */
 
 typedef struct wh_nd {
   int rank, n_operands;

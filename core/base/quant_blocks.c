@@ -1,10 +1,22 @@
-/* linear_q_blocks.c - the byte layouts of the quantised types of GGUF (ggml-common.h names the same fields).
+/* quant_blocks.c - the byte layouts of the quantised types of GGUF (ggml-common.h names the same fields).
  */
-#include "backends/cpu/linear_q_blocks.h"
+#include "core/base/quant_blocks.h"
 
 #include <string.h>
 
 #define F16_BYTES 2
+
+const wh_quant_format *wh_quant_format_get(wh_dtype dtype) {
+  switch (dtype) {
+#define FORMAT_CASE(type, lower, ...) \
+  case WH_DTYPE_##type:               \
+    return &wh_quant_format_##lower;
+    WH_QUANT_FORMATS(FORMAT_CASE)
+#undef FORMAT_CASE
+    default:
+      return NULL;
+  }
+}
 
 static uint16_t load_u16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 static bool f16_is_finite(uint16_t h) { return (h & 0x7c00u) != 0x7c00u; }
@@ -29,7 +41,7 @@ static void add_high_bits(const uint8_t *restrict qh, int position, uint8_t *res
 }
 
 /* Types with blocks of 32: [scale][fp16 minimum][high bits][codes]. */
-static bool read_simple(const wh_linear_q_format *f, const uint8_t *src, int blocks, wh_linear_q_group *out) {
+static bool read_simple(const wh_quant_format *f, const uint8_t *src, int blocks, wh_quant_group *out) {
   bool finite = true;
   for (int b = 0; b < blocks; b++) {
     uint8_t *code = out->code + b * 32;
@@ -79,7 +91,7 @@ static void add_bit_plane(const uint8_t *restrict plane, int position, uint8_t *
 }
 
 /* 12 bytes hold eight 6-bit scales and eight 6-bit minima. */
-static void read_scale_min_6bit(const uint8_t *p, wh_linear_q_group *out) {
+static void read_scale_min_6bit(const uint8_t *p, wh_quant_group *out) {
   for (int i = 0; i < 4; i++) {
     out->sub_scale[i] = p[i] & 63;
     out->sub_min[i] = p[4 + i] & 63;
@@ -88,7 +100,7 @@ static void read_scale_min_6bit(const uint8_t *p, wh_linear_q_group *out) {
   }
 }
 
-static void read_q2_k(const uint8_t *src, wh_linear_q_group *out) {
+static void read_q2_k(const uint8_t *src, wh_quant_group *out) {
   for (int i = 0; i < 16; i++) {
     out->sub_scale[i] = src[i] & 15;
     out->sub_min[i] = src[i] >> 4;
@@ -98,7 +110,7 @@ static void read_q2_k(const uint8_t *src, wh_linear_q_group *out) {
   out->dmin = load_u16(src + 82);
 }
 
-static void read_q3_k(const uint8_t *src, wh_linear_q_group *out) {
+static void read_q3_k(const uint8_t *src, wh_quant_group *out) {
   const uint8_t *high = src, *scales = src + 96;
   read_2bit(src + 32, out->code);
   add_bit_plane(high, 2, out->code);
@@ -110,14 +122,14 @@ static void read_q3_k(const uint8_t *src, wh_linear_q_group *out) {
   out->d = load_u16(src + 108);
 }
 
-static void read_q4_k(const uint8_t *src, wh_linear_q_group *out) {
+static void read_q4_k(const uint8_t *src, wh_quant_group *out) {
   out->d = load_u16(src);
   out->dmin = load_u16(src + 2);
   read_scale_min_6bit(src + 4, out);
   read_4bit_pairs(src + 16, out->code);
 }
 
-static void read_q5_k(const uint8_t *src, wh_linear_q_group *out) {
+static void read_q5_k(const uint8_t *src, wh_quant_group *out) {
   out->d = load_u16(src);
   out->dmin = load_u16(src + 2);
   read_scale_min_6bit(src + 4, out);
@@ -127,7 +139,7 @@ static void read_q5_k(const uint8_t *src, wh_linear_q_group *out) {
 
 /* Of each 128 values, 64 bytes hold the low nibbles (two rows of 32 bytes: blocks 0 and 1, then 2 and 3 in
  * the high nibbles) and 32 bytes the upper two bits. */
-static void read_q6_k(const uint8_t *src, wh_linear_q_group *out) {
+static void read_q6_k(const uint8_t *src, wh_quant_group *out) {
   for (int b = 0; b < 8; b++) {
     const uint8_t *low = src + b / 4 * 64 + b % 2 * 32, *high = src + 128 + b / 4 * 32;
     for (int i = 0; i < 32; i++)
@@ -137,7 +149,7 @@ static void read_q6_k(const uint8_t *src, wh_linear_q_group *out) {
   out->d = load_u16(src + 208);
 }
 
-static void read_iq4_xs(const uint8_t *src, wh_linear_q_group *out) {
+static void read_iq4_xs(const uint8_t *src, wh_quant_group *out) {
   out->d = load_u16(src);
   unsigned high = load_u16(src + 2);
   const uint8_t *low = src + 4;
@@ -148,8 +160,7 @@ static void read_iq4_xs(const uint8_t *src, wh_linear_q_group *out) {
   }
 }
 
-bool wh_linear_q_read_group(const wh_linear_q_format *f, const uint8_t *src, int blocks,
-                            wh_linear_q_group *out) {
+bool wh_quant_read_group(const wh_quant_format *f, const uint8_t *src, int blocks, wh_quant_group *out) {
   switch (f->dtype) {
     case WH_DTYPE_Q2_K:
       read_q2_k(src, out);
@@ -175,8 +186,7 @@ bool wh_linear_q_read_group(const wh_linear_q_format *f, const uint8_t *src, int
   return f16_is_finite(out->d) && (f->min == WH_MIN_NONE || f16_is_finite(out->dmin));
 }
 
-void wh_linear_q_values(const wh_linear_q_format *f, const wh_linear_q_group *group, int blocks,
-                        int8_t *out) {
+void wh_quant_values(const wh_quant_format *f, const wh_quant_group *group, int blocks, int8_t *out) {
   static const int8_t iq4[16] = {WH_CODEBOOK_IQ4_VALUES}, fp4[16] = {WH_CODEBOOK_FP4_VALUES};
   int n = blocks * 32;
   if (f->codebook != WH_CODEBOOK_NONE) {

@@ -1,11 +1,14 @@
-/* q13a_block.h - one block of docs/NUMERICS.md, "quantize_wide", in plain C, for activations and weights. */
-#ifndef WH_CPU_Q13A_BLOCK_H
-#define WH_CPU_Q13A_BLOCK_H
+/* quantize_wide.h - one block of docs/NUMERICS.md, "quantize_wide", in plain C, for activations and weights.
+ */
+#ifndef WH_BASE_QUANTIZE_WIDE_H
+#define WH_BASE_QUANTIZE_WIDE_H
 
 #include <stdbool.h>
 
-#include "backends/cpu/q13a.h"
 #include "core/base/exact_math.h"
+
+#define WH_Q13A_BLOCK 128
+#define WH_Q13A_MAX 4095 /* largest code: 128 products of two codes fit an int32 */
 
 /* x[0..n), n <= 128, to codes and a scale; whether all are finite. Magnitudes are compared as integers, whose
  * order is the same and in which a NaN is the largest. Codes lie within +-4095, where adding and taking away
