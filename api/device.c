@@ -1,4 +1,5 @@
 /* device.c - the public face of backends. */
+#define _POSIX_C_SOURCE 200809L /* PATH_MAX */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>

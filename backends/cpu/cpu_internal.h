@@ -219,6 +219,10 @@ wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_
 /* The same for the constant of a matmul; ERR_INTERNAL: it is not kept packed. */
 wh_status wh_cpu_matmul_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                wh_expert_layout *out);
+/* The same for the weights of a convolution, as a linear's w[m, (channel, tap)] has them; ERR_UNSUPPORTED. */
+#define WH_CONV_PANELS 17u
+wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                             wh_expert_layout *out);
 /* What products can pack panel by panel as they go, into a worker's scratch. */
 bool wh_cpu_packs_as_it_goes(const wh_node_info *node, const wh_linear_layout *l);
 /* Which input of a node is a weight that may be packed; -1: none. */

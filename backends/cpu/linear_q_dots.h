@@ -5,10 +5,12 @@
  * compile-time constant everywhere below, so each type's kernel holds only its own unpacking.
  *
  * Besides LANES and the operations a vector header may define
- *   DOTS_ARE_WHOLE    vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
- * int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad CODES_ARE_SIGNED  both factors are signed bytes,
- * elsewhere the codes are unsigned ones DOTS_IN_PAIRS     vint_dot8_pairs multiplies two columns by two rows,
- * 8 k each VECS              vectors of columns that are held at once, if not 2 */
+ * - DOTS_ARE_WHOLE: vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
+ *   int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad.
+ * - CODES_ARE_SIGNED: both factors are signed bytes, elsewhere the codes are unsigned ones.
+ * - DOTS_IN_PAIRS: vint_dot8_pairs multiplies two columns by two rows, 8 k each.
+ * - VECS: vectors of columns that are held at once, if not 2.
+ * - SHIFT_BY_FACTOR: the products that widen int16 sums have a factor for each row, which can be 2^t. */
 #ifndef WH_CPU_LINEAR_Q_DOTS_H
 #define WH_CPU_LINEAR_Q_DOTS_H
 
@@ -38,6 +40,10 @@
 #define KEEP_IN_MEMORY(w) ((void)0)
 #else
 #define KEEP_IN_MEMORY(w) __asm__ volatile("" : "+r"(w) : : "memory")
+#endif
+
+#ifndef SHIFT_BY_FACTOR
+#define SHIFT_BY_FACTOR 0
 #endif
 
 /* Parts of a block with a scale each. */
@@ -87,6 +93,37 @@ ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
 ALWAYS_INLINE block_x panel_x(const wh_linear_q_panel *p) {
   const wh_q8a_tile *t = p->x;
   return block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
+}
+
+/* --- shifts --- */
+
+/* With SHIFT_BY_FACTOR, what the rows of a tile bring to a block, worked out once for all columns: the factor
+ * that shifts a row's dots, and what is added to them then, shifted too. */
+typedef struct row_shifts {
+  const int32_t *factor; /* [rows] 2^t, in both 16-bit lanes */
+  const int32_t *start;  /* [rows][halves], where codes are biased */
+} row_shifts;
+typedef struct shift_room {
+  _Alignas(64) int32_t factor[WH_Q8A_TILE], start[2 * WH_Q8A_TILE];
+} shift_room;
+
+ALWAYS_INLINE row_shifts row_shifts_skip(row_shifts s, const int halves, int64_t rows) {
+  return (row_shifts){s.factor + rows, s.start + rows * halves};
+}
+
+ALWAYS_INLINE row_shifts shifts_of(const wh_quant_format f, const block_x x, int64_t rows, shift_room *room) {
+  const int halves = HALVES(f);
+  for (int64_t r = 0; r < rows; r++) {
+    const int t = IS_INEXACT ? 0 : x.t[r];
+    room->factor[r] = 0x10001 << t;
+    if (!IS_BIASED(f)) continue;
+    if (halves == 1) room->start[r] = x.nbsum[r] * (1 << (f.bias_log2 + t));
+    if (halves == 2) {
+      room->start[2 * r] = x.nbsum16[2 * r] * (1 << (f.bias_log2 + t));
+      room->start[2 * r + 1] = x.nbsum16[2 * r + 1] * (1 << (f.bias_log2 + t));
+    }
+  }
+  return (row_shifts){room->factor, room->start};
 }
 
 /* --- widening codes --- */
@@ -226,10 +263,13 @@ ALWAYS_INLINE void dots_in_pairs(const wh_quant_format f, const int halves, cons
 }
 #endif
 
-/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
+/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations; with `shifts` (or
+ * NULL) they come out shifted. */
 ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, block_codes codes,
-                        const bool widened, const int rows, const block_x x, vint dot[][VECS]) {
+                        const bool widened, const int rows, const block_x x, const row_shifts *shifts,
+                        vint dot[][VECS]) {
   const int quads = QUADS / halves, first = h * quads;
+  (void)shifts;
 #ifdef DOTS_IN_PAIRS
   if (widened) {
     dots_in_pairs(f, halves, h, codes.w, rows, x, dot);
@@ -268,14 +308,22 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
         }
       }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) {
-      const vint wide = vint_from_sums(sum[r][v], part ? 16 : 1);
-      dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+    UNROLL for (int r = 0; r < rows; r++) {
+      vint factor = vint_set16(part ? 16 : 1);
+      if (shifts && !IS_INEXACT) {
+        factor = vint_bcast32(shifts->factor + r);
+        if (part) factor = vint_shl16(factor, 4);
+      }
+      UNROLL for (int v = 0; v < VECS; v++) {
+        const vint wide = vint_from_sums(sum[r][v], factor);
+        dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+      }
     }
   }
   if (IS_BIASED(f)) {
     UNROLL for (int r = 0; r < rows; r++) {
-      const vint start = dot_start(f, halves, x, r, h);
+      const vint start =
+          shifts ? vint_bcast32(shifts->start + r * halves + h) : dot_start(f, halves, x, r, h);
       UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
     }
   }

@@ -17,7 +17,7 @@ ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const
   UNROLL for (int c = 0; c < COL_VECS; c += VECS) {
     const block_codes codes = {.record = record + c * VEC_BYTES};
     vint dot[2][ROWS_AT_ONCE_MAX][VECS];
-    UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, dot[h]);
+    UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, NULL, dot[h]);
     UNROLL for (int v = 0; v < VECS; v++) UNROLL for (int r = 0; r < rows; r++) {
       const int col = (c + v) * LANES;
       const vint t = vint_bcast32(x.t + r);

@@ -81,16 +81,19 @@ ALWAYS_INLINE block_sums block_sums_skip(block_sums s, int64_t rows, int64_t col
 
 /* The block step, for `rows` rows of the held columns. */
 ALWAYS_INLINE void block_step(const wh_quant_format f, const int rows, const block_codes codes,
-                              const bool ends, const block_scales *s, const block_x x, const block_sums to) {
+                              const bool ends, const block_scales *s, const block_x x,
+                              const row_shifts shifts, const block_sums to) {
   const int halves = HALVES(f);
+  const bool is_shifted = SHIFT_BY_FACTOR || IS_INEXACT;
   vint dot[2][ROWS_AT_ONCE_MAX][VECS];
-  UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, true, rows, x, dot[h]);
+  UNROLL for (int h = 0; h < halves; h++)
+      dots(f, halves, h, codes, true, rows, x, SHIFT_BY_FACTOR ? &shifts : NULL, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
       vflt sum = vflt_load(to.from + (size_t)r * to.from_step + v * LANES);
       UNROLL for (int h = 0; h < halves; h++) sum = vflt_fma(
-          s->scale[h][v], vflt_from_int(IS_INEXACT ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t)), sum);
+          s->scale[h][v], vflt_from_int(is_shifted ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t)), sum);
       if (f.min == WH_MIN_F16) sum = vflt_fma(s->min[v], vflt_bcast(x.fbsum + r), sum);
       if (ends) {
         const vflt before = vflt_load(to.before + (size_t)r * to.before_step + v * LANES);
@@ -106,14 +109,16 @@ static const float linear_q_zeros[COLS];
 
 /* One more block of the held columns: its codes are widened once for all rows. */
 ALWAYS_INLINE void block_rows(const wh_quant_format f, const uint8_t *record, const bool ends,
-                              const block_scales *s, block_x x, int64_t rows, block_sums to) {
+                              const block_scales *s, block_x x, row_shifts shifts, int64_t rows,
+                              block_sums to) {
   vint widened[2 * QUADS * VECS];
   widen(f, record, widened);
   const block_codes codes = {.w = widened};
-#define STEP(n)                            \
-  block_step(f, n, codes, ends, s, x, to); \
-  x = block_x_skip(x, n);                  \
-  to = block_sums_skip(to, n, 0);          \
+#define STEP(n)                                    \
+  block_step(f, n, codes, ends, s, x, shifts, to); \
+  shifts = row_shifts_skip(shifts, HALVES(f), n);  \
+  x = block_x_skip(x, n);                          \
+  to = block_sums_skip(to, n, 0);                  \
   rows -= n
   while (rows >= ROWS_AT_ONCE(f)) {
     STEP(ROWS_AT_ONCE(f));
@@ -133,9 +138,12 @@ ALWAYS_INLINE void block_rows(const wh_quant_format f, const uint8_t *record, co
 /* One more block of all columns. */
 ALWAYS_INLINE void block(const wh_quant_format f, const uint8_t *record, const float *scale, const float *min,
                          const block_x x, int64_t rows, const bool ends, const block_sums all) {
+  shift_room room;
+  row_shifts shifts = {room.factor, room.start};
+  if (SHIFT_BY_FACTOR) shifts = shifts_of(f, x, rows, &room);
   for (int c = 0; c < COLS; c += HELD) {
     const block_scales s = load_scales(f, scale + c, min + c);
-    block_rows(f, record + c * 4, ends, &s, x, rows, block_sums_skip(all, 0, c));
+    block_rows(f, record + c * 4, ends, &s, x, shifts, rows, block_sums_skip(all, 0, c));
   }
 }
 

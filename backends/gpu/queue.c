@@ -4,7 +4,7 @@
 #include "backends/gpu/device.h"
 
 /* Events that a queue has: a point so old that its event was used again is waited for by a later one. */
-#define N_EVENTS 64
+#define N_EVENTS 16
 
 struct wh_queue {
   gpu_emit emit;

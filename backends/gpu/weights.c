@@ -28,7 +28,7 @@ static wh_status size_of(gpu_weights *w) {
                                   gpu_head_bytes(f->scale, f->min), GPU_QUANT_CHUNKS, n, k)
                   : gpu_matrix_of(GPU_WIDE_CHUNK_BYTES, GPU_WIDE_HEAD_BYTES, GPU_WIDE_CHUNKS, n, k);
     w->n_tiles = w->matrix.n_tiles;
-    if (__builtin_mul_overflow(gpu_tile_bytes(&w->matrix), (uint64_t)w->n_tiles, &w->expert_bytes))
+    if (__builtin_mul_overflow(gpu_matrix_tile_bytes(&w->matrix), (uint64_t)w->n_tiles, &w->expert_bytes))
       w->expert_bytes = UINT64_MAX;
   }
   if (__builtin_mul_overflow(w->expert_bytes, (uint64_t)w->n_experts, &w->n_bytes) ||
@@ -150,7 +150,7 @@ static bool pack_quant(const gpu_weights *w, const uint8_t *src, int64_t rows, u
           wh_quant_read_group(w->quant, src + (size_t)r * row_bytes + group * group_bytes, (int)blocks, &g);
       place_head(w->quant, &g, (size_t)r, head);
       for (uint32_t c = 0; c < chunks; c++) {
-        place_codes(w->quant, g.code + c * GPU_CHUNK, (size_t)r, record + c * stride);
+        place_codes(w->quant, g.code + c * GPU_K_CHUNK, (size_t)r, record + c * stride);
         place_scales(w->quant, &g, c, (size_t)r, record + c * stride + gpu_code_bytes(w->quant->bits));
       }
     }
@@ -187,7 +187,7 @@ static bool pack_wide(const gpu_weights *w, const uint8_t *src, int64_t rows, ui
       for (int64_t i = 0; i < count; i++) {
         const size_t k = (size_t)i, lane = (size_t)r % 8 * 4 + k % 32 / 8,
                      word = (size_t)r / 8 + k % 8 / 4 * 2;
-        uint8_t *to = record + k / GPU_CHUNK * tiles * m->chunk_bytes + k % GPU_CHUNK / 32 * 1024;
+        uint8_t *to = record + k / GPU_K_CHUNK * tiles * m->chunk_bytes + k % GPU_K_CHUNK / 32 * 1024;
         to[lane * 16 + word * 4 + k % 4] = (uint8_t)((uint16_t)q[i] >> 7); /* 128 h + l, l in 0..127 */
         to[512 + lane * 16 + word * 4 + k % 4] = q[i] & 127;
       }

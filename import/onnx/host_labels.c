@@ -13,6 +13,7 @@ typedef struct label_list {
   const double *numbers; /* floats */
   const int64_t *ints;
   wh_dtype dtype;
+  bool nan_is_nan; /* as a key */
 } label_list;
 
 static bool from_tensor(ox *o, const char *name, label_list *l) {
@@ -45,7 +46,7 @@ static void read_labels(ox *o, const char *tensor, const char *strings, const ch
   l->dtype = WH_DTYPE_F32;
 }
 
-/* The first key that x[i] is; n: none. NaN is NaN here. */
+/* The first key that x[i] is; n: none. */
 static size_t find_label(const wh_datum *x, size_t i, const label_list *keys) {
   for (size_t k = 0; k < keys->n; k++) {
     if (keys->strings) {
@@ -54,7 +55,7 @@ static size_t find_label(const wh_datum *x, size_t i, const label_list *keys) {
       if (ox_element_int(x, i) == keys->ints[k]) return k;
     } else {
       const double v = ox_element(x, i);
-      if (v == keys->numbers[k] || (isnan(v) && isnan(keys->numbers[k]))) return k;
+      if (v == keys->numbers[k] || (keys->nan_is_nan && isnan(v) && isnan(keys->numbers[k]))) return k;
     }
   }
   return keys->n;
@@ -115,6 +116,7 @@ void ox_lower_label_encoder(ox *o) {
   } else if (!otherwise.strings != !values.strings || otherwise.n != 1) {
     OX_FAIL(o, ERR_CORRUPT, "default_tensor is not of the values' type");
   }
+  keys.nan_is_nan = ox_opset(o) >= 4;
   ox_give(o, 0, mapped(o, x, &keys, &values, &otherwise));
 }
 

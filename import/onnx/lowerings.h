@@ -23,6 +23,14 @@ wh_datum *ox_plain_conv(ox *o, wh_datum *const *in, size_t n_in, int64_t group);
 /* numpy's uniform numbers in [0, 1) for a seed. ops_signal.c */
 void ox_mt19937_uniform(uint32_t seed, double *out, size_t n);
 
+/* ---- codes. ops_quant.c ---- */
+
+wh_datum *ox_quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis,
+                      int64_t block);
+wh_datum *ox_dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int axis, int64_t block);
+wh_datum *ox_dynamic_codes(ox *o, wh_datum *x, wh_datum **scale, wh_datum **zero);
+wh_datum *ox_matmul_codes(ox *o, wh_datum *a, wh_datum *za, wh_datum *b, wh_datum *zb); /* -> i32 */
+
 /* ---- attention. ops_attention.c ---- */
 
 typedef enum ox_scores {

@@ -166,7 +166,7 @@ static size_t classify(const svm *s, const float *k, double *room, float *scores
   if (s->n_a) couple(n, r, q, qp, p);
   for (size_t i = 0; i < n; i++) {
     if (s->n_a) scores[i] = (float)p[i];
-    if ((s->n_a ? p[i] > p[best] : votes[i] > votes[best])) best = i;
+    if (votes[i] > votes[best]) best = i;
   }
   return best;
 }

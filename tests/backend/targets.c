@@ -14,10 +14,10 @@
 #include "tests/cuda/emulator_options.h"
 #endif
 
-wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
-                      const wh_allocator *allocator, suite_target *out) {
+static wh_status open_named(const wh_backend *backend, const char *name, const char *isa, uint32_t n_threads,
+                            const wh_allocator *allocator, suite_target *out) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
-  o.name = strcmp(backend->name, "cuda") == 0 ? "cuda:emulated" : backend->name;
+  o.name = name;
   o.isa = isa;
   o.n_threads = n_threads;
   o.allocator = allocator;
@@ -26,15 +26,26 @@ wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_thr
   return backend->open(0, &o, &out->dev);
 }
 
-static void add(targets *t, const wh_backend *backend, const char *isa, uint32_t n_threads,
-                const char *label) {
-  if (t->n == MAX_TARGETS || target_open(backend, isa, n_threads, NULL, &t->items[t->n]) != WH_OK) {
+wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
+                      const wh_allocator *allocator, suite_target *out) {
+  const char *name = strcmp(backend->name, "cuda") == 0 ? "cuda:emulated" : backend->name;
+  return open_named(backend, name, isa, n_threads, allocator, out);
+}
+
+static void add_named(targets *t, const wh_backend *backend, const char *name, const char *isa,
+                      uint32_t n_threads, const char *label) {
+  if (t->n == MAX_TARGETS || open_named(backend, name, isa, n_threads, NULL, &t->items[t->n]) != WH_OK) {
     (void)fprintf(stderr, "%s does not open: %s\n", label, wh_last_error()->message);
     abort();
   }
   (void)snprintf(t->labels[t->n], sizeof t->labels[t->n], "%s", label);
   t->items[t->n].label = t->labels[t->n];
   t->n++;
+}
+
+static void add(targets *t, const wh_backend *backend, const char *isa, uint32_t n_threads,
+                const char *label) {
+  add_named(t, backend, backend->name, isa, n_threads, label);
 }
 
 void targets_open(targets *t) {
@@ -53,8 +64,12 @@ void targets_open(targets *t) {
   add(t, &wh_backend_host2, "seed:1,delay:20", 1, "host2");
 #ifdef WH_EMULATOR /* the build has an nvcc */
   emulator_options("seed=3,strict,refuse_approx,memory=512");
-  add(t, &wh_backend_cuda, NULL, 1, "cuda emulated");
+  add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, "cuda emulated");
   t->items[t->n - 1].partial = true;
+  if (getenv("WH_TEST_GPU")) { /* scripts/gpu-check: the machine has one */
+    add_named(t, &wh_backend_cuda, "cuda", NULL, 1, "cuda");
+    t->items[t->n - 1].partial = true;
+  }
 #endif
 #ifdef WH_SIMT /* the build has a C++ compiler */
   wh_hip_library_path(WH_SIMT);

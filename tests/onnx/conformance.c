@@ -191,6 +191,15 @@ static wh_status load(data_set *s, const char *folder, const char *kind, size_t 
   return WH_OK;
 }
 
+/* Says which output is wrong. */
+static const char *in_output(size_t i, const char *w) {
+  char text[sizeof wrong];
+  if (!w || i == 0) return w;
+  snprintf(text, sizeof text, "%s", w);
+  snprintf(wrong, sizeof wrong, "output %zu: %.480s", i, text);
+  return wrong;
+}
+
 static const char *run_set(const wh_onnx_net *net, const char *folder, data_set *s) {
   const size_t n_in = wh_onnx_net_n_inputs(net), n_out = wh_onnx_net_n_outputs(net);
   wh_datum *in[MOST_PORTS] = {NULL};
@@ -215,7 +224,7 @@ static const char *run_set(const wh_onnx_net *net, const char *folder, data_set 
     else if (!want)
       w = "an expected output is missing";
     else
-      w = compare(wh_onnx_result_output(r, i), want);
+      w = in_output(i, compare(wh_onnx_result_output(r, i), want));
   }
   char more[PATH_BYTES];
   snprintf(more, sizeof more, "%.3900s/output_%zu.pb", folder, n_out);

@@ -68,6 +68,7 @@ static void run(const wh_onnx_net *net, const wh_tensor *const *inputs) {
   static wh_device *device; /* for all of the process */
   if (!device) {
     wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+    o.isa = "ref"; /* what is built with sanitizers */
     o.n_threads = 1;
     REQUIRE(wh_device_create(&o, &device) == WH_OK);
   }

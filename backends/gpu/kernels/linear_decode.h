@@ -40,8 +40,8 @@ struct decode_quant {
     uint64_t shifts[2];
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
-      if (c < n_chunks) load_chunk(&chunk[c], record + c * stride);
-    load_head<T>(&h, head);
+      if (c < n_chunks) load_chunk(&chunk[c], record + c * stride, gpu_lane());
+    load_head<T>(&h, head, gpu_lane());
     for (int i = 0; i < 2; i++)
       shifts[i] = *gpu_at<const uint64_t>(a.x_shifts + rows.row[i] * blocks + group * 8);
 #pragma unroll

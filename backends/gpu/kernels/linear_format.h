@@ -49,7 +49,7 @@
 
 #define GPU_TILE_ROWS 16u
 #define GPU_TILES 8u /* that are neighbours */
-#define GPU_CHUNK 64u
+#define GPU_K_CHUNK 64u
 #define GPU_QUANT_CHUNKS 4u /* of a group */
 #define GPU_WIDE_CHUNKS 2u
 #define GPU_WIDE_CHUNK_BYTES 2048u
@@ -72,7 +72,7 @@ typedef struct gpu_matrix {
   uint32_t n_tiles, n_chunks, n_groups;
 } gpu_matrix;
 
-GPU_CONST_FN uint64_t gpu_tile_bytes(const gpu_matrix *m) {
+GPU_CONST_FN uint64_t gpu_matrix_tile_bytes(const gpu_matrix *m) {
   return (uint64_t)m->n_chunks * m->chunk_bytes + (uint64_t)m->n_groups * m->head_bytes;
 }
 /* How many tiles are neighbours of `tile`, itself included. */
@@ -82,7 +82,8 @@ GPU_CONST_FN uint32_t gpu_tiles_at(const gpu_matrix *m, uint32_t tile) {
 /* The heads of `group` of the tiles around `tile`, and the records of its chunk `chunk`. */
 GPU_CONST_FN uint64_t gpu_heads_at(const gpu_matrix *m, uint32_t tile, uint32_t group) {
   const uint64_t group_bytes = (uint64_t)m->group_chunks * m->chunk_bytes + m->head_bytes;
-  return gpu_tile_bytes(m) * (tile / GPU_TILES * GPU_TILES) + group_bytes * group * gpu_tiles_at(m, tile);
+  return gpu_matrix_tile_bytes(m) * (tile / GPU_TILES * GPU_TILES) +
+         group_bytes * group * gpu_tiles_at(m, tile);
 }
 GPU_CONST_FN uint64_t gpu_records_at(const gpu_matrix *m, uint32_t tile, uint32_t group, uint32_t chunk) {
   const uint32_t tiles = gpu_tiles_at(m, tile);
@@ -94,7 +95,7 @@ GPU_CONST_FN gpu_matrix gpu_matrix_of(uint32_t chunk_bytes, uint32_t head_bytes,
                                       uint32_t n, uint32_t k) {
   gpu_matrix m = {chunk_bytes, head_bytes, group_chunks, 0, 0, 0};
   m.n_tiles = (n + GPU_TILE_ROWS - 1) / GPU_TILE_ROWS;
-  m.n_chunks = (k + GPU_CHUNK - 1) / GPU_CHUNK;
+  m.n_chunks = (k + GPU_K_CHUNK - 1) / GPU_K_CHUNK;
   m.n_groups = (m.n_chunks + group_chunks - 1) / group_chunks;
   if (group_chunks == GPU_WIDE_CHUNKS) m.n_chunks = m.n_groups * group_chunks; /* as activations are padded */
   return m;

@@ -26,7 +26,7 @@
  * each row and group. */
 GPU_CONST_FN uint32_t prefill_shared_bytes(uint32_t stages, uint32_t chunk_bytes, uint32_t head_bytes,
                                            uint32_t planes, uint32_t token_bytes) {
-  return stages * (GPU_TILES * chunk_bytes + planes * PREFILL_ROWS * GPU_CHUNK) +
+  return stages * (GPU_TILES * chunk_bytes + planes * PREFILL_ROWS * GPU_K_CHUNK) +
          PREFILL_HEAD_SLOTS * (GPU_TILES * head_bytes + PREFILL_ROWS * token_bytes);
 }
 

@@ -20,7 +20,7 @@ GPU_FN uint32_t code_at(uint32_t row, uint32_t block) { return row * 64 + (block
 /* The parts of shared memory, in bytes from its start. */
 template <class P>
 struct ring {
-  static constexpr uint32_t records = GPU_TILES * P::chunk_bytes, plane = PREFILL_ROWS * GPU_CHUNK;
+  static constexpr uint32_t records = GPU_TILES * P::chunk_bytes, plane = PREFILL_ROWS * GPU_K_CHUNK;
   static constexpr uint32_t stage = records + P::planes * plane;
   static constexpr uint32_t heads = P::stages * stage, head_slot = GPU_TILES * P::head_bytes;
   static constexpr uint32_t tokens = heads + PREFILL_HEAD_SLOTS * head_slot;
@@ -39,8 +39,8 @@ struct chunk_view {
 
 GPU_FN void codes_of(const chunk_view &v, uint32_t plane, uint32_t j, uint32_t block, uint32_t codes[2]) {
   const uint32_t row = v.first_row + j * 8 + gpu_lane() / 4;
-  const uint64_t both = *(const uint64_t *)(v.codes + plane * PREFILL_ROWS * GPU_CHUNK + code_at(row, block) +
-                                            gpu_lane() % 4 * 8);
+  const uint64_t both = *(const uint64_t *)(v.codes + plane * PREFILL_ROWS * GPU_K_CHUNK +
+                                            code_at(row, block) + gpu_lane() % 4 * 8);
   codes[0] = (uint32_t)both;
   codes[1] = (uint32_t)(both >> 32);
 }
@@ -77,8 +77,8 @@ struct prefill_quant {
     quant_head h[WARP_TILES];
 #pragma unroll
     for (uint32_t i = 0; i < WARP_TILES; i++) {
-      load_chunk(&c[i], v.record[i]);
-      load_head<T>(&h[i], v.head[i]);
+      load_chunk(&c[i], v.record[i], gpu_lane());
+      load_head<T>(&h[i], v.head[i], gpu_lane());
     }
 #pragma unroll
     for (uint32_t b = 0; b < 2; b++) {
@@ -112,7 +112,7 @@ struct prefill_quant {
 #pragma unroll
       for (uint32_t i = 0; i < WARP_TILES; i++) {
         quant_head h;
-        load_head<T>(&h, v.head[i]);
+        load_head<T>(&h, v.head[i], gpu_lane());
         if (T::min == WH_MIN_SUB32)
           minima_of_group(v.head[i], all_sums + (v.first_row + j * 8 + gpu_lane() / 4) * 8, minima[i][j]);
         group_step<T>(h, minima[i][j], g[i][j]);
@@ -192,12 +192,12 @@ GPU_FN void fetch(const gpu_linear_args &a, const gpu_matrix &m, const uint8_t *
                    tiles = gpu_tiles_at(&m, tile);
     uint8_t *stage = shared + chunk % P::stages * R::stage;
     copy_pieces(stage, w + gpu_records_at(&m, tile, group, at), tiles * P::chunk_bytes / 16);
-    const uint64_t padded = (uint64_t)m.n_groups * P::group_chunks * GPU_CHUNK;
+    const uint64_t padded = (uint64_t)m.n_groups * P::group_chunks * GPU_K_CHUNK;
     const uint32_t row = threadIdx.x / 4, piece = threadIdx.x % 4;
     for (uint32_t p = 0; p < P::planes; p++)
       gpu_copy_async16(stage + R::records + p * R::plane + code_at(row, piece / 2) + piece % 2 * 16,
                        gpu_at<const uint8_t>((p ? a.x_low : a.x) + my_x * padded +
-                                             (uint64_t)chunk * GPU_CHUNK + piece * 16));
+                                             (uint64_t)chunk * GPU_K_CHUNK + piece * 16));
     if (at == 0) {
       copy_pieces(shared + R::heads + group % PREFILL_HEAD_SLOTS * R::head_slot,
                   w + gpu_heads_at(&m, tile, group), tiles * P::head_bytes / 16);

@@ -70,7 +70,8 @@ GPU_KERNEL_FN(map_where, gpu_map_args) {
     const int64_t i = gpu_map_place(a, j);
     if (i >= a.n) return;
     gpu_map_offsets<3>(a, j, offset);
-    const int o = gpu_at<const uint8_t>(a.in[0])[offset[0]] ? 1 : 2;
-    gpu_copy(a.type, a.out + ((uint64_t)i << a.type), a.in[o] + ((uint64_t)offset[o] << a.type), false);
+    const bool cond = gpu_at<const uint8_t>(a.in[0])[offset[0]];
+    const uint64_t from = cond ? a.in[1] : a.in[2], at = (uint64_t)(cond ? offset[1] : offset[2]);
+    gpu_copy(a.type, a.out + ((uint64_t)i << a.type), from + (at << a.type), false);
   }
 }
