@@ -169,6 +169,8 @@ wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s) {
   const attention_size size = {s->in[1].dtype, a.places.rows, a.heads,       a.kv_heads,
                                a.dim,          a.value_dim,   a.places.table};
   if (a.places.rows == 0) return WH_OK;
+  if ((uint64_t)a.places.rows * a.heads >= INT32_MAX)
+    return WH_FAIL(ERR_LIMIT, "%u rows of %u heads are too many for a GPU", a.places.rows, a.heads);
   if (!cut_attention(&size, &c)) return WH_FAIL(ERR_INTERNAL, "heads do not fit into shared memory");
   a.unit = c.unit;
   a.n_units = c.n_units;

@@ -18,10 +18,9 @@
 /* A warp's vectors. */
 template <int V>
 struct attention_vectors {
-  const int32_t *pages[V];
-  int32_t low[V], high[V]; /* positions that it sees */
-  uint64_t at[V];          /* row * heads + head */
-  uint32_t ok;             /* bits: it exists, and all that it sees is there */
+  int32_t sequence[V], low[V], high[V]; /* positions that it sees: from low to high */
+  uint32_t at[V];                       /* row * heads + head */
+  uint32_t ok;                          /* bits: it exists, and all that it sees is there */
 };
 
 /* (m, l, o) of each vector; of o the lane's dims. */
@@ -96,7 +95,7 @@ GPU_FN void prepare_queries(const gpu_attention_args &a, const attention_vectors
   const uint32_t lane = gpu_lane(), blocks = a.dim / GPU_KV_BLOCK;
 #pragma unroll
   for (int i = 0; i < V; i++) {
-    const float *q = gpu_at<const float>(a.q) + x.at[i] * a.dim;
+    const float *q = gpu_at<const float>(a.q) + (uint64_t)x.at[i] * a.dim;
     const bool ok = x.ok >> i & 1;
     if constexpr (DTYPE != WH_DTYPE_Q8_0)
       for (uint32_t d = lane; d < a.dim; d += GPU_WARP) room[d * V + i] = ok ? q[d] * a.scale : 0.0f;
@@ -263,7 +262,7 @@ GPU_FN void leave_partial(const gpu_attention_args &a, const attention_vectors<V
 template <int V, int D>
 GPU_FN void add_span(const gpu_attention_args &a, const attention_vectors<V> &x, int i, uint32_t c,
                      uint32_t d, const attention_state<V, D> &span, float *all_m, float *all_l) {
-  float *y = gpu_at<float>(a.y) + x.at[i] * a.value_dim + d, of_all, of_one;
+  float *y = gpu_at<float>(a.y) + (uint64_t)x.at[i] * a.value_dim + d, of_all, of_one;
   const uint32_t first = (uint32_t)x.low[i] / GPU_KV_CHUNK, last = (uint32_t)x.high[i] / GPU_KV_CHUNK;
   const bool sets = c / GPU_KV_SPAN == first / GPU_KV_SPAN;
   combine(sets, all_m, all_l, span.m[i], span.l[i], &of_all, &of_one);
@@ -305,15 +304,15 @@ template <int V>
 GPU_FN void find_vectors(const gpu_attention_args &a, uint32_t kv_head, uint32_t begin, uint32_t end,
                          attention_vectors<V> *x) {
   const uint32_t ratio = a.heads / a.kv_heads;
-  const uint64_t v0 = ((uint64_t)blockIdx.x * (blockDim.x / GPU_WARP) + gpu_warp()) * V;
+  const uint32_t v0 = (blockIdx.x * (blockDim.x / GPU_WARP) + gpu_warp()) * V;
   x->ok = 0;
 #pragma unroll
   for (int i = 0; i < V; i++) {
-    const uint64_t row = (v0 + i) / ratio;
-    gpu_place at = {nullptr, 0, 0};
-    x->at[i] = row * a.heads + kv_head * ratio + (uint32_t)((v0 + i) % ratio);
+    const uint32_t row = (v0 + i) / ratio;
+    gpu_place at = {nullptr, 0, 0, 0};
+    x->at[i] = (uint32_t)row * a.heads + kv_head * ratio + (v0 + i) % ratio;
     const bool ok = row < a.places.rows && !gpu_find_place(a.places, row, &at);
-    x->pages[i] = at.pages;
+    x->sequence[i] = at.sequence;
     x->low[i] = at.low;
     x->high[i] = at.high;
     const uint32_t first = (uint32_t)at.low / GPU_KV_CHUNK, last = (uint32_t)at.high / GPU_KV_CHUNK;
@@ -326,8 +325,9 @@ GPU_FN void find_vectors(const gpu_attention_args &a, uint32_t kv_head, uint32_t
 /* Chunks [begin, end) for the vectors of `active`, which are of one sequence. */
 template <uint32_t DTYPE, int V, int D>
 GPU_FN void attend_chunks(const gpu_attention_args &a, const attention_vectors<V> &x, uint32_t active,
-                          const int32_t *pages, uint32_t kv_head, uint32_t d, uint32_t begin, uint32_t end,
+                          int32_t sequence, uint32_t kv_head, uint32_t d, uint32_t begin, uint32_t end,
                           const float *queries, float *p) {
+  const int32_t *pages = gpu_at<const int32_t>(a.places.page_table) + (uint64_t)sequence * a.places.table;
   const uint64_t key_bytes = gpu_cache_tile_bytes(DTYPE, true, a.dim),
                  value_bytes = gpu_cache_tile_bytes(DTYPE, false, a.value_dim);
   attention_state<V, D> span = {};
@@ -386,26 +386,26 @@ GPU_FN void attend(const gpu_attention_args &a) {
   if (!a.unit) {
 #pragma unroll
     for (int i = 0; i < V; i++)
-      if (!(x.ok >> i & 1) && x.at[i] < (uint64_t)a.places.rows * a.heads)
+      if (!(x.ok >> i & 1) && x.at[i] < a.places.rows * a.heads)
         for (int k = 0; k < D; k++)
-          if (d + k < a.value_dim) gpu_at<float>(a.y)[x.at[i] * a.value_dim + d + k] = 0.0f;
+          if (d + k < a.value_dim) gpu_at<float>(a.y)[(uint64_t)x.at[i] * a.value_dim + d + k] = 0.0f;
   }
   if (!x.ok) return;
   prepare_queries<DTYPE, V>(a, x, queries);
   for (uint32_t left = x.ok; left;) { /* vectors of one sequence at a time */
-    const int32_t *pages = nullptr;
+    int32_t sequence = -1;
     uint32_t active = 0, first = 0xffffffffu, last = 0;
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      if (!(left >> i & 1) || (pages && pages != x.pages[i])) continue;
-      pages = x.pages[i];
+      if (!(left >> i & 1) || (sequence >= 0 && sequence != x.sequence[i])) continue;
+      sequence = x.sequence[i];
       active |= 1u << i;
       const uint32_t f = (uint32_t)x.low[i] / GPU_KV_CHUNK, l = (uint32_t)x.high[i] / GPU_KV_CHUNK;
       first = f < first ? f : first;
       last = l > last ? l : last;
     }
     left &= ~active;
-    attend_chunks<DTYPE, V, D>(a, x, active, pages, kv_head, d, first > begin ? first : begin,
+    attend_chunks<DTYPE, V, D>(a, x, active, sequence, kv_head, d, first > begin ? first : begin,
                                last < end - 1 ? last + 1 : end, queries,
                                queries + attention_query_floats(DTYPE, V, a.dim));
   }

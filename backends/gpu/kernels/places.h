@@ -11,6 +11,7 @@
 struct gpu_place {
   const int32_t *pages;
   int32_t low, high; /* positions, both visible */
+  int32_t sequence;
 };
 
 GPU_FN int32_t gpu_position(const gpu_places &p, uint64_t row) {
@@ -26,6 +27,7 @@ GPU_FN uint32_t gpu_find_place(const gpu_places &p, uint64_t row, gpu_place *out
   if (position < 0 || (uint64_t)position >= (uint64_t)p.table * GPU_KV_CHUNK) return 1;
   if ((uint32_t)sequence >= p.slots) return 2;
   out->pages = gpu_at<const int32_t>(p.page_table) + (uint64_t)sequence * p.table;
+  out->sequence = sequence;
   out->high = position;
   out->low = !p.attends                                       ? position
              : p.window > 0 && (uint32_t)position >= p.window ? position - (int32_t)p.window + 1
