@@ -222,7 +222,9 @@ template <uint32_t DTYPE, int V, int D, bool ALL>
 GPU_FN void add_values(const gpu_attention_args &a, const uint8_t *tile, uint32_t d, const float *p,
                        const int32_t begin[V], const int32_t end[V], int32_t from, int32_t to,
                        attention_state<V, D> *y) {
-#pragma unroll ALL ? 4 : 1
+  /* loads that are under way; with four vectors, room for two blocks in the registers (predicted) */
+  [[maybe_unused]] constexpr int ahead = !ALL ? 1 : V == 1 ? 8 : 2;
+#pragma unroll ahead
   for (int32_t j = from; j < to; j++) {
     float v[D], w[V];
     load_value<DTYPE, D, ALL>(tile, a.value_dim, (uint32_t)j, d, v);
