@@ -43,8 +43,8 @@ struct decode_quant {
     const gpu_pair *codes = codes_at(a.x, blocks * 32, rows.code_row, (uint64_t)group * 256);
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
-      if (c < n_chunks) load_chunk(&chunk[c], record + c * stride, gpu_lane());
-    load_head<T>(&h, head, gpu_lane());
+      if (c < n_chunks) load_chunk(&chunk[c], record + c * stride);
+    load_head<T>(&h, head);
     for (int i = 0; i < 2; i++)
       shifts[i] = *gpu_at<const gpu_pair>(a.x_shifts + rows.row[i] * blocks + group * 8);
 #pragma unroll
