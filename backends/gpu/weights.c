@@ -24,8 +24,9 @@ static wh_status size_of(gpu_weights *w) {
     w->expert_bytes = (uint64_t)(w->k + 3) / 4 * 16 * GPU_F32_ROWS * (uint64_t)w->n_tiles;
   } else {
     const wh_quant_format *f = w->quant;
-    w->matrix = f ? gpu_matrix_of(gpu_chunk_bytes(f->bits, f->scale, f->min),
-                                  gpu_head_bytes(f->scale, f->min), GPU_QUANT_CHUNKS, n, k)
+    const int scale = f ? (int)f->scale : 0, min = f ? (int)f->min : 0;
+    w->matrix = f ? gpu_matrix_of(gpu_chunk_bytes(f->bits, scale, min), gpu_head_bytes(scale, min),
+                                  GPU_QUANT_CHUNKS, n, k)
                   : gpu_matrix_of(GPU_WIDE_CHUNK_BYTES, GPU_WIDE_HEAD_BYTES, GPU_WIDE_CHUNKS, n, k);
     w->n_tiles = w->matrix.n_tiles;
     if (__builtin_mul_overflow(gpu_matrix_tile_bytes(&w->matrix), (uint64_t)w->n_tiles, &w->expert_bytes))

@@ -15,11 +15,13 @@ struct decode_rows {
   uint32_t code_row, row[2];
 };
 
-/* Codes of token g: k = 8 t ..+7 of the block at `k`. */
-GPU_FN void load_codes(uint64_t plane, uint64_t padded, uint32_t row, uint32_t k, uint32_t codes[2]) {
-  const uint64_t both = *gpu_at<const uint64_t>(plane + row * padded + k + gpu_lane() % 4 * 8);
-  codes[0] = (uint32_t)both;
-  codes[1] = (uint32_t)(both >> 32);
+struct gpu_pair { /* loaded as 8 bytes */
+  alignas(8) uint32_t w[2];
+};
+
+/* Codes of token g from `k` on: at 4 * block this lane's k = 8 t ..+7 of the block. */
+GPU_FN const gpu_pair *codes_at(uint64_t plane, uint64_t padded, uint32_t row, uint64_t k) {
+  return gpu_at<const gpu_pair>(plane + row * padded + k) + gpu_lane() % 4;
 }
 
 /* ---- quantised weights: g of a group of 256 ---- */
@@ -37,13 +39,14 @@ struct decode_quant {
     quant_chunk<T> chunk[GPU_QUANT_CHUNKS];
     quant_head h;
     int32_t minima[4] = {0, 0, 0, 0};
-    uint64_t shifts[2];
+    gpu_pair shifts[2];
+    const gpu_pair *codes = codes_at(a.x, blocks * 32, rows.code_row, (uint64_t)group * 256);
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
-      if (c < n_chunks) load_chunk(&chunk[c], record + c * stride, gpu_lane());
-    load_head<T>(&h, head, gpu_lane());
+      if (c < n_chunks) load_chunk(&chunk[c], record + c * stride);
+    load_head<T>(&h, head);
     for (int i = 0; i < 2; i++)
-      shifts[i] = *gpu_at<const uint64_t>(a.x_shifts + rows.row[i] * blocks + group * 8);
+      shifts[i] = *gpu_at<const gpu_pair>(a.x_shifts + rows.row[i] * blocks + group * 8);
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
       if (c < n_chunks) {
@@ -51,9 +54,10 @@ struct decode_quant {
         for (uint32_t b = 0; b < 2; b++) {
           const uint32_t block = c * 2 + b;
           token_block x;
-          load_codes(a.x, blocks * 32, rows.code_row, group * 256 + block * 32, x.codes);
+          const gpu_pair q = codes[4 * block];
+          x.codes[0] = q.w[0], x.codes[1] = q.w[1];
           for (int i = 0; i < 2; i++) {
-            x.two_t[i] = two_to((uint32_t)(shifts[i] >> (8 * block)) & 255u);
+            x.two_t[i] = two_to(shifts[i].w[block / 4] >> (8 * (block % 4)) & 255u);
             if (T::min == WH_MIN_F16)
               x.sum[i] = (float)gpu_at<const int16_t>(a.x_sums)[rows.row[i] * blocks + group * 8 + block];
           }
@@ -86,13 +90,13 @@ struct decode_wide {
 #pragma unroll
     for (uint32_t i = 0; i < 8; i++)
       w[i] = gpu_load128(record + i / 4 * stride + i % 4 * 512 + gpu_lane() * 16);
+    const gpu_pair *high = codes_at(a.x, padded, rows.code_row, (uint64_t)group * 128);
+    const gpu_pair *low = codes_at(a.x_low, padded, rows.code_row, (uint64_t)group * 128);
     limb_dots d = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
 #pragma unroll
     for (uint32_t b = 0; b < 4; b++) {
-      uint32_t high[2], low[2];
-      load_codes(a.x, padded, rows.code_row, group * 128 + b * 32, high);
-      load_codes(a.x_low, padded, rows.code_row, group * 128 + b * 32, low);
-      limb_step(&d, w[2 * b].w, w[2 * b + 1].w, high, low);
+      const gpu_pair x_high = high[4 * b], x_low = low[4 * b];
+      limb_step(&d, w[2 * b].w, w[2 * b + 1].w, x_high.w, x_low.w);
     }
     for (int e = 0; e < 4; e++) g[e] = limb_sum(d, e);
   }

@@ -77,8 +77,8 @@ struct prefill_quant {
     quant_head h[WARP_TILES];
 #pragma unroll
     for (uint32_t i = 0; i < WARP_TILES; i++) {
-      load_chunk(&c[i], v.record[i], gpu_lane());
-      load_head<T>(&h[i], v.head[i], gpu_lane());
+      load_chunk(&c[i], v.record[i]);
+      load_head<T>(&h[i], v.head[i]);
     }
 #pragma unroll
     for (uint32_t b = 0; b < 2; b++) {
@@ -112,7 +112,7 @@ struct prefill_quant {
 #pragma unroll
       for (uint32_t i = 0; i < WARP_TILES; i++) {
         quant_head h;
-        load_head<T>(&h, v.head[i], gpu_lane());
+        load_head<T>(&h, v.head[i]);
         if (T::min == WH_MIN_SUB32)
           minima_of_group(v.head[i], all_sums + (v.first_row + j * 8 + gpu_lane() / 4) * 8, minima[i][j]);
         group_step<T>(h, minima[i][j], g[i][j]);

@@ -37,7 +37,7 @@ GPU_FN float float_bits(uint32_t u) {
 }
 GPU_FN uint32_t load32(const uint8_t *p) { return *(const uint32_t *)p; }
 
-/* ---- a record, as a lane has it: its own, unless it asks for another's ---- */
+/* ---- a record, as a lane has it ---- */
 
 template <class T>
 struct quant_chunk {
@@ -46,8 +46,8 @@ struct quant_chunk {
 };
 
 template <class T>
-GPU_FN void load_chunk(quant_chunk<T> *c, const uint8_t *p, uint32_t lane) {
-  const uint32_t g = lane / 4;
+GPU_FN void load_chunk(quant_chunk<T> *c, const uint8_t *p) {
+  const uint32_t lane = gpu_lane(), g = lane / 4;
   for (int i = 0; i < (T::bytes ? 2 : T::low_bits ? 1 : 0); i++, p += 512) {
     const gpu_u128 v = gpu_load128(p + lane * 16);
     for (int j = 0; j < 4; j++) c->codes[i * 4 + j] = v.w[j];
@@ -71,8 +71,8 @@ struct quant_head {
   float d[2], minus_dmin[2];
 };
 template <class T>
-GPU_FN void load_head(quant_head *h, const uint8_t *p, uint32_t lane) {
-  const uint32_t g = lane / 4;
+GPU_FN void load_head(quant_head *h, const uint8_t *p) {
+  const uint32_t g = gpu_lane() / 4;
   for (int r = 0; r < 2; r++) {
     if (!T::has_d) {
       h->d[r] = 1.0f;
