@@ -181,6 +181,8 @@ static wh_small_float small_of(wh_dtype d) {
       return (wh_small_float){4, 3, 8, false, true, false};
     case WH_DTYPE_F8E5M2:
       return (wh_small_float){5, 2, 15, true, false, false};
+    case WH_DTYPE_F4E2M1:
+      return (wh_small_float){2, 1, 1, false, false, true};
     default: /* F8E5M2FNUZ */
       return (wh_small_float){5, 2, 16, false, true, false};
   }

@@ -83,7 +83,7 @@ typedef struct gpu_map_args {
 } gpu_map_args;
 
 /* A formula (core/ir/formula.h): operands below n_inputs are inputs, the others results of steps. */
-#define GPU_CHAIN_INPUTS 6
+#define GPU_CHAIN_INPUTS 8
 #define GPU_CHAIN_STEPS 16
 typedef struct gpu_chain_step {
   uint8_t map, in[2], reserved; /* gpu_map; of one operand twice */
