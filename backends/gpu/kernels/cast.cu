@@ -129,6 +129,7 @@ GPU_KERNEL_FN(cast, gpu_cast_args) {
   }
   const int64_t bytes = (a.columns + per_byte - 1) / per_byte, first = i % bytes * per_byte;
   uint32_t y = 0;
+  GPU_ROLLED
   for (int k = 0; k < per_byte && first + k < a.columns; k++)
     y |= (code_of(a, i / bytes * a.columns + first + k) & ((1u << bits) - 1)) << (k * bits);
   gpu_at<uint8_t>(a.out)[i] = (uint8_t)y;
