@@ -30,20 +30,6 @@ static wh_small_float small_of(wh_dtype d) {
   }
 }
 
-/* f8e8m0: 2^(code - 127), or NaN. */
-static double power_to_f64(uint32_t code) {
-  return code == 255 ? (double)NAN : wh_exp2i_f64((int64_t)code - 127);
-}
-
-/* The least that is not below x. */
-static uint32_t power_from_f64(double x, bool saturate) {
-  if (x != x || x < 0) return 255;
-  if (x > 0x1p127) return saturate ? 254 : 255;
-  if (x <= 0x1p-127) return 0;
-  const uint64_t bits = wh_f64_bits(x);
-  return (uint32_t)(bits >> 52) - 1023 + 127 + (bits << 12 != 0);
-}
-
 /* ---- elements as f64, i64 or u64 ---- */
 
 typedef enum carrier { AS_F64, AS_I64, AS_U64 } carrier;
@@ -99,7 +85,7 @@ static void load(wh_dtype d, const void *src, int64_t at, int64_t n, chunk *c) {
       for (int64_t k = 0; k < n; k++) c->f[k] = wh_small_to_f64(&t, load_bits(src, at + k, 4));
       return;
     case WH_DTYPE_F8E8M0:
-      for (int64_t k = 0; k < n; k++) c->f[k] = power_to_f64(((const uint8_t *)src)[at + k]);
+      for (int64_t k = 0; k < n; k++) c->f[k] = wh_power_to_f64(((const uint8_t *)src)[at + k]);
       return;
     case WH_DTYPE_F16:
     case WH_DTYPE_BF16:
@@ -197,7 +183,7 @@ static void store(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t
       return;
     case WH_DTYPE_F8E8M0: {
       uint8_t *y = (uint8_t *)dst + at;
-      EACH(y[k] = (uint8_t)power_from_f64(narrow_f64(as, c, k), saturate))
+      EACH(y[k] = (uint8_t)wh_power_from_f64(narrow_f64(as, c, k), saturate))
       return;
     }
     default:

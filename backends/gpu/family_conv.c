@@ -1,6 +1,7 @@
 /* family_conv.c - convolutions: where their windows lie, and which kernel. */
 #include "backends/gpu/family_nn.h"
 #include "backends/gpu/kernels/reduce_args.h"
+#include "core/ir/formula.h"
 
 int64_t gpu_space(const gpu_operand *o) { return gpu_product(o->dims + 2, o->rank - 2); }
 
@@ -61,6 +62,18 @@ wh_status gpu_emit_conv(gpu_emit *e, const gpu_step *s) {
   gpu_conv_args a = args_of(s);
   a.residual = s->in[3].address;
   return launch(e, &a, GPU_K_conv_tiled, GPU_K_conv_thin);
+}
+
+/* The sums go to the output, and from there through the formula. */
+wh_status gpu_emit_conv_chain(gpu_emit *e, const gpu_step *s) {
+  const uint32_t n_in = wh_formula_conv_inputs(s->node->n_inputs);
+  gpu_operand in[WH_FORMULA_INPUTS];
+  if (gpu_is_empty(s)) return WH_OK;
+  gpu_conv_args a = args_of(s);
+  WH_TRY(launch(e, &a, GPU_K_conv_tiled, GPU_K_conv_thin));
+  in[0] = *s->out;
+  for (uint32_t i = 1; i < n_in; i++) in[i] = s->in[2 + i];
+  return gpu_emit_formula(e, s, in, n_in);
 }
 
 wh_status gpu_emit_conv_integer(gpu_emit *e, const gpu_step *s) {

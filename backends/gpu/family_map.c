@@ -1,10 +1,10 @@
 /* family_map.c - elementwise ops of any type, cast and where: which kernel, and how operands broadcast. */
 #include "backends/gpu/kernels/map_args.h"
 #include "backends/gpu/walks.h"
+#include "core/ir/formula.h"
 
-/* Which map computes an op; MOD has two. */
-static gpu_map map_of(const wh_node_info *node) {
-  switch (node->op) {
+static gpu_map map_of_op(wh_op op) {
+  switch (op) {
 #define CASE(op)   \
   case WH_OP_##op: \
     return GPU_MAP_##op;
@@ -66,11 +66,20 @@ static gpu_map map_of(const wh_node_info *node) {
     case WH_OP_XOR:
       return GPU_MAP_BIT_XOR;
     case WH_OP_MOD:
-      return wh_node_i(node, WH_ATTR_FMOD) ? GPU_MAP_REM : GPU_MAP_MOD;
+      return GPU_MAP_MOD;
     default:
       return GPU_MAP_NONE;
   }
 }
+
+/* Which map computes a node; MOD has two. */
+static gpu_map map_of(const wh_node_info *node) {
+  const gpu_map map = map_of_op(node->op);
+  return map == GPU_MAP_MOD && wh_node_i(node, WH_ATTR_FMOD) ? GPU_MAP_REM : map;
+}
+
+_Static_assert(WH_FORMULA_INPUTS <= GPU_CHAIN_INPUTS && WH_FORMULA_STEPS <= GPU_CHAIN_STEPS,
+               "a formula fits");
 
 typedef struct map_kernel {
   gpu_kernel kernel;
@@ -103,11 +112,11 @@ static map_kernel kernel_of(gpu_map map, gpu_type type) {
 
 /* Whether each operand is read in order or stays. */
 static bool set_pace(gpu_map_args *a, const wh_nd *nd, int n_in) {
-  for (int o = 0; o < GPU_WALK_OPERANDS; o++)
+  for (int o = 0; o < GPU_MAP_OPERANDS; o++)
     a->pace[o] = o < n_in && nd->stride[o][0] ? GPU_PACE_MOVES : GPU_PACE_STAYS;
   bool walks = nd->rank > 1;
   for (int o = 0; o < n_in; o++) walks |= nd->stride[o][0] > 1;
-  for (int o = 0; o < GPU_WALK_OPERANDS && walks; o++) a->pace[o] = GPU_PACE_WALKS;
+  for (int o = 0; o < GPU_MAP_OPERANDS && walks; o++) a->pace[o] = GPU_PACE_WALKS;
   return walks;
 }
 
@@ -129,9 +138,33 @@ static wh_status emit_map(gpu_emit *e, const gpu_step *s) {
   const wh_nd nd = gpu_broadcast(s->in, n_in, s->out);
   const map_kernel k = kernel_of(map, type);
   /* kernels of two operands read the only one twice */
-  for (int o = 0; o < GPU_WALK_OPERANDS; o++) a.in[o] = s->in[o < n_in ? o : 0].address;
+  for (int o = 0; o < GPU_MAP_OPERANDS; o++) a.in[o] = s->in[o < n_in ? o : 0].address;
   if (set_pace(&a, &nd, n_in) || k.walks) a.walk = gpu_walk_of(&nd);
   return gpu_launch(e, k.kernel, gpu_flat_grid(gpu_ceil_div(a.n, k.per_thread)), &a, sizeof a);
+}
+
+/* ---- chains ---- */
+
+wh_status gpu_emit_formula(gpu_emit *e, const gpu_step *s, const gpu_operand *in, uint32_t n_in) {
+  const wh_attr *text = wh_node_attr(s->node, WH_ATTR_FORMULA);
+  wh_formula f;
+  if (gpu_is_empty(s)) return WH_OK;
+  WH_TRY(wh_formula_parse(text->text, text->n, n_in, &f));
+  const wh_nd nd = gpu_broadcast(in, (int)n_in, s->out);
+  gpu_chain_args a = {.out = s->out->address,
+                      .n = gpu_elements(s->out),
+                      .n_inputs = n_in,
+                      .n_steps = f.n_steps,
+                      .walk = gpu_walk_of(&nd)};
+  for (uint32_t i = 0; i < n_in; i++) a.in[i] = in[i].address;
+  for (uint32_t i = 0; i < f.n_steps; i++)
+    a.steps[i] = (gpu_chain_step){
+        (uint8_t)map_of_op(f.steps[i].op), {f.steps[i].in[0], f.steps[i].in[f.steps[i].n_in - 1]}, 0};
+  return gpu_launch(e, GPU_K_chain, gpu_flat_grid(gpu_ceil_div(a.n, GPU_MAP_PER_THREAD)), &a, sizeof a);
+}
+
+static wh_status emit_chain(gpu_emit *e, const gpu_step *s) {
+  return gpu_emit_formula(e, s, s->in, s->node->n_inputs);
 }
 
 /* ---- casts ---- */
@@ -148,6 +181,8 @@ static wh_small_float small_of(wh_dtype d) {
       return (wh_small_float){4, 3, 8, false, true, false};
     case WH_DTYPE_F8E5M2:
       return (wh_small_float){5, 2, 15, true, false, false};
+    case WH_DTYPE_F4E2M1:
+      return (wh_small_float){2, 1, 1, false, false, true};
     default: /* F8E5M2FNUZ */
       return (wh_small_float){5, 2, 16, false, true, false};
   }
@@ -175,9 +210,10 @@ static wh_status emit_cast(gpu_emit *e, const gpu_step *s) {
                      .truth = y->dtype == WH_DTYPE_BOOL,
                      .saturate = !truncate && wh_node_i(s->node, WH_ATTR_SATURATE) != 0,
                      .truncate = truncate};
-  if (x->dtype == y->dtype && a.to < GPU_I4 && !a.truth)
+  if (x->dtype == y->dtype && wh_dtype_get(y->dtype)->block_elems == 1 && !a.truth)
     return gpu_move(e, y->address, x->address, (uint64_t)(n * gpu_element_bytes(y->dtype)));
-  if (a.to == GPU_I4 || a.to == GPU_U4) a.n = gpu_rows(y) * ((a.columns + 1) / 2);
+  const int64_t per_byte = wh_dtype_get(y->dtype)->block_elems;
+  if (per_byte > 1) a.n = gpu_rows(y) * gpu_ceil_div(a.columns, per_byte);
   if (is_float_pair(&a))
     return gpu_launch(e, GPU_K_cast_float, gpu_flat_grid(gpu_ceil_div(n, GPU_MAP_PER_THREAD)), &a, sizeof a);
   return gpu_launch(e, GPU_K_cast, gpu_flat_grid(a.n), &a, sizeof a);
@@ -200,6 +236,7 @@ const gpu_op gpu_ops_map[] = {
                                                 MAP(BIT_NOT, "bit_not") MAP(NOT, "not") MAP(IS_NAN, "is_nan")
                                                     MAP(IS_INF, "is_inf") MAP(WHERE, "where")
 #undef MAP
-                                                        {WH_OP_CAST, "cast", NULL, emit_cast},
+                                                        {WH_OP_CHAIN, "chain", NULL, emit_chain},
+    {WH_OP_CAST, "cast", NULL, emit_cast},
     {WH_OP_TRUNCATE_BF16, "truncate_bf16", NULL, emit_cast},
     {0}};

@@ -254,6 +254,7 @@ static wh_status emit_dequantize_linear(gpu_emit *e, const gpu_step *s) {
 
 const gpu_op gpu_ops_nn[] = {
     {WH_OP_CONV, "conv", NULL, gpu_emit_conv},
+    {WH_OP_CONV_CHAIN, "conv_chain", NULL, gpu_emit_conv_chain},
     {WH_OP_CONV_TRANSPOSE, "conv_transpose", NULL, gpu_emit_conv_transpose},
     {WH_OP_CONV_INTEGER, "conv_integer", NULL, gpu_emit_conv_integer},
     {WH_OP_MAX_POOL, "max_pool", NULL, emit_pool},

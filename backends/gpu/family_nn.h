@@ -9,6 +9,7 @@
 gpu_window gpu_window_of(const gpu_step *s, const int64_t *kernel);
 int64_t gpu_space(const gpu_operand *o); /* elements behind the first two dims */
 wh_status gpu_emit_conv(gpu_emit *e, const gpu_step *s);
+wh_status gpu_emit_conv_chain(gpu_emit *e, const gpu_step *s);
 wh_status gpu_emit_conv_transpose(gpu_emit *e, const gpu_step *s);
 wh_status gpu_emit_conv_integer(gpu_emit *e, const gpu_step *s);
 

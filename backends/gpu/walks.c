@@ -14,13 +14,14 @@ gpu_divisor gpu_divisor_of(int64_t n) {
   return d;
 }
 
-_Static_assert(WH_ND_MAX_RANK <= GPU_WALK_MAX_RANK, "every walk fits");
+_Static_assert(WH_ND_MAX_RANK <= GPU_WALK_MAX_RANK && WH_ND_MAX_OPERANDS <= GPU_WALK_OPERANDS,
+               "every walk fits");
 
 gpu_walk gpu_walk_of(const wh_nd *nd) {
   gpu_walk w = {.rank = nd->rank};
   for (int d = 0; d < nd->rank; d++) {
     w.dims[d] = gpu_divisor_of(nd->dims[d]);
-    for (int o = 0; o < nd->n_operands && o < GPU_WALK_OPERANDS; o++) w.stride[o][d] = nd->stride[o][d];
+    for (int o = 0; o < nd->n_operands; o++) w.stride[o][d] = nd->stride[o][d];
   }
   return w;
 }
@@ -76,6 +77,14 @@ gpu_type gpu_type_of(wh_dtype d) {
       return GPU_I4;
     case WH_DTYPE_U4:
       return GPU_U4;
+    case WH_DTYPE_F4E2M1:
+      return GPU_F4;
+    case WH_DTYPE_I2:
+      return GPU_I2;
+    case WH_DTYPE_U2:
+      return GPU_U2;
+    case WH_DTYPE_F8E8M0:
+      return GPU_POWER;
     case WH_DTYPE_F16:
     case WH_DTYPE_BF16:
       return GPU_SMALL2;

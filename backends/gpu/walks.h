@@ -15,6 +15,10 @@ gpu_walk gpu_walk_of(const wh_nd *nd);
 /* The inputs of a step as they broadcast over its output; strides in elements, dims joined. */
 wh_nd gpu_broadcast(const gpu_operand *in, int n_in, const gpu_operand *out);
 
+/* What a node's formula (core/ir/formula.h) makes of operands that broadcast over its output: family_map.c.
+ * The output may be one of them. */
+WH_NODISCARD wh_status gpu_emit_formula(gpu_emit *e, const gpu_step *s, const gpu_operand *in, uint32_t n_in);
+
 /* Blocks of up to 256 threads, at least n in all. */
 gpu_grid gpu_flat_grid(int64_t n);
 

@@ -143,6 +143,20 @@ static inline uint32_t wh_small_from_f64(const wh_small_float *t, double x, bool
   return code == 0 && t->no_minus_0 ? 0 : sign | code;
 }
 
+/* f8e8m0: 2^(code - 127), or NaN. */
+static inline double wh_power_to_f64(uint32_t code) {
+  return code == 255 ? (double)NAN : wh_exp2i_f64((int64_t)code - 127);
+}
+
+/* The least that is not below x. */
+static inline uint32_t wh_power_from_f64(double x, bool saturate) {
+  if (x != x || x < 0) return 255;
+  if (x > 0x1p127) return saturate ? 254 : 255;
+  if (x <= 0x1p-127) return 0;
+  const uint64_t bits = wh_f64_bits(x);
+  return (uint32_t)(bits >> 52) - 1023 + 127 + (bits << 12 != 0);
+}
+
 /* As f64; what does not fit sets the last place, so that a second rounding comes out as one (Boldo and
  * Melquiond 2008). */
 static inline double wh_odd_f64(uint64_t magnitude, bool negative) {

@@ -10,14 +10,24 @@ typedef struct carried {
   bool is_float, is_unsigned;
 } carried;
 
-/* The byte of element i where two lie in one, and rows begin with a byte. */
-GPU_FN int64_t half_byte_at(int64_t columns, int64_t i) {
-  return i / columns * ((columns + 1) / 2) + i % columns / 2;
+/* Bits of an element that is less than a byte; else 8. */
+GPU_FN int bits_of(uint32_t type) {
+  return type == GPU_I4 || type == GPU_U4 || type == GPU_F4 ? 4 : type == GPU_I2 || type == GPU_U2 ? 2 : 8;
+}
+/* The code of element i where rows of `columns` begin with a byte. */
+GPU_FN uint32_t load_bits(uint64_t in, int64_t columns, int64_t i, int bits) {
+  const int64_t per_byte = 8 / bits, column = i % columns, bytes = (columns + per_byte - 1) / per_byte;
+  const uint32_t byte = gpu_at<const uint8_t>(in)[i / columns * bytes + column / per_byte];
+  return byte >> (column % per_byte * bits) & ((1u << bits) - 1);
+}
+GPU_FN bool is_float(uint32_t type) {
+  return type == GPU_F32 || type == GPU_F64 || type == GPU_SMALL1 || type == GPU_SMALL2 || type == GPU_F4 ||
+         type == GPU_POWER;
 }
 
 GPU_FN carried load(const gpu_cast_args &a, int64_t i) {
-  carried c = {0.0, 0, a.from == GPU_F32 || a.from == GPU_F64 || a.from == GPU_SMALL1 || a.from == GPU_SMALL2,
-               a.from == GPU_U4 || (a.from < GPU_F32 && gpu_is_unsigned(a.from))};
+  carried c = {0.0, 0, is_float(a.from),
+               a.from == GPU_U4 || a.from == GPU_U2 || (a.from < GPU_F32 && gpu_is_unsigned(a.from))};
   switch (a.from) {
     case GPU_F32:
       c.f = (double)gpu_at<const float>(a.in)[i];
@@ -31,13 +41,22 @@ GPU_FN carried load(const gpu_cast_args &a, int64_t i) {
     case GPU_SMALL2:
       c.f = wh_small_to_f64(&a.from_small, gpu_at<const uint16_t>(a.in)[i]);
       return c;
-    case GPU_I4:
-    case GPU_U4: {
-      const uint32_t byte = gpu_at<const uint8_t>(a.in)[half_byte_at(a.columns, i)];
-      const uint32_t code = byte >> (i % a.columns % 2 * 4) & 15u;
-      c.i = a.from == GPU_I4 ? (uint64_t)((int64_t)(code ^ 8u) - 8) : code;
+    case GPU_F4:
+      c.f = wh_small_to_f64(&a.from_small, load_bits(a.in, a.columns, i, 4));
       return c;
-    }
+    case GPU_POWER:
+      c.f = wh_power_to_f64(gpu_at<const uint8_t>(a.in)[i]);
+      return c;
+    case GPU_I4:
+      c.i = (uint64_t)((int64_t)(load_bits(a.in, a.columns, i, 4) ^ 8u) - 8);
+      return c;
+    case GPU_I2:
+      c.i = (uint64_t)((int64_t)(load_bits(a.in, a.columns, i, 2) ^ 2u) - 2);
+      return c;
+    case GPU_U4:
+    case GPU_U2:
+      c.i = load_bits(a.in, a.columns, i, bits_of(a.from));
+      return c;
     default:
       c.i = gpu_load_integer(a.from, a.in, i);
       return c;
@@ -70,6 +89,9 @@ GPU_FN void store(const gpu_cast_args &a, int64_t i, const carried &c) {
     case GPU_SMALL2:
       gpu_at<uint16_t>(a.out)[i] = (uint16_t)wh_small_from_f64(&a.to_small, as_f64(c), false);
       return;
+    case GPU_POWER:
+      gpu_at<uint8_t>(a.out)[i] = (uint8_t)wh_power_from_f64(as_f64(c), a.saturate);
+      return;
     default:
       break;
   }
@@ -83,10 +105,13 @@ GPU_FN void store(const gpu_cast_args &a, int64_t i, const carried &c) {
   gpu_store_integer(a.to, a.out, i, y);
 }
 
-/* Half a byte. */
+/* Of a type that is less than a byte. */
 GPU_FN uint32_t code_of(const gpu_cast_args &a, int64_t i) {
   const carried c = load(a, i);
-  return (uint32_t)(a.to == GPU_I4 ? as_signed(c, -8, 7) : as_unsigned(c, 15)) & 15u;
+  const int most = 1 << bits_of(a.to);
+  if (a.to == GPU_F4) return wh_small_from_f64(&a.to_small, as_f64(c), a.saturate);
+  if (a.to == GPU_I4 || a.to == GPU_I2) return (uint32_t)as_signed(c, -most / 2, most / 2 - 1);
+  return (uint32_t)as_unsigned(c, (uint64_t)most - 1);
 }
 
 /* A thread has an element, or a byte of the output. */
@@ -97,13 +122,16 @@ GPU_KERNEL_FN(cast, gpu_cast_args) {
     gpu_at<uint16_t>(a.out)[i] = wh_truncated_bf16(gpu_at<const float>(a.in)[i]);
     return;
   }
-  if (a.to != GPU_I4 && a.to != GPU_U4) {
+  const int bits = bits_of(a.to), per_byte = 8 / bits;
+  if (bits == 8) {
     store(a, i, load(a, i));
     return;
   }
-  const int64_t bytes = (a.columns + 1) / 2, column = i % bytes * 2, first = i / bytes * a.columns + column;
-  uint32_t y = code_of(a, first);
-  if (column + 1 < a.columns) y |= code_of(a, first + 1) << 4;
+  const int64_t bytes = (a.columns + per_byte - 1) / per_byte, first = i % bytes * per_byte;
+  uint32_t y = 0;
+  GPU_ROLLED
+  for (int k = 0; k < per_byte && first + k < a.columns; k++)
+    y |= (code_of(a, i / bytes * a.columns + first + k) & ((1u << bits) - 1)) << (k * bits);
   gpu_at<uint8_t>(a.out)[i] = (uint8_t)y;
 }
 

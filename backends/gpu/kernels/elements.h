@@ -20,8 +20,12 @@ typedef enum gpu_type {
   GPU_F64,
   GPU_SMALL1, /* floats of one byte, and of two: wh_small_float says which */
   GPU_SMALL2,
-  GPU_I4,
+  GPU_I4, /* two to a byte, the first in the low bits */
   GPU_U4,
+  GPU_F4,
+  GPU_I2, /* four */
+  GPU_U2,
+  GPU_POWER, /* f8e8m0: a power of two, or NaN */
   GPU_NO_TYPE
 } gpu_type;
 

@@ -7,6 +7,8 @@
 #include "core/base/exact_elements.h"
 
 #define GPU_MAP_PER_THREAD 4 /* elements */
+#define GPU_MAP_OPERANDS 3
+#define GPU_MAP_THREADS 256 /* of a block at most */
 
 typedef enum gpu_map {
   GPU_MAP_ADD,
@@ -68,17 +70,31 @@ typedef enum gpu_map {
 typedef enum gpu_pace { GPU_PACE_STAYS, GPU_PACE_MOVES, GPU_PACE_WALKS } gpu_pace;
 
 typedef struct gpu_map_args {
-  uint64_t in[GPU_WALK_OPERANDS], out;
+  uint64_t in[GPU_MAP_OPERANDS], out;
   int64_t n;
   uint32_t map;          /* gpu_map */
   uint32_t type, result; /* gpu_type of the operands and of the output; of where: log2 of the bytes */
   uint32_t exponent;     /* gpu_type of pow's */
-  uint32_t pace[GPU_WALK_OPERANDS]; /* of each operand; WALKS is all's or none's */
-  int32_t mode;                     /* of is_inf */
-  float alpha;                      /* of scale and softcap */
+  uint32_t pace[GPU_MAP_OPERANDS]; /* of each operand; WALKS is all's or none's */
+  int32_t mode;                    /* of is_inf */
+  float alpha;                     /* of scale and softcap */
   uint32_t reserved;
   gpu_walk walk;
 } gpu_map_args;
+
+/* A formula (core/ir/formula.h): operands below n_inputs are inputs, the others results of steps. */
+#define GPU_CHAIN_INPUTS 8
+#define GPU_CHAIN_STEPS 16
+typedef struct gpu_chain_step {
+  uint8_t map, in[2], reserved; /* gpu_map; of one operand twice */
+} gpu_chain_step;
+typedef struct gpu_chain_args {
+  uint64_t in[GPU_CHAIN_INPUTS], out;
+  int64_t n;
+  uint32_t n_inputs, n_steps;
+  gpu_chain_step steps[GPU_CHAIN_STEPS];
+  gpu_walk walk;
+} gpu_chain_args;
 
 typedef struct gpu_cast_args {
   uint64_t in, out;

@@ -55,7 +55,7 @@ GPU_FN void gpu_tile_product(const A &a, const B &b, int64_t row, int64_t column
       next_a[j] = a.at(row + gpu_tile_side(A::along_k, j), k0 + GPU_TILE_K + gpu_tile_k(A::along_k, j));
       next_b[j] = b.at(k0 + GPU_TILE_K + gpu_tile_k(B::along_k, j), column + gpu_tile_side(B::along_k, j));
     }
-  GPU_UNROLL
+    GPU_UNROLL
     for (int k = 0; k < GPU_TILE_K; k++) {
       const gpu_quad<T> x = as[k][down], z = bs[k][across];
       for (int i = 0; i < 4; i++)

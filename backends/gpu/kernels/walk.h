@@ -8,7 +8,7 @@
 #include "backends/gpu/kernels/activations.h"
 
 #define GPU_WALK_MAX_RANK 16 /* a tile has two dims for each of a tensor's */
-#define GPU_WALK_OPERANDS 3
+#define GPU_WALK_OPERANDS 8  /* of a chain */
 
 /* Division by n: numbers below 2^31 by a product and a shift (Granlund and Montgomery 1994), where n is below
  * 2^31 too; others divide. */
