@@ -107,11 +107,12 @@ void gpu_close(void *dev) {
   gpu_device *d = dev;
   if (!d) return;
   const wh_error_record kept = *wh_last_error(); /* of the call that failed, when that is why it closes */
-  if (d->context && gpu_enter(d) == WH_OK) {
+  if (d->context) {
+    (void)gpu_enter(d); /* it is the thread's already, most of the time */
     if (d->stream) (void)d->api->stream_destroy(d->stream);
     gpu_modules_unload(d);
+    (void)d->api->context_release(d->device);
   }
-  if (d->context) (void)d->api->context_release(d->device);
   (void)pthread_mutex_destroy(&d->lock);
   wh_free(d->alloc, d);
   wh_error_set(&kept);

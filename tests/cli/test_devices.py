@@ -1,6 +1,10 @@
 """test_devices.py - a real model on a second kind of device: `host2`, whose memory the host cannot address and whose
 queue works late (backends/host2), alone and beside the processor. The answer has the same bits, in every order that
-the delays make, and a device that fails is one sentence."""
+the delays make, and a device that fails is one sentence. Then the same of the CUDA backend on the emulated GPU, which
+interprets its kernels."""
+
+import os
+import unittest
 
 import program
 from program import MODEL, USAGE, ProgramTest, run
@@ -35,6 +39,43 @@ class Devices(ProgramTest):
             self.assertIn(result.returncode, DEFECT_OR_DEVICE, result.stderr)
             self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
         self.assert_fails(run("run", MODEL, *PROMPT, "--offload", "abacus"), USAGE, "abacus", "cpu")
+
+
+EMULATED = "cuda:emulated"
+
+
+class EmulatedGpu(ProgramTest):
+    def setUp(self):
+        found = self.json_of("devices")
+        if "cuda" not in [d["name"] for d in found["devices"] + found["unavailable"]]:
+            self.skipTest("the build has no CUDA backend: no nvcc")
+
+    def test_it_is_named(self):
+        self.assertIn("cuda:emulated: ptxemu", self.assert_ok(run("devices", "--device", EMULATED)))
+        self.assert_fails(run("devices", "--device", EMULATED + ":7"), program.UNSUPPORTED, "no device 7")
+        self.assert_fails(run("devices", "--device", "cuda:first"), USAGE, "cuda:first", "number")
+
+    def test_same_answer(self):
+        prompt = ["run", MODEL, "-p", "The capital of France is", "-n", 4, "--logits-hash"]
+        want = self.json_of(*prompt)["logits_hashes"]
+        self.assertEqual(self.json_of(*prompt, "--device", EMULATED)["logits_hashes"], want)
+
+    def test_last_layers_on_the_gpu(self):
+        prompt = ["run", MODEL, "-p", "Hello", "-n", 1, "--logits-hash"]
+        want = self.json_of(*prompt)["logits_hashes"]
+        self.assertEqual(self.json_of(*prompt, "--offload", EMULATED, "--offload-layers", 2)["logits_hashes"], want)
+
+    def test_every_node(self):
+        out = self.assert_ok(run("verify", MODEL, "-p", "Hello", "-n", 1, "--device", EMULATED, "--against"))
+        self.assertIn("same: ", out)
+        self.assertIn("not compared: 0\n", out)
+
+    def test_what_fails_is_told(self):
+        for options in ("fail=30", "fail=60,fail_code=719", "memory=64", "profile=t4"):
+            environment = {**os.environ, "PTXEMU": options + ",quiet"}
+            result = run("run", MODEL, "-p", "Hello", "-n", 1, "--device", EMULATED, env=environment)
+            self.assertIn(result.returncode, (*DEFECT_OR_DEVICE, program.UNSUPPORTED), result.stderr)
+            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
 
 
 if __name__ == "__main__":
