@@ -12,10 +12,13 @@ typedef struct wh_chain_step {
   wh_unary_fn unary;
   uint8_t n_in, in[2];
   uint8_t temp; /* where the result goes, but for the last step's */
+  uint8_t join; /* steps from here on that one kernel computes, when these operands do not move; 0: none */
+  uint8_t scale, shift; /* of these, inputs */
 } wh_chain_step;
 
 typedef struct wh_chain {
   uint32_t n_inputs, n_steps;
+  wh_map_fn affine;
   wh_chain_step steps[WH_FORMULA_STEPS];
 } wh_chain;
 

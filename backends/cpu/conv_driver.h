@@ -119,10 +119,29 @@ typedef struct conv_unit {
   wh_team *team;
 } conv_unit;
 
+/* y = sums (+ bias), (residual +); y may be the sums. */
+CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual, float *y) {
+  const vf b = vf_set1(bias ? *bias : 0.0f);
+  int64_t j = 0;
+  for (; j + VF_LANES <= n; j += VF_LANES) {
+    vf v = vf_load(sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load(residual + j), v);
+    vf_store(y + j, v);
+  }
+  if (j < n) {
+    const vf_mask rest = vf_first(n - j);
+    vf v = vf_load_some(rest, sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load_some(rest, residual + j), v);
+    vf_store_some(rest, y + j, v);
+  }
+}
+
 /* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
 static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
   if (stride == 1)
-    for (int64_t i = 0; i < n; i++) to[i] = x[i];
+    conv_finish(x, n, NULL, NULL, to);
   else if (stride == 2)
     for (int64_t i = 0; i < n; i++) to[i] = x[2 * i];
   else
@@ -180,23 +199,6 @@ static void conv_find_taps(const conv_unit *u, float *tail) {
   for (int64_t c = 0; c < a->c; c++) {
     const float *x = c < a->c - n_tail ? u->x + c * plane : tail + (c - a->c + n_tail) * plane;
     for (int64_t k = 0; k < volume; k++) u->taps[c * volume + k] = x + u->offsets[k];
-  }
-}
-
-/* y = sums (+ bias), (residual +); y may be the sums. */
-CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual, float *y) {
-  const vf b = vf_set1(bias ? *bias : 0.0f);
-  int64_t j = 0;
-  for (; j + VF_LANES <= n; j += VF_LANES) {
-    vf v = vf_load(sums + j);
-    if (bias) v = vf_add(v, b);
-    if (residual) v = vf_add(vf_load(residual + j), v);
-    vf_store(y + j, v);
-  }
-  for (; j < n; j++) {
-    float v = sums[j];
-    if (bias) v = v + *bias;
-    y[j] = residual ? residual[j] + v : v;
   }
 }
 
