@@ -71,8 +71,8 @@ static void copy_or_clear(char *to, const char *from, size_t bytes) {
 /* ---- gathers ---- */
 
 /* What indices [begin, end) choose of the n pieces at `from`. */
-static void gather_row(const cpu_operand *ids, int64_t begin, int64_t end, int64_t n, const char *from, size_t bytes,
-                       char *to) {
+static void gather_row(const cpu_operand *ids, int64_t begin, int64_t end, int64_t n, const char *from,
+                       size_t bytes, char *to) {
   for (int64_t i = begin; i < end; i++, to += bytes) {
     const int64_t k = resolved(ids, i, n);
     const char *piece = k < 0 ? NULL : from + (size_t)k * bytes;

@@ -80,8 +80,8 @@ static void join_affine(const wh_formula *f, uint32_t s, wh_chain *c) {
     c->steps[s].shift = (uint8_t)shift;
     c->steps[s].join = 2;
   }
-  if (c->steps[s].join && s + 2 < f->n_steps && f->steps[s + 2].op == WH_OP_RELU && f->steps[s + 2].in[0] == sum &&
-      uses_of(f, sum) == 1)
+  if (c->steps[s].join && s + 2 < f->n_steps && f->steps[s + 2].op == WH_OP_RELU &&
+      f->steps[s + 2].in[0] == sum && uses_of(f, sum) == 1)
     c->steps[s].join = 3;
 }
 
@@ -129,7 +129,8 @@ bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formul
 
 /* ---- runs ---- */
 
-static void run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *values, float *y, wh_team *team) {
+static void run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *values, float *y,
+                     wh_team *team) {
   const wh_chain_input *a = &values[s->in[0]], *b = &values[s->in[s->n_in - 1]];
   if (s->map) {
     const wh_map_run r = {.n = n, .in = {a->x, b->x}, .step = {a->step, b->step}, .out = y};
@@ -153,7 +154,9 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
       const uint32_t end = s + step->join;
       const wh_chain_input x = values[step->in[step->in[0] == step->scale]];
       float *to = end == c->n_steps ? y : temps[c->steps[end - 1].temp];
-      const wh_map_run r = {.n = n, .in = {x.x, values[step->scale].x, values[step->shift].x}, .out = to,
+      const wh_map_run r = {.n = n,
+                            .in = {x.x, values[step->scale].x, values[step->shift].x},
+                            .out = to,
                             .mode = step->join == 3};
       c->affine(&r);
       values[c->n_inputs + end - 1] = (wh_chain_input){to, 1};

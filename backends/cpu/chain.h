@@ -1,5 +1,6 @@
-/* chain.h - formulas (core/ir/formula.h) over elements that lie one behind the other: each step runs the elementwise
- * kernel of its op, a piece at a time, so that what steps leave for each other stays in a first-level cache. */
+/* chain.h - formulas (core/ir/formula.h) over elements that lie one behind the other: each step runs the
+ * elementwise kernel of its op, a piece at a time, so that what steps leave for each other stays in a
+ * first-level cache. */
 #ifndef WH_CPU_CHAIN_H
 #define WH_CPU_CHAIN_H
 

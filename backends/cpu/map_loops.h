@@ -114,12 +114,9 @@ void JOIN(affine, f32, LEVEL)(const wh_map_run *r) {
   float *y = r->out;
   const float s = *(const float *)r->in[1], t = *(const float *)r->in[2];
   const int64_t n = r->n;
-  if (r->mode)
-    MAP_IN_PLACE
-    for (int64_t i = 0; i < n; i++) y[i] = relu_f32(x[i] * s + t);
-  else
-    MAP_IN_PLACE
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] * s + t;
+  if (r->mode) MAP_IN_PLACE
+  for (int64_t i = 0; i < n; i++) y[i] = relu_f32(x[i] * s + t);
+  else MAP_IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] * s + t;
 }
 
 /* f32 in f64, then rounded */

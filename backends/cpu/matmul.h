@@ -40,8 +40,8 @@ typedef struct wh_matmul {
 } wh_matmul;
 
 void wh_matmul_run(const wh_matmul *p, const wh_worker *worker);
-/* A constant b[k, n] of f32 in the panels of linear_f_kernels.h, for which linear_f.h has the product. Its id is not that
- * of a linear's weight w[n, k], whose panels hold other numbers. */
+/* A constant b[k, n] of f32 in the panels of linear_f_kernels.h, for which linear_f.h has the product. Its id
+ * is not that of a linear's weight w[n, k], whose panels hold other numbers. */
 #define WH_MATMUL_PANELS 16u
 /* False: this level has no panels, or the sizes are none that they hold. */
 bool wh_matmul_layout(uint64_t features, int64_t n, int64_t k, wh_linear_layout *out);
