@@ -136,6 +136,9 @@ bool wh_tensor_bytes(wh_dtype dtype, int32_t rank, const int64_t *dims, size_t *
 /* Whether what the caller says of it is right, by itself. `kind` and `name` say what it is: "input", "x". */
 wh_status wh_check_tensor(const wh_tensor *t, const char *kind, const char *name);
 
+/* What a trace callback is given; strings and data are the event's. tensor.c */
+wh_trace_event wh_public_trace_event(const wh_run_trace_event *event);
+
 /* As wh_session_create filled them in. */
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);

@@ -26,6 +26,8 @@ struct wh_engine {
   wh_plan_device host; /* folds constants */
   size_t n_programs;
   uint64_t memory_limit, n_made;
+  wh_run_trace_fn trace;
+  void *trace_ctx;
   wh_engine_program *programs; /* most recently used first */
 };
 
@@ -209,6 +211,7 @@ static wh_status run_graph(void *ctx, wh_graph *g, const void *const *inputs, vo
     if (port < 0) continue;
     wh_copy_into_port(wh_run_input(p->run, (size_t)port), inputs[i]);
   }
+  wh_run_set_trace(p->run, e->trace, e->trace_ctx);
   WH_TRY(wh_run_execute(p->run));
   for (size_t i = 0; i < n_outputs; i++) {
     const int port = wh_engine_output(e, i);
@@ -232,6 +235,11 @@ void wh_copy_into_port(wh_run_port port, const void *data) {
   if (n) memcpy(port.data, data, n);
 }
 
+void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx) {
+  e->trace = fn;
+  e->trace_ctx = ctx;
+}
+
 wh_engine_program *wh_engine_last(wh_engine *e) { return e->programs; }
 uint64_t wh_engine_serial(const wh_engine_program *program) { return program->serial; }
 uint64_t wh_engine_n_made(const wh_engine *e) { return e->n_made; }
@@ -241,6 +249,7 @@ wh_run *wh_engine_find(wh_engine *e, uint64_t serial) {
     wh_engine_program *p = *at;
     if (p->serial != serial) continue;
     to_front(e, at);
+    wh_run_set_trace(p->run, e->trace, e->trace_ctx);
     return p->run;
   }
   return NULL;

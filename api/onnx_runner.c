@@ -20,6 +20,7 @@ struct wh_onnx_runner {
   const wh_allocator *alloc;
   const wh_onnx_net *net;
   wh_engine *engine;
+  wh_onnx_limits limits;
   way ways[N_KEPT];
   uint64_t clock;
   wh_onnx_result *last; /* of a run that is not kept */
@@ -41,11 +42,13 @@ static void free_way(wh_onnx_runner *r, way *w) {
 }
 
 wh_status wh_onnx_runner_create(const wh_onnx_net *net, const wh_plan_device *device, uint64_t memory_limit,
-                                const wh_allocator *alloc, wh_onnx_runner **out) {
+                                const wh_onnx_limits *limits, const wh_allocator *alloc,
+                                wh_onnx_runner **out) {
   wh_onnx_runner *r = wh_alloc_zeroed(alloc, sizeof *r);
   if (!r) return WH_OOM("runner");
   r->alloc = alloc;
   r->net = net;
+  if (limits) r->limits = *limits;
   wh_status st = wh_engine_create(device, N_PROGRAMS, memory_limit, alloc, &r->engine);
   if (st != WH_OK) {
     wh_free(alloc, r);
@@ -163,12 +166,16 @@ wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) 
     list[i] = &data[i];
   }
   const wh_onnx_engine face = wh_engine_face(r->engine);
-  if (st == WH_OK) st = wh_onnx_execute(r->net, list, &face, NULL, &r->last);
+  if (st == WH_OK) st = wh_onnx_execute(r->net, list, &face, &r->limits, &r->last);
   if (st == WH_OK) st = wh_onnx_result_settle(r->last); /* nothing of it points to the inputs any more */
   wh_free(r->alloc, data);
   wh_free(r->alloc, list);
   if (st == WH_OK) keep(r, inputs);
   return st;
+}
+
+void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx) {
+  wh_engine_set_trace(r->engine, fn, ctx);
 }
 
 wh_status wh_onnx_runner_output(const wh_onnx_runner *r, size_t i, wh_tensor *out) {

@@ -26,6 +26,10 @@ struct wh_runner {
   const wh_tensor **given; /* [ports->n_inputs] likewise, room for a run */
   wh_run *run;
   uint64_t memory_limit;
+  wh_progress_sink progress; /* of an ONNX model's runs, asked from time to time */
+  int64_t ask_at;
+  wh_trace_fn trace;
+  void *trace_ctx;
   runner_input *inputs; /* [ports->n_inputs] */
   int *input_ports;     /* [ports->n_inputs] the program's; -1: the passes found that nothing reads it */
   int *output_ports;    /* [ports->n_outputs] */
@@ -155,23 +159,33 @@ static wh_status find_ports(wh_runner *r) {
   return WH_OK;
 }
 
+static bool is_cancelled(void *ctx) {
+  wh_runner *r = ctx;
+  if (!wh_progress_is_due(r->ask_at)) return false;
+  r->ask_at = wh_progress_deadline(&r->progress);
+  return wh_progress_report(&r->progress, WH_STAGE_RUN, 0, 0) != WH_OK;
+}
+
 /* An ONNX model's programs are made as it runs, for the inputs that there are. */
-static wh_status open_onnx(wh_runner *r) {
+static wh_status open_onnx(wh_runner *r, const wh_runner_options *o) {
   const wh_ports *p = r->ports;
+  const wh_onnx_limits limits = {
+      .max_iterations = o->max_iterations, .cancelled = is_cancelled, .cancel_ctx = r};
+  r->progress = (wh_progress_sink){.fn = o->progress, .ctx = o->progress_ctx};
   r->inputs = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->inputs);
   r->input_ports = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->input_ports);
   r->given = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->given);
   if (!r->inputs || !r->input_ports || !r->given) return WH_OOM("runner");
   for (size_t i = 0; i < p->n_inputs; i++) r->input_ports[i] = -1;
   const wh_plan_device device = {r->device->backend, r->device->device};
-  return wh_onnx_runner_create(r->model->net, &device, r->memory_limit, r->alloc, &r->onnx);
+  return wh_onnx_runner_create(r->model->net, &device, r->memory_limit, &limits, r->alloc, &r->onnx);
 }
 
 static wh_status open_runner(wh_runner *r, const wh_runner_options *o) {
   WH_TRY(wh_model_ports(r->model, &r->ports));
   if (r->model->net) {
     WH_TRY(check_bounds(r->ports, o));
-    return open_onnx(r);
+    return open_onnx(r, o);
   }
   WH_TRY(check_bounds(r->ports, o));
   WH_TRY(check_outputs(r->model));
@@ -405,6 +419,7 @@ wh_status wh_runner_run(wh_runner *r) {
   WH_WANT(r, "runner");
   r->has_outputs = false;
   if (r->onnx) {
+    r->ask_at = wh_progress_deadline(&r->progress);
     for (size_t i = 0; i < r->ports->n_inputs; i++)
       r->given[i] = r->inputs[i].is_set ? &r->inputs[i].tensor : NULL;
     WH_TRY(wh_onnx_runner_run(r->onnx, r->given));
@@ -423,6 +438,22 @@ wh_status wh_runner_run(wh_runner *r) {
   if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_path(r->model));
   r->has_outputs = st == WH_OK;
   return st;
+}
+
+static int pass_on(void *ctx, const wh_run_trace_event *event) {
+  const wh_runner *r = ctx;
+  const wh_trace_event e = wh_public_trace_event(event);
+  return r->trace(r->trace_ctx, &e);
+}
+
+void wh_runner_set_trace(wh_runner *r, wh_trace_fn fn, void *ctx) {
+  if (!r) return;
+  r->trace = fn;
+  r->trace_ctx = ctx;
+  if (r->onnx)
+    wh_onnx_runner_set_trace(r->onnx, fn ? pass_on : NULL, r);
+  else
+    wh_run_set_trace(r->run, fn ? pass_on : NULL, r);
 }
 
 /* ---- outputs ---- */

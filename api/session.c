@@ -265,15 +265,7 @@ void wh_session_set_interrupt(wh_session *s, wh_interrupt_fn fn, void *ctx) {
 
 static int pass_on(void *ctx, const wh_run_trace_event *event) {
   const wh_session *s = ctx;
-  wh_trace_event e = {.struct_size = sizeof e,
-                      .instruction = (uint32_t)event->step,
-                      .node = event->node->name,
-                      .op = wh_op_get(event->node->op)->name,
-                      .dtype = event->port.dtype,
-                      .rank = event->port.rank,
-                      .data = event->port.data,
-                      .n_bytes = event->n_bytes};
-  memcpy(e.dims, event->port.dims, sizeof e.dims);
+  const wh_trace_event e = wh_public_trace_event(event);
   return s->trace(s->trace_ctx, &e);
 }
 

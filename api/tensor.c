@@ -40,3 +40,16 @@ wh_status wh_check_tensor(const wh_tensor *t, const char *kind, const char *name
   if (n && !t->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "%s '%s': its data is NULL", kind, name);
   return WH_OK;
 }
+
+wh_trace_event wh_public_trace_event(const wh_run_trace_event *event) {
+  wh_trace_event e = {.struct_size = sizeof e,
+                      .instruction = (uint32_t)event->step,
+                      .node = event->node->name,
+                      .op = wh_op_get(event->node->op)->name,
+                      .dtype = event->port.dtype,
+                      .rank = event->port.rank,
+                      .data = event->port.data,
+                      .n_bytes = event->n_bytes};
+  memcpy(e.dims, event->port.dims, sizeof e.dims);
+  return e;
+}

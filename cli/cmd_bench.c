@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/bench_check.h"
+#include "cli/bench_graph.h"
 #include "cli/bench_share.h"
 #include "cli/json_out.h"
 #include "cli/sample_text.h"
@@ -13,6 +14,7 @@
 
 #define MODELS_MAX 16
 #define REPETITIONS_MAX 1000
+#define REPETITIONS_DEFAULT 5
 
 #define BENCH(field) offsetof(cli_bench_work, field)
 static const cli_option bench_option_list[] = {
@@ -25,7 +27,8 @@ static const cli_option bench_option_list[] = {
      CLI_BENCH_SEQUENCES_MAX, 0, 0},
     {"depth", 'D', CLI_OPTION_U32, BENCH(depth), "N",
      "Positions that each sequence holds before the timed tokens\n(default 0).", 0, UINT32_C(1) << 20, 0, 0},
-    {"repetitions", 'r', CLI_OPTION_U32, BENCH(repetitions), "N", "Repetitions of each (default 5).", 1,
+    {"repetitions", 'r', CLI_OPTION_U32, BENCH(repetitions), "N",
+     "Repetitions of each (default 5; of an ONNX model's run: as many\nas take a second).", 1,
      REPETITIONS_MAX, 0, 0},
 };
 
@@ -282,9 +285,16 @@ static json_t *result_json(const cli_bench_work *work, const bench_result *r) {
 }
 
 static cli_exit bench_models(const char *const *models, size_t n, const cli_engine_options *engine_options,
-                             const cli_bench_work *work, cli_output *out, json_t *list) {
+                             const cli_bench_work *bench_work, const cli_graph_options *graph,
+                             cli_output *out, json_t *list) {
   cli_exit code = CLI_OK;
+  cli_bench_work language = *bench_work, *work = &language;
+  if (!work->repetitions) work->repetitions = REPETITIONS_DEFAULT;
   for (size_t i = 0; i < n && code == CLI_OK; ++i) {
+    if (cli_is_graph(models[i], graph)) {
+      code = cli_bench_graph(models[i], engine_options, graph, bench_work->repetitions, out, list);
+      continue;
+    }
     bench_result result = {.engine = {0}};
     code = bench_model(models[i], engine_options, work, &result);
     if (code == CLI_OK && list) cli_json_append(list, result_json(work, &result));
@@ -296,10 +306,12 @@ static cli_exit bench_models(const char *const *models, size_t n, const cli_engi
 }
 
 static cli_exit run(const cli_verb *verb, int argc, char **argv) {
-  cli_bench_work work = {.n_prompt = 512, .n_decode = 128, .n_sequences = 1, .repetitions = 5};
+  cli_bench_work work = {.n_prompt = 512, .n_decode = 128, .n_sequences = 1};
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
+  cli_graph_options graph = {.random = false};
   const cli_option_group groups[] = {{"Bench", bench_option_list, CLI_N(bench_option_list), &work},
+                                     cli_graph_group(&graph),
                                      cli_engine_group(&engine_options),
                                      cli_output_group(&output_options)};
   const char *models[MODELS_MAX];
@@ -312,7 +324,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_output out = {0};
   json_t *list = output_options.json ? json_array() : NULL;
   cli_exit code = cli_output_open(output_options.path, &out);
-  if (code == CLI_OK) code = bench_models(models, positionals.n, &engine_options, &work, &out, list);
+  if (code == CLI_OK) code = bench_models(models, positionals.n, &engine_options, &work, &graph, &out, list);
   if (code == CLI_OK && list) {
     json_t *root = json_object();
     cli_json_set(root, "results", json_incref(list));
@@ -342,12 +354,16 @@ const cli_verb cli_verb_bench = {
         "before\n"
         "and after each repetition; when these two differ, the repetition is run again.\n"
         "First it checks that the answer depends on neither --prompt-chunk nor the other sequences; a wrong\n"
-        "answer gets no speed.",
+        "answer gets no speed.\n\n"
+        "Of an ONNX model one run is timed, with inputs from --input or random ones: median, quartiles, the "
+        "time to\n"
+        "open it and of the first run, memory.",
     .examples =
         "  whimbrel bench model.gguf\n"
         "  whimbrel bench model.gguf -P 512 -G 128 -r 9 --threads 2 --json -o bench.json\n"
         "  whimbrel bench model.gguf -P 0 -G 64 --sequences 8\n"
-        "  whimbrel bench small.gguf large.gguf --isa avx2 --depth 4096",
+        "  whimbrel bench small.gguf large.gguf --isa avx2 --depth 4096\n"
+        "  whimbrel bench model.onnx --dim batch=8 --threads 2",
     .run = run,
     .helps = helps,
 };

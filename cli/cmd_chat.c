@@ -10,6 +10,7 @@
 #include "cli/chat_prompt.h"
 #include "cli/drafting.h"
 #include "cli/generate.h"
+#include "cli/graph_engine.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/verbs.h"
@@ -329,6 +330,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_positionals positionals = {&model, 1, 1, 0};
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
   CLI_TRY(cli_require_positionals(verb, &positionals));
+  CLI_TRY(cli_refuse_graph(model, "chat"));
   cli_set_quiet(output_options.quiet);
 
   conversation c = {.options = &options, .json = output_options.json};

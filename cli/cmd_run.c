@@ -57,18 +57,6 @@ static const cli_option run_option_list[] = {
      "After the answer, print `step N HASH`: the xxHash128 of each\nstep's logits.", 0, 0, 0, 0},
 };
 
-#define GRAPH(field) offsetof(cli_graph_options, field)
-static const cli_option graph_option_list[] = {
-    {"input", 0, CLI_OPTION_STRINGS, GRAPH(inputs), "NAME=FILE",
-     "An input as a NumPy file (.npy); repeatable.", 0, 0, 0, 0},
-    {"random", 0, CLI_OPTION_FLAG, GRAPH(random), NULL, "Inputs without a file are random numbers.", 0, 0, 0,
-     0},
-    {"random-seed", 0, CLI_OPTION_U64, GRAPH(seed), "N", "... of this seed (default 0).", 0, UINT64_MAX, 0,
-     0},
-    {"dim", 0, CLI_OPTION_STRINGS, GRAPH(dims), "NAME=N",
-     "A dimension that the model leaves open, for --random\n(default 1); repeatable.", 0, 0, 0, 0},
-};
-
 /* The prompt's text from where the options say. */
 static cli_exit read_prompt(const run_options *options, cli_buffer *text) {
   if (options->prompt && options->file)
@@ -264,7 +252,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   cli_graph_options graph = {.random = false};
   const cli_option_group groups[] = {{"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
-                                     {"Tensors (ONNX)", graph_option_list, CLI_N(graph_option_list), &graph},
+                                     cli_graph_group(&graph),
                                      cli_sampling_group(&sampling),
                                      cli_drafting_group(&drafting),
                                      cli_engine_group(&engine_options),
@@ -279,8 +267,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (options.load_state && options.chat)
     return cli_fail(CLI_USAGE, "--load-state goes on with a text as it is; it takes no --chat");
   cli_set_quiet(output_options.quiet);
-  if (cli_is_graph_run(model, &graph))
-    return cli_run_graph(model, &engine_options, &graph, output_options.path);
+  if (cli_is_graph(model, &graph)) return cli_run_graph(model, &engine_options, &graph, output_options.path);
 
   cli_buffer text = {0};
   cli_output out = {0};

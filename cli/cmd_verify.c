@@ -13,6 +13,7 @@
 #include "cli/sample_text.h"
 #include "cli/trace_table.h"
 #include "cli/verbs.h"
+#include "cli/verify_graph.h"
 
 #define DEFAULT_PROMPT_TOKENS 96
 #define PROMPT_TOKENS_MAX 2048 /* the tables hold a hash for each node and token */
@@ -223,7 +224,8 @@ static cli_exit verify(verification *v, const char *path, const verify_options *
 
 /* Options up to --against are the first configuration's, the rest the second's. */
 static cli_exit parse(const cli_verb *verb, int argc, char **argv, verification *v, verify_options *options,
-                      cli_output_options *output_options, cli_positionals *positionals) {
+                      cli_graph_options *graph, cli_output_options *output_options,
+                      cli_positionals *positionals) {
   int split = argc;
   for (int i = 0; i < argc && split == argc && strcmp(argv[i], "--") != 0; ++i)
     if (strcmp(argv[i], "--against") == 0) split = i;
@@ -232,6 +234,7 @@ static cli_exit parse(const cli_verb *verb, int argc, char **argv, verification 
     engine_group.title = "Configuration (before --against: the first; after it: the second)";
     const cli_option_group groups[] = {
         {"What to run", verify_option_list, CLI_N(verify_option_list), options},
+        cli_graph_group(graph),
         engine_group,
         cli_output_group(output_options)};
     int begin = side == 0 ? 0 : split + 1, end = side == 0 ? split : argc;
@@ -248,14 +251,18 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   verification v = {.sides = {{.options = CLI_ENGINE_OPTIONS_INIT}, {.options = CLI_ENGINE_OPTIONS_INIT}}};
   verify_options options = {.n_decode = 4};
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
+  cli_graph_options graph = {.random = false};
   const char *model = NULL;
   cli_positionals positionals = {&model, 1, 1, 0};
-  CLI_TRY(parse(verb, argc, argv, &v, &options, &output_options, &positionals));
+  CLI_TRY(parse(verb, argc, argv, &v, &options, &graph, &output_options, &positionals));
   cli_set_quiet(output_options.quiet);
 
   cli_output out = {0};
   cli_exit code = cli_output_open(output_options.path, &out);
-  if (code == CLI_OK) code = verify(&v, model, &options, output_options.json, &out);
+  const cli_engine_options sides[2] = {v.sides[0].options, v.sides[1].options};
+  if (code == CLI_OK)
+    code = cli_is_graph(model, &graph) ? cli_verify_graph(model, sides, &graph, output_options.json, &out)
+                                       : verify(&v, model, &options, output_options.json, &out);
   cli_output_abandon(&out);
   for (int side = 0; side < 2; ++side) {
     cli_engine_close(&v.sides[side].engine);
@@ -281,11 +288,15 @@ const cli_verb cli_verb_verify = {
         "reference\n"
         "kernels on one thread. Exits with 0 when all is the same and with 1 when not; the first difference "
         "is\n"
-        "named with its node, element and both values.",
+        "named with its node, element and both values. An ONNX model is run once, with inputs from --input "
+        "or "
+        "random\n"
+        "ones.",
     .examples =
         "  whimbrel verify model.gguf\n"
         "  whimbrel verify model.gguf --isa avx2 --threads 2 --against --isa avx512 --threads 1\n"
-        "  whimbrel verify model.gguf --prompt-chunk 7 --against --prompt-chunk 64 --json",
+        "  whimbrel verify model.gguf --prompt-chunk 7 --against --prompt-chunk 64 --json\n"
+        "  whimbrel verify model.onnx --dim batch=2 --isa avx2",
     .run = run,
     .helps = helps,
 };

@@ -1,7 +1,7 @@
 /* args_chain.c - chains of elementwise ops: their kernels, and how their runs are shared out. */
 #include "backends/cpu/cpu_internal.h"
-#include "backends/cpu/nd.h"
 #include "backends/cpu/whole.h"
+#include "core/base/nd.h"
 
 /* Elements that a worker takes at a time at least. */
 #define PIECE 1024

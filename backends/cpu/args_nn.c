@@ -173,9 +173,9 @@ static void run_grid_sample(const cpu_instr *in, const wh_worker *worker) {
                            .axes = x->rank - 2,
                            .in = {1, 1, 1},
                            .out = {1, 1, 1},
-                           .mode = (int)number(in, WH_ATTR_MODE),
-                           .padding = (int)number(in, WH_ATTR_PADDING),
-                           .align_corners = flag(in, WH_ATTR_ALIGN_CORNERS),
+                           .rule = {.mode = (int32_t)number(in, WH_ATTR_MODE),
+                                    .padding = (int32_t)number(in, WH_ATTR_PADDING),
+                                    .align_corners = flag(in, WH_ATTR_ALIGN_CORNERS)},
                            .x = x->data,
                            .grid = in->in[1].data,
                            .y = in->out->data};

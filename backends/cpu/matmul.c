@@ -134,7 +134,8 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
 
 void wh_matmul_run(const wh_matmul *p, const wh_worker *worker) {
   const wh_matmul_part *whole = &p->part;
-  const bool panels = p->scratch && in_panels(p->features, p->codes, whole->m, whole->n, whole->k);
+  const bool is_f64 = p->y_bytes == sizeof(double);
+  const bool panels = p->scratch && !is_f64 && in_panels(p->features, p->codes, whole->m, whole->n, whole->k);
   const int64_t n_batches = wh_nd_elements(&p->batches);
   if (whole->m <= 0 || whole->n <= 0) return;
   int64_t width = !panels    ? 256

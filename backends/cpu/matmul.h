@@ -6,8 +6,8 @@
 
 #include "backends/cpu/features.h"
 #include "backends/cpu/linear_q.h"
-#include "backends/cpu/nd.h"
 #include "core/base/dtype.h"
+#include "core/base/nd.h"
 #include "core/base/team.h"
 
 /* Columns [0, n) of one product; rows of b and y are ldb and ldy apart, those of a k. */

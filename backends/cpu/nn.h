@@ -7,6 +7,8 @@
 #include "backends/cpu/chain.h"
 #include "backends/cpu/features.h"
 #include "core/base/dtype.h"
+#include "core/base/exact_activation.h"
+#include "core/base/exact_sampling.h"
 #include "core/base/team.h"
 
 /* How windows lie over the space of a plane: always three axes, of size 1 in front where there are fewer.
@@ -88,18 +90,11 @@ static inline bool wh_resample_index_fits(const wh_resample_args *a, int32_t ind
   return index >= -1 && index < a->n_in;
 }
 
-#define WH_GRID_NEAREST 0
-#define WH_GRID_LINEAR 1
-#define WH_GRID_CUBIC 2
-#define WH_GRID_ZEROS 0
-#define WH_GRID_BORDER 1
-#define WH_GRID_REFLECT 2
 /* y[n][c][out] from x[n][c][in] at grid[n][out][axes]; the last axis of space comes first in the grid. */
 typedef struct wh_grid_sample_args {
   int64_t n, c, axes; /* 2 or 3 */
   int64_t in[WH_WINDOW_AXES], out[WH_WINDOW_AXES];
-  int mode, padding;
-  bool align_corners;
+  wh_grid_rule rule;
   const float *x, *grid;
   float *y;
 } wh_grid_sample_args;
@@ -146,22 +141,6 @@ typedef struct wh_det_args {
   void *scratch; /* n * n floats per worker, 64-byte aligned */
   size_t scratch_bytes;
 } wh_det_args;
-
-/* What an element of a gate is put through; docs/NUMERICS.md has the formulas. The numbers are the IR's. */
-typedef enum wh_activation {
-  WH_ACT_SIGMOID,
-  WH_ACT_TANH,
-  WH_ACT_RELU,
-  WH_ACT_AFFINE,
-  WH_ACT_LEAKY_RELU,
-  WH_ACT_THRESHOLDED_RELU,
-  WH_ACT_SCALED_TANH,
-  WH_ACT_HARD_SIGMOID,
-  WH_ACT_ELU,
-  WH_ACT_SOFTSIGN,
-  WH_ACT_SOFTPLUS,
-  WH_ACT_COUNT
-} wh_activation;
 
 typedef enum wh_recurrent_kind { WH_RECURRENT_RNN, WH_RECURRENT_GRU, WH_RECURRENT_LSTM } wh_recurrent_kind;
 

@@ -267,7 +267,7 @@ static wh_status block_slots(build *b) {
   const wh_program_copy *at = p->copies; /* they do not move any more */
   for (size_t k = 0; k < p->n_blocks; k++) {
     p->blocks[k].copies = at;
-    at += p->blocks[k].n_copies;
+    if (at) at += p->blocks[k].n_copies;
   }
   return WH_OK;
 }

@@ -30,7 +30,7 @@ wh_status wh_wire_next(wh_wire *w, wh_wire_field *f, bool *more) {
   if (!*more) return WH_OK;
   if (!wh_wire_varint(w, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3)
     return WH_FAIL(ERR_CORRUPT, "the bytes are no protocol buffer");
-  *f = (wh_wire_field){.number = (uint32_t)(tag >> 3), .type = (wh_wire_type)(tag & 7)};
+  *f = (wh_wire_field){.number = (uint32_t)(tag >> 3), .type = (wh_wire_type)(tag & 7), .bytes = {"", 0}};
   bool whole = false;
   switch (tag & 7) {
     case WH_WIRE_VARINT:

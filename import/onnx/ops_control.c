@@ -40,6 +40,12 @@ static void push(ox *o, datum_list *l, wh_datum *d) {
   l->d[l->n++] = d;
 }
 
+/* The first n of what is kept become these. */
+static void put_first(ox *o, datum_list *l, wh_datum *const *d, size_t n) {
+  while (l->n < n && o->st == WH_OK) push(o, l, NULL);
+  if (o->st == WH_OK && n) memcpy(l->d, d, n * sizeof *d);
+}
+
 /* trips, go on, carried ..: the body takes (iteration, go on, carried ..) and gives (go on, carried ..,
  * scanned ..) */
 void ox_lower_loop(ox *o) {
@@ -56,17 +62,18 @@ void ox_lower_loop(ox *o) {
   datum_list *scanned = ox_array(o, n_scanned, sizeof *scanned);
   if (!in || !out || !scanned) return;
   for (size_t i = 0; i < n_carried; i++) in[2 + i] = ox_any(o, 2 + i);
+  datum_list pins = {NULL, 0, 0}; /* carried, then scanned */
   for (int64_t k = 0; k < trips && go_on && ox_go_on(o); k++) {
-    datum_list pins = {NULL, 0, 0};
     in[0] = ox_scalar(o, WH_DTYPE_I64, (double)k);
     in[1] = ox_scalar(o, WH_DTYPE_BOOL, 1);
-    for (size_t i = 0; i < n_scanned; i++)
-      for (size_t j = 0; j < scanned[i].n; j++) push(o, &pins, scanned[i].d[j]);
-    for (size_t i = 0; i < n_carried; i++) push(o, &pins, in[2 + i]);
+    put_first(o, &pins, in + 2, n_carried);
     ox_run_graph(o, g, in, 2 + n_carried, out, pins.d, pins.n);
     if (o->st != WH_OK) return;
     for (size_t i = 0; i < n_carried; i++) in[2 + i] = out[1 + i];
-    for (size_t i = 0; i < n_scanned; i++) push(o, &scanned[i], out[1 + n_carried + i]);
+    for (size_t i = 0; i < n_scanned; i++) {
+      push(o, &scanned[i], out[1 + n_carried + i]);
+      push(o, &pins, out[1 + n_carried + i]);
+    }
     go_on = k + 1 >= trips || ox_int(o, out[0]) != 0; /* the last one's answer does not matter */
   }
   for (size_t i = 0; i < n_carried; i++) ox_give(o, i, in[2 + i]);
@@ -112,19 +119,21 @@ static void scan(ox *o, const ox_graph *g, wh_datum *const *in, size_t n_in, siz
     trips = x->dims[axis[i]];
   }
   for (size_t i = 0; i < n_carried; i++) args[i] = in[i];
+  datum_list pins = {NULL, 0, 0}; /* what the body takes, the inputs, what was made */
+  put_first(o, &pins, args, n_in);
+  for (size_t i = 0; i < n_in; i++) push(o, &pins, in[i]);
   for (int64_t k = 0; k < trips && ox_go_on(o); k++) {
-    datum_list pins = {NULL, 0, 0};
-    for (size_t i = 0; i < n_in; i++) push(o, &pins, in[i]);
-    for (size_t i = 0; i < n_out; i++)
-      for (size_t j = 0; j < made[i].n; j++) push(o, &pins, made[i].d[j]);
     for (size_t i = 0; i < n_scan; i++) {
       const bool back = i < from->n_backward && from->backward[i];
       args[n_carried + i] = at_place(o, in[n_carried + i], axis[i], back ? trips - 1 - k : k);
     }
-    for (size_t i = 0; i < n_in; i++) push(o, &pins, args[i]);
+    put_first(o, &pins, args, n_in);
     ox_run_graph(o, g, args, n_in, out, pins.d, pins.n);
     for (size_t i = 0; i < n_carried; i++) args[i] = out[i];
-    for (size_t i = 0; i < n_out; i++) push(o, &made[i], out[n_carried + i]);
+    for (size_t i = 0; i < n_out; i++) {
+      push(o, &made[i], out[n_carried + i]);
+      push(o, &pins, out[n_carried + i]);
+    }
   }
   for (size_t i = 0; i < n_carried; i++) result[i] = args[i];
   for (size_t i = 0; i < n_out && o->st == WH_OK; i++) {
@@ -197,8 +206,8 @@ void ox_lower_sequence_map(ox *o) {
   datum_list *made = g ? ox_array(o, g->n_outputs, sizeof *made) : NULL;
   wh_datum **out = g ? ox_array(o, g->n_outputs, sizeof *out) : NULL;
   if (!in || !made || !out || o->st != WH_OK) return;
+  datum_list pins = {NULL, 0, 0};
   for (size_t k = 0; k < first->n_items && ox_go_on(o); k++) {
-    datum_list pins = {NULL, 0, 0};
     for (size_t i = 0; i < ox_n_in(o); i++) {
       wh_datum *d = ox_any(o, i);
       if (d->kind == WH_DATUM_SEQUENCE && d->n_items != first->n_items)
@@ -206,10 +215,11 @@ void ox_lower_sequence_map(ox *o) {
       if (o->st != WH_OK) return;
       in[i] = d->kind == WH_DATUM_SEQUENCE ? d->items[k] : d;
     }
-    for (size_t i = 0; i < g->n_outputs; i++)
-      for (size_t j = 0; j < made[i].n; j++) push(o, &pins, made[i].d[j]);
     ox_run_graph(o, g, in, ox_n_in(o), out, pins.d, pins.n);
-    for (size_t i = 0; i < g->n_outputs; i++) push(o, &made[i], out[i]);
+    for (size_t i = 0; i < g->n_outputs; i++) {
+      push(o, &made[i], out[i]);
+      push(o, &pins, out[i]);
+    }
   }
   for (size_t i = 0; i < g->n_outputs; i++) ox_give(o, i, ox_sequence(o, WH_DTYPE_F32, made[i].n, made[i].d));
 }

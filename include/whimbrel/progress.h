@@ -13,13 +13,14 @@ extern "C" {
 /* name, number (never reused), text; the order in which they follow each other.
  * Bytes counted: MEMORY what is taken; HASH the model file's, whose hash names the weights in a pack cache;
  * READ the pack cache's, read and checked; PACK the model file's, packed, or checked where they are used as
- * they are; KEEP the pack cache's, once hashed and once written. */
+ * they are; KEEP the pack cache's, once hashed and once written; RUN none. */
 #define WH_STAGE_LIST(X)                   \
   X(HASH, 1, "hashing the weights")        \
   X(READ, 2, "reading the packed weights") \
   X(MEMORY, 3, "taking memory")            \
   X(PACK, 4, "packing the weights")        \
-  X(KEEP, 5, "keeping the packed weights")
+  X(KEEP, 5, "keeping the packed weights") \
+  X(RUN, 6, "going through the nodes")
 
 typedef enum wh_stage {
 #define WH_STAGE_ENUM(name, number, text) WH_STAGE_##name = number,

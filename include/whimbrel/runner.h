@@ -21,6 +21,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -102,12 +103,13 @@ typedef struct wh_runner_options {
   uint32_t n_bounds;
   const wh_bound *bounds;
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
-  wh_progress_fn progress;       /* during wh_runner_create; NULL: none */
-  void *progress_ctx;
-  uint64_t memory_limit; /* as wh_session_options has it */
+  wh_progress_fn progress;       /* during wh_runner_create, and between an ONNX model's nodes; NULL: none */
+  void *progress_ctx;            /* borrowed by the runner */
+  uint64_t memory_limit;         /* as wh_session_options has it */
+  uint64_t max_iterations;       /* of an ONNX model's loops, in one run; 0: 1 << 20 */
 } wh_runner_options;
 #define WH_RUNNER_OPTIONS_INIT \
-  { sizeof(wh_runner_options), 0, NULL, NULL, NULL, NULL, 0 }
+  { sizeof(wh_runner_options), 0, NULL, NULL, NULL, NULL, 0, 0 }
 
 /* Plans the graph, packs its weights and takes memory; runners and sessions of one model on one device share
  * its weights. The runner holds references to both. A symbol that needs a bound and has none, or a bound that
@@ -126,10 +128,15 @@ WH_API WH_NODISCARD wh_status wh_runner_set_input(wh_runner *runner, const char 
 WH_API WH_NODISCARD wh_status wh_runner_set_input_at(wh_runner *runner, size_t i, const wh_tensor *tensor);
 
 /* Waits for the device's turn and computes. ERR_INVALID_ARGUMENT names an input that was never set, two
- * inputs that do not agree in a symbol, or a node whose index is out of range. Symbols beyond their bounds,
+ * inputs that do not agree in a symbol, or a node whose index is out of range. ERR_LIMIT names a loop that
+ * went on beyond max_iterations. Symbols beyond their bounds,
  * or without one, make it take more memory, within the limit. States are zero at first, and what the run
  * before left; after a failure, what it got to. */
 WH_API WH_NODISCARD wh_status wh_runner_run(wh_runner *runner);
+
+/* Of this and later runs; fn NULL: off, as at first. What the host works out for itself, such as shapes, is
+ * not seen. */
+WH_API void wh_runner_set_trace(wh_runner *runner, wh_trace_fn fn, void *ctx);
 
 /* An output of the last run, valid until the next; ERR_NOT_FOUND when that failed or there was none. */
 WH_API WH_NODISCARD wh_status wh_runner_get_output(const wh_runner *runner, const char *name,

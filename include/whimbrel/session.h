@@ -9,6 +9,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -170,23 +171,8 @@ WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *sessi
 /* The program as text with buffer offsets; *out is owned by the caller: wh_string_destroy. */
 WH_API WH_NODISCARD wh_status wh_session_plan_text(const wh_session *session, char **out);
 
-/* Tracing: called after each instruction of a run with its output, on the calling thread. Slows the run down
- * (one submission per instruction); the bits are the same. Values are row-major, whatever the device makes of
- * them (docs/NUMERICS.md, "Values in row-major form"), and valid during the call. A callback's non-zero
- * return cancels the run (ERR_CANCELLED). It may use other sessions, of the same device too, but not this
- * one. */
-typedef struct wh_trace_event {
-  uint32_t struct_size;
-  uint32_t instruction;
-  const char *node, *op;
-  wh_dtype dtype;
-  int32_t rank;
-  int64_t dims[WH_MAX_RANK];
-  const void *data;
-  uint64_t n_bytes;
-} wh_trace_event;
-typedef int (*wh_trace_fn)(void *ctx, const wh_trace_event *event);
-WH_API void wh_session_set_trace(wh_session *session, wh_trace_fn fn, void *ctx); /* NULL: off */
+/* Off at first. fn NULL: off. */
+WH_API void wh_session_set_trace(wh_session *session, wh_trace_fn fn, void *ctx);
 
 /* xxHash128 of bytes as 32 hex digits: what logits hashes and traces are printed with. "" when `data` is NULL
  * but `n_bytes` is not 0. */

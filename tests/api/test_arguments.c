@@ -374,6 +374,9 @@ static void try_npy(void) {
   IGNORES(wh_npy_destroy, file, NULL);
   REFUSES(wh_npy_save, path, NULL, &t);
   REFUSES(wh_npy_save, tensor, "x.npy", NULL);
+  REFUSES(wh_quantize, from, NULL, "x", NULL);
+  REFUSES(wh_quantize, to, "x", NULL, NULL);
+  ALLOWS(wh_quantize, options, wh_quantize("missing.gguf", "x", NULL) == WH_ERR_NOT_FOUND);
 }
 
 static void try_runners(small_engine *e) {
@@ -414,6 +417,9 @@ static void try_runners(small_engine *e) {
   REFUSES(wh_runner_set_input_at, runner, NULL, 0, &tensor);
   REFUSES(wh_runner_set_input_at, tensor, runner, 0, NULL);
   REFUSES(wh_runner_run, runner, NULL);
+  IGNORES(wh_runner_set_trace, runner, NULL, NULL, NULL);
+  IGNORES(wh_runner_set_trace, ctx, runner, NULL, NULL);
+  IGNORES(wh_runner_set_trace, fn, runner, NULL, NULL);
   assert_int_equal(wh_runner_set_input(runner, "x", &tensor), WH_OK);
   assert_int_equal(wh_runner_run(runner), WH_OK);
   REFUSES(wh_runner_get_output, runner, NULL, "y", &out);
@@ -429,9 +435,9 @@ static void try_runners(small_engine *e) {
 
 static void null_is_refused_or_means_something(void **state) {
   (void)state;
-  static const char *const headers[] = {"allocator.h", "device.h",   "model.h",   "progress.h",
-                                        "runner.h",    "sequence.h", "session.h", "speculate.h",
-                                        "status.h",    "tensor.h",   "text.h"};
+  static const char *const headers[] = {"allocator.h", "device.h",   "model.h",   "progress.h",  "quantize.h",
+                                        "runner.h",    "sequence.h", "session.h", "speculate.h", "status.h",
+                                        "tensor.h",    "text.h",     "trace.h"};
   static pair_list declared;
   size_t n_functions = 0;
   for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)

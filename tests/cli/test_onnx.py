@@ -1,11 +1,14 @@
 """test_onnx.py - `run` and `inspect` of an ONNX model: inputs from .npy files or random, outputs as .npy files, errors."""
 
 import os
+import signal
 import struct
+import subprocess
 import tempfile
+import time
 
 import program
-from program import MODEL_FILE, OK, USAGE, ProgramTest, run
+from program import INTERRUPTED, LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, ProgramTest, run
 
 
 def varint(v):
@@ -35,6 +38,15 @@ def model(op="Mul"):
     weight = number(1, 2) + number(2, 1) + blob(8, "w") + blob(9, struct.pack("<2f", 2, -3))
     graph = blob(1, node) + blob(2, "scaler") + blob(5, weight) + blob(11, port("x", "n", 2)) + blob(12, port("y", "n", 2))
     return number(1, 8) + blob(2, "test") + blob(7, graph) + blob(8, number(2, 13))
+
+
+def endless():
+    """A loop whose body asks for one more each time."""
+    again = blob(1, "go") + blob(2, "more") + blob(4, "Identity")
+    body = blob(1, again) + blob(11, blob(1, "k")) + blob(11, blob(1, "go")) + blob(12, blob(1, "more")) + blob(12, blob(1, "k"))
+    attribute = blob(1, "body") + blob(6, body) + number(20, 5)
+    loop = blob(1, "") + blob(1, "") + blob(2, "out") + blob(3, "forever") + blob(4, "Loop") + blob(5, attribute)
+    return number(1, 8) + blob(7, blob(1, loop) + blob(12, blob(1, "out"))) + blob(8, number(2, 17))
 
 
 def npy(shape, values):
@@ -75,6 +87,45 @@ class Onnx(ProgramTest):
         out = run("inspect", self.put("m.onnx", model())).stdout
         for words in ("ONNX", "scaler", "x  f32[n, 2]", "y  f32[n, 2]"):
             self.assertIn(words, out)
+
+    def test_bench(self):
+        path = self.put("m.onnx", model())
+        text = self.assert_ok(run("bench", path, "--dim", "n=4", "-r", "20"))
+        for words in ("median", "quartiles", "of 20", "runs/s", "to open the model", "memory", "first one's bits"):
+            self.assertIn(words, text)
+        result, = self.json_of("bench", path, "--threads", "1", "--input", "x=" + self.put("x.npy", npy((1, 2), [1, 2])))["results"]
+        times = result["run_seconds"]
+        self.assertTrue(0 < times["min"] <= times["lower_quartile"] <= times["median"] <= times["upper_quartile"] <= times["max"])
+        self.assertEqual(result["repetitions"], len(times["sorted_samples"]))
+        self.assertEqual(result["device"]["threads"], 1)
+        self.assertGreater(result["peak_bytes"], 0)
+
+    def test_verify(self):
+        path = self.put("m.onnx", model())
+        result = self.json_of("verify", path, "--dim", "n=3")
+        self.assertTrue(result["same"])
+        self.assertGreaterEqual(result["outputs_compared"], 2)  # the product's, and the model's
+        self.assertEqual((result["b"]["isa"], result["b"]["threads"]), ("ref", 1))
+        self.assertIn("same: ", self.assert_ok(run("verify", path, "--isa", "ref", "--against", "--threads", "1")))
+
+    def test_verbs_of_language_models_say_so(self):
+        path = self.put("m.onnx", model())
+        self.assert_fails(run("eval", path, "-f", path), UNSUPPORTED, "`eval` is for language models")
+        self.assert_fails(run("chat", path), UNSUPPORTED, "`chat` is for language models")
+
+    def test_endless_loops_end(self):
+        path = self.put("m.onnx", endless())
+        self.assert_fails(run("run", path, "--max-iterations", "500"), LIMIT, "node 'forever' (Loop)", "500 iterations")
+        self.assert_fails(run("run", path), LIMIT, "1048576 iterations")
+
+    def test_endless_loops_can_be_interrupted(self):
+        path = self.put("m.onnx", endless())
+        process = subprocess.Popen([program.WHIMBREL, "run", path, "--max-iterations", str(2**64 - 1)], stderr=subprocess.PIPE)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, INTERRUPTED, error)
+        self.assertIn(b"interrupted", error)
 
     def test_errors_say_what_is_wrong(self):
         path, wrong = self.put("m.onnx", model()), self.put("x.npy", npy((3,), [1, 2, 3]))

@@ -13,38 +13,7 @@
 
 #include "formats/npy.h"
 #include "formats/onnx/onnx.h"
-
-/* ---- a writer of protocol buffers ---- */
-
-typedef struct bytes {
-  uint8_t data[65536];
-  size_t n;
-} bytes;
-
-static void varint(bytes *b, uint64_t v) {
-  for (; v >= 128; v >>= 7) b->data[b->n++] = (uint8_t)(v | 128);
-  b->data[b->n++] = (uint8_t)v;
-}
-static void number(bytes *b, unsigned field, uint64_t v) {
-  varint(b, field << 3);
-  varint(b, v);
-}
-static void blob(bytes *b, unsigned field, const void *p, size_t n) {
-  varint(b, field << 3 | 2);
-  varint(b, n);
-  memcpy(b->data + b->n, p, n);
-  b->n += n;
-}
-static void text(bytes *b, unsigned field, const char *s) { blob(b, field, s, strlen(s)); }
-static void message(bytes *b, unsigned field, const bytes *m) { blob(b, field, m->data, m->n); }
-
-static void tensor(bytes *b, const char *name, uint64_t type, uint64_t dim, const void *raw, size_t n) {
-  b->n = 0;
-  number(b, 1, dim);
-  number(b, 2, type);
-  text(b, 8, name);
-  blob(b, 9, raw, n);
-}
+#include "tests/formats/onnx_bytes.h"
 
 /* x + w -> y, with w as raw f32[2] */
 static void model(bytes *out) {

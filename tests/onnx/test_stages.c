@@ -80,7 +80,7 @@ static void looked_at_inputs_decide(void **state) {
                   ts = tensor(WH_DTYPE_I64, 1, 2, 0, shape, sizeof shape);
   const wh_tensor *in[] = {&tx, &ts};
   assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
-  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, &r), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
   for (int i = 0; i < 4; i++) {
     wh_tensor y = WH_TENSOR_INIT;
     shape[0] = i % 2 ? 3 : 2;
@@ -119,7 +119,7 @@ static void a_stage_ends_where_elements_decide(void **state) {
   float x[] = {0, 2, 0, 4};
   const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 4, 0, x, sizeof x), *in[] = {&tx};
   assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
-  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, &r), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
   for (int i = 0; i < 3; i++) {
     wh_tensor z = WH_TENSOR_INIT;
     x[2] = i == 1 ? 1 : 0;
@@ -164,7 +164,7 @@ static void constants_may_be_infinite(void **state) {
   wh_onnx_net *net;
   wh_onnx_runner *r;
   assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
-  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, &r), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
   assert_int_equal(wh_onnx_runner_run(r, in), WH_OK);
   assert_int_equal(wh_onnx_runner_output(r, 0, &y), WH_OK);
   assert_true(((const float *)y.data)[0] == -INFINITY && ((const float *)y.data)[1] == 5.0f);

@@ -1,0 +1,243 @@
+/* graph_engine.c - see graph_engine.h. */
+#include "cli/graph_engine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/interrupt.h"
+#include "cli/memory.h"
+
+#define GRAPH(field) offsetof(cli_graph_options, field)
+static const cli_option graph_options[] = {
+    {"input", 0, CLI_OPTION_STRINGS, GRAPH(inputs), "NAME=FILE",
+     "An input as a NumPy file (.npy); repeatable.", 0, 0, 0, 0},
+    {"random", 0, CLI_OPTION_FLAG, GRAPH(random), NULL, "Inputs without a file are random numbers.", 0, 0, 0,
+     0},
+    {"random-seed", 0, CLI_OPTION_U64, GRAPH(seed), "N", "... of this seed (default 0).", 0, UINT64_MAX, 0,
+     0},
+    {"dim", 0, CLI_OPTION_STRINGS, GRAPH(dims), "NAME=N",
+     "A dimension that the model leaves open, for random inputs\n(default 1); repeatable.", 0, 0, 0, 0},
+    {"max-iterations", 0, CLI_OPTION_U64, GRAPH(max_iterations), "N",
+     "Most iterations of the model's loops in one run\n(default 1048576).", 1, UINT64_MAX, 0, 0},
+};
+
+cli_option_group cli_graph_group(cli_graph_options *options) {
+  return (cli_option_group){"Tensors (ONNX)", graph_options, CLI_N(graph_options), options};
+}
+
+static bool is_onnx(const char *model) {
+  const size_t n = model ? strlen(model) : 0;
+  return n > 5 && strcmp(model + n - 5, ".onnx") == 0;
+}
+
+bool cli_is_graph(const char *model, const cli_graph_options *options) {
+  return options->inputs.n || options->random || options->dims.n || is_onnx(model);
+}
+
+cli_exit cli_refuse_graph(const char *model, const char *verb) {
+  if (!is_onnx(model)) return CLI_OK;
+  return cli_fail(
+      CLI_UNSUPPORTED,
+      "%s: `%s` is for language models (GGUF); ONNX models have `run`, `bench`, `verify` and `inspect`",
+      model, verb);
+}
+
+/* The part of NAME=VALUE behind the first "=" that ends such a name; NULL: it is another's. */
+static const char *value_of(const char *item, const char *name) {
+  const size_t n = strlen(name);
+  return strncmp(item, name, n) == 0 && item[n] == '=' ? item + n + 1 : NULL;
+}
+
+static cli_exit check_names(const wh_model *model, const cli_graph_options *o) {
+  wh_graph_info g = WH_GRAPH_INFO_INIT;
+  CLI_TRY_WH(wh_model_get_graph_info(model, &g));
+  for (size_t i = 0; i < o->inputs.n; i++) {
+    bool known = false;
+    for (uint32_t k = 0; k < g.n_inputs && !known; k++) {
+      wh_port_info p = WH_PORT_INFO_INIT;
+      CLI_TRY_WH(wh_model_get_input(model, k, &p));
+      known = value_of(o->inputs.items[i], p.name) != NULL;
+    }
+    if (!known)
+      return cli_fail(
+          CLI_USAGE,
+          "--input %s: the model has no such input, or it is not NAME=FILE.npy (see whimbrel inspect)",
+          o->inputs.items[i]);
+  }
+  return CLI_OK;
+}
+
+static uint64_t next_random(uint64_t *state) { /* splitmix64 */
+  uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+  return z ^ z >> 31;
+}
+
+/* Floats in [0, 1), bytes of any value, 0 or 1 for other integers and booleans: what most models accept. */
+static cli_exit fill(wh_dtype dtype, uint64_t n, uint64_t *state, void *data) {
+  for (uint64_t i = 0; i < n; i++) {
+    const uint64_t r = next_random(state);
+    const double u = (double)(r >> 40) * 0x1p-24;
+    switch (dtype) {
+      case WH_DTYPE_F32:
+        ((float *)data)[i] = (float)u;
+        break;
+      case WH_DTYPE_F64:
+        ((double *)data)[i] = u;
+        break;
+      case WH_DTYPE_I64:
+      case WH_DTYPE_U64:
+        ((uint64_t *)data)[i] = r >> 63;
+        break;
+      case WH_DTYPE_I32:
+      case WH_DTYPE_U32:
+        ((uint32_t *)data)[i] = (uint32_t)(r >> 63);
+        break;
+      case WH_DTYPE_U8:
+      case WH_DTYPE_I8:
+        ((uint8_t *)data)[i] = (uint8_t)(r >> 56);
+        break;
+      case WH_DTYPE_BOOL:
+        ((uint8_t *)data)[i] = (uint8_t)(r >> 63);
+        break;
+      default:
+        return cli_fail(CLI_USAGE, "--random makes no values of type %s: give the input as a file",
+                        wh_dtype_name(dtype));
+    }
+  }
+  return CLI_OK;
+}
+
+static size_t element_bytes(wh_dtype dtype) {
+  switch (dtype) {
+    case WH_DTYPE_F64:
+    case WH_DTYPE_I64:
+    case WH_DTYPE_U64:
+      return 8;
+    case WH_DTYPE_F32:
+    case WH_DTYPE_I32:
+    case WH_DTYPE_U32:
+      return 4;
+    default:
+      return 1;
+  }
+}
+
+static cli_exit set_random(wh_runner *runner, size_t i, const wh_port_info *p, const cli_graph_options *o,
+                           uint64_t *state) {
+  wh_tensor t = WH_TENSOR_INIT;
+  uint64_t n = 1;
+  t.dtype = p->dtype;
+  t.rank = p->rank;
+  if (p->rank < 0)
+    return cli_fail(CLI_USAGE, "input '%s' has any number of dimensions: give it as a file", p->name);
+  for (int d = 0; d < p->rank; d++) {
+    t.dims[d] = p->dims[d].min == p->dims[d].max ? p->dims[d].min : 1;
+    for (size_t k = 0; k < o->dims.n; k++) {
+      const char *value = value_of(o->dims.items[k], p->dims[d].text);
+      if (value) t.dims[d] = strtoll(value, NULL, 10);
+    }
+    if (t.dims[d] < 0 || t.dims[d] > INT64_C(1) << 30)
+      return cli_fail(CLI_USAGE, "--dim: %s is out of range", p->dims[d].text);
+    n *= (uint64_t)t.dims[d];
+    if (n > UINT64_C(1) << 32)
+      return cli_fail(CLI_LIMIT, "input '%s' would be too large for --random", p->name);
+  }
+  void *data = malloc((size_t)n * 8 + 1);
+  if (!data) return cli_fail(CLI_LIMIT, "out of memory");
+  t.data = data;
+  t.n_bytes = n * element_bytes(p->dtype);
+  cli_exit code = fill(p->dtype, n, state, data);
+  if (code == CLI_OK) {
+    wh_status st = wh_runner_set_input_at(runner, i, &t);
+    if (st != WH_OK) code = cli_fail_library(st);
+  }
+  free(data);
+  return code;
+}
+
+static cli_exit set_file(wh_runner *runner, size_t i, const char *path) {
+  wh_npy_file *file = NULL;
+  CLI_TRY_WH(wh_npy_load(path, NULL, &file));
+  wh_status st = wh_runner_set_input_at(runner, i, wh_npy_tensor(file));
+  wh_npy_destroy(file);
+  return st == WH_OK ? CLI_OK : cli_fail_library(st);
+}
+
+static cli_exit set_inputs(const wh_model *model, wh_runner *runner, const cli_graph_options *o) {
+  wh_graph_info g = WH_GRAPH_INFO_INIT;
+  uint64_t state = o->seed;
+  CLI_TRY_WH(wh_model_get_graph_info(model, &g));
+  for (uint32_t i = 0; i < g.n_inputs; i++) {
+    wh_port_info p = WH_PORT_INFO_INIT;
+    const char *path = NULL;
+    CLI_TRY_WH(wh_model_get_input(model, i, &p));
+    for (size_t k = 0; k < o->inputs.n && !path; k++) path = value_of(o->inputs.items[k], p.name);
+    if (path)
+      CLI_TRY(set_file(runner, i, path));
+    else if (o->random)
+      CLI_TRY(set_random(runner, i, &p, o, &state));
+  }
+  return CLI_OK;
+}
+
+/* ---- the engine ---- */
+
+static int ask(void *ctx, const wh_progress *progress) {
+  (void)ctx, (void)progress;
+  return cli_interrupted();
+}
+
+cli_exit cli_graph_open(const char *path, const cli_engine_options *options, const cli_graph_options *graph,
+                        cli_graph_engine *out) {
+  cli_graph_engine g = {.info = WH_GRAPH_INFO_INIT};
+  wh_runner_options o = WH_RUNNER_OPTIONS_INIT;
+  o.allocator = cli_allocator();
+  o.memory_limit = options->memory_limit << 20;
+  o.max_iterations = graph->max_iterations;
+  o.progress = ask;
+  cli_exit code = cli_engine_begin(path, options, &g.engine);
+  wh_status st = WH_OK;
+  if (code == CLI_OK) st = wh_model_get_graph_info(g.engine.model, &g.info);
+  if (code == CLI_OK && st == WH_OK) code = check_names(g.engine.model, graph);
+  if (code == CLI_OK && st == WH_OK) st = wh_runner_create(g.engine.model, g.engine.device, &o, &g.runner);
+  if (st != WH_OK) code = cli_fail_library(st);
+  if (code == CLI_OK) code = set_inputs(g.engine.model, g.runner, graph);
+  if (code == CLI_OK)
+    *out = g;
+  else
+    cli_graph_close(&g);
+  return code;
+}
+
+cli_exit cli_graph_run(cli_graph_engine *g) {
+  if (cli_interrupted()) return cli_fail_interrupted();
+  wh_status st = wh_runner_run(g->runner);
+  if (st == WH_ERR_CANCELLED && cli_interrupted()) return cli_fail_interrupted();
+  return st == WH_OK ? CLI_OK : cli_fail_library(st);
+}
+
+cli_exit cli_graph_output(const cli_graph_engine *g, uint32_t i, const char **name, wh_tensor *tensor) {
+  wh_port_info p = WH_PORT_INFO_INIT;
+  *tensor = (wh_tensor)WH_TENSOR_INIT;
+  CLI_TRY_WH(wh_model_get_output(g->engine.model, i, &p));
+  CLI_TRY_WH(wh_runner_get_output_at(g->runner, i, tensor));
+  *name = p.name;
+  return CLI_OK;
+}
+
+void cli_graph_close(cli_graph_engine *g) {
+  wh_runner_destroy(g->runner);
+  cli_engine_close(&g->engine);
+  *g = (cli_graph_engine){.runner = NULL};
+}
+
+void cli_tensor_text(const wh_tensor *t, char *out, size_t n_bytes) {
+  size_t at = (size_t)snprintf(out, n_bytes, "%s[", wh_dtype_name(t->dtype));
+  for (int d = 0; d < t->rank && at < n_bytes; d++)
+    at += (size_t)snprintf(out + at, n_bytes - at, "%s%" PRId64, d ? ", " : "", t->dims[d]);
+  if (at < n_bytes) snprintf(out + at, n_bytes - at, "]");
+}
