@@ -115,9 +115,12 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
     wh_graph_destroy(g);
     return st;
   }
+  /* With other shapes the weights are the same: they are packed once. */
+  wh_weight_set *weights[] = {e->programs ? e->programs->program->devices[0].weights : NULL};
   const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1},
                                 .symbols = &none,
                                 .any_vectors = true,
+                                .weights = weights,
                                 .alloc = e->alloc};
   WH_TRY(wh_program_create(g, &o, &p->program));
   wh_memory_budget budget = {e->memory_limit, "the limit that was set"};

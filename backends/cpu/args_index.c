@@ -70,6 +70,19 @@ static void copy_or_clear(char *to, const char *from, size_t bytes) {
 
 /* ---- gathers ---- */
 
+/* What indices [begin, end) choose of the n pieces at `from`. */
+static void gather_row(const cpu_operand *ids, int64_t begin, int64_t end, int64_t n, const char *from,
+                       size_t bytes, char *to) {
+  for (int64_t i = begin; i < end; i++, to += bytes) {
+    const int64_t k = resolved(ids, i, n);
+    const char *piece = k < 0 ? NULL : from + (size_t)k * bytes;
+    if (bytes == 4) /* a size that the compiler knows */
+      copy_or_clear(to, piece, 4);
+    else
+      copy_or_clear(to, piece, bytes);
+  }
+}
+
 static void run_gather(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *ids = &in->in[1];
   const int axis = (int)wh_node_i(in->kernel->node, WH_ATTR_AXIS);
@@ -79,10 +92,11 @@ static void run_gather(const cpu_instr *in, const wh_worker *worker) {
   if (is_empty(in)) return;
   const size_t bytes = (size_t)product(x->dims + axis + 1, x->rank - axis - 1) * element_bytes(x);
   share(worker, product(x->dims, axis) * count, bytes, &begin, &end);
-  for (int64_t i = begin; i < end; i++) {
-    const int64_t k = resolved(ids, i % count, n);
-    copy_or_clear((char *)in->out->data + (size_t)i * bytes,
-                  k < 0 ? NULL : (const char *)x->data + (size_t)(i / count * n + k) * bytes, bytes);
+  for (int64_t i = begin, some; i < end; i += some) {
+    const int64_t first = i % count;
+    const char *from = (const char *)x->data + (size_t)(i / count * n) * bytes;
+    some = count - first < end - i ? count - first : end - i;
+    gather_row(ids, first, first + some, n, from, bytes, (char *)in->out->data + (size_t)i * bytes);
   }
 }
 

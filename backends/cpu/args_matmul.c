@@ -21,10 +21,12 @@ static sizes sizes_of(int a_rank, const int64_t *a, int b_rank, const int64_t *b
 }
 
 /* Of a constant b that is one matrix of f32, in which layout it can be kept. */
-static bool has_panels(const cpu_device *d, const wh_graph *g, const wh_node_info *node, wh_linear_layout *out) {
+static bool has_panels(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                       wh_linear_layout *out) {
   const wh_value_info *b = &g->values[node->inputs[1]];
   const wh_shape *s = &b->shape;
-  if (node->op != WH_OP_MATMUL || b->kind != WH_VALUE_CONST || s->dtype != WH_DTYPE_F32 || s->rank != 2) return false;
+  if (node->op != WH_OP_MATMUL || b->kind != WH_VALUE_CONST || s->dtype != WH_DTYPE_F32 || s->rank != 2)
+    return false;
   return wh_matmul_layout(d->features, wh_dim_get(&g->dims, s->dims[1])->value,
                           wh_dim_get(&g->dims, s->dims[0])->value, out);
 }
@@ -49,7 +51,8 @@ wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_n
   const bool codes = y->dtype == WH_DTYPE_I32;
   if (a->dtype != WH_DTYPE_F32 && !codes) return WH_OK;
   const sizes s = sizes_of(a->rank, a_dims, b->rank, b_dims, n_batches);
-  size_t each = wh_matmul_scratch(d->features, codes, codes ? a_dims[a->rank - 2] : s.m, s.n, s.k), total, packed;
+  size_t each = wh_matmul_scratch(d->features, codes, codes ? a_dims[a->rank - 2] : s.m, s.n, s.k), total,
+         packed;
   wh_linear_layout l;
   if (has_panels(d, g, node, &l)) {
     if (!wh_linear_f_run_scratch(&l, s.m, &packed)) packed = SIZE_MAX;

@@ -37,7 +37,8 @@ static wh_window window_over(const wh_node_info *node, int rank, const int64_t *
   return w;
 }
 
-/* Without axes of one element at the end, as an image of one column has them: tiles run along the last axis. */
+/* Without axes of one element at the end, as an image of one column has them: tiles run along the last axis.
+ */
 static wh_window conv_window(wh_window w) {
   for (int i = 0; i < WH_WINDOW_AXES - 1; i++) {
     if (w.in[2] != 1 || w.kernel[2] != 1 || w.pad[2] || w.pad_end[2]) break;
@@ -63,7 +64,8 @@ static wh_conv_end end_of(const cpu_operand *x, const cpu_operand *y) {
     step[to] = x->dims[d] == 1 ? 0 : stride;
     stride *= x->dims[d];
   }
-  const bool moves = stride > 1 && product(y->dims, 2, y->rank) == product(x->dims, x->rank - y->rank + 2, x->rank);
+  const bool moves =
+      stride > 1 && product(y->dims, 2, y->rank) == product(x->dims, x->rank - y->rank + 2, x->rank);
   return (wh_conv_end){x->data, step[0], step[1], moves};
 }
 
@@ -73,20 +75,20 @@ static void run_conv(const cpu_instr *in, const wh_worker *worker) {
   const float *w = in->in[1].data;
   const bool packed = in->kernel->layout.matrix.id != 0;
   wh_conv_args a = {.n = in->in[0].dims[0],
-                          .group = group,
-                          .c = in->in[1].dims[1],
-                          .m = in->in[1].dims[0] / group,
-                          .win = conv_window(window_of(in, &in->in[1].dims[2])),
-                          .x = in->in[0].data,
-                          .w = packed ? NULL : w,
-                          .panels = packed ? w : NULL,
-                          .bias = in->in[2].data,
-                          .residual = ends ? NULL : in->in[3].data,
-                          .chain = ends ? &in->kernel->chain : NULL,
-                          .y = in->out->data,
-                          .step = in->step,
-                          .scratch = in->scratch,
-                          .scratch_bytes = in->worker_scratch};
+                    .group = group,
+                    .c = in->in[1].dims[1],
+                    .m = in->in[1].dims[0] / group,
+                    .win = conv_window(window_of(in, &in->in[1].dims[2])),
+                    .x = in->in[0].data,
+                    .w = packed ? NULL : w,
+                    .panels = packed ? w : NULL,
+                    .bias = in->in[2].data,
+                    .residual = ends ? NULL : in->in[3].data,
+                    .chain = ends ? &in->kernel->chain : NULL,
+                    .y = in->out->data,
+                    .step = in->step,
+                    .scratch = in->scratch,
+                    .scratch_bytes = in->worker_scratch};
   for (uint32_t i = 1; ends && i < a.chain->n_inputs; i++) a.ends[i - 1] = end_of(&in->in[2 + i], in->out);
   in->kernel->nn.conv(&a, worker);
 }
@@ -369,7 +371,9 @@ static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh
   return WH_OK;
 }
 
-static bool is_conv(const wh_node_info *node) { return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN; }
+static bool is_conv(const wh_node_info *node) {
+  return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN;
+}
 
 wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              wh_expert_layout *out) {
@@ -381,7 +385,8 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
   for (int i = 1; i < w->rank; i++)
     if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
-  WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, wh_dim_get(&g->dims, w->dims[0])->value, k, &out->matrix));
+  WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, wh_dim_get(&g->dims, w->dims[0])->value, k,
+                            &out->matrix));
   out->matrix.id = WH_CONV_PANELS;
   out->expert_bytes = out->n_bytes = out->matrix.n_bytes;
   return WH_OK;
@@ -391,7 +396,8 @@ wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg
   if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
   k->steps = NULL;
   if (is_conv(k->node) && args[1].layout) WH_TRY(wh_cpu_conv_layout(d, g, k->node, &k->layout));
-  if (k->node->op == WH_OP_CONV_CHAIN) WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
+  if (k->node->op == WH_OP_CONV_CHAIN)
+    WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
   switch (k->node->op) {
 #define WH_NN_OP(op, op_name, family, levels) \
   case WH_OP_##op:                            \
@@ -423,8 +429,8 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
   size_t most = 0, bytes;
   for (int i = 0; i < 3; i++) { /* not packed, or at some level */
     wh_conv_plan p;
-    if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, talls[i] && group == 1,
-                           talls[i] ? talls[i] : 1, &p) ||
+    if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers,
+                           talls[i] && group == 1, talls[i] ? talls[i] : 1, &p) ||
         !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) || !wh_add_size(bytes, p.shared_bytes, &bytes))
       return SIZE_MAX;
     if (bytes > most) most = bytes;

@@ -1,5 +1,6 @@
-/* chain.h - formulas (core/ir/formula.h) over elements that lie one behind the other: each step runs the elementwise
- * kernel of its op, a piece at a time, so that what steps leave for each other stays in a first-level cache. */
+/* chain.h - formulas (core/ir/formula.h) over elements that lie one behind the other: each step runs the
+ * elementwise kernel of its op, a piece at a time, so that what steps leave for each other stays in a
+ * first-level cache. */
 #ifndef WH_CPU_CHAIN_H
 #define WH_CPU_CHAIN_H
 
@@ -12,10 +13,13 @@ typedef struct wh_chain_step {
   wh_unary_fn unary;
   uint8_t n_in, in[2];
   uint8_t temp; /* where the result goes, but for the last step's */
+  uint8_t join; /* steps from here on that one kernel computes, when these operands do not move; 0: none */
+  uint8_t scale, shift; /* of these, inputs */
 } wh_chain_step;
 
 typedef struct wh_chain {
   uint32_t n_inputs, n_steps;
+  wh_map_fn affine;
   wh_chain_step steps[WH_FORMULA_STEPS];
 } wh_chain;
 

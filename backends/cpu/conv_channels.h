@@ -1,10 +1,11 @@
-/* conv_channels.h - the tiles of conv_driver.h whose lanes are channels: each holds some places of a row of outputs x a
- * panel of packed weights (linear_f_kernels.h), and its sums are transposed when they are written. Included by
- * conv_driver.h. */
+/* conv_channels.h - the tiles of conv_driver.h whose lanes are channels: each holds some places of a row of
+ * outputs x a panel of packed weights (linear_f_kernels.h), and its sums are transposed when they are
+ * written. Included by conv_driver.h. */
 #ifndef WH_CPU_CONV_CHANNELS_H
 #define WH_CPU_CONV_CHANNELS_H
 
-/* c[rows][32] over taps [0, k): weights w[k][width], the element of tap i for row r at x[i] + at + r * step. */
+/* c[rows][32] over taps [0, k): weights w[k][width], the element of tap i for row r at x[i] + at + r * step.
+ */
 typedef struct conv_channel_tile {
   int64_t rows, width, k;
   const float *w;
@@ -23,7 +24,8 @@ CONV_INLINE void conv_channel_body(const int rows, const int vecs, const conv_ch
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
   for (int64_t k = 0; k < t->k; k++, weights += width) {
-    const float *p[(WH_CONV_TALL + 2) / 3]; /* of each third row; the two that follow are in reach of an address */
+    const float
+        *p[(WH_CONV_TALL + 2) / 3]; /* of each third row; the two that follow are in reach of an address */
     p[0] = from[k] + at;
     CONV_UNROLL
     for (int r = 3; r < rows; r += 3) p[r / 3] = p[r / 3 - 1] + 3 * step;
@@ -81,8 +83,8 @@ static void conv_run_channel_tile(const conv_channel_tile *t) {
 /* Vectors as the compilers of GNU C know them. */
 typedef float conv_f4 __attribute__((vector_size(16)));
 
-/* y[channel][place] = c[place][channel] + bias[channel], 4 x 4. Two rounds of interleaving row i with row i + 2
- * transpose. */
+/* y[channel][place] = c[place][channel] + bias[channel], 4 x 4. Two rounds of interleaving row i with row i +
+ * 2 transpose. */
 CONV_INLINE void conv_transpose_4(const float *c, const float *bias, float *y, int64_t plane) {
   conv_f4 a[4], b[4];
   CONV_UNROLL
@@ -105,8 +107,8 @@ CONV_INLINE void conv_transpose_4(const float *c, const float *bias, float *y, i
 }
 
 /* A tile's sums as outputs: `rows` places of `n_m` channels. */
-static void conv_write_channels(const float *c, int64_t rows, int64_t n_m, const float *bias, const float *residual,
-                                float *y, int64_t plane) {
+static void conv_write_channels(const float *c, int64_t rows, int64_t n_m, const float *bias,
+                                const float *residual, float *y, int64_t plane) {
   const int64_t whole_rows = rows / 4 * 4, whole_m = n_m / 4 * 4;
   for (int64_t m = 0; m < whole_m; m += 4)
     for (int64_t r = 0; r < whole_rows; r += 4)
@@ -165,7 +167,8 @@ static void conv_task_channels(const conv_unit *u, int64_t m0, int64_t n_m, int6
         if (p->n_k > WH_CONV_CHUNK) sums += p->tile * WH_LINEAR_F_COLS;
       }
       for (int64_t c = m; last && a->chain && c < m + outputs; c++)
-        wh_conv_run_chain(a, u->image, c, first_place, last_tile.place + last_tile.rows - first_place, u->team);
+        wh_conv_run_chain(a, u->image, c, first_place, last_tile.place + last_tile.rows - first_place,
+                          u->team);
     }
   }
 }

@@ -6,8 +6,8 @@
  * of its strides, so that a tap is again a fixed distance from its output's place: taps move along k, places
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
- * (docs/NUMERICS.md, "conv"). Where that uses the lanes better and the weights are packed, channels are the lanes
- * (conv_channels.h). */
+ * (docs/NUMERICS.md, "conv"). Where that uses the lanes better and the weights are packed, channels are the
+ * lanes (conv_channels.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
@@ -119,10 +119,30 @@ typedef struct conv_unit {
   wh_team *team;
 } conv_unit;
 
+/* y = sums (+ bias), (residual +); y may be the sums. */
+CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual,
+                             float *y) {
+  const vf b = vf_set1(bias ? *bias : 0.0f);
+  int64_t j = 0;
+  for (; j + VF_LANES <= n; j += VF_LANES) {
+    vf v = vf_load(sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load(residual + j), v);
+    vf_store(y + j, v);
+  }
+  if (j < n) {
+    const vf_mask rest = vf_first(n - j);
+    vf v = vf_load_some(rest, sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load_some(rest, residual + j), v);
+    vf_store_some(rest, y + j, v);
+  }
+}
+
 /* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
 static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
   if (stride == 1)
-    for (int64_t i = 0; i < n; i++) to[i] = x[i];
+    conv_finish(x, n, NULL, NULL, to);
   else if (stride == 2)
     for (int64_t i = 0; i < n; i++) to[i] = x[2 * i];
   else
@@ -183,23 +203,6 @@ static void conv_find_taps(const conv_unit *u, float *tail) {
   }
 }
 
-/* y = sums (+ bias), (residual +); y may be the sums. */
-CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual, float *y) {
-  const vf b = vf_set1(bias ? *bias : 0.0f);
-  int64_t j = 0;
-  for (; j + VF_LANES <= n; j += VF_LANES) {
-    vf v = vf_load(sums + j);
-    if (bias) v = vf_add(v, b);
-    if (residual) v = vf_add(vf_load(residual + j), v);
-    vf_store(y + j, v);
-  }
-  for (; j < n; j++) {
-    float v = sums[j];
-    if (bias) v = v + *bias;
-    y[j] = residual ? residual[j] + v : v;
-  }
-}
-
 /* The outputs of a channel that the sums of places [at, at + n) are. */
 static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t at, int64_t n) {
   const wh_conv_args *a = u->a;
@@ -238,8 +241,10 @@ static void conv_run_chain(const conv_unit *u, int64_t m, int64_t n_m, int64_t b
     wh_conv_run_chain(u->a, u->image, u->group * u->a->m + i, from, n, u->team);
 }
 
-/* The weights of `rows` channels from m on over taps [k, k + n), as a tile reads them; *ld from tap to tap. */
-static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, int64_t *ld) {
+/* The weights of `rows` channels from m on over taps [k, k + n), as a tile reads them; *ld from tap to tap.
+ */
+static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n,
+                                 int64_t *ld) {
   const wh_conv_args *a = u->a;
   const int64_t n_k = u->p->n_k, panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS;
   if (a->panels) {
@@ -256,12 +261,13 @@ static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, in
 
 /* Channels of a tile: about equally many, none of two panels. */
 static int64_t conv_tile_rows(const conv_unit *u, int64_t m, int64_t left) {
-  const int64_t panel = WH_LINEAR_F_COLS - m % WH_LINEAR_F_COLS, most = u->a->panels ? min_i64(panel, left) : left;
+  const int64_t panel = WH_LINEAR_F_COLS - m % WH_LINEAR_F_COLS,
+                most = u->a->panels ? min_i64(panel, left) : left;
   return ceil_div(most, ceil_div(most, TILE_ROWS));
 }
 
-/* Where the tiles of a task leave their sums: of channel row r from place `begin` on at c + r * ldc. The last tile may
- * begin before its place, to end with the last place, which `shift` says. */
+/* Where the tiles of a task leave their sums: of channel row r from place `begin` on at c + r * ldc. The last
+ * tile may begin before its place, to end with the last place, which `shift` says. */
 typedef struct conv_sums {
   float *c;
   int64_t ldc, begin, end, last, shift;
@@ -310,8 +316,8 @@ static void conv_finish_rows(const conv_unit *u, int64_t m, int64_t rows, const 
   if (a->chain) conv_run_chain(u, m, rows, s->begin, s->end);
 }
 
-/* Whether places are outputs, so that tiles can leave their sums there: of one chunk, and where no tile reaches out of
- * the task. */
+/* Whether places are outputs, so that tiles can leave their sums there: of one chunk, and where no tile
+ * reaches out of the task. */
 static bool conv_is_direct(const conv_unit *u, int64_t n_places) {
   const wh_conv_plan *p = u->p;
   const int64_t *out = u->a->win.out;
@@ -359,7 +365,8 @@ static void conv_tasks(const conv_unit *u, int64_t begin, int64_t end) {
 
 static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   wh_conv_plan p;
-  if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, worker->count, a->panels != NULL, CONV_TALL_ROWS, &p))
+  if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, worker->count, a->panels != NULL,
+                         CONV_TALL_ROWS, &p))
     return; /* the claim refused */
   if (!p.fits) {
     wh_k_conv__ref(a, worker);

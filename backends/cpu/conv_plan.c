@@ -71,7 +71,8 @@ static void view_channels(const wh_window *w, wh_conv_plan *p) {
   bool pads = false, flat = true;
   p->view = *w;
   for (int i = 0; i < WH_WINDOW_AXES; i++) {
-    const int64_t reach = (w->kernel[i] - 1) * w->dilation[i], end = (w->out[i] - 1) * w->stride[i] + reach + 1;
+    const int64_t reach = (w->kernel[i] - 1) * w->dilation[i],
+                  end = (w->out[i] - 1) * w->stride[i] + reach + 1;
     p->view.stride[i] = p->phases[i] = 1;
     p->phase_at[i][0] = 0;
     pads |= w->pad[i] || end > w->in[i];
@@ -106,9 +107,10 @@ static void cut_tiles(int64_t m, int64_t want, int64_t tall, wh_conv_plan *p) {
   }
 }
 
-/* Which lanes are used better: places are computed that no output has, or channels that there are not. Few places of a
- * tile, and few taps, make the transposition of its sums cost more. */
-static bool prefers_channels(int64_t m, int64_t n_k, const wh_conv_plan *places, const wh_conv_plan *channels) {
+/* Which lanes are used better: places are computed that no output has, or channels that there are not. Few
+ * places of a tile, and few taps, make the transposition of its sums cost more. */
+static bool prefers_channels(int64_t m, int64_t n_k, const wh_conv_plan *places,
+                             const wh_conv_plan *channels) {
   const double outputs = (double)channels->places, few = (double)channels->tile;
   const double by_places = outputs / (double)(ceil_div(places->places, LANES) * LANES);
   const double by_channels = (double)m / (double)(ceil_div(m, WH_LINEAR_F_HALF) * WH_LINEAR_F_HALF) *
@@ -131,8 +133,8 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, bool packed, wh_conv_pl
     copy = (size_t)p->channel + 2 * WH_CONV_LANES; /* the last channels */
   }
   if (!wh_mul_size(copy, sizeof(float), &copy) || !wh_align_size(copy, 64, &copy)) return false;
-  if (!wh_mul_size((size_t)c + 1, (size_t)kernel_volume, &taps) || !wh_mul_size(taps, sizeof(float *), &taps) ||
-      !wh_align_size(taps, 64, &taps))
+  if (!wh_mul_size((size_t)c + 1, (size_t)kernel_volume, &taps) ||
+      !wh_mul_size(taps, sizeof(float *), &taps) || !wh_align_size(taps, 64, &taps))
     return false;
   p->tap_bytes = taps;
   p->sum_bytes = (size_t)(p->by_channels ? ceil_div(p->task_rows, WH_LINEAR_F_COLS) * WH_LINEAR_F_COLS *
@@ -145,8 +147,8 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, bool packed, wh_conv_pl
          (p->shared_bytes || wh_add_size(p->worker_bytes, copy, &p->worker_bytes));
 }
 
-bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, int64_t m, int workers, bool packed,
-                       int64_t tall, wh_conv_plan *out) {
+bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
+                       bool packed, int64_t tall, wh_conv_plan *out) {
   const int64_t volume = wh_window_volume(w->kernel), n_k = c * volume;
   const bool alone = workers == 1 || n * group >= 2 * (int64_t)workers;
   const int64_t want = alone ? 1 : (int64_t)workers * TASKS_PER_WORKER;

@@ -24,17 +24,17 @@ typedef struct wh_conv_plan {
   int64_t channel; /* floats of a channel, as tiles read it */
   int64_t places;  /* that tiles walk: from the first output to the last; by channels: the outputs */
   int64_t task_rows, task_places, row_tasks, place_tasks;
-  /* By channels: tiles of up to `tile` places, `row_tiles` of them in each of `rows` rows of `row` outputs. A task's
-   * places are tiles. */
+  /* By channels: tiles of up to `tile` places, `row_tiles` of them in each of `rows` rows of `row` outputs. A
+   * task's places are tiles. */
   int64_t row, rows, row_tiles, tile;
   size_t shared_bytes; /* the copy that all share; in front */
   size_t tap_bytes, sum_bytes, weight_bytes, worker_bytes;
 } wh_conv_plan;
 
-/* `packed`: the weights are panels; `tall`: places of a level's tallest tile with channels in lanes. False when the
- * bytes overflow. */
-bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers, bool packed,
-                       int64_t tall, wh_conv_plan *out);
+/* `packed`: the weights are panels; `tall`: places of a level's tallest tile with channels in lanes. False
+ * when the bytes overflow. */
+bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
+                       bool packed, int64_t tall, wh_conv_plan *out);
 
 static inline int64_t wh_conv_phase_index(const wh_conv_plan *p, int axis, int64_t phase) {
   int64_t i = 0;

@@ -97,7 +97,8 @@ static void copy_panels(const wh_linear_layout *l, const float *b, int64_t ldb, 
 }
 
 bool wh_matmul_layout(uint64_t features, int64_t n, int64_t k, wh_linear_layout *out) {
-  if (!wh_linear_f_steps(features) || wh_linear_f_layout(features, WH_DTYPE_F32, n, k, out) != WH_OK) return false;
+  if (!wh_linear_f_steps(features) || wh_linear_f_layout(features, WH_DTYPE_F32, n, k, out) != WH_OK)
+    return false;
   out->id = WH_MATMUL_PANELS;
   return true;
 }

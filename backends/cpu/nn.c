@@ -36,7 +36,8 @@ void wh_conv_run_chain(const wh_conv_args *a, int64_t image, int64_t channel, in
   wh_chain_input in[WH_FORMULA_INPUTS] = {{y, 1}};
   for (uint32_t i = 1; i < a->chain->n_inputs; i++) {
     const wh_conv_end *e = &a->ends[i - 1];
-    in[i] = (wh_chain_input){e->x + image * e->by_image + channel * e->by_channel + place * e->by_place, e->by_place};
+    in[i] = (wh_chain_input){e->x + image * e->by_image + channel * e->by_channel + place * e->by_place,
+                             e->by_place};
   }
   wh_chain_run(a->chain, n, in, y, team);
 }

@@ -24,7 +24,8 @@ static inline int64_t wh_window_volume(const int64_t size[WH_WINDOW_AXES]) {
   return size[0] * size[1] * size[2];
 }
 
-/* An operand of the formula that ends a convolution: x[image * by_image + channel * by_channel + place * by_place] */
+/* An operand of the formula that ends a convolution: x[image * by_image + channel * by_channel + place *
+ * by_place] */
 typedef struct wh_conv_end {
   const float *x;
   int64_t by_image, by_channel, by_place; /* by_place: 0 or 1 */
@@ -35,9 +36,10 @@ typedef struct wh_conv_args {
   int64_t n, group, c, m; /* images; channels and outputs of a group */
   wh_window win;
   const float *x, *w;
-  const float *panels; /* of one group: w packed as linear_f_kernels.h has it, with k = (channel, tap); or NULL */
+  const float
+      *panels; /* of one group: w packed as linear_f_kernels.h has it, with k = (channel, tap); or NULL */
   const float *bias, *residual; /* [group * m], as y; or NULL */
-  const wh_chain *chain; /* what y is put through, with the operands `ends`; or NULL */
+  const wh_chain *chain;        /* what y is put through, with the operands `ends`; or NULL */
   wh_conv_end ends[WH_FORMULA_INPUTS - 1];
   float *y;
   uint32_t step; /* for wh_team_claim */

@@ -56,8 +56,8 @@ wh_status wh_formula_parse(const char *text, size_t n, uint32_t n_inputs, wh_for
     if (f.n_steps == WH_FORMULA_STEPS)
       return WH_FAIL(ERR_LIMIT, "a formula has at most %u steps", WH_FORMULA_STEPS);
     if (!take_step(&at, end, n_inputs + f.n_steps, &f.steps[f.n_steps], &more))
-      return WH_FAIL(ERR_INVALID_ARGUMENT, "step %u of the formula is none: an elementwise op and its operands",
-                     f.n_steps);
+      return WH_FAIL(ERR_INVALID_ARGUMENT,
+                     "step %u of the formula is none: an elementwise op and its operands", f.n_steps);
     f.n_steps++;
   }
   *out = f;
@@ -69,7 +69,8 @@ size_t wh_formula_print(const wh_formula *f, char text[WH_FORMULA_TEXT + 1]) {
   text[0] = 0;
   for (uint32_t s = 0; s < f->n_steps; s++) {
     const wh_formula_step *step = &f->steps[s];
-    n += (size_t)snprintf(text + n, WH_FORMULA_TEXT + 1 - n, "%s%s", s ? "; " : "", wh_op_get(step->op)->name);
+    n +=
+        (size_t)snprintf(text + n, WH_FORMULA_TEXT + 1 - n, "%s%s", s ? "; " : "", wh_op_get(step->op)->name);
     for (unsigned i = 0; i < step->n_in; i++)
       n += (size_t)snprintf(text + n, WH_FORMULA_TEXT + 1 - n, " %u", step->in[i]);
   }

@@ -1,10 +1,11 @@
-/* ir/formula.h - elementwise expressions of f32 as text: what `chain` computes, and what `conv_chain` does with its sums.
+/* ir/formula.h - elementwise expressions of f32 as text: what `chain` computes, and what `conv_chain` does
+ * with its sums.
  *
  *   "add 0 1; max 4 2; mul 0 5"
  *
- * Steps are separated by "; ". A step is an elementwise op and its operands: numbers below the number of inputs
- * are inputs, the next number is the first step's result, and so on. The last step's result is the formula's.
- * Each step is its op, rounded as that is (docs/NUMERICS.md). */
+ * Steps are separated by "; ". A step is an elementwise op and its operands: numbers below the number of
+ * inputs are inputs, the next number is the first step's result, and so on. The last step's result is the
+ * formula's. Each step is its op, rounded as that is (docs/NUMERICS.md). */
 #ifndef WH_IR_FORMULA_H
 #define WH_IR_FORMULA_H
 

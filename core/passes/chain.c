@@ -1,5 +1,5 @@
-/* chain.c - elementwise ops of f32 that follow each other become one `chain`, which goes over memory once, and one that
- * follows a convolution becomes its end. Every step stays the op that it was, so the bits do. */
+/* chain.c - elementwise ops of f32 that follow each other become one `chain`, which goes over memory once,
+ * and one that follows a convolution becomes its end. Every step stays the op that it was, so the bits do. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,7 +223,8 @@ static wh_status end_convolution(chain_ctx *c, wh_node n) {
   const uint32_t at = find_convolution(c, node);
   if (at == node->n_inputs) return WH_OK;
   wh_node_info *conv = &g->nodes[g->values[node->inputs[at]].producer];
-  wh_value inputs[3 + MOST_ENDS] = {conv->inputs[0], conv->inputs[1], conv->n_inputs > 2 ? conv->inputs[2] : 0};
+  wh_value inputs[3 + MOST_ENDS] = {conv->inputs[0], conv->inputs[1],
+                                    conv->n_inputs > 2 ? conv->inputs[2] : 0};
   size_t n_inputs = 3;
   for (uint32_t i = 0; i < node->n_inputs; i++)
     if (i != at) inputs[n_inputs++] = node->inputs[i];

@@ -85,7 +85,8 @@ wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) 
   const size_t per_byte = wh_dtype_get(t->dtype)->block_elems;
   const bool half = per_byte > 1;
   const size_t row = t->rank ? (size_t)t->dims[t->rank - 1] : 1;
-  if (t->raw.data && !half && t->dtype != WH_DTYPE_BOOL && (uintptr_t)t->raw.data % NET_ALIGN == 0) {
+  const size_t align = ox_size_of(t->dtype); /* kernels want no more of a constant */
+  if (t->raw.data && !half && t->dtype != WH_DTYPE_BOOL && align && (uintptr_t)t->raw.data % align == 0) {
     out->data = t->raw.data;
     return WH_OK;
   }

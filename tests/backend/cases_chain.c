@@ -61,7 +61,8 @@ SUITE_CASES(chain) {
   /* all ops, alone; a step that nobody needs; a result of inputs that do not move */
   for (size_t i = 0; i < COUNT(steps); i++) {
     char text[WH_FORMULA_TEXT + 1];
-    wh_formula f = {.n_inputs = 2, .n_steps = 1, .steps = {{steps[i], (uint8_t)wh_formula_operands(steps[i]), {0, 1}}}};
+    wh_formula f = {
+        .n_inputs = 2, .n_steps = 1, .steps = {{steps[i], (uint8_t)wh_formula_operands(steps[i]), {0, 1}}}};
     (void)wh_formula_print(&f, text);
     chain_case(s, op, &all[1], text);
   }
@@ -89,11 +90,12 @@ static size_t end_operands(suite_case *c, int64_t m, const int64_t out[2], wh_va
 SUITE_CASES(conv_chain) {
   static const struct {
     int64_t images, group, own, m, in[2], kernel, stride, pad;
-  } all[] = {{1, 1, 3, 33, {21, 30}, 3, 2, 1},  {2, 1, 40, 20, {13, 17}, 1, 1, 0}, {1, 1, 600, 70, {7, 7}, 1, 1, 0},
-             {2, 24, 1, 24, {13, 12}, 5, 1, 2}, {3, 5, 1, 10, {1, 1}, 1, 1, 0},     {1, 2, 30, 40, {14, 14}, 3, 1, 1},
+  } all[] = {{1, 1, 3, 33, {21, 30}, 3, 2, 1},  {2, 1, 40, 20, {13, 17}, 1, 1, 0},
+             {1, 1, 600, 70, {7, 7}, 1, 1, 0},  {2, 24, 1, 24, {13, 12}, 5, 1, 2},
+             {3, 5, 1, 10, {1, 1}, 1, 1, 0},    {1, 2, 30, 40, {14, 14}, 3, 1, 1},
              {1, 1, 16, 24, {40, 40}, 3, 1, 1}, {1, 1, 2, 40, {70, 70}, 40, 35, 0}};
-  static const char *const texts[] = {"relu 0", "mul 0 2; add 6 2; relu 7", "add 1 0; relu 6", "mul 3 0; add 6 5",
-                                      "add 0 4; max 6 4; min 7 4; mul 0 8; div 9 4"};
+  static const char *const texts[] = {"relu 0", "mul 0 2; add 6 2; relu 7", "add 1 0; relu 6",
+                                      "mul 3 0; add 6 5", "add 0 4; max 6 4; min 7 4; mul 0 8; div 9 4"};
   for (size_t i = 0; i < 6 * COUNT(all); i++) {
     const size_t k = i % COUNT(all);
     const int64_t out[] = {(all[k].in[0] + 2 * all[k].pad - all[k].kernel) / all[k].stride + 1,
@@ -111,8 +113,8 @@ SUITE_CASES(conv_chain) {
                              {.key = WH_ATTR_PADS, .n = 4, .ints = pads},
                              {.key = WH_ATTR_GROUP, .i = all[k].group},
                              formula_attr(text)};
-    wh_value in[8] = {case_input(c, WH_DTYPE_F32, 4, D(ROWS, all[k].group * all[k].own, all[k].in[0], all[k].in[1]),
-                                 FILL_PLAIN)};
+    wh_value in[8] = {case_input(c, WH_DTYPE_F32, 4,
+                                 D(ROWS, all[k].group * all[k].own, all[k].in[0], all[k].in[1]), FILL_PLAIN)};
     in[1] = case_const(c, WH_DTYPE_F32, 4, D(all[k].m, all[k].own, all[k].kernel, all[k].kernel));
     in[2] = i % 2 ? case_const(c, WH_DTYPE_F32, 1, &all[k].m) : 0;
     (void)case_node(c, op, in, end_operands(c, all[k].m, out, in), attrs, COUNT(attrs));

@@ -1,4 +1,5 @@
-/* reference_chain.c - formulas: every step by the reference of its op, over operands that were broadcast before. */
+/* reference_chain.c - formulas: every step by the reference of its op, over operands that were broadcast
+ * before. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

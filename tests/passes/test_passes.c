@@ -211,8 +211,8 @@ static void steps_become_chains(void **state) {
   assert_rewrites(wh_pass_chain,
                   "%9 = exp(%1) \"a\"" F "%10 = relu(%9) \"b\"" F "%11 = neg(%10) \"c\"" F
                   "output \"o\" %11\noutput \"a\" %9\n",
-                  "%9 = exp(%1) \"a\"" F "%10 = chain(%9)" CHAIN("relu 0; neg 1") "\"c\"" F
-                  "output \"o\" %10\noutput \"a\" %9\n");
+                  "%9 = exp(%1) \"a\"" F
+                  "%10 = chain(%9)" CHAIN("relu 0; neg 1") "\"c\"" F "output \"o\" %10\noutput \"a\" %9\n");
   assert_rewrites(wh_pass_chain,
                   "%9 = neg(%5) \"a\" : f32[64]\n%10 = relu(%5) \"b\" : f32[64]\n%11 = add(%9, %10) \"c\" : f32[64]\n"
                   "%12 = mul(%1, %11) \"m\"" F "output \"o\" %12\n",
@@ -224,26 +224,29 @@ static void steps_do_not_become_chains(void **state) {
   (void)state;
   assert_keeps(wh_pass_chain, "%9 = neg(%1) \"a\"" F "output \"o\" %9\n");
   assert_keeps(wh_pass_chain, "%9 = neg(%1) \"a\"" F "%10 = sqrt(%9) \"b\"" F "output \"o\" %10\n");
-  assert_keeps(wh_pass_chain, "%9 = neg(%1) \"a\"" F "%10 = exp(%9) \"b\"" F "output \"o\" %10\noutput \"a\" %9\n");
+  assert_keeps(wh_pass_chain,
+               "%9 = neg(%1) \"a\"" F "%10 = exp(%9) \"b\"" F "output \"o\" %10\noutput \"a\" %9\n");
 }
 
 #define CONV "strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0], group = 1"
-#define IMAGES "%9 = const \"c\" f32[6, 4, 3, 3]\n%10 = reshape(%1) {shape = [t, 4, 4, 4]} \"x\" : f32[t, 4, 4, 4]\n"
+#define IMAGES \
+  "%9 = const \"c\" f32[6, 4, 3, 3]\n%10 = reshape(%1) {shape = [t, 4, 4, 4]} \"x\" : f32[t, 4, 4, 4]\n"
 #define Y " : f32[t, 6, 2, 2]\n"
 
 static void convolutions_take_what_follows(void **state) {
   (void)state;
-  assert_rewrites(wh_pass_chain,
-                  IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = relu(%11) \"r\"" Y "output \"o\" %12\n",
-                  IMAGES "%11 = conv_chain(%10, %9) {formula = \"relu 0\", " CONV "} \"r\"" Y "output \"o\" %11\n");
+  assert_rewrites(
+      wh_pass_chain,
+      IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = relu(%11) \"r\"" Y "output \"o\" %12\n",
+      IMAGES "%11 = conv_chain(%10, %9) {formula = \"relu 0\", " CONV "} \"r\"" Y "output \"o\" %11\n");
   /* the convolution stands second, its residual first */
   assert_rewrites(wh_pass_chain,
-                  IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = neg(%11) \"n\"" Y "%13 = conv(%10, %9) {" CONV
-                         "} \"w\"" Y "%14 = add(%12, %13) \"s\"" Y "%15 = relu(%14) \"r\"" Y
-                         "output \"o\" %15\noutput \"n\" %12\n",
-                  IMAGES "%11 = conv_chain(%10, %9) {formula = \"neg 0\", " CONV
-                         "} \"n\"" Y "%12 = conv_chain(%10, %9, _, %11) {formula = \"add 1 0; relu 2\", " CONV
-                         "} \"r\"" Y "output \"o\" %12\noutput \"n\" %11\n");
+                  IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = neg(%11) \"n\"" Y
+                         "%13 = conv(%10, %9) {" CONV "} \"w\"" Y "%14 = add(%12, %13) \"s\"" Y
+                         "%15 = relu(%14) \"r\"" Y "output \"o\" %15\noutput \"n\" %12\n",
+                  IMAGES "%11 = conv_chain(%10, %9) {formula = \"neg 0\", " CONV "} \"n\"" Y
+                         "%12 = conv_chain(%10, %9, _, %11) {formula = \"add 1 0; relu 2\", " CONV "} \"r\"" Y
+                         "output \"o\" %12\noutput \"n\" %11\n");
   assert_keeps(wh_pass_chain, IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = relu(%11) \"r\"" Y
                                      "output \"o\" %12\noutput \"v\" %11\n");
 }
