@@ -2,8 +2,8 @@
 #include "cli/verbs.h"
 
 const cli_verb *const cli_verbs[] = {
-    &cli_verb_run,   &cli_verb_chat,   &cli_verb_inspect, &cli_verb_devices,
-    &cli_verb_bench, &cli_verb_verify, &cli_verb_eval,    NULL,
+    &cli_verb_run,    &cli_verb_chat, &cli_verb_inspect,  &cli_verb_devices,   &cli_verb_bench,
+    &cli_verb_verify, &cli_verb_eval, &cli_verb_quantize, &cli_verb_calibrate, NULL,
 };
 _Static_assert(CLI_N(cli_verbs) == CLI_N_VERBS + 1, "a row per verb");
 

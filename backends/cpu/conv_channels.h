@@ -85,14 +85,19 @@ typedef float conv_f4 __attribute__((vector_size(16)));
  * transpose. */
 CONV_INLINE void conv_transpose_4(const float *c, const float *bias, float *y, int64_t plane) {
   conv_f4 a[4], b[4];
+  CONV_UNROLL
   for (int i = 0; i < 4; i++) memcpy(&a[i], c + i * WH_LINEAR_F_COLS, sizeof a[i]);
-  for (int round = 0; round < 2; round++) {
-    for (int i = 0; i < 2; i++) {
-      b[2 * i] = __builtin_shufflevector(a[i], a[i + 2], 0, 4, 1, 5);
-      b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 2], 2, 6, 3, 7);
-    }
-    memcpy(a, b, sizeof a);
+  CONV_UNROLL
+  for (int i = 0; i < 2; i++) {
+    b[2 * i] = __builtin_shufflevector(a[i], a[i + 2], 0, 4, 1, 5);
+    b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 2], 2, 6, 3, 7);
   }
+  CONV_UNROLL
+  for (int i = 0; i < 2; i++) {
+    a[2 * i] = __builtin_shufflevector(b[i], b[i + 2], 0, 4, 1, 5);
+    a[2 * i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 6, 3, 7);
+  }
+  CONV_UNROLL
   for (int i = 0; i < 4; i++) {
     if (bias) a[i] = a[i] + ((conv_f4){bias[i], bias[i], bias[i], bias[i]});
     memcpy(y + i * plane, &a[i], sizeof a[i]);

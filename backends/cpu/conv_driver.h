@@ -40,7 +40,8 @@ typedef struct conv_tile {
   int64_t ldw;
   const float *const *x;
   int64_t at;
-  float *c; /* [rows][vecs * VF_LANES] */
+  float *c;
+  int64_t ldc; /* from row to row */
   bool first;
 } conv_tile;
 
@@ -66,7 +67,7 @@ CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
-    float *c = t->c + (r * vecs + i) * VF_LANES;
+    float *c = t->c + r * t->ldc + i * VF_LANES;
     vf_store(c, vf_add(t->first ? vf_zero() : vf_load(c), acc[r][i]));
   }
 }
@@ -182,28 +183,33 @@ static void conv_find_taps(const conv_unit *u, float *tail) {
   }
 }
 
-/* y = (residual +) sums (+ bias) */
-static void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual, float *restrict y) {
-  if (bias) {
-    const float b = *bias;
-    for (int64_t j = 0; j < n; j++) y[j] = sums[j] + b;
-  } else {
-    memcpy(y, sums, (size_t)n * sizeof *y);
+/* y = sums (+ bias), (residual +); y may be the sums. */
+CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual, float *y) {
+  const vf b = vf_set1(bias ? *bias : 0.0f);
+  int64_t j = 0;
+  for (; j + VF_LANES <= n; j += VF_LANES) {
+    vf v = vf_load(sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load(residual + j), v);
+    vf_store(y + j, v);
   }
-  for (int64_t j = 0; residual && j < n; j++) y[j] = residual[j] + y[j];
+  for (; j < n; j++) {
+    float v = sums[j];
+    if (bias) v = v + *bias;
+    y[j] = residual ? residual[j] + v : v;
+  }
 }
 
-/* The sums of places [at, at + n) of one channel, of which [from, n) are written. */
-static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t at, int64_t from,
-                       int64_t n) {
+/* The outputs of a channel that the sums of places [at, at + n) are. */
+static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t at, int64_t n) {
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
   const int64_t channel = (u->image * a->group + u->group) * a->m + m;
   const int64_t *out = a->win.out, plane = out[0] * out[1] * out[2];
   const float *bias = a->bias ? a->bias + u->group * a->m + m : NULL;
-  int64_t w = (at + from) % p->size[2], h = (at + from) / p->size[2], d = h / p->size[1];
+  int64_t w = at % p->size[2], h = at / p->size[2], d = h / p->size[1];
   h %= p->size[1];
-  for (int64_t i = from; i < n;) {
+  for (int64_t i = 0; i < n;) {
     const int64_t left = min_i64(p->size[2] - w, n - i);
     const int64_t count = h < out[1] && w < out[2] ? min_i64(left, out[2] - w) : 0;
     const int64_t to = channel * plane + (d * out[1] + h) * out[2] + w;
@@ -254,38 +260,85 @@ static int64_t conv_tile_rows(const conv_unit *u, int64_t m, int64_t left) {
   return ceil_div(most, ceil_div(most, TILE_ROWS));
 }
 
+/* Where the tiles of a task leave their sums: of channel row r from place `begin` on at c + r * ldc. The last tile may
+ * begin before its place, to end with the last place, which `shift` says. */
+typedef struct conv_sums {
+  float *c;
+  int64_t ldc, begin, end, last, shift;
+  bool direct; /* they are outputs */
+} conv_sums;
+
+/* The tiles of `rows` channels over taps [k, k + n). */
+static void conv_row_tiles(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, conv_sums *s) {
+  const wh_conv_plan *p = u->p;
+  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
+  int64_t ldw;
+  const float *w = conv_weights(u, m, rows, k, n, &ldw);
+  for (int64_t at = s->begin; at < s->end; at += lanes) {
+    conv_tile t = {.rows = rows,
+                   .vecs = s->end - at <= VF_LANES ? 1 : vecs,
+                   .k = n,
+                   .w = w,
+                   .ldw = ldw,
+                   .x = u->taps + k,
+                   .at = at,
+                   .ldc = s->ldc,
+                   .first = k == 0};
+    const int64_t width = t.vecs * VF_LANES;
+    if (t.at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
+    s->last = at;
+    s->shift = at - t.at;
+    t.c = s->c + (at - s->begin);
+    if (s->direct) t.c -= s->shift; /* the same values again */
+    conv_run_tile(&t);
+  }
+}
+
+/* Sums to outputs, and these through the chain. */
+static void conv_finish_rows(const conv_unit *u, int64_t m, int64_t rows, const conv_sums *s) {
+  const wh_conv_args *a = u->a;
+  for (int64_t r = 0; r < rows; r++) {
+    float *c = s->c + r * s->ldc;
+    if (!s->direct) {
+      conv_write(u, c, m + r, s->begin, s->last - s->begin);
+      conv_write(u, c + (s->last - s->begin) + s->shift, m + r, s->last, s->end - s->last);
+    } else if (a->bias || a->residual) {
+      conv_finish(c, s->end - s->begin, a->bias ? a->bias + u->group * a->m + m + r : NULL,
+                  a->residual ? a->residual + (c - a->y) : NULL, c);
+    }
+  }
+  if (a->chain) conv_run_chain(u, m, rows, s->begin, s->end);
+}
+
+/* Whether places are outputs, so that tiles can leave their sums there: of one chunk, and where no tile reaches out of
+ * the task. */
+static bool conv_is_direct(const conv_unit *u, int64_t n_places) {
+  const wh_conv_plan *p = u->p;
+  const int64_t *out = u->a->win.out;
+  return p->n_k <= WH_CONV_CHUNK && n_places >= WH_CONV_LANES && p->size[2] == out[2] &&
+         (out[0] == 1 || p->size[1] == out[1]);
+}
+
 /* Places [begin, end) of channels [m, m + n_m), n_m at most a task's. */
 static void conv_task_places(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
+  const bool direct = conv_is_direct(u, end - begin);
+  const int64_t plane = wh_window_volume(a->win.out);
+  const int64_t lanes = ceil_div(end - begin, WH_CONV_LANES) * WH_CONV_LANES;
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
-    const int64_t n_taps = min_i64(WH_CONV_CHUNK, p->n_k - k);
     const bool last = k + WH_CONV_CHUNK >= p->n_k;
     float *sums = u->sums;
     for (int64_t m = m0, rows; m < m0 + n_m; m += rows) {
-      int64_t ldw;
       rows = conv_tile_rows(u, m, m0 + n_m - m);
-      const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
-      const float *w = conv_weights(u, m, rows, k, n_taps, &ldw);
-      for (int64_t at = begin; at < end; at += lanes) {
-        const int64_t n = min_i64(lanes, end - at);
-        conv_tile t = {.rows = rows,
-                       .vecs = n <= VF_LANES ? 1 : vecs,
-                       .k = n_taps,
-                       .w = w,
-                       .ldw = ldw,
-                       .x = u->taps + k,
-                       .at = at,
-                       .c = sums,
-                       .first = k == 0};
-        const int64_t width = t.vecs * VF_LANES;
-        if (t.at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
-        conv_run_tile(&t);
-        for (int64_t r = 0; last && r < rows; r++)
-          conv_write(u, sums + r * width, m + r, t.at, at - t.at, at - t.at + n);
-        if (p->n_k > WH_CONV_CHUNK) sums += rows * width;
+      conv_sums s = {.c = sums, .ldc = lanes, .begin = begin, .end = end, .direct = direct};
+      if (direct) {
+        s.c = a->y + ((u->image * a->group + u->group) * a->m + m) * plane + begin;
+        s.ldc = plane;
       }
-      if (last && a->chain) conv_run_chain(u, m, rows, begin, end);
+      conv_row_tiles(u, m, rows, k, min_i64(WH_CONV_CHUNK, p->n_k - k), &s);
+      if (last) conv_finish_rows(u, m, rows, &s);
+      if (p->n_k > WH_CONV_CHUNK) sums += rows * lanes;
     }
   }
 }

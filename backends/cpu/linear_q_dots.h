@@ -5,11 +5,12 @@
  * compile-time constant everywhere below, so each type's kernel holds only its own unpacking.
  *
  * Besides LANES and the operations a vector header may define
- *   DOTS_ARE_WHOLE    vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
- * int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad CODES_ARE_SIGNED  both factors are signed bytes,
- * elsewhere the codes are unsigned ones DOTS_IN_PAIRS     vint_dot8_pairs multiplies two columns by two rows,
- * 8 k each VECS              vectors of columns that are held at once, if not 2 SHIFT_BY_FACTOR   the
- * products that widen int16 sums have a factor for each row, which can be 2^t */
+ * - DOTS_ARE_WHOLE: vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
+ *   int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad.
+ * - CODES_ARE_SIGNED: both factors are signed bytes, elsewhere the codes are unsigned ones.
+ * - DOTS_IN_PAIRS: vint_dot8_pairs multiplies two columns by two rows, 8 k each.
+ * - VECS: vectors of columns that are held at once, if not 2.
+ * - SHIFT_BY_FACTOR: the products that widen int16 sums have a factor for each row, which can be 2^t. */
 #ifndef WH_CPU_LINEAR_Q_DOTS_H
 #define WH_CPU_LINEAR_Q_DOTS_H
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backends/gpu/family_move.h"
+#include "core/base/allocator.h"
 
 wh_status gpu_emit_gather(gpu_emit *e, const gpu_step *s) {
   const gpu_operand *x = &s->in[0], *ids = &s->in[1], *y = s->out;
@@ -118,6 +119,35 @@ wh_status gpu_emit_scatter_elements(gpu_emit *e, const gpu_step *s) {
   return gpu_launch(e, GPU_K_scatter_elements, gpu_flat_grid(a.n), &a, sizeof a);
 }
 
+/* Without a reduction: an owner for each place. */
+wh_status gpu_claim_scatter_nd(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                               const int64_t *dims, wh_claim *c) {
+  const wh_shape *x = &g->values[node->inputs[0]].shape, *ids = &g->values[node->inputs[1]].shape;
+  const int64_t length = dims[ids->dims[ids->rank - 1]];
+  size_t bytes = sizeof(uint32_t);
+  (void)d;
+  if (wh_node_i(node, WH_ATTR_REDUCTION) != 0) return WH_OK;
+  for (int i = 0; i < length; i++)
+    if (!wh_mul_size(bytes, (size_t)dims[x->dims[i]], &bytes))
+      return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  c->scratch_bytes = bytes;
+  return WH_OK;
+}
+
+static wh_status scatter_last(gpu_emit *e, gpu_tuple_args *a, const gpu_step *s) {
+  const gpu_operand *y = s->out;
+  const int64_t bytes =
+                    gpu_product(y->dims + a->length, y->rank - (int)a->length) * gpu_element_bytes(y->dtype),
+                word = gpu_word(bytes, a->x | a->y);
+  a->owners = s->scratch;
+  a->n = a->tuples * (bytes / word);
+  a->words = gpu_divisor_of(bytes / word);
+  a->size = gpu_log2(word);
+  WH_TRY(gpu_fill(e, a->owners, 0, (uint64_t)gpu_product(y->dims, (int)a->length) * sizeof(uint32_t)));
+  WH_TRY(gpu_launch(e, GPU_K_scatter_nd_own, gpu_flat_grid(a->tuples), a, sizeof *a));
+  return gpu_launch(e, GPU_K_scatter_nd_write, gpu_flat_grid(a->n), a, sizeof *a);
+}
+
 wh_status gpu_emit_scatter_nd(gpu_emit *e, const gpu_step *s) {
   const gpu_operand *ids = &s->in[1], *y = s->out;
   WH_TRY(check_tuples(e, s, y->dims));
@@ -125,11 +155,14 @@ wh_status gpu_emit_scatter_nd(gpu_emit *e, const gpu_step *s) {
   WH_TRY(copy_all(e, s));
   gpu_tuple_args a = tuples_of(ids, y->dims);
   if (a.tuples == 0) return WH_OK;
+  if (a.tuples >= UINT32_MAX)
+    return WH_FAIL(ERR_LIMIT, "node '%s' scatters more than 2^32 - 2 updates", s->node->name);
   a.x = s->in[2].address;
   a.y = y->address;
+  a.reduction = (uint32_t)wh_node_i(s->node, WH_ATTR_REDUCTION);
+  if (!a.reduction) return scatter_last(e, &a, s);
   a.n = gpu_product(y->dims + a.length, y->rank - (int)a.length);
   a.size = gpu_log2_bytes(y->dtype);
-  a.reduction = (uint32_t)wh_node_i(s->node, WH_ATTR_REDUCTION);
   a.element = gpu_type_of(y->dtype);
-  return gpu_launch(e, GPU_K_scatter_nd, gpu_flat_grid(a.n), &a, sizeof a);
+  return gpu_launch(e, GPU_K_scatter_nd_reduce, gpu_flat_grid(a.n), &a, sizeof a);
 }

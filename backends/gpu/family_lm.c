@@ -29,11 +29,12 @@ static uint32_t row_threads(uint32_t n) { return n <= 256 ? WARP : n <= 1024 ? 1
 /* ---- norms ---- */
 
 static wh_status emit_norm(gpu_emit *e, const gpu_step *s, gpu_kernel kernel) {
+  const wh_attr *eps = wh_node_attr(s->node, WH_ATTR_EPS); /* softmax has none */
   gpu_norm_args a = {.x = s->in[0].address,
                      .w = s->in[1].address,
                      .b = s->in[2].address,
                      .y = s->out->address,
-                     .eps = wh_node_f(s->node, WH_ATTR_EPS)};
+                     .eps = eps ? eps->f : 0.0f};
   uint32_t rows;
   WH_TRY(gpu_size(gpu_rows(&s->in[0]), "rows", &rows));
   WH_TRY(gpu_size(gpu_row_length(&s->in[0]), "elements of a row", &a.n));
@@ -48,6 +49,7 @@ static wh_status emit_rms_norm_quantize(gpu_emit *e, const gpu_step *s) {
   return emit_norm(e, s, GPU_K_rms_norm_q8a);
 }
 static wh_status emit_layer_norm(gpu_emit *e, const gpu_step *s) { return emit_norm(e, s, GPU_K_layer_norm); }
+static wh_status emit_softmax(gpu_emit *e, const gpu_step *s) { return emit_norm(e, s, GPU_K_softmax); }
 
 /* ---- quantised activations, gates ---- */
 
@@ -219,6 +221,7 @@ static wh_status emit_expert_sum(gpu_emit *e, const gpu_step *s) {
 const gpu_op gpu_ops_lm[] = {{WH_OP_RMS_NORM, "rms_norm", NULL, emit_rms_norm},
                              {WH_OP_RMS_NORM_QUANTIZE, "rms_norm_q8a", NULL, emit_rms_norm_quantize},
                              {WH_OP_LAYER_NORM, "layer_norm", NULL, emit_layer_norm},
+                             {WH_OP_SOFTMAX, "softmax", NULL, emit_softmax},
                              {WH_OP_QUANTIZE_ACT, "quantize_act", NULL, emit_quantize_act},
                              {WH_OP_QUANTIZE_WIDE, "quantize_wide", NULL, emit_quantize_wide},
                              {WH_OP_SWIGLU, "swiglu", NULL, emit_swiglu},

@@ -251,5 +251,5 @@ const gpu_op gpu_ops_move[] = {{WH_OP_TRANSPOSE, "transpose", NULL, emit_transpo
                                {WH_OP_GATHER_ELEMENTS, "gather_elements", NULL, gpu_emit_gather_elements},
                                {WH_OP_GATHER_ND, "gather_nd", NULL, gpu_emit_gather_nd},
                                {WH_OP_SCATTER_ELEMENTS, "scatter_elements", NULL, gpu_emit_scatter_elements},
-                               {WH_OP_SCATTER_ND, "scatter_nd", NULL, gpu_emit_scatter_nd},
+                               {WH_OP_SCATTER_ND, "scatter_nd", gpu_claim_scatter_nd, gpu_emit_scatter_nd},
                                {0}};

@@ -12,6 +12,8 @@ wh_status gpu_emit_gather(gpu_emit *e, const gpu_step *s);
 wh_status gpu_emit_gather_elements(gpu_emit *e, const gpu_step *s);
 wh_status gpu_emit_gather_nd(gpu_emit *e, const gpu_step *s);
 wh_status gpu_emit_scatter_elements(gpu_emit *e, const gpu_step *s);
+wh_status gpu_claim_scatter_nd(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                               const int64_t *dims, wh_claim *c);
 wh_status gpu_emit_scatter_nd(gpu_emit *e, const gpu_step *s);
 
 #endif

@@ -40,6 +40,7 @@ wh_nd gpu_broadcast(const gpu_operand *in, int n_in, const gpu_operand *out) {
 }
 
 #define BLOCK 256
+#define MOST_THREADS 1024 /* of a block */
 #define WARP 32
 
 gpu_grid gpu_flat_grid(int64_t n) {
@@ -115,13 +116,13 @@ wh_status gpu_check_indices(gpu_emit *e, const gpu_step *s, const gpu_operand *i
                       .n = gpu_elements(indices),
                       .type = gpu_type_of(indices->dtype),
                       .period = (uint32_t)period,
-                      .node_plus_1 = s->index + 1,
+                      .node = s->index,
                       .code = WH_FAULT_INDEX};
   if (!s->fault || a.n == 0) return WH_OK;
   memcpy(a.least, least, (size_t)period * sizeof *least);
   memcpy(a.most, most, (size_t)period * sizeof *most);
-  gpu_grid grid = gpu_flat_grid(a.n);
-  grid.x = 1;
+  const int64_t threads = a.n < MOST_THREADS ? gpu_ceil_div(a.n, WARP) * WARP : MOST_THREADS;
+  const gpu_grid grid = {1, 1, 1, (uint32_t)threads, 0};
   return gpu_launch(e, GPU_K_check_indices, grid, &a, sizeof a);
 }
 

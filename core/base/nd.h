@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define WH_ND_MAX_RANK 16 /* a tile has two for each of a tensor's */
-#define WH_ND_MAX_OPERANDS 6 /* of a chain */
+#define WH_ND_MAX_OPERANDS 8 /* of a chain */
 
 typedef struct wh_nd {
   int rank, n_operands;

@@ -10,7 +10,7 @@
 
 #include "core/ir/graph.h"
 
-#define WH_FORMULA_INPUTS 6u
+#define WH_FORMULA_INPUTS 8u
 #define WH_FORMULA_STEPS 16u
 /* The longest text: an op's name of at most 12 letters, two numbers of two digits, what separates them. */
 #define WH_FORMULA_TEXT (WH_FORMULA_STEPS * 20u)

@@ -134,8 +134,8 @@ WH_API WH_NODISCARD wh_status wh_runner_set_input_at(wh_runner *runner, size_t i
  * before left; after a failure, what it got to. */
 WH_API WH_NODISCARD wh_status wh_runner_run(wh_runner *runner);
 
-/* Of this and later runs; fn NULL: off, as at first. What the host works out for itself, such as shapes, is not
- * seen. */
+/* Of this and later runs; fn NULL: off, as at first. What the host works out for itself, such as shapes, is
+ * not seen. */
 WH_API void wh_runner_set_trace(wh_runner *runner, wh_trace_fn fn, void *ctx);
 
 /* An output of the last run, valid until the next; ERR_NOT_FOUND when that failed or there was none. */

@@ -6,6 +6,7 @@
  *   wh_session_run     tokens in, logits out
  *   wh_runner_run      any graph: named tensors in, named tensors out
  *   text.h             tokens to and from text, chat templates, sampling
+ *   quantize.h         weights in a smaller type
  *   speculate.h        several tokens per run, with the same answer
  *
  * Every fallible call returns wh_status; wh_last_error() has the sentence for the user. status.h has the
@@ -17,6 +18,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/quantize.h"
 #include "whimbrel/runner.h"
 #include "whimbrel/sequence.h"
 #include "whimbrel/session.h"

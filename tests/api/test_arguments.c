@@ -374,6 +374,9 @@ static void try_npy(void) {
   IGNORES(wh_npy_destroy, file, NULL);
   REFUSES(wh_npy_save, path, NULL, &t);
   REFUSES(wh_npy_save, tensor, "x.npy", NULL);
+  REFUSES(wh_quantize, from, NULL, "x", NULL);
+  REFUSES(wh_quantize, to, "x", NULL, NULL);
+  ALLOWS(wh_quantize, options, wh_quantize("missing.gguf", "x", NULL) == WH_ERR_NOT_FOUND);
 }
 
 static void try_runners(small_engine *e) {
@@ -432,9 +435,9 @@ static void try_runners(small_engine *e) {
 
 static void null_is_refused_or_means_something(void **state) {
   (void)state;
-  static const char *const headers[] = {"allocator.h", "device.h",   "model.h",   "progress.h",
-                                        "runner.h",    "sequence.h", "session.h", "speculate.h",
-                                        "status.h",    "tensor.h",   "text.h",    "trace.h"};
+  static const char *const headers[] = {"allocator.h", "device.h",   "model.h",   "progress.h",  "quantize.h",
+                                        "runner.h",    "sequence.h", "session.h", "speculate.h", "status.h",
+                                        "tensor.h",    "text.h",     "trace.h"};
   static pair_list declared;
   size_t n_functions = 0;
   for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)

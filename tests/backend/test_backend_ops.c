@@ -15,7 +15,7 @@
 /* clang-format on */
 
 /* What a backend has to pass at least, so that cases are not lost unseen. Raise it with new ones. */
-#define LEAST_CASES 8519
+#define LEAST_CASES 8551
 #define LEAST_CASES_OF_PARTIAL \
   0 /* of those, that a target which lacks kernels must run: grows with its kernels */
 

@@ -4,7 +4,7 @@
 
 typedef struct nn_case {
   const char *op;
-  const char *operands[8]; /* types, "_": absent */
+  const char *operands[10]; /* types, "_": absent */
   const char *attrs;
   const char *shapes; /* of the outputs; NULL: refused, and ... */
   const char *error;  /* ... the message holds this */
@@ -69,6 +69,10 @@ static const nn_case cases[] = {
     {"conv_chain", {X, W, "_", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"), WRONG("input 5 is i32, not f32")},
     {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"), WRONG("input 6 is i32")},
     {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"), WRONG("input 7 is i32")},
+    {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"),
+     WRONG("input 8 is i32")},
+    {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"),
+     WRONG("input 9 is i32")},
     {"conv_chain", {X, W}, ENDED("relu 1"), WRONG("step 0 of the formula is none")},
     {"conv", {"i32[n, 6, 9, 8]", "f32[4, 6, 3, 2]"}, CONV(PLAIN, "1"), WRONG("input 0 is i32, not f32")},
     {"conv", {"f32[n, 6]", "f32[4, 6]"}, CONV(PLAIN, "1"), WRONG("input 0: must have rank 3 to 5")},
@@ -325,7 +329,7 @@ static wh_status build(const nn_case *c, wh_op op, wh_graph **out) {
   char text[4096], operands[128] = "", results[64] = "";
   size_t n = (size_t)snprintf(text, sizeof text, "graph \"nn\" {\n  symbol n 0..64 symbol t 1..100\n");
   int inputs = 0;
-  for (int i = 0; i < 8 && c->operands[i]; i++) {
+  for (int i = 0; i < 10 && c->operands[i]; i++) {
     char *at = operands + strlen(operands);
     const size_t left = sizeof operands - strlen(operands);
     if (strcmp(c->operands[i], "_") == 0) {
@@ -349,7 +353,7 @@ static wh_status build(const nn_case *c, wh_op op, wh_graph **out) {
 
 static void every_rule(void **state) {
   (void)state;
-  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][8] = {{0}};
+  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][10] = {{0}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     const nn_case *c = &cases[i];
     wh_graph *g = NULL;

@@ -212,6 +212,8 @@ GPU_FN uint16_t gpu_f32_to_f16(float x) {
 
 /* Adds to a counter in shared memory, or in the device's; what it was. */
 GPU_FN uint32_t gpu_count(uint32_t *at, uint32_t v) { return atomicAdd(at, v); }
+/* *at becomes the greater of itself and v, whatever the order of those that come. */
+GPU_FN void gpu_raise(uint32_t *at, uint32_t v) { (void)atomicMax(at, v); }
 
 /* ---- copies to shared memory that go on while the block computes: 16 bytes, both addresses multiples of 16
  * ---- */

@@ -4,32 +4,20 @@
 #include "backends/gpu/kernels/elements.h"
 #include "backends/gpu/kernels/index_args.h"
 
-typedef struct fault {
-  uint32_t node_plus_1, code;
-  int64_t value;
-} fault;
-
-/* One block: its threads look for the first entry outside, and the last of them to come notes it, unless an earlier
- * node has left one. */
+/* One block, whose threads look for the first entry outside. */
 GPU_KERNEL_FN(check_indices, gpu_check_args) {
-  __shared__ int64_t first[256];
-  int64_t at = a.n;
+  __shared__ uint64_t room[32];
+  uint64_t first = (uint64_t)a.n;
   for (int64_t i = threadIdx.x; i < a.n; i += blockDim.x) {
     const int64_t v = gpu_index(a.indices, a.type, i);
     const int d = a.period == 1 ? 0 : (int)(i % a.period);
     if (v >= a.least[d] && v <= a.most[d]) continue;
-    at = i;
+    first = (uint64_t)i;
     break;
   }
-  first[threadIdx.x] = at;
-  gpu_barrier();
-  if (threadIdx.x) return;
-  for (uint32_t t = 1; t < blockDim.x; t++) at = first[t] < at ? first[t] : at;
-  fault *f = gpu_at<fault>(a.fault);
-  if (at == a.n || (f->node_plus_1 && f->node_plus_1 <= a.node_plus_1)) return;
-  f->node_plus_1 = a.node_plus_1;
-  f->code = a.code;
-  f->value = gpu_index(a.indices, a.type, at);
+  first = gpu_least_of_block(first, room);
+  if (threadIdx.x == 0 && first < (uint64_t)a.n)
+    gpu_report(a.fault, a.node, a.code, gpu_index(a.indices, a.type, (int64_t)first));
 }
 
 /* Index i of an axis of n; negative ones count from the end. -1: outside. */
@@ -120,8 +108,26 @@ GPU_KERNEL_FN(scatter_elements, gpu_elements_args) {
   }
 }
 
-/* A thread has one element of every block, and walks all tuples in order. */
-GPU_KERNEL_FN(scatter_nd, gpu_tuple_args) {
+/* Without a reduction the last tuple of a place stays: first each raises its place's owner to its number, then the owners
+ * write, a thread for each word. Which came first does not show. */
+GPU_KERNEL_FN(scatter_nd_own, gpu_tuple_args) {
+  const int64_t t = gpu_thread();
+  if (t >= a.tuples) return;
+  const int64_t place = tuple_place(a, t);
+  if (place >= 0) gpu_raise(gpu_at<uint32_t>(a.owners) + place, (uint32_t)t + 1);
+}
+GPU_KERNEL_FN(scatter_nd_write, gpu_tuple_args) {
+  const int64_t i = gpu_thread();
+  uint64_t t = (uint64_t)i;
+  if (i >= a.n) return;
+  const int64_t word = gpu_split(a.words, &t), place = tuple_place(a, (int64_t)t);
+  if (place < 0 || gpu_at<const uint32_t>(a.owners)[place] != (uint32_t)t + 1) return;
+  const uint64_t to = (uint64_t)(place * a.words.n + word);
+  gpu_copy(a.size, a.y + (to << a.size), a.x + ((uint64_t)i << a.size), false);
+}
+
+/* With one, updates of a place follow each other: a thread has one element of every block, and walks all tuples. */
+GPU_KERNEL_FN(scatter_nd_reduce, gpu_tuple_args) {
   const int64_t i = gpu_thread();
   if (i >= a.n) return;
   for (int64_t t = 0; t < a.tuples; t++) {

@@ -11,7 +11,7 @@ typedef struct gpu_check_args {
   uint64_t indices, fault; /* a wh_fault */
   int64_t n;
   uint32_t type; /* gpu_type: i32 or i64 */
-  uint32_t period, node_plus_1, code;
+  uint32_t period, node, code;
   int64_t least[GPU_INDEX_MAX_PERIOD], most[GPU_INDEX_MAX_PERIOD];
 } gpu_check_args;
 
@@ -27,7 +27,8 @@ typedef struct gpu_gather_args {
 /* Tuples of `length` indices into `dims`; batches of `per_batch` tuples have `places` blocks each. */
 typedef struct gpu_tuple_args {
   uint64_t x, indices, y; /* of a scatter x is the updates */
-  int64_t n;              /* words of y, or of a block */
+  uint64_t owners;        /* of a scatter: u32 [places], the number of the last tuple that names it, from 1 */
+  int64_t n;              /* words of y; of a scatter: of all updates, or elements of a block */
   int64_t tuples, places;
   gpu_divisor words, per_batch;
   int64_t dims[GPU_INDEX_MAX_PERIOD];

@@ -1,4 +1,4 @@
-// norm.cu - rms_norm, layer_norm (docs/NUMERICS.md), and rms_norm that ends in quantize_act. A block per
+// norm.cu - rms_norm, layer_norm, softmax (docs/NUMERICS.md), and rms_norm that ends in quantize_act. A block per
 // row: all threads bring the row, one warp takes the sums, whose 64 lanes are the definition's, all threads write.
 #include "backends/gpu/kernels/lm_args.h"
 #include "backends/gpu/kernels/rows.h"
@@ -76,4 +76,24 @@ GPU_KERNEL_FN(layer_norm, gpu_norm_args) {
   });
   for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x)
     y[j] = fmaf((x[j] - mean) * r, w ? w[j] : 1.0f, b ? b[j] : 0.0f);
+}
+
+/* The largest is any order's; a NaN that the search does not see makes the sum NaN. */
+GPU_KERNEL_FN(softmax, gpu_norm_args) {
+  GPU_DYNAMIC_SHARED(float, staged);
+  __shared__ float room, tops[32];
+  const float *x = gpu_at<const float>(a.x) + (uint64_t)blockIdx.x * a.n;
+  float *y = gpu_at<float>(a.y) + (uint64_t)blockIdx.x * a.n, *p = a.staged ? staged : y;
+  float top = -INFINITY;
+  for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) top = x[j] > top ? x[j] : top;
+  for (uint32_t m = GPU_WARP / 2; m; m /= 2) top = fmaxf(top, gpu_shfl_xor(top, m));
+  if (gpu_lane() == 0) tops[gpu_warp()] = top;
+  gpu_barrier();
+  for (uint32_t i = 0; i < blockDim.x / GPU_WARP; i++) top = fmaxf(top, tops[i]);
+  for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) p[j] = wh_exp_f32(x[j] - top);
+  gpu_barrier();
+  const float sum = for_all(&room, [&] {
+    return gpu_sum64(a.n, [&](float lane, uint32_t j) { return lane + p[j]; });
+  });
+  for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) y[j] = p[j] / sum;
 }

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "backends/gpu/kernels/activations.h"
+
 #define GPU_WALK_MAX_RANK 16 /* a tile has two dims for each of a tensor's */
 #define GPU_WALK_OPERANDS 3
 
@@ -14,6 +16,15 @@ typedef struct gpu_divisor {
   int64_t n;
   uint32_t multiplier, shift; /* shift 32: n is too large */
 } gpu_divisor;
+
+/* i / n */
+GPU_BOTH uint64_t gpu_quotient(const gpu_divisor *d, uint64_t i) {
+  if (d->shift < 32 && !(i >> 31)) {
+    const uint32_t x = (uint32_t)i;
+    return ((uint32_t)(((uint64_t)x * d->multiplier) >> 32) + x) >> d->shift;
+  }
+  return i / (uint64_t)d->n;
+}
 
 /* Element i of the walk, in row-major order of dims, lies at the sum of its indices times an operand's
  * strides. */
@@ -26,13 +37,7 @@ typedef struct gpu_walk {
 
 #ifdef WH_GPU_H /* a kernel: gpu.h comes first */
 
-GPU_FN uint64_t gpu_divide(const gpu_divisor &d, uint64_t i) {
-  if (d.shift < 32 && !(i >> 31)) {
-    const uint32_t x = (uint32_t)i;
-    return ((uint32_t)(((uint64_t)x * d.multiplier) >> 32) + x) >> d.shift;
-  }
-  return i / (uint64_t)d.n;
-}
+GPU_FN uint64_t gpu_divide(const gpu_divisor &d, uint64_t i) { return gpu_quotient(&d, i); }
 /* i becomes the quotient; the rest is returned. */
 GPU_FN int64_t gpu_split(const gpu_divisor &d, uint64_t *i) {
   const uint64_t q = gpu_divide(d, *i), r = *i - q * (uint64_t)d.n;
