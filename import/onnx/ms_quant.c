@@ -187,7 +187,8 @@ void ox_lower_ms_gather_block_quantized(ox *o) {
   wh_datum *table;
   if (data->dtype == WH_DTYPE_U8) { /* codes in bytes */
     few_bits w = {.bits = (unsigned)bits, .block = block, .rows = 1};
-    if ((bits != 2 && bits != 4 && bits != 8) || axis != data->rank - 1 || block < 8 || data->n == 0)
+    if ((bits != 2 && bits != 4 && bits != 8) || axis != data->rank - 1 || block < 8 || block > INT32_MAX ||
+        data->n == 0)
       OX_FAIL(o, ERR_UNSUPPORTED, "its bits, axes or block_size are not computed");
     for (int i = 0; i < data->rank - 1; i++) w.rows *= data->dims[i];
     w.row_bytes = data->rank ? (size_t)data->dims[data->rank - 1] : 0;

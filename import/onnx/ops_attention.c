@@ -205,6 +205,7 @@ void ox_lower_flex_attention(ox *o) {
 
 static wh_datum *every_second(ox *o, wh_datum *x, int64_t first) {
   int64_t starts[WH_MAX_RANK] = {0}, steps[WH_MAX_RANK], counts[WH_MAX_RANK];
+  if (o->st != WH_OK) return &o->nothing;
   for (int i = 0; i < x->rank; i++) {
     steps[i] = 1;
     counts[i] = x->dims[i];

@@ -280,10 +280,6 @@ static wh_datum *from_strings(ox *o, wh_datum *x, wh_dtype to) {
 static wh_datum *cast(ox *o, wh_datum *x, wh_dtype to) {
   if (to == WH_DTYPE_STRING) return to_strings(o, x);
   if (x->dtype == WH_DTYPE_STRING) return from_strings(o, x, to);
-  if (to == WH_DTYPE_BF16 && x->dtype != to && ox_opset(o) < 19) { /* it was the upper half of an f32 */
-    x = ox_f32(o, x);
-    return o->st == WH_OK ? ox_node1(o, WH_OP_TRUNCATE_BF16, &x, 1, NULL, 0) : x;
-  }
   if (to == WH_DTYPE_F8E8M0 && !wh_str_is(ox_attr_s(o, "round_mode", "up"), "up"))
     OX_FAIL(o, ERR_UNSUPPORTED, "powers of two are rounded up only");
   const bool is_part =

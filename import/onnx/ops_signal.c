@@ -9,6 +9,7 @@
 /* x[.., 1 or 2] at `axis`, made n long: its transform. */
 static wh_datum *transform(ox *o, wh_datum *x, int axis, int64_t n, bool inverse) {
   int64_t pads[2 * WH_MAX_RANK] = {0};
+  if (o->st != WH_OK) return x;
   if (n < 1 || n > INT32_MAX)
     OX_FAIL(o, ERR_INVALID_ARGUMENT, "a transform of %" PRId64 " numbers is not computed", n);
   if (x->dims[x->rank - 1] != 1 && x->dims[x->rank - 1] != 2)

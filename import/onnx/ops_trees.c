@@ -49,6 +49,12 @@ static void add_weight(ox *o, forest *f, int64_t leaf, int64_t target, double we
   f->all_positive = f->all_positive && weight >= 0;
 }
 
+/* Only leaves are their own children. */
+static void check_children(ox *o, const forest *f, size_t i) {
+  if (f->yes[i] == (int64_t)i || f->no[i] == (int64_t)i)
+    OX_FAIL(o, ERR_CORRUPT, "node %zu of its trees is its own child", i);
+}
+
 /* Level after level from the roots; a node that is reached twice is no tree's. */
 static void count_levels(ox *o, forest *f) {
   int64_t *level = ox_array(o, f->n, sizeof *level), *next = ox_array(o, f->n, sizeof *next);
@@ -174,6 +180,7 @@ static void read_nodes(ox *o, forest *f, node_index *x, bool *is_f64) {
     f->missing[i] = missing && missing[i] && !is_leaf;
     f->yes[i] = is_leaf ? (int64_t)i : find_node(o, x, x->trees[i], yes[i]);
     f->no[i] = is_leaf ? (int64_t)i : find_node(o, x, x->trees[i], no[i]);
+    if (!is_leaf) check_children(o, f, i);
   }
 }
 
@@ -264,6 +271,7 @@ static void read_new_forest(ox *o, forest *f) {
     f->missing[i] = missing && missing[i];
     f->yes[i] = child(o, yes[i], yes_leaf[i] != 0, n_nodes, n_leaves);
     f->no[i] = child(o, no[i], no_leaf[i] != 0, n_nodes, n_leaves);
+    check_children(o, f, i);
   }
   for (size_t i = 0; i < n_leaves && o->st == WH_OK; i++) {
     f->yes[n_nodes + i] = f->no[n_nodes + i] = (int64_t)(n_nodes + i);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""make_ort_goldens.py OUT [NAME ...] - small models of com.microsoft's and ai.onnx.ml's operators with ONNX Runtime's answers.
+"""make_ort_goldens.py OUT [NAME ...] - small models, most of com.microsoft's and ai.onnx.ml's operators, with ONNX Runtime's answers.
 
 One folder per case under OUT, as ONNX's own tests have them. Inputs and weights are random with a fixed seed. Run by
 `scripts/onnx-python models`; what it made is checked in under data/ort.
@@ -252,6 +252,13 @@ def ms_qlinear(m):
     m.node("QLinearGlobalAveragePool", [a, *one, *two], channels_last=0)
     m.node("QLinearSoftmax", [a, *one, m.weight(np.float32(1 / 256)), m.weight(np.uint8(0))], axis=-1, opset=13)
     m.node("NhwcMaxPool", [a], kernel_shape=[2, 2], strides=[2, 2])
+
+
+@case
+def f64_products(m):
+    a, b = m.input(m.r.standard_normal((2, 8, 16))), m.input(m.r.standard_normal((2, 16, 6)))
+    m.node("MatMul", [a, b], domain="")
+    m.node("MatMul", [a, m.weight(m.r.standard_normal((16, 5)))], domain="")
 
 
 # ---- ai.onnx.ml ----
