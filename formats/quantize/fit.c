@@ -99,9 +99,12 @@ static void solve_affine(bool positive, const float *x, const float *w, const fl
     }
   const double sw = sum(a), sq = sum(b), sqq = sum(c), sx = sum(d), sxq = sum(e);
   const double det = sw * sqq - sq * sq;
-  if (det > 0) {
+  if (det > 1e-6 * sw * sqq) {
     *scale = (float)((sw * sxq - sq * sx) / det);
     *min = (float)((sq * sxq - sqq * sx) / det);
+  } else { /* all codes are the same */
+    *scale = 0;
+    *min = (float)(-sx / sw);
   }
   if (positive && *min < 0) {
     *min = 0;
