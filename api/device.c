@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L /* PATH_MAX */
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/api_internal.h"
 #include "backends/cpu/cpu_backend.h"
@@ -23,13 +24,26 @@ static wh_status find_backend(const char *name, const char *folder, const wh_bac
   return st == WH_ERR_INVALID_ARGUMENT ? wh_backend_find(name, wh_backends, N_BACKENDS, own, out) : st;
 }
 
+/* What stands before a colon names the backend, which reads the rest. */
+static const char *backend_of(const char *name, char out[32]) {
+  const size_t n = strcspn(name, ":");
+  if (!name[n] || n >= 32) return name;
+  memcpy(out, name, n);
+  out[n] = '\0';
+  return out;
+}
+
 wh_status wh_device_create(const wh_device_options *options, wh_device **out) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
   WH_WANT(out, "out");
   WH_READ_OPTIONS(&o, options, WH_DEVICE_OPTIONS_INIT);
-  const char *name = o.name ? o.name : "cpu";
+  char before[32];
+  if (!o.name) o.name = "cpu";
+  const char *name = backend_of(o.name, before);
   const wh_backend *backend = NULL;
   WH_TRY(find_backend(name, o.backend_folder, &backend));
+  if (name != o.name && backend == &wh_backend_cpu)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "device '%.64s': there is one cpu, without a colon", o.name);
   wh_device *d = wh_alloc_zeroed(o.allocator, sizeof *d);
   if (!d) return WH_OOM("device");
   atomic_init(&d->n_refs, 1);

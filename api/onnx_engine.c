@@ -110,6 +110,7 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
   const int64_t none = 0;
   wh_status st = keep_constants(g);
   if (st == WH_OK) st = wh_passes_run(g, &fold);
+  if (st == WH_OK && e->device.backend->traits & WH_BACKEND_CHAINS) st = wh_pass_chain(g);
   if (st != WH_OK) {
     wh_graph_destroy(g);
     return st;

@@ -1,37 +1,51 @@
 /* bench_exact.c - what the numerics contract costs: each quantised product against the fastest variant of the
- * same kernel that need not give the same bits everywhere.
+ * same kernel that need not give the same bits everywhere (inexact_linear_q.h).
  *
- * The variant has one scale for a whole row of activations and lets its sums run on through the groups of
- * 256. (Types with minima of sub-blocks are left out: their activations' sums carry the shift.) Both run in
- * turns on the same data; the printed ratio is the median of the pairs' (variant's time / exact time: 1 means
- * that exactness is free). The activations are such that both compute the same product, up to the order of
- * the sums, and that is checked first. Usage: bench_exact [threads] */
+ * Both run on the same weights and in turns, E V V E, one thread, by the processor time of the process. The
+ * exact result is compared with the reference kernel's bits, the variant's with it up to the order of sums,
+ * before anything is timed. Printed are variant / exact (1: exactness is free) of the shortest times and of
+ * the rounds (median and quartiles), and what the same reckoning makes of each round's two exact runs.
+ *
+ * Usage: bench_exact [level or "all"] [type or "all"] [case: "cache", "memory", "decode"] */
+#define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "backends/cpu/linear_q_kernels.h"
 #include "bench/inexact_linear_q.h"
 #include "bench/timing.h"
 #include "tests/kernels/linear_q_fixture.h"
 
-#define PAIRS 31
-#define REP_SECONDS 0.02
-#define DECODE_BYTES ((size_t)256 << 20) /* read by one repetition of few rows: far more than any cache */
+#define ROUNDS_MAX 400
+#define DECODE_BYTES ((size_t)192 << 20) /* of weights that a run of one row reads: far more than a cache */
 
-static const struct {
+static const struct kernel {
   wh_dtype dtype;
+  const char *type, *isa;
+  uint64_t needs;
   wh_linear_q_fn exact, inexact;
-} types[] = {
-    {WH_DTYPE_Q4_0, wh_k_linear_q4_0__avx512vnni, wh_k_linear_q4_0__inexact},
-    {WH_DTYPE_Q8_0, wh_k_linear_q8_0__avx512vnni, wh_k_linear_q8_0__inexact},
-    {WH_DTYPE_Q6_K, wh_k_linear_q6_k__avx512vnni, wh_k_linear_q6_k__inexact},
+} kernels[] = {
+#define KERNEL(type, lower, isa, needs) \
+  {WH_DTYPE_##type, #lower, #isa, needs, wh_k_linear_##lower##__##isa, wh_k_linear_##lower##__inexact_##isa},
+    INEXACT_KERNELS(KERNEL)
+#undef KERNEL
 };
-static const int64_t rows[] = {512, 8, 1};
-enum { N = 5632, K = 2048 };
+
+static const struct bench_case {
+  const char *name;
+  int64_t m, n, k;
+  int rounds;
+} cases[] = {
+    {"cache", 64, 64, 2048, 400},   /* a tile of rows, two panels: all in the second-level cache */
+    {"memory", 512, 5632, 2048, 9}, /* a prompt */
+    {"decode", 1, 5632, 2048, 15},
+};
 
 typedef struct work {
+  wh_team *team;
   wh_linear_q_fn fn;
   wh_linear_q_args args;
   const uint8_t *w;
@@ -45,93 +59,145 @@ static void run(void *arg, const wh_worker *worker) {
     args.w = job->w + i * args.layout->n_bytes;
     args.step = (uint32_t)i + 1;
     job->fn(&args, worker);
-    wh_team_barrier(worker);
   }
 }
 
+static double cpu_seconds(void) {
+  struct timespec t;
+  (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct side {
+  wh_linear_q_fn fn;
+  void *x;
+  float *y;
+} side;
+
+static double seconds_of(work *job, const side *s) {
+  job->fn = s->fn;
+  job->args.x = s->x;
+  job->args.y = s->y;
+  const double begin = cpu_seconds();
+  wh_team_run(job->team, run, job);
+  return cpu_seconds() - begin;
+}
+
 /* Every block of 32 holds 1.0, the largest magnitude: no block is shifted against its group. */
-static void *activations(fixture_rng *rng, int64_t m) {
-  float *x = timing_alloc((size_t)(m * K) * sizeof *x);
-  for (int64_t i = 0; i < m * K; i++) x[i] = i % 32 == 0 ? 1.0f : fixture_random_unit(rng);
-  void *q = timing_alloc(wh_q8a_bytes(m, K));
-  fixture_quantize(x, m, K, q);
+static void activations(fixture_rng *rng, int64_t m, int64_t k, void *q) {
+  float *x = timing_alloc((size_t)(m * k) * sizeof *x);
+  for (int64_t i = 0; i < m * k; i++) x[i] = i % 32 == 0 ? 1.0f : fixture_random_unit(rng);
+  fixture_quantize(x, m, k, q);
   free(x);
-  return q;
+}
+
+/* The same activations for the variant: their common shift of 3 moves from sums to scales. */
+static void unshift(void *q, int64_t m, int64_t k) {
+  for (int64_t i = 0; i * WH_Q8A_TILE < m; i++) {
+    const wh_q8a_tile t = wh_q8a_tile_at(q, m, k, i);
+    const int64_t blocks = k / 32 * t.rows, groups = (k + 255) / 256 * t.rows;
+    for (int64_t b = 0; b < blocks; b++) t.fbsum[b] /= 8.0f;
+    for (int64_t b = 0; b < groups * 8; b++) t.jsum[b] = (int16_t)(t.jsum[b] / 8);
+    for (int64_t b = 0; b < groups * 16; b++) t.jsum16[b] = (int16_t)(t.jsum16[b] / 8);
+    for (int64_t g = 0; g < groups; g++) t.scale[g] *= 8.0f;
+  }
 }
 
 static bool agree(const float *exact, const float *inexact, int64_t n) {
   double squares = 0.0, errors = 0.0;
   for (int64_t i = 0; i < n; i++) {
-    const double e = 8.0 * (double)inexact[i] - (double)exact[i];
+    const double e = (double)inexact[i] - (double)exact[i];
     squares += (double)exact[i] * (double)exact[i];
     errors += e * e;
   }
   return isfinite(squares) && squares > 0.0 && errors <= 1e-10 * squares;
 }
 
-static double seconds_of(wh_team *team, work *job, wh_linear_q_fn fn, int runs) {
-  job->fn = fn;
-  const double begin = timing_now();
-  for (int i = 0; i < runs; i++) wh_team_run(team, run, job);
-  return (timing_now() - begin) / runs;
+/* The first 32 columns of the exact result against the reference. */
+static bool is_right(const work *job, const void *file, const side *exact) {
+  const wh_linear_layout *l = job->args.layout;
+  wh_linear_layout part;
+  if (wh_linear_q_layout(0, l->dtype, 32, l->k, &part) != WH_OK) return false;
+  work ref = *job;
+  float *want = timing_alloc((size_t)job->args.m * 32 * sizeof *want);
+  ref.copies = 1;
+  ref.w = file;
+  ref.args.layout = &part;
+  ref.args.ldy = 32;
+  (void)seconds_of(&ref, &(side){wh_linear_q_select(0, l->dtype, NULL), exact->x, want});
+  bool same = true;
+  for (int64_t r = 0; r < job->args.m; r++)
+    same &= memcmp(want + r * 32, exact->y + r * job->args.ldy, 32 * sizeof *want) == 0;
+  free(want);
+  return same;
 }
 
-static void bench_type(wh_team *team, size_t type) {
+static void race(work *job, const side *exact, const side *variant, int rounds, double ops) {
+  double ratio[ROUNDS_MAX], same[ROUNDS_MAX], best[2] = {INFINITY, INFINITY};
+  for (int i = 0; i < rounds; i++) {
+    const double e1 = seconds_of(job, exact), v1 = seconds_of(job, variant), v2 = seconds_of(job, variant),
+                 e2 = seconds_of(job, exact);
+    best[0] = fmin(best[0], fmin(e1, e2));
+    best[1] = fmin(best[1], fmin(v1, v2));
+    ratio[i] = (v1 + v2) / (e1 + e2);
+    same[i] = e2 / e1;
+  }
+  const size_t n = (size_t)rounds;
+  const double median = timing_median(ratio, n);
+  printf("exact %6.1f G/s  shortest %.3f  median %.3f (%.3f to %.3f)  exact/exact %.3f\n",
+         1e-9 * ops / best[0], best[1] / best[0], median, ratio[n / 4], ratio[n * 3 / 4],
+         timing_median(same, n));
+  (void)fflush(stdout);
+}
+
+static bool bench(wh_team *team, const struct kernel *kernel, const struct bench_case *c) {
   fixture_rng rng = {88172645463325252ull};
   wh_linear_layout layout;
-  const wh_dtype dtype = types[type].dtype;
-  if (wh_linear_q_layout(WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI, dtype, N, K, &layout) != WH_OK)
-    exit(1);
-  const size_t most = DECODE_BYTES / layout.n_bytes + 1;
-  uint8_t *file = timing_alloc(fixture_weight_bytes(dtype, N, K)), *w = timing_alloc(layout.n_bytes * most);
-  fixture_weights(&rng, dtype, N, K, false, file);
-  if (!wh_linear_q_pack(&layout, file, w, 0, layout.n_panels)) exit(1);
-  for (size_t i = 1; i < most; i++) memcpy(w + i * layout.n_bytes, w, layout.n_bytes);
-  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    const int64_t m = rows[i], n_y = m * N;
-    float *y[2] = {timing_alloc((size_t)n_y * sizeof(float)), timing_alloc((size_t)n_y * sizeof(float))};
-    void *x = activations(&rng, m);
-    work job = {.args = {.layout = &layout, .x = x, .m = m, .ldy = N}, .w = w, .copies = m > 8 ? 1 : most};
-    job.args.y = y[0];
-    double once = seconds_of(team, &job, types[type].exact, 1);
-    job.args.y = y[1];
-    (void)seconds_of(team, &job, types[type].inexact, 1);
-    if (!agree(y[0], y[1], n_y)) {
-      fprintf(stderr, "%s, %d rows: the variants differ by more than rounding; nothing was timed\n",
-              wh_dtype_name(dtype), (int)m);
-      exit(1);
-    }
-    const int runs = once < REP_SECONDS ? (int)(REP_SECONDS / once) + 1 : 1;
-    double ratio[PAIRS], exact[PAIRS];
-    for (int p = 0; p < PAIRS; p++) { /* each first as often as the other */
-      const int first = p % 2;
-      double t[2];
-      t[first] = seconds_of(team, &job, first ? types[type].inexact : types[type].exact, runs);
-      t[!first] = seconds_of(team, &job, first ? types[type].exact : types[type].inexact, runs);
-      exact[p] = t[0];
-      ratio[p] = t[1] / t[0];
-    }
-    printf("%-5s %4d rows  exact %9.1f us   exact is %.3f times as fast as the inexact variant\n",
-           wh_dtype_name(dtype), (int)m, 1e6 * timing_median(exact, PAIRS) / (double)job.copies,
-           timing_median(ratio, PAIRS));
-    (void)fflush(stdout);
-    free(y[0]);
-    free(y[1]);
-    free(x);
-  }
+  if (wh_linear_q_layout(kernel->needs, kernel->dtype, c->n, c->k, &layout) != WH_OK) return false;
+  const size_t copies = c->m > 1 ? 1 : DECODE_BYTES / layout.n_bytes + 1, n_y = (size_t)(c->m * c->n);
+  uint8_t *file = timing_alloc(fixture_weight_bytes(kernel->dtype, c->n, c->k));
+  uint8_t *w = timing_alloc(layout.n_bytes * copies);
+  fixture_weights(&rng, kernel->dtype, c->n, c->k, false, file);
+  if (!wh_linear_q_pack(&layout, file, w, 0, layout.n_panels)) return false;
+  for (size_t i = 1; i < copies; i++) memcpy(w + i * layout.n_bytes, w, layout.n_bytes);
+  const size_t x_bytes = wh_q8a_bytes(c->m, c->k);
+  const side exact = {kernel->exact, timing_alloc(x_bytes), timing_alloc(n_y * sizeof(float))};
+  const side variant = {kernel->inexact, timing_alloc(x_bytes), timing_alloc(n_y * sizeof(float))};
+  activations(&rng, c->m, c->k, exact.x);
+  memcpy(variant.x, exact.x, x_bytes);
+  unshift(variant.x, c->m, c->k);
+  work job = {.team = team, .args = {.layout = &layout, .m = c->m, .ldy = c->n}, .w = w, .copies = copies};
+  (void)seconds_of(&job, &exact);
+  (void)seconds_of(&job, &variant);
+  printf("%-10s %-6s %-6s ", kernel->isa, kernel->type, c->name);
+  const bool right = is_right(&job, file, &exact), close = agree(exact.y, variant.y, (int64_t)n_y);
+  if (!right || !close)
+    puts(right ? "the variants differ by more than rounding" : "WRONG BITS");
+  else
+    race(&job, &exact, &variant, c->rounds, 2.0 * (double)n_y * (double)c->k * (double)copies);
   free(file);
   free(w);
+  free(exact.x);
+  free(exact.y);
+  free(variant.x);
+  free(variant.y);
+  return right && close;
+}
+
+static bool chosen(int argc, char **argv, int i, const char *name) {
+  return argc <= i || strcmp(argv[i], "all") == 0 || strcmp(argv[i], name) == 0;
 }
 
 int main(int argc, char **argv) {
-  const int threads = argc > 1 ? atoi(argv[1]) : 2;
-  if (!(wh_cpu_features_detect() & WH_CPU_AVX512VNNI)) {
-    puts("bench_exact needs AVX-512 with VNNI");
-    return 0;
-  }
+  const uint64_t usable = wh_cpu_features_usable();
   wh_team *team = NULL;
-  if (threads < 1 || wh_team_create(threads, NULL, NULL, &team) != WH_OK) return 1;
-  for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) bench_type(team, i);
+  if (wh_team_create(1, NULL, NULL, &team) != WH_OK) return 2;
+  bool right = true;
+  for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++)
+    for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++)
+      if ((kernels[i].needs & ~usable) == 0 && chosen(argc, argv, 1, kernels[i].isa) &&
+          chosen(argc, argv, 2, kernels[i].type) && chosen(argc, argv, 3, cases[c].name))
+        right &= bench(team, &kernels[i], &cases[c]);
   wh_team_destroy(team);
-  return 0;
+  return right ? 0 : 1;
 }

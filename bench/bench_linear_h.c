@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "backends/cpu/linear_h_format.h"
-#include "backends/cpu/q13a_block.h"
 #include "bench/team_roofline.h"
 #include "bench/timing.h"
+#include "core/base/quantize_wide.h"
 
 #define REPS 9
 #define REP_SECONDS 0.03

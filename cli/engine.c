@@ -31,24 +31,26 @@ cli_exit cli_model_open(const char *path, wh_model **out) {
   return code;
 }
 
-/* Backends that are not linked in lie beside the program, or, of an installed one, where the libraries lie.
+/* "cuda:1" is of the backend cuda. Those that are not linked in lie beside the program, or, of an installed
+ * one, where the libraries lie.
  */
 static const char *backend_folder(const char *name, char path[PATH_MAX]) {
   char file[PATH_MAX + 64];
+  const int n_name = (int)strcspn(name, ":");
   const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
   if (n <= 0) return NULL;
   path[n] = '\0';
   char *slash = strrchr(path, '/');
   if (!slash) return NULL;
   *slash = '\0';
-  snprintf(file, sizeof file, "%s/whimbrel-backend-%.32s.so", path, name);
+  snprintf(file, sizeof file, "%s/whimbrel-backend-%.*s.so", path, n_name < 32 ? n_name : 32, name);
   const size_t room = PATH_MAX - (size_t)(slash - path);
   if (access(file, F_OK) != 0 && sizeof "/" CLI_BACKENDS_FROM_PROGRAM <= room)
     memcpy(slash, "/" CLI_BACKENDS_FROM_PROGRAM, sizeof "/" CLI_BACKENDS_FROM_PROGRAM);
   return path;
 }
 
-static cli_exit open_device(const cli_engine_options *options, const char *name, wh_device **out) {
+wh_status cli_device_try(const cli_engine_options *options, const char *name, wh_device **out) {
   char folder[PATH_MAX];
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
   o.name = name;
@@ -59,7 +61,11 @@ static cli_exit open_device(const cli_engine_options *options, const char *name,
   o.binding = options->binding;
   o.prefetch = options->prefetch;
   o.allocator = cli_allocator();
-  CLI_TRY_WH(wh_device_create(&o, out));
+  return wh_device_create(&o, out);
+}
+
+static cli_exit open_device(const cli_engine_options *options, const char *name, wh_device **out) {
+  CLI_TRY_WH(cli_device_try(options, name, out));
   return CLI_OK;
 }
 

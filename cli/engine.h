@@ -30,6 +30,8 @@ typedef struct cli_session_needs {
 } cli_session_needs;
 
 WH_NODISCARD cli_exit cli_model_open(const char *path, wh_model **out);
+/* The device of that name with these options; why not is in the library's error record. */
+WH_NODISCARD wh_status cli_device_try(const cli_engine_options *options, const char *name, wh_device **out);
 WH_NODISCARD cli_exit cli_device_open(const cli_engine_options *options, wh_device **out);
 /* The device comes first: a wrong option is reported before a large file is read. */
 WH_NODISCARD cli_exit cli_engine_open(const char *path, const cli_engine_options *options,

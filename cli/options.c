@@ -3,7 +3,11 @@
 
 #define ENGINE(field) offsetof(cli_engine_options, field)
 static const cli_option engine_options[] = {
-    {"device", 0, CLI_OPTION_STRING, ENGINE(device), "NAME", "What computes (default cpu).", 0, 0, 0, 0},
+    {"device", 0, CLI_OPTION_STRING, ENGINE(device), "NAME",
+     "What computes: cpu (the default), cuda, cuda:1 and so on, or\ncuda:emulated, which needs no GPU and is "
+     "for "
+     "checking.",
+     0, 0, 0, 0},
     {"isa", 0, CLI_OPTION_STRING, ENGINE(isa), "NAME",
      "Highest instruction-set level to use (default: all there is);\n`whimbrel devices` lists the levels.", 0,
      0, 0, 0},

@@ -154,12 +154,15 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 
 /* ---- the backend ---- */
 
+/* Computes `chain` and `conv_chain`; graphs for other backends have the single ops. */
+#define WH_BACKEND_CHAINS 1u
+
 typedef struct wh_backend {
   uint32_t struct_size;
   uint32_t abi_version;
   const char *name;
   uint32_t pack_version; /* changes whenever `pack` gives other bytes: packed weights outlive the program */
-  uint32_t reserved;
+  uint32_t traits;       /* WH_BACKEND_... */
 
   /* ---- device ---- */
   /* How many there are now; 0 with a sentence in the error record when something is missing (a driver). */

@@ -5,8 +5,8 @@
 
 #include "backends/cpu/convert.h"
 #include "backends/cpu/cpu_internal.h"
-#include "backends/cpu/nd.h"
 #include "backends/cpu/whole.h"
+#include "core/base/nd.h"
 
 /* Elements that a worker takes at a time at least: less is not worth another processor. */
 #define PIECE 1024
@@ -102,7 +102,7 @@ static void run_cast(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *y = in->out;
   const wh_dtype_info *from = wh_dtype_get(x->dtype), *to = wh_dtype_get(y->dtype);
   const bool saturate = wh_node_i(in->kernel->node, WH_ATTR_SATURATE) != 0;
-  const bool by_rows = from->block_elems == 2 || to->block_elems == 2; /* rows begin with a byte */
+  const bool by_rows = from->block_elems > 1 || to->block_elems > 1; /* rows begin with a byte */
   const int64_t n = by_rows ? wh_cpu_row_length(x) : 1, rows = by_rows ? wh_cpu_rows(x) : wh_cpu_elements(x);
   const int64_t piece = n > PIECE ? 1 : PIECE / (n ? n : 1);
   int64_t begin, end;

@@ -20,6 +20,24 @@ static sizes sizes_of(int a_rank, const int64_t *a, int b_rank, const int64_t *b
   return s;
 }
 
+/* Of a constant b that is one matrix of f32, in which layout it can be kept. */
+static bool has_panels(const cpu_device *d, const wh_graph *g, const wh_node_info *node, wh_linear_layout *out) {
+  const wh_value_info *b = &g->values[node->inputs[1]];
+  const wh_shape *s = &b->shape;
+  if (node->op != WH_OP_MATMUL || b->kind != WH_VALUE_CONST || s->dtype != WH_DTYPE_F32 || s->rank != 2) return false;
+  return wh_matmul_layout(d->features, wh_dim_get(&g->dims, s->dims[1])->value,
+                          wh_dim_get(&g->dims, s->dims[0])->value, out);
+}
+
+wh_status wh_cpu_matmul_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                               wh_expert_layout *out) {
+  *out = (wh_expert_layout){.n_experts = 1};
+  if (!has_panels(d, g, node, &out->matrix))
+    return WH_FAIL(ERR_INTERNAL, "node '%s' has no weight that is packed", node->name);
+  out->expert_bytes = out->n_bytes = out->matrix.n_bytes;
+  return WH_OK;
+}
+
 wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c) {
   const wh_shape *a = &g->values[node->inputs[0]].shape, *b = &g->values[node->inputs[1]].shape,
@@ -31,8 +49,14 @@ wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_n
   const bool codes = y->dtype == WH_DTYPE_I32;
   if (a->dtype != WH_DTYPE_F32 && !codes) return WH_OK;
   const sizes s = sizes_of(a->rank, a_dims, b->rank, b_dims, n_batches);
-  const size_t each = wh_matmul_scratch(d->features, codes, codes ? a_dims[a->rank - 2] : s.m, s.n, s.k);
-  size_t total;
+  size_t each = wh_matmul_scratch(d->features, codes, codes ? a_dims[a->rank - 2] : s.m, s.n, s.k), total, packed;
+  wh_linear_layout l;
+  if (has_panels(d, g, node, &l)) {
+    if (!wh_linear_f_run_scratch(&l, s.m, &packed)) packed = SIZE_MAX;
+    if (each < packed) each = packed;
+    c->layouts[c->n_layouts++] = (wh_weight_layout){1, l.id, l.n_bytes};
+    c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, g->values[node->inputs[1]].n_bytes};
+  }
   if (each == SIZE_MAX || !wh_mul_size((each + WH_ALIGN_SIMD - 1) / WH_ALIGN_SIMD * WH_ALIGN_SIMD,
                                        (size_t)wh_team_size(d->team), &total))
     return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
@@ -91,7 +115,30 @@ static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
   wh_matmul_run(&p, worker);
 }
 
+static void run_packed(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *a = &in->in[0];
+  const wh_linear_layout *l = &in->kernel->layout.matrix;
+  const wh_linear_f_args args = {.layout = l,
+                                 .w = in->in[1].data,
+                                 .x = a->data,
+                                 .ldx = l->k,
+                                 .m = wh_cpu_rows(a),
+                                 .y = in->out->data,
+                                 .ldy = l->n,
+                                 .step = in->step,
+                                 .scratch = in->scratch,
+                                 .scratch_bytes = in->worker_scratch};
+  wh_linear_f_run(&args, worker, in->kernel->steps);
+}
+
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
+  if (args[1].layout) {
+    WH_TRY(wh_cpu_matmul_layout(d, g, k->node, &k->layout));
+    k->steps = wh_linear_f_steps(d->features);
+    k->name = "matmul_f32__panels";
+    k->run = run_packed;
+    return WH_OK;
+  }
   const wh_dtype a = g->values[args[0].value].shape.dtype, b = g->values[args[1].value].shape.dtype;
   k->matmul = k->node->op == WH_OP_MATMUL
                   ? wh_matmul_select(d->features, a, &k->name)

@@ -37,27 +37,57 @@ static wh_window window_over(const wh_node_info *node, int rank, const int64_t *
   return w;
 }
 
+/* Without axes of one element at the end, as an image of one column has them: tiles run along the last axis. */
+static wh_window conv_window(wh_window w) {
+  for (int i = 0; i < WH_WINDOW_AXES - 1; i++) {
+    if (w.in[2] != 1 || w.kernel[2] != 1 || w.pad[2] || w.pad_end[2]) break;
+    int64_t *const lists[] = {w.in, w.out, w.kernel, w.stride, w.dilation, w.pad, w.pad_end};
+    for (size_t k = 0; k < sizeof lists / sizeof lists[0]; k++) {
+      memmove(lists[k] + 1, lists[k], 2 * sizeof *lists[k]);
+      lists[k][0] = k < 5;
+    }
+  }
+  return w;
+}
+
 static wh_window window_of(const cpu_instr *in, const int64_t *kernel) {
   return window_over(in->kernel->node, in->in[0].rank, in->in[0].dims, in->out->dims, kernel);
 }
 
 /* ---- convolutions ---- */
 
+/* How far an operand moves on with an image, a channel and a place. */
+static wh_conv_end end_of(const cpu_operand *x, const cpu_operand *y) {
+  int64_t step[WH_MAX_RANK] = {0}, stride = 1; /* by axis of y */
+  for (int d = x->rank - 1, to = y->rank - 1; d >= 0; d--, to--) {
+    step[to] = x->dims[d] == 1 ? 0 : stride;
+    stride *= x->dims[d];
+  }
+  const bool moves = stride > 1 && product(y->dims, 2, y->rank) == product(x->dims, x->rank - y->rank + 2, x->rank);
+  return (wh_conv_end){x->data, step[0], step[1], moves};
+}
+
 static void run_conv(const cpu_instr *in, const wh_worker *worker) {
   const int64_t group = number(in, WH_ATTR_GROUP);
-  const wh_conv_args a = {.n = in->in[0].dims[0],
+  const bool ends = in->kernel->node->op == WH_OP_CONV_CHAIN;
+  const float *w = in->in[1].data;
+  const bool packed = in->kernel->layout.matrix.id != 0;
+  wh_conv_args a = {.n = in->in[0].dims[0],
                           .group = group,
                           .c = in->in[1].dims[1],
                           .m = in->in[1].dims[0] / group,
-                          .win = window_of(in, &in->in[1].dims[2]),
+                          .win = conv_window(window_of(in, &in->in[1].dims[2])),
                           .x = in->in[0].data,
-                          .w = in->in[1].data,
+                          .w = packed ? NULL : w,
+                          .panels = packed ? w : NULL,
                           .bias = in->in[2].data,
-                          .residual = in->in[3].data,
+                          .residual = ends ? NULL : in->in[3].data,
+                          .chain = ends ? &in->kernel->chain : NULL,
                           .y = in->out->data,
                           .step = in->step,
                           .scratch = in->scratch,
                           .scratch_bytes = in->worker_scratch};
+  for (uint32_t i = 1; ends && i < a.chain->n_inputs; i++) a.ends[i - 1] = end_of(&in->in[2 + i], in->out);
   in->kernel->nn.conv(&a, worker);
 }
 
@@ -141,9 +171,9 @@ static void run_grid_sample(const cpu_instr *in, const wh_worker *worker) {
                            .axes = x->rank - 2,
                            .in = {1, 1, 1},
                            .out = {1, 1, 1},
-                           .mode = (int)number(in, WH_ATTR_MODE),
-                           .padding = (int)number(in, WH_ATTR_PADDING),
-                           .align_corners = flag(in, WH_ATTR_ALIGN_CORNERS),
+                           .rule = {.mode = (int32_t)number(in, WH_ATTR_MODE),
+                                    .padding = (int32_t)number(in, WH_ATTR_PADDING),
+                                    .align_corners = flag(in, WH_ATTR_ALIGN_CORNERS)},
                            .x = x->data,
                            .grid = in->in[1].data,
                            .y = in->out->data};
@@ -339,9 +369,29 @@ static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh
   return WH_OK;
 }
 
+static bool is_conv(const wh_node_info *node) { return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN; }
+
+wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                             wh_expert_layout *out) {
+  const wh_shape *w = &g->values[node->inputs[1]].shape;
+  int64_t k = 1;
+  *out = (wh_expert_layout){.n_experts = 1};
+  if (!wh_linear_f_steps(d->features) || wh_node_i(node, WH_ATTR_GROUP) != 1)
+    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
+  for (int i = 1; i < w->rank; i++)
+    if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))
+      return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
+  WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, wh_dim_get(&g->dims, w->dims[0])->value, k, &out->matrix));
+  out->matrix.id = WH_CONV_PANELS;
+  out->expert_bytes = out->n_bytes = out->matrix.n_bytes;
+  return WH_OK;
+}
+
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
   k->steps = NULL;
+  if (is_conv(k->node) && args[1].layout) WH_TRY(wh_cpu_conv_layout(d, g, k->node, &k->layout));
+  if (k->node->op == WH_OP_CONV_CHAIN) WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
   switch (k->node->op) {
 #define WH_NN_OP(op, op_name, family, levels) \
   case WH_OP_##op:                            \
@@ -349,6 +399,7 @@ wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg
     k->nn.family = d->nn.op_name;             \
     k->name = d->nn.op_name##_name;           \
     return WH_OK;
+#define WH_NN_OP_ALSO(op, op_name, family) WH_NN_OP(op, op_name, family, )
 #include "backends/cpu/kernels_nn.def"
     default:
       return WH_FAIL(ERR_INTERNAL, "node '%s' is no op of kernels_nn.def", k->node->name);
@@ -367,15 +418,18 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
   int64_t size[3][WH_MAX_RANK];
   for (int i = 0; i < 3; i++)
     for (int a = 0; a < s[i]->rank; a++) size[i][a] = dims[s[i]->dims[a]];
-  const wh_window win = window_over(node, s[0]->rank, size[0], size[2], &size[1][2]);
-  const int64_t group = wh_node_i(node, WH_ATTR_GROUP);
-  wh_conv_plan p;
-  size_t bytes;
-  return wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, &p) &&
-                 wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) &&
-                 wh_add_size(bytes, p.shared_bytes, &bytes)
-             ? bytes
-             : SIZE_MAX;
+  const wh_window win = conv_window(window_over(node, s[0]->rank, size[0], size[2], &size[1][2]));
+  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), talls[] = {0, 6, WH_CONV_TALL};
+  size_t most = 0, bytes;
+  for (int i = 0; i < 3; i++) { /* not packed, or at some level */
+    wh_conv_plan p;
+    if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, talls[i] && group == 1,
+                           talls[i] ? talls[i] : 1, &p) ||
+        !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) || !wh_add_size(bytes, p.shared_bytes, &bytes))
+      return SIZE_MAX;
+    if (bytes > most) most = bytes;
+  }
+  return most;
 }
 
 /* Of one worker, or of all together. SIZE_MAX: too much. */
@@ -385,6 +439,7 @@ static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int6
   *per_worker = true;
   switch (node->op) {
     case WH_OP_CONV:
+    case WH_OP_CONV_CHAIN:
       *per_worker = false;
       return conv_scratch(g, node, dims, workers);
     case WH_OP_DFT:
@@ -428,6 +483,10 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
     WH_TRY(wh_cpu_weight_layout(d, g, &r->shape, &layout));
     c->layouts[c->n_layouts++] =
         (wh_weight_layout){1, layout.matrix.id, layout.matrix.id ? layout.n_bytes : r->n_bytes};
+  }
+  if (is_conv(node) && r->kind == WH_VALUE_CONST && wh_cpu_conv_layout(d, g, node, &layout) == WH_OK) {
+    c->layouts[c->n_layouts++] = (wh_weight_layout){1, layout.matrix.id, layout.n_bytes};
+    c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, r->n_bytes};
   }
   bool per_worker;
   size_t bytes = nn_scratch(g, node, dims, wh_team_size(d->team), &per_worker);

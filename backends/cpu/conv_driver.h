@@ -6,13 +6,15 @@
  * of its strides, so that a tap is again a fixed distance from its output's place: taps move along k, places
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
- * (docs/NUMERICS.md, "conv"). */
+ * (docs/NUMERICS.md, "conv"). Where that uses the lanes better and the weights are packed, channels are the lanes
+ * (conv_channels.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
 #include <string.h>
 
 #include "backends/cpu/conv_plan.h"
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/nn_kernels.h"
 #include "backends/cpu/whole.h"
 
@@ -25,48 +27,47 @@
 #define CONV_WIDE 4 /* vectors of a tile of few channels */
 #define CONV_FEW 3
 #define CONV_MOST (CONV_WIDE > TILE_VECS ? CONV_WIDE : TILE_VECS)
+#if VF_LANES == 8 /* half of the registers */
+#define CONV_TALL_ROWS 6
+#else
+#define CONV_TALL_ROWS WH_CONV_TALL
+#endif
 
-/* c[rows][vecs] over taps [0, k): weights w[row][ldw], the elements of tap i at x[i] + at. */
+/* c[rows][vecs] over taps [0, k): weights w[k][ldw] of the rows, the elements of tap i at x[i] + at. */
 typedef struct conv_tile {
   int64_t rows, vecs, k;
   const float *w;
   int64_t ldw;
   const float *const *x;
   int64_t at;
-  float *c; /* [rows][vecs * VF_LANES] */
+  float *c;
+  int64_t ldc; /* from row to row */
   bool first;
 } conv_tile;
 
 CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
   vf acc[TILE_ROWS][CONV_MOST], x[CONV_MOST];
-  const float *w[TILE_ROWS / 3 + 1]; /* of each third row; the two that follow are in reach of an address */
+  const float *w = t->w;
   const int64_t ldw = t->ldw, at = t->at;
   const float *const *from = t->x;
   CONV_UNROLL
-  for (int r = 0; r < rows; r += 3) w[r / 3] = t->w + r * ldw;
-  CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
-  for (int64_t k = 0; k < t->k; k++) {
+  for (int64_t k = 0; k < t->k; k++, w += ldw) {
     const float *p = from[k] + at;
     CONV_UNROLL
     for (int i = 0; i < vecs; i++) x[i] = vf_load(p + i * VF_LANES);
     CONV_UNROLL
     for (int r = 0; r < rows; r++) {
-      const vf b = vf_set1(w[r / 3][r % 3 * ldw]);
+      const vf b = vf_set1(w[r]);
       CONV_UNROLL
       for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(x[i], b, acc[r][i]);
-    }
-    CONV_UNROLL
-    for (int r = 0; r < rows; r += 3) {
-      w[r / 3]++;
-      __asm__("" : "+r"(w[r / 3])); /* not a pointer per row: too many for the registers */
     }
   }
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
-    float *c = t->c + (r * vecs + i) * VF_LANES;
+    float *c = t->c + r * t->ldc + i * VF_LANES;
     vf_store(c, vf_add(t->first ? vf_zero() : vf_load(c), acc[r][i]));
   }
 }
@@ -112,7 +113,10 @@ typedef struct conv_unit {
   int64_t image, group;
   const float *x;     /* its channels, as tiles read them */
   const float **taps; /* [n_k] */
+  int64_t *offsets;   /* [taps of a channel] from its first element */
   float *sums;        /* of a task */
+  float *weights;     /* of some rows, where they are not packed */
+  wh_team *team;
 } conv_unit;
 
 /* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
@@ -126,8 +130,8 @@ static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *rest
 }
 
 /* One channel into its copy: every phase's rows, with zeros for padding. */
-static void conv_copy_channel(const wh_conv_args *a, const wh_conv_plan *p, const float *x, float *to) {
-  const wh_window *w = &a->win;
+static void conv_copy_channel(const wh_conv_plan *p, const float *x, float *to) {
+  const wh_window *w = &p->view;
   for (int64_t f = 0; f < p->n_phases; f++) {
     const int64_t fw = f % p->phases[2], fh = f / p->phases[2] % p->phases[1],
                   fd = f / p->phases[2] / p->phases[1];
@@ -153,91 +157,201 @@ static void conv_copy_channel(const wh_conv_args *a, const wh_conv_plan *p, cons
   }
 }
 
+static void conv_find_offsets(const conv_unit *u) {
+  const int64_t *kernel = u->a->win.kernel;
+  int64_t k = 0;
+  for (int64_t d = 0; d < kernel[0]; d++)
+    for (int64_t h = 0; h < kernel[1]; h++)
+      for (int64_t w = 0; w < kernel[2]; w++) u->offsets[k++] = wh_conv_tap_offset(u->p, d, h, w);
+}
+
 /* Where the elements of the taps begin. Of an image that is read in place the last channels are read from a
  * copy when a tile's lanes would reach behind it. */
 static void conv_find_taps(const conv_unit *u, float *tail) {
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
-  const int64_t plane = p->channel;
+  const int64_t plane = p->channel, volume = wh_window_volume(a->win.kernel);
   const int64_t behind = a->n * a->group - 1 - (u->image * a->group + u->group); /* units */
   int64_t n_tail = 0;
-  if (!p->copies && p->places < WH_CONV_LANES && behind * a->c * plane < WH_CONV_LANES)
+  if (!p->copies && !p->by_channels && p->places < WH_CONV_LANES && behind * a->c * plane < WH_CONV_LANES)
     n_tail = min_i64(a->c, ceil_div(WH_CONV_LANES, plane));
   const float *kept = u->x + (a->c - n_tail) * plane;
   if (n_tail) memcpy(tail, kept, (size_t)(n_tail * plane) * sizeof *tail);
-  int64_t k = 0;
   for (int64_t c = 0; c < a->c; c++) {
     const float *x = c < a->c - n_tail ? u->x + c * plane : tail + (c - a->c + n_tail) * plane;
-    for (int64_t d = 0; d < a->win.kernel[0]; d++)
-      for (int64_t h = 0; h < a->win.kernel[1]; h++)
-        for (int64_t w = 0; w < a->win.kernel[2]; w++)
-          u->taps[k++] = x + wh_conv_tap_offset(p, &a->win, d, h, w);
+    for (int64_t k = 0; k < volume; k++) u->taps[c * volume + k] = x + u->offsets[k];
   }
 }
 
-/* The sums of places [at, at + n) of one channel, of which [from, n) are written. */
-static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t at, int64_t from,
-                       int64_t n) {
+/* y = sums (+ bias), (residual +); y may be the sums. */
+CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual, float *y) {
+  const vf b = vf_set1(bias ? *bias : 0.0f);
+  int64_t j = 0;
+  for (; j + VF_LANES <= n; j += VF_LANES) {
+    vf v = vf_load(sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load(residual + j), v);
+    vf_store(y + j, v);
+  }
+  for (; j < n; j++) {
+    float v = sums[j];
+    if (bias) v = v + *bias;
+    y[j] = residual ? residual[j] + v : v;
+  }
+}
+
+/* The outputs of a channel that the sums of places [at, at + n) are. */
+static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t at, int64_t n) {
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
   const int64_t channel = (u->image * a->group + u->group) * a->m + m;
   const int64_t *out = a->win.out, plane = out[0] * out[1] * out[2];
-  const float bias = a->bias ? a->bias[u->group * a->m + m] : 0.0f;
-  for (int64_t i = from; i < n;) {
-    const int64_t row = (at + i) / p->size[2], w = (at + i) % p->size[2];
-    const int64_t h = row % p->size[1], d = row / p->size[1];
-    int64_t left = p->size[2] - w;
-    if (left > n - i) left = n - i;
+  const float *bias = a->bias ? a->bias + u->group * a->m + m : NULL;
+  int64_t w = at % p->size[2], h = at / p->size[2], d = h / p->size[1];
+  h %= p->size[1];
+  for (int64_t i = 0; i < n;) {
+    const int64_t left = min_i64(p->size[2] - w, n - i);
     const int64_t count = h < out[1] && w < out[2] ? min_i64(left, out[2] - w) : 0;
     const int64_t to = channel * plane + (d * out[1] + h) * out[2] + w;
-    for (int64_t j = 0; j < count; j++) {
-      float y = sums[i + j];
-      if (a->bias) y = y + bias;
-      if (a->residual) y = a->residual[to + j] + y;
-      a->y[to + j] = y;
-    }
+    if (count > 0) conv_finish(sums + i, count, bias, a->residual ? a->residual + to : NULL, a->y + to);
     i += left;
+    w = 0;
+    if (++h == p->size[1]) {
+      h = 0;
+      d++;
+    }
   }
+}
+
+/* Outputs of a channel before a place. */
+static int64_t conv_outputs_before(const conv_unit *u, int64_t place) {
+  const int64_t *out = u->a->win.out, *size = u->p->size, row = place / size[2];
+  const int64_t h = row % size[1], d = row / size[1];
+  if (h >= out[1]) return (d + 1) * out[1] * out[2];
+  return (d * out[1] + h) * out[2] + min_i64(place % size[2], out[2]);
+}
+
+/* What follows the sums, over places [begin, end) of channels [m, m + n_m) while they are in a cache. */
+static void conv_run_chain(const conv_unit *u, int64_t m, int64_t n_m, int64_t begin, int64_t end) {
+  const int64_t from = conv_outputs_before(u, begin), n = conv_outputs_before(u, end) - from;
+  for (int64_t i = m; i < m + n_m && n > 0; i++)
+    wh_conv_run_chain(u->a, u->image, u->group * u->a->m + i, from, n, u->team);
+}
+
+/* The weights of `rows` channels from m on over taps [k, k + n), as a tile reads them; *ld from tap to tap. */
+static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, int64_t *ld) {
+  const wh_conv_args *a = u->a;
+  const int64_t n_k = u->p->n_k, panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS;
+  if (a->panels) {
+    *ld = a->m - panel <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
+    return a->panels + panel * n_k + k * *ld + (m - panel);
+  }
+  const float *w = a->w + (u->group * a->m + m) * n_k + k;
+  *ld = rows;
+  if (rows == 1) return w;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t i = 0; i < n; i++) u->weights[i * rows + r] = w[r * n_k + i];
+  return u->weights;
+}
+
+/* Channels of a tile: about equally many, none of two panels. */
+static int64_t conv_tile_rows(const conv_unit *u, int64_t m, int64_t left) {
+  const int64_t panel = WH_LINEAR_F_COLS - m % WH_LINEAR_F_COLS, most = u->a->panels ? min_i64(panel, left) : left;
+  return ceil_div(most, ceil_div(most, TILE_ROWS));
+}
+
+/* Where the tiles of a task leave their sums: of channel row r from place `begin` on at c + r * ldc. The last tile may
+ * begin before its place, to end with the last place, which `shift` says. */
+typedef struct conv_sums {
+  float *c;
+  int64_t ldc, begin, end, last, shift;
+  bool direct; /* they are outputs */
+} conv_sums;
+
+/* The tiles of `rows` channels over taps [k, k + n). */
+static void conv_row_tiles(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, conv_sums *s) {
+  const wh_conv_plan *p = u->p;
+  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
+  int64_t ldw;
+  const float *w = conv_weights(u, m, rows, k, n, &ldw);
+  for (int64_t at = s->begin; at < s->end; at += lanes) {
+    conv_tile t = {.rows = rows,
+                   .vecs = s->end - at <= VF_LANES ? 1 : vecs,
+                   .k = n,
+                   .w = w,
+                   .ldw = ldw,
+                   .x = u->taps + k,
+                   .at = at,
+                   .ldc = s->ldc,
+                   .first = k == 0};
+    const int64_t width = t.vecs * VF_LANES;
+    if (t.at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
+    s->last = at;
+    s->shift = at - t.at;
+    t.c = s->c + (at - s->begin);
+    if (s->direct) t.c -= s->shift; /* the same values again */
+    conv_run_tile(&t);
+  }
+}
+
+/* Sums to outputs, and these through the chain. */
+static void conv_finish_rows(const conv_unit *u, int64_t m, int64_t rows, const conv_sums *s) {
+  const wh_conv_args *a = u->a;
+  for (int64_t r = 0; r < rows; r++) {
+    float *c = s->c + r * s->ldc;
+    if (!s->direct) {
+      conv_write(u, c, m + r, s->begin, s->last - s->begin);
+      conv_write(u, c + (s->last - s->begin) + s->shift, m + r, s->last, s->end - s->last);
+    } else if (a->bias || a->residual) {
+      conv_finish(c, s->end - s->begin, a->bias ? a->bias + u->group * a->m + m + r : NULL,
+                  a->residual ? a->residual + (c - a->y) : NULL, c);
+    }
+  }
+  if (a->chain) conv_run_chain(u, m, rows, s->begin, s->end);
+}
+
+/* Whether places are outputs, so that tiles can leave their sums there: of one chunk, and where no tile reaches out of
+ * the task. */
+static bool conv_is_direct(const conv_unit *u, int64_t n_places) {
+  const wh_conv_plan *p = u->p;
+  const int64_t *out = u->a->win.out;
+  return p->n_k <= WH_CONV_CHUNK && n_places >= WH_CONV_LANES && p->size[2] == out[2] &&
+         (out[0] == 1 || p->size[1] == out[1]);
 }
 
 /* Places [begin, end) of channels [m, m + n_m), n_m at most a task's. */
-static void conv_task(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+static void conv_task_places(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
-  const float *w = a->w + (u->group * a->m + m0) * p->n_k;
-  const int64_t n_tiles = ceil_div(n_m, TILE_ROWS), rows = ceil_div(n_m, n_tiles);
-  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
+  const bool direct = conv_is_direct(u, end - begin);
+  const int64_t plane = wh_window_volume(a->win.out);
+  const int64_t lanes = ceil_div(end - begin, WH_CONV_LANES) * WH_CONV_LANES;
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
     const bool last = k + WH_CONV_CHUNK >= p->n_k;
     float *sums = u->sums;
-    for (int64_t m = 0; m < n_m; m += rows) {
-      for (int64_t at = begin; at < end; at += lanes) {
-        const int64_t n = min_i64(lanes, end - at);
-        conv_tile t = {.rows = min_i64(rows, n_m - m),
-                       .vecs = n <= VF_LANES ? 1 : vecs,
-                       .k = min_i64(WH_CONV_CHUNK, p->n_k - k),
-                       .w = w + m * p->n_k + k,
-                       .ldw = p->n_k,
-                       .x = u->taps + k,
-                       .at = at,
-                       .c = sums,
-                       .first = k == 0};
-        const int64_t width = t.vecs * VF_LANES;
-        if (t.at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
-        conv_run_tile(&t);
-        for (int64_t r = 0; last && r < t.rows; r++)
-          conv_write(u, sums + r * width, m0 + m + r, t.at, at - t.at, at - t.at + n);
-        if (p->n_k > WH_CONV_CHUNK) sums += t.rows * width;
+    for (int64_t m = m0, rows; m < m0 + n_m; m += rows) {
+      rows = conv_tile_rows(u, m, m0 + n_m - m);
+      conv_sums s = {.c = sums, .ldc = lanes, .begin = begin, .end = end, .direct = direct};
+      if (direct) {
+        s.c = a->y + ((u->image * a->group + u->group) * a->m + m) * plane + begin;
+        s.ldc = plane;
       }
+      conv_row_tiles(u, m, rows, k, min_i64(WH_CONV_CHUNK, p->n_k - k), &s);
+      if (last) conv_finish_rows(u, m, rows, &s);
+      if (p->n_k > WH_CONV_CHUNK) sums += rows * lanes;
     }
   }
 }
 
+#include "backends/cpu/conv_channels.h"
+
 static void conv_tasks(const conv_unit *u, int64_t begin, int64_t end) {
   const wh_conv_plan *p = u->p;
+  const int64_t all = p->by_channels ? p->rows * p->row_tiles : p->places;
   for (int64_t i = begin; i < end; i++) {
     const int64_t m = i / p->place_tasks * p->task_rows, at = i % p->place_tasks * p->task_places;
-    conv_task(u, m, min_i64(p->task_rows, u->a->m - m), at, min_i64(at + p->task_places, p->places));
+    (p->by_channels ? conv_task_channels : conv_task_places)(u, m, min_i64(p->task_rows, u->a->m - m), at,
+                                                             min_i64(at + p->task_places, all));
   }
 }
 
@@ -245,7 +359,7 @@ static void conv_tasks(const conv_unit *u, int64_t begin, int64_t end) {
 
 static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   wh_conv_plan p;
-  if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, worker->count, &p))
+  if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, worker->count, a->panels != NULL, CONV_TALL_ROWS, &p))
     return; /* the claim refused */
   if (!p.fits) {
     wh_k_conv__ref(a, worker);
@@ -254,13 +368,19 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   if (p.places <= 0 || a->m <= 0) return;
   const int64_t in = wh_window_volume(a->win.in), n_units = a->n * a->group;
   char *own = (char *)a->scratch + p.shared_bytes + (size_t)worker->index * p.worker_bytes;
-  conv_unit u = {
-      .a = a, .p = &p, .taps = (const float **)(void *)own, .sums = (float *)(void *)(own + p.tap_bytes)};
-  float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes);
+  conv_unit u = {.a = a,
+                 .p = &p,
+                 .taps = (const float **)(void *)own,
+                 .offsets = (int64_t *)(void *)(own + (size_t)p.n_k * sizeof *u.taps),
+                 .sums = (float *)(void *)(own + p.tap_bytes),
+                 .weights = (float *)(void *)(own + p.tap_bytes + p.sum_bytes),
+                 .team = worker->team};
+  float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes);
   float *copy = p.alone ? tail : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks;
   int64_t first = 0, last = n_units;
   if (p.alone) wh_worker_range(worker, n_units, &first, &last);
+  conv_find_offsets(&u);
   for (int64_t i = first; i < last; i++) {
     u.image = i / a->group;
     u.group = i % a->group;
@@ -271,7 +391,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
         if (i > first) wh_team_barrier(worker); /* the one before is done with */
         wh_worker_range(worker, a->c, &begin, &end);
       }
-      for (int64_t c = begin; c < end; c++) conv_copy_channel(a, &p, u.x + c * in, copy + c * p.channel);
+      for (int64_t c = begin; c < end; c++) conv_copy_channel(&p, u.x + c * in, copy + c * p.channel);
       if (!p.alone) wh_team_barrier(worker);
       u.x = copy;
     }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
@@ -10,6 +11,7 @@
 #define TASK_PLACES 256
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
+#define LANES 32 /* of most tiles */
 
 /* The distinct phases of an axis' taps; false: too many. */
 static bool find_phases(const wh_window *w, int axis, wh_conv_plan *p) {
@@ -29,8 +31,10 @@ static bool find_phases(const wh_window *w, int axis, wh_conv_plan *p) {
   return true;
 }
 
+/* ---- lanes are places ---- */
+
 /* Fewer places, then fewer rows, until every worker has some tasks. */
-static void cut_tasks(int64_t m, int64_t want, wh_conv_plan *p) {
+static void cut_places(int64_t m, int64_t want, wh_conv_plan *p) {
   p->task_rows = min_i64(m, TASK_ROWS);
   p->task_places = TASK_PLACES;
   for (;;) {
@@ -46,9 +50,80 @@ static void cut_tasks(int64_t m, int64_t want, wh_conv_plan *p) {
   }
 }
 
-static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
-  size_t copy = 0, taps, sums;
+static bool view_places(const wh_window *w, wh_conv_plan *p) {
+  p->view = *w;
+  for (int i = 0; i < WH_WINDOW_AXES; i++) {
+    if (!find_phases(w, i, p)) return false;
+    const int64_t reach = (w->kernel[i] - 1) * w->dilation[i];
+    p->size[i] = w->out[i] + reach / w->stride[i];
+    p->n_phases *= p->phases[i];
+    p->copies |= w->stride[i] != 1 || w->pad[i] || p->size[i] != w->in[i];
+  }
+  p->places =
+      wh_window_volume(w->out) ? ((w->out[0] - 1) * p->size[1] + w->out[1] - 1) * p->size[2] + w->out[2] : 0;
+  return true;
+}
+
+/* ---- lanes are channels ---- */
+
+/* Tiles step over the image itself, or over a copy with its padding. */
+static void view_channels(const wh_window *w, wh_conv_plan *p) {
+  bool pads = false, flat = true;
+  p->view = *w;
+  for (int i = 0; i < WH_WINDOW_AXES; i++) {
+    const int64_t reach = (w->kernel[i] - 1) * w->dilation[i], end = (w->out[i] - 1) * w->stride[i] + reach + 1;
+    p->view.stride[i] = p->phases[i] = 1;
+    p->phase_at[i][0] = 0;
+    pads |= w->pad[i] || end > w->in[i];
+    p->size[i] = end;
+    flat &= w->stride[i] == 1 && w->out[i] == w->in[i];
+  }
+  p->copies = pads;
+  flat &= !pads;
+  if (!pads) memcpy(p->size, w->in, sizeof p->size);
+  p->places = wh_window_volume(w->out);
+  p->row = flat ? p->places : w->out[2];
+  p->rows = flat || !p->places ? 1 : w->out[0] * w->out[1];
+}
+
+static void cut_tiles(int64_t m, int64_t want, int64_t tall, wh_conv_plan *p) {
+  p->row_tiles = ceil_div(p->row, tall);
+  p->tile = ceil_div(p->row, p->row_tiles ? p->row_tiles : 1);
+  p->task_rows = min_i64(ceil_div(m, WH_LINEAR_F_COLS) * WH_LINEAR_F_COLS, TASK_ROWS); /* whole panels */
+  p->task_places = TASK_PLACES / WH_CONV_TALL;
+  for (;;) {
+    p->row_tasks = ceil_div(m, p->task_rows);
+    p->place_tasks = ceil_div(p->rows * p->row_tiles, p->task_places);
+    if (p->row_tasks * p->place_tasks >= want) return;
+    if (p->task_places > 4)
+      p->task_places /= 2;
+    else if (p->task_rows > WH_LINEAR_F_COLS)
+      p->task_rows -= WH_LINEAR_F_COLS;
+    else if (p->task_places > 1)
+      p->task_places /= 2;
+    else
+      return;
+  }
+}
+
+/* Which lanes are used better: places are computed that no output has, or channels that there are not. Few places of a
+ * tile, and few taps, make the transposition of its sums cost more. */
+static bool prefers_channels(int64_t m, int64_t n_k, const wh_conv_plan *places, const wh_conv_plan *channels) {
+  const double outputs = (double)channels->places, few = (double)channels->tile;
+  const double by_places = outputs / (double)(ceil_div(places->places, LANES) * LANES);
+  const double by_channels = (double)m / (double)(ceil_div(m, WH_LINEAR_F_HALF) * WH_LINEAR_F_HALF) *
+                             (few >= 7 ? 1.0 : few / 7) * (double)n_k / (double)(n_k + 12);
+  return by_channels > by_places;
+}
+
+/* ---- all ---- */
+
+static bool plan_bytes(int64_t c, int64_t kernel_volume, bool packed, wh_conv_plan *p) {
+  size_t copy = 0, taps;
   const int64_t lanes = ceil_div(p->task_places, WH_CONV_LANES) * WH_CONV_LANES + WH_CONV_LANES;
+  p->channel = p->n_phases;
+  for (int i = 0; i < WH_WINDOW_AXES; i++)
+    if (__builtin_mul_overflow(p->channel, p->size[i], &p->channel)) return false;
   if (p->copies) {
     if (!wh_mul_size((size_t)c, (size_t)p->channel, &copy) || !wh_add_size(copy, WH_CONV_LANES, &copy))
       return false;
@@ -56,40 +131,35 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
     copy = (size_t)p->channel + 2 * WH_CONV_LANES; /* the last channels */
   }
   if (!wh_mul_size(copy, sizeof(float), &copy) || !wh_align_size(copy, 64, &copy)) return false;
-  if (!wh_mul_size((size_t)c, (size_t)kernel_volume, &taps) || !wh_mul_size(taps, sizeof(float *), &taps) ||
+  if (!wh_mul_size((size_t)c + 1, (size_t)kernel_volume, &taps) || !wh_mul_size(taps, sizeof(float *), &taps) ||
       !wh_align_size(taps, 64, &taps))
     return false;
-  sums = (size_t)(p->task_rows * lanes) * sizeof(float);
   p->tap_bytes = taps;
-  p->sum_bytes = sums;
+  p->sum_bytes = (size_t)(p->by_channels ? ceil_div(p->task_rows, WH_LINEAR_F_COLS) * WH_LINEAR_F_COLS *
+                                               p->task_places * WH_CONV_TALL
+                                         : p->task_rows * lanes) *
+                 sizeof(float);
+  p->weight_bytes = packed ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
   p->shared_bytes = p->copies && !p->alone ? copy : 0;
-  return wh_add_size(taps, sums, &p->worker_bytes) &&
+  return wh_add_size(taps, p->sum_bytes + p->weight_bytes, &p->worker_bytes) &&
          (p->shared_bytes || wh_add_size(p->worker_bytes, copy, &p->worker_bytes));
 }
 
-bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
-                       wh_conv_plan *p) {
-  memset(p, 0, sizeof *p);
-  p->fits = true;
-  p->n_k = c * wh_window_volume(w->kernel);
-  p->n_phases = 1;
-  p->channel = 1;
-  for (int i = 0; i < WH_WINDOW_AXES; i++) {
-    if (!find_phases(w, i, p)) {
-      p->fits = false;
-      return true;
-    }
-    const int64_t reach = (w->kernel[i] - 1) * w->dilation[i];
-    p->size[i] = w->out[i] + reach / w->stride[i];
-    p->n_phases *= p->phases[i];
-    p->copies |= w->stride[i] != 1 || w->pad[i] || p->size[i] != w->in[i];
+bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, int64_t m, int workers, bool packed,
+                       int64_t tall, wh_conv_plan *out) {
+  const int64_t volume = wh_window_volume(w->kernel), n_k = c * volume;
+  const bool alone = workers == 1 || n * group >= 2 * (int64_t)workers;
+  const int64_t want = alone ? 1 : (int64_t)workers * TASKS_PER_WORKER;
+  wh_conv_plan places = {.n_k = n_k, .n_phases = 1, .alone = alone}, channels = places;
+  places.fits = view_places(w, &places);
+  *out = places;
+  if (packed) {
+    channels.by_channels = channels.fits = true;
+    view_channels(w, &channels);
+    cut_tiles(m, want, tall, &channels);
+    if (!places.fits || prefers_channels(m, n_k, &places, &channels)) *out = channels;
   }
-  p->channel = p->n_phases;
-  for (int i = 0; i < WH_WINDOW_AXES; i++)
-    if (__builtin_mul_overflow(p->channel, p->size[i], &p->channel)) return false;
-  p->places =
-      wh_window_volume(w->out) ? ((w->out[0] - 1) * p->size[1] + w->out[1] - 1) * p->size[2] + w->out[2] : 0;
-  p->alone = workers == 1 || n * group >= 2 * (int64_t)workers;
-  cut_tasks(m, p->alone ? 1 : (int64_t)workers * TASKS_PER_WORKER, p);
-  return plan_bytes(c, wh_window_volume(w->kernel), p);
+  if (!out->fits) return true;
+  if (!out->by_channels) cut_places(m, want, out);
+  return plan_bytes(c, volume, packed, out);
 }

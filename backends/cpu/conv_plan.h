@@ -9,25 +9,32 @@
 
 #define WH_CONV_CHUNK 512 /* of the contract: linear, float weights */
 #define WH_CONV_LANES 64  /* places of the widest tile of any level */
-#define WH_CONV_PHASES 32 /* of an axis; windows with more are the reference's */
+#define WH_CONV_TALL 14   /* places of the tallest tile whose lanes are channels */
+#define WH_CONV_PHASES 32 /* of an axis; windows with more are the reference's, or have channels in lanes */
 
 typedef struct wh_conv_plan {
-  bool fits;       /* within what the driver does; else the reference computes */
-  bool copies;     /* tiles read a copy */
-  bool alone;      /* each worker has units (one group of one image) of its own */
-  int64_t n_k;     /* channels of a group x taps */
-  int64_t size[3]; /* a phase's space, as tiles read it */
+  bool fits;        /* within what the driver does; else the reference computes */
+  bool by_channels; /* lanes are channels, of packed weights; else they are places */
+  bool copies;      /* tiles read a copy */
+  bool alone;       /* each worker has units (one group of one image) of its own */
+  int64_t n_k;      /* channels of a group x taps */
+  wh_window view;   /* the windows as the copy has them */
+  int64_t size[3];  /* a phase's space, as tiles read it */
   int64_t phases[3], phase_at[3][WH_CONV_PHASES], n_phases;
   int64_t channel; /* floats of a channel, as tiles read it */
-  int64_t places;  /* that tiles walk, from the first output to the last */
+  int64_t places;  /* that tiles walk: from the first output to the last; by channels: the outputs */
   int64_t task_rows, task_places, row_tasks, place_tasks;
+  /* By channels: tiles of up to `tile` places, `row_tiles` of them in each of `rows` rows of `row` outputs. A task's
+   * places are tiles. */
+  int64_t row, rows, row_tiles, tile;
   size_t shared_bytes; /* the copy that all share; in front */
-  size_t tap_bytes, sum_bytes, worker_bytes;
+  size_t tap_bytes, sum_bytes, weight_bytes, worker_bytes;
 } wh_conv_plan;
 
-/* False when the bytes overflow. */
-bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
-                       wh_conv_plan *out);
+/* `packed`: the weights are panels; `tall`: places of a level's tallest tile with channels in lanes. False when the
+ * bytes overflow. */
+bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers, bool packed,
+                       int64_t tall, wh_conv_plan *out);
 
 static inline int64_t wh_conv_phase_index(const wh_conv_plan *p, int axis, int64_t phase) {
   int64_t i = 0;
@@ -36,8 +43,8 @@ static inline int64_t wh_conv_phase_index(const wh_conv_plan *p, int axis, int64
 }
 
 /* How far a tap's element is from its output's place. */
-static inline int64_t wh_conv_tap_offset(const wh_conv_plan *p, const wh_window *w, int64_t d, int64_t h,
-                                         int64_t v) {
+static inline int64_t wh_conv_tap_offset(const wh_conv_plan *p, int64_t d, int64_t h, int64_t v) {
+  const wh_window *w = &p->view;
   const int64_t k[3] = {d * w->dilation[0], h * w->dilation[1], v * w->dilation[2]};
   int64_t phase = 0, at = 0;
   for (int i = 0; i < WH_WINDOW_AXES; i++) {

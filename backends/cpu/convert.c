@@ -5,70 +5,43 @@
 
 #include <string.h>
 
-#include "core/base/exact_math.h"
-#include "core/base/exact_math_wide.h"
+#include "core/base/exact_elements.h"
 
 #define CHUNK 256
 
 /* ---- small floats ---- */
 
-typedef struct small_float {
-  int exponent, mantissa, bias;
-  bool infinite;   /* the top exponent holds infinities and NaN */
-  bool no_minus_0; /* -0 is the NaN */
-} small_float;
-
-static small_float small_of(wh_dtype d) {
+static wh_small_float small_of(wh_dtype d) {
   switch (d) {
     case WH_DTYPE_F16:
-      return (small_float){5, 10, 15, true, false};
+      return (wh_small_float){5, 10, 15, true, false, false};
     case WH_DTYPE_BF16:
-      return (small_float){8, 7, 127, true, false};
+      return (wh_small_float){8, 7, 127, true, false, false};
     case WH_DTYPE_F8E4M3FN:
-      return (small_float){4, 3, 7, false, false};
+      return (wh_small_float){4, 3, 7, false, false, false};
     case WH_DTYPE_F8E4M3FNUZ:
-      return (small_float){4, 3, 8, false, true};
+      return (wh_small_float){4, 3, 8, false, true, false};
     case WH_DTYPE_F8E5M2:
-      return (small_float){5, 2, 15, true, false};
+      return (wh_small_float){5, 2, 15, true, false, false};
+    case WH_DTYPE_F4E2M1:
+      return (wh_small_float){2, 1, 1, false, false, true};
     default: /* F8E5M2FNUZ */
-      return (small_float){5, 2, 16, false, true};
+      return (wh_small_float){5, 2, 16, false, true, false};
   }
 }
 
-static double small_to_f64(const small_float *t, uint32_t bits) {
-  const uint32_t sign = bits >> (t->exponent + t->mantissa),
-                 magnitude = bits & ((1u << (t->exponent + t->mantissa)) - 1), top = (1u << t->exponent) - 1,
-                 e = magnitude >> t->mantissa, m = magnitude & ((1u << t->mantissa) - 1);
-  const uint32_t last = (1u << (t->exponent + t->mantissa)) - 1;
-  double x;
-  if (t->no_minus_0 && sign && !magnitude) return (double)NAN;
-  if (t->infinite && e == top)
-    x = m ? (double)NAN : (double)INFINITY;
-  else if (!t->infinite && !t->no_minus_0 && magnitude == last)
-    x = (double)NAN;
-  else if (e)
-    x = (double)((1u << t->mantissa) + m) * wh_exp2i_f64((int64_t)e - t->bias - t->mantissa);
-  else
-    x = (double)m * wh_exp2i_f64(1 - t->bias - t->mantissa);
-  return sign ? -x : x;
+/* f8e8m0: 2^(code - 127), or NaN. */
+static double power_to_f64(uint32_t code) {
+  return code == 255 ? (double)NAN : wh_exp2i_f64((int64_t)code - 127);
 }
 
-static uint32_t small_from_f64(const small_float *t, double x, bool saturate) {
-  const uint32_t minus = 1u << (t->exponent + t->mantissa), sign = wh_f64_bits(x) >> 63 ? minus : 0;
-  const uint32_t nan = t->no_minus_0 ? minus : minus - 1;
-  const uint32_t most = t->infinite ? minus - 1 - (1u << t->mantissa) : t->no_minus_0 ? minus - 1 : minus - 2;
-  const double a = fabs(x), largest = small_to_f64(t, most);
-  if (x != x) return nan;
-  uint32_t code = most + 1;
-  if (a <= largest * 2) {
-    const int64_t e = (int64_t)(wh_f64_bits(a) >> 52) - 1023, least = 1 - t->bias;
-    const double step = wh_exp2i_f64((e < least ? least : e) - t->mantissa); /* of the values around it */
-    const double m = rint(a / step);
-    code = (uint32_t)m + (e < least ? 0 : (uint32_t)(e - least) << t->mantissa); /* the carry goes on */
-  }
-  if (code > most)
-    return saturate ? sign | most : t->infinite ? sign | (most + 1) : t->no_minus_0 ? nan : sign | nan;
-  return code == 0 && t->no_minus_0 ? 0 : sign | code;
+/* The least that is not below x. */
+static uint32_t power_from_f64(double x, bool saturate) {
+  if (x != x || x < 0) return 255;
+  if (x > 0x1p127) return saturate ? 254 : 255;
+  if (x <= 0x1p-127) return 0;
+  const uint64_t bits = wh_f64_bits(x);
+  return (uint32_t)(bits >> 52) - 1023 + 127 + (bits << 12 != 0);
 }
 
 /* ---- elements as f64, i64 or u64 ---- */
@@ -85,8 +58,14 @@ typedef union chunk {
   uint64_t u[CHUNK];
 } chunk;
 
+/* Element i of those that take `bits` of a byte. */
+static uint32_t load_bits(const void *src, int64_t i, unsigned bits) {
+  const int64_t per_byte = 8 / bits;
+  return ((const uint8_t *)src)[i / per_byte] >> (unsigned)(i % per_byte) * bits & ((1u << bits) - 1);
+}
+
 static void load(wh_dtype d, const void *src, int64_t at, int64_t n, chunk *c) {
-  const small_float t = small_of(d);
+  const wh_small_float t = small_of(d);
   switch (d) {
 #define LOAD(dtype, type, field, as)                                               \
   case WH_DTYPE_##dtype:                                                           \
@@ -105,65 +84,59 @@ static void load(wh_dtype d, const void *src, int64_t at, int64_t n, chunk *c) {
     LOAD(U64, uint64_t, u, uint64_t)
 #undef LOAD
     case WH_DTYPE_I4:
+      for (int64_t k = 0; k < n; k++) c->i[k] = (int64_t)(load_bits(src, at + k, 4) ^ 8u) - 8;
+      return;
     case WH_DTYPE_U4:
-      for (int64_t k = 0; k < n; k++) {
-        const uint32_t code = ((const uint8_t *)src)[(at + k) / 2] >> ((at + k) % 2 * 4) & 15u;
-        if (d == WH_DTYPE_I4)
-          c->i[k] = (int64_t)(code ^ 8u) - 8;
-        else
-          c->u[k] = code;
-      }
+      for (int64_t k = 0; k < n; k++) c->u[k] = load_bits(src, at + k, 4);
+      return;
+    case WH_DTYPE_I2:
+      for (int64_t k = 0; k < n; k++) c->i[k] = (int64_t)(load_bits(src, at + k, 2) ^ 2u) - 2;
+      return;
+    case WH_DTYPE_U2:
+      for (int64_t k = 0; k < n; k++) c->u[k] = load_bits(src, at + k, 2);
+      return;
+    case WH_DTYPE_F4E2M1:
+      for (int64_t k = 0; k < n; k++) c->f[k] = wh_small_to_f64(&t, load_bits(src, at + k, 4));
+      return;
+    case WH_DTYPE_F8E8M0:
+      for (int64_t k = 0; k < n; k++) c->f[k] = power_to_f64(((const uint8_t *)src)[at + k]);
       return;
     case WH_DTYPE_F16:
     case WH_DTYPE_BF16:
-      for (int64_t k = 0; k < n; k++) c->f[k] = small_to_f64(&t, ((const uint16_t *)src)[at + k]);
+      for (int64_t k = 0; k < n; k++) c->f[k] = wh_small_to_f64(&t, ((const uint16_t *)src)[at + k]);
       return;
     default:
-      for (int64_t k = 0; k < n; k++) c->f[k] = small_to_f64(&t, ((const uint8_t *)src)[at + k]);
+      for (int64_t k = 0; k < n; k++) c->f[k] = wh_small_to_f64(&t, ((const uint8_t *)src)[at + k]);
   }
-}
-
-/* As f64; what does not fit sets the last place. */
-static double odd_f64(uint64_t magnitude, bool negative) {
-  if (magnitude >> 53) magnitude = (magnitude & ~(uint64_t)2047) | ((magnitude & 2047) ? 2048 : 0);
-  return negative ? -(double)magnitude : (double)magnitude;
 }
 
 static double narrow_f64(carrier as, const chunk *c, int64_t k) {
   if (as == AS_F64) return c->f[k];
-  if (as == AS_U64) return odd_f64(c->u[k], false);
-  return odd_f64(c->i[k] < 0 ? 0 - (uint64_t)c->i[k] : (uint64_t)c->i[k], c->i[k] < 0);
+  if (as == AS_U64) return wh_odd_f64(c->u[k], false);
+  return wh_odd_f64(c->i[k] < 0 ? 0 - (uint64_t)c->i[k] : (uint64_t)c->i[k], c->i[k] < 0);
 }
 
-/* Towards 0, no further than the type goes; 0 of NaN. */
-static int64_t f64_to_i64(double x, int64_t least, int64_t most) {
-  if (x != x) return 0;
-  return x <= (double)least ? least : x >= (double)most ? most : (int64_t)x;
-}
-static uint64_t f64_to_u64(double x, uint64_t most) {
-  if (!(x > 0.0)) return 0;
-  return x >= (double)most ? most : (uint64_t)x;
+/* Parts of a byte come one after the other, and the first clears it. */
+static void store_bits(uint8_t *dst, int64_t i, unsigned bits, uint64_t code) {
+  const int64_t per_byte = 8 / bits;
+  const unsigned first = (unsigned)(i % per_byte) * bits;
+  uint8_t *byte = &dst[i / per_byte];
+  *byte = (uint8_t)((first ? *byte : 0u) | (code & ((1u << bits) - 1)) << first);
 }
 
 static void store_small(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t n, void *dst,
                         int64_t at) {
-  const small_float t = small_of(d);
+  const wh_small_float t = small_of(d);
   const bool wide = d == WH_DTYPE_F16 || d == WH_DTYPE_BF16;
   for (int64_t k = 0; k < n; k++) {
-    const uint32_t code = small_from_f64(&t, narrow_f64(as, c, k), saturate && !wide);
+    const uint32_t code = wh_small_from_f64(&t, narrow_f64(as, c, k), saturate && !wide);
     if (wide)
       ((uint16_t *)dst)[at + k] = (uint16_t)code;
+    else if (d == WH_DTYPE_F4E2M1)
+      store_bits(dst, at + k, 4, code);
     else
       ((uint8_t *)dst)[at + k] = (uint8_t)code;
   }
-}
-
-/* Half bytes: those of a byte come one after the other, and the first clears it. */
-static void store_half(uint8_t *dst, int64_t at, uint64_t code) {
-  if (at % 2)
-    dst[at / 2] = (uint8_t)(dst[at / 2] | (code & 15) << 4);
-  else
-    dst[at / 2] = (uint8_t)(code & 15);
 }
 
 #define EACH(expression)            \
@@ -183,17 +156,17 @@ static void store(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t
       EACH(y[k] = as == AS_F64 ? c->f[k] : as == AS_I64 ? (double)c->i[k] : (double)c->u[k])
       return;
     }
-#define SIGNED(dtype, type, least, most)                                                                  \
-  case WH_DTYPE_##dtype: {                                                                                \
-    type *y = (type *)dst + at;                                                                           \
-    EACH(y[k] = as == AS_F64 ? (type)f64_to_i64(c->f[k], least, most) : (type)c->u[k]) /* the low bits */ \
-    return;                                                                                               \
+#define SIGNED(dtype, type, least, most)                                                                     \
+  case WH_DTYPE_##dtype: {                                                                                   \
+    type *y = (type *)dst + at;                                                                              \
+    EACH(y[k] = as == AS_F64 ? (type)wh_f64_to_i64(c->f[k], least, most) : (type)c->u[k]) /* the low bits */ \
+    return;                                                                                                  \
   }
-#define UNSIGNED(dtype, type, most)                                             \
-  case WH_DTYPE_##dtype: {                                                      \
-    type *y = (type *)dst + at;                                                 \
-    EACH(y[k] = as == AS_F64 ? (type)f64_to_u64(c->f[k], most) : (type)c->u[k]) \
-    return;                                                                     \
+#define UNSIGNED(dtype, type, most)                                                \
+  case WH_DTYPE_##dtype: {                                                         \
+    type *y = (type *)dst + at;                                                    \
+    EACH(y[k] = as == AS_F64 ? (type)wh_f64_to_u64(c->f[k], most) : (type)c->u[k]) \
+    return;                                                                        \
   }
       SIGNED(I8, int8_t, INT8_MIN, INT8_MAX)
       SIGNED(I16, int16_t, INT16_MIN, INT16_MAX)
@@ -211,11 +184,22 @@ static void store(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t
       return;
     }
     case WH_DTYPE_I4:
-      EACH(store_half(dst, at + k, as == AS_F64 ? (uint64_t)f64_to_i64(c->f[k], -8, 7) : c->u[k]))
+      EACH(store_bits(dst, at + k, 4, as == AS_F64 ? (uint64_t)wh_f64_to_i64(c->f[k], -8, 7) : c->u[k]))
       return;
     case WH_DTYPE_U4:
-      EACH(store_half(dst, at + k, as == AS_F64 ? f64_to_u64(c->f[k], 15) : c->u[k]))
+      EACH(store_bits(dst, at + k, 4, as == AS_F64 ? wh_f64_to_u64(c->f[k], 15) : c->u[k]))
       return;
+    case WH_DTYPE_I2:
+      EACH(store_bits(dst, at + k, 2, as == AS_F64 ? (uint64_t)wh_f64_to_i64(c->f[k], -2, 1) : c->u[k]))
+      return;
+    case WH_DTYPE_U2:
+      EACH(store_bits(dst, at + k, 2, as == AS_F64 ? wh_f64_to_u64(c->f[k], 3) : c->u[k]))
+      return;
+    case WH_DTYPE_F8E8M0: {
+      uint8_t *y = (uint8_t *)dst + at;
+      EACH(y[k] = (uint8_t)power_from_f64(narrow_f64(as, c, k), saturate))
+      return;
+    }
     default:
       store_small(d, saturate, as, c, n, dst, at);
   }

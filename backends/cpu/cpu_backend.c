@@ -8,6 +8,7 @@ const wh_backend wh_backend_cpu = {
     .abi_version = WH_BACKEND_ABI_VERSION,
     .name = "cpu",
     .pack_version = WH_CPU_PACK_VERSION,
+    .traits = WH_BACKEND_CHAINS,
     .count = wh_cpu_count,
     .open = wh_cpu_open,
     .close = wh_cpu_close,

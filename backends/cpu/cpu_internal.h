@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "backends/cpu/attention.h"
+#include "backends/cpu/chain.h"
 #include "backends/cpu/expert_linear.h"
 #include "backends/cpu/fast_blas.h"
 #include "backends/cpu/features.h"
@@ -111,13 +112,14 @@ typedef struct cpu_kernel {
     WH_NN_FAMILIES(CPU_FN_FIELD)
 #undef CPU_FN_FIELD
   } nn;
-  const wh_linear_f_isa *steps; /* of recurrent layers whose weights are packed */
+  const wh_linear_f_isa *steps; /* of recurrent layers and matmuls whose weights are packed */
   wh_linear_q_fn linear_q;      /* of integer products: quantised and 16-bit weights */
   bool past_caches;             /* of linear_q */
   wh_linear_f_fn linear_f;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;
   wh_map_fn map;
+  wh_chain chain;
   wh_reduction reduction;
   wh_matmul_fn matmul;
   uint64_t features; /* of matmul */
@@ -171,6 +173,7 @@ wh_status wh_cpu_compile_rowop(const cpu_device *d, const wh_graph *g, const wh_
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 wh_status wh_cpu_compile_map(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_chain(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_cast(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_move(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
@@ -179,6 +182,8 @@ wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 
 /* For args_<family>.c */
+/* The kernels of the node's formula. */
+wh_status wh_cpu_select_chain(const cpu_device *d, uint32_t n_inputs, cpu_kernel *k);
 int64_t wh_cpu_elements(const cpu_operand *o);
 int64_t wh_cpu_row_length(const cpu_operand *o);
 int64_t wh_cpu_rows(const cpu_operand *o);
@@ -211,6 +216,13 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
  * such product. */
 wh_status wh_cpu_weight_layout(const cpu_device *d, const wh_graph *g, const wh_shape *w,
                                wh_expert_layout *out);
+/* The same for the constant of a matmul; ERR_INTERNAL: it is not kept packed. */
+wh_status wh_cpu_matmul_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                               wh_expert_layout *out);
+/* The same for the weights of a convolution, as a linear's w[m, (channel, tap)] has them; ERR_UNSUPPORTED. */
+#define WH_CONV_PANELS 17u
+wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                             wh_expert_layout *out);
 /* What products can pack panel by panel as they go, into a worker's scratch. */
 bool wh_cpu_packs_as_it_goes(const wh_node_info *node, const wh_linear_layout *l);
 /* Which input of a node is a weight that may be packed; -1: none. */

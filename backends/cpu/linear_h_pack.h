@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "backends/cpu/linear_h_format.h"
-#include "backends/cpu/q13a_block.h"
 #include "backends/cpu/whole.h"
+#include "core/base/quantize_wide.h"
 
 bool wh_k_linear_h_pack__any(const wh_linear_layout *l, const void *src, int64_t panel, void *dst);
 bool wh_k_linear_h_pack__avx2(const wh_linear_layout *l, const void *src, int64_t panel, void *dst);

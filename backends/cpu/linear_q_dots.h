@@ -5,10 +5,12 @@
  * compile-time constant everywhere below, so each type's kernel holds only its own unpacking.
  *
  * Besides LANES and the operations a vector header may define
- *   DOTS_ARE_WHOLE    vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
- * int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad CODES_ARE_SIGNED  both factors are signed bytes,
- * elsewhere the codes are unsigned ones DOTS_IN_PAIRS     vint_dot8_pairs multiplies two columns by two rows,
- * 8 k each VECS              vectors of columns that are held at once, if not 2 */
+ * - DOTS_ARE_WHOLE: vint_dot8 adds the dots of four bytes of full range. Elsewhere products are summed in
+ *   int16 lanes first (vsum), PRODUCTS_PER_SUM of each quad.
+ * - CODES_ARE_SIGNED: both factors are signed bytes, elsewhere the codes are unsigned ones.
+ * - DOTS_IN_PAIRS: vint_dot8_pairs multiplies two columns by two rows, 8 k each.
+ * - VECS: vectors of columns that are held at once, if not 2.
+ * - SHIFT_BY_FACTOR: the products that widen int16 sums have a factor for each row, which can be 2^t. */
 #ifndef WH_CPU_LINEAR_Q_DOTS_H
 #define WH_CPU_LINEAR_Q_DOTS_H
 
@@ -38,6 +40,10 @@
 #define KEEP_IN_MEMORY(w) ((void)0)
 #else
 #define KEEP_IN_MEMORY(w) __asm__ volatile("" : "+r"(w) : : "memory")
+#endif
+
+#ifndef SHIFT_BY_FACTOR
+#define SHIFT_BY_FACTOR 0
 #endif
 
 /* Parts of a block with a scale each. */
@@ -89,6 +95,37 @@ ALWAYS_INLINE block_x panel_x(const wh_linear_q_panel *p) {
   return block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
 }
 
+/* --- shifts --- */
+
+/* With SHIFT_BY_FACTOR, what the rows of a tile bring to a block, worked out once for all columns: the factor
+ * that shifts a row's dots, and what is added to them then, shifted too. */
+typedef struct row_shifts {
+  const int32_t *factor; /* [rows] 2^t, in both 16-bit lanes */
+  const int32_t *start;  /* [rows][halves], where codes are biased */
+} row_shifts;
+typedef struct shift_room {
+  _Alignas(64) int32_t factor[WH_Q8A_TILE], start[2 * WH_Q8A_TILE];
+} shift_room;
+
+ALWAYS_INLINE row_shifts row_shifts_skip(row_shifts s, const int halves, int64_t rows) {
+  return (row_shifts){s.factor + rows, s.start + rows * halves};
+}
+
+ALWAYS_INLINE row_shifts shifts_of(const wh_quant_format f, const block_x x, int64_t rows, shift_room *room) {
+  const int halves = HALVES(f);
+  for (int64_t r = 0; r < rows; r++) {
+    const int t = IS_INEXACT ? 0 : x.t[r];
+    room->factor[r] = 0x10001 << t;
+    if (!IS_BIASED(f)) continue;
+    if (halves == 1) room->start[r] = x.nbsum[r] * (1 << (f.bias_log2 + t));
+    if (halves == 2) {
+      room->start[2 * r] = x.nbsum16[2 * r] * (1 << (f.bias_log2 + t));
+      room->start[2 * r + 1] = x.nbsum16[2 * r + 1] * (1 << (f.bias_log2 + t));
+    }
+  }
+  return (row_shifts){room->factor, room->start};
+}
+
 /* --- widening codes --- */
 
 ALWAYS_INLINE vint shift16(vint v, int left) {
@@ -97,14 +134,14 @@ ALWAYS_INLINE vint shift16(vint v, int left) {
   return v;
 }
 
-ALWAYS_INLINE vint codebook(const wh_linear_q_format f) {
+ALWAYS_INLINE vint codebook(const wh_quant_format f) {
   static const int8_t iq4[16] = {WH_CODEBOOK_IQ4_VALUES}, fp4[16] = {WH_CODEBOOK_FP4_VALUES};
   vint t = vint_bcast128(f.codebook == WH_CODEBOOK_IQ4 ? iq4 : fp4);
   return IS_BIASED(f) ? vint_add8(t, vint_set8(1 << f.bias_log2)) : t;
 }
 
 /* The codes of one quad and vector. `p` is the block's record, moved on to the first held column. */
-ALWAYS_INLINE vint widen_one(const wh_linear_q_format f, const uint8_t *p, const int quad, const int v) {
+ALWAYS_INLINE vint widen_one(const wh_quant_format f, const uint8_t *p, const int quad, const int v) {
   vint w = vint_zero();
   p += v * VEC_BYTES;
   if (f.bits == 8) {
@@ -137,7 +174,7 @@ ALWAYS_INLINE vint split_part(vint w, const int part) {
 /* --- widening scales --- */
 
 /* Scales of block b and half h, of LANES columns from c on, as floats. `header`: the group's first byte. */
-ALWAYS_INLINE vflt block_scale(const wh_linear_q_format f, const uint8_t *header, int b, const int h,
+ALWAYS_INLINE vflt block_scale(const wh_quant_format f, const uint8_t *header, int b, const int h,
                                const int c) {
   if (f.scale == WH_SCALE_F16) return vflt_from_f16(header + (b * COLS + c) * 2);
   if (f.scale == WH_SCALE_E8M0) return vflt_from_e8m0(header + b * COLS + c);
@@ -155,7 +192,7 @@ ALWAYS_INLINE vflt block_min(const uint8_t *header, int blocks, int b, const int
 /* The group's scales (and fp16 minima) as floats: scale[block or half][32], min[block][32]. All at once, also
  * where a scale is used once: the processor's own prefetching loses the stream when reads go back and forth
  * between scales and codes (5 to 8 % of the speed of one row). */
-ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *header, int blocks, float *scale,
+ALWAYS_INLINE void widen_scales(const wh_quant_format f, const uint8_t *header, int blocks, float *scale,
                                 float *min) {
   const int halves = HALVES(f);
   for (int b = 0; b < blocks; b++) UNROLL for (int c = 0; c < COLS; c += LANES) {
@@ -168,7 +205,7 @@ ALWAYS_INLINE void widen_scales(const wh_linear_q_format f, const uint8_t *heade
 /* --- dots --- */
 
 /* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations. */
-ALWAYS_INLINE vint dot_start(const wh_linear_q_format f, const int halves, const block_x x, int r, int h) {
+ALWAYS_INLINE vint dot_start(const wh_quant_format f, const int halves, const block_x x, int r, int h) {
   if (!IS_BIASED(f)) return vint_zero();
   return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
 }
@@ -180,7 +217,7 @@ typedef struct block_codes {
   const uint8_t *record;
 } block_codes;
 
-ALWAYS_INLINE vint code_vector(const wh_linear_q_format f, const block_codes *codes, const bool widened,
+ALWAYS_INLINE vint code_vector(const wh_quant_format f, const block_codes *codes, const bool widened,
                                const int part, const int quad, const int v) {
   if (widened) return codes->w[(part * QUADS + quad) * VECS + v];
   const vint w = widen_one(f, codes->record, quad, v);
@@ -189,7 +226,7 @@ ALWAYS_INLINE vint code_vector(const wh_linear_q_format f, const block_codes *co
 
 #ifdef PRODUCTS_PER_SUM
 /* Quads whose products fit an int16 lane: |x| <= 127, codes up to `top`. */
-ALWAYS_INLINE int sum_quads(const wh_linear_q_format f) {
+ALWAYS_INLINE int sum_quads(const wh_quant_format f) {
   const int entry = f.codebook == WH_CODEBOOK_FP4 ? 12 : 127, bias = IS_BIASED(f) ? 1 << f.bias_log2 : 0;
   const int plain = f.bits == 8 ? 128 : (1 << f.bits) - 1;
   const int top = IS_SPLIT(f) ? 15 : f.codebook != WH_CODEBOOK_NONE ? entry + bias : plain;
@@ -201,7 +238,7 @@ ALWAYS_INLINE int sum_quads(const wh_linear_q_format f) {
 #ifdef DOTS_IN_PAIRS
 /* As dots() for widened codes: of each pair of quads, first columns 0 and 1 of each vector, then 2 and 3
  * (widen() in linear_q_tile.h). An odd last row is multiplied with itself. */
-ALWAYS_INLINE void dots_in_pairs(const wh_linear_q_format f, const int halves, const int h, const vint *w,
+ALWAYS_INLINE void dots_in_pairs(const wh_quant_format f, const int halves, const int h, const vint *w,
                                  const int rows, const block_x x, vint dot[][VECS]) {
   const int quads = QUADS / halves, first = h * quads;
   vint sum[(ROWS_AT_ONCE_MAX + 1) / 2][2][VECS];
@@ -226,10 +263,13 @@ ALWAYS_INLINE void dots_in_pairs(const wh_linear_q_format f, const int halves, c
 }
 #endif
 
-/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations. */
-ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int h, block_codes codes,
-                        const bool widened, const int rows, const block_x x, vint dot[][VECS]) {
+/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations; with `shifts` (or
+ * NULL) they come out shifted. */
+ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, block_codes codes,
+                        const bool widened, const int rows, const block_x x, const row_shifts *shifts,
+                        vint dot[][VECS]) {
   const int quads = QUADS / halves, first = h * quads;
+  (void)shifts;
 #ifdef DOTS_IN_PAIRS
   if (widened) {
     dots_in_pairs(f, halves, h, codes.w, rows, x, dot);
@@ -268,14 +308,22 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
         }
       }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < VECS; v++) {
-      const vint wide = vint_from_sums(sum[r][v], part ? 16 : 1);
-      dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+    UNROLL for (int r = 0; r < rows; r++) {
+      vint factor = vint_set16(part ? 16 : 1);
+      if (shifts && !IS_INEXACT) {
+        factor = vint_bcast32(shifts->factor + r);
+        if (part) factor = vint_shl16(factor, 4);
+      }
+      UNROLL for (int v = 0; v < VECS; v++) {
+        const vint wide = vint_from_sums(sum[r][v], factor);
+        dot[r][v] = s == 0 ? wide : vint_add32(dot[r][v], wide);
+      }
     }
   }
   if (IS_BIASED(f)) {
     UNROLL for (int r = 0; r < rows; r++) {
-      const vint start = dot_start(f, halves, x, r, h);
+      const vint start =
+          shifts ? vint_bcast32(shifts->start + r * halves + h) : dot_start(f, halves, x, r, h);
       UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
     }
   }
@@ -288,12 +336,12 @@ ALWAYS_INLINE void dots(const wh_linear_q_format f, const int halves, const int 
 #define MIN_PAIRS(f) ((f).min == WH_MIN_SUB16 ? 8 : 4)
 
 /* The activations' sums that meet them, at the first row and group of a panel call. */
-ALWAYS_INLINE const int16_t *panel_jsum(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+ALWAYS_INLINE const int16_t *panel_jsum(const wh_quant_format f, const wh_linear_q_panel *p) {
   return (f.min == WH_MIN_SUB16 ? p->x->jsum16 : p->x->jsum) + p->row * MIN_PAIRS(f) * 2;
 }
 
 /* Pair i of minima of LANES columns from c on, as adjacent 16-bit lanes. */
-ALWAYS_INLINE vint min_pairs(const wh_linear_q_format f, const uint8_t *mins, const int i, const int c) {
+ALWAYS_INLINE vint min_pairs(const wh_quant_format f, const uint8_t *mins, const int i, const int c) {
   const vint m = vint_from_u8_16(mins + i % 4 * 64 + c * 2);
   if (f.min != WH_MIN_SUB16) return m;
   return i < 4 ? vint_and(m, vint_set16(15)) : vint_shr16(m, 4);

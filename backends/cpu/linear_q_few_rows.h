@@ -10,14 +10,14 @@
 #define COL_VECS (COLS / LANES)
 
 /* g += block b of a group of `blocks`, all columns. */
-ALWAYS_INLINE void few_rows_block(const wh_linear_q_format f, const int rows, const float *scale,
+ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const float *scale,
                                   const float *min, const int b, const uint8_t *record, const block_x x,
                                   vflt g[FEW_ROWS_MAX][COL_VECS]) {
   const int halves = HALVES(f);
   UNROLL for (int c = 0; c < COL_VECS; c += VECS) {
     const block_codes codes = {.record = record + c * VEC_BYTES};
     vint dot[2][ROWS_AT_ONCE_MAX][VECS];
-    UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, dot[h]);
+    UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, NULL, dot[h]);
     UNROLL for (int v = 0; v < VECS; v++) UNROLL for (int r = 0; r < rows; r++) {
       const int col = (c + v) * LANES;
       const vint t = vint_bcast32(x.t + r);
@@ -33,7 +33,7 @@ ALWAYS_INLINE void few_rows_block(const wh_linear_q_format f, const int rows, co
 }
 
 /* g - dmin * (the integer minima times the activations' sums) */
-ALWAYS_INLINE vflt few_rows_min(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
+ALWAYS_INLINE vflt few_rows_min(const wh_quant_format f, const uint8_t *header, const uint8_t *mins,
                                 const int16_t *jsum, const int v, const vflt g) {
   const int pairs = MIN_PAIRS(f);
   vint j = vint_zero();
@@ -42,7 +42,7 @@ ALWAYS_INLINE vflt few_rows_min(const wh_linear_q_format f, const uint8_t *heade
   return vflt_fnma(vflt_from_f16(header + 64 + v * LANES * 2), vflt_from_int(j), g);
 }
 
-ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_panel *p, const int rows,
+ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel *p, const int rows,
                                const bool past_caches) {
   const wh_q8a_tile *t = p->x;
   block_x x = panel_x(p);
@@ -85,7 +85,7 @@ ALWAYS_INLINE void few_rows_of(const wh_linear_q_format f, const wh_linear_q_pan
 
 /* The way of prefetching is a constant: read from the panel, it cost Q8_0 a fifth of its speed (gcc 12
  * spilled the sums), and a branch for each block. */
-ALWAYS_INLINE void few_rows(const wh_linear_q_format f, const wh_linear_q_panel *p, const bool past_caches) {
+ALWAYS_INLINE void few_rows(const wh_quant_format f, const wh_linear_q_panel *p, const bool past_caches) {
   if (p->n_rows == 1)
     few_rows_of(f, p, 1, past_caches);
   else if (p->n_rows == 2)

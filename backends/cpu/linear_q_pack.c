@@ -3,30 +3,18 @@
 #include <string.h>
 
 #include "backends/cpu/linear_q.h"
-#include "backends/cpu/linear_q_blocks.h"
 #include "backends/cpu/linear_q_format.h"
 #include "core/base/allocator.h"
+#include "core/base/quant_blocks.h"
 
 #define LAYOUT_FILE 0
 #define LAYOUT_PANEL32 1
 #define LINEAR_DIM_MAX (INT64_C(1) << 31)
 
-const wh_linear_q_format *wh_linear_q_format_get(wh_dtype dtype) {
-  switch (dtype) {
-#define FORMAT_CASE(type, lower, ...) \
-  case WH_DTYPE_##type:               \
-    return &wh_linear_q_format_##lower;
-    WH_LINEAR_Q_FORMATS(FORMAT_CASE)
-#undef FORMAT_CASE
-    default:
-      return NULL;
-  }
-}
-
 static bool pack_panel(const wh_linear_layout *l, const void *from, int64_t panel, void *to);
 
 wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out) {
-  const wh_linear_q_format *f = wh_linear_q_format_get(dtype);
+  const wh_quant_format *f = wh_quant_format_get(dtype);
   if (!f)
     return WH_FAIL(ERR_UNSUPPORTED, "no quantised product for weights of type %s", wh_dtype_name(dtype));
   const wh_dtype_info *info = wh_dtype_get(dtype);
@@ -64,11 +52,11 @@ wh_status wh_linear_q_layout(uint64_t features, wh_dtype dtype, int64_t n, int64
 /* One group of a panel before its codes are split into planes. */
 typedef struct group_image {
   uint8_t code[WH_LINEAR_Q_GROUP_BLOCKS][8][WH_LINEAR_Q_COLS][4];
-  wh_linear_q_group column; /* scratch: the column being read */
+  wh_quant_group column; /* scratch: the column being read */
 } group_image;
 
 /* The column's scales and minima into the group's header and tail. */
-static void place_scales(const wh_linear_q_format *f, const wh_linear_q_group *g, int blocks, int col,
+static void place_scales(const wh_quant_format *f, const wh_quant_group *g, int blocks, int col,
                          uint8_t *dst) {
   const size_t header = wh_linear_q_scale_bytes(*f, blocks), cols = WH_LINEAR_Q_COLS;
   uint8_t *mins = dst + header + (size_t)blocks * wh_linear_q_code_bytes(*f);
@@ -135,9 +123,9 @@ static void split_planes(int bits, const uint8_t *e, uint8_t *dst) {
 }
 
 /* Scales without blocks: only the check that packing makes. */
-static bool check_rows(const wh_linear_q_format *f, const uint8_t *src, size_t row_bytes, int64_t k,
+static bool check_rows(const wh_quant_format *f, const uint8_t *src, size_t row_bytes, int64_t k,
                        int64_t begin, int64_t end) {
-  wh_linear_q_group g;
+  wh_quant_group g;
   size_t group_src = row_bytes / ((size_t)k / WH_LINEAR_Q_BLOCK) * WH_LINEAR_Q_GROUP_BLOCKS;
   const wh_dtype_info *info = wh_dtype_get(f->dtype);
   if (info->block_elems == 256) group_src = info->block_bytes;
@@ -146,7 +134,7 @@ static bool check_rows(const wh_linear_q_format *f, const uint8_t *src, size_t r
     const uint8_t *p = src + (size_t)row * row_bytes;
     for (int64_t b = 0; b < k / WH_LINEAR_Q_BLOCK; b += WH_LINEAR_Q_GROUP_BLOCKS, p += group_src) {
       int64_t left = k / WH_LINEAR_Q_BLOCK - b;
-      finite &= wh_linear_q_read_group(
+      finite &= wh_quant_read_group(
           f, p, left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS, &g);
     }
   }
@@ -164,7 +152,7 @@ static size_t bytes_of_row(const wh_linear_layout *l) {
 }
 
 static bool pack_panel(const wh_linear_layout *l, const void *from, int64_t panel, void *to) {
-  const wh_linear_q_format *f = wh_linear_q_format_get(l->dtype);
+  const wh_quant_format *f = wh_quant_format_get(l->dtype);
   const wh_dtype_info *info = wh_dtype_get(l->dtype);
   const uint8_t *src = from;
   uint8_t *dst = to;
@@ -186,7 +174,7 @@ static bool pack_panel(const wh_linear_layout *l, const void *from, int64_t pane
         src + (size_t)col0 * row_bytes + (size_t)(b0 / WH_LINEAR_Q_GROUP_BLOCKS) * group_src;
     for (int c = 0; c < (int)cols; c++, group += row_bytes) {
       prefetch_group(group + group_src, group_src);
-      finite &= wh_linear_q_read_group(f, group, blocks, &image.column);
+      finite &= wh_quant_read_group(f, group, blocks, &image.column);
       place_scales(f, &image.column, blocks, c, dst);
       for (int b = 0; b < blocks; b++)
         for (int q = 0; q < 8; q++) memcpy(image.code[b][q][c], image.column.code + b * 32 + q * 4, 4);
@@ -201,7 +189,7 @@ static bool pack_panel(const wh_linear_layout *l, const void *from, int64_t pane
 
 bool wh_linear_q_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                       int64_t panel_end) {
-  const wh_linear_q_format *f = wh_linear_q_format_get(l->dtype);
+  const wh_quant_format *f = wh_quant_format_get(l->dtype);
   const size_t row_bytes = bytes_of_row(l);
   bool finite = true;
   if (l->id == LAYOUT_FILE) {

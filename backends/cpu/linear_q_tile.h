@@ -25,7 +25,7 @@
 
 /* w[quad * VECS + v]: the codes of the held columns; when split, the low nibbles, then the high ones; where
  * dots come in pairs, each two quads together, their first columns before the last ones. */
-ALWAYS_INLINE void widen(const wh_linear_q_format f, const uint8_t *p, vint *w) {
+ALWAYS_INLINE void widen(const wh_quant_format f, const uint8_t *p, vint *w) {
   UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < VECS; v++) {
     const vint code = widen_one(f, p, i, v);
     w[i * VECS + v] = IS_SPLIT(f) ? split_part(code, 0) : code;
@@ -48,7 +48,7 @@ typedef struct block_scales {
   vflt scale[2][VECS], min[VECS];
 } block_scales;
 
-ALWAYS_INLINE block_scales load_scales(const wh_linear_q_format f, const float *scale, const float *min) {
+ALWAYS_INLINE block_scales load_scales(const wh_quant_format f, const float *scale, const float *min) {
   const int halves = HALVES(f);
   block_scales s;
   UNROLL for (int v = 0; v < VECS; v++) {
@@ -80,17 +80,20 @@ ALWAYS_INLINE block_sums block_sums_skip(block_sums s, int64_t rows, int64_t col
 }
 
 /* The block step, for `rows` rows of the held columns. */
-ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const block_codes codes,
-                              const bool ends, const block_scales *s, const block_x x, const block_sums to) {
+ALWAYS_INLINE void block_step(const wh_quant_format f, const int rows, const block_codes codes,
+                              const bool ends, const block_scales *s, const block_x x,
+                              const row_shifts shifts, const block_sums to) {
   const int halves = HALVES(f);
+  const bool is_shifted = SHIFT_BY_FACTOR || IS_INEXACT;
   vint dot[2][ROWS_AT_ONCE_MAX][VECS];
-  UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, true, rows, x, dot[h]);
+  UNROLL for (int h = 0; h < halves; h++)
+      dots(f, halves, h, codes, true, rows, x, SHIFT_BY_FACTOR ? &shifts : NULL, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
       vflt sum = vflt_load(to.from + (size_t)r * to.from_step + v * LANES);
       UNROLL for (int h = 0; h < halves; h++) sum = vflt_fma(
-          s->scale[h][v], vflt_from_int(IS_INEXACT ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t)), sum);
+          s->scale[h][v], vflt_from_int(is_shifted ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t)), sum);
       if (f.min == WH_MIN_F16) sum = vflt_fma(s->min[v], vflt_bcast(x.fbsum + r), sum);
       if (ends) {
         const vflt before = vflt_load(to.before + (size_t)r * to.before_step + v * LANES);
@@ -105,15 +108,17 @@ ALWAYS_INLINE void block_step(const wh_linear_q_format f, const int rows, const 
 static const float linear_q_zeros[COLS];
 
 /* One more block of the held columns: its codes are widened once for all rows. */
-ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record, const bool ends,
-                              const block_scales *s, block_x x, int64_t rows, block_sums to) {
+ALWAYS_INLINE void block_rows(const wh_quant_format f, const uint8_t *record, const bool ends,
+                              const block_scales *s, block_x x, row_shifts shifts, int64_t rows,
+                              block_sums to) {
   vint widened[2 * QUADS * VECS];
   widen(f, record, widened);
   const block_codes codes = {.w = widened};
-#define STEP(n)                            \
-  block_step(f, n, codes, ends, s, x, to); \
-  x = block_x_skip(x, n);                  \
-  to = block_sums_skip(to, n, 0);          \
+#define STEP(n)                                    \
+  block_step(f, n, codes, ends, s, x, shifts, to); \
+  shifts = row_shifts_skip(shifts, HALVES(f), n);  \
+  x = block_x_skip(x, n);                          \
+  to = block_sums_skip(to, n, 0);                  \
   rows -= n
   while (rows >= ROWS_AT_ONCE(f)) {
     STEP(ROWS_AT_ONCE(f));
@@ -131,22 +136,23 @@ ALWAYS_INLINE void block_rows(const wh_linear_q_format f, const uint8_t *record,
 }
 
 /* One more block of all columns. */
-ALWAYS_INLINE void block(const wh_linear_q_format f, const uint8_t *record, const float *scale,
-                         const float *min, const block_x x, int64_t rows, const bool ends,
-                         const block_sums all) {
+ALWAYS_INLINE void block(const wh_quant_format f, const uint8_t *record, const float *scale, const float *min,
+                         const block_x x, int64_t rows, const bool ends, const block_sums all) {
+  shift_room room;
+  row_shifts shifts = {room.factor, room.start};
+  if (SHIFT_BY_FACTOR) shifts = shifts_of(f, x, rows, &room);
   for (int c = 0; c < COLS; c += HELD) {
     const block_scales s = load_scales(f, scale + c, min + c);
-    block_rows(f, record + c * 4, ends, &s, x, rows, block_sums_skip(all, 0, c));
+    block_rows(f, record + c * 4, ends, &s, x, shifts, rows, block_sums_skip(all, 0, c));
   }
 }
 
 /* --- one group, and the whole panel --- */
 
 /* y[rows][32] after one more group of a type with minima of sub-blocks: these first, then the activations'
- * scale.
- */
-ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
-                              const int16_t *jsum, const int64_t rows, const block_sums s) {
+ * scale (`ends`; else the sums run on). */
+ALWAYS_INLINE void group_step(const wh_quant_format f, const uint8_t *header, const uint8_t *mins,
+                              const int16_t *jsum, const int64_t rows, const bool ends, const block_sums s) {
   const int pairs = MIN_PAIRS(f);
   for (int c = 0; c < COLS; c += HELD) {
     vint mn[8][VECS];
@@ -166,6 +172,10 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header,
       UNROLL for (int v = 0; v < VECS; v++) {
         const int64_t at = r * COLS + c + v * LANES;
         const vflt sum = vflt_fnma(dmin[v], vflt_from_int(j[v]), vflt_load(s.g + at));
+        if (!ends) {
+          vflt_store(s.g + at, sum);
+          continue;
+        }
         const vflt before = vflt_load(s.before + (size_t)r * s.before_step + c + v * LANES);
         vflt_store(s.y + at, vflt_fma(x_scale, sum, before));
       }
@@ -173,7 +183,7 @@ ALWAYS_INLINE void group_step(const wh_linear_q_format f, const uint8_t *header,
   }
 }
 
-ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
   _Alignas(64) float g[WH_Q8A_TILE * COLS], y[WH_Q8A_TILE * COLS], scale[16 * COLS], min[8 * COLS];
   const wh_q8a_tile *t = p->x;
   const int64_t rows = p->n_rows;
@@ -206,7 +216,7 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    if (has_mins) group_step(f, header, w, jsum, rows, sums);
+    if (has_mins) group_step(f, header, w, jsum, rows, !runs_on || is_last, sums);
     w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
@@ -228,11 +238,11 @@ ALWAYS_INLINE void tile(const wh_linear_q_format f, const wh_linear_q_panel *p) 
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p);                             \
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p) {                            \
     if (p->n_rows > FEW_ROWS_MAX)                                                            \
-      tile(wh_linear_q_format_##lower, p);                                                   \
+      tile(wh_quant_format_##lower, p);                                                      \
     else if (PAST_CACHES(p))                                                                 \
-      few_rows(wh_linear_q_format_##lower, p, true);                                         \
+      few_rows(wh_quant_format_##lower, p, true);                                            \
     else                                                                                     \
-      few_rows(wh_linear_q_format_##lower, p, false);                                        \
+      few_rows(wh_quant_format_##lower, p, false);                                           \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
     wh_linear_q_run(args, worker, wh_p_linear_##lower##__##isa);                             \

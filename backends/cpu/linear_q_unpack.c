@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "backends/cpu/linear_q.h"
-#include "backends/cpu/linear_q_blocks.h"
+#include "backends/cpu/linear_q_format.h"
 #include "core/base/exact_math.h"
 
 #define COLS ((size_t)WH_LINEAR_Q_COLS)
 
 /* What place_scales of linear_q_pack.c wrote for column c. */
-static void take_scales(const wh_linear_q_format *f, const uint8_t *src, int blocks, size_t c,
-                        wh_linear_q_group *g) {
+static void take_scales(const wh_quant_format *f, const uint8_t *src, int blocks, size_t c,
+                        wh_quant_group *g) {
   const uint8_t *mins =
       src + wh_linear_q_scale_bytes(*f, blocks) + (size_t)blocks * wh_linear_q_code_bytes(*f);
   if (f->scale == WH_SCALE_F16 || f->scale == WH_SCALE_E8M0) {
@@ -72,9 +72,9 @@ static void join_planes(int bits, const uint8_t *record, size_t c, uint8_t *code
 }
 
 /* docs/NUMERICS.md, "gather_rows". */
-static void dequantize(const wh_linear_q_format *f, const wh_linear_q_group *g, int blocks, float *y) {
+static void dequantize(const wh_quant_format *f, const wh_quant_group *g, int blocks, float *y) {
   int8_t q[256];
-  wh_linear_q_values(f, g, blocks, q);
+  wh_quant_values(f, g, blocks, q);
   const float d = wh_f32_from_f16(g->d), dmin = wh_f32_from_f16(g->dmin);
   for (int h = 0; h < blocks * 2; h++) { /* half blocks */
     const int b = h / 2;
@@ -82,7 +82,7 @@ static void dequantize(const wh_linear_q_format *f, const wh_linear_q_group *g, 
     if (f->scale == WH_SCALE_F16)
       s = wh_f32_from_f16(g->scale[b]);
     else if (f->scale == WH_SCALE_E8M0)
-      s = wh_linear_q_power_of_two(g->scale[b]);
+      s = wh_quant_power_of_two(g->scale[b]);
     else
       s = d * (float)g->sub_scale[f->scale == WH_SCALE_SUB32 ? b : h];
     if (f->min == WH_MIN_F16) min = wh_f32_from_f16(g->min[b]);
@@ -93,10 +93,10 @@ static void dequantize(const wh_linear_q_format *f, const wh_linear_q_group *g, 
 }
 
 void wh_linear_q_unpack_row(const wh_linear_layout *l, const void *packed, int64_t row, float *y) {
-  const wh_linear_q_format *f = wh_linear_q_format_get(l->dtype);
+  const wh_quant_format *f = wh_quant_format_get(l->dtype);
   const uint8_t *src = (const uint8_t *)packed + (size_t)(row / WH_LINEAR_Q_COLS) * l->panel_bytes;
   const size_t c = (size_t)(row % WH_LINEAR_Q_COLS);
-  wh_linear_q_group g = {0};
+  wh_quant_group g = {0};
   for (int64_t left = l->k / WH_LINEAR_Q_BLOCK; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const uint8_t *records = src + wh_linear_q_scale_bytes(*f, blocks);

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "backends/cpu/map_kernels.h"
-#include "core/base/exact_math.h"
-#include "core/base/exact_math_wide.h"
+#include "core/base/exact_elements.h"
 
 #define JOIN_(name, t, level) wh_k_##name##_##t##__##level
 #define JOIN(name, t, level) JOIN_(name, t, level)
@@ -67,28 +66,14 @@
 #define MAP_INTEGERS(MAP, name, result, expression) \
   MAP_SIGNED(MAP, name, result, expression) MAP_UNSIGNED(MAP, name, result, expression)
 
-/* IEEE 754-2019's minimum and maximum: -0 is below +0 */
-static inline float min_f32(float x, float z) {
-  return x < z ? x : z < x ? z : x == z ? (signbit(x) ? x : z) : x + z;
-}
-static inline float max_f32(float x, float z) {
-  return x > z ? x : z > x ? z : x == z ? (signbit(x) ? z : x) : x + z;
-}
-static inline double min_f64(double x, double z) {
-  return x < z ? x : z < x ? z : x == z ? (signbit(x) ? x : z) : x + z;
-}
-static inline double max_f64(double x, double z) {
-  return x > z ? x : z > x ? z : x == z ? (signbit(x) ? z : x) : x + z;
-}
-
 /* ---- f32 at every level ---- */
 
 MAP_F32(MAP2, add, float, x + z)
 MAP_F32(MAP2, sub, float, x - z)
 MAP_F32(MAP2, mul, float, x *z)
 MAP_F32(MAP2, div, float, x / z)
-MAP_F32(MAP2, min, float, min_f32(x, z))
-MAP_F32(MAP2, max, float, max_f32(x, z))
+MAP_F32(MAP2, min, float, wh_min_f32(x, z))
+MAP_F32(MAP2, max, float, wh_max_f32(x, z))
 MAP_F32(MAP2, equal, uint8_t, x == z)
 MAP_F32(MAP2, less, uint8_t, x < z)
 MAP_F32(MAP2, less_or_equal, uint8_t, x <= z)
@@ -98,6 +83,7 @@ MAP_F32(MAP1, round, float, rintf(x))
 MAP_F32(MAP1, abs, float, fabsf(x))
 MAP_F32(MAP1, sign, float, x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x)
 MAP_F32(MAP1, neg, float, -x)
+MAP_F32(MAP1, relu, float, x > 0.0f ? x : x != x ? x : 0.0f)
 MAP_F32(MAP1, erf, float, wh_erf_f32(x))
 
 /* f32 in f64, then rounded */
@@ -124,23 +110,12 @@ MAP_F64(MAP1, erf, double, wh_wide_erf(x))
 
 /* ---- powers ---- */
 
-/* An exponent of any type: as a float, and when it is whole and no larger than an int64 holds, as an integer.
- */
-typedef struct exponent {
-  double value;
-  int64_t whole;
-  bool is_whole;
-} exponent;
-
-static exponent exponent_at(const wh_map_run *r, int64_t i) {
+static wh_exponent exponent_at(const wh_map_run *r, int64_t i) {
   const int64_t at = i * r->step[1];
-  exponent e = {.is_whole = true};
   switch (r->exponent) {
-#define WHOLE(dtype, type)                  \
-  case WH_DTYPE_##dtype:                    \
-    e.whole = ((const type *)r->in[1])[at]; \
-    e.value = (double)e.whole;              \
-    return e;
+#define WHOLE(dtype, type) \
+  case WH_DTYPE_##dtype:   \
+    return wh_exponent_i64(((const type *)r->in[1])[at]);
     WHOLE(I8, int8_t)
     WHOLE(I16, int16_t)
     WHOLE(I32, int32_t)
@@ -149,22 +124,13 @@ static exponent exponent_at(const wh_map_run *r, int64_t i) {
     WHOLE(U16, uint16_t)
     WHOLE(U32, uint32_t)
 #undef WHOLE
-    case WH_DTYPE_U64: {
-      const uint64_t u = ((const uint64_t *)r->in[1])[at];
-      e.value = (double)u;
-      e.is_whole = u <= INT64_MAX;
-      e.whole = e.is_whole ? (int64_t)u : 0;
-      return e;
-    }
+    case WH_DTYPE_U64:
+      return wh_exponent_u64(((const uint64_t *)r->in[1])[at]);
     case WH_DTYPE_F32:
-      e.value = (double)((const float *)r->in[1])[at];
-      break;
+      return wh_exponent_f64((double)((const float *)r->in[1])[at]);
     default:
-      e.value = ((const double *)r->in[1])[at];
+      return wh_exponent_f64(((const double *)r->in[1])[at]);
   }
-  e.is_whole = fabs(e.value) < 0x1p62 && rint(e.value) == e.value;
-  e.whole = e.is_whole ? (int64_t)e.value : 0;
-  return e;
 }
 
 #define POW(t, type, expression)                  \
@@ -174,18 +140,12 @@ static exponent exponent_at(const wh_map_run *r, int64_t i) {
     T *y = r->out;                                \
     for (int64_t i = 0; i < r->n; i++) {          \
       const T x = a[i * r->step[0]];              \
-      const exponent e = exponent_at(r, i);       \
+      const wh_exponent e = exponent_at(r, i);    \
       y[i] = (expression);                        \
     }                                             \
   }
-/* Squares and roots, which models are full of, are one operation. */
-static inline double float_power(double x, double e) {
-  if (e == 2.0) return x * x;
-  if (e == 0.5 && x > 0.0) return sqrt(x);
-  return wh_wide_pow(x, e);
-}
-POW(f32, float, (float)float_power((double)x, e.value))
-POW(f64, double, float_power(x, e.value))
+POW(f32, float, (float)wh_float_power((double)x, e.value))
+POW(f64, double, wh_float_power(x, e.value))
 
 /* Elements of so many bytes. */
 #define WHERE(t, type)                                                       \
@@ -227,8 +187,8 @@ MAP_F64(MAP2, add, double, x + z)
 MAP_F64(MAP2, sub, double, x - z)
 MAP_F64(MAP2, mul, double, x *z)
 MAP_F64(MAP2, div, double, x / z)
-MAP_F64(MAP2, min, double, min_f64(x, z))
-MAP_F64(MAP2, max, double, max_f64(x, z))
+MAP_F64(MAP2, min, double, wh_min_f64(x, z))
+MAP_F64(MAP2, max, double, wh_max_f64(x, z))
 MAP_INTEGERS(MAP2, add, T, (T)((uint64_t)x + (uint64_t)z))
 MAP_INTEGERS(MAP2, sub, T, (T)((uint64_t)x - (uint64_t)z))
 MAP_INTEGERS(MAP2, mul, T, (T)((uint64_t)x *(uint64_t)z))
@@ -237,23 +197,13 @@ MAP_UNSIGNED(MAP2, div, T, UNSIGNED_DIV)
 MAP_INTEGERS(MAP2, min, T, x < z ? x : z)
 MAP_INTEGERS(MAP2, max, T, x > z ? x : z)
 
-/* fmod is exact, so every libm has the same. */
-static inline float mod_f32(float x, float z) {
-  const float r = fmodf(x, z);
-  return r != 0.0f && (r < 0.0f) != (z < 0.0f) ? r + z : r;
-}
-static inline double mod_f64(double x, double z) {
-  const double r = fmod(x, z);
-  return r != 0.0 && (r < 0.0) != (z < 0.0) ? r + z : r;
-}
-static inline int64_t mod_i64(int64_t r, int64_t z) { return r != 0 && (r < 0) != (z < 0) ? r + z : r; }
 MAP_F32(MAP2, rem, float, fmodf(x, z))
 MAP_F64(MAP2, rem, double, fmod(x, z))
 MAP_SIGNED(MAP2, rem, T, SIGNED_REM)
 MAP_UNSIGNED(MAP2, rem, T, UNSIGNED_REM)
-MAP_F32(MAP2, mod, float, mod_f32(x, z))
-MAP_F64(MAP2, mod, double, mod_f64(x, z))
-MAP_SIGNED(MAP2, mod, T, (T)mod_i64(SIGNED_REM, z))
+MAP_F32(MAP2, mod, float, wh_mod_of_f32(fmodf(x, z), z))
+MAP_F64(MAP2, mod, double, wh_mod_of_f64(fmod(x, z), z))
+MAP_SIGNED(MAP2, mod, T, (T)wh_mod_of_i64(SIGNED_REM, z))
 MAP_UNSIGNED(MAP2, mod, T, UNSIGNED_REM)
 
 MAP_INTEGERS(MAP2, bit_and, T, x &z)
@@ -290,7 +240,7 @@ MAP_SIGNED(MAP1, sign, T, (T)((x > 0) - (x < 0)))
 MAP_UNSIGNED(MAP1, sign, T, x > 0)
 MAP_INTEGERS(MAP1, neg, T, (T)(0 - (uint64_t)x))
 MAP_INTEGERS(MAP1, bit_not, T, (T)~x)
-MAP_F32(MAP1, truncate_bf16, uint16_t, x == x ? (uint16_t)(wh_f32_bits(x) >> 16) : 0x7fff)
+MAP_F32(MAP1, truncate_bf16, uint16_t, wh_truncated_bf16(x))
 MAP_F32(MAP1, is_nan, uint8_t, x != x)
 MAP_F64(MAP1, is_nan, uint8_t, x != x)
 MAP_F32(MAP1, is_inf, uint8_t, (x == INFINITY && r->mode != 3) || (x == -INFINITY && r->mode != 2))
@@ -298,35 +248,16 @@ MAP_F64(MAP1, is_inf, uint8_t, (x == INFINITY && r->mode != 3) || (x == -INFINIT
 
 /* ---- whole powers ---- */
 
-/* x^e mod 2^64; of a negative exponent what truncation leaves of 1 / x^|e|, and 0 of 0 */
-static inline uint64_t whole_power(uint64_t x, bool is_one, bool is_minus_one, int64_t e) {
-  uint64_t y = 1;
-  if (e < 0) return is_one ? 1 : is_minus_one ? (e & 1 ? ~(uint64_t)0 : 1) : 0;
-  for (; e; e >>= 1, x *= x)
-    if (e & 1) y *= x;
-  return y;
-}
-
-/* Towards 0, no further than the type goes; 0 of NaN. */
-static inline int64_t to_i64(double x, int64_t least, int64_t most) {
-  if (!(x == x)) return 0;
-  return x <= (double)least ? least : x >= (double)most ? most : (int64_t)x;
-}
-static inline uint64_t to_u64(double x, uint64_t most) {
-  if (!(x > 0.0)) return 0;
-  return x >= (double)most ? most : (uint64_t)x;
-}
-
 #define WHOLE_POW(minus_one, otherwise) \
-  (e.is_whole ? (T)whole_power((uint64_t)x, x == 1, minus_one, e.whole) : (T)(otherwise))
-POW(i8, int8_t, WHOLE_POW(x == -1, to_i64(wh_wide_pow((double)x, e.value), INT8_MIN, INT8_MAX)))
-POW(i16, int16_t, WHOLE_POW(x == -1, to_i64(wh_wide_pow((double)x, e.value), INT16_MIN, INT16_MAX)))
-POW(i32, int32_t, WHOLE_POW(x == -1, to_i64(wh_wide_pow((double)x, e.value), INT32_MIN, INT32_MAX)))
-POW(i64, int64_t, WHOLE_POW(x == -1, to_i64(wh_wide_pow((double)x, e.value), INT64_MIN, INT64_MAX)))
-POW(u8, uint8_t, WHOLE_POW(false, to_u64(wh_wide_pow((double)x, e.value), UINT8_MAX)))
-POW(u16, uint16_t, WHOLE_POW(false, to_u64(wh_wide_pow((double)x, e.value), UINT16_MAX)))
-POW(u32, uint32_t, WHOLE_POW(false, to_u64(wh_wide_pow((double)x, e.value), UINT32_MAX)))
-POW(u64, uint64_t, WHOLE_POW(false, to_u64(wh_wide_pow((double)x, e.value), UINT64_MAX)))
+  (e.is_whole ? (T)wh_whole_power((uint64_t)x, x == 1, minus_one, e.whole) : (T)(otherwise))
+POW(i8, int8_t, WHOLE_POW(x == -1, wh_f64_to_i64(wh_wide_pow((double)x, e.value), INT8_MIN, INT8_MAX)))
+POW(i16, int16_t, WHOLE_POW(x == -1, wh_f64_to_i64(wh_wide_pow((double)x, e.value), INT16_MIN, INT16_MAX)))
+POW(i32, int32_t, WHOLE_POW(x == -1, wh_f64_to_i64(wh_wide_pow((double)x, e.value), INT32_MIN, INT32_MAX)))
+POW(i64, int64_t, WHOLE_POW(x == -1, wh_f64_to_i64(wh_wide_pow((double)x, e.value), INT64_MIN, INT64_MAX)))
+POW(u8, uint8_t, WHOLE_POW(false, wh_f64_to_u64(wh_wide_pow((double)x, e.value), UINT8_MAX)))
+POW(u16, uint16_t, WHOLE_POW(false, wh_f64_to_u64(wh_wide_pow((double)x, e.value), UINT16_MAX)))
+POW(u32, uint32_t, WHOLE_POW(false, wh_f64_to_u64(wh_wide_pow((double)x, e.value), UINT32_MAX)))
+POW(u64, uint64_t, WHOLE_POW(false, wh_f64_to_u64(wh_wide_pow((double)x, e.value), UINT64_MAX)))
 
 #endif
 #endif

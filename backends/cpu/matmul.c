@@ -78,13 +78,14 @@ size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, in
   return all;
 }
 
-/* dst[k][width] for each panel of columns [0, n) */
-static void copy_panels(const wh_matmul_part *p, const wh_linear_layout *l, float *dst) {
-  for (int64_t i = 0; i < l->n_panels; i++) {
+/* dst[k][width] for panels [begin, end) of b, whose rows are ldb apart */
+static void copy_panels(const wh_linear_layout *l, const float *b, int64_t ldb, int64_t begin, int64_t end,
+                        float *dst) {
+  for (int64_t i = begin; i < end; i++) {
     const int64_t width = wh_linear_f_width(l, i), cols = min_i64(PANEL, l->n - i * PANEL);
-    const float *from = (const float *)p->b + i * PANEL;
+    const float *from = b + i * PANEL;
     float *to = dst + (size_t)i * (l->panel_bytes / sizeof *dst);
-    for (int64_t k = 0; k < l->k; k++, from += p->ldb, to += width) {
+    for (int64_t k = 0; k < l->k; k++, from += ldb, to += width) {
       if (cols == PANEL) {
         memcpy(to, from, PANEL * sizeof *to);
         continue;
@@ -93,6 +94,17 @@ static void copy_panels(const wh_matmul_part *p, const wh_linear_layout *l, floa
       memset(to + cols, 0, (size_t)(width - cols) * sizeof *to);
     }
   }
+}
+
+bool wh_matmul_layout(uint64_t features, int64_t n, int64_t k, wh_linear_layout *out) {
+  if (!wh_linear_f_steps(features) || wh_linear_f_layout(features, WH_DTYPE_F32, n, k, out) != WH_OK) return false;
+  out->id = WH_MATMUL_PANELS;
+  return true;
+}
+
+void wh_matmul_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
+                    int64_t panel_end) {
+  copy_panels(l, src, l->n, panel_begin, panel_end, dst);
 }
 
 static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_worker *worker) {
@@ -113,7 +125,7 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
                                  .ldy = part->ldy,
                                  .scratch = scratch + panels,
                                  .scratch_bytes = p->worker_scratch - panels};
-  copy_panels(part, &l, (float *)(void *)scratch);
+  copy_panels(&l, part->b, part->ldb, 0, l.n_panels, (float *)(void *)scratch);
   wh_linear_f_run(&args, &alone, wh_linear_f_steps(p->features));
 }
 
@@ -121,7 +133,8 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
 
 void wh_matmul_run(const wh_matmul *p, const wh_worker *worker) {
   const wh_matmul_part *whole = &p->part;
-  const bool panels = p->scratch && in_panels(p->features, p->codes, whole->m, whole->n, whole->k);
+  const bool is_f64 = p->y_bytes == sizeof(double);
+  const bool panels = p->scratch && !is_f64 && in_panels(p->features, p->codes, whole->m, whole->n, whole->k);
   const int64_t n_batches = wh_nd_elements(&p->batches);
   if (whole->m <= 0 || whole->n <= 0) return;
   int64_t width = !panels    ? 256

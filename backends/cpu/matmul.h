@@ -5,8 +5,9 @@
 #define WH_CPU_MATMUL_H
 
 #include "backends/cpu/features.h"
-#include "backends/cpu/nd.h"
+#include "backends/cpu/linear_q.h"
 #include "core/base/dtype.h"
+#include "core/base/nd.h"
 #include "core/base/team.h"
 
 /* Columns [0, n) of one product; rows of b and y are ldb and ldy apart, those of a k. */
@@ -39,6 +40,15 @@ typedef struct wh_matmul {
 } wh_matmul;
 
 void wh_matmul_run(const wh_matmul *p, const wh_worker *worker);
+/* A constant b[k, n] of f32 in the panels of linear_f_kernels.h, for which linear_f.h has the product. Its id
+ * is not that of a linear's weight w[n, k], whose panels hold other numbers. */
+#define WH_MATMUL_PANELS 16u
+/* False: this level has no panels, or the sizes are none that they hold. */
+bool wh_matmul_layout(uint64_t features, int64_t n, int64_t k, wh_linear_layout *out);
+/* As wh_linear_f_pack, from the rows of b. Values that are not finite are values. */
+void wh_matmul_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
+                    int64_t panel_end);
+
 /* Scratch of one worker for a product of f32, or of codes; 0 where none is used; SIZE_MAX on overflow. */
 size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, int64_t k);
 

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "backends/cpu/nd.h"
+#include "core/base/nd.h"
 #include "core/base/team.h"
 
 enum { WH_MOVE_TO, WH_MOVE_FROM }; /* operands of the walk; strides in bytes */

@@ -4,8 +4,11 @@
 #ifndef WH_CPU_NN_H
 #define WH_CPU_NN_H
 
+#include "backends/cpu/chain.h"
 #include "backends/cpu/features.h"
 #include "core/base/dtype.h"
+#include "core/base/exact_activation.h"
+#include "core/base/exact_sampling.h"
 #include "core/base/team.h"
 
 /* How windows lie over the space of a plane: always three axes, of size 1 in front where there are fewer.
@@ -21,17 +24,30 @@ static inline int64_t wh_window_volume(const int64_t size[WH_WINDOW_AXES]) {
   return size[0] * size[1] * size[2];
 }
 
+/* An operand of the formula that ends a convolution: x[image * by_image + channel * by_channel + place * by_place] */
+typedef struct wh_conv_end {
+  const float *x;
+  int64_t by_image, by_channel, by_place; /* by_place: 0 or 1 */
+} wh_conv_end;
+
 /* x[n][group * c][in], w[group * m][c][kernel], y[n][group * m][out] */
 typedef struct wh_conv_args {
   int64_t n, group, c, m; /* images; channels and outputs of a group */
   wh_window win;
   const float *x, *w;
+  const float *panels; /* of one group: w packed as linear_f_kernels.h has it, with k = (channel, tap); or NULL */
   const float *bias, *residual; /* [group * m], as y; or NULL */
+  const wh_chain *chain; /* what y is put through, with the operands `ends`; or NULL */
+  wh_conv_end ends[WH_FORMULA_INPUTS - 1];
   float *y;
   uint32_t step; /* for wh_team_claim */
   void *scratch; /* scratch_bytes per worker, 64-byte aligned, worker i at i * that */
   size_t scratch_bytes;
 } wh_conv_args;
+
+/* Puts `n` places of a channel's outputs, the sums that stand there, through the chain. */
+void wh_conv_run_chain(const wh_conv_args *a, int64_t image, int64_t channel, int64_t place, int64_t n,
+                       wh_team *team);
 
 /* x[n][group * c][in], w[group * c][m][kernel], y[n][group * m][out]: tap k of input i adds to output
  * i * stride + k * dilation - pad. Scratch as above. */
@@ -72,18 +88,11 @@ static inline bool wh_resample_index_fits(const wh_resample_args *a, int32_t ind
   return index >= -1 && index < a->n_in;
 }
 
-#define WH_GRID_NEAREST 0
-#define WH_GRID_LINEAR 1
-#define WH_GRID_CUBIC 2
-#define WH_GRID_ZEROS 0
-#define WH_GRID_BORDER 1
-#define WH_GRID_REFLECT 2
 /* y[n][c][out] from x[n][c][in] at grid[n][out][axes]; the last axis of space comes first in the grid. */
 typedef struct wh_grid_sample_args {
   int64_t n, c, axes; /* 2 or 3 */
   int64_t in[WH_WINDOW_AXES], out[WH_WINDOW_AXES];
-  int mode, padding;
-  bool align_corners;
+  wh_grid_rule rule;
   const float *x, *grid;
   float *y;
 } wh_grid_sample_args;
@@ -130,22 +139,6 @@ typedef struct wh_det_args {
   void *scratch; /* n * n floats per worker, 64-byte aligned */
   size_t scratch_bytes;
 } wh_det_args;
-
-/* What an element of a gate is put through; docs/NUMERICS.md has the formulas. The numbers are the IR's. */
-typedef enum wh_activation {
-  WH_ACT_SIGMOID,
-  WH_ACT_TANH,
-  WH_ACT_RELU,
-  WH_ACT_AFFINE,
-  WH_ACT_LEAKY_RELU,
-  WH_ACT_THRESHOLDED_RELU,
-  WH_ACT_SCALED_TANH,
-  WH_ACT_HARD_SIGMOID,
-  WH_ACT_ELU,
-  WH_ACT_SOFTSIGN,
-  WH_ACT_SOFTPLUS,
-  WH_ACT_COUNT
-} wh_activation;
 
 typedef enum wh_recurrent_kind { WH_RECURRENT_RNN, WH_RECURRENT_GRU, WH_RECURRENT_LSTM } wh_recurrent_kind;
 

@@ -7,6 +7,7 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
     [WH_OP_EXPERT_LINEAR] = {wh_cpu_claim_linear, wh_cpu_compile_expert_linear},
     [WH_OP_KV_APPEND] = {NULL, wh_cpu_compile_kv_append},
     [WH_OP_ATTENTION] = {wh_cpu_claim_attention, wh_cpu_compile_attention},
+    [WH_OP_CHAIN] = {NULL, wh_cpu_compile_chain},
     [WH_OP_CAST] = {NULL, wh_cpu_compile_cast},
     [WH_OP_TRANSPOSE] = {NULL, wh_cpu_compile_move},
     [WH_OP_SLICE] = {NULL, wh_cpu_compile_move},
@@ -40,5 +41,6 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
 #define WH_MAP_OP_TOO(op, name)
 #include "backends/cpu/ops_map.def"
 #define WH_NN_OP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_nn, wh_cpu_compile_nn},
+#define WH_NN_OP_ALSO(op, name, family) [WH_OP_##op] = {wh_cpu_claim_nn, wh_cpu_compile_nn},
 #include "backends/cpu/kernels_nn.def"
 };

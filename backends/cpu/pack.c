@@ -35,6 +35,22 @@ static void share_of_part(const wh_worker *w, const wh_pack_task *t, int64_t n, 
   *end += first;
 }
 
+/* Of a matmul or a convolution what is not finite is a value like others. */
+static bool pack_panels(const wh_expert_layout *l, const void *src, void *dst, int64_t begin, int64_t end) {
+  wh_linear_layout rows = l->matrix;
+  switch (l->matrix.id) {
+    case WH_MATMUL_PANELS:
+      wh_matmul_pack(&l->matrix, src, dst, begin, end);
+      return true;
+    case WH_CONV_PANELS:
+      rows.id = WH_LINEAR_F_PANELS;
+      (void)wh_linear_f_pack(&rows, src, dst, begin, end);
+      return true;
+    default:
+      return wh_expert_linear_pack(l, src, dst, begin, end);
+  }
+}
+
 static void pack_worker(void *arg, const wh_worker *worker) {
   const pack_job *job = arg;
   for (size_t i = 0; i < job->n_tasks; i++) {
@@ -48,7 +64,7 @@ static void pack_worker(void *arg, const wh_worker *worker) {
       finite = rows_finite(weight, &l->matrix, begin, end);
     } else {
       share_of_part(worker, t, l->n_experts * l->matrix.n_panels, &begin, &end);
-      finite = wh_expert_linear_pack(l, weight->data, t->dst, begin, end);
+      finite = pack_panels(l, weight->data, t->dst, begin, end);
     }
     if (!finite) __atomic_store_n(&t->finite, false, __ATOMIC_RELAXED);
   }
@@ -57,7 +73,13 @@ static void pack_worker(void *arg, const wh_worker *worker) {
 static wh_status task_layout(const cpu_device *d, const wh_graph *g, const wh_pack_task *t,
                              wh_expert_layout *out) {
   const wh_value_info *w = &g->values[t->weight];
-  WH_TRY(wh_cpu_weight_layout(d, g, &w->shape, out));
+  const wh_node_info *node = &g->nodes[t->node];
+  if (node->op == WH_OP_MATMUL)
+    WH_TRY(wh_cpu_matmul_layout(d, g, node, out));
+  else if (node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN)
+    WH_TRY(wh_cpu_conv_layout(d, g, node, out));
+  else
+    WH_TRY(wh_cpu_weight_layout(d, g, &w->shape, out));
   if (t->layout != out->matrix.id && (t->layout || t->dst))
     return WH_FAIL(ERR_INTERNAL, "weight '%s' has no layout %u", w->name, t->layout);
   return WH_OK;

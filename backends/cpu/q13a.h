@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WH_Q13A_BLOCK 128
-#define WH_Q13A_MAX 4095 /* largest code: 128 products of two codes fit an int32 */
+#include "core/base/quantize_wide.h"
+
 #define WH_Q13A_TILE 64
 
 /* Pointers into one tile. */

@@ -8,59 +8,16 @@
 
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/whole.h"
-#include "core/base/exact_math.h"
 
 /* ---- activations ---- */
 
-static float softplus(float x) {
-  if (isnan(x)) return x;
-  const double tail = wh_log_f64(1.0 + wh_exp_f64(-fabs((double)x)));
-  return (float)((x > 0.0f ? (double)x : 0.0) + tail);
-}
-
-static float hard_sigmoid(float x, float a, float b) {
-  const float y = fmaf(a, x, b);
-  return y < 0.0f ? 0.0f : y > 1.0f ? 1.0f : y;
-}
-
 static float activate(const wh_recurrent_args *a, int which, float x) {
-  const float alpha = a->factor[which][0], beta = a->factor[which][1];
-  if (a->clip > 0.0f) x = x < -a->clip ? -a->clip : x > a->clip ? a->clip : x;
-  switch (a->act[which]) {
-    case WH_ACT_SIGMOID:
-      return wh_sigmoid_f32(x);
-    case WH_ACT_TANH:
-      return wh_tanh_f32(x);
-    case WH_ACT_RELU:
-      return x <= 0.0f ? 0.0f : x;
-    case WH_ACT_AFFINE:
-      return fmaf(alpha, x, beta);
-    case WH_ACT_LEAKY_RELU:
-      return x < 0.0f ? alpha * x : x;
-    case WH_ACT_THRESHOLDED_RELU:
-      return x < alpha ? 0.0f : x;
-    case WH_ACT_SCALED_TANH:
-      return alpha * wh_tanh_f32(beta * x);
-    case WH_ACT_HARD_SIGMOID:
-      return hard_sigmoid(x, alpha, beta);
-    case WH_ACT_ELU:
-      return x < 0.0f ? alpha * (wh_exp_f32(x) - 1.0f) : x;
-    case WH_ACT_SOFTSIGN:
-      return x / (1.0f + fabsf(x));
-    case WH_ACT_SOFTPLUS:
-      return softplus(x);
-    case WH_ACT_COUNT:
-      break;
-  }
-  return x;
+  return wh_activate(a->act[which], a->factor[which][0], a->factor[which][1], a->clip, x);
 }
 
 /* The state's own activation is of what was already clipped. */
 static float activate_state(const wh_recurrent_args *a, float x) {
-  wh_recurrent_args unclipped = {.clip = 0.0f};
-  unclipped.act[2] = a->act[2];
-  memcpy(unclipped.factor, a->factor, sizeof a->factor);
-  return activate(&unclipped, 2, x);
+  return wh_activate(a->act[2], a->factor[2][0], a->factor[2][1], 0.0f, x);
 }
 
 /* ---- a step ---- */

@@ -5,7 +5,7 @@
 #define WH_CPU_REDUCE_H
 
 #include "backends/cpu/features.h"
-#include "backends/cpu/nd.h"
+#include "core/base/nd.h"
 #include "core/base/dtype.h"
 
 #define WH_REDUCE_COLUMNS 32 /* outputs that are computed together at most */

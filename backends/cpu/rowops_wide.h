@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#include "backends/cpu/q13a_block.h"
 #include "backends/cpu/rowops_kernels.h"
 #include "backends/cpu/rowops_units.h"
+#include "core/base/quantize_wide.h"
 
 /* Block `block` of a row that is x[k] long. */
 static inline void wh_quantize_wide_block(const wh_quantize_wide_args *a, int64_t row, int64_t block) {

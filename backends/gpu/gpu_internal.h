@@ -64,10 +64,9 @@ typedef struct gpu_op {
 } gpu_op;
 
 /* The families' tables; each ends with an entry whose emit is NULL. */
-extern const gpu_op
-    gpu_ops_linear[]; /* family_linear.c: quantize_act, quantize_wide, linear, expert_linear */
-extern const gpu_op
-    gpu_ops_lm[]; /* family_lm.c: norms, rope, attention, gates, experts' choice, rows by index */
+extern const gpu_op gpu_ops_linear[]; /* family_linear.c: products, and those of chosen experts */
+/* family_lm.c: norms, quantisation, rope, attention, gates, experts' choice, rows by index */
+extern const gpu_op gpu_ops_lm[];
 extern const gpu_op gpu_ops_map[];    /* family_map.c: elementwise of any type, cast, where */
 extern const gpu_op gpu_ops_move[];   /* family_move.c: structure; gather and scatter */
 extern const gpu_op gpu_ops_reduce[]; /* family_reduce.c: reductions, arg, topk, cumsum, matmul */

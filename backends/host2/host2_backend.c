@@ -282,6 +282,7 @@ const wh_backend wh_backend_host2 = {
     .struct_size = sizeof(wh_backend),
     .abi_version = WH_BACKEND_ABI_VERSION,
     .name = "host2",
+    .traits = WH_BACKEND_CHAINS,
     .pack_version = 2, /* the layouts of level "ref", checked with the CPU's */
     .count = host2_count,
     .open = host2_open,

@@ -218,6 +218,11 @@ static inline uint64_t wh_two_over_pi(int64_t at) {
   return shift ? words[i] << shift | words[i + 1] >> (64 - shift) : words[i];
 }
 
+/* The upper half of the 128 bits of a product. */
+static inline uint64_t wh_high_product(uint64_t a, uint64_t b) {
+  return (uint64_t)((unsigned __int128)a * b >> 64);
+}
+
 /* x = q pi/2 + r, |r| <= pi/4 and a little; q mod 4. Up to 2^20 in three fused steps; beyond, of the product
  * of x and 2/pi those 192 bits are computed that begin at the twos: exact enough for every x (Payne and Hanek
  * 1983). x is finite. */
@@ -233,10 +238,11 @@ static inline double wh_reduce_f64(double x, unsigned *q) {
   }
   const uint64_t u = wh_f64_bits(x), m = (u & 0x000fffffffffffffu) | 0x0010000000000000u;
   const int64_t at = (int64_t)(u >> 52 & 0x7ff) - 1075 - 2;
-  /* the low 192 bits of m * window: w[0] the lowest */
-  const unsigned __int128 low = (unsigned __int128)m * wh_two_over_pi(at + 128);
-  const unsigned __int128 mid = (unsigned __int128)m * wh_two_over_pi(at + 64) + (uint64_t)(low >> 64);
-  uint64_t w0 = (uint64_t)low, w1 = (uint64_t)mid, w2 = m * wh_two_over_pi(at) + (uint64_t)(mid >> 64);
+  /* the low 192 bits of m * window: w0 the lowest */
+  const uint64_t low = wh_two_over_pi(at + 128), mid = wh_two_over_pi(at + 64);
+  const uint64_t carry = wh_high_product(m, low);
+  uint64_t w0 = m * low;
+  uint64_t w1 = m * mid + carry, w2 = m * wh_two_over_pi(at) + wh_high_product(m, mid) + (w1 < carry);
   unsigned quadrant = (unsigned)(w2 >> 62);
   w2 = w2 << 2 | w1 >> 62; /* a fraction of 190 bits, from the left */
   w1 = w1 << 2 | w0 >> 62;

@@ -93,7 +93,8 @@ typedef enum wh_op {
   X(FACTORS, FLOATS, "factors")                  \
   X(COUPLED, INT, "coupled")                     \
   X(RESET_AFTER, INT, "reset_after")             \
-  X(BLOCK, INT, "block")
+  X(BLOCK, INT, "block")                         \
+  X(FORMULA, STRING, "formula")
 typedef enum wh_attr_type {
   WH_TYPE_FLOAT,
   WH_TYPE_INT,

@@ -2,6 +2,7 @@
  * layers, quantisation of tensors. */
 #include <string.h>
 
+#include "core/ir/formula.h"
 #include "core/ir/infer_internal.h"
 
 #define MOST ((int64_t)1 << 31) /* of a stride, a dilation, a kernel or padding */
@@ -136,6 +137,37 @@ wh_status wh_infer_conv(const infer_ctx *c, wh_shape *out) {
   if (!in(c, 3)) return WH_OK;
   WH_TRY(want(c, 3, WH_DTYPE_F32, out->rank));
   for (int i = 0; i < out->rank; i++) WH_TRY(want_dim(c, 3, i, out->dims[i]));
+  return WH_OK;
+}
+
+/* An operand of a formula over the convolution: its space is all or one element. */
+static wh_status want_end(const infer_ctx *c, size_t i, const wh_shape *y) {
+  WH_TRY(want(c, i, WH_DTYPE_F32, -1));
+  const wh_shape *s = in(c, i);
+  if (s->rank > y->rank) return wrong(c, i, "has more axes than the output");
+  bool all = true, one = true;
+  for (int d = 0; d < s->rank; d++) {
+    const wh_dim of = y->dims[y->rank - s->rank + d];
+    const bool is_one = wh_dim_get(&c->g->dims, s->dims[d])->max == 1, is_space = y->rank - s->rank + d >= 2;
+    if (!is_one && s->dims[d] != of) return want_dim(c, i, d, of);
+    one = one && (is_one || !is_space);
+    all = all && (s->dims[d] == of || !is_space);
+  }
+  all = all && s->rank >= y->rank - 2;
+  return one || all ? WH_OK : wrong(c, i, "has neither all nor one element of space");
+}
+
+wh_status wh_infer_conv_chain(const infer_ctx *c, wh_shape *out) {
+  const wh_attr *a = wh_infer_attr(c, WH_ATTR_FORMULA);
+  wh_formula f;
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  WH_TRY(want(c, 1, WH_DTYPE_F32, -1));
+  WH_TRY(conv_shape(c, out));
+  out->dtype = WH_DTYPE_F32;
+  WH_TRY(want_bias(c, 2, out->dims[1]));
+  if (wh_formula_parse(a->text, a->n, wh_formula_conv_inputs((uint32_t)c->n_inputs), &f) != WH_OK)
+    return wh_fail_prefix("node '%s' (%s)", c->name, c->op);
+  for (size_t i = 3; i < c->n_inputs; i++) WH_TRY(want_end(c, i, out));
   return WH_OK;
 }
 

@@ -3,6 +3,7 @@
  * for every value of the symbols, or refuses. */
 #include <string.h>
 
+#include "core/ir/formula.h"
 #include "core/ir/infer_internal.h"
 
 /* ---- types ---- */
@@ -12,7 +13,7 @@ enum {
   T_FLOAT = 1,   /* f32, f64 */
   T_INTEGER = 2, /* i8 .. u64 */
   T_BOOL = 4,
-  T_NARROW = 8, /* f16, bf16, f8, i4, u4: cast only */
+  T_NARROW = 8, /* f16, bf16, f8, f4, i4, u4, i2, u2: cast only */
 };
 
 static unsigned type_bit(wh_dtype d) {
@@ -33,6 +34,8 @@ static unsigned type_bit(wh_dtype d) {
       return T_BOOL;
     case WH_DTYPE_I4:
     case WH_DTYPE_U4:
+    case WH_DTYPE_I2:
+    case WH_DTYPE_U2:
       return T_NARROW;
     default:
       return wh_dtype_is_float(d) ? T_NARROW : 0;
@@ -55,7 +58,8 @@ static wh_status want_number(const infer_ctx *c, size_t i) {
 static wh_status want_movable(const infer_ctx *c, size_t i) {
   if (!in(c, i)) return wrong(c, i, "is missing");
   const wh_dtype_info *t = wh_dtype_get(in(c, i)->dtype);
-  if (t->block_elems == 2) return wrong(c, i, "elements of half a byte are cast before they are moved");
+  if (t->block_elems > 1 && t->class_of != WH_CLASS_QUANTISED)
+    return wrong(c, i, "elements of a part of a byte are cast before they are moved");
   if (t->block_elems == 1 && t->block_bytes) return WH_OK;
   return wrong(c, i, "holds no elements that could be moved one by one");
 }
@@ -218,6 +222,19 @@ wh_status wh_infer_where(const infer_ctx *c, wh_shape *out) {
   return broadcast(c, 2, in(c, 2), out);
 }
 
+wh_status wh_infer_chain(const infer_ctx *c, wh_shape *out) {
+  const wh_attr *a = wh_infer_attr(c, WH_ATTR_FORMULA);
+  wh_formula f;
+  wh_status st = wh_formula_parse(a->text, a->n, (uint32_t)c->n_inputs, &f);
+  if (st != WH_OK) return wh_fail_prefix("node '%s' (%s)", c->name, c->op);
+  *out = (wh_shape){.dtype = WH_DTYPE_F32};
+  for (size_t i = 0; i < c->n_inputs; i++) {
+    WH_TRY(want(c, i, WH_DTYPE_F32, -1));
+    WH_TRY(broadcast(c, i, in(c, i), out));
+  }
+  return WH_OK;
+}
+
 /* ---- structure ---- */
 
 /* the product of dims as (constant, product of the rest); elements are equal when both parts are */
@@ -257,7 +274,7 @@ wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
     return wrong(c, 0, "blocks cannot be reshaped");
   if (wh_dtype_get(x->dtype)->block_elems > 1 &&
       !(x->rank && shape->rank && x->dims[x->rank - 1] == shape->dims[shape->rank - 1]))
-    return wrong(c, 0, "elements of half a byte stay in their rows: the last dimension cannot change");
+    return wrong(c, 0, "elements of a part of a byte stay in their rows: the last dimension cannot change");
   int64_t ca, cb;
   wh_dim ra, rb;
   wh_shape from = *x, to = {.rank = shape->rank};

@@ -25,6 +25,9 @@ WH_NODISCARD wh_status wh_pass_fold(wh_graph *g, const wh_fold_evaluator *fold);
 /* silu(a) * b -> swiglu, gelu(a) * b -> geglu, linear + residual or bias -> linear's epilogue, expert_sum
  * likewise, a norm or gate followed by quantize_act -> the op that ends in it. */
 WH_NODISCARD wh_status wh_pass_fuse(wh_graph *g);
+/* Elementwise ops of f32 -> chain, a convolution and what follows it -> conv_chain: for backends that compute these
+ * (WH_BACKEND_CHAINS), after all other passes. */
+WH_NODISCARD wh_status wh_pass_chain(wh_graph *g);
 /* linear and expert_linear with quantised weights take quantised activations. */
 WH_NODISCARD wh_status wh_pass_legalise(wh_graph *g);
 /* Equal op, operands and attributes: computed once. States are never merged. */

@@ -25,6 +25,8 @@ static const onnx_type types[] = {
     [17] = {WH_DTYPE_F8E4M3FN, INT32S}, [18] = {WH_DTYPE_F8E4M3FNUZ, INT32S},
     [19] = {WH_DTYPE_F8E5M2, INT32S},   [20] = {WH_DTYPE_F8E5M2FNUZ, INT32S},
     [21] = {WH_DTYPE_U4, INT32S},       [22] = {WH_DTYPE_I4, INT32S},
+    [23] = {WH_DTYPE_F4E2M1, INT32S},   [24] = {WH_DTYPE_F8E8M0, INT32S},
+    [25] = {WH_DTYPE_U2, INT32S},       [26] = {WH_DTYPE_I2, INT32S},
 };
 #define N_TYPES (sizeof types / sizeof types[0])
 
@@ -107,10 +109,7 @@ static wh_status size_tensor(wh_onnx_tensor *t) {
     if (!wh_mul_size(n, (size_t)t->dims[i], &n)) return WH_FAIL(ERR_CORRUPT, "its size overflows");
   t->n_elements = n;
   if (t->dtype == WH_DTYPE_STRING) return WH_OK;
-  const bool half = t->dtype == WH_DTYPE_I4 || t->dtype == WH_DTYPE_U4;
-  if (half)
-    t->n_bytes = n / 2 + n % 2;
-  else if (!wh_dtype_row_bytes(t->dtype, n, &t->n_bytes))
+  if (!wh_dtype_row_bytes(t->dtype, n, &t->n_bytes)) /* parts of a byte: one run of them */
     return WH_FAIL(ERR_CORRUPT, "its size overflows");
   return WH_OK;
 }
@@ -191,8 +190,7 @@ static wh_status read_tensor(wh_onnx_reader *r, wh_str bytes, wh_onnx_tensor *t)
   WH_TRY(read_words(r, bytes, types[s.type].field, &t->words, &t->n_words));
   size_t want = t->n_elements;
   if (t->dtype == WH_DTYPE_C64 || t->dtype == WH_DTYPE_C128) want *= 2;
-  const bool half = t->dtype == WH_DTYPE_I4 || t->dtype == WH_DTYPE_U4;
-  if (half) want = t->n_bytes;
+  if (wh_dtype_get(t->dtype)->block_elems > 1) want = t->n_bytes;
   if (t->n_words != want)
     return WH_FAIL(ERR_CORRUPT, "it has %zu elements where its shape wants %zu", t->n_words, want);
   return WH_OK;

@@ -116,7 +116,8 @@ wh_dtype ox_attr_dtype(ox *o, const char *name, wh_dtype fallback) {
                                 WH_DTYPE_STRING,     WH_DTYPE_BOOL,     WH_DTYPE_F16,        WH_DTYPE_F64,
                                 WH_DTYPE_U32,        WH_DTYPE_U64,      WH_DTYPE_C64,        WH_DTYPE_C128,
                                 WH_DTYPE_BF16,       WH_DTYPE_F8E4M3FN, WH_DTYPE_F8E4M3FNUZ, WH_DTYPE_F8E5M2,
-                                WH_DTYPE_F8E5M2FNUZ, WH_DTYPE_U4,       WH_DTYPE_I4};
+                                WH_DTYPE_F8E5M2FNUZ, WH_DTYPE_U4,       WH_DTYPE_I4,         WH_DTYPE_F4E2M1,
+                                WH_DTYPE_F8E8M0,     WH_DTYPE_U2,       WH_DTYPE_I2};
   const wh_onnx_attr *a = ox_attr(o, name);
   if (!a) return fallback;
   if (a->type == WH_ONNX_ATTR_STRING) { /* opset 1 to 5 */

@@ -198,8 +198,10 @@ wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims) {
     OX_FAIL(o, ERR_CORRUPT, "a value of %zu elements cannot take a shape of %zu", x->n, count(o, rank, dims));
   if (o->st != WH_OK) return &o->nothing;
   if (same_dims(x, rank, dims)) return x;
-  const bool half = x->dtype == WH_DTYPE_I4 || x->dtype == WH_DTYPE_U4;
-  if (half) OX_FAIL(o, ERR_UNSUPPORTED, "elements of half a byte keep their shape");
+  const wh_dtype_info *t = wh_dtype_get(x->dtype);
+  const bool same_rows = x->rank && rank && x->dims[x->rank - 1] == dims[rank - 1];
+  if (t->block_elems > 1 && x->n > 1 && !same_rows)
+    OX_FAIL(o, ERR_UNSUPPORTED, "elements of a part of a byte keep the length of their rows");
   if (x->kind == WH_DATUM_BUILT) {
     const wh_attr shape = ox_a_dims(o, WH_ATTR_SHAPE, rank, dims);
     return with_shadow(o, ox_node1(o, WH_OP_RESHAPE, &x, 1, &shape, 1), x->data ? x : NULL);

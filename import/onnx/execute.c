@@ -74,6 +74,14 @@ static void become_known(wh_datum *d, const void *data) {
   d->data = data;
 }
 
+/* Rows of parts of a byte end with one. */
+static size_t bytes_of(ox *o, const wh_datum *d) {
+  size_t row = d->rank ? (size_t)d->dims[d->rank - 1] : 1, n = 0;
+  if (row && (!wh_dtype_row_bytes(d->dtype, row, &n) || !wh_mul_size(n, d->n / row, &n)))
+    OX_FAIL(o, ERR_LIMIT, "a value's size overflows");
+  return n;
+}
+
 /* Says in the error whose value it is about. */
 static void name_maker(ox *o, wh_value v) {
   const wh_value_info *x = &o->g->values[v];
@@ -95,7 +103,7 @@ void ox_end_stage(ox *o) {
     if (live[i]->data) continue; /* the host knows it already */
     (void)snprintf(name, sizeof name, "o%zu", n_out);
     ox_try(o, wh_graph_add_output(o->g, name, live[i]->value));
-    outputs[n_out] = ox_array(o, live[i]->n, ox_size_of(live[i]->dtype));
+    outputs[n_out] = ox_alloc(o, bytes_of(o, live[i]) + 1);
     if (!outputs[n_out++]) name_maker(o, live[i]->value);
   }
   for (size_t i = 0; i < o->n_feeds; i++) inputs[i] = o->feeds[i]->data;
@@ -355,9 +363,8 @@ wh_status wh_onnx_result_settle(wh_onnx_result *r) {
   ox *o = &r->o;
   for (size_t i = 0; i < o->net->main->n_outputs; i++) {
     wh_datum *d = r->outputs[i];
-    size_t n;
     if (!d->input || d->kind != WH_DATUM_TENSOR || !d->data) continue;
-    if (!wh_dtype_row_bytes(d->dtype, d->n, &n)) return WH_FAIL(ERR_INTERNAL, "an output has no bytes");
+    const size_t n = bytes_of(o, d);
     void *copy = ox_alloc(o, n + 1);
     if (!copy) return o->st;
     memcpy(copy, d->data, n);

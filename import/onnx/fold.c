@@ -60,7 +60,7 @@ wh_datum *ox_fold_unary(ox *o, wh_op op, wh_datum *x) {
   return y;
 }
 
-static size_t offset_of(const wh_datum *x, int rank, const int64_t *dims, size_t i) {
+size_t ox_place(const wh_datum *x, int rank, const int64_t *dims, size_t i) {
   size_t at = 0, step = 1;
   for (int d = rank - 1; d >= 0; d--) {
     const int own = d - (rank - x->rank);
@@ -162,7 +162,7 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
   const bool is_signed = wh_dtype_is(a->dtype, WH_CLASS_SIGNED);
   wh_datum *y = fresh(o, compares ? WH_DTYPE_BOOL : a->dtype, rank, dims, in, 2);
   for (size_t i = 0; y && i < y->n; i++) {
-    const size_t ia = offset_of(a, rank, dims, i), ib = offset_of(b, rank, dims, i);
+    const size_t ia = ox_place(a, rank, dims, i), ib = ox_place(b, rank, dims, i);
     int64_t v = 0;
     double f = 0;
     if (is_float) {
@@ -216,9 +216,9 @@ wh_datum *ox_fold_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b) {
   const int rank = ox_broadcast(o, cond, &ab, dims);
   wh_datum *y = o->st == WH_OK ? fresh(o, a->dtype, rank, dims, in, 3) : NULL;
   for (size_t i = 0; y && i < y->n; i++) {
-    const bool first = ((const uint8_t *)cond->data)[offset_of(cond, rank, dims, i)];
+    const bool first = ((const uint8_t *)cond->data)[ox_place(cond, rank, dims, i)];
     const wh_datum *x = first ? a : b;
-    move(y, i, x, offset_of(x, rank, dims, i));
+    move(y, i, x, ox_place(x, rank, dims, i));
   }
   return y;
 }
@@ -285,7 +285,7 @@ wh_datum *ox_fold_expand(ox *o, wh_datum *x, int rank, const int64_t *dims) {
   for (int d = 0; d < x->rank; d++)
     if (x->dims[d] != 1 && x->dims[d] != dims[d + rank - x->rank]) return NULL;
   wh_datum *y = fresh(o, x->dtype, rank, dims, &x, 1);
-  for (size_t i = 0; y && i < y->n; i++) move(y, i, x, offset_of(x, rank, dims, i));
+  for (size_t i = 0; y && i < y->n; i++) move(y, i, x, ox_place(x, rank, dims, i));
   return y;
 }
 

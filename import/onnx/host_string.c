@@ -101,3 +101,85 @@ void ox_lower_tf_idf_vectorizer(ox *o) {
   }
   ox_give(o, 0, y);
 }
+
+/* ---- joining and splitting ---- */
+
+void ox_lower_string_concat(ox *o) {
+  wh_datum *a = ox_in(o, 0), *b = ox_in(o, 1), *in[] = {a, b};
+  int64_t dims[WH_MAX_RANK];
+  if (a->dtype != WH_DTYPE_STRING || b->dtype != WH_DTYPE_STRING)
+    OX_FAIL(o, ERR_CORRUPT, "its inputs are no strings");
+  const int rank = ox_broadcast(o, a, b, dims);
+  wh_datum *y = ox_from(o, o->st == WH_OK ? ox_new_strings(o, rank, dims) : &o->nothing, in, 2);
+  for (size_t i = 0; o->st == WH_OK && i < y->n; i++) {
+    const wh_str p = a->strings[ox_place(a, rank, dims, i)], q = b->strings[ox_place(b, rank, dims, i)];
+    char *text = ox_alloc(o, p.len + q.len + 1);
+    if (!text) return;
+    memcpy(text, p.data, p.len);
+    memcpy(text + p.len, q.data, q.len);
+    ((wh_str *)(uintptr_t)y->strings)[i] = (wh_str){text, p.len + q.len};
+  }
+  ox_give(o, 0, y);
+}
+
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/* Takes the next part off the text; false: there is none. Without a delimiter, runs of white space are one,
+ * and the last part ends before such a run. */
+static bool next_part(wh_str *text, wh_str delimiter, bool is_last, bool is_first, wh_str *part) {
+  size_t end = 0;
+  if (delimiter.len) {
+    if (!text->data) return false;
+    while (!is_last && end + delimiter.len <= text->len &&
+           memcmp(text->data + end, delimiter.data, delimiter.len) != 0)
+      end++;
+    const bool found = !is_last && end + delimiter.len <= text->len;
+    if (!found) end = text->len;
+    *part = (wh_str){text->data, end};
+    *text = found ? (wh_str){text->data + end + delimiter.len, text->len - end - delimiter.len}
+                  : (wh_str){NULL, 0};
+    return !is_first || found || end; /* of nothing there is nothing */
+  }
+  while (text->len && is_space(text->data[0])) *text = (wh_str){text->data + 1, text->len - 1};
+  while (end < text->len && (is_last || !is_space(text->data[end]))) end++;
+  *part = (wh_str){text->data, end};
+  while (is_last && part->len && is_space(part->data[part->len - 1])) part->len--;
+  *text = (wh_str){text->data + end, text->len - end};
+  return part->len;
+}
+
+static size_t count_parts(wh_str text, wh_str delimiter, int64_t most, wh_str *out, size_t room) {
+  size_t n = 0;
+  wh_str part;
+  if (!text.data) text.data = "";
+  while (next_part(&text, delimiter, (int64_t)n == most, n == 0, &part)) {
+    if (n < room) out[n] = part;
+    n++;
+  }
+  return n;
+}
+
+void ox_lower_string_split(ox *o) {
+  wh_datum *x = ox_in(o, 0);
+  const wh_str delimiter = ox_attr_s(o, "delimiter", "");
+  const int64_t most = ox_attr(o, "maxsplit") ? ox_attr_i(o, "maxsplit", 0) : INT64_MAX;
+  int64_t dims[WH_MAX_RANK + 1];
+  if (x->dtype != WH_DTYPE_STRING) OX_FAIL(o, ERR_CORRUPT, "its input is no strings");
+  if (x->rank >= WH_MAX_RANK)
+    OX_FAIL(o, ERR_LIMIT, "its result has rank %d, at most %d is computed", x->rank + 1, WH_MAX_RANK);
+  wh_datum *counts =
+      ox_from(o, o->st == WH_OK ? ox_new(o, WH_DTYPE_I64, x->rank, x->dims) : &o->nothing, &x, 1);
+  size_t widest = 0;
+  for (size_t i = 0; o->st == WH_OK && i < x->n; i++) {
+    const size_t n = count_parts(x->strings[i], delimiter, most, NULL, 0);
+    ox_store_int(WH_DTYPE_I64, (void *)(uintptr_t)counts->data, i, (int64_t)n);
+    if (n > widest) widest = n;
+  }
+  memcpy(dims, x->dims, sizeof x->dims);
+  dims[x->rank] = (int64_t)widest;
+  wh_datum *y = ox_from(o, o->st == WH_OK ? ox_new_strings(o, x->rank + 1, dims) : &o->nothing, &x, 1);
+  for (size_t i = 0; o->st == WH_OK && i < x->n; i++)
+    (void)count_parts(x->strings[i], delimiter, most, (wh_str *)(uintptr_t)y->strings + i * widest, widest);
+  ox_give(o, 0, y);
+  ox_give(o, 1, counts);
+}

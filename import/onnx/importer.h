@@ -236,6 +236,8 @@ wh_datum *ox_insert_axes(ox *o, wh_datum *x, unsigned axes, int rank); /* rank: 
 wh_datum *ox_drop_axes(ox *o, wh_datum *x, unsigned axes);
 /* The shape over which the two broadcast. */
 int ox_broadcast(ox *o, const wh_datum *a, const wh_datum *b, int64_t *dims);
+/* Where element i of a value of these dims lies in x, which broadcasts over them. */
+size_t ox_place(const wh_datum *x, int rank, const int64_t *dims, size_t i);
 /* x[m] of a channel axis, as a shape that broadcasts over [n, c, ..] of this rank. */
 wh_datum *ox_per_channel(ox *o, wh_datum *x, int rank, int axis);
 

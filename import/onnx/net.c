@@ -66,13 +66,13 @@ static wh_status strings_of(const wh_onnx_tensor *t, wh_datum *d) {
   return WH_OK;
 }
 
-/* Elements of half a byte in rows, as core has them, from a run of them. */
-static void split_rows(uint8_t *rows, const uint8_t *run, size_t n, size_t row) {
-  const size_t row_bytes = row / 2 + row % 2;
+/* Elements that take a part of a byte in rows, as core has them, from a run of them. */
+static void split_rows(uint8_t *rows, const uint8_t *run, size_t n, size_t row, size_t per_byte) {
+  const size_t row_bytes = row / per_byte + (row % per_byte != 0), bits = 8 / per_byte;
   for (size_t i = 0; i < n; i++) {
-    const unsigned v = run[i / 2] >> 4 * (i % 2) & 15u;
+    const unsigned v = run[i / per_byte] >> bits * (i % per_byte) & ((1u << bits) - 1);
     const size_t r = i / row, k = i % row;
-    rows[r * row_bytes + k / 2] |= (uint8_t)(v << 4 * (k % 2));
+    rows[r * row_bytes + k / per_byte] |= (uint8_t)(v << bits * (k % per_byte));
   }
 }
 
@@ -82,14 +82,15 @@ wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) 
   out->is_weight = out->is_kept = true;
   out->is_cheap = t->n_elements <= 1024;
   if (t->dtype == WH_DTYPE_STRING) return strings_of(t, out);
-  const bool half = t->dtype == WH_DTYPE_I4 || t->dtype == WH_DTYPE_U4;
+  const size_t per_byte = wh_dtype_get(t->dtype)->block_elems;
+  const bool half = per_byte > 1;
   const size_t row = t->rank ? (size_t)t->dims[t->rank - 1] : 1;
   if (t->raw.data && !half && t->dtype != WH_DTYPE_BOOL && (uintptr_t)t->raw.data % NET_ALIGN == 0) {
     out->data = t->raw.data;
     return WH_OK;
   }
   size_t n_bytes = t->n_bytes;
-  if (half && row) n_bytes = t->n_elements / row * (row / 2 + row % 2);
+  if (half && row) n_bytes = t->n_elements / row * (row / per_byte + (row % per_byte != 0));
   uint8_t *p = wh_arena_alloc(arena, n_bytes + NET_ALIGN);
   if (!p) return WH_OOM("ONNX weight");
   p += NET_ALIGN - (uintptr_t)p % NET_ALIGN;
@@ -102,15 +103,14 @@ wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) 
   uint8_t *run = wh_arena_alloc(arena, t->n_bytes + 1);
   if (!run) return WH_OOM("ONNX weight");
   wh_onnx_tensor_read(t, run);
-  if (row) split_rows(p, run, t->n_elements, row);
+  if (row) split_rows(p, run, t->n_elements, row, per_byte);
   return WH_OK;
 }
 
 /* The dense tensor that it stands for. */
 wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *out) {
   size_t n = 1, size;
-  if (!wh_dtype_row_bytes(s->values.dtype, 1, &size) || s->values.dtype == WH_DTYPE_I4 ||
-      s->values.dtype == WH_DTYPE_U4)
+  if (!wh_dtype_row_bytes(s->values.dtype, 1, &size) || wh_dtype_get(s->values.dtype)->block_elems > 1)
     return WH_FAIL(ERR_UNSUPPORTED, "sparse tensor '" WH_STR_FMT "' is of a type that has no bytes",
                    WH_STR_ARG(s->values.name));
   for (int i = 0; i < s->rank; i++)

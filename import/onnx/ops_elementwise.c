@@ -20,6 +20,29 @@ static wh_datum *old_broadcast(ox *o, wh_datum *a, wh_datum *b) {
   return ox_reshape(o, b, a->rank, dims);
 }
 
+/* Texts are compared on the host. */
+static wh_datum *equal_strings(ox *o, wh_datum *a, wh_datum *b) {
+  int64_t dims[WH_MAX_RANK];
+  wh_datum *in[] = {a, b};
+  ox_need(o, a);
+  ox_need(o, b);
+  if (b->dtype != WH_DTYPE_STRING) OX_FAIL(o, ERR_CORRUPT, "strings are compared with numbers");
+  const int rank = ox_broadcast(o, a, b, dims);
+  wh_datum *y = ox_from(o, o->st == WH_OK ? ox_new(o, WH_DTYPE_BOOL, rank, dims) : &o->nothing, in, 2);
+  for (size_t i = 0; o->st == WH_OK && i < y->n; i++)
+    ox_store(WH_DTYPE_BOOL, (void *)(uintptr_t)y->data, i,
+             wh_str_equal(a->strings[ox_place(a, rank, dims, i)], b->strings[ox_place(b, rank, dims, i)]));
+  return y;
+}
+
+void ox_lower_equal(ox *o) {
+  wh_datum *a = ox_in(o, 0);
+  if (a->dtype == WH_DTYPE_STRING)
+    ox_give(o, 0, equal_strings(o, a, ox_in(o, 1)));
+  else
+    ox_lower_binary(o);
+}
+
 void ox_lower_binary(ox *o) {
   wh_datum *a = ox_in(o, 0);
   ox_give(o, 0, ox_binary(o, (wh_op)ox_arg(o), a, old_broadcast(o, a, ox_in(o, 1))));
@@ -172,6 +195,14 @@ void ox_lower_swish(ox *o) {
   ox_give(o, 0, ox_mul(o, x, ox_unary(o, WH_OP_SIGMOID, inner)));
 }
 
+/* a * sigmoid(alpha * a) * b */
+void ox_lower_swiglu(ox *o) {
+  wh_datum *a0 = ox_in(o, 0), *a = ox_wide(o, a0), *b = ox_wide(o, ox_in(o, 1));
+  const float alpha = ox_attr_f(o, "alpha", 1);
+  wh_datum *inner = alpha == 1 ? a : ox_mul(o, a, ox_num(o, a, alpha));
+  ox_give(o, 0, ox_cast(o, ox_mul(o, ox_mul(o, a, ox_unary(o, WH_OP_SIGMOID, inner)), b), a0->dtype));
+}
+
 /* ---- choices and types ---- */
 
 void ox_lower_is_inf(ox *o) {
@@ -253,6 +284,11 @@ static wh_datum *cast(ox *o, wh_datum *x, wh_dtype to) {
     x = ox_f32(o, x);
     return o->st == WH_OK ? ox_node1(o, WH_OP_TRUNCATE_BF16, &x, 1, NULL, 0) : x;
   }
+  if (to == WH_DTYPE_F8E8M0 && !wh_str_is(ox_attr_s(o, "round_mode", "up"), "up"))
+    OX_FAIL(o, ERR_UNSUPPORTED, "powers of two are rounded up only");
+  const bool is_part =
+      ox_size_of(to) == 0 && !wh_dtype_is_float(to); /* which keeps an integer's lowest bits */
+  if (is_part && wh_dtype_is_float(x->dtype)) x = ox_cast(o, x, WH_DTYPE_I32);
   return ox_cast_sat(o, x, to, ox_attr_i(o, "saturate", 1) != 0);
 }
 

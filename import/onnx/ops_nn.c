@@ -80,6 +80,17 @@ wh_datum *ox_conv(ox *o, wh_op op, wh_datum *const *in, size_t n_in) {
   return ox_node1(o, op, in, n_in, attrs, n);
 }
 
+wh_datum *ox_plain_conv(ox *o, wh_datum *const *in, size_t n_in, int64_t group) {
+  const int64_t ones[] = {1, 1, 1}, none[2 * MOST_SPACE] = {0};
+  const size_t n = (size_t)in[0]->rank - 2;
+  if (in[0]->rank < 3 || in[0]->rank > 2 + MOST_SPACE || in[1]->rank != in[0]->rank)
+    OX_FAIL(o, ERR_CORRUPT, "its input and weights have rank %d and %d", in[0]->rank, in[1]->rank);
+  if (o->st != WH_OK) return &o->nothing;
+  const wh_attr attrs[] = {ox_a_ints(WH_ATTR_STRIDES, ones, n), ox_a_ints(WH_ATTR_DILATIONS, ones, n),
+                           ox_a_ints(WH_ATTR_PADS, none, 2 * n), ox_a_i(WH_ATTR_GROUP, group)};
+  return ox_node1(o, WH_OP_CONV, in, n_in, attrs, 4);
+}
+
 void ox_lower_conv(ox *o) {
   wh_datum *x = ox_in(o, 0),
            *in[] = {ox_wide(o, x), ox_wide(o, ox_in(o, 1)), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
@@ -148,6 +159,30 @@ void ox_lower_global_pool(ox *o) {
   wh_datum *x = ox_in(o, 0);
   const unsigned over = space_axes(x);
   ox_give(o, 0, ox_arg(o) ? ox_reduce(o, WH_OP_REDUCE_MAX, x, over, true) : ox_mean(o, x, over, true));
+}
+
+/* A convolution of each channel along the last axis, which sees no later element; what it saw last goes on.
+ */
+void ox_lower_causal_conv_with_state(ox *o) {
+  wh_datum *x = ox_in(o, 0), *w = ox_in(o, 1), *padded = x;
+  const wh_str activation = ox_attr_s(o, "activation", "none");
+  const bool silu = wh_str_is(activation, "silu") || wh_str_is(activation, "swish");
+  if (!silu && !wh_str_is(activation, "none")) OX_FAIL(o, ERR_UNSUPPORTED, "its activation is not known");
+  if (x->rank != 3 || w->rank != 3 || w->dims[2] < 1)
+    OX_FAIL(o, ERR_CORRUPT, "its input and weights have rank %d and %d", x->rank, w->rank);
+  if (o->st != WH_OK) return;
+  const int64_t before = w->dims[2] - 1, pads[] = {0, 0, before, 0, 0, 0};
+  if (ox_has(o, 3)) {
+    wh_datum *parts[] = {ox_in(o, 3), x};
+    padded = ox_concat(o, 2, parts, 2);
+  } else {
+    padded = ox_pad(o, x, pads, 0, NULL);
+  }
+  wh_datum *in[] = {ox_wide(o, padded), ox_wide(o, w), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
+  wh_datum *y = ox_plain_conv(o, in, in[2] ? 3 : 2, x->dims[1]);
+  if (silu) y = ox_mul(o, y, ox_unary(o, WH_OP_SIGMOID, y));
+  ox_give(o, 0, ox_cast(o, y, x->dtype));
+  if (o->st == WH_OK) ox_give(o, 1, ox_part(o, padded, 2, padded->dims[2] - before, before));
 }
 
 /* Where each element came from, as places in the output as one row. */
@@ -272,28 +307,27 @@ static wh_datum *resample_axis(ox *o, wh_datum *x, int axis, const wh_resample_s
   return ox_node1(o, WH_OP_RESAMPLE, in, 3, attrs, 2);
 }
 
-/* Sizes of all axes: from scales, or from sizes under a policy for their ratio. */
-static void resized(ox *o, const wh_datum *x, const unsigned axes, const double *scales, const int64_t *sizes,
+/* Sizes of all axes, entry[axis] of those that change (others: -1): from scales, or from sizes under a policy
+ * for their ratio. */
+static void resized(ox *o, const wh_datum *x, const int *entry, const double *scales, const int64_t *sizes,
                     double *scale, int64_t *out) {
   const wh_str policy = ox_attr_s(o, "keep_aspect_ratio_policy", "stretch");
   const bool larger = wh_str_is(policy, "not_smaller"), keeps = larger || wh_str_is(policy, "not_larger");
   double common = 0;
-  int k = 0;
   for (int i = 0; i < x->rank && sizes && keeps; i++) {
-    if (!(axes >> i & 1)) continue;
-    const double s = (double)sizes[k++] / (double)x->dims[i];
+    if (entry[i] < 0) continue;
+    const double s = (double)sizes[entry[i]] / (double)x->dims[i];
     if (common == 0 || (larger ? s > common : s < common)) common = s;
   }
-  k = 0;
   for (int i = 0; i < x->rank; i++) {
     scale[i] = 1;
     out[i] = x->dims[i];
-    if (!(axes >> i & 1)) continue;
+    if (entry[i] < 0) continue;
     if (sizes) {
-      out[i] = keeps ? (int64_t)floor(common * (double)x->dims[i] + 0.5) : sizes[k++];
+      out[i] = keeps ? (int64_t)floor(common * (double)x->dims[i] + 0.5) : sizes[entry[i]];
       scale[i] = keeps ? common : (double)out[i] / (double)x->dims[i];
     } else {
-      scale[i] = scales[k++];
+      scale[i] = scales[entry[i]];
       const double n = floor(scale[i] * (double)x->dims[i]);
       out[i] = n >= 0 && n < 0x1p40 ? (int64_t)n : -1;
     }
@@ -313,10 +347,9 @@ void ox_lower_resize(ox *o) {
   const int64_t *sizes = NULL;
   size_t n_axes;
   const int64_t *list = ox_attr_ints(o, "axes", &n_axes);
-  const unsigned axes = ox_axes(o, list, n_axes, x->rank);
-  if (list)
-    for (size_t i = 1; i < n_axes; i++)
-      if (list[i] <= list[i - 1]) OX_FAIL(o, ERR_UNSUPPORTED, "its axes are not in ascending order");
+  int entry[WH_MAX_RANK];
+  for (int i = 0; i < x->rank; i++) entry[i] = list ? -1 : i;
+  for (size_t i = 0; i < n_axes && o->st == WH_OK; i++) entry[ox_axis(o, list[i], x->rank)] = (int)i;
   if (!list) n_axes = (size_t)x->rank;
   if (upsample && ox_opset(o) < 9) {
     size_t n;
@@ -350,18 +383,16 @@ void ox_lower_resize(ox *o) {
   spec.exclude_outside = ox_attr_i(o, "exclude_outside", 0) != 0;
   spec.antialias = ox_attr_i(o, "antialias", 0) != 0;
   if (o->st != WH_OK) return;
-  resized(o, x, axes, scales, sizes, scale, out);
+  resized(o, x, entry, scales, sizes, scale, out);
   const bool moves = spec.mode == WH_RESAMPLE_NEAREST && spec.place != WH_RESAMPLE_CROP;
   if (!moves) x = ox_f32(o, x);
-  int k = 0;
   for (int i = 0; i < x->rank && o->st == WH_OK; i++) {
-    if (!(axes >> i & 1)) continue;
+    if (entry[i] < 0) continue;
     spec.n_in = x->dims[i];
     spec.n_out = out[i];
     spec.scale = scale[i];
-    spec.begin = roi ? roi[k] : 0;
-    spec.end = roi ? roi[(size_t)k + n_axes] : 1;
-    k++;
+    spec.begin = roi ? roi[entry[i]] : 0;
+    spec.end = roi ? roi[(size_t)entry[i] + n_axes] : 1;
     if (out[i] == x->dims[i] && scale[i] == 1 && spec.place != WH_RESAMPLE_CROP) continue;
     if (x->dims[i] == 0 || out[i] == 0) {
       int64_t dims[WH_MAX_RANK];

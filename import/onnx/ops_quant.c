@@ -3,19 +3,60 @@
 
 #include "import/onnx/lowerings.h"
 
+/* Codes that the core has no op for: they are cast, and computed with as f32. */
+static bool is_cast_code(wh_dtype d) { return wh_dtype_is_float(d) || d == WH_DTYPE_I2 || d == WH_DTYPE_U2; }
+
+/* One for all, one per place of the axis, or one per block of it: as a value that broadcasts over x. */
+static wh_datum *spread(ox *o, wh_datum *s, const wh_datum *x, int axis, int64_t block) {
+  if (o->st != WH_OK || s->n == 1) return o->st == WH_OK ? ox_reshape(o, s, 0, NULL) : s;
+  if (block == 0 || s->rank != x->rank) return ox_per_channel(o, s, x->rank, axis);
+  int64_t dims[WH_MAX_RANK + 1], blocks = s->dims[axis];
+  if (x->rank >= WH_MAX_RANK || block < 0 || __builtin_mul_overflow(blocks, block, &blocks))
+    OX_FAIL(o, ERR_LIMIT, "its blocks are too many");
+  if (o->st != WH_OK) return s;
+  s = ox_insert_axes(o, s, 2u << axis, x->rank + 1);
+  memcpy(dims, s->dims, sizeof s->dims);
+  dims[axis + 1] = block;
+  s = ox_expand(o, s, x->rank + 1, dims);
+  memmove(dims + axis + 1, dims + axis + 2, (size_t)(x->rank - axis - 1) * sizeof *dims);
+  dims[axis] = blocks;
+  return ox_part(o, ox_reshape(o, s, x->rank, dims), axis, 0, x->dims[axis]);
+}
+
+/* One scale or zero point has no axis of its own, whatever its rank. */
+static wh_datum *alone(ox *o, wh_datum *s) {
+  return s && s->n == 1 && s->rank == 1 && o->st == WH_OK ? ox_reshape(o, s, 0, NULL) : s;
+}
+
 static int code_axis(ox *o, const wh_datum *x, const wh_datum *scale) {
   return scale->n > 1 || scale->rank > 1 ? ox_axis(o, ox_attr_i(o, "axis", 1), x->rank) : 0;
 }
 
-static wh_datum *quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis,
-                          int64_t block) {
+wh_datum *ox_quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis,
+                      int64_t block) {
+  const bool saturate = ox_attr_i(o, "saturate", 1) != 0;
+  scale = alone(o, scale);
+  zero = alone(o, zero);
+  if (is_cast_code(to)) {
+    wh_datum *y = ox_div(o, ox_f32(o, x), spread(o, ox_f32(o, scale), x, axis, block));
+    if (!wh_dtype_is_float(to)) y = ox_unary(o, WH_OP_ROUND, y);
+    if (zero) y = ox_add(o, y, spread(o, ox_f32(o, zero), x, axis, block));
+    return ox_cast_sat(o, y, to, saturate);
+  }
   wh_datum *in[] = {ox_f32(o, x), ox_f32(o, scale), zero};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block), ox_a_i(WH_ATTR_TO, to),
-                           ox_a_i(WH_ATTR_SATURATE, ox_attr_i(o, "saturate", 1) != 0)};
+                           ox_a_i(WH_ATTR_SATURATE, saturate)};
   return ox_node1(o, WH_OP_QUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 4);
 }
 
-static wh_datum *dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int axis, int64_t block) {
+wh_datum *ox_dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int axis, int64_t block) {
+  scale = alone(o, scale);
+  zero = alone(o, zero);
+  if (is_cast_code(x->dtype)) {
+    wh_datum *y = ox_f32(o, x);
+    if (zero) y = ox_sub(o, y, spread(o, ox_f32(o, zero), x, axis, block));
+    return ox_mul(o, y, spread(o, ox_f32(o, scale), x, axis, block));
+  }
   wh_datum *in[] = {x, ox_f32(o, scale), zero};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block)};
   return ox_node1(o, WH_OP_DEQUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 2);
@@ -24,26 +65,32 @@ static wh_datum *dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero,
 void ox_lower_quantize_linear(ox *o) {
   wh_datum *x = ox_in(o, 0), *scale = ox_in(o, 1), *zero = ox_maybe(o, 2);
   const wh_dtype to = zero ? zero->dtype : ox_attr_dtype(o, "output_dtype", WH_DTYPE_U8);
-  ox_give(o, 0, quantize(o, x, scale, zero, to, code_axis(o, x, scale), ox_attr_i(o, "block_size", 0)));
+  ox_give(o, 0, ox_quantize(o, x, scale, zero, to, code_axis(o, x, scale), ox_attr_i(o, "block_size", 0)));
 }
 
 void ox_lower_dequantize_linear(ox *o) {
   wh_datum *x = ox_in(o, 0), *scale = ox_in(o, 1);
   wh_datum *y =
-      dequantize(o, x, scale, ox_maybe(o, 2), code_axis(o, x, scale), ox_attr_i(o, "block_size", 0));
+      ox_dequantize(o, x, scale, ox_maybe(o, 2), code_axis(o, x, scale), ox_attr_i(o, "block_size", 0));
   ox_give(o, 0, ox_cast(o, y, ox_attr_dtype(o, "output_dtype", scale->dtype)));
 }
 
-void ox_lower_dynamic_quantize_linear(ox *o) {
-  wh_datum *x = ox_in(o, 0), *none = ox_num(o, x, 0), *top = ox_num(o, x, 255);
+/* As u8 between the least and the largest element, 0 among them. */
+wh_datum *ox_dynamic_codes(ox *o, wh_datum *x, wh_datum **scale, wh_datum **zero) {
+  wh_datum *none = ox_num(o, x, 0), *top = ox_num(o, x, 255);
   const unsigned all = (1u << x->rank) - 1;
   wh_datum *high = ox_binary(o, WH_OP_MAX, ox_reduce(o, WH_OP_REDUCE_MAX, x, all, false), none);
   wh_datum *low = ox_binary(o, WH_OP_MIN, ox_reduce(o, WH_OP_REDUCE_MIN, x, all, false), none);
-  wh_datum *scale = ox_div(o, ox_sub(o, high, low), top);
-  wh_datum *zero = ox_unary(o, WH_OP_ROUND, ox_div(o, ox_sub(o, none, low), scale));
-  zero = ox_binary(o, WH_OP_MIN, ox_binary(o, WH_OP_MAX, zero, none), top);
-  zero = ox_cast(o, zero, WH_DTYPE_U8);
-  ox_give(o, 0, quantize(o, x, scale, zero, WH_DTYPE_U8, 0, 0));
+  *scale = ox_div(o, ox_sub(o, high, low), top);
+  wh_datum *z = ox_unary(o, WH_OP_ROUND, ox_div(o, ox_sub(o, none, low), *scale));
+  z = ox_binary(o, WH_OP_MIN, ox_binary(o, WH_OP_MAX, z, none), top);
+  *zero = ox_cast(o, z, WH_DTYPE_U8);
+  return ox_quantize(o, x, *scale, *zero, WH_DTYPE_U8, 0, 0);
+}
+
+void ox_lower_dynamic_quantize_linear(ox *o) {
+  wh_datum *scale, *zero, *y = ox_dynamic_codes(o, ox_in(o, 0), &scale, &zero);
+  ox_give(o, 0, y);
   ox_give(o, 1, scale);
   ox_give(o, 2, zero);
 }
@@ -55,7 +102,7 @@ static wh_datum *zero_point(ox *o, wh_datum *z) {
   return z->n == 1 ? ox_reshape(o, z, 0, NULL) : ox_reshape(o, z, 1, &n);
 }
 
-static wh_datum *matmul_codes(ox *o, wh_datum *a, wh_datum *za, wh_datum *b, wh_datum *zb) {
+wh_datum *ox_matmul_codes(ox *o, wh_datum *a, wh_datum *za, wh_datum *b, wh_datum *zb) {
   const bool row = a->rank == 1, column = b->rank == 1;
   if (row) a = ox_insert_axes(o, a, 1, 2);
   if (column) b = ox_insert_axes(o, b, 2, 2);
@@ -69,7 +116,7 @@ static wh_datum *matmul_codes(ox *o, wh_datum *a, wh_datum *za, wh_datum *b, wh_
 }
 
 void ox_lower_matmul_integer(ox *o) {
-  ox_give(o, 0, matmul_codes(o, ox_in(o, 0), ox_maybe(o, 2), ox_in(o, 1), ox_maybe(o, 3)));
+  ox_give(o, 0, ox_matmul_codes(o, ox_in(o, 0), ox_maybe(o, 2), ox_in(o, 1), ox_maybe(o, 3)));
 }
 
 void ox_lower_conv_integer(ox *o) {
@@ -78,10 +125,10 @@ void ox_lower_conv_integer(ox *o) {
 }
 
 void ox_lower_qlinear_matmul(ox *o) {
-  wh_datum *y = matmul_codes(o, ox_in(o, 0), ox_in(o, 2), ox_in(o, 3), ox_in(o, 5));
+  wh_datum *y = ox_matmul_codes(o, ox_in(o, 0), ox_in(o, 2), ox_in(o, 3), ox_in(o, 5));
   wh_datum *scale = ox_mul(o, ox_in(o, 1), ox_in(o, 4));
   y = ox_mul(o, ox_f32(o, y), ox_f32(o, scale));
-  ox_give(o, 0, quantize(o, y, ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
+  ox_give(o, 0, ox_quantize(o, y, ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
 }
 
 /* x, its scale and zero; w, scale, zero; y's scale, zero; bias i32 in units of both scales' product */
@@ -95,5 +142,5 @@ void ox_lower_qlinear_conv(ox *o) {
     scale = ox_reshape(o, scale, 0, NULL);
   scale = ox_mul(o, ox_reshape(o, ox_in(o, 1), 0, NULL), scale);
   ox_give(o, 0,
-          quantize(o, ox_mul(o, ox_f32(o, y), scale), ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
+          ox_quantize(o, ox_mul(o, ox_f32(o, y), scale), ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
 }

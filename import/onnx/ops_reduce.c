@@ -70,6 +70,23 @@ void ox_lower_topk(ox *o) {
   ox_give(o, 1, outs[1]);
 }
 
+/* Products along an axis: no op of the core, so one after the other. */
+void ox_lower_cumprod(ox *o) {
+  wh_datum *x0 = ox_in(o, 0), *x = ox_wide(o, x0), *y = NULL;
+  const int axis = ox_axis(o, ox_int(o, ox_reshape(o, ox_in(o, 1), 0, NULL)), x->rank);
+  const bool reverse = ox_attr_i(o, "reverse", 0) != 0, exclusive = ox_attr_i(o, "exclusive", 0) != 0;
+  const int64_t n = x->rank ? x->dims[axis] : 0;
+  wh_datum **rows = o->st == WH_OK ? ox_array(o, (size_t)n, sizeof *rows) : NULL;
+  for (int64_t i = 0; rows && i < n && ox_go_on(o); i++) {
+    const int64_t at = reverse ? n - 1 - i : i;
+    wh_datum *part = ox_part(o, x, axis, at, 1), *before = y;
+    y = y ? ox_mul(o, y, part) : part;
+    rows[at] = !exclusive ? y : before ? before : ox_expand(o, ox_num(o, x, 1), part->rank, part->dims);
+  }
+  if (!rows || o->st != WH_OK) return;
+  ox_give(o, 0, n ? ox_cast(o, ox_concat(o, axis, rows, (size_t)n), x0->dtype) : x0);
+}
+
 /* ---- softmax and its kin: before opset 13 over all axes from `axis` on ---- */
 
 static wh_datum *log_softmax(ox *o, wh_datum *x, int axis) {

@@ -26,6 +26,30 @@ static wh_datum *transform(ox *o, wh_datum *x, int axis, int64_t n, bool inverse
   return ox_node1(o, WH_OP_DFT, in, 2, attrs, 2);
 }
 
+/* The n numbers of a real signal's transform from the first n / 2 + 1: the others are their conjugates. */
+static wh_datum *other_half(ox *o, wh_datum *x, int axis, int64_t n) {
+  int64_t starts[WH_MAX_RANK] = {0}, steps[WH_MAX_RANK], counts[WH_MAX_RANK];
+  if (o->st == WH_OK && (n < 1 || n > INT32_MAX || x->dims[axis] < 1 || x->dims[x->rank - 1] != 2))
+    OX_FAIL(o, ERR_CORRUPT, "it is no half of a transform of %" PRId64 " numbers", n);
+  if (o->st != WH_OK) return &o->nothing;
+  const int64_t have = n / 2 + 1 < x->dims[axis] ? n / 2 + 1 : x->dims[axis], more = n - (n / 2 + 1);
+  int64_t pads[2 * WH_MAX_RANK] = {0};
+  pads[x->rank + axis] = n / 2 + 1 - have;
+  x = ox_pad(o, ox_part(o, x, axis, 0, have), pads, 0, NULL);
+  if (more <= 0 || o->st != WH_OK) return x;
+  for (int i = 0; i < x->rank; i++) {
+    steps[i] = 1;
+    counts[i] = x->dims[i];
+  }
+  starts[axis] = more;
+  steps[axis] = more > 1 ? -1 : 1;
+  counts[axis] = more;
+  wh_datum *mirrored = ox_slice(o, x, starts, steps, counts), *re = ox_part(o, mirrored, x->rank - 1, 0, 1);
+  wh_datum *parts[] = {re, ox_unary(o, WH_OP_NEG, ox_part(o, mirrored, x->rank - 1, 1, 1))};
+  wh_datum *halves[] = {x, ox_concat(o, x->rank - 1, parts, 2)};
+  return ox_concat(o, axis, halves, 2);
+}
+
 void ox_lower_dft(ox *o) {
   wh_datum *x0 = ox_in(o, 0), *x = ox_f32(o, x0);
   const bool onesided = ox_attr_i(o, "onesided", 0), inverse = ox_attr_i(o, "inverse", 0);
@@ -34,9 +58,12 @@ void ox_lower_dft(ox *o) {
   const int axis = ox_axis(o, at, x->rank);
   if (axis == x->rank - 1) OX_FAIL(o, ERR_CORRUPT, "its axis is that of the parts of numbers");
   if (o->st != WH_OK) return;
-  const int64_t n = ox_has(o, 1) ? ox_int(o, ox_reshape(o, ox_in(o, 1), 0, NULL)) : x->dims[axis];
+  const int64_t given = onesided && inverse ? 2 * (x->dims[axis] - 1) : x->dims[axis],
+                n = ox_has(o, 1) ? ox_int(o, ox_reshape(o, ox_in(o, 1), 0, NULL)) : given;
+  if (onesided && inverse) x = other_half(o, x, axis, n);
   wh_datum *y = transform(o, x, axis, n, inverse);
-  if (onesided && o->st == WH_OK) y = ox_part(o, y, axis, 0, n / 2 + 1);
+  if (onesided && o->st == WH_OK)
+    y = inverse ? ox_part(o, y, y->rank - 1, 0, 1) : ox_part(o, y, axis, 0, n / 2 + 1);
   ox_give(o, 0, ox_cast(o, y, x0->dtype));
 }
 

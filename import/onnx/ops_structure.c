@@ -242,6 +242,22 @@ void ox_lower_tile(ox *o) {
   ox_give(o, 0, ox_node1(o, WH_OP_TILE, &x, 1, &a, 1));
 }
 
+/* The same bytes as elements of another type: no device moves them, so that a built value ends the stage. */
+void ox_lower_bit_cast(ox *o) {
+  wh_datum *x = ox_in(o, 0);
+  const wh_dtype to = ox_attr_dtype(o, "to", x->dtype);
+  if (!ox_size_of(to) || ox_size_of(to) != ox_size_of(x->dtype))
+    OX_FAIL(o, ERR_UNSUPPORTED, "elements of %s and %s are not of one size", wh_dtype_name(x->dtype),
+            wh_dtype_name(to));
+  if (x->kind == WH_DATUM_BUILT) ox_need(o, x);
+  wh_datum *y = o->st == WH_OK ? ox_copy(o, x) : x;
+  if (o->st != WH_OK) return;
+  y->kind = WH_DATUM_TENSOR;
+  y->dtype = to;
+  y->value = 0;
+  ox_give(o, 0, y);
+}
+
 /* ---- parts ---- */
 
 void ox_lower_concat(ox *o) {
@@ -391,8 +407,9 @@ void ox_lower_depth_to_space(ox *o) {
   if (o->st != WH_OK) return;
   const int64_t n = x->dims[0], c = x->dims[1], h = x->dims[2], w = x->dims[3];
   if (!to_space) {
-    const int64_t six[] = {n, c, h / b, b, w / b, b}, perm[] = {0, 3, 5, 1, 2, 4},
+    const int64_t six[] = {n, c, h / b, b, w / b, b}, dcr[] = {0, 3, 5, 1, 2, 4}, rows[] = {0, 1, 3, 5, 2, 4},
                   dims[] = {n, c * b * b, h / b, w / b};
+    const int64_t *perm = wh_str_is(ox_attr_s(o, "mode", "DCR"), "CRD") ? rows : dcr;
     ox_give(o, 0, ox_reshape(o, ox_transpose(o, ox_reshape(o, x, 6, six), perm), 4, dims));
     return;
   }

@@ -43,7 +43,8 @@ typedef struct wh_device wh_device;
 
 typedef struct wh_device_options {
   uint32_t struct_size; /* set by the macro */
-  const char *name;     /* "cpu" */
+  /* "cpu"; or "cuda", "cuda:1" for another of them, "cuda:emulated" (docs/GPU.md) */
+  const char *name;
   const char *isa; /* highest instruction-set level to use: "ref", "avx2" ...; NULL or "auto": all there is */
   uint32_t n_threads;            /* 0: one per physical core that the process may use */
   uint32_t numerics;             /* wh_numerics */

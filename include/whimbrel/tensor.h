@@ -18,9 +18,10 @@ extern "C" {
  * A quantised type is a dtype, not an op: its blocks run along the last dimension. Block layouts are GGUF's
  * (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and ggml-common.h).
  *
- * i4 and u4 lie two to a byte, the first in the low half; a row of an odd number ends in half a byte of
- * padding. bool is one byte, 0 or 1. f8 has one sign and four or five exponent bits; fn has no infinity, fnuz
- * neither that nor -0 (as ONNX's float8 types). c64 and c128 are pairs of f32 and f64. A string has no bytes
+ * i4, u4 and f4e2m1 lie two to a byte, i2 and u2 four, the first in the lowest bits; a row that fills no
+ * whole byte ends in padding. bool is one byte, 0 or 1. f8 has one sign and four or five exponent bits; fn
+ * has no infinity, fnuz neither that nor -0 (as ONNX's float8 types); f4e2m1 has neither infinity nor NaN,
+ * and f8e8m0 is a power of two or NaN (OCP MX). c64 and c128 are pairs of f32 and f64. A string has no bytes
  * in a buffer: it exists on the host only.
  *
  * That a type is in this list does not mean that an op computes it: docs/NUMERICS.md says which do. */
@@ -61,7 +62,11 @@ extern "C" {
   X(F8E5M2FNUZ, 67, "f8e5m2fnuz", 1, 1, FLOAT) \
   X(C64, 68, "c64", 1, 8, COMPLEX)             \
   X(C128, 69, "c128", 1, 16, COMPLEX)          \
-  X(STRING, 70, "string", 1, 0, STRING)
+  X(STRING, 70, "string", 1, 0, STRING)        \
+  X(F4E2M1, 71, "f4e2m1", 2, 1, FLOAT)         \
+  X(F8E8M0, 72, "f8e8m0", 1, 1, FLOAT)         \
+  X(I2, 73, "i2", 4, 1, SIGNED)                \
+  X(U2, 74, "u2", 4, 1, UNSIGNED)
 
 /* WH_DTYPE_Q8A and WH_DTYPE_Q13A are no storage types: they are activations quantised for integer products
  * (docs/NUMERICS.md, "quantize_act" and "quantize_wide"); their bytes are laid out by the backend. */

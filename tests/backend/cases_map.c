@@ -156,15 +156,18 @@ SUITE_CASES(cast) {
                                    WH_DTYPE_F8E4M3FN,   WH_DTYPE_F8E4M3FNUZ, WH_DTYPE_I8,  WH_DTYPE_F8E5M2,
                                    WH_DTYPE_F8E5M2FNUZ, WH_DTYPE_I16,        WH_DTYPE_I32, WH_DTYPE_I64,
                                    WH_DTYPE_U8,         WH_DTYPE_U16,        WH_DTYPE_U32, WH_DTYPE_U64,
-                                   WH_DTYPE_I4,         WH_DTYPE_U4,         WH_DTYPE_BOOL};
+                                   WH_DTYPE_I4,         WH_DTYPE_U4,         WH_DTYPE_I2,  WH_DTYPE_U2,
+                                   WH_DTYPE_F4E2M1,     WH_DTYPE_F8E8M0,     WH_DTYPE_BOOL};
   for (size_t a = 0; a < COUNT(types); a++)
     for (size_t b = 0; b < COUNT(types); b++)
       for (int saturate = 0; saturate < 2; saturate++) {
         suite_case *c = case_begin(s, 5, "cast %s to %s", wh_dtype_name(types[a]), wh_dtype_name(types[b]));
         const wh_value x = case_input(c, types[a], 3, D(3, ROWS, 31), FILL_WILD);
         if (a < 2) make_special(c, x);
-        if (wh_dtype_get(types[a])->block_elems == 2) /* the padding of a row is zero */
-          for (size_t i = 15; i < c->n_bytes[x]; i += 16) ((uint8_t *)c->data[x])[i] &= 15;
+        const int per_byte = wh_dtype_get(types[a])->block_elems; /* 31 to a row: its padding is zero */
+        const size_t row = per_byte > 1 ? 32 / (size_t)per_byte : 0;
+        for (size_t i = row; row && i <= c->n_bytes[x]; i += row)
+          ((uint8_t *)c->data[x])[i - 1] &= per_byte == 2 ? 15 : 63;
         if (wh_dtype_get(types[a])->block_bytes == 8 && !wh_dtype_is_float(types[a]) && saturate)
           for (size_t i = 0; i < c->n_bytes[x] / 8; i++) { /* near ties of what has fewer bits */
             const uint64_t k =

@@ -13,6 +13,7 @@ bool ref_holds_floats(const ref_value *v);
 /* Rounded once, to nearest even. */
 void ref_set_float(ref_value *v, int64_t flat, double x);
 /* The low bits. */
+void ref_set_bits(ref_value *v, int64_t i, unsigned code); /* of a part of a byte */
 void ref_set_integer(ref_value *v, int64_t flat, __int128 x);
 /* A copy of element `from` of `x`, of one type. */
 void ref_copy(ref_value *v, int64_t to, const ref_value *x, int64_t from);

@@ -271,12 +271,16 @@ static void cast_float(ref_value *y, int64_t i, double x, bool saturate) {
     ref_set_integer(y, i, x != 0);
   } else if (!ref_holds_floats(y)) {
     ref_value as = *y;
-    if (y->dtype == WH_DTYPE_I4 || y->dtype == WH_DTYPE_U4) { /* as wide a range as four bits have */
-      const double least = y->dtype == WH_DTYPE_I4 ? -8 : 0, most = y->dtype == WH_DTYPE_I4 ? 7 : 15;
+    const int per_byte = wh_dtype_get(y->dtype)->block_elems;
+    if (per_byte > 1) { /* as wide a range as its bits have */
+      const double all = per_byte == 2 ? 16 : 4,
+                   least = wh_dtype_is(y->dtype, WH_CLASS_SIGNED) ? -all / 2 : 0, most = least + all - 1;
       ref_set_integer(y, i, isnan(x) ? 0 : (__int128)(x < least ? least : x > most ? most : x));
       return;
     }
     ref_set_integer(y, i, clamp(&as, x));
+  } else if (wh_dtype_get(y->dtype)->block_elems > 1) {
+    ref_set_bits(y, i, ref_encode(y->dtype, x, saturate));
   } else if (wh_dtype_get(y->dtype)->block_bytes == 1) {
     ((uint8_t *)y->data)[i] = (uint8_t)ref_encode(y->dtype, x, saturate);
   } else {

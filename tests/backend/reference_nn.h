@@ -6,6 +6,8 @@
 #include "tests/backend/reference.h"
 
 void ref_conv(ref_node *n);
+void ref_conv_chain(ref_node *n); /* reference_chain.c */
+void ref_chain(ref_node *n);
 void ref_conv_transpose(ref_node *n);
 void ref_conv_integer(ref_node *n);
 void ref_max_pool(ref_node *n);

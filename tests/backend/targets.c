@@ -6,12 +6,18 @@
 #include <string.h>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/hip/hip_backend.h"
 #include "backends/host2/host2_backend.h"
 
-wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
-                      const wh_allocator *allocator, suite_target *out) {
+#ifdef WH_EMULATOR
+#include "backends/cuda/cuda_backend.h"
+#include "tests/cuda/emulator_options.h"
+#endif
+
+static wh_status open_named(const wh_backend *backend, const char *name, const char *isa, uint32_t n_threads,
+                            const wh_allocator *allocator, suite_target *out) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
-  o.name = backend->name;
+  o.name = name;
   o.isa = isa;
   o.n_threads = n_threads;
   o.allocator = allocator;
@@ -20,15 +26,26 @@ wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_thr
   return backend->open(0, &o, &out->dev);
 }
 
-static void add(targets *t, const wh_backend *backend, const char *isa, uint32_t n_threads,
-                const char *label) {
-  if (t->n == MAX_TARGETS || target_open(backend, isa, n_threads, NULL, &t->items[t->n]) != WH_OK) {
+wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
+                      const wh_allocator *allocator, suite_target *out) {
+  const char *name = strcmp(backend->name, "cuda") == 0 ? "cuda:emulated" : backend->name;
+  return open_named(backend, name, isa, n_threads, allocator, out);
+}
+
+static void add_named(targets *t, const wh_backend *backend, const char *name, const char *isa,
+                      uint32_t n_threads, const char *label) {
+  if (t->n == MAX_TARGETS || open_named(backend, name, isa, n_threads, NULL, &t->items[t->n]) != WH_OK) {
     (void)fprintf(stderr, "%s does not open: %s\n", label, wh_last_error()->message);
     abort();
   }
   (void)snprintf(t->labels[t->n], sizeof t->labels[t->n], "%s", label);
   t->items[t->n].label = t->labels[t->n];
   t->n++;
+}
+
+static void add(targets *t, const wh_backend *backend, const char *isa, uint32_t n_threads,
+                const char *label) {
+  add_named(t, backend, backend->name, isa, n_threads, label);
 }
 
 void targets_open(targets *t) {
@@ -45,8 +62,26 @@ void targets_open(targets *t) {
     add(t, &wh_backend_cpu, level, 2, label);
   }
   add(t, &wh_backend_host2, "seed:1,delay:20", 1, "host2");
+#ifdef WH_EMULATOR /* the build has an nvcc */
+  emulator_options("seed=3,strict,refuse_approx,memory=512");
+  add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, "cuda emulated");
+  t->items[t->n - 1].partial = true;
+  if (getenv("WH_TEST_GPU")) { /* scripts/gpu-check: the machine has one */
+    add_named(t, &wh_backend_cuda, "cuda", NULL, 1, "cuda");
+    t->items[t->n - 1].partial = true;
+  }
+#endif
+#ifdef WH_SIMT /* the build has a C++ compiler */
+  wh_hip_library_path(WH_SIMT);
+  add(t, &wh_backend_hip, NULL, 1, "hip simt");
+#endif
 }
 
-void targets_close(targets *t) {
+unsigned targets_close(targets *t) {
   for (size_t i = 0; i < t->n; i++) t->items[i].backend->close(t->items[i].dev);
+#ifdef WH_EMULATOR
+  return emulator_take_reports();
+#else
+  return 0;
+#endif
 }

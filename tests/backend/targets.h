@@ -14,7 +14,8 @@ typedef struct targets {
 
 /* Aborts with a message when a device does not open. */
 void targets_open(targets *t);
-void targets_close(targets *t);
+/* How many reports the emulator made of kernels: 0 is what a test wants. */
+unsigned targets_close(targets *t);
 /* One device with the given option string. */
 wh_status target_open(const wh_backend *backend, const char *isa, uint32_t n_threads,
                       const wh_allocator *allocator, suite_target *out);

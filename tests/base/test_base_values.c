@@ -141,7 +141,7 @@ static void dtypes_are_found_by_name(void **state) {
     assert_string_equal(wh_dtype_name((wh_dtype)d), info->name);
     n++;
   }
-  assert_int_equal(n, 37);
+  assert_int_equal(n, 41);
   wh_dtype none = WH_DTYPE_I64;
   assert_false(wh_dtype_from_name("q4", 2, &none));
   assert_false(wh_dtype_from_name("q4_00", 5, &none));
@@ -169,15 +169,16 @@ static void dtype_numbers_are_stable(void **state) {
   static const struct {
     wh_dtype dtype;
     int number;
-  } fixed[] = {{WH_DTYPE_F32, 0},    {WH_DTYPE_U8, 8},    {WH_DTYPE_BOOL, 9},      {WH_DTYPE_U16, 10},
-               {WH_DTYPE_U64, 12},   {WH_DTYPE_I4, 13},   {WH_DTYPE_Q4_0, 16},     {WH_DTYPE_MXFP4, 28},
-               {WH_DTYPE_Q8A, 48},   {WH_DTYPE_Q13A, 49}, {WH_DTYPE_F8E4M3FN, 64}, {WH_DTYPE_C128, 69},
-               {WH_DTYPE_STRING, 70}};
+  } fixed[] = {{WH_DTYPE_F32, 0},     {WH_DTYPE_U8, 8},      {WH_DTYPE_BOOL, 9},      {WH_DTYPE_U16, 10},
+               {WH_DTYPE_U64, 12},    {WH_DTYPE_I4, 13},     {WH_DTYPE_Q4_0, 16},     {WH_DTYPE_MXFP4, 28},
+               {WH_DTYPE_Q8A, 48},    {WH_DTYPE_Q13A, 49},   {WH_DTYPE_F8E4M3FN, 64}, {WH_DTYPE_C128, 69},
+               {WH_DTYPE_STRING, 70}, {WH_DTYPE_F4E2M1, 71}, {WH_DTYPE_F8E8M0, 72},   {WH_DTYPE_I2, 73},
+               {WH_DTYPE_U2, 74}};
   for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
     assert_int_equal(fixed[i].dtype, fixed[i].number);
 }
 
-static void halves_of_bytes_end_with_their_row(void **state) {
+static void parts_of_bytes_end_with_their_row(void **state) {
   (void)state;
   static const struct {
     wh_dtype dtype;
@@ -185,7 +186,8 @@ static void halves_of_bytes_end_with_their_row(void **state) {
     size_t bytes;
   } rows[] = {{WH_DTYPE_I4, 0, 0},         {WH_DTYPE_I4, 1, 1},   {WH_DTYPE_U4, 2, 1},
               {WH_DTYPE_U4, 7, 4},         {WH_DTYPE_U64, 3, 24}, {WH_DTYPE_C128, 2, 32},
-              {WH_DTYPE_F8E5M2FNUZ, 5, 5}, {WH_DTYPE_U16, 3, 6}};
+              {WH_DTYPE_F8E5M2FNUZ, 5, 5}, {WH_DTYPE_U16, 3, 6},  {WH_DTYPE_F4E2M1, 3, 2},
+              {WH_DTYPE_U2, 5, 2},         {WH_DTYPE_I2, 4, 1}};
   size_t bytes;
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     assert_true(wh_dtype_row_bytes(rows[i].dtype, rows[i].n, &bytes));
@@ -245,7 +247,7 @@ int main(void) {
       cmocka_unit_test(dtypes_have_classes),
       cmocka_unit_test(numbers_that_are_not_finite_are_found),
       cmocka_unit_test(dtype_numbers_are_stable),
-      cmocka_unit_test(halves_of_bytes_end_with_their_row),
+      cmocka_unit_test(parts_of_bytes_end_with_their_row),
       cmocka_unit_test(strings_compare_by_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,6 +281,29 @@ static void loads_data(void **unused) {
   check_data(m);
 }
 
+/* A load fills a wider register by the sign of its type. */
+static const char with_signs[] =
+    ".version 8.0\n.target sm_80\n.address_size 64\n"
+    ".visible .entry f(.param .u64 f_0)\n{\n.reg .b32 %r<4>;\n.reg .b64 %rd<6>;\nld.param.u64 %rd1, [f_0];\n"
+    "ld.global.s32 %rd2, [%rd1];\nld.global.s8 %rd3, [%rd1];\nld.global.u32 %rd4, [%rd1];\n"
+    "ld.global.s8 %r1, [%rd1];\ncvt.u64.u32 %rd5, %r1;\nst.global.v2.b64 [%rd1], {%rd2, %rd3};\n"
+    "st.global.v2.b64 [%rd1+16], {%rd4, %rd5};\nret;\n}\n";
+
+static void fills_registers_by_sign(void **unused) {
+  (void)unused;
+  uint64_t got[4] = {0xfffffff0u};
+  CUmodule m;
+  CUdeviceptr at = emulator_upload(got, sizeof got);
+  void *p[] = {&at};
+  assert_int_equal(cu.module_load(&m, with_signs), CUDA_SUCCESS);
+  assert_int_equal(emulator_run(emulator_function(m, "f"), 1, 1, 0, p), CUDA_SUCCESS);
+  emulator_download(got, at, sizeof got);
+  assert_true(got[0] == (uint64_t)-16 && got[1] == (uint64_t)-16);
+  assert_true(got[2] == 0xfffffff0u && got[3] == 0xfffffff0u);
+  emulator_expect_none();
+  assert_false(cu.release(at) || cu.module_unload(m));
+}
+
 static void put(unsigned char *p, size_t at, unsigned bytes, uint64_t v) { memcpy(p + at, &v, bytes); }
 
 static void loads_fat_binaries(void **unused) {
@@ -322,6 +345,7 @@ static int open_emulator(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(computes_each_instruction),
-                                     cmocka_unit_test(loads_data), cmocka_unit_test(loads_fat_binaries)};
+                                     cmocka_unit_test(loads_data), cmocka_unit_test(fills_registers_by_sign),
+                                     cmocka_unit_test(loads_fat_binaries)};
   return cmocka_run_group_tests(tests, open_emulator, NULL);
 }

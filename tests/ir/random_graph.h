@@ -44,6 +44,10 @@ static inline wh_attr random_attr(test_rng *r, wh_graph *g, wh_attr_key key, wh_
       a.data = "\0\1\x7f\xff\xa5";
     }
   }
+  if (key == WH_ATTR_FORMULA) {
+    a.text = "abs 0; relu 0";
+    a.n = strlen(a.text);
+  }
   return a;
 }
 

@@ -20,6 +20,7 @@ typedef struct random_nn_row {
   }
 static const random_nn_row random_nn_rows[] = {
     {WH_OP_CONV, {IMAGE, {WH_DTYPE_F32, 4, {4, 3, 3, 2}}, {WH_DTYPE_F32, 1, {4}}}},
+    {WH_OP_CONV_CHAIN, {IMAGE, {WH_DTYPE_F32, 4, {4, 3, 3, 2}}, {WH_DTYPE_F32, 1, {4}}}},
     {WH_OP_CONV_TRANSPOSE, {IMAGE, {WH_DTYPE_F32, 4, {6, 5, 3, 2}}, {WH_DTYPE_F32, 1, {10}}}},
     {WH_OP_CONV_INTEGER,
      {{WH_DTYPE_U8, 4, {-1, 6, 9, 8}},
@@ -87,6 +88,10 @@ static inline wh_attr random_nn_attr(test_rng *r, wh_graph *g, wh_op op, wh_attr
     case WH_ATTR_GROUP:
       a.i = 2;
       break;
+    case WH_ATTR_FORMULA:
+      a.text = "abs 0; relu 1";
+      a.n = strlen(a.text);
+      break;
     case WH_ATTR_P:
     case WH_ATTR_AXIS:
     case WH_ATTR_SIZE:
@@ -135,7 +140,9 @@ static inline bool random_nn(test_rng *r, wh_graph *g, wh_op op, const char *nam
   }
   for (int key = 0; key < WH_ATTR_COUNT; key++)
     if (info->attrs & (uint64_t)1 << key) attrs[n_attrs++] = random_nn_attr(r, g, op, (wh_attr_key)key);
-  assert_ok(wh_graph_add_node(g, op, name, in, info->max_inputs, attrs, n_attrs, outs));
+  uint32_t n_in = info->max_inputs;
+  while (n_in > info->min_inputs && (n_in > 6 || !in[n_in - 1])) n_in--;
+  assert_ok(wh_graph_add_node(g, op, name, in, n_in, attrs, n_attrs, outs));
   *last = outs[rng_below(r, info->n_outputs)];
   return true;
 }

@@ -4,7 +4,7 @@
 
 typedef struct nn_case {
   const char *op;
-  const char *operands[7]; /* types, "_": absent */
+  const char *operands[10]; /* types, "_": absent */
   const char *attrs;
   const char *shapes; /* of the outputs; NULL: refused, and ... */
   const char *error;  /* ... the message holds this */
@@ -32,6 +32,8 @@ typedef struct nn_case {
 #define LSTM UNITS("[0, 1, 1]", F6, ", coupled = 0")
 #define TO_CODES(axis, to, block) "{axis = " axis ", to = " to ", saturate = 1, block = " block "}"
 #define FROM_CODES(axis, block) "{axis = " axis ", block = " block "}"
+#define W "f32[4, 6, 3, 2]"
+#define ENDED(text) "{" PLAIN ", group = 1, formula = \"" text "\"}"
 #define WRONG(...) NULL, __VA_ARGS__
 
 static const nn_case cases[] = {
@@ -53,6 +55,25 @@ static const nn_case cases[] = {
      CONV(WINDOW("[2]", "[1]", "[1, 1]"), "1"),
      "f32[n, 4, (((((t + 2) max 3) - 3) / 2) + 1)]",
      NULL},
+    {"conv_chain", {X, W}, ENDED("relu 0"), "f32[n, 4, 7, 7]", NULL},
+    {"conv_chain", {X, W, "f32[4]"}, ENDED("relu 0"), "f32[n, 4, 7, 7]", NULL},
+    {"conv_chain", {X, W, "_", "f32[4, 1, 1]", "f32[]", "f32[n, 4, 7, 7]", "f32[n, 4, 1, 1]", "f32[7, 7]"},
+     ENDED("mul 0 1; add 2 3; add 4 5"), "f32[n, 4, 7, 7]", NULL},
+    {"conv_chain", {"i32[n, 6, 9, 8]", W}, ENDED("relu 0"), WRONG("input 0 is i32, not f32")},
+    {"conv_chain", {X, "f16[4, 6, 3, 2]"}, ENDED("relu 0"), WRONG("input 1 is f16, not f32")},
+    {"conv_chain", {X, W, "f32[5]"}, ENDED("relu 0"), WRONG("input 2 has 5 at axis 0 where 4 is needed")},
+    {"conv_chain", {X, W, "_", "f32[5, 1, 1]"}, ENDED("relu 0"), WRONG("input 3 has 5 at axis 0 where 4")},
+    {"conv_chain", {X, W, "_", "f32[1, 7]"}, ENDED("relu 0"), WRONG("input 3: has neither all nor one")},
+    {"conv_chain", {X, W, "_", "f32[1, 1, 4, 7, 7]"}, ENDED("relu 0"), WRONG("input 3: has more axes")},
+    {"conv_chain", {X, W, "_", "f32[]", "i32[]"}, ENDED("relu 0"), WRONG("input 4 is i32, not f32")},
+    {"conv_chain", {X, W, "_", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"), WRONG("input 5 is i32, not f32")},
+    {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"), WRONG("input 6 is i32")},
+    {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"), WRONG("input 7 is i32")},
+    {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"),
+     WRONG("input 8 is i32")},
+    {"conv_chain", {X, W, "_", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "i32[]"}, ENDED("relu 0"),
+     WRONG("input 9 is i32")},
+    {"conv_chain", {X, W}, ENDED("relu 1"), WRONG("step 0 of the formula is none")},
     {"conv", {"i32[n, 6, 9, 8]", "f32[4, 6, 3, 2]"}, CONV(PLAIN, "1"), WRONG("input 0 is i32, not f32")},
     {"conv", {"f32[n, 6]", "f32[4, 6]"}, CONV(PLAIN, "1"), WRONG("input 0: must have rank 3 to 5")},
     {"conv",
@@ -308,7 +329,7 @@ static wh_status build(const nn_case *c, wh_op op, wh_graph **out) {
   char text[4096], operands[128] = "", results[64] = "";
   size_t n = (size_t)snprintf(text, sizeof text, "graph \"nn\" {\n  symbol n 0..64 symbol t 1..100\n");
   int inputs = 0;
-  for (int i = 0; i < 7 && c->operands[i]; i++) {
+  for (int i = 0; i < 10 && c->operands[i]; i++) {
     char *at = operands + strlen(operands);
     const size_t left = sizeof operands - strlen(operands);
     if (strcmp(c->operands[i], "_") == 0) {
@@ -332,7 +353,7 @@ static wh_status build(const nn_case *c, wh_op op, wh_graph **out) {
 
 static void every_rule(void **state) {
   (void)state;
-  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][6] = {{0}};
+  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][10] = {{0}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     const nn_case *c = &cases[i];
     wh_graph *g = NULL;

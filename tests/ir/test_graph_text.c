@@ -24,7 +24,7 @@ static void assert_round_trip(const wh_graph *g) {
 static void random_graphs_round_trip(void **state) {
   (void)state;
   bool seen[WH_OP_COUNT] = {0};
-  for (uint64_t seed = 1; seed <= 90; seed++) {
+  for (uint64_t seed = 1; seed <= 300; seed++) {
     wh_graph *g = random_graph_with_regions(seed, 60), *copy;
     assert_ok(wh_graph_verify(g));
     assert_round_trip(g);

@@ -355,7 +355,7 @@ int main(void) {
   static const struct {
     wh_dtype dtype;
     const char *name;
-  } TYPES[] = {WH_LINEAR_Q_FORMATS(TYPE_TEST)};
+  } TYPES[] = {WH_QUANT_FORMATS(TYPE_TEST)};
 #undef TYPE_TEST
   struct CMUnitTest tests[COUNT(TYPES) + 5] = {cmocka_unit_test(test_dispatch), cmocka_unit_test(test_layout),
                                                cmocka_unit_test(test_not_finite),

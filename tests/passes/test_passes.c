@@ -198,6 +198,56 @@ static void equal_nodes_merge(void **state) {
                   "%10 = mul(%9, %9) \"m\" : f32[t, 4, 16]\noutput \"o\" %10\n");
 }
 
+#define CHAIN(text) " {formula = \"" text "\"} "
+
+static void steps_become_chains(void **state) {
+  (void)state;
+  /* h-swish, whose first operand is used twice */
+  assert_rewrites(wh_pass_chain,
+                  "%9 = add(%1, %5) \"a\"" F "%10 = max(%9, %5) \"b\"" F "%11 = mul(%1, %10) \"m\"" F
+                  "output \"o\" %11\n",
+                  "%9 = chain(%1, %5)" CHAIN("add 0 1; max 2 1; mul 0 3") "\"m\"" F "output \"o\" %9\n");
+  /* what is used outside stays, and what has another shape */
+  assert_rewrites(wh_pass_chain,
+                  "%9 = exp(%1) \"a\"" F "%10 = relu(%9) \"b\"" F "%11 = neg(%10) \"c\"" F
+                  "output \"o\" %11\noutput \"a\" %9\n",
+                  "%9 = exp(%1) \"a\"" F "%10 = chain(%9)" CHAIN("relu 0; neg 1") "\"c\"" F
+                  "output \"o\" %10\noutput \"a\" %9\n");
+  assert_rewrites(wh_pass_chain,
+                  "%9 = neg(%5) \"a\" : f32[64]\n%10 = relu(%5) \"b\" : f32[64]\n%11 = add(%9, %10) \"c\" : f32[64]\n"
+                  "%12 = mul(%1, %11) \"m\"" F "output \"o\" %12\n",
+                  "%9 = chain(%5)" CHAIN("neg 0; relu 0; add 1 2") "\"c\" : f32[64]\n"
+                  "%10 = mul(%1, %9) \"m\"" F "output \"o\" %10\n");
+}
+
+static void steps_do_not_become_chains(void **state) {
+  (void)state;
+  assert_keeps(wh_pass_chain, "%9 = neg(%1) \"a\"" F "output \"o\" %9\n");
+  assert_keeps(wh_pass_chain, "%9 = neg(%1) \"a\"" F "%10 = sqrt(%9) \"b\"" F "output \"o\" %10\n");
+  assert_keeps(wh_pass_chain, "%9 = neg(%1) \"a\"" F "%10 = exp(%9) \"b\"" F "output \"o\" %10\noutput \"a\" %9\n");
+}
+
+#define CONV "strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0], group = 1"
+#define IMAGES "%9 = const \"c\" f32[6, 4, 3, 3]\n%10 = reshape(%1) {shape = [t, 4, 4, 4]} \"x\" : f32[t, 4, 4, 4]\n"
+#define Y " : f32[t, 6, 2, 2]\n"
+
+static void convolutions_take_what_follows(void **state) {
+  (void)state;
+  assert_rewrites(wh_pass_chain,
+                  IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = relu(%11) \"r\"" Y "output \"o\" %12\n",
+                  IMAGES "%11 = conv_chain(%10, %9) {formula = \"relu 0\", " CONV "} \"r\"" Y "output \"o\" %11\n");
+  /* the convolution stands second, its residual first */
+  assert_rewrites(wh_pass_chain,
+                  IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = neg(%11) \"n\"" Y "%13 = conv(%10, %9) {" CONV
+                         "} \"w\"" Y "%14 = add(%12, %13) \"s\"" Y "%15 = relu(%14) \"r\"" Y
+                         "output \"o\" %15\noutput \"n\" %12\n",
+                  IMAGES "%11 = conv_chain(%10, %9) {formula = \"neg 0\", " CONV
+                         "} \"n\"" Y "%12 = conv_chain(%10, %9, _, %11) {formula = \"add 1 0; relu 2\", " CONV
+                         "} \"r\"" Y "output \"o\" %12\noutput \"n\" %11\n");
+  assert_keeps(wh_pass_chain, IMAGES "%11 = conv(%10, %9) {" CONV "} \"v\"" Y "%12 = relu(%11) \"r\"" Y
+                                     "output \"o\" %12\noutput \"v\" %11\n");
+}
+
 static void different_nodes_do_not_merge(void **state) {
   (void)state;
   assert_keeps(wh_pass_cse, "%9 = neg(%1) \"a\"" F "%10 = neg(%2) \"b\"" F "%11 = exp(%1) \"c\"" F
@@ -616,6 +666,9 @@ int main(void) {
       cmocka_unit_test(products_take_quantised_activations),
       cmocka_unit_test(equal_nodes_merge),
       cmocka_unit_test(different_nodes_do_not_merge),
+      cmocka_unit_test(steps_become_chains),
+      cmocka_unit_test(steps_do_not_become_chains),
+      cmocka_unit_test(convolutions_take_what_follows),
       cmocka_unit_test(attributes_and_outputs_tell_nodes_apart),
       cmocka_unit_test(nodes_with_several_outputs),
       cmocka_unit_test(regions_keep_their_nodes),

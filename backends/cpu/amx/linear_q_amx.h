@@ -34,7 +34,7 @@ typedef struct amx_work {
 } amx_work;
 
 /* The codes of a block as signed bytes. */
-ALWAYS_INLINE void widen_block(const wh_linear_q_format f, const uint8_t *record, int8_t *codes) {
+ALWAYS_INLINE void widen_block(const wh_quant_format f, const uint8_t *record, int8_t *codes) {
   UNROLL for (int i = 0; i < QUADS; i++) UNROLL for (int v = 0; v < SIDES; v++) {
     const vint w = widen_one(f, record, i, v);
     _mm512_store_si512(codes + (i * SIDES + v) * VEC_BYTES,
@@ -44,7 +44,7 @@ ALWAYS_INLINE void widen_block(const wh_linear_q_format f, const uint8_t *record
 
 /* A step: up to four blocks or halves of one tile of rows and one side of the panel. `x`: the codes of the
  * first row and block, `x_block` bytes to the next block. */
-ALWAYS_INLINE void multiply(const wh_linear_q_format f, const int8_t *x, const size_t x_block,
+ALWAYS_INLINE void multiply(const wh_quant_format f, const int8_t *x, const size_t x_block,
                             const int8_t *codes, const int parts, int32_t *sums) {
 #define PRODUCT(i, sum, a, b)                                              \
   if (parts > (i)) {                                                       \
@@ -65,7 +65,7 @@ ALWAYS_INLINE void multiply(const wh_linear_q_format f, const int8_t *x, const s
 }
 
 /* The block step for a tile's rows: g after one more block, whose sums lie in `sums`. */
-ALWAYS_INLINE void fold_block(const wh_linear_q_format f, const int32_t *sums, const block_x x,
+ALWAYS_INLINE void fold_block(const wh_quant_format f, const int32_t *sums, const block_x x,
                               const float *scale, const float *min, vflt g[AMX_ROWS]) {
   for (int h = 0; h < HALVES(f); h++) {
     const vflt s = vflt_load(scale + h * COLS);
@@ -81,7 +81,7 @@ ALWAYS_INLINE void fold_block(const wh_linear_q_format f, const int32_t *sums, c
 }
 
 /* The group step, of columns from c on. */
-ALWAYS_INLINE void fold_minima(const wh_linear_q_format f, const uint8_t *header, const uint8_t *mins,
+ALWAYS_INLINE void fold_minima(const wh_quant_format f, const uint8_t *header, const uint8_t *mins,
                                const int c, const int16_t *jsum, vflt g[AMX_ROWS]) {
   const int pairs = MIN_PAIRS(f);
   const vflt dmin = vflt_from_f16(header + 64 + c * 2);
@@ -115,8 +115,8 @@ ALWAYS_INLINE int64_t first_row(const int tile, const int64_t rows) {
   return row + AMX_ROWS > rows ? rows - AMX_ROWS : row;
 }
 
-ALWAYS_INLINE void multiply_at(const wh_linear_q_format f, amx_work *w, const amx_group *g,
-                               const amx_place at, const int64_t rows, int32_t *sums) {
+ALWAYS_INLINE void multiply_at(const wh_quant_format f, amx_work *w, const amx_group *g, const amx_place at,
+                               const int64_t rows, int32_t *sums) {
   const int left = (g->blocks - at.block) * HALVES(f);
   const int8_t *x = g->x.q + (at.block * g->x_rows + first_row(at.tile, rows)) * 32;
   const int8_t *codes = w->codes + at.block * CODE_BYTES + at.side * VEC_BYTES;
@@ -127,7 +127,7 @@ ALWAYS_INLINE void multiply_at(const wh_linear_q_format f, amx_work *w, const am
     multiply(f, x, x_block, codes, left, sums);
 }
 
-ALWAYS_INLINE amx_place next_place(const wh_linear_q_format f, amx_place at, const int blocks) {
+ALWAYS_INLINE amx_place next_place(const wh_quant_format f, amx_place at, const int blocks) {
   at.block += STEP_BLOCKS(f);
   if (at.block >= blocks) at.block = 0, at.side++;
   if (at.side == SIDES) at.side = 0, at.tile++;
@@ -135,7 +135,7 @@ ALWAYS_INLINE amx_place next_place(const wh_linear_q_format f, amx_place at, con
 }
 
 /* y of all rows after one more group, whose codes and scales are widened. */
-ALWAYS_INLINE void group(const wh_linear_q_format f, amx_work *w, const amx_group *a, const int64_t rows) {
+ALWAYS_INLINE void group(const wh_quant_format f, amx_work *w, const amx_group *a, const int64_t rows) {
   const int tiles = (int)((rows + AMX_ROWS - 1) / AMX_ROWS);
   amx_place next = {0};
   int turn = 0;
@@ -168,7 +168,7 @@ ALWAYS_INLINE void group(const wh_linear_q_format f, amx_work *w, const amx_grou
 }
 
 /* rows >= AMX_ROWS */
-ALWAYS_INLINE void panel_amx(const wh_linear_q_format f, const wh_linear_q_panel *p) {
+ALWAYS_INLINE void panel_amx(const wh_quant_format f, const wh_linear_q_panel *p) {
   amx_work work;
   const wh_q8a_tile *t = p->x;
   const int64_t rows = p->n_rows;
@@ -212,14 +212,14 @@ static const amx_shapes blocks_of_32 = AMX_SHAPES(32), halves_of_16 = AMX_SHAPES
     if (p->n_rows < AMX_ROWS)                                                                  \
       wh_p_linear_##lower##__avx512vnni(p);                                                    \
     else                                                                                       \
-      panel_amx(wh_linear_q_format_##lower, p);                                                \
+      panel_amx(wh_quant_format_##lower, p);                                                   \
   }                                                                                            \
   void wh_k_linear_##lower##__amxint8(const wh_linear_q_args *args, const wh_worker *worker) { \
     if (args->m < AMX_ROWS) {                                                                  \
       wh_k_linear_##lower##__avx512vnni(args, worker);                                         \
       return;                                                                                  \
     }                                                                                          \
-    amx_take(HALVES(wh_linear_q_format_##lower) == 2 ? &halves_of_16 : &blocks_of_32);         \
+    amx_take(HALVES(wh_quant_format_##lower) == 2 ? &halves_of_16 : &blocks_of_32);            \
     wh_linear_q_run(args, worker, panel_##lower);                                              \
     amx_release();                                                                             \
   }

@@ -71,10 +71,9 @@ ALWAYS_INLINE vsum vsum_products(vint u, vint s) { return _mm512_maddubs_epi16(u
 ALWAYS_INLINE vsum vsum_add_products(vsum sum, vint u, vint s) {
   return _mm512_add_epi16(sum, vsum_products(u, s));
 }
-/* factor times the sum of adjacent 16-bit lanes */
-ALWAYS_INLINE vint vint_from_sums(vsum sum, int factor) {
-  return _mm512_madd_epi16(sum, _mm512_set1_epi16((short)factor));
-}
+/* the sum of adjacent 16-bit lanes, each times its factor */
+#define SHIFT_BY_FACTOR 1
+ALWAYS_INLINE vint vint_from_sums(vsum sum, vint factor) { return _mm512_madd_epi16(sum, factor); }
 #endif
 
 ALWAYS_INLINE vflt vflt_zero(void) { return _mm512_setzero_ps(); }

@@ -109,7 +109,7 @@ ALWAYS_INLINE vsum vsum_add_products(vsum sum, vint a, vint b) {
                 vmlal_high_s8(sum.high, vec_s8(a), vec_s8(b))};
 }
 /* factor times the sum of the four products of a lane */
-ALWAYS_INLINE vint vint_from_sums(vsum sum, int factor) {
+ALWAYS_INLINE vint vint_from_sums(vsum sum, vint factor) {
   (void)factor; /* 1: nothing is split here */
   return vpaddq_s32(vpaddlq_s16(sum.low), vpaddlq_s16(sum.high));
 }

@@ -67,6 +67,7 @@ void wh_k_conv__ref(const wh_conv_args *a, const wh_worker *worker) {
     if (a->bias) y = y + a->bias[m];
     if (a->residual) y = a->residual[i] + y;
     a->y[i] = y;
+    if (a->chain) wh_conv_run_chain(a, n, m, i % out, 1, worker->team);
   }
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backends/cpu/linear_h_format.h"
-#include "backends/cpu/q13a_block.h"
+#include "core/base/quantize_wide.h"
 
 /* The file's bytes may have any alignment. */
 static float weight(wh_dtype dtype, const uint8_t *row, int64_t k) {

@@ -3,7 +3,7 @@
  * of 256 weights decoded once for all rows of the call. */
 #include <math.h>
 
-#include "backends/cpu/linear_q_blocks.h"
+#include "backends/cpu/linear_q_format.h"
 #include "backends/cpu/linear_q_kernels.h"
 #include "backends/cpu/linear_q_run.h"
 
@@ -13,15 +13,15 @@ typedef struct weights {
   float scale[16]; /* per block, or per half block for the SUB16 types */
   float min[8];    /* MIN_F16: m_b */
   float neg_dmin;  /* MIN_SUB*: -dmin */
-  wh_linear_q_group file;
+  wh_quant_group file;
 } weights;
 
-static void read_weights(const wh_linear_q_format *f, const uint8_t *src, int blocks, weights *w) {
-  wh_linear_q_read_group(f, src, blocks, &w->file);
-  wh_linear_q_values(f, &w->file, blocks, w->q);
+static void read_weights(const wh_quant_format *f, const uint8_t *src, int blocks, weights *w) {
+  wh_quant_read_group(f, src, blocks, &w->file);
+  wh_quant_values(f, &w->file, blocks, w->q);
   for (int b = 0; b < blocks; b++) {
     if (f->scale == WH_SCALE_F16) w->scale[b] = wh_f32_from_f16(w->file.scale[b]);
-    if (f->scale == WH_SCALE_E8M0) w->scale[b] = wh_linear_q_power_of_two(w->file.scale[b]);
+    if (f->scale == WH_SCALE_E8M0) w->scale[b] = wh_quant_power_of_two(w->file.scale[b]);
     if (f->min == WH_MIN_F16) w->min[b] = wh_f32_from_f16(w->file.min[b]);
   }
   if (f->scale >= WH_SCALE_SUB32) {
@@ -38,7 +38,7 @@ static int32_t dot(const int8_t *a, const int8_t *b, int n) {
 }
 
 /* y after one more group; r is the row within the tile, b0 the group's first block. */
-static float group_step(const wh_linear_q_format *f, const weights *w, const wh_q8a_tile *x, int64_t r,
+static float group_step(const wh_quant_format *f, const weights *w, const wh_q8a_tile *x, int64_t r,
                         int64_t b0, int blocks, float y) {
   int64_t group = b0 / WH_LINEAR_Q_GROUP_BLOCKS;
   float g = 0.0f;
@@ -63,7 +63,7 @@ static float group_step(const wh_linear_q_format *f, const weights *w, const wh_
   return fmaf(x->scale[group * x->rows + r], g, y);
 }
 
-static void panel_ref(const wh_linear_q_format *f, const wh_linear_q_panel *p) {
+static void panel_ref(const wh_quant_format *f, const wh_linear_q_panel *p) {
   const wh_dtype_info *info = wh_dtype_get(f->dtype);
   size_t group_bytes = (size_t)info->block_bytes * (256 / info->block_elems);
   for (int64_t c = 0; c < p->n_cols; c++) {
@@ -83,9 +83,9 @@ static void panel_ref(const wh_linear_q_format *f, const wh_linear_q_panel *p) {
   }
 }
 
-#define REF_KERNEL(type, lower, ...)                                                                   \
-  static void panel_##lower(const wh_linear_q_panel *p) { panel_ref(&wh_linear_q_format_##lower, p); } \
-  void wh_k_linear_##lower##__ref(const wh_linear_q_args *args, const wh_worker *worker) {             \
-    wh_linear_q_run(args, worker, panel_##lower);                                                      \
+#define REF_KERNEL(type, lower, ...)                                                                \
+  static void panel_##lower(const wh_linear_q_panel *p) { panel_ref(&wh_quant_format_##lower, p); } \
+  void wh_k_linear_##lower##__ref(const wh_linear_q_args *args, const wh_worker *worker) {          \
+    wh_linear_q_run(args, worker, panel_##lower);                                                   \
   }
-WH_LINEAR_Q_FORMATS(REF_KERNEL)
+WH_QUANT_FORMATS(REF_KERNEL)

@@ -117,7 +117,6 @@ REF_UNARY(softcap, wh_tanh_f32(x / a->alpha) * a->alpha)
 REF_UNARY(silu, wh_silu_f32(x))
 REF_UNARY(gelu, wh_gelu_tanh_f32(x))
 REF_UNARY(gelu_erf, wh_gelu_erf_f32(x))
-REF_UNARY(relu, x <= 0.0f ? 0.0f : x) /* a NaN stays */
 REF_UNARY(tanh, wh_tanh_f32(x))
 REF_UNARY(sigmoid, wh_sigmoid_f32(x))
 REF_UNARY(exp, wh_exp_f32(x))

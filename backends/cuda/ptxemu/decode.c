@@ -50,6 +50,7 @@ static void parse_name_operand(parser *p, ptx_operand *o) {
     } else if (s->kind == SYMBOL_REGISTERS) {
       o->kind = OPERAND_REGISTER;
       o->reg = reg;
+      o->wide = s->wide;
     } else {
       set_value(p, o, s->offset);
       o->space = s->space;

@@ -191,8 +191,9 @@ void exec_load(const step *s) {
     for (unsigned k = 0; k < n; k++) {
       uint64_t v = p ? get(p + k * size, size) : ~(uint64_t)0;
       /* a narrow value fills its register by its sign or with zeros */
-      to[k][l] = ptx_is_signed((ptx_type)i->type) && size < 4 ? (uint32_t)num_signed(v, (ptx_type)i->type)
-                                                              : num_truncate(v, (ptx_type)i->type);
+      const uint64_t wide = ptx_is_signed((ptx_type)i->type) ? (uint64_t)num_signed(v, (ptx_type)i->type)
+                                                             : num_truncate(v, (ptx_type)i->type);
+      to[k][l] = size == 8 || element(&i->operands[0], k)->wide ? wide : (uint32_t)wide;
     }
   }
 }

@@ -154,6 +154,7 @@ static symbol *add_symbol(parser *p, const token *t, symbol_kind kind) {
 
 static void parse_registers(parser *p) {
   if (p->now.kind != TOKEN_WORD) parse_fail(p, "the type of the registers was expected");
+  const bool wide = p->now.n > 2 && memcmp(p->now.at + p->now.n - 2, "64", 2) == 0;
   parse_next(p);
   do {
     const token name = p->now;
@@ -161,6 +162,7 @@ static void parse_registers(parser *p) {
     parse_next(p);
     symbol *s = add_symbol(p, &name, SYMBOL_REGISTERS);
     s->first = (int32_t)p->m->n_registers;
+    s->wide = wide;
     unsigned n = 1;
     if (parse_accept(p, '<')) {
       s->count = n = (unsigned)number(p, MAX_REGISTERS);

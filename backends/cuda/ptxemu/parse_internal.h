@@ -18,6 +18,7 @@ typedef struct {
   symbol_kind kind;
   unsigned count;
   int32_t first;
+  bool wide; /* registers of 64 bits */
   ptx_space space;
   uint64_t offset, size;
   bool dynamic;

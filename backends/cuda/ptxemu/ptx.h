@@ -197,6 +197,7 @@ typedef struct ptx_operand {
   uint8_t kind;
   uint8_t space;  /* of the variable that it names */
   bool negated;   /* !%p */
+  bool wide;      /* a register of 64 bits */
   bool relocated; /* value is an offset in the module's data until it is placed */
   bool dynamic;   /* value is an offset in dynamic shared memory until the module is parsed */
   int32_t reg;

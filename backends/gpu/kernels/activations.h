@@ -18,7 +18,7 @@
 #define GPU_Q8A_BLOCK 32
 #define GPU_Q13A_BLOCK 128
 
-#ifdef __CUDACC__
+#if defined(__CUDACC__) || defined(__HIPCC__)
 #define GPU_BOTH __host__ __device__ static inline
 #else
 #define GPU_BOTH static inline

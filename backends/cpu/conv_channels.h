@@ -1,0 +1,173 @@
+/* conv_channels.h - the tiles of conv_driver.h whose lanes are channels: each holds some places of a row of outputs x a
+ * panel of packed weights (linear_f_kernels.h), and its sums are transposed when they are written. Included by
+ * conv_driver.h. */
+#ifndef WH_CPU_CONV_CHANNELS_H
+#define WH_CPU_CONV_CHANNELS_H
+
+/* c[rows][32] over taps [0, k): weights w[k][width], the element of tap i for row r at x[i] + at + r * step. */
+typedef struct conv_channel_tile {
+  int64_t rows, width, k;
+  const float *w;
+  const float *const *x;
+  int64_t at, step;
+  float *c;
+  bool first;
+} conv_channel_tile;
+
+CONV_INLINE void conv_channel_body(const int rows, const int vecs, const conv_channel_tile *t, int64_t col) {
+  vf acc[WH_CONV_TALL][2], w[2];
+  const int64_t step = t->step, at = t->at, width = t->width;
+  const float *const *from = t->x;
+  const float *weights = t->w + col;
+  CONV_UNROLL
+  for (int r = 0; r < rows; r++) CONV_UNROLL
+  for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
+  for (int64_t k = 0; k < t->k; k++, weights += width) {
+    const float *p[(WH_CONV_TALL + 2) / 3]; /* of each third row; the two that follow are in reach of an address */
+    p[0] = from[k] + at;
+    CONV_UNROLL
+    for (int r = 3; r < rows; r += 3) p[r / 3] = p[r / 3 - 1] + 3 * step;
+    CONV_UNROLL
+    for (int i = 0; i < vecs; i++) w[i] = vf_load(weights + i * VF_LANES);
+    CONV_UNROLL
+    for (int r = 0; r < rows; r++) {
+      const vf b = vf_set1(p[r / 3][r % 3 * step]);
+      CONV_UNROLL
+      for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(b, w[i], acc[r][i]);
+    }
+  }
+  CONV_UNROLL
+  for (int r = 0; r < rows; r++) CONV_UNROLL
+  for (int i = 0; i < vecs; i++) {
+    float *c = t->c + r * WH_LINEAR_F_COLS + col + i * VF_LANES;
+    vf_store(c, vf_add(t->first ? vf_zero() : vf_load(c), acc[r][i]));
+  }
+}
+
+CONV_INLINE void conv_channel_rows(const int rows, const conv_channel_tile *t) {
+  if (VF_LANES == WH_LINEAR_F_HALF && t->width == WH_LINEAR_F_HALF) {
+    conv_channel_body(rows, 1, t, 0);
+    return;
+  }
+  for (int64_t col = 0; col < t->width; col += 2 * VF_LANES) conv_channel_body(rows, 2, t, col);
+}
+
+static void conv_run_channel_tile(const conv_channel_tile *t) {
+  switch (t->rows) {
+#define CASE(n)              \
+  case n:                    \
+    conv_channel_rows(n, t); \
+    return;
+    CASE(1)
+    CASE(2)
+    CASE(3)
+    CASE(4)
+    CASE(5)
+    CASE(6)
+#if CONV_TALL_ROWS > 6
+    CASE(7)
+    CASE(8)
+    CASE(9)
+    CASE(10)
+    CASE(11)
+    CASE(12)
+    CASE(13)
+    CASE(14)
+#endif
+#undef CASE
+  }
+}
+
+/* Vectors as the compilers of GNU C know them. */
+typedef float conv_f4 __attribute__((vector_size(16)));
+
+/* y[channel][place] = c[place][channel] + bias[channel], 4 x 4. Two rounds of interleaving row i with row i + 2
+ * transpose. */
+CONV_INLINE void conv_transpose_4(const float *c, const float *bias, float *y, int64_t plane) {
+  conv_f4 a[4], b[4];
+  CONV_UNROLL
+  for (int i = 0; i < 4; i++) memcpy(&a[i], c + i * WH_LINEAR_F_COLS, sizeof a[i]);
+  CONV_UNROLL
+  for (int i = 0; i < 2; i++) {
+    b[2 * i] = __builtin_shufflevector(a[i], a[i + 2], 0, 4, 1, 5);
+    b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 2], 2, 6, 3, 7);
+  }
+  CONV_UNROLL
+  for (int i = 0; i < 2; i++) {
+    a[2 * i] = __builtin_shufflevector(b[i], b[i + 2], 0, 4, 1, 5);
+    a[2 * i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 6, 3, 7);
+  }
+  CONV_UNROLL
+  for (int i = 0; i < 4; i++) {
+    if (bias) a[i] = a[i] + ((conv_f4){bias[i], bias[i], bias[i], bias[i]});
+    memcpy(y + i * plane, &a[i], sizeof a[i]);
+  }
+}
+
+/* A tile's sums as outputs: `rows` places of `n_m` channels. */
+static void conv_write_channels(const float *c, int64_t rows, int64_t n_m, const float *bias, const float *residual,
+                                float *y, int64_t plane) {
+  const int64_t whole_rows = rows / 4 * 4, whole_m = n_m / 4 * 4;
+  for (int64_t m = 0; m < whole_m; m += 4)
+    for (int64_t r = 0; r < whole_rows; r += 4)
+      conv_transpose_4(c + r * WH_LINEAR_F_COLS + m, bias ? bias + m : NULL, y + m * plane + r, plane);
+  for (int64_t m = 0; m < n_m; m++)
+    for (int64_t r = m < whole_m ? whole_rows : 0; r < rows; r++) {
+      const float sum = c[r * WH_LINEAR_F_COLS + m];
+      y[m * plane + r] = bias ? sum + bias[m] : sum;
+    }
+  for (int64_t m = 0; residual && m < n_m; m++)
+    for (int64_t r = 0; r < rows; r++) y[m * plane + r] = residual[m * plane + r] + y[m * plane + r];
+}
+
+/* Where a tile lies: its first output, how many, and the element of tap 0. */
+typedef struct conv_stretch {
+  int64_t place, rows, at;
+} conv_stretch;
+
+static conv_stretch conv_stretch_of(const conv_unit *u, int64_t tile) {
+  const wh_conv_plan *p = u->p;
+  const wh_window *w = &u->a->win;
+  const int64_t row = tile / p->row_tiles, x = tile % p->row_tiles * p->tile;
+  const int64_t h = p->rows == 1 ? 0 : row % w->out[1], d = p->rows == 1 ? 0 : row / w->out[1];
+  return (conv_stretch){row * p->row + x, min_i64(p->tile, p->row - x),
+                        (d * w->stride[0] * p->size[1] + h * w->stride[1]) * p->size[2] + x * w->stride[2]};
+}
+
+/* Tiles [begin, end) of channels [m0, m0 + n_m); m0 is a panel's first. */
+static void conv_task_channels(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+  const wh_conv_args *a = u->a;
+  const wh_conv_plan *p = u->p;
+  const int64_t plane = wh_window_volume(a->win.out), first_place = conv_stretch_of(u, begin).place;
+  const conv_stretch last_tile = conv_stretch_of(u, end - 1);
+  for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
+    const bool last = k + WH_CONV_CHUNK >= p->n_k;
+    float *sums = u->sums;
+    for (int64_t m = m0; m < m0 + n_m; m += WH_LINEAR_F_COLS) {
+      const int64_t outputs = min_i64(WH_LINEAR_F_COLS, a->m - m);
+      const int64_t width = outputs <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
+      for (int64_t i = begin; i < end; i++) {
+        const conv_stretch s = conv_stretch_of(u, i);
+        const conv_channel_tile t = {.rows = s.rows,
+                                     .width = width,
+                                     .k = min_i64(WH_CONV_CHUNK, p->n_k - k),
+                                     .w = a->panels + m * p->n_k + k * width,
+                                     .x = u->taps + k,
+                                     .at = s.at,
+                                     .step = a->win.stride[2],
+                                     .c = sums,
+                                     .first = k == 0};
+        const int64_t to = (u->image * a->m + m) * plane + s.place;
+        conv_run_channel_tile(&t);
+        if (last)
+          conv_write_channels(sums, s.rows, outputs, a->bias ? a->bias + m : NULL,
+                              a->residual ? a->residual + to : NULL, a->y + to, plane);
+        if (p->n_k > WH_CONV_CHUNK) sums += p->tile * WH_LINEAR_F_COLS;
+      }
+      for (int64_t c = m; last && a->chain && c < m + outputs; c++)
+        wh_conv_run_chain(a, u->image, c, first_place, last_tile.place + last_tile.rows - first_place, u->team);
+    }
+  }
+}
+
+#endif

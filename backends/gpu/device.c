@@ -1,0 +1,135 @@
+/* device.c - opening a GPU, and what is said of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/gpu/device.h"
+
+wh_status gpu_check(const gpu_api *api, gpu_result result, const char *what) {
+  const char *text = NULL, *name = NULL;
+  if (result == GPU_SUCCESS) return WH_OK;
+  (void)api->error_text(result, &text);
+  (void)api->error_name(result, &name);
+  if (!text) text = "an error that the driver has no words for";
+  if (!name) name = "unknown";
+  if (result == GPU_OUT_OF_MEMORY)
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "%s: %s: %s (%s)", api->name, what, text, name);
+  return WH_FAIL(ERR_DEVICE, "%s: %s: %s (%s)", api->name, what, text, name);
+}
+
+wh_status gpu_enter(const gpu_device *d) {
+  return gpu_check(d->api, d->api->context_set(d->context), "making the device current");
+}
+
+/* The driver, started; its version is one that reads the kernels. */
+static wh_status start(const gpu_api *api, int *version) {
+  WH_TRY(gpu_check(api, api->driver_version(version), "asking for the driver's version"));
+  if (*version < api->driver_wanted)
+    return WH_FAIL(ERR_UNAVAILABLE,
+                   "%s: the driver (%s) is of version %d.%d and the kernels need %d.%d: update the driver",
+                   api->name, api->library, *version / 1000, *version % 1000 / 10, api->driver_wanted / 1000,
+                   api->driver_wanted % 1000 / 10);
+  return gpu_check(api, api->init(0), "starting the driver");
+}
+
+wh_status gpu_count(const gpu_api *api, uint32_t *out) {
+  int version = 0, n = 0;
+  WH_TRY(start(api, &version));
+  WH_TRY(gpu_check(api, api->device_count(&n), "counting devices"));
+  *out = n > 0 ? (uint32_t)n : 0;
+  return WH_OK;
+}
+
+static wh_status attribute(const gpu_device *d, gpu_attribute which, int *out) {
+  return gpu_check(d->api, d->api->device_attribute(out, d->api->attributes[which], d->device),
+                   "asking for a device's limits");
+}
+
+static wh_status read_limits(gpu_device *d) {
+  int major = 0, minor = 0, shared = 0, l2 = 0;
+  size_t memory = 0;
+  WH_TRY(gpu_check(d->api, d->api->device_name(d->title, (int)sizeof d->title, d->device),
+                   "asking for a device's name"));
+  WH_TRY(gpu_check(d->api, d->api->device_memory(&memory, d->device), "asking for a device's memory"));
+  WH_TRY(attribute(d, GPU_ATTRIBUTE_CAPABILITY_MAJOR, &major));
+  WH_TRY(attribute(d, GPU_ATTRIBUTE_CAPABILITY_MINOR, &minor));
+  WH_TRY(attribute(d, GPU_ATTRIBUTE_PROCESSORS, &d->processors));
+  WH_TRY(attribute(d, GPU_ATTRIBUTE_SHARED_PER_BLOCK, &shared));
+  if (attribute(d, GPU_ATTRIBUTE_L2_BYTES, &l2) != WH_OK) l2 = 0; /* only reported */
+  if (major < d->api->least_major)
+    return WH_FAIL(ERR_UNAVAILABLE, "%s: %s has compute capability %d.%d; the kernels need %d.0",
+                   d->api->name, d->title, major, minor, d->api->least_major);
+  d->memory_bytes = memory;
+  d->shared_per_block = shared > 0 ? (uint32_t)shared : 0;
+  d->l2_bytes = l2 > 0 ? (uint64_t)l2 : 0;
+  (void)snprintf(d->isa, sizeof d->isa, "sm_%d%d", major, minor);
+  (void)snprintf(d->reason, sizeof d->reason, "PTX for sm_%d0 on %s", d->api->least_major, d->isa);
+  return WH_OK;
+}
+
+static wh_status init_device(gpu_device *d, uint32_t index) {
+  uint32_t n = 0;
+  WH_TRY(gpu_count(d->api, &n));
+  (void)d->api->driver_version(&d->driver);
+  if (index >= n)
+    return WH_FAIL(ERR_UNAVAILABLE, "%s: there is no device %u; the driver (%s) has %u", d->api->name, index,
+                   d->api->library, n);
+  WH_TRY(gpu_check(d->api, d->api->device_get(&d->device, (int)index), "asking for a device"));
+  WH_TRY(read_limits(d));
+  gpu_ops_collect(d->ops);
+  WH_TRY(gpu_check(d->api, d->api->context_retain(&d->context, d->device), "opening a device"));
+  WH_TRY(gpu_enter(d));
+  return gpu_check(d->api, d->api->stream_create(&d->stream, GPU_STREAM_NON_BLOCKING), "making a stream");
+}
+
+wh_status gpu_open(const gpu_api *api, uint32_t index, const wh_device_options *o, void **out) {
+  if (o->numerics != WH_NUMERICS_EXACT)
+    return WH_FAIL(ERR_UNSUPPORTED, "%s: there are exact numerics only", api->name);
+  if (o->isa && strcmp(o->isa, "auto") != 0)
+    return WH_FAIL(ERR_INVALID_ARGUMENT,
+                   "%s: instruction-set levels are the processor's; a GPU has none to choose ('%.32s')",
+                   api->name, o->isa);
+  gpu_device *d = wh_alloc_zeroed(o->allocator, sizeof *d);
+  if (!d) return WH_OOM("gpu device");
+  d->api = api;
+  d->alloc = o->allocator;
+  (void)pthread_mutex_init(&d->lock, NULL);
+  wh_status st = init_device(d, index);
+  if (st != WH_OK) {
+    gpu_close(d);
+    return st;
+  }
+  *out = d;
+  return WH_OK;
+}
+
+/* Errors are of work that nobody waited for: there is nobody left to hear of them. */
+void gpu_close(void *dev) {
+  gpu_device *d = dev;
+  if (!d) return;
+  const wh_error_record kept = *wh_last_error(); /* of the call that failed, when that is why it closes */
+  if (d->context && gpu_enter(d) == WH_OK) {
+    if (d->stream) (void)d->api->stream_destroy(d->stream);
+    gpu_modules_unload(d);
+  }
+  if (d->context) (void)d->api->context_release(d->device);
+  (void)pthread_mutex_destroy(&d->lock);
+  wh_free(d->alloc, d);
+  wh_error_set(&kept);
+}
+
+void gpu_get_info(void *dev, wh_device_info *info) {
+  const gpu_device *d = dev;
+  info->n_threads = 1;
+  info->name = d->api->name;
+  info->description = d->title;
+  info->isa = info->isa_levels = d->isa;
+  info->n_cores = info->n_cpus = (uint32_t)d->processors;
+  info->n_numa_nodes = 1;
+  info->numerics = WH_NUMERICS_EXACT;
+  info->l2_bytes = d->l2_bytes;
+  info->memory_bytes = d->memory_bytes;
+  info->binding = "none";
+  info->binding_reason = d->api->library;
+  info->prefetch = "none";
+  info->prefetch_reason = "a GPU hides latency by other warps";
+}

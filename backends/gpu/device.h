@@ -1,0 +1,76 @@
+/* device.h - the device, its memory and its queues, as the host files of this folder know them. */
+#ifndef WH_GPU_DEVICE_H
+#define WH_GPU_DEVICE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backends/gpu/gpu_api.h"
+#include "backends/gpu/gpu_backend.h"
+#include "backends/gpu/gpu_internal.h"
+
+/* A kernel that was launched before. */
+typedef struct gpu_function {
+  void *function;
+  uint32_t shared_bytes; /* dynamic ones that it was allowed */
+} gpu_function;
+
+struct gpu_device {
+  const gpu_api *api;
+  const wh_allocator *alloc;
+  int device;
+  void *context;  /* the device's primary one */
+  void *stream;   /* for what a call does by itself: zeroing, reading values */
+  char title[96]; /* the driver's name for it */
+  char isa[16];   /* "sm_90" */
+  char reason[64];
+  int driver;
+  int processors;
+  uint32_t shared_per_block;
+  uint64_t memory_bytes, l2_bytes;
+  const gpu_op *ops[WH_OP_COUNT];
+  pthread_mutex_t lock;         /* of what follows */
+  void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */
+  gpu_function functions[GPU_N_KERNELS];
+};
+
+struct wh_buffer {
+  uint64_t address; /* on the device */
+  uint64_t n_bytes;
+  void *host; /* pinned memory that `address` is the device's name of; NULL: the device's own */
+};
+
+struct gpu_emit {
+  gpu_device *d;
+  void *stream;
+};
+
+/* Makes the device's context the calling thread's. */
+wh_status gpu_enter(const gpu_device *d);
+wh_status gpu_range(const wh_buffer *b, uint64_t at, uint64_t n_bytes);
+
+/* ---- modules.c ---- */
+
+/* The kernel, loaded if it was not yet, with room for so much dynamic shared memory. */
+wh_status gpu_kernel_get(gpu_device *d, gpu_kernel kernel, uint32_t shared_bytes, void **out);
+void gpu_modules_unload(gpu_device *d);
+
+/* ---- ops.c ---- */
+void gpu_ops_collect(const gpu_op *ops[WH_OP_COUNT]);
+
+/* ---- compile.c ---- */
+
+struct wh_code {
+  wh_block block;
+  size_t most_operands; /* of a step */
+  const gpu_op *ops[];  /* of each step */
+};
+
+/* Enqueues a step. `operands` has room for most_operands. */
+wh_status gpu_emit_step(gpu_emit *e, const wh_code *code, size_t step, const wh_frame *frame, uint64_t fault,
+                        gpu_operand *operands);
+/* The address of a slot's bytes. */
+wh_status gpu_resolve_slot(const wh_frame *frame, uint32_t slot, uint64_t n_bytes, const char *node,
+                           uint64_t *address);
+
+#endif

@@ -1,0 +1,186 @@
+/* family_attention.c - keys, values and attention: which kernel, on which grid, with what scratch. */
+#include <stdio.h>
+
+#include "backends/gpu/family_lm.h"
+#include "backends/gpu/kernels/attention_shared.h"
+
+#define WARP 32u
+#define WARPS_MOST 8u                 /* of a block */
+#define SHARED_MOST (48u * 1024)      /* bytes that every kernel has without asking */
+#define ENOUGH 128u                   /* blocks that keep a device busy (predicted) */
+#define FEW 8u                        /* query vectors of a KV head that get a warp each (predicted) */
+#define VECTORS_MOST (WARPS_MOST * 4) /* of a block */
+#define STATES_OF_CHUNKS \
+  (ENOUGH * GPU_KV_SPAN * VECTORS_MOST) /* partial ones, at most, where units are chunks */
+
+/* ---- both ---- */
+
+static wh_status places_of(const gpu_step *s, const gpu_operand *positions, int64_t pages, gpu_places *p) {
+  const gpu_operand *table = positions + 2;
+  *p = (gpu_places){.positions = positions[0].address,
+                    .sequences = positions[1].address,
+                    .page_table = table->address,
+                    .attends = s->node->op == WH_OP_ATTENTION};
+  WH_TRY(gpu_size(positions->dims[0], "rows", &p->rows));
+  WH_TRY(gpu_size(table->dims[0], "sequences", &p->slots));
+  WH_TRY(gpu_size(table->dims[1], "pages of a sequence", &p->table));
+  WH_TRY(gpu_size(pages, "pages", &p->pages));
+  if (p->table >= INT32_MAX / GPU_KV_CHUNK)
+    return WH_FAIL(ERR_LIMIT, "%u pages of a sequence are too many for a GPU", p->table);
+  if (!p->attends) return WH_OK;
+  const int64_t window = wh_node_i(s->node, WH_ATTR_WINDOW);
+  p->window = window > 0 && window < INT32_MAX ? (uint32_t)window : 0; /* wider than any position: none */
+  return WH_OK;
+}
+
+wh_status gpu_emit_kv_append(gpu_emit *e, const gpu_step *s) {
+  const gpu_operand *state = &s->in[0], *x = &s->in[1];
+  gpu_kv_append_args a = {.x = x->address,
+                          .cache = state->address,
+                          .fault = s->fault,
+                          .is_key = wh_node_i(s->node, WH_ATTR_KEY) != 0,
+                          .node = s->index};
+  WH_TRY(places_of(s, &s->in[2], state->dims[0], &a.places));
+  WH_TRY(gpu_size(x->dims[1], "heads", &a.heads));
+  WH_TRY(gpu_size(x->dims[2], "elements of a head", &a.dim));
+  if (a.places.rows == 0) return WH_OK;
+  const gpu_kernel kernel = state->dtype == WH_DTYPE_F32   ? GPU_K_kv_append_f32
+                            : state->dtype == WH_DTYPE_F16 ? GPU_K_kv_append_f16
+                                                           : GPU_K_kv_append_q8;
+  const uint32_t blocks = gpu_blocks((uint64_t)a.places.rows * a.heads, 4);
+  return gpu_launch(e, kernel, (gpu_grid){blocks + 1, 1, 1, 4 * WARP, 0}, &a, sizeof a);
+}
+
+/* ---- attention ---- */
+
+typedef struct attention_size {
+  wh_dtype dtype;
+  uint64_t rows, heads, kv_heads, dim, value_dim, table;
+} attention_size;
+
+/* How it is cut: vectors of a warp, warps of a block; blocks along the grid's x and y; units. */
+typedef struct attention_cut {
+  uint32_t vectors, dims, warps, x, y; /* dims: of a value, that a lane has */
+  uint32_t unit, n_units;              /* 0: a block takes all chunks */
+  uint32_t shared_bytes;
+} attention_cut;
+
+static uint64_t spans_of(uint64_t table) { return (table + GPU_KV_SPAN - 1) / GPU_KV_SPAN; }
+
+/* False: a head is too long for shared memory. */
+static bool cut_warps(const attention_size *s, attention_cut *c) {
+  const uint64_t vectors = s->rows * (s->heads / s->kv_heads);
+  for (c->vectors = vectors <= FEW ? 1 : 4;; c->vectors = 1) {
+    const uint64_t per_warp = attention_warp_floats(s->dtype, c->vectors, (uint32_t)s->dim) * sizeof(float),
+                   wanted = (vectors + c->vectors - 1) / c->vectors, fit = SHARED_MOST / per_warp;
+    const uint64_t warps = fit < WARPS_MOST ? fit : WARPS_MOST;
+    c->warps = (uint32_t)(wanted < warps ? wanted : warps);
+    c->shared_bytes = (uint32_t)(c->warps * per_warp);
+    if (fit || c->vectors == 1) break;
+  }
+  if (c->warps) c->x = gpu_blocks(vectors, c->vectors * c->warps);
+  return c->warps > 0 || vectors == 0;
+}
+
+/* Units: none where there are blocks enough without, else spans, else chunks. */
+static bool cut_attention(const attention_size *s, attention_cut *c) {
+  *c = (attention_cut){0};
+  if (s->dim >= SHARED_MOST || !cut_warps(s, c)) return false;
+  c->dims = s->value_dim <= 2 * WARP ? 2 : s->value_dim <= 4 * WARP ? 4 : 8;
+  c->y = (uint32_t)(s->kv_heads * ((s->value_dim + c->dims * WARP - 1) / (c->dims * WARP)));
+  const uint64_t blocks = (uint64_t)c->x * c->y;
+  if (s->table <= 1 || blocks >= ENOUGH) return true;
+  const bool fit = attention_combine_floats(1, s->table) <= SHARED_MOST / sizeof(float);
+  c->unit = blocks * spans_of(s->table) >= ENOUGH || !fit ? GPU_KV_SPAN : 1;
+  c->n_units = (uint32_t)(c->unit == 1 ? s->table : spans_of(s->table));
+  return true;
+}
+
+/* Floats of the partial states for these sizes and all smaller ones. With chunks for units there are less
+ * than ENOUGH blocks with a span each, with spans less than ENOUGH. */
+static bool scratch_bytes(const attention_size *s, uint64_t *out) {
+  uint64_t vectors, chunks, spans;
+  if (__builtin_mul_overflow(s->rows, s->heads, &vectors)) return false;
+  if (__builtin_mul_overflow(vectors, s->table, &chunks) || chunks > STATES_OF_CHUNKS)
+    chunks = STATES_OF_CHUNKS;
+  const uint64_t few = vectors < ENOUGH * VECTORS_MOST ? vectors : ENOUGH * VECTORS_MOST;
+  if (__builtin_mul_overflow(few, spans_of(s->table), &spans)) return false;
+  const uint64_t states = chunks > spans ? chunks : spans;
+  return !__builtin_mul_overflow(states, (s->value_dim + 2) * sizeof(float), out);
+}
+
+wh_status gpu_claim_attention(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c) {
+  (void)d;
+  const wh_shape *q = &g->values[node->inputs[0]].shape, *k = &g->values[node->inputs[1]].shape,
+                 *v = &g->values[node->inputs[2]].shape, *table = &g->values[node->inputs[5]].shape;
+  const attention_size s = {.dtype = k->dtype,
+                            .rows = (uint64_t)dims[q->dims[0]],
+                            .heads = (uint64_t)dims[q->dims[1]],
+                            .kv_heads = (uint64_t)dims[k->dims[1]],
+                            .dim = (uint64_t)dims[q->dims[2]],
+                            .value_dim = (uint64_t)dims[v->dims[3]],
+                            .table = (uint64_t)dims[table->dims[1]]};
+  attention_cut cut;
+  c->supported = cut_attention(&s, &cut) && s.value_dim < INT32_MAX;
+  if (!c->supported)
+    (void)snprintf(c->reason, sizeof c->reason, "heads of %llu elements do not fit into shared memory",
+                   (unsigned long long)s.dim);
+  else if (!scratch_bytes(&s, &c->scratch_bytes))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  return WH_OK;
+}
+
+/* By type of cache, vectors of a warp (1, 4) and dims of a lane (2, 4, 8). */
+static gpu_kernel kernel_of(wh_dtype dtype, const attention_cut *c) {
+#define OF_TYPE(t)                                                                            \
+  {                                                                                           \
+    GPU_K_attention_##t##_v1_d2, GPU_K_attention_##t##_v1_d4, GPU_K_attention_##t##_v1_d8,    \
+        GPU_K_attention_##t##_v4_d2, GPU_K_attention_##t##_v4_d4, GPU_K_attention_##t##_v4_d8 \
+  }
+  static const gpu_kernel kernels[3][6] = {OF_TYPE(f32), OF_TYPE(f16), OF_TYPE(q8)};
+#undef OF_TYPE
+  const int type = dtype == WH_DTYPE_F32 ? 0 : dtype == WH_DTYPE_F16 ? 1 : 2;
+  return kernels[type][(c->vectors == 1 ? 0 : 3) + (c->dims == 2 ? 0 : c->dims == 4 ? 1 : 2)];
+}
+
+static wh_status attention_args(const gpu_step *s, gpu_attention_args *a) {
+  const gpu_operand *q = &s->in[0], *keys = &s->in[1], *values = &s->in[2];
+  *a = (gpu_attention_args){.q = q->address,
+                            .keys = keys->address,
+                            .values = values->address,
+                            .y = s->out->address,
+                            .partial = s->scratch,
+                            .fault = s->fault,
+                            .node = s->index,
+                            .scale = wh_node_f(s->node, WH_ATTR_SCALE),
+                            .softcap = wh_node_f(s->node, WH_ATTR_SOFTCAP)};
+  WH_TRY(places_of(s, &s->in[3], keys->dims[0], &a->places));
+  WH_TRY(gpu_size(q->dims[1], "heads", &a->heads));
+  WH_TRY(gpu_size(keys->dims[1], "heads", &a->kv_heads));
+  WH_TRY(gpu_size(q->dims[2], "elements of a head", &a->dim));
+  return gpu_size(values->dims[3], "elements of a head", &a->value_dim);
+}
+
+wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s) {
+  gpu_attention_args a;
+  attention_cut c;
+  WH_TRY(attention_args(s, &a));
+  const attention_size size = {s->in[1].dtype, a.places.rows, a.heads,       a.kv_heads,
+                               a.dim,          a.value_dim,   a.places.table};
+  if (a.places.rows == 0) return WH_OK;
+  if (!cut_attention(&size, &c)) return WH_FAIL(ERR_INTERNAL, "heads do not fit into shared memory");
+  a.unit = c.unit;
+  a.n_units = c.n_units;
+  const gpu_kernel kernel = kernel_of(size.dtype, &c);
+  if (!c.unit) /* the last block looks for rows outside */
+    return gpu_launch(e, kernel, (gpu_grid){c.x + 1, c.y, 1, c.warps * WARP, c.shared_bytes}, &a, sizeof a);
+  const uint64_t vectors = (uint64_t)a.places.rows * a.heads,
+                 need = vectors * c.n_units * (a.value_dim + 2) * sizeof(float);
+  if (need > s->scratch_bytes) return WH_FAIL(ERR_INTERNAL, "attention has less scratch than it claimed");
+  WH_TRY(
+      gpu_launch(e, kernel, (gpu_grid){c.x, c.y, c.n_units, c.warps * WARP, c.shared_bytes}, &a, sizeof a));
+  const uint32_t shared = (uint32_t)(attention_combine_floats(c.unit, a.places.table) * sizeof(float));
+  return gpu_launch(e, GPU_K_attention_combine, (gpu_grid){(uint32_t)vectors + 1, 1, 1, 4 * WARP, shared}, &a,
+                    sizeof a);
+}

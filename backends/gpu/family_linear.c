@@ -1,0 +1,204 @@
+/* family_linear.c - products, and products of the experts that each row chose. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/gpu/gpu_internal.h"
+#include "backends/gpu/kernels/activations.h"
+#include "backends/gpu/kernels/linear_args.h"
+#include "backends/gpu/kernels/linear_launch.h"
+#include "backends/gpu/weights.h"
+
+#define MOST_ROW_TILES 65535 /* of a grid's y */
+#define MOST_EXPERTS 8192    /* whose counts fit shared memory */
+
+/* ---- kernels by type of weights ---- */
+
+typedef struct linear_kernels {
+  gpu_kernel decode, prefill;
+} linear_kernels;
+
+static linear_kernels kernels_of(wh_dtype dtype) {
+  switch (dtype) {
+#define KERNELS(type, lower, ...) \
+  case WH_DTYPE_##type:           \
+    return (linear_kernels){GPU_K_linear_decode_##lower, GPU_K_linear_prefill_##lower};
+    WH_QUANT_FORMATS(KERNELS)
+#undef KERNELS
+    case WH_DTYPE_F32:
+      return (linear_kernels){GPU_K_linear_decode_f32, GPU_K_linear_prefill_f32};
+    default: /* F16, BF16 */
+      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_prefill_wide};
+  }
+}
+
+/* ---- claims ---- */
+
+static void refuse(wh_claim *c, const char *why) {
+  c->supported = false;
+  (void)snprintf(c->reason, sizeof c->reason, "%.*s", (int)sizeof c->reason - 1, why);
+}
+
+/* Rows of the tiles that rows of experts are cut into. */
+static uint32_t expert_tile_rows(int64_t rows, int64_t n_experts) {
+  return rows <= n_experts * DECODE_ROWS ? DECODE_ROWS : PREFILL_ROWS;
+}
+static int64_t expert_tiles(int64_t rows, int64_t n_experts, uint32_t tile_rows) {
+  return rows / tile_rows + (rows < n_experts ? rows : n_experts);
+}
+static uint64_t order_bytes(int64_t rows) { return ((uint64_t)rows * 4 + 15) / 16 * 16; }
+
+static wh_status expert_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
+                                const gpu_weights *w, wh_claim *c) {
+  const wh_shape *selected = &g->values[node->inputs[2]].shape;
+  int64_t rows;
+  if (__builtin_mul_overflow(dims[selected->dims[0]], dims[selected->dims[1]], &rows) || rows > INT32_MAX)
+    return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
+  if (w->n_experts > MOST_EXPERTS) {
+    (void)snprintf(c->reason, sizeof c->reason, "more than %d experts", MOST_EXPERTS);
+    c->supported = false;
+    return WH_OK;
+  }
+  c->scratch_bytes =
+      order_bytes(rows) + (uint64_t)expert_tiles(rows, w->n_experts, DECODE_ROWS) * sizeof(gpu_row_tile);
+  return WH_OK;
+}
+
+static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c) {
+  (void)d;
+  const wh_value_info *x = &g->values[node->inputs[0]], *value = &g->values[node->inputs[1]];
+  gpu_weights w;
+  if (value->kind != WH_VALUE_CONST) {
+    refuse(c, "weights must be constants");
+    return WH_OK;
+  }
+  const wh_status st = gpu_weights_of(g, &value->shape, &w);
+  if (st == WH_ERR_UNSUPPORTED) {
+    refuse(c, wh_last_error()->message);
+    return WH_OK;
+  }
+  WH_TRY(st);
+  const wh_dtype takes = w.quant ? WH_DTYPE_Q8A : w.dtype == WH_DTYPE_F32 ? WH_DTYPE_F32 : WH_DTYPE_Q13A;
+  if (x->shape.dtype != takes) {
+    refuse(c, "quantised and 16-bit weights take quantised activations (the legalisation pass adds them)");
+    return WH_OK;
+  }
+  c->layouts[c->n_layouts++] = (wh_weight_layout){1, GPU_LAYOUT_TILES, (size_t)w.n_bytes};
+  return node->op == WH_OP_EXPERT_LINEAR ? expert_scratch(g, node, dims, &w, c) : WH_OK;
+}
+
+/* ---- launches ---- */
+
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static void set_activations(const gpu_operand *x, const gpu_weights *w, gpu_linear_args *a) {
+  const uint64_t rows = (uint64_t)gpu_rows(x), k = (uint64_t)w->k;
+  a->x = x->address;
+  if (w->quant) {
+    const gpu_q8a f = gpu_q8a_of(rows, k);
+    a->x_shifts = a->x + f.shifts;
+    a->x_sums = a->x + f.sums;
+    a->x_scales = a->x + f.scales;
+  } else if (w->dtype != WH_DTYPE_F32) {
+    const gpu_q13a f = gpu_q13a_of(rows, k);
+    a->x_low = a->x + f.low;
+    a->x_scales = a->x + f.scales;
+  }
+}
+
+static wh_status set_args(const gpu_step *s, gpu_weights *w, gpu_linear_args *a) {
+  const gpu_operand *y = &s->out[0];
+  WH_TRY(gpu_weights_of(s->graph, &s->graph->values[s->node->inputs[1]].shape, w));
+  if (s->in[1].layout != GPU_LAYOUT_TILES || s->in[1].n_bytes < w->n_bytes)
+    return WH_FAIL(ERR_INTERNAL, "weights in layout %u of %llu bytes, not %u of %llu", s->in[1].layout,
+                   (unsigned long long)s->in[1].n_bytes, GPU_LAYOUT_TILES, (unsigned long long)w->n_bytes);
+  if (gpu_rows(y) > INT32_MAX) return WH_FAIL(ERR_LIMIT, "a product of %lld rows", (long long)gpu_rows(y));
+  *a = (gpu_linear_args){.w = s->in[1].address,
+                         .expert_bytes = w->expert_bytes,
+                         .y = y->address,
+                         .rows = (uint32_t)gpu_rows(y),
+                         .rows_per_x = 1,
+                         .n = (uint32_t)w->n,
+                         .k = (uint32_t)w->k,
+                         .n_experts = (uint32_t)w->n_experts};
+  set_activations(&s->in[0], w, a);
+  return WH_OK;
+}
+
+static wh_status launch_decode(gpu_emit *e, const gpu_weights *w, const gpu_linear_args *a,
+                               uint32_t row_tiles) {
+  const bool f32 = w->dtype == WH_DTYPE_F32;
+  const uint32_t parts = f32 ? (a->k + 511) / 512 : w->matrix.n_groups; /* of K, that warps share out */
+  const gpu_grid grid = {.x = (uint32_t)w->n_tiles,
+                         .y = row_tiles,
+                         .z = 1,
+                         .threads = 32 * min_u32(parts, f32 ? F32_DECODE_WARPS : DECODE_WARPS),
+                         .shared_bytes = f32 ? min_u32(parts, F32_DECODE_ROUND) * F32_DECODE_PART_BYTES
+                                             : min_u32(parts, DECODE_ROUND) * DECODE_PART_BYTES};
+  return gpu_launch(e, kernels_of(w->dtype).decode, grid, a, sizeof *a);
+}
+
+static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, const gpu_linear_args *a,
+                                uint32_t row_tiles) {
+  gpu_grid grid = {.y = row_tiles, .z = 1};
+  if (w->dtype == WH_DTYPE_F32) {
+    grid.x = (a->n + F32_PREFILL_COLUMNS - 1) / F32_PREFILL_COLUMNS;
+    grid.threads = F32_PREFILL_THREADS;
+  } else {
+    const uint32_t chunk = w->matrix.chunk_bytes, head = w->matrix.head_bytes;
+    const bool sums = w->quant && (w->quant->min == WH_MIN_F16 || w->quant->min == WH_MIN_SUB32);
+    grid.x = (uint32_t)(w->n_tiles + GPU_TILES - 1) / GPU_TILES;
+    grid.threads = PREFILL_THREADS;
+    grid.shared_bytes = w->quant ? prefill_shared_bytes(PREFILL_QUANT_STAGES, chunk, head, 1, sums ? 28 : 12)
+                                 : prefill_shared_bytes(PREFILL_WIDE_STAGES, chunk, head, 2, 4);
+  }
+  return gpu_launch(e, kernels_of(w->dtype).prefill, grid, a, sizeof *a);
+}
+
+static wh_status launch(gpu_emit *e, const gpu_weights *w, const gpu_linear_args *a, int64_t row_tiles) {
+  if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
+  return (a->tile_rows <= DECODE_ROWS ? launch_decode : launch_prefill)(e, w, a, (uint32_t)row_tiles);
+}
+
+static wh_status emit_linear(gpu_emit *e, const gpu_step *s) {
+  gpu_weights w;
+  gpu_linear_args a;
+  WH_TRY(set_args(s, &w, &a));
+  a.bias = s->in[2].address;
+  a.residual = s->in[3].address;
+  a.tile_rows = a.rows <= DECODE_ROWS ? DECODE_ROWS : PREFILL_ROWS;
+  return launch(e, &w, &a, ((int64_t)a.rows + a.tile_rows - 1) / a.tile_rows);
+}
+
+/* One token: each of its rows has an expert of its own. More: rows are sorted by expert first. */
+static wh_status emit_expert_linear(gpu_emit *e, const gpu_step *s) {
+  gpu_weights w;
+  gpu_linear_args a;
+  WH_TRY(set_args(s, &w, &a));
+  if (a.rows == 0) return WH_OK;
+  const int64_t tokens = s->in[2].dims[0], slots = s->in[2].dims[1];
+  a.rows_per_x = s->in[0].rank == 3 ? 1 : (uint32_t)slots;
+  a.selected = s->in[2].address;
+  a.tile_rows = 1;
+  if (tokens == 1) return launch(e, &w, &a, slots);
+  a.tile_rows = expert_tile_rows(a.rows, w.n_experts);
+  const int64_t n_tiles = expert_tiles(a.rows, w.n_experts, a.tile_rows);
+  if (s->scratch_bytes < order_bytes(a.rows) + (uint64_t)n_tiles * sizeof(gpu_row_tile))
+    return WH_FAIL(ERR_INTERNAL, "too little scratch");
+  a.order = s->scratch;
+  a.tiles = s->scratch + order_bytes(a.rows);
+  const gpu_expert_order_args order = {.selected = a.selected,
+                                       .order = a.order,
+                                       .tiles = a.tiles,
+                                       .rows = a.rows,
+                                       .n_experts = a.n_experts,
+                                       .tile_rows = a.tile_rows,
+                                       .n_tiles = (uint32_t)n_tiles};
+  const gpu_grid one = {1, 1, 1, a.rows < 256 ? 64 : 256, (uint32_t)a.n_experts * 4};
+  WH_TRY(gpu_launch(e, GPU_K_expert_order, one, &order, sizeof order));
+  return launch(e, &w, &a, n_tiles);
+}
+
+const gpu_op gpu_ops_linear[] = {{WH_OP_LINEAR, "linear", claim_linear, emit_linear},
+                                 {WH_OP_EXPERT_LINEAR, "expert_linear", claim_linear, emit_expert_linear},
+                                 {.emit = NULL}};

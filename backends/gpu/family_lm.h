@@ -1,0 +1,18 @@
+/* family_lm.h - what the files of the language models' family share. */
+#ifndef WH_GPU_FAMILY_LM_H
+#define WH_GPU_FAMILY_LM_H
+
+#include "backends/gpu/gpu_internal.h"
+
+/* Blocks for n items, so many in a block. */
+uint32_t gpu_blocks(uint64_t n, uint32_t per_block);
+/* A size as kernels take them, below 2^31 - 1. */
+WH_NODISCARD wh_status gpu_size(int64_t n, const char *what, uint32_t *out);
+
+/* family_attention.c */
+wh_status gpu_emit_kv_append(gpu_emit *e, const gpu_step *s);
+wh_status gpu_claim_attention(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c);
+wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s);
+
+#endif

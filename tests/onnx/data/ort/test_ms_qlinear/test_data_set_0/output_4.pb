@@ -1,0 +1,1 @@
+J —Œ¼\{]~[aq¹`_`]‡u¡[a¤brcc^¸`jr¤c¸\\ca_[ld`›b\´kaœq]bbb\‹¯`\•§]c™|c_ab\c`c]¬¢e’]dœ´]‘e®c[]\ba]]c«u¶Ÿ|‰`c®z^€´^c[^`\¦b__`˜al`sk_f]‘y`]^l_® ®œ\^_\^b\§¥pd¤£»cb´cn±»`d{a\rc]ƒa][d]›»_cœ°¶^a_^•aw[d[œl’c]^¸baza_e–~`cªb^ ‹_acbllƒ{^®› \c^_aq_\[\wt­`w¢ »‡_db`„uue£a‰«»_ddp^]˜^¢_†y_a[® x¹‚¥©~

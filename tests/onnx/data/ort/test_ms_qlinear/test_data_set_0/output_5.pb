@@ -1,0 +1,1 @@
+JHlcd1fw`qSYQSkVPU]bRsvIj;sãp`]&\Mojx;As}üi|0OXVUê\.ÖzM~SzYIqV5sô[_ãidRx_ù
