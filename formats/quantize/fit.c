@@ -28,12 +28,14 @@ void wh_fit_nearest(const wh_fit_grid *g, const float *x, float inverse, int n, 
     }
     return;
   }
-  for (int i = 0; i < n; i++) {
-    const float v = x[i] * inverse;
-    int at = 0;
-    for (int k = 0; k < 15; k++) at += 2 * v > (float)(g->values[k] + g->values[k + 1]);
-    q[i] = (float)g->values[at];
+  float twice[WH_FIT_MAX];
+  int at[WH_FIT_MAX] = {0};
+  for (int i = 0; i < n; i++) twice[i] = 2 * (x[i] * inverse);
+  for (int k = 0; k < 15; k++) {
+    const float between = (float)(g->values[k] + g->values[k + 1]);
+    for (int i = 0; i < n; i++) at[i] += twice[i] > between;
   }
+  for (int i = 0; i < n; i++) q[i] = (float)g->values[at[i]];
 }
 
 float wh_fit_error(const float *x, const float *w, const float *q, float scale, float min, int n) {
