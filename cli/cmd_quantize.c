@@ -12,20 +12,22 @@
 
 typedef struct quantize_options {
   const char *importance, *eval;
-  uint32_t type, threads, max_chunks;
+  const char *type;
+  uint32_t threads, max_chunks;
   bool requantize;
 } quantize_options;
 
-#define TYPES "q4_k|q5_k|q6_k|q8_0|q3_k|q2_k|q4_0|q4_1|q5_0|q5_1|iq4_nl|iq4_xs|mxfp4|f16|bf16|f32"
-static const wh_dtype types[] = {WH_DTYPE_Q4_K,  WH_DTYPE_Q5_K, WH_DTYPE_Q6_K,   WH_DTYPE_Q8_0,
-                                 WH_DTYPE_Q3_K,  WH_DTYPE_Q2_K, WH_DTYPE_Q4_0,   WH_DTYPE_Q4_1,
+static const wh_dtype types[] = {WH_DTYPE_Q2_K,  WH_DTYPE_Q3_K, WH_DTYPE_Q4_K,   WH_DTYPE_Q5_K,
+                                 WH_DTYPE_Q6_K,  WH_DTYPE_Q8_0, WH_DTYPE_Q4_0,   WH_DTYPE_Q4_1,
                                  WH_DTYPE_Q5_0,  WH_DTYPE_Q5_1, WH_DTYPE_IQ4_NL, WH_DTYPE_IQ4_XS,
                                  WH_DTYPE_MXFP4, WH_DTYPE_F16,  WH_DTYPE_BF16,   WH_DTYPE_F32};
 
 #define QUANTIZE(field) offsetof(quantize_options, field)
 static const cli_option quantize_option_list[] = {
-    {"type", 0, CLI_OPTION_CHOICE, QUANTIZE(type), TYPES, "The type of most weights (default q4_k).", 0, 0, 0,
-     0},
+    {"type", 0, CLI_OPTION_STRING, QUANTIZE(type), "TYPE",
+     "The type of most weights: q2_k, q3_k, q4_k (default), q5_k, q6_k,\nq8_0, q4_0, q4_1, q5_0, q5_1, "
+     "iq4_nl, iq4_xs, mxfp4, f16, bf16, f32.",
+     0, 0, 0, 0},
     {"importance", 0, CLI_OPTION_STRING, QUANTIZE(importance), "FILE",
      "What errors of which columns count, from `whimbrel calibrate`\n(or llama.cpp's llama-imatrix, as "
      "GGUF).",
@@ -109,11 +111,24 @@ static cli_exit write_summary(const quantizing *q, const char *const paths[2], c
   return cli_output_flush(q->out);
 }
 
+static cli_exit find_type(const char *name, wh_dtype *out) {
+  const char *names[CLI_N(types)];
+  for (size_t i = 0; i < CLI_N(types); i++) {
+    names[i] = wh_dtype_name(types[i]);
+    if (strcmp(names[i], name) != 0) continue;
+    *out = types[i];
+    return CLI_OK;
+  }
+  const char *near = cli_closest(name, names, CLI_N(types));
+  return cli_fail(CLI_USAGE, "--type %s: no type of weights%s%s%s", name, near ? "; did you mean " : "",
+                  near ? near : "", near ? "?" : "; see whimbrel quantize --help");
+}
+
 static cli_exit quantize(const char *const paths[2], const quantize_options *o, bool json, cli_output *out) {
   quantizing q = {.out = out, .list = json ? json_array() : NULL};
   cli_perplexity results[2];
   wh_quantize_options w = WH_QUANTIZE_OPTIONS_INIT;
-  w.dtype = types[o->type];
+  CLI_TRY(find_type(o->type, &w.dtype));
   w.importance = o->importance;
   w.n_threads = o->threads;
   w.may_requantize = o->requantize;
@@ -137,7 +152,7 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
 }
 
 static cli_exit run(const cli_verb *verb, int argc, char **argv) {
-  quantize_options options = {0};
+  quantize_options options = {.type = "q4_k"};
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {
       {"Quantisation", quantize_option_list, CLI_N(quantize_option_list), &options},

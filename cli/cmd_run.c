@@ -17,7 +17,7 @@
 #include "cli/verbs.h"
 
 typedef struct run_options {
-  const char *prompt, *file, *system, *load_state, *save_state;
+  const char *prompt, *file, *system, *load_state, *save_state, *labels;
   uint32_t max_tokens;
   bool chat, special, logits_hash, ignore_end;
   cli_strings stops;
@@ -55,6 +55,12 @@ static const cli_option run_option_list[] = {
      "Save prompt, answer and what was computed of them.", 0, 0, 0, 0},
     {"logits-hash", 0, CLI_OPTION_FLAG, RUN(logits_hash), NULL,
      "After the answer, print `step N HASH`: the xxHash128 of each\nstep's logits.", 0, 0, 0, 0},
+};
+
+static const cli_option label_option_list[] = {
+    {"labels", 0, CLI_OPTION_STRING, RUN(labels), "FILE",
+     "Names of classes, a line each: the likeliest of each row of\noutputs with as many columns are printed.",
+     0, 0, 0, 0},
 };
 
 /* The prompt's text from where the options say. */
@@ -251,12 +257,14 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_sampling_options sampling = CLI_SAMPLING_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   cli_graph_options graph = {.random = false};
-  const cli_option_group groups[] = {{"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
-                                     cli_graph_group(&graph),
-                                     cli_sampling_group(&sampling),
-                                     cli_drafting_group(&drafting),
-                                     cli_engine_group(&engine_options),
-                                     cli_output_group(&output_options)};
+  const cli_option_group groups[] = {
+      {"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
+      cli_graph_group(&graph),
+      {"Classes (ONNX)", label_option_list, CLI_N(label_option_list), &options},
+      cli_sampling_group(&sampling),
+      cli_drafting_group(&drafting),
+      cli_engine_group(&engine_options),
+      cli_output_group(&output_options)};
   const char *model = NULL;
   cli_positionals positionals = {&model, 1, 1, 0};
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
@@ -267,7 +275,9 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (options.load_state && options.chat)
     return cli_fail(CLI_USAGE, "--load-state goes on with a text as it is; it takes no --chat");
   cli_set_quiet(output_options.quiet);
-  if (cli_is_graph(model, &graph)) return cli_run_graph(model, &engine_options, &graph, output_options.path);
+  if (cli_is_graph(model, &graph))
+    return cli_run_graph(model, &engine_options, &graph,
+                         &(cli_graph_outputs){.folder = output_options.path, .labels = options.labels});
 
   cli_buffer text = {0};
   cli_output out = {0};

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/output.h"
+#include "cli/labels.h"
 
 static double element(const wh_tensor *t, uint64_t i) {
   switch (t->dtype) {
@@ -69,7 +69,9 @@ static void file_name(const char *folder, const char *name, size_t i, char *out,
   (void)snprintf(out, n, "%s/%s.npy", folder, safe);
 }
 
-static cli_exit give_outputs(const cli_graph_engine *g, const char *folder, cli_output *out) {
+static cli_exit give_outputs(const cli_graph_engine *g, const char *folder, const cli_labels *labels,
+                             cli_output *out) {
+  bool labelled = labels->n == 0;
   if (folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
     return cli_fail(CLI_IO, "%s: %s", folder, strerror(errno));
   for (uint32_t i = 0; i < g->info.n_outputs; i++) {
@@ -78,23 +80,29 @@ static cli_exit give_outputs(const cli_graph_engine *g, const char *folder, cli_
     char path[4096];
     CLI_TRY(cli_graph_output(g, i, &name, &t));
     summarise(out, name, &t);
+    labelled |= labels->n && cli_labels_print(labels, &t, out);
     if (!folder) continue;
     file_name(folder, name, i, path, sizeof path);
     CLI_TRY_WH(wh_npy_save(path, &t));
   }
-  return CLI_OK;
+  if (labelled) return CLI_OK;
+  return cli_fail(CLI_USAGE, "--labels: there are %zu labels, and no output of floats has so many columns",
+                  labels->n);
 }
 
 cli_exit cli_run_graph(const char *path, const cli_engine_options *options, const cli_graph_options *graph,
-                       const char *folder) {
+                       const cli_graph_outputs *outputs) {
   cli_output out = {0};
+  cli_labels labels = {.n = 0};
   cli_graph_engine g = {.runner = NULL};
   cli_exit code = cli_output_open(NULL, &out);
+  if (code == CLI_OK && outputs->labels) code = cli_labels_read(outputs->labels, &labels);
   if (code == CLI_OK) code = cli_graph_open(path, options, graph, &g);
   if (code == CLI_OK) code = cli_graph_run(&g);
-  if (code == CLI_OK) code = give_outputs(&g, folder, &out);
+  if (code == CLI_OK) code = give_outputs(&g, outputs->folder, &labels, &out);
   if (code == CLI_OK) code = cli_output_finish(&out);
   cli_output_abandon(&out);
   cli_graph_close(&g);
+  cli_labels_deinit(&labels);
   return code;
 }

@@ -4,8 +4,13 @@
 
 #include "cli/graph_engine.h"
 
-/* Runs the model once. `folder` takes each output as NAME.npy; NULL: only the summary is printed. */
+typedef struct cli_graph_outputs {
+  const char *folder; /* takes each output as NAME.npy; NULL: only the summary is printed */
+  const char *labels; /* a file of the classes' names; NULL: none */
+} cli_graph_outputs;
+
+/* Runs the model once. */
 WH_NODISCARD cli_exit cli_run_graph(const char *model, const cli_engine_options *engine,
-                                    const cli_graph_options *options, const char *folder);
+                                    const cli_graph_options *options, const cli_graph_outputs *outputs);
 
 #endif

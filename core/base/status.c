@@ -34,12 +34,19 @@ void wh_error_set(const wh_error_record *record) {
   forward();
 }
 
+/* Names from files may hold anything: a message stays one line that no terminal acts on. */
+static void make_printable(char *message) {
+  for (; *message; message++)
+    if ((unsigned char)*message < 32 || *message == 127) *message = '?';
+}
+
 wh_status wh_fail_at(const char *file, int line, wh_status status, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);
   char message[WH_ERROR_MESSAGE_BYTES]; /* arguments may point into the record itself */
   (void)vsnprintf(message, sizeof message, fmt, args);
   va_end(args);
+  make_printable(message);
   wh_record.status = status;
   wh_record.file = file;
   wh_record.line = line;
@@ -60,6 +67,7 @@ wh_status wh_fail_prefix(const char *fmt, ...) {
   va_start(args, fmt);
   (void)vsnprintf(message, WH_ERROR_MESSAGE_BYTES, fmt, args);
   va_end(args);
+  make_printable(message);
   size_t n = strlen(message);
   (void)snprintf(message + n, sizeof message - n, ": %s", wh_record.message);
   message[WH_ERROR_MESSAGE_BYTES - 1] = '\0';

@@ -306,10 +306,10 @@ wh_status wh_infer_transpose(const infer_ctx *c, wh_shape *out) {
 
 /* Whether `n` elements from `start` on lie within `d` whatever the symbols are. */
 static wh_status slice_fits(const infer_ctx *c, wh_dim d, int64_t start, int64_t step, wh_dim n, bool *fits) {
-  const wh_dim_expr *from = expr(c, d), *to = expr(c, n);
-  *fits = to->max == 0 || (n == d && start == 0 && step == 1);
+  const int64_t least = expr(c, d)->min, most = expr(c, n)->max; /* expressions move when one is added */
+  *fits = most == 0 || (n == d && start == 0 && step == 1);
   if (*fits || step == 0 || start < 0) return WH_OK;
-  if (step == 1 && start <= from->min) { /* all that is left */
+  if (step == 1 && start <= least) { /* all that is left */
     wh_dim first, rest;
     WH_TRY(wh_dim_const(&c->g->dims, start, &first));
     WH_TRY(wh_dim_binary(&c->g->dims, WH_DIM_SUB, d, first, &rest));
@@ -317,9 +317,9 @@ static wh_status slice_fits(const infer_ctx *c, wh_dim d, int64_t start, int64_t
     if (*fits) return WH_OK;
   }
   int64_t last;
-  if (__builtin_mul_overflow(to->max - 1, step, &last) || __builtin_add_overflow(last, start, &last))
+  if (__builtin_mul_overflow(most - 1, step, &last) || __builtin_add_overflow(last, start, &last))
     return WH_OK;
-  *fits = start < from->min && last >= 0 && last < from->min;
+  *fits = start < least && last >= 0 && last < least;
   return WH_OK;
 }
 

@@ -28,12 +28,14 @@ void wh_fit_nearest(const wh_fit_grid *g, const float *x, float inverse, int n, 
     }
     return;
   }
-  for (int i = 0; i < n; i++) {
-    const float v = x[i] * inverse;
-    int at = 0;
-    for (int k = 0; k < 15; k++) at += 2 * v > (float)(g->values[k] + g->values[k + 1]);
-    q[i] = (float)g->values[at];
+  float twice[WH_FIT_MAX];
+  int at[WH_FIT_MAX] = {0};
+  for (int i = 0; i < n; i++) twice[i] = 2 * (x[i] * inverse);
+  for (int k = 0; k < 15; k++) {
+    const float between = (float)(g->values[k] + g->values[k + 1]);
+    for (int i = 0; i < n; i++) at[i] += twice[i] > between;
   }
+  for (int i = 0; i < n; i++) q[i] = (float)g->values[at[i]];
 }
 
 float wh_fit_error(const float *x, const float *w, const float *q, float scale, float min, int n) {
@@ -99,9 +101,12 @@ static void solve_affine(bool positive, const float *x, const float *w, const fl
     }
   const double sw = sum(a), sq = sum(b), sqq = sum(c), sx = sum(d), sxq = sum(e);
   const double det = sw * sqq - sq * sq;
-  if (det > 0) {
+  if (det > 1e-6 * sw * sqq) {
     *scale = (float)((sw * sxq - sq * sx) / det);
     *min = (float)((sq * sxq - sqq * sx) / det);
+  } else { /* all codes are the same */
+    *scale = 0;
+    *min = (float)(-sx / sw);
   }
   if (positive && *min < 0) {
     *min = 0;

@@ -194,8 +194,14 @@ void ox_store_int(wh_dtype dtype, void *data, size_t i, int64_t v) {
     case WH_DTYPE_BOOL:
       ((uint8_t *)data)[i] = v != 0;
       break;
-    default:
+    case WH_DTYPE_F32:
+    case WH_DTYPE_F64:
+    case WH_DTYPE_F16:
+    case WH_DTYPE_BF16:
       ox_store(dtype, data, i, (double)v);
+      break;
+    default: /* zeros, as they are made, stay */
+      break;
   }
 }
 

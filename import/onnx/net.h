@@ -36,7 +36,7 @@ typedef struct wh_datum {
   /* The importer's own. */
   wh_value value; /* in the graph of `stage` */
   uint32_t stage;
-  uint32_t marked; /* 1 + the stage at whose end it was found alive */
+  uint32_t marked;  /* 1 + the stage at whose end it was found alive */
   uint32_t input;   /* 1 + the net's input whose bytes these are; 0: none */
   bool is_weight;   /* the same in every execution */
   bool is_kept;     /* its elements lie where they are as long as the net does */

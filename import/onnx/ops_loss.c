@@ -24,10 +24,15 @@ static wh_datum *losses(ox *o, wh_datum *logp, wh_datum *target, wh_datum *weigh
 static wh_datum *reduced(ox *o, wh_datum *loss, wh_datum *w) {
   const wh_str how = ox_attr_s(o, "reduction", "mean");
   const unsigned all = (1u << loss->rank) - 1;
+  const bool mean = wh_str_is(how, "mean"), sums = wh_str_is(how, "sum");
   if (wh_str_is(how, "none")) return loss;
-  if (wh_str_is(how, "mean") && !w) return ox_mean(o, loss, all, false);
+  if (!mean && !sums)
+    OX_FAIL(o, ERR_CORRUPT, "its reduction is '" WH_STR_FMT "': none, mean and sum are known",
+            WH_STR_ARG(how));
+  if (o->st != WH_OK) return loss;
+  if (mean && !w) return ox_mean(o, loss, all, false);
   wh_datum *sum = ox_reduce(o, WH_OP_REDUCE_SUM, loss, all, false);
-  return wh_str_is(how, "sum") ? sum : ox_div(o, sum, ox_reduce(o, WH_OP_REDUCE_SUM, w, all, false));
+  return sums ? sum : ox_div(o, sum, ox_reduce(o, WH_OP_REDUCE_SUM, w, all, false));
 }
 
 static void loss(ox *o, wh_datum *logp) {

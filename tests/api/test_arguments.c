@@ -199,6 +199,15 @@ static void try_sessions(small_engine *e) {
   wh_session_destroy(session);
   IGNORES(wh_session_destroy, session, NULL);
   ALLOWS(wh_session_retain, session, wh_session_retain(NULL) == NULL);
+  wh_importance *importance = NULL;
+  REFUSES(wh_importance_create, session, NULL, &importance);
+  REFUSES(wh_importance_create, out, e->session, NULL);
+  assert_int_equal(wh_importance_create(e->session, &importance), WH_OK);
+  REFUSES(wh_importance_save, importance, NULL, "x");
+  REFUSES(wh_importance_save, path, importance, NULL);
+  assert_int_equal(wh_importance_save(importance, "x"), WH_ERR_INVALID_ARGUMENT); /* nothing ran */
+  wh_importance_destroy(importance);
+  IGNORES(wh_importance_destroy, importance, NULL);
   REFUSES(wh_session_run, session, NULL, &batch);
   REFUSES(wh_session_run, batch, e->session, NULL);
   batch.tokens = NULL;
@@ -497,6 +506,7 @@ static void a_struct_needs_its_size(void **state) {
     WITHOUT_SIZE(wh_speculator_stats, ss, WH_SPECULATOR_STATS_INIT);
     WITHOUT_SIZE(wh_session_pages, pages, WH_SESSION_PAGES_INIT);
     WITHOUT_SIZE(wh_runner_options, ro, WH_RUNNER_OPTIONS_INIT);
+    WITHOUT_SIZE(wh_quantize_options, qo, WH_QUANTIZE_OPTIONS_INIT);
     WITHOUT_SIZE(wh_graph_info, gi, WH_GRAPH_INFO_INIT);
     WITHOUT_SIZE(wh_port_info, pi, WH_PORT_INFO_INIT);
     WITHOUT_SIZE(wh_symbol_info, yi, WH_SYMBOL_INFO_INIT);
@@ -505,6 +515,7 @@ static void a_struct_needs_its_size(void **state) {
     wh_model *parsed = NULL;
     const wh_constant constant = {"c", &t};
     assert_says(wh_runner_create(e.model, e.device, &ro, &runner), "WH_RUNNER_OPTIONS_INIT");
+    assert_says(wh_quantize("a", "b", &qo), "WH_QUANTIZE_OPTIONS_INIT");
     assert_says(wh_model_get_graph_info(e.model, &gi), "WH_GRAPH_INFO_INIT");
     assert_says(wh_model_get_input(e.model, 0, &pi), "WH_PORT_INFO_INIT");
     assert_says(wh_model_get_output(e.model, 0, &pi), "WH_PORT_INFO_INIT");

@@ -13,8 +13,9 @@ UNKNOWN, CONTROL, BYTE = 2, 3, 6
 PLAIN_TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
 
-def write(path, context=512, metadata=(), layers=1, template=PLAIN_TEMPLATE):
-    """A llama of `layers` layers that add nothing to the embedding; `metadata`: (key, kind, value) more."""
+def write(path, context=512, metadata=(), layers=1, template=PLAIN_TEMPLATE, weights=None):
+    """A llama of `layers` layers that add nothing to the embedding; `metadata`: (key, kind, value) more.
+    `weights(mean, deviation)`: what its matrices are of instead of zeros."""
     tokens = [b"<unk>", b"<s>", b"</s>"] + [b"<0x%02X>" % i for i in range(256)]
     entries = [("general.architecture", STRING, b"llama"), ("general.name", STRING, b"bytes")]
     entries += [("llama." + key, U32, value) for key, value in (
@@ -32,6 +33,8 @@ def write(path, context=512, metadata=(), layers=1, template=PLAIN_TEMPLATE):
         return [1.0] * (rows * WIDTH)
 
     def zeros(rows):
+        if weights:
+            return [weights(0, 0.1) for _ in range(rows * WIDTH)]
         return [0.0] * (rows * WIDTH)
 
     output = zeros(N_TOKENS)

@@ -8,7 +8,7 @@ import tempfile
 import program
 from program import IO, MODEL_FILE, OK, UNSUPPORTED, USAGE, ProgramTest, run
 
-VERBS = ["run", "chat", "inspect", "devices", "bench", "verify", "eval"]
+VERBS = ["run", "chat", "inspect", "devices", "bench", "verify", "eval", "quantize", "calibrate"]
 
 
 class Help(ProgramTest):

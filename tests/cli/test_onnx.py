@@ -88,6 +88,26 @@ class Onnx(ProgramTest):
         for words in ("ONNX", "scaler", "x  f32[n, 2]", "y  f32[n, 2]"):
             self.assertIn(words, out)
 
+    def test_labels(self):
+        path, x = self.put("m.onnx", model()), self.put("x.npy", npy((2, 2), [1, 2, -3, -4]))
+        labels = self.put("labels.txt", b"wader\r\ngull\n")
+        lines = self.assert_ok(run("run", path, "--input", f"x={x}", "--labels", labels)).splitlines()
+        self.assertEqual([line.split() for line in lines[1:]],
+                         [["row", "0"], ["2", "wader"], ["-6", "gull"], ["row", "1"], ["12", "gull"], ["-6", "wader"]])
+        wrong = self.put("wrong.txt", b"wader\n")
+        self.assert_fails(run("run", path, "--input", f"x={x}", "--labels", wrong), USAGE, "1 labels", "no output")
+
+    def test_example(self):
+        example = os.environ.get("WH_EXAMPLE_ONNX")
+        if not example:
+            self.skipTest("WH_EXAMPLE_ONNX names no program")
+        path, x = self.put("m.onnx", model()), self.put("x.npy", npy((1, 2), [1, 2]))
+        result = subprocess.run([example, path, x], capture_output=True, text=True, timeout=60)
+        self.assertEqual((result.returncode, result.stdout), (0, "y: 2 -6\n"), result.stderr)
+        result = subprocess.run([example, path, path], capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("is no .npy file", result.stderr)
+
     def test_bench(self):
         path = self.put("m.onnx", model())
         text = self.assert_ok(run("bench", path, "--dim", "n=4", "-r", "20"))

@@ -41,7 +41,7 @@ def part(text, beginning, end):
 
 class Reference(unittest.TestCase):
     def test_help_was_read(self):
-        self.assertEqual(len(VERBS), 7)
+        self.assertEqual(len(VERBS), 9)
         self.assertIn("isa", OPTIONS["run"])
         self.assertEqual(OPTIONS["run"]["threads"], ("t", "N"))
         self.assertGreater(sum(map(len, OPTIONS.values())), 100)
