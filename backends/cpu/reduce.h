@@ -5,8 +5,8 @@
 #define WH_CPU_REDUCE_H
 
 #include "backends/cpu/features.h"
-#include "core/base/nd.h"
 #include "core/base/dtype.h"
+#include "core/base/nd.h"
 
 #define WH_REDUCE_COLUMNS 32 /* outputs that are computed together at most */
 

@@ -10,7 +10,6 @@ typedef struct suite_target {
   const char *label; /* "cpu avx2" */
   const wh_backend *backend;
   void *dev;
-  bool partial; /* has no kernels for some ops yet: its claim says so */
 } suite_target;
 
 typedef struct executor executor;

@@ -34,7 +34,6 @@ struct suite {
   const suite_target *target;
   uint64_t random;
   size_t n_cases, n_compared; /* run; values compared */
-  size_t n_refused;           /* not run: a partial target has no kernel */
   size_t n_varied;            /* of those: values that hold more than one number */
   size_t per_op[WH_OP_COUNT];
 };
@@ -69,8 +68,6 @@ bool case_equal(const suite_case *c, executor *x, uint32_t layout, wh_value v, c
 /* The same, as a demand. */
 void case_compare(const suite_case *c, executor *x, uint32_t layout, wh_value v);
 void case_free(suite_case *c);
-/* Whether the target has no kernel for some node, which only a partial one may. */
-bool case_refused(const suite_case *c, const int64_t *dims);
 /* Runs it with every layout and compares every value that a node makes; then it is gone. */
 void case_run(suite_case *c);
 

@@ -65,10 +65,8 @@ void targets_open(targets *t) {
 #ifdef WH_EMULATOR /* the build has an nvcc */
   emulator_options("seed=3,strict,refuse_approx,memory=512");
   add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, "cuda emulated");
-  t->items[t->n - 1].partial = true;
   if (getenv("WH_TEST_GPU")) { /* scripts/gpu-check: the machine has one */
     add_named(t, &wh_backend_cuda, "cuda", NULL, 1, "cuda");
-    t->items[t->n - 1].partial = true;
   }
 #endif
 #ifdef WH_SIMT /* the build has a C++ compiler */

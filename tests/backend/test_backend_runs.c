@@ -98,13 +98,6 @@ static void test_ranges_are_checked(const suite_target *t) {
 
 /* ---- one block, many frames ---- */
 
-/* A partial target that has no kernel for the case; said, so that nobody takes it for a pass. */
-static bool is_refused(const suite_target *t, const suite_case *c, const int64_t *dims) {
-  const bool refused = case_refused(c, dims);
-  if (refused) print_message("%s: refuses '%s'\n", t->label, c->name);
-  return refused;
-}
-
 /* A prompt, single tokens, nothing, a prompt again: states grow, shapes change with each frame. */
 static void test_frames(const suite_target *t) {
   static const int64_t rows[] = {70, 1, 1, 0, 5, 1, 33, 1};
@@ -113,11 +106,6 @@ static void test_frames(const suite_target *t) {
   suite_case *c = m.c;
   int64_t *most = case_dims(c, 70), position = 0;
   executor *x = NULL;
-  if (is_refused(t, c, most)) {
-    free(most);
-    case_free(c);
-    return;
-  }
   OK(executor_create(t, c->g, most, NULL, &x));
   const size_t n = executor_n_steps(x);
   for (size_t round = 0; round < sizeof rows / sizeof rows[0]; round++) {
@@ -163,11 +151,6 @@ static void test_faults(const suite_target *t) {
   int64_t *dims = case_dims(c, 3);
   executor *x = NULL;
   wh_fault fault;
-  if (is_refused(t, c, dims)) {
-    free(dims);
-    case_free(c);
-    return;
-  }
   OK(executor_create(t, c->g, dims, NULL, &x));
   for (int i = 0; i < 2; i++) OK(executor_write(x, ids[i], c->data[ids[i]], c->n_bytes[ids[i]]));
   OK(executor_run(x, 0, 2));
@@ -247,11 +230,6 @@ static void test_packing_finds_what_is_not_finite(const suite_target *t) {
         memcpy((char *)c->data[w] + c->n_bytes[w] - kinds[i].from_end, kinds[i].bytes, (size_t)kinds[i].n);
       int64_t *dims = case_dims(c, 1);
       const wh_node node = (wh_node)c->g->n_nodes - 1;
-      if (is_refused(t, c, dims)) {
-        free(dims);
-        case_free(c);
-        continue;
-      }
       wh_claim claim = {.struct_size = sizeof claim};
       OK(t->backend->claim(t->dev, c->g, node, dims, &claim));
       assert_true(claim.supported && claim.n_layouts > 0);
