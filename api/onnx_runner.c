@@ -201,7 +201,9 @@ wh_status wh_onnx_runner_output(const wh_onnx_runner *r, size_t i, wh_tensor *ou
     out->dtype = d->dtype;
     out->rank = d->rank;
     memcpy(out->dims, d->dims, sizeof out->dims);
-    if (!wh_dtype_row_bytes(d->dtype, d->n, &n)) return WH_FAIL(ERR_INTERNAL, "an output has no bytes");
+    const size_t row = d->rank ? (size_t)d->dims[d->rank - 1] : 1; /* rows of parts of a byte end with one */
+    if (row && (!wh_dtype_row_bytes(d->dtype, row, &n) || !wh_mul_size(n, d->n / row, &n)))
+      return WH_FAIL(ERR_INTERNAL, "an output's size overflows");
     out->data = n ? d->data : NULL;
   }
   out->n_bytes = n;
