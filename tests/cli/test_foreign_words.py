@@ -19,7 +19,6 @@ WORDS = [
     (["show", "m"], USAGE, ["whimbrel inspect"]),
     (["generate", "m"], USAGE, ["whimbrel run"]),
     (["perplexity", "m"], USAGE, ["whimbrel eval"]),
-    (["quantize", "m"], USAGE, ["makes no models"]),
     (["version"], USAGE, ["--version"]),
     (["{model}"], USAGE, ["a verb comes before", "whimbrel chat {model}", "whimbrel run {model} -p"]),
     (["missing.gguf"], USAGE, ["missing.gguf: no such file", "verb"]),
