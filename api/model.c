@@ -41,6 +41,7 @@ wh_model *wh_model_new(const wh_allocator *alloc) {
   atomic_init(&m->n_refs, 1);
   m->alloc = alloc;
   (void)pthread_mutex_init(&m->programs_mutex, NULL);
+  wh_engine_pool_init(&m->engines);
   return m;
 }
 
@@ -110,6 +111,7 @@ void wh_model_destroy(wh_model *m) {
   wh_free(m->alloc, m->constants);
   wh_model_file_close(m->file);
   (void)pthread_mutex_destroy(&m->programs_mutex);
+  wh_engine_pool_deinit(&m->engines);
   wh_free(m->alloc, m->name);
   wh_free(m->alloc, m);
 }

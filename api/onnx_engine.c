@@ -11,6 +11,7 @@
 #include "core/plan/fold_evaluator.h"
 
 #define CONST_ALIGN 64
+#define N_LENT 8 /* sets of weights that later programs look through */
 
 struct wh_engine_program {
   wh_hash128 key;
@@ -29,7 +30,75 @@ struct wh_engine {
   wh_run_trace_fn trace;
   void *trace_ctx;
   wh_engine_program *programs; /* most recently used first */
+  /* What other shapes and other engines use as well: sets that have weights of the model, the newest first.
+   */
+  wh_weight_set *lent[N_LENT];
+  wh_engine_pool *pool; /* NULL: alone. Its mutex is `lent`'s */
+  wh_engine *next;      /* in the pool */
 };
+
+/* ---- weights of one model ---- */
+
+void wh_engine_pool_init(wh_engine_pool *pool) {
+  (void)pthread_mutex_init(&pool->mutex, NULL);
+  pool->first = NULL;
+}
+
+void wh_engine_pool_deinit(wh_engine_pool *pool) { (void)pthread_mutex_destroy(&pool->mutex); }
+
+static void lock(wh_engine *e) {
+  if (e->pool) (void)pthread_mutex_lock(&e->pool->mutex);
+}
+static void unlock(wh_engine *e) {
+  if (e->pool) (void)pthread_mutex_unlock(&e->pool->mutex);
+}
+
+void wh_engine_join(wh_engine *e, wh_engine_pool *pool) {
+  e->pool = pool;
+  lock(e);
+  e->next = pool->first;
+  pool->first = e;
+  unlock(e);
+}
+
+static void leave(wh_engine *e) {
+  lock(e);
+  for (wh_engine **at = e->pool ? &e->pool->first : NULL; at && *at; at = &(*at)->next)
+    if (*at == e) {
+      *at = e->next;
+      break;
+    }
+  unlock(e);
+  for (size_t i = 0; i < N_LENT; i++) wh_weight_set_release(e->lent[i]);
+}
+
+static size_t lenders_of(const wh_engine *from, size_t n, wh_weight_set *out[N_LENT]) {
+  for (size_t i = 0; i < N_LENT && from->lent[i] && n < N_LENT; i++) out[n++] = from->lent[i];
+  return n;
+}
+
+/* What this engine has, then what others on the device have; retained for the caller. */
+static size_t find_lenders(wh_engine *e, wh_weight_set *out[N_LENT]) {
+  lock(e);
+  size_t n = lenders_of(e, 0, out);
+  for (const wh_engine *x = e->pool ? e->pool->first : NULL; x; x = x->next)
+    if (x != e && x->device.dev == e->device.dev) n = lenders_of(x, n, out);
+  for (size_t i = 0; i < n; i++) wh_weight_set_retain(out[i]);
+  unlock(e);
+  return n;
+}
+
+/* A set that is loaded: the first, and whatever has weights of the model that no other one had. */
+static void lend(wh_engine *e, wh_weight_set *set) {
+  if (!set || (e->lent[0] && !wh_weight_set_get_packing(set).n_own)) return;
+  wh_weight_set_retain(set);
+  lock(e);
+  wh_weight_set *oldest = e->lent[N_LENT - 1];
+  memmove(e->lent + 1, e->lent, (N_LENT - 1) * sizeof e->lent[0]);
+  e->lent[0] = set;
+  unlock(e);
+  wh_weight_set_release(oldest);
+}
 
 static void drop(wh_engine *e, wh_engine_program *p) {
   wh_run_destroy(p->run);
@@ -67,6 +136,7 @@ void wh_engine_destroy(wh_engine *e) {
     next = p->next;
     drop(e, p);
   }
+  leave(e);
   if (e->host.dev != e->device.dev) wh_backend_cpu.close(e->host.dev);
   wh_free(e->alloc, e);
 }
@@ -116,13 +186,17 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
     return st;
   }
   /* With other shapes the weights are the same: they are packed once. */
-  wh_weight_set *weights[] = {e->programs ? e->programs->program->devices[0].weights : NULL};
+  wh_weight_set *lenders[N_LENT];
+  const size_t n_lenders = find_lenders(e, lenders);
   const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1},
                                 .symbols = &none,
                                 .any_vectors = true,
-                                .weights = weights,
+                                .lenders = lenders,
+                                .n_lenders = n_lenders,
                                 .alloc = e->alloc};
-  WH_TRY(wh_program_create(g, &o, &p->program));
+  st = wh_program_create(g, &o, &p->program);
+  for (size_t i = 0; i < n_lenders; i++) wh_weight_set_release(lenders[i]);
+  WH_TRY(st);
   wh_memory_budget budget = {e->memory_limit, "the limit that was set"};
   wh_layout *layout = NULL;
   if (!e->memory_limit) WH_TRY(wh_memory_budget_read(e->alloc, &budget));
@@ -131,7 +205,9 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
   wh_layout_release(layout);
   WH_TRY(st);
   const wh_run_options run = {.symbols = &none, .alloc = e->alloc};
-  return wh_run_create(p->program, &run, &p->run);
+  WH_TRY(wh_run_create(p->program, &run, &p->run));
+  lend(e, p->program->devices[0].weights);
+  return WH_OK;
 }
 
 static void to_front(wh_engine *e, wh_engine_program **at) {
@@ -242,6 +318,10 @@ void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx) {
 
 wh_engine_program *wh_engine_last(wh_engine *e) { return e->programs; }
 uint64_t wh_engine_serial(const wh_engine_program *program) { return program->serial; }
+wh_weight_packing wh_engine_packing(const wh_engine *e) {
+  const wh_weight_set *w = e->programs ? e->programs->program->devices[0].weights : NULL;
+  return w ? wh_weight_set_get_packing(w) : (wh_weight_packing){0};
+}
 uint64_t wh_engine_n_made(const wh_engine *e) { return e->n_made; }
 
 wh_run *wh_engine_find(wh_engine *e, uint64_t serial) {

@@ -66,6 +66,8 @@ void wh_onnx_runner_destroy(wh_onnx_runner *r) {
   wh_free(r->alloc, r);
 }
 
+void wh_onnx_runner_join(wh_onnx_runner *r, wh_engine_pool *pool) { wh_engine_join(r->engine, pool); }
+
 static bool fits(const wh_onnx_runner *r, const way *w, const wh_tensor *const *inputs) {
   for (size_t i = 0; i < wh_onnx_net_n_inputs(r->net); i++) {
     const wh_datum *d = &w->inputs[i];
@@ -173,6 +175,8 @@ wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) 
   if (st == WH_OK) keep(r, inputs);
   return st;
 }
+
+wh_weight_packing wh_onnx_runner_packing(const wh_onnx_runner *r) { return wh_engine_packing(r->engine); }
 
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx) {
   wh_engine_set_trace(r->engine, fn, ctx);

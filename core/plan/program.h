@@ -94,6 +94,8 @@ typedef struct wh_program_options {
   /* Weight sets that programs of the same model on these devices have, by device; NULL where there is none.
    * One that fits is shared. */
   wh_weight_set *const *weights;
+  wh_weight_set *const *lenders; /* as in wh_weight_options, for device 0 */
+  size_t n_lenders;
 } wh_program_options;
 
 /* Claims every node (a refusal is ERR_UNSUPPORTED, says how many nodes and names the first with their

@@ -277,6 +277,8 @@ static void run_main(ox *o, const wh_datum *const *inputs, wh_datum **outputs) {
     if (!outputs[i])
       OX_FAIL(o, ERR_INVALID_ARGUMENT, "output '" WH_STR_FMT "' is not made",
               WH_STR_ARG(g->output_infos[i].name));
+    else if (!ox_is_aligned(outputs[i]))
+      ox_need(o, outputs[i]);
   }
   s.at = g->n_nodes;
 }

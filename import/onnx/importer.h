@@ -65,7 +65,7 @@ struct wh_onnx_net {
   ox_graph **functions; /* [file->n_functions] */
 };
 const ox_op_row *ox_find_op(wh_str domain, wh_str op, int64_t opset); /* table.c */
-/* Known, is_weight; its elements in `arena` unless they lie well in the file. net.c */
+/* Known, is_weight; its elements in the file, or in `arena` where they lie badly there and are few. net.c */
 wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out);
 /* The dense tensor that a sparse one stands for. net.c */
 wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *out);
@@ -180,6 +180,8 @@ int64_t ox_element_int(const wh_datum *d, size_t i);
 void ox_store_int(wh_dtype dtype, void *data, size_t i, int64_t v);
 
 size_t ox_size_of(wh_dtype dtype); /* bytes of an element; 0: none */
+/* Whether the elements lie where their type wants it: a large weight of a file may not (ox_need moves it). */
+bool ox_is_aligned(const wh_datum *d);
 /* Data with room for the elements (zeroed), to be filled in by the caller; as a weight. */
 wh_datum *ox_new(ox *o, wh_dtype dtype, int rank, const int64_t *dims);
 wh_datum *ox_new_strings(ox *o, int rank, const int64_t *dims);
