@@ -18,6 +18,7 @@ struct wh_engine_program {
   uint64_t serial;
   wh_program *program;
   wh_run *run;
+  bool is_torn; /* memory for other dims was not to be had half-way */
   wh_engine_program *next;
 };
 
@@ -174,10 +175,16 @@ static wh_status keep_constants(wh_graph *g) {
   return WH_OK;
 }
 
-static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
+/* Whether these dims, with the weights unless they are loaded, fit what may be taken. */
+static wh_status check_memory(const wh_engine *e, const wh_program *p, const wh_layout *layout) {
+  wh_memory_budget budget = {e->memory_limit, "the limit that was set"};
+  if (!e->memory_limit) WH_TRY(wh_memory_budget_read(e->alloc, &budget));
+  return wh_program_check_memory(p, layout, &budget);
+}
+
+static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engine_program *p) {
   wh_fold_device d = {e->host.backend, e->host.dev};
   const wh_fold_evaluator fold = {&d, wh_fold_eval};
-  const int64_t none = 0;
   wh_status st = keep_constants(g);
   if (st == WH_OK) st = wh_passes_run(g, &fold);
   if (st == WH_OK && e->device.backend->traits & WH_BACKEND_CHAINS) st = wh_pass_chain(g);
@@ -189,7 +196,7 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
   wh_weight_set *lenders[N_LENT];
   const size_t n_lenders = find_lenders(e, lenders);
   const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1},
-                                .symbols = &none,
+                                .symbols = symbols,
                                 .any_vectors = true,
                                 .lenders = lenders,
                                 .n_lenders = n_lenders,
@@ -197,17 +204,34 @@ static wh_status make(wh_engine *e, wh_graph *g, wh_engine_program *p) {
   st = wh_program_create(g, &o, &p->program);
   for (size_t i = 0; i < n_lenders; i++) wh_weight_set_release(lenders[i]);
   WH_TRY(st);
-  wh_memory_budget budget = {e->memory_limit, "the limit that was set"};
   wh_layout *layout = NULL;
-  if (!e->memory_limit) WH_TRY(wh_memory_budget_read(e->alloc, &budget));
-  WH_TRY(wh_program_get_layout(p->program, &none, &layout));
-  st = wh_program_check_memory(p->program, layout, &budget);
+  WH_TRY(wh_program_get_layout(p->program, symbols, &layout));
+  st = check_memory(e, p->program, layout);
   wh_layout_release(layout);
   WH_TRY(st);
-  const wh_run_options run = {.symbols = &none, .alloc = e->alloc};
+  const wh_run_options run = {.symbols = symbols, .alloc = e->alloc};
   WH_TRY(wh_run_create(p->program, &run, &p->run));
   lend(e, p->program->devices[0].weights);
   return WH_OK;
+}
+
+/* The program's run for these values of its symbols: a layout of these dims, in more memory where they need
+ * it.
+ */
+static wh_status bind(const wh_engine *e, wh_engine_program *p, const int64_t *symbols) {
+  const size_t n = p->program->graph->dims.n_symbols;
+  const wh_layout *have = wh_run_layout(p->run);
+  wh_layout *layout = NULL;
+  if (!n || (!p->is_torn && memcmp(have->symbols, symbols, n * sizeof *symbols) == 0)) return WH_OK;
+  WH_TRY(wh_program_get_layout(p->program, symbols, &layout));
+  wh_status st = WH_OK;
+  if (p->is_torn || layout->memory[0].arena.arena_bytes > have->memory[0].arena.arena_bytes)
+    st = check_memory(e, p->program, layout);
+  wh_layout_release(layout);
+  WH_TRY(st);
+  st = wh_run_reshape(p->run, symbols);
+  p->is_torn = st != WH_OK;
+  return st;
 }
 
 static void to_front(wh_engine *e, wh_engine_program **at) {
@@ -231,7 +255,7 @@ static void shrink(wh_engine *e) {
 }
 
 /* The program of the graph, first in the list. Takes the graph. */
-static wh_status find_or_make(wh_engine *e, wh_graph *g) {
+static wh_status find_or_make(wh_engine *e, wh_graph *g, const int64_t *symbols) {
   wh_hash128 key;
   wh_status st = key_of(g, &key);
   if (st != WH_OK) {
@@ -243,7 +267,7 @@ static wh_status find_or_make(wh_engine *e, wh_graph *g) {
     if (memcmp(&p->key, &key, sizeof key) != 0) continue;
     to_front(e, at);
     wh_graph_destroy(g);
-    return WH_OK;
+    return bind(e, p, symbols);
   }
   wh_engine_program *p = wh_alloc_zeroed(e->alloc, sizeof *p);
   if (!p) {
@@ -252,7 +276,7 @@ static wh_status find_or_make(wh_engine *e, wh_graph *g) {
   }
   p->key = key;
   p->serial = ++e->n_made;
-  st = make(e, g, p);
+  st = make(e, g, symbols, p);
   if (st != WH_OK) {
     drop(e, p);
     return st;
@@ -275,12 +299,14 @@ int wh_engine_output(const wh_engine *e, size_t i) {
   return wh_program_find_output(e->programs->program, name);
 }
 
-static wh_status run_graph(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs) {
+static wh_status run_graph(void *ctx, wh_graph *g, const int64_t *symbols, const void *const *inputs,
+                           void *const *outputs) {
   wh_engine *e = ctx;
   const size_t n_outputs = g->n_outputs;
   size_t n_inputs = 0;
   for (wh_value v = 1; v < g->n_values; v++) n_inputs += g->values[v].kind == WH_VALUE_INPUT;
-  WH_TRY(find_or_make(e, g));
+  const int64_t none = 0;
+  WH_TRY(find_or_make(e, g, symbols ? symbols : &none));
   const wh_engine_program *p = e->programs;
   for (size_t i = 0; i < n_inputs; i++) {
     const int port = wh_engine_input(e, i);
@@ -324,13 +350,16 @@ wh_weight_packing wh_engine_packing(const wh_engine *e) {
 }
 uint64_t wh_engine_n_made(const wh_engine *e) { return e->n_made; }
 
-wh_run *wh_engine_find(wh_engine *e, uint64_t serial) {
+wh_status wh_engine_find(wh_engine *e, uint64_t serial, const int64_t *symbols, wh_run **out) {
+  *out = NULL;
   for (wh_engine_program **at = &e->programs; *at; at = &(*at)->next) {
     wh_engine_program *p = *at;
     if (p->serial != serial) continue;
     to_front(e, at);
+    WH_TRY(bind(e, p, symbols));
     wh_run_set_trace(p->run, e->trace, e->trace_ctx);
-    return p->run;
+    *out = p->run;
+    return WH_OK;
   }
-  return NULL;
+  return WH_OK;
 }

@@ -30,11 +30,11 @@ void wh_engine_join(wh_engine *e, wh_engine_pool *pool); /* before it runs; the 
 wh_onnx_engine wh_engine_face(wh_engine *e);
 /* Of each program that runs from now on. NULL: off. */
 void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx);
-/* The program that ran last has a serial, which is never given twice; the run of a program by its serial,
- * NULL when it is not kept any more. */
+/* The program that ran last has a serial, which is never given twice; the run of a program by its serial, for
+ * these values of its symbols: NULL when it is not kept any more. */
 wh_engine_program *wh_engine_last(wh_engine *e);
 uint64_t wh_engine_serial(const wh_engine_program *program);
-wh_run *wh_engine_find(wh_engine *e, uint64_t serial);
+WH_NODISCARD wh_status wh_engine_find(wh_engine *e, uint64_t serial, const int64_t *symbols, wh_run **out);
 /* Ports of the program that ran or was found last, by the number of the graph's input or output; -1: nothing
  * reads it. */
 int wh_engine_input(const wh_engine *e, size_t i);

@@ -108,18 +108,21 @@ static void renew_frames(wh_run *r) {
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
   wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
+  uint64_t sizes[WH_PLAN_MAX_DEVICES] = {0};
   wh_status st = WH_OK;
   for (uint16_t d = 0; d < r->p->n_devices && st == WH_OK; d++) {
-    const uint64_t need = layout->memory[d].arena.arena_bytes;
-    if (!r->devices[d].arena || need > r->devices[d].arena_bytes)
-      st = take(r, d, WH_MEMORY_DEVICE, need, "activations", &larger[d]);
+    const uint64_t need = layout->memory[d].arena.arena_bytes, have = r->devices[d].arena_bytes;
+    sizes[d] = need;
+    if (r->devices[d].arena && need <= have) continue;
+    if (r->devices[d].arena && need < have + have / 4) sizes[d] = have + have / 4; /* it may go on growing */
+    st = take(r, d, WH_MEMORY_DEVICE, sizes[d], "activations", &larger[d]);
   }
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     if (!larger[d]) continue;
     backend(r, d)->buffer_destroy(dev(r, d), st == WH_OK ? r->devices[d].arena : larger[d]);
     if (st != WH_OK) continue;
     r->devices[d].arena = larger[d];
-    r->devices[d].arena_bytes = layout->memory[d].arena.arena_bytes;
+    r->devices[d].arena_bytes = sizes[d];
   }
   WH_TRY(st);
   wh_layout_release(r->layout);

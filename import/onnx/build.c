@@ -12,7 +12,7 @@ static bool want_graph(ox *o) {
 
 static void shape_of(ox *o, const wh_datum *d, wh_shape *out) {
   *out = (wh_shape){.dtype = d->dtype, .rank = d->rank};
-  for (int i = 0; i < d->rank; i++) ox_try(o, wh_dim_const(&o->g->dims, d->dims[i], &out->dims[i]));
+  for (int i = 0; i < d->rank; i++) out->dims[i] = ox_dim(o, d->dims[i]);
 }
 
 static void push(ox *o, wh_datum ***list, size_t *n, size_t *capacity, wh_datum *d) {
@@ -35,6 +35,7 @@ wh_value ox_value(ox *o, wh_datum *d) {
   wh_shape shape;
   wh_value v = 0;
   shape_of(o, d, &shape);
+  if (ox_has_open_elements(o, d)) OX_FAIL(o, ERR_UNSUPPORTED, "a shape that is open is computed with");
   if (d->is_weight) {
     size_t n_bytes = 0;
     (void)snprintf(name, sizeof name, "w%u", o->n_names++);
@@ -62,11 +63,13 @@ static wh_datum *result(ox *o, wh_value v) {
   d->rank = s->rank;
   d->n = 1;
   for (int i = 0; i < s->rank; i++) {
-    d->dims[i] = wh_dim_get(&o->g->dims, s->dims[i])->value;
-    if (!wh_mul_size(d->n, (size_t)d->dims[i], &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
+    d->dims[i] = ox_dim_of(o, s->dims[i]);
+    if (!wh_mul_size(d->n, (size_t)ox_dim_now(o, d->dims[i]), &d->n))
+      OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
   }
   d->value = v;
   d->stage = o->stage;
+  if (d->n == 0 && ox_has_open_dims(o, d)) OX_FAIL(o, ERR_UNSUPPORTED, "an open value may be empty");
   if (d->n == 0) return ox_new(o, d->dtype, d->rank, d->dims);
   push(o, &o->built, &o->n_built, &o->built_capacity, d);
   return d;
@@ -104,7 +107,7 @@ wh_attr ox_a_dims(ox *o, wh_attr_key key, int rank, const int64_t *dims) {
     OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
     return a;
   }
-  for (int i = 0; i < rank; i++) ox_try(o, wh_dim_const(&o->g->dims, dims[i], &a.dims[i]));
+  for (int i = 0; i < rank; i++) a.dims[i] = ox_dim(o, dims[i]);
   return a;
 }
 
@@ -180,7 +183,8 @@ wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b) {
 static size_t count(ox *o, int rank, const int64_t *dims) {
   size_t n = 1;
   for (int i = 0; i < rank; i++)
-    if (dims[i] < 0 || !wh_mul_size(n, (size_t)dims[i], &n)) OX_FAIL(o, ERR_LIMIT, "a shape overflows");
+    if (ox_dim_now(o, dims[i]) < 0 || !wh_mul_size(n, (size_t)ox_dim_now(o, dims[i]), &n))
+      OX_FAIL(o, ERR_LIMIT, "a shape overflows");
   return n;
 }
 
@@ -357,8 +361,11 @@ wh_datum *ox_reduce(ox *o, wh_op op, wh_datum *x, unsigned axes, bool keep) {
 
 wh_datum *ox_mean(ox *o, wh_datum *x, unsigned axes, bool keep) {
   double n = 1;
-  for (int i = 0; i < x->rank; i++)
-    if (axes >> i & 1) n *= (double)x->dims[i];
+  for (int i = 0; i < x->rank; i++) {
+    if (!(axes >> i & 1)) continue;
+    if (ox_is_open(o, x->dims[i])) OX_FAIL(o, ERR_UNSUPPORTED, "a mean over an open dim");
+    n *= (double)x->dims[i];
+  }
   if (is_half(x)) return ox_cast(o, ox_mean(o, ox_wide(o, x), axes, keep), x->dtype);
   return ox_div(o, ox_reduce(o, WH_OP_REDUCE_SUM, x, axes, keep), ox_num(o, x, n));
 }

@@ -103,7 +103,9 @@ struct ox {
   ox_scope *scope; /* innermost */
   unsigned depth;
   uint64_t looked;
-  bool is_odd; /* something happened that a trace cannot repeat */
+  wh_onnx_symbols *symbols; /* dims may be open; NULL: numbers only */
+  bool is_last;             /* nothing but outputs is left to be made */
+  bool is_odd;              /* something happened that a trace cannot repeat */
   wh_datum nothing;
   /* The node at work. */
   const ox_node *node;
@@ -129,6 +131,25 @@ void ox_run_graph(ox *o, const ox_graph *g, wh_datum *const *inputs, size_t n_in
 /* Ends the stage: everything that is still needed becomes known. */
 void ox_end_stage(ox *o);
 bool ox_go_on(ox *o); /* counts an iteration of a loop; false: error */
+
+/* ---- open dims: a number or an expression of symbols, both as int64_t. open.c ---- */
+
+bool ox_takes_open(const ox_op_row *row); /* its lowering may be given open dims */
+/* An error unless the node at work may be given its operands. */
+void ox_check_open(ox *o, const ox_node *node);
+bool ox_is_open(const ox *o, int64_t dim);
+bool ox_has_open_dims(const ox *o, const wh_datum *d);
+bool ox_has_open_elements(const ox *o, const wh_datum *d); /* those of a shape */
+wh_dim ox_dim(ox *o, int64_t dim);                         /* in the stage's graph */
+int64_t ox_dim_of(ox *o, wh_dim d);
+int64_t ox_dim_now(ox *o, int64_t dim); /* its value in this execution */
+int64_t ox_dim_least(ox *o, int64_t dim);
+/* An error where the result may be negative or too large. */
+int64_t ox_dim_binary(ox *o, wh_dim_kind kind, int64_t a, int64_t b);
+/* Whatever the symbols are; else an error, and `again` with a smaller range where that would do. */
+bool ox_dim_at_most(ox *o, int64_t dim, int64_t limit);
+/* The product of dims over that of `by`; -1: not known to be a dim. */
+int64_t ox_dim_quotient(ox *o, const int64_t *dims, int rank, const int64_t *by, size_t n);
 
 /* ---- operands and attributes of the node at work. attrs.c ---- */
 

@@ -51,7 +51,9 @@ static void auto_pad(ox *o, const wh_datum *x, window *w) {
   const bool upper = wh_str_is(mode, "SAME_UPPER"), lower = wh_str_is(mode, "SAME_LOWER");
   if (wh_str_is(mode, "VALID")) memset(w->pads, 0, sizeof w->pads);
   for (int i = 0; i < w->n && (upper || lower) && o->st == WH_OK; i++) {
-    const int64_t size = x->dims[2 + i], out = (size + w->strides[i] - 1) / w->strides[i];
+    const bool open = ox_is_open(o, x->dims[2 + i]); /* as any other with steps of one */
+    if (open && w->strides[i] != 1) OX_FAIL(o, ERR_UNSUPPORTED, "padding depends on an open dim");
+    const int64_t size = open ? 1 : x->dims[2 + i], out = (size + w->strides[i] - 1) / w->strides[i];
     int64_t total = (out - 1) * w->strides[i] + reach(w, i) - size;
     if (total < 0) total = 0;
     w->pads[i] = upper ? total / 2 : total - total / 2;

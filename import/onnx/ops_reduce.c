@@ -108,8 +108,10 @@ static wh_datum *hardmax(ox *o, wh_datum *x, int axis) {
 
 void ox_lower_softmax(ox *o) {
   wh_datum *x = ox_in(o, 0), *flat = ox_wide(o, x);
-  const bool old = ox_opset(o) < 13;
-  int axis = ox_axis(o, ox_attr_i(o, "axis", old ? 1 : -1), x->rank ? x->rank : 1);
+  const bool had_rows = ox_opset(o) < 13; /* all from the axis on is one row */
+  int axis = ox_axis(o, ox_attr_i(o, "axis", had_rows ? 1 : -1), x->rank ? x->rank : 1);
+  const bool old = had_rows && axis != x->rank - 1;
+  if (old && ox_has_open_dims(o, x)) OX_FAIL(o, ERR_UNSUPPORTED, "open dims are joined");
   if (old) {
     int64_t rows = 1, columns = 1;
     for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &columns) *= x->dims[i];

@@ -305,8 +305,9 @@ static void weights_are_shared(void **state) {
   wh_onnx_net_destroy(n.net);
 }
 
-static wh_status no_engine(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs) {
-  (void)ctx, (void)inputs, (void)outputs;
+static wh_status no_engine(void *ctx, wh_graph *g, const int64_t *symbols, const void *const *inputs,
+                           void *const *outputs) {
+  (void)ctx, (void)symbols, (void)inputs, (void)outputs;
   wh_graph_destroy(g);
   return WH_FAIL(ERR_INTERNAL, "a graph was run");
 }
