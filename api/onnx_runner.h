@@ -20,6 +20,8 @@ WH_NODISCARD wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *co
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx);
 /* What became of the weights of the last run's program. */
 wh_weight_packing wh_onnx_runner_packing(const wh_onnx_runner *r);
+/* How many programs were made. */
+uint64_t wh_onnx_runner_n_programs(const wh_onnx_runner *r);
 /* Output i of the last run, which succeeded; valid until the next. */
 WH_NODISCARD wh_status wh_onnx_runner_output(const wh_onnx_runner *r, size_t i, wh_tensor *out);
 
