@@ -7,7 +7,7 @@
 
 #define N_KEPT 8          /* ways in which a model was run lately */
 #define LARGEST_OPEN 8192 /* of dims that stay open: products of three are dims, too */
-#define MOST_REFUSED 3    /* executions with open dims that failed, before no more are tried */
+#define MOST_REFUSED 2    /* executions with open dims that failed, before no more are tried */
 #define N_PROGRAMS 64     /* a way takes one as a rule; loops and conditions on computed values take more */
 
 /* How the model was run once. */
@@ -214,7 +214,18 @@ static bool find_symbols(const wh_onnx_runner *r, const wh_tensor *const *inputs
   return true;
 }
 
-/* With open dims where there are some and nothing depends on them; `last` stays NULL: it does. */
+/* Its dims are numbers. */
+static void close_symbol(const wh_onnx_runner *r, wh_onnx_symbols *s, int8_t (*of)[WH_MAX_RANK], int k) {
+  for (size_t i = 0; i < wh_onnx_net_n_inputs(r->net); i++)
+    for (int d = 0; d < WH_MAX_RANK; d++) of[i][d] = (int8_t)(of[i][d] == k ? -1 : of[i][d] - (of[i][d] > k));
+  s->n--;
+  for (uint32_t i = (uint32_t)k; i < s->n; i++) {
+    s->values[i] = s->values[i + 1];
+    s->max[i] = s->max[i + 1];
+  }
+}
+
+/* With these dims open; `last` stays NULL when something depends on them. */
 static wh_status execute_open(wh_onnx_runner *r, const wh_datum *const *inputs, wh_onnx_symbols *symbols) {
   const wh_onnx_engine face = wh_engine_face(r->engine);
   wh_status st = WH_OK;
@@ -223,31 +234,26 @@ static wh_status execute_open(wh_onnx_runner *r, const wh_datum *const *inputs, 
     st = wh_onnx_execute_open(r->net, inputs, symbols, &face, &r->limits, &r->last);
     if (st == WH_OK || !symbols->refused || !symbols->again) break;
   }
-  if (st == WH_OK || !symbols->refused) return st;
-  r->n_refused++;
-  return WH_OK;
+  return symbols->refused ? WH_OK : st;
 }
 
-static wh_status execute(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_datum *const *data) {
-  const size_t n = wh_onnx_net_n_inputs(r->net);
+/* With all dims open that the model does not say, else with all but one of them, else with none. */
+static wh_status execute(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_datum *const *data,
+                         wh_onnx_symbols *symbols, int8_t (*of)[WH_MAX_RANK]) {
   const wh_onnx_engine face = wh_engine_face(r->engine);
-  wh_onnx_symbols symbols = {.n = 0};
-  int8_t(*of)[WH_MAX_RANK] = wh_alloc_array(r->alloc, n + 1, sizeof *of);
-  if (!of) return WH_OOM("run");
   wh_status st = WH_OK;
-  const bool open = find_symbols(r, inputs, &symbols, of) && symbols.n && r->n_refused < MOST_REFUSED;
-  if (open) st = execute_open(r, data, &symbols);
-  if (st == WH_OK && !r->last) { /* by numbers */
-    symbols = (wh_onnx_symbols){.n = 0};
-    memset(of, -1, n * sizeof *of);
-    st = wh_onnx_execute(r->net, data, &face, &r->limits, &r->last);
+  bool any = r->n_refused < MOST_REFUSED;
+  for (int close = -1; any && st == WH_OK && !r->last; close++) {
+    any = find_symbols(r, inputs, symbols, of) && symbols->n && close < (int)symbols->n;
+    if (any && close >= 0) close_symbol(r, symbols, of, close);
+    any = any && symbols->n;
+    if (any) st = execute_open(r, data, symbols);
+    if (!any && close >= 0) r->n_refused++;
   }
-  if (st == WH_OK) st = wh_onnx_result_settle(r->last); /* nothing of it points to the inputs any more */
-  if (st == WH_OK)
-    keep(r, inputs, &symbols, of);
-  else
-    wh_free(r->alloc, of);
-  return st;
+  if (st != WH_OK || r->last) return st;
+  *symbols = (wh_onnx_symbols){.n = 0};
+  memset(of, -1, wh_onnx_net_n_inputs(r->net) * sizeof *of);
+  return wh_onnx_execute(r->net, data, &face, &r->limits, &r->last);
 }
 
 wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) {
@@ -270,9 +276,17 @@ wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) 
     data[i].data = t->data ? t->data : ""; /* without elements */
     list[i] = &data[i];
   }
-  if (st == WH_OK) st = execute(r, inputs, list);
+  wh_onnx_symbols symbols = {.n = 0};
+  int8_t(*of)[WH_MAX_RANK] = wh_alloc_array(r->alloc, n + 1, sizeof *of);
+  if (!of) st = WH_OOM("run");
+  if (st == WH_OK) st = execute(r, inputs, list, &symbols, of);
+  if (st == WH_OK) st = wh_onnx_result_settle(r->last); /* nothing of it points to the inputs any more */
   wh_free(r->alloc, data);
   wh_free(r->alloc, list);
+  if (st == WH_OK)
+    keep(r, inputs, &symbols, of);
+  else
+    wh_free(r->alloc, of);
   return st;
 }
 

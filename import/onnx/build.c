@@ -218,6 +218,17 @@ wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims) {
   return d;
 }
 
+int64_t ox_product(ox *o, const int64_t *dims, int first, int last) {
+  int64_t n = 1;
+  for (int i = first; i < last; i++) {
+    if (ox_is_open(o, n) || ox_is_open(o, dims[i]))
+      n = ox_dim_binary(o, WH_DIM_MUL, n, dims[i]);
+    else
+      n *= dims[i]; /* of a value that there is */
+  }
+  return n;
+}
+
 wh_datum *ox_flatten_to(ox *o, wh_datum *x, int64_t rows, int64_t columns) {
   const int64_t dims[] = {rows, columns};
   return ox_reshape(o, x, 2, dims);
@@ -359,15 +370,27 @@ wh_datum *ox_reduce(ox *o, wh_op op, wh_datum *x, unsigned axes, bool keep) {
   return with_shadow(o, ox_node1(o, op, &x, 1, attrs, 2), shadow);
 }
 
+/* How many elements a dim has, as f64[]: a number, or the sum of as many ones. */
+static wh_datum *dim_count(ox *o, int64_t dim) {
+  wh_datum *one = ox_scalar(o, WH_DTYPE_F64, 1);
+  if (!ox_is_open(o, dim)) return ox_scalar(o, WH_DTYPE_F64, (double)dim);
+  return ox_reduce(o, WH_OP_REDUCE_SUM, ox_expand(o, one, 1, &dim), 1, false);
+}
+
 wh_datum *ox_mean(ox *o, wh_datum *x, unsigned axes, bool keep) {
   double n = 1;
+  wh_datum *open = NULL; /* of the dims that are open */
+  if (is_half(x)) return ox_cast(o, ox_mean(o, ox_wide(o, x), axes, keep), x->dtype);
   for (int i = 0; i < x->rank; i++) {
     if (!(axes >> i & 1)) continue;
-    if (ox_is_open(o, x->dims[i])) OX_FAIL(o, ERR_UNSUPPORTED, "a mean over an open dim");
-    n *= (double)x->dims[i];
+    if (!ox_is_open(o, x->dims[i]))
+      n *= (double)x->dims[i];
+    else
+      open = open ? ox_mul(o, open, dim_count(o, x->dims[i])) : dim_count(o, x->dims[i]);
   }
-  if (is_half(x)) return ox_cast(o, ox_mean(o, ox_wide(o, x), axes, keep), x->dtype);
-  return ox_div(o, ox_reduce(o, WH_OP_REDUCE_SUM, x, axes, keep), ox_num(o, x, n));
+  wh_datum *count = ox_num(o, x, n);
+  if (open) count = ox_cast(o, ox_mul(o, open, ox_scalar(o, WH_DTYPE_F64, n)), x->dtype);
+  return ox_div(o, ox_reduce(o, WH_OP_REDUCE_SUM, x, axes, keep), count);
 }
 
 wh_datum *ox_softmax(ox *o, wh_datum *x, int axis) {

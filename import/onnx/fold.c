@@ -26,6 +26,11 @@ static bool is_integer(wh_dtype d) {
 static bool is_plain(wh_dtype d) {
   return (is_integer(d) && ox_size_of(d)) || d == WH_DTYPE_BOOL || d == WH_DTYPE_F32 || d == WH_DTYPE_F64;
 }
+/* A number that looks like an open one is none: the caller executes with numbers. */
+static int64_t number(ox *o, int64_t v) {
+  if (ox_is_open(o, v)) OX_FAIL(o, ERR_UNSUPPORTED, "a number is taken by open dims");
+  return v;
+}
 static void *room(const wh_datum *d) { return (void *)(uintptr_t)d->data; }
 
 /* Result of a fold: few elements, else it is not worth it. */
@@ -60,7 +65,7 @@ wh_datum *ox_fold_unary(ox *o, wh_op op, wh_datum *x) {
       const uint64_t minus = UINT64_C(0) - (uint64_t)v;
       ox_store_int(y->dtype, room(y), i,
                    op == WH_OP_NOT            ? !v
-                   : op == WH_OP_NEG || v < 0 ? (int64_t)minus
+                   : op == WH_OP_NEG || v < 0 ? number(o, (int64_t)minus)
                                               : v);
     }
   }
@@ -198,11 +203,9 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
       ox_store(y->dtype, room(y), i, f);
     } else {
       const int64_t va = ox_element_int(a, ia), vb = ox_element_int(b, ib);
-      if (!open)
-        (void)integer_op(op, is_signed, va, vb, &v);
-      else if (ox_is_open(o, va) || ox_is_open(o, vb) ? !open_op(o, op, va, vb, &v)
-                                                      : !integer_op(op, is_signed, va, vb, &v))
-        return NULL;
+      const bool by_dims = open && (ox_is_open(o, va) || ox_is_open(o, vb));
+      if (by_dims ? !open_op(o, op, va, vb, &v) : !integer_op(op, is_signed, va, vb, &v)) return NULL;
+      if (!by_dims) v = number(o, v);
       ox_store_int(y->dtype, room(y), i, v);
     }
   }
@@ -210,7 +213,10 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
 }
 
 wh_datum *ox_fold_cast(ox *o, wh_datum *x, wh_dtype to) {
-  if (!folds_numbers(o, &x, 1) || !is_plain(x->dtype) || !is_plain(to)) return NULL;
+  const bool is_shape =
+      (x->dtype == WH_DTYPE_I32 || x->dtype == WH_DTYPE_I64) && (to == WH_DTYPE_I32 || to == WH_DTYPE_I64);
+  if (!(is_shape ? ox_folds(&x, 1) : folds_numbers(o, &x, 1)) || !is_plain(x->dtype) || !is_plain(to))
+    return NULL;
   const bool from_float = x->dtype == WH_DTYPE_F32 || x->dtype == WH_DTYPE_F64;
   for (size_t i = 0; i < x->n && from_float && is_integer(to);
        i++) /* what is out of range is the device's matter */
@@ -225,6 +231,7 @@ wh_datum *ox_fold_cast(ox *o, wh_datum *x, wh_dtype to) {
       } else if (to == WH_DTYPE_F32 && x->dtype == WH_DTYPE_U64) {
         ((float *)room(y))[i] = (float)(uint64_t)ox_element_int(x, i);
       } else {
+        if (from_float && is_integer(to)) (void)number(o, (int64_t)ox_element(x, i));
         ox_store(to, room(y), i, ox_element(x, i));
       }
     } else {

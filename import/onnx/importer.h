@@ -241,6 +241,7 @@ wh_datum *ox_f32(ox *o, wh_datum *x);  /* f16, bf16, f64, integers: cast */
 wh_datum *ox_wide(ox *o, wh_datum *x); /* f16 and bf16 to f32; others stay */
 wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b);
 wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims);
+int64_t ox_product(ox *o, const int64_t *dims, int first, int last); /* of a value's dims */
 wh_datum *ox_flatten_to(ox *o, wh_datum *x, int64_t rows, int64_t columns);
 wh_datum *ox_transpose(ox *o, wh_datum *x, const int64_t *perm);
 wh_datum *ox_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *steps, const int64_t *counts);

@@ -10,18 +10,55 @@
 
 #include "import/onnx/lowerings.h"
 
-#define FIRST_OPEN (-(INT64_C(1) << 60)) /* of dim 0; those of others follow downward */
+#define FIRST_OPEN (-(INT64_C(1) << 30)) /* of dim 0; those of others follow downward. i32 holds them, too \
+                                          */
 
 /* They look at dims and elements of shapes by what is open as well. */
 static const ox_lowering aware[] = {
-    ox_lower_unary,     ox_lower_binary,       ox_lower_swapped,    ox_lower_equal,
-    ox_lower_variadic,  ox_lower_mean,         ox_lower_pow,        ox_lower_clip,
-    ox_lower_relu,      ox_lower_hard_sigmoid, ox_lower_hard_swish, ox_lower_gelu,
-    ox_lower_where,     ox_lower_cast,         ox_lower_identity,   ox_lower_constant_of_shape,
-    ox_lower_shape,     ox_lower_reshape,      ox_lower_squeeze,    ox_lower_unsqueeze,
-    ox_lower_transpose, ox_lower_expand,       ox_lower_concat,     ox_lower_slice,
-    ox_lower_gather,    ox_lower_reduce,       ox_lower_softmax,    ox_lower_matmul,
-    ox_lower_gemm,      ox_lower_conv,
+    ox_lower_unary,
+    ox_lower_binary,
+    ox_lower_swapped,
+    ox_lower_equal,
+    ox_lower_variadic,
+    ox_lower_mean,
+    ox_lower_pow,
+    ox_lower_clip,
+    ox_lower_relu,
+    ox_lower_leaky_relu,
+    ox_lower_hard_sigmoid,
+    ox_lower_hard_swish,
+    ox_lower_swish,
+    ox_lower_mish,
+    ox_lower_gelu,
+    ox_lower_reciprocal,
+    ox_lower_where,
+    ox_lower_cast,
+    ox_lower_identity,
+    ox_lower_shape,
+    ox_lower_constant_of_shape,
+    ox_lower_reshape,
+    ox_lower_flatten,
+    ox_lower_squeeze,
+    ox_lower_unsqueeze,
+    ox_lower_transpose,
+    ox_lower_expand,
+    ox_lower_concat,
+    ox_lower_split,
+    ox_lower_slice,
+    ox_lower_gather,
+    ox_lower_reduce,
+    ox_lower_softmax,
+    ox_lower_layer_normalization,
+    ox_lower_rms_normalization,
+    ox_lower_batch_normalization,
+    ox_lower_instance_normalization,
+    ox_lower_matmul,
+    ox_lower_gemm,
+    ox_lower_conv,
+    ox_lower_conv_transpose,
+    ox_lower_pool,
+    ox_lower_global_pool,
+    ox_lower_resize,
 };
 
 bool ox_takes_open(const ox_op_row *row) {
@@ -46,10 +83,10 @@ bool ox_has_open_dims(const ox *o, const wh_datum *d) {
 }
 
 bool ox_has_open_elements(const ox *o, const wh_datum *d) {
-  if (!o->symbols || !d->data || d->dtype != WH_DTYPE_I64 || d->kind != WH_DATUM_TENSOR || !d->is_cheap)
-    return false;
+  const bool is_shape = d->dtype == WH_DTYPE_I64 || d->dtype == WH_DTYPE_I32;
+  if (!o->symbols || !d->data || !is_shape || d->kind != WH_DATUM_TENSOR || !d->is_cheap) return false;
   for (size_t i = 0; i < d->n; i++)
-    if (ox_is_open(o, ((const int64_t *)d->data)[i])) return true;
+    if (ox_is_open(o, ox_element_int(d, i))) return true;
   return false;
 }
 

@@ -111,11 +111,8 @@ void ox_lower_softmax(ox *o) {
   const bool had_rows = ox_opset(o) < 13; /* all from the axis on is one row */
   int axis = ox_axis(o, ox_attr_i(o, "axis", had_rows ? 1 : -1), x->rank ? x->rank : 1);
   const bool old = had_rows && axis != x->rank - 1;
-  if (old && ox_has_open_dims(o, x)) OX_FAIL(o, ERR_UNSUPPORTED, "open dims are joined");
   if (old) {
-    int64_t rows = 1, columns = 1;
-    for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &columns) *= x->dims[i];
-    flat = ox_flatten_to(o, flat, rows, columns);
+    flat = ox_flatten_to(o, flat, ox_product(o, x->dims, 0, axis), ox_product(o, x->dims, axis, x->rank));
     axis = 1;
   }
   wh_datum *y = ox_arg(o) == OX_SOFTMAX       ? ox_softmax(o, flat, axis)
@@ -144,23 +141,18 @@ wh_datum *ox_standardise(ox *o, wh_datum *x, unsigned axes, float eps, wh_datum 
   return ox_mul(o, d, *inverse);
 }
 
-static int64_t product(const int64_t *dims, int first, int last) {
-  int64_t n = 1;
-  for (int i = first; i < last; i++) n *= dims[i];
-  return n;
-}
-
 void ox_lower_layer_normalization(ox *o) {
   wh_datum *x0 = ox_in(o, 0), *w = ox_wide(o, ox_in(o, 1)),
            *b = ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL;
   wh_datum *x = ox_wide(o, x0), *mean = NULL, *inverse = NULL, *y;
   const int axis = ox_axis(o, ox_attr_i(o, "axis", -1), x->rank);
-  const int64_t n = product(x->dims, axis, x->rank);
+  const int64_t n = ox_product(o, x->dims, axis, x->rank);
   const float eps = ox_attr_f(o, "epsilon", 1e-5f);
+  if (ox_is_open(o, n)) OX_FAIL(o, ERR_UNSUPPORTED, "an open dim is normalised");
   if (o->st != WH_OK) return;
   const bool fits = x->dtype == WH_DTYPE_F32 && (int64_t)w->n == n && (!b || (int64_t)b->n == n) && n;
   if (fits && !ox_wants(o, 1) && !ox_wants(o, 2)) {
-    wh_datum *in[] = {ox_flatten_to(o, x, product(x->dims, 0, axis), n), ox_reshape(o, w, 1, &n),
+    wh_datum *in[] = {ox_flatten_to(o, x, ox_product(o, x->dims, 0, axis), n), ox_reshape(o, w, 1, &n),
                       b ? ox_reshape(o, b, 1, &n) : NULL};
     const wh_attr a = ox_a_f(WH_ATTR_EPS, eps);
     y = ox_reshape(o, ox_node1(o, WH_OP_LAYER_NORM, in, b ? 3 : 2, &a, 1), x->rank, x->dims);
@@ -177,10 +169,10 @@ void ox_lower_layer_normalization(ox *o) {
 void ox_lower_rms_normalization(ox *o) {
   wh_datum *x0 = ox_in(o, 0), *w = ox_f32(o, ox_in(o, 1)), *x = ox_f32(o, x0);
   const int axis = ox_axis(o, ox_attr_i(o, "axis", -1), x->rank);
-  const int64_t n = product(x->dims, axis, x->rank);
+  const int64_t n = ox_product(o, x->dims, axis, x->rank);
   const wh_attr a = ox_a_f(WH_ATTR_EPS, ox_attr_f(o, "epsilon", 1e-5f));
   if (o->st != WH_OK) return;
-  wh_datum *in[] = {ox_flatten_to(o, x, product(x->dims, 0, axis), n), ox_reshape(o, w, 1, &n)};
+  wh_datum *in[] = {ox_flatten_to(o, x, ox_product(o, x->dims, 0, axis), n), ox_reshape(o, w, 1, &n)};
   ox_give(o, 0,
           ox_cast(o, ox_reshape(o, ox_node1(o, WH_OP_RMS_NORM, in, 2, &a, 1), x->rank, x->dims), x0->dtype));
 }

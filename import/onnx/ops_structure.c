@@ -158,12 +158,14 @@ void ox_lower_reshape(ox *o) {
 
 void ox_lower_flatten(ox *o) {
   wh_datum *x = ox_in(o, 0);
-  int64_t axis = ox_attr_i(o, "axis", 1), rows = 1, columns = 1;
+  int64_t axis = ox_attr_i(o, "axis", 1);
   if (axis < 0) axis += x->rank;
   if (axis < 0 || axis > x->rank)
     OX_FAIL(o, ERR_CORRUPT, "axis %" PRId64 " of %d does not exist", axis, x->rank);
-  for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &columns) *= x->dims[i];
-  ox_give(o, 0, ox_flatten_to(o, x, rows, columns));
+  if (o->st != WH_OK) return;
+  ox_give(
+      o, 0,
+      ox_flatten_to(o, x, ox_product(o, x->dims, 0, (int)axis), ox_product(o, x->dims, (int)axis, x->rank)));
 }
 
 /* Axes as an attribute, or from `since` on as input `i`. *n 0: not given. */
