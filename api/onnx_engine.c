@@ -11,7 +11,8 @@
 #include "core/plan/fold_evaluator.h"
 
 #define CONST_ALIGN 64
-#define N_LENT 8 /* sets of weights that later programs look through */
+#define KEPT_BYTES ((uint64_t)128 << 20) /* of activations, in programs that are kept */
+#define N_LENT 8                         /* sets of weights that later programs look through */
 
 struct wh_engine_program {
   wh_hash128 key;
@@ -142,20 +143,57 @@ void wh_engine_destroy(wh_engine *e) {
   wh_free(e->alloc, e);
 }
 
-/* The text, and the constants: by where they lie when they have an origin, which outlives the engine; else by
- * their bytes. */
+static void put(wh_text_buffer *b, const void *data, size_t n) { wh_text_buffer_append(b, data, n); }
+static void put_numbers(wh_text_buffer *b, const uint32_t *numbers, size_t n) {
+  put(b, numbers, n * sizeof *numbers);
+}
+
+/* Constants by where they lie when they have an origin, which outlives the engine; else by their bytes. */
+static void put_value(wh_text_buffer *b, const wh_value_info *v) {
+  const uint32_t head[] = {v->kind, v->shape.dtype, (uint32_t)v->shape.rank};
+  put_numbers(b, head, 3);
+  put_numbers(b, v->shape.dims, (size_t)v->shape.rank);
+  if (v->kind != WH_VALUE_CONST) return;
+  const wh_hash128 h =
+      v->origin ? wh_hash_bytes(&v->origin, sizeof v->origin) : wh_hash_bytes(v->data, v->n_bytes);
+  put(b, &h, sizeof h);
+}
+
+static void put_attr(wh_text_buffer *b, const wh_attr *a) {
+  static const size_t sizes[] = {[WH_TYPE_INTS] = sizeof(int64_t),
+                                 [WH_TYPE_FLOATS] = sizeof(float),
+                                 [WH_TYPE_STRING] = 1,
+                                 [WH_TYPE_TENSOR] = 1};
+  const wh_attr_type type = wh_attr_type_of(a->key);
+  const bool has_dims = type == WH_TYPE_DIMS || type == WH_TYPE_TENSOR;
+  const uint32_t head[] = {a->key, (uint32_t)a->n, has_dims ? (uint32_t)a->rank : 0, a->dtype};
+  put_numbers(b, head, 4);
+  if (type == WH_TYPE_FLOAT) put(b, &a->f, sizeof a->f);
+  if (type == WH_TYPE_INT) put(b, &a->i, sizeof a->i);
+  if (has_dims) put_numbers(b, a->dims, (size_t)a->rank);
+  if (type < sizeof sizes / sizeof sizes[0] && sizes[type] && a->n) put(b, a->data, a->n * sizes[type]);
+}
+
+/* Graphs that an execution builds in the same way are equal. Names do not count, and regions it has none. */
 static wh_status key_of(const wh_graph *g, wh_hash128 *out) {
   wh_text_buffer b;
   wh_text_buffer_init(&b, g->alloc);
-  wh_status st = wh_graph_print(g, &b);
-  for (wh_value v = 1; v < g->n_values && st == WH_OK; v++) {
-    const wh_value_info *c = &g->values[v];
-    if (c->kind != WH_VALUE_CONST) continue;
-    const wh_hash128 h =
-        c->origin ? wh_hash_bytes(&c->origin, sizeof c->origin) : wh_hash_bytes(c->data, c->n_bytes);
-    wh_text_buffer_append(&b, (const char *)&h, sizeof h);
+  for (wh_dim d = 0; d < g->dims.n; d++) {
+    const wh_dim_expr *e = wh_dim_get(&g->dims, d);
+    const int64_t numbers[] = {e->kind, e->value, e->a, e->b, e->min, e->max};
+    put(&b, numbers, sizeof numbers);
   }
-  if (st == WH_OK && b.oom) st = WH_OOM("engine");
+  for (wh_value v = 1; v < g->n_values; v++) put_value(&b, &g->values[v]);
+  for (size_t n = 0; n < g->n_nodes; n++) {
+    const wh_node_info *node = &g->nodes[n];
+    const uint32_t head[] = {node->op, node->n_inputs, node->n_outputs, node->n_attrs};
+    put_numbers(&b, head, 4);
+    put_numbers(&b, node->inputs, node->n_inputs);
+    put_numbers(&b, node->outputs, node->n_outputs);
+    for (uint32_t i = 0; i < node->n_attrs; i++) put_attr(&b, &node->attrs[i]);
+  }
+  for (size_t i = 0; i < g->n_outputs; i++) put_numbers(&b, &g->outputs[i].value, 1);
+  const wh_status st = b.oom ? WH_OOM("engine") : WH_OK;
   if (st == WH_OK) *out = wh_hash_bytes(b.data, b.len);
   wh_text_buffer_deinit(&b);
   return st;
@@ -241,11 +279,15 @@ static void to_front(wh_engine *e, wh_engine_program **at) {
   e->programs = p;
 }
 
+/* The one in use, and others while there are not too many and their activations take little. */
 static void shrink(wh_engine *e) {
   size_t n = 0;
+  uint64_t bytes = 0;
   for (wh_engine_program **at = &e->programs; *at;) {
     wh_engine_program *p = *at;
-    if (n++ < e->n_programs) {
+    bytes += wh_run_layout(p->run)->memory[0].arena.arena_bytes;
+    if (n == 0 || (n < e->n_programs && bytes <= KEPT_BYTES)) {
+      n++;
       at = &p->next;
     } else {
       *at = p->next;
