@@ -11,8 +11,7 @@
 #include "core/plan/fold_evaluator.h"
 
 #define CONST_ALIGN 64
-#define KEPT_BYTES ((uint64_t)128 << 20) /* of activations, in programs that are kept */
-#define N_LENT 8                         /* sets of weights that later programs look through */
+#define N_LENT 8 /* sets of weights that later programs look through */
 
 struct wh_engine_program {
   wh_hash128 key;
@@ -32,6 +31,7 @@ struct wh_engine {
   wh_run_trace_fn trace;
   void *trace_ctx;
   wh_engine_program *programs; /* most recently used first */
+  wh_engine_program *holder;   /* of the one arena; NULL: nobody has it */
   /* What other shapes and other engines use as well: sets that have weights of the model, the newest first.
    */
   wh_weight_set *lent[N_LENT];
@@ -103,6 +103,7 @@ static void lend(wh_engine *e, wh_weight_set *set) {
 }
 
 static void drop(wh_engine *e, wh_engine_program *p) {
+  if (e->holder == p) e->holder = NULL;
   wh_run_destroy(p->run);
   if (p->program) wh_program_release(p->program);
   wh_free(e->alloc, p);
@@ -247,8 +248,11 @@ static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engi
   st = check_memory(e, p->program, layout);
   wh_layout_release(layout);
   WH_TRY(st);
-  const wh_run_options run = {.symbols = symbols, .alloc = e->alloc};
+  const wh_run_options run = {
+      .symbols = symbols, .alloc = e->alloc, .arena_of = e->holder ? e->holder->run : NULL};
+  e->holder = NULL; /* until this has it */
   WH_TRY(wh_run_create(p->program, &run, &p->run));
+  e->holder = p;
   lend(e, p->program->devices[0].weights);
   return WH_OK;
 }
@@ -256,10 +260,16 @@ static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engi
 /* The program's run for these values of its symbols: a layout of these dims, in more memory where they need
  * it.
  */
-static wh_status bind(const wh_engine *e, wh_engine_program *p, const int64_t *symbols) {
+static wh_status bind(wh_engine *e, wh_engine_program *p, const int64_t *symbols) {
   const size_t n = p->program->graph->dims.n_symbols;
   const wh_layout *have = wh_run_layout(p->run);
   wh_layout *layout = NULL;
+  if (e->holder != p) {
+    wh_run *from = e->holder ? e->holder->run : NULL;
+    e->holder = NULL;
+    WH_TRY(wh_run_take_over(p->run, from));
+    e->holder = p;
+  }
   if (!n || (!p->is_torn && memcmp(have->symbols, symbols, n * sizeof *symbols) == 0)) return WH_OK;
   WH_TRY(wh_program_get_layout(p->program, symbols, &layout));
   wh_status st = WH_OK;
@@ -279,15 +289,11 @@ static void to_front(wh_engine *e, wh_engine_program **at) {
   e->programs = p;
 }
 
-/* The one in use, and others while there are not too many and their activations take little. */
 static void shrink(wh_engine *e) {
   size_t n = 0;
-  uint64_t bytes = 0;
   for (wh_engine_program **at = &e->programs; *at;) {
     wh_engine_program *p = *at;
-    bytes += wh_run_layout(p->run)->memory[0].arena.arena_bytes;
-    if (n == 0 || (n < e->n_programs && bytes <= KEPT_BYTES)) {
-      n++;
+    if (n++ < e->n_programs) {
       at = &p->next;
     } else {
       *at = p->next;

@@ -136,6 +136,26 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
   return WH_OK;
 }
 
+static void take_arenas(wh_run *r, wh_run *from) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    backend(r, d)->buffer_destroy(dev(r, d), r->devices[d].arena);
+    r->devices[d].arena = from->devices[d].arena;
+    r->devices[d].arena_bytes = from->devices[d].arena_bytes;
+    from->devices[d].arena = NULL;
+    from->devices[d].arena_bytes = 0;
+  }
+}
+
+wh_status wh_run_take_over(wh_run *r, wh_run *from) {
+  wh_layout *layout = r->layout;
+  if (from) take_arenas(r, from);
+  wh_layout_retain(layout);
+  const wh_status st = use_layout(r, layout);
+  if (st != WH_OK) wh_layout_release(layout);
+  if (st == WH_OK) renew_frames(r);
+  return st;
+}
+
 static wh_status grow(const wh_run *r, void **memory, uint64_t *have, uint64_t need) {
   if (*memory && need <= *have) return WH_OK;
   void *larger = wh_alloc_uninit(r->alloc, need, WH_ALIGN_SIMD);
@@ -208,6 +228,7 @@ static wh_status open_run(wh_run *r, const wh_run_options *o) {
       st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes, "KV state; a smaller context needs less",
                 &r->devices[d].states);
   }
+  if (st == WH_OK && o->arena_of) take_arenas(r, o->arena_of);
   if (st == WH_OK) st = use_layout(r, layout);
   if (st != WH_OK) {
     wh_layout_release(layout);

@@ -320,6 +320,34 @@ static void weights_and_programs_are_shared(void **state) {
   assert_nothing_lives(&f);
 }
 
+/* Runs that take turns have one arena, which grows for the larger of them. */
+static void an_arena_is_taken_over(void **state) {
+  (void)state;
+  for (int kind = 0; kind < 2; kind++) {
+    fixture f = {.dev = {{.pack = true, .hidden = kind & 1}}};
+    static const int64_t small[] = {2};
+    wh_program *p = mlp_program(&f, NULL);
+    wh_run *a = new_run(p, small, NULL), *b = NULL;
+    const size_t live = f.dev[0].n_live;
+    assert_ok(wh_run_create(p, &(wh_run_options){.symbols = mlp_max, .arena_of = a}, &b));
+    assert_int_equal(f.dev[0].n_live - live, 1); /* a queue */
+    run_mlp(b, 8);
+    for (int i = 0; i < 3; i++) {
+      assert_ok(wh_run_take_over(a, b));
+      run_mlp(a, 2);
+      assert_ok(wh_run_take_over(b, a));
+      run_mlp(b, 5);
+      assert_int_equal(f.dev[0].n_live - live, 1);
+    }
+    wh_run_destroy(b);
+    assert_ok(wh_run_take_over(a, NULL));
+    run_mlp(a, 1);
+    wh_run_destroy(a);
+    wh_program_release(p);
+    assert_nothing_lives(&f);
+  }
+}
+
 /* A program of other constants uses the weights of the model where another one has them, and keeps them. */
 static void weights_are_lent(void **state) {
   (void)state;
@@ -653,6 +681,7 @@ int main(void) {
       cmocka_unit_test(weights_are_packed_once_per_layout),
       cmocka_unit_test(weights_and_programs_are_shared),
       cmocka_unit_test(weights_are_lent),
+      cmocka_unit_test(an_arena_is_taken_over),
       cmocka_unit_test(a_graph_is_split),
       cmocka_unit_test(a_refused_node_may_fall_back),
       cmocka_unit_test(damaged_weights_are_named),
