@@ -55,6 +55,8 @@ struct ox_graph {
   const wh_onnx_function *source; /* of a function */
 };
 
+typedef struct ox_derived ox_derived; /* derived.c */
+
 struct wh_onnx_net {
   wh_arena arena;
   const wh_allocator *alloc;
@@ -63,6 +65,7 @@ struct wh_onnx_net {
   size_t n_inputs;      /* of main's, those without a weight come first in `inputs` */
   uint32_t *inputs;     /* [n_inputs] positions in main->inputs */
   ox_graph **functions; /* [file->n_functions] */
+  ox_derived *derived;
 };
 const ox_op_row *ox_find_op(wh_str domain, wh_str op, int64_t opset); /* table.c */
 /* Known, is_weight; its elements in the file, or in `arena` where they lie badly there and are few. net.c */
@@ -213,6 +216,17 @@ wh_datum *ox_const_floats(ox *o, const float *v, size_t n); /* f32[n] */
 wh_datum *ox_scalar(ox *o, wh_dtype dtype, double v);
 wh_datum *ox_copy(ox *o, const wh_datum *d); /* the descriptor */
 wh_datum *ox_sequence(ox *o, wh_dtype dtype, size_t n, wh_datum *const *items);
+
+/* ---- weights that nodes make of those in the file, for all executions. derived.c ---- */
+
+/* What the node at work made in an earlier execution; or, with *fresh, room to be filled in and given to
+ * ox_made. `from`: its operands (NULL: none); unless all are weights of the file, and for few elements, the
+ * room is this execution's. */
+wh_datum *ox_derive(ox *o, wh_dtype dtype, int rank, const int64_t *dims, wh_datum *const *from,
+                    size_t n_from, bool *fresh);
+void ox_made(ox *o, const wh_datum *d); /* or not: after an error the room goes */
+wh_status ox_derived_create(const wh_allocator *alloc, ox_derived **out);
+void ox_derived_destroy(ox_derived *d); /* NULL is fine */
 
 /* ---- building. build.c ---- */
 

@@ -323,7 +323,9 @@ wh_status wh_onnx_net_create(const wh_onnx_file *file, const wh_allocator *alloc
   wh_arena_init(&net->arena, alloc, 0);
   net->alloc = alloc;
   net->file = file;
-  if (make_net(net) != WH_OK) {
+  wh_status st = ox_derived_create(alloc, &net->derived);
+  if (st == WH_OK) st = make_net(net);
+  if (st != WH_OK) {
     wh_onnx_net_destroy(net);
     return wh_fail_prefix("%.200s", file->path);
   }
@@ -333,6 +335,7 @@ wh_status wh_onnx_net_create(const wh_onnx_file *file, const wh_allocator *alloc
 
 void wh_onnx_net_destroy(wh_onnx_net *net) {
   if (!net) return;
+  ox_derived_destroy(net->derived);
   wh_arena_deinit(&net->arena);
   wh_free(net->alloc, net);
 }

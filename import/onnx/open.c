@@ -10,8 +10,9 @@
 
 #include "import/onnx/lowerings.h"
 
-#define FIRST_OPEN (-(INT64_C(1) << 30)) /* of dim 0; those of others follow downward. i32 holds them, too \
-                                          */
+#define FIRST_OPEN                                                                        \
+  (-(INT64_C(1) << 30)) /* of dim 0; those of others follow downward. i32 holds them, too \
+                         */
 
 /* They look at dims and elements of shapes by what is open as well. */
 static const ox_lowering aware[] = {
