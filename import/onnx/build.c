@@ -53,6 +53,14 @@ wh_value ox_value(ox *o, wh_datum *d) {
   return v;
 }
 
+/* As ox_count, of open dims as they are in this execution. */
+static bool count_now(ox *o, const int64_t *dims, int rank, size_t *n) {
+  int64_t now[WH_MAX_RANK];
+  if (!o->symbols || rank > WH_MAX_RANK) return ox_count(dims, rank, n);
+  for (int i = 0; i < rank; i++) now[i] = ox_dim_now(o, dims[i]);
+  return ox_count(now, rank, n);
+}
+
 /* What a node gives. Without elements, it is known. */
 static wh_datum *result(ox *o, wh_value v) {
   const wh_shape *s = &o->g->values[v].shape;
@@ -61,12 +69,8 @@ static wh_datum *result(ox *o, wh_value v) {
   d->kind = WH_DATUM_BUILT;
   d->dtype = s->dtype;
   d->rank = s->rank;
-  d->n = 1;
-  for (int i = 0; i < s->rank; i++) {
-    d->dims[i] = ox_dim_of(o, s->dims[i]);
-    if (!wh_mul_size(d->n, (size_t)ox_dim_now(o, d->dims[i]), &d->n))
-      OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
-  }
+  for (int i = 0; i < s->rank; i++) d->dims[i] = ox_dim_of(o, s->dims[i]);
+  if (!count_now(o, d->dims, d->rank, &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
   d->value = v;
   d->stage = o->stage;
   if (d->n == 0 && ox_has_open_dims(o, d)) OX_FAIL(o, ERR_UNSUPPORTED, "an open value may be empty");
@@ -181,10 +185,8 @@ wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b) {
 /* ---- structure ---- */
 
 static size_t count(ox *o, int rank, const int64_t *dims) {
-  size_t n = 1;
-  for (int i = 0; i < rank; i++)
-    if (ox_dim_now(o, dims[i]) < 0 || !wh_mul_size(n, (size_t)ox_dim_now(o, dims[i]), &n))
-      OX_FAIL(o, ERR_LIMIT, "a shape overflows");
+  size_t n = 0;
+  if (!count_now(o, dims, rank, &n)) OX_FAIL(o, ERR_LIMIT, "a shape overflows");
   return n;
 }
 
