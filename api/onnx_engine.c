@@ -42,8 +42,8 @@ struct wh_engine {
 /* ---- weights of one model ---- */
 
 void wh_engine_pool_init(wh_engine_pool *pool) {
+  *pool = (wh_engine_pool){.first = NULL};
   (void)pthread_mutex_init(&pool->mutex, NULL);
-  pool->first = NULL;
 }
 
 void wh_engine_pool_deinit(wh_engine_pool *pool) { (void)pthread_mutex_destroy(&pool->mutex); }
@@ -239,6 +239,8 @@ static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engi
                                 .any_vectors = true,
                                 .lenders = lenders,
                                 .n_lenders = n_lenders,
+                                .weight_done = e->pool ? e->pool->weight_done : NULL,
+                                .weight_done_ctx = e->pool ? e->pool->weight_done_ctx : NULL,
                                 .alloc = e->alloc};
   st = wh_program_create(g, &o, &p->program);
   for (size_t i = 0; i < n_lenders; i++) wh_weight_set_release(lenders[i]);

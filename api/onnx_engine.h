@@ -15,6 +15,9 @@ typedef struct wh_engine wh_engine;
 typedef struct wh_engine_pool {
   pthread_mutex_t mutex;
   wh_engine *first;
+  /* Told of weights whose bytes are not read where they lie any more; may be NULL, as at first. */
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
+  void *weight_done_ctx;
 } wh_engine_pool;
 void wh_engine_pool_init(wh_engine_pool *pool);
 void wh_engine_pool_deinit(wh_engine_pool *pool); /* no engine is in it any more */

@@ -84,7 +84,8 @@ typedef struct wh_program_options {
   wh_place_options place;
   const int64_t *symbols; /* of the first layout: any values that the graph allows */
   const wh_allocator *alloc;
-  void (*weight_done)(void *ctx, const void *origin); /* as in wh_weight_options */
+  /* as in wh_weight_options */
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
   void *weight_done_ctx;
   const wh_pack_cache_options
       *pack_cache;         /* for creation, on device 0; NULL: weights are packed at each start */

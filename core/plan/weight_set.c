@@ -42,7 +42,7 @@ struct wh_weight_set {
   const wh_allocator *alloc;
   const wh_backend *backend;
   void *dev;
-  void (*weight_done)(void *ctx, const void *origin);
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
   void *weight_done_ctx;
   bool any_vectors;
   wh_progress_sink progress;
@@ -234,7 +234,7 @@ bool wh_weight_set_fits(const wh_weight_set *w, const wh_graph *g, const wh_weig
 
 /* The file's pages of a constant that will not be read there again. */
 static void give_back(const wh_weight_set *w, const weight *x) {
-  if (x->origin && w->weight_done) w->weight_done(w->weight_done_ctx, x->origin);
+  if (x->origin && w->weight_done) w->weight_done(w->weight_done_ctx, x->origin, x->model_bytes);
 }
 
 typedef struct pack_batch {

@@ -34,7 +34,7 @@ typedef struct wh_weight_options {
   const wh_allocator *alloc;
   /* Called with the origin of each constant that was packed or copied when its mapped pages are no longer
    * needed, once or more; may be NULL. */
-  void (*weight_done)(void *ctx, const void *origin);
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* for creation; NULL: weights are packed at each start */
   /* Weights that the cache does not have are packed while the model runs, where their users allow that. */

@@ -249,7 +249,8 @@ static void layouts_are_kept(void **state) {
 }
 
 static size_t n_done;
-static void weight_done(void *ctx, const void *origin) {
+static void weight_done(void *ctx, const void *origin, uint64_t n_bytes) {
+  assert_true(n_bytes > 0);
   assert_ptr_equal(ctx, &n_done);
   assert_ptr_equal(origin, &mlp_origin);
   n_done++;
