@@ -18,9 +18,14 @@ typedef __m256 vf;
 #define vf_store(p, x) _mm256_storeu_ps(p, x)
 #define vf_mask __m256i
 #define vf_first(n) _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define vf_between(begin, end) _mm256_andnot_si256(vf_first(begin), vf_first(end))
 #define vf_load_some(mask, p) _mm256_maskload_ps(p, mask)
 #define vf_store_some(mask, p, x) _mm256_maskstore_ps(p, mask, x)
 #define vf_add(a, b) _mm256_add_ps(a, b)
 #define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+/* elements 0, 2, 4 ... and 1, 3, 5 ... of a and b behind it */
+#define VF_JOIN(halves) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(halves), 0xd8))
+#define vf_even(a, b) VF_JOIN(_mm256_shuffle_ps(a, b, 0x88))
+#define vf_odd(a, b) VF_JOIN(_mm256_shuffle_ps(a, b, 0xdd))
 
 #endif

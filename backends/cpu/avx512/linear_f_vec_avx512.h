@@ -18,9 +18,16 @@ typedef __m512 vf;
 #define vf_store(p, x) _mm512_storeu_ps(p, x)
 #define vf_mask __mmask16
 #define vf_first(n) ((__mmask16)((1u << (n)) - 1u))
+#define vf_between(begin, end) ((__mmask16)(((1u << (end)) - 1u) & ~((1u << (begin)) - 1u)))
 #define vf_load_some(mask, p) _mm512_maskz_loadu_ps(mask, p)
 #define vf_store_some(mask, p, x) _mm512_mask_storeu_ps(p, mask, x)
 #define vf_add(a, b) _mm512_add_ps(a, b)
 #define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+/* elements 0, 2, 4 ... and 1, 3, 5 ... of a and b behind it */
+#define VF_EACH_SECOND(o)                                                                                  \
+  _mm512_setr_epi32(o, o + 2, o + 4, o + 6, o + 8, o + 10, o + 12, o + 14, o + 16, o + 18, o + 20, o + 22, \
+                    o + 24, o + 26, o + 28, o + 30)
+#define vf_even(a, b) _mm512_permutex2var_ps(a, VF_EACH_SECOND(0), b)
+#define vf_odd(a, b) _mm512_permutex2var_ps(a, VF_EACH_SECOND(1), b)
 
 #endif

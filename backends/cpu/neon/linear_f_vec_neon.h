@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 typedef float32x4_t vf;
-typedef int64_t vf_mask; /* how many lanes */
+typedef uint32_t vf_mask; /* a bit per lane */
 #define VF_LANES 4
 #define TILE_ROWS 6
 #define TALL_ROWS 6
@@ -18,19 +18,25 @@ typedef int64_t vf_mask; /* how many lanes */
 #define vf_set1(x) vdupq_n_f32(x)
 #define vf_load(p) vld1q_f32(p)
 #define vf_store(p, x) vst1q_f32(p, x)
-#define vf_first(n) (n)
+#define vf_first(n) ((1u << (n)) - 1u)
+#define vf_between(begin, end) (vf_first(end) & ~vf_first(begin))
 #define vf_add(a, b) vaddq_f32(a, b)
 #define vf_fma(a, b, c) vfmaq_f32(c, a, b)
+/* elements 0, 2, 4 ... and 1, 3, 5 ... of a and b behind it */
+#define vf_even(a, b) vuzp1q_f32(a, b)
+#define vf_odd(a, b) vuzp2q_f32(a, b)
 
-static inline vf vf_load_some(vf_mask n, const float *p) {
+static inline vf vf_load_some(vf_mask mask, const float *p) {
   float some[VF_LANES] = {0.0f};
-  for (int64_t i = 0; i < n; i++) some[i] = p[i];
+  for (int i = 0; i < VF_LANES; i++)
+    if (mask >> i & 1) some[i] = p[i];
   return vld1q_f32(some);
 }
-static inline void vf_store_some(vf_mask n, float *p, vf x) {
+static inline void vf_store_some(vf_mask mask, float *p, vf x) {
   float some[VF_LANES];
   vst1q_f32(some, x);
-  for (int64_t i = 0; i < n; i++) p[i] = some[i];
+  for (int i = 0; i < VF_LANES; i++)
+    if (mask >> i & 1) p[i] = some[i];
 }
 
 #endif
