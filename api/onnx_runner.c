@@ -242,18 +242,20 @@ static wh_status execute(wh_onnx_runner *r, const wh_tensor *const *inputs, cons
                          wh_onnx_symbols *symbols, int8_t (*of)[WH_MAX_RANK]) {
   const wh_onnx_engine face = wh_engine_face(r->engine);
   wh_status st = WH_OK;
-  bool any = r->n_refused < MOST_REFUSED;
+  bool any = r->n_refused < MOST_REFUSED, tried = false;
   for (int close = -1; any && st == WH_OK && !r->last; close++) {
     any = find_symbols(r, inputs, symbols, of) && symbols->n && close < (int)symbols->n;
     if (any && close >= 0) close_symbol(r, symbols, of, close);
     any = any && symbols->n;
     if (any) st = execute_open(r, data, symbols);
-    if (!any && close >= 0) r->n_refused++;
+    tried = tried || any;
   }
   if (st != WH_OK || r->last) return st;
   *symbols = (wh_onnx_symbols){.n = 0};
   memset(of, -1, wh_onnx_net_n_inputs(r->net) * sizeof *of);
-  return wh_onnx_execute(r->net, data, &face, &r->limits, &r->last);
+  st = wh_onnx_execute(r->net, data, &face, &r->limits, &r->last);
+  r->n_refused += tried && st == WH_OK; /* else it is not the dims */
+  return st;
 }
 
 wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) {

@@ -167,6 +167,16 @@ static void call_function(ox *o, const ox_node *node) {
   for (size_t i = 0; i < node->n_out && i < node->function->n_outputs; i++) ox_give(o, i, outputs[i]);
 }
 
+static void lower(ox *o, const ox_node *node) {
+  if (node->row)
+    node->row->lower(o);
+  else if (node->function)
+    call_function(o, node);
+  else
+    OX_FAIL(o, ERR_UNSUPPORTED, "opset %" PRId64 " of '" WH_STR_FMT "' has no such operator here",
+            node->opset, WH_STR_ARG(node->src->domain.len ? node->src->domain : wh_str_from("ai.onnx")));
+}
+
 static void run_node(ox *o, ox_scope *s, const ox_node *node) {
   const ox_node *outer_node = o->node;
   wh_datum **outer_in = o->in, **outer_out = o->out;
@@ -183,14 +193,7 @@ static void run_node(ox *o, ox_scope *s, const ox_node *node) {
   ox_check_open(o, node);
   if (o->limits.cancelled && o->limits.cancelled(o->limits.cancel_ctx))
     OX_FAIL(o, ERR_CANCELLED, "cancelled");
-  if (o->st != WH_OK) {
-  } else if (node->row)
-    node->row->lower(o);
-  else if (node->function)
-    call_function(o, node);
-  else
-    OX_FAIL(o, ERR_UNSUPPORTED, "opset %" PRId64 " of '" WH_STR_FMT "' has no such operator here",
-            node->opset, WH_STR_ARG(node->src->domain.len ? node->src->domain : wh_str_from("ai.onnx")));
+  if (o->st == WH_OK) lower(o, node);
   for (size_t i = 0; i < node->n_out && o->st == WH_OK; i++) {
     if (node->out[i] == OX_ABSENT) continue;
     if (!o->out[i] && s->graph->last_use[node->out[i]])
@@ -387,6 +390,7 @@ wh_status wh_onnx_execute_open(const wh_onnx_net *net, const wh_datum *const *in
   wh_free(o->alloc, o->built);
   wh_free(o->alloc, o->feeds);
   o->built = o->feeds = NULL;
+  o->symbols = NULL;
   if (o->st != WH_OK) {
     const wh_status st = o->st;
     if (symbols) symbols->refused = o->n_runs == 0 && st != WH_ERR_CANCELLED && st != WH_ERR_OUT_OF_MEMORY;

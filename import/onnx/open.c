@@ -10,9 +10,8 @@
 
 #include "import/onnx/lowerings.h"
 
-#define FIRST_OPEN                                                                        \
-  (-(INT64_C(1) << 30)) /* of dim 0; those of others follow downward. i32 holds them, too \
-                         */
+/* Of dim 0; those of others follow downward. An i32 holds them, too. */
+#define FIRST_OPEN (-(INT64_C(1) << 30))
 
 /* They look at dims and elements of shapes by what is open as well. */
 static const ox_lowering aware[] = {
