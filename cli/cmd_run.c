@@ -260,6 +260,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   const cli_option_group groups[] = {
       {"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
       cli_graph_group(&graph),
+      cli_image_group(&graph.image),
       {"Classes (ONNX)", label_option_list, CLI_N(label_option_list), &options},
       cli_sampling_group(&sampling),
       cli_drafting_group(&drafting),
@@ -328,9 +329,9 @@ const cli_verb cli_verb_run = {
         "on the machine, the threads, --prompt-chunk, --lookup or --draft. An answer that is cut because the "
         "context\n"
         "is full stays printed, and the exit code is 5.\n\n"
-        "An ONNX model takes tensors: --input or --random give its inputs, and each output is summarised in "
-        "a "
-        "line.\n"
+        "An ONNX model takes tensors: --input, --image or --random give its inputs, and each output is "
+        "summarised in\n"
+        "a line.\n"
         "--output DIR then writes each as DIR/NAME.npy.",
     .examples =
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
@@ -339,7 +340,9 @@ const cli_verb cli_verb_run = {
         "  whimbrel run model.gguf -p \"1 2 3\" -n 8 --logits-hash --isa ref\n"
         "  whimbrel run model.gguf -f long.txt -n 1 --save-state long.state\n"
         "  whimbrel run model.gguf --load-state long.state -p \"In short:\"\n"
-        "  whimbrel run model.onnx --input pixels=image.npy --output results",
+        "  whimbrel run model.onnx --input pixels=image.npy --output results\n"
+        "  whimbrel run resnet.onnx --image x=bird.jpg --image-fit crop --image-mean 0.485,0.456,0.406 "
+        "--image-std 0.229,0.224,0.225 --labels names.txt",
     .run = run,
     .helps = helps,
     .surplus = "a prompt comes behind -p, in quotes",
