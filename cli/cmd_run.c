@@ -341,8 +341,7 @@ const cli_verb cli_verb_run = {
         "  whimbrel run model.gguf -f long.txt -n 1 --save-state long.state\n"
         "  whimbrel run model.gguf --load-state long.state -p \"In short:\"\n"
         "  whimbrel run model.onnx --input pixels=image.npy --output results\n"
-        "  whimbrel run resnet.onnx --image x=bird.jpg --image-fit crop --image-mean 0.485,0.456,0.406 "
-        "--image-std 0.229,0.224,0.225 --labels names.txt",
+        "  whimbrel run resnet.onnx --image x=bird.jpg --image-fit crop --labels names.txt",
     .run = run,
     .helps = helps,
     .surplus = "a prompt comes behind -p, in quotes",

@@ -18,6 +18,7 @@
 
 #define PIXELS_MAX (UINT64_C(1) << 26)
 
+#if defined(CLI_HAS_PNG) || defined(CLI_HAS_JPEG)
 /* Room for the pixels, before any is decoded: a small file may claim any size. */
 static cli_exit take_room(const char *path, uint32_t width, uint32_t height, cli_image *out) {
   if (!width || !height || (uint64_t)width * height > PIXELS_MAX)
@@ -29,6 +30,7 @@ static cli_exit take_room(const char *path, uint32_t width, uint32_t height, cli
   out->height = height;
   return CLI_OK;
 }
+#endif
 
 #ifdef CLI_HAS_PNG
 static void put_over_white(const uint8_t *rgba, size_t n, uint8_t *rgb) {

@@ -352,6 +352,27 @@ def minilm(r):
     r.say("  alike are", min(s[0, 1], s[2, 3]) > 2 * max(s[0, 2], s[0, 3], s[1, 2], s[1, 3]), f"two of birds {s[0, 1]:.2f}, two of programs {s[2, 3]:.2f}, others at most {max(s[0, 2], s[0, 3], s[1, 2], s[1, 3]):.2f}")
 
 
+@check
+def quantized(r):
+    """What `quantize` writes, in ONNX Runtime and here. The bound: int8 weights alone are decoded by one and coded again by the other."""
+    row = np.array([[101, 1037, 2158, 2003, 2770, 1012, 102]], np.int64)
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "minilm.onnx")
+        bert(safetensors(fetch("minilm")), 6, 12, path)
+        image = planes(rendered("Whimbrel reads 2026", 32), 0.5, 0.5)
+        for what, source, feeds in (("MiniLM", path, {"input_ids": row, "attention_mask": np.ones_like(row)}), ("PP-OCR recognition", fetch("rec"), {"x": image})):
+            whole = r.ours(source, feeds)[0].astype(np.float64)
+            for kind, off, bound in (("int8-dynamic", 0.15, 1e-2), ("int8", 0.15, 5e-2), ("int4", 0.3, 1e-2)):
+                result = os.path.join(d, f"{kind}.onnx")
+                subprocess.run([r.whimbrel, "quantize", source, result, "--type", kind, "--quiet"], check=True, capture_output=True)
+                onnx.checker.check_model(result)
+                (y, *_) = r.compare(f"{what}, {kind}, {os.path.getsize(source) / os.path.getsize(result):.1f} times smaller", result, feeds, bound)
+                error = float(np.linalg.norm(y - whole) / np.linalg.norm(whole))
+                r.say("  off by", error <= off, f"{error:.1%}, bound {off:.0%}")
+                r.sessions.pop(result)
+        r.sessions.pop(path)
+
+
 # ---- classical models ----
 
 
