@@ -383,6 +383,16 @@ static void try_npy(void) {
   IGNORES(wh_npy_destroy, file, NULL);
   REFUSES(wh_npy_save, path, NULL, &t);
   REFUSES(wh_npy_save, tensor, "x.npy", NULL);
+  wh_tokenizer_file *tokenizer = NULL;
+  wh_tokenizer_info info = WH_TOKENIZER_INFO_INIT;
+  size_t n = 0;
+  REFUSES(wh_tokenizer_file_load, path, NULL, NULL, &tokenizer);
+  REFUSES(wh_tokenizer_file_load, out, "missing.json", NULL, NULL);
+  ALLOWS(wh_tokenizer_file_load, allocator,
+         wh_tokenizer_file_load("missing.json", NULL, &tokenizer) == WH_ERR_NOT_FOUND);
+  IGNORES(wh_tokenizer_file_destroy, tokenizer, NULL);
+  REFUSES(wh_tokenizer_file_get_info, tokenizer, NULL, &info);
+  REFUSES(wh_tokenizer_file_encode, tokenizer, NULL, "x", 1, 0, 0, NULL, 0, &n);
   REFUSES(wh_quantize, from, NULL, "x", NULL);
   REFUSES(wh_quantize, to, "x", NULL, NULL);
   ALLOWS(wh_quantize, options, wh_quantize("missing.gguf", "x", NULL) == WH_ERR_NOT_FOUND);
