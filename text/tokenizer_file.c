@@ -21,7 +21,6 @@ struct wh_tokenizer_json {
   int32_t before[AROUND_MAX], behind[AROUND_MAX];
   size_t n_before, n_behind, max_tokens;
   int32_t padding;
-  bool puts_space; /* in front of a text */
 };
 
 /* ---- JSON ---- */
@@ -166,7 +165,7 @@ static wh_status read_bpe(wh_tokenizer_json *t, const json_t *model) {
     return refuse(t, "byte_fallback or ignore_merges", NULL);
   t->spec.model = wh_str_from("gpt2");
   t->spec.pre = wh_str_from("gpt-2");
-  t->puts_space = truth(pre, "add_prefix_space", true);
+  t->spec.puts_space = truth(pre, "add_prefix_space", true);
   return read_merges(t, get(model, "merges"));
 }
 
@@ -279,19 +278,6 @@ void wh_tokenizer_json_destroy(wh_tokenizer_json *t) {
 
 /* ---- encoding ---- */
 
-/* The text's own tokens, behind what the list holds. */
-static wh_status encode_text(const wh_tokenizer_json *t, wh_str text, uint32_t flags, wh_token_list *list) {
-  const bool spaced = text.len && (text.data[0] == ' ' || text.data[0] == '\n' || text.data[0] == '\t');
-  if (!t->puts_space || spaced || text.len == 0) return wh_tokenizer_encode(t->tokenizer, text, flags, list);
-  char *s = wh_alloc_uninit(t->alloc, text.len + 1, 1);
-  if (!s) return WH_OOM("a text");
-  s[0] = ' ';
-  memcpy(s + 1, text.data, text.len);
-  const wh_status st = wh_tokenizer_encode(t->tokenizer, (wh_str){s, text.len + 1}, flags, list);
-  wh_free(t->alloc, s);
-  return st;
-}
-
 wh_status wh_tokenizer_json_encode(const wh_tokenizer_json *t, wh_str text, uint32_t flags, size_t max_tokens,
                                    wh_token_list *list) {
   const bool around = flags & WH_TOKENIZE_ADD_SPECIAL;
@@ -301,7 +287,7 @@ wh_status wh_tokenizer_json_encode(const wh_tokenizer_json *t, wh_str text, uint
                    max_tokens, n_around);
   for (size_t i = 0; around && i < t->n_before; i++) WH_TRY(wh_token_list_push(list, t->before[i]));
   const size_t begin = list->n;
-  WH_TRY(encode_text(t, text, flags & WH_TOKENIZE_PARSE_SPECIAL, list));
+  WH_TRY(wh_tokenizer_encode(t->tokenizer, text, flags & WH_TOKENIZE_PARSE_SPECIAL, list));
   if (max_tokens && list->n - begin > max_tokens - n_around) list->n = begin + max_tokens - n_around;
   for (size_t i = 0; around && i < t->n_behind; i++) WH_TRY(wh_token_list_push(list, t->behind[i]));
   return WH_OK;
