@@ -117,9 +117,11 @@ GPU_FN void linear_decode(const gpu_linear_args &a) {
   __shared__ float sum[DECODE_ROWS * GPU_TILE_ROWS];
   const gpu_row_tile rows = row_tile_at(a, blockIdx.y);
   if (rows.count == 0) return;
-  const uint32_t tile = blockIdx.x, in = tile % GPU_TILES, g4 = gpu_lane() / 4, t = gpu_lane() % 4;
-  const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, a.n, a.k);
-  const uint8_t *w = gpu_at<const uint8_t>(a.w + rows.expert * a.expert_bytes);
+  const gpu_linear_matrix matrix = matrix_of_block(a);
+  const uint32_t tile = blockIdx.x - matrix.first_block, in = tile % GPU_TILES, g4 = gpu_lane() / 4,
+                 t = gpu_lane() % 4;
+  const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, matrix.n, a.k);
+  const uint8_t *w = gpu_at<const uint8_t>(matrix.w + rows.expert * matrix.expert_bytes);
   const uint64_t stride = (uint64_t)gpu_tiles_at(&m, tile) * P::chunk_bytes;
   const decode_rows mine = {x_row(a, rows, g4), {x_row(a, rows, 2 * t), x_row(a, rows, 2 * t + 1)}};
   const uint32_t outputs = rows.count * GPU_TILE_ROWS;
@@ -149,7 +151,7 @@ GPU_FN void linear_decode(const gpu_linear_args &a) {
   }
   for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) {
     const uint32_t column = tile * GPU_TILE_ROWS + o % GPU_TILE_ROWS;
-    if (column < a.n) store_output(a, y_row(a, rows, o / GPU_TILE_ROWS), column, sum[o]);
+    if (column < matrix.n) store_output(matrix, y_row(a, rows, o / GPU_TILE_ROWS), column, sum[o]);
   }
 }
 
