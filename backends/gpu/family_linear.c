@@ -14,20 +14,21 @@
 /* ---- kernels by type of weights ---- */
 
 typedef struct linear_kernels {
-  gpu_kernel decode, prefill;
+  gpu_kernel decode, batch, prefill; /* up to 8 rows, up to 32, more */
 } linear_kernels;
 
 static linear_kernels kernels_of(wh_dtype dtype) {
   switch (dtype) {
-#define KERNELS(type, lower, ...) \
-  case WH_DTYPE_##type:           \
-    return (linear_kernels){GPU_K_linear_decode_##lower, GPU_K_linear_prefill_##lower};
+#define KERNELS(type, lower, ...)                                                    \
+  case WH_DTYPE_##type:                                                              \
+    return (linear_kernels){GPU_K_linear_decode_##lower, GPU_K_linear_batch_##lower, \
+                            GPU_K_linear_prefill_##lower};
     WH_QUANT_FORMATS(KERNELS)
 #undef KERNELS
     case WH_DTYPE_F32:
-      return (linear_kernels){GPU_K_linear_decode_f32, GPU_K_linear_prefill_f32};
+      return (linear_kernels){GPU_K_linear_decode_f32, GPU_K_linear_prefill_f32, GPU_K_linear_prefill_f32};
     default: /* F16, BF16 */
-      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_prefill_wide};
+      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_batch_wide, GPU_K_linear_prefill_wide};
   }
 }
 
@@ -38,9 +39,10 @@ static void refuse(wh_claim *c, const char *why) {
   (void)snprintf(c->reason, sizeof c->reason, "%.*s", (int)sizeof c->reason - 1, why);
 }
 
-/* Rows of the tiles that rows of experts are cut into. */
-static uint32_t expert_tile_rows(int64_t rows, int64_t n_experts) {
-  return rows <= n_experts * DECODE_ROWS ? DECODE_ROWS : PREFILL_ROWS;
+/* Rows of the tiles that the rows of n matrices are cut into. */
+static uint32_t tile_rows_of(wh_dtype weights, int64_t rows, int64_t n) {
+  if (rows <= n * DECODE_ROWS) return DECODE_ROWS;
+  return rows <= n * BATCH_ROWS && weights != WH_DTYPE_F32 ? BATCH_ROWS : PREFILL_ROWS;
 }
 static int64_t expert_tiles(int64_t rows, int64_t n_experts, uint32_t tile_rows) {
   return rows / tile_rows + (rows < n_experts ? rows : n_experts);
@@ -160,15 +162,21 @@ static uint32_t place_blocks(gpu_linear_args *a, size_t n, uint32_t outputs) {
 
 static wh_status launch_decode(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
                                uint32_t row_tiles) {
-  const bool f32 = w->dtype == WH_DTYPE_F32;
-  const uint32_t parts = f32 ? (a->k + 511) / 512 : w->matrix.n_groups; /* of K, that warps share out */
-  const gpu_grid grid = {.x = place_blocks(a, n, f32 ? GPU_F32_ROWS : GPU_TILE_ROWS),
-                         .y = row_tiles,
-                         .z = 1,
-                         .threads = 32 * min_u32(parts, f32 ? F32_DECODE_WARPS : DECODE_WARPS),
-                         .shared_bytes = f32 ? min_u32(parts, F32_DECODE_ROUND) * F32_DECODE_PART_BYTES
-                                             : min_u32(parts, DECODE_ROUND) * DECODE_PART_BYTES};
-  return gpu_launch(e, kernels_of(w->dtype).decode, grid, a, sizeof *a);
+  gpu_grid grid = {.y = row_tiles, .z = 1};
+  if (w->dtype == WH_DTYPE_F32) {
+    const uint32_t chunks = (a->k + 511) / 512; /* of K, that warps share out, as they do groups */
+    grid.x = place_blocks(a, n, GPU_F32_ROWS);
+    grid.threads = 32 * min_u32(chunks, F32_DECODE_WARPS);
+    grid.shared_bytes = min_u32(chunks, F32_DECODE_ROUND) * F32_DECODE_PART_BYTES;
+    return gpu_launch(e, GPU_K_linear_decode_f32, grid, a, sizeof *a);
+  }
+  const bool batch = a->tile_rows > DECODE_ROWS;
+  const uint32_t rows = batch ? BATCH_ROWS : DECODE_ROWS, groups = w->matrix.n_groups;
+  const linear_kernels k = kernels_of(w->dtype);
+  grid.x = place_blocks(a, n, GPU_TILE_ROWS);
+  grid.threads = 32 * min_u32(groups, batch ? BATCH_WARPS : DECODE_WARPS);
+  grid.shared_bytes = min_u32(groups, decode_round(rows)) * decode_part_bytes(rows);
+  return gpu_launch(e, batch ? k.batch : k.decode, grid, a, sizeof *a);
 }
 
 static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
@@ -190,14 +198,14 @@ static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, gpu_linear_ar
 
 static wh_status launch(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n, int64_t row_tiles) {
   if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
-  return (a->tile_rows <= DECODE_ROWS ? launch_decode : launch_prefill)(e, w, a, n, (uint32_t)row_tiles);
+  return (a->tile_rows <= BATCH_ROWS ? launch_decode : launch_prefill)(e, w, a, n, (uint32_t)row_tiles);
 }
 
 static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
   WH_TRY(set_args(steps, n, &w, &a));
-  a.tile_rows = a.rows <= DECODE_ROWS ? DECODE_ROWS : PREFILL_ROWS;
+  a.tile_rows = tile_rows_of(w.dtype, a.rows, 1);
   return launch(e, &w, &a, n, ((int64_t)a.rows + a.tile_rows - 1) / a.tile_rows);
 }
 static wh_status emit_linear(gpu_emit *e, const gpu_step *s) { return emit_linears(e, s, 1); }
@@ -213,7 +221,7 @@ static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
   a.selected = s->in[2].address;
   a.tile_rows = 1;
   if (tokens == 1) return launch(e, &w, &a, n, slots);
-  a.tile_rows = expert_tile_rows(a.rows, w.n_experts);
+  a.tile_rows = tile_rows_of(w.dtype, a.rows, w.n_experts);
   const int64_t n_tiles = expert_tiles(a.rows, w.n_experts, a.tile_rows);
   if (s->scratch_bytes < order_bytes(a.rows) + (uint64_t)n_tiles * sizeof(gpu_row_tile))
     return WH_FAIL(ERR_INTERNAL, "too little scratch");

@@ -109,9 +109,10 @@ static void products_of_one_x(suite *s, wh_op op) {
 SUITE_CASES(linear) {
   extreme_products(s, op);
   products_of_one_x(s, op);
-  static const int64_t sizes[][3] = {{1, 1, 1},     {1, 33, 64},     {1, 130, 600}, {0, 8, 32},
-                                     {2, 7, 96},    {5, 100, 7},     {17, 16, 513}, {67, 37, 288},
-                                     {130, 9, 256}, {20, 150, 1600}, {3, 5, 16900}}; /* rows, n, k */
+  static const int64_t sizes[][3] = {{1, 1, 1},      {1, 33, 64},     {1, 130, 600}, {0, 8, 32},
+                                     {2, 7, 96},     {5, 100, 7},     {17, 16, 513}, {67, 37, 288},
+                                     {130, 9, 256},  {20, 150, 1600}, {3, 5, 16900}, {9, 20, 550},
+                                     {32, 40, 4400}, {33, 17, 300}}; /* rows, n, k */
   FOR_EACH_WEIGHT_DTYPE(d)
   for (size_t i = 0; i < COUNT(sizes); i++)
     for (int epilogue = 0; epilogue < 4; epilogue++) {
@@ -224,8 +225,8 @@ SUITE_CASES(attention) { cache_cases(s, op, true); }
 
 /* ---- experts ---- */
 
-static const int64_t choices[][3] = {
-    {0, 4, 2}, {1, 1, 1}, {1, 8, 2}, {5, 33, 8}, {70, 4, 4}}; /* rows, e, used */
+static const int64_t choices[][3] = {{0, 4, 2},  {1, 1, 1},  {1, 8, 2},
+                                     {5, 33, 8}, {70, 4, 4}, {12, 4, 4}}; /* rows, e, used */
 
 static wh_value select_experts(suite_case *c, wh_value scores, int64_t used) {
   const wh_attr attr = {.key = WH_ATTR_USED, .i = used};

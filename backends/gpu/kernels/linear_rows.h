@@ -6,8 +6,8 @@
 #include "backends/gpu/kernels/gpu.h"
 #include "backends/gpu/kernels/linear_args.h"
 
-#define LINEAR_KERNEL(name, body) \
-  GPU_KERNEL_FN(name, gpu_linear_args) { body(a); }
+#define LINEAR_KERNEL(name, ...) \
+  GPU_KERNEL_FN(name, gpu_linear_args) { __VA_ARGS__(a); }
 
 GPU_FN gpu_row_tile row_tile_at(const gpu_linear_args &a, uint32_t index) {
   if (a.tiles) return gpu_at<const gpu_row_tile>(a.tiles)[index];
