@@ -52,8 +52,11 @@ wh_status wh_lm_best_open(wh_lm *lm) {
   const size_t logits = (size_t)lm->ports.logits;
   const wh_program *p = wh_run_program(lm->run);
   if (!wh_run_output_is_copied(lm->run, logits)) return WH_OK;
-  for (uint16_t d = 0; d < p->n_devices && !lm->best; d++)
-    if (p->outputs[logits].slots[d] != WH_NO_SLOT) WH_TRY(make_run(lm, &p->devices[d], &lm->best));
+  uint16_t d = 0;
+  while (p->outputs[logits].slots[d] == WH_NO_SLOT) d++; /* outputs are on one device */
+  const wh_status st = make_run(lm, &p->devices[d], &lm->best);
+  if (st == WH_ERR_UNSUPPORTED) return WH_OK; /* it has no such op: rows are copied */
+  WH_TRY(st);
   WH_TRY(wh_run_take_output(lm->best, 0, lm->run, logits));
   wh_run_hold_output(lm->run, logits);
   return WH_OK;
