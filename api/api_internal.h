@@ -145,6 +145,9 @@ wh_trace_event wh_public_trace_event(const wh_run_trace_event *event);
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
 wh_lm *wh_session_get_lm(const wh_session *s);
+/* As wh_sampler_sample_best. */
+WH_NODISCARD wh_status wh_generator_sample_best(wh_generator *g, const wh_lm_best *best, int32_t *token,
+                                                bool *decided);
 wh_status wh_session_identity(wh_session *s, wh_lm_identity *out); /* hashes the weights at first */
 /* Puts the model file's name in front of an ERR_CORRUPT; gives the status back. */
 wh_status wh_session_name_file(const wh_session *s, wh_status st);

@@ -60,15 +60,21 @@ void gpu_ops_collect(const gpu_op *ops[WH_OP_COUNT]);
 
 /* ---- compile.c ---- */
 
+typedef struct gpu_row {
+  const gpu_op *op;
+  size_t n_joined; /* this step and those behind it that are one launch; at least 1 */
+} gpu_row;
+
 struct wh_code {
   wh_block block;
-  size_t most_operands; /* of a step */
-  const gpu_op *ops[];  /* of each step */
+  size_t most_operands; /* of steps that are joined */
+  gpu_row rows[];       /* of each step */
 };
 
-/* Enqueues a step. `operands` has room for most_operands. */
-wh_status gpu_emit_step(gpu_emit *e, const wh_code *code, size_t step, const wh_frame *frame, uint64_t fault,
-                        gpu_operand *operands);
+/* Enqueues step `first` of [first, end), and those behind it that go in one launch with it: how many there
+ * were. `operands` has room for most_operands. */
+wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t end, const wh_frame *frame,
+                         uint64_t fault, gpu_operand *operands, size_t *n_done);
 /* The address of a slot's bytes. */
 wh_status gpu_resolve_slot(const wh_frame *frame, uint32_t slot, uint64_t n_bytes, const char *node,
                            uint64_t *address);

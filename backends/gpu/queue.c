@@ -10,7 +10,7 @@ struct wh_queue {
   gpu_emit emit;
   pthread_mutex_t lock;
   void *events[N_EVENTS];
-  gpu_operand *operands; /* of the step that is being given */
+  gpu_operand *operands; /* of the steps that are being given */
   size_t n_operands;
   uint64_t given;           /* value of the last point */
   _Atomic uint64_t reached; /* known to be */
@@ -118,8 +118,8 @@ static wh_status give_steps(wh_queue *q, const wh_code *code, size_t first, size
   }
   if (frame->fault != WH_NO_SLOT)
     WH_TRY(gpu_resolve_slot(frame, frame->fault, sizeof(wh_fault), "fault", &fault));
-  for (size_t i = first; i < first + count; i++)
-    WH_TRY(gpu_emit_step(&q->emit, code, i, frame, fault, q->operands));
+  for (size_t i = first, n = 0; i < first + count; i += n)
+    WH_TRY(gpu_emit_steps(&q->emit, code, i, first + count, frame, fault, q->operands, &n));
   return WH_OK;
 }
 

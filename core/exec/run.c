@@ -22,6 +22,7 @@ typedef struct run_port {
   wh_shape shape;
   uint32_t slot; /* direct, when `staging` is NULL */
   void *staging;
+  bool held; /* an output that is copied when it is asked for */
 } run_port;
 
 struct wh_run {
@@ -329,6 +330,23 @@ static wh_run_port view(const wh_run *r, const run_port *port) {
 wh_run_port wh_run_input(const wh_run *r, size_t i) { return view(r, &r->inputs[i]); }
 wh_run_port wh_run_output(const wh_run *r, size_t i) { return view(r, &r->outputs[i]); }
 
+bool wh_run_output_is_copied(const wh_run *r, size_t i) { return r->outputs[i].staging != NULL; }
+void wh_run_hold_output(wh_run *r, size_t i) { r->outputs[i].held = true; }
+
+wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k) {
+  const uint32_t to_slot = r->inputs[i].slot, slot = from->outputs[k].slot;
+  const uint16_t d = from->p->slots[slot].device;
+  if (r->p->n_devices != 1 || dev(r, 0) != dev(from, d) ||
+      r->layout->n_bytes[to_slot] > from->layout->n_bytes[slot])
+    return WH_FAIL(ERR_INTERNAL, "an output that cannot be another run's input");
+  r->buffers[to_slot] = from->buffers[slot];
+  r->offsets[to_slot] = from->offsets[slot];
+  wh_free(r->alloc, r->inputs[i].staging);
+  r->inputs[i].staging = NULL;
+  renew_frames(r);
+  return WH_OK;
+}
+
 /* Bytes of a plain value for the dims that are bound. */
 static uint64_t live_bytes(const wh_run *r, const wh_shape *shape) {
   size_t n = 0;
@@ -350,10 +368,14 @@ static wh_status send_inputs(wh_run *r) {
   return WH_OK;
 }
 
+wh_status wh_run_fetch_output(wh_run *r, size_t i) {
+  const run_port *port = &r->outputs[i];
+  return port->staging ? get(r, port->slot, 0, port->staging, live_bytes(r, &port->shape)) : WH_OK;
+}
+
 static wh_status fetch_outputs(wh_run *r) {
   for (size_t i = 0; i < r->p->n_outputs; i++)
-    if (r->outputs[i].staging)
-      WH_TRY(get(r, r->outputs[i].slot, 0, r->outputs[i].staging, live_bytes(r, &r->outputs[i].shape)));
+    if (!r->outputs[i].held) WH_TRY(wh_run_fetch_output(r, i));
   return WH_OK;
 }
 

@@ -44,6 +44,15 @@ typedef struct wh_run_port {
 wh_run_port wh_run_input(const wh_run *r, size_t i);
 wh_run_port wh_run_output(const wh_run *r, size_t i); /* of the last execution */
 
+/* Whether an output lies where the host does not address it: each execution copies it. */
+bool wh_run_output_is_copied(const wh_run *r, size_t i);
+/* From now on executions do not; wh_run_fetch_output does, which is nothing for others. */
+void wh_run_hold_output(wh_run *r, size_t i);
+WH_NODISCARD wh_status wh_run_fetch_output(wh_run *r, size_t i);
+/* Output k of `from` is input i of `r`, where it lies: on the one device of r, and of as many bytes or more.
+ * `r` is executed between executions of `from`; neither is reshaped, and `from` lives longer. */
+WH_NODISCARD wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k);
+
 /* An index that was out of range (docs/NUMERICS.md, "Faults") is ERR_INVALID_ARGUMENT and names the node.
  * After a failure outputs are undefined, and states are as the steps that ran left them. Allocates nothing.
  */

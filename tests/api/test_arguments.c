@@ -369,6 +369,23 @@ static void try_texts(small_engine *e) {
   REFUSES(wh_generator_sample, generator, NULL, logits, &token);
   REFUSES(wh_generator_sample, logits, generator, NULL, &token);
   REFUSES(wh_generator_sample, token, generator, logits, NULL);
+  REFUSES(wh_session_sample, session, NULL, 0, generator, &token);
+  REFUSES(wh_session_sample, generator, e->session, 0, NULL, &token);
+  REFUSES(wh_session_sample, token, e->session, 0, generator, NULL);
+  assert_int_equal(wh_session_sample(e->session, 9, generator, &token), WH_ERR_NOT_FOUND);
+  wh_sequence *s = NULL;
+  assert_int_equal(wh_session_get_sequence(e->session, 0, &s), WH_OK);
+  REFUSES(wh_sequence_sample, sequence, NULL, 0, generator, &token);
+  REFUSES(wh_sequence_sample, generator, s, 0, NULL, &token);
+  REFUSES(wh_sequence_sample, token, s, 0, generator, NULL);
+  assert_int_equal(wh_sequence_sample(s, 9, generator, &token), WH_ERR_NOT_FOUND);
+  wh_speculator *speculator = NULL;
+  assert_int_equal(wh_speculator_create(e->session, NULL, &speculator), WH_OK);
+  REFUSES(wh_speculator_sample, speculator, NULL, generator, &token);
+  REFUSES(wh_speculator_sample, generator, speculator, NULL, &token);
+  REFUSES(wh_speculator_sample, token, speculator, generator, NULL);
+  assert_int_equal(wh_speculator_sample(speculator, generator, &token), WH_ERR_NOT_FOUND);
+  wh_speculator_destroy(speculator);
   assert_int_equal(token, -1);
   wh_generator_destroy(generator);
 }

@@ -108,6 +108,46 @@ static void test_allocations(void **state) {
   assert_true(n > 15);
 }
 
+/* ---- launches ---- */
+
+static unsigned calls_of(executor *x, size_t first, size_t count) {
+  emulator_options("fail=0"); /* counts from here */
+  assert_int_equal(executor_run(x, first, count), WH_OK);
+  return emulator_calls();
+}
+
+/* Products of one x are one launch; those with weights that take another kernel are one of their own. */
+static void test_products_of_one_x(void **state) {
+  (void)state;
+  static const wh_dtype dtypes[] = {WH_DTYPE_Q4_0, WH_DTYPE_Q4_0, WH_DTYPE_Q4_0, WH_DTYPE_Q6_K};
+  static const int64_t size[] = {24, 256};
+  suite_target t;
+  assert_int_equal(target_open(&wh_backend_cuda, NULL, 1, NULL, &t), WH_OK);
+  suite s = {.target = &t, .random = 5};
+  suite_case *c = case_begin(&s, 1, "products of one x");
+  wh_value in[2] = {case_input(c, WH_DTYPE_F32, 2, (const int64_t[]){ROWS, 256}, FILL_PLAIN), 0};
+  const wh_value x_of = in[0];
+  in[0] = case_node(c, WH_OP_QUANTIZE_ACT, &x_of, 1, NULL, 0);
+  for (size_t i = 0; i < 4; i++) {
+    in[1] = case_const(c, dtypes[i], 2, size);
+    (void)case_node(c, WH_OP_LINEAR, in, 2, NULL, 0);
+  }
+  int64_t *dims = case_dims(c, 1);
+  executor *x = NULL;
+  assert_int_equal(executor_create(&t, c->g, dims, NULL, &x), WH_OK);
+  assert_int_equal(executor_write(x, x_of, c->data[x_of], c->n_bytes[x_of]), WH_OK);
+  assert_int_equal(executor_run(x, 0, 5), WH_OK); /* loads the modules */
+  const unsigned one = calls_of(x, 0, 1);
+  assert_int_equal(calls_of(x, 0, 5), one + 2);
+  assert_int_equal(calls_of(x, 1, 4), one + 1);
+  assert_int_equal(calls_of(x, 2, 2), one); /* part of a run */
+  executor_destroy(x);
+  free(dims);
+  case_free(c);
+  t.backend->close(t.dev);
+  assert_int_equal(emulator_take_reports(), 0);
+}
+
 /* A launch of one session fails; another one on the same device goes on, and so does the first one's
  * successor. */
 static void test_others_go_on(void **state) {
@@ -167,9 +207,9 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_calls),           cmocka_unit_test(test_unknown_codes),
-      cmocka_unit_test(test_allocations),     cmocka_unit_test(test_others_go_on),
-      cmocka_unit_test(test_memory_runs_out),
+      cmocka_unit_test(test_calls),        cmocka_unit_test(test_unknown_codes),
+      cmocka_unit_test(test_allocations),  cmocka_unit_test(test_products_of_one_x),
+      cmocka_unit_test(test_others_go_on), cmocka_unit_test(test_memory_runs_out),
   };
   emulator_options("strict,seed=2,memory=256");
   return cmocka_run_group_tests_name("cuda_faults", tests, NULL, NULL);
