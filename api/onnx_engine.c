@@ -28,6 +28,7 @@ struct wh_engine {
   uint64_t memory_limit, n_made;
   wh_run_trace_fn trace;
   void *trace_ctx;
+  wh_extract *extract;
   wh_engine_program *programs; /* most recently used first */
 };
 
@@ -212,6 +213,7 @@ static wh_status run_graph(void *ctx, wh_graph *g, const void *const *inputs, vo
     wh_copy_into_port(wh_run_input(p->run, (size_t)port), inputs[i]);
   }
   wh_run_set_trace(p->run, e->trace, e->trace_ctx);
+  wh_run_set_extract(p->run, e->extract);
   WH_TRY(wh_run_execute(p->run));
   for (size_t i = 0; i < n_outputs; i++) {
     const int port = wh_engine_output(e, i);
@@ -240,6 +242,8 @@ void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx) {
   e->trace_ctx = ctx;
 }
 
+void wh_engine_set_extract(wh_engine *e, wh_extract *extract) { e->extract = extract; }
+
 wh_engine_program *wh_engine_last(wh_engine *e) { return e->programs; }
 uint64_t wh_engine_serial(const wh_engine_program *program) { return program->serial; }
 uint64_t wh_engine_n_made(const wh_engine *e) { return e->n_made; }
@@ -250,6 +254,7 @@ wh_run *wh_engine_find(wh_engine *e, uint64_t serial) {
     if (p->serial != serial) continue;
     to_front(e, at);
     wh_run_set_trace(p->run, e->trace, e->trace_ctx);
+    wh_run_set_extract(p->run, e->extract);
     return p->run;
   }
   return NULL;

@@ -18,6 +18,8 @@ void wh_engine_destroy(wh_engine *e); /* NULL is fine */
 /* What an execution is given. */
 wh_onnx_engine wh_engine_face(wh_engine *e);
 /* Of each program that runs from now on. NULL: off. */
+/* Of this and later runs; NULL: off. */
+void wh_engine_set_extract(wh_engine *e, wh_extract *extract);
 void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx);
 /* The program that ran last has a serial, which is never given twice; the run of a program by its serial,
  * NULL when it is not kept any more. */

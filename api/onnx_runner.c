@@ -174,6 +174,10 @@ wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) 
   return st;
 }
 
+void wh_onnx_runner_set_extract(wh_onnx_runner *r, wh_extract *extract) {
+  wh_engine_set_extract(r->engine, extract);
+}
+
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx) {
   wh_engine_set_trace(r->engine, fn, ctx);
 }

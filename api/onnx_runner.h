@@ -15,6 +15,7 @@ WH_NODISCARD wh_status wh_onnx_runner_create(const wh_onnx_net *net, const wh_pl
 void wh_onnx_runner_destroy(wh_onnx_runner *r); /* NULL is fine */
 /* inputs[i] of the net; NULL: never set. They need not live longer than the call. */
 WH_NODISCARD wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs);
+void wh_onnx_runner_set_extract(wh_onnx_runner *r, wh_extract *extract); /* NULL: off */
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx);
 /* Output i of the last run, which succeeded; valid until the next. */
 WH_NODISCARD wh_status wh_onnx_runner_output(const wh_onnx_runner *r, size_t i, wh_tensor *out);

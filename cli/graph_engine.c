@@ -2,6 +2,7 @@
 #include "cli/graph_engine.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ static bool is_onnx(const char *model) {
 }
 
 bool cli_is_graph(const char *model, const cli_graph_options *options) {
-  return options->inputs.n || options->random || options->dims.n || is_onnx(model);
+  return options->inputs.n || options->random || options->dims.n || is_onnx(model) ||
+         cli_is_graph_folder(model);
 }
 
 cli_exit cli_refuse_graph(const char *model, const char *verb) {
@@ -167,7 +169,23 @@ static cli_exit set_file(wh_runner *runner, size_t i, const char *path) {
   return st == WH_OK ? CLI_OK : cli_fail_library(st);
 }
 
-static cli_exit set_inputs(const wh_model *model, wh_runner *runner, const cli_graph_options *o) {
+/* Of a folder with a graph, whose inputs lie beside it; types that NumPy has no word for are bytes there. */
+static cli_exit set_from_folder(wh_runner *runner, size_t i, const wh_port_info *p, const char *folder) {
+  char path[PATH_MAX];
+  wh_npy_file *file = NULL;
+  snprintf(path, sizeof path, "%s/%s.npy", folder, p->name);
+  CLI_TRY_WH(wh_npy_load(path, NULL, &file));
+  wh_tensor t = *wh_npy_tensor(file);
+  t.dtype = p->dtype;
+  t.rank = p->rank;
+  for (int d = 0; d < p->rank; d++) t.dims[d] = p->dims[d].max;
+  wh_status st = wh_runner_set_input_at(runner, i, &t);
+  wh_npy_destroy(file);
+  return st == WH_OK ? CLI_OK : cli_fail_library(st);
+}
+
+static cli_exit set_inputs(const wh_model *model, wh_runner *runner, const cli_graph_options *o,
+                           const char *model_path) {
   wh_graph_info g = WH_GRAPH_INFO_INIT;
   uint64_t state = o->seed;
   CLI_TRY_WH(wh_model_get_graph_info(model, &g));
@@ -178,6 +196,8 @@ static cli_exit set_inputs(const wh_model *model, wh_runner *runner, const cli_g
     for (size_t k = 0; k < o->inputs.n && !path; k++) path = value_of(o->inputs.items[k], p.name);
     if (path)
       CLI_TRY(set_file(runner, i, path));
+    else if (cli_is_graph_folder(model_path))
+      CLI_TRY(set_from_folder(runner, i, &p, model_path));
     else if (o->random)
       CLI_TRY(set_random(runner, i, &p, o, &state));
   }
@@ -199,13 +219,15 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
   o.memory_limit = options->memory_limit << 20;
   o.max_iterations = graph->max_iterations;
   o.progress = ask;
+  if (options->gpu_layers || options->cpu_experts)
+    return cli_fail(CLI_USAGE, "--gpu-layers and --cpu-experts are for language models, which have layers");
   cli_exit code = cli_engine_begin(path, options, &g.engine);
   wh_status st = WH_OK;
   if (code == CLI_OK) st = wh_model_get_graph_info(g.engine.model, &g.info);
   if (code == CLI_OK && st == WH_OK) code = check_names(g.engine.model, graph);
   if (code == CLI_OK && st == WH_OK) st = wh_runner_create(g.engine.model, g.engine.device, &o, &g.runner);
   if (st != WH_OK) code = cli_fail_library(st);
-  if (code == CLI_OK) code = set_inputs(g.engine.model, g.runner, graph);
+  if (code == CLI_OK) code = set_inputs(g.engine.model, g.runner, graph, path);
   if (code == CLI_OK)
     *out = g;
   else

@@ -17,6 +17,8 @@ typedef struct host2_clock {
 
 typedef struct host2_options {
   uint64_t seed, delay, fail_alloc, fail_copy, fail_submit, refuse_copy, refuse_submit;
+  uint64_t memory; /* bytes that it has; 0: any number */
+  uint64_t wrong;  /* the op, by its number plus 1, whose results are wrong in their first bit; 0: none */
 } host2_options;
 
 typedef struct host2_device {
@@ -24,6 +26,7 @@ typedef struct host2_device {
   void *cpu; /* the device that computes */
   host2_options options;
   uint64_t n_allocs, n_copies, n_submits; /* so far */
+  uint64_t taken;                         /* bytes of buffers */
   wh_buffer *buffers;                     /* all that exist */
   bool misused;                           /* by a call that cannot say so: everything after it fails */
   wh_error_record misuse;
