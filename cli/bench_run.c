@@ -56,6 +56,7 @@ static cli_exit take_sample(cli_bench_subject *subject, const cli_bench_work *wo
   cli_engine *engine = subject->engine;
   cli_bench_sample s = {.before = subject->last};
   double seconds = 0, n_tokens = 0;
+  const double joules = cli_energy_joules(&subject->energy);
   if (part == CLI_BENCH_PREFILL) {
     CLI_TRY(time_prefill(engine, work, tokens, &seconds));
     n_tokens = work->n_prompt;
@@ -64,6 +65,7 @@ static cli_exit take_sample(cli_bench_subject *subject, const cli_bench_work *wo
     n_tokens = (double)work->n_decode * work->n_sequences;
   }
   s.tokens_per_second = n_tokens / seconds;
+  s.joules_per_token = joules < 0 ? 0 : (cli_energy_joules(&subject->energy) - joules) / n_tokens;
   CLI_TRY_WH(wh_device_measure(engine->device, MEASURE_SECONDS, &s.after));
   s.steady = steady(part, &s);
   subject->last = s.after;
@@ -101,6 +103,7 @@ static cli_exit repeat(cli_bench_subject *subject, const cli_bench_work *work, c
 }
 
 static cli_exit prepare(cli_bench_subject *subject, const cli_bench_work *work, const int32_t *tokens) {
+  (void)cli_energy_open(cli_engine_device_info(subject->engine).bus_id, &subject->energy);
   subject->spare = (ATTEMPTS - 1) * work->repetitions;
   for (int part = 0; part < CLI_BENCH_PARTS; ++part) {
     subject->series[part].samples = calloc(work->repetitions, sizeof *subject->series[part].samples);
@@ -109,8 +112,8 @@ static cli_exit prepare(cli_bench_subject *subject, const cli_bench_work *work, 
   return fill_depth(subject->engine, work, tokens);
 }
 
-cli_exit cli_bench_run(cli_bench_subject *subjects, size_t n, const cli_bench_work *work,
-                       const int32_t *tokens) {
+static cli_exit run_all(cli_bench_subject *subjects, size_t n, const cli_bench_work *work,
+                        const int32_t *tokens) {
   const bool wanted[CLI_BENCH_PARTS] = {work->n_prompt > 0, work->n_decode > 0};
   for (size_t i = 0; i < n; ++i) CLI_TRY(prepare(&subjects[i], work, tokens));
   for (uint32_t r = 0; r < work->repetitions; ++r)
@@ -122,6 +125,13 @@ cli_exit cli_bench_run(cli_bench_subject *subjects, size_t n, const cli_bench_wo
     }
   cli_progress("%s", "");
   return CLI_OK;
+}
+
+cli_exit cli_bench_run(cli_bench_subject *subjects, size_t n, const cli_bench_work *work,
+                       const int32_t *tokens) {
+  const cli_exit code = run_all(subjects, n, work, tokens);
+  for (size_t i = 0; i < n; ++i) cli_energy_close(&subjects[i].energy);
+  return code;
 }
 
 void cli_bench_series_deinit(cli_bench_series series[CLI_BENCH_PARTS]) {

@@ -6,6 +6,7 @@
 #ifndef CLI_BENCH_RUN_H
 #define CLI_BENCH_RUN_H
 
+#include "cli/energy.h"
 #include "cli/engine.h"
 
 #define CLI_BENCH_SEQUENCES_MAX 64
@@ -25,6 +26,7 @@ typedef enum cli_bench_part { CLI_BENCH_PREFILL, CLI_BENCH_DECODE, CLI_BENCH_PAR
 
 typedef struct cli_bench_sample {
   double tokens_per_second; /* of all sequences */
+  double joules_per_token;  /* that the device took, with all that it did besides; 0: unknown */
   wh_device_roofline before, after;
   bool steady; /* the limit that matters (prefill: int8 peak, decode: read bandwidth) stayed */
 } cli_bench_sample;
@@ -41,6 +43,7 @@ typedef struct cli_bench_subject {
   cli_bench_series series[CLI_BENCH_PARTS];
   wh_device_roofline last; /* measured */
   uint32_t spare;          /* repetitions that may yet be run again */
+  cli_energy energy;
 } cli_bench_subject;
 
 /* The series are filled even on failure: deinit. */

@@ -96,6 +96,7 @@ typedef struct summary {
 
 typedef struct part_result {
   summary rate;      /* tokens per second */
+  summary joules;    /* per token; 0: unknown */
   summary share;     /* of the machine's limit, each repetition against its own */
   uint32_t n_raised; /* repetitions that were faster than their limits, which they raised */
 } part_result;
@@ -126,9 +127,10 @@ static summary summarise(double *values, size_t n) {
 
 static cli_exit summarise_series(bench_result *r) {
   size_t n = r->series[CLI_BENCH_PREFILL].n + r->series[CLI_BENCH_DECODE].n;
-  double *values = calloc(8 * n, sizeof *values);
+  double *values = calloc(9 * n, sizeof *values);
   if (!values) return cli_fail(CLI_LIMIT, "out of memory");
-  double *rate = values, *share = rate + n, *read = share + n, *int8 = read + 2 * n, *f32 = int8 + 2 * n;
+  double *rate = values, *share = rate + n, *read = share + n, *int8 = read + 2 * n, *f32 = int8 + 2 * n,
+         *joules = f32 + 2 * n;
   size_t n_limits = 0;
   for (int part = 0; part < CLI_BENCH_PARTS; ++part) {
     cli_bench_series *series = &r->series[part];
@@ -136,6 +138,7 @@ static cli_exit summarise_series(bench_result *r) {
       cli_bench_sample *s = &series->samples[i];
       bool raised;
       rate[i] = s->tokens_per_second;
+      joules[i] = s->joules_per_token;
       share[i] = cli_bench_share((cli_bench_part)part, &r->cost, s, &raised);
       r->parts[part].n_raised += raised;
       const wh_device_roofline *limits[2] = {&s->before, &s->after};
@@ -146,6 +149,7 @@ static cli_exit summarise_series(bench_result *r) {
       }
     }
     r->parts[part].rate = summarise(rate, series->n);
+    r->parts[part].joules = summarise(joules, series->n);
     r->parts[part].share = summarise(share, series->n);
   }
   r->read = summarise(read, n_limits);
@@ -240,6 +244,10 @@ static cli_exit write_text(cli_output *out, const cli_bench_work *work, const be
   cli_output_printf(
       out, "  machine: %.1f GB/s read, %.0f int8 GOP/s, %.0f fp32 GFLOP/s; medians of %u, checked: answer\n",
       r->read.median / 1e9, r->int8.median / 1e9, r->f32.median / 1e9, work->repetitions);
+  const double joules[] = {r->parts[CLI_BENCH_PREFILL].joules.median,
+                           r->parts[CLI_BENCH_DECODE].joules.median};
+  if (joules[0] > 0) cli_output_printf(out, "  energy: %.4g J for a token of the prompt\n", joules[0]);
+  if (joules[1] > 0) cli_output_printf(out, "  energy: %.4g J for a decoded token\n", joules[1]);
   if (n_raised)
     cli_output_printf(
         out,
@@ -291,6 +299,8 @@ static json_t *samples_json(const cli_bench_series *series) {
     const cli_bench_sample *s = &series->samples[i];
     json_t *sample = json_object();
     cli_json_set_real(sample, "tokens_per_second", s->tokens_per_second);
+    cli_json_set(sample, "joules_per_token",
+                 s->joules_per_token > 0 ? json_real(s->joules_per_token) : json_null());
     cli_json_set(sample, "before", cli_json_roofline(&s->before));
     cli_json_set(sample, "after", cli_json_roofline(&s->after));
     cli_json_set(sample, "steady", json_boolean(s->steady));
@@ -309,6 +319,8 @@ static void set_test_json(json_t *root, const char *name, uint32_t n_tokens, con
   cli_json_set_real(test, "spread_percent", spread_percent(result->rate));
   cli_json_set_real(test, part == CLI_BENCH_DECODE ? "share_of_read_bandwidth" : "share_of_peak",
                     result->share.median);
+  cli_json_set(test, "joules_per_token",
+               result->joules.median > 0 ? json_real(result->joules.median) : json_null());
   cli_json_set_whole(test, "unsteady", r->series[part].n_unsteady);
   cli_json_set_whole(test, "limit_raised", result->n_raised);
   cli_json_set(test, "samples", samples_json(&r->series[part]));
@@ -456,7 +468,10 @@ const cli_verb cli_verb_bench = {
         "before\n"
         "and after each repetition; when these two differ, the repetition is run again.\n"
         "First it checks that the answer depends on neither --prompt-chunk nor the other sequences; a wrong\n"
-        "answer gets no speed. Several devices must give one answer, and take turns.\n\n"
+        "answer gets no speed. Several devices must give one answer, and take turns. Of a GPU, the energy "
+        "that "
+        "a\n"
+        "token takes is told, too, where NVIDIA's management library (NVML) is installed.\n\n"
         "Of an ONNX model one run is timed, with inputs from --input or random ones: median, quartiles, the "
         "time to\n"
         "open it and of the first run, memory.",

@@ -103,6 +103,7 @@ json_t *cli_json_device(const wh_device *device) {
   cli_json_set_whole(object, "l2_bytes", info->l2_bytes);
   cli_json_set_whole(object, "l3_bytes", info->l3_bytes);
   cli_json_set_whole(object, "memory_bytes", info->memory_bytes);
+  cli_json_set_text(object, "bus_id", info->bus_id);
   return object;
 }
 

@@ -1,4 +1,5 @@
-"""test_bench_devices.py - `bench` of several devices side by side: one answer, times in turns, each with its own limits."""
+"""test_bench_devices.py - `bench` of several devices side by side: one answer, times in turns, each with its own limits; and what
+a GPU's energy is."""
 
 import os
 import subprocess
@@ -10,7 +11,7 @@ from program import DIFFERENT, USAGE, ProgramTest, run
 WORK = ["-P", 16, "-G", 4, "-r", 2, "-t", 1]
 
 
-class SideBySide(ProgramTest):
+class Case(ProgramTest):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
@@ -21,6 +22,8 @@ class SideBySide(ProgramTest):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
+
+class SideBySide(Case):
     def test_json(self):
         results = self.json_of("bench", self.model, *WORK, "--device", "cpu,host2:delay:0")["results"]
         self.assertEqual([r["device"]["name"] for r in results], ["cpu", "host2"])
@@ -50,6 +53,29 @@ class SideBySide(ProgramTest):
         self.assert_fails(run("bench", self.model, "--device", ",".join(["cpu"] * 9)), USAGE, "at most 8")
         self.assert_fails(run("bench", self.model, "--device", "cpu,abacus"), USAGE, "abacus")
         self.assert_fails(run("bench", "m.onnx", "--device", "cpu,host2"), USAGE, "ONNX")
+
+
+class Energy(Case):
+    """What a GPU takes, of a management library that knows `host2`."""
+
+    def results(self, **environment):
+        environment = {**os.environ, "LD_LIBRARY_PATH": os.environ["WH_FAKE_NVML"], **environment}
+        return self.json_of("bench", self.model, *WORK, "--device", "host2:delay:100", env=environment)["results"]
+
+    def test_joules_per_token(self):
+        gpu = self.results()[0]
+        for s in gpu["decode"]["samples"]:  # in steps of a millisecond
+            self.assertAlmostEqual(s["joules_per_token"] * s["tokens_per_second"], 50, delta=10)
+        self.assertGreater(gpu["decode"]["joules_per_token"], 0)
+        self.assertIsNone(self.json_of("bench", self.model, *WORK, "--device", "cpu")["results"][0]["decode"]["joules_per_token"])
+        environment = {**os.environ, "LD_LIBRARY_PATH": os.environ["WH_FAKE_NVML"]}
+        out = self.assert_ok(run("bench", self.model, *WORK, "--device", "host2:delay:100", env=environment))
+        self.assertRegex(out, r"\n  energy: [\d.e-]+ J for a decoded token\n")
+
+    def test_nobody_tells(self):
+        for environment in ({"LD_LIBRARY_PATH": "/nowhere"}, {"FAKE_NVML": "broken"}, {"FAKE_NVML": "silent"}):
+            with self.subTest(environment):
+                self.assertIsNone(self.results(**environment)[0]["decode"]["joules_per_token"])
 
 
 if __name__ == "__main__":
