@@ -93,7 +93,7 @@ wh_status wh_extraction_end(wh_extraction *e, bool has_past, const wh_allocator 
   if (!wh_extract_graph(e->extract))
     st = WH_FAIL(ERR_NOT_FOUND, "the program has no such node");
   else if (has_past && wh_extract_reads_states(e->extract))
-    st = WH_FAIL(ERR_UNSUPPORTED, "the node reads attention state that earlier runs wrote");
+    st = WH_FAIL(ERR_UNSUPPORTED, "the node reads attention state of q8_0 that earlier runs wrote");
   else
     st = save(e->extract, e->folder);
   wh_extraction_drop(e, alloc);

@@ -40,7 +40,8 @@ static wh_status read_options(const char *text, host2_options *o) {
                {"refuse_copy", &o->refuse_copy},
                {"refuse_submit", &o->refuse_submit},
                {"memory", &o->memory},
-               {"wrong", &o->wrong}};
+               {"wrong", &o->wrong},
+               {"after", &o->after}};
   if (!text || strcmp(text, "auto") == 0) return WH_OK;
   for (const char *at = text; *at;) {
     const size_t n = strcspn(at, ":"), n_value = at[n] ? strcspn(at + n + 1, ",") : 0;
@@ -49,10 +50,11 @@ static wh_status read_options(const char *text, host2_options *o) {
       read = strlen(known[i].name) == n && strncmp(at, known[i].name, n) == 0 && at[n] &&
              read_value_of(known[i].name, at + n + 1, n_value, known[i].value);
     if (!read)
-      return WH_FAIL(ERR_INVALID_ARGUMENT,
-                     "host2: option '%.64s' is none of seed, delay, fail_alloc, fail_copy, fail_submit, "
-                     "refuse_copy, refuse_submit, memory with a number behind a colon, or wrong with an op",
-                     at);
+      return WH_FAIL(
+          ERR_INVALID_ARGUMENT,
+          "host2: option '%.64s' is none of seed, delay, fail_alloc, fail_copy, fail_submit, "
+          "refuse_copy, refuse_submit, memory, after with a number behind a colon, or wrong with an op",
+          at);
     at += n + 1 + n_value;
     at += *at == ',';
   }

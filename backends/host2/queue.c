@@ -47,10 +47,14 @@ static wh_status wait_for_others(const host2_work *w) {
 }
 
 /* The lowest bit of what the op put out. */
-static void be_wrong(const wh_queue *q, const host2_work *w, size_t i) {
+static void be_wrong(wh_queue *q, const host2_work *w, size_t i) {
   const wh_block *block = &w->code->block;
   const wh_step *step = &block->steps[i];
   if (block->graph->nodes[step->node].op + 1u != q->d->options.wrong) return;
+  if (q->d->n_right < q->d->options.after) {
+    q->d->n_right++;
+    return;
+  }
   for (unsigned o = 0; o < step->n_outputs; o++) {
     const uint32_t slot = block->args[step->first_arg + step->n_inputs + o].slot;
     if (w->frame->n_bytes[slot]) w->frame->buffers[slot]->data[w->frame->offsets[slot]] ^= 1;

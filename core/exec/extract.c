@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/exact_math.h"
+
 #define MOST_INPUTS 64
 #define NAME_BYTES 128
 
@@ -15,11 +17,15 @@ typedef struct taken_value {
   char name[NAME_BYTES]; /* in the graph of the node */
 } taken_value;
 
+/* RESTORED: a kv_append that other nodes read the state of; in the graph it writes all that the state held.
+ */
+typedef enum role { LEFT_OUT, WANTED, RESTORED } role;
+
 struct wh_extract {
   const wh_allocator *alloc;
   char *node;
   const wh_graph *from; /* NULL: the execution does not have the node */
-  bool *wanted;         /* by node of `from` */
+  uint8_t *wanted;      /* by node of `from`: role */
   wh_node end;          /* the last of them */
   taken_value taken[MOST_INPUTS];
   size_t n_taken;
@@ -91,15 +97,24 @@ static wh_node find_reader(const wh_graph *g, wh_value v) {
   return WH_NO_NODE;
 }
 
+/* Keys and values of q8_0 are not restored: what they were quantised from is gone. */
+static role role_of_maker(wh_extract *x, wh_node n) {
+  const wh_node_info *node = &x->from->nodes[n];
+  if (node->op != WH_OP_KV_APPEND) return WANTED;
+  const wh_dtype dtype = x->from->values[node->inputs[0]].shape.dtype;
+  if (dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_F32) return RESTORED;
+  x->reads_states = true;
+  return WANTED;
+}
+
 /* Nodes stand behind those whose values they read. */
 static void want_makers(wh_extract *x) {
   for (wh_node n = x->end + 1; n-- > 0;) {
     const wh_node_info *node = &x->from->nodes[n];
-    for (unsigned i = 0; x->wanted[n] && i < node->n_inputs; i++) {
+    for (unsigned i = 0; x->wanted[n] == WANTED && i < node->n_inputs; i++) {
       const wh_value_info *v = &x->from->values[node->inputs[i]];
       if (node->inputs[i] && v->kind == WH_VALUE_NODE && !is_taken(x->from, node->inputs[i]))
-        x->wanted[v->producer] = true;
-      x->reads_states = x->reads_states || v->kind == WH_VALUE_STATE;
+        x->wanted[v->producer] = (uint8_t)role_of_maker(x, v->producer);
     }
   }
 }
@@ -118,7 +133,8 @@ wh_status wh_extract_begin(wh_extract *x, const wh_program *p) {
   x->wanted = wh_alloc_array(x->alloc, p->graph->n_nodes, sizeof *x->wanted);
   if (!x->wanted) return WH_OOM("extract");
   x->from = p->graph;
-  x->wanted[n] = x->wanted[x->end] = true;
+  x->wanted[n] = x->wanted[x->end] = WANTED;
+  x->reads_states = false;
   want_makers(x);
   return WH_OK;
 }
@@ -131,12 +147,19 @@ static taken_value *find_taken(wh_extract *x, wh_value v) {
   return NULL;
 }
 
+/* What a wanted node reads and none of them makes, and what restored states hold. */
+static bool takes(const wh_extract *x, wh_node node, wh_value v) {
+  const wh_value_info *info = &x->from->values[v];
+  const bool is_made = info->kind == WH_VALUE_NODE && x->wanted[info->producer] != LEFT_OUT;
+  if (x->wanted[node] == RESTORED) return is_made && info->producer == node;
+  return x->wanted[node] == WANTED && is_taken(x->from, v) && !is_made;
+}
+
 wh_status wh_extract_place(wh_extract *x, wh_node node, wh_value v, const int64_t *dims, void **out) {
   taken_value t = {.value = v};
   *out = NULL;
-  if (!x->from || !x->wanted[node] || !is_taken(x->from, v) || find_taken(x, v)) return WH_OK;
+  if (!x->from || !takes(x, node, v) || find_taken(x, v)) return WH_OK;
   const wh_value_info *info = &x->from->values[v];
-  if (info->kind == WH_VALUE_NODE && x->wanted[info->producer]) return WH_OK; /* it is made */
   if (x->n_taken == MOST_INPUTS)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has more than %d inputs", x->node, MOST_INPUTS);
   if (!wh_value_row_major_bytes(x->from, v, dims, &t.n_bytes))
@@ -155,6 +178,9 @@ typedef struct copying {
   wh_graph *to;
   const int64_t *dims;
   wh_value *values; /* by value of `from`; 0: not there yet */
+  /* of restored states of so many pages: all positions, sequence 0 of each, its pages in their order */
+  int64_t n_pages;
+  wh_value places[3];
 } copying;
 
 static wh_status number_dims(const copying *c, const wh_dim *from, int rank, wh_dim *to) {
@@ -201,6 +227,73 @@ static wh_status copy_source(copying *c, wh_value v) {
   return wh_graph_add_input(c->to, name, &shape, &c->values[v]);
 }
 
+/* An input that the run did not have; *data has room for its elements of 4 bytes. */
+static wh_status add_input(copying *c, const char *name, wh_dtype dtype, const int64_t *dims, int rank,
+                           void **data, wh_value *out) {
+  wh_shape shape = {.dtype = dtype, .rank = rank};
+  taken_value t = {.n_bytes = 4};
+  for (int i = 0; i < rank; i++) {
+    WH_TRY(wh_dim_const(&c->to->dims, dims[i], &shape.dims[i]));
+    if (!wh_mul_size(t.n_bytes, (size_t)dims[i], &t.n_bytes))
+      return WH_FAIL(ERR_LIMIT, "'%s' is too large", name);
+  }
+  if (c->x->n_taken == MOST_INPUTS)
+    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has more than %d inputs", c->x->node, MOST_INPUTS);
+  name_of(c->to, name, t.name);
+  t.data = *data = wh_alloc_uninit(c->x->alloc, t.n_bytes ? t.n_bytes : 1, WH_ALIGN_SIMD);
+  if (!t.data) return WH_OOM("an input of a node");
+  c->x->taken[c->x->n_taken++] = t;
+  return wh_graph_add_input(c->to, t.name, &shape, out);
+}
+
+/* Where rows go that fill a state: position p is in page p / 64. */
+static wh_status add_places(copying *c, int64_t n_pages) {
+  const int64_t n_rows = n_pages * WH_KV_PAGE, table[2] = {1, n_pages};
+  void *data;
+  if (c->n_pages == n_pages) return WH_OK;
+  WH_TRY(add_input(c, "state.positions", WH_DTYPE_I32, &n_rows, 1, &data, &c->places[0]));
+  for (int64_t i = 0; i < n_rows; i++) ((int32_t *)data)[i] = (int32_t)i;
+  WH_TRY(add_input(c, "state.sequences", WH_DTYPE_I32, &n_rows, 1, &data, &c->places[1]));
+  memset(data, 0, (size_t)n_rows * sizeof(int32_t));
+  WH_TRY(add_input(c, "state.page_table", WH_DTYPE_I32, table, 2, &data, &c->places[2]));
+  for (int64_t i = 0; i < n_pages; i++) ((int32_t *)data)[i] = (int32_t)i;
+  c->n_pages = n_pages;
+  return WH_OK;
+}
+
+/* The state's rows, position by position, from its row-major form [pages, heads, 64, dim]. */
+static void rows_of_state(const void *state, wh_dtype dtype, const int64_t *dims, float *rows) {
+  const int64_t heads = dims[1], dim = dims[3];
+  for (int64_t i = 0; i < dims[0] * WH_KV_PAGE; i++)
+    for (int64_t h = 0; h < heads; h++)
+      for (int64_t k = 0; k < dim; k++) {
+        const int64_t at = ((i / WH_KV_PAGE * heads + h) * WH_KV_PAGE + i % WH_KV_PAGE) * dim + k;
+        rows[(i * heads + h) * dim + k] = dtype == WH_DTYPE_F16
+                                              ? wh_f32_from_f16(((const uint16_t *)state)[at])
+                                              : ((const float *)state)[at];
+      }
+}
+
+/* The inputs of a kv_append that writes what the state held; by value of its output. */
+static wh_status add_rows(copying *c, const wh_node_info *node, wh_value *rows) {
+  const wh_value made = wh_node_output(node, 0);
+  const wh_value_info *state = &c->from->values[node->inputs[0]];
+  const taken_value *t = find_taken(c->x, made);
+  int64_t dims[4];
+  char name[NAME_BYTES];
+  void *data;
+  if (!t) return WH_FAIL(ERR_INTERNAL, "the run did not have '%s'", node->name);
+  const void *held = t->data;
+  for (int i = 0; i < 4; i++) dims[i] = c->dims[state->shape.dims[i]];
+  if (dims[0] > INT32_MAX / WH_KV_PAGE) return WH_FAIL(ERR_LIMIT, "'%s' is too large", state->name);
+  WH_TRY(add_places(c, dims[0]));
+  (void)snprintf(name, sizeof name, "%.100s.rows", state->name);
+  const int64_t shape[3] = {dims[0] * WH_KV_PAGE, dims[1], dims[3]};
+  WH_TRY(add_input(c, name, WH_DTYPE_F32, shape, 3, &data, rows));
+  rows_of_state(held, state->shape.dtype, dims, data);
+  return WH_OK;
+}
+
 static wh_status copy_attrs(const copying *c, const wh_node_info *node, wh_attr *attrs) {
   for (unsigned i = 0; i < node->n_attrs; i++) {
     attrs[i] = node->attrs[i];
@@ -209,6 +302,14 @@ static wh_status copy_attrs(const copying *c, const wh_node_info *node, wh_attr 
       WH_TRY(number_dims(c, node->attrs[i].dims, attrs[i].rank, attrs[i].dims));
   }
   return WH_OK;
+}
+
+static wh_status restore_state(copying *c, const wh_node_info *node) {
+  wh_attr attrs[WH_ATTR_COUNT];
+  const wh_value made = wh_node_output(node, 0), rows = c->values[made]; /* as copy_sources left it */
+  const wh_value inputs[] = {c->values[node->inputs[0]], rows, c->places[0], c->places[1], c->places[2]};
+  WH_TRY(copy_attrs(c, node, attrs));
+  return wh_graph_add_node(c->to, node->op, node->name, inputs, 5, attrs, node->n_attrs, &c->values[made]);
 }
 
 static wh_status copy_node(copying *c, const wh_node_info *node) {
@@ -245,19 +346,29 @@ static wh_status copy_node(copying *c, const wh_node_info *node) {
   return st;
 }
 
+static wh_status copy_sources(copying *c, wh_node n) {
+  const wh_extract *x = c->x;
+  const wh_node_info *node = &c->from->nodes[n];
+  if (x->wanted[n] == RESTORED) {
+    WH_TRY(copy_source(c, node->inputs[0]));
+    return add_rows(c, node, &c->values[wh_node_output(node, 0)]);
+  }
+  for (unsigned i = 0; x->wanted[n] && i < node->n_inputs; i++) {
+    const wh_value_info *v = &c->from->values[node->inputs[i]];
+    if (node->inputs[i] && !(v->kind == WH_VALUE_NODE && x->wanted[v->producer]))
+      WH_TRY(copy_source(c, node->inputs[i]));
+  }
+  return WH_OK;
+}
+
 /* Sources come first in the text of a graph, so they do here. */
 static wh_status copy_all(copying *c) {
   const wh_extract *x = c->x;
+  for (wh_node n = 0; n <= x->end; n++) WH_TRY(copy_sources(c, n));
   for (wh_node n = 0; n <= x->end; n++) {
-    const wh_node_info *node = &c->from->nodes[n];
-    for (unsigned i = 0; x->wanted[n] && i < node->n_inputs; i++) {
-      const wh_value_info *v = &c->from->values[node->inputs[i]];
-      if (node->inputs[i] && !(v->kind == WH_VALUE_NODE && x->wanted[v->producer]))
-        WH_TRY(copy_source(c, node->inputs[i]));
-    }
+    if (x->wanted[n] == WANTED) WH_TRY(copy_node(c, &c->from->nodes[n]));
+    if (x->wanted[n] == RESTORED) WH_TRY(restore_state(c, &c->from->nodes[n]));
   }
-  for (wh_node n = 0; n <= x->end; n++)
-    if (x->wanted[n]) WH_TRY(copy_node(c, &c->from->nodes[n]));
   const wh_node_info *last = &c->from->nodes[x->end];
   for (unsigned i = 0; i < wh_node_n_outputs(last); i++) {
     const wh_value v = wh_node_output(last, i);

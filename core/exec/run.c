@@ -391,7 +391,7 @@ static wh_status trace_step(wh_run *r, const wh_program_block *b, size_t i) {
 /* The operands of a step are as it read them: what it made lies elsewhere. */
 static wh_status extract_step(wh_run *r, const wh_program_block *b, size_t i) {
   const wh_step *s = &b->block.steps[i];
-  for (unsigned k = 0; r->extract && k < s->n_inputs; k++) {
+  for (unsigned k = 0; r->extract && k < (unsigned)s->n_inputs + s->n_outputs; k++) {
     const wh_arg *a = &r->p->args[s->first_arg + k];
     void *to = NULL;
     if (!a->value) continue;

@@ -200,7 +200,7 @@ WH_API void wh_session_set_trace(wh_session *session, wh_trace_fn fn, void *ctx)
 /* The next run that succeeds also writes the node of that name by itself into `folder`, which is there: what
  * wh_model_open_folder reads. Nodes that make what only a device reads, quantised activations and attention
  * state, come along. ERR_NOT_FOUND of the run: no such node. ERR_UNSUPPORTED of the run: the node reads
- * attention state that earlier runs wrote. The session holds the run's tokens all the same. */
+ * attention state of q8_0 that earlier runs wrote. The session holds the run's tokens all the same. */
 WH_API WH_NODISCARD wh_status wh_session_extract(wh_session *session, const char *node, const char *folder);
 
 /* xxHash128 of bytes as 32 hex digits: what logits hashes and traces are printed with. "" when `data` is NULL

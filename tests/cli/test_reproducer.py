@@ -2,6 +2,7 @@
 it differs again on the device that computes wrong, and not on one that is healthy. `host2:wrong:OP` is a device whose
 results of an op have a wrong bit."""
 
+import json
 import os
 import random
 import shutil
@@ -30,10 +31,9 @@ class Reproducer(ProgramTest):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
-    def differ(self, model, device, *more):
+    def differ(self, model, device, *more, both=()):
         """The document of a verification that finds a difference."""
-        import json
-        result = run("verify", model, "--device", device, *more, "--against", "cpu", "--json")
+        result = run("verify", model, "--device", device, *more, *both, "--against", "cpu", *both, "--json")
         self.assertEqual(result.returncode, DIFFERENT, result.stderr)
         return json.loads(result.stdout)
 
@@ -60,6 +60,21 @@ class Reproducer(ProgramTest):
         for op in QUANTISED_OPS:
             with self.subTest(op):
                 self.check_op(self.quantised, op)
+
+    def test_state_of_earlier_runs(self):
+        """A prompt in several runs: attention of the last one reads what the others wrote."""
+        folder = os.path.join(self.folder.name, "attention-later")
+        more = ["-p", "abcdefghij", "-n", 2, "--reproducer", folder]
+        for kv in ("f16", "f32"):
+            shutil.rmtree(folder, ignore_errors=True)
+            found = self.differ(self.floats, "host2:delay:0,wrong:attention,after:2", *more, "--prompt-chunk", 4, both=["--kv", kv])
+            self.assertEqual(found["first_difference"]["op"], "attention")
+            self.assertGreaterEqual(found["first_difference"]["position"], 4)
+            self.assertEqual(found["reproducer"], folder)
+            self.differ(folder, "host2:delay:0,wrong:attention")
+            self.assertTrue(self.json_of("verify", folder, "--device", "host2:delay:0", "--against", "cpu")["same"])
+            with open(os.path.join(folder, "graph.txt")) as file:
+                self.assertEqual(file.read().count(" = kv_append("), 2)
 
     def test_it_is_small_and_a_model(self):
         folder, _ = self.check_op(self.floats, "swiglu")
