@@ -164,7 +164,7 @@ static const char *device_name(const bench_result *r) { return r->device[0] ? r-
 /* One device's engine, and its answer, which must be that of the first device. */
 static cli_exit open_subject(const char *path, const cli_engine_options *engine_options,
                              const cli_bench_work *work, const bench_result *first, bench_result *r,
-                             int32_t **tokens) {
+                             bool is_one_of_several, int32_t **tokens) {
   size_t n_tokens = cli_bench_tokens(work), n_positions = cli_bench_positions(work);
   if (n_tokens < CLI_BENCH_CHECK_TOKENS) n_tokens = CLI_BENCH_CHECK_TOKENS;
   if (n_positions < CLI_BENCH_CHECK_TOKENS) n_positions = CLI_BENCH_CHECK_TOKENS;
@@ -172,6 +172,7 @@ static cli_exit open_subject(const char *path, const cli_engine_options *engine_
       .context = (uint32_t)n_positions, .max_outputs = work->n_sequences, .max_sequences = work->n_sequences};
   cli_engine_options options = *engine_options;
   if (r->device[0]) options.device = r->device;
+  if (is_one_of_several && strcmp(device_name(r), "cpu") != 0) options.isa = NULL; /* the processor's */
   CLI_TRY(cli_engine_open(path, &options, &needs, &r->engine));
   if (wh_session_context(r->engine.session) < n_positions)
     return cli_fail(CLI_USAGE,
@@ -194,7 +195,7 @@ static cli_exit bench_model(const char *path, const cli_engine_options *engine_o
   int32_t *tokens = NULL;
   cli_exit code = CLI_OK;
   for (size_t i = 0; i < n && code == CLI_OK; ++i) {
-    code = open_subject(path, engine_options, work, &results[0], &results[i], &tokens);
+    code = open_subject(path, engine_options, work, &results[0], &results[i], n > 1, &tokens);
     subjects[i].engine = &results[i].engine;
   }
   if (code == CLI_OK) code = cli_bench_run(subjects, n, work, tokens);

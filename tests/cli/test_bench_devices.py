@@ -25,7 +25,7 @@ class Case(ProgramTest):
 
 class SideBySide(Case):
     def test_json(self):
-        results = self.json_of("bench", self.model, *WORK, "--device", "cpu,host2:delay:0")["results"]
+        results = self.json_of("bench", self.model, *WORK, "--device", "cpu,host2:delay:0", "--isa", "ref")["results"]
         self.assertEqual([r["device"]["name"] for r in results], ["cpu", "host2"])
         self.assertEqual(results[0]["answer_hash"], results[1]["answer_hash"])
         for r in results:
