@@ -173,12 +173,16 @@ static cli_exit set_file(wh_runner *runner, size_t i, const char *path) {
 static cli_exit set_from_folder(wh_runner *runner, size_t i, const wh_port_info *p, const char *folder) {
   char path[PATH_MAX];
   wh_npy_file *file = NULL;
+  if (p->name[0] == '.' || strchr(p->name, '/')) /* nothing leads out of the folder */
+    return cli_fail(CLI_MODEL, "%s: input '%s' is no name of a file", folder, p->name);
   snprintf(path, sizeof path, "%s/%s.npy", folder, p->name);
   CLI_TRY_WH(wh_npy_load(path, NULL, &file));
   wh_tensor t = *wh_npy_tensor(file);
   t.dtype = p->dtype;
-  t.rank = p->rank;
-  for (int d = 0; d < p->rank; d++) t.dims[d] = p->dims[d].max;
+  if (t.rank != p->rank) { /* bytes */
+    t.rank = p->rank;
+    for (int d = 0; d < p->rank; d++) t.dims[d] = p->dims[d].max;
+  }
   wh_status st = wh_runner_set_input_at(runner, i, &t);
   wh_npy_destroy(file);
   return st == WH_OK ? CLI_OK : cli_fail_library(st);

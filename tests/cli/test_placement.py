@@ -75,6 +75,8 @@ class Layers(Case):
             self.assertEqual(self.hashes("--device", device(memory), "--gpu-layers", "auto"), want)
         found = self.placement("--device", device(self.memory_for()), "--gpu-layers", "auto")
         self.assertEqual(found["cpu"]["packed_weights"], 0)  # with the embedding, and what follows the layers
+        answer = self.json_of("run", self.model, *self.PROMPT, *RUN, "--device", device(1 << 40), "--gpu-layers", 2)
+        self.assertEqual([(d["name"], d["layers"]) for d in answer["placement"]], [("cpu", N_LAYERS - 2), ("host2", 2)])
 
     def test_nothing_fits(self):
         result = run("run", self.model, *self.PROMPT, *RUN, "--device", device(8192), "--gpu-layers", "auto", "--json")

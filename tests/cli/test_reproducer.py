@@ -11,6 +11,7 @@ import tempfile
 
 import byte_model
 import program
+import test_onnx
 from program import DIFFERENT, MODEL_FILE, ProgramTest, run
 
 FLOAT_OPS = ["gather_rows", "rms_norm", "linear", "rope", "kv_append", "attention", "swiglu"]
@@ -88,6 +89,16 @@ class Reproducer(ProgramTest):
             self.assert_ok(run("run", folder, "--output", outputs))
             self.assertEqual(os.listdir(outputs), ["out0.npy"])
 
+    def test_a_network(self):
+        path, folder = os.path.join(self.folder.name, "m.onnx"), os.path.join(self.folder.name, "network")
+        with open(path, "wb") as file:
+            file.write(test_onnx.model())
+        found = self.differ(path, "host2:delay:0,wrong:mul", "--reproducer", folder, both=["--dim", "n=3"])
+        self.assertEqual(found["reproducer"], folder)
+        again = self.differ(folder, "host2:delay:0,wrong:mul")
+        self.assertEqual(again["first_difference"]["node"], found["first_difference"]["node"])
+        self.assertTrue(self.json_of("verify", folder, "--device", "host2:delay:0", "--against", "cpu")["same"])
+
     def test_text(self):
         with tempfile.TemporaryDirectory() as folder:
             result = run("verify", self.floats, "-n", 1, "--device", "host2:delay:0,wrong:linear", "--against", "cpu", cwd=folder)
@@ -126,6 +137,7 @@ class Reproducer(ProgramTest):
         for bad in ("../" + name, "/etc/passwd", "", ".hidden"):
             result = run("verify", changed(text.replace(f'"{name}"', f'"{bad}"')))
             self.assert_fails(result, MODEL_FILE)
+        self.assert_fails(run("verify", changed(text.replace('input "', 'input "../'))), MODEL_FILE, "'../", "no name of a file")
         self.assert_fails(run("verify", changed(text[:len(text) // 2])), MODEL_FILE, "graph.txt", "line")
         other = changed(text)
         with open(os.path.join(other, weight), "r+b") as file:
