@@ -75,6 +75,8 @@ static wh_status find_calls(void *library, gpu_api *api) {
                      api->library, calls[i].name);
     memcpy(calls[i].to, &f, sizeof f); /* ISO C has no conversion from an object's address to a function's */
   }
+  void *bus = dlsym(library, "cuDeviceGetPCIBusId"); /* for reports only */
+  memcpy(&api->device_bus, &bus, sizeof bus);
   return WH_OK;
 }
 

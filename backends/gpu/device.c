@@ -58,6 +58,8 @@ static wh_status read_limits(gpu_device *d) {
   if (major < d->api->least_major)
     return WH_FAIL(ERR_UNAVAILABLE, "%s: %s has compute capability %d.%d; the kernels need %d.0",
                    d->api->name, d->title, major, minor, d->api->least_major);
+  if (d->api->device_bus && d->api->device_bus(d->bus, (int)sizeof d->bus, d->device) != GPU_SUCCESS)
+    d->bus[0] = '\0';
   d->memory_bytes = memory;
   d->shared_per_block = shared > 0 ? (uint32_t)shared : 0;
   d->l2_bytes = l2 > 0 ? (uint64_t)l2 : 0;
@@ -129,6 +131,7 @@ void gpu_get_info(void *dev, wh_device_info *info) {
   info->numerics = WH_NUMERICS_EXACT;
   info->l2_bytes = d->l2_bytes;
   info->memory_bytes = d->memory_bytes;
+  info->bus_id = d->bus[0] ? d->bus : NULL;
   info->binding = "none";
   info->binding_reason = d->api->library;
   info->prefetch = "none";

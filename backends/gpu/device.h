@@ -24,6 +24,7 @@ struct gpu_device {
   char title[96]; /* the driver's name for it */
   char isa[16];   /* "sm_90" */
   char reason[64];
+  char bus[32]; /* "": unknown */
   int driver;
   int processors;
   uint32_t shared_per_block;

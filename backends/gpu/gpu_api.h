@@ -48,6 +48,7 @@ typedef struct gpu_api {
   gpu_result (*device_name)(char *name, int n_bytes, int device);
   gpu_result (*device_memory)(size_t *n_bytes, int device);
   gpu_result (*device_attribute)(int *value, int attribute, int device);
+  gpu_result (*device_bus)(char *bus_id, int n_bytes, int device); /* NULL: the driver does not tell */
 
   gpu_result (*context_retain)(void **context, int device);
   gpu_result (*context_release)(int device);

@@ -102,6 +102,8 @@ static wh_status find_calls(void *library) {
                      hip.library, calls[i].name);
     memcpy(calls[i].to, &f, sizeof f); /* ISO C has no conversion from an object's address to a function's */
   }
+  void *bus = dlsym(library, "hipDeviceGetPCIBusId"); /* for reports only */
+  memcpy(&hip.device_bus, &bus, sizeof bus);
   return WH_OK;
 }
 

@@ -583,7 +583,22 @@ wh_status wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_weight_
 
 bool wh_weight_set_is_loaded(const wh_weight_set *w) { return w->is_loaded; }
 
+/* All of it is copied there. */
+static void get_own_memory(const wh_weight_set *w, wh_weight_memory *out) {
+  *out = (wh_weight_memory){.other_bytes = w->n * sizeof *w->list};
+  const uint64_t image = w->wants_own ? w->image_bytes : 0, parts[] = {image, w->vector_bytes};
+  for (size_t i = 0; i < 2; i++)
+    if (parts[i]) out->packed_bytes += w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, parts[i]);
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].home == HOME_MODEL)
+      out->packed_bytes += w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, w->list[i].model_bytes);
+}
+
 void wh_weight_set_get_memory(const wh_weight_set *w, wh_weight_memory *out) {
+  if (w->backend->free_memory) {
+    get_own_memory(w, out);
+    return;
+  }
   *out = (wh_weight_memory){.other_bytes = w->vector_bytes + w->n * sizeof *w->list};
   if (w->wants_own)
     out->packed_bytes = w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, w->image_bytes);
