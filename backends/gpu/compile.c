@@ -20,7 +20,7 @@ static wh_status check_step(const gpu_device *d, const wh_block *block, const wh
 }
 
 wh_status gpu_compile(void *dev, const wh_block *block, wh_code **out) {
-  const gpu_device *d = dev;
+  gpu_device *d = dev;
   wh_code *code;
   size_t bytes;
   if (!wh_mul_size(block->n_steps, sizeof *code->ops, &bytes) || !wh_add_size(bytes, sizeof *code, &bytes))
@@ -28,6 +28,7 @@ wh_status gpu_compile(void *dev, const wh_block *block, wh_code **out) {
   code = wh_alloc_zeroed(d->alloc, bytes);
   if (!code) return WH_OOM("code");
   code->block = *block;
+  code->id = atomic_fetch_add(&d->n_codes, 1) + 1;
   wh_status st = WH_OK;
   for (size_t i = 0; i < block->n_steps && st == WH_OK; i++) {
     const wh_step *step = &block->steps[i];

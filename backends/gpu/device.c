@@ -20,21 +20,29 @@ wh_status gpu_enter(const gpu_device *d) {
   return gpu_check(d->api, d->api->context_set(d->context), "making the device current");
 }
 
+/* Of the calls before a device is known: without one, some drivers already fail at the first of them. */
+static wh_status check_start(const gpu_api *api, gpu_result result, const char *what) {
+  if (result == GPU_NO_DEVICE || result == GPU_INVALID_DEVICE)
+    return WH_FAIL(ERR_UNAVAILABLE, "%s: the driver (%s) finds no GPU, or none that this user may open",
+                   api->name, api->library);
+  return gpu_check(api, result, what);
+}
+
 /* The driver, started; its version is one that reads the kernels. */
 static wh_status start(const gpu_api *api, int *version) {
-  WH_TRY(gpu_check(api, api->driver_version(version), "asking for the driver's version"));
+  WH_TRY(check_start(api, api->driver_version(version), "asking for the driver's version"));
   if (*version < api->driver_wanted)
     return WH_FAIL(ERR_UNAVAILABLE,
                    "%s: the driver (%s) is of version %d.%d and the kernels need %d.%d: update the driver",
                    api->name, api->library, *version / 1000, *version % 1000 / 10, api->driver_wanted / 1000,
                    api->driver_wanted % 1000 / 10);
-  return gpu_check(api, api->init(0), "starting the driver");
+  return check_start(api, api->init(0), "starting the driver");
 }
 
 wh_status gpu_count(const gpu_api *api, uint32_t *out) {
   int version = 0, n = 0;
   WH_TRY(start(api, &version));
-  WH_TRY(gpu_check(api, api->device_count(&n), "counting devices"));
+  WH_TRY(check_start(api, api->device_count(&n), "counting devices"));
   *out = n > 0 ? (uint32_t)n : 0;
   return WH_OK;
 }
