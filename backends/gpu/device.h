@@ -8,6 +8,7 @@
 #include "backends/gpu/gpu_api.h"
 #include "backends/gpu/gpu_backend.h"
 #include "backends/gpu/gpu_internal.h"
+#include "core/base/team.h"
 
 /* A kernel that was launched before. */
 typedef struct gpu_function {
@@ -29,6 +30,7 @@ struct gpu_device {
   uint32_t shared_per_block;
   uint64_t memory_bytes, l2_bytes;
   const gpu_op *ops[WH_OP_COUNT];
+  wh_team *team;                /* of the host: what packs weights */
   _Atomic uint64_t n_codes;     /* that were compiled */
   pthread_mutex_t lock;         /* of what follows */
   void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */

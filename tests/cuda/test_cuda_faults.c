@@ -93,14 +93,23 @@ static void test_lost_device(void **state) {
   wh_hash128 good = {0}, hash = {0};
   assert_int_equal(run_failing("fail=0", 0, &good), WH_OK);
   const unsigned n_calls = emulator_calls();
+  unsigned n_lost = 0;
   for (unsigned n = 1; n <= n_calls; n += 11) {
     char options[64];
     (void)snprintf(options, sizeof options, "fail=%u,fail_code=719,lost", n);
-    assert_int_equal(run_failing(options, 0, &hash), WH_ERR_DEVICE);
+    const wh_status st = run_failing(options, 0, &hash);
+    if (st == WH_OK) { /* in the last calls, of closing */
+      assert_true(wh_hash_equal(hash, good));
+      continue;
+    }
+    n_lost++;
+    assert_int_equal(st, WH_ERR_DEVICE);
     assert_non_null(strstr(wh_last_error()->message, "CUDA_ERROR_LAUNCH_FAILED"));
     assert_int_equal(run_failing("fail=0,fail_code=0,lost=0", 0, &hash), WH_OK);
     assert_true(wh_hash_equal(hash, good));
   }
+  assert_true(n_lost * 11 > n_calls / 2);
+  emulator_options("fail=0,fail_code=0,lost=0");
 }
 
 /* Codes that mean nothing to the library. */
