@@ -60,11 +60,8 @@ static wh_datum *result(ox *o, wh_value v) {
   d->kind = WH_DATUM_BUILT;
   d->dtype = s->dtype;
   d->rank = s->rank;
-  d->n = 1;
-  for (int i = 0; i < s->rank; i++) {
-    d->dims[i] = wh_dim_get(&o->g->dims, s->dims[i])->value;
-    if (!wh_mul_size(d->n, (size_t)d->dims[i], &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
-  }
+  for (int i = 0; i < s->rank; i++) d->dims[i] = wh_dim_get(&o->g->dims, s->dims[i])->value;
+  if (!ox_count(d->dims, d->rank, &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
   d->value = v;
   d->stage = o->stage;
   if (d->n == 0) return ox_new(o, d->dtype, d->rank, d->dims);
@@ -178,9 +175,8 @@ wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b) {
 /* ---- structure ---- */
 
 static size_t count(ox *o, int rank, const int64_t *dims) {
-  size_t n = 1;
-  for (int i = 0; i < rank; i++)
-    if (dims[i] < 0 || !wh_mul_size(n, (size_t)dims[i], &n)) OX_FAIL(o, ERR_LIMIT, "a shape overflows");
+  size_t n = 0;
+  if (!ox_count(dims, rank, &n)) OX_FAIL(o, ERR_LIMIT, "a shape overflows");
   return n;
 }
 

@@ -145,12 +145,14 @@ wh_datum *ox_maybe(ox *o, size_t i);        /* a tensor or NULL */
 wh_datum *ox_any(ox *o, size_t i);          /* of any kind; an error when it is absent */
 void ox_give(ox *o, size_t i, wh_datum *d); /* output i, if somebody wants it */
 
-const wh_onnx_attr *ox_attr(ox *o, const char *name); /* NULL: absent */
-int64_t ox_attr_i(ox *o, const char *name, int64_t fallback);
+const wh_onnx_attr *ox_attr(ox *o, const char *name);         /* NULL: absent */
+int64_t ox_attr_i(ox *o, const char *name, int64_t fallback); /* a size, place or switch: see ox_is_size */
+int64_t ox_attr_long(ox *o, const char *name, int64_t fallback);
 float ox_attr_f(ox *o, const char *name, float fallback);
 wh_str ox_attr_s(ox *o, const char *name, const char *fallback);
 /* NULL and *n 0 when absent. */
-const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n);
+const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n); /* sizes, places: see ox_is_size */
+const int64_t *ox_attr_longs(ox *o, const char *name, size_t *n);
 const float *ox_attr_floats(ox *o, const char *name, size_t *n);
 const wh_str *ox_attr_strings(ox *o, const char *name, size_t *n);
 wh_datum *ox_attr_tensor(ox *o, const char *name);      /* dense; NULL: absent */
@@ -169,10 +171,18 @@ unsigned ox_axes(ox *o, const int64_t *axes, size_t n, int rank);
 void ox_need(ox *o, wh_datum *d);
 bool ox_is_known(const wh_datum *d); /* without ending a stage */
 const void *ox_data(ox *o, wh_datum *d);
-/* Elements as other numbers; NULL on failure. */
+/* The number of elements. False: there are more than WH_DIM_LIMIT, leaving out dims of 0; so that the product
+ * of any of a value's dims is in range. */
+bool ox_count(const int64_t *dims, int rank, size_t *n);
+/* Sums and products of a few numbers that lie within WH_DIM_LIMIT do not overflow; an error says whose number
+ * does not. */
+bool ox_is_size(ox *o, int64_t v, const char *whose);
+/* Elements as other numbers; NULL on failure. ints: sizes and places (ox_is_size), longs: any. */
 const int64_t *ox_ints(ox *o, wh_datum *d);
+const int64_t *ox_longs(ox *o, wh_datum *d);
 const double *ox_doubles(ox *o, wh_datum *d);
-int64_t ox_int(ox *o, wh_datum *d); /* of one element */
+int64_t ox_int(ox *o, wh_datum *d); /* of one element, likewise */
+int64_t ox_long(ox *o, wh_datum *d);
 double ox_double(ox *o, wh_datum *d);
 double ox_element(const wh_datum *d, size_t i); /* of known numbers of any type */
 void ox_store(wh_dtype dtype, void *data, size_t i, double v);

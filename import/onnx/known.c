@@ -1,4 +1,5 @@
 /* known.c - data whose elements the host has. */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -25,21 +26,31 @@ wh_datum *ox_copy(ox *o, const wh_datum *d) {
   return c;
 }
 
+bool ox_count(const int64_t *dims, int rank, size_t *n) {
+  size_t all = 1;
+  bool is_empty = false;
+  for (int i = 0; i < rank; i++) {
+    if (dims[i] < 0 || dims[i] > WH_DIM_LIMIT) return false;
+    if (dims[i] == 0)
+      is_empty = true;
+    else if (!wh_mul_size(all, (size_t)dims[i], &all) || all > (size_t)WH_DIM_LIMIT)
+      return false;
+  }
+  *n = is_empty ? 0 : all;
+  return true;
+}
+
 static wh_datum *blank(ox *o, wh_dtype dtype, int rank, const int64_t *dims) {
   wh_datum *d = ox_array(o, 1, sizeof *d);
   if (!d) return &o->nothing;
   d->kind = WH_DATUM_TENSOR;
   d->dtype = dtype;
   d->rank = rank;
-  d->n = 1;
   d->is_weight = true;
   if (rank > WH_MAX_RANK)
     OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
-  for (int i = 0; i < rank && o->st == WH_OK; i++) {
-    if (dims[i] < 0 || !wh_mul_size(d->n, (size_t)dims[i], &d->n) || d->n > (size_t)WH_DIM_LIMIT)
-      OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
-    d->dims[i] = dims[i];
-  }
+  if (o->st == WH_OK && !ox_count(dims, rank, &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
+  for (int i = 0; i < rank && o->st == WH_OK; i++) d->dims[i] = dims[i];
   d->is_cheap = d->n <= 1024;
   return o->st == WH_OK ? d : &o->nothing;
 }
@@ -227,10 +238,23 @@ void ox_store(wh_dtype dtype, void *data, size_t i, double v) {
   }
 }
 
-const int64_t *ox_ints(ox *o, wh_datum *d) {
+bool ox_is_size(ox *o, int64_t v, const char *whose) {
+  if (v >= -WH_DIM_LIMIT && v <= WH_DIM_LIMIT) return true;
+  OX_FAIL(o, ERR_LIMIT, "%s has the number %" PRId64 ", beyond all sizes that are computed", whose, v);
+  return false;
+}
+
+const int64_t *ox_longs(ox *o, wh_datum *d) {
   if (!ox_data(o, d)) return NULL;
   int64_t *v = ox_array(o, d->n, sizeof *v);
   for (size_t i = 0; v && i < d->n; i++) v[i] = ox_element_int(d, i);
+  return v;
+}
+
+const int64_t *ox_ints(ox *o, wh_datum *d) {
+  const int64_t *v = ox_longs(o, d);
+  for (size_t i = 0; v && i < d->n; i++)
+    if (!ox_is_size(o, v[i], "an input")) return NULL;
   return v;
 }
 
@@ -246,9 +270,14 @@ static bool is_one(ox *o, const wh_datum *d) {
   return o->st == WH_OK;
 }
 
-int64_t ox_int(ox *o, wh_datum *d) {
+int64_t ox_long(ox *o, wh_datum *d) {
   if (!ox_data(o, d) || !is_one(o, d)) return 0;
   return ox_element_int(d, 0);
+}
+
+int64_t ox_int(ox *o, wh_datum *d) {
+  const int64_t v = ox_long(o, d);
+  return ox_is_size(o, v, "an input") ? v : 0;
 }
 
 double ox_double(ox *o, wh_datum *d) {

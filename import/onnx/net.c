@@ -79,6 +79,9 @@ static void split_rows(uint8_t *rows, const uint8_t *run, size_t n, size_t row, 
 wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) {
   *out = (wh_datum){.kind = WH_DATUM_TENSOR, .dtype = t->dtype, .rank = t->rank, .n = t->n_elements};
   memcpy(out->dims, t->dims, sizeof out->dims);
+  if (!ox_count(t->dims, t->rank, &out->n))
+    return WH_FAIL(ERR_LIMIT, "tensor '" WH_STR_FMT "' has dimensions that are too large",
+                   WH_STR_ARG(t->name));
   out->is_weight = out->is_kept = true;
   out->is_cheap = t->n_elements <= 1024;
   if (t->dtype == WH_DTYPE_STRING) return strings_of(t, out);
@@ -110,13 +113,12 @@ wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) 
 
 /* The dense tensor that it stands for. */
 wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *out) {
-  size_t n = 1, size;
+  size_t n, size;
   if (!wh_dtype_row_bytes(s->values.dtype, 1, &size) || wh_dtype_get(s->values.dtype)->block_elems > 1)
     return WH_FAIL(ERR_UNSUPPORTED, "sparse tensor '" WH_STR_FMT "' is of a type that has no bytes",
                    WH_STR_ARG(s->values.name));
-  for (int i = 0; i < s->rank; i++)
-    if (!wh_mul_size(n, (size_t)s->dims[i], &n) || n > (size_t)1 << 34)
-      return WH_FAIL(ERR_LIMIT, "sparse tensor '" WH_STR_FMT "' is too large", WH_STR_ARG(s->values.name));
+  if (!ox_count(s->dims, s->rank, &n) || n > (size_t)1 << 34)
+    return WH_FAIL(ERR_LIMIT, "sparse tensor '" WH_STR_FMT "' is too large", WH_STR_ARG(s->values.name));
   const size_t count = s->values.n_elements, width = count ? s->indices.n_elements / count : 1;
   if (width * count != s->indices.n_elements || (width != 1 && width != (size_t)s->rank))
     return WH_FAIL(ERR_CORRUPT, "sparse tensor '" WH_STR_FMT "' has %zu indices for %zu values",

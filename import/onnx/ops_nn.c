@@ -9,6 +9,7 @@
 /* ---- windows ---- */
 
 #define MOST_SPACE 3
+#define MOST_STEP ((int64_t)1 << 22) /* of windows: times any size still an int64 */
 
 typedef struct window {
   int n; /* axes of space */
@@ -38,8 +39,8 @@ static void read_window(ox *o, const wh_datum *x, const int64_t *kernel, window 
   read_list(o, "dilations", w->n, w->dilations);
   read_list(o, "pads", 2 * w->n, w->pads);
   for (int i = 0; i < w->n; i++)
-    if (w->kernel[i] < 1 || w->strides[i] < 1 || w->dilations[i] < 1 || w->kernel[i] > INT32_MAX ||
-        w->strides[i] > INT32_MAX || w->dilations[i] > INT32_MAX)
+    if (w->kernel[i] < 1 || w->strides[i] < 1 || w->dilations[i] < 1 || w->kernel[i] > MOST_STEP ||
+        w->strides[i] > MOST_STEP || w->dilations[i] > MOST_STEP)
       OX_FAIL(o, ERR_CORRUPT, "a kernel, stride or dilation is out of range");
 }
 

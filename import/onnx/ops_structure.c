@@ -13,7 +13,7 @@ void ox_lower_constant(ox *o) {
   wh_datum *d = ox_attr_tensor(o, "value");
   if (!d && ox_attr(o, "value_float")) d = ox_scalar(o, WH_DTYPE_F32, ox_attr_f(o, "value_float", 0));
   if (!d && ox_attr(o, "value_int")) {
-    const int64_t v = ox_attr_i(o, "value_int", 0);
+    const int64_t v = ox_attr_long(o, "value_int", 0);
     d = ox_reshape(o, ox_const_ints(o, &v, 1), 0, NULL);
   }
   if (!d && ox_attr(o, "value_floats")) {
@@ -21,7 +21,7 @@ void ox_lower_constant(ox *o) {
     d = ox_const_floats(o, v, n);
   }
   if (!d && ox_attr(o, "value_ints")) {
-    const int64_t *v = ox_attr_ints(o, "value_ints", &n);
+    const int64_t *v = ox_attr_longs(o, "value_ints", &n);
     d = ox_const_ints(o, v, n);
   }
   if (!d && (ox_attr(o, "value_string") || ox_attr(o, "value_strings"))) {
@@ -73,7 +73,7 @@ void ox_lower_range(ox *o) {
     ox_give(o, 0, y);
     return;
   }
-  const int64_t a = ox_int(o, in[0]), b = ox_int(o, in[1]), step = ox_int(o, in[2]);
+  const int64_t a = ox_long(o, in[0]), b = ox_long(o, in[1]), step = ox_long(o, in[2]);
   int64_t span;
   if (step == 0 || __builtin_sub_overflow(b, a, &span))
     OX_FAIL(o, ERR_INVALID_ARGUMENT, "its step is zero or its limit too far away");
@@ -89,10 +89,10 @@ void ox_lower_range(ox *o) {
 
 void ox_lower_shape(ox *o) {
   wh_datum *x = ox_in(o, 0);
-  int64_t start = ox_attr_i(o, "start", 0), end = ox_attr_i(o, "end", x->rank);
+  int64_t start = ox_attr_long(o, "start", 0), end = ox_attr_long(o, "end", x->rank);
   if (start < 0) start += x->rank;
   if (end < 0) end += x->rank;
-  if (start < 0) start = 0;
+  if (start < 0 || start > x->rank) start = start < 0 ? 0 : x->rank;
   if (end > x->rank) end = x->rank;
   ox_give(o, 0, ox_const_ints(o, x->dims + start, end > start ? (size_t)(end - start) : 0));
 }
@@ -299,12 +299,12 @@ void ox_lower_slice(ox *o) {
   const int64_t *starts, *ends, *axes = NULL, *steps = NULL;
   size_t n, n_ends, n_axes = 0, n_steps = 0;
   if (ox_opset(o) < 10) {
-    starts = ox_attr_ints(o, "starts", &n);
-    ends = ox_attr_ints(o, "ends", &n_ends);
+    starts = ox_attr_longs(o, "starts", &n);
+    ends = ox_attr_longs(o, "ends", &n_ends);
     axes = ox_attr_ints(o, "axes", &n_axes);
   } else {
-    starts = ox_ints(o, ox_in(o, 1));
-    ends = ox_ints(o, ox_in(o, 2));
+    starts = ox_longs(o, ox_in(o, 1));
+    ends = ox_longs(o, ox_in(o, 2));
     n = ox_in(o, 1)->n;
     n_ends = ox_in(o, 2)->n;
     if (ox_has(o, 3)) {
@@ -312,7 +312,7 @@ void ox_lower_slice(ox *o) {
       n_axes = ox_in(o, 3)->n;
     }
     if (ox_has(o, 4)) {
-      steps = ox_ints(o, ox_in(o, 4));
+      steps = ox_longs(o, ox_in(o, 4));
       n_steps = ox_in(o, 4)->n;
     }
   }
