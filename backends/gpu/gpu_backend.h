@@ -44,6 +44,8 @@ wh_status gpu_wait(wh_point point);
 wh_status gpu_read_value(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, wh_buffer *buffer,
                          uint64_t offset, void *row_major);
 
+void gpu_parallel(void *dev, wh_parallel_fn fn, void *arg);
+
 /* All of a wh_backend but its name, count and open. */
 #define GPU_BACKEND_FUNCTIONS                                                                               \
   .struct_size = sizeof(wh_backend), .abi_version = WH_BACKEND_ABI_VERSION,                                 \
@@ -54,6 +56,6 @@ wh_status gpu_read_value(void *dev, const wh_graph *g, wh_value v, const int64_t
   .pack = gpu_pack, .compile = gpu_compile, .code_destroy = gpu_code_destroy, .describe = gpu_describe,     \
   .queue_create = gpu_queue_create, .queue_destroy = gpu_queue_destroy, .submit = gpu_submit,               \
   .upload = gpu_upload, .download = gpu_download, .copy = gpu_copy, .wait = gpu_wait,                       \
-  .read_value = gpu_read_value, .free_memory = gpu_free_memory
+  .read_value = gpu_read_value, .free_memory = gpu_free_memory, .parallel = gpu_parallel
 
 #endif

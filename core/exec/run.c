@@ -84,9 +84,7 @@ static wh_status get(wh_run *r, uint32_t slot, uint64_t at, void *dst, uint64_t 
 static wh_status take(wh_run *r, uint16_t d, wh_memory_kind kind, uint64_t n_bytes, const char *what,
                       wh_buffer **out) {
   wh_status st = backend(r, d)->buffer_create(dev(r, d), kind, n_bytes, out);
-  return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
-                                              (unsigned long long)n_bytes, what)
-                                    : st;
+  return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("%s", what) : st;
 }
 
 /* Other bases or dims: what a queue derived from the frame of before is void. */
@@ -224,8 +222,8 @@ static wh_status open_run(wh_run *r, const wh_run_options *o) {
   for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) {
     st = backend(r, d)->queue_create(dev(r, d), &r->devices[d].queue);
     if (st == WH_OK && layout->memory[d].state_bytes)
-      st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes, "KV state; a smaller context needs less",
-                &r->devices[d].states);
+      st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes,
+                "KV state (a smaller context needs less)", &r->devices[d].states);
   }
   if (st == WH_OK && o->arena_of) take_arenas(r, o->arena_of);
   if (st == WH_OK) st = use_layout(r, layout);
