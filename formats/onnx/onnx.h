@@ -136,6 +136,7 @@ typedef struct wh_onnx_meta {
 typedef struct wh_onnx_file {
   const wh_allocator *alloc;
   const char *path;
+  wh_str bytes;       /* the file as it is */
   size_t total_bytes; /* with external data */
   int64_t ir_version, model_version;
   wh_str producer, producer_version, domain;

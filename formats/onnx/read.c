@@ -482,6 +482,7 @@ static wh_status open_bytes(const char *name, const char *path, wh_file *mapped,
   o->reader.path = path ? o->file.path : NULL;
   o->file.producer = o->file.producer_version = o->file.domain = (wh_str){"", 0};
   wh_status st = o->file.path ? read_model(&o->reader, bytes, &o->file) : WH_OOM("ONNX model");
+  o->file.bytes = bytes;
   o->file.total_bytes = bytes.len + o->reader.external_bytes;
   if (st != WH_OK) {
     wh_onnx_close(&o->file);
