@@ -460,6 +460,163 @@ def sklearn(r):
             r.say("  labels like its own", same == 1, f"{same:.0%}")
 
 
+# ---- vision and speech of random weights, as exporters write them ----
+
+
+def normal(g, rng, *shape, scale=None):
+    return g.constant((rng.standard_normal(shape) * (scale or 1 / np.sqrt(shape[-2] if len(shape) > 1 else 1))).astype(np.float32))
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+def attention(g, rng, x, heads, width, keys=None, values=None, source=None, bias=None):
+    """What x asks of itself, of `source`, or of the keys and values given, which come before its own; gives these, too."""
+    def split(v):
+        return g.op("Transpose", g.op("Reshape", v, ints(0, 0, heads, width // heads)), perm=[0, 2, 1, 3])
+
+    q = split(g.op("MatMul", x, normal(g, rng, width, width)))
+    k, v = (split(g.op("MatMul", source or x, normal(g, rng, width, width))) for _ in range(2))
+    if keys:
+        k, v = g.op("Concat", keys, k, axis=2), g.op("Concat", values, v, axis=2)
+    s = g.op("Mul", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2])), np.float32((width // heads) ** -0.5))
+    y = g.op("MatMul", g.op("Softmax", g.op("Add", s, bias) if bias else s, axis=-1), v)
+    y = g.op("Reshape", g.op("Transpose", y, perm=[0, 2, 1, 3]), ints(0, 0, width))
+    return g.op("Add", g.op("MatMul", y, normal(g, rng, width, width)), normal(g, rng, width, scale=0.1)), k, v
+
+
+def layer_norm(g, rng, x, width):
+    return g.op("LayerNormalization", x, (1 + 0.1 * rng.standard_normal(width)).astype(np.float32), normal(g, rng, width, scale=0.1), epsilon=1e-6)
+
+
+def gelu_mlp(g, rng, x, width):
+    y = g.op("Add", g.op("MatMul", x, normal(g, rng, width, 4 * width)), normal(g, rng, 4 * width, scale=0.1))
+    y = g.op("Mul", g.op("Mul", y, g.op("Add", g.op("Erf", g.op("Div", y, np.float32(np.sqrt(2)))), np.float32(1))), np.float32(0.5))
+    return g.op("Add", g.op("MatMul", y, normal(g, rng, 4 * width, width)), normal(g, rng, width, scale=0.1))
+
+
+def block(g, rng, x, heads, width):
+    x = g.op("Add", x, attention(g, rng, layer_norm(g, rng, x, width), heads, width)[0])
+    return g.op("Add", x, gelu_mlp(g, rng, layer_norm(g, rng, x, width), width))
+
+
+@check
+def vit(r, layers=4, width=192, heads=3, side=96, patch=16):
+    rng, g, n = np.random.default_rng(0), Graph(), (side // patch) ** 2
+    x = g.op("Conv", "pixels", normal(g, rng, width, 3, patch, patch, scale=0.05), normal(g, rng, width, scale=0.1), strides=[patch, patch])
+    x = g.op("Transpose", g.op("Reshape", x, ints(0, width, -1)), perm=[0, 2, 1])
+    batch = g.op("Slice", g.op("Shape", "pixels"), ints(0), ints(1))
+    token = g.op("Expand", normal(g, rng, 1, 1, width), g.op("Concat", batch, ints(1, width), axis=0))
+    x = g.op("Add", g.op("Concat", token, x, axis=1), normal(g, rng, 1, n + 1, width, scale=0.1))
+    for _ in range(layers):
+        x = block(g, rng, x, heads, width)
+    x = g.op("Reshape", g.op("Gather", layer_norm(g, rng, x, width), ints(0), axis=1), ints(-1, width))
+    g.op("Gemm", x, normal(g, rng, 100, width, scale=0.1), normal(g, rng, 100, scale=0.1), transB=1, outputs=["logits"])
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "vit.onnx")
+        g.save(path, [("pixels", T.FLOAT, ["n", 3, side, side])], [("logits", T.FLOAT, ["n", 100])])
+        for n in (1, 3):
+            r.compare(f"ViT of random weights, {n} pictures", path, {"pixels": rng.standard_normal((n, 3, side, side)).astype(np.float32)}, 1e-4)
+        r.sessions.pop(path)
+
+
+@check
+def detector(r, side=128, classes=5):
+    """YOLO's shape: convolutions with SiLU, split and joined stages, a pyramid, boxes decoded in the graph, then suppression."""
+    rng, g = np.random.default_rng(0), Graph()
+
+    def conv(x, i, o, k=3, stride=1):
+        y = g.op("Conv", x, normal(g, rng, o, i, k, k, scale=1.4 / np.sqrt(i * k * k)), normal(g, rng, o, scale=0.1), strides=[stride] * 2, pads=[k // 2] * 4)
+        return g.op("Mul", y, g.op("Sigmoid", y))
+
+    def stage(x, c):
+        a, b = g.op("Split", conv(x, c, c, 1), axis=1, outputs=[f"a{len(g.nodes)}", f"b{len(g.nodes)}"]), f"b{len(g.nodes) - 1}"
+        return conv(g.op("Concat", a, b, g.op("Add", b, conv(conv(b, c // 2, c // 2), c // 2, c // 2)), axis=1), 3 * c // 2, c, 1)
+
+    p3 = stage(conv(conv(conv("images", 3, 16, stride=2), 16, 32, stride=2), 32, 64, stride=2), 64)
+    p4 = stage(conv(p3, 64, 128, stride=2), 128)
+    pooled = g.op("MaxPool", p4, kernel_shape=[5, 5], pads=[2] * 4, strides=[1, 1])
+    p4 = conv(g.op("Concat", p4, pooled, axis=1), 256, 128, 1)
+    up = g.op("Resize", p4, "", np.array([1, 1, 2, 2], np.float32), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    p3 = conv(g.op("Concat", up, p3, axis=1), 192, 64, 1)
+    boxes, scores = [], []
+    for x, c, step in ((p3, 64, 8), (p4, 128, 16)):
+        n = side // step
+        y, x0 = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
+        grid = np.stack([x0, y], -1).reshape(1, -1, 2).astype(np.float32) * step
+        flat = g.op("Transpose", g.op("Reshape", g.op("Conv", x, normal(g, rng, 4 + classes, c, 1, 1, scale=0.5)), ints(1, 4 + classes, -1)), perm=[0, 2, 1])
+        xy = g.op("Add", g.op("Mul", g.op("Sigmoid", g.op("Slice", flat, ints(0), ints(2), ints(2))), np.float32(step)), grid)
+        wh = g.op("Mul", g.op("Exp", g.op("Tanh", g.op("Slice", flat, ints(2), ints(4), ints(2)))), np.float32(2 * step))
+        boxes.append(g.op("Concat", xy, wh, axis=2))
+        scores.append(g.op("Sigmoid", g.op("Slice", flat, ints(4), ints(4 + classes), ints(2))))
+    boxes = g.op("Concat", *boxes, axis=1, outputs=["boxes"])
+    scores = g.op("Transpose", g.op("Concat", *scores, axis=1), perm=[0, 2, 1], outputs=["scores"])
+    found = g.op("NonMaxSuppression", boxes, scores, ints(10), np.array([0.5], np.float32), np.array([0.6], np.float32), center_point_box=1, outputs=["found"])
+    g.op("Gather", boxes, g.op("Gather", found, ints(2), axis=1), axis=1, outputs=["kept"])
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "detector.onnx")
+        g.save(path, [("images", T.FLOAT, [1, 3, side, side])], [("boxes", T.FLOAT, None), ("scores", T.FLOAT, None), ("found", T.INT64, ["k", 3]), ("kept", T.FLOAT, None)])
+        for seed in range(2):
+            *_, found, _ = r.compare(f"detector of random weights, picture {seed}", path, {"images": np.random.default_rng(seed).random((1, 3, side, side), np.float32)}, 1e-4)
+            r.say("  it finds", len(found) > 3, f"{len(found)} boxes")
+        r.sessions.pop(path)
+
+
+@check
+def whisper(r, layers=2, width=64, heads=4, mels=40, vocab=120):
+    """An encoder of spectra, and a decoder that goes on from the keys and values of its earlier steps."""
+    rng, enc, dec = np.random.default_rng(0), Graph(), Graph()
+
+    def gelu(g, y):
+        return g.op("Mul", g.op("Mul", y, g.op("Add", g.op("Erf", g.op("Div", y, np.float32(np.sqrt(2)))), np.float32(1))), np.float32(0.5))
+
+    x = gelu(enc, enc.op("Conv", "mel", normal(enc, rng, width, mels, 3, scale=0.1), normal(enc, rng, width, scale=0.1), pads=[1, 1]))
+    x = gelu(enc, enc.op("Conv", x, normal(enc, rng, width, width, 3, scale=0.1), normal(enc, rng, width, scale=0.1), pads=[1, 1], strides=[2]))
+    x = enc.op("Transpose", x, perm=[0, 2, 1])
+    steps = enc.op("Slice", enc.op("Shape", x), ints(1), ints(2))
+    x = enc.op("Add", x, enc.op("Slice", normal(enc, rng, 500, width, scale=0.1), ints(0), steps, ints(0)))
+    for _ in range(layers):
+        x = block(enc, rng, x, heads, width)
+    enc.op("Identity", layer_norm(enc, rng, x, width), outputs=["states"])
+
+    table = dec.constant(rng.standard_normal((vocab, width)).astype(np.float32))
+    past = dec.op("Slice", dec.op("Shape", "past_key_0"), ints(2), ints(3))
+    now = dec.op("Slice", dec.op("Shape", "ids"), ints(1), ints(2))
+    total = dec.op("Add", past, now)
+    x = dec.op("Add", dec.op("Gather", table, "ids"), dec.op("Slice", normal(dec, rng, 64, width, scale=0.1), past, total, ints(0)))
+    mask = dec.constant(np.triu(np.full((64, 64), -1e4, np.float32), 1))
+    mask = dec.op("Slice", dec.op("Slice", mask, past, total, ints(0)), ints(0), total, ints(1))
+    outputs = [("logits", T.FLOAT, None)]
+    for i in range(layers):
+        y, k, v = attention(dec, rng, layer_norm(dec, rng, x, width), heads, width, f"past_key_{i}", f"past_value_{i}", bias=mask)
+        for name, value in (("key", k), ("value", v)):
+            dec.op("Identity", value, outputs=[f"present_{name}_{i}"])
+            outputs.append((f"present_{name}_{i}", T.FLOAT, None))
+        x = dec.op("Add", x, y)
+        x = dec.op("Add", x, attention(dec, rng, layer_norm(dec, rng, x, width), heads, width, source="states")[0])
+        x = dec.op("Add", x, gelu_mlp(dec, rng, layer_norm(dec, rng, x, width), width))
+    dec.op("MatMul", layer_norm(dec, rng, x, width), dec.op("Transpose", table, perm=[1, 0]), outputs=["logits"])
+    names = [f"{n}_{i}" for i in range(layers) for n in ("key", "value")]
+    with tempfile.TemporaryDirectory() as d:
+        encoder, decoder = os.path.join(d, "encoder.onnx"), os.path.join(d, "decoder.onnx")
+        enc.save(encoder, [("mel", T.FLOAT, ["n", mels, "frames"])], [("states", T.FLOAT, None)])
+        dec.save(decoder, [("ids", T.INT64, ["n", "s"]), ("states", T.FLOAT, ["n", "t", width])] + [(f"past_{n}", T.FLOAT, ["n", heads, "p", width // heads]) for n in names], outputs)
+        (states,) = r.compare("Whisper's shape, encoder", encoder, {"mel": rng.standard_normal((1, mels, 100)).astype(np.float32)}, 1e-4)
+        kept = {f"past_{n}": np.zeros((1, heads, 0, width // heads), np.float32) for n in names}
+        ids, said, theirs = np.array([[1, 2, 3]], np.int64), [], []
+        for step in range(4):
+            feeds = {"ids": ids, "states": states, **kept}
+            theirs.append(int(r.session(decoder).run(["logits"], feeds)[0][0, -1].argmax()))
+            logits, *present = r.compare(f"Whisper's shape, decoder, step {step}", decoder, feeds, 1e-4)
+            kept = {f"past_{n}": v for n, v in zip(names, present)}
+            said.append(int(logits[0, -1].argmax()))
+            ids = np.array([[said[-1]]], np.int64)
+        r.say("  it says", said == theirs, str(said))
+        for path in (encoder, decoder):
+            r.sessions.pop(path)
+
+
 # ---- a language model as exporters for ONNX Runtime write it ----
 
 
