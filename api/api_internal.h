@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "api/onnx_engine.h"
 #include "core/backend_abi.h"
 #include "core/exec/run.h"
 #include "core/plan/program.h"
@@ -48,8 +49,9 @@ struct wh_model {
   wh_model_file *file; /* NULL: the model is a graph and no language model */
   wh_onnx_file *onnx;  /* an ONNX model, whose graphs are built as it runs; `graph` is empty then */
   wh_onnx_net *net;
-  wh_graph *graph; /* before the passes; with a file: states of f16, and the trained context */
-  void *constants; /* without a file: their data, which is its own origin */
+  wh_engine_pool engines; /* of its runners */
+  wh_graph *graph;        /* before the passes; with a file: states of f16, and the trained context */
+  void *constants;        /* without a file: their data, which is its own origin */
   wh_model_hparams hparams;
   char *name;
   lazy tokenizer, chat_template, ports;
@@ -169,6 +171,9 @@ wh_trace_event wh_public_trace_event(const wh_run_trace_event *event);
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
 wh_lm *wh_session_get_lm(const wh_session *s);
+/* As wh_sampler_sample_best. */
+WH_NODISCARD wh_status wh_generator_sample_best(wh_generator *g, const wh_lm_best *best, int32_t *token,
+                                                bool *decided);
 wh_status wh_session_identity(wh_session *s, wh_lm_identity *out); /* hashes the weights at first */
 /* Puts the model file's name in front of an ERR_CORRUPT; gives the status back. */
 wh_status wh_session_name_file(const wh_session *s, wh_status st);

@@ -266,6 +266,19 @@ wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
 const float *wh_session_logits(const wh_session *s, uint32_t output) {
   return s ? wh_lm_row(s->lm, output) : NULL;
 }
+wh_status wh_session_sample(wh_session *s, uint32_t output, wh_generator *generator, int32_t *token) {
+  wh_lm_best best;
+  bool decided = false;
+  WH_WANT(s, "session");
+  WH_WANT(generator, "generator");
+  WH_WANT(token, "token");
+  if (wh_lm_row_best(s->lm, output, &best))
+    WH_TRY(wh_generator_sample_best(generator, &best, token, &decided));
+  if (decided) return WH_OK;
+  const float *logits = wh_lm_row(s->lm, output);
+  if (!logits) WH_TRY(wh_session_row_status(s, output));
+  return wh_generator_sample(generator, logits, token);
+}
 wh_status wh_session_row_status(const wh_session *s, uint32_t output) {
   WH_WANT(s, "session");
   return wh_session_name_file(s, wh_lm_row_status(s->lm, output));

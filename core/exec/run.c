@@ -19,6 +19,7 @@ typedef struct run_port {
   wh_shape shape;
   uint32_t slot; /* direct, when `staging` is NULL */
   void *staging;
+  bool held; /* an output that is copied when it is asked for */
 } run_port;
 
 struct wh_run {
@@ -83,9 +84,7 @@ static wh_status get(wh_run *r, uint32_t slot, uint64_t at, void *dst, uint64_t 
 static wh_status take(wh_run *r, uint16_t d, wh_memory_kind kind, uint64_t n_bytes, const char *what,
                       wh_buffer **out) {
   wh_status st = backend(r, d)->buffer_create(dev(r, d), kind, n_bytes, out);
-  return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
-                                              (unsigned long long)n_bytes, what)
-                                    : st;
+  return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("%s", what) : st;
 }
 
 /* Other bases or dims: what a queue derived from the frame of before is void. */
@@ -106,18 +105,21 @@ static void renew_frames(wh_run *r) {
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
   wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
+  uint64_t sizes[WH_PLAN_MAX_DEVICES] = {0};
   wh_status st = WH_OK;
   for (uint16_t d = 0; d < r->p->n_devices && st == WH_OK; d++) {
-    const uint64_t need = layout->memory[d].arena.arena_bytes;
-    if (!r->devices[d].arena || need > r->devices[d].arena_bytes)
-      st = take(r, d, WH_MEMORY_DEVICE, need, "activations", &larger[d]);
+    const uint64_t need = layout->memory[d].arena.arena_bytes, have = r->devices[d].arena_bytes;
+    sizes[d] = need;
+    if (r->devices[d].arena && need <= have) continue;
+    if (r->devices[d].arena && need < have + have / 4) sizes[d] = have + have / 4; /* it may go on growing */
+    st = take(r, d, WH_MEMORY_DEVICE, sizes[d], "activations", &larger[d]);
   }
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     if (!larger[d]) continue;
     backend(r, d)->buffer_destroy(dev(r, d), st == WH_OK ? r->devices[d].arena : larger[d]);
     if (st != WH_OK) continue;
     r->devices[d].arena = larger[d];
-    r->devices[d].arena_bytes = layout->memory[d].arena.arena_bytes;
+    r->devices[d].arena_bytes = sizes[d];
   }
   WH_TRY(st);
   wh_layout_release(r->layout);
@@ -129,6 +131,26 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
     r->offsets[i] = layout->offsets[i];
   }
   return WH_OK;
+}
+
+static void take_arenas(wh_run *r, wh_run *from) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    backend(r, d)->buffer_destroy(dev(r, d), r->devices[d].arena);
+    r->devices[d].arena = from->devices[d].arena;
+    r->devices[d].arena_bytes = from->devices[d].arena_bytes;
+    from->devices[d].arena = NULL;
+    from->devices[d].arena_bytes = 0;
+  }
+}
+
+wh_status wh_run_take_over(wh_run *r, wh_run *from) {
+  wh_layout *layout = r->layout;
+  if (from) take_arenas(r, from);
+  wh_layout_retain(layout);
+  const wh_status st = use_layout(r, layout);
+  if (st != WH_OK) wh_layout_release(layout);
+  if (st == WH_OK) renew_frames(r);
+  return st;
 }
 
 static wh_status grow(const wh_run *r, void **memory, uint64_t *have, uint64_t need) {
@@ -200,9 +222,10 @@ static wh_status open_run(wh_run *r, const wh_run_options *o) {
   for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) {
     st = backend(r, d)->queue_create(dev(r, d), &r->devices[d].queue);
     if (st == WH_OK && layout->memory[d].state_bytes)
-      st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes, "KV state; a smaller context needs less",
-                &r->devices[d].states);
+      st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes,
+                "KV state (a smaller context needs less)", &r->devices[d].states);
   }
+  if (st == WH_OK && o->arena_of) take_arenas(r, o->arena_of);
   if (st == WH_OK) st = use_layout(r, layout);
   if (st != WH_OK) {
     wh_layout_release(layout);
@@ -303,6 +326,23 @@ static wh_run_port view(const wh_run *r, const run_port *port) {
 wh_run_port wh_run_input(const wh_run *r, size_t i) { return view(r, &r->inputs[i]); }
 wh_run_port wh_run_output(const wh_run *r, size_t i) { return view(r, &r->outputs[i]); }
 
+bool wh_run_output_is_copied(const wh_run *r, size_t i) { return r->outputs[i].staging != NULL; }
+void wh_run_hold_output(wh_run *r, size_t i) { r->outputs[i].held = true; }
+
+wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k) {
+  const uint32_t to_slot = r->inputs[i].slot, slot = from->outputs[k].slot;
+  const uint16_t d = from->p->slots[slot].device;
+  if (r->p->n_devices != 1 || dev(r, 0) != dev(from, d) ||
+      r->layout->n_bytes[to_slot] > from->layout->n_bytes[slot])
+    return WH_FAIL(ERR_INTERNAL, "an output that cannot be another run's input");
+  r->buffers[to_slot] = from->buffers[slot];
+  r->offsets[to_slot] = from->offsets[slot];
+  wh_free(r->alloc, r->inputs[i].staging);
+  r->inputs[i].staging = NULL;
+  renew_frames(r);
+  return WH_OK;
+}
+
 /* Bytes of a plain value for the dims that are bound. */
 static uint64_t live_bytes(const wh_run *r, const wh_shape *shape) {
   size_t n = 0;
@@ -324,10 +364,14 @@ static wh_status send_inputs(wh_run *r) {
   return WH_OK;
 }
 
+wh_status wh_run_fetch_output(wh_run *r, size_t i) {
+  const run_port *port = &r->outputs[i];
+  return port->staging ? get(r, port->slot, 0, port->staging, live_bytes(r, &port->shape)) : WH_OK;
+}
+
 static wh_status fetch_outputs(wh_run *r) {
   for (size_t i = 0; i < r->p->n_outputs; i++)
-    if (r->outputs[i].staging)
-      WH_TRY(get(r, r->outputs[i].slot, 0, r->outputs[i].staging, live_bytes(r, &r->outputs[i].shape)));
+    if (!r->outputs[i].held) WH_TRY(wh_run_fetch_output(r, i));
   return WH_OK;
 }
 

@@ -15,6 +15,7 @@ typedef struct wh_run_options {
   const int64_t *symbols;
   const wh_allocator *alloc;
   wh_progress_sink progress; /* of creation: memory, then weights */
+  wh_run *arena_of;          /* NULL, or as in wh_run_take_over */
 } wh_run_options;
 
 /* Takes all memory that running needs. The program is retained and loaded. */
@@ -28,6 +29,11 @@ WH_NODISCARD wh_status wh_run_bind(wh_run *r, const int64_t *symbols);
  * state would change its size. */
 WH_NODISCARD wh_status wh_run_reshape(wh_run *r, const int64_t *symbols);
 
+/* Runs on the same devices may take turns with one arena: the run gets that of `from` (NULL: nobody's), and a
+ * larger one when its layout needs it. `from` has none until it takes one over itself, before anything else
+ * is done with it but to destroy it. */
+WH_NODISCARD wh_status wh_run_take_over(wh_run *r, wh_run *from);
+
 /* An input or output as the host sees it: row-major, for the dims that are bound. */
 typedef struct wh_run_port {
   void *data; /* valid until the next bind, reshape or execution */
@@ -38,6 +44,15 @@ typedef struct wh_run_port {
 /* Inputs are to be written before every execution: their memory is reused once they were read. */
 wh_run_port wh_run_input(const wh_run *r, size_t i);
 wh_run_port wh_run_output(const wh_run *r, size_t i); /* of the last execution */
+
+/* Whether an output lies where the host does not address it: each execution copies it. */
+bool wh_run_output_is_copied(const wh_run *r, size_t i);
+/* From now on executions do not; wh_run_fetch_output does, which is nothing for others. */
+void wh_run_hold_output(wh_run *r, size_t i);
+WH_NODISCARD wh_status wh_run_fetch_output(wh_run *r, size_t i);
+/* Output k of `from` is input i of `r`, where it lies: on the one device of r, and of as many bytes or more.
+ * `r` is executed between executions of `from`; neither is reshaped, and `from` lives longer. */
+WH_NODISCARD wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k);
 
 /* An index that was out of range (docs/NUMERICS.md, "Faults") is ERR_INVALID_ARGUMENT and names the node.
  * After a failure outputs are undefined, and states are as the steps that ran left them. Allocates nothing.

@@ -19,6 +19,11 @@ size_t ox_size_of(wh_dtype dtype) {
   return t && t->block_elems == 1 ? t->block_bytes : 0;
 }
 
+bool ox_is_aligned(const wh_datum *d) {
+  const size_t size = ox_size_of(d->dtype);
+  return !d->data || !size || (uintptr_t)d->data % size == 0;
+}
+
 wh_datum *ox_copy(ox *o, const wh_datum *d) {
   wh_datum *c = ox_array(o, 1, sizeof *c);
   if (!c) return &o->nothing;
@@ -122,11 +127,20 @@ wh_datum *ox_sequence(ox *o, wh_dtype dtype, size_t n, wh_datum *const *items) {
 
 bool ox_is_known(const wh_datum *d) { return d->data || d->strings || d->kind == WH_DATUM_TENSOR; }
 
+static void align(ox *o, wh_datum *d) {
+  void *copy = ox_array(o, d->n, ox_size_of(d->dtype));
+  if (!copy) return;
+  memcpy(copy, d->data, d->n * ox_size_of(d->dtype));
+  d->data = copy;
+  d->is_kept = false;
+}
+
 void ox_need(ox *o, wh_datum *d) {
   if (o->st != WH_OK) return;
   if (d->kind == WH_DATUM_BUILT && !d->data) ox_end_stage(o);
   if (o->st == WH_OK && d->kind == WH_DATUM_BUILT && !d->data)
     OX_FAIL(o, ERR_INTERNAL, "a stage lost a value");
+  if (!ox_is_aligned(d)) align(o, d);
   o->looked |= d->depends;
 }
 

@@ -6,6 +6,8 @@
 #include "import/onnx/importer.h"
 
 #define NET_ALIGN 64
+/* From here on elements that lie badly in the file are read there nonetheless; smaller weights are copied. */
+#define LARGE_BYTES ((size_t)64 << 10)
 
 /* ---- names of one graph ---- */
 
@@ -88,11 +90,10 @@ wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) 
   const size_t per_byte = wh_dtype_get(t->dtype)->block_elems;
   const bool half = per_byte > 1;
   const size_t row = t->rank ? (size_t)t->dims[t->rank - 1] : 1;
-  const size_t align = ox_size_of(t->dtype); /* kernels want no more of a constant */
-  if (t->raw.data && !half && t->dtype != WH_DTYPE_BOOL && align && (uintptr_t)t->raw.data % align == 0) {
-    out->data = t->raw.data;
+  out->data = t->raw.data;
+  if (t->raw.data && !half && t->dtype != WH_DTYPE_BOOL && ox_size_of(t->dtype) &&
+      (ox_is_aligned(out) || t->n_bytes >= LARGE_BYTES))
     return WH_OK;
-  }
   size_t n_bytes = t->n_bytes;
   if (half && row) n_bytes = t->n_elements / row * (row / per_byte + (row % per_byte != 0));
   uint8_t *p = wh_arena_alloc(arena, n_bytes + NET_ALIGN);
@@ -324,7 +325,9 @@ wh_status wh_onnx_net_create(const wh_onnx_file *file, const wh_allocator *alloc
   wh_arena_init(&net->arena, alloc, 0);
   net->alloc = alloc;
   net->file = file;
-  if (make_net(net) != WH_OK) {
+  wh_status st = ox_derived_create(alloc, &net->derived);
+  if (st == WH_OK) st = make_net(net);
+  if (st != WH_OK) {
     wh_onnx_net_destroy(net);
     return wh_fail_prefix("%.200s", file->path);
   }
@@ -334,6 +337,7 @@ wh_status wh_onnx_net_create(const wh_onnx_file *file, const wh_allocator *alloc
 
 void wh_onnx_net_destroy(wh_onnx_net *net) {
   if (!net) return;
+  ox_derived_destroy(net->derived);
   wh_arena_deinit(&net->arena);
   wh_free(net->alloc, net);
 }

@@ -9,6 +9,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/text.h"
 #include "whimbrel/trace.h"
 
 #ifdef __cplusplus
@@ -110,6 +111,11 @@ WH_API void wh_session_set_interrupt(wh_session *session, wh_interrupt_fn fn, vo
  * when there is no such output, when it failed (wh_session_row_status), before the first run, and after a run
  * that failed. */
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
+/* The generator's pick from output i of the last run, with the bits of wh_generator_sample over its logits.
+ * On a GPU these are copied when they are asked for; here only where its largest ones do not decide: with
+ * penalties, or where the options leave more than 127 tokens a chance. */
+WH_API WH_NODISCARD wh_status wh_session_sample(wh_session *session, uint32_t output, wh_generator *generator,
+                                                int32_t *token);
 /* Why output i of a run that succeeded has no logits; WH_OK: it has. ERR_NOT_FOUND: there is no such output.
  */
 WH_API wh_status wh_session_row_status(const wh_session *session, uint32_t output);

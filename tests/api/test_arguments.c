@@ -376,8 +376,54 @@ static void try_texts(small_engine *e) {
   REFUSES(wh_generator_sample, generator, NULL, logits, &token);
   REFUSES(wh_generator_sample, logits, generator, NULL, &token);
   REFUSES(wh_generator_sample, token, generator, logits, NULL);
+  REFUSES(wh_session_sample, session, NULL, 0, generator, &token);
+  REFUSES(wh_session_sample, generator, e->session, 0, NULL, &token);
+  REFUSES(wh_session_sample, token, e->session, 0, generator, NULL);
+  assert_int_equal(wh_session_sample(e->session, 9, generator, &token), WH_ERR_NOT_FOUND);
+  wh_sequence *s = NULL;
+  assert_int_equal(wh_session_get_sequence(e->session, 0, &s), WH_OK);
+  REFUSES(wh_sequence_sample, sequence, NULL, 0, generator, &token);
+  REFUSES(wh_sequence_sample, generator, s, 0, NULL, &token);
+  REFUSES(wh_sequence_sample, token, s, 0, generator, NULL);
+  assert_int_equal(wh_sequence_sample(s, 9, generator, &token), WH_ERR_NOT_FOUND);
+  wh_speculator *speculator = NULL;
+  assert_int_equal(wh_speculator_create(e->session, NULL, &speculator), WH_OK);
+  REFUSES(wh_speculator_sample, speculator, NULL, generator, &token);
+  REFUSES(wh_speculator_sample, generator, speculator, NULL, &token);
+  REFUSES(wh_speculator_sample, token, speculator, generator, NULL);
+  assert_int_equal(wh_speculator_sample(speculator, generator, &token), WH_ERR_NOT_FOUND);
+  wh_speculator_destroy(speculator);
   assert_int_equal(token, -1);
   wh_generator_destroy(generator);
+}
+
+static void try_tokenizer_files(void) {
+  wh_tokenizer_file *tokenizer = NULL;
+  wh_tokenizer_info info = WH_TOKENIZER_INFO_INIT;
+  size_t n = 0;
+  REFUSES(wh_tokenizer_file_load, path, NULL, NULL, &tokenizer);
+  REFUSES(wh_tokenizer_file_load, out, "missing.json", NULL, NULL);
+  ALLOWS(wh_tokenizer_file_load, allocator,
+         wh_tokenizer_file_load("missing.json", NULL, &tokenizer) == WH_ERR_NOT_FOUND);
+  IGNORES(wh_tokenizer_file_destroy, tokenizer, NULL);
+  static const char json[] =
+      "{\"model\": {\"vocab\": {\"a\": 0}}, \"normalizer\": {\"type\": \"BertNormalizer\"}, "
+      "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}}";
+  FILE *f = fopen("arguments_tokenizer.json", "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(json, 1, sizeof json - 1, f), sizeof json - 1);
+  assert_int_equal(fclose(f), 0);
+  REFUSES(wh_tokenizer_file_get_info, tokenizer, NULL, &info);
+  assert_int_equal(wh_tokenizer_file_load("arguments_tokenizer.json", NULL, &tokenizer), WH_OK);
+  REFUSES(wh_tokenizer_file_get_info, info, tokenizer, NULL);
+  REFUSES(wh_tokenizer_file_encode, text, tokenizer, NULL, 1, 0, 0, NULL, 0, &n);
+  REFUSES(wh_tokenizer_file_encode, ids, tokenizer, "x", 1, 0, 0, NULL, 1, &n);
+  REFUSES(wh_tokenizer_file_encode, n, tokenizer, "x", 1, 0, 0, NULL, 0, NULL);
+  info.struct_size = 0;
+  assert_int_equal(wh_tokenizer_file_get_info(tokenizer, &info), WH_ERR_INVALID_ARGUMENT);
+  wh_tokenizer_file_destroy(tokenizer);
+  assert_int_equal(remove("arguments_tokenizer.json"), 0);
+  REFUSES(wh_tokenizer_file_encode, tokenizer, NULL, "x", 1, 0, 0, NULL, 0, &n);
 }
 
 static void try_npy(void) {
@@ -474,6 +520,7 @@ static void null_is_refused_or_means_something(void **state) {
   try_speculators(&e);
   try_texts(&e);
   try_npy();
+  try_tokenizer_files();
   try_runners(&e);
   small_engine_close(&e);
   for (size_t i = 0; i < declared.n; i++)

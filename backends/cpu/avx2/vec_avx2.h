@@ -14,6 +14,7 @@ typedef __m256i vf_mask;
 #define vf_load(p) _mm256_loadu_ps(p)
 #define vf_store(p, x) _mm256_storeu_ps(p, x)
 #define vf_first(n) _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define vf_between(begin, end) _mm256_andnot_si256(vf_first(begin), vf_first(end))
 #define vf_load_some(mask, p) _mm256_maskload_ps(p, mask)
 #define vf_store_some(mask, p, x) _mm256_maskstore_ps(p, mask, x)
 #define vf_keep_first(n, x) _mm256_and_ps(x, _mm256_castsi256_ps(vf_first(n)))
@@ -56,10 +57,12 @@ static inline float vf_max_halves(vf x) {
   return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
+#define VF_JOIN_HALVES(x) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8))
+#define vf_even(a, b) VF_JOIN_HALVES(_mm256_shuffle_ps(a, b, 0x88))
+#define vf_odd(a, b) VF_JOIN_HALVES(_mm256_shuffle_ps(a, b, 0xdd))
+
 /* Pairs are split and joined inside 128-bit halves: as 0 1 4 5 2 3 6 7. */
-static inline vf vf_in_order_of_pairs(vf x) {
-  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), _MM_SHUFFLE(3, 1, 2, 0)));
-}
+#define vf_in_order_of_pairs(x) VF_JOIN_HALVES(x)
 static inline void vf_split_pairs(vf p, vf q, vf *even, vf *odd) {
   *even = _mm256_shuffle_ps(p, q, 0x88);
   *odd = _mm256_shuffle_ps(p, q, 0xdd);

@@ -16,6 +16,7 @@ typedef __mmask16 vf_mask;
 static inline vf_mask vf_first(int64_t n) {
   return n >= 16 ? (vf_mask)0xffff : n <= 0 ? (vf_mask)0 : (vf_mask)((1u << n) - 1u);
 }
+#define vf_between(begin, end) ((vf_mask)(vf_first(end) & ~vf_first(begin)))
 #define vf_load_some(mask, p) _mm512_maskz_loadu_ps(mask, p)
 #define vf_store_some(mask, p, x) _mm512_mask_storeu_ps(p, mask, x)
 #define vf_keep_first(n, x) _mm512_maskz_mov_ps(vf_first(n), x)
@@ -53,11 +54,17 @@ static inline float vf_sum_halves(vf x) {
 }
 #define vf_max_halves(x) _mm512_reduce_max_ps(x)
 
+static inline vf vf_every_second(vf a, vf b, int first) {
+  const __m512i at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return _mm512_permutex2var_ps(a, _mm512_add_epi32(at, _mm512_set1_epi32(first)), b);
+}
+#define vf_even(a, b) vf_every_second(a, b, 0)
+#define vf_odd(a, b) vf_every_second(a, b, 1)
+
 #define vf_in_order_of_pairs(x) (x)
 static inline void vf_split_pairs(vf p, vf q, vf *even, vf *odd) {
-  const __m512i at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  *even = _mm512_permutex2var_ps(p, at, q);
-  *odd = _mm512_permutex2var_ps(p, _mm512_add_epi32(at, _mm512_set1_epi32(1)), q);
+  *even = vf_even(p, q);
+  *odd = vf_odd(p, q);
 }
 static inline void vf_join_pairs(vf even, vf odd, vf *p, vf *q) {
   const __m512i at = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);

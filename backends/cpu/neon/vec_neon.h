@@ -9,22 +9,25 @@
 
 typedef float32x4_t vf;
 typedef uint32x4_t vf_bool;
-typedef int64_t vf_mask; /* how many lanes */
+typedef uint32_t vf_mask; /* a bit per lane */
 #define VF_LANES 4
 #define vf_zero() vdupq_n_f32(0.0f)
 #define vf_set1(x) vdupq_n_f32(x)
 #define vf_load(p) vld1q_f32(p)
 #define vf_store(p, x) vst1q_f32(p, x)
-#define vf_first(n) (n)
-static inline vf vf_load_some(vf_mask n, const float *p) {
+static inline vf_mask vf_first(int64_t n) { return n >= VF_LANES ? 15u : n <= 0 ? 0u : (1u << n) - 1u; }
+#define vf_between(begin, end) (vf_first(end) & ~vf_first(begin))
+static inline vf vf_load_some(vf_mask mask, const float *p) {
   float some[VF_LANES] = {0.0f};
-  for (int64_t i = 0; i < n; i++) some[i] = p[i];
+  for (int i = 0; i < VF_LANES; i++)
+    if (mask >> i & 1) some[i] = p[i];
   return vld1q_f32(some);
 }
-static inline void vf_store_some(vf_mask n, float *p, vf x) {
+static inline void vf_store_some(vf_mask mask, float *p, vf x) {
   float some[VF_LANES];
   vst1q_f32(some, x);
-  for (int64_t i = 0; i < n; i++) p[i] = some[i];
+  for (int i = 0; i < VF_LANES; i++)
+    if (mask >> i & 1) p[i] = some[i];
 }
 static inline vf vf_keep_first(int64_t n, vf x) {
   static const int32_t lanes[VF_LANES] = {0, 1, 2, 3};
@@ -62,10 +65,13 @@ static inline float vf_sum_halves(vf x) {
 }
 #define vf_max_halves(x) vmaxvq_f32(x)
 
+#define vf_even(a, b) vuzp1q_f32(a, b)
+#define vf_odd(a, b) vuzp2q_f32(a, b)
+
 #define vf_in_order_of_pairs(x) (x)
 static inline void vf_split_pairs(vf p, vf q, vf *even, vf *odd) {
-  *even = vuzp1q_f32(p, q);
-  *odd = vuzp2q_f32(p, q);
+  *even = vf_even(p, q);
+  *odd = vf_odd(p, q);
 }
 static inline void vf_join_pairs(vf even, vf odd, vf *p, vf *q) {
   *p = vzip1q_f32(even, odd);
