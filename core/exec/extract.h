@@ -15,8 +15,8 @@ void wh_extract_destroy(wh_extract *x); /* NULL is fine */
 
 /* Before an execution: looks for the node in the program's graph, unless it was extracted before. What is in
  * a device's own form, quantised activations and states, is no input: the nodes that make it come along, and
- * where the node itself makes it, one that reads it. A state of floats that the node reads is filled with what
- * it held. */
+ * where the node itself makes it, one that reads it. A state of floats that the node reads is filled with
+ * what it held. */
 WH_NODISCARD wh_status wh_extract_begin(wh_extract *x, const wh_program *p);
 /* Where the value of an operand of a step's node goes, in row-major form; NULL: nowhere. */
 WH_NODISCARD wh_status wh_extract_place(wh_extract *x, wh_node node, wh_value operand, const int64_t *dims,

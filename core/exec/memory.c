@@ -95,7 +95,8 @@ wh_status wh_program_check_memory(const wh_program *p, const wh_layout *l, const
   for (uint32_t d = 0; d < p->n_devices; d++) {
     const wh_device_memory m = device_memory(p, l, d);
     const uint64_t weights = m.is_loaded ? 0 : m.weights;
-    if (m.is_own && weights > staged) staged = weights; /* one device after the other */
+    const uint64_t passing = weights < WH_WEIGHT_STAGING_BYTES ? weights : WH_WEIGHT_STAGING_BYTES;
+    if (m.is_own && passing > staged) staged = passing; /* one device after the other */
     if (m.is_own) continue;
     add_bytes(&activations, m.activations);
     add_bytes(&states, m.states);

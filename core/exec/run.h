@@ -112,8 +112,8 @@ WH_NODISCARD wh_status wh_program_check_devices(const wh_program *p, const wh_la
 
 /* Whether it fits, with the weights unless they are loaded: asked before any of it is taken, since a system
  * that grants memory it does not have ends the process when the pages are touched. Weights that stay in files
- * are not counted: their pages can be dropped. Weights of devices with memory of their own pass through the
- * host's when they are packed. ERR_OUT_OF_MEMORY has the numbers, also those of such devices. */
+ * are not counted: their pages can be dropped. Weights of devices with memory of their own pass through a
+ * little of the host's. ERR_OUT_OF_MEMORY has the numbers, also those of such devices. */
 WH_NODISCARD wh_status wh_program_check_memory(const wh_program *p, const wh_layout *layout,
                                                const wh_memory_budget *budget);
 

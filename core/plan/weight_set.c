@@ -17,7 +17,7 @@
 #define MOVE_RUNS 32
 #define MOVE_MIN_BYTES ((uint64_t)4 << 20)
 /* On their way to a device at a time. */
-#define UPLOAD_BYTES ((uint64_t)64 << 20)
+#define UPLOAD_BYTES (WH_WEIGHT_STAGING_BYTES / WH_UPLOAD_RING_BUFFERS)
 #define UPLOAD_MIN_BYTES ((uint64_t)4 << 10)
 
 typedef enum weight_home {

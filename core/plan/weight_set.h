@@ -18,6 +18,9 @@
 
 typedef struct wh_weight_set wh_weight_set;
 
+/* Most memory of the host through which the weights of another device pass. */
+#define WH_WEIGHT_STAGING_BYTES ((uint64_t)128 << 20)
+
 /* A constant in one layout. */
 typedef struct wh_weight_want {
   wh_value value;

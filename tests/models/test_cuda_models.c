@@ -30,16 +30,22 @@ static void need(wh_status status, const char *what) {
   if (status != WH_OK) fail_msg("%s: %s", what, wh_last_error()->message);
 }
 
+/* What the offload has: its last layers, of which the first so many leave what follows their attention. */
+typedef struct split {
+  uint32_t layers, kept_experts;
+} split;
+
 /* A prompt in one run, then a token at a time; a row of logits for each token. */
-static wh_status run(wh_model *model, wh_device *device, wh_device *offload, const tiny_case *c, wh_dtype kv,
-                     logits *out) {
+static wh_status run(wh_model *model, wh_device *device, wh_device *offload, split s, const tiny_case *c,
+                     wh_dtype kv, logits *out) {
   static const int32_t rows[TOKENS] = {0, 1, 2, 3, 4, 5, 6, 7};
   wh_session_options options = WH_SESSION_OPTIONS_INIT;
   options.context = 64;
   options.max_batch = options.max_outputs = PROMPT;
   options.kv_dtype = kv;
   options.offload = offload;
-  options.offload_layers = 1;
+  options.offload_layers = s.layers;
+  options.kept_experts = s.kept_experts;
   wh_session *session = NULL;
   wh_status st = wh_session_create(model, device, &options, &session);
   for (size_t at = 0; at < TOKENS && st == WH_OK;) {
@@ -67,6 +73,7 @@ static void compare(const tiny_case *c, wh_dtype dtype, const char *how, const l
 static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
   static const wh_dtype states[] = {WH_DTYPE_F16, WH_DTYPE_F32, WH_DTYPE_Q8_0};
   static logits want, got;
+  const split none = {0, 0};
   char what[128];
   wh_model *model = NULL;
   temp_path path = temp_path_of(&folder, "tiny.gguf");
@@ -76,15 +83,20 @@ static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
   (void)snprintf(what, sizeof what, "%s with %s weights", c->name, wh_dtype_name(dtype));
   need(wh_model_open(path.text, NULL, &model), what);
   for (size_t i = 0; i < (all_states ? 3 : 1); i++) {
-    const wh_status st = run(model, cpu, NULL, c, states[i], &want);
+    const wh_status st = run(model, cpu, NULL, none, c, states[i], &want);
     if (st == WH_ERR_UNSUPPORTED && states[i] == WH_DTYPE_Q8_0) continue; /* heads that are no whole blocks */
     need(st, what);
     memset(&got, 0xff, sizeof got);
-    need(run(model, gpu, NULL, c, states[i], &got), what);
+    need(run(model, gpu, NULL, none, c, states[i], &got), what);
     compare(c, dtype, wh_dtype_name(states[i]), &want, &got);
     if (!all_states) continue;
-    need(run(model, cpu, gpu, c, states[i], &got), what);
+    need(run(model, cpu, gpu, (split){1, 0}, c, states[i], &got), what);
     compare(c, dtype, "the last layer on the GPU", &want, &got);
+    if (i) continue;
+    need(run(model, cpu, gpu, (split){WH_LAYERS_AUTO, 0}, c, states[i], &got), what);
+    compare(c, dtype, "as many layers as fit on the GPU", &want, &got);
+    need(run(model, cpu, gpu, (split){UINT32_MAX, 1}, c, states[i], &got), what);
+    compare(c, dtype, "all on the GPU but the first layer's experts", &want, &got);
   }
   wh_model_destroy(model);
   n_models++;
