@@ -15,7 +15,7 @@
 /* clang-format on */
 
 /* What a backend has to pass at least, so that cases are not lost unseen. Raise it with new ones. */
-#define LEAST_CASES 9061
+#define LEAST_CASES 9548
 
 static const struct {
   wh_op op;
