@@ -98,6 +98,7 @@ static wh_status open_driver(driver *d, const char *missing) {
                      .jit_log_bytes = 6,
                      .images = gpu_images,
                      .least_major = 8,
+                     .warpgroup_isa = "sm_90",
                      .driver_wanted = WH_CUDA_VERSION};
   void *library = dlopen(d->path, RTLD_NOW | RTLD_LOCAL); /* stays open: drivers cannot be closed */
   if (!library) return WH_FAIL(ERR_UNAVAILABLE, "cuda: %s (%s)", missing, dlerror());

@@ -20,10 +20,11 @@ struct gpu_device {
   const gpu_api *api;
   const wh_allocator *alloc;
   int device;
-  void *context;  /* the device's primary one */
-  void *stream;   /* for what a call does by itself: zeroing, reading values */
-  char title[96]; /* the driver's name for it */
-  char isa[16];   /* "sm_90" */
+  void *context;   /* the device's primary one */
+  void *stream;    /* for what a call does by itself: zeroing, reading values */
+  char title[96];  /* the driver's name for it */
+  char isa[16];    /* "sm_90" */
+  bool warpgroups; /* it runs linear_warpgroup_* */
   char reason[64];
   char bus[32]; /* "": unknown */
   int driver;

@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/gpu/device.h"
 #include "backends/gpu/gpu_internal.h"
 #include "backends/gpu/kernels/activations.h"
 #include "backends/gpu/kernels/linear_args.h"
 #include "backends/gpu/kernels/linear_launch.h"
+#include "backends/gpu/kernels/warpgroup_args.h"
 #include "backends/gpu/weights.h"
 
 #define MOST_ROW_TILES 65535 /* of a grid's y */
@@ -30,6 +32,36 @@ static linear_kernels kernels_of(wh_dtype dtype) {
     default: /* F16, BF16 */
       return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_batch_wide, GPU_K_linear_prefill_wide};
   }
+}
+
+/* For warpgroups; false: there is none for this type, whose sums of minima would need registers that are not
+ * there. */
+static bool warpgroup_kernel(wh_dtype dtype, gpu_kernel *out) {
+  static const struct {
+    wh_dtype dtype;
+    gpu_kernel kernel;
+  } kernels[] = {
+      {WH_DTYPE_Q4_0, GPU_K_linear_warpgroup_q4_0},   {WH_DTYPE_Q5_0, GPU_K_linear_warpgroup_q5_0},
+      {WH_DTYPE_Q8_0, GPU_K_linear_warpgroup_q8_0},   {WH_DTYPE_IQ4_NL, GPU_K_linear_warpgroup_iq4_nl},
+      {WH_DTYPE_MXFP4, GPU_K_linear_warpgroup_mxfp4}, {WH_DTYPE_Q3_K, GPU_K_linear_warpgroup_q3_k},
+      {WH_DTYPE_Q4_K, GPU_K_linear_warpgroup_q4_k},   {WH_DTYPE_Q5_K, GPU_K_linear_warpgroup_q5_k},
+      {WH_DTYPE_Q6_K, GPU_K_linear_warpgroup_q6_k},   {WH_DTYPE_IQ4_XS, GPU_K_linear_warpgroup_iq4_xs}};
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+    if (kernels[i].dtype == dtype) {
+      *out = kernels[i].kernel;
+      return true;
+    }
+  return false;
+}
+
+/* Whether a product of so many rows runs on warpgroups; its activations are packed for them. */
+static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows) {
+  gpu_kernel kernel;
+  return d->warpgroups && rows >= WARPGROUP_LEAST_ROWS && warpgroup_kernel(w->dtype, &kernel);
+}
+static int64_t warpgroup_tiles(int64_t rows) { return (rows + WARPGROUP_ROWS - 1) / WARPGROUP_ROWS; }
+static uint64_t packed_bytes(const gpu_weights *w, int64_t rows) {
+  return (uint64_t)warpgroup_tiles(rows) * w->matrix.n_groups * WARPGROUP_GROUP_BYTES;
 }
 
 /* ---- claims ---- */
@@ -67,7 +99,6 @@ static wh_status expert_scratch(const wh_graph *g, const wh_node_info *node, con
 
 static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c) {
-  (void)d;
   const wh_value_info *x = &g->values[node->inputs[0]], *value = &g->values[node->inputs[1]];
   gpu_weights w;
   if (value->kind != WH_VALUE_CONST) {
@@ -86,7 +117,13 @@ static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_n
     return WH_OK;
   }
   c->layouts[c->n_layouts++] = (wh_weight_layout){1, GPU_LAYOUT_TILES, (size_t)w.n_bytes};
-  return node->op == WH_OP_EXPERT_LINEAR ? expert_scratch(g, node, dims, &w, c) : WH_OK;
+  if (node->op == WH_OP_EXPERT_LINEAR) return expert_scratch(g, node, dims, &w, c);
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < x->shape.rank; i++)
+    if (__builtin_mul_overflow(rows, dims[x->shape.dims[i]], &rows) || rows > INT32_MAX)
+      return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
+  if (takes_warpgroups(d, &w, rows)) c->scratch_bytes = packed_bytes(&w, rows);
+  return WH_OK;
 }
 
 /* ---- launches ---- */
@@ -201,10 +238,37 @@ static wh_status launch(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, s
   return (a->tile_rows <= BATCH_ROWS ? launch_decode : launch_prefill)(e, w, a, n, (uint32_t)row_tiles);
 }
 
+static wh_status emit_warpgroups(gpu_emit *e, const gpu_step *s, const gpu_weights *w, gpu_linear_args *a,
+                                 size_t n) {
+  const int64_t row_tiles = warpgroup_tiles(a->rows);
+  gpu_kernel kernel;
+  if (!warpgroup_kernel(w->dtype, &kernel) || s->scratch_bytes < packed_bytes(w, a->rows))
+    return WH_FAIL(ERR_INTERNAL, "too little scratch");
+  if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
+  const gpu_warpgroup_pack_args pack = {.x = a->x,
+                                        .x_shifts = a->x_shifts,
+                                        .x_sums = a->x_sums,
+                                        .x_scales = a->x_scales,
+                                        .y = s->scratch,
+                                        .rows = a->rows,
+                                        .n_groups = w->matrix.n_groups};
+  const gpu_grid blocks = {w->matrix.n_groups * 8, (uint32_t)row_tiles, 1, WARPGROUP_ROWS, 0};
+  WH_TRY(gpu_launch(e, GPU_K_pack_rows, blocks, &pack, sizeof pack));
+  a->x = s->scratch;
+  a->tile_rows = WARPGROUP_ROWS;
+  const gpu_grid grid = {.x = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS),
+                         .y = (uint32_t)row_tiles,
+                         .z = 1,
+                         .threads = WARPGROUP_THREADS,
+                         .shared_bytes = warpgroup_shared_bytes(w->matrix.chunk_bytes, w->matrix.head_bytes)};
+  return gpu_launch(e, kernel, grid, a, sizeof *a);
+}
+
 static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
   WH_TRY(set_args(steps, n, &w, &a));
+  if (takes_warpgroups(e->d, &w, a.rows)) return emit_warpgroups(e, steps, &w, &a, n);
   a.tile_rows = tile_rows_of(w.dtype, a.rows, 1);
   return launch(e, &w, &a, n, ((int64_t)a.rows + a.tile_rows - 1) / a.tile_rows);
 }

@@ -40,6 +40,7 @@ typedef struct gpu_api {
   int attributes[GPU_N_ATTRIBUTES]; /* the driver's numbers */
   int jit_log, jit_log_bytes;       /* options of module_load: where its errors go, and the room there */
   int least_major;                  /* of the capability that kernels are made for */
+  const char *warpgroup_isa;        /* of devices that kernels for warpgroups are made for; NULL: none */
   const char *const
       *images;       /* [GPU_N_KERNELS] a kernel's module as the driver reads it; of one module, one */
   int driver_wanted; /* the least version of the driver that reads them */
