@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "api/onnx_engine.h"
 #include "core/backend_abi.h"
 #include "core/plan/program.h"
 #include "formats/model_file.h"
@@ -47,8 +48,9 @@ struct wh_model {
   wh_model_file *file; /* NULL: the model is a graph and no language model */
   wh_onnx_file *onnx;  /* an ONNX model, whose graphs are built as it runs; `graph` is empty then */
   wh_onnx_net *net;
-  wh_graph *graph; /* before the passes; with a file: states of f16, and the trained context */
-  void *constants; /* without a file: their data, which is its own origin */
+  wh_engine_pool engines; /* of its runners */
+  wh_graph *graph;        /* before the passes; with a file: states of f16, and the trained context */
+  void *constants;        /* without a file: their data, which is its own origin */
   wh_model_hparams hparams;
   char *name;
   lazy tokenizer, chat_template, ports;

@@ -18,7 +18,10 @@ struct shared_program {
   shared_program *next;
 };
 
-static void weight_done(void *ctx, const void *origin) { wh_model_file_weight_dont_need(ctx, origin); }
+static void weight_done(void *ctx, const void *origin, uint64_t n_bytes) {
+  (void)n_bytes;
+  wh_model_file_weight_dont_need(ctx, origin);
+}
 
 /* Constants are folded by the host, whatever the device: exact kernels have the same bits everywhere. */
 static wh_status fold_and_fuse(wh_graph *g, const wh_device *device, const wh_allocator *alloc) {

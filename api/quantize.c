@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "api/api_internal.h"
+#include "api/quantize_onnx.h"
 #include "backends/cpu/rowops.h"
 #include "core/base/cpu_budget.h"
 #include "core/base/team.h"
@@ -298,6 +299,9 @@ wh_status wh_quantize(const char *from, const char *to, const wh_quantize_option
   WH_WANT(from, "from");
   WH_WANT(to, "to");
   WH_READ_OPTIONS(&o, options, WH_QUANTIZE_OPTIONS_INIT);
+  bool is_onnx;
+  WH_TRY(wh_quantize_is_onnx(from, o.allocator, &is_onnx));
+  if (is_onnx) return wh_quantize_onnx(from, to, &o);
   if (!wh_can_quantize(o.dtype))
     return WH_FAIL(ERR_INVALID_ARGUMENT, "wh_quantize: %s is no type of weights that files are written in",
                    wh_dtype_name(o.dtype));

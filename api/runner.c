@@ -178,7 +178,9 @@ static wh_status open_onnx(wh_runner *r, const wh_runner_options *o) {
   if (!r->inputs || !r->input_ports || !r->given) return WH_OOM("runner");
   for (size_t i = 0; i < p->n_inputs; i++) r->input_ports[i] = -1;
   const wh_plan_device device = {r->device->backend, r->device->device};
-  return wh_onnx_runner_create(r->model->net, &device, r->memory_limit, &limits, r->alloc, &r->onnx);
+  WH_TRY(wh_onnx_runner_create(r->model->net, &device, r->memory_limit, &limits, r->alloc, &r->onnx));
+  wh_onnx_runner_join(r->onnx, &r->model->engines);
+  return WH_OK;
 }
 
 static wh_status open_runner(wh_runner *r, const wh_runner_options *o) {

@@ -312,6 +312,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_graph_options graph = {.random = false};
   const cli_option_group groups[] = {{"Bench", bench_option_list, CLI_N(bench_option_list), &work},
                                      cli_graph_group(&graph),
+                                     cli_image_group(&graph.image),
                                      cli_engine_group(&engine_options),
                                      cli_output_group(&output_options)};
   const char *models[MODELS_MAX];

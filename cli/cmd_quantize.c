@@ -6,6 +6,7 @@
 #include "cli/graph_engine.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/output_error.h"
 #include "cli/perplexity.h"
 #include "cli/units.h"
 #include "cli/verbs.h"
@@ -15,6 +16,7 @@ typedef struct quantize_options {
   const char *type;
   uint32_t threads, max_chunks;
   bool requantize;
+  cli_graph_options graph; /* ONNX: what the outputs are compared on */
 } quantize_options;
 
 static const wh_dtype types[] = {WH_DTYPE_Q2_K,  WH_DTYPE_Q3_K, WH_DTYPE_Q4_K,   WH_DTYPE_Q5_K,
@@ -26,7 +28,9 @@ static const wh_dtype types[] = {WH_DTYPE_Q2_K,  WH_DTYPE_Q3_K, WH_DTYPE_Q4_K,  
 static const cli_option quantize_option_list[] = {
     {"type", 0, CLI_OPTION_STRING, QUANTIZE(type), "TYPE",
      "The type of most weights: q2_k, q3_k, q4_k (default), q5_k, q6_k,\nq8_0, q4_0, q4_1, q5_0, q5_1, "
-     "iq4_nl, iq4_xs, mxfp4, f16, bf16, f32.",
+     "iq4_nl, iq4_xs, mxfp4, f16, bf16, f32.\nFor ONNX: int8-dynamic (default; inputs of products become "
+     "codes, "
+     "too),\nint8 or int4 (weights only).",
      0, 0, 0, 0},
     {"importance", 0, CLI_OPTION_STRING, QUANTIZE(importance), "FILE",
      "What errors of which columns count, from `whimbrel calibrate`\n(or llama.cpp's llama-imatrix, as "
@@ -111,24 +115,53 @@ static cli_exit write_summary(const quantizing *q, const char *const paths[2], c
   return cli_output_flush(q->out);
 }
 
-static cli_exit find_type(const char *name, wh_dtype *out) {
+typedef struct named_type {
+  const char *name;
+  wh_dtype dtype;
+  bool dynamic;
+} named_type;
+static const named_type onnx_types[] = {
+    {"int8-dynamic", WH_DTYPE_I8, true}, {"int8", WH_DTYPE_I8, false}, {"int4", WH_DTYPE_I4, false}};
+
+/* The type of that name, or the kind of model's first. */
+static cli_exit find_type(const char *name, bool is_graph, wh_quantize_options *out) {
+  named_type known[CLI_N(types)];
   const char *names[CLI_N(types)];
-  for (size_t i = 0; i < CLI_N(types); i++) {
-    names[i] = wh_dtype_name(types[i]);
-    if (strcmp(names[i], name) != 0) continue;
-    *out = types[i];
+  const size_t n = is_graph ? CLI_N(onnx_types) : CLI_N(types);
+  for (size_t i = 0; i < n; i++) {
+    known[i] = is_graph ? onnx_types[i] : (named_type){wh_dtype_name(types[i]), types[i], false};
+    names[i] = known[i].name;
+    if (strcmp(names[i], name ? name : is_graph ? "int8-dynamic" : "q4_k") != 0) continue;
+    out->dtype = known[i].dtype;
+    out->dynamic = known[i].dynamic;
     return CLI_OK;
   }
-  const char *near = cli_closest(name, names, CLI_N(types));
-  return cli_fail(CLI_USAGE, "--type %s: no type of weights%s%s%s", name, near ? "; did you mean " : "",
-                  near ? near : "", near ? "?" : "; see whimbrel quantize --help");
+  const char *near = cli_closest(name, names, n);
+  return cli_fail(CLI_USAGE, "--type %s: no type of weights of %s models%s%s%s", name,
+                  is_graph ? "ONNX" : "GGUF", near ? "; did you mean " : "", near ? near : "",
+                  near ? "?" : "; see whimbrel quantize --help");
+}
+
+/* What the result's outputs lack, where there are inputs to run both models with. */
+static cli_exit compare_outputs(const char *const paths[2], const quantize_options *o, cli_output *out,
+                                json_t *root) {
+  cli_engine_options engine = CLI_ENGINE_OPTIONS_INIT;
+  engine.threads = o->threads;
+  if (!o->graph.random && !o->graph.inputs.n && !o->graph.image.images.n) return CLI_OK;
+  json_t *list = root ? json_array() : NULL;
+  cli_exit code = cli_output_error(paths, &engine, &o->graph, out, list);
+  if (root) cli_json_set(root, "outputs", list);
+  return code;
 }
 
 static cli_exit quantize(const char *const paths[2], const quantize_options *o, bool json, cli_output *out) {
   quantizing q = {.out = out, .list = json ? json_array() : NULL};
   cli_perplexity results[2];
   wh_quantize_options w = WH_QUANTIZE_OPTIONS_INIT;
-  CLI_TRY(find_type(o->type, &w.dtype));
+  const bool is_graph = cli_is_graph(paths[0], &o->graph);
+  CLI_TRY(find_type(o->type, is_graph, &w));
+  if (is_graph && o->eval)
+    return cli_fail(CLI_USAGE, "--eval is for language models (GGUF); give --random or --input");
   w.importance = o->importance;
   w.n_threads = o->threads;
   w.may_requantize = o->requantize;
@@ -146,22 +179,24 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
   if (o->eval) CLI_TRY(evaluate(paths, o, results));
   json_t *root = json ? json_object() : NULL;
   CLI_TRY(write_summary(&q, paths, o->eval ? results : NULL, root));
+  if (is_graph) CLI_TRY(compare_outputs(paths, o, out, root));
   if (!root) return CLI_OK;
   cli_json_set(root, "weights", q.list);
   return cli_json_write(out, root, false);
 }
 
 static cli_exit run(const cli_verb *verb, int argc, char **argv) {
-  quantize_options options = {.type = "q4_k"};
+  quantize_options options = {.type = NULL};
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {
       {"Quantisation", quantize_option_list, CLI_N(quantize_option_list), &options},
+      cli_graph_group(&options.graph),
+      cli_image_group(&options.graph.image),
       cli_output_group(&output_options)};
   const char *paths[2] = {NULL, NULL};
   cli_positionals positionals = {paths, 2, 2, 0};
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
   CLI_TRY(cli_require_positionals(verb, &positionals));
-  CLI_TRY(cli_refuse_graph(paths[0], "quantize"));
   struct stat a, b;
   if (stat(paths[0], &a) == 0 && stat(paths[1], &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
     return cli_fail(CLI_USAGE, "%s is the model itself; give the result another name", paths[1]);
@@ -182,18 +217,23 @@ static const cli_help helps[] = {
 const cli_verb cli_verb_quantize = {
     .name = "quantize",
     .arguments = "MODEL RESULT [options]",
-    .summary = "Write a GGUF model with its weights in a smaller type.",
+    .summary = "Write a model with its weights in a smaller type.",
     .details =
         "Writes the model's weights in the type of --type to RESULT, which appears whole or not at all, and "
         "prints\n"
         "each weight's relative error. The output matrix gets q6_k where the type is smaller, rows that do "
         "not fit\n"
-        "blocks of 256 a type of 32; vectors, norms and a mixture's router stay as they are.",
+        "blocks of 256 a type of 32; vectors, norms and a mixture's router stay as they are.\n\n"
+        "An ONNX model's products, tables and (int8) convolutions get codes, in operators that other "
+        "runtimes "
+        "have,\n"
+        "too; with --random, --input or --image both models run, and each output's error is printed.",
     .examples =
         "  whimbrel quantize model-f16.gguf model-q4_k.gguf\n"
         "  whimbrel calibrate model-f16.gguf importance.gguf -f text.txt\n"
         "  whimbrel quantize model-f16.gguf small.gguf --type q3_k --importance importance.gguf --eval "
-        "test.txt",
+        "test.txt\n"
+        "  whimbrel quantize encoder.onnx encoder-int8.onnx --type int8-dynamic --random --dim sequence=32",
     .run = run,
     .helps = helps,
 };

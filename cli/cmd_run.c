@@ -14,6 +14,7 @@
 #include "cli/model_path.h"
 #include "cli/raw_prompt.h"
 #include "cli/run_graph.h"
+#include "cli/run_text.h"
 #include "cli/verbs.h"
 
 typedef struct run_options {
@@ -257,9 +258,12 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_sampling_options sampling = CLI_SAMPLING_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   cli_graph_options graph = {.random = false};
+  cli_text_options texts = {.tokenizer = NULL};
   const cli_option_group groups[] = {
       {"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
       cli_graph_group(&graph),
+      cli_image_group(&graph.image),
+      cli_text_group(&texts),
       {"Classes (ONNX)", label_option_list, CLI_N(label_option_list), &options},
       cli_sampling_group(&sampling),
       cli_drafting_group(&drafting),
@@ -275,6 +279,8 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (options.load_state && options.chat)
     return cli_fail(CLI_USAGE, "--load-state goes on with a text as it is; it takes no --chat");
   cli_set_quiet(output_options.quiet);
+  if (texts.texts.n)
+    return cli_run_text(model, &engine_options, &graph, &texts, output_options.path, output_options.json);
   if (cli_is_graph(model, &graph))
     return cli_run_graph(model, &engine_options, &graph,
                          &(cli_graph_outputs){.folder = output_options.path, .labels = options.labels});
@@ -328,10 +334,12 @@ const cli_verb cli_verb_run = {
         "on the machine, the threads, --prompt-chunk, --lookup or --draft. An answer that is cut because the "
         "context\n"
         "is full stays printed, and the exit code is 5.\n\n"
-        "An ONNX model takes tensors: --input or --random give its inputs, and each output is summarised in "
-        "a "
-        "line.\n"
-        "--output DIR then writes each as DIR/NAME.npy.",
+        "An ONNX model takes tensors: --input, --image or --random give its inputs, and each output is "
+        "summarised in\n"
+        "a line.\n"
+        "--output DIR then writes each as DIR/NAME.npy. --text gives an encoder texts and prints how alike "
+        "their\n"
+        "embeddings are; --json prints them, --output DIR writes DIR/embedding.npy.",
     .examples =
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
         "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"
@@ -339,7 +347,9 @@ const cli_verb cli_verb_run = {
         "  whimbrel run model.gguf -p \"1 2 3\" -n 8 --logits-hash --isa ref\n"
         "  whimbrel run model.gguf -f long.txt -n 1 --save-state long.state\n"
         "  whimbrel run model.gguf --load-state long.state -p \"In short:\"\n"
-        "  whimbrel run model.onnx --input pixels=image.npy --output results",
+        "  whimbrel run model.onnx --input pixels=image.npy --output results\n"
+        "  whimbrel run resnet.onnx --image x=bird.jpg --image-fit crop --labels names.txt\n"
+        "  whimbrel run minilm/model.onnx --text \"A wading bird.\" --text \"A wader.\" --output vectors",
     .run = run,
     .helps = helps,
     .surplus = "a prompt comes behind -p, in quotes",

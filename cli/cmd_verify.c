@@ -235,6 +235,7 @@ static cli_exit parse(const cli_verb *verb, int argc, char **argv, verification 
     const cli_option_group groups[] = {
         {"What to run", verify_option_list, CLI_N(verify_option_list), options},
         cli_graph_group(graph),
+        cli_image_group(&graph->image),
         engine_group,
         cli_output_group(output_options)};
     int begin = side == 0 ? 0 : split + 1, end = side == 0 ? split : argc;

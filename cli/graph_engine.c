@@ -33,38 +33,31 @@ static bool is_onnx(const char *model) {
 }
 
 bool cli_is_graph(const char *model, const cli_graph_options *options) {
-  return options->inputs.n || options->random || options->dims.n || is_onnx(model);
+  return options->inputs.n || options->image.images.n || options->random || options->dims.n || is_onnx(model);
 }
 
 cli_exit cli_refuse_graph(const char *model, const char *verb) {
   if (!is_onnx(model)) return CLI_OK;
-  return cli_fail(
-      CLI_UNSUPPORTED,
-      "%s: `%s` is for language models (GGUF); ONNX models have `run`, `bench`, `verify` and `inspect`",
-      model, verb);
+  return cli_fail(CLI_UNSUPPORTED,
+                  "%s: `%s` is for language models (GGUF); ONNX models have `run`, `bench`, `verify`, "
+                  "`quantize` and `inspect`",
+                  model, verb);
 }
 
-/* The part of NAME=VALUE behind the first "=" that ends such a name; NULL: it is another's. */
-static const char *value_of(const char *item, const char *name) {
-  const size_t n = strlen(name);
-  return strncmp(item, name, n) == 0 && item[n] == '=' ? item + n + 1 : NULL;
-}
-
-static cli_exit check_names(const wh_model *model, const cli_graph_options *o) {
-  wh_graph_info g = WH_GRAPH_INFO_INIT;
-  CLI_TRY_WH(wh_model_get_graph_info(model, &g));
-  for (size_t i = 0; i < o->inputs.n; i++) {
+/* Each of NAME=FILE must name an input. */
+static cli_exit check_names(const wh_model *model, const wh_graph_info *g, const char *option,
+                            const cli_strings *items) {
+  for (size_t i = 0; i < items->n; i++) {
     bool known = false;
-    for (uint32_t k = 0; k < g.n_inputs && !known; k++) {
+    for (uint32_t k = 0; k < g->n_inputs && !known; k++) {
       wh_port_info p = WH_PORT_INFO_INIT;
       CLI_TRY_WH(wh_model_get_input(model, k, &p));
-      known = value_of(o->inputs.items[i], p.name) != NULL;
+      known = cli_value_of(items->items[i], p.name) != NULL;
     }
     if (!known)
-      return cli_fail(
-          CLI_USAGE,
-          "--input %s: the model has no such input, or it is not NAME=FILE.npy (see whimbrel inspect)",
-          o->inputs.items[i]);
+      return cli_fail(CLI_USAGE,
+                      "--%s %s: the model has no such input, or it is not NAME=FILE (see whimbrel inspect)",
+                      option, items->items[i]);
   }
   return CLI_OK;
 }
@@ -137,7 +130,7 @@ static cli_exit set_random(wh_runner *runner, size_t i, const wh_port_info *p, c
   for (int d = 0; d < p->rank; d++) {
     t.dims[d] = p->dims[d].min == p->dims[d].max ? p->dims[d].min : 1;
     for (size_t k = 0; k < o->dims.n; k++) {
-      const char *value = value_of(o->dims.items[k], p->dims[d].text);
+      const char *value = cli_value_of(o->dims.items[k], p->dims[d].text);
       if (value) t.dims[d] = strtoll(value, NULL, 10);
     }
     if (t.dims[d] < 0 || t.dims[d] > INT64_C(1) << 30)
@@ -167,19 +160,24 @@ static cli_exit set_file(wh_runner *runner, size_t i, const char *path) {
   return st == WH_OK ? CLI_OK : cli_fail_library(st);
 }
 
-static cli_exit set_inputs(const wh_model *model, wh_runner *runner, const cli_graph_options *o) {
-  wh_graph_info g = WH_GRAPH_INFO_INIT;
+static const char *find_value(const cli_strings *items, const char *name) {
+  const char *value = NULL;
+  for (size_t k = 0; k < items->n && !value; k++) value = cli_value_of(items->items[k], name);
+  return value;
+}
+
+static cli_exit set_inputs(cli_graph_engine *g, const cli_graph_options *o) {
   uint64_t state = o->seed;
-  CLI_TRY_WH(wh_model_get_graph_info(model, &g));
-  for (uint32_t i = 0; i < g.n_inputs; i++) {
+  for (uint32_t i = 0; i < g->info.n_inputs; i++) {
     wh_port_info p = WH_PORT_INFO_INIT;
-    const char *path = NULL;
-    CLI_TRY_WH(wh_model_get_input(model, i, &p));
-    for (size_t k = 0; k < o->inputs.n && !path; k++) path = value_of(o->inputs.items[k], p.name);
+    CLI_TRY_WH(wh_model_get_input(g->engine.model, i, &p));
+    const char *path = find_value(&o->inputs, p.name);
     if (path)
-      CLI_TRY(set_file(runner, i, path));
+      CLI_TRY(set_file(g->runner, i, path));
+    else if (find_value(&o->image.images, p.name))
+      CLI_TRY(cli_image_set(g->runner, i, &p, &o->image, &g->said));
     else if (o->random)
-      CLI_TRY(set_random(runner, i, &p, o, &state));
+      CLI_TRY(set_random(g->runner, i, &p, o, &state));
   }
   return CLI_OK;
 }
@@ -202,10 +200,12 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
   cli_exit code = cli_engine_begin(path, options, &g.engine);
   wh_status st = WH_OK;
   if (code == CLI_OK) st = wh_model_get_graph_info(g.engine.model, &g.info);
-  if (code == CLI_OK && st == WH_OK) code = check_names(g.engine.model, graph);
+  if (code == CLI_OK && st == WH_OK) code = check_names(g.engine.model, &g.info, "input", &graph->inputs);
+  if (code == CLI_OK && st == WH_OK)
+    code = check_names(g.engine.model, &g.info, "image", &graph->image.images);
   if (code == CLI_OK && st == WH_OK) st = wh_runner_create(g.engine.model, g.engine.device, &o, &g.runner);
   if (st != WH_OK) code = cli_fail_library(st);
-  if (code == CLI_OK) code = set_inputs(g.engine.model, g.runner, graph);
+  if (code == CLI_OK) code = set_inputs(&g, graph);
   if (code == CLI_OK)
     *out = g;
   else
@@ -232,6 +232,7 @@ cli_exit cli_graph_output(const cli_graph_engine *g, uint32_t i, const char **na
 void cli_graph_close(cli_graph_engine *g) {
   wh_runner_destroy(g->runner);
   cli_engine_close(&g->engine);
+  cli_buffer_deinit(&g->said);
   *g = (cli_graph_engine){.runner = NULL};
 }
 

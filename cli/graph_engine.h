@@ -4,10 +4,12 @@
 #define CLI_GRAPH_ENGINE_H
 
 #include "cli/engine.h"
+#include "cli/image_input.h"
 
 typedef struct cli_graph_options {
   cli_strings inputs; /* NAME=FILE.npy */
   cli_strings dims;   /* NAME=N */
+  cli_image_options image;
   uint64_t seed, max_iterations;
   bool random;
 } cli_graph_options;
@@ -23,6 +25,7 @@ typedef struct cli_graph_engine {
   cli_engine engine; /* without session */
   wh_runner *runner;
   wh_graph_info info;
+  cli_buffer said; /* a line about each input that was made of something else */
 } cli_graph_engine;
 /* Inputs without a file are random if the options say so, else not set. */
 WH_NODISCARD cli_exit cli_graph_open(const char *path, const cli_engine_options *options,

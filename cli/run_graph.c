@@ -99,6 +99,7 @@ cli_exit cli_run_graph(const char *path, const cli_engine_options *options, cons
   if (code == CLI_OK && outputs->labels) code = cli_labels_read(outputs->labels, &labels);
   if (code == CLI_OK) code = cli_graph_open(path, options, graph, &g);
   if (code == CLI_OK) code = cli_graph_run(&g);
+  if (code == CLI_OK && g.said.n) cli_output_text(&out, g.said.data, g.said.n);
   if (code == CLI_OK) code = give_outputs(&g, outputs->folder, &labels, &out);
   if (code == CLI_OK) code = cli_output_finish(&out);
   cli_output_abandon(&out);

@@ -138,6 +138,7 @@ typedef struct wh_claim {
   /* Bit i: the operand of layouts[i] may also come as the model has it, when a frame says so: the same bits,
    * slower. So a model computes before its weights are packed. What is not finite is then a fault. */
   uint32_t from_model;
+  uint32_t any_address; /* bit i: constant operand i is read wherever it lies, when it is not packed */
 } wh_claim;
 
 typedef struct wh_pack_task {

@@ -81,6 +81,7 @@ static wh_status create_byte_level_bpe(wh_tokenizer *t, const wh_tokenizer_spec 
   t->model = WH_MODEL_BPE;
   t->add_bos = stated(spec->add_bos, rule->flags & WH_PRE_ADD_BOS);
   t->add_eos = stated(spec->add_eos, false);
+  t->puts_space = spec->puts_space;
   WH_TRY(wh_bpe_init(&t->bpe, &t->vocab, spec, rule->flags & WH_PRE_IGNORE_MERGES, t->alloc));
   return wh_pretokenizer_create(rule, t->alloc, &t->pretokenizer);
 }
@@ -175,7 +176,7 @@ typedef struct encoding {
   wh_token_list *list;
   wh_merger merger;
   wh_pre_scratch *pre_scratch;
-  wh_text_buffer normalized;
+  wh_text_buffer normalized, spaced;
 } encoding;
 
 static wh_status encode_piece(void *ctx, const char *piece, size_t n) {
@@ -183,11 +184,20 @@ static wh_status encode_piece(void *ctx, const char *piece, size_t n) {
   return wh_bpe_encode_piece(&e->t->bpe, &e->merger, piece, n, e->list);
 }
 
+static wh_status put_space(encoding *e, wh_str text, wh_str *out) {
+  wh_text_buffer_clear(&e->spaced);
+  wh_text_buffer_append(&e->spaced, " ", 1);
+  wh_text_buffer_append(&e->spaced, text.data, text.len);
+  *out = (wh_str){e->spaced.data, e->spaced.len};
+  return e->spaced.oom ? WH_OOM("a text") : WH_OK;
+}
+
 /* Text without special tokens; `first`: nothing or a special token before it. */
 static wh_status encode_plain(encoding *e, wh_str text, bool first) {
   const wh_tokenizer *t = e->t;
   if (text.len == 0) return WH_OK;
   if (t->nfc) WH_TRY(wh_normalize_nfc(text, &e->normalized, &text));
+  if (t->puts_space && text.data[0] != ' ') WH_TRY(put_space(e, text, &text));
   switch (t->model) {
     case WH_MODEL_BPE:
       if (!e->pre_scratch) WH_TRY(wh_pre_scratch_create(t->pretokenizer, &e->pre_scratch));
@@ -253,6 +263,7 @@ wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags
   int32_t last = t->model == WH_MODEL_WORDPIECE ? t->separator_id : t->eos_id;
   wh_merger_init(&e.merger, t->alloc);
   wh_text_buffer_init(&e.normalized, t->alloc);
+  wh_text_buffer_init(&e.spaced, t->alloc);
   if (add_bos && !begins_with_bos(t, text, with_control)) status = wh_token_list_push(list, t->bos_id);
   if (status == WH_OK) status = encode_text(&e, text, with_control);
   if (status == WH_OK && (flags & WH_TOKENIZE_ADD_SPECIAL) && t->add_eos && last >= 0)
@@ -260,6 +271,7 @@ wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags
   wh_pre_scratch_destroy(e.pre_scratch);
   wh_merger_deinit(&e.merger);
   wh_text_buffer_deinit(&e.normalized);
+  wh_text_buffer_deinit(&e.spaced);
   if (status != WH_OK) list->n = n_before;
   return status;
 }

@@ -36,6 +36,7 @@ typedef struct wh_tokenizer_spec {
   int add_bos, add_eos; /* 1 yes, 0 no, -1 not stated: the default of `model`/`pre` */
   int add_space_prefix; /* same */
   bool remove_extra_whitespaces;
+  bool puts_space; /* byte-level BPE: in front of each stretch of plain text that has none there */
   int lowercase, strip_accents; /* "bert" only; same (not stated: lowercase; strip_accents as lowercase) */
 } wh_tokenizer_spec;
 /* Nothing stated, no special ids: fill in from here. */

@@ -30,7 +30,7 @@ struct wh_tokenizer {
   wh_wordpiece wordpiece;
 
   int32_t bos_id, eos_id, separator_id;
-  bool add_bos, add_eos, add_space_prefix, nfc;
+  bool add_bos, add_eos, add_space_prefix, puts_space, nfc;
   int32_t end_ids[WH_END_TOKENS_MAX]; /* ascending */
   size_t n_end_ids;
 };

@@ -109,18 +109,21 @@ static void renew_frames(wh_run *r) {
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
   wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
+  uint64_t sizes[WH_PLAN_MAX_DEVICES] = {0};
   wh_status st = WH_OK;
   for (uint16_t d = 0; d < r->p->n_devices && st == WH_OK; d++) {
-    const uint64_t need = layout->memory[d].arena.arena_bytes;
-    if (!r->devices[d].arena || need > r->devices[d].arena_bytes)
-      st = take(r, d, WH_MEMORY_DEVICE, need, "activations", &larger[d]);
+    const uint64_t need = layout->memory[d].arena.arena_bytes, have = r->devices[d].arena_bytes;
+    sizes[d] = need;
+    if (r->devices[d].arena && need <= have) continue;
+    if (r->devices[d].arena && need < have + have / 4) sizes[d] = have + have / 4; /* it may go on growing */
+    st = take(r, d, WH_MEMORY_DEVICE, sizes[d], "activations", &larger[d]);
   }
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     if (!larger[d]) continue;
     backend(r, d)->buffer_destroy(dev(r, d), st == WH_OK ? r->devices[d].arena : larger[d]);
     if (st != WH_OK) continue;
     r->devices[d].arena = larger[d];
-    r->devices[d].arena_bytes = layout->memory[d].arena.arena_bytes;
+    r->devices[d].arena_bytes = sizes[d];
   }
   WH_TRY(st);
   wh_layout_release(r->layout);
@@ -132,6 +135,26 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
     r->offsets[i] = layout->offsets[i];
   }
   return WH_OK;
+}
+
+static void take_arenas(wh_run *r, wh_run *from) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    backend(r, d)->buffer_destroy(dev(r, d), r->devices[d].arena);
+    r->devices[d].arena = from->devices[d].arena;
+    r->devices[d].arena_bytes = from->devices[d].arena_bytes;
+    from->devices[d].arena = NULL;
+    from->devices[d].arena_bytes = 0;
+  }
+}
+
+wh_status wh_run_take_over(wh_run *r, wh_run *from) {
+  wh_layout *layout = r->layout;
+  if (from) take_arenas(r, from);
+  wh_layout_retain(layout);
+  const wh_status st = use_layout(r, layout);
+  if (st != WH_OK) wh_layout_release(layout);
+  if (st == WH_OK) renew_frames(r);
+  return st;
 }
 
 static wh_status grow(const wh_run *r, void **memory, uint64_t *have, uint64_t need) {
@@ -206,6 +229,7 @@ static wh_status open_run(wh_run *r, const wh_run_options *o) {
       st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes, "KV state; a smaller context needs less",
                 &r->devices[d].states);
   }
+  if (st == WH_OK && o->arena_of) take_arenas(r, o->arena_of);
   if (st == WH_OK) st = use_layout(r, layout);
   if (st != WH_OK) {
     wh_layout_release(layout);

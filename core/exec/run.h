@@ -14,6 +14,7 @@ typedef struct wh_run_options {
   const int64_t *symbols;
   const wh_allocator *alloc;
   wh_progress_sink progress; /* of creation: memory, then weights */
+  wh_run *arena_of;          /* NULL, or as in wh_run_take_over */
 } wh_run_options;
 
 /* Takes all memory that running needs. The program is retained and loaded. */
@@ -26,6 +27,11 @@ WH_NODISCARD wh_status wh_run_bind(wh_run *r, const int64_t *symbols);
 /* Dims that may be larger: another layout, and a larger arena when it takes one. ERR_INVALID_ARGUMENT when a
  * state would change its size. */
 WH_NODISCARD wh_status wh_run_reshape(wh_run *r, const int64_t *symbols);
+
+/* Runs on the same devices may take turns with one arena: the run gets that of `from` (NULL: nobody's), and a
+ * larger one when its layout needs it. `from` has none until it takes one over itself, before anything else
+ * is done with it but to destroy it. */
+WH_NODISCARD wh_status wh_run_take_over(wh_run *r, wh_run *from);
 
 /* An input or output as the host sees it: row-major, for the dims that are bound. */
 typedef struct wh_run_port {

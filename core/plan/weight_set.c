@@ -19,7 +19,8 @@
 typedef enum weight_home {
   HOME_PACKED, /* in the image */
   HOME_COPIED, /* among the vectors */
-  HOME_MODEL   /* where the model has it, or a copy of its own on a device that cannot read there */
+  HOME_MODEL,  /* where the model has it, or a copy of its own on a device that cannot read there */
+  HOME_SHARED  /* in another set, its owner */
 } weight_home;
 
 typedef struct weight {
@@ -28,7 +29,8 @@ typedef struct weight {
   bool is_late; /* packed while the model runs, and until then read in `buffer` */
   uint32_t layout;
   uint64_t n_bytes, offset; /* in its layout; of the image or the vectors */
-  wh_buffer *buffer;        /* of HOME_MODEL, and of late ones */
+  wh_buffer *buffer;        /* of HOME_MODEL and HOME_SHARED, and of late ones */
+  wh_weight_set *owner;     /* of HOME_SHARED: referred to */
   /* of the constant: its name, and its bytes as the model has them */
   char *name;
   const void *data, *origin;
@@ -40,7 +42,7 @@ struct wh_weight_set {
   const wh_allocator *alloc;
   const wh_backend *backend;
   void *dev;
-  void (*weight_done)(void *ctx, const void *origin);
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
   void *weight_done_ctx;
   bool any_vectors;
   wh_progress_sink progress;
@@ -84,10 +86,40 @@ wh_status wh_weight_not_finite(const char *name) {
 
 static bool is_vector(const wh_shape *s) { return s->dtype == WH_DTYPE_F32 && s->rank <= 1; }
 
+/* The element's type wants its address to be a multiple of its size. */
+static bool is_aligned(const wh_value_info *v) {
+  const wh_dtype_info *t = wh_dtype_get(v->shape.dtype);
+  return t->block_elems > 1 || !t->block_bytes || (uintptr_t)v->data % t->block_bytes == 0;
+}
+
+/* The same constant in the same form in another set, whose memory does not move any more: it is used there.
+ * `near`: where it is likely to be. */
+static bool borrow(wh_weight_set *from, size_t near, weight *x) {
+  if (!x->origin || !from->is_loaded || from->in_file || from->late_graph) return false;
+  for (size_t i = 0; i < from->n; i++) {
+    const weight *y = &from->list[(near + i) % from->n];
+    if (y->origin != x->origin || y->layout != x->layout || y->model_bytes != x->model_bytes ||
+        y->check != x->check)
+      continue;
+    x->buffer = y->home == HOME_PACKED ? from->own : y->home == HOME_COPIED ? from->vectors : y->buffer;
+    x->offset = y->home == HOME_MODEL ? 0 : y->offset;
+    x->owner = y->home == HOME_SHARED ? y->owner : from;
+    x->home = HOME_SHARED;
+    x->is_late = false;
+    wh_weight_set_retain(x->owner);
+    return true;
+  }
+  return false;
+}
+
+static bool is_packed(const weight *x) { return x->home != HOME_SHARED && (x->layout || x->check); }
+
 /* Norms and biases are used as they are, and no packing looks at them. Those of the file are copied: between
  * the packed weights of a file they would keep pages of it, up to 2 MiB around each, in memory. What the
- * graph made is copied since the graph may go. */
-static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weight_want *want, weight *out) {
+ * graph made is copied since the graph may go, and what lies badly in the file unless its users do not mind.
+ */
+static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weight_want *want,
+                             const wh_weight_options *o, weight *out) {
   const wh_value_info *v = &g->values[want->value];
   uint64_t *total = NULL;
   *out = (weight){.home = HOME_MODEL,
@@ -103,10 +135,13 @@ static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weigh
   if (!v->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", v->name);
   if (!w->any_vectors && is_vector(&v->shape) && !wh_all_finite(v->data, v->n_bytes / sizeof(float)))
     return wh_weight_not_finite(v->name);
+  for (size_t i = 0; i < o->n_lenders; i++)
+    if (borrow(o->lenders[i], (size_t)(out - w->list), out)) return WH_OK;
   if (want->layout) {
     out->home = HOME_PACKED;
     total = &w->image_bytes;
-  } else if (!want->check && (is_vector(&v->shape) || !v->origin)) {
+  } else if ((!want->check && (is_vector(&v->shape) || !v->origin)) ||
+             (!want->any_address && !is_aligned(v))) {
     out->home = HOME_COPIED;
     total = &w->vector_bytes;
   }
@@ -169,7 +204,7 @@ wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, s
   w->list = wh_alloc_array(o->alloc, n + 1, sizeof *w->list);
   w->packed = wh_alloc_array(o->alloc, n + 1, sizeof *w->packed);
   wh_status st = w->list && w->packed ? WH_OK : WH_OOM("weight list");
-  for (size_t i = 0; i < n && st == WH_OK; i++) st = plan_weight(w, g, &wants[i], &w->list[w->n++]);
+  for (size_t i = 0; i < n && st == WH_OK; i++) st = plan_weight(w, g, &wants[i], o, &w->list[w->n++]);
   if (st == WH_OK) st = find_image(w, g, o->pack_cache);
   if (st == WH_OK) st = plan_late(w, g);
   if (st != WH_OK) {
@@ -199,7 +234,7 @@ bool wh_weight_set_fits(const wh_weight_set *w, const wh_graph *g, const wh_weig
 
 /* The file's pages of a constant that will not be read there again. */
 static void give_back(const wh_weight_set *w, const weight *x) {
-  if (x->origin && w->weight_done) w->weight_done(w->weight_done_ctx, x->origin);
+  if (x->origin && w->weight_done) w->weight_done(w->weight_done_ctx, x->origin, x->model_bytes);
 }
 
 typedef struct pack_batch {
@@ -223,7 +258,7 @@ static wh_status run_batch(const wh_weight_set *w, pack_batch *b) {
 }
 
 static const weight *weight_of_packed(const wh_weight_set *w, size_t *at) {
-  while (!w->list[*at].layout && !w->list[*at].check) ++*at;
+  while (!is_packed(&w->list[*at])) ++*at;
   return &w->list[(*at)++];
 }
 
@@ -232,7 +267,9 @@ static uint64_t count_work(wh_weight_set *w) {
   uint64_t total = 0;
   for (size_t i = 0; i < w->n; i++) {
     const weight *x = &w->list[i];
-    if (!x->layout && !x->check) continue;
+    w->packing.n_shared += x->home == HOME_SHARED;
+    w->packing.n_own += x->home != HOME_SHARED && x->origin;
+    if (!is_packed(x)) continue;
     if (x->layout && w->cached) {
       w->packing.n_cached++;
       continue;
@@ -380,7 +417,8 @@ static wh_status load(wh_weight_set *w, const wh_graph *g) {
   /* Once more, and for good: where the system maps a file in large pages, each batch brings its neighbours'
    * pages back, and the cache may have had to hash the weights. */
   for (size_t i = 0; i < w->n; i++)
-    if (w->list[i].home != HOME_MODEL && !w->list[i].is_late) give_back(w, &w->list[i]);
+    if ((w->list[i].home == HOME_PACKED || w->list[i].home == HOME_COPIED) && !w->list[i].is_late)
+      give_back(w, &w->list[i]);
   w->is_loaded = true;
   return WH_OK;
 }
@@ -401,7 +439,8 @@ void wh_weight_set_retain(wh_weight_set *w) {
 void wh_weight_set_release(wh_weight_set *w) {
   if (!w || atomic_fetch_sub_explicit(&w->n_refs, 1, memory_order_acq_rel) != 1) return;
   for (size_t i = 0; i < w->n; i++) {
-    w->backend->buffer_destroy(w->dev, w->list[i].buffer);
+    if (w->list[i].home != HOME_SHARED) w->backend->buffer_destroy(w->dev, w->list[i].buffer);
+    wh_weight_set_release(w->list[i].owner);
     wh_free(w->alloc, w->list[i].name);
   }
   w->backend->buffer_destroy(w->dev, w->own);
@@ -465,7 +504,7 @@ static void place(const wh_weight_set *w, size_t i, wh_buffer **buffer, uint64_t
   const weight *x = &w->list[i];
   *as_model = x->is_late && i >= w->next_in_list;
   *offset = x->home == HOME_MODEL || *as_model ? 0 : x->offset;
-  if (x->home == HOME_MODEL || *as_model)
+  if (x->home == HOME_MODEL || x->home == HOME_SHARED || *as_model)
     *buffer = x->buffer;
   else if (x->home == HOME_COPIED)
     *buffer = w->vectors;
@@ -558,8 +597,8 @@ wh_weight_packing wh_weight_set_get_packing(const wh_weight_set *w) { return w->
 
 void wh_weight_set_print_place(const wh_weight_set *w, size_t i, wh_text_buffer *out) {
   const weight *x = &w->list[i];
-  if (x->home == HOME_MODEL)
-    wh_text_buffer_puts(out, "mapped");
+  if (x->home == HOME_MODEL || x->home == HOME_SHARED)
+    wh_text_buffer_puts(out, x->home == HOME_MODEL ? "mapped" : "shared");
   else
     wh_text_buffer_printf(out, "%s+%llu", x->home == HOME_PACKED ? "packed" : "vectors",
                           (unsigned long long)x->offset);

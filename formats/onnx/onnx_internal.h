@@ -28,6 +28,7 @@ wh_status wh_onnx_read_tensor(wh_onnx_reader *r, wh_str bytes, wh_onnx_tensor *o
 wh_status wh_onnx_read_sparse(wh_onnx_reader *r, wh_str bytes, wh_onnx_sparse *out);
 /* WH_DTYPE_FORCE_32 for a number that has no dtype. */
 wh_dtype wh_onnx_dtype(uint64_t number);
+uint64_t wh_onnx_type_number(wh_dtype dtype); /* 0: it has none */
 
 /* The bytes of an external tensor: `entries` are its key and value pairs. external.c */
 wh_status wh_onnx_read_external(wh_onnx_reader *r, const wh_onnx_meta *entries, size_t n, size_t n_bytes,

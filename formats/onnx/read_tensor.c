@@ -34,6 +34,12 @@ wh_dtype wh_onnx_dtype(uint64_t number) {
   return number < N_TYPES && types[number].field ? types[number].dtype : WH_DTYPE_FORCE_32;
 }
 
+uint64_t wh_onnx_type_number(wh_dtype dtype) {
+  for (uint64_t i = 0; i < N_TYPES; i++)
+    if (types[i].field && types[i].dtype == dtype) return i;
+  return 0;
+}
+
 /* One value of a typed field, or the many of a packed one. */
 static size_t count_values(const wh_wire_field *f, unsigned fixed_bytes) {
   if (f->type != WH_WIRE_BYTES) return 1;

@@ -32,6 +32,32 @@ WH_API WH_NODISCARD wh_status wh_model_find_control(const wh_model *model, const
 /* True for tokens that end an answer (EOS, <|im_end|>, <end_of_turn> ...). */
 WH_API WH_NODISCARD wh_status wh_model_token_is_end(const wh_model *model, int32_t id, bool *out);
 
+/* The tokenizer of a model whose file has none, as the tokenizer.json beside it says (Hugging Face's
+ * tokenizers): WordPiece as BERT has it, and byte-level BPE with GPT-2's pattern. What the file says beyond
+ * that is ERR_UNSUPPORTED. allocator NULL: the heap; borrowed until the tokenizer is destroyed. Any number of
+ * threads may use one. */
+typedef struct wh_tokenizer_file wh_tokenizer_file;
+WH_API WH_NODISCARD wh_status wh_tokenizer_file_load(const char *path, const wh_allocator *allocator,
+                                                     wh_tokenizer_file **out);
+WH_API void wh_tokenizer_file_destroy(wh_tokenizer_file *tokenizer); /* NULL is fine */
+
+typedef struct wh_tokenizer_info {
+  uint32_t struct_size;
+  uint32_t n_tokens;
+  int32_t padding_id;  /* what fills a batch's shorter rows */
+  uint64_t max_tokens; /* that the file cuts texts to; 0: it does not */
+} wh_tokenizer_info;
+#define WH_TOKENIZER_INFO_INIT \
+  { sizeof(wh_tokenizer_info), 0, 0, 0 }
+WH_API WH_NODISCARD wh_status wh_tokenizer_file_get_info(const wh_tokenizer_file *tokenizer,
+                                                         wh_tokenizer_info *info);
+/* As wh_model_tokenize. WH_TOKENIZE_ADD_SPECIAL puts the tokens around the text that the file's
+ * post-processor has for one text; max_tokens is the most with them (0: no bound), by leaving out the text's
+ * last. */
+WH_API WH_NODISCARD wh_status wh_tokenizer_file_encode(const wh_tokenizer_file *tokenizer, const char *text,
+                                                       size_t n_bytes, uint32_t flags, size_t max_tokens,
+                                                       int32_t *ids, size_t capacity, size_t *n);
+
 /* How a chat is rendered; unset fields keep their defaults. */
 typedef struct wh_chat_options {
   uint32_t struct_size;

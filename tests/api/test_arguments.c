@@ -390,6 +390,35 @@ static void try_texts(small_engine *e) {
   wh_generator_destroy(generator);
 }
 
+static void try_tokenizer_files(void) {
+  wh_tokenizer_file *tokenizer = NULL;
+  wh_tokenizer_info info = WH_TOKENIZER_INFO_INIT;
+  size_t n = 0;
+  REFUSES(wh_tokenizer_file_load, path, NULL, NULL, &tokenizer);
+  REFUSES(wh_tokenizer_file_load, out, "missing.json", NULL, NULL);
+  ALLOWS(wh_tokenizer_file_load, allocator,
+         wh_tokenizer_file_load("missing.json", NULL, &tokenizer) == WH_ERR_NOT_FOUND);
+  IGNORES(wh_tokenizer_file_destroy, tokenizer, NULL);
+  static const char json[] =
+      "{\"model\": {\"vocab\": {\"a\": 0}}, \"normalizer\": {\"type\": \"BertNormalizer\"}, "
+      "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}}";
+  FILE *f = fopen("arguments_tokenizer.json", "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(json, 1, sizeof json - 1, f), sizeof json - 1);
+  assert_int_equal(fclose(f), 0);
+  REFUSES(wh_tokenizer_file_get_info, tokenizer, NULL, &info);
+  assert_int_equal(wh_tokenizer_file_load("arguments_tokenizer.json", NULL, &tokenizer), WH_OK);
+  REFUSES(wh_tokenizer_file_get_info, info, tokenizer, NULL);
+  REFUSES(wh_tokenizer_file_encode, text, tokenizer, NULL, 1, 0, 0, NULL, 0, &n);
+  REFUSES(wh_tokenizer_file_encode, ids, tokenizer, "x", 1, 0, 0, NULL, 1, &n);
+  REFUSES(wh_tokenizer_file_encode, n, tokenizer, "x", 1, 0, 0, NULL, 0, NULL);
+  info.struct_size = 0;
+  assert_int_equal(wh_tokenizer_file_get_info(tokenizer, &info), WH_ERR_INVALID_ARGUMENT);
+  wh_tokenizer_file_destroy(tokenizer);
+  assert_int_equal(remove("arguments_tokenizer.json"), 0);
+  REFUSES(wh_tokenizer_file_encode, tokenizer, NULL, "x", 1, 0, 0, NULL, 0, &n);
+}
+
 static void try_npy(void) {
   wh_npy_file *file = NULL;
   wh_tensor t = WH_TENSOR_INIT;
@@ -477,6 +506,7 @@ static void null_is_refused_or_means_something(void **state) {
   try_speculators(&e);
   try_texts(&e);
   try_npy();
+  try_tokenizer_files();
   try_runners(&e);
   small_engine_close(&e);
   for (size_t i = 0; i < declared.n; i++)

@@ -8,28 +8,8 @@ import tempfile
 import time
 
 import program
+from onnx_file import blob, npy, number, port
 from program import INTERRUPTED, LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, ProgramTest, run
-
-
-def varint(v):
-    out = b""
-    while v >= 128:
-        out, v = out + bytes([v & 127 | 128]), v >> 7
-    return out + bytes([v])
-
-
-def number(field, v):
-    return varint(field << 3) + varint(v)
-
-
-def blob(field, data):
-    data = data.encode() if isinstance(data, str) else data
-    return varint(field << 3 | 2) + varint(len(data)) + data
-
-
-def port(name, *dims):
-    shape = b"".join(blob(1, number(1, d) if isinstance(d, int) else blob(2, d)) for d in dims)
-    return blob(1, name) + blob(2, blob(1, number(1, 1) + blob(2, shape)))
 
 
 def model(op="Mul"):
@@ -47,11 +27,6 @@ def endless():
     attribute = blob(1, "body") + blob(6, body) + number(20, 5)
     loop = blob(1, "") + blob(1, "") + blob(2, "out") + blob(3, "forever") + blob(4, "Loop") + blob(5, attribute)
     return number(1, 8) + blob(7, blob(1, loop) + blob(12, blob(1, "out"))) + blob(8, number(2, 17))
-
-
-def npy(shape, values):
-    head = ("{'descr': '<f4', 'fortran_order': False, 'shape': %s, }" % (shape,)).ljust(117) + "\n"
-    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<%df" % len(values), *values)
 
 
 class Onnx(ProgramTest):

