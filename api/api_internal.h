@@ -9,6 +9,7 @@
 
 #include "api/onnx_engine.h"
 #include "core/backend_abi.h"
+#include "core/exec/run.h"
 #include "core/plan/program.h"
 #include "formats/model_file.h"
 #include "import/families/model.h"
@@ -109,7 +110,7 @@ wh_status wh_model_template(const wh_model *m, const wh_chat_template **out);
 /* What sessions must agree in to share a program. */
 typedef struct wh_program_key {
   wh_device *device, *offload; /* offload: runs the last offload_layers layers; NULL: none */
-  uint32_t offload_layers;
+  uint32_t offload_layers, kept_experts;
   wh_dtype kv_dtype;
   bool outgrows_rope; /* contexts beyond what its first set of rotary frequencies is for (LongRoPE) */
 } wh_program_key;
@@ -129,6 +130,31 @@ typedef struct wh_program_request {
 wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key,
                                 const wh_program_request *request, wh_program **out, uint32_t *rope_border);
 void wh_model_give_program(const wh_model *m, const wh_program *program);
+
+/* Plans the session's model as the key says and tells what the offload would take; loads nothing.
+ * `outgrows_rope` and `kv_dtype` are filled in. session.c */
+wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory *out);
+/* How many layers of a session's model the device `target` has room for, beside `host`: offload_layers and
+ * kept_experts, as wh_session_options has them. fit.c */
+wh_status wh_fit_layers(wh_session *s, wh_device *host, wh_device *target, uint32_t *layers,
+                        uint32_t *kept_experts);
+/* Adds to the error that a device lacks memory how many layers would fit; gives the status back. fit.c */
+wh_status wh_fit_explain(wh_session *s, wh_device *host, wh_device *target);
+
+/* A node that the next run of a session or runner is to write into a folder that is there. Zero: none.
+ * extract.c */
+typedef struct wh_extraction {
+  wh_extract *extract;
+  char *folder;
+} wh_extraction;
+#define WH_FOLDER_PATH 4096
+wh_status wh_extraction_begin(wh_extraction *e, const char *node, const char *folder,
+                              const wh_allocator *alloc);
+void wh_extraction_drop(wh_extraction *e, const wh_allocator *alloc);
+/* Writes it, and drops it. `has_past`: states were not empty before the run. */
+wh_status wh_extraction_end(wh_extraction *e, bool has_past, const wh_allocator *alloc);
+/* Copies the constants, all that the model's graph has. graph_text.c */
+wh_status wh_model_take_constants(wh_model *m, const wh_constant *constants, size_t n);
 
 /* "f32[3, 8]"; returns `out`. tensor.c */
 #define WH_SHAPE_TEXT 208 /* the largest dims fit */

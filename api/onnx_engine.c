@@ -30,6 +30,7 @@ struct wh_engine {
   uint64_t memory_limit, n_made;
   wh_run_trace_fn trace;
   void *trace_ctx;
+  wh_extract *extract;
   wh_engine_program *programs; /* most recently used first */
   wh_engine_program *holder;   /* of the one arena; NULL: nobody has it */
   /* What other shapes and other engines use as well: sets that have weights of the model, the newest first.
@@ -364,6 +365,7 @@ static wh_status run_graph(void *ctx, wh_graph *g, const int64_t *symbols, const
     wh_copy_into_port(wh_run_input(p->run, (size_t)port), inputs[i]);
   }
   wh_run_set_trace(p->run, e->trace, e->trace_ctx);
+  wh_run_set_extract(p->run, e->extract);
   WH_TRY(wh_run_execute(p->run));
   for (size_t i = 0; i < n_outputs; i++) {
     const int port = wh_engine_output(e, i);
@@ -392,6 +394,8 @@ void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx) {
   e->trace_ctx = ctx;
 }
 
+void wh_engine_set_extract(wh_engine *e, wh_extract *extract) { e->extract = extract; }
+
 wh_engine_program *wh_engine_last(wh_engine *e) { return e->programs; }
 uint64_t wh_engine_serial(const wh_engine_program *program) { return program->serial; }
 wh_weight_packing wh_engine_packing(const wh_engine *e) {
@@ -408,6 +412,7 @@ wh_status wh_engine_find(wh_engine *e, uint64_t serial, const int64_t *symbols, 
     to_front(e, at);
     WH_TRY(bind(e, p, symbols));
     wh_run_set_trace(p->run, e->trace, e->trace_ctx);
+    wh_run_set_extract(p->run, e->extract);
     *out = p->run;
     return WH_OK;
   }

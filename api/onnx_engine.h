@@ -32,6 +32,8 @@ void wh_engine_join(wh_engine *e, wh_engine_pool *pool); /* before it runs; the 
 /* What an execution is given. */
 wh_onnx_engine wh_engine_face(wh_engine *e);
 /* Of each program that runs from now on. NULL: off. */
+/* Of this and later runs; NULL: off. */
+void wh_engine_set_extract(wh_engine *e, wh_extract *extract);
 void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx);
 /* The program that ran last has a serial, which is never given twice; the run of a program by its serial, for
  * these values of its symbols: NULL when it is not kept any more. */

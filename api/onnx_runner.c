@@ -294,6 +294,10 @@ wh_weight_packing wh_onnx_runner_packing(const wh_onnx_runner *r) { return wh_en
 
 uint64_t wh_onnx_runner_n_programs(const wh_onnx_runner *r) { return wh_engine_n_made(r->engine); }
 
+void wh_onnx_runner_set_extract(wh_onnx_runner *r, wh_extract *extract) {
+  wh_engine_set_extract(r->engine, extract);
+}
+
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx) {
   wh_engine_set_trace(r->engine, fn, ctx);
 }

@@ -17,6 +17,7 @@ void wh_onnx_runner_destroy(wh_onnx_runner *r); /* NULL is fine */
 void wh_onnx_runner_join(wh_onnx_runner *r, wh_engine_pool *pool);
 /* inputs[i] of the net; NULL: never set. They need not live longer than the call. */
 WH_NODISCARD wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs);
+void wh_onnx_runner_set_extract(wh_onnx_runner *r, wh_extract *extract); /* NULL: off */
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx);
 /* What became of the weights of the last run's program. */
 wh_weight_packing wh_onnx_runner_packing(const wh_onnx_runner *r);

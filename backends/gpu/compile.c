@@ -33,7 +33,7 @@ static size_t count_joined(const wh_block *block, size_t i, size_t *n_operands) 
 }
 
 wh_status gpu_compile(void *dev, const wh_block *block, wh_code **out) {
-  const gpu_device *d = dev;
+  gpu_device *d = dev;
   wh_code *code;
   size_t bytes;
   if (!wh_mul_size(block->n_steps, sizeof *code->rows, &bytes) || !wh_add_size(bytes, sizeof *code, &bytes))
@@ -41,6 +41,7 @@ wh_status gpu_compile(void *dev, const wh_block *block, wh_code **out) {
   code = wh_alloc_zeroed(d->alloc, bytes);
   if (!code) return WH_OOM("code");
   code->block = *block;
+  code->id = atomic_fetch_add(&d->n_codes, 1) + 1;
   wh_status st = WH_OK;
   for (size_t i = 0; i < block->n_steps && st == WH_OK; i++) {
     code->rows[i].op = d->ops[block->graph->nodes[block->steps[i].node].op];

@@ -5,6 +5,7 @@
 #define WH_EXEC_RUN_H
 
 #include "core/base/memory_budget.h"
+#include "core/exec/extract.h"
 #include "core/plan/program.h"
 
 typedef struct wh_run wh_run;
@@ -70,6 +71,9 @@ typedef struct wh_run_trace_event {
 typedef int (*wh_run_trace_fn)(void *ctx, const wh_run_trace_event *event);
 void wh_run_set_trace(wh_run *r, wh_run_trace_fn fn, void *ctx);
 
+/* The next executions give `extract` the values of its node's inputs, one submission per step; NULL: off. */
+void wh_run_set_extract(wh_run *r, wh_extract *extract);
+
 /* Rows of states: what one index of the first dimension holds, in all states together (they have as many).
  * Bytes are in the form of the devices, which put the first dimension outermost (backend_abi.h). Between
  * executions. */
@@ -91,9 +95,25 @@ typedef struct wh_run_memory {
 } wh_run_memory;
 /* Before any of it is taken. */
 void wh_program_predict_memory(const wh_program *p, const wh_layout *layout, wh_run_memory *out);
+/* The same of one device. */
+typedef struct wh_device_memory {
+  uint64_t weights, states, activations; /* in whole pages */
+  uint64_t mapped;                       /* weights that are read where they lie in files */
+  bool is_loaded;                        /* `weights` are taken already */
+  bool is_own;                           /* it has memory of its own, where everything is copied to */
+  uint64_t available;                    /* of that: what is free now, less what is left to its driver */
+} wh_device_memory;
+WH_NODISCARD wh_status wh_program_device_memory(const wh_program *p, const wh_layout *layout, uint32_t device,
+                                                wh_device_memory *out);
+uint64_t wh_device_memory_need(const wh_device_memory *m); /* that is to be taken */
+/* Whether devices with memory of their own have room for it. ERR_OUT_OF_MEMORY names the device, and says how
+ * much is needed, free and missing. */
+WH_NODISCARD wh_status wh_program_check_devices(const wh_program *p, const wh_layout *layout);
+
 /* Whether it fits, with the weights unless they are loaded: asked before any of it is taken, since a system
  * that grants memory it does not have ends the process when the pages are touched. Weights that stay in files
- * are not counted: their pages can be dropped. ERR_OUT_OF_MEMORY has the numbers. */
+ * are not counted: their pages can be dropped. Weights of devices with memory of their own pass through the
+ * host's when they are packed. ERR_OUT_OF_MEMORY has the numbers, also those of such devices. */
 WH_NODISCARD wh_status wh_program_check_memory(const wh_program *p, const wh_layout *layout,
                                                const wh_memory_budget *budget);
 

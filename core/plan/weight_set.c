@@ -7,14 +7,18 @@
 
 #include "core/base/finite.h"
 #include "core/plan/memory_plan.h"
+#include "core/plan/upload_ring.h"
 
 /* Packed and given back at a time, so that the file's pages and their packed copy are not all in memory
  * together; and between two of the caller's chances to end it. */
-#define PACK_BATCH_BYTES ((uint64_t)64 << 20)
+#define PACK_BATCH_BYTES ((uint64_t)32 << 20)
 #define PACK_BATCH_TASKS 64
 /* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
 #define MOVE_RUNS 32
 #define MOVE_MIN_BYTES ((uint64_t)4 << 20)
+/* On their way to a device at a time. */
+#define UPLOAD_BYTES ((uint64_t)64 << 20)
+#define UPLOAD_MIN_BYTES ((uint64_t)4 << 10)
 
 typedef enum weight_home {
   HOME_PACKED, /* in the image */
@@ -300,18 +304,48 @@ static wh_status pack_weight(const wh_weight_set *w, pack_batch *b, const weight
   return WH_OK;
 }
 
-/* Packs the weights of the list into `image` unless they came packed or have time; those used in place are
- * only checked. */
-static wh_status pack_list(wh_weight_set *w, const wh_graph *g, char *image) {
+/* Where packed weights go: all of them into `image`; or, one after the other, into the ring's buffers and
+ * from there to the device. */
+typedef struct pack_target {
+  char *image;
+  wh_upload_ring *ring;
+  uint64_t begin, end; /* of the image, what the ring's buffer holds */
+} pack_target;
+
+static wh_status send_packed(const wh_weight_set *w, pack_batch *b, pack_target *t) {
+  WH_TRY(run_batch(w, b));
+  if (t->end > t->begin) WH_TRY(wh_upload_ring_send(t->ring, w->own, t->begin, t->end - t->begin));
+  t->begin = t->end;
+  return WH_OK;
+}
+
+/* The address that stands for the image's first byte while x is packed. */
+static wh_status image_for(const wh_weight_set *w, pack_batch *b, pack_target *t, const weight *x,
+                           char **image) {
+  void *memory = NULL;
+  *image = t->image;
+  if (!t->ring || !x->layout) return WH_OK;
+  if (x->offset + x->n_bytes - t->begin > t->ring->room) WH_TRY(send_packed(w, b, t));
+  WH_TRY(wh_upload_ring_memory(t->ring, &memory));
+  t->end = x->offset + x->n_bytes;
+  *image = (char *)((uintptr_t)memory - t->begin);
+  return WH_OK;
+}
+
+/* Packs the weights of the list unless they came packed or have time; those used in place are only checked.
+ */
+static wh_status pack_list(wh_weight_set *w, const wh_graph *g, pack_target *t) {
   pack_batch b = {.g = g, .progress = &w->progress, .total = count_work(w)};
+  char *image = NULL;
   if (!b.total) return WH_OK;
   WH_TRY(wh_progress_report(&w->progress, WH_STAGE_PACK, 0, b.total));
   for (size_t k = 0, at = 0; k < w->n_packed; k++) {
     const weight *x = weight_of_packed(w, &at);
     if ((x->layout && w->cached) || x->is_late) continue;
+    WH_TRY(image_for(w, &b, t, x, &image));
     WH_TRY(pack_weight(w, &b, x, &w->packed[k], image));
   }
-  return run_batch(w, &b);
+  return t->ring ? send_packed(w, &b, t) : run_batch(w, &b);
 }
 
 /* Packs late weights of at least n_bytes, or all that are left. After a failure none of these counts as
@@ -340,45 +374,39 @@ static wh_status pack_late(wh_weight_set *w, uint64_t n_bytes) {
 /* Nothing is written twice: packing takes the pages, by the threads that will read them. */
 static wh_status take(const wh_weight_set *w, uint64_t n_bytes, const char *what, wh_buffer **out) {
   wh_status st = w->backend->buffer_create(w->dev, WH_MEMORY_WEIGHTS, n_bytes, out);
-  return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
-                                              (unsigned long long)n_bytes, what)
-                                    : st;
+  return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("%s", what) : st;
 }
 
-/* Copies to memory that the host may or may not address, and waits. */
-static wh_status put(const wh_weight_set *w, wh_queue *q, wh_buffer *dst, uint64_t to, const void *src,
-                     uint64_t n) {
+/* Copies to memory that the host may or may not address. */
+static wh_status put(const wh_weight_set *w, wh_upload_ring *ring, wh_buffer *dst, uint64_t to,
+                     const void *src, uint64_t n) {
   char *direct = host(w, dst);
-  wh_point done = {NULL, 0};
-  if (!n) return WH_OK;
-  if (direct) {
-    memcpy(direct + to, src, n);
-    return WH_OK;
-  }
-  WH_TRY(w->backend->upload(q, dst, to, src, n, NULL, 0, &done));
-  return w->backend->wait(done);
+  if (!direct) return wh_upload_ring_copy(ring, dst, to, src, n);
+  if (n) memcpy(direct + to, src, n);
+  return WH_OK;
 }
 
-static wh_status load_image(wh_weight_set *w, const wh_graph *g, wh_queue *q) {
-  char *image = host(w, w->own), *staged = NULL;
-  wh_status st = WH_OK;
-  if (w->own && !image && !w->cached) {
-    staged = wh_alloc_uninit(w->alloc, w->image_bytes, WH_ALIGN_SIMD);
-    if (!staged) return WH_OOM("packed weights on their way to the device");
-    image = staged;
-  }
-  st = pack_list(w, g, image);
-  if (st == WH_OK && w->own && !w->in_file && (staged || w->cached))
-    st = put(w, q, w->own, 0, staged ? staged : w->cached, w->image_bytes);
-  wh_free(w->alloc, staged);
-  return st;
+static wh_status load_image(wh_weight_set *w, const wh_graph *g, wh_upload_ring *ring) {
+  char *image = host(w, w->own);
+  pack_target target = {.image = image, .ring = w->own && !image && !w->cached ? ring : NULL};
+  WH_TRY(pack_list(w, g, &target));
+  if (!w->own || w->in_file || !w->cached) return WH_OK;
+  return put(w, ring, w->own, 0, w->cached, w->image_bytes);
 }
 
-static wh_status load_plain(wh_weight_set *w, wh_queue *q) {
+/* A buffer holds the largest weight that is packed, and small images are cut all the same. */
+static uint64_t ring_room(const wh_weight_set *w) {
+  uint64_t room = w->image_bytes / 4 < UPLOAD_BYTES ? w->image_bytes / 4 : UPLOAD_BYTES;
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].layout && w->list[i].n_bytes > room) room = w->list[i].n_bytes;
+  return room > UPLOAD_MIN_BYTES ? room : UPLOAD_MIN_BYTES;
+}
+
+static wh_status load_plain(wh_weight_set *w, wh_upload_ring *ring) {
   if (w->vector_bytes) WH_TRY(take(w, w->vector_bytes, "vectors", &w->vectors));
   for (size_t i = 0; i < w->n; i++) {
     weight *x = &w->list[i];
-    if (x->home == HOME_COPIED) WH_TRY(put(w, q, w->vectors, x->offset, x->data, x->model_bytes));
+    if (x->home == HOME_COPIED) WH_TRY(put(w, ring, w->vectors, x->offset, x->data, x->model_bytes));
     if (x->home != HOME_MODEL && !x->is_late) continue;
     wh_status st = w->backend->buffer_import(w->dev, x->data, x->model_bytes, &x->buffer);
     if (x->is_late) {
@@ -388,7 +416,7 @@ static wh_status load_plain(wh_weight_set *w, wh_queue *q) {
     }
     if (st == WH_ERR_UNSUPPORTED) {
       st = take(w, x->model_bytes, "weights", &x->buffer);
-      if (st == WH_OK) st = put(w, q, x->buffer, 0, x->data, x->model_bytes);
+      if (st == WH_OK) st = put(w, ring, x->buffer, 0, x->data, x->model_bytes);
     }
     WH_TRY(st);
   }
@@ -402,13 +430,14 @@ static void tell(wh_weight_set *w, const wh_progress_sink *progress) {
 }
 
 static wh_status load(wh_weight_set *w, const wh_graph *g) {
-  wh_queue *q = NULL;
+  wh_upload_ring ring;
   if (w->is_loaded) return WH_OK;
-  WH_TRY(w->backend->queue_create(w->dev, &q));
+  WH_TRY(wh_upload_ring_open(w->backend, w->dev, ring_room(w), w->alloc, &ring));
   wh_status st = w->wants_own ? take(w, w->image_bytes, "packed weights", &w->own) : WH_OK;
-  if (st == WH_OK) st = load_plain(w, q);
-  if (st == WH_OK) st = load_image(w, g, q);
-  w->backend->queue_destroy(q);
+  if (st == WH_OK) st = load_plain(w, &ring);
+  if (st == WH_OK) st = load_image(w, g, &ring);
+  if (st == WH_OK) st = wh_upload_ring_wait(&ring);
+  wh_upload_ring_close(&ring);
   WH_TRY(st);
   if (!w->in_file && w->cached) { /* what came from the cache is on the device */
     wh_pack_cache_close(w->cache);
@@ -531,18 +560,6 @@ void wh_weight_set_detach(wh_weight_set *w, wh_weight_user *user) {
   (void)pthread_mutex_unlock(&w->mutex);
 }
 
-typedef struct byte_move {
-  const char *from;
-  char *to;
-  uint64_t n;
-} byte_move;
-
-static void move_part(void *arg, int index, int count) {
-  const byte_move *m = arg;
-  const uint64_t share = (m->n / (uint64_t)count + 63) / 64 * 64, begin = share * (uint64_t)index;
-  if (begin < m->n) memcpy(m->to + begin, m->from + begin, m->n - begin < share ? m->n - begin : share);
-}
-
 /* Closes the file when nobody reads it any more, or moves a share of it. */
 static void move(wh_weight_set *w) {
   if (w->n_moved == w->image_bytes) {
@@ -557,8 +574,8 @@ static void move(wh_weight_set *w) {
   uint64_t n = w->image_bytes / MOVE_RUNS;
   if (n < MOVE_MIN_BYTES) n = MOVE_MIN_BYTES;
   if (n > w->image_bytes - w->n_moved) n = w->image_bytes - w->n_moved;
-  byte_move job = {(const char *)w->cached + w->n_moved, (char *)host(w, w->own) + w->n_moved, n};
-  wh_backend_parallel(w->backend, w->dev, move_part, &job);
+  wh_parallel_copy(w->backend, w->dev, (char *)host(w, w->own) + w->n_moved,
+                   (const char *)w->cached + w->n_moved, n);
   wh_pack_cache_dont_need(w->cache, w->n_moved, n);
   w->n_moved += n;
   w->generation++;
@@ -583,7 +600,22 @@ wh_status wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_weight_
 
 bool wh_weight_set_is_loaded(const wh_weight_set *w) { return w->is_loaded; }
 
+/* All of it is copied there. */
+static void get_own_memory(const wh_weight_set *w, wh_weight_memory *out) {
+  *out = (wh_weight_memory){.other_bytes = w->n * sizeof *w->list};
+  const uint64_t image = w->wants_own ? w->image_bytes : 0, parts[] = {image, w->vector_bytes};
+  for (size_t i = 0; i < 2; i++)
+    if (parts[i]) out->packed_bytes += w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, parts[i]);
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].home == HOME_MODEL)
+      out->packed_bytes += w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, w->list[i].model_bytes);
+}
+
 void wh_weight_set_get_memory(const wh_weight_set *w, wh_weight_memory *out) {
+  if (w->backend->free_memory) {
+    get_own_memory(w, out);
+    return;
+  }
   *out = (wh_weight_memory){.other_bytes = w->vector_bytes + w->n * sizeof *w->list};
   if (w->wants_own)
     out->packed_bytes = w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, w->image_bytes);

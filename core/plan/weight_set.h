@@ -89,7 +89,8 @@ WH_NODISCARD wh_status wh_weight_set_begin(wh_weight_set *set, wh_weight_user *u
 WH_NODISCARD wh_status wh_weight_set_keep(wh_weight_set *set, const wh_progress_sink *progress);
 
 typedef struct wh_weight_memory {
-  uint64_t packed_bytes; /* memory of our own for packed weights, in whole pages */
+  uint64_t packed_bytes; /* memory of our own for packed weights, in whole pages; of all weights on a device
+                            that has memory of its own */
   uint64_t cached_bytes; /* packed weights that stay in the cache's file */
   uint64_t mapped_bytes; /* read where the model's file has them */
   uint64_t other_bytes;  /* vectors and tables */

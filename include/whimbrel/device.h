@@ -88,11 +88,12 @@ typedef struct wh_device_info {
   const char *prefetch; /* "temporal", "non-temporal", or "none" where kernels leave it to the processor */
   const char *prefetch_reason; /* what was measured on this make, or who asked for it */
   const char *no_amx_reason;   /* why "amxint8" is not among isa_levels; NULL where it is, or could not be */
+  const char *bus_id; /* of a GPU: "0000:17:00.0", by which management libraries know it; NULL: unknown */
 } wh_device_info;
 #define WH_DEVICE_INFO_INIT                                                                                 \
   {                                                                                                         \
     sizeof(wh_device_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
-        NULL                                                                                                \
+        NULL, NULL                                                                                          \
   }
 /* From any thread. The first call costs some milliseconds. */
 WH_API wh_status wh_device_get_info(const wh_device *device, wh_device_info *info);

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
-/* One run of the small block; the hash of what it gave. */
+/* Three runs of the small block, launched, recorded, and as a graph; the hash of what the last one gave. */
 static wh_status run(const suite_target *t, wh_hash128 *out) {
   suite s = {.target = t, .random = 5};
   small_block m = small_block_make(&s, 2, 32);
@@ -24,8 +24,10 @@ static wh_status run(const suite_target *t, wh_hash128 *out) {
   executor *x = NULL;
   wh_status st = executor_create(t, m.c->g, dims, NULL, &x);
   small_block_inputs(&m, 0);
-  if (st == WH_OK) st = small_block_write(&m, x);
-  if (st == WH_OK) st = executor_run(x, 0, executor_n_steps(x));
+  for (int i = 0; i < 3 && st == WH_OK; i++) {
+    st = small_block_write(&m, x);
+    if (st == WH_OK) st = executor_run(x, 0, executor_n_steps(x));
+  }
   if (st == WH_OK) st = executor_read(x, m.logits, m.c->data[m.logits]);
   if (st == WH_OK) *out = wh_hash_bytes(m.c->data[m.logits], m.c->n_bytes[m.logits]);
   executor_destroy(x);
@@ -33,6 +35,8 @@ static wh_status run(const suite_target *t, wh_hash128 *out) {
   case_free(m.c);
   return st;
 }
+
+static size_t n_requests; /* allocations of the last run */
 
 /* With the n-th call, or allocation of the library, failing; 0: none. */
 static wh_status run_failing(const char *options, size_t fail_alloc, wh_hash128 *out) {
@@ -44,6 +48,7 @@ static wh_status run_failing(const char *options, size_t fail_alloc, wh_hash128 
   if (st == WH_OK) {
     st = run(&t, out);
     const wh_error_record kept = *wh_last_error();
+    n_requests = counts.n_requests;
     t.backend->close(t.dev);
     if (st != WH_OK) assert_string_equal(kept.message, wh_last_error()->message);
   }
@@ -64,7 +69,7 @@ static void fail_each_call(const char *code, const char *word) {
     const wh_status st = run_failing(options, 0, &hash);
     n_calls = emulator_calls();
     if (st == WH_OK && n > n_calls) break;
-    if (st == WH_OK) { /* only what is reported may do without an answer */
+    if (st == WH_OK) { /* what is only reported, and recording: then steps are launched as before */
       assert_true(wh_hash_equal(hash, good));
       continue;
     }
@@ -82,7 +87,32 @@ static void test_calls(void **state) {
   fail_each_call("", "");
 }
 
-/* As of a device that fell off its bus: every later call would say so too. */
+/* As of a device that fell off its bus: every later call says so too. The next one that is opened works. */
+static void test_lost_device(void **state) {
+  (void)state;
+  wh_hash128 good = {0}, hash = {0};
+  assert_int_equal(run_failing("fail=0", 0, &good), WH_OK);
+  const unsigned n_calls = emulator_calls();
+  unsigned n_lost = 0;
+  for (unsigned n = 1; n <= n_calls; n += 11) {
+    char options[64];
+    (void)snprintf(options, sizeof options, "fail=%u,fail_code=719,lost", n);
+    const wh_status st = run_failing(options, 0, &hash);
+    if (st == WH_OK) { /* in the last calls, of closing */
+      assert_true(wh_hash_equal(hash, good));
+      continue;
+    }
+    n_lost++;
+    assert_int_equal(st, WH_ERR_DEVICE);
+    assert_non_null(strstr(wh_last_error()->message, "CUDA_ERROR_LAUNCH_FAILED"));
+    assert_int_equal(run_failing("fail=0,fail_code=0,lost=0", 0, &hash), WH_OK);
+    assert_true(wh_hash_equal(hash, good));
+  }
+  assert_true(n_lost * 11 > n_calls / 2);
+  emulator_options("fail=0,fail_code=0,lost=0");
+}
+
+/* Codes that mean nothing to the library. */
 static void test_unknown_codes(void **state) {
   (void)state;
   wh_hash128 hash;
@@ -92,15 +122,35 @@ static void test_unknown_codes(void **state) {
     const wh_status st = run_failing(options, 0, &hash);
     if (st != WH_OK) assert_int_equal(st, WH_ERR_DEVICE);
   }
+  emulator_options("fail=0,fail_code=0");
+}
+
+/* One sentence each, and what to do. */
+static void test_no_driver_that_fits(void **state) {
+  (void)state;
+  suite_target t;
+  emulator_options("fail=0,version=12020");
+  assert_int_equal(target_open(&wh_backend_cuda, NULL, 1, NULL, &t), WH_ERR_UNAVAILABLE);
+  assert_non_null(strstr(wh_last_error()->message, "is of version 12.2 and the kernels need"));
+  assert_non_null(strstr(wh_last_error()->message, "update the driver"));
+  emulator_options("version=13000,fail=1,fail_code=100"); /* CUDA_ERROR_NO_DEVICE */
+  assert_int_equal(target_open(&wh_backend_cuda, NULL, 1, NULL, &t), WH_ERR_UNAVAILABLE);
+  assert_non_null(strstr(wh_last_error()->message, "finds no GPU"));
+  emulator_options("fail=0,fail_code=0");
 }
 
 static void test_allocations(void **state) {
   (void)state;
-  wh_hash128 hash = {0};
+  wh_hash128 good = {0}, hash = {0};
+  assert_int_equal(run_failing("fail=0", 0, &good), WH_OK);
   size_t n = 1;
   for (;; n++) {
     const wh_status st = run_failing("fail=0", n, &hash);
-    if (st == WH_OK) break;
+    if (st == WH_OK && n > n_requests) break;
+    if (st == WH_OK) { /* a graph's */
+      assert_true(wh_hash_equal(hash, good));
+      continue;
+    }
     if (st != WH_ERR_OUT_OF_MEMORY)
       fail_msg("allocation %zu: status %d, '%s'", n, st, wh_last_error()->message);
   }
@@ -171,7 +221,7 @@ static void test_others_go_on(void **state) {
     char options[32];
     (void)snprintf(options, sizeof options, "fail=%u", n_calls * i / 8);
     emulator_options(options);
-    assert_int_not_equal(run(&t, &hash), WH_OK);
+    if (run(&t, &hash) == WH_OK) assert_true(wh_hash_equal(hash, good)); /* recording failed */
     emulator_options("fail=0");
     assert_int_equal(executor_run(x, 0, executor_n_steps(x)), WH_OK);
   }
@@ -208,6 +258,7 @@ static void test_memory_runs_out(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_calls),        cmocka_unit_test(test_unknown_codes),
+      cmocka_unit_test(test_lost_device),  cmocka_unit_test(test_no_driver_that_fits),
       cmocka_unit_test(test_allocations),  cmocka_unit_test(test_products_of_one_x),
       cmocka_unit_test(test_others_go_on), cmocka_unit_test(test_memory_runs_out),
   };

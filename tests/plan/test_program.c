@@ -579,13 +579,13 @@ static void growth_that_fails_takes_nothing(void **state) {
 static void failing_devices_leak_nothing(void **state) {
   (void)state;
   int fail_at = 0;
-  for (wh_status st = WH_ERR_DEVICE; st != WH_OK;) {
+  for (bool more = true; more;) {
     fixture f = {.dev = {{.pack = true, .hidden = true, .fail_at = ++fail_at}, {.hidden = true}}};
     f.options.place = (wh_place_options){.n_devices = 2, .rules = f.rules, .n_rules = 1};
     f.rules[0] = (wh_place_rule){"y", 1};
     wh_run *r = NULL;
     wh_program *p = mlp_program(&f, NULL);
-    st = wh_run_create(p, &(wh_run_options){.symbols = mlp_max}, &r);
+    wh_status st = wh_run_create(p, &(wh_run_options){.symbols = mlp_max}, &r);
     if (st == WH_OK) st = try_mlp(r, 8);
     if (st == WH_OK)
       check_mlp(r, 8);
@@ -594,6 +594,7 @@ static void failing_devices_leak_nothing(void **state) {
     wh_run_destroy(r);
     wh_program_release(p);
     assert_nothing_lives(&f);
+    more = f.dev[0].n_calls >= fail_at; /* without pinned memory, weights go up from other memory */
   }
   assert_true(fail_at > 10);
 }
