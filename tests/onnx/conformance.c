@@ -1,7 +1,7 @@
 /* conformance.c - runs ONNX's own tests and closes with "N passed, N failed, N skipped".
  *
- *   onnx_conformance [--device NAME] [--backends FOLDER] [--isa LEVEL] [--threads N] [--quiet] [--open] [--ulp]
- *     FOLDER ...
+ *   onnx_conformance [--device NAME] [--backends FOLDER] [--isa LEVEL] [--threads N]
+ *                    [--quiet] [--open] [--ulp] FOLDER ...
  *
  * A FOLDER is a test (model.onnx and test_data_set_*), or holds tests at any depth. A test passes when the
  * model gives as many outputs as there are, each with the expected dtype and shape and values within 1e-7 +
