@@ -18,6 +18,7 @@ typedef struct cli_engine_options {
   uint32_t binding;      /* wh_binding */
   uint64_t memory_limit; /* MiB */
   uint32_t prefetch;     /* wh_prefetch */
+  uint32_t gpu_graphs;   /* wh_gpu_graphs */
   const char *offload;   /* the device of the last layers; NULL: none */
   uint32_t offload_layers;
 } cli_engine_options;
