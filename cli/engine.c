@@ -67,6 +67,7 @@ wh_status cli_device_try(const cli_engine_options *options, const char *name, wh
   o.numerics = options->numerics;
   o.binding = options->binding;
   o.prefetch = options->prefetch;
+  o.gpu_graphs = options->gpu_graphs;
   o.allocator = cli_allocator();
   return wh_device_create(&o, out);
 }

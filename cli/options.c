@@ -24,6 +24,11 @@ static const cli_option engine_options[] = {
      "How weights are asked for ahead of their use while decoding: into\nall caches or past the outer ones "
      "(default auto: what was faster\non this make of processor). Never changes a result.",
      0, 0, 0, 0},
+    {"gpu-graphs", 0, CLI_OPTION_CHOICE, ENGINE(gpu_graphs), "auto|off",
+     "auto: what a GPU runs again and again is recorded and started at\nonce (default); off: kernel by "
+     "kernel. "
+     "Never changes a result.",
+     0, 0, 0, 0},
     /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
      "exact: the same bits on every machine (default); fast: F32 weights\nwithin the bounds of "
@@ -60,7 +65,7 @@ static const cli_option engine_options[] = {
      0, 0, 0, 0},
 };
 
-#define N_DEVICE_OPTIONS 5
+#define N_DEVICE_OPTIONS 6
 
 #define SAMPLING(field) offsetof(cli_sampling_options, field)
 static const cli_option sampling_options[] = {

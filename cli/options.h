@@ -20,6 +20,7 @@ typedef struct cli_engine_options {
   uint32_t prefetch;      /* wh_prefetch */
   const char *gpu_layers; /* "auto" or how many of the last layers run on `device`; NULL: all */
   uint32_t cpu_experts;   /* of these, the first so many keep their experts on the processor */
+  uint32_t gpu_graphs;    /* wh_gpu_graphs */
 } cli_engine_options;
 #define CLI_ENGINE_OPTIONS_INIT                                                                          \
   {                                                                                                      \

@@ -119,6 +119,7 @@ wh_status gpu_open(const gpu_api *api, uint32_t index, const wh_device_options *
   if (!d) return WH_OOM("gpu device");
   d->api = api;
   d->alloc = o->allocator;
+  d->no_graphs = o->gpu_graphs == WH_GPU_GRAPHS_OFF;
   (void)pthread_mutex_init(&d->lock, NULL);
   wh_status st = init_device(d, index, o->n_threads);
   if (st != WH_OK) {

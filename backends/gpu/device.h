@@ -33,6 +33,7 @@ struct gpu_device {
   uint64_t memory_bytes, l2_bytes;
   const gpu_op *ops[WH_OP_COUNT];
   wh_team *team;                /* of the host: what packs weights */
+  bool no_graphs;               /* every step is launched by itself */
   _Atomic uint64_t n_codes;     /* that were compiled */
   pthread_mutex_t lock;         /* of what follows */
   void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */

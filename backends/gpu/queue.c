@@ -37,6 +37,7 @@ wh_status gpu_queue_create(void *dev, wh_queue **out) {
   wh_queue *q = wh_alloc_zeroed(d->alloc, sizeof *q);
   if (!q) return WH_OOM("queue");
   q->emit.d = d;
+  q->graphs.off = d->no_graphs;
   (void)pthread_mutex_init(&q->lock, NULL);
   wh_status st = init_queue(q);
   if (st != WH_OK) {

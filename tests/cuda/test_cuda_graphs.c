@@ -1,11 +1,13 @@
 /* test_cuda_graphs.c - steps that are submitted again are recorded and launched as one graph: the bits of
  * single launches, far fewer calls of the driver, and nothing that is left. */
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
 /* clang-format off */
 #include "backends/cuda/cuda_backend.h"
+#include "backends/hip/hip_backend.h"
 #include "core/base/hash.h"
 #include "tests/backend/small_block.h"
 #include "tests/backend/targets.h"
@@ -113,6 +115,58 @@ static void test_shapes(void **state) {
   end(&b);
 }
 
+/* The option: every step is launched, however often it comes. */
+static void test_off(void **state) {
+  (void)state;
+  const suite_target kept = target;
+  wh_device_options o = WH_DEVICE_OPTIONS_INIT;
+  o.name = "cuda:emulated";
+  o.gpu_graphs = WH_GPU_GRAPHS_OFF;
+  OK(target.backend->open(0, &o, &target.dev));
+  session a;
+  unsigned calls[4];
+  begin(&a);
+  bind(&a, 1);
+  for (int i = 0; i < 4; i++) calls[i] = step(&a, i, true);
+  assert_int_equal(calls[3], calls[1]);
+  assert_true(calls[3] > 15);
+  end(&a);
+  target.backend->close(target.dev);
+  target = kept;
+}
+
+#ifdef WH_SIMT /* HIP, whose kernels the host runs */
+static void test_hip(void **state) {
+  (void)state;
+  const suite_target kept = target;
+  wh_hip_library_path(WH_SIMT);
+  OK(target_open(&wh_backend_hip, NULL, 1, NULL, &target));
+  session a, b;
+  begin(&a);
+  begin(&b);
+  for (int i = 0; i < 8; i++) {
+    bind(&a, i % 2 + 1);
+    bind(&b, i % 2 + 1);
+    (void)step(&a, i, true);
+    (void)step(&b, i, false);
+    const wh_hash128 with = hash_of(&a), without = hash_of(&b);
+    if (!wh_hash_equal(with, without)) fail_msg("run %d has other bits in a graph", i);
+  }
+  end(&a);
+  end(&b);
+  target.backend->close(target.dev);
+  void *library = dlopen(WH_SIMT, RTLD_NOW | RTLD_NOLOAD);
+  assert_non_null(library);
+  union {
+    void *address;
+    uint64_t (*count)(void);
+  } left = {dlsym(library, "simt_left")};
+  assert_non_null(left.address);
+  assert_int_equal(left.count(), 0);
+  target = kept;
+}
+#endif
+
 static int open_device(void **state) {
   (void)state;
   emulator_options("strict,seed=4,memory=256");
@@ -126,6 +180,13 @@ static int close_device(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tokens), cmocka_unit_test(test_shapes)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_tokens),
+      cmocka_unit_test(test_shapes),
+      cmocka_unit_test(test_off),
+#ifdef WH_SIMT
+      cmocka_unit_test(test_hip),
+#endif
+  };
   return cmocka_run_group_tests_name("cuda_graphs", tests, open_device, close_device);
 }
