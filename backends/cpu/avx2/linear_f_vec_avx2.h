@@ -23,6 +23,17 @@ typedef __m256 vf;
 #define vf_store_some(mask, p, x) _mm256_maskstore_ps(p, mask, x)
 #define vf_add(a, b) _mm256_add_ps(a, b)
 #define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define vf_sub(a, b) _mm256_sub_ps(a, b)
+#define vf_mul(a, b) _mm256_mul_ps(a, b)
+#define vf_div(a, b) _mm256_div_ps(a, b)
+/* As docs/NUMERICS.md has them: NaN when one is, -0 below +0. The instructions give their second operand for
+ * two zeros and for NaN; both ways round, the bits of two zeros join to the right one. */
+#define VF_NAN_OR(x, a, b) _mm256_blendv_ps(x, _mm256_add_ps(a, b), _mm256_cmp_ps(a, b, _CMP_UNORD_Q))
+#define vf_min(a, b) VF_NAN_OR(_mm256_or_ps(_mm256_min_ps(a, b), _mm256_min_ps(b, a)), a, b)
+#define vf_max(a, b) VF_NAN_OR(_mm256_and_ps(_mm256_max_ps(a, b), _mm256_max_ps(b, a)), a, b)
+#define vf_relu(a) _mm256_andnot_ps(_mm256_cmp_ps(a, vf_zero(), _CMP_LE_OQ), a)
+#define vf_neg(a) _mm256_xor_ps(a, _mm256_set1_ps(-0.0f))
+#define vf_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a)
 /* elements 0, 2, 4 ... and 1, 3, 5 ... of a and b behind it */
 #define VF_JOIN(halves) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(halves), 0xd8))
 #define vf_even(a, b) VF_JOIN(_mm256_shuffle_ps(a, b, 0x88))

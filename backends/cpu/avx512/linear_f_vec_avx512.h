@@ -23,6 +23,17 @@ typedef __m512 vf;
 #define vf_store_some(mask, p, x) _mm512_mask_storeu_ps(p, mask, x)
 #define vf_add(a, b) _mm512_add_ps(a, b)
 #define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define vf_sub(a, b) _mm512_sub_ps(a, b)
+#define vf_mul(a, b) _mm512_mul_ps(a, b)
+#define vf_div(a, b) _mm512_div_ps(a, b)
+/* As docs/NUMERICS.md has them: NaN when one is, -0 below +0. range_ps knows the zeros, but not NaN. */
+#define VF_RANGE(a, b, which) \
+  _mm512_mask_add_ps(_mm512_range_ps(a, b, which), _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q), a, b)
+#define vf_min(a, b) VF_RANGE(a, b, 4)
+#define vf_max(a, b) VF_RANGE(a, b, 5)
+#define vf_relu(a) _mm512_mask_mov_ps(a, _mm512_cmp_ps_mask(a, vf_zero(), _CMP_LE_OQ), vf_zero())
+#define vf_neg(a) _mm512_xor_ps(a, _mm512_set1_ps(-0.0f))
+#define vf_abs(a) _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a)
 /* elements 0, 2, 4 ... and 1, 3, 5 ... of a and b behind it */
 #define VF_EACH_SECOND(o)                                                                                  \
   _mm512_setr_epi32(o, o + 2, o + 4, o + 6, o + 8, o + 10, o + 12, o + 14, o + 16, o + 18, o + 20, o + 22, \

@@ -22,6 +22,14 @@ typedef uint32_t vf_mask; /* a bit per lane */
 #define vf_between(begin, end) (vf_first(end) & ~vf_first(begin))
 #define vf_add(a, b) vaddq_f32(a, b)
 #define vf_fma(a, b, c) vfmaq_f32(c, a, b)
+#define vf_sub(a, b) vsubq_f32(a, b)
+#define vf_mul(a, b) vmulq_f32(a, b)
+#define vf_div(a, b) vdivq_f32(a, b)
+#define vf_min(a, b) vminq_f32(a, b) /* NaN when one is, -0 below +0 */
+#define vf_max(a, b) vmaxq_f32(a, b)
+#define vf_relu(a) vmaxq_f32(a, vf_zero())
+#define vf_neg(a) vnegq_f32(a)
+#define vf_abs(a) vabsq_f32(a)
 /* elements 0, 2, 4 ... and 1, 3, 5 ... of a and b behind it */
 #define vf_even(a, b) vuzp1q_f32(a, b)
 #define vf_odd(a, b) vuzp2q_f32(a, b)
