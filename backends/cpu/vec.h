@@ -10,6 +10,7 @@
  *   vf_add, vf_sub, vf_mul, vf_div, vf_neg, vf_abs, vf_rint, vf_copysign
  *   vf_fma, vf_fms (a, b, c)        a b + c, a b - c, rounded once
  *   vf_max(a, b)                    where either is NaN: anything
+ *   vf_minimum, vf_maximum, vf_relu   as docs/NUMERICS.md has them: NaN stays, -0 is below +0
  *   vf_ldexp(x, n)                  x 2^n, rounded once; n whole, -252 to 254
  *   vf_less, vf_not_less, vf_is_number   vf_bool, for
  *   vf_choose(is, yes, no), vf_keep(is, x)   zeros elsewhere

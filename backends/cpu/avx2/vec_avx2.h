@@ -24,6 +24,12 @@ typedef __m256i vf_mask;
 #define vf_mul(a, b) _mm256_mul_ps(a, b)
 #define vf_div(a, b) _mm256_div_ps(a, b)
 #define vf_max(a, b) _mm256_max_ps(a, b)
+/* The instructions give their second operand for two zeros and for NaN; both ways round, the bits of two
+ * zeros join to the right one. */
+#define VF_NAN_OR(x, a, b) _mm256_blendv_ps(x, _mm256_add_ps(a, b), _mm256_cmp_ps(a, b, _CMP_UNORD_Q))
+#define vf_minimum(a, b) VF_NAN_OR(_mm256_or_ps(_mm256_min_ps(a, b), _mm256_min_ps(b, a)), a, b)
+#define vf_maximum(a, b) VF_NAN_OR(_mm256_and_ps(_mm256_max_ps(a, b), _mm256_max_ps(b, a)), a, b)
+#define vf_relu(x) _mm256_andnot_ps(_mm256_cmp_ps(x, vf_zero(), _CMP_LE_OQ), x)
 #define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define vf_fms(a, b, c) _mm256_fmsub_ps(a, b, c)
 #define vf_neg(x) _mm256_xor_ps(x, _mm256_set1_ps(-0.0f))

@@ -26,6 +26,12 @@ static inline vf_mask vf_first(int64_t n) {
 #define vf_mul(a, b) _mm512_mul_ps(a, b)
 #define vf_div(a, b) _mm512_div_ps(a, b)
 #define vf_max(a, b) _mm512_max_ps(a, b)
+/* range_ps knows the zeros, but not NaN. */
+#define VF_RANGE(a, b, which) \
+  _mm512_mask_add_ps(_mm512_range_ps(a, b, which), _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q), a, b)
+#define vf_minimum(a, b) VF_RANGE(a, b, 4)
+#define vf_maximum(a, b) VF_RANGE(a, b, 5)
+#define vf_relu(x) _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, vf_zero(), _CMP_LE_OQ), vf_zero())
 #define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define vf_fms(a, b, c) _mm512_fmsub_ps(a, b, c)
 #define vf_neg(x) _mm512_xor_ps(x, _mm512_set1_ps(-0.0f))
