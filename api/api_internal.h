@@ -7,7 +7,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "api/onnx_engine.h"
 #include "core/backend_abi.h"
+#include "core/exec/run.h"
 #include "core/plan/program.h"
 #include "formats/model_file.h"
 #include "import/families/model.h"
@@ -47,8 +49,9 @@ struct wh_model {
   wh_model_file *file; /* NULL: the model is a graph and no language model */
   wh_onnx_file *onnx;  /* an ONNX model, whose graphs are built as it runs; `graph` is empty then */
   wh_onnx_net *net;
-  wh_graph *graph; /* before the passes; with a file: states of f16, and the trained context */
-  void *constants; /* without a file: their data, which is its own origin */
+  wh_engine_pool engines; /* of its runners */
+  wh_graph *graph;        /* before the passes; with a file: states of f16, and the trained context */
+  void *constants;        /* without a file: their data, which is its own origin */
   wh_model_hparams hparams;
   char *name;
   lazy tokenizer, chat_template, ports;
@@ -107,7 +110,7 @@ wh_status wh_model_template(const wh_model *m, const wh_chat_template **out);
 /* What sessions must agree in to share a program. */
 typedef struct wh_program_key {
   wh_device *device, *offload; /* offload: runs the last offload_layers layers; NULL: none */
-  uint32_t offload_layers;
+  uint32_t offload_layers, kept_experts;
   wh_dtype kv_dtype;
   bool outgrows_rope; /* contexts beyond what its first set of rotary frequencies is for (LongRoPE) */
 } wh_program_key;
@@ -128,6 +131,31 @@ wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key,
                                 const wh_program_request *request, wh_program **out, uint32_t *rope_border);
 void wh_model_give_program(const wh_model *m, const wh_program *program);
 
+/* Plans the session's model as the key says and tells what the offload would take; loads nothing.
+ * `outgrows_rope` and `kv_dtype` are filled in. session.c */
+wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory *out);
+/* How many layers of a session's model the device `target` has room for, beside `host`: offload_layers and
+ * kept_experts, as wh_session_options has them. fit.c */
+wh_status wh_fit_layers(wh_session *s, wh_device *host, wh_device *target, uint32_t *layers,
+                        uint32_t *kept_experts);
+/* Adds to the error that a device lacks memory how many layers would fit; gives the status back. fit.c */
+wh_status wh_fit_explain(wh_session *s, wh_device *host, wh_device *target);
+
+/* A node that the next run of a session or runner is to write into a folder that is there. Zero: none.
+ * extract.c */
+typedef struct wh_extraction {
+  wh_extract *extract;
+  char *folder;
+} wh_extraction;
+#define WH_FOLDER_PATH 4096
+wh_status wh_extraction_begin(wh_extraction *e, const char *node, const char *folder,
+                              const wh_allocator *alloc);
+void wh_extraction_drop(wh_extraction *e, const wh_allocator *alloc);
+/* Writes it, and drops it. `has_past`: states were not empty before the run. */
+wh_status wh_extraction_end(wh_extraction *e, bool has_past, const wh_allocator *alloc);
+/* Copies the constants, all that the model's graph has. graph_text.c */
+wh_status wh_model_take_constants(wh_model *m, const wh_constant *constants, size_t n);
+
 /* "f32[3, 8]"; returns `out`. tensor.c */
 #define WH_SHAPE_TEXT 208 /* the largest dims fit */
 const char *wh_shape_text(wh_dtype dtype, int32_t rank, const int64_t *dims, char out[WH_SHAPE_TEXT]);
@@ -143,6 +171,9 @@ wh_trace_event wh_public_trace_event(const wh_run_trace_event *event);
 const wh_session_options *wh_session_get_options(const wh_session *s);
 const wh_model *wh_session_get_model(const wh_session *s);
 wh_lm *wh_session_get_lm(const wh_session *s);
+/* As wh_sampler_sample_best. */
+WH_NODISCARD wh_status wh_generator_sample_best(wh_generator *g, const wh_lm_best *best, int32_t *token,
+                                                bool *decided);
 wh_status wh_session_identity(wh_session *s, wh_lm_identity *out); /* hashes the weights at first */
 /* Puts the model file's name in front of an ERR_CORRUPT; gives the status back. */
 wh_status wh_session_name_file(const wh_session *s, wh_status st);

@@ -47,7 +47,7 @@ static wh_status check_constant(const wh_graph *g, const wh_value_info *c, const
   return WH_OK;
 }
 
-static wh_status take_constants(wh_model *m, const wh_constant *constants, size_t n) {
+wh_status wh_model_take_constants(wh_model *m, const wh_constant *constants, size_t n) {
   wh_graph *g = m->graph;
   size_t end = 0, begin = 0;
   WH_TRY(check_list(g, constants, n));
@@ -76,7 +76,7 @@ static wh_status read_graph(wh_model *m, const char *text, size_t n_bytes, const
   WH_TRY(wh_graph_verify(m->graph));
   m->name = wh_alloc_string(m->alloc, m->graph->name, strlen(m->graph->name));
   if (!m->name) return WH_OOM("model name");
-  return take_constants(m, constants, n_constants);
+  return wh_model_take_constants(m, constants, n_constants);
 }
 
 wh_status wh_model_parse(const char *text, size_t n_bytes, const wh_constant *constants, size_t n_constants,

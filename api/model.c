@@ -41,6 +41,7 @@ wh_model *wh_model_new(const wh_allocator *alloc) {
   atomic_init(&m->n_refs, 1);
   m->alloc = alloc;
   (void)pthread_mutex_init(&m->programs_mutex, NULL);
+  wh_engine_pool_init(&m->engines);
   return m;
 }
 
@@ -53,8 +54,14 @@ static wh_status begins_as_onnx(const char *path, const wh_allocator *alloc, boo
   return st == WH_ERR_OUT_OF_MEMORY ? st : WH_OK;
 }
 
+static void weight_done(void *ctx, const void *origin, uint64_t n_bytes) {
+  wh_onnx_dont_need(ctx, origin, n_bytes);
+}
+
 static wh_status open_onnx(wh_model *m, const char *path) {
   WH_TRY(wh_onnx_open(path, m->alloc, &m->onnx));
+  m->engines.weight_done = weight_done;
+  m->engines.weight_done_ctx = m->onnx;
   WH_TRY(wh_onnx_net_create(m->onnx, m->alloc, &m->net));
   const wh_str name = m->onnx->graph.name;
   m->name = wh_alloc_string(m->alloc, name.data, name.len);
@@ -110,6 +117,7 @@ void wh_model_destroy(wh_model *m) {
   wh_free(m->alloc, m->constants);
   wh_model_file_close(m->file);
   (void)pthread_mutex_destroy(&m->programs_mutex);
+  wh_engine_pool_deinit(&m->engines);
   wh_free(m->alloc, m->name);
   wh_free(m->alloc, m);
 }

@@ -1,18 +1,22 @@
 /* onnx_runner.c - see onnx_runner.h. A run whose inputs have shapes that were met before, and the same
  * elements where those decided something, takes the program that was made then, without going through the
- * nodes. */
+ * nodes; and so does one whose inputs differ only in dims that stayed open. */
 #include "api/onnx_runner.h"
 
 #include <string.h>
 
-#define N_KEPT 8      /* ways in which a model was run lately */
-#define N_PROGRAMS 64 /* a way takes one as a rule; loops and conditions on computed values take more */
+#define N_KEPT 8          /* ways in which a model was run lately */
+#define LARGEST_OPEN 8192 /* of dims that stay open: products of three are dims, too */
+#define MOST_REFUSED 2    /* executions with open dims that failed, before no more are tried */
+#define N_PROGRAMS 64     /* a way takes one as a rule; loops and conditions on computed values take more */
 
 /* How the model was run once. */
 typedef struct way {
   wh_onnx_result *result; /* NULL: free. Outputs that are no graph's are its */
   wh_datum *inputs; /* [n_inputs] shapes, and a copy of the elements that were looked at (else data NULL) */
-  uint64_t serial;  /* of the program */
+  wh_onnx_symbols symbols; /* its open dims */
+  int8_t (*of)[WH_MAX_RANK];
+  uint64_t serial; /* of the program */
   uint64_t used;
 } way;
 
@@ -23,22 +27,28 @@ struct wh_onnx_runner {
   wh_onnx_limits limits;
   way ways[N_KEPT];
   uint64_t clock;
+  uint32_t n_refused;
   wh_onnx_result *last; /* of a run that is not kept */
   const way *at;        /* of the last run, when it is */
   wh_run *run;          /* likewise */
 };
 
-static void free_way(wh_onnx_runner *r, way *w) {
-  wh_onnx_result_destroy(w->result);
-  for (size_t i = 0; w->inputs && i < wh_onnx_net_n_inputs(r->net); i++) {
+static void free_inputs(const wh_onnx_runner *r, wh_datum *inputs) {
+  for (size_t i = 0; inputs && i < wh_onnx_net_n_inputs(r->net); i++) {
     union {
       const void *in;
       void *out;
-    } u = {w->inputs[i].data};
+    } u = {inputs[i].data};
     wh_free(r->alloc, u.out);
   }
-  wh_free(r->alloc, w->inputs);
-  *w = (way){NULL, NULL, 0, 0};
+  wh_free(r->alloc, inputs);
+}
+
+static void free_way(wh_onnx_runner *r, way *w) {
+  wh_onnx_result_destroy(w->result);
+  free_inputs(r, w->inputs);
+  wh_free(r->alloc, w->of);
+  *w = (way){.result = NULL};
 }
 
 wh_status wh_onnx_runner_create(const wh_onnx_net *net, const wh_plan_device *device, uint64_t memory_limit,
@@ -66,12 +76,23 @@ void wh_onnx_runner_destroy(wh_onnx_runner *r) {
   wh_free(r->alloc, r);
 }
 
-static bool fits(const wh_onnx_runner *r, const way *w, const wh_tensor *const *inputs) {
+void wh_onnx_runner_join(wh_onnx_runner *r, wh_engine_pool *pool) { wh_engine_join(r->engine, pool); }
+
+/* Whether the inputs are as they were, but for open dims, which give the symbols' values. */
+static bool fits(const wh_onnx_runner *r, const way *w, const wh_tensor *const *inputs, int64_t *symbols) {
+  memset(symbols, 0, WH_ONNX_MAX_SYMBOLS * sizeof *symbols);
   for (size_t i = 0; i < wh_onnx_net_n_inputs(r->net); i++) {
     const wh_datum *d = &w->inputs[i];
     const wh_tensor *t = inputs[i];
     if (!t || t->dtype != d->dtype || t->rank != d->rank) return false;
-    if (memcmp(t->dims, d->dims, (size_t)d->rank * sizeof *d->dims) != 0) return false;
+    for (int k = 0; k < d->rank; k++) {
+      const int s = d->data ? -1 : w->of[i][k]; /* of elements that were looked at there are as many */
+      if (w->of[i][k] >= 0 && !symbols[w->of[i][k]]) symbols[w->of[i][k]] = t->dims[k];
+      if (s < 0
+              ? t->dims[k] != d->dims[k]
+              : t->dims[k] != symbols[s] || symbols[s] < WH_ONNX_LEAST_DIM || symbols[s] > w->symbols.max[s])
+        return false;
+    }
     if (d->data && t->n_bytes && memcmp(t->data, d->data, (size_t)t->n_bytes) != 0) return false;
   }
   return true;
@@ -79,11 +100,13 @@ static bool fits(const wh_onnx_runner *r, const way *w, const wh_tensor *const *
 
 /* Runs as before, if that is known and the program still there. */
 static wh_status repeat(wh_onnx_runner *r, const wh_tensor *const *inputs, bool *done) {
+  int64_t symbols[WH_ONNX_MAX_SYMBOLS];
   *done = false;
   for (size_t i = 0; i < N_KEPT; i++) {
     way *w = &r->ways[i];
-    if (!w->result || !fits(r, w, inputs)) continue;
-    wh_run *run = wh_engine_find(r->engine, w->serial);
+    wh_run *run;
+    if (!w->result || !fits(r, w, inputs, symbols)) continue;
+    WH_TRY(wh_engine_find(r->engine, w->serial, symbols, &run));
     if (!run) {
       free_way(r, w);
       continue;
@@ -110,39 +133,129 @@ static way *oldest(wh_onnx_runner *r) {
   return w;
 }
 
-/* Takes the last result over, to be repeated. Without memory nothing is kept. */
-static void keep(wh_onnx_runner *r, const wh_tensor *const *inputs) {
-  const wh_onnx_trace *t = wh_onnx_result_trace(r->last);
+/* Shapes, and copies of the elements that were looked at; NULL: no memory. */
+static wh_datum *keep_inputs(const wh_onnx_runner *r, const wh_tensor *const *inputs, uint64_t looked) {
   const size_t n = wh_onnx_net_n_inputs(r->net);
-  if (!t->repeatable || t->n_stages != 1) return;
-  for (size_t i = 0; i < n; i++)
-    if (!inputs[i]) return;
-  way *w = oldest(r);
-  free_way(r, w);
   wh_datum *kept = wh_alloc_array(r->alloc, n + 1, sizeof *kept);
-  bool whole = kept != NULL;
-  for (size_t i = 0; whole && i < n; i++) {
+  for (size_t i = 0; kept && i < n; i++) {
     const wh_tensor *x = inputs[i];
     kept[i].dtype = x->dtype;
     kept[i].rank = x->rank;
     memcpy(kept[i].dims, x->dims, sizeof kept[i].dims);
-    if (!(t->looked >> (i < 63 ? i : 63) & 1)) continue;
+    if (!(looked >> (i < 63 ? i : 63) & 1)) continue;
     void *copy = wh_alloc_uninit(r->alloc, (size_t)x->n_bytes, 16);
-    whole = copy != NULL;
     if (copy && x->n_bytes) memcpy(copy, x->data, (size_t)x->n_bytes);
     kept[i].data = copy;
+    if (copy) continue;
+    free_inputs(r, kept);
+    return NULL;
   }
-  w->inputs = kept;
-  if (!whole) {
+  return kept;
+}
+
+/* Takes the last result over, to be repeated, and `of`. Without memory nothing is kept. */
+static void keep(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_onnx_symbols *symbols,
+                 int8_t (*of)[WH_MAX_RANK]) {
+  const wh_onnx_trace *t = wh_onnx_result_trace(r->last);
+  bool all = t->repeatable && t->n_stages == 1;
+  for (size_t i = 0; i < wh_onnx_net_n_inputs(r->net); i++) all = all && inputs[i];
+  wh_datum *kept = all ? keep_inputs(r, inputs, t->looked) : NULL;
+  if (!kept) {
+    wh_free(r->alloc, of);
+    return;
+  }
+  way *w = oldest(r);
+  free_way(r, w);
+  *w = (way){.result = r->last,
+             .inputs = kept,
+             .symbols = *symbols,
+             .of = of,
+             .serial = wh_engine_serial(wh_engine_last(r->engine)),
+             .used = ++r->clock};
+  if (wh_engine_find(r->engine, w->serial, symbols->values, &r->run) != WH_OK || !r->run) {
+    w->result = NULL; /* the caller's still */
     free_way(r, w);
     return;
   }
-  w->result = r->last;
-  w->serial = wh_engine_serial(wh_engine_last(r->engine));
-  w->used = ++r->clock;
   r->last = NULL;
-  r->run = wh_engine_find(r->engine, w->serial);
   r->at = w;
+}
+
+/* ---- open dims ---- */
+
+/* The symbol of a name, or of no other dim; -1: there are too many. */
+static int find_symbol(wh_onnx_symbols *s, wh_str *names, wh_str name, int64_t value) {
+  for (uint32_t i = 0; name.len && i < s->n; i++)
+    if (wh_str_equal(names[i], name)) return (int)i;
+  if (s->n == WH_ONNX_MAX_SYMBOLS) return -1;
+  names[s->n] = name;
+  s->values[s->n] = value;
+  s->max[s->n] = LARGEST_OPEN;
+  return (int)s->n++;
+}
+
+/* Dims that the model does not say. What has one element, or very many, stays a number. False: dims of one
+ * name differ. */
+static bool find_symbols(const wh_onnx_runner *r, const wh_tensor *const *inputs, wh_onnx_symbols *s,
+                         int8_t (*of)[WH_MAX_RANK]) {
+  wh_str names[WH_ONNX_MAX_SYMBOLS];
+  *s = (wh_onnx_symbols){.of = (const int8_t(*)[WH_MAX_RANK])of};
+  for (size_t i = 0; i < wh_onnx_net_n_inputs(r->net); i++) {
+    const wh_onnx_type *type = &wh_onnx_net_input(r->net, i)->type;
+    memset(of[i], -1, sizeof of[i]);
+    if (!inputs[i] || !type->has_shape || type->rank != inputs[i]->rank) continue;
+    for (int d = 0; d < type->rank; d++) {
+      const int64_t value = inputs[i]->dims[d];
+      if (type->dims[d].value != -1 || value < WH_ONNX_LEAST_DIM || value > LARGEST_OPEN) continue;
+      of[i][d] = (int8_t)find_symbol(s, names, type->dims[d].param, value);
+      if (of[i][d] >= 0 && s->values[of[i][d]] != value) return false;
+    }
+  }
+  return true;
+}
+
+/* Its dims are numbers. */
+static void close_symbol(const wh_onnx_runner *r, wh_onnx_symbols *s, int8_t (*of)[WH_MAX_RANK], int k) {
+  for (size_t i = 0; i < wh_onnx_net_n_inputs(r->net); i++)
+    for (int d = 0; d < WH_MAX_RANK; d++) of[i][d] = (int8_t)(of[i][d] == k ? -1 : of[i][d] - (of[i][d] > k));
+  s->n--;
+  for (uint32_t i = (uint32_t)k; i < s->n; i++) {
+    s->values[i] = s->values[i + 1];
+    s->max[i] = s->max[i + 1];
+  }
+}
+
+/* With these dims open; `last` stays NULL when something depends on them. */
+static wh_status execute_open(wh_onnx_runner *r, const wh_datum *const *inputs, wh_onnx_symbols *symbols) {
+  const wh_onnx_engine face = wh_engine_face(r->engine);
+  wh_status st = WH_OK;
+  for (uint32_t i = 0; i <= symbols->n; i++) { /* each may have to be tried with a smaller range */
+    symbols->refused = symbols->again = false;
+    st = wh_onnx_execute_open(r->net, inputs, symbols, &face, &r->limits, &r->last);
+    if (st == WH_OK || !symbols->refused || !symbols->again) break;
+  }
+  return symbols->refused ? WH_OK : st;
+}
+
+/* With all dims open that the model does not say, else with all but one of them, else with none. */
+static wh_status execute(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_datum *const *data,
+                         wh_onnx_symbols *symbols, int8_t (*of)[WH_MAX_RANK]) {
+  const wh_onnx_engine face = wh_engine_face(r->engine);
+  wh_status st = WH_OK;
+  bool any = r->n_refused < MOST_REFUSED, tried = false;
+  for (int close = -1; any && st == WH_OK && !r->last; close++) {
+    any = find_symbols(r, inputs, symbols, of) && symbols->n && close < (int)symbols->n;
+    if (any && close >= 0) close_symbol(r, symbols, of, close);
+    any = any && symbols->n;
+    if (any) st = execute_open(r, data, symbols);
+    tried = tried || any;
+  }
+  if (st != WH_OK || r->last) return st;
+  *symbols = (wh_onnx_symbols){.n = 0};
+  memset(of, -1, wh_onnx_net_n_inputs(r->net) * sizeof *of);
+  st = wh_onnx_execute(r->net, data, &face, &r->limits, &r->last);
+  r->n_refused += tried && st == WH_OK; /* else it is not the dims */
+  return st;
 }
 
 wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) {
@@ -165,13 +278,26 @@ wh_status wh_onnx_runner_run(wh_onnx_runner *r, const wh_tensor *const *inputs) 
     data[i].data = t->data ? t->data : ""; /* without elements */
     list[i] = &data[i];
   }
-  const wh_onnx_engine face = wh_engine_face(r->engine);
-  if (st == WH_OK) st = wh_onnx_execute(r->net, list, &face, &r->limits, &r->last);
+  wh_onnx_symbols symbols = {.n = 0};
+  int8_t(*of)[WH_MAX_RANK] = wh_alloc_array(r->alloc, n + 1, sizeof *of);
+  if (!of) st = WH_OOM("run");
+  if (st == WH_OK) st = execute(r, inputs, list, &symbols, of);
   if (st == WH_OK) st = wh_onnx_result_settle(r->last); /* nothing of it points to the inputs any more */
   wh_free(r->alloc, data);
   wh_free(r->alloc, list);
-  if (st == WH_OK) keep(r, inputs);
+  if (st == WH_OK)
+    keep(r, inputs, &symbols, of);
+  else
+    wh_free(r->alloc, of);
   return st;
+}
+
+wh_weight_packing wh_onnx_runner_packing(const wh_onnx_runner *r) { return wh_engine_packing(r->engine); }
+
+uint64_t wh_onnx_runner_n_programs(const wh_onnx_runner *r) { return wh_engine_n_made(r->engine); }
+
+void wh_onnx_runner_set_extract(wh_onnx_runner *r, wh_extract *extract) {
+  wh_engine_set_extract(r->engine, extract);
 }
 
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx) {

@@ -18,7 +18,10 @@ struct shared_program {
   shared_program *next;
 };
 
-static void weight_done(void *ctx, const void *origin) { wh_model_file_weight_dont_need(ctx, origin); }
+static void weight_done(void *ctx, const void *origin, uint64_t n_bytes) {
+  (void)n_bytes;
+  wh_model_file_weight_dont_need(ctx, origin);
+}
 
 /* Constants are folded by the host, whatever the device: exact kernels have the same bits everywhere. */
 static wh_status fold_and_fuse(wh_graph *g, const wh_device *device, const wh_allocator *alloc) {
@@ -37,15 +40,20 @@ static wh_status fold_and_fuse(wh_graph *g, const wh_device *device, const wh_al
 }
 
 /* The last layers, by the names that every family gives their nodes; more than there are: all of the model.
- */
+ * What follows the attention of the first of them may stay. */
 static size_t offload_rules(const wh_program_key *key, int64_t n_layers, char names[][LAYER_NAME_BYTES],
                             wh_place_rule *rules) {
   size_t n = 0;
   if (!key->offload) return 0;
   if (key->offload_layers > (uint64_t)n_layers) rules[n++] = (wh_place_rule){"", 1};
-  for (int64_t i = n_layers - 1; i >= 0 && n_layers - i <= (int64_t)key->offload_layers; i--, n++) {
+  const int64_t first = key->offload_layers < (uint64_t)n_layers ? n_layers - key->offload_layers : 0;
+  for (int64_t i = first; i < n_layers; i++, n++) {
     (void)snprintf(names[n], LAYER_NAME_BYTES, "blk.%lld.", (long long)i);
     rules[n] = (wh_place_rule){names[n], 1};
+    if (i - first >= (int64_t)key->kept_experts) continue;
+    n++;
+    (void)snprintf(names[n], LAYER_NAME_BYTES, "blk.%lld.ffn_", (long long)i);
+    rules[n] = (wh_place_rule){names[n], 0};
   }
   return n;
 }
@@ -68,9 +76,9 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   } else if (st == WH_OK) {
     q->symbols(q->symbols_ctx, g, symbols);
   }
-  const size_t n_layers = (size_t)m->hparams.n_layers;
-  char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, n_layers + 1, sizeof *names);
-  wh_place_rule *rules = wh_alloc_array(m->alloc, n_layers + 2, sizeof *rules);
+  const size_t most_rules = 2 * (size_t)m->hparams.n_layers + 1;
+  char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, most_rules, sizeof *names);
+  wh_place_rule *rules = wh_alloc_array(m->alloc, most_rules, sizeof *rules);
   if (st == WH_OK && (!names || !rules)) st = WH_OOM("placement");
   if (st == WH_OK) {
     wh_plan_device devices[2] = {{key->device->backend, key->device->device}};
@@ -103,7 +111,8 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
 
 static bool same_key(const wh_program_key *a, const wh_program_key *b) {
   return a->device == b->device && a->offload == b->offload && a->offload_layers == b->offload_layers &&
-         a->kv_dtype == b->kv_dtype && a->outgrows_rope == b->outgrows_rope;
+         a->kept_experts == b->kept_experts && a->kv_dtype == b->kv_dtype &&
+         a->outgrows_rope == b->outgrows_rope;
 }
 
 wh_status wh_model_take_program(const wh_model *model, const wh_program_key *key, const wh_program_request *q,

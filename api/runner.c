@@ -30,14 +30,15 @@ struct wh_runner {
   int64_t ask_at;
   wh_trace_fn trace;
   void *trace_ctx;
-  runner_input *inputs; /* [ports->n_inputs] */
-  int *input_ports;     /* [ports->n_inputs] the program's; -1: the passes found that nothing reads it */
-  int *output_ports;    /* [ports->n_outputs] */
-  int64_t *values;      /* [n_symbols of the program's graph] of the next run */
-  int64_t *room;        /* what the run has memory for */
-  int64_t *limits;      /* the bound where one was given, else the graph's */
-  int64_t *owners;      /* in a run: which input gave the value; -1: none */
-  bool is_torn;         /* taking more memory failed half-way: it is taken first */
+  wh_extraction extraction; /* of the next run */
+  runner_input *inputs;     /* [ports->n_inputs] */
+  int *input_ports;         /* [ports->n_inputs] the program's; -1: the passes found that nothing reads it */
+  int *output_ports;        /* [ports->n_outputs] */
+  int64_t *values;          /* [n_symbols of the program's graph] of the next run */
+  int64_t *room;            /* what the run has memory for */
+  int64_t *limits;          /* the bound where one was given, else the graph's */
+  int64_t *owners;          /* in a run: which input gave the value; -1: none */
+  bool is_torn;             /* taking more memory failed half-way: it is taken first */
   bool has_outputs;
 };
 
@@ -178,7 +179,9 @@ static wh_status open_onnx(wh_runner *r, const wh_runner_options *o) {
   if (!r->inputs || !r->input_ports || !r->given) return WH_OOM("runner");
   for (size_t i = 0; i < p->n_inputs; i++) r->input_ports[i] = -1;
   const wh_plan_device device = {r->device->backend, r->device->device};
-  return wh_onnx_runner_create(r->model->net, &device, r->memory_limit, &limits, r->alloc, &r->onnx);
+  WH_TRY(wh_onnx_runner_create(r->model->net, &device, r->memory_limit, &limits, r->alloc, &r->onnx));
+  wh_onnx_runner_join(r->onnx, &r->model->engines);
+  return WH_OK;
 }
 
 static wh_status open_runner(wh_runner *r, const wh_runner_options *o) {
@@ -248,6 +251,7 @@ void wh_runner_destroy(wh_runner *r) {
   if (!r || !wh_refs_drop(&r->n_refs)) return;
   wh_run_destroy(r->run);
   wh_onnx_runner_destroy(r->onnx);
+  wh_extraction_drop(&r->extraction, r->alloc);
   wh_free(r->alloc, r->given);
   if (r->program) wh_model_give_program(r->model, r->program);
   for (size_t i = 0; r->inputs && i < r->ports->n_inputs; i++) wh_free(r->alloc, r->inputs[i].data);
@@ -415,8 +419,7 @@ static wh_status make_room(wh_runner *r) {
   return wh_run_bind(r->run, r->values);
 }
 
-wh_status wh_runner_run(wh_runner *r) {
-  WH_WANT(r, "runner");
+static wh_status run_once(wh_runner *r) {
   r->has_outputs = false;
   if (r->onnx) {
     r->ask_at = wh_progress_deadline(&r->progress);
@@ -438,6 +441,30 @@ wh_status wh_runner_run(wh_runner *r) {
   if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_path(r->model));
   r->has_outputs = st == WH_OK;
   return st;
+}
+
+static void set_extract(wh_runner *r, wh_extract *extract) {
+  if (r->onnx)
+    wh_onnx_runner_set_extract(r->onnx, extract);
+  else
+    wh_run_set_extract(r->run, extract);
+}
+
+wh_status wh_runner_run(wh_runner *r) {
+  WH_WANT(r, "runner");
+  WH_TRY(run_once(r));
+  if (!r->extraction.extract) return WH_OK;
+  set_extract(r, NULL);
+  return wh_extraction_end(&r->extraction, false, r->alloc);
+}
+
+wh_status wh_runner_extract(wh_runner *r, const char *node, const char *folder) {
+  WH_WANT(r, "runner");
+  WH_WANT(node, "node");
+  WH_WANT(folder, "folder");
+  WH_TRY(wh_extraction_begin(&r->extraction, node, folder, r->alloc));
+  set_extract(r, r->extraction.extract);
+  return WH_OK;
 }
 
 static int pass_on(void *ctx, const wh_run_trace_event *event) {

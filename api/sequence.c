@@ -82,6 +82,21 @@ const float *wh_sequence_logits(const wh_sequence *sequence, uint32_t row) {
   return sequence ? wh_lm_sequence_row(sequence, row) : NULL;
 }
 
+wh_status wh_sequence_sample(const wh_sequence *sequence, uint32_t row, wh_generator *generator,
+                             int32_t *token) {
+  wh_lm_best best;
+  bool decided = false;
+  WH_WANT(sequence, "sequence");
+  WH_WANT(generator, "generator");
+  WH_WANT(token, "token");
+  if (wh_lm_sequence_row_best(sequence, row, &best))
+    WH_TRY(wh_generator_sample_best(generator, &best, token, &decided));
+  if (decided) return WH_OK;
+  const float *logits = wh_lm_sequence_row(sequence, row);
+  if (!logits) return WH_FAIL(ERR_NOT_FOUND, "the last step gave the sequence no row of logits %u", row);
+  return wh_generator_sample(generator, logits, token);
+}
+
 wh_status wh_session_get_pages(const wh_session *session, wh_session_pages *pages) {
   WH_WANT(session, "session");
   WH_WANT_INFO(pages, "pages", WH_SESSION_PAGES_INIT);

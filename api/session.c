@@ -23,8 +23,10 @@ struct wh_session {
   uint32_t rope_border; /* LongRoPE; 0: none */
   uint32_t n_pages;
   wh_run_memory memory;
+  wh_device_memory on_device[2]; /* before it was taken */
   wh_trace_fn trace;
   void *trace_ctx;
+  wh_extraction extraction; /* of the next run */
 };
 
 static wh_status fill_options(const wh_model *m, wh_session_options *o) {
@@ -60,18 +62,61 @@ static wh_lm_options limits_of(wh_session *s) {
                          .progress = {s->options.progress, s->options.progress_ctx}};
 }
 
-static wh_status take_program(wh_session *s, wh_device *device, const wh_session_options *o) {
-  wh_hash128 stamp;
-  wh_pack_cache_options cache = {.folder = o->pack_cache, .mapped = o->pack_cache_mapped, .log = o->log};
-  if (o->pack_cache && wh_model_file_stamp(s->model->file, &stamp)) cache.model_stamp = &stamp;
-  const bool outgrows = wh_model_outgrows_rope(s->model, o->context);
-  const wh_program_key key = {device, o->offload, o->offload ? o->offload_layers : 0, o->kv_dtype, outgrows};
+/* As many pages as fit into so many bytes. */
+static wh_status choose_pages(wh_session *s, uint64_t n_bytes) {
+  int64_t symbols[WH_LM_MAX_SYMBOLS];
+  wh_layout *layout = NULL;
+  char have[WH_BYTES_TEXT], need[WH_BYTES_TEXT];
+  s->n_pages = 1;
   const wh_lm_options limits = limits_of(s);
-  const wh_program_request request = {.limits = &limits,
-                                      .pack_cache = o->pack_cache ? &cache : NULL,
-                                      .pack_while_running = o->pack_while_running,
-                                      .progress = {.fn = o->progress, .ctx = o->progress_ctx}};
-  return wh_model_take_program(s->model, &key, &request, &s->program, &s->rope_border);
+  WH_TRY(wh_lm_symbols(s->program->graph, &limits, symbols));
+  WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
+  uint64_t page = 0;
+  for (size_t d = 0; d < s->program->n_devices; d++) page += layout->memory[d].state_bytes;
+  wh_layout_release(layout);
+  const uint64_t n = page ? n_bytes / page : 1;
+  if (n == 0)
+    return WH_FAIL(ERR_LIMIT, "%s for attention state: a page of %d positions takes %s",
+                   wh_bytes_text(n_bytes, have), WH_KV_PAGE, wh_bytes_text(page, need));
+  s->n_pages = n < WH_MODEL_MAX_PAGES ? (uint32_t)n : WH_MODEL_MAX_PAGES;
+  return WH_OK;
+}
+
+/* The model's program for the session, and its layout. With one device for all of it, the key's offload is
+ * NULL. */
+static wh_status plan(wh_session *s, const wh_program_key *key, const wh_pack_cache_options *cache,
+                      wh_layout **out) {
+  int64_t symbols[WH_LM_MAX_SYMBOLS];
+  const wh_lm_options first = limits_of(s);
+  const wh_program_request request = {
+      .limits = &first,
+      .pack_cache = cache,
+      .pack_while_running = s->options.pack_while_running,
+      .progress = {.fn = s->options.progress, .ctx = s->options.progress_ctx}};
+  WH_TRY(wh_model_take_program(s->model, key, &request, &s->program, &s->rope_border));
+  if (s->options.kv_bytes) WH_TRY(choose_pages(s, s->options.kv_bytes));
+  const wh_lm_options limits = limits_of(s);
+  WH_TRY(wh_lm_symbols(s->program->graph, &limits, symbols));
+  return wh_program_get_layout(s->program, symbols, out);
+}
+
+static void give_program(wh_session *s) {
+  if (s->program) wh_model_give_program(s->model, s->program);
+  s->program = NULL;
+}
+
+wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory *out) {
+  wh_layout *layout = NULL;
+  wh_program *const kept = s->program;
+  key->kv_dtype = s->options.kv_dtype;
+  key->outgrows_rope = wh_model_outgrows_rope(s->model, s->options.context);
+  s->program = NULL;
+  wh_status st = plan(s, key, NULL, &layout);
+  if (st == WH_OK) st = wh_program_device_memory(s->program, layout, 1, out);
+  wh_layout_release(layout);
+  give_program(s);
+  s->program = kept;
+  return st;
 }
 
 static wh_status memory_budget(const wh_session_options *o, wh_memory_budget *out) {
@@ -97,41 +142,42 @@ static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budg
       wh_bytes_text(files, in_files), wh_bytes_text(left, rest), budget->limit);
 }
 
-/* As many pages as fit into so many bytes. */
-static wh_status choose_pages(wh_session *s, uint64_t n_bytes) {
-  int64_t symbols[WH_LM_MAX_SYMBOLS];
-  wh_layout *layout = NULL;
-  char have[WH_BYTES_TEXT], need[WH_BYTES_TEXT];
-  s->n_pages = 1;
-  const wh_lm_options limits = limits_of(s);
-  WH_TRY(wh_lm_symbols(s->program->graph, &limits, symbols));
-  WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
-  uint64_t page = 0;
-  for (size_t d = 0; d < s->program->n_devices; d++) page += layout->memory[d].state_bytes;
-  wh_layout_release(layout);
-  const uint64_t n = page ? n_bytes / page : 1;
-  if (n == 0)
-    return WH_FAIL(ERR_LIMIT, "%s for attention state: a page of %d positions takes %s",
-                   wh_bytes_text(n_bytes, have), WH_KV_PAGE, wh_bytes_text(page, need));
-  s->n_pages = n < WH_MODEL_MAX_PAGES ? (uint32_t)n : WH_MODEL_MAX_PAGES;
-  return WH_OK;
+/* How many layers the offload gets, unless the caller says that. */
+static wh_status choose_layers(wh_session *s) {
+  if (!s->offload || s->options.offload_layers != WH_LAYERS_AUTO) return WH_OK;
+  return wh_fit_layers(s, s->device, s->offload, &s->options.offload_layers, &s->options.kept_experts);
 }
 
-static wh_status open_session(wh_session *s, wh_device *device, const wh_session_options *o) {
+static wh_status check_devices(wh_session *s, const wh_layout *layout) {
+  for (uint32_t d = 0; d < s->program->n_devices; d++)
+    WH_TRY(wh_program_device_memory(s->program, layout, d, &s->on_device[d]));
+  wh_status st = wh_program_check_devices(s->program, layout);
+  if (st != WH_ERR_OUT_OF_MEMORY) return st;
+  return wh_fit_explain(s, s->offload ? s->device : NULL, s->offload ? s->offload : s->device);
+}
+
+static wh_status open_session(wh_session *s, const wh_session_options *o) {
   wh_memory_budget budget;
   wh_layout *layout = NULL;
-  int64_t symbols[WH_LM_MAX_SYMBOLS];
+  wh_hash128 stamp;
+  wh_pack_cache_options cache = {.folder = o->pack_cache, .mapped = o->pack_cache_mapped, .log = o->log};
   s->n_pages = wh_lm_pages_for(o->context) * o->max_sequences;
-  WH_TRY(take_program(s, device, o));
-  if (o->kv_bytes) WH_TRY(choose_pages(s, o->kv_bytes));
-  const wh_lm_options limits = limits_of(s);
-  WH_TRY(memory_budget(o, &budget));
-  WH_TRY(wh_lm_symbols(s->program->graph, &limits, symbols));
-  WH_TRY(wh_program_get_layout(s->program, symbols, &layout));
-  wh_program_predict_memory(s->program, layout, &s->memory);
-  wh_status st = wh_program_check_memory(s->program, layout, &budget);
+  WH_TRY(choose_layers(s));
+  if (o->pack_cache && wh_model_file_stamp(s->model->file, &stamp)) cache.model_stamp = &stamp;
+  const wh_program_key key = {.device = s->device,
+                              .offload = s->offload,
+                              .offload_layers = s->offload ? s->options.offload_layers : 0,
+                              .kept_experts = s->offload ? s->options.kept_experts : 0,
+                              .kv_dtype = o->kv_dtype,
+                              .outgrows_rope = wh_model_outgrows_rope(s->model, o->context)};
+  wh_status st = plan(s, &key, o->pack_cache ? &cache : NULL, &layout);
+  if (st == WH_OK) st = memory_budget(o, &budget);
+  if (st == WH_OK) st = check_devices(s, layout);
+  if (st == WH_OK) st = wh_program_check_memory(s->program, layout, &budget);
+  if (st == WH_OK) wh_program_predict_memory(s->program, layout, &s->memory);
   wh_layout_release(layout);
   WH_TRY(st);
+  const wh_lm_options limits = limits_of(s);
   WH_TRY(wh_lm_create(s->program, &limits, &s->lm));
   warn_of_slow_files(s, &budget, o->log);
   return WH_OK;
@@ -156,7 +202,7 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   s->options = o;
   s->options.pack_cache = NULL; /* the caller's, for creation only */
   s->options.log = NULL;
-  wh_status st = open_session(s, device, &o);
+  wh_status st = open_session(s, &o);
   if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_file_path(model->file));
   if (st != WH_OK) {
     wh_session_destroy(s);
@@ -174,7 +220,8 @@ wh_session *wh_session_retain(wh_session *s) {
 void wh_session_destroy(wh_session *s) {
   if (!s || !wh_refs_drop(&s->n_refs)) return;
   wh_lm_destroy(s->lm);
-  if (s->program) wh_model_give_program(s->model, s->program);
+  wh_extraction_drop(&s->extraction, s->alloc);
+  give_program(s);
   wh_device_destroy(s->offload);
   wh_device_destroy(s->device);
   wh_model_destroy(s->model);
@@ -188,17 +235,49 @@ wh_status wh_session_name_file(const wh_session *s, wh_status st) {
 }
 const wh_model *wh_session_get_model(const wh_session *s) { return s->model; }
 
+wh_status wh_session_extract(wh_session *s, const char *node, const char *folder) {
+  WH_WANT(s, "session");
+  WH_WANT(node, "node");
+  WH_WANT(folder, "folder");
+  WH_TRY(wh_extraction_begin(&s->extraction, node, folder, s->alloc));
+  wh_run_set_extract(wh_lm_run_of(s->lm), s->extraction.extract);
+  return WH_OK;
+}
+
+static bool has_computed(const wh_session *s) {
+  for (uint32_t i = 0; i < s->options.max_sequences; i++)
+    if (wh_session_length(s, i)) return true;
+  return false;
+}
+
 wh_status wh_session_run(wh_session *s, const wh_batch *batch) {
   wh_batch b = WH_BATCH_INIT;
   WH_WANT(s, "session");
   wh_lm_drop_rows(s->lm);
   WH_WANT(batch, "batch");
   WH_READ_OPTIONS(&b, batch, WH_BATCH_INIT);
-  return wh_session_name_file(s, wh_lm_run(s->lm, &b));
+  const bool has_past = s->extraction.extract && has_computed(s);
+  WH_TRY(wh_session_name_file(s, wh_lm_run(s->lm, &b)));
+  if (!s->extraction.extract) return WH_OK;
+  wh_run_set_extract(wh_lm_run_of(s->lm), NULL);
+  return wh_extraction_end(&s->extraction, has_past, s->alloc);
 }
 
 const float *wh_session_logits(const wh_session *s, uint32_t output) {
   return s ? wh_lm_row(s->lm, output) : NULL;
+}
+wh_status wh_session_sample(wh_session *s, uint32_t output, wh_generator *generator, int32_t *token) {
+  wh_lm_best best;
+  bool decided = false;
+  WH_WANT(s, "session");
+  WH_WANT(generator, "generator");
+  WH_WANT(token, "token");
+  if (wh_lm_row_best(s->lm, output, &best))
+    WH_TRY(wh_generator_sample_best(generator, &best, token, &decided));
+  if (decided) return WH_OK;
+  const float *logits = wh_lm_row(s->lm, output);
+  if (!logits) WH_TRY(wh_session_row_status(s, output));
+  return wh_generator_sample(generator, logits, token);
 }
 wh_status wh_session_row_status(const wh_session *s, uint32_t output) {
   WH_WANT(s, "session");
@@ -292,6 +371,28 @@ wh_status wh_session_get_memory(const wh_session *s, wh_session_memory *memory) 
   full.other = m->other_bytes + m->weights.other_bytes + wh_lm_own_bytes(s->lm);
   full.peak = full.activations + full.kv_state + full.packed_weights + full.other;
   WH_WRITE_INFO(memory, full);
+  return WH_OK;
+}
+
+wh_status wh_session_get_placement(const wh_session *s, uint32_t i, wh_session_placement *placement) {
+  WH_WANT(s, "session");
+  WH_WANT_INFO(placement, "placement", WH_SESSION_PLACEMENT_INIT);
+  if (i >= s->program->n_devices) return WH_FAIL(ERR_NOT_FOUND, "the session has no device %u", i);
+  const wh_device_memory *m = &s->on_device[i];
+  const uint32_t n = (uint32_t)s->model->hparams.n_layers, moved = !s->offload ? 0
+                                                                   : s->options.offload_layers < n
+                                                                       ? s->options.offload_layers
+                                                                       : n;
+  wh_session_placement full = WH_SESSION_PLACEMENT_INIT;
+  full.n_layers = i ? moved : n - moved;
+  full.n_kept_experts = !i ? 0 : s->options.kept_experts < moved ? s->options.kept_experts : moved;
+  full.device = s->program->devices[i].device.backend->name;
+  full.packed_weights = m->weights;
+  full.kv_state = m->states;
+  full.activations = m->activations;
+  full.mapped_weights = m->mapped;
+  full.free_bytes = m->is_own ? m->available : 0;
+  WH_WRITE_INFO(placement, full);
   return WH_OK;
 }
 

@@ -69,6 +69,20 @@ const float *wh_speculator_logits(const wh_speculator *s) {
   return s ? wh_lm_speculator_logits(s->inner) : NULL;
 }
 
+wh_status wh_speculator_sample(const wh_speculator *s, wh_generator *generator, int32_t *token) {
+  wh_lm_best best;
+  bool decided = false;
+  WH_WANT(s, "speculator");
+  WH_WANT(generator, "generator");
+  WH_WANT(token, "token");
+  if (wh_lm_speculator_best(s->inner, &best))
+    WH_TRY(wh_generator_sample_best(generator, &best, token, &decided));
+  if (decided) return WH_OK;
+  const float *logits = wh_lm_speculator_logits(s->inner);
+  if (!logits) return WH_FAIL(ERR_NOT_FOUND, "the last run gave no logits");
+  return wh_generator_sample(generator, logits, token);
+}
+
 const int32_t *wh_speculator_tokens(const wh_speculator *s, uint32_t *n) {
   if (s) return wh_lm_speculator_tokens(s->inner, n);
   if (n) *n = 0;

@@ -342,6 +342,9 @@ void wh_generator_accept(wh_generator *g, int32_t token) {
 void wh_generator_reset(wh_generator *g) {
   if (g) wh_sampler_reset(g->sampler);
 }
+wh_status wh_generator_sample_best(wh_generator *g, const wh_lm_best *best, int32_t *token, bool *decided) {
+  return wh_sampler_sample_best(g->sampler, best->logits, best->ids, best->n, token, decided);
+}
 wh_status wh_generator_sample(wh_generator *g, const float *logits, int32_t *token) {
   WH_WANT(g, "generator");
   WH_WANT(logits, "logits");

@@ -20,6 +20,7 @@ static const shape shapes[] = {{"tiny", 256, 768, 3, 4, 2, 2000, 0, 0},
                                {"llama-1.1b", 2048, 5632, 22, 32, 4, 32000, 0, 0},
                                {"smollm2-135m", 576, 1536, 30, 9, 3, 49152, 0, 0},
                                {"llama-8b-slice", 4096, 14336, 2, 32, 8, 128256, 0, 0},
+                               {"tiny-moe", 256, 256, 4, 4, 2, 2000, 8, 2},
                                {"moe-small", 1024, 768, 16, 16, 4, 32000, 32, 4}};
 
 /* Where the fp16 scales of a block are; everything else in it is random. `scale` makes the weights' standard

@@ -7,7 +7,7 @@
 
 First the outputs are compared: a model whose largest error is above its bound is not timed. Then rounds in which each
 program runs once or more, who goes first alternating; medians, and two sessions of ONNX Runtime against each other as the
-noise of the machine. `--start` measures the start of a session and peak memory, each in a process of its own."""
+noise of the machine. onnx_start.py measures what comes before that: the start, memory, new shapes."""
 
 import argparse
 import ctypes as C
@@ -17,7 +17,6 @@ import os
 import pathlib
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -219,39 +218,6 @@ def compare(name, options, cache):
             "same": same}
 
 
-def probe(engine, options, path):
-    """In a process of its own: seconds to a session, to the first answer, and peak memory."""
-    inputs = MODELS[options.models[0]][1]()
-    if engine == "ort":
-        import onnxruntime  # noqa: F401  its load is not the session's
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begin = time.perf_counter()
-    e = OnnxRuntime(path, options.threads) if engine == "ort" else Whimbrel(options.library, path, options.threads)
-    made = time.perf_counter() - begin
-    e.set_inputs(inputs)
-    e.run()
-    first = time.perf_counter() - begin
-    for _ in range(3):
-        e.run()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"session_ms": made * 1e3, "first_ms": first * 1e3, "grown_mib": (after - before) / 1024}))
-
-
-def start(name, options, cache):
-    path = MODELS[name][0](cache)
-    row = {"model": name}
-    for engine in ("whimbrel", "ort"):
-        runs = []
-        for _ in range(options.rounds):
-            out = subprocess.run([sys.executable, __file__, "--probe", engine, "--path", path, "--library",
-                                  options.library, "--threads", str(options.threads), name],
-                                 capture_output=True, text=True, check=True)
-            runs.append(json.loads(out.stdout))
-        for k in runs[0]:
-            row[f"{engine}_{k}"] = statistics.median(r[k] for r in runs)
-    return row
-
-
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("models", nargs="*", help=f"of {', '.join(MODELS)} (all)")
@@ -261,25 +227,19 @@ def main():
     p.add_argument("--piece", type=float, default=0.05, help="seconds that ONNX Runtime runs in a round")
     p.add_argument("--isa", default="auto")
     p.add_argument("--cpu", action="store_true", help="user time instead of wall time (with --threads 1)")
-    p.add_argument("--start", action="store_true")
     p.add_argument("--json", help="where to write the rows")
     p.add_argument("--cache", default=os.path.join(tempfile.gettempdir(), "whimbrel-onnx-models"))
-    p.add_argument("--probe", help=argparse.SUPPRESS)
-    p.add_argument("--path", help=argparse.SUPPRESS)
     options = p.parse_args()
     options.models = options.models or list(MODELS)
-    if options.probe:
-        probe(options.probe, options, options.path)
-        return
     os.makedirs(options.cache, exist_ok=True)
     rows = []
     for name in options.models:
-        row = (start if options.start else compare)(name, options, options.cache)
+        row = compare(name, options, options.cache)
         if not row:
             continue
         rows.append(row)
         print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{v:14}" for k, v in row.items()), flush=True)
-    if rows and not options.start:
+    if rows:
         print(f"geometric mean of the ratios: {statistics.geometric_mean(r['ratio'] for r in rows):.3f}")
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -5,6 +5,8 @@
 #include <string.h>
 
 cli_exit cli_check_engine_options(const cli_engine_options *options) {
+  cli_split split;
+  CLI_TRY(cli_split_of(options, &split));
   if (options->no_pack_cache && options->pack_cache)
     return cli_fail(CLI_USAGE, "--pack-cache and --no-pack-cache exclude each other");
   if (options->no_pack_cache && options->pack_cache_mapped)
@@ -65,7 +67,23 @@ static void advise_on_packing(const cli_engine *engine) {
     cli_note("[--map-packed: nothing is kept yet, so the weights were packed; the next start maps them]");
 }
 
+/* What --gpu-layers auto came to. */
+static void advise_on_placement(const cli_engine *engine) {
+  wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
+  if (!engine->offload || wh_session_get_placement(engine->session, 1, &p) != WH_OK) return;
+  const bool chosen = !engine->options.gpu_layers || strcmp(engine->options.gpu_layers, "auto") == 0;
+  if (!p.n_layers && chosen)
+    cli_warn("no layer of the model fits on %s, of which %.1f MiB are free: the processor computes all of it",
+             p.device, (double)p.free_bytes / 0x1p20);
+  else if (p.n_kept_experts)
+    cli_note("[%u of %u layers on %s, %u of them without their experts]", p.n_layers, engine->info.n_layers,
+             p.device, p.n_kept_experts);
+  else
+    cli_note("[%u of %u layers on %s]", p.n_layers, engine->info.n_layers, p.device);
+}
+
 void cli_advise(const cli_engine *engine) {
+  advise_on_placement(engine);
   advise_on_threads(engine);
   advise_on_context(engine);
   advise_on_packing(engine);

@@ -80,10 +80,14 @@ static cli_exit check_company(cli_engine *engine, const int32_t *prompt, const c
   return CLI_OK;
 }
 
-cli_exit cli_bench_check(cli_engine *engine, const int32_t *tokens, uint32_t n_sequences) {
+cli_exit cli_bench_check(cli_engine *engine, const int32_t *tokens, uint32_t n_sequences,
+                         char answer[CLI_ANSWER_HASH]) {
   check_steps alone;
   memset(&alone, 0, sizeof alone);
   CLI_TRY(run_alone(engine, tokens, engine->prompt_chunk, NULL, &alone));
+  const bool exact = engine->options.numerics == WH_NUMERICS_EXACT;
+  wh_hash_text(exact ? (const void *)alone.hashes : alone.best,
+               exact ? sizeof alone.hashes : sizeof alone.best, answer);
   CLI_TRY(check_chunks(engine, tokens, &alone));
   return n_sequences > 1 ? check_company(engine, tokens, &alone, n_sequences) : CLI_OK;
 }

@@ -2,7 +2,6 @@
 #include "cli/bench_run.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli/interrupt.h"
 
@@ -51,11 +50,13 @@ static bool steady(cli_bench_part part, const cli_bench_sample *s) {
   return before <= DRIFT * after && after <= DRIFT * before;
 }
 
-/* One timing with its limits; `last` is the limit measured last, which is this one's first. */
-static cli_exit take_sample(cli_engine *engine, const cli_bench_work *work, cli_bench_part part,
-                            const int32_t *tokens, wh_device_roofline *last, cli_bench_sample *out) {
-  cli_bench_sample s = {.before = *last};
+/* One timing with its limits; those measured last are its first. */
+static cli_exit take_sample(cli_bench_subject *subject, const cli_bench_work *work, cli_bench_part part,
+                            const int32_t *tokens, cli_bench_sample *out) {
+  cli_engine *engine = subject->engine;
+  cli_bench_sample s = {.before = subject->last};
   double seconds = 0, n_tokens = 0;
+  const double joules = cli_energy_joules(&subject->energy);
   if (part == CLI_BENCH_PREFILL) {
     CLI_TRY(time_prefill(engine, work, tokens, &seconds));
     n_tokens = work->n_prompt;
@@ -64,9 +65,10 @@ static cli_exit take_sample(cli_engine *engine, const cli_bench_work *work, cli_
     n_tokens = (double)work->n_decode * work->n_sequences;
   }
   s.tokens_per_second = n_tokens / seconds;
+  s.joules_per_token = joules < 0 ? 0 : (cli_energy_joules(&subject->energy) - joules) / n_tokens;
   CLI_TRY_WH(wh_device_measure(engine->device, MEASURE_SECONDS, &s.after));
   s.steady = steady(part, &s);
-  *last = s.after;
+  subject->last = s.after;
   *out = s;
   return CLI_OK;
 }
@@ -81,40 +83,55 @@ static cli_exit fill_depth(cli_engine *engine, const cli_bench_work *work, const
   return CLI_OK;
 }
 
-static cli_exit repeat(cli_engine *engine, const cli_bench_work *work, const int32_t *tokens,
-                       cli_bench_series series[CLI_BENCH_PARTS]) {
-  wh_device_roofline last = {0};
-  uint32_t spare = (ATTEMPTS - 1) * work->repetitions;
-  uint32_t wanted[CLI_BENCH_PARTS] = {work->n_prompt ? work->repetitions : 0,
-                                      work->n_decode ? work->repetitions : 0};
-  CLI_TRY(fill_depth(engine, work, tokens));
-  CLI_TRY_WH(wh_device_measure(engine->device, MEASURE_SECONDS, &last));
+/* Repetition `r` of one part, run again while the limits change. */
+static cli_exit repeat(cli_bench_subject *subject, const cli_bench_work *work, cli_bench_part part,
+                       uint32_t r, const int32_t *tokens) {
+  cli_bench_series *series = &subject->series[part];
+  while (series->n <= r) {
+    cli_bench_sample s;
+    cli_progress("repetition %u of %u ...", r + 1, work->repetitions);
+    CLI_TRY(take_sample(subject, work, part, tokens, &s));
+    if (cli_interrupted()) return cli_fail_interrupted();
+    if (!s.steady && subject->spare) {
+      subject->spare--;
+      continue;
+    }
+    series->samples[series->n++] = s;
+    series->n_unsteady += !s.steady;
+  }
+  return CLI_OK;
+}
+
+static cli_exit prepare(cli_bench_subject *subject, const cli_bench_work *work, const int32_t *tokens) {
+  (void)cli_energy_open(cli_engine_device_info(subject->engine).bus_id, &subject->energy);
+  subject->spare = (ATTEMPTS - 1) * work->repetitions;
+  for (int part = 0; part < CLI_BENCH_PARTS; ++part) {
+    subject->series[part].samples = calloc(work->repetitions, sizeof *subject->series[part].samples);
+    if (!subject->series[part].samples) return cli_fail(CLI_LIMIT, "out of memory");
+  }
+  return fill_depth(subject->engine, work, tokens);
+}
+
+static cli_exit run_all(cli_bench_subject *subjects, size_t n, const cli_bench_work *work,
+                        const int32_t *tokens) {
+  const bool wanted[CLI_BENCH_PARTS] = {work->n_prompt > 0, work->n_decode > 0};
+  for (size_t i = 0; i < n; ++i) CLI_TRY(prepare(&subjects[i], work, tokens));
   for (uint32_t r = 0; r < work->repetitions; ++r)
-    for (int part = 0; part < CLI_BENCH_PARTS; ++part)
-      while (series[part].n <= r && series[part].n < wanted[part]) {
-        cli_bench_sample s;
-        cli_progress("repetition %u of %u ...", r + 1, work->repetitions);
-        CLI_TRY(take_sample(engine, work, (cli_bench_part)part, tokens, &last, &s));
-        if (cli_interrupted()) return cli_fail_interrupted();
-        if (!s.steady && spare) {
-          spare--;
-          continue;
-        }
-        series[part].samples[series[part].n++] = s;
-        series[part].n_unsteady += !s.steady;
-      }
+    for (size_t i = 0; i < n; ++i) {
+      if (r == 0 || n > 1) /* others have worked since */
+        CLI_TRY_WH(wh_device_measure(subjects[i].engine->device, MEASURE_SECONDS, &subjects[i].last));
+      for (int part = 0; part < CLI_BENCH_PARTS; ++part)
+        if (wanted[part]) CLI_TRY(repeat(&subjects[i], work, (cli_bench_part)part, r, tokens));
+    }
   cli_progress("%s", "");
   return CLI_OK;
 }
 
-cli_exit cli_bench_run(cli_engine *engine, const cli_bench_work *work, const int32_t *tokens,
-                       cli_bench_series series[CLI_BENCH_PARTS]) {
-  memset(series, 0, CLI_BENCH_PARTS * sizeof *series);
-  for (int part = 0; part < CLI_BENCH_PARTS; ++part) {
-    series[part].samples = calloc(work->repetitions, sizeof *series[part].samples);
-    if (!series[part].samples) return cli_fail(CLI_LIMIT, "out of memory");
-  }
-  return repeat(engine, work, tokens, series);
+cli_exit cli_bench_run(cli_bench_subject *subjects, size_t n, const cli_bench_work *work,
+                       const int32_t *tokens) {
+  const cli_exit code = run_all(subjects, n, work, tokens);
+  for (size_t i = 0; i < n; ++i) cli_energy_close(&subjects[i].energy);
+  return code;
 }
 
 void cli_bench_series_deinit(cli_bench_series series[CLI_BENCH_PARTS]) {

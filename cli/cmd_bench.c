@@ -13,6 +13,8 @@
 #include "cli/verbs.h"
 
 #define MODELS_MAX 16
+#define DEVICES_MAX 8
+#define DEVICE_NAME 64
 #define REPETITIONS_MAX 1000
 #define REPETITIONS_DEFAULT 5
 
@@ -94,12 +96,16 @@ typedef struct summary {
 
 typedef struct part_result {
   summary rate;      /* tokens per second */
+  summary joules;    /* per token; 0: unknown */
   summary share;     /* of the machine's limit, each repetition against its own */
   uint32_t n_raised; /* repetitions that were faster than their limits, which they raised */
 } part_result;
 
+/* Of one device. */
 typedef struct bench_result {
+  char device[DEVICE_NAME]; /* as it was asked for; "": nobody did */
   cli_engine engine;
+  char answer[CLI_ANSWER_HASH];
   cli_bench_series series[CLI_BENCH_PARTS];
   part_result parts[CLI_BENCH_PARTS];
   summary read, int8, f32; /* the machine's limits */
@@ -121,9 +127,10 @@ static summary summarise(double *values, size_t n) {
 
 static cli_exit summarise_series(bench_result *r) {
   size_t n = r->series[CLI_BENCH_PREFILL].n + r->series[CLI_BENCH_DECODE].n;
-  double *values = calloc(8 * n, sizeof *values);
+  double *values = calloc(9 * n, sizeof *values);
   if (!values) return cli_fail(CLI_LIMIT, "out of memory");
-  double *rate = values, *share = rate + n, *read = share + n, *int8 = read + 2 * n, *f32 = int8 + 2 * n;
+  double *rate = values, *share = rate + n, *read = share + n, *int8 = read + 2 * n, *f32 = int8 + 2 * n,
+         *joules = f32 + 2 * n;
   size_t n_limits = 0;
   for (int part = 0; part < CLI_BENCH_PARTS; ++part) {
     cli_bench_series *series = &r->series[part];
@@ -131,6 +138,7 @@ static cli_exit summarise_series(bench_result *r) {
       cli_bench_sample *s = &series->samples[i];
       bool raised;
       rate[i] = s->tokens_per_second;
+      joules[i] = s->joules_per_token;
       share[i] = cli_bench_share((cli_bench_part)part, &r->cost, s, &raised);
       r->parts[part].n_raised += raised;
       const wh_device_roofline *limits[2] = {&s->before, &s->after};
@@ -141,6 +149,7 @@ static cli_exit summarise_series(bench_result *r) {
       }
     }
     r->parts[part].rate = summarise(rate, series->n);
+    r->parts[part].joules = summarise(joules, series->n);
     r->parts[part].share = summarise(share, series->n);
   }
   r->read = summarise(read, n_limits);
@@ -150,25 +159,53 @@ static cli_exit summarise_series(bench_result *r) {
   return CLI_OK;
 }
 
-static cli_exit bench_model(const char *path, const cli_engine_options *engine_options,
-                            const cli_bench_work *work, bench_result *result) {
+static const char *device_name(const bench_result *r) { return r->device[0] ? r->device : "cpu"; }
+
+/* One device's engine, and its answer, which must be that of the first device. */
+static cli_exit open_subject(const char *path, const cli_engine_options *engine_options,
+                             const cli_bench_work *work, const bench_result *first, bench_result *r,
+                             bool is_one_of_several, int32_t **tokens) {
   size_t n_tokens = cli_bench_tokens(work), n_positions = cli_bench_positions(work);
   if (n_tokens < CLI_BENCH_CHECK_TOKENS) n_tokens = CLI_BENCH_CHECK_TOKENS;
   if (n_positions < CLI_BENCH_CHECK_TOKENS) n_positions = CLI_BENCH_CHECK_TOKENS;
-  cli_session_needs needs = {
+  const cli_session_needs needs = {
       .context = (uint32_t)n_positions, .max_outputs = work->n_sequences, .max_sequences = work->n_sequences};
-  int32_t *tokens = NULL;
-  cli_exit code = cli_engine_open(path, engine_options, &needs, &result->engine);
-  if (code == CLI_OK && wh_session_context(result->engine.session) < n_positions)
-    code = cli_fail(CLI_USAGE,
+  cli_engine_options options = *engine_options;
+  if (r->device[0]) options.device = r->device;
+  if (is_one_of_several && strcmp(device_name(r), "cpu") != 0) options.isa = NULL; /* the processor's */
+  CLI_TRY(cli_engine_open(path, &options, &needs, &r->engine));
+  if (wh_session_context(r->engine.session) < n_positions)
+    return cli_fail(CLI_USAGE,
                     "the bench needs a context of %zu positions, not %u; use --ctx %zu or fewer tokens",
-                    n_positions, wh_session_context(result->engine.session), n_positions);
-  if (code == CLI_OK) code = cli_sample_tokens(result->engine.model, n_tokens, &tokens);
-  if (code == CLI_OK) code = cli_bench_check(&result->engine, tokens, work->n_sequences);
-  if (code == CLI_OK) code = cli_bench_run(&result->engine, work, tokens, result->series);
-  if (code == CLI_OK) code = count_decode_bytes(&result->engine, work, &result->cost.decode_bytes);
-  if (code == CLI_OK) code = count_prefill_ops(&result->engine, &result->cost);
-  if (code == CLI_OK) code = summarise_series(result);
+                    n_positions, wh_session_context(r->engine.session), n_positions);
+  if (!*tokens) CLI_TRY(cli_sample_tokens(r->engine.model, n_tokens, tokens));
+  CLI_TRY(cli_bench_check(&r->engine, *tokens, work->n_sequences, r->answer));
+  if (strcmp(r->answer, first->answer) == 0) return CLI_OK;
+  return cli_fail(
+      CLI_DIFFERENT,
+      "%s: wrong answer, so no speed: %s and %s disagree; `whimbrel verify %s --device %s --against "
+      "%s` finds the place",
+      path, device_name(first), device_name(r), path, device_name(r), device_name(first));
+}
+
+/* All devices' answers come before any time. */
+static cli_exit bench_model(const char *path, const cli_engine_options *engine_options,
+                            const cli_bench_work *work, bench_result *results, size_t n) {
+  cli_bench_subject subjects[DEVICES_MAX] = {{.engine = NULL}};
+  int32_t *tokens = NULL;
+  cli_exit code = CLI_OK;
+  for (size_t i = 0; i < n && code == CLI_OK; ++i) {
+    code = open_subject(path, engine_options, work, &results[0], &results[i], n > 1, &tokens);
+    subjects[i].engine = &results[i].engine;
+  }
+  if (code == CLI_OK) code = cli_bench_run(subjects, n, work, tokens);
+  for (size_t i = 0; i < n; ++i) {
+    bench_result *r = &results[i];
+    memcpy(r->series, subjects[i].series, sizeof r->series); /* also on failure: they are owned */
+    if (code == CLI_OK) code = count_decode_bytes(&r->engine, work, &r->cost.decode_bytes);
+    if (code == CLI_OK) code = count_prefill_ops(&r->engine, &r->cost);
+    if (code == CLI_OK) code = summarise_series(r);
+  }
   free(tokens);
   return code;
 }
@@ -198,6 +235,10 @@ static cli_exit write_text(cli_output *out, const cli_bench_work *work, const be
   cli_output_printf(out, "%s on %s (%s, %u thread%s, %s)\n", r->engine.info.path, device->name, device->isa,
                     device->n_threads, device->n_threads == 1 ? "" : "s",
                     device->numerics == WH_NUMERICS_FAST ? "fast" : "exact");
+  wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
+  if (r->engine.offload && wh_session_get_placement(r->engine.session, 1, &p) == WH_OK)
+    cli_output_printf(out, "  %u of %u layers on %s; the limits are those of %s\n", p.n_layers,
+                      r->engine.info.n_layers, p.device, device->name);
   if (work->depth) cli_output_printf(out, "  behind %u positions\n", work->depth);
   if (work->n_sequences > 1)
     cli_output_printf(out, "  decode: %u sequences together, tokens of all\n", work->n_sequences);
@@ -208,6 +249,10 @@ static cli_exit write_text(cli_output *out, const cli_bench_work *work, const be
   cli_output_printf(
       out, "  machine: %.1f GB/s read, %.0f int8 GOP/s, %.0f fp32 GFLOP/s; medians of %u, checked: answer\n",
       r->read.median / 1e9, r->int8.median / 1e9, r->f32.median / 1e9, work->repetitions);
+  const double joules[] = {r->parts[CLI_BENCH_PREFILL].joules.median,
+                           r->parts[CLI_BENCH_DECODE].joules.median};
+  if (joules[0] > 0) cli_output_printf(out, "  energy: %.4g J for a token of the prompt\n", joules[0]);
+  if (joules[1] > 0) cli_output_printf(out, "  energy: %.4g J for a decoded token\n", joules[1]);
   if (n_raised)
     cli_output_printf(
         out,
@@ -217,6 +262,31 @@ static cli_exit write_text(cli_output *out, const cli_bench_work *work, const be
   if (n_unsteady)
     cli_output_printf(out, "  the machine changed its speed within %u of the timings: do not trust them\n",
                       n_unsteady);
+  return cli_output_flush(out);
+}
+
+/* How much faster than the first device. */
+static double times_first(const bench_result *results, size_t i, cli_bench_part part) {
+  const double first = results[0].parts[part].rate.median;
+  return first > 0 ? results[i].parts[part].rate.median / first : 0;
+}
+
+static cli_exit write_comparison(cli_output *out, const cli_bench_work *work, const bench_result *results,
+                                 size_t n) {
+  if (n < 2) return CLI_OK;
+  cli_output_printf(out, "side by side, in turns, with one answer (%.8s)\n  %-16s", results[0].answer,
+                    "device");
+  if (work->n_prompt) cli_output_printf(out, " %10s %8s", "prefill", "times");
+  if (work->n_decode) cli_output_printf(out, " %10s %8s", "decode", "times");
+  cli_output_printf(out, "\n");
+  for (size_t i = 0; i < n; ++i) {
+    cli_output_printf(out, "  %-16s", device_name(&results[i]));
+    for (int part = 0; part < CLI_BENCH_PARTS; ++part)
+      if (results[i].series[part].n)
+        cli_output_printf(out, " %10.2f %8.2f", results[i].parts[part].rate.median,
+                          times_first(results, i, (cli_bench_part)part));
+    cli_output_printf(out, "\n");
+  }
   return cli_output_flush(out);
 }
 
@@ -234,6 +304,8 @@ static json_t *samples_json(const cli_bench_series *series) {
     const cli_bench_sample *s = &series->samples[i];
     json_t *sample = json_object();
     cli_json_set_real(sample, "tokens_per_second", s->tokens_per_second);
+    cli_json_set(sample, "joules_per_token",
+                 s->joules_per_token > 0 ? json_real(s->joules_per_token) : json_null());
     cli_json_set(sample, "before", cli_json_roofline(&s->before));
     cli_json_set(sample, "after", cli_json_roofline(&s->after));
     cli_json_set(sample, "steady", json_boolean(s->steady));
@@ -252,6 +324,8 @@ static void set_test_json(json_t *root, const char *name, uint32_t n_tokens, con
   cli_json_set_real(test, "spread_percent", spread_percent(result->rate));
   cli_json_set_real(test, part == CLI_BENCH_DECODE ? "share_of_read_bandwidth" : "share_of_peak",
                     result->share.median);
+  cli_json_set(test, "joules_per_token",
+               result->joules.median > 0 ? json_real(result->joules.median) : json_null());
   cli_json_set_whole(test, "unsteady", r->series[part].n_unsteady);
   cli_json_set_whole(test, "limit_raised", result->n_raised);
   cli_json_set(test, "samples", samples_json(&r->series[part]));
@@ -265,6 +339,8 @@ static json_t *result_json(const cli_bench_work *work, const bench_result *r) {
   cli_json_set(root, "model", cli_json_model(r->engine.model));
   cli_json_set(root, "device", cli_json_device(r->engine.device));
   cli_json_set(root, "answer_checked", json_true());
+  cli_json_set_text(root, "answer_hash", r->answer);
+  cli_json_set(root, "placement", cli_json_placement(r->engine.session));
   cli_json_set_whole(root, "repetitions", work->repetitions);
   cli_json_set_whole(root, "sequences", work->n_sequences);
   cli_json_set_whole(root, "depth", work->depth);
@@ -284,6 +360,40 @@ static json_t *result_json(const cli_bench_work *work, const bench_result *r) {
   return root;
 }
 
+static cli_exit report_model(const cli_bench_work *work, const bench_result *results, size_t n,
+                             cli_output *out, json_t *list) {
+  for (size_t i = 0; i < n; ++i) {
+    if (!list) {
+      CLI_TRY(write_text(out, work, &results[i]));
+      continue;
+    }
+    json_t *result = result_json(work, &results[i]);
+    for (int part = 0; part < CLI_BENCH_PARTS && n > 1; ++part)
+      if (results[i].series[part].n)
+        cli_json_set_real(result, part == CLI_BENCH_PREFILL ? "prefill_times_first" : "decode_times_first",
+                          times_first(results, i, (cli_bench_part)part));
+    cli_json_append(list, result);
+  }
+  return list ? CLI_OK : write_comparison(out, work, results, n);
+}
+
+/* "cpu,cuda": one after the other in the results. */
+static cli_exit read_devices(const char *list, bench_result *results, size_t *n) {
+  *n = 0;
+  if (!list) list = "";
+  for (const char *at = list;; ++at) {
+    const size_t length = strcspn(at, ",");
+    if (*n == DEVICES_MAX)
+      return cli_fail(CLI_USAGE, "--device: at most %d devices side by side", DEVICES_MAX);
+    if ((!length && *list) || length >= DEVICE_NAME)
+      return cli_fail(CLI_USAGE, "--device takes names with commas between them, not '%s'", list);
+    memcpy(results[*n].device, at, length);
+    results[(*n)++].device[length] = '\0';
+    at += length;
+    if (!*at) return CLI_OK;
+  }
+}
+
 static cli_exit bench_models(const char *const *models, size_t n, const cli_engine_options *engine_options,
                              const cli_bench_work *bench_work, const cli_graph_options *graph,
                              cli_output *out, json_t *list) {
@@ -291,16 +401,22 @@ static cli_exit bench_models(const char *const *models, size_t n, const cli_engi
   cli_bench_work language = *bench_work, *work = &language;
   if (!work->repetitions) work->repetitions = REPETITIONS_DEFAULT;
   for (size_t i = 0; i < n && code == CLI_OK; ++i) {
+    bench_result results[DEVICES_MAX] = {{.engine = {0}}};
+    size_t n_devices;
+    CLI_TRY(read_devices(engine_options->device, results, &n_devices));
     if (cli_is_graph(models[i], graph)) {
+      if (n_devices > 1)
+        return cli_fail(CLI_USAGE,
+                        "devices are put side by side for language models; give an ONNX model one");
       code = cli_bench_graph(models[i], engine_options, graph, bench_work->repetitions, out, list);
       continue;
     }
-    bench_result result = {.engine = {0}};
-    code = bench_model(models[i], engine_options, work, &result);
-    if (code == CLI_OK && list) cli_json_append(list, result_json(work, &result));
-    if (code == CLI_OK && !list) code = write_text(out, work, &result);
-    cli_bench_series_deinit(result.series);
-    cli_engine_close(&result.engine);
+    code = bench_model(models[i], engine_options, work, results, n_devices);
+    if (code == CLI_OK) code = report_model(work, results, n_devices, out, list);
+    for (size_t d = 0; d < n_devices; ++d) {
+      cli_bench_series_deinit(results[d].series);
+      cli_engine_close(&results[d].engine);
+    }
   }
   return code;
 }
@@ -339,6 +455,9 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
 
 static const cli_help helps[] = {
     {"ctx", "Positions of context of a sequence (default: what -D, -P and -G\nneed)."},
+    {"device",
+     "What computes: cpu (the default), cuda, cuda:1, hip, auto ...; several\nwith commas between them "
+     "take turns and are put side by side."},
     {NULL, NULL},
 };
 
@@ -355,7 +474,10 @@ const cli_verb cli_verb_bench = {
         "before\n"
         "and after each repetition; when these two differ, the repetition is run again.\n"
         "First it checks that the answer depends on neither --prompt-chunk nor the other sequences; a wrong\n"
-        "answer gets no speed.\n\n"
+        "answer gets no speed. Several devices must give one answer, and take turns. Of a GPU, the energy "
+        "that "
+        "a\n"
+        "token takes is told, too, where NVIDIA's management library (NVML) is installed.\n\n"
         "Of an ONNX model one run is timed, with inputs from --input or random ones: median, quartiles, the "
         "time to\n"
         "open it and of the first run, memory.",
@@ -364,6 +486,7 @@ const cli_verb cli_verb_bench = {
         "  whimbrel bench model.gguf -P 512 -G 128 -r 9 --threads 2 --json -o bench.json\n"
         "  whimbrel bench model.gguf -P 0 -G 64 --sequences 8\n"
         "  whimbrel bench small.gguf large.gguf --isa avx2 --depth 4096\n"
+        "  whimbrel bench model.gguf --device cpu,cuda\n"
         "  whimbrel bench model.onnx --dim batch=8 --threads 2",
     .run = run,
     .helps = helps,

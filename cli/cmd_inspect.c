@@ -42,7 +42,7 @@ static bool needs_session(const inspect_options *o) { return o->plan || o->kerne
 #define KEY_BYTES 256
 #define VALUE_BYTES 4096
 
-static bool is_onnx(const wh_model_info *info) { return strcmp(info->format, "ONNX") == 0; }
+static bool is_graph(const wh_model_info *info) { return strncmp(info->format, "GGUF", 4) != 0; }
 
 static void write_port(cli_output *out, const char *what, const wh_port_info *p) {
   cli_output_printf(out, "  %-13s ", what);
@@ -192,14 +192,18 @@ typedef struct memory_row {
  * what the process had before it started. */
 static void memory_rows(const wh_session *session, memory_row rows[N_MEMORY_ROWS]) {
   wh_session_memory m = WH_SESSION_MEMORY_INIT;
+  wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
+  uint64_t in_process = 0; /* what devices have in memory of their own is not */
   wh_session_get_memory(session, &m);
+  for (uint32_t i = 0; wh_session_get_placement(session, i, &p) == WH_OK; ++i)
+    if (!p.free_bytes) in_process += p.packed_weights + p.kv_state + p.activations;
   const memory_row filled[N_MEMORY_ROWS] = {
       {"activations", "activations, planned", m.activations},
       {"activations_lower_bound", "  no plan can be below", m.activations_lower_bound},
       {"activations_unshared", "  without sharing", m.activations_unshared},
       {"kv_state", "attention state", m.kv_state},
       {"packed_weights", "packed weights", m.packed_weights},
-      {"other", "model, tokenizer, program", cli_allocated() - (m.peak - m.other)},
+      {"other", "model, tokenizer, program", cli_allocated() - in_process},
       {"start", "the program itself", start_bytes},
       {"peak", "total beyond the file", cli_allocated() + start_bytes},
       {"mapped_weights", "used from the mapped file", m.mapped_weights},
@@ -244,6 +248,21 @@ static cli_exit write_windows_text(cli_output *out, const wh_model *model, uint3
   return CLI_OK;
 }
 
+/* Bytes of each device. */
+static void write_placement_text(cli_output *out, const wh_session *session) {
+  wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
+  cli_output_printf(out, "\ndevices:\n  %-8s %6s %14s %14s %14s\n", "", "layers", "weights", "state",
+                    "activations");
+  for (uint32_t i = 0; wh_session_get_placement(session, i, &p) == WH_OK; ++i) {
+    char bytes[CLI_BYTES_TEXT];
+    cli_output_printf(out, "  %-8s %6u %14" PRIu64 " %14" PRIu64 " %14" PRIu64, p.device, p.n_layers,
+                      p.packed_weights, p.kv_state, p.activations);
+    if (p.n_kept_experts) cli_output_printf(out, "  %u without their experts", p.n_kept_experts);
+    if (p.free_bytes) cli_output_printf(out, "  of %s free", cli_bytes_text(p.free_bytes, bytes));
+    cli_output_printf(out, "\n");
+  }
+}
+
 static cli_exit write_plan_text(cli_output *out, const wh_model *model, const wh_session *session) {
   memory_row rows[N_MEMORY_ROWS];
   memory_rows(session, rows);
@@ -254,6 +273,7 @@ static cli_exit write_plan_text(cli_output *out, const wh_model *model, const wh
                       rows[i].n_bytes ? cli_bytes_text(rows[i].n_bytes, bytes) : "");
   }
   CLI_TRY(write_windows_text(out, model, wh_session_context(session)));
+  write_placement_text(out, session);
   wh_session_packing p = WH_SESSION_PACKING_INIT;
   wh_session_get_packing(session, &p);
   cli_output_printf(out, "\nweights: %u packed, %u from the pack cache, %u in place\n", p.n_packed,
@@ -325,6 +345,7 @@ static cli_exit plan_json(const wh_model *model, const wh_session *session, json
   json_t *memory = json_object();
   for (size_t i = 0; i < N_MEMORY_ROWS; ++i) cli_json_set_whole(memory, rows[i].name, rows[i].n_bytes);
   cli_json_set(root, "memory", memory);
+  cli_json_set(root, "devices", cli_json_placement(session));
   json_t *layers = json_object();
   cli_json_set_whole(layers, "layers", use.n_layers);
   cli_json_set_whole(layers, "windowed_layers", use.n_windowed);
@@ -366,7 +387,7 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
   /* The graph alone is a document of its own: it can be diffed. */
   bool only_graph =
       sections->graph && !(sections->metadata || sections->tensors || sections->plan || sections->kernels);
-  if (is_onnx(&in->engine.info))
+  if (is_graph(&in->engine.info))
     CLI_TRY(write_ports_text(out, model, &in->engine.info));
   else if (!only_graph)
     CLI_TRY(write_model_text(out, in->engine.model, &in->engine.info));
@@ -447,6 +468,7 @@ static cli_exit open_inspected(const char *path, const cli_engine_options *optio
   CLI_TRY(cli_model_open(path, &in->engine.model));
   in->engine.info = (wh_model_info)WH_MODEL_INFO_INIT;
   wh_model_get_info(in->engine.model, &in->engine.info);
+  if (!*in->engine.info.path) in->engine.info.path = path;
   return CLI_OK;
 }
 
@@ -488,11 +510,12 @@ const cli_verb cli_verb_inspect = {
     .details =
         "Shows a model's metadata, weights and graph, and how it would run on this machine: the program, "
         "where its\n"
-        "memory goes, which kernels were chosen and why.",
+        "memory goes on each device, which kernels were chosen and why.",
     .examples =
         "  whimbrel inspect model.gguf\n"
         "  whimbrel inspect model.gguf --graph --source -o graph.txt\n"
         "  whimbrel inspect model.gguf --plan --ctx 2048\n"
+        "  whimbrel inspect model.gguf --plan --device cuda --gpu-layers auto\n"
         "  whimbrel inspect model.gguf --kernels --isa avx2 --json",
     .run = run,
 };

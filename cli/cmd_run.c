@@ -129,6 +129,7 @@ static cli_exit write_json(cli_output *out, const cli_engine *engine, const cli_
   json_t *root = json_object(), *tokens = json_array();
   cli_json_set(root, "model", cli_json_model(engine->model));
   cli_json_set(root, "device", cli_json_device(engine->device));
+  cli_json_set(root, "placement", cli_json_placement(engine->session));
   cli_json_set_whole(root, "prompt_tokens", g->n_prompt);
   for (size_t i = 0; i < g->n_tokens; ++i) cli_json_append(tokens, json_integer(g->tokens[i]));
   cli_json_set(root, "tokens", tokens);

@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/raw_prompt.h"
+#include "cli/reproducer.h"
 #include "cli/sample_text.h"
 #include "cli/trace_table.h"
 #include "cli/verbs.h"
@@ -21,6 +22,7 @@
 typedef struct verify_options {
   const char *prompt;
   uint32_t n_decode;
+  const char *reproducer;
 } verify_options;
 
 #define VERIFY(field) offsetof(verify_options, field)
@@ -29,6 +31,11 @@ static const cli_option verify_option_list[] = {
      "The prompt (default: a fixed text of 96 tokens).", 0, 0, 0, 0},
     {"tokens", 'n', CLI_OPTION_U32, VERIFY(n_decode), "N",
      "Tokens run one by one after the prompt (default 4).", 0, 1024, 0, 0},
+    {"reproducer", 0, CLI_OPTION_STRING, VERIFY(reproducer), "DIR",
+     "Where the first node that differs is written by itself, with what it\nread (default: reproducer-NODE "
+     "in "
+     "the current folder).",
+     0, 0, 0, 0},
 };
 
 /* One of the two configurations. */
@@ -43,10 +50,21 @@ typedef struct verification {
   int32_t *tokens; /* the prompt, then the decoded tokens, which side 0 picks */
   size_t n_prompt, n_decode;
   cli_trace_difference difference;
+  cli_reproducer reproducer;
 } verification;
 
 /* --- running
  * -------------------------------------------------------------------------------------------------- */
+
+/* The run that begins behind `done` tokens. */
+static wh_batch next_batch(const verification *v, const subject *s, size_t done) {
+  const size_t left = done < v->n_prompt ? v->n_prompt - done : 1;
+  wh_batch batch = WH_BATCH_INIT;
+  batch.n_tokens = left < s->engine.prompt_chunk ? (uint32_t)left : s->engine.prompt_chunk;
+  batch.tokens = v->tokens + done;
+  batch.n_outputs = done + batch.n_tokens >= v->n_prompt;
+  return batch;
+}
 
 /* Runs prompt and decode steps under the table's trace. CLI_OK also when a capture ended the run early. */
 static cli_exit run_traced(verification *v, subject *s, bool pick_tokens) {
@@ -54,13 +72,8 @@ static cli_exit run_traced(verification *v, subject *s, bool pick_tokens) {
   size_t done = 0, total = v->n_prompt + v->n_decode;
   while (done < total && !s->table.captured) {
     if (cli_interrupted()) return cli_fail_interrupted();
-    bool in_prompt = done < v->n_prompt;
-    size_t left = in_prompt ? v->n_prompt - done : 1;
-    uint32_t count = left < s->engine.prompt_chunk ? (uint32_t)left : s->engine.prompt_chunk;
-    wh_batch batch = WH_BATCH_INIT;
-    batch.n_tokens = count;
-    batch.tokens = v->tokens + done;
-    batch.n_outputs = done + count >= v->n_prompt;
+    const wh_batch batch = next_batch(v, s, done);
+    const uint32_t count = batch.n_tokens;
     cli_trace_begin_run(&s->table, done, count);
     wh_status status = wh_session_run(s->engine.session, &batch);
     CLI_TRY(s->table.failure);
@@ -106,6 +119,29 @@ static cli_exit locate_element(verification *v) {
   return cli_trace_compare_captured(&v->sides[0].table, &v->sides[1].table, &v->difference);
 }
 
+/* The first side's runs again, without a trace, up to the one that has the difference. */
+static wh_status extract_node(void *ctx, const char *node, const char *folder) {
+  verification *v = ctx;
+  const subject *s = &v->sides[0];
+  wh_session_set_trace(s->engine.session, NULL, NULL);
+  wh_status status = wh_session_truncate(s->engine.session, 0, 0);
+  for (size_t done = 0; status == WH_OK;) {
+    const wh_batch batch = next_batch(v, s, done);
+    const bool last = v->difference.position < done + batch.n_tokens;
+    if (last) status = wh_session_extract(s->engine.session, node, folder);
+    if (status == WH_OK) status = wh_session_run(s->engine.session, &batch);
+    done += batch.n_tokens;
+    if (last) break;
+  }
+  return status;
+}
+
+/* Sides that are to compute the same: a difference is a fault of one of them. */
+static bool same_numbers(const verification *v) {
+  const cli_engine_options *a = &v->sides[0].options, *b = &v->sides[1].options;
+  return a->numerics == WH_NUMERICS_EXACT && b->numerics == WH_NUMERICS_EXACT && a->kv == b->kv;
+}
+
 /* --- tokens
  * --------------------------------------------------------------------------------------------------- */
 
@@ -141,6 +177,10 @@ static void describe(const subject *s, char *out, size_t n_bytes) {
   snprintf(out, n_bytes, "%s %s, %u thread%s, runs of %u, %s, kv %s", d->name, d->isa, d->n_threads,
            d->n_threads == 1 ? "" : "s", s->engine.prompt_chunk,
            d->numerics == WH_NUMERICS_FAST ? "fast" : "exact", cli_kv_type_of(&s->options)->name);
+  wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
+  const size_t n = strlen(out);
+  if (s->engine.offload && wh_session_get_placement(s->engine.session, 1, &p) == WH_OK)
+    snprintf(out + n, n_bytes - n, ", %u layers on %s", p.n_layers, p.device);
 }
 
 static cli_exit write_text(const verification *v, const cli_trace_counts *counts, cli_output *out) {
@@ -159,6 +199,7 @@ static cli_exit write_text(const verification *v, const cli_trace_counts *counts
     cli_output_printf(out, "\n  element %zu: A has %s, B has %s; %zu of %zu elements differ\n", d->element,
                       d->value_a, d->value_b, d->n_different, d->n_elements);
   }
+  cli_reproducer_report(&v->reproducer, out);
   cli_output_printf(out, "not compared: %zu%s\n", counts->nodes_unmatched,
                     counts->nodes_unmatched ? " nodes that only one has or that differ in type" : "");
   return cli_output_flush(out);
@@ -195,6 +236,7 @@ static cli_exit write_json(const verification *v, const cli_trace_counts *counts
   cli_json_set_whole(root, "outputs_compared", counts->outputs_compared);
   cli_json_set_whole(root, "nodes_unmatched", counts->nodes_unmatched);
   cli_json_set(root, "first_difference", v->difference.node ? difference_json(&v->difference) : json_null());
+  cli_json_set_text(root, "reproducer", v->reproducer.folder[0] ? v->reproducer.folder : NULL);
   return cli_json_write(out, root, false);
 }
 
@@ -215,6 +257,9 @@ static cli_exit verify(verification *v, const char *path, const verify_options *
   cli_trace_compare(&v->sides[0].table, &v->sides[1].table, &counts, &v->difference);
   CLI_TRY(require_something(&counts));
   if (v->difference.node) CLI_TRY(locate_element(v));
+  v->reproducer.wanted = options->reproducer;
+  if (v->difference.node && same_numbers(v))
+    cli_reproducer_write(&v->reproducer, v->difference.node, extract_node, v);
   CLI_TRY(json ? write_json(v, &counts, out) : write_text(v, &counts, out));
   CLI_TRY(cli_output_finish(out));
   return v->difference.node
@@ -239,6 +284,8 @@ static cli_exit parse(const cli_verb *verb, int argc, char **argv, verification 
         engine_group,
         cli_output_group(output_options)};
     int begin = side == 0 ? 0 : split + 1, end = side == 0 ? split : argc;
+    if (side && begin < end && argv[begin][0] != '-' && positionals->n) /* --against cpu */
+      v->sides[1].options.device = argv[begin++];
     if (begin < end) CLI_TRY(cli_parse(verb, groups, CLI_N(groups), end - begin, argv + begin, positionals));
   }
   if (split == argc) {
@@ -262,8 +309,9 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_exit code = cli_output_open(output_options.path, &out);
   const cli_engine_options sides[2] = {v.sides[0].options, v.sides[1].options};
   if (code == CLI_OK)
-    code = cli_is_graph(model, &graph) ? cli_verify_graph(model, sides, &graph, output_options.json, &out)
-                                       : verify(&v, model, &options, output_options.json, &out);
+    code = cli_is_graph(model, &graph)
+               ? cli_verify_graph(model, sides, &graph, options.reproducer, output_options.json, &out)
+               : verify(&v, model, &options, output_options.json, &out);
   cli_output_abandon(&out);
   for (int side = 0; side < 2; ++side) {
     cli_engine_close(&v.sides[side].engine);
@@ -280,7 +328,7 @@ static const cli_help helps[] = {
 
 const cli_verb cli_verb_verify = {
     .name = "verify",
-    .arguments = "MODEL [configuration] [--against configuration] [options]",
+    .arguments = "MODEL [configuration] [--against [DEVICE] configuration] [options]",
     .summary = "Check node by node that two configurations compute the same bits.",
     .details =
         "Runs the same tokens in two configurations and compares every node's output, bit by bit. Options "
@@ -292,12 +340,20 @@ const cli_verb cli_verb_verify = {
         "named with its node, element and both values. An ONNX model is run once, with inputs from --input "
         "or "
         "random\n"
-        "ones.",
+        "ones.\n\n"
+        "A node that differs is written by itself: a folder with a graph of it (graph.txt) and with its "
+        "weights and\n"
+        "inputs as NumPy files, which verify, run and inspect take for a model. So a fault can be shown "
+        "where "
+        "the\n"
+        "model is not.",
     .examples =
         "  whimbrel verify model.gguf\n"
         "  whimbrel verify model.gguf --isa avx2 --threads 2 --against --isa avx512 --threads 1\n"
         "  whimbrel verify model.gguf --prompt-chunk 7 --against --prompt-chunk 64 --json\n"
-        "  whimbrel verify model.onnx --dim batch=2 --isa avx2",
+        "  whimbrel verify model.onnx --dim batch=2 --isa avx2\n"
+        "  whimbrel verify model.gguf --device cuda --against cpu\n"
+        "  whimbrel verify reproducer-blk.3.attn_q --device cuda --against cpu",
     .run = run,
     .helps = helps,
 };

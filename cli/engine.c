@@ -21,13 +21,20 @@ double cli_seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+bool cli_is_graph_folder(const char *path) {
+  char file[PATH_MAX];
+  const int n = snprintf(file, sizeof file, "%s/graph.txt", path);
+  return n > 0 && (size_t)n < sizeof file && access(file, F_OK) == 0;
+}
+
 cli_exit cli_model_open(const char *path, wh_model **out) {
   wh_model_options options = WH_MODEL_OPTIONS_INIT;
   options.allocator = cli_allocator();
-  wh_status status = wh_model_open(path, &options, out);
+  wh_status status = cli_is_graph_folder(path) ? wh_model_open_folder(path, &options, out)
+                                               : wh_model_open(path, &options, out);
   if (status == WH_OK) return CLI_OK;
   cli_exit code = cli_fail_input(status);
-  CLI_TRY(cli_model_path_check(path)); /* what is no file has a better explanation */
+  if (!cli_is_graph_folder(path)) CLI_TRY(cli_model_path_check(path)); /* of what is no file, a better one */
   return code;
 }
 
@@ -60,17 +67,33 @@ wh_status cli_device_try(const cli_engine_options *options, const char *name, wh
   o.numerics = options->numerics;
   o.binding = options->binding;
   o.prefetch = options->prefetch;
+  o.gpu_graphs = options->gpu_graphs;
   o.allocator = cli_allocator();
   return wh_device_create(&o, out);
 }
 
-static cli_exit open_device(const cli_engine_options *options, const char *name, wh_device **out) {
-  CLI_TRY_WH(cli_device_try(options, name, out));
-  return CLI_OK;
+/* The first GPU that works; else why CUDA's does not. */
+static wh_status try_gpus(const cli_engine_options *options, wh_device **out) {
+  if (cli_device_try(options, "cuda", out) == WH_OK) return WH_OK;
+  if (cli_device_try(options, "hip", out) == WH_OK) return WH_OK;
+  return cli_device_try(options, "cuda", out);
 }
 
 cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
-  return open_device(options, options->device, out);
+  cli_engine_options of_gpu = *options;
+  cli_split split;
+  CLI_TRY(cli_split_of(options, &split));
+  if (split.is_wanted) of_gpu.isa = NULL; /* the processor's */
+  const bool any = options->device && strcmp(options->device, "auto") == 0;
+  if (any || (split.is_wanted && !options->device)) {
+    const wh_status status = try_gpus(&of_gpu, out);
+    if (status == WH_OK) return CLI_OK;
+    if (!any) return cli_fail_library(status);
+    CLI_TRY_WH(cli_device_try(options, "cpu", out));
+    return CLI_OK;
+  }
+  CLI_TRY_WH(cli_device_try(&of_gpu, options->device, out));
+  return CLI_OK;
 }
 
 static void log_line(void *ctx, wh_log_level level, const char *message) {
@@ -109,7 +132,12 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.progress = show_progress;
   o.find_prefixes = needs->find_prefixes;
   o.offload = needs->offload;
-  o.offload_layers = options->offload_layers;
+  if (o.offload) {
+    cli_split split;
+    CLI_TRY(cli_split_of(options, &split));
+    o.offload_layers = split.layers;
+    o.kept_experts = options->cpu_experts;
+  }
   if (options->memory_limit) {
     uint64_t limit = options->memory_limit << 20, taken = cli_allocated(); /* by other models and sessions */
     o.memory_limit = limit > taken ? limit - taken : 1;
@@ -129,11 +157,30 @@ static void choose_pack_folder(cli_engine *engine) {
              path, strerror(errno));
 }
 
+/* A model that is split: the device becomes the offload of the processor. */
+static cli_exit split_model(cli_engine *engine) {
+  cli_split split;
+  CLI_TRY(cli_split_of(&engine->options, &split));
+  if (!split.is_wanted) return CLI_OK;
+  const wh_device_info info = cli_engine_device_info(engine);
+  if (strcmp(info.name, "cpu") == 0) {
+    if (engine->options.device && strcmp(engine->options.device, "auto") == 0) return CLI_OK;
+    return cli_fail(CLI_USAGE,
+                    "--gpu-layers and --cpu-experts split a model between the processor and a GPU: name it "
+                    "with --device (`whimbrel devices` lists what there is)");
+  }
+  engine->offload = engine->device;
+  engine->device = NULL;
+  CLI_TRY_WH(cli_device_try(&engine->options, "cpu", &engine->device));
+  return CLI_OK;
+}
+
 static int interrupted(void *ctx) { return (void)ctx, cli_interrupted(); }
 
 static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs) {
   const cli_engine_options *options = &engine->options;
   cli_session_needs with_offload = *needs;
+  CLI_TRY(split_model(engine));
   with_offload.offload = engine->offload;
   if (needs->may_keep_packed && !options->no_pack_cache) choose_pack_folder(engine);
   CLI_TRY(cli_session_open(options, engine->model, engine->device, &with_offload, &engine->session));
@@ -151,13 +198,13 @@ cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, c
   double start = cli_seconds();
   CLI_TRY(cli_check_engine_options(options));
   cli_exit code = cli_device_open(options, &engine.device);
-  if (code == CLI_OK && options->offload) code = open_device(options, options->offload, &engine.offload);
   if (code == CLI_OK) code = cli_model_open(path, &engine.model);
   if (code != CLI_OK) {
     cli_engine_close(&engine);
     return code;
   }
   wh_model_get_info(engine.model, &engine.info);
+  if (!*engine.info.path) engine.info.path = path; /* a folder with a graph */
   engine.load_seconds = cli_seconds() - start;
   *out = engine;
   return CLI_OK;

@@ -29,9 +29,12 @@ typedef struct cli_session_needs {
   bool may_keep_packed;   /* large models' packed weights, in the user's cache folder */
 } cli_session_needs;
 
+/* A node by itself, as `verify` writes it: graph.txt and its values as NumPy files. */
+bool cli_is_graph_folder(const char *path);
 WH_NODISCARD cli_exit cli_model_open(const char *path, wh_model **out);
 /* The device of that name with these options; why not is in the library's error record. */
 WH_NODISCARD wh_status cli_device_try(const cli_engine_options *options, const char *name, wh_device **out);
+/* What the options name: of a model that is split, the GPU. */
 WH_NODISCARD cli_exit cli_device_open(const cli_engine_options *options, wh_device **out);
 /* The device comes first: a wrong option is reported before a large file is read. */
 WH_NODISCARD cli_exit cli_engine_open(const char *path, const cli_engine_options *options,

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define NOTHING_DOWNLOADED "Whimbrel downloads nothing: fetch a .gguf file yourself and give its path"
-#define ON_THE_PROCESSOR "Whimbrel computes on the processor; leave it out"
 #define FROM_THE_FILE "Whimbrel takes this from the model's file; leave it out"
 #define NO_SERVER \
   "Whimbrel has no server; `whimbrel chat MODEL.gguf --json` answers line by line through a pipe"
@@ -15,11 +14,15 @@ static const cli_foreign options[] = {
      "give the model's file without an option, right behind the verb"},
     {"-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -mu --model-url -dr --docker-repo --hf --repo-id",
      NULL, NULL, NOTHING_DOWNLOADED},
-    {"-ngl --n-gpu-layers --gpu-layers --ngl -sm --split-mode -ts --tensor-split -mg --main-gpu -ot "
-     "--override-tensor -cmoe --cpu-moe -ncmoe --n-cpu-moe -nkvo --no-kv-offload --gpu --gpus --cuda "
-     "--num-gpu "
-     "--tensor-parallel-size -tp --gpu-memory-utilization --enforce-eager --cpu-offload-gb",
-     NULL, NULL, ON_THE_PROCESSOR},
+    {"-ngl --n-gpu-layers --ngl --num-gpu --offload-layers --num-gpu-layers", NULL, "gpu-layers",
+     "with --device for which GPU"},
+    {"-cmoe --cpu-moe -ncmoe --n-cpu-moe", NULL, "cpu-experts", "with a number of layers"},
+    {"-mg --main-gpu --gpu --gpus --cuda --offload", NULL, "device", "as in --device cuda:1"},
+    {"-sm --split-mode -ts --tensor-split --tensor-parallel-size -tp", NULL, NULL,
+     "a model is split between the processor and one GPU: --device and --gpu-layers"},
+    {"-ot --override-tensor -nkvo --no-kv-offload --gpu-memory-utilization --enforce-eager --cpu-offload-gb "
+     "--fit",
+     NULL, NULL, "--gpu-layers auto takes what fits, and --cpu-experts says what stays on the processor"},
     {"--ctx-size --context --context-length --context-size --n-ctx --num-ctx --max-model-len --max-seq-len",
      NULL, "ctx", NULL},
     {"--n-predict --predict --num-predict --max-tokens --max-new-tokens --n-tokens --max-output-tokens", NULL,
@@ -74,7 +77,7 @@ static const cli_foreign options[] = {
     {"--mlock --no-mmap --mmap --no-warmup --warmup --keep --context-shift --no-context-shift --color -co "
      "--simple-io --log-disable --no-display-prompt --swa-full --cache-prompt --keepalive --keep-alive "
      "--nowordwrap --insecure --no-perf --perf --stream --no-stream --prio --poll --no-op-offload -kvu "
-     "--kv-unified --no-repack -nr --fit",
+     "--kv-unified --no-repack -nr",
      NULL, NULL, "Whimbrel needs no such option; leave it out"},
     {"--numa --cpu-mask -C --cpu-range --cpu-strict --threads-pin", NULL, "bind", NULL},
     {"-dev --gpu-device", NULL, "device", NULL},

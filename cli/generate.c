@@ -84,6 +84,14 @@ static cli_exit allocate_results(const cli_engine *engine, const cli_generation_
   return cli_buffer_add(&g->text, "", 0);
 }
 
+static cli_exit keep_hash(const cli_engine *engine, const wh_speculator *speculator, cli_generation *g) {
+  if (!g->hashes) return CLI_OK;
+  const float *logits = wh_speculator_logits(speculator);
+  if (!logits) return cli_fail(CLI_INTERNAL, "the session has no logits after a run");
+  wh_hash_text(logits, engine->info.n_vocab * sizeof *logits, g->hashes[g->n_hashes++]);
+  return CLI_OK;
+}
+
 /* Decodes until a stop rule holds. The speculator has the logits of the next token. */
 static cli_exit decode(const cli_engine *engine, wh_speculator *speculator, wh_generator *generator,
                        wh_text_stream *stream, const cli_generation_options *options, cli_generation *g) {
@@ -92,12 +100,10 @@ static cli_exit decode(const cli_engine *engine, wh_speculator *speculator, wh_g
   uint32_t n_held;
   g->reason = CLI_STOP_LENGTH;
   while (g->n_tokens < options->max_tokens) {
-    const float *logits = wh_speculator_logits(speculator);
-    if (!logits) return cli_fail(CLI_INTERNAL, "the session has no logits after a run");
-    if (g->hashes) wh_hash_text(logits, engine->info.n_vocab * sizeof *logits, g->hashes[g->n_hashes++]);
+    CLI_TRY(keep_hash(engine, speculator, g));
     int32_t token = 0;
     bool is_end = false;
-    CLI_TRY_WH(wh_generator_sample(generator, logits, &token));
+    CLI_TRY_WH(wh_speculator_sample(speculator, generator, &token));
     CLI_TRY_WH(wh_model_token_is_end(engine->model, token, &is_end));
     if (is_end && !options->ignore_end) {
       g->reason = CLI_STOP_END;

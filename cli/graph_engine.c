@@ -2,6 +2,7 @@
 #include "cli/graph_engine.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static bool is_onnx(const char *model) {
 
 bool cli_is_graph(const char *model, const cli_graph_options *options) {
   return options->inputs.n || options->archive || options->image.images.n || options->random ||
-         options->dims.n || is_onnx(model);
+         options->dims.n || is_onnx(model) || cli_is_graph_folder(model);
 }
 
 cli_exit cli_refuse_graph(const char *model, const char *verb) {
@@ -183,23 +184,47 @@ static const char *find_value(const cli_strings *items, const char *name) {
   return value;
 }
 
-static cli_exit set_inputs(cli_graph_engine *g, const cli_graph_options *o, const cli_npz *npz) {
+/* Of a folder with a graph, whose inputs lie beside it; types that NumPy has no word for are bytes there. */
+static cli_exit set_from_folder(wh_runner *runner, size_t i, const wh_port_info *p, const char *folder) {
+  char path[PATH_MAX];
+  wh_npy_file *file = NULL;
+  if (p->name[0] == '.' || strchr(p->name, '/')) /* nothing leads out of the folder */
+    return cli_fail(CLI_MODEL, "%s: input '%s' is no name of a file", folder, p->name);
+  snprintf(path, sizeof path, "%s/%s.npy", folder, p->name);
+  CLI_TRY_WH(wh_npy_load(path, NULL, &file));
+  wh_tensor t = *wh_npy_tensor(file);
+  t.dtype = p->dtype;
+  if (t.rank != p->rank) { /* bytes */
+    t.rank = p->rank;
+    for (int d = 0; d < p->rank; d++) t.dims[d] = p->dims[d].max;
+  }
+  wh_status st = wh_runner_set_input_at(runner, i, &t);
+  wh_npy_destroy(file);
+  return st == WH_OK ? CLI_OK : cli_fail_library(st);
+}
+
+static cli_exit set_inputs(cli_graph_engine *g, const cli_graph_options *o, const char *model_path,
+                           const cli_npz *npz) {
   uint64_t state = o->seed;
   size_t n_found = 0;
   for (uint32_t i = 0; i < g->info.n_inputs; i++) {
     wh_port_info p = WH_PORT_INFO_INIT;
     CLI_TRY_WH(wh_model_get_input(g->engine.model, i, &p));
     const char *path = find_value(&o->inputs, p.name);
-    bool found = false;
+    bool is_set = true;
     if (path)
       CLI_TRY(set_file(g->runner, i, path));
     else if (find_value(&o->image.images, p.name))
       CLI_TRY(cli_image_set(g->runner, i, &p, &o->image, &g->said));
-    else if (npz->path)
-      CLI_TRY(set_member(g->runner, i, npz, p.name, &found));
-    if (!path && !found && !find_value(&o->image.images, p.name) && o->random)
-      CLI_TRY(set_random(g->runner, i, &p, o, &state));
-    n_found += found;
+    else if (cli_is_graph_folder(model_path))
+      CLI_TRY(set_from_folder(g->runner, i, &p, model_path));
+    else
+      is_set = false;
+    if (!is_set && npz->path) {
+      CLI_TRY(set_member(g->runner, i, npz, p.name, &is_set));
+      n_found += is_set;
+    }
+    if (!is_set && o->random) CLI_TRY(set_random(g->runner, i, &p, o, &state));
   }
   if (!npz->path || n_found) return CLI_OK;
   return cli_fail(CLI_USAGE,
@@ -223,6 +248,8 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
   o.memory_limit = options->memory_limit << 20;
   o.max_iterations = graph->max_iterations;
   o.progress = ask;
+  if (options->gpu_layers || options->cpu_experts)
+    return cli_fail(CLI_USAGE, "--gpu-layers and --cpu-experts are for language models, which have layers");
   cli_exit code = cli_engine_begin(path, options, &g.engine);
   wh_status st = WH_OK;
   if (code == CLI_OK) st = wh_model_get_graph_info(g.engine.model, &g.info);
@@ -232,7 +259,7 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
   if (code == CLI_OK && st == WH_OK) st = wh_runner_create(g.engine.model, g.engine.device, &o, &g.runner);
   if (st != WH_OK) code = cli_fail_library(st);
   if (code == CLI_OK && graph->archive) code = cli_npz_open(graph->archive, &npz);
-  if (code == CLI_OK) code = set_inputs(&g, graph, &npz);
+  if (code == CLI_OK) code = set_inputs(&g, graph, path, &npz);
   cli_npz_close(&npz);
   if (code == CLI_OK)
     *out = g;

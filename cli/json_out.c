@@ -103,6 +103,7 @@ json_t *cli_json_device(const wh_device *device) {
   cli_json_set_whole(object, "l2_bytes", info->l2_bytes);
   cli_json_set_whole(object, "l3_bytes", info->l3_bytes);
   cli_json_set_whole(object, "memory_bytes", info->memory_bytes);
+  cli_json_set_text(object, "bus_id", info->bus_id);
   return object;
 }
 
@@ -116,6 +117,24 @@ json_t *cli_json_packing(const wh_session *session) {
   cli_json_set(object, "model_hashed", json_boolean(p.hashed_model));
   cli_json_set(object, "stored", json_boolean(p.stored));
   return object;
+}
+
+json_t *cli_json_placement(const wh_session *session) {
+  json_t *list = json_array();
+  wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
+  for (uint32_t i = 0; wh_session_get_placement(session, i, &p) == WH_OK; ++i) {
+    json_t *device = json_object();
+    cli_json_set_text(device, "name", p.device);
+    cli_json_set_whole(device, "layers", p.n_layers);
+    cli_json_set_whole(device, "layers_without_experts", p.n_kept_experts);
+    cli_json_set_whole(device, "packed_weights", p.packed_weights);
+    cli_json_set_whole(device, "mapped_weights", p.mapped_weights);
+    cli_json_set_whole(device, "kv_state", p.kv_state);
+    cli_json_set_whole(device, "activations", p.activations);
+    cli_json_set(device, "free_bytes", p.free_bytes ? json_integer((json_int_t)p.free_bytes) : json_null());
+    cli_json_append(list, device);
+  }
+  return list;
 }
 
 json_t *cli_json_roofline(const wh_device_roofline *roofline) {

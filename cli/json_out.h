@@ -24,6 +24,8 @@ json_t *cli_json_model(const wh_model *model);
 json_t *cli_json_device(const wh_device *device);
 /* {"packed": 154, "from_cache": 0, ...}: how the weights were loaded */
 json_t *cli_json_packing(const wh_session *session);
+/* [{"name": "cpu", "layers": 20, "packed_weights": ...}, ...]: what runs on which of its devices */
+json_t *cli_json_placement(const wh_session *session);
 json_t *cli_json_roofline(const wh_device_roofline *roofline);
 
 /* Fails if a value was lost since the last check. */

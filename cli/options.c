@@ -1,12 +1,14 @@
 /* options.c - see options.h. */
 #include "cli/options.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define ENGINE(field) offsetof(cli_engine_options, field)
 static const cli_option engine_options[] = {
     {"device", 0, CLI_OPTION_STRING, ENGINE(device), "NAME",
-     "What computes: cpu (the default), cuda, cuda:1 and so on, or\ncuda:emulated, which needs no GPU and is "
-     "for "
-     "checking.",
+     "What computes: cpu (the default); cuda, cuda:1 and so on; hip; auto:\nthe first GPU that works, for as "
+     "many layers as fit, else cpu; or\ncuda:emulated, which needs no GPU and is for checking.",
      0, 0, 0, 0},
     {"isa", 0, CLI_OPTION_STRING, ENGINE(isa), "NAME",
      "Highest instruction-set level to use (default: all there is);\n`whimbrel devices` lists the levels.", 0,
@@ -22,6 +24,11 @@ static const cli_option engine_options[] = {
      "How weights are asked for ahead of their use while decoding: into\nall caches or past the outer ones "
      "(default auto: what was faster\non this make of processor). Never changes a result.",
      0, 0, 0, 0},
+    {"gpu-graphs", 0, CLI_OPTION_CHOICE, ENGINE(gpu_graphs), "auto|off",
+     "auto: what a GPU runs again and again is recorded and started at\nonce (default); off: kernel by "
+     "kernel. "
+     "Never changes a result.",
+     0, 0, 0, 0},
     /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
      "exact: the same bits on every machine (default); fast: F32 weights\nwithin the bounds of "
@@ -34,10 +41,16 @@ static const cli_option engine_options[] = {
      "Positions of context (default: the model's, at most 4096).", 1, UINT32_C(1) << 24, 0, 0},
     {"prompt-chunk", 0, CLI_OPTION_U32, ENGINE(prompt_chunk), "N",
      "Most prompt tokens in one run (default 512).", 1, UINT32_C(1) << 16, 0, 0},
-    {"offload", 0, CLI_OPTION_STRING, ENGINE(offload), "NAME",
-     "A second device, for the model's last layers (default none).", 0, 0, 0, 0},
-    {"offload-layers", 0, CLI_OPTION_U32, ENGINE(offload_layers), "N",
-     "How many of them; more than the model has: all of it (default all).", 0, UINT32_MAX, 0, 0},
+    {"gpu-layers", 0, CLI_OPTION_STRING, ENGINE(gpu_layers), "N|auto",
+     "How many of the model's layers, the last ones, run on --device\n(without it: the first GPU that "
+     "works), "
+     "the others on the processor;\nmore than it has: all of it; auto: as many as fit (default all).",
+     0, 0, 0, 0},
+    {"cpu-experts", 0, CLI_OPTION_U32, ENGINE(cpu_experts), "N",
+     "Of these layers, the first N leave what follows their attention, a\nmixture's experts, to the "
+     "processor "
+     "(default 0; with --gpu-layers\nauto: what does not fit).",
+     0, UINT32_MAX, 0, 0},
     {"memory-limit", 0, CLI_OPTION_U64, ENGINE(memory_limit), "MIB",
      "Most memory to take, in MiB; what needs more is refused before it\nis taken (default: what the "
      "machine, "
@@ -52,7 +65,7 @@ static const cli_option engine_options[] = {
      0, 0, 0, 0},
 };
 
-#define N_DEVICE_OPTIONS 5
+#define N_DEVICE_OPTIONS 6
 
 #define SAMPLING(field) offsetof(cli_sampling_options, field)
 static const cli_option sampling_options[] = {
@@ -88,6 +101,23 @@ static const cli_option output_options[] = {
 const cli_kv_type *cli_kv_type_of(const cli_engine_options *options) {
   static const cli_kv_type types[] = {{"f16", WH_DTYPE_F16}, {"f32", WH_DTYPE_F32}, {"q8", WH_DTYPE_Q8_0}};
   return &types[options->kv]; /* in the order of --kv's choices */
+}
+
+cli_exit cli_split_of(const cli_engine_options *options, cli_split *out) {
+  const char *text = options->gpu_layers;
+  const bool any = options->device && strcmp(options->device, "auto") == 0;
+  *out = (cli_split){text || options->cpu_experts || any, any ? WH_LAYERS_AUTO : UINT32_MAX};
+  if (!text) return CLI_OK;
+  if (strcmp(text, "auto") == 0) {
+    out->layers = WH_LAYERS_AUTO;
+    return CLI_OK;
+  }
+  char *end = NULL;
+  const unsigned long long n = strtoull(text, &end, 10);
+  if (text[0] < '0' || text[0] > '9' || *end)
+    return cli_fail(CLI_USAGE, "--gpu-layers takes a number of layers, or auto, not '%s'", text);
+  out->layers = n < WH_LAYERS_AUTO ? (uint32_t)n : UINT32_MAX;
+  return CLI_OK;
 }
 
 cli_option_group cli_device_group(cli_engine_options *options) {

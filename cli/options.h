@@ -6,7 +6,7 @@
 
 /* How the model is run. Zero or NULL: the library's default. */
 typedef struct cli_engine_options {
-  const char *device;
+  const char *device; /* NULL: the processor, or with gpu_layers the first GPU that works */
   const char *isa;
   uint32_t threads;
   uint32_t numerics; /* wh_numerics */
@@ -15,16 +15,17 @@ typedef struct cli_engine_options {
   uint32_t prompt_chunk;
   const char *pack_cache;
   bool pack_cache_mapped, no_pack_cache;
-  uint32_t binding;      /* wh_binding */
-  uint64_t memory_limit; /* MiB */
-  uint32_t prefetch;     /* wh_prefetch */
-  const char *offload;   /* the device of the last layers; NULL: none */
-  uint32_t offload_layers;
+  uint32_t binding;       /* wh_binding */
+  uint64_t memory_limit;  /* MiB */
+  uint32_t prefetch;      /* wh_prefetch */
+  const char *gpu_layers; /* "auto" or how many of the last layers run on `device`; NULL: all */
+  uint32_t cpu_experts;   /* of these, the first so many keep their experts on the processor */
+  uint32_t gpu_graphs;    /* wh_gpu_graphs */
 } cli_engine_options;
-#define CLI_ENGINE_OPTIONS_INIT                                                                           \
-  {                                                                                                       \
-    "cpu", NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0, WH_PREFETCH_AUTO, \
-        NULL, UINT32_MAX                                                                                  \
+#define CLI_ENGINE_OPTIONS_INIT                                                                          \
+  {                                                                                                      \
+    NULL, NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0, WH_PREFETCH_AUTO, \
+        NULL, 0                                                                                          \
   }
 
 typedef struct cli_kv_type {
@@ -52,6 +53,14 @@ cli_option_group cli_device_group(cli_engine_options *options); /* the part that
 cli_option_group cli_engine_group(cli_engine_options *options);
 cli_option_group cli_sampling_group(cli_sampling_options *options);
 cli_option_group cli_output_group(cli_output_options *options);
+
+/* Whether the model is split between the processor and a device, and how: wh_session_options' offload_layers.
+ */
+typedef struct cli_split {
+  bool is_wanted;
+  uint32_t layers;
+} cli_split;
+WH_NODISCARD cli_exit cli_split_of(const cli_engine_options *options, cli_split *out);
 
 wh_sampling cli_sampling(const cli_sampling_options *options);
 

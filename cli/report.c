@@ -65,6 +65,7 @@ static const char *hint_for(wh_status status, const char *message) {
   switch (status) {
     case WH_ERR_OUT_OF_MEMORY:
       if (strstr(message, "weights alone")) return "";
+      if (strstr(message, "layers would fit")) return " (--gpu-layers auto)";
       return strstr(message, "smaller context") ? " (-c N), as does --kv q8"
                                                 : "; a smaller -c, --kv q8 or --prompt-chunk needs less";
     case WH_ERR_CORRUPT:

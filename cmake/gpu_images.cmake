@@ -1,6 +1,6 @@
 # gpu_images.cmake - wh_gpu_images(PREFIX SUFFIX OUT COMMAND...): what a provider's compiler makes of each kernels/<module>.cu,
 # held by a C source whose name goes into OUT, as objects PREFIX<module>. In the command, @source@ and @image@ stand for the
-# files, @depfile@ for the dependencies that it writes. Without a command the objects are empty.
+# files, @depfile@ for the dependencies that it writes, @arch@ for what nvcc compiles the module for. Without a command the objects are empty.
 function(wh_gpu_images prefix suffix out)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/backends/gpu/kernels/*.cu)
   set(text "/* Written by CMake. */\n")
@@ -13,6 +13,11 @@ function(wh_gpu_images prefix suffix out)
     if(ARGN)
       string(REPLACE "@source@" "${source}" command "${ARGN}")
       string(REPLACE "@image@" "${image}" command "${command}")
+      set(arch compute_80)
+      if(module MATCHES "_warpgroup_")
+        set(arch compute_90a)
+      endif()
+      string(REPLACE "@arch@" "${arch}" command "${command}")
       string(REPLACE "@depfile@" "${image}.d" command "${command}")
       add_custom_command(OUTPUT ${image} DEPENDS ${source} DEPFILE ${image}.d VERBATIM COMMAND ${command}
         COMMENT "Compiling ${module}.cu to ${module}.${suffix}")

@@ -8,7 +8,7 @@
  * Every struct starts with its size, sizes and versions are checked at registration (backends.h), and fields
  * are only appended. A backend sees core/base, core/ir and this header: it is compiled with this tree's,
  * which are not installed, and linked with what it calls of core/base. Every function is there, but
- * `parallel`.
+ * `parallel` and `free_memory`.
  *
  * Threads: a device may be called from several threads at once. `claim`, `value_bytes`, `compile`, `describe`
  * and `pack` are pure; what a queue runs, it runs in order. */
@@ -138,6 +138,7 @@ typedef struct wh_claim {
   /* Bit i: the operand of layouts[i] may also come as the model has it, when a frame says so: the same bits,
    * slower. So a model computes before its weights are packed. What is not finite is then a fault. */
   uint32_t from_model;
+  uint32_t any_address; /* bit i: constant operand i is read wherever it lies, when it is not packed */
 } wh_claim;
 
 typedef struct wh_pack_task {
@@ -224,6 +225,9 @@ typedef struct wh_backend {
 
   /* ---- host work on the device's threads; NULL: the caller's thread does it ---- */
   void (*parallel)(void *dev, wh_parallel_fn fn, void *arg);
+
+  /* ---- memory of its own: bytes that may be taken now; NULL: it computes in the host's ---- */
+  wh_status (*free_memory)(void *dev, uint64_t *n_bytes);
 } wh_backend;
 
 static inline void wh_backend_parallel(const wh_backend *backend, void *dev, wh_parallel_fn fn, void *arg) {

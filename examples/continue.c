@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
     batch.n_tokens = (uint32_t)n;
     batch.n_outputs = 1;
     check(wh_session_run(session, &batch));
-    check(wh_generator_sample(generator, wh_session_logits(session, 0), &tokens[0]));
+    check(wh_session_sample(session, 0, generator, &tokens[0]));
     n = 1;
     bool is_end = false, stopped = false;
     check(wh_model_token_is_end(model, tokens[0], &is_end));

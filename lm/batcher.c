@@ -118,8 +118,11 @@ wh_status wh_lm_step(wh_lm *lm, uint32_t *n_waiting) {
   return WH_OK;
 }
 
+bool wh_lm_sequence_has_row(const wh_sequence *s, uint32_t row) {
+  return s->rows_step && s->rows_step == s->lm->step && row < s->n_rows;
+}
+
 const float *wh_lm_sequence_row(const wh_sequence *s, uint32_t row) {
-  return s->rows_step && s->rows_step == s->lm->step && row < s->n_rows
-             ? wh_lm_step_row(s->lm, s->rows_at + row)
-             : NULL;
+  if (!wh_lm_sequence_has_row(s, row) || wh_lm_step_fetch_rows(s->lm) != WH_OK) return NULL;
+  return wh_lm_step_row(s->lm, s->rows_at + row);
 }

@@ -13,7 +13,10 @@ static uint32_t row_of(const wh_batch *b, uint32_t i) {
 
 void wh_lm_drop_rows(wh_lm *lm) { lm->n_outputs = 0; }
 
-const float *wh_lm_row(const wh_lm *lm, uint32_t i) { return i < lm->n_outputs ? lm->outputs[i] : NULL; }
+const float *wh_lm_row(wh_lm *lm, uint32_t i) {
+  if (i >= lm->n_outputs || (!lm->kept_rows && wh_lm_step_fetch_rows(lm) != WH_OK)) return NULL;
+  return lm->outputs[i];
+}
 
 wh_sequence *wh_lm_numbered(wh_lm *lm, uint32_t i) {
   return i < lm->options.max_sequences ? lm->numbered[i] : NULL;
@@ -139,7 +142,9 @@ wh_status wh_lm_make_room_for_rows(wh_lm *lm) {
 }
 
 /* What the step gave goes to its targets. A sequence that failed holds what it held before the batch. */
-static void settle_step(wh_lm *lm, bool copy) {
+static wh_status settle_step(wh_lm *lm, bool copy) {
+  if (copy) WH_TRY(wh_lm_step_fetch_rows(lm));
+  lm->kept_rows = copy;
   const size_t width = (size_t)lm->n_vocab_out;
   uint32_t row = 0, i = 0;
   for (uint32_t k = 0; k < lm->n_parts; k++) {
@@ -156,6 +161,7 @@ static void settle_step(wh_lm *lm, bool copy) {
     t->failure = part->failure;
     t->done = is_done(t);
   }
+  return WH_OK;
 }
 
 static wh_status run_steps(wh_lm *lm, const wh_batch *b) {
@@ -169,7 +175,7 @@ static wh_status run_steps(wh_lm *lm, const wh_batch *b) {
     if (!lm->n_parts && !last) return WH_FAIL(ERR_INTERNAL, "a batch that cannot go on");
     if (!lm->n_parts) break; /* all of it was found in pages */
     WH_TRY(wh_lm_step_run(lm));
-    settle_step(lm, several);
+    WH_TRY(settle_step(lm, several));
   }
   return WH_OK;
 }

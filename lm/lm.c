@@ -122,8 +122,10 @@ static wh_status open_lm(wh_lm *lm, wh_program *program) {
     lm->numbered[i]->is_numbered = true;
     lm->numbered[i]->is_private = !o->numbered_find_prefixes;
   }
-  WH_TRY(wh_run_create(program, &(wh_run_options){lm->symbols, lm->alloc, o->progress}, &lm->run));
+  const wh_run_options run = {.symbols = lm->symbols, .alloc = lm->alloc, .progress = o->progress};
+  WH_TRY(wh_run_create(program, &run, &lm->run));
   lm->n_vocab_out = wh_run_output(lm->run, (size_t)lm->ports.logits).dims[1];
+  WH_TRY(wh_lm_best_open(lm));
   return o->long_rope_border ? wh_lm_make_room_for_rows(lm) : WH_OK;
 }
 
@@ -148,6 +150,7 @@ void wh_lm_destroy(wh_lm *lm) {
     lm->sequences->is_numbered = false;
     wh_lm_sequence_destroy(lm->sequences);
   }
+  wh_run_destroy(lm->best);
   wh_run_destroy(lm->run);
   wh_kv_pool_destroy(lm->pool);
   wh_free(lm->alloc, lm->numbered);

@@ -58,7 +58,7 @@ void wh_lm_set_interrupt(wh_lm *lm, wh_interrupt_fn fn, void *ctx);
 WH_NODISCARD wh_status wh_lm_run(wh_lm *lm, const wh_batch *batch);
 /* Rows are those of a run that succeeded, or there are none: a run begins with this. */
 void wh_lm_drop_rows(wh_lm *lm);
-const float *wh_lm_row(const wh_lm *lm, uint32_t output);     /* NULL: none */
+const float *wh_lm_row(wh_lm *lm, uint32_t output);           /* NULL: none */
 wh_status wh_lm_row_status(const wh_lm *lm, uint32_t output); /* raises the error that it had */
 /* NULL: no such number. They have room for all tokens of the context, so that batches take no memory. */
 wh_sequence *wh_lm_numbered(wh_lm *lm, uint32_t sequence);
@@ -78,6 +78,18 @@ const int32_t *wh_lm_sequence_tokens(const wh_sequence *s, uint32_t *n);
 uint32_t wh_lm_sequence_n_computed(const wh_sequence *s);
 wh_status wh_lm_sequence_status(const wh_sequence *s); /* raises the error that it met */
 const float *wh_lm_sequence_row(const wh_sequence *s, uint32_t row);
+
+/* ---- the largest logits of a row (best.c) ---- */
+
+typedef struct wh_lm_best {
+  const float *logits; /* in falling order, of equals the lower ids first */
+  const int64_t *ids;
+  size_t n;
+} wh_lm_best;
+
+/* False: there is the row alone, which costs nothing then, or no such row. */
+bool wh_lm_row_best(const wh_lm *lm, uint32_t output, wh_lm_best *out);
+bool wh_lm_sequence_row_best(const wh_sequence *s, uint32_t row, wh_lm_best *out);
 
 WH_NODISCARD wh_status wh_lm_step(wh_lm *lm, uint32_t *n_waiting);
 wh_kv_pool_counts wh_lm_count_pages(const wh_lm *lm);

@@ -91,6 +91,10 @@ struct wh_lm {
   uint32_t *positions;   /* scratch [max_outputs] */
   uint32_t *row_outputs; /* [max_outputs] which output a row of the step is */
   float *kept;           /* [max_outputs][n_vocab_out] rows of a batch of several steps; made when needed */
+  bool kept_rows;        /* the batch's rows lie there */
+
+  wh_run *best;      /* over the logits, where they lie; NULL: the host addresses them */
+  bool rows_fetched; /* the step's rows are where the host has them */
 
   wh_run_trace_fn trace;
   void *trace_ctx;
@@ -138,9 +142,19 @@ uint32_t wh_lm_step_room(const wh_lm *lm);
 void wh_lm_step_add(wh_lm *lm, wh_sequence *s, uint32_t n, const uint32_t *positions, uint32_t n_positions);
 /* Runs it. The tokens of parts without failure are computed then. On an error of the run itself none are. */
 WH_NODISCARD wh_status wh_lm_step_run(wh_lm *lm);
-const float *wh_lm_step_row(const wh_lm *lm, uint32_t i); /* of its rows, in the order they were asked for */
+/* Where the host has row i of those that were asked for, once they are fetched. */
+const float *wh_lm_step_row(const wh_lm *lm, uint32_t i);
+WH_NODISCARD wh_status wh_lm_step_fetch_rows(wh_lm *lm);
+
+/* ---- best.c ---- */
+
+WH_NODISCARD wh_status wh_lm_best_open(wh_lm *lm);
+WH_NODISCARD wh_status wh_lm_best_find(wh_lm *lm); /* of the step that was run */
+bool wh_lm_best_finite(const wh_lm *lm, uint32_t row);
 
 /* ---- batcher.c ---- */
+
+bool wh_lm_sequence_has_row(const wh_sequence *s, uint32_t row);
 
 /* As wh_lm_sequence_reserve; pages are taken from sequences that are not in the step: those that wait for
  * nothing first, then those that came later than `s`. Their tokens are computed again when they are wanted.

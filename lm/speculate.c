@@ -332,6 +332,10 @@ const float *wh_lm_speculator_logits(const wh_lm_speculator *s) {
   return s->has_logits ? wh_lm_row(s->lm, s->row) : NULL;
 }
 
+bool wh_lm_speculator_best(const wh_lm_speculator *s, wh_lm_best *out) {
+  return s->has_logits && wh_lm_row_best(s->lm, s->row, out);
+}
+
 const int32_t *wh_lm_speculator_tokens(const wh_lm_speculator *s, uint32_t *n) {
   if (n) *n = given(s);
   return s->tokens;

@@ -25,6 +25,7 @@ WH_NODISCARD wh_status wh_lm_speculator_append(wh_lm_speculator *s, const int32_
 void wh_lm_speculator_expect(wh_lm_speculator *s, size_t n);
 WH_NODISCARD wh_status wh_lm_speculator_advance(wh_lm_speculator *s, int32_t token, uint32_t n_wanted);
 const float *wh_lm_speculator_logits(const wh_lm_speculator *s);
+bool wh_lm_speculator_best(const wh_lm_speculator *s, wh_lm_best *out); /* as wh_lm_row_best */
 const int32_t *wh_lm_speculator_tokens(const wh_lm_speculator *s, uint32_t *n);
 WH_NODISCARD wh_status wh_lm_speculator_truncate(wh_lm_speculator *s, uint32_t length);
 wh_speculator_stats wh_lm_speculator_get_stats(const wh_lm_speculator *s);

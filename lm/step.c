@@ -20,6 +20,13 @@ void wh_lm_step_add(wh_lm *lm, wh_sequence *s, uint32_t n, const uint32_t *posit
   s->last_use = lm->step;
 }
 
+wh_status wh_lm_step_fetch_rows(wh_lm *lm) {
+  if (lm->rows_fetched) return WH_OK;
+  WH_TRY(wh_run_fetch_output(lm->run, (size_t)lm->ports.logits));
+  lm->rows_fetched = true;
+  return WH_OK;
+}
+
 const float *wh_lm_step_row(const wh_lm *lm, uint32_t i) {
   const float *rows = wh_run_output(lm->run, (size_t)lm->ports.logits).data;
   return rows + (int64_t)i * lm->n_vocab_out;
@@ -45,6 +52,14 @@ static void load_inputs(wh_lm *lm) {
     for (int64_t k = s->n_pages; k < lm->table; k++) table[(int64_t)i * lm->table + k] = -1;
   }
   memcpy(rows, lm->rows, lm->n_rows * sizeof *rows);
+}
+
+static wh_status execute(wh_lm *lm) {
+  lm->rows_fetched = false;
+  WH_TRY(wh_run_execute(lm->run));
+  if (lm->best) return wh_lm_best_find(lm);
+  lm->rows_fetched = true;
+  return WH_OK;
 }
 
 /* ---- rows that are not finite ---- */
@@ -78,7 +93,7 @@ static wh_status blame(wh_lm *lm, uint32_t first_token, const wh_lm_part *part) 
   blame_search x = {.g = lm->g, .begin = first_token, .end = first_token + part->n_tokens};
   load_inputs(lm);
   wh_run_set_trace(lm->run, look_at_embedding, &x);
-  wh_status st = wh_run_execute(lm->run);
+  wh_status st = execute(lm);
   wh_run_set_trace(lm->run, lm->trace, lm->trace_ctx);
   if (x.table)
     return WH_FAIL(ERR_CORRUPT,
@@ -89,6 +104,11 @@ static wh_status blame(wh_lm *lm, uint32_t first_token, const wh_lm_part *part) 
                  "the model computed a logit that is not finite; its weights are damaged or out of range");
 }
 
+static bool row_is_finite(const wh_lm *lm, uint32_t row) {
+  return lm->best ? wh_lm_best_finite(lm, row)
+                  : wh_all_finite(wh_lm_step_row(lm, row), (size_t)lm->n_vocab_out);
+}
+
 /* The first part that has a bad row is looked into; doing so for each would cost a run for each. A search
  * that ended early has left no rows of logits: the step is run once more for the others. */
 static wh_status judge_rows(wh_lm *lm) {
@@ -97,8 +117,7 @@ static wh_status judge_rows(wh_lm *lm) {
   for (uint32_t i = 0; i < lm->n_parts; i++) {
     wh_lm_part *part = &lm->parts[i];
     bool finite = true;
-    for (uint32_t k = 0; k < part->n_rows; k++, row++)
-      finite = finite && wh_all_finite(wh_lm_step_row(lm, row), (size_t)lm->n_vocab_out);
+    for (uint32_t k = 0; k < part->n_rows; k++, row++) finite = finite && row_is_finite(lm, row);
     if (!finite && blamed)
       (void)WH_FAIL(ERR_CORRUPT, "the model computed a logit that is not finite");
     else if (!finite)
@@ -106,7 +125,7 @@ static wh_status judge_rows(wh_lm *lm) {
     if (!finite) part->failure = wh_lm_failure_now(WH_ERR_CORRUPT);
     if (!finite && !blamed && lm->n_parts > 1) {
       load_inputs(lm);
-      WH_TRY(wh_run_execute(lm->run));
+      WH_TRY(execute(lm));
     }
     blamed = blamed || !finite;
     token += part->n_tokens;
@@ -119,7 +138,7 @@ wh_status wh_lm_step_run(wh_lm *lm) {
   lm->symbols[lm->sym_outputs] = lm->n_rows;
   WH_TRY(wh_run_bind(lm->run, lm->symbols));
   load_inputs(lm);
-  WH_TRY(wh_run_execute(lm->run));
+  WH_TRY(execute(lm));
   WH_TRY(judge_rows(lm));
   for (uint32_t i = 0; i < lm->n_parts; i++) {
     wh_lm_part *part = &lm->parts[i];

@@ -177,6 +177,12 @@ static const float *apply_penalties(wh_sampler *s, const float *logits) {
   return s->logits;
 }
 
+static wh_status check_largest(float largest, bool nan) {
+  if (nan) return WH_FAIL(ERR_INVALID_ARGUMENT, "sampler: a logit is NaN");
+  if (largest == -INFINITY) return WH_FAIL(ERR_INVALID_ARGUMENT, "sampler: every logit is -inf");
+  return WH_OK;
+}
+
 /* The largest logit, lowest id of equals. NaN or nothing above -inf is an error. */
 static wh_status find_largest(const wh_sampler *s, const float *logits, int32_t *out) {
   size_t best = 0;
@@ -185,10 +191,8 @@ static wh_status find_largest(const wh_sampler *s, const float *logits, int32_t 
     nan |= logits[i] != logits[i];
     if (logits[i] > logits[best]) best = i;
   }
-  if (nan) return WH_FAIL(ERR_INVALID_ARGUMENT, "sampler: a logit is NaN");
-  if (logits[best] == -INFINITY) return WH_FAIL(ERR_INVALID_ARGUMENT, "sampler: every logit is -inf");
   *out = (int32_t)best;
-  return WH_OK;
+  return check_largest(logits[best], nan);
 }
 
 /* Falling order of logits, rising order of ids among equals: a total order. */
@@ -258,17 +262,17 @@ static double sum_weights(const candidate *c, size_t n) {
   return total;
 }
 
+static float weight_of(const wh_sampler *s, float logit, float largest) {
+  if (largest == INFINITY) return logit == INFINITY ? 1.0f : 0.0f; /* certain tokens: they share the chance */
+  const double x = ((double)logit - (double)largest) / (double)s->options.temperature;
+  return x < (double)WH_EXP_MIN ? 0.0f : wh_exp_f32((float)x);
+}
+
 /* Fills the candidates with all tokens that have a chance, in order of id. */
 static size_t weigh(wh_sampler *s, const float *logits, float largest) {
   size_t n = 0;
   for (size_t i = 0; i < s->n_vocab; i++) {
-    float weight;
-    if (largest == INFINITY) { /* certain tokens: they share the chance */
-      weight = logits[i] == INFINITY ? 1.0f : 0.0f;
-    } else {
-      double x = ((double)logits[i] - (double)largest) / (double)s->options.temperature;
-      weight = x < (double)WH_EXP_MIN ? 0.0f : wh_exp_f32((float)x);
-    }
+    const float weight = weight_of(s, logits[i], largest);
     if (weight > 0) s->candidates[n++] = (candidate){logits[i], weight, (int32_t)i};
   }
   return n;
@@ -300,6 +304,20 @@ static int32_t draw(wh_sampler *s, const candidate *c, size_t n) {
   return c[n - 1].id; /* target rounded up to the total */
 }
 
+/* The steps behind top-k, on candidates in the order that it left. */
+static int32_t pick_from(wh_sampler *s, size_t n) {
+  const wh_sampler_options *o = &s->options;
+  candidate *c = s->candidates;
+  if (o->min_p > 0) { /* the largest weight is exactly 1 */
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+      if (c[i].weight >= o->min_p) c[kept++] = c[i];
+    n = kept;
+  }
+  if (o->top_p < 1) n = cut_top_p(c, n, (double)o->top_p * sum_weights(c, n));
+  return draw(s, c, n);
+}
+
 wh_status wh_sampler_sample(wh_sampler *s, const float *logits, int32_t *out) {
   const wh_sampler_options *o = &s->options;
   int32_t largest, pick;
@@ -307,23 +325,63 @@ wh_status wh_sampler_sample(wh_sampler *s, const float *logits, int32_t *out) {
   WH_TRY(find_largest(s, l, &largest));
   pick = largest;
   if (o->temperature > 0) {
-    candidate *c = s->candidates;
     size_t n = weigh(s, l, l[largest]);
     if (o->top_k > 0 && o->top_k < n) {
-      select_first(c, n, o->top_k);
+      select_first(s->candidates, n, o->top_k);
       n = o->top_k;
-      sort_candidates(c, n);
+      sort_candidates(s->candidates, n);
     }
-    if (o->min_p > 0) { /* the largest weight is exactly 1 */
-      size_t kept = 0;
-      for (size_t i = 0; i < n; i++)
-        if (c[i].weight >= o->min_p) c[kept++] = c[i];
-      n = kept;
-    }
-    if (o->top_p < 1) n = cut_top_p(c, n, (double)o->top_p * sum_weights(c, n));
-    pick = draw(s, c, n);
+    pick = pick_from(s, n);
   }
   wh_sampler_accept(s, pick);
   *out = pick;
+  return WH_OK;
+}
+
+/* ---- from the largest logits alone ---- */
+
+static void sort_by_id(candidate *c, size_t n) {
+  for (size_t i = 1; i < n; i++)
+    for (size_t k = i; k > 0 && c[k].id < c[k - 1].id; k--) swap(&c[k], &c[k - 1]);
+}
+
+/* The candidates as top-k leaves them, or, where that says more, those that min-p will keep; false: tokens
+ * may be among them that are not known. These have no more weight than the n-th: exp never falls where its
+ * argument rises (all its arguments were looked at). */
+static bool weigh_best(wh_sampler *s, const float *logits, const int64_t *ids, size_t n, size_t *n_kept) {
+  const wh_sampler_options *o = &s->options;
+  size_t with_chance = 0, likely = 0; /* both are the first so many */
+  for (size_t i = 0; i < n; i++) {
+    const float weight = weight_of(s, logits[i], logits[0]);
+    s->candidates[i] = (candidate){logits[i], weight, (int32_t)ids[i]};
+    if (weight > 0) with_chance = i + 1;
+    if (weight > 0 && weight >= o->min_p) likely = i + 1;
+  }
+  const bool all = with_chance < n || n == s->n_vocab;
+  *n_kept = with_chance;
+  if (o->top_k > 0 && o->top_k < with_chance) { /* in falling order */
+    *n_kept = o->top_k;
+    return true;
+  }
+  if (!all && (o->top_k > 0 || likely == n)) return false;
+  if (!all) *n_kept = likely;
+  sort_by_id(s->candidates, *n_kept);
+  return true;
+}
+
+wh_status wh_sampler_sample_best(wh_sampler *s, const float *logits, const int64_t *ids, size_t n,
+                                 int32_t *out, bool *decided) {
+  size_t n_kept;
+  *decided = false;
+  if (n == 0 || n > s->n_vocab || (s->logits && s->n_counts)) return WH_OK;
+  WH_TRY(check_largest(logits[0], logits[0] != logits[0]));
+  int32_t pick = (int32_t)ids[0];
+  if (s->options.temperature > 0) {
+    if (!weigh_best(s, logits, ids, n, &n_kept)) return WH_OK;
+    pick = pick_from(s, n_kept);
+  }
+  wh_sampler_accept(s, pick);
+  *out = pick;
+  *decided = true;
   return WH_OK;
 }

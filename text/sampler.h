@@ -33,6 +33,13 @@ void wh_sampler_accept(wh_sampler *s, int32_t token); /* a token enters the hist
  * or all logits -inf, is ERR_INVALID_ARGUMENT. */
 WH_NODISCARD wh_status wh_sampler_sample(wh_sampler *s, const float *logits, int32_t *out);
 
+/* As wh_sampler_sample, from the n largest logits alone, in falling order and of equals the lower ids first.
+ * *decided false: they do not decide, and nothing has changed. They do without penalties where the options
+ * leave no more than n - 1 tokens a chance: greedy; top_k below n; a min_p or weights that reach 0 before the
+ * n-th. */
+WH_NODISCARD wh_status wh_sampler_sample_best(wh_sampler *s, const float *logits, const int64_t *ids,
+                                              size_t n, int32_t *out, bool *decided);
+
 /* Stop strings over a stream: text that could be the beginning of a stop string is held back. */
 typedef struct wh_stop_matcher wh_stop_matcher;
 WH_NODISCARD wh_status wh_stop_matcher_create(const char *const *stops, size_t n_stops,

@@ -254,6 +254,14 @@ static wh_status choose_reduction(const cpu_device *d, const wh_graph *g, cpu_ke
   return k->map ? WH_OK : WH_FAIL(ERR_INTERNAL, "node '%s' has no loop for its reduction", k->node->name);
 }
 
+/* Its elements are moved as bytes. */
+wh_status wh_cpu_claim_gather(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                              const int64_t *dims, wh_claim *c) {
+  (void)d, (void)g, (void)node, (void)dims;
+  c->any_address = 1;
+  return WH_OK;
+}
+
 wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   (void)args;
   switch (k->node->op) {

@@ -69,20 +69,20 @@ INLINE vi bcast_codes(const int8_t *codes) {
 INLINE void score_dots(const int r_max, const int n, const score_job *t, int64_t b, vi dot[TILE][4]) {
   const uint8_t *codes = t->k[b].codes + t->first * 4;
   vi key[4];
-  UNROLL
-  for (int r = 0; r < r_max; r++) UNROLL
+  UNROLL_8
+  for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) dot[r][i] = vi_set32(t->q.bias[r * t->n_blocks + b]);
   for (int64_t g = 0; g < BLOCK / 4; g++) { /* four dimensions */
     prefetch(&t->next, b * 8 + g, 5);
-    UNROLL
+    UNROLL_8
     for (int i = 0; i < n; i++) {
       key[i] = vi_key(vi_load(codes + g * 4 * WH_ATTENTION_CHUNK + i * VF_LANES * 4));
       IN_REGISTER(key[i]);
     }
-    UNROLL
+    UNROLL_8
     for (int r = 0; r < r_max; r++) {
       vi x = bcast_codes(t->q.codes + (r * t->n_blocks + b) * BLOCK + g * 4);
-      UNROLL
+      UNROLL_8
       for (int i = 0; i < n; i++) dot[r][i] = vi_dot(dot[r][i], key[i], x);
     }
   }
@@ -96,32 +96,32 @@ INLINE void score_dots_in_pairs(const int r_max, const int n, const score_job *t
   const uint8_t *codes = t->k[b].codes + t->first * 4;
   const int64_t row = 4 * WH_ATTENTION_CHUNK;
   vi sum[(TILE + 1) / 2][4][2];
-  UNROLL
-  for (int r = 0; r < r_max; r += 2) UNROLL
+  UNROLL_8
+  for (int r = 0; r < r_max; r += 2) UNROLL_8
   for (int i = 0; i < n; i++) sum[r / 2][i][0] = sum[r / 2][i][1] = vi_set32(0);
   for (int64_t g = 0; g < BLOCK / 4; g += 2) {
     prefetch(&t->next, b * 8 + g, 5);
     prefetch(&t->next, b * 8 + g + 1, 5);
     vi pair[(TILE + 1) / 2];
-    UNROLL
+    UNROLL_8
     for (int r = 0; r < r_max; r += 2) {
       const int8_t *q = t->q.codes + (r * t->n_blocks + b) * BLOCK + g * 4;
       pair[r / 2] = vi_load_pair(q, r + 1 < r_max ? q + t->n_blocks * BLOCK : q);
     }
-    UNROLL
+    UNROLL_8
     for (int i = 0; i < n; i++) {
       const uint8_t *at = codes + g * row + i * VF_LANES * 4;
       const vi first = vi_key(vi_load(at)), second = vi_key(vi_load(at + row));
       const vi low = vi_pairs_low(first, second), high = vi_pairs_high(first, second);
-      UNROLL
+      UNROLL_8
       for (int r = 0; r < r_max; r += 2) {
         sum[r / 2][i][0] = vi_dot_pairs(sum[r / 2][i][0], low, pair[r / 2]);
         sum[r / 2][i][1] = vi_dot_pairs(sum[r / 2][i][1], high, pair[r / 2]);
       }
     }
   }
-  UNROLL
-  for (int r = 0; r < r_max; r++) UNROLL
+  UNROLL_8
+  for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) {
     const vi low = sum[r / 2][i][0], high = sum[r / 2][i][1];
     dot[r][i] =
@@ -143,23 +143,23 @@ INLINE void score_block(const int r_max, const int n, const score_job *t, int64_
 INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, const score_job *t) {
   (void)dtype;
   vf acc[TILE][4];
-  UNROLL
-  for (int r = 0; r < r_max; r++) UNROLL
+  UNROLL_8
+  for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
   for (int64_t b = 0; b < t->n_blocks; b++) {
     vi dot[TILE][4];
     score_block(r_max, n, t, b, dot);
-    UNROLL
+    UNROLL_8
     for (int i = 0; i < n; i++) {
       vf scale = vf_from_f16(t->k[b].scale + t->first + i * VF_LANES);
-      UNROLL
+      UNROLL_8
       for (int r = 0; r < r_max; r++)
         acc[r][i] = vf_fma(scale, vf_mul(vf_from_int(dot[r][i]), vf_set1(t->q.scale[r * t->n_blocks + b])),
                            acc[r][i]);
     }
   }
-  UNROLL
-  for (int r = 0; r < r_max; r++) UNROLL
+  UNROLL_8
+  for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + t->first + i * VF_LANES, acc[r][i]);
 }
 

@@ -17,9 +17,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
-#define UNROLL /* loops of a constant length are unrolled anyway */
+#define UNROLL_8 /* loops of a constant length are unrolled anyway */
 #else
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL_8 _Pragma("GCC unroll 8")
 #endif
 /* Has x in a register here: gcc otherwise keeps some operands of a full tile in memory. */
 #ifndef IN_REGISTER
@@ -59,7 +59,7 @@ INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
   if (next->step == 0) return;
   const int64_t at = next->offset + row * next->step;
   const uintptr_t line = (at < next->turn ? next->here : next->there) + (uintptr_t)at;
-  UNROLL
+  UNROLL_8
   for (int i = 0; i < lines; i++) __builtin_prefetch((const void *)(line + (uintptr_t)i * 64), 0, 2);
 }
 
@@ -110,7 +110,7 @@ INLINE void softmax_rows(float *s, float cap, const int32_t *j0, const int32_t *
       for (int i = 0; i < N; i++)
         vf_store(row + i * VF_LANES, vf_visible(vf_load(row + i * VF_LANES), i * VF_LANES, j0[r], j1[r]));
     lanes[r] = vf_load(row);
-    UNROLL
+    UNROLL_8
     for (int i = 1; i < N; i++) lanes[r] = vf_max(lanes[r], vf_load(row + i * VF_LANES));
   }
   for (int r = n; r < VF_LANES; r++) lanes[r] = vf_zero();
@@ -118,13 +118,13 @@ INLINE void softmax_rows(float *s, float cap, const int32_t *j0, const int32_t *
   for (int r = 0; r < n; r++) {
     float *row = s + r * WH_ATTENTION_CHUNK;
     vf x[N];
-    UNROLL
+    UNROLL_8
     for (int i = 0; i < N; i++) {
       x[i] = vf_exp_nonpositive(vf_sub(vf_load(row + i * VF_LANES), vf_set1(m[r])));
       vf_store(row + i * VF_LANES, x[i]);
     }
-    UNROLL
-    for (int h = N / 2; h > 0; h /= 2) UNROLL
+    UNROLL_8
+    for (int h = N / 2; h > 0; h /= 2) UNROLL_8
     for (int i = 0; i < h; i++) x[i] = vf_add(x[i], x[i + h]);
     lanes[r] = x[0];
   }
@@ -196,16 +196,16 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
     high = t->j1[r] < high ? t->j1[r] : high;
   }
   if (high <= low) low = high = last; /* nothing in common */
-  UNROLL
-  for (int r = 0; r < r_max; r++) UNROLL
+  UNROLL_8
+  for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
   for (int j = first;; low = last) {
     for (; j < low; j++) {
       for (int i = 0; i < n; i++) value[i] = load_value(dtype, t, j, i * VF_LANES);
-      UNROLL
+      UNROLL_8
       for (int r = 0; r < r_max; r++) {
         vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
-        UNROLL
+        UNROLL_8
         for (int i = 0; i < n; i++)
           acc[r][i] = vf_fma_if(j >= t->j0[r] && j < t->j1[r], x, value[i], acc[r][i]);
       }
@@ -213,28 +213,28 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
     if (j == last) break;
     for (; j < high; j++) {
       prefetch(&t->next, j, value_lines(dtype, n));
-      UNROLL
+      UNROLL_8
       for (int i = 0; i < n; i++) {
         value[i] = load_value(dtype, t, j, i * VF_LANES);
         IN_REGISTER(value[i]);
       }
-      UNROLL
+      UNROLL_8
       for (int r = 0; r < r_max; r++) {
         vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
-        UNROLL
+        UNROLL_8
         for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
       }
     }
   }
-  UNROLL
+  UNROLL_8
   for (int r = 0; r < r_max; r++) {
     float *o = t->o + r * t->ld;
     if (r < t->fresh) {
-      UNROLL
+      UNROLL_8
       for (int i = 0; i < n; i++)
         acc[r][i] = vf_fma(vf_load(o + i * VF_LANES), vf_set1(t->a[r]), vf_mul(acc[r][i], vf_set1(t->b[r])));
     }
-    UNROLL
+    UNROLL_8
     for (int i = 0; i < n; i++) vf_store(o + i * VF_LANES, acc[r][i]);
   }
 }

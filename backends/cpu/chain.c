@@ -51,58 +51,63 @@ static bool select_step(uint64_t features, const wh_rowops *rowops, wh_op op, wh
   return s->map || s->unary;
 }
 
-/* The operand beside `value` of a step that computes op on it; -1: it is none. */
-static int other_operand(const wh_formula *f, uint32_t s, wh_op op, uint32_t value) {
-  if (s >= f->n_steps || f->steps[s].op != op || f->steps[s].in[0] == f->steps[s].in[1]) return -1;
-  for (int i = 0; i < 2; i++)
-    if (f->steps[s].in[i] == value) return f->steps[s].in[1 - i];
+/* ---- runs of plain steps ---- */
+
+static wh_chain_fn select_blocks(uint64_t features) {
+  wh_chain_fn fn = NULL;
+  (void)features;
+#define WH_CHAIN_KERNEL(isa, needs) \
+  if ((features & (needs)) == (needs)) fn = wh_k_chain_##isa;
+#include "backends/cpu/kernels_chain.def"
+#undef WH_CHAIN_KERNEL
+  return fn;
+}
+
+static wh_chain_code plain_code(wh_op op) {
+  switch (op) {
+#define PLAIN(op)  \
+  case WH_OP_##op: \
+    return WH_CHAIN_##op;
+    PLAIN(ADD)
+    PLAIN(SUB)
+    PLAIN(MUL)
+    PLAIN(DIV)
+    PLAIN(MIN)
+    PLAIN(MAX)
+    PLAIN(RELU)
+    PLAIN(NEG)
+    PLAIN(ABS)
+#undef PLAIN
+    default:
+      return WH_CHAIN_NONE;
+  }
+}
+
+/* Which operand of step s a block has in its registers, the result of the step before; -1: none. */
+static int carried_operand(const wh_chain *c, uint32_t s) {
+  if (!s || !c->steps[s].code || !c->steps[s - 1].code) return -1;
+  const uint32_t before = c->n_inputs + s - 1;
+  for (int i = 0; i < c->steps[s].n_in; i++)
+    if (c->steps[s].in[i] == before) return i;
   return -1;
 }
 
-static uint32_t uses_of(const wh_formula *f, uint32_t value) {
-  uint32_t n = 0;
-  for (uint32_t s = 0; s < f->n_steps; s++)
-    for (unsigned i = 0; i < f->steps[s].n_in; i++) n += f->steps[s].in[i] == value;
-  return n;
-}
-
-/* x * scale + shift, and relu of that: a normalisation and what follows it. */
-static void join_affine(const wh_formula *f, uint32_t s, wh_chain *c) {
-  const uint32_t product = f->n_inputs + s, sum = product + 1;
-  const wh_formula_step *step = &f->steps[s];
-  const int shift = other_operand(f, s + 1, WH_OP_ADD, product);
-  if (step->op != WH_OP_MUL || step->in[0] == step->in[1] || shift < 0 || shift >= (int)f->n_inputs ||
-      uses_of(f, product) != 1)
-    return;
-  for (int i = 0; i < 2; i++) {
-    if (step->in[i] >= f->n_inputs || step->in[i] == 0) continue; /* input 0 is what moves */
-    c->steps[s].scale = step->in[i];
-    c->steps[s].shift = (uint8_t)shift;
-    c->steps[s].join = 2;
+static void find_saved(wh_chain *c) {
+  for (uint32_t s = 0; s < c->n_steps; s++) {
+    const int carried = carried_operand(c, s);
+    for (int i = 0; i < c->steps[s].n_in; i++)
+      if (i != carried && c->steps[s].in[i] >= c->n_inputs)
+        c->steps[c->steps[s].in[i] - c->n_inputs].saved = true;
   }
-  if (c->steps[s].join && s + 2 < f->n_steps && f->steps[s + 2].op == WH_OP_RELU &&
-      f->steps[s + 2].in[0] == sum && uses_of(f, sum) == 1)
-    c->steps[s].join = 3;
-}
-
-/* relu(a + b) is one kernel. */
-static void join_relu(uint64_t features, const wh_formula *f, uint32_t s, wh_chain *c) {
-  const uint32_t sum = f->n_inputs + s;
-  if (f->steps[s].op != WH_OP_ADD || s + 1 >= f->n_steps || f->steps[s + 1].op != WH_OP_RELU ||
-      f->steps[s + 1].in[0] != sum || uses_of(f, sum) != 1)
-    return;
-  c->steps[s + 1] = c->steps[s];
-  c->steps[s + 1].map = wh_map_select(features, WH_MAP_add_relu, WH_DTYPE_F32, NULL);
-  c->steps[s] = (wh_chain_step){.n_in = 0}; /* nothing is left to do */
 }
 
 /* A place for every result that no later step's operand has. */
 static void place_results(wh_chain *c) {
   uint32_t last_use[WH_FORMULA_INPUTS + WH_FORMULA_STEPS] = {0};
   for (uint32_t s = 0; s < c->n_steps; s++) {
-    const uint32_t until = s + (c->steps[s].join ? c->steps[s].join - 1u : 0u);
-    for (unsigned i = 0; i < c->steps[s].n_in; i++)
-      if (last_use[c->steps[s].in[i]] < until) last_use[c->steps[s].in[i]] = until;
+    uint32_t until = s; /* plain steps run together: what stays for all elements must not be overwritten */
+    while (until + 1 < c->n_steps && c->steps[until].code && c->steps[until + 1].code) until++;
+    for (unsigned i = 0; i < c->steps[s].n_in; i++) last_use[c->steps[s].in[i]] = until;
   }
   for (uint32_t s = 0; s < c->n_steps; s++) {
     uint32_t taken = 0;
@@ -113,15 +118,14 @@ static void place_results(wh_chain *c) {
 }
 
 bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formula *f, wh_chain *out) {
-  wh_chain c = {.n_inputs = f->n_inputs, .n_steps = f->n_steps};
+  wh_chain c = {.n_inputs = f->n_inputs, .n_steps = f->n_steps, .blocks = select_blocks(features)};
   for (uint32_t s = 0; s < f->n_steps; s++) {
     if (!select_step(features, rowops, f->steps[s].op, &c.steps[s])) return false;
     c.steps[s].n_in = f->steps[s].n_in;
     memcpy(c.steps[s].in, f->steps[s].in, sizeof c.steps[s].in);
+    if (c.blocks) c.steps[s].code = (uint8_t)plain_code(f->steps[s].op);
   }
-  c.affine = wh_map_select(features, WH_MAP_affine, WH_DTYPE_F32, NULL);
-  for (uint32_t s = 0; s < f->n_steps; s++) join_affine(f, s, &c);
-  for (uint32_t s = 0; s < f->n_steps; s++) join_relu(features, f, s, &c);
+  find_saved(&c);
   place_results(&c);
   *out = c;
   return true;
@@ -142,28 +146,52 @@ static void run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *va
   }
 }
 
-static bool joins(const wh_chain_step *s, const wh_chain_input *values) {
-  return values[s->in[s->in[0] == s->scale]].step && !values[s->scale].step && !values[s->shift].step;
+static wh_chain_op operand_op(wh_chain_code code, const wh_chain_input *x) {
+  return (wh_chain_op){2 * (unsigned)code + (unsigned)x->step, x->x, NULL};
+}
+
+/* The ops of step s, which has operand `carried` in the registers, to ops[]; how many. */
+static size_t step_ops(const wh_chain_step *step, int carried, const wh_chain_input *values,
+                       wh_chain_op *ops) {
+  size_t n = 0;
+  wh_chain_code code = (wh_chain_code)step->code;
+  if (carried < 0) {
+    carried = 0;
+    ops[n++] = operand_op(WH_CHAIN_LOAD, &values[step->in[0]]);
+  }
+  if (carried == 1 && code == WH_CHAIN_SUB) code = WH_CHAIN_SUB_FROM;
+  if (carried == 1 && code == WH_CHAIN_DIV) code = WH_CHAIN_DIV_INTO;
+  if (step->n_in == 1)
+    ops[n++] = (wh_chain_op){2 * (unsigned)code, values[0].x, NULL};
+  else
+    ops[n++] = operand_op(code, &values[step->in[1 - carried]]);
+  return n;
+}
+
+/* Plain steps from s on, in registers; the step behind them. */
+static uint32_t run_plain(const wh_chain *c, uint32_t s, int64_t n, wh_chain_input *values,
+                          float temps[][PIECE], float *y) {
+  wh_chain_op ops[2 * WH_FORMULA_STEPS];
+  size_t n_ops = 0;
+  for (const uint32_t first = s; s < c->n_steps && c->steps[s].code; s++) {
+    const wh_chain_step *step = &c->steps[s];
+    float *to = s + 1 == c->n_steps ? y : step->saved ? temps[step->temp] : NULL;
+    n_ops += step_ops(step, s == first ? -1 : carried_operand(c, s), values, ops + n_ops);
+    ops[n_ops - 1].save = to;
+    values[c->n_inputs + s] = (wh_chain_input){to, 1};
+  }
+  c->blocks(ops, n_ops, n);
+  return s;
 }
 
 static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, float *y, wh_team *team) {
   _Alignas(64) float temps[WH_FORMULA_STEPS][PIECE];
-  for (uint32_t s = 0; s < c->n_steps; s++) {
+  for (uint32_t s = 0; s < c->n_steps;) {
     const wh_chain_step *step = &c->steps[s];
-    if (step->join && joins(step, values)) {
-      const uint32_t end = s + step->join;
-      const wh_chain_input x = values[step->in[step->in[0] == step->scale]];
-      float *to = end == c->n_steps ? y : temps[c->steps[end - 1].temp];
-      const wh_map_run r = {.n = n,
-                            .in = {x.x, values[step->scale].x, values[step->shift].x},
-                            .out = to,
-                            .mode = step->join == 3};
-      c->affine(&r);
-      values[c->n_inputs + end - 1] = (wh_chain_input){to, 1};
-      s = end - 1;
+    if (step->code) {
+      s = run_plain(c, s, n, values, temps, y);
       continue;
     }
-    if (!step->n_in) continue;
     const bool last = s + 1 == c->n_steps;
     wh_chain_input *result = &values[c->n_inputs + s];
     result->step = values[step->in[0]].step | values[step->in[step->n_in - 1]].step;
@@ -171,14 +199,15 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
     result->x = to;
     run_step(step, result->step ? n : 1, values, to, team);
     for (int64_t i = 0; last && !result->step && i < n; i++) y[i] = to[0];
+    s++;
   }
 }
 
 void wh_chain_run(const wh_chain *c, int64_t n, const wh_chain_input *in, float *y, wh_team *team) {
   const wh_chain_step *last = &c->steps[c->n_steps - 1];
   const bool in_place = in[0].x == y && in[0].step;
-  const bool copies = in_place && (last->in[0] == 0 || last->in[last->n_in - 1] == 0);
-  _Alignas(64) float copy[PIECE]; /* kernels do not write what they read */
+  const bool copies = in_place && !last->code && (last->in[0] == 0 || last->in[last->n_in - 1] == 0);
+  _Alignas(64) float copy[PIECE]; /* kernels of single steps do not write what they read */
   for (int64_t at = 0; at < n; at += PIECE) {
     wh_chain_input values[WH_FORMULA_INPUTS + WH_FORMULA_STEPS];
     const int64_t count = n - at < PIECE ? n - at : PIECE;

@@ -1,6 +1,6 @@
-/* chain.h - formulas (core/ir/formula.h) over elements that lie one behind the other: each step runs the
- * elementwise kernel of its op, a piece at a time, so that what steps leave for each other stays in a
- * first-level cache. */
+/* chain.h - formulas (core/ir/formula.h) over elements that lie one behind the other, a piece at a time, so
+ * that what steps leave for each other stays in a first-level cache. Plain steps that follow each other run
+ * in registers (chain_blocks.h); any other runs the elementwise kernel of its op. */
 #ifndef WH_CPU_CHAIN_H
 #define WH_CPU_CHAIN_H
 
@@ -8,18 +8,44 @@
 #include "backends/cpu/rowops.h"
 #include "core/ir/formula.h"
 
+/* What a block does with its elements: an op on them and an operand, or on them alone. */
+typedef enum wh_chain_code {
+  WH_CHAIN_NONE, /* no plain step */
+  WH_CHAIN_LOAD,
+  WH_CHAIN_ADD,
+  WH_CHAIN_SUB,
+  WH_CHAIN_SUB_FROM, /* operand - element */
+  WH_CHAIN_MUL,
+  WH_CHAIN_DIV,
+  WH_CHAIN_DIV_INTO, /* operand / element */
+  WH_CHAIN_MIN,
+  WH_CHAIN_MAX,
+  WH_CHAIN_RELU,
+  WH_CHAIN_NEG,
+  WH_CHAIN_ABS
+} wh_chain_code;
+
+typedef struct wh_chain_op {
+  unsigned code;  /* twice a wh_chain_code; and 1 when the operand moves on */
+  const float *x; /* the operand; never NULL */
+  float *save;    /* where the results go as well; or NULL */
+} wh_chain_op;
+
+/* Elements [0, n) through ops, of which the first is a load. What is saved may be what an op loads. */
+typedef void (*wh_chain_fn)(const wh_chain_op *ops, size_t n_ops, int64_t n);
+
 typedef struct wh_chain_step {
   wh_map_fn map; /* or, of ops that have none, */
   wh_unary_fn unary;
   uint8_t n_in, in[2];
   uint8_t temp; /* where the result goes, but for the last step's */
-  uint8_t join; /* steps from here on that one kernel computes, when these operands do not move; 0: none */
-  uint8_t scale, shift; /* of these, inputs */
+  uint8_t code; /* wh_chain_code, where the level has blocks */
+  bool saved;   /* a later step wants the result from memory */
 } wh_chain_step;
 
 typedef struct wh_chain {
   uint32_t n_inputs, n_steps;
-  wh_map_fn affine;
+  wh_chain_fn blocks; /* or NULL */
   wh_chain_step steps[WH_FORMULA_STEPS];
 } wh_chain;
 
@@ -31,6 +57,9 @@ typedef struct wh_chain_input {
 
 /* False: an op has no kernel, which no formula that was parsed has. */
 bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formula *f, wh_chain *out);
+#define WH_CHAIN_KERNEL(isa, needs) void wh_k_chain_##isa(const wh_chain_op *ops, size_t n_ops, int64_t n);
+#include "backends/cpu/kernels_chain.def"
+#undef WH_CHAIN_KERNEL
 /* y may be the memory of input 0, as long as its step is 1. */
 void wh_chain_run(const wh_chain *c, int64_t n, const wh_chain_input *in, float *y, wh_team *team);
 

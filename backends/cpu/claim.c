@@ -212,7 +212,9 @@ wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_no
     return WH_OK;
   }
   const int table = wh_cpu_weight_input(node);
-  if (table >= 0) list_table(d, g, &g->values[node->inputs[table]], table, c);
+  if (table < 0) return WH_OK;
+  list_table(d, g, &g->values[node->inputs[table]], table, c);
+  c->any_address = 1u << table;
   return WH_OK;
 }
 
@@ -224,7 +226,7 @@ wh_status wh_cpu_claim(void *dev, const wh_graph *g, wh_node n, const int64_t *d
   const cpu_op *op = &wh_cpu_ops[node->op];
   c->supported = true;
   c->scratch_bytes = 0;
-  c->n_layouts = c->from_model = 0;
+  c->n_layouts = c->from_model = c->any_address = 0;
   if (wh_op_has(node->op, WH_TRAIT_VIEW)) return WH_OK; /* nothing runs */
   if (!op->compile) refuse(c, "no kernel");
   return op->claim ? op->claim(d, g, node, dims, c) : WH_OK;

@@ -7,7 +7,7 @@
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
  * (docs/NUMERICS.md, "conv"). Where that uses the lanes better and the weights are packed, channels are the
- * lanes (conv_channels.h). */
+ * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
@@ -350,6 +350,7 @@ static void conv_task_places(const conv_unit *u, int64_t m0, int64_t n_m, int64_
 }
 
 #include "backends/cpu/conv_channels.h"
+#include "backends/cpu/conv_depthwise.h"
 
 static void conv_tasks(const conv_unit *u, int64_t begin, int64_t end) {
   const wh_conv_plan *p = u->p;
@@ -370,6 +371,10 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
     return; /* the claim refused */
   if (!p.fits) {
     wh_k_conv__ref(a, worker);
+    return;
+  }
+  if (p.depthwise) {
+    conv_run_depthwise(a, worker);
     return;
   }
   if (p.places <= 0 || a->m <= 0) return;

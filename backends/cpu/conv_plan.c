@@ -118,6 +118,16 @@ static bool prefers_channels(int64_t m, int64_t n_k, const wh_conv_plan *places,
   return by_channels > by_places;
 }
 
+/* ---- groups of one channel ---- */
+
+/* Windows that conv_depthwise.h has tiles for. */
+static bool is_depthwise(const wh_window *w, int64_t c, bool packed) {
+  const int64_t taps = w->kernel[2];
+  return c == 1 && !packed && w->in[0] == 1 && w->out[0] == 1 && w->kernel[0] == 1 && !w->pad[0] &&
+         w->out[1] > 1 && w->dilation[1] == 1 && w->dilation[2] == 1 &&
+         (taps == 3 || taps == 5 || taps == 7) && w->stride[2] <= 2 && w->kernel[1] <= WH_CONV_CHUNK / taps;
+}
+
 /* ---- all ---- */
 
 static bool plan_bytes(int64_t c, int64_t kernel_volume, bool packed, wh_conv_plan *p) {
@@ -153,6 +163,10 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   const bool alone = workers == 1 || n * group >= 2 * (int64_t)workers;
   const int64_t want = alone ? 1 : (int64_t)workers * TASKS_PER_WORKER;
   wh_conv_plan places = {.n_k = n_k, .n_phases = 1, .alone = alone}, channels = places;
+  if (is_depthwise(w, c, packed)) {
+    *out = (wh_conv_plan){.fits = true, .depthwise = true};
+    return true;
+  }
   places.fits = view_places(w, &places);
   *out = places;
   if (packed) {

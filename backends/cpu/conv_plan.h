@@ -14,6 +14,7 @@
 
 typedef struct wh_conv_plan {
   bool fits;        /* within what the driver does; else the reference computes */
+  bool depthwise;   /* groups of one channel, read in place without scratch; nothing below counts */
   bool by_channels; /* lanes are channels, of packed weights; else they are places */
   bool copies;      /* tiles read a copy */
   bool alone;       /* each worker has units (one group of one image) of its own */

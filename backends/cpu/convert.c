@@ -5,30 +5,9 @@
 
 #include <string.h>
 
-#include "core/base/exact_elements.h"
+#include "core/base/small_float.h"
 
 #define CHUNK 256
-
-/* ---- small floats ---- */
-
-static wh_small_float small_of(wh_dtype d) {
-  switch (d) {
-    case WH_DTYPE_F16:
-      return (wh_small_float){5, 10, 15, true, false, false};
-    case WH_DTYPE_BF16:
-      return (wh_small_float){8, 7, 127, true, false, false};
-    case WH_DTYPE_F8E4M3FN:
-      return (wh_small_float){4, 3, 7, false, false, false};
-    case WH_DTYPE_F8E4M3FNUZ:
-      return (wh_small_float){4, 3, 8, false, true, false};
-    case WH_DTYPE_F8E5M2:
-      return (wh_small_float){5, 2, 15, true, false, false};
-    case WH_DTYPE_F4E2M1:
-      return (wh_small_float){2, 1, 1, false, false, true};
-    default: /* F8E5M2FNUZ */
-      return (wh_small_float){5, 2, 16, false, true, false};
-  }
-}
 
 /* ---- elements as f64, i64 or u64 ---- */
 
@@ -51,7 +30,7 @@ static uint32_t load_bits(const void *src, int64_t i, unsigned bits) {
 }
 
 static void load(wh_dtype d, const void *src, int64_t at, int64_t n, chunk *c) {
-  const wh_small_float t = small_of(d);
+  const wh_small_float t = wh_small_float_of(d);
   switch (d) {
 #define LOAD(dtype, type, field, as)                                               \
   case WH_DTYPE_##dtype:                                                           \
@@ -112,7 +91,7 @@ static void store_bits(uint8_t *dst, int64_t i, unsigned bits, uint64_t code) {
 
 static void store_small(wh_dtype d, bool saturate, carrier as, const chunk *c, int64_t n, void *dst,
                         int64_t at) {
-  const wh_small_float t = small_of(d);
+  const wh_small_float t = wh_small_float_of(d);
   const bool wide = d == WH_DTYPE_F16 || d == WH_DTYPE_BF16;
   for (int64_t k = 0; k < n; k++) {
     const uint32_t code = wh_small_from_f64(&t, narrow_f64(as, c, k), saturate && !wide);

@@ -1,22 +1,16 @@
 /* linear_f_tiles.h - the register tiles of products with float weights, written over one vector type.
  *
- * Included once by each linear_f_<isa>.c, which first defines the vector type `vf` of VF_LANES floats, its
- * operations vf_zero, vf_set1, vf_load, vf_store, vf_add, vf_fma (a * b + c), vf_load_some and vf_store_some
- * (the lanes of a vf_mask, of which vf_first(n) sets n), and TILE_ROWS, TILE_VECS      the tallest tile: rows
- * x vectors of outputs, all in registers WIDE_ROWS, WIDE_VECS      a tile as wide as a panel, for at most
- * WIDE_ROWS rows: reads the weights in one pass TALL_ROWS                 a tile for half a panel: as tall as
- * the registers allow */
+ * Included once by each linear_f_<isa>.c behind the words of vec.h and
+ *   TILE_ROWS, TILE_VECS   the tallest tile: rows x vectors of outputs, all in registers
+ *   WIDE_ROWS, WIDE_VECS   a tile as wide as a panel, for at most WIDE_ROWS rows: reads the weights in one
+ * pass TALL_ROWS              a tile for half a panel: as tall as the registers allow */
 #ifndef WH_CPU_LINEAR_F_TILES_H
 #define WH_CPU_LINEAR_F_TILES_H
 
 #include "backends/cpu/linear_f_kernels.h"
+#include "backends/cpu/vec.h"
 
 #define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
 
 #define MOST_VECS (WIDE_VECS > 4 ? WIDE_VECS : 4)
 

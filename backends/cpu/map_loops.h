@@ -86,23 +86,6 @@ MAP_F32(MAP1, neg, float, -x)
 MAP_F32(MAP1, erf, float, wh_erf_f32(x))
 static inline float relu_f32(float x) { return x > 0.0f ? x : x != x ? x : 0.0f; }
 MAP_F32(MAP1, relu, float, relu_f32(x))
-MAP_F32(MAP2, add_relu, float, relu_f32(x + z))
-
-/* x * s + t for one s and t, each operation rounded; mode 1: put through relu. y may be x. */
-#if defined(__clang__)
-#define MAP_IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define MAP_IN_PLACE _Pragma("GCC ivdep")
-#endif
-void JOIN(affine, f32, LEVEL)(const wh_map_run *r) {
-  const float *x = r->in[0];
-  float *y = r->out;
-  const float s = *(const float *)r->in[1], t = *(const float *)r->in[2];
-  const int64_t n = r->n;
-  if (r->mode) MAP_IN_PLACE
-  for (int64_t i = 0; i < n; i++) y[i] = relu_f32(x[i] * s + t);
-  else MAP_IN_PLACE for (int64_t i = 0; i < n; i++) y[i] = x[i] * s + t;
-}
 
 /* f32 in f64, then rounded */
 #define MAP_WIDE(name)                                         \

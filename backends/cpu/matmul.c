@@ -78,14 +78,14 @@ size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, in
   return all;
 }
 
-/* dst[k][width] for panels [begin, end) of b, whose rows are ldb apart */
-static void copy_panels(const wh_linear_layout *l, const float *b, int64_t ldb, int64_t begin, int64_t end,
+/* dst[k][width] for panels [begin, end) of b, whose rows are ldb apart and lie anywhere */
+static void copy_panels(const wh_linear_layout *l, const void *b, int64_t ldb, int64_t begin, int64_t end,
                         float *dst) {
   for (int64_t i = begin; i < end; i++) {
     const int64_t width = wh_linear_f_width(l, i), cols = min_i64(PANEL, l->n - i * PANEL);
-    const float *from = b + i * PANEL;
+    const char *from = (const char *)b + (size_t)(i * PANEL) * sizeof *dst;
     float *to = dst + (size_t)i * (l->panel_bytes / sizeof *dst);
-    for (int64_t k = 0; k < l->k; k++, from += ldb, to += width) {
+    for (int64_t k = 0; k < l->k; k++, from += (size_t)ldb * sizeof *dst, to += width) {
       if (cols == PANEL) {
         memcpy(to, from, PANEL * sizeof *to);
         continue;

@@ -67,7 +67,13 @@ static wh_status find_calls(void *library, gpu_api *api) {
                         {"cuEventDestroy_v2", &api->event_destroy},
                         {"cuEventRecord", &api->event_record},
                         {"cuEventSynchronize", &api->event_synchronize},
-                        {"cuEventElapsedTime", &api->event_elapsed}};
+                        {"cuEventElapsedTime", &api->event_elapsed},
+                        {"cuStreamBeginCapture_v2", &api->capture_begin},
+                        {"cuStreamEndCapture", &api->capture_end},
+                        {"cuGraphInstantiateWithFlags", &api->graph_instantiate},
+                        {"cuGraphLaunch", &api->graph_launch},
+                        {"cuGraphDestroy", &api->graph_destroy},
+                        {"cuGraphExecDestroy", &api->exec_destroy}};
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
     void *f = dlsym(library, calls[i].name);
     if (!f)
@@ -75,6 +81,8 @@ static wh_status find_calls(void *library, gpu_api *api) {
                      api->library, calls[i].name);
     memcpy(calls[i].to, &f, sizeof f); /* ISO C has no conversion from an object's address to a function's */
   }
+  void *bus = dlsym(library, "cuDeviceGetPCIBusId"); /* for reports only */
+  memcpy(&api->device_bus, &bus, sizeof bus);
   return WH_OK;
 }
 
@@ -90,6 +98,7 @@ static wh_status open_driver(driver *d, const char *missing) {
                      .jit_log_bytes = 6,
                      .images = gpu_images,
                      .least_major = 8,
+                     .warpgroup_isa = "sm_90",
                      .driver_wanted = WH_CUDA_VERSION};
   void *library = dlopen(d->path, RTLD_NOW | RTLD_LOCAL); /* stays open: drivers cannot be closed */
   if (!library) return WH_FAIL(ERR_UNAVAILABLE, "cuda: %s (%s)", missing, dlerror());

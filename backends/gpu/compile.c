@@ -19,22 +19,38 @@ static wh_status check_step(const gpu_device *d, const wh_block *block, const wh
   return WH_OK;
 }
 
+/* How many steps from i on are one launch, and how many operands they show. */
+static size_t count_joined(const wh_block *block, size_t i, size_t *n_operands) {
+  const wh_step *first = &block->steps[i];
+  size_t n = 0;
+  *n_operands = 0;
+  do {
+    *n_operands += inputs_of(&first[n]) + first[n].n_outputs;
+    n++;
+  } while (n < GPU_MOST_JOINED && i + n < block->n_steps && first[n].phase == first->phase &&
+           gpu_products_join(block, first, &first[n]));
+  return n;
+}
+
 wh_status gpu_compile(void *dev, const wh_block *block, wh_code **out) {
-  const gpu_device *d = dev;
+  gpu_device *d = dev;
   wh_code *code;
   size_t bytes;
-  if (!wh_mul_size(block->n_steps, sizeof *code->ops, &bytes) || !wh_add_size(bytes, sizeof *code, &bytes))
+  if (!wh_mul_size(block->n_steps, sizeof *code->rows, &bytes) || !wh_add_size(bytes, sizeof *code, &bytes))
     return WH_OOM("code");
   code = wh_alloc_zeroed(d->alloc, bytes);
   if (!code) return WH_OOM("code");
   code->block = *block;
+  code->id = atomic_fetch_add(&d->n_codes, 1) + 1;
   wh_status st = WH_OK;
   for (size_t i = 0; i < block->n_steps && st == WH_OK; i++) {
-    const wh_step *step = &block->steps[i];
-    const size_t n = inputs_of(step) + step->n_outputs;
+    code->rows[i].op = d->ops[block->graph->nodes[block->steps[i].node].op];
+    st = check_step(d, block, &block->steps[i]);
+  }
+  for (size_t i = 0; i < block->n_steps && st == WH_OK; i++) {
+    size_t n;
+    code->rows[i].n_joined = count_joined(block, i, &n);
     if (n > code->most_operands) code->most_operands = n;
-    code->ops[i] = d->ops[block->graph->nodes[step->node].op];
-    st = check_step(d, block, step);
   }
   if (st != WH_OK) {
     wh_free(d->alloc, code);
@@ -47,7 +63,7 @@ wh_status gpu_compile(void *dev, const wh_block *block, wh_code **out) {
 void gpu_code_destroy(void *dev, wh_code *code) { wh_free(((gpu_device *)dev)->alloc, code); }
 
 void gpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *out) {
-  out->kernel = code->ops[step]->name;
+  out->kernel = code->rows[step].op->name;
   out->reason = ((const gpu_device *)dev)->reason;
 }
 
@@ -96,29 +112,40 @@ static wh_status resolve_arg(const wh_graph *g, const wh_frame *frame, const wh_
   return WH_OK;
 }
 
-wh_status gpu_emit_step(gpu_emit *e, const wh_code *code, size_t i, const wh_frame *frame, uint64_t fault,
-                        gpu_operand *operands) {
+/* A step with its operands in `operands`: how many those are. */
+static wh_status resolve_step(const wh_code *code, size_t i, const wh_frame *frame, uint64_t fault,
+                              gpu_operand *operands, gpu_step *out, size_t *n_operands) {
   const wh_graph *g = code->block.graph;
   const wh_step *at = &code->block.steps[i];
   const wh_node_info *node = &g->nodes[at->node];
   const wh_arg *args = code->block.args + at->first_arg;
   const size_t n_inputs = inputs_of(at);
-  gpu_step step = {.graph = g,
-                   .node = node,
-                   .index = at->node,
-                   .in = operands,
-                   .out = operands + n_inputs,
-                   .fault = fault};
-  memset(operands, 0, (n_inputs + at->n_outputs) * sizeof *operands);
+  *out = (gpu_step){.graph = g,
+                    .node = node,
+                    .index = at->node,
+                    .in = operands,
+                    .out = operands + n_inputs,
+                    .fault = fault};
+  *n_operands = n_inputs + at->n_outputs;
+  memset(operands, 0, *n_operands * sizeof *operands);
   for (size_t k = 0; k < at->n_inputs; k++) WH_TRY(resolve_arg(g, frame, &args[k], node->name, &operands[k]));
   for (size_t k = 0; k < at->n_outputs; k++)
     WH_TRY(resolve_arg(g, frame, &args[at->n_inputs + k], node->name, &operands[n_inputs + k]));
-  if (at->scratch != WH_NO_SLOT) {
-    if (at->scratch >= code->block.n_slots)
-      return WH_FAIL(ERR_INTERNAL, "node '%s': its scratch is no slot", node->name);
-    step.scratch_bytes = frame->n_bytes[at->scratch];
-    WH_TRY(gpu_resolve_slot(frame, at->scratch, step.scratch_bytes, node->name, &step.scratch));
-  }
-  if (code->ops[i]->emit(e, &step) == WH_OK) return WH_OK;
-  return wh_fail_prefix("node '%s' (%s)", node->name, wh_op_get(node->op)->name);
+  if (at->scratch == WH_NO_SLOT) return WH_OK;
+  if (at->scratch >= code->block.n_slots)
+    return WH_FAIL(ERR_INTERNAL, "node '%s': its scratch is no slot", node->name);
+  out->scratch_bytes = frame->n_bytes[at->scratch];
+  return gpu_resolve_slot(frame, at->scratch, out->scratch_bytes, node->name, &out->scratch);
+}
+
+wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t end, const wh_frame *frame,
+                         uint64_t fault, gpu_operand *operands, size_t *n_done) {
+  const gpu_row *row = &code->rows[first];
+  const size_t n = row->n_joined < end - first ? row->n_joined : end - first;
+  gpu_step steps[GPU_MOST_JOINED];
+  for (size_t i = 0, n_operands = 0; i < n; i++, operands += n_operands)
+    WH_TRY(resolve_step(code, first + i, frame, fault, operands, &steps[i], &n_operands));
+  *n_done = n;
+  if ((n == 1 ? row->op->emit(e, steps) : gpu_emit_products(e, steps, n)) == WH_OK) return WH_OK;
+  return wh_fail_prefix("node '%s' (%s)", steps[0].node->name, wh_op_get(steps[0].node->op)->name);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backends/gpu/device.h"
+#include "core/base/cpu_budget.h"
 
 wh_status gpu_check(const gpu_api *api, gpu_result result, const char *what) {
   const char *text = NULL, *name = NULL;
@@ -20,21 +21,29 @@ wh_status gpu_enter(const gpu_device *d) {
   return gpu_check(d->api, d->api->context_set(d->context), "making the device current");
 }
 
+/* Of the calls before a device is known: without one, some drivers already fail at the first of them. */
+static wh_status check_start(const gpu_api *api, gpu_result result, const char *what) {
+  if (result == GPU_NO_DEVICE || result == GPU_INVALID_DEVICE)
+    return WH_FAIL(ERR_UNAVAILABLE, "%s: the driver (%s) finds no GPU, or none that this user may open",
+                   api->name, api->library);
+  return gpu_check(api, result, what);
+}
+
 /* The driver, started; its version is one that reads the kernels. */
 static wh_status start(const gpu_api *api, int *version) {
-  WH_TRY(gpu_check(api, api->driver_version(version), "asking for the driver's version"));
+  WH_TRY(check_start(api, api->driver_version(version), "asking for the driver's version"));
   if (*version < api->driver_wanted)
     return WH_FAIL(ERR_UNAVAILABLE,
                    "%s: the driver (%s) is of version %d.%d and the kernels need %d.%d: update the driver",
                    api->name, api->library, *version / 1000, *version % 1000 / 10, api->driver_wanted / 1000,
                    api->driver_wanted % 1000 / 10);
-  return gpu_check(api, api->init(0), "starting the driver");
+  return check_start(api, api->init(0), "starting the driver");
 }
 
 wh_status gpu_count(const gpu_api *api, uint32_t *out) {
   int version = 0, n = 0;
   WH_TRY(start(api, &version));
-  WH_TRY(gpu_check(api, api->device_count(&n), "counting devices"));
+  WH_TRY(check_start(api, api->device_count(&n), "counting devices"));
   *out = n > 0 ? (uint32_t)n : 0;
   return WH_OK;
 }
@@ -58,16 +67,34 @@ static wh_status read_limits(gpu_device *d) {
   if (major < d->api->least_major)
     return WH_FAIL(ERR_UNAVAILABLE, "%s: %s has compute capability %d.%d; the kernels need %d.0",
                    d->api->name, d->title, major, minor, d->api->least_major);
+  if (d->api->device_bus && d->api->device_bus(d->bus, (int)sizeof d->bus, d->device) != GPU_SUCCESS)
+    d->bus[0] = '\0';
   d->memory_bytes = memory;
   d->shared_per_block = shared > 0 ? (uint32_t)shared : 0;
   d->l2_bytes = l2 > 0 ? (uint64_t)l2 : 0;
   (void)snprintf(d->isa, sizeof d->isa, "sm_%d%d", major, minor);
+  d->warpgroups = d->api->warpgroup_isa && strcmp(d->isa, d->api->warpgroup_isa) == 0;
   (void)snprintf(d->reason, sizeof d->reason, "PTX for sm_%d0 on %s", d->api->least_major, d->isa);
   return WH_OK;
 }
 
-static wh_status init_device(gpu_device *d, uint32_t index) {
+/* As many threads as the processor's device would have. */
+static wh_status create_team(gpu_device *d, uint32_t n_threads) {
+  wh_cpu_budget budget;
+  if (n_threads > WH_TEAM_MAX_THREADS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "%u threads: must be 1 to %d", n_threads, WH_TEAM_MAX_THREADS);
+  if (n_threads == 0) {
+    WH_TRY(wh_cpu_budget_read(d->alloc, &budget));
+    const int n = wh_cpu_budget_threads(&budget);
+    wh_cpu_budget_deinit(&budget);
+    n_threads = n < WH_TEAM_MAX_THREADS ? (uint32_t)n : WH_TEAM_MAX_THREADS;
+  }
+  return wh_team_create((int)n_threads, NULL, d->alloc, &d->team);
+}
+
+static wh_status init_device(gpu_device *d, uint32_t index, uint32_t n_threads) {
   uint32_t n = 0;
+  WH_TRY(create_team(d, n_threads));
   WH_TRY(gpu_count(d->api, &n));
   (void)d->api->driver_version(&d->driver);
   if (index >= n)
@@ -92,8 +119,9 @@ wh_status gpu_open(const gpu_api *api, uint32_t index, const wh_device_options *
   if (!d) return WH_OOM("gpu device");
   d->api = api;
   d->alloc = o->allocator;
+  d->no_graphs = o->gpu_graphs == WH_GPU_GRAPHS_OFF;
   (void)pthread_mutex_init(&d->lock, NULL);
-  wh_status st = init_device(d, index);
+  wh_status st = init_device(d, index, o->n_threads);
   if (st != WH_OK) {
     gpu_close(d);
     return st;
@@ -113,6 +141,7 @@ void gpu_close(void *dev) {
     gpu_modules_unload(d);
     (void)d->api->context_release(d->device);
   }
+  wh_team_destroy(d->team);
   (void)pthread_mutex_destroy(&d->lock);
   wh_free(d->alloc, d);
   wh_error_set(&kept);
@@ -129,8 +158,26 @@ void gpu_get_info(void *dev, wh_device_info *info) {
   info->numerics = WH_NUMERICS_EXACT;
   info->l2_bytes = d->l2_bytes;
   info->memory_bytes = d->memory_bytes;
+  info->bus_id = d->bus[0] ? d->bus : NULL;
   info->binding = "none";
   info->binding_reason = d->api->library;
   info->prefetch = "none";
   info->prefetch_reason = "a GPU hides latency by other warps";
+}
+
+/* ---- work of the host ---- */
+
+typedef struct parallel_job {
+  wh_parallel_fn fn;
+  void *arg;
+} parallel_job;
+
+static void parallel_worker(void *arg, const wh_worker *worker) {
+  const parallel_job *job = arg;
+  job->fn(job->arg, worker->index, worker->count);
+}
+
+void gpu_parallel(void *dev, wh_parallel_fn fn, void *arg) {
+  parallel_job job = {fn, arg};
+  wh_team_run(((gpu_device *)dev)->team, parallel_worker, &job);
 }

@@ -8,6 +8,7 @@
 #include "backends/gpu/gpu_api.h"
 #include "backends/gpu/gpu_backend.h"
 #include "backends/gpu/gpu_internal.h"
+#include "core/base/team.h"
 
 /* A kernel that was launched before. */
 typedef struct gpu_function {
@@ -19,16 +20,21 @@ struct gpu_device {
   const gpu_api *api;
   const wh_allocator *alloc;
   int device;
-  void *context;  /* the device's primary one */
-  void *stream;   /* for what a call does by itself: zeroing, reading values */
-  char title[96]; /* the driver's name for it */
-  char isa[16];   /* "sm_90" */
+  void *context;   /* the device's primary one */
+  void *stream;    /* for what a call does by itself: zeroing, reading values */
+  char title[96];  /* the driver's name for it */
+  char isa[16];    /* "sm_90" */
+  bool warpgroups; /* it runs linear_warpgroup_* */
   char reason[64];
+  char bus[32]; /* "": unknown */
   int driver;
   int processors;
   uint32_t shared_per_block;
   uint64_t memory_bytes, l2_bytes;
   const gpu_op *ops[WH_OP_COUNT];
+  wh_team *team;                /* of the host: what packs weights */
+  bool no_graphs;               /* every step is launched by itself */
+  _Atomic uint64_t n_codes;     /* that were compiled */
   pthread_mutex_t lock;         /* of what follows */
   void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */
   gpu_function functions[GPU_N_KERNELS];
@@ -60,15 +66,55 @@ void gpu_ops_collect(const gpu_op *ops[WH_OP_COUNT]);
 
 /* ---- compile.c ---- */
 
+typedef struct gpu_row {
+  const gpu_op *op;
+  size_t n_joined; /* this step and those behind it that are one launch; at least 1 */
+} gpu_row;
+
 struct wh_code {
   wh_block block;
-  size_t most_operands; /* of a step */
-  const gpu_op *ops[];  /* of each step */
+  uint64_t id;          /* no other code of the device has it, nor had */
+  size_t most_operands; /* of steps that are joined */
+  gpu_row rows[];       /* of each step */
 };
 
-/* Enqueues a step. `operands` has room for most_operands. */
-wh_status gpu_emit_step(gpu_emit *e, const wh_code *code, size_t step, const wh_frame *frame, uint64_t fault,
-                        gpu_operand *operands);
+/* Enqueues step `first` of [first, end), and those behind it that go in one launch with it: how many there
+ * were. `operands` has room for most_operands. */
+wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t end, const wh_frame *frame,
+                         uint64_t fault, gpu_operand *operands, size_t *n_done);
+
+/* ---- graphs.c ---- */
+
+#define GPU_N_GRAPHS 8 /* that a queue keeps: prompts in chunks, decoding, some numbers of rows */
+
+/* Steps in one frame, that were submitted before. */
+typedef struct gpu_graph {
+  void *exec; /* what launches them; NULL: not recorded */
+  bool again; /* this is not the first time */
+  uint64_t used, frame, code;
+  size_t first, count;
+  uint64_t *key; /* all that their launches depend on */
+  size_t n_key, room;
+} gpu_graph;
+
+/* A queue's. What is submitted a second time is recorded, and launched as one from then on. */
+typedef struct gpu_graphs {
+  bool off; /* nothing is recorded (any more) */
+  uint64_t clock;
+  gpu_graph list[GPU_N_GRAPHS];
+  gpu_graph wanted; /* only its key: of the steps that are looked for */
+} gpu_graphs;
+
+/* The entry of these steps, a new one perhaps, which took the place of the one unused for longest. NULL:
+ * there is no memory for it, or graphs are off. */
+gpu_graph *gpu_graphs_find(gpu_device *d, gpu_graphs *graphs, const wh_code *code, size_t first, size_t count,
+                           const wh_frame *frame);
+void gpu_graphs_clear(gpu_device *d, gpu_graphs *graphs);
+/* Between the two what is enqueued is recorded. `given`: what became of that; an error is returned, and
+ * nothing is left of the recording. */
+wh_status gpu_capture_begin(gpu_emit *e);
+wh_status gpu_capture_end(gpu_emit *e, wh_status given, void **exec);
+
 /* The address of a slot's bytes. */
 wh_status gpu_resolve_slot(const wh_frame *frame, uint32_t slot, uint64_t n_bytes, const char *node,
                            uint64_t *address);

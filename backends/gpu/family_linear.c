@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/gpu/device.h"
 #include "backends/gpu/gpu_internal.h"
 #include "backends/gpu/kernels/activations.h"
 #include "backends/gpu/kernels/linear_args.h"
 #include "backends/gpu/kernels/linear_launch.h"
+#include "backends/gpu/kernels/warpgroup_args.h"
 #include "backends/gpu/weights.h"
 
 #define MOST_ROW_TILES 65535 /* of a grid's y */
@@ -14,21 +16,52 @@
 /* ---- kernels by type of weights ---- */
 
 typedef struct linear_kernels {
-  gpu_kernel decode, prefill;
+  gpu_kernel decode, batch, prefill; /* up to 8 rows, up to 32, more */
 } linear_kernels;
 
 static linear_kernels kernels_of(wh_dtype dtype) {
   switch (dtype) {
-#define KERNELS(type, lower, ...) \
-  case WH_DTYPE_##type:           \
-    return (linear_kernels){GPU_K_linear_decode_##lower, GPU_K_linear_prefill_##lower};
+#define KERNELS(type, lower, ...)                                                    \
+  case WH_DTYPE_##type:                                                              \
+    return (linear_kernels){GPU_K_linear_decode_##lower, GPU_K_linear_batch_##lower, \
+                            GPU_K_linear_prefill_##lower};
     WH_QUANT_FORMATS(KERNELS)
 #undef KERNELS
     case WH_DTYPE_F32:
-      return (linear_kernels){GPU_K_linear_decode_f32, GPU_K_linear_prefill_f32};
+      return (linear_kernels){GPU_K_linear_decode_f32, GPU_K_linear_prefill_f32, GPU_K_linear_prefill_f32};
     default: /* F16, BF16 */
-      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_prefill_wide};
+      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_batch_wide, GPU_K_linear_prefill_wide};
   }
+}
+
+/* For warpgroups; false: there is none for this type, whose sums of minima would need registers that are not
+ * there. */
+static bool warpgroup_kernel(wh_dtype dtype, gpu_kernel *out) {
+  static const struct {
+    wh_dtype dtype;
+    gpu_kernel kernel;
+  } kernels[] = {
+      {WH_DTYPE_Q4_0, GPU_K_linear_warpgroup_q4_0},   {WH_DTYPE_Q5_0, GPU_K_linear_warpgroup_q5_0},
+      {WH_DTYPE_Q8_0, GPU_K_linear_warpgroup_q8_0},   {WH_DTYPE_IQ4_NL, GPU_K_linear_warpgroup_iq4_nl},
+      {WH_DTYPE_MXFP4, GPU_K_linear_warpgroup_mxfp4}, {WH_DTYPE_Q3_K, GPU_K_linear_warpgroup_q3_k},
+      {WH_DTYPE_Q4_K, GPU_K_linear_warpgroup_q4_k},   {WH_DTYPE_Q5_K, GPU_K_linear_warpgroup_q5_k},
+      {WH_DTYPE_Q6_K, GPU_K_linear_warpgroup_q6_k},   {WH_DTYPE_IQ4_XS, GPU_K_linear_warpgroup_iq4_xs}};
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+    if (kernels[i].dtype == dtype) {
+      *out = kernels[i].kernel;
+      return true;
+    }
+  return false;
+}
+
+/* Whether a product of so many rows runs on warpgroups; its activations are packed for them. */
+static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows) {
+  gpu_kernel kernel;
+  return d->warpgroups && rows >= WARPGROUP_LEAST_ROWS && warpgroup_kernel(w->dtype, &kernel);
+}
+static int64_t warpgroup_tiles(int64_t rows) { return (rows + WARPGROUP_ROWS - 1) / WARPGROUP_ROWS; }
+static uint64_t packed_bytes(const gpu_weights *w, int64_t rows) {
+  return (uint64_t)warpgroup_tiles(rows) * w->matrix.n_groups * WARPGROUP_GROUP_BYTES;
 }
 
 /* ---- claims ---- */
@@ -38,9 +71,10 @@ static void refuse(wh_claim *c, const char *why) {
   (void)snprintf(c->reason, sizeof c->reason, "%.*s", (int)sizeof c->reason - 1, why);
 }
 
-/* Rows of the tiles that rows of experts are cut into. */
-static uint32_t expert_tile_rows(int64_t rows, int64_t n_experts) {
-  return rows <= n_experts * DECODE_ROWS ? DECODE_ROWS : PREFILL_ROWS;
+/* Rows of the tiles that the rows of n matrices are cut into. */
+static uint32_t tile_rows_of(wh_dtype weights, int64_t rows, int64_t n) {
+  if (rows <= n * DECODE_ROWS) return DECODE_ROWS;
+  return rows <= n * BATCH_ROWS && weights != WH_DTYPE_F32 ? BATCH_ROWS : PREFILL_ROWS;
 }
 static int64_t expert_tiles(int64_t rows, int64_t n_experts, uint32_t tile_rows) {
   return rows / tile_rows + (rows < n_experts ? rows : n_experts);
@@ -65,7 +99,6 @@ static wh_status expert_scratch(const wh_graph *g, const wh_node_info *node, con
 
 static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c) {
-  (void)d;
   const wh_value_info *x = &g->values[node->inputs[0]], *value = &g->values[node->inputs[1]];
   gpu_weights w;
   if (value->kind != WH_VALUE_CONST) {
@@ -84,7 +117,13 @@ static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_n
     return WH_OK;
   }
   c->layouts[c->n_layouts++] = (wh_weight_layout){1, GPU_LAYOUT_TILES, (size_t)w.n_bytes};
-  return node->op == WH_OP_EXPERT_LINEAR ? expert_scratch(g, node, dims, &w, c) : WH_OK;
+  if (node->op == WH_OP_EXPERT_LINEAR) return expert_scratch(g, node, dims, &w, c);
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < x->shape.rank; i++)
+    if (__builtin_mul_overflow(rows, dims[x->shape.dims[i]], &rows) || rows > INT32_MAX)
+      return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
+  if (takes_warpgroups(d, &w, rows)) c->scratch_bytes = packed_bytes(&w, rows);
+  return WH_OK;
 }
 
 /* ---- launches ---- */
@@ -106,48 +145,87 @@ static void set_activations(const gpu_operand *x, const gpu_weights *w, gpu_line
   }
 }
 
-static wh_status set_args(const gpu_step *s, gpu_weights *w, gpu_linear_args *a) {
-  const gpu_operand *y = &s->out[0];
+/* By the same kernel and, of experts, for the same choice of them. */
+bool gpu_products_join(const wh_block *block, const wh_step *first, const wh_step *next) {
+  const wh_graph *g = block->graph;
+  const wh_node_info *a = &g->nodes[first->node], *b = &g->nodes[next->node];
+  if ((a->op != WH_OP_LINEAR && a->op != WH_OP_EXPERT_LINEAR) || a->op != b->op ||
+      a->inputs[0] != b->inputs[0])
+    return false;
+  const wh_shape *wa = &g->values[a->inputs[1]].shape, *wb = &g->values[b->inputs[1]].shape;
+  if (kernels_of(wa->dtype).decode != kernels_of(wb->dtype).decode) return false;
+  return a->op == WH_OP_LINEAR || (a->inputs[2] == b->inputs[2] && wa->dims[0] == wb->dims[0]);
+}
+
+/* The weights and places of one of a launch's products. */
+static wh_status set_matrix(const gpu_step *s, gpu_weights *w, gpu_linear_matrix *m) {
   WH_TRY(gpu_weights_of(s->graph, &s->graph->values[s->node->inputs[1]].shape, w));
   if (s->in[1].layout != GPU_LAYOUT_TILES || s->in[1].n_bytes < w->n_bytes)
     return WH_FAIL(ERR_INTERNAL, "weights in layout %u of %llu bytes, not %u of %llu", s->in[1].layout,
                    (unsigned long long)s->in[1].n_bytes, GPU_LAYOUT_TILES, (unsigned long long)w->n_bytes);
-  if (gpu_rows(y) > INT32_MAX) return WH_FAIL(ERR_LIMIT, "a product of %lld rows", (long long)gpu_rows(y));
-  *a = (gpu_linear_args){.w = s->in[1].address,
-                         .expert_bytes = w->expert_bytes,
-                         .y = y->address,
-                         .rows = (uint32_t)gpu_rows(y),
-                         .rows_per_x = 1,
-                         .n = (uint32_t)w->n,
-                         .k = (uint32_t)w->k,
-                         .n_experts = (uint32_t)w->n_experts};
-  set_activations(&s->in[0], w, a);
+  *m = (gpu_linear_matrix){
+      .w = s->in[1].address, .expert_bytes = w->expert_bytes, .y = s->out[0].address, .n = (uint32_t)w->n};
+  if (s->node->op == WH_OP_LINEAR) {
+    m->bias = s->in[2].address;
+    m->residual = s->in[3].address;
+  }
   return WH_OK;
 }
 
-static wh_status launch_decode(gpu_emit *e, const gpu_weights *w, const gpu_linear_args *a,
-                               uint32_t row_tiles) {
-  const bool f32 = w->dtype == WH_DTYPE_F32;
-  const uint32_t parts = f32 ? (a->k + 511) / 512 : w->matrix.n_groups; /* of K, that warps share out */
-  const gpu_grid grid = {.x = (uint32_t)w->n_tiles,
-                         .y = row_tiles,
-                         .z = 1,
-                         .threads = 32 * min_u32(parts, f32 ? F32_DECODE_WARPS : DECODE_WARPS),
-                         .shared_bytes = f32 ? min_u32(parts, F32_DECODE_ROUND) * F32_DECODE_PART_BYTES
-                                             : min_u32(parts, DECODE_ROUND) * DECODE_PART_BYTES};
-  return gpu_launch(e, kernels_of(w->dtype).decode, grid, a, sizeof *a);
+/* Of n steps that join. `w`: the first one's weights; of the others the size in outputs is another. */
+static wh_status set_args(const gpu_step *steps, size_t n, gpu_weights *w, gpu_linear_args *a) {
+  const int64_t rows = gpu_rows(&steps[0].out[0]);
+  if (rows > INT32_MAX) return WH_FAIL(ERR_LIMIT, "a product of %lld rows", (long long)rows);
+  *a = (gpu_linear_args){.rows = (uint32_t)rows, .rows_per_x = 1};
+  for (size_t i = GPU_MOST_MATRICES; i-- > 0;) { /* the first one last */
+    a->matrices[i].first_block = GPU_NO_BLOCK;
+    if (i < n) WH_TRY(set_matrix(&steps[i], w, &a->matrices[i]));
+  }
+  a->k = (uint32_t)w->k;
+  a->n_experts = (uint32_t)w->n_experts;
+  set_activations(&steps[0].in[0], w, a);
+  return WH_OK;
 }
 
-static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, const gpu_linear_args *a,
+/* Gives each of the n matrices its blocks of so many outputs: how many those are. */
+static uint32_t place_blocks(gpu_linear_args *a, size_t n, uint32_t outputs) {
+  uint32_t blocks = 0;
+  for (size_t i = 0; i < n; i++) {
+    a->matrices[i].first_block = blocks;
+    blocks += (a->matrices[i].n + outputs - 1) / outputs;
+  }
+  return blocks;
+}
+
+static wh_status launch_decode(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
+                               uint32_t row_tiles) {
+  gpu_grid grid = {.y = row_tiles, .z = 1};
+  if (w->dtype == WH_DTYPE_F32) {
+    const uint32_t chunks = (a->k + 511) / 512; /* of K, that warps share out, as they do groups */
+    grid.x = place_blocks(a, n, GPU_F32_ROWS);
+    grid.threads = 32 * min_u32(chunks, F32_DECODE_WARPS);
+    grid.shared_bytes = min_u32(chunks, F32_DECODE_ROUND) * F32_DECODE_PART_BYTES;
+    return gpu_launch(e, GPU_K_linear_decode_f32, grid, a, sizeof *a);
+  }
+  const bool batch = a->tile_rows > DECODE_ROWS;
+  const uint32_t rows = batch ? BATCH_ROWS : DECODE_ROWS, groups = w->matrix.n_groups;
+  const linear_kernels k = kernels_of(w->dtype);
+  grid.x = place_blocks(a, n, GPU_TILE_ROWS);
+  grid.threads = 32 * min_u32(groups, batch ? BATCH_WARPS : DECODE_WARPS);
+  grid.shared_bytes = min_u32(groups, decode_round(rows)) * decode_part_bytes(rows);
+  return gpu_launch(e, batch ? k.batch : k.decode, grid, a, sizeof *a);
+}
+
+static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
                                 uint32_t row_tiles) {
   gpu_grid grid = {.y = row_tiles, .z = 1};
   if (w->dtype == WH_DTYPE_F32) {
-    grid.x = (a->n + F32_PREFILL_COLUMNS - 1) / F32_PREFILL_COLUMNS;
+    grid.x = place_blocks(a, n, F32_PREFILL_COLUMNS);
     grid.threads = F32_PREFILL_THREADS;
   } else {
     const uint32_t chunk = w->matrix.chunk_bytes, head = w->matrix.head_bytes;
     const bool sums = w->quant && (w->quant->min == WH_MIN_F16 || w->quant->min == WH_MIN_SUB32);
-    grid.x = (uint32_t)(w->n_tiles + GPU_TILES - 1) / GPU_TILES;
+    grid.x = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS);
     grid.threads = PREFILL_THREADS;
     grid.shared_bytes = w->quant ? prefill_shared_bytes(PREFILL_QUANT_STAGES, chunk, head, 1, sums ? 28 : 12)
                                  : prefill_shared_bytes(PREFILL_WIDE_STAGES, chunk, head, 2, 4);
@@ -155,33 +233,59 @@ static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, const gpu_lin
   return gpu_launch(e, kernels_of(w->dtype).prefill, grid, a, sizeof *a);
 }
 
-static wh_status launch(gpu_emit *e, const gpu_weights *w, const gpu_linear_args *a, int64_t row_tiles) {
+static wh_status launch(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n, int64_t row_tiles) {
   if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
-  return (a->tile_rows <= DECODE_ROWS ? launch_decode : launch_prefill)(e, w, a, (uint32_t)row_tiles);
+  return (a->tile_rows <= BATCH_ROWS ? launch_decode : launch_prefill)(e, w, a, n, (uint32_t)row_tiles);
 }
 
-static wh_status emit_linear(gpu_emit *e, const gpu_step *s) {
+static wh_status emit_warpgroups(gpu_emit *e, const gpu_step *s, const gpu_weights *w, gpu_linear_args *a,
+                                 size_t n) {
+  const int64_t row_tiles = warpgroup_tiles(a->rows);
+  gpu_kernel kernel;
+  if (!warpgroup_kernel(w->dtype, &kernel) || s->scratch_bytes < packed_bytes(w, a->rows))
+    return WH_FAIL(ERR_INTERNAL, "too little scratch");
+  if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
+  const gpu_warpgroup_pack_args pack = {.x = a->x,
+                                        .x_shifts = a->x_shifts,
+                                        .x_sums = a->x_sums,
+                                        .x_scales = a->x_scales,
+                                        .y = s->scratch,
+                                        .rows = a->rows,
+                                        .n_groups = w->matrix.n_groups};
+  const gpu_grid blocks = {w->matrix.n_groups * 8, (uint32_t)row_tiles, 1, WARPGROUP_ROWS, 0};
+  WH_TRY(gpu_launch(e, GPU_K_pack_rows, blocks, &pack, sizeof pack));
+  a->x = s->scratch;
+  a->tile_rows = WARPGROUP_ROWS;
+  const gpu_grid grid = {.x = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS),
+                         .y = (uint32_t)row_tiles,
+                         .z = 1,
+                         .threads = WARPGROUP_THREADS,
+                         .shared_bytes = warpgroup_shared_bytes(w->matrix.chunk_bytes, w->matrix.head_bytes)};
+  return gpu_launch(e, kernel, grid, a, sizeof *a);
+}
+
+static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
-  WH_TRY(set_args(s, &w, &a));
-  a.bias = s->in[2].address;
-  a.residual = s->in[3].address;
-  a.tile_rows = a.rows <= DECODE_ROWS ? DECODE_ROWS : PREFILL_ROWS;
-  return launch(e, &w, &a, ((int64_t)a.rows + a.tile_rows - 1) / a.tile_rows);
+  WH_TRY(set_args(steps, n, &w, &a));
+  if (takes_warpgroups(e->d, &w, a.rows)) return emit_warpgroups(e, steps, &w, &a, n);
+  a.tile_rows = tile_rows_of(w.dtype, a.rows, 1);
+  return launch(e, &w, &a, n, ((int64_t)a.rows + a.tile_rows - 1) / a.tile_rows);
 }
+static wh_status emit_linear(gpu_emit *e, const gpu_step *s) { return emit_linears(e, s, 1); }
 
 /* One token: each of its rows has an expert of its own. More: rows are sorted by expert first. */
-static wh_status emit_expert_linear(gpu_emit *e, const gpu_step *s) {
+static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
-  WH_TRY(set_args(s, &w, &a));
+  WH_TRY(set_args(s, n, &w, &a));
   if (a.rows == 0) return WH_OK;
   const int64_t tokens = s->in[2].dims[0], slots = s->in[2].dims[1];
   a.rows_per_x = s->in[0].rank == 3 ? 1 : (uint32_t)slots;
   a.selected = s->in[2].address;
   a.tile_rows = 1;
-  if (tokens == 1) return launch(e, &w, &a, slots);
-  a.tile_rows = expert_tile_rows(a.rows, w.n_experts);
+  if (tokens == 1) return launch(e, &w, &a, n, slots);
+  a.tile_rows = tile_rows_of(w.dtype, a.rows, w.n_experts);
   const int64_t n_tiles = expert_tiles(a.rows, w.n_experts, a.tile_rows);
   if (s->scratch_bytes < order_bytes(a.rows) + (uint64_t)n_tiles * sizeof(gpu_row_tile))
     return WH_FAIL(ERR_INTERNAL, "too little scratch");
@@ -196,7 +300,14 @@ static wh_status emit_expert_linear(gpu_emit *e, const gpu_step *s) {
                                        .n_tiles = (uint32_t)n_tiles};
   const gpu_grid one = {1, 1, 1, a.rows < 256 ? 64 : 256, (uint32_t)a.n_experts * 4};
   WH_TRY(gpu_launch(e, GPU_K_expert_order, one, &order, sizeof order));
-  return launch(e, &w, &a, n_tiles);
+  return launch(e, &w, &a, n, n_tiles);
+}
+static wh_status emit_expert_linear(gpu_emit *e, const gpu_step *s) { return emit_expert_linears(e, s, 1); }
+
+_Static_assert(GPU_MOST_JOINED <= GPU_MOST_MATRICES, "a launch has room for what is joined");
+
+wh_status gpu_emit_products(gpu_emit *e, const gpu_step *steps, size_t n) {
+  return (steps->node->op == WH_OP_LINEAR ? emit_linears : emit_expert_linears)(e, steps, n);
 }
 
 const gpu_op gpu_ops_linear[] = {{WH_OP_LINEAR, "linear", claim_linear, emit_linear},

@@ -1,6 +1,7 @@
 /* family_map.c - elementwise ops of any type, cast and where: which kernel, and how operands broadcast. */
 #include "backends/gpu/kernels/map_args.h"
 #include "backends/gpu/walks.h"
+#include "core/base/small_float.h"
 #include "core/ir/formula.h"
 
 static gpu_map map_of_op(wh_op op) {
@@ -169,25 +170,6 @@ static wh_status emit_chain(gpu_emit *e, const gpu_step *s) {
 
 /* ---- casts ---- */
 
-static wh_small_float small_of(wh_dtype d) {
-  switch (d) {
-    case WH_DTYPE_F16:
-      return (wh_small_float){5, 10, 15, true, false, false};
-    case WH_DTYPE_BF16:
-      return (wh_small_float){8, 7, 127, true, false, false};
-    case WH_DTYPE_F8E4M3FN:
-      return (wh_small_float){4, 3, 7, false, false, false};
-    case WH_DTYPE_F8E4M3FNUZ:
-      return (wh_small_float){4, 3, 8, false, true, false};
-    case WH_DTYPE_F8E5M2:
-      return (wh_small_float){5, 2, 15, true, false, false};
-    case WH_DTYPE_F4E2M1:
-      return (wh_small_float){2, 1, 1, false, false, true};
-    default: /* F8E5M2FNUZ */
-      return (wh_small_float){5, 2, 16, false, true, false};
-  }
-}
-
 /* Of both, one is f32 and the other f16 or bf16. */
 static bool is_float_pair(const gpu_cast_args *a) {
   return !a->truncate &&
@@ -205,8 +187,8 @@ static wh_status emit_cast(gpu_emit *e, const gpu_step *s) {
                      .columns = gpu_row_length(x),
                      .from = gpu_type_of(x->dtype),
                      .to = gpu_type_of(y->dtype),
-                     .from_small = small_of(x->dtype),
-                     .to_small = small_of(y->dtype),
+                     .from_small = wh_small_float_of(x->dtype),
+                     .to_small = wh_small_float_of(y->dtype),
                      .truth = y->dtype == WH_DTYPE_BOOL,
                      .saturate = !truncate && wh_node_i(s->node, WH_ATTR_SATURATE) != 0,
                      .truncate = truncate};

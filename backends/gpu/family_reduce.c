@@ -101,7 +101,12 @@ static wh_status emit_topk(gpu_emit *e, const gpu_step *s) {
   a.indices = s->out[1].address;
   a.k = wh_node_i(s->node, WH_ATTR_K);
   a.largest = wh_node_i(s->node, WH_ATTR_LARGEST) != 0;
-  const gpu_grid grid = {(uint32_t)a.lines, 1, 1, a.n > LONG_LINE ? 8 * WARP : WARP, 0};
+  gpu_grid grid = {(uint32_t)a.lines, 1, 1, a.n > LONG_LINE ? 8 * WARP : WARP, 0};
+  if (s->in[0].dtype == WH_DTYPE_F32 && a.n > LONG_LINE && a.n < UINT32_MAX && a.inner.n == 1 &&
+      a.k <= GPU_SELECT_MOST) {
+    grid.threads = GPU_SELECT_THREADS;
+    return gpu_launch(e, GPU_K_topk_select, grid, &a, sizeof a);
+  }
   return gpu_launch(e, BY_TYPE(s->in[0].dtype, topk), grid, &a, sizeof a);
 }
 

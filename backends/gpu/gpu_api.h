@@ -25,9 +25,12 @@ typedef enum gpu_attribute {
 enum {
   GPU_SUCCESS = 0,
   GPU_OUT_OF_MEMORY = 2,
+  GPU_NO_DEVICE = 100,
+  GPU_INVALID_DEVICE = 101,
   GPU_NOT_READY = 600,
   GPU_EVENT_NO_TIMES = 2,       /* event_create */
   GPU_STREAM_NON_BLOCKING = 1,  /* stream_create */
+  GPU_CAPTURE_RELAXED = 2,      /* capture_begin: threads may do meanwhile what they like */
   GPU_FUNCTION_SHARED_BYTES = 8 /* function_set: most dynamic shared memory */
 };
 
@@ -37,6 +40,7 @@ typedef struct gpu_api {
   int attributes[GPU_N_ATTRIBUTES]; /* the driver's numbers */
   int jit_log, jit_log_bytes;       /* options of module_load: where its errors go, and the room there */
   int least_major;                  /* of the capability that kernels are made for */
+  const char *warpgroup_isa;        /* of devices that kernels for warpgroups are made for; NULL: none */
   const char *const
       *images;       /* [GPU_N_KERNELS] a kernel's module as the driver reads it; of one module, one */
   int driver_wanted; /* the least version of the driver that reads them */
@@ -48,6 +52,7 @@ typedef struct gpu_api {
   gpu_result (*device_name)(char *name, int n_bytes, int device);
   gpu_result (*device_memory)(size_t *n_bytes, int device);
   gpu_result (*device_attribute)(int *value, int attribute, int device);
+  gpu_result (*device_bus)(char *bus_id, int n_bytes, int device); /* NULL: the driver does not tell */
 
   gpu_result (*context_retain)(void **context, int device);
   gpu_result (*context_release)(int device);
@@ -86,6 +91,14 @@ typedef struct gpu_api {
   gpu_result (*event_record)(void *event, void *stream);
   gpu_result (*event_synchronize)(void *event);
   gpu_result (*event_elapsed)(float *milliseconds, void *from, void *to);
+
+  /* What a stream is given between begin and end is recorded and does not run. */
+  gpu_result (*capture_begin)(void *stream, int mode);
+  gpu_result (*capture_end)(void *stream, void **graph);
+  gpu_result (*graph_instantiate)(void **exec, void *graph, unsigned long long flags);
+  gpu_result (*graph_launch)(void *exec, void *stream);
+  gpu_result (*graph_destroy)(void *graph);
+  gpu_result (*exec_destroy)(void *exec);
 } gpu_api;
 
 #endif

@@ -23,6 +23,7 @@ wh_status gpu_buffer_import(void *dev, const void *host, uint64_t n_bytes, wh_bu
 void gpu_buffer_destroy(void *dev, wh_buffer *buffer);
 void *gpu_buffer_host(void *dev, wh_buffer *buffer);
 uint64_t gpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_bytes);
+wh_status gpu_free_memory(void *dev, uint64_t *n_bytes);
 wh_status gpu_claim(void *dev, const wh_graph *g, wh_node node, const int64_t *dims, wh_claim *out);
 wh_status gpu_value_bytes(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, uint64_t *out);
 wh_status gpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks);
@@ -43,16 +44,18 @@ wh_status gpu_wait(wh_point point);
 wh_status gpu_read_value(void *dev, const wh_graph *g, wh_value v, const int64_t *dims, wh_buffer *buffer,
                          uint64_t offset, void *row_major);
 
+void gpu_parallel(void *dev, wh_parallel_fn fn, void *arg);
+
 /* All of a wh_backend but its name, count and open. */
-#define GPU_BACKEND_FUNCTIONS                                                                                \
-  .struct_size = sizeof(wh_backend), .abi_version = WH_BACKEND_ABI_VERSION,                                  \
-  .pack_version = WH_GPU_PACK_VERSION, .close = gpu_close, .get_info = gpu_get_info, .measure = gpu_measure, \
-  .buffer_create = gpu_buffer_create, .buffer_import = gpu_buffer_import,                                    \
-  .buffer_destroy = gpu_buffer_destroy, .buffer_host = gpu_buffer_host,                                      \
-  .buffer_footprint = gpu_buffer_footprint, .claim = gpu_claim, .value_bytes = gpu_value_bytes,              \
-  .pack = gpu_pack, .compile = gpu_compile, .code_destroy = gpu_code_destroy, .describe = gpu_describe,      \
-  .queue_create = gpu_queue_create, .queue_destroy = gpu_queue_destroy, .submit = gpu_submit,                \
-  .upload = gpu_upload, .download = gpu_download, .copy = gpu_copy, .wait = gpu_wait,                        \
-  .read_value = gpu_read_value
+#define GPU_BACKEND_FUNCTIONS                                                                               \
+  .struct_size = sizeof(wh_backend), .abi_version = WH_BACKEND_ABI_VERSION,                                 \
+  .pack_version = WH_GPU_PACK_VERSION, .traits = WH_BACKEND_CHAINS, .close = gpu_close,                     \
+  .get_info = gpu_get_info, .measure = gpu_measure, .buffer_create = gpu_buffer_create,                     \
+  .buffer_import = gpu_buffer_import, .buffer_destroy = gpu_buffer_destroy, .buffer_host = gpu_buffer_host, \
+  .buffer_footprint = gpu_buffer_footprint, .claim = gpu_claim, .value_bytes = gpu_value_bytes,             \
+  .pack = gpu_pack, .compile = gpu_compile, .code_destroy = gpu_code_destroy, .describe = gpu_describe,     \
+  .queue_create = gpu_queue_create, .queue_destroy = gpu_queue_destroy, .submit = gpu_submit,               \
+  .upload = gpu_upload, .download = gpu_download, .copy = gpu_copy, .wait = gpu_wait,                       \
+  .read_value = gpu_read_value, .free_memory = gpu_free_memory, .parallel = gpu_parallel
 
 #endif

@@ -72,6 +72,16 @@ extern const gpu_op gpu_ops_move[];   /* family_move.c: structure; gather and sc
 extern const gpu_op gpu_ops_reduce[]; /* family_reduce.c: reductions, arg, topk, cumsum, matmul */
 extern const gpu_op gpu_ops_nn[];     /* family_nn.c: convolutions, pools, recurrent layers, resampling */
 
+/* ---- products that are one launch: family_linear.c ---- */
+
+#define GPU_MOST_JOINED 4
+
+/* Small launches are latency, so products of one x, as queries, keys and values are, go together: whether
+ * `next`, a step of the same phase, may go with `first`. */
+bool gpu_products_join(const wh_block *block, const wh_step *first, const wh_step *next);
+/* Enqueues n of them, at most GPU_MOST_JOINED. */
+wh_status gpu_emit_products(gpu_emit *e, const gpu_step *steps, size_t n);
+
 /* ---- weights: weights.c ---- */
 
 /* Packed forms of the weights of products; what wh_backend.pack does. */

@@ -14,6 +14,15 @@ uint64_t gpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_bytes) 
   return n_bytes > UINT64_MAX - page ? UINT64_MAX : (n_bytes + page - 1) / page * page;
 }
 
+wh_status gpu_free_memory(void *dev, uint64_t *n_bytes) {
+  const gpu_device *d = dev;
+  size_t left = 0, total = 0;
+  WH_TRY(gpu_enter(d));
+  WH_TRY(gpu_check(d->api, d->api->memory_info(&left, &total), "asking for free memory"));
+  *n_bytes = left;
+  return WH_OK;
+}
+
 /* What was wanted, and what there is. */
 static wh_status out_of_memory(const gpu_device *d, uint64_t n_bytes) {
   size_t left = 0, total = 0;

@@ -10,7 +10,8 @@ struct wh_queue {
   gpu_emit emit;
   pthread_mutex_t lock;
   void *events[N_EVENTS];
-  gpu_operand *operands; /* of the step that is being given */
+  gpu_graphs graphs;
+  gpu_operand *operands; /* of the steps that are being given */
   size_t n_operands;
   uint64_t given;           /* value of the last point */
   _Atomic uint64_t reached; /* known to be */
@@ -36,6 +37,7 @@ wh_status gpu_queue_create(void *dev, wh_queue **out) {
   wh_queue *q = wh_alloc_zeroed(d->alloc, sizeof *q);
   if (!q) return WH_OOM("queue");
   q->emit.d = d;
+  q->graphs.off = d->no_graphs;
   (void)pthread_mutex_init(&q->lock, NULL);
   wh_status st = init_queue(q);
   if (st != WH_OK) {
@@ -52,6 +54,7 @@ void gpu_queue_destroy(wh_queue *q) {
   const wh_error_record kept = *wh_last_error();
   (void)gpu_enter(q->emit.d);
   if (q->emit.stream) (void)api->stream_synchronize(q->emit.stream); /* its error is nobody's */
+  gpu_graphs_clear(q->emit.d, &q->graphs);
   for (int i = 0; i < N_EVENTS; i++)
     if (q->events[i]) (void)api->event_destroy(q->events[i]);
   if (q->emit.stream) (void)api->stream_destroy(q->emit.stream);
@@ -118,9 +121,31 @@ static wh_status give_steps(wh_queue *q, const wh_code *code, size_t first, size
   }
   if (frame->fault != WH_NO_SLOT)
     WH_TRY(gpu_resolve_slot(frame, frame->fault, sizeof(wh_fault), "fault", &fault));
-  for (size_t i = first; i < first + count; i++)
-    WH_TRY(gpu_emit_step(&q->emit, code, i, frame, fault, q->operands));
+  for (size_t i = first, n = 0; i < first + count; i += n)
+    WH_TRY(gpu_emit_steps(&q->emit, code, i, first + count, frame, fault, q->operands, &n));
   return WH_OK;
+}
+
+/* A driver that cannot record does not do so again; steps are then launched one by one. */
+static void *record_steps(wh_queue *q, const wh_code *code, size_t first, size_t count,
+                          const wh_frame *frame) {
+  const wh_error_record kept = *wh_last_error();
+  void *exec = NULL;
+  wh_status st = gpu_capture_begin(&q->emit);
+  if (st == WH_OK) st = gpu_capture_end(&q->emit, give_steps(q, code, first, count, frame), &exec);
+  if (st == WH_OK) return exec;
+  q->graphs.off = true;
+  wh_error_set(&kept);
+  return NULL;
+}
+
+/* What is submitted once more is recorded, and what was recorded is launched. */
+static wh_status run_steps(wh_queue *q, const wh_code *code, size_t first, size_t count,
+                           const wh_frame *frame) {
+  gpu_graph *g = count > 1 ? gpu_graphs_find(q->emit.d, &q->graphs, code, first, count, frame) : NULL;
+  if (g && g->again && !g->exec) g->exec = record_steps(q, code, first, count, frame);
+  if (!g || !g->exec) return give_steps(q, code, first, count, frame);
+  return gpu_check(api_of(q), api_of(q)->graph_launch(g->exec, q->emit.stream), "launching a graph");
 }
 
 wh_status gpu_submit(wh_queue *q, wh_code *code, size_t first, size_t count, const wh_frame *frame,
@@ -130,7 +155,7 @@ wh_status gpu_submit(wh_queue *q, wh_code *code, size_t first, size_t count, con
                    code->block.n_steps);
   wh_status st = begin(q, waits, n_waits);
   if (st == WH_OK) {
-    st = give_steps(q, code, first, count, frame);
+    st = run_steps(q, code, first, count, frame);
     if (st != WH_OK) (void)end_queue(q); /* some of it runs */
   }
   return end(q, st, done);

@@ -1,10 +1,10 @@
-/* weights.c - packed forms of the weights of products. Plain C over the file's blocks: it runs once per
- * model. */
+/* weights.c - packed forms of the weights of products. Plain C over the file's blocks, on the host's threads:
+ * it runs once per model. */
 #include "backends/gpu/weights.h"
 
 #include <string.h>
 
-#include "backends/gpu/gpu_backend.h"
+#include "backends/gpu/device.h"
 #include "core/base/allocator.h"
 #include "core/base/finite.h"
 #include "core/base/quantize_wide.h"
@@ -64,26 +64,47 @@ wh_status gpu_weights_of(const wh_graph *g, const wh_shape *s, gpu_weights *out)
 
 /* ---- records of quantised weights ---- */
 
-/* Codes of one row in a chunk: two blocks of 32. `r` is the row within the tile. */
+static uint32_t load_u32(const uint8_t *p) {
+  uint32_t v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+static void store_u32(uint8_t *p, uint32_t v) { memcpy(p, &v, sizeof v); }
+
+/* Eight codes of 4 bits, neighbours in a byte. */
+static uint32_t join_nibbles(const uint8_t *code) {
+  uint32_t v = 0;
+  for (uint32_t j = 0; j < 4; j++) v |= (uint32_t)(code[2 * j] | code[2 * j + 1] << 4) << (8 * j);
+  return v;
+}
+
+/* Codes of one row in a chunk: two blocks of 32. `r` is the row within the tile. Eight codes go to a lane,
+ * and are treated four bytes at a time. */
 static void place_codes(const wh_quant_format *f, const uint8_t *code, size_t r, uint8_t *record) {
-  const int bits = f->bits, low = bits >= 4 ? 4 : 0;
+  const uint32_t bits = (uint32_t)f->bits, low = bits >= 4 ? 4 : 0, row = (uint32_t)(r / 8);
   uint8_t *pairs = record + (low ? 512 : 0), *singles = pairs + (bits - low >= 2 ? 256 : 0);
-  for (size_t b = 0; b < 2; b++)
+  for (uint32_t b = 0; b < 2; b++)
     for (size_t t = 0; t < 4; t++, code += 8) {
-      const size_t lane = r % 8 * 4 + t, high_row = r / 8;
-      for (size_t j = 0; j < 4 && bits == 8; j++) {
-        record[b * 512 + lane * 16 + high_row * 4 + j] = code[j] ^ 0x80; /* unsigned codes to int8 */
-        record[b * 512 + lane * 16 + 8 + high_row * 4 + j] = code[4 + j] ^ 0x80;
+      const size_t lane = r % 8 * 4 + t;
+      const uint32_t first = load_u32(code), second = load_u32(code + 4);
+      if (bits == 8) { /* unsigned codes to int8 */
+        store_u32(record + b * 512 + lane * 16 + row * 4, first ^ 0x80808080u);
+        store_u32(record + b * 512 + lane * 16 + 8 + row * 4, second ^ 0x80808080u);
+        continue;
       }
-      if (bits == 8) continue;
-      uint8_t *word = record + lane * 16 + (2 * b + high_row) * 4;
-      for (size_t j = 0; j < 4 && low; j++)
-        word[j] = f->codebook == WH_CODEBOOK_NONE ? (uint8_t)((code[j] & 15) | code[4 + j] << 4)
-                                                  : (uint8_t)(code[2 * j] | code[2 * j + 1] << 4);
-      for (size_t j = 0; j < 8; j++) {
-        const size_t i = high_row + j / 4 * 2; /* the register */
-        if (bits - low >= 2) pairs[lane * 8 + b * 4 + j % 4] |= (uint8_t)((code[j] >> low & 3) << (2 * i));
-        if ((bits - low) % 2) singles[lane * 4 + j % 4] |= (uint8_t)(code[j] >> (bits - 1) << (i + 4 * b));
+      if (low)
+        store_u32(record + lane * 16 + (2 * b + row) * 4,
+                  f->codebook == WH_CODEBOOK_NONE ? (first & 0x0f0f0f0fu) | (second & 0x0f0f0f0fu) << 4
+                                                  : join_nibbles(code));
+      if (bits - low >= 2) {
+        uint8_t *to = pairs + lane * 8 + b * 4;
+        store_u32(to, load_u32(to) | (first >> low & 0x03030303u) << (2 * row) |
+                          (second >> low & 0x03030303u) << (2 * row + 4));
+      }
+      if ((bits - low) % 2) {
+        uint8_t *to = singles + lane * 4;
+        store_u32(to, load_u32(to) | (first >> (bits - 1) & 0x01010101u) << (row + 4 * b) |
+                          (second >> (bits - 1) & 0x01010101u) << (row + 2 + 4 * b));
       }
     }
 }
@@ -167,6 +188,17 @@ static float wide_value(wh_dtype dtype, const uint8_t *p) {
   return dtype == WH_DTYPE_F16 ? wh_f32_from_f16(half) : wh_f32_from_bf16(half);
 }
 
+/* Codes of one row in a chunk: 128 h + l, l in 0..127. */
+static void place_limbs(const int16_t *q, size_t r, uint8_t *record) {
+  for (size_t k = 0; k < GPU_K_CHUNK; k += 4, q += 4) {
+    uint8_t *to = record + k / 32 * 1024 + (r % 8 * 4 + k % 32 / 8) * 16 + (r / 8 + k % 8 / 4 * 2) * 4;
+    for (size_t j = 0; j < 4; j++) {
+      to[j] = (uint8_t)((uint16_t)q[j] >> 7);
+      to[512 + j] = q[j] & 127;
+    }
+  }
+}
+
 static bool pack_wide(const gpu_weights *w, const uint8_t *src, int64_t rows, uint32_t tile, uint8_t *dst) {
   const gpu_matrix *m = &w->matrix;
   const uint32_t in = tile % GPU_TILES, tiles = gpu_tiles_at(m, tile);
@@ -181,17 +213,12 @@ static bool pack_wide(const gpu_weights *w, const uint8_t *src, int64_t rows, ui
       memset(record + (size_t)c * tiles * m->chunk_bytes, 0, m->chunk_bytes);
     for (int64_t r = 0; r < rows; r++) {
       float x[WH_Q13A_BLOCK], scale;
-      int16_t q[WH_Q13A_BLOCK];
+      int16_t q[WH_Q13A_BLOCK] = {0};
       for (int64_t i = 0; i < count; i++) x[i] = wide_value(w->dtype, src + (size_t)(r * w->k + k0 + i) * 2);
       finite &= wh_q13a_quantize_block(x, count, q, &scale);
       memcpy(head + (r % 8 * 2 + r / 8) * 4, &scale, sizeof scale);
-      for (int64_t i = 0; i < count; i++) {
-        const size_t k = (size_t)i, lane = (size_t)r % 8 * 4 + k % 32 / 8,
-                     word = (size_t)r / 8 + k % 8 / 4 * 2;
-        uint8_t *to = record + k / GPU_K_CHUNK * tiles * m->chunk_bytes + k % GPU_K_CHUNK / 32 * 1024;
-        to[lane * 16 + word * 4 + k % 4] = (uint8_t)((uint16_t)q[i] >> 7); /* 128 h + l, l in 0..127 */
-        to[512 + lane * 16 + word * 4 + k % 4] = q[i] & 127;
-      }
+      for (size_t c = 0; c < GPU_WIDE_CHUNKS; c++)
+        place_limbs(q + c * GPU_K_CHUNK, (size_t)r, record + c * tiles * m->chunk_bytes);
     }
   }
   return finite;
@@ -248,25 +275,43 @@ static bool row_finite(const gpu_weights *w, const uint8_t *row) {
   return finite;
 }
 
-static wh_status pack(const wh_graph *g, wh_pack_task *t) {
-  const wh_value_info *value = &g->values[t->weight];
+typedef struct pack_job {
+  const wh_pack_task *task;
+  const uint8_t *data;
   gpu_weights w;
+  int64_t begin, end; /* of the weight's tiles; of its rows, where they are only looked at */
+  atomic_bool finite;
+} pack_job;
+
+static void pack_share(void *arg, const wh_worker *worker) {
+  pack_job *job = arg;
+  int64_t i, end;
+  bool finite = true;
+  wh_worker_range(worker, job->end - job->begin, &i, &end);
+  for (i += job->begin, end += job->begin; i < end; i++)
+    finite &= job->task->dst ? pack_tile(&job->w, job->data, i, job->task->dst)
+                             : row_finite(&job->w, job->data + row_bytes_of(&job->w) * (size_t)i);
+  if (!finite) atomic_store(&job->finite, false);
+}
+
+static wh_status pack(const gpu_device *d, const wh_graph *g, wh_pack_task *t) {
+  const wh_value_info *value = &g->values[t->weight];
+  pack_job job = {.task = t, .data = value->data, .finite = true};
   t->finite = true;
-  const wh_status st = gpu_weights_of(g, &value->shape, &w);
+  const wh_status st = gpu_weights_of(g, &value->shape, &job.w);
   if (st == WH_ERR_UNSUPPORTED && !t->dst) return WH_OK; /* integers, and what only other ops read */
   WH_TRY(st);
   if (t->layout != (t->dst ? GPU_LAYOUT_TILES : GPU_LAYOUT_MODEL))
     return WH_FAIL(ERR_INTERNAL, "weight '%s' has no layout %u", value->name, t->layout);
-  const int64_t n = w.n_experts * (t->dst ? w.n_tiles : w.n);
-  const int64_t end = n * (t->part + 1) / t->n_parts;
-  for (int64_t i = n * t->part / t->n_parts; i < end; i++)
-    t->finite &= t->dst ? pack_tile(&w, value->data, i, t->dst)
-                        : row_finite(&w, (const uint8_t *)value->data + row_bytes_of(&w) * (size_t)i);
+  const int64_t n = job.w.n_experts * (t->dst ? job.w.n_tiles : job.w.n);
+  job.begin = n * t->part / t->n_parts;
+  job.end = n * (t->part + 1) / t->n_parts;
+  wh_team_run(d->team, pack_share, &job);
+  t->finite = job.finite;
   return WH_OK;
 }
 
 wh_status gpu_pack(void *dev, const wh_graph *g, wh_pack_task *tasks, size_t n_tasks) {
-  (void)dev;
-  for (size_t i = 0; i < n_tasks; i++) WH_TRY(pack(g, &tasks[i]));
+  for (size_t i = 0; i < n_tasks; i++) WH_TRY(pack(dev, g, &tasks[i]));
   return WH_OK;
 }

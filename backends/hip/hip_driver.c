@@ -94,7 +94,13 @@ static wh_status find_calls(void *library) {
                         {"hipEventDestroy", &hip.event_destroy},
                         {"hipEventRecord", &hip.event_record},
                         {"hipEventSynchronize", &hip.event_synchronize},
-                        {"hipEventElapsedTime", &hip.event_elapsed}};
+                        {"hipEventElapsedTime", &hip.event_elapsed},
+                        {"hipStreamBeginCapture", &hip.capture_begin},
+                        {"hipStreamEndCapture", &hip.capture_end},
+                        {"hipGraphInstantiateWithFlags", &hip.graph_instantiate},
+                        {"hipGraphLaunch", &hip.graph_launch},
+                        {"hipGraphDestroy", &hip.graph_destroy},
+                        {"hipGraphExecDestroy", &hip.exec_destroy}};
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
     void *f = dlsym(library, calls[i].name);
     if (!f)
@@ -102,6 +108,8 @@ static wh_status find_calls(void *library) {
                      hip.library, calls[i].name);
     memcpy(calls[i].to, &f, sizeof f); /* ISO C has no conversion from an object's address to a function's */
   }
+  void *bus = dlsym(library, "hipDeviceGetPCIBusId"); /* for reports only */
+  memcpy(&hip.device_bus, &bus, sizeof bus);
   return WH_OK;
 }
 

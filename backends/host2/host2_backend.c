@@ -15,8 +15,20 @@ void host2_unlock(void) { (void)pthread_mutex_unlock(&host2_mutex); }
 
 /* ---- device ---- */
 
+/* The value of an option, of n bytes: a number, or the name of an op. */
+static bool read_value_of(const char *name, const char *text, size_t n, uint64_t *out) {
+  wh_op op;
+  char *end = NULL;
+  if (strcmp(name, "wrong") == 0 && wh_op_from_name(text, n, &op)) {
+    *out = (uint64_t)op + 1;
+    return true;
+  }
+  if (n == 0 || text[0] < '0' || text[0] > '9' || strcmp(name, "wrong") == 0) return false;
+  *out = strtoull(text, &end, 10);
+  return end == text + n;
+}
+
 static wh_status read_options(const char *text, host2_options *o) {
-  *o = (host2_options){.seed = 1, .delay = 200};
   const struct {
     const char *name;
     uint64_t *value;
@@ -26,21 +38,25 @@ static wh_status read_options(const char *text, host2_options *o) {
                {"fail_copy", &o->fail_copy},
                {"fail_submit", &o->fail_submit},
                {"refuse_copy", &o->refuse_copy},
-               {"refuse_submit", &o->refuse_submit}};
+               {"refuse_submit", &o->refuse_submit},
+               {"memory", &o->memory},
+               {"wrong", &o->wrong},
+               {"after", &o->after}};
   if (!text || strcmp(text, "auto") == 0) return WH_OK;
   for (const char *at = text; *at;) {
-    const size_t n = strcspn(at, ":");
-    uint64_t *value = NULL;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-      if (strlen(known[i].name) == n && strncmp(at, known[i].name, n) == 0) value = known[i].value;
-    char *end = NULL;
-    if (value && at[n] && at[n + 1] >= '0' && at[n + 1] <= '9') *value = strtoull(at + n + 1, &end, 10);
-    if (!end || (*end && *end != ','))
-      return WH_FAIL(ERR_INVALID_ARGUMENT,
-                     "host2: option '%.64s' is none of seed, delay, fail_alloc, fail_copy, fail_submit, "
-                     "refuse_copy, refuse_submit with a number behind a colon",
-                     at);
-    at = *end ? end + 1 : end;
+    const size_t n = strcspn(at, ":"), n_value = at[n] ? strcspn(at + n + 1, ",") : 0;
+    bool read = false;
+    for (size_t i = 0; i < sizeof known / sizeof known[0] && !read; i++)
+      read = strlen(known[i].name) == n && strncmp(at, known[i].name, n) == 0 && at[n] &&
+             read_value_of(known[i].name, at + n + 1, n_value, known[i].value);
+    if (!read)
+      return WH_FAIL(
+          ERR_INVALID_ARGUMENT,
+          "host2: option '%.64s' is none of seed, delay, fail_alloc, fail_copy, fail_submit, "
+          "refuse_copy, refuse_submit, memory, after with a number behind a colon, or wrong with an op",
+          at);
+    at += n + 1 + n_value;
+    at += *at == ',';
   }
   return WH_OK;
 }
@@ -48,8 +64,10 @@ static wh_status read_options(const char *text, host2_options *o) {
 static uint32_t host2_count(void) { return 1; }
 
 static wh_status host2_open(uint32_t index, const wh_device_options *options, void **out) {
-  host2_options o;
+  host2_options o = {.seed = 1, .delay = 200};
+  const char *in_name = options->name ? strchr(options->name, ':') : NULL;
   WH_TRY(read_options(options->isa, &o));
+  if (in_name) WH_TRY(read_options(in_name + 1, &o)); /* host2:seed:2,memory:65536 */
   if (options->numerics != WH_NUMERICS_EXACT)
     return WH_FAIL(ERR_UNSUPPORTED, "host2 knows exact numerics only");
   wh_device_options inner = *options;
@@ -79,7 +97,7 @@ static void host2_close(void *dev) {
 
 static void host2_get_info(void *dev, wh_device_info *info) {
   host2_cpu->get_info(((host2_device *)dev)->cpu, info);
-  info->name = wh_backend_host2.name;
+  info->name = info->bus_id = wh_backend_host2.name; /* tests have a management library that knows it */
 }
 
 static wh_status host2_measure(void *dev, double seconds, wh_device_roofline *out) {
@@ -130,12 +148,29 @@ static void free_buffer(host2_device *d, wh_buffer *b) {
   wh_free(d->alloc, b);
 }
 
+/* Locked. */
+static uint64_t free_bytes(const host2_device *d) {
+  if (!d->options.memory) return UINT64_MAX;
+  return d->options.memory > d->taken ? d->options.memory - d->taken : 0;
+}
+
+static wh_status host2_free_memory(void *dev, uint64_t *n_bytes) {
+  host2_lock();
+  *n_bytes = free_bytes(dev);
+  host2_unlock();
+  return WH_OK;
+}
+
 static wh_status host2_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out) {
   host2_device *d = dev;
   host2_lock();
   const bool fails = ++d->n_allocs == d->options.fail_alloc;
+  const uint64_t left = free_bytes(d);
   host2_unlock();
   if (fails) return WH_FAIL(ERR_OUT_OF_MEMORY, "a buffer was refused, as was asked for");
+  if (host2_footprint(d, kind, n_bytes) > left)
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "host2: %llu bytes are needed, %llu are free",
+                   (unsigned long long)n_bytes, (unsigned long long)left);
   wh_buffer *b = wh_alloc_zeroed(d->alloc, sizeof *b);
   if (!b) return WH_OOM("buffer");
   b->d = d;
@@ -149,6 +184,7 @@ static wh_status host2_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_
   host2_lock();
   b->next = d->buffers;
   d->buffers = b;
+  d->taken += b->mapped_bytes;
   host2_unlock();
   *out = b;
   return WH_OK;
@@ -188,6 +224,7 @@ static void host2_buffer_destroy(void *dev, wh_buffer *b) {
   wh_buffer **at = &d->buffers;
   while (*at != b) at = &(*at)->next;
   *at = b->next;
+  d->taken -= b->mapped_bytes;
   host2_unlock();
   free_buffer(d, b);
 }
@@ -309,4 +346,5 @@ const wh_backend wh_backend_host2 = {
     .wait = host2_wait,
     .read_value = host2_read_value,
     .parallel = host2_parallel,
+    .free_memory = host2_free_memory,
 };

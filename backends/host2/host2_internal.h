@@ -17,15 +17,19 @@ typedef struct host2_clock {
 
 typedef struct host2_options {
   uint64_t seed, delay, fail_alloc, fail_copy, fail_submit, refuse_copy, refuse_submit;
+  uint64_t memory; /* bytes that it has; 0: any number */
+  uint64_t wrong;  /* the op, by its number plus 1, whose results are wrong in their first bit; 0: none */
+  uint64_t after;  /* so many of its results are right before that */
 } host2_options;
 
 typedef struct host2_device {
   const wh_allocator *alloc;
   void *cpu; /* the device that computes */
   host2_options options;
-  uint64_t n_allocs, n_copies, n_submits; /* so far */
-  wh_buffer *buffers;                     /* all that exist */
-  bool misused;                           /* by a call that cannot say so: everything after it fails */
+  uint64_t n_allocs, n_copies, n_submits, n_right; /* so far */
+  uint64_t taken;                                  /* bytes of buffers */
+  wh_buffer *buffers;                              /* all that exist */
+  bool misused; /* by a call that cannot say so: everything after it fails */
   wh_error_record misuse;
 } host2_device;
 

@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-/* What running takes besides a run's own memory: tokenizer, threads, the caller's buffers. */
-#define SPARE_BYTES ((uint64_t)8 << 20)
-
 typedef struct run_device {
   wh_queue *queue;
   wh_buffer *arena, *states;
@@ -22,6 +19,7 @@ typedef struct run_port {
   wh_shape shape;
   uint32_t slot; /* direct, when `staging` is NULL */
   void *staging;
+  bool held; /* an output that is copied when it is asked for */
 } run_port;
 
 struct wh_run {
@@ -39,6 +37,7 @@ struct wh_run {
   uint64_t last_frame, copy_bytes, traced_bytes;
   wh_run_trace_fn trace;
   void *trace_ctx;
+  wh_extract *extract;
 };
 
 static const wh_backend *backend(const wh_run *r, uint16_t d) { return r->p->devices[d].device.backend; }
@@ -85,9 +84,7 @@ static wh_status get(wh_run *r, uint32_t slot, uint64_t at, void *dst, uint64_t 
 static wh_status take(wh_run *r, uint16_t d, wh_memory_kind kind, uint64_t n_bytes, const char *what,
                       wh_buffer **out) {
   wh_status st = backend(r, d)->buffer_create(dev(r, d), kind, n_bytes, out);
-  return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
-                                              (unsigned long long)n_bytes, what)
-                                    : st;
+  return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("%s", what) : st;
 }
 
 /* Other bases or dims: what a queue derived from the frame of before is void. */
@@ -108,18 +105,21 @@ static void renew_frames(wh_run *r) {
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
   wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
+  uint64_t sizes[WH_PLAN_MAX_DEVICES] = {0};
   wh_status st = WH_OK;
   for (uint16_t d = 0; d < r->p->n_devices && st == WH_OK; d++) {
-    const uint64_t need = layout->memory[d].arena.arena_bytes;
-    if (!r->devices[d].arena || need > r->devices[d].arena_bytes)
-      st = take(r, d, WH_MEMORY_DEVICE, need, "activations", &larger[d]);
+    const uint64_t need = layout->memory[d].arena.arena_bytes, have = r->devices[d].arena_bytes;
+    sizes[d] = need;
+    if (r->devices[d].arena && need <= have) continue;
+    if (r->devices[d].arena && need < have + have / 4) sizes[d] = have + have / 4; /* it may go on growing */
+    st = take(r, d, WH_MEMORY_DEVICE, sizes[d], "activations", &larger[d]);
   }
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     if (!larger[d]) continue;
     backend(r, d)->buffer_destroy(dev(r, d), st == WH_OK ? r->devices[d].arena : larger[d]);
     if (st != WH_OK) continue;
     r->devices[d].arena = larger[d];
-    r->devices[d].arena_bytes = layout->memory[d].arena.arena_bytes;
+    r->devices[d].arena_bytes = sizes[d];
   }
   WH_TRY(st);
   wh_layout_release(r->layout);
@@ -131,6 +131,26 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
     r->offsets[i] = layout->offsets[i];
   }
   return WH_OK;
+}
+
+static void take_arenas(wh_run *r, wh_run *from) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    backend(r, d)->buffer_destroy(dev(r, d), r->devices[d].arena);
+    r->devices[d].arena = from->devices[d].arena;
+    r->devices[d].arena_bytes = from->devices[d].arena_bytes;
+    from->devices[d].arena = NULL;
+    from->devices[d].arena_bytes = 0;
+  }
+}
+
+wh_status wh_run_take_over(wh_run *r, wh_run *from) {
+  wh_layout *layout = r->layout;
+  if (from) take_arenas(r, from);
+  wh_layout_retain(layout);
+  const wh_status st = use_layout(r, layout);
+  if (st != WH_OK) wh_layout_release(layout);
+  if (st == WH_OK) renew_frames(r);
+  return st;
 }
 
 static wh_status grow(const wh_run *r, void **memory, uint64_t *have, uint64_t need) {
@@ -202,9 +222,10 @@ static wh_status open_run(wh_run *r, const wh_run_options *o) {
   for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) {
     st = backend(r, d)->queue_create(dev(r, d), &r->devices[d].queue);
     if (st == WH_OK && layout->memory[d].state_bytes)
-      st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes, "KV state; a smaller context needs less",
-                &r->devices[d].states);
+      st = take(r, d, WH_MEMORY_POOL, layout->memory[d].state_bytes,
+                "KV state (a smaller context needs less)", &r->devices[d].states);
   }
+  if (st == WH_OK && o->arena_of) take_arenas(r, o->arena_of);
   if (st == WH_OK) st = use_layout(r, layout);
   if (st != WH_OK) {
     wh_layout_release(layout);
@@ -305,6 +326,23 @@ static wh_run_port view(const wh_run *r, const run_port *port) {
 wh_run_port wh_run_input(const wh_run *r, size_t i) { return view(r, &r->inputs[i]); }
 wh_run_port wh_run_output(const wh_run *r, size_t i) { return view(r, &r->outputs[i]); }
 
+bool wh_run_output_is_copied(const wh_run *r, size_t i) { return r->outputs[i].staging != NULL; }
+void wh_run_hold_output(wh_run *r, size_t i) { r->outputs[i].held = true; }
+
+wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k) {
+  const uint32_t to_slot = r->inputs[i].slot, slot = from->outputs[k].slot;
+  const uint16_t d = from->p->slots[slot].device;
+  if (r->p->n_devices != 1 || dev(r, 0) != dev(from, d) ||
+      r->layout->n_bytes[to_slot] > from->layout->n_bytes[slot])
+    return WH_FAIL(ERR_INTERNAL, "an output that cannot be another run's input");
+  r->buffers[to_slot] = from->buffers[slot];
+  r->offsets[to_slot] = from->offsets[slot];
+  wh_free(r->alloc, r->inputs[i].staging);
+  r->inputs[i].staging = NULL;
+  renew_frames(r);
+  return WH_OK;
+}
+
 /* Bytes of a plain value for the dims that are bound. */
 static uint64_t live_bytes(const wh_run *r, const wh_shape *shape) {
   size_t n = 0;
@@ -326,10 +364,14 @@ static wh_status send_inputs(wh_run *r) {
   return WH_OK;
 }
 
+wh_status wh_run_fetch_output(wh_run *r, size_t i) {
+  const run_port *port = &r->outputs[i];
+  return port->staging ? get(r, port->slot, 0, port->staging, live_bytes(r, &port->shape)) : WH_OK;
+}
+
 static wh_status fetch_outputs(wh_run *r) {
   for (size_t i = 0; i < r->p->n_outputs; i++)
-    if (r->outputs[i].staging)
-      WH_TRY(get(r, r->outputs[i].slot, 0, r->outputs[i].staging, live_bytes(r, &r->outputs[i].shape)));
+    if (!r->outputs[i].held) WH_TRY(wh_run_fetch_output(r, i));
   return WH_OK;
 }
 
@@ -390,16 +432,33 @@ static wh_status trace_step(wh_run *r, const wh_program_block *b, size_t i) {
   return WH_OK;
 }
 
+/* The operands of a step are as it read them: what it made lies elsewhere. */
+static wh_status extract_step(wh_run *r, const wh_program_block *b, size_t i) {
+  const wh_step *s = &b->block.steps[i];
+  for (unsigned k = 0; r->extract && k < (unsigned)s->n_inputs + s->n_outputs; k++) {
+    const wh_arg *a = &r->p->args[s->first_arg + k];
+    void *to = NULL;
+    if (!a->value) continue;
+    WH_TRY(wh_extract_place(r->extract, s->node, a->value, r->dims, &to));
+    if (to)
+      WH_TRY(backend(r, b->device)
+                 ->read_value(dev(r, b->device), r->p->graph, a->value, r->dims, r->buffers[a->slot],
+                              r->offsets[a->slot], to));
+  }
+  return WH_OK;
+}
+
 static wh_status run_block(wh_run *r, const wh_program_block *b) {
   for (size_t c = 0; c < b->n_copies; c++) {
     const uint64_t n = live_bytes(r, &r->p->graph->values[b->copies[c].value].shape);
     WH_TRY(get(r, b->copies[c].from, 0, r->copy, n));
     WH_TRY(put(r, b->copies[c].to, 0, r->copy, n));
   }
-  if (!r->trace) return submit(r, b, 0, b->block.n_steps);
+  if (!r->trace && !r->extract) return submit(r, b, 0, b->block.n_steps);
   for (size_t i = 0; i < b->block.n_steps; i++) {
     WH_TRY(submit(r, b, i, 1));
-    WH_TRY(trace_step(r, b, i));
+    WH_TRY(extract_step(r, b, i));
+    if (r->trace) WH_TRY(trace_step(r, b, i));
   }
   return WH_OK;
 }
@@ -421,9 +480,11 @@ static wh_status follow_weights(wh_run *r) {
 
 wh_status wh_run_execute(wh_run *r) {
   WH_TRY(follow_weights(r));
+  if (r->extract) WH_TRY(wh_extract_begin(r->extract, r->p));
   WH_TRY(send_inputs(r));
   for (size_t k = 0; k < r->p->n_blocks; k++) WH_TRY(run_block(r, &r->p->blocks[k]));
   WH_TRY(check_faults(r));
+  if (r->extract) WH_TRY(wh_extract_end(r->extract, r->dims));
   return fetch_outputs(r);
 }
 
@@ -481,51 +542,7 @@ void wh_run_set_trace(wh_run *r, wh_run_trace_fn fn, void *ctx) {
   r->trace_ctx = ctx;
 }
 
+void wh_run_set_extract(wh_run *r, wh_extract *extract) { r->extract = extract; }
+
 wh_program *wh_run_program(const wh_run *r) { return r->p; }
 const wh_layout *wh_run_layout(const wh_run *r) { return r->layout; }
-
-/* ---- reports ---- */
-
-void wh_program_predict_memory(const wh_program *p, const wh_layout *l, wh_run_memory *out) {
-  *out = (wh_run_memory){.other_bytes = p->n_steps * sizeof *p->steps + p->n_args * sizeof *p->args +
-                                        p->n_slots * (sizeof *p->slots + 4 * sizeof(uint64_t))};
-  for (size_t d = 0; d < p->n_devices; d++) {
-    const wh_plan_device *pd = &p->devices[d].device;
-    const wh_layout_memory *m = &l->memory[d];
-    wh_weight_memory w = {0};
-    if (p->devices[d].weights) wh_weight_set_get_memory(p->devices[d].weights, &w);
-    out->arena.arena_bytes += m->arena.arena_bytes;
-    out->arena.lower_bound_bytes += m->arena.lower_bound_bytes;
-    out->arena.unshared_bytes += m->arena.unshared_bytes;
-    out->arena_bytes += pd->backend->buffer_footprint(pd->dev, WH_MEMORY_DEVICE, m->arena.arena_bytes);
-    if (m->state_bytes)
-      out->state_bytes += pd->backend->buffer_footprint(pd->dev, WH_MEMORY_POOL, m->state_bytes);
-    out->weights.packed_bytes += w.packed_bytes;
-    out->weights.cached_bytes += w.cached_bytes;
-    out->weights.mapped_bytes += w.mapped_bytes;
-    out->weights.other_bytes += w.other_bytes;
-  }
-}
-
-wh_status wh_program_check_memory(const wh_program *p, const wh_layout *l, const wh_memory_budget *budget) {
-  wh_run_memory m;
-  wh_program_predict_memory(p, l, &m);
-  const wh_weight_set *weights = p->devices[0].weights;
-  const uint64_t packed = weights && wh_weight_set_is_loaded(weights) ? 0 : m.weights.packed_bytes,
-                 parts[] = {m.arena_bytes, m.state_bytes, packed};
-  uint64_t need = SPARE_BYTES;
-  bool fits = true;
-  for (int i = 0; i < 3; i++) fits = !__builtin_add_overflow(need, parts[i], &need) && fits;
-  if (fits && need <= budget->available) return WH_OK;
-  char text[5][WH_BYTES_TEXT];
-  return WH_FAIL(
-      ERR_OUT_OF_MEMORY,
-      "%s of memory are needed (%s of attention state, %s of activations, %s of packed weights) but "
-      "%s are left by %s; %s",
-      wh_bytes_text(fits ? need : UINT64_MAX, text[0]), wh_bytes_text(m.state_bytes, text[1]),
-      wh_bytes_text(m.arena_bytes, text[2]), wh_bytes_text(packed, text[3]),
-      wh_bytes_text(budget->available, text[4]), budget->limit,
-      packed < budget->available
-          ? "a smaller context needs less of it"
-          : "the weights alone do not fit: use a smaller model, or one with fewer bits");
-}

@@ -5,6 +5,7 @@
 #define WH_EXEC_RUN_H
 
 #include "core/base/memory_budget.h"
+#include "core/exec/extract.h"
 #include "core/plan/program.h"
 
 typedef struct wh_run wh_run;
@@ -14,6 +15,7 @@ typedef struct wh_run_options {
   const int64_t *symbols;
   const wh_allocator *alloc;
   wh_progress_sink progress; /* of creation: memory, then weights */
+  wh_run *arena_of;          /* NULL, or as in wh_run_take_over */
 } wh_run_options;
 
 /* Takes all memory that running needs. The program is retained and loaded. */
@@ -27,6 +29,11 @@ WH_NODISCARD wh_status wh_run_bind(wh_run *r, const int64_t *symbols);
  * state would change its size. */
 WH_NODISCARD wh_status wh_run_reshape(wh_run *r, const int64_t *symbols);
 
+/* Runs on the same devices may take turns with one arena: the run gets that of `from` (NULL: nobody's), and a
+ * larger one when its layout needs it. `from` has none until it takes one over itself, before anything else
+ * is done with it but to destroy it. */
+WH_NODISCARD wh_status wh_run_take_over(wh_run *r, wh_run *from);
+
 /* An input or output as the host sees it: row-major, for the dims that are bound. */
 typedef struct wh_run_port {
   void *data; /* valid until the next bind, reshape or execution */
@@ -37,6 +44,15 @@ typedef struct wh_run_port {
 /* Inputs are to be written before every execution: their memory is reused once they were read. */
 wh_run_port wh_run_input(const wh_run *r, size_t i);
 wh_run_port wh_run_output(const wh_run *r, size_t i); /* of the last execution */
+
+/* Whether an output lies where the host does not address it: each execution copies it. */
+bool wh_run_output_is_copied(const wh_run *r, size_t i);
+/* From now on executions do not; wh_run_fetch_output does, which is nothing for others. */
+void wh_run_hold_output(wh_run *r, size_t i);
+WH_NODISCARD wh_status wh_run_fetch_output(wh_run *r, size_t i);
+/* Output k of `from` is input i of `r`, where it lies: on the one device of r, and of as many bytes or more.
+ * `r` is executed between executions of `from`; neither is reshaped, and `from` lives longer. */
+WH_NODISCARD wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k);
 
 /* An index that was out of range (docs/NUMERICS.md, "Faults") is ERR_INVALID_ARGUMENT and names the node.
  * After a failure outputs are undefined, and states are as the steps that ran left them. Allocates nothing.
@@ -54,6 +70,9 @@ typedef struct wh_run_trace_event {
 } wh_run_trace_event;
 typedef int (*wh_run_trace_fn)(void *ctx, const wh_run_trace_event *event);
 void wh_run_set_trace(wh_run *r, wh_run_trace_fn fn, void *ctx);
+
+/* The next executions give `extract` the values of its node's inputs, one submission per step; NULL: off. */
+void wh_run_set_extract(wh_run *r, wh_extract *extract);
 
 /* Rows of states: what one index of the first dimension holds, in all states together (they have as many).
  * Bytes are in the form of the devices, which put the first dimension outermost (backend_abi.h). Between
@@ -76,9 +95,25 @@ typedef struct wh_run_memory {
 } wh_run_memory;
 /* Before any of it is taken. */
 void wh_program_predict_memory(const wh_program *p, const wh_layout *layout, wh_run_memory *out);
+/* The same of one device. */
+typedef struct wh_device_memory {
+  uint64_t weights, states, activations; /* in whole pages */
+  uint64_t mapped;                       /* weights that are read where they lie in files */
+  bool is_loaded;                        /* `weights` are taken already */
+  bool is_own;                           /* it has memory of its own, where everything is copied to */
+  uint64_t available;                    /* of that: what is free now, less what is left to its driver */
+} wh_device_memory;
+WH_NODISCARD wh_status wh_program_device_memory(const wh_program *p, const wh_layout *layout, uint32_t device,
+                                                wh_device_memory *out);
+uint64_t wh_device_memory_need(const wh_device_memory *m); /* that is to be taken */
+/* Whether devices with memory of their own have room for it. ERR_OUT_OF_MEMORY names the device, and says how
+ * much is needed, free and missing. */
+WH_NODISCARD wh_status wh_program_check_devices(const wh_program *p, const wh_layout *layout);
+
 /* Whether it fits, with the weights unless they are loaded: asked before any of it is taken, since a system
  * that grants memory it does not have ends the process when the pages are touched. Weights that stay in files
- * are not counted: their pages can be dropped. ERR_OUT_OF_MEMORY has the numbers. */
+ * are not counted: their pages can be dropped. Weights of devices with memory of their own pass through a
+ * little of the host's. ERR_OUT_OF_MEMORY has the numbers, also those of such devices. */
 WH_NODISCARD wh_status wh_program_check_memory(const wh_program *p, const wh_layout *layout,
                                                const wh_memory_budget *budget);
 

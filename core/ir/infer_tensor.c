@@ -237,19 +237,36 @@ wh_status wh_infer_chain(const infer_ctx *c, wh_shape *out) {
 
 /* ---- structure ---- */
 
-/* the product of dims as (constant, product of the rest); elements are equal when both parts are */
-static wh_status element_count(wh_graph *g, const wh_dim *dims, int rank, int64_t *constant, wh_dim *rest) {
-  *constant = 1;
-  WH_TRY(wh_dim_const(&g->dims, 1, rest));
-  for (int i = 0; i < rank; i++) {
-    const wh_dim_expr e = *wh_dim_get(&g->dims, dims[i]);
-    if (e.kind == WH_DIM_CONST) {
-      if (__builtin_mul_overflow(*constant, e.value, constant) || *constant > WH_DIM_LIMIT)
-        return WH_FAIL(ERR_LIMIT, "a shape has too many elements");
-    } else {
-      WH_TRY(wh_dim_binary(&g->dims, WH_DIM_MUL, *rest, dims[i], rest));
-    }
+/* The product of dims as a constant and factors that are neither constants nor products, in the order of
+ * their indices; elements are equal when both are. */
+#define MOST_FACTORS 32
+typedef struct factors {
+  int64_t constant;
+  size_t n;
+  wh_dim list[MOST_FACTORS];
+} factors;
+
+static wh_status multiply(const wh_dim_table *t, wh_dim d, factors *p) {
+  const wh_dim_expr *e = wh_dim_get(t, d);
+  if (e->kind == WH_DIM_MUL) {
+    WH_TRY(multiply(t, e->a, p));
+    return multiply(t, e->b, p);
   }
+  if (e->kind == WH_DIM_CONST) {
+    if (__builtin_mul_overflow(p->constant, e->value, &p->constant) || p->constant > WH_DIM_LIMIT)
+      return WH_FAIL(ERR_LIMIT, "a shape has too many elements");
+    return WH_OK;
+  }
+  if (p->n == MOST_FACTORS) return WH_FAIL(ERR_LIMIT, "a shape has too many factors");
+  size_t at = p->n++;
+  for (; at && p->list[at - 1] > d; at--) p->list[at] = p->list[at - 1];
+  p->list[at] = d;
+  return WH_OK;
+}
+
+static wh_status element_count(const wh_graph *g, const wh_dim *dims, int rank, factors *out) {
+  *out = (factors){.constant = 1};
+  for (int i = 0; i < rank; i++) WH_TRY(multiply(&g->dims, dims[i], out));
   return WH_OK;
 }
 
@@ -275,14 +292,14 @@ wh_status wh_infer_reshape(const infer_ctx *c, wh_shape *out) {
   if (wh_dtype_get(x->dtype)->block_elems > 1 &&
       !(x->rank && shape->rank && x->dims[x->rank - 1] == shape->dims[shape->rank - 1]))
     return wrong(c, 0, "elements of a part of a byte stay in their rows: the last dimension cannot change");
-  int64_t ca, cb;
-  wh_dim ra, rb;
+  factors a, b;
   wh_shape from = *x, to = {.rank = shape->rank};
   memcpy(to.dims, shape->dims, sizeof to.dims);
   cancel_equal_dims(&from, &to);
-  WH_TRY(element_count(c->g, from.dims, from.rank, &ca, &ra));
-  WH_TRY(element_count(c->g, to.dims, to.rank, &cb, &rb));
-  if (ca != cb || ra != rb) return wrong(c, 0, "the new shape has another number of elements");
+  WH_TRY(element_count(c->g, from.dims, from.rank, &a));
+  WH_TRY(element_count(c->g, to.dims, to.rank, &b));
+  if (a.constant != b.constant || a.n != b.n || memcmp(a.list, b.list, a.n * sizeof a.list[0]) != 0)
+    return wrong(c, 0, "the new shape has another number of elements");
   *out = (wh_shape){.dtype = x->dtype, .rank = shape->rank};
   memcpy(out->dims, shape->dims, sizeof out->dims);
   return WH_OK;

@@ -93,6 +93,7 @@ static wh_weight_want wanted(const build *b, wh_node n, unsigned i) {
   wh_weight_layout own[WH_CLAIM_MAX_LAYOUTS];
   const uint32_t n_own = layouts_of(&b->claims[n], i, own);
   wh_weight_want w = {.value = value, .n_bytes = g->values[value].n_bytes, .node = n};
+  w.any_address = b->claims[n].any_address >> i & 1;
   if (!n_own) return w;
   uint32_t k = 0;
   while (c->is_open && k + 1 < n_own && own[k].id != c->list[0].id) k++;
@@ -127,6 +128,7 @@ static wh_status list_weights(build *b, uint16_t device, uint32_t *last_want) {
       if (k == n) b->wants[n++] = w;
       b->wants[k].check = b->wants[k].check || w.check;
       b->wants[k].from_model = b->wants[k].from_model && w.from_model;
+      b->wants[k].any_address = b->wants[k].any_address && w.any_address;
       last_want[w.value] = (uint32_t)k + 1;
       b->weight_of[step->first_arg + i] = (uint32_t)k;
       p->args[step->first_arg + i].layout = w.layout;
@@ -136,7 +138,9 @@ static wh_status list_weights(build *b, uint16_t device, uint32_t *last_want) {
     const wh_value v = b->roots[p->outputs[i].value];
     const wh_weight_want w = {.value = v, .n_bytes = g->values[v].n_bytes, .node = WH_NO_NODE};
     if (device != 0 || g->values[v].kind != WH_VALUE_CONST) continue;
-    if (find_want(b, n, &w) == n) b->wants[n++] = w;
+    const size_t k = find_want(b, n, &w);
+    if (k == n) b->wants[n++] = w;
+    b->wants[k].any_address = false;
   }
   d->n_weights = (uint32_t)n;
   if (!n) return WH_OK;
@@ -153,7 +157,9 @@ static wh_status list_weights(build *b, uint16_t device, uint32_t *last_want) {
                                .any_vectors = b->o->any_vectors,
                                .pack_cache = device == 0 ? b->o->pack_cache : NULL,
                                .pack_while_running = b->o->pack_while_running,
-                               .progress = b->o->progress};
+                               .progress = b->o->progress,
+                               .lenders = b->o->lenders,
+                               .n_lenders = device == 0 ? b->o->n_lenders : 0};
   return wh_weight_set_create(g, b->wants, n, &o, &d->weights);
 }
 

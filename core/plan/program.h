@@ -84,7 +84,8 @@ typedef struct wh_program_options {
   wh_place_options place;
   const int64_t *symbols; /* of the first layout: any values that the graph allows */
   const wh_allocator *alloc;
-  void (*weight_done)(void *ctx, const void *origin); /* as in wh_weight_options */
+  /* as in wh_weight_options */
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
   void *weight_done_ctx;
   const wh_pack_cache_options
       *pack_cache;         /* for creation, on device 0; NULL: weights are packed at each start */
@@ -94,6 +95,8 @@ typedef struct wh_program_options {
   /* Weight sets that programs of the same model on these devices have, by device; NULL where there is none.
    * One that fits is shared. */
   wh_weight_set *const *weights;
+  wh_weight_set *const *lenders; /* as in wh_weight_options, for device 0 */
+  size_t n_lenders;
 } wh_program_options;
 
 /* Claims every node (a refusal is ERR_UNSUPPORTED, says how many nodes and names the first with their

@@ -7,19 +7,24 @@
 
 #include "core/base/finite.h"
 #include "core/plan/memory_plan.h"
+#include "core/plan/upload_ring.h"
 
 /* Packed and given back at a time, so that the file's pages and their packed copy are not all in memory
  * together; and between two of the caller's chances to end it. */
-#define PACK_BATCH_BYTES ((uint64_t)64 << 20)
+#define PACK_BATCH_BYTES ((uint64_t)32 << 20)
 #define PACK_BATCH_TASKS 64
 /* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
 #define MOVE_RUNS 32
 #define MOVE_MIN_BYTES ((uint64_t)4 << 20)
+/* On their way to a device at a time. */
+#define UPLOAD_BYTES (WH_WEIGHT_STAGING_BYTES / WH_UPLOAD_RING_BUFFERS)
+#define UPLOAD_MIN_BYTES ((uint64_t)4 << 10)
 
 typedef enum weight_home {
   HOME_PACKED, /* in the image */
   HOME_COPIED, /* among the vectors */
-  HOME_MODEL   /* where the model has it, or a copy of its own on a device that cannot read there */
+  HOME_MODEL,  /* where the model has it, or a copy of its own on a device that cannot read there */
+  HOME_SHARED  /* in another set, its owner */
 } weight_home;
 
 typedef struct weight {
@@ -28,7 +33,8 @@ typedef struct weight {
   bool is_late; /* packed while the model runs, and until then read in `buffer` */
   uint32_t layout;
   uint64_t n_bytes, offset; /* in its layout; of the image or the vectors */
-  wh_buffer *buffer;        /* of HOME_MODEL, and of late ones */
+  wh_buffer *buffer;        /* of HOME_MODEL and HOME_SHARED, and of late ones */
+  wh_weight_set *owner;     /* of HOME_SHARED: referred to */
   /* of the constant: its name, and its bytes as the model has them */
   char *name;
   const void *data, *origin;
@@ -40,7 +46,7 @@ struct wh_weight_set {
   const wh_allocator *alloc;
   const wh_backend *backend;
   void *dev;
-  void (*weight_done)(void *ctx, const void *origin);
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
   void *weight_done_ctx;
   bool any_vectors;
   wh_progress_sink progress;
@@ -84,10 +90,40 @@ wh_status wh_weight_not_finite(const char *name) {
 
 static bool is_vector(const wh_shape *s) { return s->dtype == WH_DTYPE_F32 && s->rank <= 1; }
 
+/* The element's type wants its address to be a multiple of its size. */
+static bool is_aligned(const wh_value_info *v) {
+  const wh_dtype_info *t = wh_dtype_get(v->shape.dtype);
+  return t->block_elems > 1 || !t->block_bytes || (uintptr_t)v->data % t->block_bytes == 0;
+}
+
+/* The same constant in the same form in another set, whose memory does not move any more: it is used there.
+ * `near`: where it is likely to be. */
+static bool borrow(wh_weight_set *from, size_t near, weight *x) {
+  if (!x->origin || !from->is_loaded || from->in_file || from->late_graph) return false;
+  for (size_t i = 0; i < from->n; i++) {
+    const weight *y = &from->list[(near + i) % from->n];
+    if (y->origin != x->origin || y->layout != x->layout || y->model_bytes != x->model_bytes ||
+        y->check != x->check)
+      continue;
+    x->buffer = y->home == HOME_PACKED ? from->own : y->home == HOME_COPIED ? from->vectors : y->buffer;
+    x->offset = y->home == HOME_MODEL ? 0 : y->offset;
+    x->owner = y->home == HOME_SHARED ? y->owner : from;
+    x->home = HOME_SHARED;
+    x->is_late = false;
+    wh_weight_set_retain(x->owner);
+    return true;
+  }
+  return false;
+}
+
+static bool is_packed(const weight *x) { return x->home != HOME_SHARED && (x->layout || x->check); }
+
 /* Norms and biases are used as they are, and no packing looks at them. Those of the file are copied: between
  * the packed weights of a file they would keep pages of it, up to 2 MiB around each, in memory. What the
- * graph made is copied since the graph may go. */
-static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weight_want *want, weight *out) {
+ * graph made is copied since the graph may go, and what lies badly in the file unless its users do not mind.
+ */
+static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weight_want *want,
+                             const wh_weight_options *o, weight *out) {
   const wh_value_info *v = &g->values[want->value];
   uint64_t *total = NULL;
   *out = (weight){.home = HOME_MODEL,
@@ -103,10 +139,13 @@ static wh_status plan_weight(wh_weight_set *w, const wh_graph *g, const wh_weigh
   if (!v->data) return WH_FAIL(ERR_INVALID_ARGUMENT, "constant '%s' has no data", v->name);
   if (!w->any_vectors && is_vector(&v->shape) && !wh_all_finite(v->data, v->n_bytes / sizeof(float)))
     return wh_weight_not_finite(v->name);
+  for (size_t i = 0; i < o->n_lenders; i++)
+    if (borrow(o->lenders[i], (size_t)(out - w->list), out)) return WH_OK;
   if (want->layout) {
     out->home = HOME_PACKED;
     total = &w->image_bytes;
-  } else if (!want->check && (is_vector(&v->shape) || !v->origin)) {
+  } else if ((!want->check && (is_vector(&v->shape) || !v->origin)) ||
+             (!want->any_address && !is_aligned(v))) {
     out->home = HOME_COPIED;
     total = &w->vector_bytes;
   }
@@ -169,7 +208,7 @@ wh_status wh_weight_set_create(const wh_graph *g, const wh_weight_want *wants, s
   w->list = wh_alloc_array(o->alloc, n + 1, sizeof *w->list);
   w->packed = wh_alloc_array(o->alloc, n + 1, sizeof *w->packed);
   wh_status st = w->list && w->packed ? WH_OK : WH_OOM("weight list");
-  for (size_t i = 0; i < n && st == WH_OK; i++) st = plan_weight(w, g, &wants[i], &w->list[w->n++]);
+  for (size_t i = 0; i < n && st == WH_OK; i++) st = plan_weight(w, g, &wants[i], o, &w->list[w->n++]);
   if (st == WH_OK) st = find_image(w, g, o->pack_cache);
   if (st == WH_OK) st = plan_late(w, g);
   if (st != WH_OK) {
@@ -199,7 +238,7 @@ bool wh_weight_set_fits(const wh_weight_set *w, const wh_graph *g, const wh_weig
 
 /* The file's pages of a constant that will not be read there again. */
 static void give_back(const wh_weight_set *w, const weight *x) {
-  if (x->origin && w->weight_done) w->weight_done(w->weight_done_ctx, x->origin);
+  if (x->origin && w->weight_done) w->weight_done(w->weight_done_ctx, x->origin, x->model_bytes);
 }
 
 typedef struct pack_batch {
@@ -223,7 +262,7 @@ static wh_status run_batch(const wh_weight_set *w, pack_batch *b) {
 }
 
 static const weight *weight_of_packed(const wh_weight_set *w, size_t *at) {
-  while (!w->list[*at].layout && !w->list[*at].check) ++*at;
+  while (!is_packed(&w->list[*at])) ++*at;
   return &w->list[(*at)++];
 }
 
@@ -232,7 +271,9 @@ static uint64_t count_work(wh_weight_set *w) {
   uint64_t total = 0;
   for (size_t i = 0; i < w->n; i++) {
     const weight *x = &w->list[i];
-    if (!x->layout && !x->check) continue;
+    w->packing.n_shared += x->home == HOME_SHARED;
+    w->packing.n_own += x->home != HOME_SHARED && x->origin;
+    if (!is_packed(x)) continue;
     if (x->layout && w->cached) {
       w->packing.n_cached++;
       continue;
@@ -263,18 +304,48 @@ static wh_status pack_weight(const wh_weight_set *w, pack_batch *b, const weight
   return WH_OK;
 }
 
-/* Packs the weights of the list into `image` unless they came packed or have time; those used in place are
- * only checked. */
-static wh_status pack_list(wh_weight_set *w, const wh_graph *g, char *image) {
+/* Where packed weights go: all of them into `image`; or, one after the other, into the ring's buffers and
+ * from there to the device. */
+typedef struct pack_target {
+  char *image;
+  wh_upload_ring *ring;
+  uint64_t begin, end; /* of the image, what the ring's buffer holds */
+} pack_target;
+
+static wh_status send_packed(const wh_weight_set *w, pack_batch *b, pack_target *t) {
+  WH_TRY(run_batch(w, b));
+  if (t->end > t->begin) WH_TRY(wh_upload_ring_send(t->ring, w->own, t->begin, t->end - t->begin));
+  t->begin = t->end;
+  return WH_OK;
+}
+
+/* The address that stands for the image's first byte while x is packed. */
+static wh_status image_for(const wh_weight_set *w, pack_batch *b, pack_target *t, const weight *x,
+                           char **image) {
+  void *memory = NULL;
+  *image = t->image;
+  if (!t->ring || !x->layout) return WH_OK;
+  if (x->offset + x->n_bytes - t->begin > t->ring->room) WH_TRY(send_packed(w, b, t));
+  WH_TRY(wh_upload_ring_memory(t->ring, &memory));
+  t->end = x->offset + x->n_bytes;
+  *image = (char *)((uintptr_t)memory - t->begin);
+  return WH_OK;
+}
+
+/* Packs the weights of the list unless they came packed or have time; those used in place are only checked.
+ */
+static wh_status pack_list(wh_weight_set *w, const wh_graph *g, pack_target *t) {
   pack_batch b = {.g = g, .progress = &w->progress, .total = count_work(w)};
+  char *image = NULL;
   if (!b.total) return WH_OK;
   WH_TRY(wh_progress_report(&w->progress, WH_STAGE_PACK, 0, b.total));
   for (size_t k = 0, at = 0; k < w->n_packed; k++) {
     const weight *x = weight_of_packed(w, &at);
     if ((x->layout && w->cached) || x->is_late) continue;
+    WH_TRY(image_for(w, &b, t, x, &image));
     WH_TRY(pack_weight(w, &b, x, &w->packed[k], image));
   }
-  return run_batch(w, &b);
+  return t->ring ? send_packed(w, &b, t) : run_batch(w, &b);
 }
 
 /* Packs late weights of at least n_bytes, or all that are left. After a failure none of these counts as
@@ -303,45 +374,39 @@ static wh_status pack_late(wh_weight_set *w, uint64_t n_bytes) {
 /* Nothing is written twice: packing takes the pages, by the threads that will read them. */
 static wh_status take(const wh_weight_set *w, uint64_t n_bytes, const char *what, wh_buffer **out) {
   wh_status st = w->backend->buffer_create(w->dev, WH_MEMORY_WEIGHTS, n_bytes, out);
-  return st == WH_ERR_OUT_OF_MEMORY ? WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes of %s",
-                                              (unsigned long long)n_bytes, what)
-                                    : st;
+  return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("%s", what) : st;
 }
 
-/* Copies to memory that the host may or may not address, and waits. */
-static wh_status put(const wh_weight_set *w, wh_queue *q, wh_buffer *dst, uint64_t to, const void *src,
-                     uint64_t n) {
+/* Copies to memory that the host may or may not address. */
+static wh_status put(const wh_weight_set *w, wh_upload_ring *ring, wh_buffer *dst, uint64_t to,
+                     const void *src, uint64_t n) {
   char *direct = host(w, dst);
-  wh_point done = {NULL, 0};
-  if (!n) return WH_OK;
-  if (direct) {
-    memcpy(direct + to, src, n);
-    return WH_OK;
-  }
-  WH_TRY(w->backend->upload(q, dst, to, src, n, NULL, 0, &done));
-  return w->backend->wait(done);
+  if (!direct) return wh_upload_ring_copy(ring, dst, to, src, n);
+  if (n) memcpy(direct + to, src, n);
+  return WH_OK;
 }
 
-static wh_status load_image(wh_weight_set *w, const wh_graph *g, wh_queue *q) {
-  char *image = host(w, w->own), *staged = NULL;
-  wh_status st = WH_OK;
-  if (w->own && !image && !w->cached) {
-    staged = wh_alloc_uninit(w->alloc, w->image_bytes, WH_ALIGN_SIMD);
-    if (!staged) return WH_OOM("packed weights on their way to the device");
-    image = staged;
-  }
-  st = pack_list(w, g, image);
-  if (st == WH_OK && w->own && !w->in_file && (staged || w->cached))
-    st = put(w, q, w->own, 0, staged ? staged : w->cached, w->image_bytes);
-  wh_free(w->alloc, staged);
-  return st;
+static wh_status load_image(wh_weight_set *w, const wh_graph *g, wh_upload_ring *ring) {
+  char *image = host(w, w->own);
+  pack_target target = {.image = image, .ring = w->own && !image && !w->cached ? ring : NULL};
+  WH_TRY(pack_list(w, g, &target));
+  if (!w->own || w->in_file || !w->cached) return WH_OK;
+  return put(w, ring, w->own, 0, w->cached, w->image_bytes);
 }
 
-static wh_status load_plain(wh_weight_set *w, wh_queue *q) {
+/* A buffer holds the largest weight that is packed, and small images are cut all the same. */
+static uint64_t ring_room(const wh_weight_set *w) {
+  uint64_t room = w->image_bytes / 4 < UPLOAD_BYTES ? w->image_bytes / 4 : UPLOAD_BYTES;
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].layout && w->list[i].n_bytes > room) room = w->list[i].n_bytes;
+  return room > UPLOAD_MIN_BYTES ? room : UPLOAD_MIN_BYTES;
+}
+
+static wh_status load_plain(wh_weight_set *w, wh_upload_ring *ring) {
   if (w->vector_bytes) WH_TRY(take(w, w->vector_bytes, "vectors", &w->vectors));
   for (size_t i = 0; i < w->n; i++) {
     weight *x = &w->list[i];
-    if (x->home == HOME_COPIED) WH_TRY(put(w, q, w->vectors, x->offset, x->data, x->model_bytes));
+    if (x->home == HOME_COPIED) WH_TRY(put(w, ring, w->vectors, x->offset, x->data, x->model_bytes));
     if (x->home != HOME_MODEL && !x->is_late) continue;
     wh_status st = w->backend->buffer_import(w->dev, x->data, x->model_bytes, &x->buffer);
     if (x->is_late) {
@@ -351,7 +416,7 @@ static wh_status load_plain(wh_weight_set *w, wh_queue *q) {
     }
     if (st == WH_ERR_UNSUPPORTED) {
       st = take(w, x->model_bytes, "weights", &x->buffer);
-      if (st == WH_OK) st = put(w, q, x->buffer, 0, x->data, x->model_bytes);
+      if (st == WH_OK) st = put(w, ring, x->buffer, 0, x->data, x->model_bytes);
     }
     WH_TRY(st);
   }
@@ -365,13 +430,14 @@ static void tell(wh_weight_set *w, const wh_progress_sink *progress) {
 }
 
 static wh_status load(wh_weight_set *w, const wh_graph *g) {
-  wh_queue *q = NULL;
+  wh_upload_ring ring;
   if (w->is_loaded) return WH_OK;
-  WH_TRY(w->backend->queue_create(w->dev, &q));
+  WH_TRY(wh_upload_ring_open(w->backend, w->dev, ring_room(w), w->alloc, &ring));
   wh_status st = w->wants_own ? take(w, w->image_bytes, "packed weights", &w->own) : WH_OK;
-  if (st == WH_OK) st = load_plain(w, q);
-  if (st == WH_OK) st = load_image(w, g, q);
-  w->backend->queue_destroy(q);
+  if (st == WH_OK) st = load_plain(w, &ring);
+  if (st == WH_OK) st = load_image(w, g, &ring);
+  if (st == WH_OK) st = wh_upload_ring_wait(&ring);
+  wh_upload_ring_close(&ring);
   WH_TRY(st);
   if (!w->in_file && w->cached) { /* what came from the cache is on the device */
     wh_pack_cache_close(w->cache);
@@ -380,7 +446,8 @@ static wh_status load(wh_weight_set *w, const wh_graph *g) {
   /* Once more, and for good: where the system maps a file in large pages, each batch brings its neighbours'
    * pages back, and the cache may have had to hash the weights. */
   for (size_t i = 0; i < w->n; i++)
-    if (w->list[i].home != HOME_MODEL && !w->list[i].is_late) give_back(w, &w->list[i]);
+    if ((w->list[i].home == HOME_PACKED || w->list[i].home == HOME_COPIED) && !w->list[i].is_late)
+      give_back(w, &w->list[i]);
   w->is_loaded = true;
   return WH_OK;
 }
@@ -401,7 +468,8 @@ void wh_weight_set_retain(wh_weight_set *w) {
 void wh_weight_set_release(wh_weight_set *w) {
   if (!w || atomic_fetch_sub_explicit(&w->n_refs, 1, memory_order_acq_rel) != 1) return;
   for (size_t i = 0; i < w->n; i++) {
-    w->backend->buffer_destroy(w->dev, w->list[i].buffer);
+    if (w->list[i].home != HOME_SHARED) w->backend->buffer_destroy(w->dev, w->list[i].buffer);
+    wh_weight_set_release(w->list[i].owner);
     wh_free(w->alloc, w->list[i].name);
   }
   w->backend->buffer_destroy(w->dev, w->own);
@@ -465,7 +533,7 @@ static void place(const wh_weight_set *w, size_t i, wh_buffer **buffer, uint64_t
   const weight *x = &w->list[i];
   *as_model = x->is_late && i >= w->next_in_list;
   *offset = x->home == HOME_MODEL || *as_model ? 0 : x->offset;
-  if (x->home == HOME_MODEL || *as_model)
+  if (x->home == HOME_MODEL || x->home == HOME_SHARED || *as_model)
     *buffer = x->buffer;
   else if (x->home == HOME_COPIED)
     *buffer = w->vectors;
@@ -492,18 +560,6 @@ void wh_weight_set_detach(wh_weight_set *w, wh_weight_user *user) {
   (void)pthread_mutex_unlock(&w->mutex);
 }
 
-typedef struct byte_move {
-  const char *from;
-  char *to;
-  uint64_t n;
-} byte_move;
-
-static void move_part(void *arg, int index, int count) {
-  const byte_move *m = arg;
-  const uint64_t share = (m->n / (uint64_t)count + 63) / 64 * 64, begin = share * (uint64_t)index;
-  if (begin < m->n) memcpy(m->to + begin, m->from + begin, m->n - begin < share ? m->n - begin : share);
-}
-
 /* Closes the file when nobody reads it any more, or moves a share of it. */
 static void move(wh_weight_set *w) {
   if (w->n_moved == w->image_bytes) {
@@ -518,8 +574,8 @@ static void move(wh_weight_set *w) {
   uint64_t n = w->image_bytes / MOVE_RUNS;
   if (n < MOVE_MIN_BYTES) n = MOVE_MIN_BYTES;
   if (n > w->image_bytes - w->n_moved) n = w->image_bytes - w->n_moved;
-  byte_move job = {(const char *)w->cached + w->n_moved, (char *)host(w, w->own) + w->n_moved, n};
-  wh_backend_parallel(w->backend, w->dev, move_part, &job);
+  wh_parallel_copy(w->backend, w->dev, (char *)host(w, w->own) + w->n_moved,
+                   (const char *)w->cached + w->n_moved, n);
   wh_pack_cache_dont_need(w->cache, w->n_moved, n);
   w->n_moved += n;
   w->generation++;
@@ -544,7 +600,22 @@ wh_status wh_weight_set_begin(wh_weight_set *w, wh_weight_user *user, wh_weight_
 
 bool wh_weight_set_is_loaded(const wh_weight_set *w) { return w->is_loaded; }
 
+/* All of it is copied there. */
+static void get_own_memory(const wh_weight_set *w, wh_weight_memory *out) {
+  *out = (wh_weight_memory){.other_bytes = w->n * sizeof *w->list};
+  const uint64_t image = w->wants_own ? w->image_bytes : 0, parts[] = {image, w->vector_bytes};
+  for (size_t i = 0; i < 2; i++)
+    if (parts[i]) out->packed_bytes += w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, parts[i]);
+  for (size_t i = 0; i < w->n; i++)
+    if (w->list[i].home == HOME_MODEL)
+      out->packed_bytes += w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, w->list[i].model_bytes);
+}
+
 void wh_weight_set_get_memory(const wh_weight_set *w, wh_weight_memory *out) {
+  if (w->backend->free_memory) {
+    get_own_memory(w, out);
+    return;
+  }
   *out = (wh_weight_memory){.other_bytes = w->vector_bytes + w->n * sizeof *w->list};
   if (w->wants_own)
     out->packed_bytes = w->backend->buffer_footprint(w->dev, WH_MEMORY_WEIGHTS, w->image_bytes);
@@ -558,8 +629,8 @@ wh_weight_packing wh_weight_set_get_packing(const wh_weight_set *w) { return w->
 
 void wh_weight_set_print_place(const wh_weight_set *w, size_t i, wh_text_buffer *out) {
   const weight *x = &w->list[i];
-  if (x->home == HOME_MODEL)
-    wh_text_buffer_puts(out, "mapped");
+  if (x->home == HOME_MODEL || x->home == HOME_SHARED)
+    wh_text_buffer_puts(out, x->home == HOME_MODEL ? "mapped" : "shared");
   else
     wh_text_buffer_printf(out, "%s+%llu", x->home == HOME_PACKED ? "packed" : "vectors",
                           (unsigned long long)x->offset);

@@ -18,12 +18,16 @@
 
 typedef struct wh_weight_set wh_weight_set;
 
+/* Most memory of the host through which the weights of another device pass. */
+#define WH_WEIGHT_STAGING_BYTES ((uint64_t)128 << 20)
+
 /* A constant in one layout. */
 typedef struct wh_weight_want {
   wh_value value;
   uint32_t layout;  /* 0: as the model has it */
   bool check;       /* layout 0: pack looks whether it is finite */
   bool from_model;  /* all users read it as the model has it, too, until it is packed */
+  bool any_address; /* layout 0: all users read it wherever it lies */
   uint64_t n_bytes; /* in that layout */
   wh_node node;     /* a user */
 } wh_weight_want;
@@ -33,7 +37,7 @@ typedef struct wh_weight_options {
   const wh_allocator *alloc;
   /* Called with the origin of each constant that was packed or copied when its mapped pages are no longer
    * needed, once or more; may be NULL. */
-  void (*weight_done)(void *ctx, const void *origin);
+  void (*weight_done)(void *ctx, const void *origin, uint64_t n_bytes);
   void *weight_done_ctx;
   const wh_pack_cache_options *pack_cache; /* for creation; NULL: weights are packed at each start */
   /* Weights that the cache does not have are packed while the model runs, where their users allow that. */
@@ -41,6 +45,10 @@ typedef struct wh_weight_options {
   /* Constants of rank 0 and 1 may hold NaN and infinities: in a graph of any operators these are values. */
   bool any_vectors;
   wh_progress_sink progress; /* of creation */
+  /* Sets of the same model on the device: a constant of the model (with an origin) that one of them has in
+   * the layout that is wanted is used there, and neither packed nor copied again. For creation. */
+  wh_weight_set *const *lenders;
+  size_t n_lenders;
 } wh_weight_options;
 
 /* Plans the set and looks for its weights in the cache; then its memory is known. One reference is the
@@ -84,7 +92,8 @@ WH_NODISCARD wh_status wh_weight_set_begin(wh_weight_set *set, wh_weight_user *u
 WH_NODISCARD wh_status wh_weight_set_keep(wh_weight_set *set, const wh_progress_sink *progress);
 
 typedef struct wh_weight_memory {
-  uint64_t packed_bytes; /* memory of our own for packed weights, in whole pages */
+  uint64_t packed_bytes; /* memory of our own for packed weights, in whole pages; of all weights on a device
+                            that has memory of its own */
   uint64_t cached_bytes; /* packed weights that stay in the cache's file */
   uint64_t mapped_bytes; /* read where the model's file has them */
   uint64_t other_bytes;  /* vectors and tables */
@@ -96,11 +105,12 @@ void wh_weight_set_get_memory(const wh_weight_set *set, wh_weight_memory *out);
 /* What became of the weights that the device wants in a layout of its own. */
 typedef struct wh_weight_packing {
   uint32_t n_packed, n_cached, n_in_place; /* packed now, found packed, used as the file has them */
-  bool hashed_model;                       /* the cache did not know the model file */
-  bool stored;                             /* wh_weight_set_keep wrote what was packed now */
+  uint32_t n_shared, n_own; /* of all weights of the model: used where another set has them, or not */
+  bool hashed_model;        /* the cache did not know the model file */
+  bool stored;              /* wh_weight_set_keep wrote what was packed now */
 } wh_weight_packing;
 wh_weight_packing wh_weight_set_get_packing(const wh_weight_set *set);
-/* "packed+64", "vectors+0", "mapped" */
+/* "packed+64", "vectors+0", "mapped", "shared" */
 void wh_weight_set_print_place(const wh_weight_set *set, size_t i, wh_text_buffer *out);
 
 #endif

@@ -156,6 +156,8 @@ WH_NODISCARD wh_status wh_onnx_open(const char *path, const wh_allocator *alloc,
 /* The same over bytes that the caller keeps alive; external data is refused. */
 WH_NODISCARD wh_status wh_onnx_open_memory(const char *name, const void *data, size_t n_bytes,
                                            const wh_allocator *alloc, wh_onnx_file **out);
+/* Bytes of the model's files that need not stay in memory; nothing for any others. A hint. */
+void wh_onnx_dont_need(const wh_onnx_file *file, const void *data, size_t n_bytes);
 void wh_onnx_close(wh_onnx_file *file); /* NULL is fine */
 
 /* The elements in row-major form, dst[tensor->n_bytes] (not of strings). */

@@ -504,6 +504,20 @@ wh_status wh_onnx_open_memory(const char *name, const void *data, size_t n_bytes
   return open_bytes(name ? name : "model in memory", NULL, NULL, (wh_str){data, n_bytes}, alloc, out);
 }
 
+static void dont_need(const wh_file *f, const void *data, size_t n_bytes) {
+  const uintptr_t first = (uintptr_t)wh_file_data(f), at = (uintptr_t)data;
+  const size_t size = wh_file_size(f);
+  if (at >= first && at - first < size && n_bytes <= size - (at - first))
+    wh_file_dont_need(f, at - first, n_bytes);
+}
+
+void wh_onnx_dont_need(const wh_onnx_file *file, const void *data, size_t n_bytes) {
+  const onnx_owner *o = (const onnx_owner *)file;
+  if (!o->mapped) return;
+  dont_need(o->mapped, data, n_bytes);
+  for (const wh_onnx_external *e = o->reader.external; e; e = e->next) dont_need(e->file, data, n_bytes);
+}
+
 void wh_onnx_close(wh_onnx_file *file) {
   if (!file) return;
   onnx_owner *o = (onnx_owner *)file;

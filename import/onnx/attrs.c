@@ -61,9 +61,14 @@ static const wh_onnx_attr *typed(ox *o, const char *name, wh_onnx_attr_type type
   return a;
 }
 
-int64_t ox_attr_i(ox *o, const char *name, int64_t fallback) {
+int64_t ox_attr_long(ox *o, const char *name, int64_t fallback) {
   const wh_onnx_attr *a = typed(o, name, WH_ONNX_ATTR_INT);
   return a ? a->i : fallback;
+}
+
+int64_t ox_attr_i(ox *o, const char *name, int64_t fallback) {
+  const int64_t v = ox_attr_long(o, name, fallback);
+  return ox_is_size(o, v, name) ? v : fallback;
 }
 
 float ox_attr_f(ox *o, const char *name, float fallback) {
@@ -76,10 +81,17 @@ wh_str ox_attr_s(ox *o, const char *name, const char *fallback) {
   return a ? a->s : wh_str_from(fallback);
 }
 
-const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n) {
+const int64_t *ox_attr_longs(ox *o, const char *name, size_t *n) {
   const wh_onnx_attr *a = typed(o, name, WH_ONNX_ATTR_INTS);
   *n = a ? a->n : 0;
   return a ? a->ints : NULL;
+}
+
+const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n) {
+  const int64_t *v = ox_attr_longs(o, name, n);
+  for (size_t i = 0; i < *n; i++)
+    if (!ox_is_size(o, v[i], name)) *n = 0;
+  return *n ? v : NULL;
 }
 
 const float *ox_attr_floats(ox *o, const char *name, size_t *n) {

@@ -12,7 +12,7 @@ static bool want_graph(ox *o) {
 
 static void shape_of(ox *o, const wh_datum *d, wh_shape *out) {
   *out = (wh_shape){.dtype = d->dtype, .rank = d->rank};
-  for (int i = 0; i < d->rank; i++) ox_try(o, wh_dim_const(&o->g->dims, d->dims[i], &out->dims[i]));
+  for (int i = 0; i < d->rank; i++) out->dims[i] = ox_dim(o, d->dims[i]);
 }
 
 static void push(ox *o, wh_datum ***list, size_t *n, size_t *capacity, wh_datum *d) {
@@ -35,6 +35,7 @@ wh_value ox_value(ox *o, wh_datum *d) {
   wh_shape shape;
   wh_value v = 0;
   shape_of(o, d, &shape);
+  if (ox_has_open_elements(o, d)) OX_FAIL(o, ERR_UNSUPPORTED, "a shape that is open is computed with");
   if (d->is_weight) {
     size_t n_bytes = 0;
     (void)snprintf(name, sizeof name, "w%u", o->n_names++);
@@ -52,6 +53,14 @@ wh_value ox_value(ox *o, wh_datum *d) {
   return v;
 }
 
+/* As ox_count, of open dims as they are in this execution. */
+static bool count_now(ox *o, const int64_t *dims, int rank, size_t *n) {
+  int64_t now[WH_MAX_RANK];
+  if (!o->symbols || rank > WH_MAX_RANK) return ox_count(dims, rank, n);
+  for (int i = 0; i < rank; i++) now[i] = ox_dim_now(o, dims[i]);
+  return ox_count(now, rank, n);
+}
+
 /* What a node gives. Without elements, it is known. */
 static wh_datum *result(ox *o, wh_value v) {
   const wh_shape *s = &o->g->values[v].shape;
@@ -60,13 +69,11 @@ static wh_datum *result(ox *o, wh_value v) {
   d->kind = WH_DATUM_BUILT;
   d->dtype = s->dtype;
   d->rank = s->rank;
-  d->n = 1;
-  for (int i = 0; i < s->rank; i++) {
-    d->dims[i] = wh_dim_get(&o->g->dims, s->dims[i])->value;
-    if (!wh_mul_size(d->n, (size_t)d->dims[i], &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
-  }
+  for (int i = 0; i < s->rank; i++) d->dims[i] = ox_dim_of(o, s->dims[i]);
+  if (!count_now(o, d->dims, d->rank, &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
   d->value = v;
   d->stage = o->stage;
+  if (d->n == 0 && ox_has_open_dims(o, d)) OX_FAIL(o, ERR_UNSUPPORTED, "an open value may be empty");
   if (d->n == 0) return ox_new(o, d->dtype, d->rank, d->dims);
   push(o, &o->built, &o->n_built, &o->built_capacity, d);
   return d;
@@ -104,7 +111,7 @@ wh_attr ox_a_dims(ox *o, wh_attr_key key, int rank, const int64_t *dims) {
     OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
     return a;
   }
-  for (int i = 0; i < rank; i++) ox_try(o, wh_dim_const(&o->g->dims, dims[i], &a.dims[i]));
+  for (int i = 0; i < rank; i++) a.dims[i] = ox_dim(o, dims[i]);
   return a;
 }
 
@@ -178,9 +185,8 @@ wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b) {
 /* ---- structure ---- */
 
 static size_t count(ox *o, int rank, const int64_t *dims) {
-  size_t n = 1;
-  for (int i = 0; i < rank; i++)
-    if (dims[i] < 0 || !wh_mul_size(n, (size_t)dims[i], &n)) OX_FAIL(o, ERR_LIMIT, "a shape overflows");
+  size_t n = 0;
+  if (!count_now(o, dims, rank, &n)) OX_FAIL(o, ERR_LIMIT, "a shape overflows");
   return n;
 }
 
@@ -212,6 +218,17 @@ wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims) {
   if (rank) memcpy(d->dims, dims, (size_t)rank * sizeof *dims);
   d->value = 0;
   return d;
+}
+
+int64_t ox_product(ox *o, const int64_t *dims, int first, int last) {
+  int64_t n = 1;
+  for (int i = first; i < last; i++) {
+    if (ox_is_open(o, n) || ox_is_open(o, dims[i]))
+      n = ox_dim_binary(o, WH_DIM_MUL, n, dims[i]);
+    else
+      n *= dims[i]; /* of a value that there is */
+  }
+  return n;
 }
 
 wh_datum *ox_flatten_to(ox *o, wh_datum *x, int64_t rows, int64_t columns) {
@@ -355,12 +372,27 @@ wh_datum *ox_reduce(ox *o, wh_op op, wh_datum *x, unsigned axes, bool keep) {
   return with_shadow(o, ox_node1(o, op, &x, 1, attrs, 2), shadow);
 }
 
+/* How many elements a dim has, as f64[]: a number, or the sum of as many ones. */
+static wh_datum *dim_count(ox *o, int64_t dim) {
+  wh_datum *one = ox_scalar(o, WH_DTYPE_F64, 1);
+  if (!ox_is_open(o, dim)) return ox_scalar(o, WH_DTYPE_F64, (double)dim);
+  return ox_reduce(o, WH_OP_REDUCE_SUM, ox_expand(o, one, 1, &dim), 1, false);
+}
+
 wh_datum *ox_mean(ox *o, wh_datum *x, unsigned axes, bool keep) {
   double n = 1;
-  for (int i = 0; i < x->rank; i++)
-    if (axes >> i & 1) n *= (double)x->dims[i];
+  wh_datum *open = NULL; /* of the dims that are open */
   if (is_half(x)) return ox_cast(o, ox_mean(o, ox_wide(o, x), axes, keep), x->dtype);
-  return ox_div(o, ox_reduce(o, WH_OP_REDUCE_SUM, x, axes, keep), ox_num(o, x, n));
+  for (int i = 0; i < x->rank; i++) {
+    if (!(axes >> i & 1)) continue;
+    if (!ox_is_open(o, x->dims[i]))
+      n *= (double)x->dims[i];
+    else
+      open = open ? ox_mul(o, open, dim_count(o, x->dims[i])) : dim_count(o, x->dims[i]);
+  }
+  wh_datum *count = ox_num(o, x, n);
+  if (open) count = ox_cast(o, ox_mul(o, open, ox_scalar(o, WH_DTYPE_F64, n)), x->dtype);
+  return ox_div(o, ox_reduce(o, WH_OP_REDUCE_SUM, x, axes, keep), count);
 }
 
 wh_datum *ox_softmax(ox *o, wh_datum *x, int axis) {

@@ -76,7 +76,7 @@ static void become_known(wh_datum *d, const void *data) {
 
 /* Rows of parts of a byte end with one. */
 static size_t bytes_of(ox *o, const wh_datum *d) {
-  size_t row = d->rank ? (size_t)d->dims[d->rank - 1] : 1, n = 0;
+  size_t row = d->rank ? (size_t)ox_dim_now(o, d->dims[d->rank - 1]) : 1, n = 0;
   if (row && (!wh_dtype_row_bytes(d->dtype, row, &n) || !wh_mul_size(n, d->n / row, &n)))
     OX_FAIL(o, ERR_LIMIT, "a value's size overflows");
   return n;
@@ -92,6 +92,10 @@ static void name_maker(ox *o, wh_value v) {
 
 void ox_end_stage(ox *o) {
   if (o->st != WH_OK || !o->g) return;
+  if (o->symbols && !o->is_last) {
+    OX_FAIL(o, ERR_UNSUPPORTED, "elements decide, and dims are open");
+    return;
+  }
   wh_datum **live = ox_array(o, count_marks(o), sizeof *live);
   if (!live) return;
   size_t n = find_live(o, live), n_out = 0;
@@ -107,12 +111,14 @@ void ox_end_stage(ox *o) {
     if (!outputs[n_out++]) name_maker(o, live[i]->value);
   }
   for (size_t i = 0; i < o->n_feeds; i++) inputs[i] = o->feeds[i]->data;
+  for (size_t i = 0; i < n && o->symbols; i++) /* the graph goes, and its dims */
+    for (int d = 0; d < live[i]->rank; d++) live[i]->dims[d] = ox_dim_now(o, live[i]->dims[d]);
   if (o->st != WH_OK) return;
   wh_graph *g = o->g;
   o->g = NULL;
   if (n_out) {
-    ox_try(o, o->engine->run(o->engine->ctx, g, inputs, outputs));
     o->n_runs++;
+    ox_try(o, o->engine->run(o->engine->ctx, g, o->symbols ? o->symbols->values : NULL, inputs, outputs));
   } else {
     wh_graph_destroy(g);
   }
@@ -161,6 +167,16 @@ static void call_function(ox *o, const ox_node *node) {
   for (size_t i = 0; i < node->n_out && i < node->function->n_outputs; i++) ox_give(o, i, outputs[i]);
 }
 
+static void lower(ox *o, const ox_node *node) {
+  if (node->row)
+    node->row->lower(o);
+  else if (node->function)
+    call_function(o, node);
+  else
+    OX_FAIL(o, ERR_UNSUPPORTED, "opset %" PRId64 " of '" WH_STR_FMT "' has no such operator here",
+            node->opset, WH_STR_ARG(node->src->domain.len ? node->src->domain : wh_str_from("ai.onnx")));
+}
+
 static void run_node(ox *o, ox_scope *s, const ox_node *node) {
   const ox_node *outer_node = o->node;
   wh_datum **outer_in = o->in, **outer_out = o->out;
@@ -174,15 +190,10 @@ static void run_node(ox *o, ox_scope *s, const ox_node *node) {
   s->node = node;
   s->first_temp = o->n_built;
   for (size_t i = 0; i < node->n_in; i++) o->in[i] = look_up(s, node->in[i]);
+  ox_check_open(o, node);
   if (o->limits.cancelled && o->limits.cancelled(o->limits.cancel_ctx))
     OX_FAIL(o, ERR_CANCELLED, "cancelled");
-  if (node->row)
-    node->row->lower(o);
-  else if (node->function)
-    call_function(o, node);
-  else
-    OX_FAIL(o, ERR_UNSUPPORTED, "opset %" PRId64 " of '" WH_STR_FMT "' has no such operator here",
-            node->opset, WH_STR_ARG(node->src->domain.len ? node->src->domain : wh_str_from("ai.onnx")));
+  if (o->st == WH_OK) lower(o, node);
   for (size_t i = 0; i < node->n_out && o->st == WH_OK; i++) {
     if (node->out[i] == OX_ABSENT) continue;
     if (!o->out[i] && s->graph->last_use[node->out[i]])
@@ -251,6 +262,23 @@ static void mark_input(ox *o, wh_datum *d, size_t i) {
       d->n <= 64 && t &&
       (t->class_of == WH_CLASS_SIGNED || t->class_of == WH_CLASS_UNSIGNED || t->class_of == WH_CLASS_BOOL);
   if (d->kind != WH_DATUM_TENSOR || d->dtype == WH_DTYPE_STRING) o->is_odd = true;
+  for (int k = 0; o->symbols && k < d->rank; k++) {
+    const int8_t s = o->symbols->of[i][k];
+    if (s < 0) continue;
+    d->dims[k] = ox_dim_of(o, o->g->dims.symbol_dims[s]);
+    d->is_cheap = false;
+  }
+}
+
+/* An execution with symbols has one graph, whose first dims they are. */
+static void begin_symbols(ox *o) {
+  ox_try(o, wh_graph_create("onnx", o->alloc, &o->g));
+  for (uint32_t i = 0; i < o->symbols->n && o->st == WH_OK; i++) {
+    char name[16];
+    wh_dim d;
+    (void)snprintf(name, sizeof name, "s%u", (unsigned)i);
+    ox_try(o, wh_dim_symbol(&o->g->dims, name, WH_ONNX_LEAST_DIM, o->symbols->max[i], &d));
+  }
 }
 
 static void run_main(ox *o, const wh_datum *const *inputs, wh_datum **outputs) {
@@ -258,6 +286,7 @@ static void run_main(ox *o, const wh_datum *const *inputs, wh_datum **outputs) {
   wh_datum **all = ox_array(o, g->n_inputs, sizeof *all);
   ox_scope s = {.graph = g, .values = ox_array(o, g->n_slots, sizeof *s.values)};
   if (!all || !s.values) return;
+  if (o->symbols) begin_symbols(o);
   for (size_t i = 0; i < o->net->n_inputs && o->st == WH_OK; i++) {
     const uint32_t slot = g->inputs[o->net->inputs[i]];
     check_input(o, i, inputs[i]);
@@ -277,6 +306,8 @@ static void run_main(ox *o, const wh_datum *const *inputs, wh_datum **outputs) {
     if (!outputs[i])
       OX_FAIL(o, ERR_INVALID_ARGUMENT, "output '" WH_STR_FMT "' is not made",
               WH_STR_ARG(g->output_infos[i].name));
+    else if (!ox_is_aligned(outputs[i]))
+      ox_need(o, outputs[i]);
   }
   s.at = g->n_nodes;
 }
@@ -297,6 +328,8 @@ static wh_status begin_trace(wh_onnx_result *r) {
   for (size_t i = 0; i < n_out; i++) {
     wh_datum *d = r->outputs[i];
     outputs[i] = UINT32_MAX;
+    if (ox_has_open_elements(o, d) || (ox_has_open_dims(o, d) && d->kind != WH_DATUM_BUILT))
+      return WH_FAIL(ERR_UNSUPPORTED, "an output is known, but for dims that are open");
     if (d->kind == WH_DATUM_SEQUENCE || d->kind == WH_DATUM_OPTIONAL) repeatable = false;
     if (d->kind == WH_DATUM_BUILT && !d->data) {
       for (size_t k = 0; k < i && outputs[i] == UINT32_MAX; k++)
@@ -320,18 +353,26 @@ static void last_stage(ox *o, wh_datum **outputs, size_t n) {
   ox_graph g = {.n_slots = 0};
   ox_scope s = {.graph = &g, .pins = outputs, .n_pins = n, .first_temp = o->n_built};
   o->scope = &s;
+  o->is_last = true;
   ox_end_stage(o);
   o->scope = NULL;
 }
 
 wh_status wh_onnx_execute(const wh_onnx_net *net, const wh_datum *const *inputs, const wh_onnx_engine *engine,
                           const wh_onnx_limits *limits, wh_onnx_result **out) {
+  return wh_onnx_execute_open(net, inputs, NULL, engine, limits, out);
+}
+
+wh_status wh_onnx_execute_open(const wh_onnx_net *net, const wh_datum *const *inputs,
+                               wh_onnx_symbols *symbols, const wh_onnx_engine *engine,
+                               const wh_onnx_limits *limits, wh_onnx_result **out) {
   wh_onnx_result *r = wh_alloc_zeroed(net->alloc, sizeof *r);
   if (!r) return WH_OOM("ONNX execution");
   ox *o = &r->o;
   o->net = net;
   o->alloc = net->alloc;
   o->engine = engine;
+  o->symbols = symbols;
   if (limits) o->limits = *limits;
   if (!o->limits.max_iterations) o->limits.max_iterations = UINT64_C(1) << 20;
   if (!o->limits.max_bytes) o->limits.max_bytes = UINT64_C(64) << 30;
@@ -349,8 +390,10 @@ wh_status wh_onnx_execute(const wh_onnx_net *net, const wh_datum *const *inputs,
   wh_free(o->alloc, o->built);
   wh_free(o->alloc, o->feeds);
   o->built = o->feeds = NULL;
+  o->symbols = NULL;
   if (o->st != WH_OK) {
     const wh_status st = o->st;
+    if (symbols) symbols->refused = o->n_runs == 0 && st != WH_ERR_CANCELLED && st != WH_ERR_OUT_OF_MEMORY;
     wh_onnx_result_destroy(r);
     return st;
   }

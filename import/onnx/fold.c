@@ -13,11 +13,23 @@ bool ox_folds(wh_datum *const *in, size_t n) {
   return true;
 }
 
+/* Of numbers: what is open is only moved, but for a few sums and products of shapes. */
+static bool folds_numbers(const ox *o, wh_datum *const *in, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (ox_has_open_elements(o, in[i])) return false;
+  return ox_folds(in, n);
+}
+
 static bool is_integer(wh_dtype d) {
   return wh_dtype_is(d, WH_CLASS_SIGNED) || wh_dtype_is(d, WH_CLASS_UNSIGNED);
 }
 static bool is_plain(wh_dtype d) {
   return (is_integer(d) && ox_size_of(d)) || d == WH_DTYPE_BOOL || d == WH_DTYPE_F32 || d == WH_DTYPE_F64;
+}
+/* A number that looks like an open one is none: the caller executes with numbers. */
+static int64_t number(ox *o, int64_t v) {
+  if (ox_is_open(o, v)) OX_FAIL(o, ERR_UNSUPPORTED, "a number is taken by open dims");
+  return v;
 }
 static void *room(const wh_datum *d) { return (void *)(uintptr_t)d->data; }
 
@@ -34,7 +46,7 @@ static wh_datum *fresh(ox *o, wh_dtype dtype, int rank, const int64_t *dims, wh_
 }
 
 wh_datum *ox_fold_unary(ox *o, wh_op op, wh_datum *x) {
-  if (!ox_folds(&x, 1)) return NULL;
+  if (!folds_numbers(o, &x, 1)) return NULL;
   const bool is_float = x->dtype == WH_DTYPE_F32 || x->dtype == WH_DTYPE_F64;
   const bool known = op == WH_OP_NEG || op == WH_OP_ABS || (op == WH_OP_NOT && x->dtype == WH_DTYPE_BOOL) ||
                      (is_float && (op == WH_OP_FLOOR || op == WH_OP_CEIL || op == WH_OP_SQRT));
@@ -53,7 +65,7 @@ wh_datum *ox_fold_unary(ox *o, wh_op op, wh_datum *x) {
       const uint64_t minus = UINT64_C(0) - (uint64_t)v;
       ox_store_int(y->dtype, room(y), i,
                    op == WH_OP_NOT            ? !v
-                   : op == WH_OP_NEG || v < 0 ? (int64_t)minus
+                   : op == WH_OP_NEG || v < 0 ? number(o, (int64_t)minus)
                                               : v);
     }
   }
@@ -148,6 +160,25 @@ static bool float_op(wh_op op, double a, double b, double *out) {
   }
 }
 
+/* Of dims, one of which is open. */
+static bool open_op(ox *o, wh_op op, int64_t a, int64_t b, int64_t *out) {
+  static const struct {
+    wh_op op;
+    wh_dim_kind kind;
+  } kinds[] = {{WH_OP_ADD, WH_DIM_ADD},      {WH_OP_SUB, WH_DIM_SUB}, {WH_OP_MUL, WH_DIM_MUL},
+               {WH_OP_DIV, WH_DIM_FLOORDIV}, {WH_OP_MIN, WH_DIM_MIN}, {WH_OP_MAX, WH_DIM_MAX}};
+  if (op == WH_OP_EQUAL) { /* the number that stands for "as it is", or the same dim */
+    *out = a == b;
+    return a == b || (!ox_is_open(o, a) && a < 0) || (!ox_is_open(o, b) && b < 0);
+  }
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    if (kinds[i].op != op) continue;
+    *out = ox_dim_binary(o, kinds[i].kind, a, b);
+    return o->st == WH_OK;
+  }
+  return false;
+}
+
 wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
   wh_datum *in[] = {a, b};
   int64_t dims[WH_MAX_RANK];
@@ -160,6 +191,7 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
   if (o->st != WH_OK) return NULL;
   const bool compares = op == WH_OP_EQUAL || op == WH_OP_LESS || op == WH_OP_LESS_OR_EQUAL;
   const bool is_signed = wh_dtype_is(a->dtype, WH_CLASS_SIGNED);
+  const bool open = ox_has_open_elements(o, a) || ox_has_open_elements(o, b);
   wh_datum *y = fresh(o, compares ? WH_DTYPE_BOOL : a->dtype, rank, dims, in, 2);
   for (size_t i = 0; y && i < y->n; i++) {
     const size_t ia = ox_place(a, rank, dims, i), ib = ox_place(b, rank, dims, i);
@@ -170,7 +202,10 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
                      &f); /* f32 in f64, then rounded: one rounding's bits */
       ox_store(y->dtype, room(y), i, f);
     } else {
-      (void)integer_op(op, is_signed, ox_element_int(a, ia), ox_element_int(b, ib), &v);
+      const int64_t va = ox_element_int(a, ia), vb = ox_element_int(b, ib);
+      const bool by_dims = open && (ox_is_open(o, va) || ox_is_open(o, vb));
+      if (by_dims ? !open_op(o, op, va, vb, &v) : !integer_op(op, is_signed, va, vb, &v)) return NULL;
+      if (!by_dims) v = number(o, v);
       ox_store_int(y->dtype, room(y), i, v);
     }
   }
@@ -178,7 +213,10 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
 }
 
 wh_datum *ox_fold_cast(ox *o, wh_datum *x, wh_dtype to) {
-  if (!ox_folds(&x, 1) || !is_plain(x->dtype) || !is_plain(to)) return NULL;
+  const bool is_shape =
+      (x->dtype == WH_DTYPE_I32 || x->dtype == WH_DTYPE_I64) && (to == WH_DTYPE_I32 || to == WH_DTYPE_I64);
+  if (!(is_shape ? ox_folds(&x, 1) : folds_numbers(o, &x, 1)) || !is_plain(x->dtype) || !is_plain(to))
+    return NULL;
   const bool from_float = x->dtype == WH_DTYPE_F32 || x->dtype == WH_DTYPE_F64;
   for (size_t i = 0; i < x->n && from_float && is_integer(to);
        i++) /* what is out of range is the device's matter */
@@ -193,6 +231,7 @@ wh_datum *ox_fold_cast(ox *o, wh_datum *x, wh_dtype to) {
       } else if (to == WH_DTYPE_F32 && x->dtype == WH_DTYPE_U64) {
         ((float *)room(y))[i] = (float)(uint64_t)ox_element_int(x, i);
       } else {
+        if (from_float && is_integer(to)) (void)number(o, (int64_t)ox_element(x, i));
         ox_store(to, room(y), i, ox_element(x, i));
       }
     } else {
@@ -323,7 +362,7 @@ wh_datum *ox_fold_reduce(ox *o, wh_op op, wh_datum *x, unsigned axes, bool keep)
   const bool known =
       op == WH_OP_REDUCE_SUM || op == WH_OP_REDUCE_PROD || op == WH_OP_REDUCE_MAX || op == WH_OP_REDUCE_MIN;
   int64_t dims[WH_MAX_RANK];
-  if (!known || !ox_folds(&x, 1) || !is_integer(x->dtype) || x->n == 0 || axes != (1u << x->rank) - 1)
+  if (!known || !folds_numbers(o, &x, 1) || !is_integer(x->dtype) || x->n == 0 || axes != (1u << x->rank) - 1)
     return NULL;
   for (int d = 0; d < x->rank; d++) dims[d] = 1;
   wh_datum *y = fresh(o, x->dtype, keep ? x->rank : 0, dims, &x, 1);

@@ -24,7 +24,7 @@ static bool from_tensor(ox *o, const char *name, label_list *l) {
   if (wh_dtype_is_float(d->dtype))
     l->numbers = ox_doubles(o, d);
   else
-    l->ints = ox_ints(o, d);
+    l->ints = ox_longs(o, d);
   return true;
 }
 
@@ -36,7 +36,7 @@ static void read_labels(ox *o, const char *tensor, const char *strings, const ch
   l->strings = ox_attr_strings(o, strings, &l->n);
   l->dtype = WH_DTYPE_STRING;
   if (l->strings) return;
-  l->ints = ox_attr_ints(o, ints, &l->n);
+  l->ints = ox_attr_longs(o, ints, &l->n);
   l->dtype = WH_DTYPE_I64;
   if (l->ints || !floats) return;
   const float *f = ox_attr_floats(o, floats, &l->n);
@@ -93,7 +93,7 @@ void ox_lower_label_encoder(ox *o) {
   wh_datum *x = ox_in(o, 0);
   label_list keys, values, otherwise = {.n = 1};
   const wh_str text = ox_attr_s(o, "default_string", "_Unused");
-  int64_t *positions = NULL, whole = ox_attr_i(o, "default_int64", -1);
+  int64_t *positions = NULL, whole = ox_attr_long(o, "default_int64", -1);
   const double number = ox_attr_f(o, "default_float", 0);
   if (ox_opset(o) < 2) { /* classes: a text to its place, or back */
     read_labels(o, NULL, "classes_strings", "", NULL, &keys);
@@ -125,9 +125,9 @@ void ox_lower_category_mapper(ox *o) {
   wh_datum *x = ox_in(o, 0);
   label_list texts, ints = {.n = 0, .dtype = WH_DTYPE_I64}, otherwise = {.n = 1};
   const wh_str text = ox_attr_s(o, "default_string", "_Unused");
-  const int64_t whole = ox_attr_i(o, "default_int64", -1);
+  const int64_t whole = ox_attr_long(o, "default_int64", -1);
   read_labels(o, NULL, "cats_strings", "", NULL, &texts);
-  ints.ints = ox_attr_ints(o, "cats_int64s", &ints.n);
+  ints.ints = ox_attr_longs(o, "cats_int64s", &ints.n);
   const bool from_text = x->dtype == WH_DTYPE_STRING;
   if (from_text)
     otherwise.ints = &whole;

@@ -145,7 +145,7 @@ static double overlap(box a, box b) {
 void ox_lower_non_max_suppression(ox *o) {
   wh_datum *boxes = ox_in(o, 0), *scores = ox_in(o, 1);
   const double *pb = ox_doubles(o, boxes), *ps = ox_doubles(o, scores);
-  const int64_t most = ox_has(o, 2) ? ox_int(o, ox_reshape(o, ox_in(o, 2), 0, NULL)) : 0;
+  const int64_t most = ox_has(o, 2) ? ox_long(o, ox_reshape(o, ox_in(o, 2), 0, NULL)) : 0;
   const double iou = ox_has(o, 3) ? ox_double(o, ox_reshape(o, ox_in(o, 3), 0, NULL)) : 0;
   const bool has_least = ox_has(o, 4), centred = ox_attr_i(o, "center_point_box", 0) != 0;
   const double least = has_least ? ox_double(o, ox_reshape(o, ox_in(o, 4), 0, NULL)) : 0;

@@ -65,7 +65,7 @@ void ox_lower_tf_idf_vectorizer(ox *o) {
   if (x->strings)
     pool.strings = ox_attr_strings(o, "pool_strings", &pool.n);
   else
-    pool.ints = ox_attr_ints(o, "pool_int64s", &pool.n);
+    pool.ints = ox_attr_longs(o, "pool_int64s", &pool.n);
   const int64_t least = ox_attr_i(o, "min_gram_length", 1), most = ox_attr_i(o, "max_gram_length", 1),
                 skips = ox_attr_i(o, "max_skip_count", 0);
   const wh_str mode = ox_attr_s(o, "mode", "TF");
@@ -162,7 +162,7 @@ static size_t count_parts(wh_str text, wh_str delimiter, int64_t most, wh_str *o
 void ox_lower_string_split(ox *o) {
   wh_datum *x = ox_in(o, 0);
   const wh_str delimiter = ox_attr_s(o, "delimiter", "");
-  const int64_t most = ox_attr(o, "maxsplit") ? ox_attr_i(o, "maxsplit", 0) : INT64_MAX;
+  const int64_t most = ox_attr(o, "maxsplit") ? ox_attr_long(o, "maxsplit", 0) : INT64_MAX;
   int64_t dims[WH_MAX_RANK + 1];
   if (x->dtype != WH_DTYPE_STRING) OX_FAIL(o, ERR_CORRUPT, "its input is no strings");
   if (x->rank >= WH_MAX_RANK)

@@ -55,6 +55,8 @@ struct ox_graph {
   const wh_onnx_function *source; /* of a function */
 };
 
+typedef struct ox_derived ox_derived; /* derived.c */
+
 struct wh_onnx_net {
   wh_arena arena;
   const wh_allocator *alloc;
@@ -63,9 +65,10 @@ struct wh_onnx_net {
   size_t n_inputs;      /* of main's, those without a weight come first in `inputs` */
   uint32_t *inputs;     /* [n_inputs] positions in main->inputs */
   ox_graph **functions; /* [file->n_functions] */
+  ox_derived *derived;
 };
 const ox_op_row *ox_find_op(wh_str domain, wh_str op, int64_t opset); /* table.c */
-/* Known, is_weight; its elements in `arena` unless they lie well in the file. net.c */
+/* Known, is_weight; its elements in the file, or in `arena` where they lie badly there and are few. net.c */
 wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out);
 /* The dense tensor that a sparse one stands for. net.c */
 wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *out);
@@ -103,7 +106,9 @@ struct ox {
   ox_scope *scope; /* innermost */
   unsigned depth;
   uint64_t looked;
-  bool is_odd; /* something happened that a trace cannot repeat */
+  wh_onnx_symbols *symbols; /* dims may be open; NULL: numbers only */
+  bool is_last;             /* nothing but outputs is left to be made */
+  bool is_odd;              /* something happened that a trace cannot repeat */
   wh_datum nothing;
   /* The node at work. */
   const ox_node *node;
@@ -130,6 +135,25 @@ void ox_run_graph(ox *o, const ox_graph *g, wh_datum *const *inputs, size_t n_in
 void ox_end_stage(ox *o);
 bool ox_go_on(ox *o); /* counts an iteration of a loop; false: error */
 
+/* ---- open dims: a number or an expression of symbols, both as int64_t. open.c ---- */
+
+bool ox_takes_open(const ox_op_row *row); /* its lowering may be given open dims */
+/* An error unless the node at work may be given its operands. */
+void ox_check_open(ox *o, const ox_node *node);
+bool ox_is_open(const ox *o, int64_t dim);
+bool ox_has_open_dims(const ox *o, const wh_datum *d);
+bool ox_has_open_elements(const ox *o, const wh_datum *d); /* those of a shape */
+wh_dim ox_dim(ox *o, int64_t dim);                         /* in the stage's graph */
+int64_t ox_dim_of(ox *o, wh_dim d);
+int64_t ox_dim_now(ox *o, int64_t dim); /* its value in this execution */
+int64_t ox_dim_least(ox *o, int64_t dim);
+/* An error where the result may be negative or too large. */
+int64_t ox_dim_binary(ox *o, wh_dim_kind kind, int64_t a, int64_t b);
+/* Whatever the symbols are; else an error, and `again` with a smaller range where that would do. */
+bool ox_dim_at_most(ox *o, int64_t dim, int64_t limit);
+/* The product of dims over that of `by`; -1: not known to be a dim. */
+int64_t ox_dim_quotient(ox *o, const int64_t *dims, int rank, const int64_t *by, size_t n);
+
 /* ---- operands and attributes of the node at work. attrs.c ---- */
 
 static inline int ox_arg(const ox *o) { return o->node->row->arg; }
@@ -145,12 +169,14 @@ wh_datum *ox_maybe(ox *o, size_t i);        /* a tensor or NULL */
 wh_datum *ox_any(ox *o, size_t i);          /* of any kind; an error when it is absent */
 void ox_give(ox *o, size_t i, wh_datum *d); /* output i, if somebody wants it */
 
-const wh_onnx_attr *ox_attr(ox *o, const char *name); /* NULL: absent */
-int64_t ox_attr_i(ox *o, const char *name, int64_t fallback);
+const wh_onnx_attr *ox_attr(ox *o, const char *name);         /* NULL: absent */
+int64_t ox_attr_i(ox *o, const char *name, int64_t fallback); /* a size, place or switch: see ox_is_size */
+int64_t ox_attr_long(ox *o, const char *name, int64_t fallback);
 float ox_attr_f(ox *o, const char *name, float fallback);
 wh_str ox_attr_s(ox *o, const char *name, const char *fallback);
 /* NULL and *n 0 when absent. */
-const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n);
+const int64_t *ox_attr_ints(ox *o, const char *name, size_t *n); /* sizes, places: see ox_is_size */
+const int64_t *ox_attr_longs(ox *o, const char *name, size_t *n);
 const float *ox_attr_floats(ox *o, const char *name, size_t *n);
 const wh_str *ox_attr_strings(ox *o, const char *name, size_t *n);
 wh_datum *ox_attr_tensor(ox *o, const char *name);      /* dense; NULL: absent */
@@ -169,10 +195,18 @@ unsigned ox_axes(ox *o, const int64_t *axes, size_t n, int rank);
 void ox_need(ox *o, wh_datum *d);
 bool ox_is_known(const wh_datum *d); /* without ending a stage */
 const void *ox_data(ox *o, wh_datum *d);
-/* Elements as other numbers; NULL on failure. */
+/* The number of elements. False: there are more than WH_DIM_LIMIT, leaving out dims of 0; so that the product
+ * of any of a value's dims is in range. */
+bool ox_count(const int64_t *dims, int rank, size_t *n);
+/* Sums and products of a few numbers that lie within WH_DIM_LIMIT do not overflow; an error says whose number
+ * does not. */
+bool ox_is_size(ox *o, int64_t v, const char *whose);
+/* Elements as other numbers; NULL on failure. ints: sizes and places (ox_is_size), longs: any. */
 const int64_t *ox_ints(ox *o, wh_datum *d);
+const int64_t *ox_longs(ox *o, wh_datum *d);
 const double *ox_doubles(ox *o, wh_datum *d);
-int64_t ox_int(ox *o, wh_datum *d); /* of one element */
+int64_t ox_int(ox *o, wh_datum *d); /* of one element, likewise */
+int64_t ox_long(ox *o, wh_datum *d);
 double ox_double(ox *o, wh_datum *d);
 double ox_element(const wh_datum *d, size_t i); /* of known numbers of any type */
 void ox_store(wh_dtype dtype, void *data, size_t i, double v);
@@ -180,6 +214,8 @@ int64_t ox_element_int(const wh_datum *d, size_t i);
 void ox_store_int(wh_dtype dtype, void *data, size_t i, int64_t v);
 
 size_t ox_size_of(wh_dtype dtype); /* bytes of an element; 0: none */
+/* Whether the elements lie where their type wants it: a large weight of a file may not (ox_need moves it). */
+bool ox_is_aligned(const wh_datum *d);
 /* Data with room for the elements (zeroed), to be filled in by the caller; as a weight. */
 wh_datum *ox_new(ox *o, wh_dtype dtype, int rank, const int64_t *dims);
 wh_datum *ox_new_strings(ox *o, int rank, const int64_t *dims);
@@ -190,6 +226,17 @@ wh_datum *ox_const_floats(ox *o, const float *v, size_t n); /* f32[n] */
 wh_datum *ox_scalar(ox *o, wh_dtype dtype, double v);
 wh_datum *ox_copy(ox *o, const wh_datum *d); /* the descriptor */
 wh_datum *ox_sequence(ox *o, wh_dtype dtype, size_t n, wh_datum *const *items);
+
+/* ---- weights that nodes make of those in the file, for all executions. derived.c ---- */
+
+/* What the node at work made in an earlier execution; or, with *fresh, room to be filled in and given to
+ * ox_made. `from`: its operands (NULL: none); unless all are weights of the file, and for few elements, the
+ * room is this execution's. */
+wh_datum *ox_derive(ox *o, wh_dtype dtype, int rank, const int64_t *dims, wh_datum *const *from,
+                    size_t n_from, bool *fresh);
+void ox_made(ox *o, const wh_datum *d); /* or not: after an error the room goes */
+wh_status ox_derived_create(const wh_allocator *alloc, ox_derived **out);
+void ox_derived_destroy(ox_derived *d); /* NULL is fine */
 
 /* ---- building. build.c ---- */
 
@@ -218,6 +265,7 @@ wh_datum *ox_f32(ox *o, wh_datum *x);  /* f16, bf16, f64, integers: cast */
 wh_datum *ox_wide(ox *o, wh_datum *x); /* f16 and bf16 to f32; others stay */
 wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b);
 wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims);
+int64_t ox_product(ox *o, const int64_t *dims, int first, int last); /* of a value's dims */
 wh_datum *ox_flatten_to(ox *o, wh_datum *x, int64_t rows, int64_t columns);
 wh_datum *ox_transpose(ox *o, wh_datum *x, const int64_t *perm);
 wh_datum *ox_slice(ox *o, wh_datum *x, const int64_t *starts, const int64_t *steps, const int64_t *counts);

@@ -1,4 +1,5 @@
 /* known.c - data whose elements the host has. */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -18,11 +19,30 @@ size_t ox_size_of(wh_dtype dtype) {
   return t && t->block_elems == 1 ? t->block_bytes : 0;
 }
 
+bool ox_is_aligned(const wh_datum *d) {
+  const size_t size = ox_size_of(d->dtype);
+  return !d->data || !size || (uintptr_t)d->data % size == 0;
+}
+
 wh_datum *ox_copy(ox *o, const wh_datum *d) {
   wh_datum *c = ox_array(o, 1, sizeof *c);
   if (!c) return &o->nothing;
   *c = *d;
   return c;
+}
+
+bool ox_count(const int64_t *dims, int rank, size_t *n) {
+  size_t all = 1;
+  bool is_empty = false;
+  for (int i = 0; i < rank; i++) {
+    if (dims[i] < 0 || dims[i] > WH_DIM_LIMIT) return false;
+    if (dims[i] == 0)
+      is_empty = true;
+    else if (!wh_mul_size(all, (size_t)dims[i], &all) || all > (size_t)WH_DIM_LIMIT)
+      return false;
+  }
+  *n = is_empty ? 0 : all;
+  return true;
 }
 
 static wh_datum *blank(ox *o, wh_dtype dtype, int rank, const int64_t *dims) {
@@ -31,15 +51,11 @@ static wh_datum *blank(ox *o, wh_dtype dtype, int rank, const int64_t *dims) {
   d->kind = WH_DATUM_TENSOR;
   d->dtype = dtype;
   d->rank = rank;
-  d->n = 1;
   d->is_weight = true;
   if (rank > WH_MAX_RANK)
     OX_FAIL(o, ERR_LIMIT, "a value has rank %d, at most %d is computed", rank, WH_MAX_RANK);
-  for (int i = 0; i < rank && o->st == WH_OK; i++) {
-    if (dims[i] < 0 || !wh_mul_size(d->n, (size_t)dims[i], &d->n) || d->n > (size_t)WH_DIM_LIMIT)
-      OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
-    d->dims[i] = dims[i];
-  }
+  if (o->st == WH_OK && !ox_count(dims, rank, &d->n)) OX_FAIL(o, ERR_LIMIT, "a value has too many elements");
+  for (int i = 0; i < rank && o->st == WH_OK; i++) d->dims[i] = dims[i];
   d->is_cheap = d->n <= 1024;
   return o->st == WH_OK ? d : &o->nothing;
 }
@@ -111,11 +127,20 @@ wh_datum *ox_sequence(ox *o, wh_dtype dtype, size_t n, wh_datum *const *items) {
 
 bool ox_is_known(const wh_datum *d) { return d->data || d->strings || d->kind == WH_DATUM_TENSOR; }
 
+static void align(ox *o, wh_datum *d) {
+  void *copy = ox_array(o, d->n, ox_size_of(d->dtype));
+  if (!copy) return;
+  memcpy(copy, d->data, d->n * ox_size_of(d->dtype));
+  d->data = copy;
+  d->is_kept = false;
+}
+
 void ox_need(ox *o, wh_datum *d) {
   if (o->st != WH_OK) return;
   if (d->kind == WH_DATUM_BUILT && !d->data) ox_end_stage(o);
   if (o->st == WH_OK && d->kind == WH_DATUM_BUILT && !d->data)
     OX_FAIL(o, ERR_INTERNAL, "a stage lost a value");
+  if (!ox_is_aligned(d)) align(o, d);
   o->looked |= d->depends;
 }
 
@@ -227,10 +252,23 @@ void ox_store(wh_dtype dtype, void *data, size_t i, double v) {
   }
 }
 
-const int64_t *ox_ints(ox *o, wh_datum *d) {
+bool ox_is_size(ox *o, int64_t v, const char *whose) {
+  if (v >= -WH_DIM_LIMIT && v <= WH_DIM_LIMIT) return true;
+  OX_FAIL(o, ERR_LIMIT, "%s has the number %" PRId64 ", beyond all sizes that are computed", whose, v);
+  return false;
+}
+
+const int64_t *ox_longs(ox *o, wh_datum *d) {
   if (!ox_data(o, d)) return NULL;
   int64_t *v = ox_array(o, d->n, sizeof *v);
   for (size_t i = 0; v && i < d->n; i++) v[i] = ox_element_int(d, i);
+  return v;
+}
+
+const int64_t *ox_ints(ox *o, wh_datum *d) {
+  const int64_t *v = ox_longs(o, d);
+  for (size_t i = 0; v && i < d->n; i++)
+    if (!ox_is_size(o, v[i], "an input")) return NULL;
   return v;
 }
 
@@ -246,9 +284,14 @@ static bool is_one(ox *o, const wh_datum *d) {
   return o->st == WH_OK;
 }
 
-int64_t ox_int(ox *o, wh_datum *d) {
+int64_t ox_long(ox *o, wh_datum *d) {
   if (!ox_data(o, d) || !is_one(o, d)) return 0;
   return ox_element_int(d, 0);
+}
+
+int64_t ox_int(ox *o, wh_datum *d) {
+  const int64_t v = ox_long(o, d);
+  return ox_is_size(o, v, "an input") ? v : 0;
 }
 
 double ox_double(ox *o, wh_datum *d) {

@@ -147,6 +147,16 @@ static void read_zeros(ox *o, few_bits *w, wh_datum *zeros) {
             w->zero_row_bytes);
 }
 
+/* to[k][n] of n rows of codes, their scales and zero points (NULL: none). */
+static void decode_weights(ox *o, few_bits *w, wh_datum *const *from, wh_datum *to) {
+  w->codes = ox_data(o, from[0]);
+  w->scales = ox_doubles(o, from[1]);
+  read_zeros(o, w, from[2]);
+  for (int64_t r = 0; r < w->rows && o->st == WH_OK; r++)
+    decode_row(w, r, (float *)(uintptr_t)to->data + r, w->rows);
+  ox_made(o, to);
+}
+
 /* a[.., k] with n rows of k codes, decoded as the graph is built: a product of f32 */
 void ox_lower_ms_matmul_nbits(ox *o) {
   wh_datum *a = ox_in(o, 0), *b = ox_in(o, 1), *scales = ox_in(o, 2);
@@ -161,18 +171,15 @@ void ox_lower_ms_matmul_nbits(ox *o) {
   if (o->st != WH_OK) return;
   w.blocks = (w.row + w.block - 1) / w.block;
   w.row_bytes = (size_t)(w.blocks * w.block) * w.bits / 8;
-  w.codes = ox_data(o, b);
-  w.scales = ox_doubles(o, scales);
   if (b->dtype != WH_DTYPE_U8 || b->n != (size_t)w.rows * w.row_bytes ||
       (int64_t)scales->n != w.rows * w.blocks)
     OX_FAIL(o, ERR_CORRUPT, "its weights and scales are not %" PRId64 " rows of %" PRId64 " blocks", w.rows,
             w.blocks);
-  read_zeros(o, &w, ox_maybe(o, 3));
   const int64_t dims[] = {w.row, w.rows};
-  wh_datum *operands[] = {b, scales},
-           *f = ox_from(o, o->st == WH_OK ? ox_new(o, WH_DTYPE_F32, 2, dims) : a, operands, 2);
-  for (int64_t r = 0; r < w.rows && o->st == WH_OK; r++)
-    decode_row(&w, r, (float *)(uintptr_t)f->data + r, w.rows);
+  wh_datum *operands[] = {b, scales, ox_maybe(o, 3)};
+  bool fresh;
+  wh_datum *f = ox_derive(o, WH_DTYPE_F32, 2, dims, operands, 3, &fresh);
+  if (fresh) decode_weights(o, &w, operands, f);
   wh_datum *y = ox_matmul(o, ox_f32(o, a), f);
   if (ox_has(o, 5)) y = ox_add(o, y, ox_f32(o, ox_in(o, 5)));
   ox_give(o, 0, ox_cast(o, y, a->dtype));

@@ -6,6 +6,8 @@
 #include "import/onnx/importer.h"
 
 #define NET_ALIGN 64
+/* From here on elements that lie badly in the file are read there nonetheless; smaller weights are copied. */
+#define LARGE_BYTES ((size_t)64 << 10)
 
 /* ---- names of one graph ---- */
 
@@ -79,17 +81,19 @@ static void split_rows(uint8_t *rows, const uint8_t *run, size_t n, size_t row, 
 wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) {
   *out = (wh_datum){.kind = WH_DATUM_TENSOR, .dtype = t->dtype, .rank = t->rank, .n = t->n_elements};
   memcpy(out->dims, t->dims, sizeof out->dims);
+  if (!ox_count(t->dims, t->rank, &out->n))
+    return WH_FAIL(ERR_LIMIT, "tensor '" WH_STR_FMT "' has dimensions that are too large",
+                   WH_STR_ARG(t->name));
   out->is_weight = out->is_kept = true;
   out->is_cheap = t->n_elements <= 1024;
   if (t->dtype == WH_DTYPE_STRING) return strings_of(t, out);
   const size_t per_byte = wh_dtype_get(t->dtype)->block_elems;
   const bool half = per_byte > 1;
   const size_t row = t->rank ? (size_t)t->dims[t->rank - 1] : 1;
-  const size_t align = ox_size_of(t->dtype); /* kernels want no more of a constant */
-  if (t->raw.data && !half && t->dtype != WH_DTYPE_BOOL && align && (uintptr_t)t->raw.data % align == 0) {
-    out->data = t->raw.data;
+  out->data = t->raw.data;
+  if (t->raw.data && !half && t->dtype != WH_DTYPE_BOOL && ox_size_of(t->dtype) &&
+      (ox_is_aligned(out) || t->n_bytes >= LARGE_BYTES))
     return WH_OK;
-  }
   size_t n_bytes = t->n_bytes;
   if (half && row) n_bytes = t->n_elements / row * (row / per_byte + (row % per_byte != 0));
   uint8_t *p = wh_arena_alloc(arena, n_bytes + NET_ALIGN);
@@ -110,13 +114,12 @@ wh_status ox_weight_of(const wh_onnx_tensor *t, wh_arena *arena, wh_datum *out) 
 
 /* The dense tensor that it stands for. */
 wh_status ox_dense_weight(const wh_onnx_sparse *s, wh_arena *arena, wh_datum *out) {
-  size_t n = 1, size;
+  size_t n, size;
   if (!wh_dtype_row_bytes(s->values.dtype, 1, &size) || wh_dtype_get(s->values.dtype)->block_elems > 1)
     return WH_FAIL(ERR_UNSUPPORTED, "sparse tensor '" WH_STR_FMT "' is of a type that has no bytes",
                    WH_STR_ARG(s->values.name));
-  for (int i = 0; i < s->rank; i++)
-    if (!wh_mul_size(n, (size_t)s->dims[i], &n) || n > (size_t)1 << 34)
-      return WH_FAIL(ERR_LIMIT, "sparse tensor '" WH_STR_FMT "' is too large", WH_STR_ARG(s->values.name));
+  if (!ox_count(s->dims, s->rank, &n) || n > (size_t)1 << 34)
+    return WH_FAIL(ERR_LIMIT, "sparse tensor '" WH_STR_FMT "' is too large", WH_STR_ARG(s->values.name));
   const size_t count = s->values.n_elements, width = count ? s->indices.n_elements / count : 1;
   if (width * count != s->indices.n_elements || (width != 1 && width != (size_t)s->rank))
     return WH_FAIL(ERR_CORRUPT, "sparse tensor '" WH_STR_FMT "' has %zu indices for %zu values",
@@ -322,7 +325,9 @@ wh_status wh_onnx_net_create(const wh_onnx_file *file, const wh_allocator *alloc
   wh_arena_init(&net->arena, alloc, 0);
   net->alloc = alloc;
   net->file = file;
-  if (make_net(net) != WH_OK) {
+  wh_status st = ox_derived_create(alloc, &net->derived);
+  if (st == WH_OK) st = make_net(net);
+  if (st != WH_OK) {
     wh_onnx_net_destroy(net);
     return wh_fail_prefix("%.200s", file->path);
   }
@@ -332,6 +337,7 @@ wh_status wh_onnx_net_create(const wh_onnx_file *file, const wh_allocator *alloc
 
 void wh_onnx_net_destroy(wh_onnx_net *net) {
   if (!net) return;
+  ox_derived_destroy(net->derived);
   wh_arena_deinit(&net->arena);
   wh_free(net->alloc, net);
 }

@@ -59,10 +59,25 @@ const wh_onnx_value_info *wh_onnx_net_output(const wh_onnx_net *net, size_t i);
 /* What runs graphs. */
 typedef struct wh_onnx_engine {
   void *ctx;
-  /* The graph's inputs in the order in which they were added, and room for its outputs, all row-major. The
-   * graph is the engine's from here on, also on failure. */
-  wh_status (*run)(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs);
+  /* The graph's inputs in the order in which they were added, and room for its outputs, all row-major;
+   * `symbols`: the values of its symbols in this run. The graph is the engine's from here on, also on
+   * failure. */
+  wh_status (*run)(void *ctx, wh_graph *g, const int64_t *symbols, const void *const *inputs,
+                   void *const *outputs);
 } wh_onnx_engine;
+
+/* Dims of inputs that stay open in the graph, so that it serves other inputs as well. */
+#define WH_ONNX_MAX_SYMBOLS 8
+#define WH_ONNX_LEAST_DIM 2 /* a symbol's least value: a dim of one element broadcasts, and is none */
+typedef struct wh_onnx_symbols {
+  uint32_t n;
+  int64_t values[WH_ONNX_MAX_SYMBOLS]; /* in this execution */
+  int64_t max[WH_ONNX_MAX_SYMBOLS];    /* an execution may lower it */
+  const int8_t (*of)[WH_MAX_RANK];     /* [net's inputs] the symbol that a dim is; -1: none */
+  /* After an execution that failed before it ran a graph: dims decide something, and it is to be executed
+   * without symbols; or with these once more, which have smaller ranges. */
+  bool refused, again;
+} wh_onnx_symbols;
 
 typedef struct wh_onnx_limits {
   uint64_t max_iterations;      /* of loops, in one execution; 0: 1 << 20 */
@@ -78,6 +93,10 @@ typedef struct wh_onnx_result wh_onnx_result;
 WH_NODISCARD wh_status wh_onnx_execute(const wh_onnx_net *net, const wh_datum *const *inputs,
                                        const wh_onnx_engine *engine, const wh_onnx_limits *limits,
                                        wh_onnx_result **out);
+/* The same with open dims; NULL: none. */
+WH_NODISCARD wh_status wh_onnx_execute_open(const wh_onnx_net *net, const wh_datum *const *inputs,
+                                            wh_onnx_symbols *symbols, const wh_onnx_engine *engine,
+                                            const wh_onnx_limits *limits, wh_onnx_result **out);
 const wh_datum *wh_onnx_result_output(const wh_onnx_result *r, size_t i);
 /* Copies what outputs still share with the inputs, which may go then. */
 WH_NODISCARD wh_status wh_onnx_result_settle(wh_onnx_result *r);

@@ -56,7 +56,7 @@ void ox_lower_loop(ox *o) {
     return;
   }
   const size_t n_scanned = g->n_outputs - 1 - n_carried;
-  const int64_t trips = ox_has(o, 0) ? ox_int(o, ox_in(o, 0)) : INT64_MAX;
+  const int64_t trips = ox_has(o, 0) ? ox_long(o, ox_in(o, 0)) : INT64_MAX;
   bool go_on = !ox_has(o, 1) || ox_int(o, ox_in(o, 1)) != 0;
   wh_datum **in = ox_array(o, 2 + n_carried, sizeof *in), **out = ox_array(o, g->n_outputs, sizeof *out);
   datum_list *scanned = ox_array(o, n_scanned, sizeof *scanned);

@@ -278,6 +278,8 @@ static wh_datum *from_strings(ox *o, wh_datum *x, wh_dtype to) {
 }
 
 static wh_datum *cast(ox *o, wh_datum *x, wh_dtype to) {
+  if (to == WH_DTYPE_STRING && ox_has_open_elements(o, x))
+    OX_FAIL(o, ERR_UNSUPPORTED, "an open shape has no text");
   if (to == WH_DTYPE_STRING) return to_strings(o, x);
   if (x->dtype == WH_DTYPE_STRING) return from_strings(o, x, to);
   if (to == WH_DTYPE_F8E8M0 && !wh_str_is(ox_attr_s(o, "round_mode", "up"), "up"))

@@ -8,7 +8,7 @@
 static wh_datum *losses(ox *o, wh_datum *logp, wh_datum *target, wh_datum *weights, wh_datum **own_weights) {
   wh_datum *t = ox_cast(o, target, WH_DTYPE_I64), *ignored = NULL;
   if (ox_attr(o, "ignore_index")) {
-    ignored = ox_binary(o, WH_OP_EQUAL, t, ox_num(o, t, (double)ox_attr_i(o, "ignore_index", 0)));
+    ignored = ox_binary(o, WH_OP_EQUAL, t, ox_num(o, t, (double)ox_attr_long(o, "ignore_index", 0)));
     t = ox_where(o, ignored, ox_num(o, t, 0), t);
   }
   wh_datum *in[] = {logp, ox_insert_axes(o, t, 2, logp->rank)};

@@ -32,7 +32,7 @@ wh_datum *ox_post_transform(ox *o, wh_datum *x, wh_str name) {
 wh_datum *ox_labels(ox *o, wh_datum *ids) {
   size_t n, n_strings;
   const char *name = ox_attr(o, "classlabels_ints") ? "classlabels_ints" : "classlabels_int64s";
-  const int64_t *ints = ox_attr_ints(o, name, &n);
+  const int64_t *ints = ox_attr_longs(o, name, &n);
   const wh_str *strings = ox_attr_strings(o, "classlabels_strings", &n_strings);
   if (n && !n_strings) return ox_gather(o, ox_const_ints(o, ints, n), ids, 0);
   const int64_t *id = ox_ints(o, ids);
@@ -47,8 +47,8 @@ wh_datum *ox_labels(ox *o, wh_datum *ids) {
 
 static size_t count_labels(ox *o) {
   size_t ints, more, strings;
-  (void)ox_attr_ints(o, "classlabels_ints", &ints);
-  (void)ox_attr_ints(o, "classlabels_int64s", &more);
+  (void)ox_attr_longs(o, "classlabels_ints", &ints);
+  (void)ox_attr_longs(o, "classlabels_int64s", &more);
   (void)ox_attr_strings(o, "classlabels_strings", &strings);
   return ints + more + strings;
 }
@@ -175,8 +175,8 @@ void ox_lower_imputer(ox *o) {
     found = isnan(old) ? ox_unary(o, WH_OP_IS_NAN, x) : ox_binary(o, WH_OP_EQUAL, x, ox_num(o, x, old));
   } else {
     size_t n;
-    const int64_t *v = ox_attr_ints(o, "imputed_value_int64s", &n),
-                  old = ox_attr_i(o, "replaced_value_int64", 0);
+    const int64_t *v = ox_attr_longs(o, "imputed_value_int64s", &n),
+                  old = ox_attr_long(o, "replaced_value_int64", 0);
     if (!v || x->rank == 0 || (n != 1 && (int64_t)n != x->dims[x->rank - 1]))
       OX_FAIL(o, ERR_CORRUPT, "imputed_value_int64s has %zu entries, neither 1 nor one for each feature", n);
     if (o->st != WH_OK) return;

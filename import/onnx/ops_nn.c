@@ -9,6 +9,7 @@
 /* ---- windows ---- */
 
 #define MOST_SPACE 3
+#define MOST_STEP ((int64_t)1 << 22) /* of windows: times any size still an int64 */
 
 typedef struct window {
   int n; /* axes of space */
@@ -38,8 +39,8 @@ static void read_window(ox *o, const wh_datum *x, const int64_t *kernel, window 
   read_list(o, "dilations", w->n, w->dilations);
   read_list(o, "pads", 2 * w->n, w->pads);
   for (int i = 0; i < w->n; i++)
-    if (w->kernel[i] < 1 || w->strides[i] < 1 || w->dilations[i] < 1 || w->kernel[i] > INT32_MAX ||
-        w->strides[i] > INT32_MAX || w->dilations[i] > INT32_MAX)
+    if (w->kernel[i] < 1 || w->strides[i] < 1 || w->dilations[i] < 1 || w->kernel[i] > MOST_STEP ||
+        w->strides[i] > MOST_STEP || w->dilations[i] > MOST_STEP)
       OX_FAIL(o, ERR_CORRUPT, "a kernel, stride or dilation is out of range");
 }
 
@@ -51,7 +52,9 @@ static void auto_pad(ox *o, const wh_datum *x, window *w) {
   const bool upper = wh_str_is(mode, "SAME_UPPER"), lower = wh_str_is(mode, "SAME_LOWER");
   if (wh_str_is(mode, "VALID")) memset(w->pads, 0, sizeof w->pads);
   for (int i = 0; i < w->n && (upper || lower) && o->st == WH_OK; i++) {
-    const int64_t size = x->dims[2 + i], out = (size + w->strides[i] - 1) / w->strides[i];
+    const bool open = ox_is_open(o, x->dims[2 + i]); /* as any other with steps of one */
+    if (open && w->strides[i] != 1) OX_FAIL(o, ERR_UNSUPPORTED, "padding depends on an open dim");
+    const int64_t size = open ? 1 : x->dims[2 + i], out = (size + w->strides[i] - 1) / w->strides[i];
     int64_t total = (out - 1) * w->strides[i] + reach(w, i) - size;
     if (total < 0) total = 0;
     w->pads[i] = upper ? total / 2 : total - total / 2;
@@ -113,6 +116,16 @@ void ox_lower_conv_transpose(ox *o) {
     OX_FAIL(o, ERR_CORRUPT, "output_shape has %zu entries", n_shape);
   const bool upper = wh_str_is(mode, "SAME_UPPER"), same = upper || wh_str_is(mode, "SAME_LOWER");
   for (int i = 0; i < w.n && o->st == WH_OK; i++) {
+    if (ox_is_open(o, x->dims[2 + i])) {
+      const int64_t more_than = more[i] + reach(&w, i) - w.strides[i] - w.pads[i] - w.pads[w.n + i];
+      if (given || same) OX_FAIL(o, ERR_UNSUPPORTED, "padding depends on an open dim");
+      if (o->st != WH_OK) return;
+      before[i] = w.pads[i];
+      space[i] = ox_dim_binary(o, WH_DIM_MUL, x->dims[2 + i], w.strides[i]);
+      space[i] = ox_dim_binary(o, more_than < 0 ? WH_DIM_SUB : WH_DIM_ADD, space[i],
+                               more_than < 0 ? -more_than : more_than);
+      continue;
+    }
     const int64_t full = w.strides[i] * (x->dims[2 + i] - 1) + more[i] + reach(&w, i);
     before[i] = w.pads[i];
     space[i] = full - w.pads[i] - w.pads[w.n + i];
@@ -307,6 +320,28 @@ static wh_datum *resample_axis(ox *o, wh_datum *x, int axis, const wh_resample_s
   return ox_node1(o, WH_OP_RESAMPLE, in, 3, attrs, 2);
 }
 
+/* Each element of an open axis n times: what a whole scale does. */
+static wh_datum *repeat_axis(ox *o, wh_datum *x, int axis, const wh_resample_spec *spec) {
+  const double scale = spec->scale;
+  const bool plain =
+      (spec->place == WH_RESAMPLE_ASYMMETRIC && spec->nearest == WH_RESAMPLE_FLOOR) ||
+      (spec->place == WH_RESAMPLE_HALF_PIXEL && spec->nearest == WH_RESAMPLE_ROUND_PREFER_FLOOR);
+  if (spec->mode != WH_RESAMPLE_NEAREST || !plain || spec->antialias || !(scale >= 1 && scale <= 1024) ||
+      scale != floor(scale) || x->rank == WH_MAX_RANK)
+    OX_FAIL(o, ERR_UNSUPPORTED, "it is resized along an open dim");
+  if (o->st != WH_OK) return x;
+  int64_t dims[WH_MAX_RANK];
+  for (int i = 0; i <= axis; i++) dims[i] = x->dims[i];
+  dims[axis + 1] = 1;
+  for (int i = axis + 1; i < x->rank; i++) dims[i + 1] = x->dims[i];
+  wh_datum *y = ox_reshape(o, x, x->rank + 1, dims);
+  dims[axis + 1] = (int64_t)scale;
+  y = ox_expand(o, y, x->rank + 1, dims);
+  memcpy(dims, x->dims, sizeof dims);
+  dims[axis] = ox_dim_binary(o, WH_DIM_MUL, dims[axis], (int64_t)scale);
+  return ox_reshape(o, y, x->rank, dims);
+}
+
 /* Sizes of all axes, entry[axis] of those that change (others: -1): from scales, or from sizes under a policy
  * for their ratio. */
 static void resized(ox *o, const wh_datum *x, const int *entry, const double *scales, const int64_t *sizes,
@@ -316,6 +351,7 @@ static void resized(ox *o, const wh_datum *x, const int *entry, const double *sc
   double common = 0;
   for (int i = 0; i < x->rank && sizes && keeps; i++) {
     if (entry[i] < 0) continue;
+    if (ox_has_open_dims(o, x)) OX_FAIL(o, ERR_UNSUPPORTED, "sizes depend on open dims");
     const double s = (double)sizes[entry[i]] / (double)x->dims[i];
     if (common == 0 || (larger ? s > common : s < common)) common = s;
   }
@@ -323,6 +359,11 @@ static void resized(ox *o, const wh_datum *x, const int *entry, const double *sc
     scale[i] = 1;
     out[i] = x->dims[i];
     if (entry[i] < 0) continue;
+    if (ox_is_open(o, x->dims[i])) { /* repeat_axis finds its size */
+      if (!sizes) scale[i] = scales[entry[i]];
+      if (sizes && sizes[entry[i]] != x->dims[i]) OX_FAIL(o, ERR_UNSUPPORTED, "sizes depend on open dims");
+      continue;
+    }
     if (sizes) {
       out[i] = keeps ? (int64_t)floor(common * (double)x->dims[i] + 0.5) : sizes[entry[i]];
       scale[i] = keeps ? common : (double)out[i] / (double)x->dims[i];
@@ -394,6 +435,10 @@ void ox_lower_resize(ox *o) {
     spec.begin = roi ? roi[entry[i]] : 0;
     spec.end = roi ? roi[(size_t)entry[i] + n_axes] : 1;
     if (out[i] == x->dims[i] && scale[i] == 1 && spec.place != WH_RESAMPLE_CROP) continue;
+    if (ox_is_open(o, x->dims[i])) {
+      x = repeat_axis(o, x, i, &spec);
+      continue;
+    }
     if (x->dims[i] == 0 || out[i] == 0) {
       int64_t dims[WH_MAX_RANK];
       memcpy(dims, out, sizeof dims);

@@ -108,12 +108,11 @@ static wh_datum *hardmax(ox *o, wh_datum *x, int axis) {
 
 void ox_lower_softmax(ox *o) {
   wh_datum *x = ox_in(o, 0), *flat = ox_wide(o, x);
-  const bool old = ox_opset(o) < 13;
-  int axis = ox_axis(o, ox_attr_i(o, "axis", old ? 1 : -1), x->rank ? x->rank : 1);
+  const bool had_rows = ox_opset(o) < 13; /* all from the axis on is one row */
+  int axis = ox_axis(o, ox_attr_i(o, "axis", had_rows ? 1 : -1), x->rank ? x->rank : 1);
+  const bool old = had_rows && axis != x->rank - 1;
   if (old) {
-    int64_t rows = 1, columns = 1;
-    for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &columns) *= x->dims[i];
-    flat = ox_flatten_to(o, flat, rows, columns);
+    flat = ox_flatten_to(o, flat, ox_product(o, x->dims, 0, axis), ox_product(o, x->dims, axis, x->rank));
     axis = 1;
   }
   wh_datum *y = ox_arg(o) == OX_SOFTMAX       ? ox_softmax(o, flat, axis)
@@ -142,23 +141,18 @@ wh_datum *ox_standardise(ox *o, wh_datum *x, unsigned axes, float eps, wh_datum 
   return ox_mul(o, d, *inverse);
 }
 
-static int64_t product(const int64_t *dims, int first, int last) {
-  int64_t n = 1;
-  for (int i = first; i < last; i++) n *= dims[i];
-  return n;
-}
-
 void ox_lower_layer_normalization(ox *o) {
   wh_datum *x0 = ox_in(o, 0), *w = ox_wide(o, ox_in(o, 1)),
            *b = ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL;
   wh_datum *x = ox_wide(o, x0), *mean = NULL, *inverse = NULL, *y;
   const int axis = ox_axis(o, ox_attr_i(o, "axis", -1), x->rank);
-  const int64_t n = product(x->dims, axis, x->rank);
+  const int64_t n = ox_product(o, x->dims, axis, x->rank);
   const float eps = ox_attr_f(o, "epsilon", 1e-5f);
+  if (ox_is_open(o, n)) OX_FAIL(o, ERR_UNSUPPORTED, "an open dim is normalised");
   if (o->st != WH_OK) return;
   const bool fits = x->dtype == WH_DTYPE_F32 && (int64_t)w->n == n && (!b || (int64_t)b->n == n) && n;
   if (fits && !ox_wants(o, 1) && !ox_wants(o, 2)) {
-    wh_datum *in[] = {ox_flatten_to(o, x, product(x->dims, 0, axis), n), ox_reshape(o, w, 1, &n),
+    wh_datum *in[] = {ox_flatten_to(o, x, ox_product(o, x->dims, 0, axis), n), ox_reshape(o, w, 1, &n),
                       b ? ox_reshape(o, b, 1, &n) : NULL};
     const wh_attr a = ox_a_f(WH_ATTR_EPS, eps);
     y = ox_reshape(o, ox_node1(o, WH_OP_LAYER_NORM, in, b ? 3 : 2, &a, 1), x->rank, x->dims);
@@ -175,10 +169,10 @@ void ox_lower_layer_normalization(ox *o) {
 void ox_lower_rms_normalization(ox *o) {
   wh_datum *x0 = ox_in(o, 0), *w = ox_f32(o, ox_in(o, 1)), *x = ox_f32(o, x0);
   const int axis = ox_axis(o, ox_attr_i(o, "axis", -1), x->rank);
-  const int64_t n = product(x->dims, axis, x->rank);
+  const int64_t n = ox_product(o, x->dims, axis, x->rank);
   const wh_attr a = ox_a_f(WH_ATTR_EPS, ox_attr_f(o, "epsilon", 1e-5f));
   if (o->st != WH_OK) return;
-  wh_datum *in[] = {ox_flatten_to(o, x, product(x->dims, 0, axis), n), ox_reshape(o, w, 1, &n)};
+  wh_datum *in[] = {ox_flatten_to(o, x, ox_product(o, x->dims, 0, axis), n), ox_reshape(o, w, 1, &n)};
   ox_give(o, 0,
           ox_cast(o, ox_reshape(o, ox_node1(o, WH_OP_RMS_NORM, in, 2, &a, 1), x->rank, x->dims), x0->dtype));
 }
@@ -197,6 +191,23 @@ void ox_lower_mean_variance_normalization(ox *o) {
 
 void ox_lower_matmul(ox *o) { ox_give(o, 0, ox_matmul(o, ox_in(o, 0), ox_in(o, 1))); }
 
+/* As torch has the weights of a layer. */
+static wh_datum *transposed(ox *o, wh_datum *w) {
+  static const int64_t swap[] = {1, 0};
+  const size_t size = ox_size_of(w->dtype);
+  if (o->st != WH_OK || !w->is_kept || !size || w->n <= 1024) return ox_transpose(o, w, swap);
+  const int64_t dims[] = {w->dims[1], w->dims[0]};
+  bool fresh;
+  wh_datum *t = ox_derive(o, w->dtype, 2, dims, &w, 1, &fresh);
+  if (!fresh || o->st != WH_OK) return t;
+  for (int64_t r = 0; r < dims[1]; r++)
+    for (int64_t c = 0; c < dims[0]; c++)
+      memcpy((char *)(uintptr_t)t->data + (size_t)(c * dims[1] + r) * size,
+             (const char *)w->data + (size_t)(r * dims[0] + c) * size, size);
+  ox_made(o, t);
+  return t;
+}
+
 void ox_lower_gemm(ox *o) {
   static const int64_t swap[] = {1, 0};
   wh_datum *a = ox_in(o, 0), *b = ox_in(o, 1), *c = ox_maybe(o, 2);
@@ -205,7 +216,7 @@ void ox_lower_gemm(ox *o) {
     OX_FAIL(o, ERR_CORRUPT, "its operands have rank %d and %d, not 2", a->rank, b->rank);
   if (o->st != WH_OK) return;
   if (ox_attr_i(o, "transA", 0)) a = ox_transpose(o, a, swap);
-  if (ox_attr_i(o, "transB", 0)) b = ox_transpose(o, b, swap);
+  if (ox_attr_i(o, "transB", 0)) b = transposed(o, b);
   wh_datum *y = ox_matmul(o, a, b);
   const float alpha = ox_attr_f(o, "alpha", 1), beta = ox_attr_f(o, "beta", 1);
   if (alpha != 1) y = ox_mul(o, y, ox_num(o, y, alpha));

@@ -219,7 +219,7 @@ void ox_lower_dropout(ox *o) {
     if (ox_wants(o, 1)) ox_give(o, 1, ox_expand(o, ox_scalar(o, mask_type, 1), x->rank, x->dims));
     return;
   }
-  const double *u = uniform(o, x->n, (uint32_t)ox_attr_i(o, "seed", 0));
+  const double *u = uniform(o, x->n, (uint32_t)ox_attr_long(o, "seed", 0));
   wh_datum *mask = ox_new(o, WH_DTYPE_BOOL, x->rank, x->dims);
   for (size_t i = 0; u && o->st == WH_OK && i < x->n; i++)
     ((uint8_t *)(uintptr_t)mask->data)[i] = u[i] >= ratio;

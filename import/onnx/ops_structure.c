@@ -13,7 +13,7 @@ void ox_lower_constant(ox *o) {
   wh_datum *d = ox_attr_tensor(o, "value");
   if (!d && ox_attr(o, "value_float")) d = ox_scalar(o, WH_DTYPE_F32, ox_attr_f(o, "value_float", 0));
   if (!d && ox_attr(o, "value_int")) {
-    const int64_t v = ox_attr_i(o, "value_int", 0);
+    const int64_t v = ox_attr_long(o, "value_int", 0);
     d = ox_reshape(o, ox_const_ints(o, &v, 1), 0, NULL);
   }
   if (!d && ox_attr(o, "value_floats")) {
@@ -21,7 +21,7 @@ void ox_lower_constant(ox *o) {
     d = ox_const_floats(o, v, n);
   }
   if (!d && ox_attr(o, "value_ints")) {
-    const int64_t *v = ox_attr_ints(o, "value_ints", &n);
+    const int64_t *v = ox_attr_longs(o, "value_ints", &n);
     d = ox_const_ints(o, v, n);
   }
   if (!d && (ox_attr(o, "value_string") || ox_attr(o, "value_strings"))) {
@@ -73,7 +73,7 @@ void ox_lower_range(ox *o) {
     ox_give(o, 0, y);
     return;
   }
-  const int64_t a = ox_int(o, in[0]), b = ox_int(o, in[1]), step = ox_int(o, in[2]);
+  const int64_t a = ox_long(o, in[0]), b = ox_long(o, in[1]), step = ox_long(o, in[2]);
   int64_t span;
   if (step == 0 || __builtin_sub_overflow(b, a, &span))
     OX_FAIL(o, ERR_INVALID_ARGUMENT, "its step is zero or its limit too far away");
@@ -89,10 +89,10 @@ void ox_lower_range(ox *o) {
 
 void ox_lower_shape(ox *o) {
   wh_datum *x = ox_in(o, 0);
-  int64_t start = ox_attr_i(o, "start", 0), end = ox_attr_i(o, "end", x->rank);
+  int64_t start = ox_attr_long(o, "start", 0), end = ox_attr_long(o, "end", x->rank);
   if (start < 0) start += x->rank;
   if (end < 0) end += x->rank;
-  if (start < 0) start = 0;
+  if (start < 0 || start > x->rank) start = start < 0 ? 0 : x->rank;
   if (end > x->rank) end = x->rank;
   ox_give(o, 0, ox_const_ints(o, x->dims + start, end > start ? (size_t)(end - start) : 0));
 }
@@ -129,7 +129,7 @@ void ox_lower_reshape(ox *o) {
     if (dims[i] == -1) {
       if (open < n) OX_FAIL(o, ERR_CORRUPT, "two dimensions of its shape are -1");
       open = i;
-    } else if (dims[i] < 0 || !wh_mul_size(rest, (size_t)dims[i], &rest)) {
+    } else if (ox_dim_now(o, dims[i]) < 0 || !wh_mul_size(rest, (size_t)ox_dim_now(o, dims[i]), &rest)) {
       OX_FAIL(o, ERR_CORRUPT, "dimension %zu of its shape is %" PRId64, i, dims[i]);
     }
   }
@@ -137,6 +137,15 @@ void ox_lower_reshape(ox *o) {
     OX_FAIL(o, ERR_CORRUPT, "%zu elements are no multiple of the %zu of the given dimensions", x->n, rest);
   if (o->st != WH_OK) return;
   if (open < n) dims[open] = rest ? (int64_t)(x->n / rest) : 0;
+  if (open < n && ox_has_open_dims(o, x)) { /* what its input's dims have beyond the others */
+    int64_t others[WH_MAX_RANK];
+    size_t n_others = 0;
+    for (size_t i = 0; i < n; i++)
+      if (i != open) others[n_others++] = dims[i];
+    dims[open] = ox_dim_quotient(o, x->dims, x->rank, others, n_others);
+    if (dims[open] == -1) OX_FAIL(o, ERR_UNSUPPORTED, "a dimension of its shape follows from open ones");
+    if (o->st != WH_OK) return;
+  }
   if (x->dtype == WH_DTYPE_STRING) {
     x = ox_copy(o, x);
     x->rank = (int)n;
@@ -149,12 +158,14 @@ void ox_lower_reshape(ox *o) {
 
 void ox_lower_flatten(ox *o) {
   wh_datum *x = ox_in(o, 0);
-  int64_t axis = ox_attr_i(o, "axis", 1), rows = 1, columns = 1;
+  int64_t axis = ox_attr_i(o, "axis", 1);
   if (axis < 0) axis += x->rank;
   if (axis < 0 || axis > x->rank)
     OX_FAIL(o, ERR_CORRUPT, "axis %" PRId64 " of %d does not exist", axis, x->rank);
-  for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &columns) *= x->dims[i];
-  ox_give(o, 0, ox_flatten_to(o, x, rows, columns));
+  if (o->st != WH_OK) return;
+  ox_give(
+      o, 0,
+      ox_flatten_to(o, x, ox_product(o, x->dims, 0, (int)axis), ox_product(o, x->dims, (int)axis, x->rank)));
 }
 
 /* Axes as an attribute, or from `since` on as input `i`. *n 0: not given. */
@@ -173,7 +184,11 @@ void ox_lower_squeeze(ox *o) {
   if (n) {
     drop = ox_axes(o, axes, n, x->rank);
   } else {
-    for (int i = 0; i < x->rank; i++) drop |= (unsigned)(x->dims[i] == 1) << i;
+    for (int i = 0; i < x->rank; i++) {
+      drop |= (unsigned)(x->dims[i] == 1) << i;
+      if (ox_is_open(o, x->dims[i]) && ox_dim_least(o, x->dims[i]) < 2)
+        OX_FAIL(o, ERR_UNSUPPORTED, "axis %d is open and may have one element", i);
+    }
   }
   for (int i = 0; i < x->rank; i++)
     if (drop >> i & 1 && x->dims[i] != 1)
@@ -218,7 +233,7 @@ void ox_lower_expand(ox *o) {
   wh_datum to = {.rank = (int)shape->n};
   memcpy(to.dims, want, shape->n * sizeof *want);
   for (int i = 0; i < to.rank; i++)
-    if (to.dims[i] < 0) OX_FAIL(o, ERR_CORRUPT, "its shape has a negative dimension");
+    if (ox_dim_now(o, to.dims[i]) < 0) OX_FAIL(o, ERR_CORRUPT, "its shape has a negative dimension");
   const int rank = ox_broadcast(o, x, &to, dims);
   ox_give(o, 0, ox_expand(o, x, rank, dims));
 }
@@ -294,17 +309,35 @@ void ox_lower_split(ox *o) {
   }
 }
 
+/* From `start` to `end`, in steps of one, along an axis of `size`, one of which is open: the place of the
+ * first element and how many there are, whatever the symbols are. */
+static void open_part(ox *o, int64_t size, int64_t start, int64_t end, int64_t *from, int64_t *count) {
+  const int64_t least = ox_dim_least(o, size);
+  if (ox_is_open(o, start) || start < 0) OX_FAIL(o, ERR_UNSUPPORTED, "it begins at an open place");
+  if (o->st != WH_OK) return;
+  if (ox_is_open(o, end) && !ox_is_open(o, size))
+    (void)ox_dim_at_most(o, end, size);
+  else if (!ox_is_open(o, end) && end < 0 && end >= -least)
+    end = ox_dim_binary(o, WH_DIM_SUB, size, -end);
+  else if (end != size && !(end >= 0 && end <= least) && !ox_is_open(o, end) && end >= WH_DIM_LIMIT)
+    end = size; /* all that is left */
+  else if (end != size && !(end >= 0 && end <= least))
+    OX_FAIL(o, ERR_UNSUPPORTED, "it ends at an open place");
+  *from = start;
+  *count = o->st == WH_OK ? ox_dim_binary(o, WH_DIM_SUB, end, start) : 0;
+}
+
 void ox_lower_slice(ox *o) {
   wh_datum *x = ox_in(o, 0);
   const int64_t *starts, *ends, *axes = NULL, *steps = NULL;
   size_t n, n_ends, n_axes = 0, n_steps = 0;
   if (ox_opset(o) < 10) {
-    starts = ox_attr_ints(o, "starts", &n);
-    ends = ox_attr_ints(o, "ends", &n_ends);
+    starts = ox_attr_longs(o, "starts", &n);
+    ends = ox_attr_longs(o, "ends", &n_ends);
     axes = ox_attr_ints(o, "axes", &n_axes);
   } else {
-    starts = ox_ints(o, ox_in(o, 1));
-    ends = ox_ints(o, ox_in(o, 2));
+    starts = ox_longs(o, ox_in(o, 1));
+    ends = ox_longs(o, ox_in(o, 2));
     n = ox_in(o, 1)->n;
     n_ends = ox_in(o, 2)->n;
     if (ox_has(o, 3)) {
@@ -312,7 +345,7 @@ void ox_lower_slice(ox *o) {
       n_axes = ox_in(o, 3)->n;
     }
     if (ox_has(o, 4)) {
-      steps = ox_ints(o, ox_in(o, 4));
+      steps = ox_longs(o, ox_in(o, 4));
       n_steps = ox_in(o, 4)->n;
     }
   }
@@ -330,7 +363,11 @@ void ox_lower_slice(ox *o) {
     const int64_t size = x->dims[axis], step = steps ? steps[i] : 1;
     int64_t a = starts[i], b = ends[i];
     if (step == 0 || step == INT64_MIN) OX_FAIL(o, ERR_CORRUPT, "a step is 0");
+    const bool open = ox_is_open(o, size) || ox_is_open(o, a) || ox_is_open(o, b);
+    if (open && step != 1) OX_FAIL(o, ERR_UNSUPPORTED, "steps over open dims");
+    if (open) open_part(o, size, a, b, &from[axis], &counts[axis]);
     if (o->st != WH_OK) return;
+    if (open) continue;
     if (a < 0) a = a < -size ? -1 : a + size;
     if (b < 0) b = b < -size ? -1 : b + size;
     if (step > 0) {

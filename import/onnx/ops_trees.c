@@ -428,7 +428,7 @@ void ox_lower_tree_ensemble(ox *o) {
 
 void ox_lower_tree_ensemble_classifier(ox *o) {
   size_t n_ints, n_strings;
-  (void)ox_attr_ints(o, "classlabels_int64s", &n_ints);
+  (void)ox_attr_longs(o, "classlabels_int64s", &n_ints);
   (void)ox_attr_strings(o, "classlabels_strings", &n_strings);
   const int64_t n_classes = (int64_t)(n_ints + n_strings);
   forest f = {.n = 0};

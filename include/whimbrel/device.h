@@ -39,6 +39,14 @@ typedef enum wh_prefetch {
   WH_PREFETCH_FORCE_32 = 0x7fffffff
 } wh_prefetch;
 
+/* Work that a GPU is given again and again may be recorded, and then starts with one call of its driver.
+ * Results do not depend on it. */
+typedef enum wh_gpu_graphs {
+  WH_GPU_GRAPHS_AUTO = 0, /* from the second time on, where the driver can */
+  WH_GPU_GRAPHS_OFF = 1,  /* every kernel is launched by itself: to look for what a driver does wrong */
+  WH_GPU_GRAPHS_FORCE_32 = 0x7fffffff
+} wh_gpu_graphs;
+
 typedef struct wh_device wh_device;
 
 typedef struct wh_device_options {
@@ -55,11 +63,12 @@ typedef struct wh_device_options {
   /* Where whimbrel-backend-NAME.so lies, for a device that is not linked in. NULL: in whimbrel/ beside the
    * file that holds the library (LIBDIR/whimbrel of an installed one), or else beside that file. */
   const char *backend_folder;
+  uint32_t gpu_graphs; /* wh_gpu_graphs */
 } wh_device_options;
 #define WH_DEVICE_OPTIONS_INIT                                                                 \
   {                                                                                            \
     sizeof(wh_device_options), "cpu", NULL, 0, WH_NUMERICS_EXACT, NULL, NULL, WH_BINDING_AUTO, \
-        WH_PREFETCH_AUTO, NULL                                                                 \
+        WH_PREFETCH_AUTO, NULL, WH_GPU_GRAPHS_AUTO                                             \
   }
 
 /* An unknown name or ISA is ERR_INVALID_ARGUMENT and the message lists the known ones; an ISA that this
@@ -88,11 +97,12 @@ typedef struct wh_device_info {
   const char *prefetch; /* "temporal", "non-temporal", or "none" where kernels leave it to the processor */
   const char *prefetch_reason; /* what was measured on this make, or who asked for it */
   const char *no_amx_reason;   /* why "amxint8" is not among isa_levels; NULL where it is, or could not be */
+  const char *bus_id; /* of a GPU: "0000:17:00.0", by which management libraries know it; NULL: unknown */
 } wh_device_info;
 #define WH_DEVICE_INFO_INIT                                                                                 \
   {                                                                                                         \
     sizeof(wh_device_info), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
-        NULL                                                                                                \
+        NULL, NULL                                                                                          \
   }
 /* From any thread. The first call costs some milliseconds. */
 WH_API wh_status wh_device_get_info(const wh_device *device, wh_device_info *info);

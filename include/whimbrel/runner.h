@@ -87,6 +87,12 @@ WH_API WH_NODISCARD wh_status wh_model_parse(const char *text, size_t n_bytes, c
                                              size_t n_constants, const wh_model_options *options,
                                              wh_model **out);
 
+/* A model of a folder that wh_session_extract or wh_runner_extract wrote: graph.txt, the text, and NAME.npy
+ * for each of its constants, as many bytes as the text says. Its inputs lie there, too, for the caller to
+ * set. */
+WH_API WH_NODISCARD wh_status wh_model_open_folder(const char *folder, const wh_model_options *options,
+                                                   wh_model **out);
+
 /* ---- running ---- */
 
 typedef struct wh_runner wh_runner;
@@ -137,6 +143,10 @@ WH_API WH_NODISCARD wh_status wh_runner_run(wh_runner *runner);
 /* Of this and later runs; fn NULL: off, as at first. What the host works out for itself, such as shapes, is
  * not seen. */
 WH_API void wh_runner_set_trace(wh_runner *runner, wh_trace_fn fn, void *ctx);
+
+/* The next run that succeeds also writes the node of that name by itself into `folder`, as wh_session_extract
+ * says. */
+WH_API WH_NODISCARD wh_status wh_runner_extract(wh_runner *runner, const char *node, const char *folder);
 
 /* An output of the last run, valid until the next; ERR_NOT_FOUND when that failed or there was none. */
 WH_API WH_NODISCARD wh_status wh_runner_get_output(const wh_runner *runner, const char *name,

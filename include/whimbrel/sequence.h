@@ -5,8 +5,8 @@
  *   wh_sequence_append(s, prompt, n_prompt, 1);
  *   do {
  *     wh_session_step(session, &n_waiting);
- *     for each sequence with wh_sequence_logits(s, 0):
- *       ... pick a token ...
+ *     for each sequence with wh_sequence_sample(s, 0, generator, &token) == WH_OK:
+ *       ... the answer's next ...
  *       wh_sequence_append(s, &token, 1, 1), or wh_sequence_destroy(s) when the answer is complete
  *   } while (n_waiting or something was appended);
  *
@@ -68,6 +68,9 @@ WH_API wh_status wh_sequence_status(const wh_sequence *sequence);
 /* Logits [n_vocab] of row 0..n_rows-1 that it waited for; NULL unless the last step gave them. Valid until
  * the session runs again. */
 WH_API const float *wh_sequence_logits(const wh_sequence *sequence, uint32_t row);
+/* The generator's pick from that row, as wh_session_sample. */
+WH_API WH_NODISCARD wh_status wh_sequence_sample(const wh_sequence *sequence, uint32_t row,
+                                                 wh_generator *generator, int32_t *token);
 
 /* Pages of a session; the three parts sum to n_pages. */
 typedef struct wh_session_pages {

@@ -9,6 +9,7 @@
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
 #include "whimbrel/progress.h"
+#include "whimbrel/text.h"
 #include "whimbrel/trace.h"
 
 #ifdef __cplusplus
@@ -16,6 +17,10 @@ extern "C" {
 #endif
 
 typedef struct wh_session wh_session;
+
+/* offload_layers: as many as the offload has memory for, by what the plan says of packed weights, attention
+ * state and activations. Of a mixture of experts all layers' attention goes before any layer's experts. */
+#define WH_LAYERS_AUTO UINT32_C(0xfffffffe)
 
 typedef struct wh_session_options {
   uint32_t struct_size;
@@ -33,13 +38,14 @@ typedef struct wh_session_options {
   uint64_t memory_limit;      /* most bytes that the session may take; 0: what the system has left for the
                                  process (memory, control groups, resource limits); UINT64_MAX: any number */
   wh_device *offload;         /* runs the model's last `offload_layers` layers; NULL: one device runs all */
-  uint32_t offload_layers;    /* more than the model has: everything */
+  uint32_t offload_layers;    /* more than the model has: everything; WH_LAYERS_AUTO */
   uint32_t find_prefixes;     /* 1: wh_session_run uses pages that hold what a sequence begins with, as the
                                  sequences of sequence.h do; 0: it computes every token */
   uint64_t kv_bytes; /* most bytes of attention state, which lies in pages of 64 positions: for programs with
                         many sequences (sequence.h); 0: context * max_sequences positions */
   uint32_t pack_while_running; /* 1: the first answer comes soon, see wh_session_create */
-  uint32_t reserved;
+  uint32_t kept_experts; /* of the offloaded layers, the first so many leave what follows their attention, a
+                            mixture's experts, to the first device; WH_LAYERS_AUTO chooses it, too */
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT                                                                              \
   {                                                                                                          \
@@ -50,7 +56,8 @@ typedef struct wh_session_options {
 /* Plans, packs the weights (on the device's threads) and takes all memory. The session holds references
  * to the model and its devices. Sessions of one model on the same devices share its weights and its program:
  * a further one takes memory for activations and attention state only. More memory than there is
- * (memory_limit) is ERR_OUT_OF_MEMORY before any is taken; the message has both numbers. Weights that are
+ * (memory_limit) is ERR_OUT_OF_MEMORY before any is taken; the message has both numbers, and where a device
+ * with memory of its own lacks it, how many layers would fit. Weights that are
  * used where they lie in a file do not count: the system can drop their pages. If they do not fit beside the
  * rest, which makes runs slow, the log gets a warning.
  *
@@ -104,6 +111,11 @@ WH_API void wh_session_set_interrupt(wh_session *session, wh_interrupt_fn fn, vo
  * when there is no such output, when it failed (wh_session_row_status), before the first run, and after a run
  * that failed. */
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
+/* The generator's pick from output i of the last run, with the bits of wh_generator_sample over its logits.
+ * On a GPU these are copied when they are asked for; here only where its largest ones do not decide: with
+ * penalties, or where the options leave more than 127 tokens a chance. */
+WH_API WH_NODISCARD wh_status wh_session_sample(wh_session *session, uint32_t output, wh_generator *generator,
+                                                int32_t *token);
 /* Why output i of a run that succeeded has no logits; WH_OK: it has. ERR_NOT_FOUND: there is no such output.
  */
 WH_API wh_status wh_session_row_status(const wh_session *session, uint32_t output);
@@ -131,6 +143,23 @@ typedef struct wh_session_memory {
 #define WH_SESSION_MEMORY_INIT \
   { sizeof(wh_session_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 WH_API wh_status wh_session_get_memory(const wh_session *session, wh_session_memory *memory);
+
+/* What runs on which of the session's devices: 0 is the one that it was created with, 1 the offload.
+ * ERR_NOT_FOUND past the end. Strings live as long as the session. */
+typedef struct wh_session_placement {
+  uint32_t struct_size;
+  uint32_t n_layers;       /* of the model's, that run on it */
+  uint32_t n_kept_experts; /* of these, without what follows their attention */
+  uint32_t reserved;
+  const char *device;                             /* "cpu" */
+  uint64_t packed_weights, kv_state, activations; /* bytes that they take there */
+  uint64_t mapped_weights;                        /* used in place from the mapped file */
+  uint64_t free_bytes; /* of memory of its own, before they were taken; 0: it computes in the host's */
+} wh_session_placement;
+#define WH_SESSION_PLACEMENT_INIT \
+  { sizeof(wh_session_placement), 0, 0, 0, NULL, 0, 0, 0, 0, 0 }
+WH_API WH_NODISCARD wh_status wh_session_get_placement(const wh_session *session, uint32_t i,
+                                                       wh_session_placement *placement);
 
 /* How the weights got into the layouts that the device's kernels read. */
 typedef struct wh_session_packing {
@@ -173,6 +202,12 @@ WH_API WH_NODISCARD wh_status wh_session_plan_text(const wh_session *session, ch
 
 /* Off at first. fn NULL: off. */
 WH_API void wh_session_set_trace(wh_session *session, wh_trace_fn fn, void *ctx);
+
+/* The next run that succeeds also writes the node of that name by itself into `folder`, which is there: what
+ * wh_model_open_folder reads. Nodes that make what only a device reads, quantised activations and attention
+ * state, come along. ERR_NOT_FOUND of the run: no such node. ERR_UNSUPPORTED of the run: the node reads
+ * attention state of q8_0 that earlier runs wrote. The session holds the run's tokens all the same. */
+WH_API WH_NODISCARD wh_status wh_session_extract(wh_session *session, const char *node, const char *folder);
 
 /* xxHash128 of bytes as 32 hex digits: what logits hashes and traces are printed with. "" when `data` is NULL
  * but `n_bytes` is not 0. */

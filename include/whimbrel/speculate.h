@@ -3,7 +3,7 @@
  *
  *   wh_speculator_append(s, prompt, n_prompt, true);
  *   for (;;) {
- *     wh_generator_sample(generator, wh_speculator_logits(s), &token);
+ *     wh_speculator_sample(s, generator, &token);
  *     ... token is the answer's next; leave the loop when it is the last ...
  *     wh_speculator_advance(s, token, UINT32_MAX);
  *   }
@@ -64,6 +64,9 @@ WH_API WH_NODISCARD wh_status wh_speculator_advance(wh_speculator *speculator, i
 /* Logits [n_vocab] behind the last token; NULL when there are none, as after a run that failed. Valid until
  * the next call that adds or forgets tokens. */
 WH_API const float *wh_speculator_logits(const wh_speculator *speculator);
+/* The generator's pick from them, as wh_session_sample. */
+WH_API WH_NODISCARD wh_status wh_speculator_sample(const wh_speculator *speculator, wh_generator *generator,
+                                                   int32_t *token);
 
 /* The tokens given so far; drafts do not count. Valid until the next call. `n` may be NULL. */
 WH_API const int32_t *wh_speculator_tokens(const wh_speculator *speculator, uint32_t *n);

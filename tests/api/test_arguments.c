@@ -187,6 +187,7 @@ static void try_sessions(small_engine *e) {
   wh_session *session = NULL;
   wh_session_memory memory = WH_SESSION_MEMORY_INIT;
   wh_session_packing packing = WH_SESSION_PACKING_INIT;
+  wh_session_placement placement = WH_SESSION_PLACEMENT_INIT;
   wh_instruction_info instruction = WH_INSTRUCTION_INFO_INIT;
   wh_batch batch = WH_BATCH_INIT;
   char *text = NULL, hash[33] = "untouched";
@@ -218,6 +219,9 @@ static void try_sessions(small_engine *e) {
   REFUSES(wh_session_truncate, session, NULL, 0, 0);
   REFUSES(wh_session_get_memory, session, NULL, &memory);
   REFUSES(wh_session_get_memory, memory, e->session, NULL);
+  REFUSES(wh_session_get_placement, session, NULL, 0, &placement);
+  REFUSES(wh_session_get_placement, placement, e->session, 0, NULL);
+  assert_int_equal(wh_session_get_placement(e->session, 1, &placement), WH_ERR_NOT_FOUND);
   REFUSES(wh_session_get_packing, session, NULL, &packing);
   REFUSES(wh_session_get_packing, packing, e->session, NULL);
   REFUSES(wh_session_keep_packed, session, NULL);
@@ -228,6 +232,9 @@ static void try_sessions(small_engine *e) {
   assert_null(text);
   assert_int_equal(wh_session_plan_text(e->session, &text), WH_OK);
   wh_string_destroy(text);
+  REFUSES(wh_session_extract, session, NULL, "output", "folder");
+  REFUSES(wh_session_extract, node, e->session, NULL, "folder");
+  REFUSES(wh_session_extract, folder, e->session, "output", NULL);
   IGNORES(wh_session_set_interrupt, session, NULL, NULL, NULL);
   IGNORES(wh_session_set_interrupt, fn, e->session, NULL, NULL);
   IGNORES(wh_session_set_interrupt, ctx, e->session, NULL, NULL);
@@ -369,6 +376,23 @@ static void try_texts(small_engine *e) {
   REFUSES(wh_generator_sample, generator, NULL, logits, &token);
   REFUSES(wh_generator_sample, logits, generator, NULL, &token);
   REFUSES(wh_generator_sample, token, generator, logits, NULL);
+  REFUSES(wh_session_sample, session, NULL, 0, generator, &token);
+  REFUSES(wh_session_sample, generator, e->session, 0, NULL, &token);
+  REFUSES(wh_session_sample, token, e->session, 0, generator, NULL);
+  assert_int_equal(wh_session_sample(e->session, 9, generator, &token), WH_ERR_NOT_FOUND);
+  wh_sequence *s = NULL;
+  assert_int_equal(wh_session_get_sequence(e->session, 0, &s), WH_OK);
+  REFUSES(wh_sequence_sample, sequence, NULL, 0, generator, &token);
+  REFUSES(wh_sequence_sample, generator, s, 0, NULL, &token);
+  REFUSES(wh_sequence_sample, token, s, 0, generator, NULL);
+  assert_int_equal(wh_sequence_sample(s, 9, generator, &token), WH_ERR_NOT_FOUND);
+  wh_speculator *speculator = NULL;
+  assert_int_equal(wh_speculator_create(e->session, NULL, &speculator), WH_OK);
+  REFUSES(wh_speculator_sample, speculator, NULL, generator, &token);
+  REFUSES(wh_speculator_sample, generator, speculator, NULL, &token);
+  REFUSES(wh_speculator_sample, token, speculator, generator, NULL);
+  assert_int_equal(wh_speculator_sample(speculator, generator, &token), WH_ERR_NOT_FOUND);
+  wh_speculator_destroy(speculator);
   assert_int_equal(token, -1);
   wh_generator_destroy(generator);
 }
@@ -452,6 +476,10 @@ static void try_runners(small_engine *e) {
   REFUSES(wh_model_get_output, info, model, 0, NULL);
   REFUSES(wh_model_get_symbol, model, NULL, 0, &symbol);
   REFUSES(wh_model_get_symbol, info, model, 0, NULL);
+  wh_model *none = NULL;
+  REFUSES(wh_model_open_folder, folder, NULL, NULL, &none);
+  REFUSES(wh_model_open_folder, out, "folder", NULL, NULL);
+  ALLOWS(wh_model_open_folder, options, wh_model_open_folder("/nowhere", NULL, &none) != WH_OK && !none);
   REFUSES(wh_runner_create, model, NULL, e->device, NULL, &runner);
   REFUSES(wh_runner_create, device, model, NULL, NULL, &runner);
   REFUSES(wh_runner_create, out, model, e->device, NULL, NULL);
@@ -464,6 +492,9 @@ static void try_runners(small_engine *e) {
   REFUSES(wh_runner_set_input_at, runner, NULL, 0, &tensor);
   REFUSES(wh_runner_set_input_at, tensor, runner, 0, NULL);
   REFUSES(wh_runner_run, runner, NULL);
+  REFUSES(wh_runner_extract, runner, NULL, "y", "folder");
+  REFUSES(wh_runner_extract, node, runner, NULL, "folder");
+  REFUSES(wh_runner_extract, folder, runner, "y", NULL);
   IGNORES(wh_runner_set_trace, runner, NULL, NULL, NULL);
   IGNORES(wh_runner_set_trace, ctx, runner, NULL, NULL);
   IGNORES(wh_runner_set_trace, fn, runner, NULL, NULL);
@@ -541,6 +572,7 @@ static void a_struct_needs_its_size(void **state) {
     WITHOUT_SIZE(wh_weight_info, wi, WH_WEIGHT_INFO_INIT);
     WITHOUT_SIZE(wh_session_memory, sm, WH_SESSION_MEMORY_INIT);
     WITHOUT_SIZE(wh_session_packing, sp, WH_SESSION_PACKING_INIT);
+    WITHOUT_SIZE(wh_session_placement, sl, WH_SESSION_PLACEMENT_INIT);
     WITHOUT_SIZE(wh_instruction_info, ii, WH_INSTRUCTION_INFO_INIT);
     WITHOUT_SIZE(wh_speculator_stats, ss, WH_SPECULATOR_STATS_INIT);
     WITHOUT_SIZE(wh_session_pages, pages, WH_SESSION_PAGES_INIT);
@@ -586,6 +618,7 @@ static void a_struct_needs_its_size(void **state) {
     assert_says(wh_session_get_memory(e.session, &sm), "WH_SESSION_MEMORY_INIT");
     assert_says(wh_session_get_pages(e.session, &pages), "WH_SESSION_PAGES_INIT");
     assert_says(wh_session_get_packing(e.session, &sp), "WH_SESSION_PACKING_INIT");
+    assert_says(wh_session_get_placement(e.session, 0, &sl), "WH_SESSION_PLACEMENT_INIT");
     assert_says(wh_session_get_instruction(e.session, 0, &ii), "WH_INSTRUCTION_INFO_INIT");
     assert_int_equal(wh_speculator_create(e.session, NULL, &speculator), WH_OK);
     assert_says(wh_speculator_get_stats(speculator, &ss), "WH_SPECULATOR_STATS_INIT");

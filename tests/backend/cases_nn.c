@@ -111,9 +111,36 @@ static void large_convs(suite *s, wh_op op) {
   }
 }
 
+/* Groups of one channel: every kernel of theirs, and rows shorter and longer than what is taken at a time. */
+static void depthwise_convs(suite *s, wh_op op) {
+  static const int64_t widths[] = {1, 6, 7, 14, 19, 40, 56, 71}, kernels[] = {3, 5, 7, 4};
+  for (int round = 0; round < 48; round++) {
+    const int64_t kernel[] = {between(s, 1, 7), kernels[round % 4]},
+                  strides[] = {between(s, 1, 3), between(s, 1, 2)}, ones[] = {1, 1},
+                  pads[] = {between(s, 0, 3), between(s, 0, 3), between(s, 0, 3), between(s, 0, 3)},
+                  in[] = {between(s, 7, 24), widths[round / 4 % 8] + kernel[1]};
+    const int64_t group = between(s, 2, 20), m = group * (round % 5 ? 1 : 2);
+    suite_case *c = case_begin(s, 1 + round % 2, "%s, depthwise %d", wh_op_get(op)->name, round);
+    const wh_attr attrs[] = {INTS_ATTR(STRIDES, 2, strides), INTS_ATTR(DILATIONS, 2, ones),
+                             INTS_ATTR(PADS, 4, pads), INT_ATTR(GROUP, group)};
+    wh_value at[4] = {case_input(c, WH_DTYPE_F32, 4, D(ROWS, group, in[0], in[1]),
+                                 suite_random(s, 2) ? FILL_WILD : FILL_PLAIN)};
+    at[1] = case_const(c, WH_DTYPE_F32, 4, D(m, 1, kernel[0], kernel[1]));
+    if (suite_random(s, 2)) at[2] = case_const(c, WH_DTYPE_F32, 1, &m);
+    if (round % 7 == 0)
+      at[3] = case_input(c, WH_DTYPE_F32, 4,
+                         D(ROWS, m, (in[0] + pads[0] + pads[2] - kernel[0]) / strides[0] + 1,
+                           (in[1] + pads[1] + pads[3] - kernel[1]) / strides[1] + 1),
+                         FILL_PLAIN);
+    (void)case_node(c, op, at, 4, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 SUITE_CASES(conv) {
   for (int round = 0; round < 90; round++) conv_case(s, op, round);
   large_convs(s, op);
+  depthwise_convs(s, op);
 }
 
 SUITE_CASES(conv_transpose) {

@@ -74,8 +74,10 @@ typedef struct axis_case {
 } axis_case;
 
 static const axis_case lines[] = {
-    {3, 2, 1, {ROWS, 50}, 5}, {3, 2, 1, {ROWS, 50}, 50}, {3, 2, 0, {40, ROWS}, 7}, {2, 3, 1, {2, 9, ROWS}, 3},
-    {0, 2, 1, {ROWS, 5}, 2},  {1, 1, 0, {300}, 1},       {2, 2, 1, {ROWS, 1}, 1},  {2, 2, 1, {ROWS, 6}, 0},
+    {3, 2, 1, {ROWS, 50}, 5},      {3, 2, 1, {ROWS, 50}, 50}, {3, 2, 0, {40, ROWS}, 7},
+    {2, 3, 1, {2, 9, ROWS}, 3},    {0, 2, 1, {ROWS, 5}, 2},   {1, 1, 0, {300}, 1},
+    {2, 2, 1, {ROWS, 1}, 1},       {2, 2, 1, {ROWS, 6}, 0},   {2, 2, 1, {ROWS, 1500}, 40},
+    {1, 2, 1, {ROWS, 1100}, 1024},
 };
 
 static void axis_cases(suite *s, wh_op op) {
@@ -87,7 +89,8 @@ static void axis_cases(suite *s, wh_op op) {
         suite_case *c = case_begin(s, k->n_rows, "%s %zu of %s, flags %d", wh_op_get(op)->name, i,
                                    wh_dtype_name(numbers[t]), flags);
         const wh_value x = case_input(c, numbers[t], k->rank, k->dims, FILL_WILD);
-        if (op != WH_OP_CUMSUM && c->n_bytes[x] > 64) make_equal(c, x);
+        const bool distinct = k->dims[1] > 1000 && !(flags & 2);
+        if (op != WH_OP_CUMSUM && c->n_bytes[x] > 64 && !distinct) make_equal(c, x);
         if (flags & 4) make_special(c, x);
         const wh_attr all[] = {
             INT(AXIS, k->axis),      INT(KEEP, flags & 1),      INT(LAST, flags >> 1 & 1),   INT(K, k->k),

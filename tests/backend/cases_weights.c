@@ -83,11 +83,36 @@ static void extreme_products(suite *s, wh_op op) {
   }
 }
 
+/* Products of one x, as queries, keys and values are, which a backend may compute together; the last has
+ * weights of another type. */
+static void products_of_one_x(suite *s, wh_op op) {
+  static const int64_t n_rows[] = {1, 6, 20}, outputs[] = {40, 16, 7, 130, 1};
+  FOR_EACH_WEIGHT_DTYPE(d)
+  for (size_t i = 0; i < COUNT(n_rows); i++) {
+    const wh_dtype other = d == WH_DTYPE_Q4_0 ? WH_DTYPE_Q6_K : d == WH_DTYPE_F16 ? WH_DTYPE_BF16 : d;
+    const int64_t k = columns(other, columns(d, 300));
+    suite_case *c =
+        case_begin(s, n_rows[i], "%s of %s: several of one x", wh_op_get(op)->name, wh_dtype_name(d));
+    const wh_value x = activations(c, d, 2, D(ROWS, k));
+    wh_value in[COUNT(outputs)][4] = {{0}};
+    for (size_t p = 0; p < COUNT(outputs); p++) { /* what they take stands before the first of them */
+      in[p][0] = x;
+      in[p][1] = case_const(c, p + 1 == COUNT(outputs) ? other : d, 2, D(outputs[p], k));
+      if (p % 2) in[p][2] = case_const(c, WH_DTYPE_F32, 1, &outputs[p]);
+      if (p / 2) in[p][3] = case_input(c, WH_DTYPE_F32, 2, D(ROWS, outputs[p]), FILL_PLAIN);
+    }
+    for (size_t p = 0; p < COUNT(outputs); p++) (void)case_node(c, op, in[p], 4, NULL, 0);
+    case_run(c);
+  }
+}
+
 SUITE_CASES(linear) {
   extreme_products(s, op);
-  static const int64_t sizes[][3] = {{1, 1, 1},     {1, 33, 64},     {1, 130, 600}, {0, 8, 32},
-                                     {2, 7, 96},    {5, 100, 7},     {17, 16, 513}, {67, 37, 288},
-                                     {130, 9, 256}, {20, 150, 1600}, {3, 5, 16900}}; /* rows, n, k */
+  products_of_one_x(s, op);
+  static const int64_t sizes[][3] = {{1, 1, 1},      {1, 33, 64},     {1, 130, 600}, {0, 8, 32},
+                                     {2, 7, 96},     {5, 100, 7},     {17, 16, 513}, {67, 37, 288},
+                                     {130, 9, 256},  {20, 150, 1600}, {3, 5, 16900}, {9, 20, 550},
+                                     {32, 40, 4400}, {33, 17, 300}}; /* rows, n, k */
   FOR_EACH_WEIGHT_DTYPE(d)
   for (size_t i = 0; i < COUNT(sizes); i++)
     for (int epilogue = 0; epilogue < 4; epilogue++) {
@@ -200,8 +225,8 @@ SUITE_CASES(attention) { cache_cases(s, op, true); }
 
 /* ---- experts ---- */
 
-static const int64_t choices[][3] = {
-    {0, 4, 2}, {1, 1, 1}, {1, 8, 2}, {5, 33, 8}, {70, 4, 4}}; /* rows, e, used */
+static const int64_t choices[][3] = {{0, 4, 2},  {1, 1, 1},  {1, 8, 2},
+                                     {5, 33, 8}, {70, 4, 4}, {12, 4, 4}}; /* rows, e, used */
 
 static wh_value select_experts(suite_case *c, wh_value scores, int64_t used) {
   const wh_attr attr = {.key = WH_ATTR_USED, .i = used};
@@ -253,6 +278,10 @@ SUITE_CASES(expert_linear) {
       in[1] = case_const(c, d, 3, D(e, n, k));
       in[2] = select_experts(c, scores, used);
       (void)case_node(c, op, in, 3, NULL, 0);
+      if (i % 2) { /* gates, and beside them what they are for */
+        in[1] = case_const(c, d, 3, D(e, n + 9, k));
+        (void)case_node(c, op, in, 3, NULL, 0);
+      }
       case_run(c);
     }
 }

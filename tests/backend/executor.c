@@ -97,19 +97,33 @@ static wh_status claim_all(executor *x, const int64_t *dims, const executor_opti
   return st;
 }
 
+/* Whether the node takes what a step of that phase, the last one so far, gives, itself or through views. */
+static bool uses_phase(const executor *x, const wh_node_info *node, uint32_t phase) {
+  const wh_graph *g = x->g;
+  for (size_t i = x->n_steps; i-- > 0 && x->steps[i].phase == phase;) {
+    const wh_node_info *other = &g->nodes[x->steps[i].node];
+    for (unsigned k = 0; k < node->n_inputs; k++)
+      for (unsigned o = 0; o < other->n_outputs; o++)
+        if (node->inputs[k] && x->slot_of[node->inputs[k]] == x->slot_of[other->outputs[o]]) return true;
+  }
+  return false;
+}
+
 static void list_steps(executor *x) {
   const wh_graph *g = x->g;
   size_t n_args = 0;
+  uint32_t phase = 0;
   for (wh_node n = 0; n < g->n_nodes; n++) {
     const wh_node_info *node = &g->nodes[n];
     if (node->dead || wh_op_has(node->op, WH_TRAIT_VIEW)) continue;
     wh_step *s = &x->steps[x->n_steps];
+    if (uses_phase(x, node, phase)) phase++;
     *s = (wh_step){.node = n,
                    .first_arg = (uint32_t)n_args,
                    .n_inputs = node->n_inputs,
                    .n_outputs = (uint16_t)node->n_outputs,
                    .scratch = x->claimed[n] ? (uint32_t)(g->n_values + n) : WH_NO_SLOT,
-                   .phase = (uint32_t)x->n_steps};
+                   .phase = phase};
     for (unsigned i = 0; i < node->n_inputs + node->n_outputs; i++) {
       const wh_value v = i < node->n_inputs ? node->inputs[i] : node->outputs[i - node->n_inputs];
       x->args[n_args++] = (wh_arg){v, v ? x->slot_of[v] : WH_NO_SLOT, v ? x->layout_of[v] : 0};
@@ -161,10 +175,6 @@ static wh_status own_buffer(executor *x, uint32_t slot) {
   return upload(x, x->own[slot], 0, v->data, v->n_bytes);
 }
 
-static bool is_scratch(const executor *x, uint32_t slot) {
-  return slot >= x->g->n_values && slot - x->g->n_values < x->g->n_nodes;
-}
-
 static wh_status place_all(executor *x, const int64_t *dims) {
   const uint32_t n_slots = x->block.n_slots;
   for (uint32_t s = 1; s < n_slots; s++) {
@@ -176,17 +186,9 @@ static wh_status place_all(executor *x, const int64_t *dims) {
       x->buffers[s] = x->own[s];
       continue;
     }
-    if (is_scratch(x, s)) continue;
     x->offsets[s] = x->arena_bytes;
     x->arena_bytes += (x->room[s] + ALIGN - 1) / ALIGN * ALIGN + GAP;
   }
-  uint64_t scratch = 0; /* one place for all: a step's is nobody's once it is done */
-  for (uint32_t s = 1; s < n_slots; s++) {
-    if (!is_scratch(x, s)) continue;
-    x->offsets[s] = x->arena_bytes;
-    if (x->room[s] > scratch) scratch = x->room[s];
-  }
-  x->arena_bytes += (scratch + ALIGN - 1) / ALIGN * ALIGN + GAP;
   WH_TRY(x->t->backend->buffer_create(x->t->dev, WH_MEMORY_DEVICE, x->arena_bytes, &x->arena));
   for (uint32_t s = 1; s < n_slots; s++)
     if (!x->buffers[s] && (s >= x->g->n_values || root_of(x->g, s) == s)) x->buffers[s] = x->arena;
@@ -332,18 +334,11 @@ wh_status executor_check_gaps(executor *x, bool *intact) {
   unsigned char *all = zeroed(x->arena_bytes, 1);
   wh_status st = download(x, all, x->arena, 0, x->arena_bytes);
   *intact = true;
-  uint64_t scratch = 0, last = x->arena_bytes;
   for (uint32_t s = 1; s < x->block.n_slots && st == WH_OK; s++) {
     if (x->buffers[s] != x->arena) continue;
-    if (is_scratch(x, s)) {
-      last = x->offsets[s];
-      scratch = x->n_bytes[s] > scratch ? x->n_bytes[s] : scratch;
-      continue;
-    }
     const uint64_t end = x->offsets[s] + (x->room[s] + ALIGN - 1) / ALIGN * ALIGN + GAP;
     for (uint64_t i = x->offsets[s] + x->n_bytes[s]; i < end; i++) *intact &= all[i] == FILL;
   }
-  for (uint64_t i = last + scratch; i < x->arena_bytes && st == WH_OK; i++) *intact &= all[i] == FILL;
   free(all);
   return st;
 }

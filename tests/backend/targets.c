@@ -63,7 +63,7 @@ void targets_open(targets *t) {
   }
   add(t, &wh_backend_host2, "seed:1,delay:20", 1, "host2");
 #ifdef WH_EMULATOR /* the build has an nvcc */
-  emulator_options("seed=3,strict,refuse_approx,memory=512");
+  emulator_options("seed=3,strict,refuse_approx,memory=512,profile=a100");
   add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, "cuda emulated");
   if (getenv("WH_TEST_GPU")) { /* scripts/gpu-check: the machine has one */
     add_named(t, &wh_backend_cuda, "cuda", NULL, 1, "cuda");
@@ -72,6 +72,15 @@ void targets_open(targets *t) {
 #ifdef WH_SIMT /* the build has a C++ compiler */
   wh_hip_library_path(WH_SIMT);
   add(t, &wh_backend_hip, NULL, 1, "hip simt");
+#endif
+}
+
+void targets_open_warpgroups(targets *t) {
+#ifdef WH_EMULATOR
+  emulator_options("profile=h100");
+  add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, WARPGROUP_TARGET);
+#else
+  (void)t;
 #endif
 }
 

@@ -14,6 +14,9 @@ typedef struct targets {
 
 /* Aborts with a message when a device does not open. */
 void targets_open(targets *t);
+/* Adds a GPU whose products of many rows run on warpgroups, and which has nothing else of its own. */
+#define WARPGROUP_TARGET "cuda emulated sm_90a"
+void targets_open_warpgroups(targets *t);
 /* How many reports the emulator made of kernels: 0 is what a test wants. */
 unsigned targets_close(targets *t);
 /* One device with the given option string. */

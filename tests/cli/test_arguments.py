@@ -142,6 +142,11 @@ class Devices(ProgramTest):
         self.assertEqual(self.json_of("devices", "--isa", "ref")["devices"][0]["prefetch"], "none")
         self.assert_fails(run("devices", "--prefetch", "sideways"), USAGE, "--prefetch", "auto", "nontemporal")
 
+    def test_graphs_of_gpus(self):
+        for asked in ("auto", "off"):
+            self.assert_ok(run("devices", "--gpu-graphs", asked))
+        self.assert_fails(run("devices", "--gpu-graphs", "sideways"), USAGE, "--gpu-graphs", "auto", "off")
+
     def test_the_measured_limits_name_their_loops(self):
         roofline = self.json_of("devices", "--measure", "--seconds", 0.3, "--threads", 2)["devices"][0]["roofline"]
         self.assertIn("loads", roofline["read_loop"])

@@ -25,8 +25,7 @@ class Devices(ProgramTest):
     def test_split_by_layers(self):
         want = self.hashes()
         for layers in (1, 11, 30, 31):  # 30 are there; more: the rest of the model as well
-            self.assertEqual(self.hashes("--offload", "host2", "--offload-layers", layers), want, layers)
-        self.assertEqual(self.hashes("--device", "host2", "--offload", "cpu", "--offload-layers", 7), want)
+            self.assertEqual(self.hashes("--device", "host2", "--gpu-layers", layers), want, layers)
 
     def test_every_node(self):
         out = self.assert_ok(run("verify", MODEL, "--device", "host2", "-n", 1, "--against"))
@@ -38,7 +37,7 @@ class Devices(ProgramTest):
             result = run("run", MODEL, *PROMPT, "--device", "host2", "--isa", fault)
             self.assertIn(result.returncode, DEFECT_OR_DEVICE, result.stderr)
             self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-        self.assert_fails(run("run", MODEL, *PROMPT, "--offload", "abacus"), USAGE, "abacus", "cpu")
+        self.assert_fails(run("run", MODEL, *PROMPT, "--device", "abacus", "--gpu-layers", 2), USAGE, "abacus", "cpu")
 
 
 EMULATED = "cuda:emulated"
@@ -63,7 +62,7 @@ class EmulatedGpu(ProgramTest):
     def test_last_layers_on_the_gpu(self):
         prompt = ["run", MODEL, "-p", "Hello", "-n", 1, "--logits-hash"]
         want = self.json_of(*prompt)["logits_hashes"]
-        self.assertEqual(self.json_of(*prompt, "--offload", EMULATED, "--offload-layers", 2)["logits_hashes"], want)
+        self.assertEqual(self.json_of(*prompt, "--device", EMULATED, "--gpu-layers", 2)["logits_hashes"], want)
 
     def test_every_node(self):
         out = self.assert_ok(run("verify", MODEL, "-p", "Hello", "-n", 1, "--device", EMULATED, "--against"))

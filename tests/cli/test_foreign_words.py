@@ -54,8 +54,10 @@ WORDS = [
     # options
     (["run", "-m", "{model}"], USAGE, ["without an option, right behind the verb"]),
     (["run", "{model}", "-hf", "org/model"], USAGE, ["-hf", "downloads nothing"]),
-    (["run", "{model}", "-ngl", "99"], USAGE, ["-ngl", "computes on the processor"]),
-    (["run", "{model}", "--n_gpu_layers=99"], USAGE, ["--n_gpu_layers:", "computes on the processor"]),
+    (["run", "{model}", "-ngl", "99"], USAGE, ["-ngl", "here it is --gpu-layers", "--device"]),
+    (["run", "{model}", "--n_gpu_layers=99"], USAGE, ["--n_gpu_layers:", "here it is --gpu-layers"]),
+    (["run", "{model}", "--n-cpu-moe", "3"], USAGE, ["here it is --cpu-experts"]),
+    (["run", "{model}", "--main-gpu", "1"], USAGE, ["here it is --device", "cuda:1"]),
     (["chat", "{model}", "--ctx-size", "4096"], USAGE, ["--ctx-size", "here it is --ctx"]),
     (["chat", "{model}", "--max-model-len=4096"], USAGE, ["here it is --ctx"]),
     (["run", "{model}", "--n-predict", "5"], USAGE, ["here it is --tokens"]),

@@ -306,8 +306,8 @@ static void names_the_line_of_an_error(void **unused) {
                "line 7: %r2 is not declared");
   expect_error(HEAD ".visible .entry f()\n{\nbra $L1;\n}\n", "line 6: there is no label $L1");
   expect_error(HEAD ".visible .entry f()\n{\n", "line 6: the text ends within a function");
-  expect_error(HEAD ".visible .entry f()\n{\nwgmma.fence.sync.aligned;\n}\n",
-               "line 6: wgmma is not supported");
+  expect_error(HEAD ".visible .entry f()\n{\ntcgen05.fence::before_thread_sync;\n}\n",
+               "line 6: tcgen05 is not supported");
   expect_error(HEAD ".visible .entry f()\n{\n.reg .f32 %f<2>;\nadd.f32.odd %f1, %f1, %f1;\n}\n",
                "line 7: add with .odd is not supported");
   expect_error(HEAD

@@ -6,6 +6,7 @@ usage: test_install.py CMAKE BUILD_FOLDER C_COMPILER [C++_COMPILER]
 Programs are run on the model that WH_TEST_MODEL names, and must say what the installed `whimbrel` says; without a model
 they are built and asked for their usage only."""
 
+import json
 import os
 import re
 import shutil
@@ -162,6 +163,30 @@ class Installed(unittest.TestCase):
         program = os.path.join(self.folder, "device")
         run(CC, source, *self.flags(self.libdir), "-o", program)
         self.assertEqual(run(program, env={"LD_LIBRARY_PATH": self.libdir}), "opened\n")
+
+    def test_gpus_are_components_of_their_own(self):
+        """Without them nothing of a GPU is installed, opened or looked for; with them their backends are found."""
+        prefix = os.path.join(self.folder, "components")
+        run(CMAKE, "--install", BUILD, "--prefix", prefix)
+        program = os.path.join(prefix, "bin", "whimbrel")
+        found = [name for _, _, files in os.walk(prefix) for name in files if re.search("cuda|hip|ptxemu|nvidia", name)]
+        self.assertEqual(found, [])
+        result = subprocess.run([program, "devices", "--json"], capture_output=True, text=True, env={**os.environ, "LD_DEBUG": "libs"})
+        self.assertIn("find library=libc.so", result.stderr)  # the loader does tell
+        self.assertNotRegex(result.stderr, "libcuda|libamdhip|libnvidia|whimbrel-backend")
+        self.assertEqual([d["name"] for d in json.loads(result.stdout)["devices"]], ["cpu"])
+        self.assertEqual(json.loads(result.stdout)["unavailable"], [])
+        for component, name in (("cuda", "cuda:emulated"), ("hip", "hip")):
+            if not os.path.exists(os.path.join(BUILD, f"whimbrel-backend-{component}.so")):
+                continue
+            run(CMAKE, "--install", BUILD, "--prefix", prefix, "--component", component)
+            result = subprocess.run([program, "devices", "--device", name], capture_output=True, text=True)
+            if component == "cuda":
+                self.assertTrue(result.stdout.startswith("cuda:emulated: "), result.stderr)
+            elif result.returncode:  # no driver: it is found, and says so
+                self.assertRegex(result.stderr, r"^whimbrel: hip: .*\n$")
+            installed = os.listdir(os.path.join(libdir_of(prefix), "whimbrel"))
+            self.assertIn(f"whimbrel-backend-{component}.so", installed)
 
     def check_cmake(self, prefix):
         build = tempfile.mkdtemp(dir=self.folder)

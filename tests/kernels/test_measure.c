@@ -1,5 +1,6 @@
 /* test_measure.c - the roofline is the best of its loops, whichever is best; every way of reading is among
  * them. */
+#define _DEFAULT_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

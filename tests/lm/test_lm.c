@@ -82,12 +82,16 @@ static wh_status create(session_fixture *f, wh_graph *g, const wh_lm_options *o)
   return lm_create(g, &f->dev, o, &f->p, &f->s);
 }
 
-static void setup(session_fixture *f) {
-  *f = (session_fixture){0};
+/* `bad`: of the embedding of token 8, where that is not 0; `hidden`: the host cannot address the device. */
+static void setup_with(session_fixture *f, bool hidden, float bad) {
+  *f = (session_fixture){.dev = {.hidden = hidden}};
   f->dev.alloc = failing_allocator_init(&f->alloc, 0);
   const wh_lm_options o = options_of(f);
-  assert_ok(create(f, counter_graph(f), &o));
+  wh_graph *g = counter_graph(f);
+  if (bad != 0) f->table[2 * 8] = bad;
+  assert_ok(create(f, g, &o));
 }
+static void setup(session_fixture *f) { setup_with(f, false, 0); }
 
 static void teardown(session_fixture *f) {
   wh_lm_destroy(f->s);
@@ -325,6 +329,64 @@ static void one_bad_row_fails_nobody_else(void **state) {
   teardown(&f);
 }
 
+/* Where the host does not address the device, the best logits come by themselves, and the row when it is
+ * asked for. */
+static void rows_stay_on_the_device(void **state) {
+  (void)state;
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  session_fixture f;
+  wh_lm_best best;
+  setup_with(&f, true, 0);
+  assert_ok(run(&f, 3, T(1, 2, 9), NULL, 2, T(0, 2)));
+  size_t n = f.dev.n_downloads;
+  assert_true(wh_lm_row_best(f.s, 1, &best));
+  assert_int_equal(best.n, 3);
+  assert_memory_equal(best.ids, ((int64_t[]){0, 2, 1}), 3 * sizeof *best.ids); /* 12, 9, 3 */
+  assert_memory_equal(best.logits, ((float[]){12, 9, 3}), 3 * sizeof *best.logits);
+  assert_true(wh_lm_row_best(f.s, 0, &best));
+  assert_memory_equal(best.ids, ((int64_t[]){0, 1, 2}), 3 * sizeof *best.ids); /* 1, 1, 1 */
+  assert_false(wh_lm_row_best(f.s, 2, &best));
+  assert_int_equal(f.dev.n_downloads, n);
+  assert_logits(&f, 1, 12, 3, 9);
+  assert_logits(&f, 0, 1, 1, 1);
+  assert_int_equal(f.dev.n_downloads, n + 1);
+  assert_ok(run(&f, 1, T(2), NULL, 1, NULL)); /* the next step's */
+  assert_logits(&f, 0, 14, 4, 2);
+  teardown(&f);
+  for (size_t i = 0; i < 3; i++) {
+    setup_with(&f, true, bad[i]);
+    assert_ok(run(&f, 3, T(8, 3, 4), T(0, 1, 1), 3, T(0, 1, 2)));
+    assert_false(wh_lm_row_best(f.s, 0, &best));
+    assert_int_equal(wh_lm_row_status(f.s, 0), WH_ERR_CORRUPT);
+    assert_true(wh_lm_row_best(f.s, 2, &best));
+    assert_float_equal(best.logits[0], 7, 0);
+    assert_logits(&f, 2, 7, 2, 4);
+    teardown(&f);
+  }
+}
+
+static void best_of_sequences_as_handles(void **state) {
+  (void)state;
+  session_fixture f;
+  wh_lm_best best;
+  wh_sequence *s = NULL;
+  uint32_t n_waiting;
+  setup_with(&f, true, 0);
+  assert_ok(wh_lm_sequence_create(f.s, &s));
+  assert_ok(wh_lm_sequence_append(s, T(2, 3), 2, 2));
+  assert_false(wh_lm_sequence_row_best(s, 0, &best));
+  assert_ok(wh_lm_step(f.s, &n_waiting));
+  const size_t n = f.dev.n_downloads;
+  assert_true(wh_lm_sequence_row_best(s, 1, &best));
+  assert_float_equal(best.logits[0], 5, 0);
+  assert_false(wh_lm_sequence_row_best(s, 2, &best));
+  assert_int_equal(f.dev.n_downloads, n);
+  f.dev.fail_at = f.dev.n_calls + 1;
+  assert_null(wh_lm_sequence_row(s, 1)); /* it cannot be had now */
+  assert_float_equal(wh_lm_sequence_row(s, 1)[0], 5, 0);
+  teardown(&f);
+}
+
 static void other_graphs_are_refused(void **state) {
   (void)state;
   static const struct {
@@ -387,12 +449,11 @@ static void options_past_the_graphs_range_are_refused(void **state) {
   teardown(&f);
 }
 
-static void failing_allocations_leak_nothing(void **state) {
-  (void)state;
+static void fail_allocations(bool hidden) {
   wh_status st = WH_ERR_OUT_OF_MEMORY;
   size_t fail_at = 0;
   while (st != WH_OK) {
-    session_fixture f = {0};
+    session_fixture f = {.dev = {.hidden = hidden}};
     f.dev.alloc = failing_allocator_init(&f.alloc, ++fail_at);
     const wh_lm_options o = options_of(&f);
     st = create(&f, counter_graph(&f), &o);
@@ -410,6 +471,12 @@ static void failing_allocations_leak_nothing(void **state) {
   assert_true(fail_at > 20);
 }
 
+static void failing_allocations_leak_nothing(void **state) {
+  (void)state;
+  fail_allocations(false);
+  fail_allocations(true);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(tokens_follow_each_other),
@@ -419,6 +486,8 @@ int main(void) {
       cmocka_unit_test(traces_show_every_instruction),
       cmocka_unit_test(non_finite_logits_are_an_error),
       cmocka_unit_test(one_bad_row_fails_nobody_else),
+      cmocka_unit_test(rows_stay_on_the_device),
+      cmocka_unit_test(best_of_sequences_as_handles),
       cmocka_unit_test(other_graphs_are_refused),
       cmocka_unit_test(options_past_the_graphs_range_are_refused),
       cmocka_unit_test(failing_allocations_leak_nothing),

@@ -1,6 +1,6 @@
 /* test_cuda_models.c - small random models of every family and tensor type on the emulated GPU: the
- * processor's bits, in a prompt, in decoding, and with the model's last layers on the GPU alone. The shared
- * object is the one that a user has, and the kernels are its PTX. */
+ * processor's bits, in a prompt, in decoding, in what is sampled, and with the model's last layers on the GPU
+ * alone. The shared object is the one that a user has, and the kernels are its PTX. */
 #define _GNU_SOURCE /* setenv, RTLD_NOLOAD */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -30,16 +30,22 @@ static void need(wh_status status, const char *what) {
   if (status != WH_OK) fail_msg("%s: %s", what, wh_last_error()->message);
 }
 
+/* What the offload has: its last layers, of which the first so many leave what follows their attention. */
+typedef struct split {
+  uint32_t layers, kept_experts;
+} split;
+
 /* A prompt in one run, then a token at a time; a row of logits for each token. */
-static wh_status run(wh_model *model, wh_device *device, wh_device *offload, const tiny_case *c, wh_dtype kv,
-                     logits *out) {
+static wh_status run(wh_model *model, wh_device *device, wh_device *offload, split s, const tiny_case *c,
+                     wh_dtype kv, logits *out) {
   static const int32_t rows[TOKENS] = {0, 1, 2, 3, 4, 5, 6, 7};
   wh_session_options options = WH_SESSION_OPTIONS_INIT;
   options.context = 64;
   options.max_batch = options.max_outputs = PROMPT;
   options.kv_dtype = kv;
   options.offload = offload;
-  options.offload_layers = 1;
+  options.offload_layers = s.layers;
+  options.kept_experts = s.kept_experts;
   wh_session *session = NULL;
   wh_status st = wh_session_create(model, device, &options, &session);
   for (size_t at = 0; at < TOKENS && st == WH_OK;) {
@@ -67,6 +73,7 @@ static void compare(const tiny_case *c, wh_dtype dtype, const char *how, const l
 static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
   static const wh_dtype states[] = {WH_DTYPE_F16, WH_DTYPE_F32, WH_DTYPE_Q8_0};
   static logits want, got;
+  const split none = {0, 0};
   char what[128];
   wh_model *model = NULL;
   temp_path path = temp_path_of(&folder, "tiny.gguf");
@@ -76,15 +83,20 @@ static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
   (void)snprintf(what, sizeof what, "%s with %s weights", c->name, wh_dtype_name(dtype));
   need(wh_model_open(path.text, NULL, &model), what);
   for (size_t i = 0; i < (all_states ? 3 : 1); i++) {
-    const wh_status st = run(model, cpu, NULL, c, states[i], &want);
+    const wh_status st = run(model, cpu, NULL, none, c, states[i], &want);
     if (st == WH_ERR_UNSUPPORTED && states[i] == WH_DTYPE_Q8_0) continue; /* heads that are no whole blocks */
     need(st, what);
     memset(&got, 0xff, sizeof got);
-    need(run(model, gpu, NULL, c, states[i], &got), what);
+    need(run(model, gpu, NULL, none, c, states[i], &got), what);
     compare(c, dtype, wh_dtype_name(states[i]), &want, &got);
     if (!all_states) continue;
-    need(run(model, cpu, gpu, c, states[i], &got), what);
+    need(run(model, cpu, gpu, (split){1, 0}, c, states[i], &got), what);
     compare(c, dtype, "the last layer on the GPU", &want, &got);
+    if (i) continue;
+    need(run(model, cpu, gpu, (split){WH_LAYERS_AUTO, 0}, c, states[i], &got), what);
+    compare(c, dtype, "as many layers as fit on the GPU", &want, &got);
+    need(run(model, cpu, gpu, (split){UINT32_MAX, 1}, c, states[i], &got), what);
+    compare(c, dtype, "all on the GPU but the first layer's experts", &want, &got);
   }
   wh_model_destroy(model);
   n_models++;
@@ -124,19 +136,95 @@ FAMILY_TEST(gemma3)
 FAMILY_TEST(phi3)
 FAMILY_TEST(variants)
 
+/* ---- sampling ---- */
+
+static void *of_emulator(const char *name) {
+  void *emulator = dlopen(WH_BACKENDS "/whimbrel-ptxemu.so", RTLD_NOW | RTLD_NOLOAD);
+  assert_non_null(emulator);
+  void *address = dlsym(emulator, name);
+  assert_non_null(address);
+  return address;
+}
+
+/* Calls of the driver so far; 0 on hardware. */
+static unsigned n_calls(void) {
+  union {
+    void *address;
+    unsigned (*count)(void);
+  } calls = {hardware ? NULL : of_emulator("ptxemu_calls")};
+  return hardware ? 0 : calls.count();
+}
+
+/* Tokens of an answer, picked from the device's largest logits or from all of them. */
+static void answer(wh_model *model, wh_device *device, const tiny_case *c, const wh_sampling *sampling,
+                   bool from_logits, int32_t out[TOKENS]) {
+  wh_session_options options = WH_SESSION_OPTIONS_INIT;
+  wh_session *session = NULL;
+  wh_generator *generator = NULL;
+  /* by the largest logits: the others stay where they are */
+  const bool decided =
+      !sampling->presence_penalty && (sampling->temperature == 0 || sampling->top_k || sampling->min_p > 0);
+  options.context = 64;
+  need(wh_session_create(model, device, &options, &session), "session");
+  need(wh_generator_create(model, sampling, &generator), "generator");
+  for (uint32_t i = 0; i < TOKENS; i++) {
+    wh_batch batch = WH_BATCH_INIT;
+    batch.tokens = i ? &out[i - 1] : c->tokens;
+    batch.n_tokens = i ? 1 : PROMPT;
+    batch.n_outputs = 1;
+    need(wh_session_run(session, &batch), "run");
+    const unsigned before = n_calls();
+    if (from_logits)
+      need(wh_generator_sample(generator, wh_session_logits(session, 0), &out[i]), "sampling");
+    else
+      need(wh_session_sample(session, 0, generator, &out[i]), "sampling");
+    if (device == gpu && !hardware) assert_int_equal(n_calls() > before, from_logits || !decided);
+  }
+  wh_generator_destroy(generator);
+  wh_session_destroy(session);
+}
+
+/* The processor's tokens, whatever the options; the logits are copied only where they are looked at. */
+static void sampling(void **state) {
+  (void)state;
+  tiny_goldens *g = tiny_goldens_load("llama");
+  temp_path path = temp_path_of(&folder, "sampled.gguf");
+  tiny_model *m = tiny_model_make(&g->cases[0], WH_DTYPE_F32);
+  wh_model *model = NULL;
+  tiny_model_write(m, path.text);
+  tiny_model_free(m);
+  need(wh_model_open(path.text, NULL, &model), "model");
+  for (int i = 0; i < 6; i++) {
+    wh_sampling s = WH_SAMPLING_INIT;
+    int32_t want[TOKENS], got[TOKENS];
+    s.temperature = i ? 1.5f : 0.0f;
+    s.seed = (uint64_t)i;
+    if (i == 2) s.top_k = 5;
+    if (i == 3) s.top_p = 0.7f;
+    if (i == 4) s.min_p = 0.2f;
+    if (i == 5) s.presence_penalty = 0.5f;
+    answer(model, cpu, &g->cases[0], &s, true, want);
+    answer(model, gpu, &g->cases[0], &s, false, got);
+    assert_memory_equal(want, got, sizeof want);
+    answer(model, gpu, &g->cases[0], &s, true, got);
+    assert_memory_equal(want, got, sizeof want);
+    answer(model, cpu, &g->cases[0], &s, false, got);
+    assert_memory_equal(want, got, sizeof want);
+  }
+  wh_model_destroy(model);
+  tiny_goldens_free(g);
+}
+
 /* What the emulator found wrong with kernels, copies and waits of all of it. */
 static void nothing_is_reported(void **state) {
   (void)state;
   print_message("%zu models\n", n_models);
   assert_true(n_models >= LEAST_MODELS);
   if (hardware) return;
-  void *emulator = dlopen(WH_BACKENDS "/whimbrel-ptxemu.so", RTLD_NOW | RTLD_NOLOAD);
-  assert_non_null(emulator);
   union {
     void *address;
     unsigned (*count)(void);
-  } reports = {dlsym(emulator, "ptxemu_report_count")};
-  assert_non_null(reports.address);
+  } reports = {of_emulator("ptxemu_report_count")};
   assert_int_equal(reports.count(), 0);
 }
 
@@ -164,17 +252,10 @@ static int close_devices(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(llama),
-      cmocka_unit_test(qwen2),
-      cmocka_unit_test(qwen3),
-      cmocka_unit_test(mixtral),
-      cmocka_unit_test(qwen2moe),
-      cmocka_unit_test(qwen3moe),
-      cmocka_unit_test(gemma2),
-      cmocka_unit_test(gemma3),
-      cmocka_unit_test(phi3),
-      cmocka_unit_test(variants),
-      cmocka_unit_test(nothing_is_reported),
+      cmocka_unit_test(llama),    cmocka_unit_test(qwen2),    cmocka_unit_test(qwen3),
+      cmocka_unit_test(mixtral),  cmocka_unit_test(qwen2moe), cmocka_unit_test(qwen3moe),
+      cmocka_unit_test(gemma2),   cmocka_unit_test(gemma3),   cmocka_unit_test(phi3),
+      cmocka_unit_test(variants), cmocka_unit_test(sampling), cmocka_unit_test(nothing_is_reported),
   };
   if (argc > 1) cmocka_set_test_filter(argv[1]);
   return cmocka_run_group_tests_name("cuda_models", tests, open_devices, close_devices);

@@ -222,10 +222,80 @@ static void indices_out_of_range_are_refused(void **state) {
   }
 }
 
+/* out = op(operands) with a number, or n of them, as its attribute; `image` is [1, 1, 2, 2], `matrix` [2, 2].
+ */
+static wh_status run_attr(const char *op, const char *const *operands, const char *name, int64_t v,
+                          size_t n) {
+  static bytes graph, attr;
+  static const float data[4] = {1, 2, 3, 4};
+  static const int64_t image[] = {1, 1, 2, 2}, matrix[] = {2, 2};
+  graph.n = attr.n = 0;
+  text(&attr, 1, name);
+  for (size_t i = 0; i < (n ? n : 1); i++) number(&attr, n ? 8 : 3, (uint64_t)v);
+  number(&attr, 20, n ? 7 : 2);
+  add_weight(&graph, "data", 1, 4, data, sizeof data);
+  add_weight(&graph, "four", I64, 4, image, sizeof image);
+  add_weight(&graph, "two", I64, 2, matrix, sizeof matrix);
+  add_node(&graph, "a", "Reshape", (const char *[]){"data", "four", NULL}, "image", NULL);
+  add_node(&graph, "b", "Reshape", (const char *[]){"data", "two", NULL}, "matrix", NULL);
+  add_node(&graph, "it", op, operands, "out", &attr);
+  add_port(&graph, 12, "out");
+  return run_graph(&graph, NULL);
+}
+
+static void numbers_beyond_all_sizes_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *op, *operands[3], *attr;
+    size_t n;
+  } cases[] = {{"Conv", {"image", "image"}, "pads", 4},
+               {"Conv", {"image", "image"}, "strides", 2},
+               {"Conv", {"image", "image"}, "group", 0},
+               {"ConvTranspose", {"image", "image"}, "pads", 4},
+               {"ConvTranspose", {"image", "image"}, "strides", 2},
+               {"ConvTranspose", {"image", "image"}, "dilations", 2},
+               {"ConvTranspose", {"image", "image"}, "output_padding", 2},
+               {"ConvTranspose", {"image", "image"}, "output_shape", 2},
+               {"MaxPool", {"image"}, "kernel_shape", 2},
+               {"LRN", {"image"}, "size", 0},
+               {"SpaceToDepth", {"image"}, "blocksize", 0},
+               {"DepthToSpace", {"image"}, "blocksize", 0},
+               {"EyeLike", {"matrix"}, "k", 0},
+               {"Concat", {"matrix", "matrix"}, "axis", 0},
+               {"Transpose", {"matrix"}, "perm", 2},
+               {"ReduceMax", {"matrix"}, "axes", 1}};
+  static const int64_t numbers[] = {INT64_MAX, INT64_MIN, (INT64_C(1) << 40) + 1, -(INT64_C(1) << 40) - 1};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+      assert_int_not_equal(run_attr(cases[i].op, cases[i].operands, cases[i].attr, numbers[k], cases[i].n),
+                           WH_OK);
+      assert_says("node 'it'");
+      assert_says(cases[i].attr);
+    }
+  /* Beyond the end is the end. */
+  assert_int_equal(run_attr("Shape", (const char *[]){"matrix", NULL}, "end", INT64_MAX, 0), WH_OK);
+  assert_int_equal(run_attr("Shape", (const char *[]){"matrix", NULL}, "start", INT64_MAX, 0), WH_OK);
+}
+
+/* A dim of 0 does not hide that the others overflow. */
+static void empty_values_have_sizes_too(void **state) {
+  (void)state;
+  static const int64_t empty[] = {0, INT64_C(1) << 40, INT64_C(1) << 40};
+  for (int computed = 0; computed < 2; computed++) {
+    assert_int_equal(run_op("ConstantOfShape", computed, empty, 3), WH_ERR_LIMIT);
+    assert_says("node 'it'");
+    assert_int_equal(run_op("ConstantOfShape", computed, empty, 2), WH_OK);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(endless_loops_meet_the_limit),     cmocka_unit_test(endless_loops_can_be_cancelled),
-      cmocka_unit_test(deep_graphs_are_refused),          cmocka_unit_test(shapes_that_overflow_are_refused),
+      cmocka_unit_test(numbers_beyond_all_sizes_are_refused),
+      cmocka_unit_test(empty_values_have_sizes_too),
+      cmocka_unit_test(endless_loops_meet_the_limit),
+      cmocka_unit_test(endless_loops_can_be_cancelled),
+      cmocka_unit_test(deep_graphs_are_refused),
+      cmocka_unit_test(shapes_that_overflow_are_refused),
       cmocka_unit_test(indices_out_of_range_are_refused),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);

@@ -172,8 +172,296 @@ static void constants_may_be_infinite(void **state) {
   wh_onnx_net_destroy(net);
 }
 
-static wh_status no_engine(void *ctx, wh_graph *g, const void *const *inputs, void *const *outputs) {
-  (void)ctx, (void)inputs, (void)outputs;
+/* ---- weights ---- */
+
+enum { ROWS = 160, COLUMNS = 128 }; /* so many f32 are read where they lie in the file, however that is */
+
+/* p = x u, t = w[ids], v = w, z = w + b; u and w, which are equal, at an address that is no
+ * multiple of 4. m = shape(p) k has a
+ * constant of its own for each shape of x. */
+typedef struct weights_net {
+  uint8_t bytes[ROWS * COLUMNS * sizeof(float) + 8];
+  wh_onnx_tensor weights[2];
+  wh_onnx_graph graph;
+  wh_onnx_file file;
+  wh_onnx_net *net;
+} weights_net;
+
+static float weight_at(int64_t i) { return (float)(i % 251 - 125); }
+
+static void open_weights_net(weights_net *n) {
+  static const wh_onnx_attr to_f32 = {
+      .name = S("to"), .ref = S(""), .type = WH_ONNX_ATTR_INT, .n = 1, .i = 1};
+  static const wh_str xu[] = {S("x"), S("u")}, p[] = {S("p")}, s[] = {S("s")}, f[] = {S("f")},
+                      fk[] = {S("f"), S("k")}, m[] = {S("m")}, wi[] = {S("w"), S("ids")}, t[] = {S("t")},
+                      w[] = {S("w")}, v[] = {S("v")}, wb[] = {S("w"), S("b")}, z[] = {S("z")};
+  static const wh_onnx_node nodes[] = {
+      {S(""), S("MatMul"), S(""), 2, 1, 0, xu, p, NULL}, {S(""), S("Shape"), S(""), 1, 1, 0, p, s, NULL},
+      {S(""), S("Cast"), S(""), 1, 1, 1, s, f, &to_f32}, {S(""), S("Mul"), S(""), 2, 1, 0, fk, m, NULL},
+      {S(""), S("Gather"), S(""), 2, 1, 0, wi, t, NULL}, {S(""), S("Identity"), S(""), 1, 1, 0, w, v, NULL},
+      {S(""), S("Add"), S(""), 2, 1, 0, wb, z, NULL},
+  };
+  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}},
+                                           {S("k"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}},
+                                           {S("ids"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_I64}},
+                                           {S("b"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}},
+                                  outs[] = {{.name = S("p")},
+                                            {.name = S("m")},
+                                            {.name = S("t")},
+                                            {.name = S("v")},
+                                            {.name = S("z")}};
+  const size_t n_bytes = sizeof n->bytes - 8;
+  uint8_t *data = n->bytes + 1 + (4 - (uintptr_t)n->bytes % 4) % 4;
+  for (int64_t i = 0; i < ROWS * COLUMNS; i++) {
+    const float value = weight_at(i);
+    memcpy(data + i * 4, &value, 4);
+  }
+  n->weights[0] = (wh_onnx_tensor){.name = S("w"),
+                                   .dtype = WH_DTYPE_F32,
+                                   .rank = 2,
+                                   .dims = {ROWS, COLUMNS},
+                                   .n_elements = ROWS * COLUMNS,
+                                   .n_bytes = n_bytes,
+                                   .raw = {(const char *)data, n_bytes}};
+  n->weights[1] = n->weights[0];
+  n->weights[1].name = (wh_str)S("u");
+  n->graph = (wh_onnx_graph){.name = S("g"),
+                             .n_nodes = sizeof nodes / sizeof nodes[0],
+                             .nodes = nodes,
+                             .n_initializers = 2,
+                             .initializers = n->weights,
+                             .n_inputs = 4,
+                             .inputs = ins,
+                             .n_outputs = 5,
+                             .outputs = outs};
+  n->file = file_of(&n->graph);
+  assert_int_equal(wh_onnx_net_create(&n->file, NULL, &n->net), WH_OK);
+}
+
+static const float *output_data(const wh_onnx_runner *r, size_t i) {
+  wh_tensor t = WH_TENSOR_INIT;
+  assert_int_equal(wh_onnx_runner_output(r, i, &t), WH_OK);
+  assert_int_equal((uintptr_t)t.data % sizeof(float), 0);
+  return t.data;
+}
+
+static void run_weights_net(wh_onnx_runner *r, int64_t n) {
+  static float x[9 * ROWS];
+  static const float k[] = {3, 5}, b[] = {0.5f};
+  static const int64_t ids[] = {7, 159};
+  const wh_tensor in[] = {tensor(WH_DTYPE_F32, 2, n, ROWS, x, (uint64_t)n * ROWS * sizeof *x),
+                          tensor(WH_DTYPE_F32, 1, 2, 0, k, sizeof k),
+                          tensor(WH_DTYPE_I64, 1, 2, 0, ids, sizeof ids),
+                          tensor(WH_DTYPE_F32, 1, 1, 0, b, sizeof b)},
+                  *all[] = {&in[0], &in[1], &in[2], &in[3]};
+  for (int64_t i = 0; i < n; i++) x[i * ROWS + i] = 2;
+  assert_int_equal(wh_onnx_runner_run(r, all), WH_OK);
+  for (int64_t i = 0; i < n * COLUMNS; i++) assert_true(output_data(r, 0)[i] == 2 * weight_at(i));
+  assert_true(output_data(r, 1)[0] == 3.0f * (float)n && output_data(r, 1)[1] == 5.0f * COLUMNS);
+  for (int64_t i = 0; i < 2 * COLUMNS; i++)
+    assert_true(output_data(r, 2)[i] == weight_at(ids[i / COLUMNS] * COLUMNS + i % COLUMNS));
+  for (int64_t i = 0; i < ROWS * COLUMNS; i++) {
+    assert_true(output_data(r, 3)[i] == weight_at(i));
+    assert_true(output_data(r, 4)[i] == weight_at(i) + 0.5f);
+  }
+  for (int64_t i = 0; i < n; i++) x[i * ROWS + i] = 0;
+}
+
+/* What shapes and sessions have in common is packed and copied once. */
+static void weights_are_shared(void **state) {
+  (void)state;
+  static weights_net n;
+  wh_onnx_runner *a, *b, *c;
+  wh_engine_pool pool;
+  const wh_plan_device d = plan_device();
+  open_weights_net(&n);
+  wh_engine_pool_init(&pool);
+  assert_int_equal(wh_onnx_runner_create(n.net, &d, 0, NULL, NULL, &a), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(n.net, &d, 0, NULL, NULL, &b), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(n.net, &d, 0, NULL, NULL, &c), WH_OK);
+  wh_onnx_runner_join(a, &pool);
+  wh_onnx_runner_join(b, &pool);
+  run_weights_net(a, 2);
+  const wh_weight_packing first = wh_onnx_runner_packing(a);
+  assert_int_equal(first.n_shared, 0);
+  assert_true(first.n_packed == 1 && first.n_own == 2);
+  for (int64_t i = 1; i <= 9; i++) {
+    run_weights_net(a, i);
+    const wh_weight_packing p = wh_onnx_runner_packing(a);
+    assert_int_equal(p.n_packed, i == 2 ? first.n_packed : 0);
+    assert_int_equal(p.n_shared, i == 2 ? 0 : first.n_own);
+  }
+  run_weights_net(b, 3); /* another session */
+  assert_int_equal(wh_onnx_runner_packing(b).n_shared, first.n_own);
+  wh_onnx_runner_destroy(a);
+  run_weights_net(b, 3);
+  run_weights_net(b, 4);
+  assert_int_equal(wh_onnx_runner_packing(b).n_shared, first.n_own);
+  run_weights_net(c, 4); /* not in the pool */
+  assert_int_equal(wh_onnx_runner_packing(c).n_shared, 0);
+  wh_onnx_runner_destroy(b);
+  wh_onnx_runner_destroy(c);
+  wh_engine_pool_deinit(&pool);
+  wh_onnx_net_destroy(n.net);
+}
+
+/* ---- open dims ---- */
+
+#define I64_WEIGHT(text, count, values)                                                      \
+  {                                                                                          \
+    .name = S(text), .dtype = WH_DTYPE_I64, .rank = 1, .dims = {count}, .n_elements = count, \
+    .n_bytes = sizeof(values), .raw = {                                                      \
+      (const char *)(values),                                                                \
+      sizeof(values)                                                                         \
+    }                                                                                        \
+  }
+
+static const wh_onnx_value_info open_input = {S("x"),
+                                              {.kind = WH_ONNX_TENSOR,
+                                               .dtype = WH_DTYPE_F32,
+                                               .has_shape = true,
+                                               .rank = 3,
+                                               .dims = {{-1, S("n")}, {-1, S("t")}, {4, {"", 0}}}}};
+
+/* y = transpose(reshape(x + table[:t], [0, -1, 2, 2])), m = mean of y over t */
+static const wh_onnx_graph *open_graph(void) {
+  static float table[16 * 4];
+  static const int64_t zero[] = {0}, one[] = {1}, two[] = {2}, shape[] = {0, -1, 2, 2}, perm[] = {0, 2, 1, 3};
+  static const wh_onnx_attr
+      by_perm = {.name = S("perm"), .ref = S(""), .type = WH_ONNX_ATTR_INTS, .n = 4, .ints = perm},
+      over = {.name = S("axes"), .ref = S(""), .type = WH_ONNX_ATTR_INTS, .n = 1, .ints = two};
+  static const wh_onnx_tensor weights[] = {{.name = S("table"),
+                                            .dtype = WH_DTYPE_F32,
+                                            .rank = 2,
+                                            .dims = {16, 4},
+                                            .n_elements = 64,
+                                            .n_bytes = sizeof table,
+                                            .raw = {(const char *)table, sizeof table}},
+                                           I64_WEIGHT("0", 1, zero),
+                                           I64_WEIGHT("1", 1, one),
+                                           I64_WEIGHT("2", 1, two),
+                                           I64_WEIGHT("shape", 4, shape)};
+  static const wh_str x[] = {S("x")}, s[] = {S("s")}, cut[] = {S("s"), S("1"), S("2")}, t[] = {S("t")},
+                      part[] = {S("table"), S("0"), S("t"), S("0")}, rows[] = {S("rows")},
+                      sum[] = {S("x"), S("rows")}, a[] = {S("a")}, as[] = {S("a"), S("shape")},
+                      b[] = {S("b")}, y[] = {S("y")}, m[] = {S("m")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Shape"), S(""), 1, 1, 0, x, s, NULL},
+                                       {S(""), S("Slice"), S(""), 3, 1, 0, cut, t, NULL},
+                                       {S(""), S("Slice"), S(""), 4, 1, 0, part, rows, NULL},
+                                       {S(""), S("Add"), S(""), 2, 1, 0, sum, a, NULL},
+                                       {S(""), S("Reshape"), S(""), 2, 1, 0, as, b, NULL},
+                                       {S(""), S("Transpose"), S(""), 1, 1, 1, b, y, &by_perm},
+                                       {S(""), S("ReduceMean"), S(""), 1, 1, 1, y, m, &over}};
+  static const wh_onnx_value_info outs[] = {{.name = S("y")}, {.name = S("m")}};
+  static const wh_onnx_graph g = {.name = S("g"),
+                                  .n_nodes = sizeof nodes / sizeof nodes[0],
+                                  .nodes = nodes,
+                                  .n_initializers = 5,
+                                  .initializers = weights,
+                                  .n_inputs = 1,
+                                  .inputs = &open_input,
+                                  .n_outputs = 2,
+                                  .outputs = outs};
+  for (int i = 0; i < 64; i++) table[i] = (float)i / 7;
+  return &g;
+}
+
+/* y = x * size(x): how many elements there are is no dim. */
+static const wh_onnx_graph *closed_graph(void) {
+  static const wh_onnx_attr to_f32 = {
+      .name = S("to"), .ref = S(""), .type = WH_ONNX_ATTR_INT, .n = 1, .i = 1};
+  static const wh_str x[] = {S("x")}, s[] = {S("s")}, f[] = {S("f")}, xf[] = {S("x"), S("f")}, y[] = {S("y")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Size"), S(""), 1, 1, 0, x, s, NULL},
+                                       {S(""), S("Cast"), S(""), 1, 1, 1, s, f, &to_f32},
+                                       {S(""), S("Mul"), S(""), 2, 1, 0, xf, y, NULL}};
+  static const wh_onnx_value_info outs[] = {{.name = S("y")}};
+  static const wh_onnx_graph g = {.name = S("g"),
+                                  .n_nodes = 3,
+                                  .nodes = nodes,
+                                  .n_inputs = 1,
+                                  .inputs = &open_input,
+                                  .n_outputs = 1,
+                                  .outputs = outs};
+  return &g;
+}
+
+/* Runs x[n, t, 4], and compares with an execution by numbers, bit by bit. */
+static wh_status run_shape(wh_onnx_runner *r, const wh_onnx_net *net, int64_t n, int64_t t) {
+  static float x[8 * 40 * 4];
+  const size_t count = (size_t)(n * t * 4);
+  wh_tensor in = tensor(WH_DTYPE_F32, 3, n, t, x, count * sizeof *x);
+  in.dims[2] = 4;
+  const wh_tensor *all[] = {&in};
+  for (size_t i = 0; i < count; i++) x[i] = (float)((i * 37 + (size_t)t) % 101) / 3;
+  WH_TRY(wh_onnx_runner_run(r, all));
+  const wh_datum d = {
+      .kind = WH_DATUM_TENSOR, .dtype = WH_DTYPE_F32, .rank = 3, .dims = {n, t, 4}, .n = count, .data = x};
+  const wh_datum *data[] = {&d};
+  const wh_plan_device device_of = plan_device();
+  wh_engine *engine;
+  wh_onnx_result *result;
+  assert_int_equal(wh_engine_create(&device_of, 1, 0, NULL, &engine), WH_OK);
+  const wh_onnx_engine face = wh_engine_face(engine);
+  assert_int_equal(wh_onnx_execute(net, data, &face, NULL, &result), WH_OK);
+  for (size_t i = 0; i < wh_onnx_net_n_outputs(net); i++) {
+    const wh_datum *want = wh_onnx_result_output(result, i);
+    wh_tensor got = WH_TENSOR_INIT;
+    assert_int_equal(wh_onnx_runner_output(r, i, &got), WH_OK);
+    assert_int_equal(got.rank, want->rank);
+    assert_memory_equal(got.dims, want->dims, (size_t)want->rank * sizeof *want->dims);
+    assert_int_equal(got.n_bytes, want->n * sizeof(float));
+    assert_memory_equal(got.data, want->data, want->n * sizeof(float));
+  }
+  wh_onnx_result_destroy(result);
+  wh_engine_destroy(engine);
+  return WH_OK;
+}
+
+/* One program serves all dims that are not said and no number: those of one element are numbers, and so is
+ * what lies outside a table's rows. */
+static void dims_stay_open(void **state) {
+  (void)state;
+  static const struct {
+    int64_t n, t;
+    uint64_t n_programs;
+  } runs[] = {{3, 5, 1}, {2, 7, 1}, {8, 2, 1}, {2, 16, 1}, {3, 5, 1},
+              {1, 5, 2}, {1, 9, 2}, {4, 1, 3}, {6, 1, 3},  {5, 12, 3}};
+  const wh_onnx_file file = file_of(open_graph());
+  const wh_plan_device d = plan_device();
+  wh_onnx_net *net;
+  wh_onnx_runner *r;
+  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
+  for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+    assert_int_equal(run_shape(r, net, runs[i].n, runs[i].t), WH_OK);
+    assert_int_equal(wh_onnx_runner_n_programs(r), runs[i].n_programs);
+  }
+  assert_int_equal(run_shape(r, net, 3, 17), WH_ERR_INVALID_ARGUMENT);
+  assert_int_equal(run_shape(r, net, 7, 3), WH_OK);
+  assert_int_equal(wh_onnx_runner_n_programs(r), 3);
+  wh_onnx_runner_destroy(r);
+  wh_onnx_net_destroy(net);
+}
+
+/* Where a dim decides something, every shape has a program; so many as are kept, and their results. */
+static void dims_that_decide_are_numbers(void **state) {
+  (void)state;
+  const wh_onnx_file file = file_of(closed_graph());
+  const wh_plan_device d = plan_device();
+  wh_onnx_net *net;
+  wh_onnx_runner *r;
+  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
+  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
+  for (int round = 0; round < 2; round++)
+    for (int64_t t = 2; t <= 40; t++) assert_int_equal(run_shape(r, net, 2, t), WH_OK);
+  assert_int_equal(wh_onnx_runner_n_programs(r), 39);
+  wh_onnx_runner_destroy(r);
+  wh_onnx_net_destroy(net);
+}
+
+static wh_status no_engine(void *ctx, wh_graph *g, const int64_t *symbols, const void *const *inputs,
+                           void *const *outputs) {
+  (void)ctx, (void)symbols, (void)inputs, (void)outputs;
   wh_graph_destroy(g);
   return WH_FAIL(ERR_INTERNAL, "a graph was run");
 }
@@ -241,9 +529,14 @@ static void names_are_checked(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(looked_at_inputs_decide),   cmocka_unit_test(a_stage_ends_where_elements_decide),
-      cmocka_unit_test(constants_may_be_infinite), cmocka_unit_test(endless_loops_end),
+      cmocka_unit_test(looked_at_inputs_decide),
+      cmocka_unit_test(a_stage_ends_where_elements_decide),
+      cmocka_unit_test(constants_may_be_infinite),
+      cmocka_unit_test(endless_loops_end),
       cmocka_unit_test(names_are_checked),
+      cmocka_unit_test(weights_are_shared),
+      cmocka_unit_test(dims_stay_open),
+      cmocka_unit_test(dims_that_decide_are_numbers),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);
 }

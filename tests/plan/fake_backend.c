@@ -135,6 +135,25 @@ static void run_attention(const fake_instr *in) {
       }
 }
 
+/* Along the last axis; NaN first, of equal ones the lower index. */
+static void run_topk(const fake_instr *in) {
+  const float *x = in->in[0].data;
+  const int64_t n = in->in[0].dims[1], k = in->out.dims[1], rows = in->in[0].dims[0];
+  const bool largest = wh_node_i(in->node, WH_ATTR_LARGEST) != 0;
+  for (int64_t r = 0; r < rows; r++, x += n)
+    for (int64_t i = 0; i < n; i++) {
+      int64_t rank = 0;
+      for (int64_t j = 0; j < n; j++) {
+        const bool nan = x[j] != x[j], above = nan ? x[i] == x[i] : x[j] > x[i],
+                   below = x[i] != x[i] ? !nan : x[j] < x[i];
+        rank += (largest ? above : below) || (!above && !below && j < i);
+      }
+      if (rank >= k) continue;
+      ((float *)in->outs[0].data)[r * k + rank] = x[i];
+      ((int64_t *)in->outs[1].data)[r * k + rank] = i;
+    }
+}
+
 static fake_kernel kernel_of(wh_op op) {
   switch (op) {
     case WH_OP_GATHER_ROWS:
@@ -150,6 +169,8 @@ static fake_kernel kernel_of(wh_op op) {
       return run_append;
     case WH_OP_ATTENTION:
       return run_attention;
+    case WH_OP_TOPK:
+      return run_topk;
     default:
       return NULL;
   }

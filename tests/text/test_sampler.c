@@ -322,11 +322,85 @@ static void test_memory(void **state) {
   assert_int_equal(c.n_live, 0);
 }
 
+/* ---- from the largest logits alone ---- */
+
+/* The n largest, in falling order, of equals the lower ids first. */
+static void find_best(const float *logits, size_t n_vocab, size_t n, float *best, int64_t *ids) {
+  bool taken[N] = {false};
+  for (size_t k = 0; k < n; k++) {
+    size_t at = n_vocab;
+    for (size_t i = 0; i < n_vocab; i++)
+      if (!taken[i] && (at == n_vocab || logits[i] > logits[at])) at = i;
+    taken[at] = true;
+    best[k] = logits[at];
+    ids[k] = (int64_t)at;
+  }
+}
+
+/* Where they decide, the token is that of all logits; where not, the sampler is as it was. */
+static void test_best(void **state) {
+  (void)state;
+  float logits[N], best[N];
+  int64_t ids[N];
+  size_t n_decided = 0, n_open = 0;
+  for (int round = 0; round < 4000; round++) {
+    wh_sampler_options o = WH_SAMPLER_OPTIONS_INIT;
+    const double spread = round % 5 ? 12 : 300; /* wide: most weights are 0 */
+    const size_t n = round % 11 ? 1 + (size_t)(test_uniform() * 20) : N;
+    for (int i = 0; i < N; i++)
+      logits[i] = (float)(floor(8 * test_uniform()) / 8 * spread - spread / 2); /* ties */
+    if (round % 7 == 0) logits[20] = logits[21] = -0.0f, logits[19] = 0.0f;
+    if (round % 13 == 0) logits[5] = -INFINITY;
+    if (round % 17 == 0) logits[6] = logits[9] = INFINITY;
+    o.temperature = round % 4 ? 0.3f + (float)test_uniform() : 0.0f;
+    o.seed = (uint64_t)round;
+    if (round & 1) o.top_k = 1 + (uint32_t)(test_uniform() * 25);
+    if (round & 2) o.top_p = 0.3f + 0.6f * (float)test_uniform();
+    if (round & 4) o.min_p = 0.02f + 0.5f * (float)test_uniform();
+    if (round % 19 == 0) o.repetition_penalty = 1.3f;
+    wh_sampler *all = make(&o, N), *some = make(&o, N);
+    find_best(logits, N, n, best, ids);
+    for (int draw = 0; draw < 3; draw++) {
+      int32_t id = -1;
+      bool decided = true;
+      assert_int_equal(wh_sampler_sample_best(some, best, ids, n, &id, &decided), WH_OK);
+      n_decided += decided;
+      n_open += !decided;
+      assert_int_equal(decided ? id : sample(some, logits), sample(all, logits));
+    }
+    wh_sampler_destroy(all);
+    wh_sampler_destroy(some);
+  }
+  assert_true(n_decided > 6000);
+  assert_true(n_open > 1000);
+}
+
+static void test_best_errors(void **state) {
+  (void)state;
+  const int64_t ids[] = {1, 0, 2};
+  for (int k = 0; k < 2; k++) {
+    wh_sampler_options o = WH_SAMPLER_OPTIONS_INIT;
+    o.temperature = (float)k;
+    wh_sampler *s = make(&o, 3);
+    int32_t id = -1;
+    bool decided = true;
+    assert_int_equal(wh_sampler_sample_best(s, (float[]){NAN, 2, 1}, ids, 3, &id, &decided),
+                     WH_ERR_INVALID_ARGUMENT);
+    assert_int_equal(wh_sampler_sample_best(s, (float[]){-INFINITY, -INFINITY}, ids, 2, &id, &decided),
+                     WH_ERR_INVALID_ARGUMENT);
+    assert_int_equal(wh_sampler_sample_best(s, (float[]){0}, ids, 0, &id, &decided), WH_OK);
+    assert_false(decided);
+    assert_int_equal(id, -1);
+    wh_sampler_destroy(s);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_greedy),       cmocka_unit_test(test_errors),
       cmocka_unit_test(test_distribution), cmocka_unit_test(test_cuts),
       cmocka_unit_test(test_extremes),     cmocka_unit_test(test_penalties_greedy),
+      cmocka_unit_test(test_best),         cmocka_unit_test(test_best_errors),
       cmocka_unit_test(test_determinism),  cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,31 +6,14 @@
 
 #include <stdbool.h>
 
-#include "backends/cpu/avx2/math_avx2.h"
+#include "backends/cpu/avx2/vec_avx2.h"
 
-typedef __m256 vf;
-#define VF_LANES 8
+#include "backends/cpu/vec_math.h"
+
 #define TILE 6
 #define TILE_VECS(r) ((r) <= 2 ? 4 : 2)
-#define vf_zero() _mm256_setzero_ps()
-#define vf_set1(x) _mm256_set1_ps(x)
-#define vf_load(p) _mm256_loadu_ps(p)
-#define vf_store(p, x) _mm256_storeu_ps(p, x)
-#define vf_add(a, b) _mm256_add_ps(a, b)
-#define vf_sub(a, b) _mm256_sub_ps(a, b)
-#define vf_mul(a, b) _mm256_mul_ps(a, b)
-#define vf_div(a, b) _mm256_div_ps(a, b)
-#define vf_max(a, b) _mm256_max_ps(a, b)
-#define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define vf_tanh(x) wh_tanh_ps_avx2(x)
-#define vf_from_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 #define vf_store_f16(p, x) \
   _mm_storeu_si128((__m128i *)(void *)(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
-
-static inline vf vf_exp_nonpositive(vf x) {
-  return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(WH_EXP_MIN), _CMP_LT_OQ),
-                          wh_exp_in_range_ps_avx2(x));
-}
 
 /* One operation over the lanes of each of 8 rows, by halves: lanes 0..3 with 4..7, then 0, 1 with 2, 3 ...;
  * lane i of the result is that of row i. Two rows share the vector at each step. */
@@ -65,7 +48,6 @@ typedef __m256i vi;
 #define vi_load(p) _mm256_loadu_si256((const __m256i *)(p))
 #define vi_set32(x) _mm256_set1_epi32(x)
 #define vf_from_int(x) _mm256_cvtepi32_ps(x)
-#define vf_from_s8(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
 /* rounded to nearest even; at most 127 by saturation */
 static inline void vf_store_s8(int8_t *p, vf x) {
   __m256i i = _mm256_cvtps_epi32(x);

@@ -1,26 +1,13 @@
-/* linear_f_vec_avx2.h - 256-bit vectors of floats for register tiles, and how tall and wide these are
- * (linear_f_tiles.h). */
+/* linear_f_vec_avx2.h - how tall and wide the register tiles of linear_f_tiles.h are. */
 #ifndef WH_CPU_LINEAR_F_VEC_AVX2_H
 #define WH_CPU_LINEAR_F_VEC_AVX2_H
 
-#include <immintrin.h>
+#include "backends/cpu/avx2/vec_avx2.h"
 
-typedef __m256 vf;
-#define VF_LANES 8
 #define TILE_ROWS 6
 #define TALL_ROWS 6
 #define TILE_VECS 2
 #define WIDE_ROWS 3
 #define WIDE_VECS 4
-#define vf_zero() _mm256_setzero_ps()
-#define vf_set1(x) _mm256_set1_ps(x)
-#define vf_load(p) _mm256_loadu_ps(p)
-#define vf_store(p, x) _mm256_storeu_ps(p, x)
-#define vf_mask __m256i
-#define vf_first(n) _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
-#define vf_load_some(mask, p) _mm256_maskload_ps(p, mask)
-#define vf_store_some(mask, p, x) _mm256_maskstore_ps(p, mask, x)
-#define vf_add(a, b) _mm256_add_ps(a, b)
-#define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 
 #endif

@@ -1,8 +1,10 @@
-/* avx2/rowops_quantize_avx2.c - quantize_act and the ops that end in it, one group of 256 at a time. The
+/* avx2/rowops_quantize_avx2.c - how a group of 256 is quantised. The
  * rules are spelled out in ref/rowops_quantize_ref.c; here a group's eight blocks are the lanes of one
  * vector. */
-#include "backends/cpu/avx2/rowops_norm_avx2.h"
+#include "backends/cpu/avx2/vec_avx2.h"
+
 #include "backends/cpu/rowops_kernels.h"
+#include "backends/cpu/rowops_norm.h"
 #include "backends/cpu/rowops_units.h"
 
 static inline __m256i magnitude(const float *x) {
@@ -112,55 +114,5 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
   g->scale = _mm_cvtss_f32(scale);
 }
 
-/* Zeros from y[n] to the end of the group. n is a multiple of 32. */
-static inline void pad_group(float y[WH_UNIT], int64_t n) {
-  for (int64_t j = n; j < WH_UNIT; j += 8) _mm256_storeu_ps(y + j, _mm256_setzero_ps());
-}
-
-void wh_k_quantize_act__avx2(const wh_quantize_act_args *a, const wh_worker *w) {
-  wh_q8a_group g;
-  float padded[WH_UNIT];
-  for (wh_unit u = wh_unit_first(w, a->rows, a->k); wh_unit_valid(&u); wh_unit_advance(&u)) {
-    const float *x = a->x + u.row * a->ldx + u.column;
-    if (u.count < WH_UNIT) {
-      memcpy(padded, x, (size_t)u.count * sizeof *x);
-      pad_group(padded, u.count);
-      x = padded;
-    }
-    quantize_256(x, &g);
-    wh_q8a_group_store(&g, a->q8a, a->rows, &u);
-  }
-}
-
-void wh_k_rms_norm_q8a__avx2(const wh_norm_args *a, const wh_worker *w) {
-  wh_q8a_group g;
-  float y[WH_UNIT], r = 0.0f;
-  int64_t r_row =
-      -1; /* the row that r belongs to: workers that share a row each sum it, which needs no barrier */
-  for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {
-    const float *x = a->x + u.row * a->ldx;
-    if (u.row != r_row) r = wh_rms_factor_avx2(x, a->n, a->eps);
-    r_row = u.row;
-    wh_rms_apply_avx2(y, x + u.column, a->w ? a->w + u.column : NULL, r, u.count);
-    pad_group(y, u.count);
-    quantize_256(y, &g);
-    wh_q8a_group_store(&g, a->q8a, a->rows, &u);
-  }
-}
-
-#define AVX2_GATED_Q8A(op, activation)                                                                   \
-  void wh_k_##op##__avx2(const wh_gated_args *a, const wh_worker *w) {                                   \
-    wh_q8a_group g;                                                                                      \
-    float y[WH_UNIT];                                                                                    \
-    for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {          \
-      const float *gate = a->a + u.row * a->lda + u.column, *up = a->b + u.row * a->ldb + u.column;      \
-      for (int64_t j = 0; j < u.count; j += 8)                                                           \
-        _mm256_storeu_ps(y + j,                                                                          \
-                         _mm256_mul_ps(activation(_mm256_loadu_ps(gate + j)), _mm256_loadu_ps(up + j))); \
-      pad_group(y, u.count);                                                                             \
-      quantize_256(y, &g);                                                                               \
-      wh_q8a_group_store(&g, a->q8a, a->rows, &u);                                                       \
-    }                                                                                                    \
-  }
-AVX2_GATED_Q8A(swiglu_q8a, wh_silu_ps_avx2)
-AVX2_GATED_Q8A(geglu_q8a, wh_gelu_tanh_ps_avx2)
+#define KERNEL(op) wh_k_##op##__avx2
+#include "backends/cpu/rowops_quantize_vec.h"

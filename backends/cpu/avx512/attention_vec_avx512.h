@@ -6,32 +6,15 @@
 
 #include <stdbool.h>
 
-#include "backends/cpu/avx512/math_avx512.h"
+#include "backends/cpu/avx512/vec_avx512.h"
 
-typedef __m512 vf;
-#define VF_LANES 16
+#include "backends/cpu/vec_math.h"
+
 #define TILE 6
 #define TILE_VECS(r) 4
-#define vf_zero() _mm512_setzero_ps()
-#define vf_set1(x) _mm512_set1_ps(x)
-#define vf_load(p) _mm512_loadu_ps(p)
-#define vf_store(p, x) _mm512_storeu_ps(p, x)
-#define vf_add(a, b) _mm512_add_ps(a, b)
-#define vf_sub(a, b) _mm512_sub_ps(a, b)
-#define vf_mul(a, b) _mm512_mul_ps(a, b)
-#define vf_div(a, b) _mm512_div_ps(a, b)
-#define vf_max(a, b) _mm512_max_ps(a, b)
-#define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define vf_tanh(x) wh_tanh_ps_avx512(x)
-#define vf_from_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
 #define vf_store_f16(p, x)                    \
   _mm256_storeu_si256((__m256i *)(void *)(p), \
                       _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
-
-static inline vf vf_exp_nonpositive(vf x) {
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(WH_EXP_MIN), _CMP_NLT_UQ),
-                             wh_exp_in_range_ps_avx512(x));
-}
 
 /* One operation over the lanes of each of 16 rows, by halves: lanes 0..7 with 8..15, then 0..3 with 4..7 ...;
  * lane i of the result is that of row i. Two rows share the vector at each step. */
@@ -72,7 +55,6 @@ typedef __m512i vi;
 #define vi_load(p) _mm512_loadu_si512(p)
 #define vi_set32(x) _mm512_set1_epi32(x)
 #define vf_from_int(x) _mm512_cvtepi32_ps(x)
-#define vf_from_s8(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 /* rounded to nearest even; at most 127 by saturation */
 #define vf_store_s8(p, x) \
   _mm_storeu_si128((__m128i *)(void *)(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)))

@@ -1,26 +1,13 @@
-/* linear_f_vec_avx512.h - 512-bit vectors of floats for register tiles, and how tall and wide these are
- * (linear_f_tiles.h). */
+/* linear_f_vec_avx512.h - how tall and wide the register tiles of linear_f_tiles.h are. */
 #ifndef WH_CPU_LINEAR_F_VEC_AVX512_H
 #define WH_CPU_LINEAR_F_VEC_AVX512_H
 
-#include <immintrin.h>
+#include "backends/cpu/avx512/vec_avx512.h"
 
-typedef __m512 vf;
-#define VF_LANES 16
 #define TILE_ROWS 12
 #define TALL_ROWS 24
 #define TILE_VECS 2
 #define WIDE_ROWS 12
 #define WIDE_VECS 2
-#define vf_zero() _mm512_setzero_ps()
-#define vf_set1(x) _mm512_set1_ps(x)
-#define vf_load(p) _mm512_loadu_ps(p)
-#define vf_store(p, x) _mm512_storeu_ps(p, x)
-#define vf_mask __mmask16
-#define vf_first(n) ((__mmask16)((1u << (n)) - 1u))
-#define vf_load_some(mask, p) _mm512_maskz_loadu_ps(mask, p)
-#define vf_store_some(mask, p, x) _mm512_mask_storeu_ps(p, mask, x)
-#define vf_add(a, b) _mm512_add_ps(a, b)
-#define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 
 #endif

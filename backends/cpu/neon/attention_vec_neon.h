@@ -6,26 +6,13 @@
 
 #include <stdbool.h>
 
-#include "backends/cpu/neon/math_neon.h"
+#include "backends/cpu/neon/vec_neon.h"
 
-typedef float32x4_t vf;
-#define VF_LANES 4
+#include "backends/cpu/vec_math.h"
+
 #define TILE 6
 #define TILE_VECS(r) 4
 #define IN_REGISTER(x) __asm__("" : "+w"(x))
-#define vf_zero() vdupq_n_f32(0.0f)
-#define vf_set1(x) vdupq_n_f32(x)
-#define vf_load(p) vld1q_f32(p)
-#define vf_store(p, x) vst1q_f32(p, x)
-#define vf_add(a, b) vaddq_f32(a, b)
-#define vf_sub(a, b) vsubq_f32(a, b)
-#define vf_mul(a, b) vmulq_f32(a, b)
-#define vf_div(a, b) vdivq_f32(a, b)
-#define vf_max(a, b) vmaxq_f32(a, b)
-#define vf_fma(a, b, c) vfmaq_f32(c, a, b)
-#define vf_tanh(x) wh_tanh_neon(x)
-#define vf_exp_nonpositive(x) wh_exp_nonpositive_neon(x)
-#define vf_from_f16(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
 #define vf_store_f16(p, x) vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(x)))
 
 /* One operation over the lanes of each of 4 rows, by halves: lanes 0, 1 with 2, 3, then 0 with 1; lane i of
@@ -59,11 +46,6 @@ typedef int32x4_t vi;
 #define vi_set32(x) vdupq_n_s32(x)
 #define vi_add32(a, b) vaddq_s32(a, b)
 #define vf_from_int(x) vcvtq_f32_s32(x)
-static inline vf vf_from_s8(const void *p) {
-  int32_t four;
-  memcpy(&four, p, sizeof four);
-  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
-}
 /* rounded to nearest even; at most 127 by saturation */
 static inline void vf_store_s8(int8_t *p, vf x) {
   const int16x4_t halves = vqmovn_s32(vcvtnq_s32_f32(x));

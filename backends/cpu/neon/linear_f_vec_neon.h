@@ -1,36 +1,13 @@
-/* linear_f_vec_neon.h - 128-bit vectors of floats for register tiles, and how tall and wide these are
- * (linear_f_tiles.h). */
+/* linear_f_vec_neon.h - how tall and wide the register tiles of linear_f_tiles.h are. */
 #ifndef WH_CPU_LINEAR_F_VEC_NEON_H
 #define WH_CPU_LINEAR_F_VEC_NEON_H
 
-#include <arm_neon.h>
-#include <stdint.h>
+#include "backends/cpu/neon/vec_neon.h"
 
-typedef float32x4_t vf;
-typedef int64_t vf_mask; /* how many lanes */
-#define VF_LANES 4
 #define TILE_ROWS 6
 #define TALL_ROWS 6
 #define TILE_VECS 4
 #define WIDE_ROWS 2
 #define WIDE_VECS 8
-#define vf_zero() vdupq_n_f32(0.0f)
-#define vf_set1(x) vdupq_n_f32(x)
-#define vf_load(p) vld1q_f32(p)
-#define vf_store(p, x) vst1q_f32(p, x)
-#define vf_first(n) (n)
-#define vf_add(a, b) vaddq_f32(a, b)
-#define vf_fma(a, b, c) vfmaq_f32(c, a, b)
-
-static inline vf vf_load_some(vf_mask n, const float *p) {
-  float some[VF_LANES] = {0.0f};
-  for (int64_t i = 0; i < n; i++) some[i] = p[i];
-  return vld1q_f32(some);
-}
-static inline void vf_store_some(vf_mask n, float *p, vf x) {
-  float some[VF_LANES];
-  vst1q_f32(some, x);
-  for (int64_t i = 0; i < n; i++) p[i] = some[i];
-}
 
 #endif

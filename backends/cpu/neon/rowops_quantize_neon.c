@@ -1,8 +1,10 @@
-/* neon/rowops_quantize_neon.c - quantize_act and the ops that end in it, one group of 256 at a time. The
+/* neon/rowops_quantize_neon.c - how a group of 256 is quantised. The
  * rules are spelled out in ref/rowops_quantize_ref.c; what there is one of for each block is computed in
  * scalars. */
-#include "backends/cpu/neon/rowops_norm_neon.h"
+#include "backends/cpu/neon/vec_neon.h"
+
 #include "backends/cpu/rowops_kernels.h"
+#include "backends/cpu/rowops_norm.h"
 #include "backends/cpu/rowops_units.h"
 
 /* max |x| of a block, as bits: magnitudes compare as integers, a NaN is the largest. */
@@ -57,53 +59,5 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
   g->scale = zero ? 0.0f : fmaf(top, 0.0f, (top / 127.0f) * 0.125f); /* NaN when top is infinite, too */
 }
 
-/* Zeros from y[n] to the end of the group. */
-static inline void pad_group(float y[WH_UNIT], int64_t n) {
-  for (int64_t j = n; j < WH_UNIT; j++) y[j] = 0.0f;
-}
-
-void wh_k_quantize_act__neon(const wh_quantize_act_args *a, const wh_worker *w) {
-  wh_q8a_group g;
-  float padded[WH_UNIT];
-  for (wh_unit u = wh_unit_first(w, a->rows, a->k); wh_unit_valid(&u); wh_unit_advance(&u)) {
-    const float *x = a->x + u.row * a->ldx + u.column;
-    if (u.count < WH_UNIT) {
-      memcpy(padded, x, (size_t)u.count * sizeof *x);
-      pad_group(padded, u.count);
-      x = padded;
-    }
-    quantize_256(x, &g);
-    wh_q8a_group_store(&g, a->q8a, a->rows, &u);
-  }
-}
-
-void wh_k_rms_norm_q8a__neon(const wh_norm_args *a, const wh_worker *w) {
-  wh_q8a_group g;
-  float y[WH_UNIT], r = 0.0f;
-  int64_t r_row = -1; /* the row that r belongs to: workers that share a row each sum it, without a barrier */
-  for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {
-    const float *x = a->x + u.row * a->ldx;
-    if (u.row != r_row) r = wh_rms_factor_neon(x, a->n, a->eps);
-    r_row = u.row;
-    wh_rms_apply_neon(y, x + u.column, a->w ? a->w + u.column : NULL, r, u.count);
-    pad_group(y, u.count);
-    quantize_256(y, &g);
-    wh_q8a_group_store(&g, a->q8a, a->rows, &u);
-  }
-}
-
-#define NEON_GATED_Q8A(op, activation)                                                              \
-  void wh_k_##op##__neon(const wh_gated_args *a, const wh_worker *w) {                              \
-    wh_q8a_group g;                                                                                 \
-    float y[WH_UNIT];                                                                               \
-    for (wh_unit u = wh_unit_first(w, a->rows, a->n); wh_unit_valid(&u); wh_unit_advance(&u)) {     \
-      const float *gate = a->a + u.row * a->lda + u.column, *up = a->b + u.row * a->ldb + u.column; \
-      for (int64_t j = 0; j < u.count; j += 4)                                                      \
-        vst1q_f32(y + j, vmulq_f32(activation(vld1q_f32(gate + j)), vld1q_f32(up + j)));            \
-      pad_group(y, u.count);                                                                        \
-      quantize_256(y, &g);                                                                          \
-      wh_q8a_group_store(&g, a->q8a, a->rows, &u);                                                  \
-    }                                                                                               \
-  }
-NEON_GATED_Q8A(swiglu_q8a, wh_silu_neon)
-NEON_GATED_Q8A(geglu_q8a, wh_gelu_tanh_neon)
+#define KERNEL(op) wh_k_##op##__neon
+#include "backends/cpu/rowops_quantize_vec.h"

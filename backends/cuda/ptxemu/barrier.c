@@ -48,7 +48,7 @@ void barrier_arrive(const step *s) {
                   "the thread has already arrived at barrier %u, which is not complete", id);
     r->is_used = true;
     r->arrived[w->id] |= 1u << l;
-    for (unsigned v = 0; v < b->n_warps; v++)
+    for (unsigned v = 0; v < N_CLOCKS; v++)
       if (w->clock[v] > r->clock[v]) r->clock[v] = w->clock[v];
     r->clock[w->id] = time;
     if (reduces) {
@@ -89,7 +89,7 @@ static void let_go(block *b, barrier *r) {
     const unsigned lead = (unsigned)__builtin_ctz(waits);
     const uint32_t pc = w->pc[lead];
     const step s = {b, w, &b->l->module->code[pc], waits};
-    for (unsigned x = 0; x < b->n_warps; x++)
+    for (unsigned x = 0; x < N_CLOCKS; x++)
       if (r->clock[x] > w->clock[x]) w->clock[x] = r->clock[x];
     uint32_t joined[EXEC_WARP] = {0}; /* lanes arrived at the same time or before: all is known */
     FOR_LANES(o, r->arrived[v]) joined[o] = r->clock[v];
@@ -131,13 +131,16 @@ bool barrier_release(block *b) {
 void barrier_report_stuck(block *b) {
   for (unsigned v = 0; v < b->n_warps; v++) {
     warp *w = &b->warps[v];
-    const uint32_t stuck = w->at_barrier | w->at_sync;
+    const uint32_t stuck = w->at_barrier | w->at_sync | w->at_mbarrier;
     if (!stuck) continue;
     const unsigned l = (unsigned)__builtin_ctz(stuck);
     const step s = {b, w, &b->l->module->code[w->pc[l]], stuck};
     if (w->at_barrier >> l & 1)
       exec_report(&s, l, "barrier-deadlock", "barrier %u never completes: %u threads of warp %u wait",
                   w->barrier[l], (unsigned)__builtin_popcount(stuck), v);
+    else if (w->at_mbarrier >> l & 1)
+      exec_report(&s, l, "mbarrier-deadlock", "the phase never ends: %u threads of warp %u wait",
+                  (unsigned)__builtin_popcount(stuck), v);
     else
       exec_report(&s, l, "warp-deadlock", "lanes of the mask never come; lanes %08x wait", stuck);
   }

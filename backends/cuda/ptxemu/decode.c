@@ -4,7 +4,7 @@
 
 #include "backends/cuda/ptxemu/parse_internal.h"
 
-enum { MAX_PARTS = 20, MAX_VECTOR = 8 };
+enum { MAX_PARTS = 20, MAX_VECTOR = 128 };
 
 /* ---- operands ---- */
 
@@ -87,6 +87,7 @@ static void parse_operand(parser *p, ptx_operand *o) {
   } else if (parse_accept(p, '{')) {
     ptx_operand elements[MAX_VECTOR];
     do {
+      if (p->now.kind == TOKEN_PUNCT && *p->now.at == '{') parse_fail(p, "a vector within a vector");
       if (o->n_elements == MAX_VECTOR) parse_fail(p, "a vector has at most %d elements", MAX_VECTOR);
       parse_operand(p, &elements[o->n_elements]);
       if (elements[o->n_elements++].kind > OPERAND_SPECIAL)
@@ -187,6 +188,9 @@ static const mnemonic mnemonics[] = {
     {"match", OP_MATCH, 3, 4},
     {"activemask", OP_ACTIVEMASK, 1, 1},
     {"mma", OP_MMA, 4, 4},
+    {"wgmma", OP_WGMMA, 0, 8},
+    {"mbarrier", OP_MBARRIER, 2, 4},
+    {"setmaxnreg", OP_SETMAXNREG, 1, 1},
     {"ret", OP_RET, 0, 0},
     {"exit", OP_EXIT, 0, 0},
     {"trap", OP_TRAP, 0, 0},
@@ -286,6 +290,8 @@ static bool take_own_part(ptx_instruction *i, const char *part) {
         i->op = OP_CP_WAIT;
       else if (!strcmp(part, "wait_all"))
         i->op = OP_CP_WAIT, i->mode = 1;
+      else if (!strcmp(part, "bulk"))
+        i->op = OP_CP_BULK;
       else
         return false;
       return true;
@@ -297,8 +303,11 @@ static bool take_own_part(ptx_instruction *i, const char *part) {
       return !strcmp(part, "shiftamt") && (i->wrap = true);
     case OP_NOP:
       return true; /* hints */
+    case OP_FENCE:
+      if (!strcmp(part, "proxy")) i->op = OP_FENCE_PROXY;
+      return i->op == OP_FENCE_PROXY || !strcmp(part, "mbarrier_init");
     default:
-      return false;
+      return decode_hopper_part(i, part);
   }
 }
 
@@ -326,6 +335,7 @@ static bool take_part(ptx_instruction *i, const char *part, unsigned *n_types, p
   if (!strcmp(part, "approx")) return i->approx = true;
   if (!strcmp(part, "full") && i->op == OP_DIV) return i->approx = true;
   if (!strcmp(part, "NaN")) return i->nan = true;
+  if (i->op == OP_FENCE_PROXY) return !strcmp(part, "async"); /* of other proxies */
   for (size_t k = 0; k < sizeof ignored_parts / sizeof *ignored_parts; k++)
     if (!strcmp(part, ignored_parts[k])) return true;
   return !strncmp(part, "L1::", 4) || (!strncmp(part, "L2::", 4) && strcmp(part, "L2::cache_hint"));
@@ -430,7 +440,7 @@ static const char *why_unsupported(const ptx_instruction *i, unsigned n_types, c
     case OP_TESTP:
       return "testp";
     default:
-      return NULL;
+      return decode_why_not_hopper(i, n_types, t);
   }
 }
 
@@ -441,7 +451,8 @@ static bool kinds_fit(const ptx_instruction *i) {
     const bool address = (i->op == OP_LD && k == 1) || (i->op == OP_ST && k == 0) ||
                          (i->op == OP_ATOM && k == 1) || (i->op == OP_LDMATRIX && k == 1) ||
                          (i->op == OP_CP_ASYNC && k < 2);
-    if (i->op == OP_NOP || i->op == OP_MMA) continue;
+    if (i->op == OP_NOP || i->op == OP_MMA || decode_is_hopper(i))
+      continue; /* they have a check of their own */
     const bool vector = (i->op == OP_LD && k == 0) || (i->op == OP_ST && k == 1) ||
                         (i->op == OP_LDMATRIX && k == 0) || (i->op == OP_PACK && k == 1) ||
                         (i->op == OP_UNPACK && k == 0);
@@ -489,7 +500,7 @@ static void normalise(parser *p, ptx_instruction *i, bool is_red) {
 static void decode_types(ptx_instruction *i, unsigned n, const ptx_type t[4]) {
   i->type = n ? t[0] : PTX_NONE;
   i->type2 = n > 1 ? t[1] : i->type;
-  if (i->op == OP_MMA && n == 4) {
+  if ((i->op == OP_MMA && n == 4) || (i->op == OP_WGMMA && n == 3)) {
     i->type = t[1];
     i->type2 = t[2];
     i->type_c = t[0];
@@ -560,6 +571,7 @@ static void add(parser *p, ptx_instruction *i) {
     i->op = OP_UNSUPPORTED;
   }
   p->f->has_fence |= i->op == OP_FENCE;
+  p->f->has_wgmma |= i->op == OP_WGMMA;
   p->f->has_atomic |= i->op == OP_ATOM && i->space != SPACE_SHARED;
   p->m->code = parse_grow(p, p->m->code, p->m->n_code, &p->m->cap_code, sizeof *i);
   p->m->code[p->m->n_code++] = *i;

@@ -20,7 +20,8 @@ typedef struct {
   uint64_t seed, max_steps, memory_mb;
   unsigned fail_at, fail_code; /* the n-th call fails; 0: none */
   unsigned n_devices;
-  bool strict, refuse_approx, truncating_mma, quiet;
+  bool strict, refuse_approx, truncating_mma, quiet, lost;
+  unsigned version; /* of the driver, as cuDriverGetVersion gives it */
   const device_profile *profile;
 } driver_options;
 
@@ -70,6 +71,15 @@ struct CUstream_st {
   uint32_t last, done; /* numbers of its work */
   progress knows;      /* what the next work waits for */
   work *first, *end;
+  CUgraph capture; /* takes its work, while that is recorded; NULL: its work runs */
+};
+/* A chain of work: as it was recorded, or a copy of that which can be launched. */
+struct CUgraph_st {
+  bool is_exec;
+  bool is_invalid; /* something was asked for that cannot be recorded */
+  int device;
+  work *first, *end;
+  struct CUgraph_st *next;
 };
 struct CUevent_st {
   int device;
@@ -88,6 +98,7 @@ typedef struct {
   struct CUstream_st streams[MAX_STREAMS]; /* the first of them: the legacy streams of the devices */
   struct CUmod_st *modules;
   struct CUevent_st *events;
+  struct CUgraph_st *graphs;   /* but those that streams still record */
   progress host;               /* what the host has waited for */
   CUresult error[MAX_DEVICES]; /* of work, given to the next call that waits */
   uint32_t next_id;
@@ -121,6 +132,13 @@ unsigned events_close(int device);
 
 unsigned modules_close(int device);
 bool module_is(CUmodule m);
+bool function_is(CUfunction f);
+
+/* driver_graph.c */
+void graph_append(CUgraph g, work *w);
+CUresult graph_invalidate(CUgraph g); /* gives the error of a call that cannot be recorded */
+void graph_free(CUgraph g);
+unsigned graphs_close(int device);
 
 /* work.c */
 void work_run(work *w, int device);

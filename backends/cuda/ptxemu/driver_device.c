@@ -56,9 +56,15 @@ static void take(void) {
   (void)pthread_mutex_lock(&lock);
 }
 
+/* Counts the call. */
+static bool is_to_fail(void) {
+  const unsigned n = ++driver.n_calls, at = driver.options.fail_at;
+  return n == at || (driver.options.lost && at && n > at);
+}
+
 CUresult driver_enter(call_kind kind) {
   take();
-  if (kind != CALL_DESTROYS && ++driver.n_calls == driver.options.fail_at) {
+  if (kind != CALL_DESTROYS && is_to_fail()) {
     if (driver.options.fail_code) return (CUresult)driver.options.fail_code;
     return kind == CALL_ALLOCATES ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_UNKNOWN;
   }
@@ -78,7 +84,7 @@ CUresult driver_leave(CUresult r) {
 
 CUresult cuInit(unsigned flags) {
   take();
-  if (++driver.n_calls == driver.options.fail_at)
+  if (is_to_fail())
     return driver_leave(driver.options.fail_code ? (CUresult)driver.options.fail_code : CUDA_ERROR_UNKNOWN);
   if (flags || options_are_bad) return driver_leave(CUDA_ERROR_INVALID_VALUE);
   if (driver.is_initialised) return driver_leave(CUDA_SUCCESS);
@@ -97,8 +103,9 @@ CUresult cuInit(unsigned flags) {
 
 CUresult cuDriverGetVersion(int *version) {
   if (!version) return CUDA_ERROR_INVALID_VALUE;
-  *version = 13000;
-  return CUDA_SUCCESS;
+  take();
+  *version = (int)driver.options.version;
+  return driver_leave(CUDA_SUCCESS);
 }
 
 static bool has_device(CUdevice d) { return d >= 0 && (unsigned)d < driver.n_devices; }
@@ -194,7 +201,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
 
 static void report_leaks(int device) {
   const unsigned modules = modules_close(device), streams = streams_close(device),
-                 events = events_close(device);
+                 events = events_close(device), graphs = graphs_close(device);
   uint64_t bytes = 0;
   const size_t n = memory_live(&driver.memory[device], &bytes);
   if (n)
@@ -203,6 +210,7 @@ static void report_leaks(int device) {
   if (modules) report_add("leak", "%u modules on device %d were not unloaded", modules, device);
   if (streams || events)
     report_add("leak", "%u streams and %u events on device %d were not destroyed", streams, events, device);
+  if (graphs) report_add("leak", "%u graphs on device %d were not destroyed", graphs, device);
   memory_device *m = &driver.memory[device];
   for (size_t i = 0; i < m->n_blocks; i++)
     if (!m->blocks[i].is_free) (void)memory_free(m, m->blocks[i].at);
@@ -264,6 +272,7 @@ static const struct {
     {CUDA_ERROR_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU", "no PTX that this device can run"},
     {CUDA_ERROR_INVALID_PTX, "CUDA_ERROR_INVALID_PTX", "PTX with an error"},
     {CUDA_ERROR_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "no such object"},
+    {CUDA_ERROR_ILLEGAL_STATE, "CUDA_ERROR_ILLEGAL_STATE", "not in this state"},
     {CUDA_ERROR_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "not found"},
     {CUDA_ERROR_NOT_READY, "CUDA_ERROR_NOT_READY", "not done yet"},
     {CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
@@ -271,6 +280,10 @@ static const struct {
     {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED",
      "work did what it may not do; see the emulator's reports"},
     {CUDA_ERROR_NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "not supported"},
+    {CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
+     "a stream that records cannot do this"},
+    {CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
+     "what the stream recorded was spoilt by an earlier error"},
     {CUDA_ERROR_UNKNOWN, "CUDA_ERROR_UNKNOWN", "unknown error"}};
 
 static CUresult describe(CUresult error, const char **text, bool name) {

@@ -131,7 +131,12 @@ static CUresult push_copy(uint64_t to, side to_side, uint64_t from, side from_si
   w->to = to;
   w->from = from;
   w->n = n;
-  const bool from_pageable = from_side == SIDE_HOST && !holder(from);
+  const bool from_pageable = from_side == SIDE_HOST && !holder(from),
+             to_pageable = to_side == SIDE_HOST && !holder(to);
+  if (s->capture && (waits || from_pageable || to_pageable)) {
+    work_free(w);
+    return driver_leave(graph_invalidate(s->capture));
+  }
   if (from_pageable && !waits) {
     w->staged = malloc(n);
     if (!w->staged) {
@@ -141,7 +146,6 @@ static CUresult push_copy(uint64_t to, side to_side, uint64_t from, side from_si
     memcpy(w->staged, (const void *)(uintptr_t)from, n);
   }
   stream_push(s, w);
-  const bool to_pageable = to_side == SIDE_HOST && !holder(to);
   return driver_leave(waits || to_pageable ? stream_finish(s) : CUDA_SUCCESS);
 }
 

@@ -92,7 +92,7 @@ bool module_is(CUmodule m) {
   return false;
 }
 
-static bool function_is(CUfunction f) {
+bool function_is(CUfunction f) {
   for (const struct CUmod_st *m = driver.modules; m; m = m->next)
     for (const struct CUfunc_st *x = m->functions; x; x = x->next)
       if (x == f) return true;

@@ -123,6 +123,7 @@ void exec_set_predicate(const step *s, const ptx_operand *o, uint32_t values) {
 static void end_lanes(const step *s, uint32_t mask) {
   const step ending = {s->b, s->w, s->i, mask};
   exec_copies_left(&ending);
+  exec_wgmma_left(&ending);
   s->w->alive &= ~mask;
   s->w->exited |= mask;
 }
@@ -166,15 +167,18 @@ static void leave(const step *s) {
 
 /* ---- lanes that wait for lanes ---- */
 
+static bool is_whole_warp(const ptx_instruction *i) {
+  return i->op == OP_MMA || i->op == OP_LDMATRIX || i->op == OP_WGMMA || i->op == OP_SETMAXNREG;
+}
 static bool is_collective(const ptx_instruction *i) {
   return i->op == OP_SHFL || i->op == OP_VOTE || i->op == OP_REDUX || i->op == OP_MATCH ||
-         i->op == OP_BAR_WARP || i->op == OP_MMA || i->op == OP_LDMATRIX;
+         i->op == OP_BAR_WARP || is_whole_warp(i);
 }
 
 /* The lanes that an instruction is to be executed by, as its first lane says. */
 static uint32_t members_of(const step *s) {
   const ptx_instruction *i = s->i;
-  if (i->op == OP_MMA || i->op == OP_LDMATRIX) return ~0u;
+  if (is_whole_warp(i)) return ~0u;
   lanes room;
   const uint64_t *v = exec_source(s, &i->operands[i->n_operands - 1], room);
   return (uint32_t)v[__builtin_ctz(s->mask)];
@@ -214,6 +218,11 @@ static void collect(const step *s) {
       break;
     case OP_LDMATRIX:
       exec_ldmatrix(s);
+      break;
+    case OP_WGMMA:
+      exec_wgmma(s);
+      break;
+    case OP_SETMAXNREG: /* registers are not counted */
       break;
     default:
       barrier_warp(s, members & s->mask);
@@ -255,6 +264,15 @@ static void execute(const step *s) {
       break;
     case OP_CP_ASYNC:
       exec_copy_async(s);
+      break;
+    case OP_CP_BULK:
+      mbarrier_copy(s);
+      break;
+    case OP_MBARRIER:
+      mbarrier_execute(s);
+      break;
+    case OP_FENCE_PROXY:
+      shared_fence_proxy(s);
       break;
     case OP_CP_COMMIT:
       FOR_LANES(l, s->mask) s->w->copies[l].group++;
@@ -314,6 +332,7 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
       pc++;
       continue;
     }
+    if (w->marks) exec_wgmma_watch(&s);
     switch ((ptx_op)i->op) {
       case OP_BRA:
         set_pc(w, s.mask, (uint32_t)i->target);
@@ -347,7 +366,15 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
       default:
         break;
     }
-    if (is_collective(i)) {
+    if (i->op == OP_MBARRIER && i->mode == MBARRIER_WAIT) {
+      const uint32_t over = mbarrier_wait(&s);
+      if (over != s.mask) {
+        set_pc(w, rest | over, pc + 1);
+        set_pc(w, s.mask & ~over, pc);
+        w->at_mbarrier |= s.mask & ~over;
+        return true;
+      }
+    } else if (is_collective(i)) {
       const uint32_t waiting = lanes_at(w, w->at_sync, pc, w->depth[__builtin_ctz(group)]);
       s.mask |= waiting;
       set_pc(w, rest, pc + 1);
@@ -370,7 +397,7 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
   return true;
 }
 
-static uint32_t runnable(const warp *w) { return w->alive & ~(w->at_sync | w->at_barrier); }
+static uint32_t runnable(const warp *w) { return w->alive & ~(w->at_sync | w->at_barrier | w->at_mbarrier); }
 
 static bool run_warp(block *b, warp *w, uint64_t quantum) {
   for (;;) {
@@ -393,7 +420,9 @@ static void start_warp(block *b, unsigned id) {
   lanes *registers = w->registers;
   async_queue copies[EXEC_WARP];
   memcpy(copies, w->copies, sizeof copies);
-  *w = (warp){.id = id, .registers = registers, .now = b->time};
+  const product_queue products = {.items = w->products.items, .cap = w->products.cap};
+  *w = (warp){.id = id, .registers = registers, .marks = w->marks, .products = products, .now = b->time};
+  if (w->marks) memset(w->marks, 0, b->l->module->n_registers);
   for (unsigned l = 0; l < EXEC_WARP; l++) {
     w->copies[l] = (async_queue){.items = copies[l].items, .cap = copies[l].cap};
     w->pc[l] = b->l->kernel->first;
@@ -404,11 +433,17 @@ static void start_warp(block *b, unsigned id) {
          b->l->module->n_registers * sizeof(lanes)); /* unset registers hold nothing useful */
 }
 
+static size_t product_reads_bytes(const block *b) {
+  return (b->shared_bytes / 16 + 1) * b->n_warps * sizeof *b->product_reads;
+}
+
 static void run_block(block *b) {
   const exec_launch *l = b->l;
   b->time = 1;
   b->steps = 0;
   memset(b->barriers, 0, sizeof b->barriers);
+  b->n_mbarriers = b->n_copies = 0;
+  if (b->product_reads) memset(b->product_reads, 0, product_reads_bytes(b));
   memset(b->shared, 0xff, b->shared_bytes);
   memset(b->cells, 0, (b->shared_bytes + 3) / 4 * sizeof *b->cells);
   memset(b->local, 0xff, b->n_threads * l->module->local_bytes);
@@ -428,15 +463,18 @@ static void run_block(block *b) {
       const bool slices = l->seed && exec_random(&b->random) % 2;
       if (!run_warp(b, &b->warps[order[k]], slices ? 1 + exec_random(&b->random) % 64 : UINT64_MAX)) return;
     }
-    const bool released = barrier_release(b);
+    bool released = barrier_release(b);
+    released |= mbarrier_release(b);
     bool alive = false;
     for (unsigned v = 0; v < b->n_warps; v++) alive |= b->warps[v].alive != 0;
-    if (!alive) return;
+    if (!alive) break;
     if (!released && steps == b->steps) {
       barrier_report_stuck(b);
       return;
     }
   }
+  mbarrier_copies_left(b);
+  exec_wgmma_compare(b);
 }
 
 /* A step that shares no factor with n visits every block, in an order far from the first. */
@@ -483,15 +521,27 @@ bool exec_run(const exec_launch *l) {
   b->cells = malloc(((b->shared_bytes + 3) / 4 + 1) * sizeof *b->cells);
   b->local = malloc(b->n_threads * l->module->local_bytes + 16);
   lanes *registers = malloc(b->n_warps * n_registers * sizeof(lanes));
-  const bool fits = b->warps && b->shared && b->cells && b->local && registers;
+  const bool has_wgmma = l->kernel->has_wgmma;
+  uint8_t *marks = has_wgmma ? malloc(b->n_warps * n_registers) : NULL;
+  b->product_reads = has_wgmma ? malloc(product_reads_bytes(b)) : NULL;
+  const bool fits = b->warps && b->shared && b->cells && b->local && registers &&
+                    (!has_wgmma || (marks && b->product_reads));
   if (fits) {
-    for (unsigned v = 0; v < b->n_warps; v++) b->warps[v].registers = registers + v * n_registers;
+    for (unsigned v = 0; v < b->n_warps; v++) {
+      b->warps[v].registers = registers + v * n_registers;
+      b->warps[v].marks = marks ? marks + v * n_registers : NULL;
+    }
     run_blocks(b);
-    for (unsigned v = 0; v < b->n_warps; v++)
+    for (unsigned v = 0; v < b->n_warps; v++) {
       for (unsigned k = 0; k < EXEC_WARP; k++) free(b->warps[v].copies[k].items);
+      free(b->warps[v].products.items);
+    }
   }
   const bool fine = fits && !b->out_of_memory;
+  free(marks);
+  free(b->product_reads);
   free(registers);
+  free(b->copies);
   free(b->local);
   free(b->cells);
   free(b->shared);

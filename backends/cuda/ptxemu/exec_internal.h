@@ -11,7 +11,10 @@
 
 #include "backends/cuda/ptxemu/exec.h"
 
-enum { MAX_CALL_DEPTH = 16, N_BARRIERS = 16, N_KINDS = 64 };
+enum { MAX_CALL_DEPTH = 16, N_BARRIERS = 16, N_KINDS = 64, N_SHARED_BARRIERS = 64 };
+
+/* Bulk copies write as a warp of their own, which has a clock like the others. */
+enum { ASYNC_WARP = EXEC_MAX_WARPS, N_CLOCKS = EXEC_MAX_WARPS + 1, ASYNC_THREAD = ASYNC_WARP * EXEC_WARP };
 
 /* Generic addresses of memory that is not global: no host address looks like these. */
 #define SHARED_WINDOW ((uint64_t)1 << 56)
@@ -29,6 +32,7 @@ typedef struct {
   uint8_t write_bytes, read_bytes, set_bytes, pending_bytes;
   bool mixed_reads; /* of different bytes or times: who read which when is not known */
   bool by_atomic;
+  bool unfenced; /* written by a thread, and no fence shows it to the asynchronous proxy */
 } shared_cell;
 
 typedef struct {
@@ -44,18 +48,40 @@ typedef struct {
   unsigned group; /* that the next copy belongs to */
 } async_queue;
 
+/* A wgmma that nobody has waited for. */
+typedef struct {
+  const ptx_instruction *instruction;
+  unsigned group;
+  bool adds; /* to D */
+  uint64_t a[4][EXEC_WARP], a_at, b_at;
+} async_product;
+
+typedef struct {
+  async_product *items;
+  unsigned n, cap;
+  unsigned group; /* that the next one belongs to */
+  uint64_t n_issued, hash;
+} product_queue;
+
+/* What is known of a register while wgmma use it. */
+enum { REGISTER_HOLDS_D = 1, REGISTER_HOLDS_A = 2, REGISTER_WRITTEN = 4 };
+
 typedef struct {
   unsigned id;
   lanes *registers;
+  uint8_t *marks; /* of each register; NULL: the kernel has no wgmma */
+  product_queue products;
   uint32_t pc[EXEC_WARP];
   uint32_t stack[EXEC_WARP][MAX_CALL_DEPTH];
   uint8_t depth[EXEC_WARP];
   uint32_t alive, exited;
   uint32_t at_sync;    /* lanes that wait for lanes of their warp */
   uint32_t at_barrier; /* lanes that wait for their block */
+  uint32_t at_mbarrier;
   uint8_t barrier[EXEC_WARP];
   uint32_t now;
-  uint32_t clock[EXEC_MAX_WARPS];
+  uint32_t touched[EXEC_WARP]; /* when each lane last touched shared memory */
+  uint32_t clock[N_CLOCKS];
   uint32_t known[EXEC_WARP][EXEC_WARP];
   async_queue copies[EXEC_WARP];
 } warp;
@@ -64,9 +90,25 @@ typedef struct {
   bool is_used, is_reduction;
   unsigned expected; /* threads; 0: all of the block */
   uint32_t waits[EXEC_MAX_WARPS], arrived[EXEC_MAX_WARPS];
-  uint32_t clock[EXEC_MAX_WARPS];
+  uint32_t clock[N_CLOCKS];
   unsigned n_true, n_voted;
 } barrier;
+
+/* An mbarrier: what its eight bytes of shared memory stand for. */
+typedef struct {
+  uint64_t offset;
+  uint32_t expected, pending; /* arrivals of a phase, and those that are left of this one */
+  int64_t bytes;              /* that copies have still to bring */
+  uint32_t phase;
+  uint32_t clock[N_CLOCKS], released[N_CLOCKS]; /* of those who arrived; as the last phase ended */
+} shared_barrier;
+
+typedef struct {
+  uint64_t to, from, n; /* to: offset in shared memory */
+  shared_barrier *barrier;
+  const ptx_instruction *instruction;
+  unsigned warp, lane;
+} bulk_copy;
 
 typedef struct {
   const exec_launch *l;
@@ -76,10 +118,15 @@ typedef struct {
   warp *warps;
   unsigned char *shared;
   shared_cell *cells;
-  uint64_t shared_bytes; /* to the end of dynamic memory */
-  unsigned char *local;  /* a thread's after another's */
+  uint32_t *product_reads; /* by warps, of each 16 bytes: shared.c; NULL: the kernel has no wgmma */
+  uint64_t shared_bytes;   /* to the end of dynamic memory */
+  unsigned char *local;    /* a thread's after another's */
   uint32_t time;
   barrier barriers[N_BARRIERS];
+  shared_barrier mbarriers[N_SHARED_BARRIERS];
+  unsigned n_mbarriers;
+  bulk_copy *copies; /* whose bytes nobody has waited for */
+  unsigned n_copies, cap_copies;
   uint64_t random, steps;
   bool checks_blocks; /* whether accesses of different blocks are compared */
   bool out_of_memory;
@@ -120,10 +167,18 @@ void exec_alu(const step *s);
 void exec_float(const step *s);
 
 /* exec_memory.c */
-typedef enum { ACCESS_READ, ACCESS_WRITE, ACCESS_ATOMIC, ACCESS_ASYNC } access_kind;
+typedef enum {
+  ACCESS_READ,
+  ACCESS_WRITE,
+  ACCESS_ATOMIC,
+  ACCESS_ASYNC,     /* a copy will write */
+  ACCESS_PROXY_READ /* by a warp's wgmma, through the asynchronous proxy */
+} access_kind;
 /* Checks n bytes; where they are, or NULL when they may not be touched (reported). */
 unsigned char *exec_access(const step *s, unsigned lane, uint64_t address, unsigned n, ptx_space space,
                            access_kind kind);
+/* The lanes' values of an address operand; of shared memory where `shared`. */
+void exec_addresses(const step *s, const ptx_operand *o, bool shared, lanes a);
 void exec_load(const step *s);
 void exec_store(const step *s);
 void exec_atomic(const step *s);
@@ -135,6 +190,22 @@ void exec_copies_left(const step *s); /* lanes that exit */
 
 /* shared.c: race cells. what: for reports */
 void shared_touch(const step *s, unsigned lane, uint64_t offset, unsigned n, access_kind kind);
+
+void shared_fence_proxy(const step *s);
+void shared_arrived(block *b, uint64_t offset, uint64_t n); /* of a bulk copy */
+
+/* mbarrier.c */
+void mbarrier_execute(const step *s);  /* init and arrivals */
+uint32_t mbarrier_wait(const step *s); /* the lanes whose phase is over */
+bool mbarrier_release(block *b);       /* lanes that wait and need not; whether there were any */
+void mbarrier_copy(const step *s);     /* cp.async.bulk */
+void mbarrier_copies_left(block *b);   /* at the end */
+
+/* exec_wgmma.c */
+void exec_wgmma(const step *s);
+void exec_wgmma_watch(const step *s); /* before any other instruction of a kernel that has some */
+void exec_wgmma_left(const step *s);  /* lanes that exit */
+void exec_wgmma_compare(block *b);    /* at the end: the warps of a warpgroup did the same */
 
 /* exec_warp.c */
 void exec_shuffle(const step *s);

@@ -157,11 +157,10 @@ unsigned char *exec_access(const step *s, unsigned lane, uint64_t at, unsigned n
   }
 }
 
-static void addresses(const step *s, const ptx_operand *o, lanes a) {
-  const bool narrow = s->i->space == SPACE_SHARED;
+void exec_addresses(const step *s, const ptx_operand *o, bool shared, lanes a) {
   for (unsigned l = 0; l < EXEC_WARP; l++) {
     a[l] = (o->reg >= 0 ? s->w->registers[o->reg][l] : 0) + o->value;
-    if (narrow && a[l] < SHARED_WINDOW) a[l] &= 0xffffffff; /* 32-bit addresses wrap */
+    if (shared && a[l] < SHARED_WINDOW) a[l] &= 0xffffffff; /* 32-bit addresses wrap */
   }
 }
 
@@ -181,7 +180,7 @@ void exec_load(const step *s) {
   const ptx_instruction *i = s->i;
   const unsigned size = ptx_type_bytes((ptx_type)i->type), n = i->vector ? i->vector : 1;
   lanes a, room;
-  addresses(s, &i->operands[1], a);
+  exec_addresses(s, &i->operands[1], i->space == SPACE_SHARED, a);
   uint64_t *to[8];
   lanes nowhere;
   for (unsigned k = 0; k < n; k++) to[k] = exec_result(s, element(&i->operands[0], k), nowhere);
@@ -202,7 +201,7 @@ void exec_store(const step *s) {
   const ptx_instruction *i = s->i;
   const unsigned size = ptx_type_bytes((ptx_type)i->type), n = i->vector ? i->vector : 1;
   lanes a, rooms[8];
-  addresses(s, &i->operands[0], a);
+  exec_addresses(s, &i->operands[0], i->space == SPACE_SHARED, a);
   const uint64_t *from[8];
   for (unsigned k = 0; k < n; k++) from[k] = exec_source(s, element(&i->operands[1], k), rooms[k]);
   FOR_LANES(l, s->mask) {
@@ -244,7 +243,7 @@ void exec_atomic(const step *s) {
   const ptx_type t = (ptx_type)i->type;
   const unsigned size = ptx_type_bytes(t);
   lanes a, room, other_room, nowhere;
-  addresses(s, &i->operands[1], a);
+  exec_addresses(s, &i->operands[1], i->space == SPACE_SHARED, a);
   const uint64_t *v = exec_source(s, &i->operands[2], room);
   const uint64_t *other = i->n_operands > 3 ? exec_source(s, &i->operands[3], other_room) : v;
   uint64_t *d = exec_result(s, &i->operands[0], nowhere);
@@ -289,7 +288,7 @@ void exec_ldmatrix(const step *s) {
   const unsigned n = i->vector ? i->vector : 1;
   lanes a, nowhere;
   uint16_t rows[4][8][8]; /* matrix, row, column */
-  addresses(s, &i->operands[1], a);
+  exec_addresses(s, &i->operands[1], i->space == SPACE_SHARED, a);
   memset(rows, 0xff, sizeof rows);
   for (unsigned l = 0; l < 8 * n; l++) {
     const unsigned char *p = s->mask >> l & 1 ? exec_access(s, l, a[l], 16, SPACE_SHARED, ACCESS_READ) : NULL;
@@ -323,10 +322,8 @@ static bool push_copy(async_queue *q, async_copy c) {
 void exec_copy_async(const step *s) {
   const ptx_instruction *i = s->i;
   lanes to, from, room, size_room;
-  addresses(s, &i->operands[0], to);
-  const ptx_operand *o = &i->operands[1];
-  for (unsigned l = 0; l < EXEC_WARP; l++)
-    from[l] = (o->reg >= 0 ? s->w->registers[o->reg][l] : 0) + o->value;
+  exec_addresses(s, &i->operands[0], i->space == SPACE_SHARED, to);
+  exec_addresses(s, &i->operands[1], false, from);
   const uint64_t *n = exec_source(s, &i->operands[2], room);
   const uint64_t *n_from = i->n_operands > 3 ? exec_source(s, &i->operands[3], size_room) : n;
   FOR_LANES(l, s->mask) {

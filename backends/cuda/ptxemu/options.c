@@ -39,7 +39,8 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
   struct {
     const char *name;
     bool *flag;
-  } flags[] = {{"strict", &o->strict}, {"refuse_approx", &o->refuse_approx}, {"quiet", &o->quiet}};
+  } flags[] = {
+      {"strict", &o->strict}, {"refuse_approx", &o->refuse_approx}, {"quiet", &o->quiet}, {"lost", &o->lost}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (!strcmp(name, flags[i].name)) {
       if (*value && !number(value, 0, 1, &v)) return false;
@@ -52,6 +53,7 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
   unsigned *small = !strcmp(name, "fail")        ? &o->fail_at
                     : !strcmp(name, "fail_code") ? &o->fail_code
                     : !strcmp(name, "devices")   ? &o->n_devices
+                    : !strcmp(name, "version")   ? &o->version
                                                  : NULL;
   if (!small || !number(value, small == &o->n_devices, small == &o->n_devices ? MAX_DEVICES : UINT32_MAX, &v))
     return false;
@@ -77,7 +79,8 @@ bool options_set(const char *text, driver_options *o) {
 }
 
 bool options_from_environment(driver_options *o) {
-  *o = (driver_options){.max_steps = 1000000000, .memory_mb = 4096, .n_devices = 1, .profile = &profiles[0]};
+  *o = (driver_options){
+      .max_steps = 1000000000, .memory_mb = 4096, .n_devices = 1, .version = 13000, .profile = &profiles[0]};
   const char *text = getenv("PTXEMU");
   return !text || options_set(text, o);
 }

@@ -161,15 +161,16 @@ static void parse_registers(parser *p) {
     if (name.kind != TOKEN_WORD) parse_fail(p, "the name of a register was expected");
     parse_next(p);
     symbol *s = add_symbol(p, &name, SYMBOL_REGISTERS);
-    s->first = (int32_t)p->m->n_registers;
+    s->first = (int32_t)p->n_registers;
     s->wide = wide;
     unsigned n = 1;
     if (parse_accept(p, '<')) {
       s->count = n = (unsigned)number(p, MAX_REGISTERS);
       parse_expect(p, '>');
     }
-    p->m->n_registers += n;
-    if (p->m->n_registers > MAX_REGISTERS) parse_fail(p, "more than %d registers", MAX_REGISTERS);
+    p->n_registers += n;
+    if (p->n_registers > MAX_REGISTERS) parse_fail(p, "more than %d registers", MAX_REGISTERS);
+    if (p->n_registers > p->m->n_registers) p->m->n_registers = p->n_registers;
   } while (parse_accept(p, ','));
   parse_expect(p, ';');
 }
@@ -372,6 +373,8 @@ static void parse_body(parser *p) {
   unsigned scopes[MAX_DEPTH], depth = 0;
   parse_expect(p, '{');
   p->f->first = p->m->n_code;
+  /* One kernel runs at a time: kernels use the same numbers, those that they may call have others. */
+  p->n_registers = p->f->is_kernel ? p->callee_registers : p->m->n_registers;
   scopes[depth++] = p->n_symbols;
   while (depth) {
     if (p->now.kind == TOKEN_END) parse_fail(p, "the text ends within a function");
@@ -390,6 +393,7 @@ static void parse_body(parser *p) {
   p->m->code = parse_grow(p, p->m->code, p->m->n_code, &p->m->cap_code, sizeof end);
   p->m->code[p->m->n_code++] = end;
   p->f->end = p->m->n_code;
+  if (!p->f->is_kernel) p->callee_registers = p->n_registers;
   find_targets(p);
   parse_next(p);
 }

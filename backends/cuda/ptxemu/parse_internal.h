@@ -44,6 +44,7 @@ typedef struct {
   label *labels, *jumps; /* of the function: where they are; who jumps to them */
   unsigned n_labels, cap_labels, n_jumps, cap_jumps;
   uint64_t module_shared;
+  unsigned n_registers, callee_registers; /* numbers given; those of functions that are called come first */
 } parser;
 
 _Noreturn void parse_fail(parser *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -56,6 +57,11 @@ void parse_expect(parser *p, char c);
 const char *parse_copy(parser *p, const char *at, size_t n);
 const symbol *parse_symbol(parser *p, const char *name, size_t n, int32_t *reg);
 bool parse_type(const char *name, size_t n, ptx_type *t);
+
+/* decode_hopper.c: what sm_90a adds. */
+bool decode_is_hopper(const ptx_instruction *i);
+bool decode_hopper_part(ptx_instruction *i, const char *part);
+const char *decode_why_not_hopper(const ptx_instruction *i, unsigned n_types, const ptx_type t[4]);
 
 /* At the mnemonic: the instruction to its ';'. Adds it to the module's code. */
 void parse_instruction(parser *p, int32_t predicate, bool negated, const char *text);

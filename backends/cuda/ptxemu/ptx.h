@@ -111,6 +111,11 @@ typedef enum {
   OP_MATCH,
   OP_ACTIVEMASK,
   OP_MMA,
+  OP_WGMMA,
+  OP_MBARRIER,
+  OP_CP_BULK,
+  OP_FENCE_PROXY,
+  OP_SETMAXNREG,
   OP_BRA,
   OP_CALL,
   OP_RET,
@@ -138,6 +143,15 @@ typedef enum {
   ATOM_DEC
 } ptx_atom; /* atom, red, redux */
 typedef enum { MMA_16816, MMA_1688, MMA_16832 } ptx_mma;
+typedef enum { WGMMA_NONE, WGMMA_PRODUCT, WGMMA_FENCE, WGMMA_COMMIT, WGMMA_WAIT } ptx_wgmma;
+typedef enum {
+  MBARRIER_NONE,
+  MBARRIER_INIT,
+  MBARRIER_ARRIVE,
+  MBARRIER_EXPECT,
+  MBARRIER_TRY,
+  MBARRIER_WAIT
+} ptx_mbarrier;
 typedef enum {
   CMP_EQ,
   CMP_NE,
@@ -207,7 +221,7 @@ typedef struct ptx_operand {
   unsigned n_elements;
 } ptx_operand;
 
-enum { PTX_MAX_OPERANDS = 6 };
+enum { PTX_MAX_OPERANDS = 8 };
 
 typedef struct ptx_function ptx_function;
 
@@ -217,6 +231,8 @@ typedef struct {
   uint8_t mode, space, to_space, compare, combine, rounding, vector;
   bool integer_rounding, saturate, flush, approx, to, transposed, nan, left, wrap, clamp, relaxed_warp;
   bool predicate_negated;
+  uint16_t columns;  /* wgmma: of D, a multiple of 8 */
+  uint16_t depth;    /* wgmma: its k */
   int32_t predicate; /* register, or -1 */
   int32_t target;    /* bra: index of an instruction of the module */
   unsigned n_operands;
@@ -245,7 +261,7 @@ struct ptx_function {
   uint64_t parameter_bytes;
   uint64_t shared_bytes; /* kernel: static, those of the module included */
   unsigned max_threads;  /* .maxntid, or 0 */
-  bool has_fence, has_atomic, calls;
+  bool has_fence, has_atomic, calls, has_wgmma;
 };
 
 /* What a call instruction names: its transfers in and out. Kept beside the instruction's index. */

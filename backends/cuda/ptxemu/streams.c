@@ -75,6 +75,10 @@ static void run_until(const progress *p) {
 }
 
 void stream_push(CUstream s, work *w) {
+  if (s->capture) {
+    graph_append(s->capture, w);
+    return;
+  }
   for (unsigned i = 0; i < MAX_STREAMS; i++) {
     const struct CUstream_st *o = &driver.streams[i];
     if (o->is_used && o != s && o->device == s->device && !o->non_blocking && !s->non_blocking &&
@@ -142,6 +146,8 @@ unsigned streams_close(int device) {
   for (unsigned i = driver.n_devices; i < MAX_STREAMS; i++)
     if (driver.streams[i].is_used && driver.streams[i].device == device) {
       driver.streams[i].is_used = false;
+      graph_free(driver.streams[i].capture);
+      driver.streams[i].capture = NULL;
       n++;
     }
   return n;
@@ -186,6 +192,8 @@ CUresult cuStreamDestroy_v2(CUstream stream) {
   CUstream s = stream ? stream_of(stream) : NULL;
   if (!s || s->is_legacy) return driver_leave(CUDA_ERROR_INVALID_HANDLE);
   s->is_used = false;
+  graph_free(s->capture);
+  s->capture = NULL;
   return driver_leave(CUDA_SUCCESS);
 }
 
@@ -193,6 +201,7 @@ CUresult cuStreamSynchronize(CUstream stream) {
   const CUresult r = driver_enter(CALL_IN_CONTEXT);
   if (r) return driver_leave(r);
   CUstream s = stream_of(stream);
+  if (s && s->capture) return driver_leave(graph_invalidate(s->capture));
   return driver_leave(s ? stream_finish(s) : CUDA_ERROR_INVALID_HANDLE);
 }
 
@@ -201,6 +210,7 @@ CUresult cuStreamQuery(CUstream stream) {
   if (r) return driver_leave(r);
   CUstream s = stream_of(stream);
   if (!s) return driver_leave(CUDA_ERROR_INVALID_HANDLE);
+  if (s->capture) return driver_leave(graph_invalidate(s->capture));
   if (s->first) (void)run_one(); /* who asks again and again gets there */
   return driver_leave(s->first ? CUDA_ERROR_NOT_READY : stream_finish(s));
 }
@@ -278,6 +288,7 @@ CUresult cuEventRecord(CUevent event, CUstream stream) {
   if (r) return driver_leave(r);
   CUstream s = stream_of(stream);
   if (!s || !is_event(event)) return driver_leave(CUDA_ERROR_INVALID_HANDLE);
+  if (s->capture) return driver_leave(graph_invalidate(s->capture));
   struct timespec now;
   (void)clock_gettime(CLOCK_MONOTONIC, &now);
   event->when_ms = (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
@@ -311,6 +322,7 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
   if (r) return driver_leave(r);
   CUstream s = stream_of(stream);
   if (!s || !is_event(event)) return driver_leave(CUDA_ERROR_INVALID_HANDLE);
+  if (s->capture) return driver_leave(graph_invalidate(s->capture));
   const uint32_t own = s->knows.of[s->index];
   join(&s->knows, &event->at);
   if (s->knows.of[s->index] < own) s->knows.of[s->index] = own;

@@ -103,6 +103,7 @@ GPU_FN T gpu_shfl(T v, uint32_t lane) {
 GPU_FN uint32_t gpu_ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
 /* Orders the warp's accesses to shared memory. */
 GPU_FN void gpu_warp_sync() { __syncwarp(); }
+GPU_FN uint32_t gpu_ones(uint32_t bits) { return (uint32_t)__popc(bits); }
 #else
 template <typename T>
 GPU_FN T gpu_shfl_xor(T v, uint32_t mask) {
@@ -112,6 +113,7 @@ template <typename T>
 GPU_FN T gpu_shfl(T v, uint32_t lane) {
   return __shfl(v, (int)lane, GPU_WARP);
 }
+GPU_FN uint32_t gpu_ones(uint32_t bits) { return (uint32_t)__builtin_popcount(bits); }
 GPU_FN uint32_t gpu_ballot(bool p) {
   uint32_t bits = (uint32_t)p << gpu_lane();
   for (uint32_t m = 1; m < GPU_WARP; m *= 2) bits |= gpu_shfl_xor(bits, m);

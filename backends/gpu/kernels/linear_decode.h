@@ -1,7 +1,7 @@
-/* linear_decode.h - products of up to 8 rows of activations: a block of threads has 16 outputs, its warps
- * share out the groups of K, whose results do not depend on each other, and y is folded at the end in the
- * order of K. Every byte of the weights is read once, straight into the registers of the matrix unit's
- * fragments. */
+/* linear_decode.h - products of few rows of activations, 8 or 32 at most: a block of threads has 16 outputs,
+ * its warps share out the groups of K, whose results do not depend on each other, and y is folded at the end
+ * in the order of K. Every byte of the weights is read once, straight into the registers of the matrix unit's
+ * fragments, which meet the rows by eights. */
 #ifndef WH_GPU_LINEAR_DECODE_H
 #define WH_GPU_LINEAR_DECODE_H
 
@@ -10,7 +10,7 @@
 #include "backends/gpu/kernels/linear_q.h"
 #include "backends/gpu/kernels/linear_rows.h"
 
-/* Rows of x that a lane reads: token g for codes; tokens 2 t, 2 t + 1 for the rest. */
+/* Rows of x that a lane reads of eight: token g for codes; tokens 2 t, 2 t + 1 for the rest. */
 struct decode_rows {
   uint32_t code_row, row[2];
 };
@@ -31,44 +31,56 @@ struct decode_quant {
   static constexpr uint32_t chunk_bytes = T::chunk_bytes, head_bytes = T::head_bytes;
   static constexpr uint32_t group_chunks = GPU_QUANT_CHUNKS;
 
-  /* `head` and `record` of the tile; a group's records are `stride` apart. */
+  /* `head` and `record` of the tile; a group's records are `stride` apart. Of the eights, n are there. */
+  template <uint32_t EIGHTS>
   GPU_FN void group(const gpu_linear_args &a, const uint8_t *head, const uint8_t *record, uint64_t stride,
-                    uint32_t n_chunks, uint32_t n_groups, uint32_t group, const decode_rows &rows,
-                    float g[4]) {
+                    uint32_t n_chunks, uint32_t n_groups, uint32_t group, const decode_rows (&rows)[EIGHTS],
+                    uint32_t n, float (&g)[EIGHTS][4]) {
     const uint64_t blocks = (uint64_t)n_groups * 8;
     quant_chunk<T> chunk[GPU_QUANT_CHUNKS];
     quant_head h;
-    int32_t minima[4] = {0, 0, 0, 0};
-    gpu_pair shifts[2];
-    const gpu_pair *codes = codes_at(a.x, blocks * 32, rows.code_row, (uint64_t)group * 256);
+    int32_t minima[EIGHTS][4] = {};
+    gpu_pair shifts[EIGHTS][2];
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
       if (c < n_chunks) load_chunk(&chunk[c], record + c * stride);
     load_head<T>(&h, head);
-    for (int i = 0; i < 2; i++)
-      shifts[i] = *gpu_at<const gpu_pair>(a.x_shifts + rows.row[i] * blocks + group * 8);
+#pragma unroll
+    for (uint32_t j = 0; j < EIGHTS; j++)
+      for (int i = 0; i < 2; i++)
+        if (j < n) shifts[j][i] = *gpu_at<const gpu_pair>(a.x_shifts + rows[j].row[i] * blocks + group * 8);
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
       if (c < n_chunks) {
 #pragma unroll
         for (uint32_t b = 0; b < 2; b++) {
           const uint32_t block = c * 2 + b;
-          token_block x;
-          const gpu_pair q = codes[4 * block];
-          x.codes[0] = q.w[0], x.codes[1] = q.w[1];
-          for (int i = 0; i < 2; i++) {
-            x.two_t[i] = two_to(shifts[i].w[block / 4] >> (8 * (block % 4)) & 255u);
-            if (T::min == WH_MIN_F16)
-              x.sum[i] = (float)gpu_at<const int16_t>(a.x_sums)[rows.row[i] * blocks + group * 8 + block];
-          }
           quant_block<T> w;
           unpack_block(&w, chunk[c], h, (int)b);
-          block_step(w, x, g, minima);
+#pragma unroll
+          for (uint32_t j = 0; j < EIGHTS; j++) {
+            if (j >= n) continue;
+            token_block x;
+            const gpu_pair q = codes_at(a.x, blocks * 32, rows[j].code_row, (uint64_t)group * 256)[4 * block];
+            x.codes[0] = q.w[0], x.codes[1] = q.w[1];
+            for (int i = 0; i < 2; i++) {
+              x.two_t[i] = two_to(shifts[j][i].w[block / 4] >> (8 * (block % 4)) & 255u);
+              if (T::min == WH_MIN_F16)
+                x.sum[i] =
+                    (float)gpu_at<const int16_t>(a.x_sums)[rows[j].row[i] * blocks + group * 8 + block];
+            }
+            block_step(w, x, g[j], minima[j]);
+          }
         }
       }
-    if (T::min == WH_MIN_SUB32)
-      minima_of_group(head, gpu_at<const int16_t>(a.x_sums) + rows.code_row * blocks + group * 8, minima);
-    group_step<T>(h, minima, g);
+#pragma unroll
+    for (uint32_t j = 0; j < EIGHTS; j++) {
+      if (j >= n) continue;
+      if (T::min == WH_MIN_SUB32)
+        minima_of_group(head, gpu_at<const int16_t>(a.x_sums) + rows[j].code_row * blocks + group * 8,
+                        minima[j]);
+      group_step<T>(h, minima[j], g[j]);
+    }
   }
   /* y = fma(factor, g, y) */
   GPU_FN float factor(const gpu_linear_args &a, const uint8_t *, uint32_t, uint32_t n_groups, uint32_t group,
@@ -83,22 +95,28 @@ struct decode_wide {
   static constexpr uint32_t chunk_bytes = GPU_WIDE_CHUNK_BYTES, head_bytes = GPU_WIDE_HEAD_BYTES;
   static constexpr uint32_t group_chunks = GPU_WIDE_CHUNKS;
 
+  template <uint32_t EIGHTS>
   GPU_FN void group(const gpu_linear_args &a, const uint8_t *, const uint8_t *record, uint64_t stride,
-                    uint32_t, uint32_t n_groups, uint32_t group, const decode_rows &rows, float g[4]) {
-    const uint64_t padded = (uint64_t)n_groups * 128;
+                    uint32_t, uint32_t n_groups, uint32_t group, const decode_rows (&rows)[EIGHTS],
+                    uint32_t n, float (&g)[EIGHTS][4]) {
+    const uint64_t padded = (uint64_t)n_groups * 128, k = (uint64_t)group * 128;
     gpu_u128 w[8];
 #pragma unroll
     for (uint32_t i = 0; i < 8; i++)
       w[i] = gpu_load128(record + i / 4 * stride + i % 4 * 512 + gpu_lane() * 16);
-    const gpu_pair *high = codes_at(a.x, padded, rows.code_row, (uint64_t)group * 128);
-    const gpu_pair *low = codes_at(a.x_low, padded, rows.code_row, (uint64_t)group * 128);
-    limb_dots d = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
 #pragma unroll
-    for (uint32_t b = 0; b < 4; b++) {
-      const gpu_pair x_high = high[4 * b], x_low = low[4 * b];
-      limb_step(&d, w[2 * b].w, w[2 * b + 1].w, x_high.w, x_low.w);
+    for (uint32_t j = 0; j < EIGHTS; j++) {
+      if (j >= n) continue;
+      const gpu_pair *high = codes_at(a.x, padded, rows[j].code_row, k);
+      const gpu_pair *low = codes_at(a.x_low, padded, rows[j].code_row, k);
+      limb_dots d = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
+#pragma unroll
+      for (uint32_t b = 0; b < 4; b++) {
+        const gpu_pair x_high = high[4 * b], x_low = low[4 * b];
+        limb_step(&d, w[2 * b].w, w[2 * b + 1].w, x_high.w, x_low.w);
+      }
+      for (int e = 0; e < 4; e++) g[j][e] = limb_sum(d, e);
     }
-    for (int e = 0; e < 4; e++) g[e] = limb_sum(d, e);
   }
   GPU_FN float factor(const gpu_linear_args &a, const uint8_t *head, uint32_t row, uint32_t n_groups,
                       uint32_t group, uint32_t x) {
@@ -109,31 +127,39 @@ struct decode_wide {
 
 /* ---- the kernel ---- */
 
-#define PART (DECODE_PART_BYTES / 4)
-
-template <class P>
+template <class P, uint32_t ROWS>
 GPU_FN void linear_decode(const gpu_linear_args &a) {
-  GPU_DYNAMIC_SHARED(float, part); /* [min(groups, DECODE_ROUND)][PART] */
-  __shared__ float sum[DECODE_ROWS * GPU_TILE_ROWS];
+  constexpr uint32_t EIGHTS = ROWS / 8, ROUND = decode_round(ROWS), PART = decode_part_bytes(ROWS) / 4;
+  GPU_DYNAMIC_SHARED(float, part); /* [min(groups, ROUND)][PART] */
+  __shared__ float sum[ROWS * GPU_TILE_ROWS];
   const gpu_row_tile rows = row_tile_at(a, blockIdx.y);
   if (rows.count == 0) return;
-  const uint32_t tile = blockIdx.x, in = tile % GPU_TILES, g4 = gpu_lane() / 4, t = gpu_lane() % 4;
-  const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, a.n, a.k);
-  const uint8_t *w = gpu_at<const uint8_t>(a.w + rows.expert * a.expert_bytes);
+  const gpu_linear_matrix matrix = matrix_of_block(a);
+  const uint32_t tile = blockIdx.x - matrix.first_block, in = tile % GPU_TILES, g4 = gpu_lane() / 4,
+                 t = gpu_lane() % 4;
+  const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, matrix.n, a.k);
+  const uint8_t *w = gpu_at<const uint8_t>(matrix.w + rows.expert * matrix.expert_bytes);
   const uint64_t stride = (uint64_t)gpu_tiles_at(&m, tile) * P::chunk_bytes;
-  const decode_rows mine = {x_row(a, rows, g4), {x_row(a, rows, 2 * t), x_row(a, rows, 2 * t + 1)}};
-  const uint32_t outputs = rows.count * GPU_TILE_ROWS;
+  decode_rows mine[EIGHTS];
+#pragma unroll
+  for (uint32_t j = 0; j < EIGHTS; j++)
+    mine[j] = {x_row(a, rows, j * 8 + g4),
+               {x_row(a, rows, j * 8 + 2 * t), x_row(a, rows, j * 8 + 2 * t + 1)}};
+  const uint32_t outputs = rows.count * GPU_TILE_ROWS, n_eights = (rows.count + 7) / 8;
   for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) sum[o] = 0.0f;
-  for (uint32_t from = 0; from < m.n_groups; from += DECODE_ROUND) {
-    const uint32_t end = m.n_groups - from < DECODE_ROUND ? m.n_groups : from + DECODE_ROUND;
+  for (uint32_t from = 0; from < m.n_groups; from += ROUND) {
+    const uint32_t end = m.n_groups - from < ROUND ? m.n_groups : from + ROUND;
     for (uint32_t group = from + gpu_warp(); group < end; group += blockDim.x / GPU_WARP) {
-      float g[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+      float g[EIGHTS][4] = {};
       const uint32_t left = m.n_chunks - group * P::group_chunks;
       P::group(a, w + gpu_heads_at(&m, tile, group) + in * P::head_bytes,
                w + gpu_records_at(&m, tile, group, 0) + in * P::chunk_bytes, stride,
-               left < P::group_chunks ? left : P::group_chunks, m.n_groups, group, mine, g);
+               left < P::group_chunks ? left : P::group_chunks, m.n_groups, group, mine, n_eights, g);
       float *p = part + (group - from) * PART;
-      for (uint32_t e = 0; e < 4; e++) p[(2 * t + e % 2) * DECODE_PART_STRIDE + g4 + 8 * (e / 2)] = g[e];
+#pragma unroll
+      for (uint32_t j = 0; j < EIGHTS; j++)
+        for (uint32_t e = 0; e < 4 && j < n_eights; e++)
+          p[(j * 8 + 2 * t + e % 2) * DECODE_PART_STRIDE + g4 + 8 * (e / 2)] = g[j][e];
     }
     gpu_barrier();
     for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) {
@@ -149,7 +175,7 @@ GPU_FN void linear_decode(const gpu_linear_args &a) {
   }
   for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) {
     const uint32_t column = tile * GPU_TILE_ROWS + o % GPU_TILE_ROWS;
-    if (column < a.n) store_output(a, y_row(a, rows, o / GPU_TILE_ROWS), column, sum[o]);
+    if (column < matrix.n) store_output(matrix, y_row(a, rows, o / GPU_TILE_ROWS), column, sum[o]);
   }
 }
 

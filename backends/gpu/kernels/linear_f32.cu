@@ -7,9 +7,10 @@
 
 #define F32_CHUNK 512u
 
-GPU_FN const float *f32_tile(const gpu_linear_args &a, uint32_t expert, uint32_t tile) {
+GPU_FN const float *f32_tile(const gpu_linear_args &a, const gpu_linear_matrix &m, uint32_t expert,
+                             uint32_t tile) {
   const uint64_t tile_floats = (uint64_t)((a.k + 3) / 4) * 4 * GPU_F32_ROWS;
-  return gpu_at<const float>(a.w + expert * a.expert_bytes) + tile * tile_floats;
+  return gpu_at<const float>(m.w + expert * m.expert_bytes) + tile * tile_floats;
 }
 
 /* x[k .. k + 3]; +0 past the row's end, where weights are 0. */
@@ -48,7 +49,9 @@ GPU_FN void decode(const gpu_linear_args &a) {
   __shared__ float sum[DECODE_ROWS * GPU_F32_ROWS];
   const gpu_row_tile tile = row_tile_at(a, blockIdx.y);
   if (tile.count == 0) return;
-  const float *w = f32_tile(a, tile.expert, blockIdx.x);
+  const gpu_linear_matrix matrix = matrix_of_block(a);
+  const uint32_t block = blockIdx.x - matrix.first_block;
+  const float *w = f32_tile(a, matrix, tile.expert, block);
   const uint32_t n_chunks = (a.k + F32_CHUNK - 1) / F32_CHUNK, outputs = tile.count * GPU_F32_ROWS;
   uint32_t rows[DECODE_ROWS];
 #pragma unroll
@@ -71,8 +74,8 @@ GPU_FN void decode(const gpu_linear_args &a) {
     gpu_barrier();
   }
   for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) {
-    const uint32_t column = blockIdx.x * GPU_F32_ROWS + o % GPU_F32_ROWS;
-    if (column < a.n) store_output(a, y_row(a, tile, o / GPU_F32_ROWS), column, sum[o]);
+    const uint32_t column = block * GPU_F32_ROWS + o % GPU_F32_ROWS;
+    if (column < matrix.n) store_output(matrix, y_row(a, tile, o / GPU_F32_ROWS), column, sum[o]);
   }
 }
 
@@ -87,12 +90,14 @@ GPU_FN void prefill(const gpu_linear_args &a) {
   __shared__ __align__(16) float ws[STEP * STRIDE], xs[STEP * STRIDE];
   const gpu_row_tile tile = row_tile_at(a, blockIdx.y);
   if (tile.count == 0) return;
-  const uint32_t n_tiles = (a.n + GPU_F32_ROWS - 1) / GPU_F32_ROWS;
+  const gpu_linear_matrix matrix = matrix_of_block(a);
+  const uint32_t block = blockIdx.x - matrix.first_block,
+                 n_tiles = (matrix.n + GPU_F32_ROWS - 1) / GPU_F32_ROWS;
   /* this thread's part of a step: 4 k of an output and of a row */
   const uint32_t line = threadIdx.x % SIDE, k4 = threadIdx.x / SIDE * 4;
-  const uint32_t w_tile = blockIdx.x * (SIDE / GPU_F32_ROWS) + line / GPU_F32_ROWS;
+  const uint32_t w_tile = block * (SIDE / GPU_F32_ROWS) + line / GPU_F32_ROWS;
   const float *w =
-      f32_tile(a, tile.expert, w_tile < n_tiles ? w_tile : n_tiles - 1) + line % GPU_F32_ROWS * 4;
+      f32_tile(a, matrix, tile.expert, w_tile < n_tiles ? w_tile : n_tiles - 1) + line % GPU_F32_ROWS * 4;
   const uint32_t x = x_row(a, tile, line), column = threadIdx.x % 16 * 4, row = threadIdx.x / 16 * 4;
   float y[4][4] = {}, sums[4][4] = {};
   for (uint32_t k = 0; k < a.k; k += STEP) {
@@ -135,8 +140,8 @@ GPU_FN void prefill(const gpu_linear_args &a) {
     const uint32_t to = y_row(a, tile, row + r);
 #pragma unroll
     for (uint32_t c = 0; c < 4; c++) {
-      const uint32_t at = blockIdx.x * SIDE + column + c;
-      if (at < a.n) store_output(a, to, at, y[r][c]);
+      const uint32_t at = block * SIDE + column + c;
+      if (at < matrix.n) store_output(matrix, to, at, y[r][c]);
     }
   }
 }

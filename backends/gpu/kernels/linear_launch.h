@@ -5,15 +5,17 @@
 
 #include "backends/gpu/kernels/linear_format.h"
 
-/* Decoding: up to this many rows; a block has 16 outputs and as many warps as there are groups of K, at most.
- */
+/* Decoding: up to 8 rows, or with tiles of 32 the rows of a small batch; a block has 16 outputs and as many
+ * warps as there are groups of K, at most. */
 #define DECODE_ROWS 8
 #define DECODE_WARPS 16
-#define DECODE_ROUND 64 /* groups whose results are held before they are folded */
-/* Results of a group, [8 rows][16 outputs], each 8 outputs' rows 20 apart so that a warp's stores meet all
- * banks. */
+#define BATCH_ROWS 32
+#define BATCH_WARPS 8 /* whose threads may have 255 registers each */
+/* Groups whose results are held before they are folded. */
+GPU_CONST_FN uint32_t decode_round(uint32_t rows) { return 64 * DECODE_ROWS / rows; }
+/* Results of a group, [rows][16 outputs], rows 20 apart so that a warp's stores meet all banks. */
 #define DECODE_PART_STRIDE 20u
-#define DECODE_PART_BYTES (DECODE_ROWS * DECODE_PART_STRIDE * 4u)
+GPU_CONST_FN uint32_t decode_part_bytes(uint32_t rows) { return rows * DECODE_PART_STRIDE * 4u; }
 
 /* Prompts: a block has 128 outputs and 64 rows, in warps of 32 x 32. */
 #define PREFILL_ROWS 64

@@ -212,6 +212,7 @@ GPU_FN void fetch(const gpu_linear_args &a, const gpu_matrix &m, const uint8_t *
 template <class P>
 GPU_FN void store_tile(const gpu_linear_args &a, const gpu_row_tile &rows, const P &p, uint32_t tile,
                        uint32_t first_row) {
+  const gpu_linear_matrix matrix = matrix_of_block(a);
 #pragma unroll
   for (uint32_t j = 0; j < WARP_TOKENS; j++)
 #pragma unroll
@@ -224,7 +225,7 @@ GPU_FN void store_tile(const gpu_linear_args &a, const gpu_row_tile &rows, const
 #pragma unroll
         for (uint32_t r = 0; r < 2; r++) {
           const uint32_t column = (tile + i) * GPU_TILE_ROWS + gpu_lane() / 4 + 8 * r;
-          if (column < a.n) store_output(a, to, column, p.y[i][j][r * 2 + t]);
+          if (column < matrix.n) store_output(matrix, to, column, p.y[i][j][r * 2 + t]);
         }
     }
 }
@@ -235,9 +236,10 @@ GPU_FN void linear_prefill(const gpu_linear_args &a) {
   GPU_DYNAMIC_SHARED(uint8_t, shared); /* prefill_shared_bytes */
   const gpu_row_tile rows = row_tile_at(a, blockIdx.y);
   if (rows.count == 0) return;
-  const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, a.n, a.k);
-  const uint8_t *w = gpu_at<const uint8_t>(a.w + rows.expert * a.expert_bytes);
-  const uint32_t tile = blockIdx.x * GPU_TILES, tiles = gpu_tiles_at(&m, tile);
+  const gpu_linear_matrix matrix = matrix_of_block(a);
+  const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, matrix.n, a.k);
+  const uint8_t *w = gpu_at<const uint8_t>(matrix.w + rows.expert * matrix.expert_bytes);
+  const uint32_t tile = (blockIdx.x - matrix.first_block) * GPU_TILES, tiles = gpu_tiles_at(&m, tile);
   const uint32_t my_tile = gpu_warp() % 4 * WARP_TILES, first_row = gpu_warp() / 4 * WARP_ROWS;
   const bool works = my_tile < tiles && first_row < rows.count;
   const uint64_t my_x = x_row(a, rows, threadIdx.x / 4);

@@ -6,8 +6,8 @@
 #include "backends/gpu/kernels/gpu.h"
 #include "backends/gpu/kernels/linear_args.h"
 
-#define LINEAR_KERNEL(name, body) \
-  GPU_KERNEL_FN(name, gpu_linear_args) { body(a); }
+#define LINEAR_KERNEL(name, ...) \
+  GPU_KERNEL_FN(name, gpu_linear_args) { __VA_ARGS__(a); }
 
 GPU_FN gpu_row_tile row_tile_at(const gpu_linear_args &a, uint32_t index) {
   if (a.tiles) return gpu_at<const gpu_row_tile>(a.tiles)[index];
@@ -32,11 +32,21 @@ GPU_FN uint32_t x_row(const gpu_linear_args &a, const gpu_row_tile &r, uint32_t 
   return a.rows_per_x == 1 ? y : y / a.rows_per_x;
 }
 
-GPU_FN void store_output(const gpu_linear_args &a, uint32_t row, uint32_t column, float v) {
-  const uint64_t at = (uint64_t)row * a.n + column;
-  if (a.bias) v = v + gpu_at<const float>(a.bias)[column];
-  if (a.residual) v = gpu_at<const float>(a.residual)[at] + v;
-  gpu_at<float>(a.y)[at] = v;
+/* The matrix that this block has a part of. Every use selects its fields anew, from the launch's arguments,
+ * so that what only the epilogue needs takes no registers before it. */
+GPU_FN gpu_linear_matrix matrix_of_block(const gpu_linear_args &a) {
+  gpu_linear_matrix m = a.matrices[0];
+#pragma unroll
+  for (uint32_t i = 1; i < GPU_MOST_MATRICES; i++)
+    if (blockIdx.x >= a.matrices[i].first_block) m = a.matrices[i];
+  return m;
+}
+
+GPU_FN void store_output(const gpu_linear_matrix &m, uint32_t row, uint32_t column, float v) {
+  const uint64_t at = (uint64_t)row * m.n + column;
+  if (m.bias) v = v + gpu_at<const float>(m.bias)[column];
+  if (m.residual) v = gpu_at<const float>(m.residual)[at] + v;
+  gpu_at<float>(m.y)[at] = v;
 }
 
 #endif

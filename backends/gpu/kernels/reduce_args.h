@@ -35,6 +35,10 @@ typedef struct gpu_line_args {
   uint8_t reserved[4];
 } gpu_line_args;
 
+/* topk of long lines of f32: threads of a block, and the largest k. */
+#define GPU_SELECT_THREADS 512
+#define GPU_SELECT_MOST 1024
+
 #define GPU_TILE 64 /* rows and columns of a block's outputs */
 #define GPU_TILE_THREADS 256
 #define GPU_THIN_ROWS 4 /* of a thread's outputs */

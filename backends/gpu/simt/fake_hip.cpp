@@ -6,8 +6,10 @@
  * memory=MiB (4096), fail=N (the N-th call that may fail does). */
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "backends/gpu/simt/simt.h"
 
@@ -21,6 +23,8 @@ enum {
   INVALID_VALUE = 1,
   OUT_OF_MEMORY = 2,
   NO_DEVICE = 100,
+  INVALID_DEVICE = 101,
+  INVALID_HANDLE = 400,
   NOT_FOUND = 500,
   LAUNCH_FAILURE = 719,
   UNKNOWN = 999
@@ -61,6 +65,18 @@ const options &chosen() {
     return read;
   }();
   return o;
+}
+
+/* What a stream recorded: a graph, and what is made of it, is such a list. */
+typedef std::vector<std::function<int()>> recording;
+std::map<void *, recording *> recorders; /* by stream */
+
+/* Does it, or has it recorded; locked. */
+int give(void *stream, const std::function<int()> &work) {
+  const auto at = recorders.find(stream);
+  if (at == recorders.end()) return work();
+  at->second->push_back(work);
+  return SUCCESS;
 }
 
 bool fails() { return ++n_calls == chosen().fail; }
@@ -116,7 +132,9 @@ int end_handle(void *p) {
 EXPORT uint64_t simt_left(void) { return blocks.size() + n_handles; }
 
 EXPORT int hipInit(unsigned) { return fails() ? UNKNOWN : SUCCESS; }
-EXPORT int hipDriverGetVersion(int *v) { return *v = 50200000, SUCCESS; }
+EXPORT int hipDriverGetVersion(int *v) {
+  return *v = 50200000, chosen().devices ? SUCCESS : INVALID_DEVICE; /* as HIP's does */
+}
 EXPORT int hipGetDeviceCount(int *n) { return *n = (int)chosen().devices, fails() ? NO_DEVICE : SUCCESS; }
 EXPORT int hipDeviceGet(int *d, int i) { return *d = i, fails() ? UNKNOWN : SUCCESS; }
 EXPORT int hipDeviceGetName(char *name, int n, int device) {
@@ -186,15 +204,15 @@ EXPORT int hipMemcpyDtoHAsync(void *to, void *from, size_t n, void *) {
   if (fails() || !is_allocated((uintptr_t)from, n)) return INVALID_VALUE;
   return memcpy(to, from, n), SUCCESS;
 }
-EXPORT int hipMemcpyDtoDAsync(void *to, void *from, size_t n, void *) {
+EXPORT int hipMemcpyDtoDAsync(void *to, void *from, size_t n, void *stream) {
   std::lock_guard<std::recursive_mutex> guard(mutex);
   if (fails() || !is_allocated((uintptr_t)to, n) || !is_allocated((uintptr_t)from, n)) return INVALID_VALUE;
-  return memmove(to, from, n), SUCCESS;
+  return give(stream, [=] { return memmove(to, from, n), SUCCESS; });
 }
-EXPORT int hipMemsetD8Async(void *to, unsigned char v, size_t n, void *) {
+EXPORT int hipMemsetD8Async(void *to, unsigned char v, size_t n, void *stream) {
   std::lock_guard<std::recursive_mutex> guard(mutex);
   if (fails() || !is_allocated((uintptr_t)to, n)) return INVALID_VALUE;
-  return memset(to, v, n), SUCCESS;
+  return give(stream, [=] { return memset(to, v, n), SUCCESS; });
 }
 
 EXPORT int hipModuleLoadDataEx(void **module, const void *, unsigned, int *, void **) {
@@ -207,15 +225,19 @@ EXPORT int hipModuleGetFunction(void **f, void *, const char *name) {
   return *f = (void *)k, SUCCESS;
 }
 EXPORT int hipModuleLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                                 unsigned bz, unsigned shared_bytes, void *, void **parameters, void **) {
+                                 unsigned bz, unsigned shared_bytes, void *stream, void **parameters, void **) {
   std::lock_guard<std::recursive_mutex> guard(mutex);
   const uint64_t seed = chosen().seed + current;
   if (fails() || !parameters) return INVALID_VALUE;
-  const char *error =
-      simt::launch((const simt::kernel *)f, {gx, gy, gz}, {bx, by, bz}, shared_bytes, seed, parameters[0]);
-  if (!error) return SUCCESS;
-  (void)snprintf(launch_error, sizeof launch_error, "%s: %s", ((const simt::kernel *)f)->name, error);
-  return LAUNCH_FAILURE;
+  const simt::kernel *k = (const simt::kernel *)f;
+  const char *from = (const char *)parameters[0];
+  const std::vector<char> args(from, from + k->arg_bytes);
+  return give(stream, [=] {
+    const char *error = simt::launch(k, {gx, gy, gz}, {bx, by, bz}, shared_bytes, seed, args.data());
+    if (!error) return (int)SUCCESS;
+    (void)snprintf(launch_error, sizeof launch_error, "%s: %s", k->name, error);
+    return (int)LAUNCH_FAILURE;
+  });
 }
 
 EXPORT int hipStreamCreateWithFlags(void **s, unsigned) { return new_handle(s); }
@@ -227,3 +249,38 @@ EXPORT int hipEventDestroy(void *e) { return end_handle(e); }
 EXPORT int hipEventRecord(void *, void *) { return fails() ? UNKNOWN : SUCCESS; }
 EXPORT int hipEventSynchronize(void *) { return fails() ? UNKNOWN : SUCCESS; }
 EXPORT int hipEventElapsedTime(float *ms, void *, void *) { return *ms = 1.0f, SUCCESS; }
+
+EXPORT int hipStreamBeginCapture(void *stream, int) {
+  std::lock_guard<std::recursive_mutex> guard(mutex);
+  if (fails() || recorders.count(stream)) return UNKNOWN;
+  return recorders[stream] = new recording, SUCCESS;
+}
+EXPORT int hipStreamEndCapture(void *stream, void **graph) {
+  std::lock_guard<std::recursive_mutex> guard(mutex);
+  const auto at = recorders.find(stream);
+  if (at == recorders.end()) return INVALID_HANDLE;
+  recording *r = at->second;
+  recorders.erase(at);
+  if (fails()) return delete r, UNKNOWN;
+  n_handles++;
+  return *graph = r, SUCCESS;
+}
+EXPORT int hipGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long) {
+  std::lock_guard<std::recursive_mutex> guard(mutex);
+  if (fails()) return OUT_OF_MEMORY;
+  n_handles++;
+  return *exec = new recording(*(const recording *)graph), SUCCESS;
+}
+EXPORT int hipGraphLaunch(void *exec, void *) {
+  std::lock_guard<std::recursive_mutex> guard(mutex);
+  int result = fails() ? UNKNOWN : SUCCESS;
+  for (const auto &work : *(const recording *)exec)
+    if (result == SUCCESS) result = work();
+  return result;
+}
+EXPORT int hipGraphDestroy(void *graph) {
+  std::lock_guard<std::recursive_mutex> guard(mutex);
+  n_handles--;
+  return delete (recording *)graph, SUCCESS;
+}
+EXPORT int hipGraphExecDestroy(void *exec) { return hipGraphDestroy(exec); }

@@ -18,8 +18,10 @@ if [ $check = 1 ] && ! "$nvcc" --version | grep -q V13.0.88; then
   echo "regenerate: $nvcc is another release than 13.0.88" >&2
   exit 77
 fi
-for name in kernels planted exact_math; do
-  "$nvcc" -std=c++17 -arch=compute_80 -ptx -O3 -fmad=false -ftz=false -prec-div=true -prec-sqrt=true -I"$root" "$name.cu" -o "$to/$name.ptx"
+for name in kernels planted exact_math hopper; do
+  target=compute_80
+  [ $name != hopper ] || target=compute_90a
+  "$nvcc" -std=c++17 -arch=$target -ptx -O3 -fmad=false -ftz=false -prec-div=true -prec-sqrt=true -I"$root" "$name.cu" -o "$to/$name.ptx"
   if [ $check = 1 ] && ! cmp "$to/$name.ptx" "$name.ptx"; then
     echo "regenerate: $name.ptx is not what $name.cu and its headers give: run tests/cuda/ptx/regenerate.sh" >&2
     exit 1

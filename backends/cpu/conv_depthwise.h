@@ -1,0 +1,177 @@
+/* conv_depthwise.h - convolutions whose groups have one channel, for conv_driver.h: planes are read where
+ * they lie. A tile is some rows of outputs x one or two vectors of them; an element that was loaded serves
+ * every row whose window has it, and a row's taps come in their order, because the rows of the input do.
+ * What lies outside the plane is masked to +0. Included by conv_driver.h. */
+#ifndef WH_CPU_CONV_DEPTHWISE_H
+#define WH_CPU_CONV_DEPTHWISE_H
+
+#define DEPTHWISE_ROWS 4
+#define DEPTHWISE_WIDEST 7 /* taps of a row */
+/* Outputs that stay in a first-level cache until what follows the sums has taken them. */
+#define DEPTHWISE_BLOCK 2048
+
+/* Rows [h, h + rows) of a plane's outputs, from column `at` on. */
+typedef struct depthwise_tile {
+  const wh_window *win;
+  const float *x, *w; /* the plane; its taps */
+  float bias, *y;
+  int64_t h, rows, at;
+} depthwise_tile;
+
+/* A row of the input as its taps see it: x[tap][vector], of which `p` is tap 0 of the first output. */
+CONV_INLINE void depthwise_load(const int taps, const int stride, const int vecs, const float *p,
+                                vf x[DEPTHWISE_WIDEST + 1][2]) {
+  CONV_UNROLL
+  for (int v = 0; v < vecs; v++) CONV_UNROLL
+  for (int k = 0; k < taps; k += stride) {
+    const float *from = p + k + v * stride * VF_LANES;
+    const vf a = vf_load(from);
+    x[k][v] = stride == 1 ? a : vf_even(a, vf_load(from + VF_LANES));
+    if (stride == 2) x[k + 1][v] = vf_odd(a, vf_load(from + VF_LANES));
+  }
+}
+
+/* The same of one vector, of the elements [0, width) of the row; p is element `first`. */
+CONV_INLINE void depthwise_load_some(const int taps, const int stride, const float *p, const vf_mask *inside,
+                                     vf x[DEPTHWISE_WIDEST + 1][2]) {
+  CONV_UNROLL
+  for (int k = 0; k < taps; k += stride) {
+    const vf a = vf_load_some(inside[k], p + k);
+    if (stride == 1) {
+      x[k][0] = a;
+      continue;
+    }
+    const vf b = vf_load_some(inside[k + 1], p + k + VF_LANES);
+    x[k][0] = vf_even(a, b);
+    x[k + 1][0] = vf_odd(a, b);
+  }
+}
+
+/* Lanes of a vector of elements from `first` on that lie in [0, width). */
+CONV_INLINE vf_mask depthwise_inside(int64_t first, int64_t width) {
+  const int64_t begin = first < 0 ? -first : 0, end = width - first;
+  return vf_between(begin > VF_LANES ? VF_LANES : begin, end < 0 ? 0 : min_i64(end, VF_LANES));
+}
+
+CONV_INLINE void depthwise_store(const int vecs, const depthwise_tile *t, int64_t row, const vf *acc) {
+  const int64_t width = t->win->out[2];
+  float *y = t->y + (t->h + row) * width + t->at;
+  const vf bias = vf_set1(t->bias);
+  CONV_UNROLL
+  for (int v = 0; v < vecs; v++) {
+    const vf sum = vf_add(vf_add(vf_zero(), acc[v]), bias);
+    if (t->at + (v + 1) * VF_LANES <= width)
+      vf_store(y + v * VF_LANES, sum);
+    else
+      vf_store_some(vf_first(width - t->at - v * VF_LANES), y + v * VF_LANES, sum);
+  }
+}
+
+/* `whole`: all that is loaded lies in the plane. */
+CONV_INLINE void depthwise_body(const int taps, const int stride, const int vecs, const bool whole,
+                                const depthwise_tile *t) {
+  vf acc[DEPTHWISE_ROWS][2], x[DEPTHWISE_WIDEST + 1][2];
+  vf_mask inside[DEPTHWISE_WIDEST + 1];
+  const wh_window *win = t->win;
+  const int64_t down = win->stride[1], height = win->kernel[1], width = win->in[2];
+  const int64_t top = t->h * down - win->pad[1], left = t->at * stride - win->pad[2];
+  const int64_t n = (t->rows - 1) * down + height;
+  CONV_UNROLL
+  for (int k = 0; !whole && k < taps; k += stride) CONV_UNROLL
+  for (int i = 0; i < stride; i++) inside[k + i] = depthwise_inside(left + k + i * VF_LANES, width);
+  CONV_UNROLL
+  for (int r = 0; r < DEPTHWISE_ROWS; r++) CONV_UNROLL
+  for (int v = 0; v < vecs; v++) acc[r][v] = vf_zero();
+  for (int64_t i = 0; i < n; i++) {
+    const float *p = t->x + ((top + i) * width + left);
+    if (whole)
+      depthwise_load(taps, stride, vecs, p, x);
+    else if (top + i >= 0 && top + i < win->in[1])
+      depthwise_load_some(taps, stride, p, inside, x);
+    else
+      CONV_UNROLL
+    for (int k = 0; k < taps; k++) x[k][0] = vf_zero();
+    CONV_UNROLL
+    for (int r = 0; r < DEPTHWISE_ROWS; r++) {
+      const int64_t h = i - r * down;
+      if (h < 0 || h >= height) continue;
+      CONV_UNROLL
+      for (int k = 0; k < taps; k++) {
+        const vf b = vf_set1(t->w[h * taps + k]);
+        CONV_UNROLL
+        for (int v = 0; v < vecs; v++) acc[r][v] = vf_fma(x[k][v], b, acc[r][v]);
+      }
+    }
+  }
+  CONV_UNROLL
+  for (int r = 0; r < DEPTHWISE_ROWS; r++)
+    if (r < t->rows) depthwise_store(vecs, t, r, acc[r]);
+}
+
+/* A row of tiles: two vectors at a time where all lies in the plane. */
+CONV_INLINE void depthwise_row(const int taps, const int stride, depthwise_tile *t) {
+  const wh_window *w = t->win;
+  const int64_t top = t->h * w->stride[1] - w->pad[1],
+                bottom = top + (t->rows - 1) * w->stride[1] + w->kernel[1];
+  const int64_t reach = taps - 1 + stride * 2 * VF_LANES; /* elements that two vectors load */
+  const bool between = top >= 0 && bottom <= w->in[1];
+  for (t->at = 0; t->at < w->out[2];) {
+    const int64_t left = t->at * stride - w->pad[2];
+    if (between && left >= 0 && left + reach <= w->in[2] && t->at + 2 * VF_LANES <= w->out[2]) {
+      depthwise_body(taps, stride, 2, true, t);
+      t->at += 2 * VF_LANES;
+    } else {
+      depthwise_body(taps, stride, 1, false, t);
+      t->at += VF_LANES;
+    }
+  }
+}
+
+static void depthwise_rows(depthwise_tile *t) {
+  const int64_t stride = t->win->stride[2];
+  switch (t->win->kernel[2] * 10 + stride) {
+#define CASE(taps, stride)          \
+  case taps * 10 + stride:          \
+    depthwise_row(taps, stride, t); \
+    return;
+    CASE(3, 1)
+    CASE(3, 2)
+    CASE(5, 1)
+    CASE(5, 2)
+    CASE(7, 1)
+    CASE(7, 2)
+#undef CASE
+  }
+}
+
+static void conv_run_depthwise(const wh_conv_args *a, const wh_worker *worker) {
+  const wh_window *w = &a->win;
+  const int64_t in = wh_window_volume(w->in), out = wh_window_volume(w->out),
+                taps = w->kernel[1] * w->kernel[2];
+  const int64_t tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1);
+  const int64_t high = (tiles ? tiles : 1) * DEPTHWISE_ROWS, blocks = ceil_div(w->out[1], high);
+  const int64_t channels = a->group * a->m;
+  int64_t begin, end;
+  wh_worker_range(worker, a->n * channels * blocks, &begin, &end);
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t plane = i / blocks, channel = plane % channels, first = i % blocks * high,
+                  last = min_i64(first + high, w->out[1]);
+    depthwise_tile t = {.win = w,
+                        .x = a->x + plane / a->m * in,
+                        .w = a->w + channel * taps,
+                        .bias = a->bias ? a->bias[channel] : 0.0f, /* sums are never -0 */
+                        .y = a->y + plane * out};
+    for (t.h = first; t.h < last; t.h += DEPTHWISE_ROWS) {
+      t.rows = min_i64(DEPTHWISE_ROWS, last - t.h);
+      depthwise_rows(&t);
+    }
+    const int64_t from = first * w->out[2], n = (last - first) * w->out[2];
+    if (a->residual) {
+      float *y = t.y + from;
+      conv_finish(y, n, NULL, a->residual + (y - a->y), y);
+    }
+    if (a->chain) wh_conv_run_chain(a, plane / channels, channel, from, n, worker->team);
+  }
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* hopper.h - what sm_90a adds: products of warpgroups (wgmma), barriers in shared memory, bulk copies. For
+ * modules that are compiled for it (linear_warpgroup_*.cu), by nvcc alone. */
+#ifndef WH_GPU_HOPPER_H
+#define WH_GPU_HOPPER_H
+
+#include "backends/gpu/kernels/gpu.h"
+
+/* A kernel of whole warpgroups, of which one block runs on a processor. */
+#define GPU_WARPGROUP_KERNEL_FN(name, args_type, threads) \
+  extern "C" __global__ void __launch_bounds__(threads, 1) name(const args_type a)
+
+/* ---- barriers in shared memory: a phase is over when all have arrived and all promised bytes are there ----
+ */
+
+GPU_FN void gpu_phase_init(uint64_t *barrier, uint32_t arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(gpu_shared_address(barrier)), "r"(arrivals)
+               : "memory");
+}
+/* Shows the barriers that this thread has made to copies; a barrier of the block follows. */
+GPU_FN void gpu_phases_ready() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+GPU_FN void gpu_arrive(uint64_t *barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(gpu_shared_address(barrier)) : "memory");
+}
+GPU_FN void gpu_arrive_expecting(uint64_t *barrier, uint32_t n_bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(gpu_shared_address(barrier)),
+               "r"(n_bytes)
+               : "memory");
+}
+/* Until the phase of this parity is over; that before the first one has parity 1. */
+GPU_FN void gpu_wait_phase(uint64_t *barrier, uint32_t parity) {
+  uint32_t over;
+  do
+    asm volatile(
+        "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+        : "=r"(over)
+        : "r"(gpu_shared_address(barrier)), "r"(parity)
+        : "memory");
+  while (!over);
+}
+/* One thread copies; addresses and size are multiples of 16. */
+GPU_FN void gpu_copy_bulk(void *to_shared, const void *from, uint32_t n_bytes, uint64_t *barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+          gpu_shared_address(to_shared)),
+      "l"(from), "r"(n_bytes), "r"(gpu_shared_address(barrier))
+      : "memory");
+}
+
+/* ---- registers, shared out anew among warpgroups ---- */
+
+template <int N>
+GPU_FN void gpu_fewer_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+}
+template <int N>
+GPU_FN void gpu_more_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+}
+
+/* ---- products of a warpgroup ---- */
+
+#define GPU_8(d, i)                                                                           \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define GPU_64(d) \
+  GPU_8(d, 0), GPU_8(d, 8), GPU_8(d, 16), GPU_8(d, 24), GPU_8(d, 32), GPU_8(d, 40), GPU_8(d, 48), GPU_8(d, 56)
+
+/* A matrix of 16-bit elements in shared memory, 16 of K: [2 halves of K][rows / 8][8 rows][8 elements]. */
+GPU_FN uint64_t gpu_matrix_at(const void *p, uint32_t rows) {
+  return (uint64_t)(gpu_shared_address(p) >> 4 & 0x3fffu) | (uint64_t)rows << 16 |
+         (uint64_t)(128u >> 4) << 32;
+}
+/* Before products of registers that something else has written. */
+GPU_FN void gpu_products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+GPU_FN void gpu_products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+
+/* d = x y', or d += x y' where ADDS: 64 rows, 128 columns, 16 of K, of f16 with f32 sums. A warp has 16 of
+ * the rows, x[r] row g + 8 (r % 2), k = 2 t + 8 (r / 2) ..+1; d[4 j + 2 h + e] row g + 8 h, column 8 j + 2 t
+ * + e. Sums are exact below 2^24 in any order; beyond, their bits are the hardware's choice. */
+template <int ADDS>
+GPU_FN void gpu_product_f16(float (&d)[64], const uint32_t *x, uint64_t y) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, "
+      "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, "
+      "%38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, "
+      "%56, %57, %58, %59, %60, %61, %62, %63}, "
+      "{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}"
+      : GPU_64(d)
+      : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "l"(y), "n"(ADDS));
+}
+/* All products are there; d is not touched before. */
+GPU_FN void gpu_products_wait(float (&d)[64]) {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" : GPU_64(d)::"memory");
+}
+
+/* ---- two fp16 in a register ---- */
+
+GPU_FN uint32_t gpu_add_f16x2(uint32_t x, uint32_t y) {
+  uint32_t r;
+  asm("add.f16x2 %0, %1, %2;" : "=r"(r) : "r"(x), "r"(y));
+  return r;
+}
+GPU_FN uint32_t gpu_fma_f16x2(uint32_t x, uint32_t y, uint32_t z) {
+  uint32_t r;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(x), "r"(y), "r"(z));
+  return r;
+}
+
+#endif
