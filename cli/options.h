@@ -25,7 +25,7 @@ typedef struct cli_engine_options {
 #define CLI_ENGINE_OPTIONS_INIT                                                                          \
   {                                                                                                      \
     NULL, NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0, WH_PREFETCH_AUTO, \
-        NULL, 0                                                                                          \
+        NULL, 0, WH_GPU_GRAPHS_AUTO                                                                      \
   }
 
 typedef struct cli_kv_type {
