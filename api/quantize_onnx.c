@@ -393,7 +393,7 @@ static const weight *reason(const rewriting *w, const wh_onnx_node *n) {
 
 /* ---- the file ---- */
 
-/* Room for what stays of the graph: `number` counts its fields of a kind. */
+/* One field of the graph as it is, or what replaces it; *number is its place among those of its kind. */
 static wh_status put_graph_field(rewriting *w, const wh_wire_field *f, wh_str whole, const size_t *number) {
   const wh_onnx_graph *g = &w->file->graph;
   const weight *x = NULL;

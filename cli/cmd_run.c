@@ -284,7 +284,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
     return cli_run_text(model, &engine_options, &graph, &texts, output_options.path, output_options.json);
   if (cli_is_graph(model, &graph))
     return cli_run_graph(model, &engine_options, &graph,
-                         &(cli_graph_outputs){.folder = output_options.path, .labels = options.labels});
+                         &(cli_graph_outputs){.path = output_options.path, .labels = options.labels});
 
   cli_buffer text = {0};
   cli_output out = {0};
@@ -335,12 +335,12 @@ const cli_verb cli_verb_run = {
         "on the machine, the threads, --prompt-chunk, --lookup or --draft. An answer that is cut because the "
         "context\n"
         "is full stays printed, and the exit code is 5.\n\n"
-        "An ONNX model takes tensors: --input, --image or --random give its inputs, and each output is "
-        "summarised in\n"
-        "a line.\n"
-        "--output DIR then writes each as DIR/NAME.npy. --text gives an encoder texts and prints how alike "
-        "their\n"
-        "embeddings are; --json prints them, --output DIR writes DIR/embedding.npy.",
+        "An ONNX model takes tensors: --input, --inputs, --image or --random give them, and each output is\n"
+        "summarised in a line. --output DIR then writes each as DIR/NAME.npy, --output FILE.npz all into "
+        "one.\n"
+        "--text gives an encoder texts and prints how alike their embeddings are; --json prints the "
+        "embeddings,\n"
+        "--output DIR writes DIR/embedding.npy.",
     .examples =
         "  whimbrel run model.gguf -p \"The whimbrel is a bird that\" -n 40\n"
         "  whimbrel run model.gguf --chat -p \"Name three wading birds.\" --temp 0.7 --seed 1\n"

@@ -9,11 +9,14 @@
 
 #include "cli/interrupt.h"
 #include "cli/memory.h"
+#include "cli/npz.h"
 
 #define GRAPH(field) offsetof(cli_graph_options, field)
 static const cli_option graph_options[] = {
     {"input", 0, CLI_OPTION_STRINGS, GRAPH(inputs), "NAME=FILE",
      "An input as a NumPy file (.npy); repeatable.", 0, 0, 0, 0},
+    {"inputs", 0, CLI_OPTION_STRING, GRAPH(archive), "FILE.npz",
+     "All inputs that an archive of NumPy's savez has, by their names.", 0, 0, 0, 0},
     {"random", 0, CLI_OPTION_FLAG, GRAPH(random), NULL, "Inputs without a file are random numbers.", 0, 0, 0,
      0},
     {"random-seed", 0, CLI_OPTION_U64, GRAPH(seed), "N", "... of this seed (default 0).", 0, UINT64_MAX, 0,
@@ -34,8 +37,8 @@ static bool is_onnx(const char *model) {
 }
 
 bool cli_is_graph(const char *model, const cli_graph_options *options) {
-  return options->inputs.n || options->image.images.n || options->random || options->dims.n ||
-         is_onnx(model) || cli_is_graph_folder(model);
+  return options->inputs.n || options->archive || options->image.images.n || options->random ||
+         options->dims.n || is_onnx(model) || cli_is_graph_folder(model);
 }
 
 cli_exit cli_refuse_graph(const char *model, const char *verb) {
@@ -162,6 +165,19 @@ static cli_exit set_file(wh_runner *runner, size_t i, const char *path) {
   return st == WH_OK ? CLI_OK : cli_fail_library(st);
 }
 
+/* Sets the input, if the archive has one of its name. */
+static cli_exit set_member(wh_runner *runner, size_t i, const cli_npz *npz, const char *name, bool *found) {
+  wh_npy_file *file;
+  void *bytes;
+  CLI_TRY(cli_npz_read(npz, name, &file, &bytes));
+  *found = file != NULL;
+  if (!file) return CLI_OK;
+  const wh_status st = wh_runner_set_input_at(runner, i, wh_npy_tensor(file));
+  wh_npy_destroy(file);
+  free(bytes);
+  return st == WH_OK ? CLI_OK : cli_fail_library(st);
+}
+
 static const char *find_value(const cli_strings *items, const char *name) {
   const char *value = NULL;
   for (size_t k = 0; k < items->n && !value; k++) value = cli_value_of(items->items[k], name);
@@ -187,22 +203,33 @@ static cli_exit set_from_folder(wh_runner *runner, size_t i, const wh_port_info 
   return st == WH_OK ? CLI_OK : cli_fail_library(st);
 }
 
-static cli_exit set_inputs(cli_graph_engine *g, const cli_graph_options *o, const char *model_path) {
+static cli_exit set_inputs(cli_graph_engine *g, const cli_graph_options *o, const char *model_path,
+                           const cli_npz *npz) {
   uint64_t state = o->seed;
+  size_t n_found = 0;
   for (uint32_t i = 0; i < g->info.n_inputs; i++) {
     wh_port_info p = WH_PORT_INFO_INIT;
     CLI_TRY_WH(wh_model_get_input(g->engine.model, i, &p));
     const char *path = find_value(&o->inputs, p.name);
+    bool is_set = true;
     if (path)
       CLI_TRY(set_file(g->runner, i, path));
     else if (find_value(&o->image.images, p.name))
       CLI_TRY(cli_image_set(g->runner, i, &p, &o->image, &g->said));
     else if (cli_is_graph_folder(model_path))
       CLI_TRY(set_from_folder(g->runner, i, &p, model_path));
-    else if (o->random)
-      CLI_TRY(set_random(g->runner, i, &p, o, &state));
+    else
+      is_set = false;
+    if (!is_set && npz->path) {
+      CLI_TRY(set_member(g->runner, i, npz, p.name, &is_set));
+      n_found += is_set;
+    }
+    if (!is_set && o->random) CLI_TRY(set_random(g->runner, i, &p, o, &state));
   }
-  return CLI_OK;
+  if (!npz->path || n_found) return CLI_OK;
+  return cli_fail(CLI_USAGE,
+                  "--inputs %s: nothing in it is called as an input of the model (see whimbrel inspect)",
+                  npz->path);
 }
 
 /* ---- the engine ---- */
@@ -215,6 +242,7 @@ static int ask(void *ctx, const wh_progress *progress) {
 cli_exit cli_graph_open(const char *path, const cli_engine_options *options, const cli_graph_options *graph,
                         cli_graph_engine *out) {
   cli_graph_engine g = {.info = WH_GRAPH_INFO_INIT};
+  cli_npz npz = {.path = NULL};
   wh_runner_options o = WH_RUNNER_OPTIONS_INIT;
   o.allocator = cli_allocator();
   o.memory_limit = options->memory_limit << 20;
@@ -230,7 +258,9 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
     code = check_names(g.engine.model, &g.info, "image", &graph->image.images);
   if (code == CLI_OK && st == WH_OK) st = wh_runner_create(g.engine.model, g.engine.device, &o, &g.runner);
   if (st != WH_OK) code = cli_fail_library(st);
-  if (code == CLI_OK) code = set_inputs(&g, graph, path);
+  if (code == CLI_OK && graph->archive) code = cli_npz_open(graph->archive, &npz);
+  if (code == CLI_OK) code = set_inputs(&g, graph, path, &npz);
+  cli_npz_close(&npz);
   if (code == CLI_OK)
     *out = g;
   else

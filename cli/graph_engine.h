@@ -7,8 +7,9 @@
 #include "cli/image_input.h"
 
 typedef struct cli_graph_options {
-  cli_strings inputs; /* NAME=FILE.npy */
-  cli_strings dims;   /* NAME=N */
+  cli_strings inputs;  /* NAME=FILE.npy */
+  cli_strings dims;    /* NAME=N */
+  const char *archive; /* .npz: inputs by their names; NULL: none */
   cli_image_options image;
   uint64_t seed, max_iterations;
   bool random;

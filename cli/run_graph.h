@@ -5,7 +5,8 @@
 #include "cli/graph_engine.h"
 
 typedef struct cli_graph_outputs {
-  const char *folder; /* takes each output as NAME.npy; NULL: only the summary is printed */
+  const char *path;   /* a folder, which takes each output as NAME.npy, or a .npz; NULL: only the summary is
+                         printed */
   const char *labels; /* a file of the classes' names; NULL: none */
 } cli_graph_outputs;
 

@@ -101,11 +101,19 @@ typedef struct wh_npy_file wh_npy_file;
  * more than WH_MAX_RANK dimensions, objects. allocator NULL: the heap; borrowed until the file is destroyed.
  */
 WH_API WH_NODISCARD wh_status wh_npy_load(const char *path, const wh_allocator *allocator, wh_npy_file **out);
+/* The same of a file's bytes, which are borrowed until the file object is destroyed; `name` is for messages.
+ */
+WH_API WH_NODISCARD wh_status wh_npy_open_memory(const char *name, const void *data, size_t n_bytes,
+                                                 const wh_allocator *allocator, wh_npy_file **out);
 WH_API const wh_tensor *wh_npy_tensor(const wh_npy_file *file); /* lives as long as the file object */
 WH_API void wh_npy_destroy(wh_npy_file *file);
 /* Writes the file whole or not at all. bf16 is written as u2 and f8 as u1, for which NumPy has no names;
  * other types that it does not know are ERR_UNSUPPORTED. */
 WH_API WH_NODISCARD wh_status wh_npy_save(const char *path, const wh_tensor *tensor);
+/* What stands in front of the tensor's bytes in such a file: *n_bytes of header[WH_NPY_HEADER_MAX]. */
+#define WH_NPY_HEADER_MAX 512
+WH_API WH_NODISCARD wh_status wh_npy_make_header(const wh_tensor *tensor, char header[WH_NPY_HEADER_MAX],
+                                                 size_t *n_bytes);
 
 #ifdef __cplusplus
 }

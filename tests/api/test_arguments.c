@@ -429,11 +429,20 @@ static void try_tokenizer_files(void) {
 static void try_npy(void) {
   wh_npy_file *file = NULL;
   wh_tensor t = WH_TENSOR_INIT;
+  char header[WH_NPY_HEADER_MAX];
+  size_t n;
   REFUSES(wh_npy_load, path, NULL, NULL, &file);
   REFUSES(wh_npy_load, out, "missing.npy", NULL, NULL);
   ALLOWS(wh_npy_load, allocator, wh_npy_load("missing.npy", NULL, &file) == WH_ERR_NOT_FOUND);
   ALLOWS(wh_npy_tensor, file, wh_npy_tensor(NULL) == NULL);
   IGNORES(wh_npy_destroy, file, NULL);
+  REFUSES(wh_npy_open_memory, name, NULL, "x", 1, NULL, &file);
+  REFUSES(wh_npy_open_memory, data, "x", NULL, 1, NULL, &file);
+  REFUSES(wh_npy_open_memory, out, "x", "x", 1, NULL, NULL);
+  ALLOWS(wh_npy_open_memory, allocator, wh_npy_open_memory("x", "x", 1, NULL, &file) == WH_ERR_CORRUPT);
+  REFUSES(wh_npy_make_header, tensor, NULL, header, &n);
+  REFUSES(wh_npy_make_header, header, &t, NULL, &n);
+  REFUSES(wh_npy_make_header, n_bytes, &t, header, NULL);
   REFUSES(wh_npy_save, path, NULL, &t);
   REFUSES(wh_npy_save, tensor, "x.npy", NULL);
   REFUSES(wh_quantize, from, NULL, "x", NULL);
