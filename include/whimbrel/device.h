@@ -85,7 +85,8 @@ typedef struct wh_device_info {
   uint64_t memory_bytes;
   const char *binding;        /* "none", "nodes" or "cores": what the threads are bound to */
   const char *binding_reason; /* "one memory node" */
-  const char *prefetch; /* "temporal", "non-temporal", or "none" where kernels leave it to the processor */
+  const char
+      *prefetch; /* "temporal", "non-temporal", or "none" where those that gain leave it to the processor */
   const char *prefetch_reason; /* what was measured on this make, or who asked for it */
   const char *no_amx_reason;   /* why "amxint8" is not among isa_levels; NULL where it is, or could not be */
 } wh_device_info;
