@@ -115,6 +115,9 @@ static int run_case(const struct bench_case *c, wh_team *team, team_roofline *ro
   j.w = w;
   j.args = (wh_linear_q_args){.layout = &layout, .x = x, .m = c->m, .y = y, .ldy = c->n, .step = 1};
   const size_t scratch_bytes = wh_linear_h_scratch_bytes(mask, &layout, c->m);
+  const wh_cpu_make make = wh_cpu_make_detect();
+  const char *why;
+  j.args.fetch = wh_cpu_fetch_of(&make, &why);
   if (scratch_bytes) j.args.scratch = timing_alloc(scratch_bytes);
   run_once(&j);
   const bool right = is_right(&j, file);

@@ -193,10 +193,12 @@ static void report(const options *o, const work *job, int threads, bool decode, 
             s.share_min, s.share_max, s.kept, s.raised);
 }
 
-static bool past_caches(const options *o) {
+static wh_cpu_fetch how_to_fetch(const options *o) {
   const wh_cpu_make make = wh_cpu_make_detect();
   const char *why;
-  return o->prefetch ? strcmp(o->prefetch, "nontemporal") == 0 : wh_cpu_prefetch_past_caches(&make, &why);
+  if (!o->prefetch) return wh_cpu_fetch_of(&make, &why);
+  if (strcmp(o->prefetch, "none") == 0) return WH_CPU_FETCH_NOT;
+  return strcmp(o->prefetch, "nontemporal") == 0 ? WH_CPU_FETCH_PAST_CACHES : WH_CPU_FETCH;
 }
 
 static void bench_shape(const options *o, const kernel *kern, shape sh, bool decode) {
@@ -226,7 +228,7 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
     void *q = timing_alloc(wh_q8a_bytes(m, sh.k));
     fixture_quantize(x, m, sh.k, q);
     job.args = (wh_linear_q_args){.layout = &job.layout, .x = q, .m = m, .y = y, .ldy = sh.n};
-    job.args.past_caches = past_caches(o);
+    job.args.fetch = how_to_fetch(o);
     for (size_t t = 0; t < n_teams; t++) {
       wh_team_run(teams[t].team, run_work, &job);
       check_result(&job, teams[t].team, file);
@@ -244,7 +246,7 @@ static void usage(void) {
   puts(
       "bench_linear_q [--mode prefill|decode] [--types q4_0,..] [--levels avx2,..] [--threads 1,2] [--m "
       "1,512]\n"
-      "               [--reps N] [--decode-mb N] [--prefetch temporal|nontemporal] [--json FILE]\n"
+      "               [--reps N] [--decode-mb N] [--prefetch temporal|nontemporal|none] [--json FILE]\n"
       "Products with quantised weights: share of the multiply-accumulate peak (prefill, 512 rows) and of the "
       "read\n"
       "bandwidth (decode, 1 to 8 rows).");

@@ -18,7 +18,7 @@ static void run_linear_q(const cpu_instr *in, const wh_worker *worker) {
       .residual = in->in[3].data,
       .ldr = in->out->dims[1],
       .step = in->step,
-      .past_caches = in->kernel->past_caches && !packs,
+      .fetch = packs ? WH_CPU_FETCH : in->kernel->fetch,
       .scratch = (char *)in->scratch + (size_t)worker->count * room, /* behind the workers' panels */
       .panel = packs ? (char *)in->scratch + (size_t)worker->index * room : NULL,
       .not_finite = &not_finite};
@@ -57,7 +57,7 @@ static void run_expert_linear(const cpu_instr *in, const wh_worker *worker) {
   const wh_expert_linear_args a = {.layout = &k->layout,
                                    .linear_q = k->linear_q,
                                    .linear_f = k->linear_f,
-                                   .past_caches = k->past_caches,
+                                   .fetch = k->fetch,
                                    .w = in->in[1].data,
                                    .x = in->in[0].data,
                                    .per_slot = in->in[0].rank == 3,
@@ -84,7 +84,7 @@ static wh_status choose_kernel(const cpu_device *d, const wh_graph *g, const wh_
   }
   k->linear_q = wh_linear_h_has(dtype) ? wh_linear_h_select(d->features, dtype, &k->name)
                                        : wh_linear_q_select(d->features, dtype, &k->name);
-  k->past_caches = d->past_caches;
+  k->fetch = d->fetch;
   k->reason = d->product_reason;
   return WH_OK;
 }

@@ -42,10 +42,10 @@ typedef struct cpu_device {
   bool has_topology;
   wh_thread_binding threads; /* of the team; its lists are the team's own */
   char levels[96];
-  bool past_caches;            /* how weights that are read once are asked for: prefetch.h */
-  const char *past_caches_why; /* static */
-  char reason[96];             /* "highest level in use is avx512vnni" */
-  char product_reason[224];    /* the same for products with quantised weights, and how these are asked for */
+  wh_cpu_fetch fetch;       /* how weights that are read once are asked for */
+  const char *fetch_why;    /* static */
+  char reason[96];          /* "highest level in use is avx512vnni" */
+  char product_reason[224]; /* the same for products with quantised weights, and how these are asked for */
 
   wh_turn turn;     /* the team and what follows have one caller at a time */
   wh_queue *queues; /* all of them; changes while locked */
@@ -114,7 +114,7 @@ typedef struct cpu_kernel {
   } nn;
   const wh_linear_f_isa *steps; /* of recurrent layers and matmuls whose weights are packed */
   wh_linear_q_fn linear_q;      /* of integer products: quantised and 16-bit weights */
-  bool past_caches;             /* of linear_q */
+  wh_cpu_fetch fetch;           /* of linear_q */
   wh_linear_f_fn linear_f;
   wh_attention_fn attention;
   wh_kv_append_fn kv_append;

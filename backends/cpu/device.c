@@ -30,18 +30,21 @@ static wh_status create_team(cpu_device *d, int n_threads, wh_binding wanted) {
   return wh_team_create_bound(&d->threads, d->alloc, &d->team);
 }
 
-static const char *prefetch_name(const cpu_device *d) { return d->past_caches ? "non-temporal" : "temporal"; }
+static const char *prefetch_name(const cpu_device *d) {
+  static const char *const names[] = {"temporal", "non-temporal", "none"};
+  return names[d->fetch];
+}
 
 /* The reference kernels leave it to the processor. */
 static void choose_prefetch(cpu_device *d, wh_prefetch wanted) {
   const wh_cpu_make make = wh_cpu_make_detect();
-  d->past_caches = wh_cpu_prefetch_past_caches(&make, &d->past_caches_why);
+  d->fetch = wh_cpu_fetch_of(&make, &d->fetch_why);
   if (wanted != WH_PREFETCH_AUTO) {
-    d->past_caches = wanted == WH_PREFETCH_NONTEMPORAL;
-    d->past_caches_why = "as asked for";
+    d->fetch = wanted == WH_PREFETCH_NONTEMPORAL ? WH_CPU_FETCH_PAST_CACHES : WH_CPU_FETCH;
+    d->fetch_why = "as asked for";
   }
   (void)snprintf(d->product_reason, sizeof d->product_reason, "%s; few rows with %s prefetch (%s)", d->reason,
-                 prefetch_name(d), d->past_caches_why);
+                 d->fetch == WH_CPU_FETCH_NOT ? "no" : prefetch_name(d), d->fetch_why);
   if (d->features == 0) (void)snprintf(d->product_reason, sizeof d->product_reason, "%s", d->reason);
 }
 
@@ -145,7 +148,7 @@ void wh_cpu_get_info(void *dev, wh_device_info *info) {
                                                         : "none";
   info->binding_reason = d->threads.reason;
   info->prefetch = d->features ? prefetch_name(d) : "none";
-  info->prefetch_reason = d->features ? d->past_caches_why : "reference kernels";
+  info->prefetch_reason = d->features ? d->fetch_why : "reference kernels";
 }
 
 wh_status wh_cpu_measure_locked(void *dev, double seconds, wh_device_roofline *out) {

@@ -249,7 +249,7 @@ static void multiply(const wh_expert_linear_args *a, const group *g, int64_t fir
                                 .m = g->rows,
                                 .y = y,
                                 .ldy = ldy,
-                                .past_caches = a->past_caches,
+                                .fetch = a->fetch,
                                 .scratch = product_scratch};
     a->linear_q(&q, &alone);
   } else {

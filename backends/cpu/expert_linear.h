@@ -26,9 +26,9 @@ typedef struct wh_expert_linear_args {
   const wh_expert_layout *layout;
   wh_linear_q_fn linear_q; /* the matrix's kernel: one of the two */
   wh_linear_f_fn linear_f;
-  bool past_caches; /* as in wh_linear_q_args */
-  const void *w;    /* packed (or the file's bytes when matrix.id is 0) */
-  void *x;          /* q8a, q13a or f32 rows of matrix.k: one per token, or one per token and slot */
+  wh_cpu_fetch fetch; /* as in wh_linear_q_args */
+  const void *w;      /* packed (or the file's bytes when matrix.id is 0) */
+  void *x;            /* q8a, q13a or f32 rows of matrix.k: one per token, or one per token and slot */
   bool per_slot;
   int64_t tokens, slots;
   const int32_t *selected; /* [tokens][slots], each 0 <= selected < n_experts */

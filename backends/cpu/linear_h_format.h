@@ -39,7 +39,7 @@ typedef struct wh_linear_h_panel {
   int64_t ldy;
   const float *bias, *residual; /* or NULL */
   int64_t ldr;
-  bool past_caches; /* as in wh_linear_q_args */
+  wh_cpu_fetch fetch; /* as in wh_linear_q_args */
 } wh_linear_h_panel;
 
 typedef void (*wh_linear_h_panel_fn)(const wh_linear_h_panel *p);

@@ -15,7 +15,7 @@ static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int
                          .ldy = a->ldy,
                          .bias = a->bias ? a->bias + col : NULL,
                          .ldr = a->ldr,
-                         .past_caches = a->past_caches};
+                         .fetch = a->fetch};
   while (row < row_end) {
     const wh_q13a_tile x = wh_q13a_tile_at(a->x, a->m, l->k, row / WH_Q13A_TILE);
     p.x = &x;

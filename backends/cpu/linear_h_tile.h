@@ -23,12 +23,14 @@
 /* Compilers would load several steps' operands at once and spill the sums for them. */
 #define STEP_IN_ORDER __asm__ volatile("" : : : "memory")
 
-typedef enum fetch { FETCH_NOT, FETCH, FETCH_PAST_CACHES } fetch;
+/* Up to here rows are read faster when they are left to a processor that does that well
+ * (docs/BENCHMARKS.md). */
+#define UNASKED_ROWS_MAX 4
 
-ALWAYS_INLINE void ask_for(const uint8_t *from, const int bytes, const fetch how) {
+ALWAYS_INLINE void ask_for(const uint8_t *from, const int bytes, const wh_cpu_fetch how) {
   UNROLL for (int i = 0; i < bytes; i += 64) {
-    if (how == FETCH) __builtin_prefetch(from + i, 0, 3);
-    if (how == FETCH_PAST_CACHES) __builtin_prefetch(from + i, 0, 0);
+    if (how == WH_CPU_FETCH) __builtin_prefetch(from + i, 0, 3);
+    if (how == WH_CPU_FETCH_PAST_CACHES) __builtin_prefetch(from + i, 0, 0);
   }
 }
 
@@ -42,7 +44,7 @@ typedef struct block_at {
 } block_at;
 
 /* One block of `rows` rows and the held columns from c on. */
-ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const fetch how,
+ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const wh_cpu_fetch how,
                               const block_at b) {
   const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
   const int16_t *q = b.q;
@@ -78,27 +80,27 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
   }
 }
 
-ALWAYS_INLINE void block_rows(const int rows, const fetch how, const block_at b) {
+ALWAYS_INLINE void block_rows(const int rows, const wh_cpu_fetch how, const block_at b) {
   const int vecs = HELD_VECS(rows);
   UNROLL for (int v = 0; v < PANEL_VECS; v += vecs) {
     if (v == 0)
       block_cols(rows, vecs, 0, how, b);
     else
-      block_cols(rows, vecs, v * LANES, FETCH_NOT, b);
+      block_cols(rows, vecs, v * LANES, WH_CPU_FETCH_NOT, b);
   }
 }
 
 /* All rows of a call, in parts of nearly the same height. */
-ALWAYS_INLINE void block(int64_t rows, const fetch how, block_at b) {
+ALWAYS_INLINE void block(int64_t rows, const wh_cpu_fetch how, block_at b) {
   const int64_t parts = (rows + ROWS_MAX - 1) / ROWS_MAX;
   for (int64_t part = 0, begin = 0; part < parts; part++) {
     const int64_t end = rows * (part + 1) / parts, n = end - begin;
-#define CASE(n)                    \
-  case n:                          \
-    if (part == 0)                 \
-      block_rows(n, how, b);       \
-    else                           \
-      block_rows(n, FETCH_NOT, b); \
+#define CASE(n)                               \
+  case n:                                     \
+    if (how != WH_CPU_FETCH_NOT && part == 0) \
+      block_rows(n, how, b);                  \
+    else                                      \
+      block_rows(n, WH_CPU_FETCH_NOT, b);     \
     break
     switch (n) {
       CASE(1);
@@ -125,7 +127,7 @@ ALWAYS_INLINE void block(int64_t rows, const fetch how, block_at b) {
   }
 }
 
-ALWAYS_INLINE void tile(const wh_linear_h_panel *p, const fetch how) {
+ALWAYS_INLINE void tile(const wh_linear_h_panel *p, const wh_cpu_fetch how) {
   _Alignas(64) float y[WH_Q13A_TILE * COLS];
   const wh_q13a_tile *t = p->x;
   block_at b = {.w = p->w, .q = t->q + p->row * WH_Q13A_BLOCK, .x_scale = t->scale + p->row, .y = y};
@@ -145,10 +147,12 @@ ALWAYS_INLINE void tile(const wh_linear_h_panel *p, const fetch how) {
 #define WH_LINEAR_H_TILE(isa)                                                        \
   void wh_p_linear_h__##isa(const wh_linear_h_panel *p);                             \
   void wh_p_linear_h__##isa(const wh_linear_h_panel *p) {                            \
-    if (p->past_caches)                                                              \
-      tile(p, FETCH_PAST_CACHES);                                                    \
+    if (p->fetch == WH_CPU_FETCH_PAST_CACHES)                                        \
+      tile(p, WH_CPU_FETCH_PAST_CACHES);                                             \
+    else if (p->fetch == WH_CPU_FETCH_NOT && p->n_rows <= UNASKED_ROWS_MAX)          \
+      tile(p, WH_CPU_FETCH_NOT);                                                     \
     else                                                                             \
-      tile(p, FETCH);                                                                \
+      tile(p, WH_CPU_FETCH);                                                         \
   }                                                                                  \
   void wh_k_linear_h__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
     wh_linear_h_run(args, worker, wh_p_linear_h__##isa);                             \

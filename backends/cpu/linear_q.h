@@ -4,6 +4,7 @@
 #define WH_CPU_LINEAR_Q_H
 
 #include "backends/cpu/features.h"
+#include "backends/cpu/prefetch.h"
 #include "backends/cpu/q8a.h"
 #include "core/base/allocator.h"
 #include "core/base/dtype.h"
@@ -52,8 +53,8 @@ typedef struct wh_linear_q_args {
   const float *bias;     /* [n] or NULL */
   const float *residual; /* [m][ldr] or NULL; may equal y */
   int64_t ldr;
-  uint32_t step;    /* for wh_team_next; grows along a program */
-  bool past_caches; /* weights that are read once are asked for past the outer caches: prefetch.h */
+  uint32_t step;      /* for wh_team_next; grows along a program */
+  wh_cpu_fetch fetch; /* how weights that are read once are asked for */
   /* NULL, or memory of this worker for one packed panel (wh_linear_panel_room): `w` is the file's bytes, and
    * panels are packed as they are needed. *not_finite is set as packing says. */
   void *panel;

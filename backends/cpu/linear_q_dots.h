@@ -380,10 +380,10 @@ ALWAYS_INLINE void prefetch(const uint8_t *from, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
 }
 
-/* The same for weights that are read once, which had better pass the outer caches by on some makes
- * (prefetch.h). */
-ALWAYS_INLINE void prefetch_once(const uint8_t *from, size_t bytes, const bool past_caches) {
-  if (past_caches)
+/* The same for weights that are read once. */
+ALWAYS_INLINE void prefetch_once(const uint8_t *from, size_t bytes, const wh_cpu_fetch how) {
+  if (how == WH_CPU_FETCH_NOT) return;
+  if (how == WH_CPU_FETCH_PAST_CACHES)
     for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 0);
   else
     prefetch(from, bytes);

@@ -43,7 +43,7 @@ ALWAYS_INLINE vflt few_rows_min(const wh_quant_format f, const uint8_t *header, 
 }
 
 ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel *p, const int rows,
-                               const bool past_caches) {
+                               const wh_cpu_fetch how) {
   const wh_q8a_tile *t = p->x;
   block_x x = panel_x(p);
   const int jsum_step = MIN_PAIRS(f) * 2;
@@ -59,16 +59,16 @@ ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel 
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const bool is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     const uint8_t *header = w;
-    prefetch_once(w + ahead, wh_linear_q_scale_bytes(f, blocks), past_caches);
+    prefetch_once(w + ahead, wh_linear_q_scale_bytes(f, blocks), how);
     widen_scales(f, header, blocks, scale, min);
     w += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
-      prefetch_once(w + ahead, wh_linear_q_code_bytes(f), past_caches);
+      prefetch_once(w + ahead, wh_linear_q_code_bytes(f), how);
       few_rows_block(f, rows, scale, min, b, w, x, g);
       w += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
-    prefetch_once(w + ahead, wh_linear_q_min_bytes(f), past_caches);
+    prefetch_once(w + ahead, wh_linear_q_min_bytes(f), how);
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) {
       if (wh_linear_q_min_bytes(f) > 0)
         g[r][v] = few_rows_min(f, header, w, jsum + r * jsum_step, v, g[r][v]);
@@ -85,15 +85,41 @@ ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel 
 
 /* The way of prefetching is a constant: read from the panel, it cost Q8_0 a fifth of its speed (gcc 12
  * spilled the sums), and a branch for each block. */
-ALWAYS_INLINE void few_rows(const wh_quant_format f, const wh_linear_q_panel *p, const bool past_caches) {
+ALWAYS_INLINE void few_rows_asked(const wh_quant_format f, const wh_linear_q_panel *p,
+                                  const wh_cpu_fetch how) {
   if (p->n_rows == 1)
-    few_rows_of(f, p, 1, past_caches);
+    few_rows_of(f, p, 1, how);
   else if (p->n_rows == 2)
-    few_rows_of(f, p, 2, past_caches);
+    few_rows_of(f, p, 2, how);
   else if (FEW_ROWS_MAX > 2 && p->n_rows == 3)
-    few_rows_of(f, p, 3, past_caches);
+    few_rows_of(f, p, 3, how);
   else if (FEW_ROWS_MAX > 2)
-    few_rows_of(f, p, 4, past_caches);
+    few_rows_of(f, p, 4, how);
+}
+
+/* Where one row is read faster when it is left to a processor that does that well (docs/BENCHMARKS.md):
+ * weights of 8 bits, and with VNNI all but those whose sums gcc 12 spills then. */
+#if defined(WH_LINEAR_Q_VNNI) && LANES == 16
+#define GAINS_UNASKED(f) ((f).min != WH_MIN_F16 && (f).min != WH_MIN_SUB16)
+#else
+#define GAINS_UNASKED(f) ((f).bits == 8)
+#endif
+
+/* A kernel has an instance for each way of asking, which its results do not depend on: one will do where no
+ * make is known to gain, and for sanitizers, which compile an instance for minutes. */
+#if defined(WH_LINEAR_Q_ONE_WAY) || LANES == 4
+#define HOW_TO_FETCH(p) WH_CPU_FETCH
+#else
+#define HOW_TO_FETCH(p) (p)->fetch
+#endif
+
+ALWAYS_INLINE void few_rows(const wh_quant_format f, const wh_linear_q_panel *p) {
+  if (HOW_TO_FETCH(p) == WH_CPU_FETCH_PAST_CACHES)
+    few_rows_asked(f, p, WH_CPU_FETCH_PAST_CACHES);
+  else if (GAINS_UNASKED(f) && p->n_rows == 1 && HOW_TO_FETCH(p) == WH_CPU_FETCH_NOT)
+    few_rows_of(f, p, 1, WH_CPU_FETCH_NOT);
+  else
+    few_rows_asked(f, p, WH_CPU_FETCH);
 }
 
 #endif

@@ -16,7 +16,7 @@ static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int
                          .ldy = a->ldy,
                          .bias = a->bias ? a->bias + col : NULL,
                          .ldr = a->ldr,
-                         .past_caches = a->past_caches};
+                         .fetch = a->fetch};
   while (row < row_end) {
     wh_q8a_tile x = wh_q8a_tile_at(a->x, a->m, l->k, row / WH_Q8A_TILE);
     p.x = &x;

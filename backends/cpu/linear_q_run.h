@@ -17,7 +17,7 @@ typedef struct wh_linear_q_panel {
   int64_t ldy;
   const float *bias, *residual; /* or NULL */
   int64_t ldr;
-  bool past_caches; /* as in wh_linear_q_args */
+  wh_cpu_fetch fetch; /* as in wh_linear_q_args */
 } wh_linear_q_panel;
 
 typedef void (*wh_linear_q_panel_fn)(const wh_linear_q_panel *p);

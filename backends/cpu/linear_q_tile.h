@@ -225,24 +225,14 @@ ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
     UNROLL for (int c = 0; c < COLS; c += LANES) store_cols(p, r, c, vflt_load(y + r * COLS + c));
 }
 
-/* A kernel has an instance for each way of prefetching, which its results do not depend on: one will do where
- * no make is known to gain, and for sanitizers, which compile an instance for minutes. */
-#if defined(WH_LINEAR_Q_ONE_WAY) || LANES == 4
-#define PAST_CACHES(p) false
-#else
-#define PAST_CACHES(p) (p)->past_caches
-#endif
-
 /* Panel calls have a name: the AMX level leaves some to another. */
 #define WH_LINEAR_Q_TILE(lower, isa)                                                         \
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p);                             \
   void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p) {                            \
     if (p->n_rows > FEW_ROWS_MAX)                                                            \
       tile(wh_quant_format_##lower, p);                                                      \
-    else if (PAST_CACHES(p))                                                                 \
-      few_rows(wh_quant_format_##lower, p, true);                                            \
     else                                                                                     \
-      few_rows(wh_quant_format_##lower, p, false);                                           \
+      few_rows(wh_quant_format_##lower, p);                                                  \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
     wh_linear_q_run(args, worker, wh_p_linear_##lower##__##isa);                             \

@@ -28,22 +28,24 @@ wh_cpu_make wh_cpu_make_detect(void) {
 static const struct {
   const char *vendor;
   uint32_t family, model_first, model_last;
-  bool past_caches;
+  wh_cpu_fetch fetch;
   const char *why;
 } MAKES[] = {
-    {"AuthenticAMD", 25, 0x10, 0x1f, false, "Zen 4: both ways decode equally fast, within 1 %"},
-    {"AuthenticAMD", 26, 0x00, 0xff, true, "Zen 5: decodes up to 2 % faster than with temporal prefetch"},
-    {"GenuineIntel", 6, 0xcf, 0xcf, false,
+    {"AuthenticAMD", 25, 0x10, 0x1f, WH_CPU_FETCH_NOT,
+     "Zen 4: its own prefetching reads one row's 8- and 16-bit weights up to a third faster"},
+    {"AuthenticAMD", 26, 0x00, 0xff, WH_CPU_FETCH_PAST_CACHES,
+     "Zen 5: decodes up to 2 % faster than with temporal prefetch"},
+    {"GenuineIntel", 6, 0xcf, 0xcf, WH_CPU_FETCH,
      "Emerald Rapids: decodes twice as fast as with non-temporal prefetch"},
 };
 
-bool wh_cpu_prefetch_past_caches(const wh_cpu_make *make, const char **why) {
+wh_cpu_fetch wh_cpu_fetch_of(const wh_cpu_make *make, const char **why) {
   for (size_t i = 0; i < sizeof MAKES / sizeof MAKES[0]; i++) {
     if (strcmp(MAKES[i].vendor, make->vendor) != 0 || MAKES[i].family != make->family) continue;
     if (make->model < MAKES[i].model_first || make->model > MAKES[i].model_last) continue;
     *why = MAKES[i].why;
-    return MAKES[i].past_caches;
+    return MAKES[i].fetch;
   }
   *why = "not a make that was measured";
-  return false;
+  return WH_CPU_FETCH;
 }

@@ -94,7 +94,8 @@ typedef struct wh_device_info {
   uint64_t memory_bytes;
   const char *binding;        /* "none", "nodes" or "cores": what the threads are bound to */
   const char *binding_reason; /* "one memory node" */
-  const char *prefetch; /* "temporal", "non-temporal", or "none" where kernels leave it to the processor */
+  const char
+      *prefetch; /* "temporal", "non-temporal", or "none" where those that gain leave it to the processor */
   const char *prefetch_reason; /* what was measured on this make, or who asked for it */
   const char *no_amx_reason;   /* why "amxint8" is not among isa_levels; NULL where it is, or could not be */
   const char *bus_id; /* of a GPU: "0000:17:00.0", by which management libraries know it; NULL: unknown */

@@ -136,7 +136,7 @@ static void run_product(void *arg, const wh_worker *w) {
 
 /* y[m][ld], which must end where the result does and keep its gaps. */
 static void compute(const problem *p, const struct kernel *kernel, wh_linear_q_fn fn, wh_team *team,
-                    bool past_caches, guarded *out) {
+                    wh_cpu_fetch fetch, guarded *out) {
   wh_linear_layout layout;
   guarded w;
   assert_int_equal(wh_linear_h_layout(kernel->needs, p->dtype, p->n, p->k, &layout), WH_OK);
@@ -154,7 +154,7 @@ static void compute(const problem *p, const struct kernel *kernel, wh_linear_q_f
                            .ldy = p->ld,
                            .ldr = p->ld,
                            .step = 1,
-                           .past_caches = past_caches};
+                           .fetch = fetch};
   guarded scratch;
   const size_t scratch_bytes = wh_linear_h_scratch_bytes(kernel->needs, &layout, p->m);
   if (scratch_bytes) args.scratch = guarded_new(&scratch, scratch_bytes, 0xcc);
@@ -176,11 +176,11 @@ static void compute(const problem *p, const struct kernel *kernel, wh_linear_q_f
 
 static void check_problem(const problem *p, int workers, const char *what) {
   guarded want, got;
-  compute(p, &kernels[0], kernels[0].fn, teams[0], false, &want);
+  compute(p, &kernels[0], kernels[0].fn, teams[0], WH_CPU_FETCH, &want);
   for (size_t i = 1; i < COUNT(kernels); i++) {
     if (kernels[i].needs & ~test_features()) continue;
-    for (int past = 0; past < 2; past++) {
-      compute(p, &kernels[i], kernels[i].fn, teams[workers - 1], past, &got);
+    for (int fetch = WH_CPU_FETCH; fetch <= WH_CPU_FETCH_NOT; fetch++) {
+      compute(p, &kernels[i], kernels[i].fn, teams[workers - 1], (wh_cpu_fetch)fetch, &got);
       for (size_t j = 0; j < want.bytes / 4; j++)
         if (memcmp(want.data + j * 4, got.data + j * 4, 4) != 0)
           fail_msg("%s %s m%d n%d k%d, %s, %d workers: row %d column %d is not the reference's",
@@ -223,7 +223,7 @@ static void test_limits(void **state) {
   /* The largest dot, 128 * 4095^2, is there, and has not wrapped. */
   problem p = problem_new(WH_DTYPE_F16, 1, 1, 128, PLAIN, LIMITS);
   guarded y;
-  compute(&p, &kernels[0], kernels[0].fn, teams[0], false, &y);
+  compute(&p, &kernels[0], kernels[0].fn, teams[0], WH_CPU_FETCH, &y);
   const float s = 1.0f / 4095.0f;
   assert_true(*(const float *)(const void *)y.data == (s * s) * (float)(128 * 4095 * 4095));
   assert_true(guarded_free(&y));
@@ -240,10 +240,10 @@ static void test_not_finite_activations(void **state) {
       if (kernels[i].needs & ~test_features()) continue;
       problem p = problem_new(WH_DTYPE_BF16, M, N, K, PLAIN, ORDINARY);
       guarded before, after;
-      compute(&p, &kernels[i], kernels[i].fn, teams[0], false, &before);
+      compute(&p, &kernels[i], kernels[i].fn, teams[0], WH_CPU_FETCH, &before);
       p.floats[4 * K + 7 + (int64_t)(v * 140)] = in[v];
       quantize(&p, p.x.data);
-      compute(&p, &kernels[i], kernels[i].fn, teams[0], false, &after);
+      compute(&p, &kernels[i], kernels[i].fn, teams[0], WH_CPU_FETCH, &after);
       for (int64_t r = 0; r < M; r++)
         for (int64_t c = 0; c < N; c++) {
           const int64_t at = r * p.ld + c;
@@ -265,7 +265,7 @@ static void test_error_bound(void **state) {
     problem p = problem_new(f % 2 ? WH_DTYPE_F16 : WH_DTYPE_BF16, M, N, K, PLAIN, f);
     guarded y;
     double worst = 0.0;
-    compute(&p, &kernels[0], kernels[0].fn, teams[0], false, &y);
+    compute(&p, &kernels[0], kernels[0].fn, teams[0], WH_CPU_FETCH, &y);
     for (int64_t r = 0; r < M; r++)
       for (int64_t c = 0; c < N; c++) {
         double sum = 0.0, magnitude = 0.0, bound = 0x1p-190;
@@ -373,8 +373,8 @@ static void test_control(void **state) {
   const struct kernel control = {"control", WH_CPU_AVX2, wh_k_linear_h__control};
   problem p = problem_new(WH_DTYPE_F16, 17, 64, 576, PLAIN, ORDINARY);
   guarded want, got;
-  compute(&p, &kernels[0], kernels[0].fn, teams[0], false, &want);
-  compute(&p, &control, control.fn, teams[0], false, &got);
+  compute(&p, &kernels[0], kernels[0].fn, teams[0], WH_CPU_FETCH, &want);
+  compute(&p, &control, control.fn, teams[0], WH_CPU_FETCH, &got);
   assert_memory_not_equal(want.data, got.data, want.bytes);
   assert_true(guarded_free(&want) & guarded_free(&got));
   problem_free(&p);

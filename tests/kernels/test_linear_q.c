@@ -111,7 +111,7 @@ static void run_kernel(void *arg, const wh_worker *w) {
 /* y with canaries round it: [CANARY_ROWS + m + CANARY_ROWS][ld], of which n columns are outputs. Caller
  * frees. */
 static float *compute(const problem *p, uint64_t features, wh_linear_q_fn fn, wh_team *team,
-                      bool past_caches) {
+                      wh_cpu_fetch fetch) {
   wh_linear_layout layout;
   assert_int_equal(wh_linear_q_layout(features, p->dtype, p->n, p->k, &layout), WH_OK);
   guarded w;
@@ -130,7 +130,7 @@ static float *compute(const problem *p, uint64_t features, wh_linear_q_fn fn, wh
                            .y = y,
                            .ldy = p->ld,
                            .step = 1,
-                           .past_caches = past_caches};
+                           .fetch = fetch};
   if (p->tail == BIAS || p->tail == BIAS_AND_ALIAS) args.bias = (const float *)(const void *)p->bias.data;
   if (p->tail == RESIDUAL) args.residual = (const float *)(const void *)p->residual.data;
   args.ldr = p->ld;
@@ -161,28 +161,29 @@ static int64_t differences(const problem *p, const float *a, const float *b, int
   return count;
 }
 
-#define FEW_ROWS 4 /* up to here kernels have two ways to ask for weights: the bits are the same */
+#define FEW_ROWS 4 /* up to here kernels have several ways to ask for weights: the bits are the same */
 
 static void check_problem(const problem *p, uint64_t available, int n_workers) {
   const kernel *ref = NULL;
   for (size_t i = 0; i < N_KERNELS && !ref; i++)
     if (KERNELS[i].dtype == p->dtype && strcmp(KERNELS[i].isa, "ref") == 0) ref = &KERNELS[i];
   assert_non_null(ref);
-  float *want = compute(p, 0, ref->fn, teams[0], false);
+  float *want = compute(p, 0, ref->fn, teams[0], WH_CPU_FETCH);
   for (size_t i = 0; i < N_KERNELS; i++) {
     const kernel *k = &KERNELS[i];
     if (k->dtype != p->dtype || (k->needs & ~available)) continue;
-    for (int past_caches = 0; past_caches < (p->m <= FEW_ROWS ? 2 : 1); past_caches++) {
-      float *got = compute(p, k->needs, k->fn, teams[n_workers - 1], past_caches);
+    for (int fetch = WH_CPU_FETCH; fetch <= (p->m <= FEW_ROWS ? WH_CPU_FETCH_NOT : WH_CPU_FETCH); fetch++) {
+      float *got = compute(p, k->needs, k->fn, teams[n_workers - 1], (wh_cpu_fetch)fetch);
       for (int l = 0; l < n_levels; l++) n_compared[l] += strcmp(levels[l].name, k->isa) == 0;
       int64_t at = 0, count = differences(p, want, got, &at);
       if (count)
         fail_msg(
-            "%s %s m%d n%d k%d tail%d, %s, %d workers: %d of %d differ, first at row %d column %d: %a, want "
+            "%s %s m%d n%d k%d tail%d, fetch %d, %d workers: %d of %d differ, first at row %d column %d: %a, "
+            "want "
             "%a",
-            wh_dtype_name(p->dtype), k->isa, (int)p->m, (int)p->n, (int)p->k, (int)p->tail,
-            past_caches ? "past caches" : "cached", n_workers, (int)count, (int)(p->m * p->n),
-            (int)(at / p->ld) - CANARY_ROWS, (int)(at % p->ld), (double)got[at], (double)want[at]);
+            wh_dtype_name(p->dtype), k->isa, (int)p->m, (int)p->n, (int)p->k, (int)p->tail, fetch, n_workers,
+            (int)count, (int)(p->m * p->n), (int)(at / p->ld) - CANARY_ROWS, (int)(at % p->ld),
+            (double)got[at], (double)want[at]);
       free(got);
     }
   }
@@ -329,8 +330,8 @@ static void test_control(void **state) {
   if (!features) skip();
   fixture_rng rng = {11};
   problem p = make_problem(&rng, WH_DTYPE_Q4_1, 17, 64, 576, PLAIN);
-  float *want = compute(&p, 0, wh_k_linear_q4_1__ref, teams[0], false);
-  float *got = compute(&p, features, wh_k_linear_q4_1__control, teams[0], false);
+  float *want = compute(&p, 0, wh_k_linear_q4_1__ref, teams[0], WH_CPU_FETCH);
+  float *got = compute(&p, features, wh_k_linear_q4_1__control, teams[0], WH_CPU_FETCH);
   int64_t at = 0;
   assert_true(differences(&p, want, got, &at) > 0);
   free(want);

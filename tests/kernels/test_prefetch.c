@@ -17,16 +17,16 @@ static const struct {
   const char *name;
   const uint32_t *vendor;
   uint32_t leaf1_eax, family, model;
-  bool past_caches;
+  wh_cpu_fetch fetch;
   const char *why; /* words of the reason */
 } CASES[] = {
-    {"EPYC 9004 (Zen 4)", AMD, 0x00a10f11, 25, 0x11, false, "Zen 4"},
-    {"EPYC 7003 (Zen 3)", AMD, 0x00a00f11, 25, 0x01, false, "not a make"},
-    {"EPYC 9005 (Zen 5)", AMD, 0x00b00f21, 26, 0x02, true, "Zen 5"},
-    {"Ryzen 9000 (Zen 5)", AMD, 0x00b40f40, 26, 0x44, true, "Zen 5"},
-    {"Xeon (Emerald Rapids)", INTEL, 0x000c06f2, 6, 0xcf, false, "Emerald Rapids"},
-    {"Xeon (Sapphire Rapids)", INTEL, 0x000806f8, 6, 0x8f, false, "not a make"},
-    {"Pentium 4", INTEL, 0x00000f29, 15, 2, false, "not a make"},
+    {"EPYC 9004 (Zen 4)", AMD, 0x00a10f11, 25, 0x11, WH_CPU_FETCH_NOT, "Zen 4"},
+    {"EPYC 7003 (Zen 3)", AMD, 0x00a00f11, 25, 0x01, WH_CPU_FETCH, "not a make"},
+    {"EPYC 9005 (Zen 5)", AMD, 0x00b00f21, 26, 0x02, WH_CPU_FETCH_PAST_CACHES, "Zen 5"},
+    {"Ryzen 9000 (Zen 5)", AMD, 0x00b40f40, 26, 0x44, WH_CPU_FETCH_PAST_CACHES, "Zen 5"},
+    {"Xeon (Emerald Rapids)", INTEL, 0x000c06f2, 6, 0xcf, WH_CPU_FETCH, "Emerald Rapids"},
+    {"Xeon (Sapphire Rapids)", INTEL, 0x000806f8, 6, 0x8f, WH_CPU_FETCH, "not a make"},
+    {"Pentium 4", INTEL, 0x00000f29, 15, 2, WH_CPU_FETCH, "not a make"},
 };
 
 static void test_makes(void **state) {
@@ -37,7 +37,7 @@ static void test_makes(void **state) {
     assert_string_equal(make.vendor, CASES[i].vendor == AMD ? "AuthenticAMD" : "GenuineIntel");
     assert_int_equal(make.family, CASES[i].family);
     assert_int_equal(make.model, CASES[i].model);
-    if (wh_cpu_prefetch_past_caches(&make, &why) != CASES[i].past_caches || !strstr(why, CASES[i].why))
+    if (wh_cpu_fetch_of(&make, &why) != CASES[i].fetch || !strstr(why, CASES[i].why))
       fail_msg("%s: %s", CASES[i].name, why);
   }
 }
@@ -46,9 +46,9 @@ static void test_unknown_makes_read_through_the_caches(void **state) {
   (void)state;
   const wh_cpu_make none = {{0}, 0, 0}, other = {"AuthenticAMD", 99, 1}, foreign = {"HygonGenuine", 26, 2};
   const char *why = NULL;
-  assert_false(wh_cpu_prefetch_past_caches(&none, &why));
-  assert_false(wh_cpu_prefetch_past_caches(&other, &why));
-  assert_false(wh_cpu_prefetch_past_caches(&foreign, &why));
+  assert_int_equal(wh_cpu_fetch_of(&none, &why), WH_CPU_FETCH);
+  assert_int_equal(wh_cpu_fetch_of(&other, &why), WH_CPU_FETCH);
+  assert_int_equal(wh_cpu_fetch_of(&foreign, &why), WH_CPU_FETCH);
   assert_string_equal(why, "not a make that was measured");
 }
 
