@@ -186,8 +186,8 @@ static void test_products_of_one_x(void **state) {
   executor *x = NULL;
   assert_int_equal(executor_create(&t, c->g, dims, NULL, &x), WH_OK);
   assert_int_equal(executor_write(x, x_of, c->data[x_of], c->n_bytes[x_of]), WH_OK);
-  assert_int_equal(executor_run(x, 0, 5), WH_OK); /* loads the modules */
-  const unsigned one = calls_of(x, 0, 1);
+  for (size_t i = 0; i < 5; i++) assert_int_equal(executor_run(x, i, 1), WH_OK); /* loads the modules */
+  const unsigned one = calls_of(x, 0, 1); /* what comes a second time would be a graph */
   assert_int_equal(calls_of(x, 0, 5), one + 2);
   assert_int_equal(calls_of(x, 1, 4), one + 1);
   assert_int_equal(calls_of(x, 2, 2), one); /* part of a run */
