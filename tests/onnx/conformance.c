@@ -79,6 +79,11 @@ static wh_datum *datum_of(const wh_onnx_value *v, wh_arena *arena) {
   if (!d) abort();
   if (v->kind == WH_ONNX_TENSOR) {
     if (ox_weight_of(&v->tensor, arena, d) != WH_OK) abort();
+    if ((uintptr_t)d->data % sizeof(uint64_t)) { /* it lies in the file, anywhere */
+      void *aligned = wh_arena_alloc(arena, v->tensor.n_bytes + 1);
+      if (!aligned) abort();
+      d->data = memcpy(aligned, d->data, v->tensor.n_bytes);
+    }
     d->is_weight = d->is_kept = d->is_cheap = false;
     return d;
   }
