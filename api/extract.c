@@ -42,19 +42,11 @@ static wh_status save_value(const char *folder, const wh_graph *g, const wh_valu
 
 static wh_status save_text(const char *folder, const wh_graph *g) {
   char path[WH_FOLDER_PATH];
-  wh_file_writer *w = NULL;
   wh_text_buffer text;
   WH_TRY(path_in(folder, GRAPH_FILE, "", path));
   wh_text_buffer_init(&text, g->alloc);
   wh_status st = wh_graph_print(g, &text);
-  if (st == WH_OK) st = wh_file_writer_begin(path, NULL, &w);
-  if (st == WH_OK) {
-    st = wh_file_writer_append(w, text.data, text.len);
-    if (st == WH_OK)
-      st = wh_file_writer_commit(w);
-    else
-      wh_file_writer_abort(w);
-  }
+  if (st == WH_OK) st = wh_file_write(path, text.data, text.len, g->alloc);
   wh_text_buffer_deinit(&text);
   return st;
 }

@@ -1,6 +1,6 @@
 /* chain_blocks.h - plain steps of a chain over a block of vectors that stay in registers from step to step,
  * written over one vector type: included once by each chain_<isa>.c, which first includes its level's
- * (linear_f_vec_<isa>.h). Every step is its op on each element, rounded as that is. */
+ * (vec_<isa>.h). Every step is its op on each element, rounded as that is. */
 #ifndef WH_CPU_CHAIN_BLOCKS_H
 #define WH_CPU_CHAIN_BLOCKS_H
 
@@ -8,15 +8,10 @@
 #include "backends/cpu/whole.h"
 
 #define BLOCK_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define BLOCK_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define BLOCK_UNROLL _Pragma("GCC unroll 8")
-#endif
 #define BLOCK_VECS 8
 #define BLOCK_REST 4 /* of a block that is not whole */
 
-#define EACH BLOCK_UNROLL for (int i = 0; i < vecs; i++)
+#define EACH UNROLL for (int i = 0; i < vecs; i++)
 #define OPERAND (whole ? vf_load(from + i * VF_LANES) : vf_load_some(some[i], from + i * VF_LANES))
 /* An operand that stays, and one that moves on with the elements. */
 #define STEP2(name, expression)   \

@@ -158,20 +158,9 @@ wh_status wh_cpu_measure_locked(void *dev, double seconds, wh_device_roofline *o
   return st;
 }
 
-typedef struct parallel_job {
-  wh_parallel_fn fn;
-  void *arg;
-} parallel_job;
-
-static void parallel_worker(void *arg, const wh_worker *worker) {
-  const parallel_job *job = arg;
-  job->fn(job->arg, worker->index, worker->count);
-}
-
 void wh_cpu_parallel(void *dev, wh_parallel_fn fn, void *arg) {
   cpu_device *d = dev;
-  parallel_job job = {fn, arg};
   wh_cpu_lock(d);
-  wh_team_run(d->team, parallel_worker, &job);
+  wh_team_run_parts(d->team, fn, arg);
   wh_cpu_unlock(d);
 }

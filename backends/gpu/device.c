@@ -167,17 +167,6 @@ void gpu_get_info(void *dev, wh_device_info *info) {
 
 /* ---- work of the host ---- */
 
-typedef struct parallel_job {
-  wh_parallel_fn fn;
-  void *arg;
-} parallel_job;
-
-static void parallel_worker(void *arg, const wh_worker *worker) {
-  const parallel_job *job = arg;
-  job->fn(job->arg, worker->index, worker->count);
-}
-
 void gpu_parallel(void *dev, wh_parallel_fn fn, void *arg) {
-  parallel_job job = {fn, arg};
-  wh_team_run(((gpu_device *)dev)->team, parallel_worker, &job);
+  wh_team_run_parts(((gpu_device *)dev)->team, fn, arg);
 }

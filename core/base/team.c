@@ -139,3 +139,18 @@ int64_t wh_team_claim(const wh_worker *w, uint32_t step, int64_t n_items) {
   }
   return INT64_MAX;
 }
+
+typedef struct part_job {
+  wh_team_part_fn fn;
+  void *arg;
+} part_job;
+
+static void run_part(void *arg, const wh_worker *worker) {
+  const part_job *job = arg;
+  job->fn(job->arg, worker->index, worker->count);
+}
+
+void wh_team_run_parts(wh_team *team, wh_team_part_fn fn, void *arg) {
+  part_job job = {fn, arg};
+  wh_team_run(team, run_part, &job);
+}

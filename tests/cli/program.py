@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import unittest
 
 WHIMBREL = None  # set by main()
@@ -65,3 +66,17 @@ def main(needs_model=False):
         print("skipped: set WH_TEST_MODEL to a GGUF file")
         return
     unittest.main(module="__main__")
+
+
+class FolderTest(ProgramTest):
+    """Each test has a folder of its own."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def put(self, name, data):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path

@@ -3,13 +3,12 @@
 import base64
 import os
 import struct
-import tempfile
 import unittest
 import zlib
 
 import program
 from onnx_file import blob, number, port
-from program import LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, ProgramTest, run
+from program import LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, FolderTest, run
 
 # 24 x 16: the left half (200, 30, 60), the right (20, 180, 90), before JPEG
 JPEG = base64.b64decode(
@@ -34,17 +33,7 @@ def identity(*dims, dtype=1):
 
 
 @unittest.skipUnless(os.environ.get("WH_HAS_IMAGES"), "built without libpng or libjpeg")
-class Images(ProgramTest):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-
-    def put(self, name, data):
-        path = os.path.join(self.folder.name, name)
-        with open(path, "wb") as file:
-            file.write(data)
-        return path
-
+class Images(FolderTest):
     def values(self, model, *arguments):
         """The tensor that the model got: its shape's text, and the elements."""
         out = os.path.join(self.folder.name, "out")

@@ -3,13 +3,12 @@
 import io
 import os
 import struct
-import tempfile
 import unittest
 import zipfile
 
 import program
 from onnx_file import blob, npy, number, port
-from program import MODEL_FILE, USAGE, ProgramTest, run
+from program import MODEL_FILE, USAGE, FolderTest, run
 
 
 def model():
@@ -28,17 +27,10 @@ def archive(compression=zipfile.ZIP_STORED, large=True, **members):
 
 
 @unittest.skipUnless(os.environ.get("WH_HAS_ZLIB"), "built without zlib")
-class Npz(ProgramTest):
+class Npz(FolderTest):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        super().setUp()
         self.model = self.put("m.onnx", model())
-
-    def put(self, name, data):
-        path = os.path.join(self.folder.name, name)
-        with open(path, "wb") as file:
-            file.write(data)
-        return path
 
     def test_in_and_out(self):
         out = os.path.join(self.folder.name, "out.npz")

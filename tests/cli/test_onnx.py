@@ -4,12 +4,11 @@ import os
 import signal
 import struct
 import subprocess
-import tempfile
 import time
 
 import program
 from onnx_file import blob, npy, number, port
-from program import INTERRUPTED, LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, ProgramTest, run
+from program import INTERRUPTED, LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, FolderTest, run
 
 
 def model(op="Mul"):
@@ -29,17 +28,7 @@ def endless():
     return number(1, 8) + blob(7, blob(1, loop) + blob(12, blob(1, "out"))) + blob(8, number(2, 17))
 
 
-class Onnx(ProgramTest):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-
-    def put(self, name, data):
-        path = os.path.join(self.folder.name, name)
-        with open(path, "wb") as file:
-            file.write(data)
-        return path
-
+class Onnx(FolderTest):
     def test_tensors_in_and_out(self):
         path, x, out = self.put("m.onnx", model()), self.put("x.npy", npy((3, 2), [1, 2, 3, 4, 5, 6])), os.path.join(self.folder.name, "out")
         result = run("run", path, "--input", f"x={x}", "--output", out)

@@ -1,5 +1,5 @@
 /* chain_avx2.c - plain steps of chains, 256-bit vectors. */
-#include "backends/cpu/avx2/linear_f_vec_avx2.h"
+#include "backends/cpu/avx2/vec_avx2.h"
 /* the blocks are written over it */
 #include "backends/cpu/chain_blocks.h"
 

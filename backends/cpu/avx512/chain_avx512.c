@@ -1,5 +1,5 @@
 /* chain_avx512.c - plain steps of chains, 512-bit vectors. */
-#include "backends/cpu/avx512/linear_f_vec_avx512.h"
+#include "backends/cpu/avx512/vec_avx512.h"
 /* the blocks are written over it */
 #include "backends/cpu/chain_blocks.h"
 

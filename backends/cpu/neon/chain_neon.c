@@ -1,5 +1,5 @@
 /* chain_neon.c - plain steps of chains, 128-bit vectors. */
-#include "backends/cpu/neon/linear_f_vec_neon.h"
+#include "backends/cpu/neon/vec_neon.h"
 /* the blocks are written over it */
 #include "backends/cpu/chain_blocks.h"
 
