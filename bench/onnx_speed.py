@@ -206,6 +206,7 @@ def compare(name, options, cache):
     for i in range(options.rounds):
         order = list(engines)
         for k in order[i % 3:] + order[:i % 3]:
+            time.sleep(options.rest)  # until the other programs' waiting threads have stopped spinning
             engines[k].run()
             times[k].append(timed(engines[k], repetitions))
     for e in engines.values():
@@ -225,6 +226,7 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=15)
     p.add_argument("--piece", type=float, default=0.05, help="seconds that ONNX Runtime runs in a round")
+    p.add_argument("--rest", type=float, default=0.05, help="seconds before each turn in which nothing runs")
     p.add_argument("--isa", default="auto")
     p.add_argument("--cpu", action="store_true", help="user time instead of wall time (with --threads 1)")
     p.add_argument("--json", help="where to write the rows")
