@@ -7,7 +7,8 @@
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
  * (docs/NUMERICS.md, "conv"). Where that uses the lanes better and the weights are packed, channels are the
- * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). */
+ * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). What follows the
+ * sums runs on a tile's (conv_end.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
