@@ -72,8 +72,9 @@ typedef struct wh_onnx_engine {
 typedef struct wh_onnx_symbols {
   uint32_t n;
   int64_t values[WH_ONNX_MAX_SYMBOLS]; /* in this execution */
+  int64_t steps[WH_ONNX_MAX_SYMBOLS];  /* a dim is the symbol times this */
   int64_t max[WH_ONNX_MAX_SYMBOLS];    /* an execution may lower it */
-  const int8_t (*of)[WH_MAX_RANK];     /* [net's inputs] the symbol that a dim is; -1: none */
+  const int8_t (*of)[WH_MAX_RANK];     /* [net's inputs] the symbol of a dim; -1: none */
   /* After an execution that failed before it ran a graph: dims decide something, and it is to be executed
    * without symbols; or with these once more, which have smaller ranges. */
   bool refused, again;

@@ -143,10 +143,16 @@ int64_t ox_dim_binary(ox *o, wh_dim_kind kind, int64_t a, int64_t b) {
 
 bool ox_dim_at_most(ox *o, int64_t dim, int64_t limit) {
   if (!ox_is_open(o, dim)) return dim <= limit;
-  const wh_dim_expr *e = wh_dim_get(&o->g->dims, ox_dim(o, dim));
+  const wh_dim_table *t = &o->g->dims;
+  const wh_dim_expr *e = wh_dim_get(t, ox_dim(o, dim));
+  int64_t step = 1;
   if (e->max <= limit) return true;
+  if (e->kind == WH_DIM_MUL && wh_dim_is_const(t, e->b)) {
+    step = wh_dim_get(t, e->b)->value;
+    e = wh_dim_get(t, e->a);
+  }
   if (e->kind == WH_DIM_SYMBOL && ox_dim_now(o, dim) <= limit) { /* with a smaller range it will do */
-    o->symbols->max[e->value] = limit;
+    o->symbols->max[e->value] = limit / step;
     o->symbols->again = true;
   }
   OX_FAIL(o, ERR_UNSUPPORTED, "a dim may be too large");
