@@ -98,6 +98,11 @@ static bool fits(const wh_onnx_runner *r, const way *w, const wh_tensor *const *
     }
     if (d->data && t->n_bytes && memcmp(t->data, d->data, (size_t)t->n_bytes) != 0) return false;
   }
+  for (uint32_t s = 0; s < w->symbols.n; s++) {
+    int64_t sum = w->symbols.plus[s];
+    for (uint32_t k = 0; k < w->symbols.n; k++) sum += w->symbols.terms[s] >> k & 1 ? symbols[k] : 0;
+    if (w->symbols.follows[s] && symbols[s] != sum) return false;
+  }
   return true;
 }
 
@@ -234,7 +239,7 @@ static void close_symbol(const wh_onnx_runner *r, wh_onnx_symbols *s, int8_t (*o
 static wh_status execute_open(wh_onnx_runner *r, const wh_datum *const *inputs, wh_onnx_symbols *symbols) {
   const wh_onnx_engine face = wh_engine_face(r->engine);
   wh_status st = WH_OK;
-  for (uint32_t i = 0; i <= symbols->n; i++) { /* each may have to be tried with a smaller range */
+  for (uint32_t i = 0; i <= 2 * symbols->n; i++) { /* each may need a smaller range, or follow from others */
     symbols->refused = symbols->again = false;
     st = wh_onnx_execute_open(r->net, inputs, symbols, &face, &r->limits, &r->last);
     if (st == WH_OK || !symbols->refused || !symbols->again) break;

@@ -237,6 +237,7 @@ static bool simplify(const wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b
       if (a == b) *constant = 0;
       if (ea->kind == WH_DIM_ADD && ea->b == b) *same = ea->a; /* (x + b) - b */
       if (ea->kind == WH_DIM_ADD && ea->a == b) *same = ea->b;
+      if (eb->kind == WH_DIM_SUB && eb->a == a) *same = eb->b; /* a - (a - x) */
       return a == b || eb->max == 0 || *same != a;
     case WH_DIM_MUL:
       *same = a;
