@@ -6,6 +6,7 @@
  * compute with it here. Whatever would decide something by it fails, the execution ends, and the caller
  * executes with numbers instead: only the operators listed here are given open dims at all. The graph's own
  * rules prove the shapes for every value of the symbols. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "import/onnx/lowerings.h"
@@ -194,7 +195,23 @@ int64_t ox_dim_most(ox *o, int64_t dim) {
   return ox_is_open(o, dim) ? wh_dim_get(&o->g->dims, ox_dim(o, dim))->max : dim;
 }
 
+/* Of numbers, for which no graph is needed. */
+static int64_t of_numbers(ox *o, wh_dim_kind kind, int64_t a, int64_t b) {
+  int64_t y = -1;
+  const bool known = a >= 0 && b >= 0 && (kind != WH_DIM_FLOORDIV || b) &&
+                     (kind != WH_DIM_MUL || !__builtin_mul_overflow(a, b, &y));
+  if (known && kind == WH_DIM_ADD) y = a <= WH_DIM_LIMIT && b <= WH_DIM_LIMIT ? a + b : -1;
+  if (known && kind == WH_DIM_SUB) y = a - b;
+  if (known && kind == WH_DIM_FLOORDIV) y = a / b;
+  if (known && kind == WH_DIM_MIN) y = a < b ? a : b;
+  if (known && kind == WH_DIM_MAX) y = a > b ? a : b;
+  if (!known || y < 0 || y > WH_DIM_LIMIT)
+    OX_FAIL(o, ERR_LIMIT, "a dim that follows from %" PRId64 " and %" PRId64 " is out of range", a, b);
+  return o->st == WH_OK ? y : 1;
+}
+
 int64_t ox_dim_binary(ox *o, wh_dim_kind kind, int64_t a, int64_t b) {
+  if (!ox_is_open(o, a) && !ox_is_open(o, b)) return of_numbers(o, kind, a, b);
   const wh_dim da = ox_dim(o, a), db = ox_dim(o, b);
   wh_dim y = 0;
   if (o->st == WH_OK) ox_try(o, wh_dim_binary(&o->g->dims, kind, da, db, &y));
