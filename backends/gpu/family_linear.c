@@ -123,6 +123,8 @@ static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_n
     if (__builtin_mul_overflow(rows, dims[x->shape.dims[i]], &rows) || rows > INT32_MAX)
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
   if (takes_warpgroups(d, &w, rows)) c->scratch_bytes = packed_bytes(&w, rows);
+  if (gpu_takes_fast(d, &w, rows) && c->scratch_bytes < gpu_fast_bytes(&w, rows))
+    c->scratch_bytes = gpu_fast_bytes(&w, rows);
   return WH_OK;
 }
 
@@ -264,13 +266,25 @@ static wh_status emit_warpgroups(gpu_emit *e, const gpu_step *s, const gpu_weigh
   return gpu_launch(e, kernel, grid, a, sizeof *a);
 }
 
-static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
+static wh_status emit_exact(gpu_emit *e, const gpu_step *steps, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
   WH_TRY(set_args(steps, n, &w, &a));
   if (takes_warpgroups(e->d, &w, a.rows)) return emit_warpgroups(e, steps, &w, &a, n);
   a.tile_rows = tile_rows_of(w.dtype, a.rows, 1);
   return launch(e, &w, &a, n, ((int64_t)a.rows + a.tile_rows - 1) / a.tile_rows);
+}
+/* In mode `fast` a matrix after the other; what the library does not multiply the exact kernels do. */
+static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
+  if (!e->d->blas) return emit_exact(e, steps, n);
+  for (size_t i = 0; i < n; i++) {
+    gpu_weights w;
+    gpu_linear_args a;
+    WH_TRY(set_args(steps + i, 1, &w, &a));
+    if (!gpu_takes_fast(e->d, &w, a.rows) || gpu_emit_fast(e, steps + i, &w, &a) != WH_OK)
+      WH_TRY(emit_exact(e, steps + i, 1));
+  }
+  return WH_OK;
 }
 static wh_status emit_linear(gpu_emit *e, const gpu_step *s) { return emit_linears(e, s, 1); }
 
