@@ -77,10 +77,12 @@ static wh_status find_calls(library *l) {
 static wh_status try_name(const char *name, void **handle) {
   library l = {.file = dlopen(name, RTLD_NOW | RTLD_LOCAL), .name = name};
   if (!l.file) return WH_FAIL(ERR_UNAVAILABLE, "there is no cuBLASLt (%s)", dlerror());
+  void *made = NULL;
   WH_TRY(find_calls(&l));
-  const int r = l.create(handle);
+  const int r = l.create(&made);
   if (r != SUCCESS) return WH_FAIL(ERR_UNAVAILABLE, "%s does not start on this device (status %d)", name, r);
   lt = l;
+  *handle = made;
   return WH_OK;
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "backends/gpu/device.h"
-#include "backends/gpu/kernels/linear_launch.h"
+#include "backends/gpu/kernels/fast_args.h"
 #include "core/base/cpu_budget.h"
 
 wh_status gpu_check(const gpu_api *api, gpu_result result, const char *what) {

@@ -5,7 +5,6 @@
 #include "backends/gpu/device.h"
 #include "backends/gpu/kernels/activations.h"
 #include "backends/gpu/kernels/fast_args.h"
-#include "backends/gpu/kernels/linear_launch.h"
 
 #define THREADS 256
 #define PIECE 256 /* elements of a row that a warp has */
@@ -16,12 +15,16 @@ bool gpu_takes_fast(const gpu_device *d, const gpu_weights *w, int64_t rows) {
          w->n_experts == 1 && w->k % 8 == 0 && w->n % 4 == 0;
 }
 
-/* The workspace, the matrix, the rows; gpu_weights_of has seen to it that n k fits. */
+/* Scratch is the workspace, the matrix, the rows; gpu_weights_of has seen to it that sizes fit. */
+static uint64_t workspace_bytes(const gpu_weights *w, int64_t rows) {
+  const uint64_t most = FAST_MOST_WORKSPACE_BYTES, y = (uint64_t)rows * (uint64_t)w->n * 4;
+  return y > most / FAST_PARTS ? most : gpu_section(y * FAST_PARTS);
+}
 static uint64_t matrix_bytes(const gpu_weights *w) {
   return gpu_section((uint64_t)w->n * (uint64_t)w->k * 2);
 }
 uint64_t gpu_fast_bytes(const gpu_weights *w, int64_t rows) {
-  return FAST_WORKSPACE_BYTES + matrix_bytes(w) + gpu_section((uint64_t)rows * (uint64_t)w->k * 2);
+  return workspace_bytes(w, rows) + matrix_bytes(w) + gpu_section((uint64_t)rows * (uint64_t)w->k * 2);
 }
 
 static gpu_grid grid_of(uint64_t threads) {
@@ -44,7 +47,8 @@ static wh_status multiply(gpu_emit *e, const gpu_blas_product *p) {
 
 wh_status gpu_emit_fast(gpu_emit *e, const gpu_step *s, const gpu_weights *w, const gpu_linear_args *a) {
   const gpu_linear_matrix *m = &a->matrices[0];
-  const uint64_t matrix = s->scratch + FAST_WORKSPACE_BYTES, rows = matrix + matrix_bytes(w);
+  const uint64_t workspace = workspace_bytes(w, a->rows), matrix = s->scratch + workspace,
+                 rows = matrix + matrix_bytes(w);
   if (s->scratch_bytes < gpu_fast_bytes(w, a->rows)) return WH_FAIL(ERR_INTERNAL, "too little scratch");
   const gpu_fast_weights_args weights = {.form = gpu_packed_form_of(w),
                                          .w = m->w,
@@ -73,6 +77,6 @@ wh_status gpu_emit_fast(gpu_emit *e, const gpu_step *s, const gpu_weights *w, co
                               .n = m->n,
                               .k = a->k,
                               .workspace = s->scratch,
-                              .workspace_bytes = FAST_WORKSPACE_BYTES};
+                              .workspace_bytes = workspace};
   return multiply(e, &p);
 }

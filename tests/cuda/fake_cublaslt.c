@@ -116,6 +116,7 @@ int cublasLtCreate(void **out) {
   handle *h = *out;
   if (module_load(&h->module, ptx) == 0 && module_function(&h->function, h->module, "product") == 0)
     return SUCCESS;
+  if (h->module) (void)module_unload(h->module);
   (void)take(h);
   return FAILED;
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,14 +29,19 @@ static void find(void *library, const char *name, void *to) {
   memcpy(to, &f, sizeof f);
 }
 
-static suite_target open_fast(const char *library) {
+static wh_status try_open(const char *library, suite_target *t) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
-  suite_target t = {.label = "cuda emulated, fast", .backend = &wh_backend_cuda};
+  *t = (suite_target){.label = "cuda emulated, fast", .backend = &wh_backend_cuda};
   o.name = "cuda:emulated";
   o.numerics = WH_NUMERICS_FAST;
   o.n_threads = 1;
   wh_cuda_blas_path(library);
-  OK(wh_backend_cuda.open(0, &o, &t.dev));
+  return wh_backend_cuda.open(0, &o, &t->dev);
+}
+
+static suite_target open_fast(const char *library) {
+  suite_target t;
+  OK(try_open(library, &t));
   return t;
 }
 
@@ -109,28 +115,37 @@ static double largest_part(const products *p, size_t i, const float *y) {
   return most;
 }
 
+static wh_status run_once(executor *x, const products *p) {
+  const suite_case *c = p->c;
+  for (wh_value v = 1; v < c->g->n_values; v++)
+    if (c->g->values[v].kind == WH_VALUE_INPUT) WH_TRY(executor_write(x, v, c->data[v], c->n_bytes[v]));
+  return executor_run(x, 0, executor_n_steps(x));
+}
+
 /* Runs it as often as it takes to be a graph; whether all bits are the exact ones. */
-static bool run(const suite_target *t, const products *p, double *part) {
+static wh_status try_run(const suite_target *t, const products *p, double *part, bool *exact) {
   suite_case *c = p->c;
   int64_t *dims = case_dims(c, p->rows);
   executor *x = NULL;
-  bool exact = true;
-  OK(executor_create(t, c->g, dims, NULL, &x));
-  for (int time = 0; time < 3; time++) {
-    for (wh_value v = 1; v < c->g->n_values; v++)
-      if (c->g->values[v].kind == WH_VALUE_INPUT) OK(executor_write(x, v, c->data[v], c->n_bytes[v]));
-    OK(executor_run(x, 0, executor_n_steps(x)));
-  }
-  for (size_t i = 0; i < p->count; i++) {
+  wh_status st = executor_create(t, c->g, dims, NULL, &x);
+  *exact = true;
+  for (int time = 0; time < 3 && st == WH_OK; time++) st = run_once(x, p);
+  for (size_t i = 0; i < p->count && st == WH_OK; i++) {
     float *y = malloc(c->n_bytes[p->y[i]]);
     assert_non_null(y);
-    OK(executor_read(x, p->y[i], y));
-    exact &= memcmp(y, c->data[p->y[i]], c->n_bytes[p->y[i]]) == 0;
-    *part = fmax(*part, largest_part(p, i, y));
+    st = executor_read(x, p->y[i], y);
+    *exact &= memcmp(y, c->data[p->y[i]], c->n_bytes[p->y[i]]) == 0;
+    if (st == WH_OK) *part = fmax(*part, largest_part(p, i, y));
     free(y);
   }
   executor_destroy(x);
   free(dims);
+  return st;
+}
+
+static bool run(const suite_target *t, const products *p, double *part) {
+  bool exact;
+  OK(try_run(t, p, part, &exact));
   return exact;
 }
 
@@ -225,12 +240,42 @@ static void test_without(void **state) {
   assert_int_equal(fake_products(), 0);
 }
 
+/* Each call of the driver fails once, the library's own among them: an error, or an answer within the bound.
+ */
+static void test_driver_fails(void **state) {
+  (void)state;
+  suite s = {.target = NULL, .random = 7};
+  products p = make(&s, WH_DTYPE_Q8_0, 64, 4, 32, 1);
+  unsigned n_fine = 0;
+  for (unsigned n = 1;; n++) {
+    char options[32];
+    double part = 0.0;
+    bool exact;
+    suite_target t;
+    (void)snprintf(options, sizeof options, "fail=%u", n);
+    emulator_options(options);
+    wh_status st = try_open(WH_FAKE_CUBLASLT, &t);
+    if (st == WH_OK) {
+      st = try_run(&t, &p, &part, &exact);
+      t.backend->close(t.dev);
+    }
+    if (st != WH_OK && st != WH_ERR_DEVICE && st != WH_ERR_OUT_OF_MEMORY)
+      fail_msg("call %u: status %d, '%s'", n, st, wh_last_error()->message);
+    if (part > 0.004 + 64 * 0x1p-24) fail_msg("call %u: differs by %g of sum |a b|", n, part);
+    if (emulator_take_reports() || fake_left()) fail_msg("call %u: something is left", n);
+    if (st == WH_OK && n > emulator_calls()) break; /* none failed */
+    n_fine += st == WH_OK;
+  }
+  assert_true(n_fine > 0); /* those of the library, and of graphs */
+  emulator_options("fail=0");
+  case_free(p.c);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_within_bound),
-      cmocka_unit_test(test_joined),
-      cmocka_unit_test(test_what_stays_exact),
-      cmocka_unit_test(test_without),
+      cmocka_unit_test(test_within_bound),     cmocka_unit_test(test_joined),
+      cmocka_unit_test(test_what_stays_exact), cmocka_unit_test(test_without),
+      cmocka_unit_test(test_driver_fails),
   };
   void *fake = dlopen(WH_FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL);
   if (!fake) return 1;

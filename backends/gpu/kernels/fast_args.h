@@ -4,6 +4,12 @@
 
 #include "backends/gpu/kernels/linear_format.h"
 
+/* From so many rows on a library multiplies; its own memory is for so many parts of y, where it splits K, and
+ * no larger than what NVIDIA advises for Hopper. Predicted to be worth it, not measured. */
+#define FAST_LEAST_ROWS 64
+#define FAST_PARTS 16
+#define FAST_MOST_WORKSPACE_BYTES (UINT64_C(32) << 20)
+
 /* y [n][k] of a packed matrix; a warp has 256 elements of a row. k is a multiple of 8. */
 typedef struct gpu_fast_weights_args {
   gpu_packed_form form;

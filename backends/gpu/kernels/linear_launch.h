@@ -32,10 +32,6 @@ GPU_CONST_FN uint32_t prefill_shared_bytes(uint32_t stages, uint32_t chunk_bytes
          PREFILL_HEAD_SLOTS * (GPU_TILES * head_bytes + PREFILL_ROWS * token_bytes);
 }
 
-/* Mode `fast`: from so many rows on a library multiplies, with so many bytes of its own. */
-#define FAST_LEAST_ROWS 64
-#define FAST_WORKSPACE_BYTES (UINT64_C(32) << 20)
-
 /* F32. Decoding: 32 outputs, a warp per chunk of 512 of K; prompts: 64 outputs and 64 rows, 4 x 4 a thread.
  */
 #define F32_DECODE_WARPS 8
