@@ -113,6 +113,8 @@ static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_n
     if (__builtin_mul_overflow(rows, dims[x->shape.dims[i]], &rows) || rows > INT32_MAX)
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
   if (takes_warpgroups(d, &w, rows)) c->scratch_bytes = packed_bytes(&w, row_tiles_of(rows, WARPGROUP_ROWS));
+  if (gpu_takes_fast(d, &w, rows) && c->scratch_bytes < gpu_fast_bytes(&w, rows))
+    c->scratch_bytes = gpu_fast_bytes(&w, rows);
   return WH_OK;
 }
 
@@ -257,7 +259,7 @@ static wh_status launch(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, s
 
 static wh_status too_little_scratch(void) { return WH_FAIL(ERR_INTERNAL, "too little scratch"); }
 
-static wh_status emit_linears(gpu_emit *e, const gpu_step *s, size_t n) {
+static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
   WH_TRY(set_args(s, n, &w, &a));
@@ -267,6 +269,20 @@ static wh_status emit_linears(gpu_emit *e, const gpu_step *s, size_t n) {
   if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles)) return too_little_scratch();
   return launch(e, &w, &a, n, row_tiles, packs ? s->scratch : 0);
 }
+
+/* In mode `fast` a matrix after the other; what the library does not multiply the exact kernels do. */
+static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
+  if (!e->d->blas) return emit_exact(e, steps, n);
+  for (size_t i = 0; i < n; i++) {
+    gpu_weights w;
+    gpu_linear_args a;
+    WH_TRY(set_args(steps + i, 1, &w, &a));
+    if (!gpu_takes_fast(e->d, &w, a.rows) || gpu_emit_fast(e, steps + i, &w, &a) != WH_OK)
+      WH_TRY(emit_exact(e, steps + i, 1));
+  }
+  return WH_OK;
+}
+
 static wh_status emit_linear(gpu_emit *e, const gpu_step *s) { return emit_linears(e, s, 1); }
 
 /* One token: each of its rows has an expert of its own. More: rows are sorted by expert first. */
