@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
   wh_quantize_options options = WH_QUANTIZE_OPTIONS_INIT;
   if (n_bytes == 0) return 0;
   if (!folder.path[0]) {
-    folder = temp_folder_create();
+    folder = (temp_folder){"/dev/shm/whimbrel-fuzz-XXXXXX"}; /* files that nobody waits for a disk to keep */
+    if (!mkdtemp(folder.path)) folder = temp_folder_create();
     (void)atexit(remove_folder);
   }
   const temp_path to = temp_path_of(&folder, "out.onnx");
