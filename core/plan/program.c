@@ -220,6 +220,7 @@ static wh_status copy_in(build *b, wh_program_block *block, wh_value root, uint1
       wh_dtype_is(p->graph->values[root].shape.dtype, WH_CLASS_OPAQUE))
     return WH_FAIL(ERR_UNSUPPORTED, "'%s' is read by another device than the one that writes it",
                    p->graph->values[root].name);
+  copy.maker = b->schedule.block_of[p->graph->values[root].producer];
   WH_TRY(value_slot(b, maker, root, begin, &copy.from));
   WH_TRY(value_slot(b, block->device, root, begin, &copy.to));
   if (!wh_grow_array(p->alloc, (void **)&p->copies, &b->copies_capacity, p->n_copies, p->n_copies + 1,
