@@ -127,7 +127,8 @@ static void first_symbols(void *ctx, const wh_graph *g, int64_t *symbols) {
 
 static wh_status take_program(wh_runner *r, const wh_runner_options *o) {
   const int64_t context = r->model->hparams.context_length;
-  const wh_program_key key = {.device = r->device,
+  const wh_program_key key = {.devices = {r->device},
+                              .n_devices = 1,
                               .kv_dtype = WH_DTYPE_F16,
                               .outgrows_rope = wh_model_outgrows_rope(r->model, context)};
   wh_runner_options bounds = *o;

@@ -8,8 +8,8 @@
 typedef struct run_device {
   wh_queue *queue;
   wh_buffer *arena, *states;
-  uint64_t arena_bytes; /* that were asked for */
-  wh_point last;        /* of its work */
+  uint64_t arena_bytes;                  /* that were asked for */
+  wh_point last;                         /* of its work */
   wh_point read_by[WH_PLAN_MAX_DEVICES]; /* of copies that other devices' queues make of what it made */
   wh_weight_user user;
   wh_buffer *
@@ -36,8 +36,8 @@ struct wh_run {
   run_device devices[WH_PLAN_MAX_DEVICES];
   run_port *inputs, *outputs;
   wh_point *done; /* [n_blocks] of this execution */
-  void *copy;   /* of what goes from device to device */
-  void *traced; /* a value in row-major form */
+  void *copy;     /* of what goes from device to device */
+  void *traced;   /* a value in row-major form */
   uint64_t last_frame, copy_bytes, traced_bytes;
   wh_run_trace_fn trace;
   void *trace_ctx;
@@ -416,8 +416,7 @@ static wh_status submit(wh_run *r, const wh_program_block *b, size_t first, size
       waits[n_waits++] = x->read_by[d];
       x->read_by[d] = (wh_point){NULL, 0};
     }
-  return backend(r, b->device)
-      ->submit(x->queue, b->code, first, count, &x->frame, waits, n_waits, &x->last);
+  return backend(r, b->device)->submit(x->queue, b->code, first, count, &x->frame, waits, n_waits, &x->last);
 }
 
 /* The first error counts; whatever became of the work, nothing of it is under way any more. */

@@ -568,7 +568,7 @@ void wh_program_describe(const wh_program *p, size_t step, wh_program_step_info 
   *out = (wh_program_step_info){.node = &p->graph->nodes[p->steps[step].node],
                                 .kernel = info.kernel,
                                 .reason = info.reason,
-                                .device = d->backend->name,
+                                .device = wh_plan_device_name(d),
                                 .barrier = step > 0 && p->steps[step].phase != p->steps[step - 1].phase,
                                 .weight_bytes = p->weight_bytes[step]};
 }
