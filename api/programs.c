@@ -66,6 +66,15 @@ static size_t layer_rules(const wh_program_key *key, int64_t n_layers, char name
   return n;
 }
 
+/* By the names that wh_pass_share gives. */
+static size_t share_rules(const wh_program_key *key, char names[][LAYER_NAME_BYTES], wh_place_rule *rules) {
+  for (uint32_t d = 1; d < key->n_devices; d++) {
+    (void)snprintf(names[d - 1], LAYER_NAME_BYTES, WH_SHARE_PREFIX "%u.", d);
+    rules[d - 1] = (wh_place_rule){names[d - 1], d};
+  }
+  return key->n_devices - 1;
+}
+
 static bool same_devices(const wh_program_key *a, const wh_program_key *b) {
   return a->n_devices == b->n_devices &&
          memcmp(a->devices, b->devices, a->n_devices * sizeof a->devices[0]) == 0;
@@ -86,7 +95,9 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   const wh_model_build_options build = {.kv_dtype = key->kv_dtype,
                                         .context = q->limits ? q->limits->context : 0};
   WH_TRY(wh_model_make_graph(m, &build, &g, &hparams));
+  const bool shares = key->split_mode == WH_SPLIT_TENSORS;
   wh_status st = fold_and_fuse(g, key->devices[0], m->alloc);
+  if (st == WH_OK && shares) st = wh_pass_share(g, key->n_devices);
   int64_t *symbols = wh_alloc_array(m->alloc, g->dims.n_symbols + WH_LM_MAX_SYMBOLS, sizeof *symbols);
   if (st == WH_OK && !symbols) st = WH_OOM("program");
   out->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;
@@ -97,7 +108,7 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   } else if (st == WH_OK) {
     q->symbols(q->symbols_ctx, g, symbols);
   }
-  const size_t most_rules = 2 * (size_t)m->hparams.n_layers + 2;
+  const size_t most_rules = 2 * (size_t)m->hparams.n_layers + 2 + WH_SESSION_DEVICES;
   char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, most_rules, sizeof *names);
   wh_place_rule *rules = wh_alloc_array(m->alloc, most_rules, sizeof *rules);
   if (st == WH_OK && (!names || !rules)) st = WH_OOM("placement");
@@ -109,18 +120,20 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
     for (const shared_program *s = m->programs; s; s = s->next)
       if (same_devices(&s->key, key))
         for (uint32_t d = 0; d < key->n_devices; d++) weights[d] = s->program->devices[d].weights;
-    const wh_program_options o = {.place = {.devices = devices,
-                                            .n_devices = key->n_devices,
-                                            .rules = rules,
-                                            .n_rules = layer_rules(key, m->hparams.n_layers, names, rules)},
-                                  .symbols = symbols,
-                                  .alloc = m->alloc,
-                                  .weight_done = m->file ? weight_done : NULL,
-                                  .weight_done_ctx = m->file,
-                                  .pack_cache = q->pack_cache,
-                                  .pack_while_running = q->pack_while_running,
-                                  .progress = q->progress,
-                                  .weights = weights};
+    const wh_program_options o = {
+        .place = {.devices = devices,
+                  .n_devices = key->n_devices,
+                  .rules = rules,
+                  .n_rules = shares ? share_rules(key, names, rules)
+                                    : layer_rules(key, m->hparams.n_layers, names, rules)},
+        .symbols = symbols,
+        .alloc = m->alloc,
+        .weight_done = m->file ? weight_done : NULL,
+        .weight_done_ctx = m->file,
+        .pack_cache = q->pack_cache,
+        .pack_while_running = q->pack_while_running,
+        .progress = q->progress,
+        .weights = weights};
     st = wh_program_create(g, &o, &out->program);
   } else {
     wh_graph_destroy(g);

@@ -179,7 +179,7 @@ static wh_status open_onnx(wh_runner *r, const wh_runner_options *o) {
   r->given = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->given);
   if (!r->inputs || !r->input_ports || !r->given) return WH_OOM("runner");
   for (size_t i = 0; i < p->n_inputs; i++) r->input_ports[i] = -1;
-  const wh_plan_device device = {r->device->backend, r->device->device};
+  const wh_plan_device device = {.backend = r->device->backend, .dev = r->device->device};
   WH_TRY(wh_onnx_runner_create(r->model->net, &device, r->memory_limit, &limits, r->alloc, &r->onnx));
   wh_onnx_runner_join(r->onnx, &r->model->engines);
   return WH_OK;
