@@ -93,7 +93,8 @@ static wh_status whole_on(shares *s, wh_value v, uint32_t device, wh_value *out)
 static wh_status part_on(shares *s, wh_value v, uint32_t units, uint32_t device, wh_value *out) {
   const wh_value_info info = *value_of(s, v); /* the list moves as it grows */
   const size_t rank = (size_t)info.shape.rank;
-  const int64_t n = wh_dim_get(&s->g->dims, info.shape.dims[rank > 1])->value;
+  const bool is_const = info.kind == WH_VALUE_CONST; /* a matrix, whose rows are outputs; or a vector */
+  const int64_t n = wh_dim_get(&s->g->dims, info.shape.dims[is_const ? 0 : 1])->value;
   const int64_t first = border(s, n, units, device), end = border(s, n, units, device + 1);
   char name[NAME_BYTES];
   wh_value x;
@@ -101,7 +102,7 @@ static wh_status part_on(shares *s, wh_value v, uint32_t units, uint32_t device,
     *out = s->part[(size_t)v * s->n + device];
     return WH_OK;
   }
-  if (info.kind == WH_VALUE_CONST) return const_rows(s, v, first, end - first, device, out);
+  if (is_const) return const_rows(s, v, first, end - first, device, out);
   WH_TRY(whole_on(s, v, device, &x));
   const int64_t starts[WH_MAX_RANK] = {0, first}, steps[WH_MAX_RANK] = {1, 1, 1};
   wh_attr attrs[] = {{.key = WH_ATTR_STARTS, .n = rank, .ints = starts},

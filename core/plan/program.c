@@ -247,7 +247,7 @@ static wh_status operand_slot(build *b, wh_program_block *block, const wh_step *
   }
   const uint16_t maker = v->kind == WH_VALUE_NODE ? p->device_of[v->producer] : block->device;
   if (maker != block->device && b->slot_of[at_device(b, block->device, root)] == WH_NO_SLOT)
-    return copy_in(b, block, root, maker, out);
+    WH_TRY(copy_in(b, block, root, maker, out)); /* and it stays until the step has read it */
   return value_slot(b, block->device, root, step->phase, out);
 }
 
