@@ -157,6 +157,8 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 
 /* Computes `chain` and `conv_chain`; graphs for other backends have the single ops. */
 #define WH_BACKEND_CHAINS 1u
+/* Computes `matmul_blocks`; graphs for other backends have the weights decoded. */
+#define WH_BACKEND_BLOCKS 2u
 
 typedef struct wh_backend {
   uint32_t struct_size;
