@@ -376,7 +376,10 @@ static wh_status run_graph(void *ctx, wh_graph *g, const int64_t *symbols, const
   return WH_OK;
 }
 
-wh_onnx_engine wh_engine_face(wh_engine *e) { return (wh_onnx_engine){e, run_graph}; }
+wh_onnx_engine wh_engine_face(wh_engine *e) {
+  const bool takes_blocks = e->device.backend->traits & WH_BACKEND_BLOCKS;
+  return (wh_onnx_engine){.ctx = e, .takes_blocks = takes_blocks, .run = run_graph};
+}
 
 size_t wh_port_bytes(const wh_run_port *port) {
   size_t n = 0;

@@ -159,6 +159,8 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 #define WH_BACKEND_CHAINS 1u
 /* `copy` also takes what lies on another of its devices, and work of one waits for points of another. */
 #define WH_BACKEND_PEERS 2u
+/* Computes `matmul_blocks`; graphs for other backends have the weights decoded. */
+#define WH_BACKEND_BLOCKS 4u
 
 typedef struct wh_backend {
   uint32_t struct_size;
