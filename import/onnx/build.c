@@ -266,7 +266,26 @@ wh_datum *ox_per_channel(ox *o, wh_datum *x, int rank, int axis) {
   return ox_reshape(o, x, rank, dims);
 }
 
+/* A weight of the file as its columns: moved once, not in every run. */
+static wh_datum *columns_of(ox *o, wh_datum *w) {
+  enum { PART = 16 }; /* rows whose elements are written beside each other while they are near */
+  const int64_t dims[] = {w->dims[1], w->dims[0]};
+  const size_t size = ox_size_of(w->dtype);
+  bool fresh;
+  wh_datum *t = ox_derive(o, w->dtype, 2, dims, &w, 1, &fresh);
+  if (!fresh || o->st != WH_OK) return t;
+  char *to = (char *)(uintptr_t)t->data;
+  for (int64_t r0 = 0; r0 < dims[1]; r0 += PART)
+    for (int64_t c = 0; c < dims[0]; c++)
+      for (int64_t r = r0; r < dims[1] && r < r0 + PART; r++)
+        memcpy(to + (size_t)(c * dims[1] + r) * size,
+               (const char *)w->data + (size_t)(r * dims[0] + c) * size, size);
+  ox_made(o, t);
+  return t;
+}
+
 wh_datum *ox_transpose(ox *o, wh_datum *x, const int64_t *perm) {
+  enum { FEW = 1024 }; /* that folding takes */
   if (o->st != WH_OK) return &o->nothing;
   bool moves = false; /* whether axes of more than one element change their order */
   int64_t last = -1, dims[WH_MAX_RANK];
@@ -277,6 +296,8 @@ wh_datum *ox_transpose(ox *o, wh_datum *x, const int64_t *perm) {
     last = perm[i];
   }
   if (!moves) return ox_reshape(o, x, x->rank, dims);
+  if (x->rank == 2 && x->is_weight && x->is_kept && x->n > FEW && ox_size_of(x->dtype))
+    return columns_of(o, x);
   wh_datum *shadow = ox_fold_transpose(o, x, perm);
   if (is_settled(o, shadow)) return shadow ? shadow : &o->nothing;
   const wh_attr a = ox_a_ints(WH_ATTR_PERM, perm, (size_t)x->rank);
