@@ -34,4 +34,5 @@ const wh_backend wh_backend_cpu = {
     .wait = wh_cpu_wait,
     .read_value = wh_cpu_read_value,
     .parallel = wh_cpu_parallel,
+    .buffer_grow = wh_cpu_buffer_grow,
 };

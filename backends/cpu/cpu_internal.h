@@ -77,6 +77,7 @@ struct wh_buffer {
 
 wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out);
 wh_status wh_cpu_buffer_import(void *dev, const void *host, uint64_t n_bytes, wh_buffer **out);
+wh_status wh_cpu_buffer_grow(void *dev, wh_buffer *buffer, uint64_t n_bytes);
 void wh_cpu_buffer_destroy(void *dev, wh_buffer *buffer);
 void *wh_cpu_buffer_host(void *dev, wh_buffer *buffer);
 uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_bytes);

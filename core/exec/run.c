@@ -106,6 +106,13 @@ static void renew_frames(wh_run *r) {
                                      .as_model = r->as_model};
 }
 
+/* In its place; ERR_UNSUPPORTED: another is to be taken. */
+static wh_status grow_arena(wh_run *r, uint16_t d, uint64_t n_bytes) {
+  const wh_status st = backend(r, d)->buffer_grow(dev(r, d), r->devices[d].arena, n_bytes);
+  if (st == WH_OK) r->devices[d].arena_bytes = n_bytes;
+  return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("activations") : st;
+}
+
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
   wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
@@ -115,6 +122,10 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
     const uint64_t need = layout->memory[d].arena.arena_bytes, have = r->devices[d].arena_bytes;
     sizes[d] = need;
     if (r->devices[d].arena && need <= have) continue;
+    if (r->devices[d].arena && backend(r, d)->buffer_grow) {
+      st = grow_arena(r, d, need);
+      if (st != WH_ERR_UNSUPPORTED) continue;
+    }
     if (r->devices[d].arena && need < have + have / 4) sizes[d] = have + have / 4; /* it may go on growing */
     st = take(r, d, WH_MEMORY_DEVICE, sizes[d], "activations", &larger[d]);
   }
@@ -136,6 +147,8 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
   }
   return WH_OK;
 }
+
+uint64_t wh_run_arena_bytes(const wh_run *r) { return r->devices[0].arena_bytes; }
 
 static void take_arenas(wh_run *r, wh_run *from) {
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
