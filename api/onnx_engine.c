@@ -123,7 +123,7 @@ wh_status wh_engine_create(const wh_plan_device *device, size_t n_programs, uint
     o.isa = "ref";
     o.n_threads = 1;
     o.allocator = alloc;
-    e->host = (wh_plan_device){&wh_backend_cpu, NULL};
+    e->host = (wh_plan_device){.backend = &wh_backend_cpu};
     wh_status st = wh_backend_cpu.open(0, &o, &e->host.dev);
     if (st != WH_OK) {
       wh_free(alloc, e);

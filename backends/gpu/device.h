@@ -39,6 +39,7 @@ struct gpu_device {
   void *blas;                   /* mode `fast`; NULL: all products are exact */
   atomic_bool blas_failed;      /* it is not asked again */
   _Atomic uint64_t n_codes;     /* that were compiled */
+  _Atomic uint64_t peers;       /* bit i: device i's memory was asked for */
   pthread_mutex_t lock;         /* of what follows */
   void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */
   gpu_function functions[GPU_N_KERNELS];
@@ -47,6 +48,7 @@ struct gpu_device {
 };
 
 struct wh_buffer {
+  gpu_device *d;
   uint64_t address; /* on the device */
   uint64_t n_bytes;
   void *host; /* pinned memory that `address` is the device's name of; NULL: the device's own */

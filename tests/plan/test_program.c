@@ -49,7 +49,7 @@ typedef struct fixture {
 static const wh_program_options *options_for(fixture *f, const int64_t *symbols, const wh_allocator *alloc) {
   for (int i = 0; i < 2; i++) {
     f->dev[i].alloc = alloc;
-    f->devices[i] = (wh_plan_device){&fake_backend, &f->dev[i]};
+    f->devices[i] = (wh_plan_device){.backend = &fake_backend, .dev = &f->dev[i]};
   }
   f->options.place.devices = f->devices;
   if (!f->options.place.n_devices) f->options.place.n_devices = 1;
