@@ -43,7 +43,8 @@ struct gpu_device {
   pthread_mutex_t lock;         /* of what follows */
   void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */
   gpu_function functions[GPU_N_KERNELS];
-  char about[320]; /* where the driver was found, and what became of mode `fast` */
+  /* Where the driver was found, and what became of mode `fast`: at first, and where blas_failed. */
+  char about[2][320];
 };
 
 struct wh_buffer {

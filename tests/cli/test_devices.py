@@ -51,6 +51,7 @@ class EmulatedGpu(ProgramTest):
 
     def test_it_is_named(self):
         self.assertIn("cuda:emulated: ptxemu", self.assert_ok(run("devices", "--device", EMULATED)))
+        self.assertIn("exact all the same", self.assert_ok(run("devices", "--device", EMULATED, "--numerics", "fast")))
         self.assert_fails(run("devices", "--device", EMULATED + ":7"), program.UNSUPPORTED, "no device 7")
         self.assert_fails(run("devices", "--device", "cuda:first"), USAGE, "cuda:first", "number")
 
