@@ -82,7 +82,7 @@ def probe(options):
 
 
 def compare(name, options):
-    path, rows = MODELS[name][0](options.cache), {"whimbrel": [], "ort": []}
+    path, rows = MODELS[name][0](options), {"whimbrel": [], "ort": []}
     for i in range(options.rounds):
         for engine in list(rows)[::1 if i % 2 else -1]:
             command = [sys.executable, __file__, "--probe", engine, "--path", path, "--library", options.library,

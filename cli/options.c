@@ -32,11 +32,11 @@ static const cli_option engine_options[] = {
      "kernel. "
      "Never changes a result.",
      0, 0, 0, 0},
-    /* cli_device_group ends here */
     {"numerics", 0, CLI_OPTION_CHOICE, ENGINE(numerics), "exact|fast",
-     "exact: the same bits on every machine (default); fast: F32 weights\nwithin the bounds of "
-     "docs/NUMERICS.md.",
+     "exact: the same bits on every machine (default); fast: F32 weights,\non CUDA prompts by cuBLASLt, "
+     "within the bounds of docs/NUMERICS.md.",
      0, 0, 0, 0},
+    /* cli_device_group ends here */
     {"kv", 0, CLI_OPTION_CHOICE, ENGINE(kv), "f16|f32|q8",
      "Type of keys and values in the attention state; q8 takes about\nhalf the memory of f16 (default f16).",
      0, 0, 0, 0},
@@ -72,7 +72,7 @@ static const cli_option engine_options[] = {
      0, 0, 0, 0},
 };
 
-#define N_DEVICE_OPTIONS 6
+#define N_DEVICE_OPTIONS 7
 
 #define SAMPLING(field) offsetof(cli_sampling_options, field)
 static const cli_option sampling_options[] = {

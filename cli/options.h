@@ -50,7 +50,7 @@ typedef struct cli_output_options {
 #define CLI_OUTPUT_OPTIONS_INIT \
   { false, false, NULL }
 
-cli_option_group cli_device_group(cli_engine_options *options); /* the part that says where, not how */
+cli_option_group cli_device_group(cli_engine_options *options); /* the part that a device is opened with */
 cli_option_group cli_engine_group(cli_engine_options *options);
 cli_option_group cli_sampling_group(cli_sampling_options *options);
 cli_option_group cli_output_group(cli_output_options *options);

@@ -1,7 +1,8 @@
 /* text/tokenizer_file.h - a tokenizer.json (Hugging Face's tokenizers) as a tokenizer.
  *
- * WordPiece with BERT's normaliser and splitter, and byte-level BPE with GPT-2's pattern; what a file says
- * that these do not do is refused, not passed over. */
+ * WordPiece with BERT's normaliser and splitter, byte-level BPE with GPT-2's pattern, and Unigram with what
+ * SentencePiece's models need of normalisers and splitters; what a file says that these do not do is refused,
+ * not passed over. */
 #ifndef WH_TEXT_TOKENIZER_FILE_H
 #define WH_TEXT_TOKENIZER_FILE_H
 

@@ -39,7 +39,8 @@ static void run_chain(const cpu_instr *in, const wh_worker *worker) {
     wh_chain_input x[WH_FORMULA_INPUTS];
     n = wh_nd_run(&nd, &at, end - i);
     for (int o = 0; o < n_in; o++)
-      x[o] = (wh_chain_input){(const float *)in->in[o].data + at.offset[o], nd.stride[o][nd.rank - 1]};
+      x[o] = (wh_chain_input){.x = (const float *)in->in[o].data + at.offset[o],
+                              .step = nd.stride[o][nd.rank - 1]};
     wh_chain_run(chain, n, x, (float *)in->out->data + i, worker->team);
     wh_nd_advance(&nd, &at, n);
   }

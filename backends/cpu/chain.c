@@ -114,6 +114,7 @@ static void place_results(wh_chain *c) {
     for (uint32_t k = 0; k < s; k++)
       if (last_use[c->n_inputs + k] >= s) taken |= 1u << c->steps[k].temp;
     while (taken >> c->steps[s].temp & 1) c->steps[s].temp++;
+    if (c->steps[s].saved && c->steps[s].temp >= c->n_temps) c->n_temps = c->steps[s].temp + 1u;
   }
 }
 
@@ -125,6 +126,8 @@ bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formul
     memcpy(c.steps[s].in, f->steps[s].in, sizeof c.steps[s].in);
     if (c.blocks) c.steps[s].code = (uint8_t)plain_code(f->steps[s].op);
   }
+  c.plain = c.n_steps > 0;
+  for (uint32_t s = 0; s < c.n_steps; s++) c.plain = c.plain && c.steps[s].code;
   find_saved(&c);
   place_results(&c);
   *out = c;
@@ -147,7 +150,7 @@ static void run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *va
 }
 
 static wh_chain_op operand_op(wh_chain_code code, const wh_chain_input *x) {
-  return (wh_chain_op){2 * (unsigned)code + (unsigned)x->step, x->x, NULL};
+  return (wh_chain_op){.code = 2 * (unsigned)code + (unsigned)x->step, .x = x->x, .x_row = x->row};
 }
 
 /* The ops of step s, which has operand `carried` in the registers, to ops[]; how many. */
@@ -162,26 +165,37 @@ static size_t step_ops(const wh_chain_step *step, int carried, const wh_chain_in
   if (carried == 1 && code == WH_CHAIN_SUB) code = WH_CHAIN_SUB_FROM;
   if (carried == 1 && code == WH_CHAIN_DIV) code = WH_CHAIN_DIV_INTO;
   if (step->n_in == 1)
-    ops[n++] = (wh_chain_op){2 * (unsigned)code, values[0].x, NULL};
+    ops[n++] = (wh_chain_op){.code = 2 * (unsigned)code, .x = values[0].x};
   else
     ops[n++] = operand_op(code, &values[step->in[1 - carried]]);
   return n;
 }
 
-/* Plain steps from s on, in registers; the step behind them. */
-static uint32_t run_plain(const wh_chain *c, uint32_t s, int64_t n, wh_chain_input *values,
-                          float temps[][PIECE], float *y) {
-  wh_chain_op ops[2 * WH_FORMULA_STEPS];
-  size_t n_ops = 0;
+/* The ops of the plain steps from s on; the step behind them. */
+static uint32_t plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values, const wh_chain_results *to,
+                          wh_chain_op *ops, size_t *n_ops) {
+  *n_ops = 0;
   for (const uint32_t first = s; s < c->n_steps && c->steps[s].code; s++) {
     const wh_chain_step *step = &c->steps[s];
-    float *to = s + 1 == c->n_steps ? y : step->saved ? temps[step->temp] : NULL;
-    n_ops += step_ops(step, s == first ? -1 : carried_operand(c, s), values, ops + n_ops);
-    ops[n_ops - 1].save = to;
-    values[c->n_inputs + s] = (wh_chain_input){to, 1};
+    *n_ops += step_ops(step, s == first ? -1 : carried_operand(c, s), values, ops + *n_ops);
+    wh_chain_op *end = &ops[*n_ops - 1];
+    const bool last = s + 1 == c->n_steps;
+    if (last || step->saved) {
+      end->save = last ? to->y : to->temps + step->temp * to->temp_size;
+      end->save_row = last ? to->y_row : to->temp_row;
+    }
+    values[c->n_inputs + s] = (wh_chain_input){end->save, 1, end->save_row};
   }
-  c->blocks(ops, n_ops, n);
   return s;
+}
+
+size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_results *to,
+                    wh_chain_op *ops) {
+  wh_chain_input values[WH_FORMULA_INPUTS + WH_FORMULA_STEPS];
+  size_t n_ops;
+  memcpy(values, in, c->n_inputs * sizeof *in);
+  (void)plain_ops(c, 0, values, to, ops, &n_ops);
+  return n_ops;
 }
 
 static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, float *y, wh_team *team) {
@@ -189,7 +203,11 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
   for (uint32_t s = 0; s < c->n_steps;) {
     const wh_chain_step *step = &c->steps[s];
     if (step->code) {
-      s = run_plain(c, s, n, values, temps, y);
+      const wh_chain_results to = {.y = y, .temps = temps[0], .temp_size = PIECE};
+      wh_chain_op ops[WH_CHAIN_OPS];
+      size_t n_ops;
+      s = plain_ops(c, s, values, &to, ops, &n_ops);
+      c->blocks(ops, n_ops, &(wh_chain_part){.rows = 1, .n = n});
       continue;
     }
     const bool last = s + 1 == c->n_steps;
@@ -212,7 +230,7 @@ void wh_chain_run(const wh_chain *c, int64_t n, const wh_chain_input *in, float 
     wh_chain_input values[WH_FORMULA_INPUTS + WH_FORMULA_STEPS];
     const int64_t count = n - at < PIECE ? n - at : PIECE;
     for (uint32_t i = 0; i < c->n_inputs; i++)
-      values[i] = (wh_chain_input){in[i].x + (in[i].step ? at : 0), in[i].step};
+      values[i] = (wh_chain_input){.x = in[i].x + (in[i].step ? at : 0), .step = in[i].step};
     if (copies) {
       memcpy(copy, values[0].x, (size_t)count * sizeof *copy);
       values[0].x = copy;

@@ -25,14 +25,28 @@ typedef enum wh_chain_code {
   WH_CHAIN_ABS
 } wh_chain_code;
 
+/* What a call goes over: elements [at, at + n) of rows [row, row + rows). */
+typedef struct wh_chain_part {
+  int64_t row, rows, at, n;
+} wh_chain_part;
+
+/* How an operand's or a result's rows lie. */
+typedef struct wh_chain_row {
+  int64_t step; /* from row to row */
+  bool local;   /* it holds a call's own part alone */
+} wh_chain_row;
+
 typedef struct wh_chain_op {
-  unsigned code;  /* twice a wh_chain_code; and 1 when the operand moves on */
+  unsigned code;  /* twice a wh_chain_code; and 1 when the operand moves on along a row */
   const float *x; /* the operand; never NULL */
   float *save;    /* where the results go as well; or NULL */
+  wh_chain_row x_row, save_row;
 } wh_chain_op;
 
-/* Elements [0, n) through ops, of which the first is a load. What is saved may be what an op loads. */
-typedef void (*wh_chain_fn)(const wh_chain_op *ops, size_t n_ops, int64_t n);
+#define WH_CHAIN_OPS (2 * WH_FORMULA_STEPS + 1) /* with one in front of a chain's */
+
+/* A part through ops, of which the first is a load. What is saved may be what an op loads. */
+typedef void (*wh_chain_fn)(const wh_chain_op *ops, size_t n_ops, const wh_chain_part *part);
 
 typedef struct wh_chain_step {
   wh_map_fn map; /* or, of ops that have none, */
@@ -46,20 +60,34 @@ typedef struct wh_chain_step {
 typedef struct wh_chain {
   uint32_t n_inputs, n_steps;
   wh_chain_fn blocks; /* or NULL */
+  bool plain;         /* all steps are: blocks can run them without wh_chain_run */
+  uint32_t n_temps;   /* places of results that later steps want */
   wh_chain_step steps[WH_FORMULA_STEPS];
 } wh_chain;
 
-/* Elements that an input gives: one after the other, or with step 0 one for all. */
+/* Elements that an input gives: one after the other, or with step 0 one for all of a row. */
 typedef struct wh_chain_input {
   const float *x;
   int64_t step; /* 0 or 1 */
+  wh_chain_row row;
 } wh_chain_input;
+
+/* Where the results of a chain's steps go: the last one's, and step->temp's that a later step wants. */
+typedef struct wh_chain_results {
+  float *y, *temps;
+  wh_chain_row y_row, temp_row;
+  int64_t temp_size;
+} wh_chain_results;
 
 /* False: an op has no kernel, which no formula that was parsed has. */
 bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formula *f, wh_chain *out);
-#define WH_CHAIN_KERNEL(isa, needs) void wh_k_chain_##isa(const wh_chain_op *ops, size_t n_ops, int64_t n);
+#define WH_CHAIN_KERNEL(isa, needs) \
+  void wh_k_chain_##isa(const wh_chain_op *ops, size_t n_ops, const wh_chain_part *part);
 #include "backends/cpu/kernels_chain.def"
 #undef WH_CHAIN_KERNEL
+/* The ops of a plain chain over rows of its inputs, at most WH_CHAIN_OPS - 1; how many. */
+size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_results *to,
+                    wh_chain_op *ops);
 /* y may be the memory of input 0, as long as its step is 1. */
 void wh_chain_run(const wh_chain *c, int64_t n, const wh_chain_input *in, float *y, wh_team *team);
 

@@ -9,70 +9,100 @@
 
 #define BLOCK_INLINE static inline __attribute__((always_inline))
 #define BLOCK_VECS 8
-#define BLOCK_REST 4 /* of a block that is not whole */
+#define BLOCK_REST 4 /* of one of a single row that is not whole */
+#define BLOCK_ROWS 4 /* with all vectors together */
 
-#define EACH UNROLL for (int i = 0; i < vecs; i++)
-#define OPERAND (whole ? vf_load(from + i * VF_LANES) : vf_load_some(some[i], from + i * VF_LANES))
+#define EACH UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
+#define V v[r * vecs + i]
+#define OPERAND \
+  (whole ? vf_load(from + r * by + i * VF_LANES) : vf_load_some(some[i], from + r * by + i * VF_LANES))
 /* An operand that stays, and one that moves on with the elements. */
-#define STEP2(name, expression)   \
-  case 2 * WH_CHAIN_##name: {     \
-    const vf b = vf_set1(*op->x); \
-    EACH v[i] = expression;       \
-    break;                        \
-  }                               \
-  case 2 * WH_CHAIN_##name + 1:   \
-    EACH {                        \
-      const vf b = OPERAND;       \
-      v[i] = expression;          \
-    }                             \
+#define STEP2(name, expression)                             \
+  case 2 * WH_CHAIN_##name: {                               \
+    UNROLL for (int r = 0; r < rows; r++) {                 \
+      const vf b = vf_set1(from[r * by]);                   \
+      UNROLL for (int i = 0; i < vecs; i++) V = expression; \
+    }                                                       \
+    break;                                                  \
+  }                                                         \
+  case 2 * WH_CHAIN_##name + 1:                             \
+    EACH {                                                  \
+      const vf b = OPERAND;                                 \
+      V = expression;                                       \
+    }                                                       \
     break;
 #define STEP1(name, expression) \
   case 2 * WH_CHAIN_##name:     \
-    EACH v[i] = expression;     \
+    EACH V = expression;        \
     break;
 
-/* Elements [at, at + n) of all steps, n at most `vecs` vectors and as many where they are whole. */
-BLOCK_INLINE void block(const int vecs, const bool whole, const wh_chain_op *op, const wh_chain_op *end,
-                        int64_t at, int64_t n) {
+/* What a block takes: of part `of` `n` elements behind `col` of the rows behind `row`. */
+typedef struct piece {
+  const wh_chain_part *of;
+  int64_t row, col, n;
+} piece;
+
+BLOCK_INLINE int64_t offset_of(const wh_chain_row *row, const piece *p) {
+  return row->local ? p->row * row->step + p->col : (p->of->row + p->row) * row->step + p->of->at + p->col;
+}
+
+/* A piece through all ops, n at most `vecs` vectors and as many where they are whole. */
+BLOCK_INLINE void block(const int rows, const int vecs, const bool whole, const wh_chain_op *op,
+                        const wh_chain_op *end, const piece *p) {
   vf v[BLOCK_VECS];
   vf_mask some[BLOCK_VECS];
-  EACH {
-    const int64_t left = n - i * VF_LANES;
-    v[i] = vf_zero();
+  EACH V = vf_zero();
+  UNROLL for (int i = 0; i < vecs; i++) {
+    const int64_t left = p->n - i * VF_LANES;
     some[i] = vf_first(left < 0 ? 0 : min_i64(left, VF_LANES));
   }
   for (; op < end; op++) {
-    const float *from = op->x + at;
+    const int64_t by = op->x_row.step;
+    const float *from = op->x + (op->code & 1 ? offset_of(&op->x_row, p) : (p->of->row + p->row) * by);
     switch (op->code) {
       STEP2(LOAD, b)
-      STEP2(ADD, vf_add(v[i], b))
-      STEP2(SUB, vf_sub(v[i], b))
-      STEP2(SUB_FROM, vf_sub(b, v[i]))
-      STEP2(MUL, vf_mul(v[i], b))
-      STEP2(DIV, vf_div(v[i], b))
-      STEP2(DIV_INTO, vf_div(b, v[i]))
-      STEP2(MIN, vf_minimum(v[i], b))
-      STEP2(MAX, vf_maximum(v[i], b))
-      STEP1(RELU, vf_relu(v[i]))
-      STEP1(NEG, vf_neg(v[i]))
-      STEP1(ABS, vf_abs(v[i]))
+      STEP2(ADD, vf_add(V, b))
+      STEP2(SUB, vf_sub(V, b))
+      STEP2(SUB_FROM, vf_sub(b, V))
+      STEP2(MUL, vf_mul(V, b))
+      STEP2(DIV, vf_div(V, b))
+      STEP2(DIV_INTO, vf_div(b, V))
+      STEP2(MIN, vf_minimum(V, b))
+      STEP2(MAX, vf_maximum(V, b))
+      STEP1(RELU, vf_relu(V))
+      STEP1(NEG, vf_neg(V))
+      STEP1(ABS, vf_abs(V))
     }
     if (!op->save) continue;
+    float *const save = op->save + offset_of(&op->save_row, p);
     EACH {
-      float *to = op->save + at + i * VF_LANES;
+      float *to = save + r * op->save_row.step + i * VF_LANES;
       if (whole)
-        vf_store(to, v[i]);
+        vf_store(to, V);
       else
-        vf_store_some(some[i], to, v[i]);
+        vf_store_some(some[i], to, V);
     }
   }
 }
 
-static void chain_run(const wh_chain_op *ops, size_t n_ops, int64_t n) {
-  const int64_t most = BLOCK_VECS * VF_LANES, rest = BLOCK_REST * VF_LANES;
-  int64_t at = 0;
-  for (; at + most <= n; at += most) block(BLOCK_VECS, true, ops, ops + n_ops, at, most);
-  for (; at < n; at += rest) block(BLOCK_REST, false, ops, ops + n_ops, at, n - at);
+/* `rows` rows, a block of vectors at a time. */
+BLOCK_INLINE void run_rows(const int rows, const wh_chain_op *ops, const wh_chain_op *end, piece p,
+                           int64_t n) {
+  const int most = BLOCK_VECS / rows, rest = rows == 1 ? BLOCK_REST : most;
+  for (; p.col + most * VF_LANES <= n; p.col += most * VF_LANES) block(rows, most, true, ops, end, &p);
+  for (; p.col < n; p.col += rest * VF_LANES) {
+    p.n = n - p.col;
+    block(rows, rest, false, ops, end, &p);
+  }
+}
+
+static void chain_run(const wh_chain_op *ops, size_t n_ops, const wh_chain_part *part) {
+  const wh_chain_op *end = ops + n_ops;
+  piece p = {.of = part};
+  for (; part->n <= VF_LANES && p.row + BLOCK_VECS <= part->rows; p.row += BLOCK_VECS)
+    run_rows(BLOCK_VECS, ops, end, p, part->n);
+  for (; p.row + BLOCK_ROWS <= part->rows; p.row += BLOCK_ROWS) run_rows(BLOCK_ROWS, ops, end, p, part->n);
+  for (; p.row < part->rows; p.row++) run_rows(1, ops, end, p, part->n);
 }
 
 #endif

@@ -83,9 +83,8 @@ static void conv_run_channel_tile(const conv_channel_tile *t) {
 /* Vectors as the compilers of GNU C know them. */
 typedef float conv_f4 __attribute__((vector_size(16)));
 
-/* y[channel][place] = c[place][channel] + bias[channel], 4 x 4. Two rounds of interleaving row i with row i +
- * 2 transpose. */
-CONV_INLINE void conv_transpose_4(const float *c, const float *bias, float *y, int64_t plane) {
+/* y[channel][place] = c[place][channel], 4 x 4. Two rounds of interleaving row i with row i + 2 transpose. */
+CONV_INLINE void conv_transpose_4(const float *c, float *y) {
   conv_f4 a[4], b[4];
   CONV_UNROLL
   for (int i = 0; i < 4; i++) memcpy(&a[i], c + i * WH_LINEAR_F_COLS, sizeof a[i]);
@@ -100,26 +99,20 @@ CONV_INLINE void conv_transpose_4(const float *c, const float *bias, float *y, i
     a[2 * i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 6, 3, 7);
   }
   CONV_UNROLL
-  for (int i = 0; i < 4; i++) {
-    if (bias) a[i] = a[i] + ((conv_f4){bias[i], bias[i], bias[i], bias[i]});
-    memcpy(y + i * plane, &a[i], sizeof a[i]);
-  }
+  for (int i = 0; i < 4; i++) memcpy(y + i * CONV_PANEL_PLACES, &a[i], sizeof a[i]);
 }
 
-/* A tile's sums as outputs: `rows` places of `n_m` channels. */
-static void conv_write_channels(const float *c, int64_t rows, int64_t n_m, const float *bias,
-                                const float *residual, float *y, int64_t plane) {
-  const int64_t whole_rows = rows / 4 * 4, whole_m = n_m / 4 * 4;
-  for (int64_t m = 0; m < whole_m; m += 4)
-    for (int64_t r = 0; r < whole_rows; r += 4)
-      conv_transpose_4(c + r * WH_LINEAR_F_COLS + m, bias ? bias + m : NULL, y + m * plane + r, plane);
-  for (int64_t m = 0; m < n_m; m++)
-    for (int64_t r = m < whole_m ? whole_rows : 0; r < rows; r++) {
-      const float sum = c[r * WH_LINEAR_F_COLS + m];
-      y[m * plane + r] = bias ? sum + bias[m] : sum;
-    }
-  for (int64_t m = 0; residual && m < n_m; m++)
-    for (int64_t r = 0; r < rows; r++) y[m * plane + r] = residual[m * plane + r] + y[m * plane + r];
+/* A tile's sums as outputs: `rows` places from `place` on of channels [m, m + n_m). c has rows up to the next
+ * multiple of four. */
+static void conv_write_channels(conv_end *e, float *c, int64_t rows, int64_t m, int64_t n_m, int64_t place) {
+  if (e->across && e->n_ops) {
+    conv_end_run(e, c, 0, 1, m, n_m);
+    return;
+  }
+  for (int64_t i = 0; i < n_m; i += 4)
+    for (int64_t r = 0; r < rows; r += 4)
+      conv_transpose_4(c + r * WH_LINEAR_F_COLS + i, e->tile + i * CONV_PANEL_PLACES + r);
+  conv_end_run(e, e->tile, m, n_m, place, rows);
 }
 
 /* Where a tile lies: its first output, how many, and the element of tap 0. */
@@ -137,10 +130,11 @@ static conv_stretch conv_stretch_of(const conv_unit *u, int64_t tile) {
 }
 
 /* Tiles [begin, end) of channels [m0, m0 + n_m); m0 is a panel's first. */
-static void conv_task_channels(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+static void conv_task_channels(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+  const conv_unit *u = e->u;
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
-  const int64_t plane = wh_window_volume(a->win.out), first_place = conv_stretch_of(u, begin).place;
+  const int64_t first_place = conv_stretch_of(u, begin).place;
   const conv_stretch last_tile = conv_stretch_of(u, end - 1);
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
     const bool last = k + WH_CONV_CHUNK >= p->n_k;
@@ -159,14 +153,11 @@ static void conv_task_channels(const conv_unit *u, int64_t m0, int64_t n_m, int6
                                      .step = a->win.stride[2],
                                      .c = sums,
                                      .first = k == 0};
-        const int64_t to = (u->image * a->m + m) * plane + s.place;
         conv_run_channel_tile(&t);
-        if (last)
-          conv_write_channels(sums, s.rows, outputs, a->bias ? a->bias + m : NULL,
-                              a->residual ? a->residual + to : NULL, a->y + to, plane);
+        if (last) conv_write_channels(e, sums, s.rows, m, outputs, s.place);
         if (p->n_k > WH_CONV_CHUNK) sums += p->tile * WH_LINEAR_F_COLS;
       }
-      for (int64_t c = m; last && a->chain && c < m + outputs; c++)
+      for (int64_t c = m; last && a->chain && !e->n_ops && c < m + outputs; c++)
         wh_conv_run_chain(a, u->image, c, first_place, last_tile.place + last_tile.rows - first_place,
                           u->team);
     }

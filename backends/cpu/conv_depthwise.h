@@ -144,18 +144,41 @@ static void depthwise_rows(depthwise_tile *t) {
   }
 }
 
-static void conv_run_depthwise(const wh_conv_args *a, const wh_worker *worker) {
+/* Outputs [from, from + n) of a channel, which hold the sums, through what follows them. */
+static void depthwise_end(conv_end *e, int64_t channel, int64_t from, int64_t n) {
+  const conv_unit *u = e->u;
+  const wh_conv_args *a = u->a;
+  float *y = a->y + (u->image * a->group * a->m + channel) * wh_window_volume(a->win.out) + from;
+  if (a->residual) conv_finish(y, n, NULL, a->residual + (y - a->y), y);
+  if (!a->chain) return;
+  if (!e->n_ops) {
+    wh_conv_run_chain(a, u->image, channel, from, n, u->team);
+    return;
+  }
+  for (int64_t i = 0; i < n; i += CONV_TILE) {
+    const wh_chain_part part = {channel, 1, from + i, min_i64(CONV_TILE, n - i)};
+    a->chain->blocks(e->ops, e->n_ops, &part);
+  }
+}
+
+static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, const wh_worker *worker) {
   const wh_window *w = &a->win;
   const int64_t in = wh_window_volume(w->in), out = wh_window_volume(w->out),
                 taps = w->kernel[1] * w->kernel[2];
   const int64_t tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1);
   const int64_t high = (tiles ? tiles : 1) * DEPTHWISE_ROWS, blocks = ceil_div(w->out[1], high);
   const int64_t channels = a->group * a->m;
+  conv_unit u = {.a = a, .p = p, .image = -1, .team = worker->team};
+  conv_end e;
   int64_t begin, end;
   wh_worker_range(worker, a->n * channels * blocks, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     const int64_t plane = i / blocks, channel = plane % channels, first = i % blocks * high,
                   last = min_i64(first + high, w->out[1]);
+    if (plane / channels != u.image) {
+      u.image = plane / channels;
+      conv_end_begin(&u, 0, true, &e);
+    }
     depthwise_tile t = {.win = w,
                         .x = a->x + plane / a->m * in,
                         .w = a->w + channel * taps,
@@ -165,12 +188,7 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_worker *worker) {
       t.rows = min_i64(DEPTHWISE_ROWS, last - t.h);
       depthwise_rows(&t);
     }
-    const int64_t from = first * w->out[2], n = (last - first) * w->out[2];
-    if (a->residual) {
-      float *y = t.y + from;
-      conv_finish(y, n, NULL, a->residual + (y - a->y), y);
-    }
-    if (a->chain) wh_conv_run_chain(a, plane / channels, channel, from, n, worker->team);
+    depthwise_end(&e, channel, first * w->out[2], (last - first) * w->out[2]);
   }
 }
 

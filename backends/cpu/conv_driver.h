@@ -27,11 +27,19 @@
 #define CONV_WIDE 4 /* vectors of a tile of few channels */
 #define CONV_FEW 3
 #define CONV_MOST (CONV_WIDE > TILE_VECS ? CONV_WIDE : TILE_VECS)
+#define CONV_LANES (CONV_MOST * VF_LANES)
 #if VF_LANES == 8 /* half of the registers */
 #define CONV_TALL_ROWS 6
 #else
 #define CONV_TALL_ROWS WH_CONV_TALL
 #endif
+
+/* What a tile's end touches, asked for as the tile walks k: two lines of outputs and of an operand per row.
+ */
+typedef struct conv_ahead {
+  const float *y, *x;
+  int64_t step, rows;
+} conv_ahead;
 
 /* c[rows][vecs] over taps [0, k): weights w[k][ldw] of the rows, the elements of tap i at x[i] + at. */
 typedef struct conv_tile {
@@ -43,7 +51,17 @@ typedef struct conv_tile {
   float *c;
   int64_t ldc; /* from row to row */
   bool first;
+  conv_ahead ahead;
 } conv_tile;
+
+CONV_INLINE void conv_prefetch(conv_ahead *a) {
+  __builtin_prefetch(a->y, 1);
+  __builtin_prefetch(a->y + 16, 1);
+  __builtin_prefetch(a->x);
+  __builtin_prefetch(a->x + 16);
+  a->y += a->step;
+  a->x += a->step;
+}
 
 CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
   vf acc[TILE_ROWS][CONV_MOST], x[CONV_MOST];
@@ -53,8 +71,10 @@ CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
+  conv_ahead ahead = t->ahead;
   for (int64_t k = 0; k < t->k; k++, w += ldw) {
     const float *p = from[k] + at;
+    if (k < ahead.rows) conv_prefetch(&ahead);
     CONV_UNROLL
     for (int i = 0; i < vecs; i++) x[i] = vf_load(p + i * VF_LANES);
     CONV_UNROLL
@@ -119,25 +139,7 @@ typedef struct conv_unit {
   wh_team *team;
 } conv_unit;
 
-/* y = sums (+ bias), (residual +); y may be the sums. */
-CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual,
-                             float *y) {
-  const vf b = vf_set1(bias ? *bias : 0.0f);
-  int64_t j = 0;
-  for (; j + VF_LANES <= n; j += VF_LANES) {
-    vf v = vf_load(sums + j);
-    if (bias) v = vf_add(v, b);
-    if (residual) v = vf_add(vf_load(residual + j), v);
-    vf_store(y + j, v);
-  }
-  if (j < n) {
-    const vf_mask rest = vf_first(n - j);
-    vf v = vf_load_some(rest, sums + j);
-    if (bias) v = vf_add(v, b);
-    if (residual) v = vf_add(vf_load_some(rest, residual + j), v);
-    vf_store_some(rest, y + j, v);
-  }
-}
+#include "backends/cpu/conv_end.h"
 
 /* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
 static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
@@ -203,20 +205,17 @@ static void conv_find_taps(const conv_unit *u, float *tail) {
   }
 }
 
-/* The outputs of a channel that the sums of places [at, at + n) are. */
-static void conv_write(const conv_unit *u, const float *sums, int64_t m, int64_t at, int64_t n) {
-  const wh_conv_args *a = u->a;
+/* Sums to outputs: those of places [at, at + n), of which rows behind the end of an output's are none. */
+static void conv_write(conv_end *e, float *sums, int64_t m, int64_t rows, int64_t at, int64_t n) {
+  const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
-  const int64_t channel = (u->image * a->group + u->group) * a->m + m;
-  const int64_t *out = a->win.out, plane = out[0] * out[1] * out[2];
-  const float *bias = a->bias ? a->bias + u->group * a->m + m : NULL;
+  const int64_t *out = u->a->win.out;
   int64_t w = at % p->size[2], h = at / p->size[2], d = h / p->size[1];
   h %= p->size[1];
   for (int64_t i = 0; i < n;) {
     const int64_t left = min_i64(p->size[2] - w, n - i);
     const int64_t count = h < out[1] && w < out[2] ? min_i64(left, out[2] - w) : 0;
-    const int64_t to = channel * plane + (d * out[1] + h) * out[2] + w;
-    if (count > 0) conv_finish(sums + i, count, bias, a->residual ? a->residual + to : NULL, a->y + to);
+    if (count > 0) conv_end_run(e, sums + i, m, rows, (d * out[1] + h) * out[2] + w, count);
     i += left;
     w = 0;
     if (++h == p->size[1]) {
@@ -259,25 +258,27 @@ static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, in
   return u->weights;
 }
 
-/* Channels of a tile: about equally many, none of two panels. */
+/* Channels of a tile: about equally many, none of two panels; in fours, as blocks of a chain take them. */
 static int64_t conv_tile_rows(const conv_unit *u, int64_t m, int64_t left) {
   const int64_t panel = WH_LINEAR_F_COLS - m % WH_LINEAR_F_COLS,
-                most = u->a->panels ? min_i64(panel, left) : left;
-  return ceil_div(most, ceil_div(most, TILE_ROWS));
+                most = u->a->panels ? min_i64(panel, left) : left,
+                rows = ceil_div(most, ceil_div(most, TILE_ROWS));
+  return TILE_ROWS % 4 == 0 ? min_i64(ceil_div(rows, 4) * 4, most) : rows;
 }
 
-/* Where the tiles of a task leave their sums: of channel row r from place `begin` on at c + r * ldc. The last
- * tile may begin before its place, to end with the last place, which `shift` says. */
+/* The places of a task, and where its tiles leave their sums until the last chunk: of row r of channels at c
+ * + r * ldc; NULL: there is one chunk. */
 typedef struct conv_sums {
+  int64_t begin, end;
   float *c;
-  int64_t ldc, begin, end, last, shift;
-  bool direct; /* they are outputs */
 } conv_sums;
 
-/* The tiles of `rows` channels over taps [k, k + n). */
-static void conv_row_tiles(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, conv_sums *s) {
+/* The tiles of `rows` channels over taps [k, k + n); when these are the last, sums become outputs. */
+static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int64_t n, const conv_sums *s) {
+  const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
   const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
+  const bool last = k + n >= p->n_k, whole_rows = p->size[2] == u->a->win.out[2]; /* places are outputs */
   int64_t ldw;
   const float *w = conv_weights(u, m, rows, k, n, &ldw);
   for (int64_t at = s->begin; at < s->end; at += lanes) {
@@ -288,63 +289,29 @@ static void conv_row_tiles(const conv_unit *u, int64_t m, int64_t rows, int64_t 
                    .ldw = ldw,
                    .x = u->taps + k,
                    .at = at,
-                   .ldc = s->ldc,
+                   .c = s->c ? s->c + (at - s->begin) : e->tile,
+                   .ldc = e->ldc,
                    .first = k == 0};
     const int64_t width = t.vecs * VF_LANES;
-    if (t.at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
-    s->last = at;
-    s->shift = at - t.at;
-    t.c = s->c + (at - s->begin);
-    if (s->direct) t.c -= s->shift; /* the same values again */
+    if (at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
+    if (last && whole_rows) t.ahead = conv_end_ahead(e, m, rows, at);
     conv_run_tile(&t);
+    if (last) conv_write(e, t.c + (at - t.at), m, rows, at, min_i64(lanes, s->end - at));
   }
-}
-
-/* Sums to outputs, and these through the chain. */
-static void conv_finish_rows(const conv_unit *u, int64_t m, int64_t rows, const conv_sums *s) {
-  const wh_conv_args *a = u->a;
-  for (int64_t r = 0; r < rows; r++) {
-    float *c = s->c + r * s->ldc;
-    if (!s->direct) {
-      conv_write(u, c, m + r, s->begin, s->last - s->begin);
-      conv_write(u, c + (s->last - s->begin) + s->shift, m + r, s->last, s->end - s->last);
-    } else if (a->bias || a->residual) {
-      conv_finish(c, s->end - s->begin, a->bias ? a->bias + u->group * a->m + m + r : NULL,
-                  a->residual ? a->residual + (c - a->y) : NULL, c);
-    }
-  }
-  if (a->chain) conv_run_chain(u, m, rows, s->begin, s->end);
-}
-
-/* Whether places are outputs, so that tiles can leave their sums there: of one chunk, and where no tile
- * reaches out of the task. */
-static bool conv_is_direct(const conv_unit *u, int64_t n_places) {
-  const wh_conv_plan *p = u->p;
-  const int64_t *out = u->a->win.out;
-  return p->n_k <= WH_CONV_CHUNK && n_places >= WH_CONV_LANES && p->size[2] == out[2] &&
-         (out[0] == 1 || p->size[1] == out[1]);
 }
 
 /* Places [begin, end) of channels [m, m + n_m), n_m at most a task's. */
-static void conv_task_places(const conv_unit *u, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
-  const wh_conv_args *a = u->a;
+static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+  const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
-  const bool direct = conv_is_direct(u, end - begin);
-  const int64_t plane = wh_window_volume(a->win.out);
-  const int64_t lanes = ceil_div(end - begin, WH_CONV_LANES) * WH_CONV_LANES;
+  conv_sums s = {.begin = begin, .end = end};
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
-    const bool last = k + WH_CONV_CHUNK >= p->n_k;
-    float *sums = u->sums;
+    if (p->n_k > WH_CONV_CHUNK) s.c = u->sums;
     for (int64_t m = m0, rows; m < m0 + n_m; m += rows) {
       rows = conv_tile_rows(u, m, m0 + n_m - m);
-      conv_sums s = {.c = sums, .ldc = lanes, .begin = begin, .end = end, .direct = direct};
-      if (direct) {
-        s.c = a->y + ((u->image * a->group + u->group) * a->m + m) * plane + begin;
-        s.ldc = plane;
-      }
-      conv_row_tiles(u, m, rows, k, min_i64(WH_CONV_CHUNK, p->n_k - k), &s);
-      if (last) conv_finish_rows(u, m, rows, &s);
-      if (p->n_k > WH_CONV_CHUNK) sums += rows * lanes;
+      conv_row_tiles(e, m, rows, k, min_i64(WH_CONV_CHUNK, p->n_k - k), &s);
+      if (k + WH_CONV_CHUNK >= p->n_k && u->a->chain && !e->n_ops) conv_run_chain(u, m, rows, begin, end);
+      if (s.c) s.c += rows * e->ldc;
     }
   }
 }
@@ -352,12 +319,13 @@ static void conv_task_places(const conv_unit *u, int64_t m0, int64_t n_m, int64_
 #include "backends/cpu/conv_channels.h"
 #include "backends/cpu/conv_depthwise.h"
 
-static void conv_tasks(const conv_unit *u, int64_t begin, int64_t end) {
+static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
+  const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
   const int64_t all = p->by_channels ? p->rows * p->row_tiles : p->places;
   for (int64_t i = begin; i < end; i++) {
     const int64_t m = i / p->place_tasks * p->task_rows, at = i % p->place_tasks * p->task_places;
-    (p->by_channels ? conv_task_channels : conv_task_places)(u, m, min_i64(p->task_rows, u->a->m - m), at,
+    (p->by_channels ? conv_task_channels : conv_task_places)(e, m, min_i64(p->task_rows, u->a->m - m), at,
                                                              min_i64(at + p->task_places, all));
   }
 }
@@ -374,7 +342,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
     return;
   }
   if (p.depthwise) {
-    conv_run_depthwise(a, worker);
+    conv_run_depthwise(a, &p, worker);
     return;
   }
   if (p.places <= 0 || a->m <= 0) return;
@@ -389,7 +357,11 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
                  .team = worker->team};
   float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes);
   float *copy = p.alone ? tail : a->scratch;
-  const int64_t n_tasks = p.row_tasks * p.place_tasks;
+  const int64_t n_tasks = p.row_tasks * p.place_tasks,
+                ldc = p.by_channels           ? CONV_PANEL_PLACES
+                      : p.n_k > WH_CONV_CHUNK ? ceil_div(p.task_places, WH_CONV_LANES) * WH_CONV_LANES
+                                              : CONV_LANES;
+  conv_end e;
   int64_t first = 0, last = n_units;
   if (p.alone) wh_worker_range(worker, n_units, &first, &last);
   conv_find_offsets(&u);
@@ -408,13 +380,14 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       u.x = copy;
     }
     conv_find_taps(&u, tail);
+    conv_end_begin(&u, ldc, false, &e);
     if (p.alone || n_units > 1) {
       int64_t begin = 0, end = n_tasks;
       if (!p.alone) wh_worker_range(worker, n_tasks, &begin, &end);
-      conv_tasks(&u, begin, end);
+      conv_tasks(&e, begin, end);
       continue;
     }
-    for (int64_t t; (t = wh_team_claim(worker, a->step, n_tasks)) < n_tasks;) conv_tasks(&u, t, t + 1);
+    for (int64_t t; (t = wh_team_claim(worker, a->step, n_tasks)) < n_tasks;) conv_tasks(&e, t, t + 1);
   }
 }
 

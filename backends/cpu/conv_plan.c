@@ -7,8 +7,11 @@
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
-/* A task's places: with the taps of a chunk they stay in a second-level cache. */
+/* A task's places: with the taps of a chunk they stay in a second-level cache. Of few taps there are more, as
+ * outputs that follow each other are what is fetched ahead. */
 #define TASK_PLACES 256
+#define TASK_TAPS 65536
+#define MOST_PLACES 1024
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
 #define LANES 32 /* of most tiles */
@@ -35,8 +38,10 @@ static bool find_phases(const wh_window *w, int axis, wh_conv_plan *p) {
 
 /* Fewer places, then fewer rows, until every worker has some tasks. */
 static void cut_places(int64_t m, int64_t want, wh_conv_plan *p) {
+  const int64_t places = TASK_TAPS / (p->n_k ? p->n_k : 1);
   p->task_rows = min_i64(m, TASK_ROWS);
   p->task_places = TASK_PLACES;
+  while (2 * p->task_places <= places && p->task_places < MOST_PLACES) p->task_places *= 2;
   for (;;) {
     p->row_tasks = ceil_div(m, p->task_rows);
     p->place_tasks = ceil_div(p->places, p->task_places);
@@ -147,8 +152,9 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, bool packed, wh_conv_pl
       !wh_mul_size(taps, sizeof(float *), &taps) || !wh_align_size(taps, 64, &taps))
     return false;
   p->tap_bytes = taps;
+  /* by channels: three rows more, as sums are transposed in fours */
   p->sum_bytes = (size_t)(p->by_channels ? ceil_div(p->task_rows, WH_LINEAR_F_COLS) * WH_LINEAR_F_COLS *
-                                               p->task_places * WH_CONV_TALL
+                                               (p->task_places * WH_CONV_TALL + 3)
                                          : p->task_rows * lanes) *
                  sizeof(float);
   p->weight_bytes = packed ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);

@@ -33,11 +33,11 @@ bool wh_recurrent_scratch_bytes(wh_recurrent_kind kind, int64_t b, int64_t h, si
 void wh_conv_run_chain(const wh_conv_args *a, int64_t image, int64_t channel, int64_t place, int64_t n,
                        wh_team *team) {
   float *y = a->y + (image * a->group * a->m + channel) * wh_window_volume(a->win.out) + place;
-  wh_chain_input in[WH_FORMULA_INPUTS] = {{y, 1}};
+  wh_chain_input in[WH_FORMULA_INPUTS] = {{.x = y, .step = 1}};
   for (uint32_t i = 1; i < a->chain->n_inputs; i++) {
     const wh_conv_end *e = &a->ends[i - 1];
-    in[i] = (wh_chain_input){e->x + image * e->by_image + channel * e->by_channel + place * e->by_place,
-                             e->by_place};
+    in[i] = (wh_chain_input){.x = e->x + image * e->by_image + channel * e->by_channel + place * e->by_place,
+                             .step = e->by_place};
   }
   wh_chain_run(a->chain, n, in, y, team);
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backends/gpu/blas.h"
+
 typedef int gpu_result;
 
 /* What a device is asked for. */
@@ -42,8 +44,9 @@ typedef struct gpu_api {
   int least_major;                  /* of the capability that kernels are made for */
   const char *warpgroup_isa;        /* of devices that kernels for warpgroups are made for; NULL: none */
   const char *const
-      *images;       /* [GPU_N_KERNELS] a kernel's module as the driver reads it; of one module, one */
-  int driver_wanted; /* the least version of the driver that reads them */
+      *images;          /* [GPU_N_KERNELS] a kernel's module as the driver reads it; of one module, one */
+  int driver_wanted;    /* the least version of the driver that reads them */
+  const gpu_blas *blas; /* for mode `fast`; NULL: there are exact numerics only */
 
   gpu_result (*init)(unsigned flags);
   gpu_result (*driver_version)(int *version);

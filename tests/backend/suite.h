@@ -74,6 +74,7 @@ void case_run(suite_case *c);
 /* The cases of a shape rule for an op that has it (cases_<rule>). */
 typedef void (*suite_cases_fn)(suite *s, wh_op op);
 #define SUITE_CASES(rule) void cases_##rule(suite *s, wh_op op)
+void cases_products_of_many_rows(suite *s); /* on top of those of linear */
 SUITE_CASES(unary);
 SUITE_CASES(binary);
 SUITE_CASES(pow);

@@ -71,7 +71,8 @@ void targets_open(targets *t) {
 #endif
 #ifdef WH_SIMT /* the build has a C++ compiler */
   wh_hip_library_path(WH_SIMT);
-  add(t, &wh_backend_hip, NULL, 1, "hip simt");
+  add_named(t, &wh_backend_hip, "hip:0", NULL, 1, "hip simt, waves of 64");
+  add_named(t, &wh_backend_hip, "hip:1", NULL, 1, "hip simt, waves of 32");
 #endif
 }
 

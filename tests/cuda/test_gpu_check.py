@@ -20,11 +20,13 @@ class GpuCheck(unittest.TestCase):
         self.folder = folder.name
         self.out = os.path.join(self.folder, "evidence")
         os.symlink(EMULATOR, os.path.join(self.folder, "libcuda.so.1"))
+        self.python = "there is none"
         self.model = os.path.join(self.folder, "tiny.gguf")
         subprocess.run([os.path.join(BUILD, "bench/make_model"), "tiny", "q4_0", self.model], check=True, capture_output=True)
 
     def check(self, *arguments, driver=True, **environment):
-        command = [sys.executable, os.path.join(ROOT, "scripts/gpu-check"), *arguments, "--build", BUILD, "--out", self.out]
+        command = [sys.executable, os.path.join(ROOT, "scripts/gpu-check"), *arguments, "--build", BUILD, "--out", self.out,
+                   "--python", self.python]
         environment = {**os.environ, "WH_TEST_MODEL": self.model, **environment}
         if driver:
             environment["LD_LIBRARY_PATH"] = self.folder
@@ -56,6 +58,26 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(found["stages"]["verify"]["result"], "FAILED")
         self.assertIn("cuda: ", found["stages"]["verify"]["output"])
         self.assertIn("| verify | FAILED |", table)
+
+    def test_pytorch(self):
+        numbers = {"torch": "0", "compiled": True, "weight_bytes": 4 << 20, "prefill": {"tokens_per_second": 8},
+                   "decode": {"tokens_per_second": 4}}
+        self.python = os.path.join(self.folder, "python")  # stands in for one that has PyTorch
+        with open(self.python, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n[ \"$1\" = -c ] && exit 0\necho a warning\nprintf '%s' \"$2\" > {self.folder}/shape\n"
+                       f"[ \"$3\" = --fails ] && exit 1\necho '{json.dumps(numbers)}'\n")
+        os.chmod(self.python, 0o755)
+        models = ["--models", "tiny:q4_0,tiny:q8_0"]
+        result = self.check("pytorch", *models)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        with open(os.path.join(self.folder, "shape"), encoding="utf-8") as file:
+            shape = json.load(file)
+        self.assertEqual(shape, {"layers": 3, "embedding": 256, "ff": 768, "heads": 4, "kv_heads": 2, "vocabulary": 2000})
+        found, table = self.evidence()
+        self.assertEqual(found["stages"]["pytorch"]["models"], {"tiny": numbers})
+        self.assertIn("tiny q8_0: PyTorch 0 bf16, compiled: prefill 8.0, decode 4.0 tokens/s", table)
+        result = self.check("pytorch", *models, "--torch-options=--fails")
+        self.assertEqual(result.returncode, 1, result.stderr)
 
     def test_no_time(self):
         result = self.check("--minutes", "0")

@@ -221,7 +221,7 @@ static bool leave_dims_open(const wh_onnx_net *net, wh_datum *const *in, size_t 
       const wh_onnx_value_info *in;
       wh_onnx_value_info *out;
     } u = {wh_onnx_net_input(net, i)};
-    if (!in[i] || in[i]->kind != WH_DATUM_TENSOR || in[i]->strings) return false;
+    if (!in[i] || in[i]->kind != WH_DATUM_TENSOR || !ox_size_of(in[i]->dtype)) return false;
     u.out->type.has_shape = true;
     u.out->type.rank = in[i]->rank;
     for (int d = 0; d < in[i]->rank; d++) {

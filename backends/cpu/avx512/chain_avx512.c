@@ -3,4 +3,6 @@
 /* the blocks are written over it */
 #include "backends/cpu/chain_blocks.h"
 
-void wh_k_chain_avx512(const wh_chain_op *ops, size_t n_ops, int64_t n) { chain_run(ops, n_ops, n); }
+void wh_k_chain_avx512(const wh_chain_op *ops, size_t n_ops, const wh_chain_part *part) {
+  chain_run(ops, n_ops, part);
+}

@@ -4,6 +4,7 @@
  * together, until they meet others or part: code that a compiler laid out in order comes together again by
  * itself. */
 #include "backends/cuda/ptxemu/exec_internal.h"
+#include "backends/cuda/ptxemu/profile.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -332,6 +333,7 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
       pc++;
       continue;
     }
+    if (b->l->profile) b->l->profile->executed[pc]++;
     if (w->marks) exec_wgmma_watch(&s);
     switch ((ptx_op)i->op) {
       case OP_BRA:

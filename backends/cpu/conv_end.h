@@ -1,0 +1,116 @@
+/* conv_end.h - what follows a tile's sums: bias, residual and the steps of a chain, while the sums are in a
+ * first-level cache. Included by conv_driver.h. */
+#ifndef WH_CPU_CONV_END_H
+#define WH_CPU_CONV_END_H
+
+#define CONV_TEMPS 2 /* of a chain that runs here */
+/* Sums of a tile: channels x places, or a panel of channels x the places of a tall tile. */
+#define CONV_PANEL_PLACES 16
+#define CONV_PANEL_TILE (WH_LINEAR_F_COLS * CONV_PANEL_PLACES)
+#define CONV_TILE (TILE_ROWS * CONV_LANES > CONV_PANEL_TILE ? TILE_ROWS * CONV_LANES : CONV_PANEL_TILE)
+
+/* How sums become outputs; of one unit and one worker. */
+typedef struct conv_end {
+  const conv_unit *u;
+  int64_t ldc;       /* sums of channels lie so far apart */
+  bool across;       /* outputs have one place: channels are what a row's elements are */
+  size_t n_ops;      /* 0: no chain, or one that runs over whole outputs, behind this */
+  const float *sums; /* where ops read them */
+  wh_chain_op ops[WH_CHAIN_OPS + 1];
+  _Alignas(64) float tile[CONV_TILE]; /* a tile's sums */
+  float temps[CONV_TEMPS][CONV_TILE];
+} conv_end;
+
+/* y = sums (+ bias), (residual +); y may be the sums. */
+CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, const float *residual,
+                             float *y) {
+  const vf b = vf_set1(bias ? *bias : 0.0f);
+  int64_t j = 0;
+  for (; j + VF_LANES <= n; j += VF_LANES) {
+    vf v = vf_load(sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load(residual + j), v);
+    vf_store(y + j, v);
+  }
+  if (j < n) {
+    const vf_mask rest = vf_first(n - j);
+    vf v = vf_load_some(rest, sums + j);
+    if (bias) v = vf_add(v, b);
+    if (residual) v = vf_add(vf_load_some(rest, residual + j), v);
+    vf_store_some(rest, y + j, v);
+  }
+}
+
+/* An operand of the chain as rows of channels have it, or one row of all. */
+static wh_chain_input conv_end_operand(const conv_end *e, const wh_conv_end *x) {
+  const float *first = x->x + e->u->image * x->by_image + e->u->group * e->u->a->m * x->by_channel;
+  if (e->across) return (wh_chain_input){first, x->by_channel, {0, false}};
+  return (wh_chain_input){first, x->by_place, {x->by_channel, false}};
+}
+
+/* `in_place`: sums are where the outputs go. */
+static void conv_end_begin(const conv_unit *u, int64_t ldc, bool in_place, conv_end *e) {
+  const wh_conv_args *a = u->a;
+  const wh_chain *c = a->chain;
+  const int64_t plane = wh_window_volume(a->win.out), channel = u->group * a->m;
+  float *y = a->y + (u->image * a->group * a->m + channel) * plane;
+  e->u = u;
+  e->ldc = ldc;
+  e->across = u->p->by_channels && plane == 1;
+  e->sums = in_place ? y : e->tile;
+  e->n_ops = 0;
+  for (uint32_t i = 1; c && e->across && i < c->n_inputs; i++) e->across = a->ends[i - 1].by_channel <= 1;
+  if (!c || !c->plain || c->n_temps > CONV_TEMPS) return;
+  const wh_chain_row outputs = {plane, false}, sums = in_place ? outputs : (wh_chain_row){ldc, true};
+  const wh_chain_results to = {.y = y,
+                               .y_row = outputs,
+                               .temps = e->temps[0],
+                               .temp_row = {u->p->by_channels ? CONV_PANEL_PLACES : CONV_LANES, true},
+                               .temp_size = CONV_TILE};
+  wh_chain_input in[WH_FORMULA_INPUTS] = {{e->sums, 1, sums}};
+  for (uint32_t i = 1; i < c->n_inputs; i++) in[i] = conv_end_operand(e, &a->ends[i - 1]);
+  if (a->bias && !in_place) {
+    const wh_conv_end bias = {a->bias, 0, 1, 0};
+    const wh_chain_input b = conv_end_operand(e, &bias);
+    e->ops[0] = (wh_chain_op){2 * WH_CHAIN_LOAD + 1, e->tile, NULL, sums, {0}};
+    e->ops[1] = (wh_chain_op){2 * WH_CHAIN_ADD + (unsigned)b.step, b.x, e->tile, b.row, sums};
+    e->n_ops = 2;
+  }
+  e->n_ops += wh_chain_ops(c, in, &to, e->ops + e->n_ops);
+}
+
+/* What outputs of channels [m, m + rows) from `place` on will touch; of operands the last one that moves. */
+static conv_ahead conv_end_ahead(const conv_end *e, int64_t m, int64_t rows, int64_t place) {
+  const wh_conv_args *a = e->u->a;
+  const int64_t plane = wh_window_volume(a->win.out), row = e->u->group * a->m + m,
+                to = (e->u->image * a->group * a->m + row) * plane + place;
+  conv_ahead ahead = {a->y + to, a->residual ? a->residual + to : a->y + to, plane, rows};
+  for (size_t i = 0; i < e->n_ops; i++) {
+    const wh_chain_op *op = &e->ops[i];
+    if (op->code & 1 && !op->x_row.local && op->x_row.step == plane) ahead.x = op->x + m * plane + place;
+  }
+  return ahead;
+}
+
+/* Sums [rows][ldc] as places [place, place + n) of the outputs of channels [m, m + rows). */
+static void conv_end_run(conv_end *e, float *sums, int64_t m, int64_t rows, int64_t place, int64_t n) {
+  const wh_conv_args *a = e->u->a;
+  if (!e->n_ops) {
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t channel = e->u->group * a->m + m + r,
+                    to = (e->u->image * a->group * a->m + channel) * wh_window_volume(a->win.out) + place;
+      conv_finish(sums + r * e->ldc, n, a->bias ? a->bias + channel : NULL,
+                  a->residual ? a->residual + to : NULL, a->y + to);
+    }
+    return;
+  }
+  for (size_t i = 0; i < e->n_ops; i++) {
+    if (e->ops[i].x == e->sums) e->ops[i].x = sums;
+    if (e->ops[i].save == e->sums) e->ops[i].save = sums;
+  }
+  e->sums = sums;
+  const wh_chain_part part = {m, rows, place, n};
+  a->chain->blocks(e->ops, e->n_ops, &part);
+}
+
+#endif
