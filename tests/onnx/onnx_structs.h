@@ -50,7 +50,9 @@ static inline wh_onnx_file file_of(const wh_onnx_graph *g) {
     S(its_name), { .kind = WH_ONNX_TENSOR, .dtype = its_dtype } \
   }
 
-static inline wh_plan_device plan_device(void) { return (wh_plan_device){device->backend, device->device}; }
+static inline wh_plan_device plan_device(void) {
+  return (wh_plan_device){.backend = device->backend, .dev = device->device};
+}
 
 static inline wh_tensor tensor(wh_dtype dtype, int rank, int64_t d0, int64_t d1, const void *data,
                                uint64_t n_bytes) {

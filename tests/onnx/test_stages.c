@@ -241,7 +241,7 @@ static void endless_loops_end(void **state) {
   static const wh_onnx_node loop = {S("forever"), S("Loop"), S(""), 2, 1, 1, loop_in, loop_out, &attr};
   const wh_onnx_graph g = {.name = S("g"), .n_nodes = 1, .nodes = &loop, .n_outputs = 1, .outputs = outs};
   const wh_onnx_file file = file_of(&g);
-  const wh_onnx_engine engine = {NULL, no_engine};
+  const wh_onnx_engine engine = {.run = no_engine};
   const wh_onnx_limits limits = {.max_iterations = 1000};
   wh_onnx_net *net;
   wh_onnx_result *result = NULL;
