@@ -1,7 +1,7 @@
 /* test_backend_ops.c - every op on every backend and level against the references, bit for bit. The list of
  * ops is op_list.def's, and each shape rule has a function that makes its cases: an op with another rule does
  * not compile here before it has some, and one whose rule makes none fails. An argument such as "cpu neon"
- * picks some of them by a pattern. */
+ * picks some of them by a pattern. WH_GPU_COUNTERS names a file for what the GPU's kernels counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,6 +62,7 @@ static void test_all_ops(void **state) {
 int main(int argc, char **argv) {
   struct CMUnitTest tests[MAX_TARGETS];
   if (argc > 1) cmocka_set_test_filter(argv[1]);
+  targets_count(getenv("WH_GPU_COUNTERS"));
   targets_open(&all);
   targets_open_warpgroups(&all);
   for (size_t i = 0; i < all.n; i++)
