@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/matmul_codes.h"
 
 /* m, n and k of a product; batches in which only a differs are rows of one. */
@@ -152,5 +153,52 @@ wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh
   if (k->node->op == WH_OP_MATMUL_INTEGER && isa) k->name = isa->name; /* but for a few rows */
   k->features = d->features;
   k->run = run_matmul;
+  return WH_OK;
+}
+
+/* ---- weights of few bits in blocks ---- */
+
+wh_status wh_cpu_claim_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                     const int64_t *dims, wh_claim *c) {
+  const wh_shape *a = &g->values[node->inputs[0]].shape;
+  int64_t m = 1;
+  for (int i = 0; i < a->rank - 1; i++) m *= dims[a->dims[i]];
+  const size_t each = wh_matmul_blocks_scratch(d->features, m, dims[a->dims[a->rank - 1]]);
+  if (each == SIZE_MAX || !wh_mul_size(each, (size_t)wh_team_size(d->team), &c->scratch_bytes))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  return WH_OK;
+}
+
+static void run_matmul_blocks(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *a = &in->in[0], *codes = &in->in[1], *scales = &in->in[2], *y = in->out;
+  const int64_t k = a->dims[a->rank - 1], block = wh_node_i(in->kernel->node, WH_ATTR_BLOCK),
+                n = y->dims[y->rank - 1];
+  if (wh_cpu_elements(y) == 0) return;
+  const wh_matmul_blocks p = {.isa = wh_blocks_isa_select(in->kernel->features),
+                              .features = in->kernel->features,
+                              .m = wh_cpu_rows(a),
+                              .n = n,
+                              .first = {.k = k,
+                                        .block = block,
+                                        .bits = (int)(codes->dims[1] * 32 / (scales->dims[1] * block)),
+                                        .codes = codes->data,
+                                        .scales = scales->data,
+                                        .zeros = in->in[3].data,
+                                        .x = a->data,
+                                        .ldx = k,
+                                        .y = in->out->data,
+                                        .ldy = n},
+                              .scratch = in->scratch,
+                              .worker_scratch = in->worker_scratch};
+  wh_matmul_blocks_run(&p, worker);
+}
+
+wh_status wh_cpu_compile_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_arg *args,
+                                       cpu_kernel *k) {
+  (void)g;
+  (void)args;
+  k->features = d->features;
+  k->name = wh_blocks_isa_select(d->features)->name;
+  k->run = run_matmul_blocks;
   return WH_OK;
 }

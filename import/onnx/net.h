@@ -59,6 +59,7 @@ const wh_onnx_value_info *wh_onnx_net_output(const wh_onnx_net *net, size_t i);
 /* What runs graphs. */
 typedef struct wh_onnx_engine {
   void *ctx;
+  bool takes_blocks; /* matmul_blocks */
   /* The graph's inputs in the order in which they were added, and room for its outputs, all row-major;
    * `symbols`: the values of its symbols in this run. The graph is the engine's from here on, also on
    * failure. */
