@@ -44,11 +44,19 @@ static void test_products(void **state) {
   assert_true(s.n_cases >= LEAST_PRODUCTS);
 }
 
+/* Of an op's own cases: one more of another op, or another op, does not change them. */
+static uint64_t seed_of(wh_op op) {
+  uint64_t seed = 20;
+  for (const char *c = wh_op_get(op)->name; *c; c++) seed = seed * 31 + (uint64_t)*c;
+  return seed;
+}
+
 static void test_all_ops(void **state) {
-  suite s = {.target = *state, .random = 20};
+  suite s = {.target = *state};
   for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
     const size_t before = s.per_op[rules[i].op];
     if (!rules[i].cases) continue;
+    s.random = seed_of(rules[i].op);
     rules[i].cases(&s, rules[i].op);
     if (s.per_op[rules[i].op] == before) fail_msg("op %s has no cases", wh_op_get(rules[i].op)->name);
   }
