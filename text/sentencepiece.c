@@ -31,16 +31,8 @@ static void note_joins(wh_sentencepiece *s, wh_str token) {
 
 wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab *vocab, const wh_tokenizer_spec *spec,
                                 const wh_bpe *merges, const wh_allocator *alloc) {
-  *s = (wh_sentencepiece){.alloc = alloc,
-                          .vocab = vocab,
-                          .merges = merges,
-                          .unknown_id = spec->unknown_id,
-                          .remove_extra_whitespaces = spec->remove_extra_whitespaces};
-  for (unsigned i = 0; i < 256; i++) {
-    static const char hex[] = "0123456789ABCDEF";
-    const char text[6] = {'<', '0', 'x', hex[i >> 4], hex[i & 15], '>'};
-    s->byte_ids[i] = wh_vocab_find(vocab, text, sizeof text);
-  }
+  *s = (wh_sentencepiece){.alloc = alloc, .vocab = vocab, .merges = merges, .unknown_id = spec->unknown_id};
+  wh_vocab_find_bytes(vocab, s->byte_ids);
   s->priorities = wh_alloc_array(alloc, vocab->n_tokens, sizeof *s->priorities);
   if (!s->priorities) return WH_OOM("the token priorities");
   for (size_t i = 0; i < vocab->n_tokens; i++) {
@@ -102,46 +94,18 @@ static wh_status encode_piece(const wh_sentencepiece *s, wh_merger *m, const cha
   return WH_OK;
 }
 
-/* Writes `text` with U+2581 for spaces to out (three times the size); returns the bytes written. */
-static size_t normalize(const wh_sentencepiece *s, wh_str text, bool space_prefix, char *out) {
-  size_t n = 0, first = 0, last = text.len;
-  if (s->remove_extra_whitespaces) {
-    while (first < last && text.data[first] == ' ') first++;
-    while (last > first && text.data[last - 1] == ' ') last--;
-    if (first == last) return 0;
-  }
-  if (space_prefix) {
-    memcpy(out, WH_SPM_SPACE, WH_SPM_SPACE_BYTES);
-    n += WH_SPM_SPACE_BYTES;
-  }
-  for (size_t i = first; i < last; i++) {
-    if (text.data[i] != ' ') {
-      out[n++] = text.data[i];
-    } else if (!s->remove_extra_whitespaces || text.data[i - 1] != ' ') {
-      memcpy(out + n, WH_SPM_SPACE, WH_SPM_SPACE_BYTES);
-      n += WH_SPM_SPACE_BYTES;
-    }
-  }
-  return n;
-}
-
-wh_status wh_sentencepiece_encode(const wh_sentencepiece *s, wh_merger *m, wh_str text, bool space_prefix,
-                                  wh_token_list *list) {
-  size_t need;
-  if (text.len == 0) return WH_OK;
-  if (!wh_mul_size(text.len, WH_SPM_SPACE_BYTES, &need) || !wh_add_size(need, WH_SPM_SPACE_BYTES, &need))
-    return WH_FAIL(ERR_LIMIT, "a text of %zu bytes is too long to tokenize", text.len);
-  WH_TRY(wh_merger_reserve_text(m, need));
-  size_t n = normalize(s, text, space_prefix, m->text), start = 0;
+wh_status wh_sentencepiece_encode(const wh_sentencepiece *s, wh_merger *m, wh_str text, wh_token_list *list) {
+  size_t start = 0;
   bool after_unknown = false, after_space = true;
-  for (size_t i = 0; i < n;) {
-    bool space = is_space(m->text + i, n - i);
-    if (space && !after_space && !s->joins_space[(unsigned char)m->text[i - 1]]) {
-      WH_TRY(encode_piece(s, m, m->text + start, i - start, &after_unknown, list));
+  for (size_t i = 0; i < text.len;) {
+    bool space = is_space(text.data + i, text.len - i);
+    if (space && !after_space && !s->joins_space[(unsigned char)text.data[i - 1]]) {
+      WH_TRY(encode_piece(s, m, text.data + start, i - start, &after_unknown, list));
       start = i;
     }
     after_space = space;
     i += space ? WH_SPM_SPACE_BYTES : 1;
   }
-  return n > start ? encode_piece(s, m, m->text + start, n - start, &after_unknown, list) : WH_OK;
+  if (start == text.len) return WH_OK;
+  return encode_piece(s, m, text.data + start, text.len - start, &after_unknown, list);
 }

@@ -15,7 +15,6 @@ typedef struct wh_sentencepiece {
   uint32_t *priorities;  /* per token: lower for a higher score */
   int32_t byte_ids[256]; /* <0x00> ... <0xFF>, -1: none */
   int32_t unknown_id;
-  bool remove_extra_whitespaces;
   /* Some token holds a space after this byte. After the others a space begins a new word: no merge crosses.
    */
   bool joins_space[256];
@@ -25,8 +24,8 @@ WH_NODISCARD wh_status wh_sentencepiece_init(wh_sentencepiece *s, const wh_vocab
                                              const wh_tokenizer_spec *spec, const wh_bpe *merges,
                                              const wh_allocator *alloc);
 void wh_sentencepiece_deinit(wh_sentencepiece *s);
-/* Appends the ids of `text`, put behind a space if `space_prefix`. */
+/* Appends the ids of a text that spm_text.h wrote. */
 WH_NODISCARD wh_status wh_sentencepiece_encode(const wh_sentencepiece *s, wh_merger *m, wh_str text,
-                                               bool space_prefix, wh_token_list *list);
+                                               wh_token_list *list);
 
 #endif

@@ -1,5 +1,5 @@
 /* tokenizer.c - creation, special tokens and encoding; see tokenizer.h. The models themselves are bpe.c,
- * sentencepiece.c and wordpiece.c; text comes back in tokenizer_decode.c. */
+ * sentencepiece.c, wordpiece.c and unigram.c; text comes back in tokenizer_decode.c. */
 #include "text/tokenizer.h"
 
 #include "text/normalize.h"
@@ -42,7 +42,7 @@ static wh_status add_specials(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
     if (type != WH_TOKEN_CONTROL && type != WH_TOKEN_USER_DEFINED && type != WH_TOKEN_UNKNOWN) continue;
     wh_str text = t->vocab.tokens[i];
     WH_TRY(wh_special_set_add(&t->specials, text, (int32_t)i, type != WH_TOKEN_USER_DEFINED,
-                              wh_facts_strip(spec, text)));
+                              spec->strips ? spec->strips[i] : wh_facts_strip(spec, text)));
   }
   return WH_OK;
 }
@@ -92,8 +92,21 @@ static wh_status create_sentencepiece(wh_tokenizer *t, const wh_tokenizer_spec *
   t->add_bos = stated(spec->add_bos, true);
   t->add_eos = stated(spec->add_eos, false);
   t->add_space_prefix = stated(spec->add_space_prefix, !has_merges);
+  t->spm_rules.removes_spaces = spec->remove_extra_whitespaces;
+  t->spm_rules.keeps_bad_bytes = true;
   if (has_merges) WH_TRY(wh_bpe_init(&t->bpe, &t->vocab, spec, false, t->alloc));
   return wh_sentencepiece_init(&t->sentencepiece, &t->vocab, spec, has_merges ? &t->bpe : NULL, t->alloc);
+}
+
+static wh_status create_unigram(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
+  t->model = WH_MODEL_UNIGRAM;
+  t->add_bos = stated(spec->add_bos, false);
+  t->add_eos = stated(spec->add_eos, true);
+  t->add_space_prefix = stated(spec->add_space_prefix, true);
+  t->text_rules = spec->text_rules;
+  t->spm_rules.removes_spaces = spec->remove_extra_whitespaces;
+  WH_TRY(wh_charsmap_init(&t->spm_rules.charsmap, spec->charsmap, t->alloc));
+  return wh_unigram_init(&t->unigram, &t->vocab, spec, t->alloc);
 }
 
 static wh_status create_wordpiece(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
@@ -111,14 +124,16 @@ static wh_status create_model(wh_tokenizer *t, const wh_tokenizer_spec *spec) {
                            wh_str_is(spec->pre, "sarvam-moe");
   if (wh_str_is(spec->model, "llama")) return create_sentencepiece(t, spec, false);
   if (wh_str_is(spec->model, "bert")) return create_wordpiece(t, spec);
+  if (wh_str_is(spec->model, "t5")) return create_unigram(t, spec);
   if (merged_characters && (wh_str_is(spec->model, "gpt2") || wh_str_is(spec->model, "gemma4")))
     return create_sentencepiece(t, spec, true);
   if (wh_str_is(spec->model, "gpt2")) return create_byte_level_bpe(t, spec);
-  return WH_FAIL(ERR_UNSUPPORTED,
-                 "tokenizer model '" WH_STR_FMT
-                 "' is unknown; known: gpt2 (byte-level BPE), llama (SentencePiece "
-                 "BPE), gemma4 (BPE with SentencePiece's spaces), bert (WordPiece)",
-                 WH_STR_ARG(spec->model));
+  return WH_FAIL(
+      ERR_UNSUPPORTED,
+      "tokenizer model '" WH_STR_FMT
+      "' is unknown; known: gpt2 (byte-level BPE), llama (SentencePiece "
+      "BPE), gemma4 (BPE with SentencePiece's spaces), bert (WordPiece), t5 (SentencePiece unigram)",
+      WH_STR_ARG(spec->model));
 }
 
 wh_status wh_tokenizer_create(const wh_tokenizer_spec *spec, const wh_allocator *alloc, wh_tokenizer **out) {
@@ -148,6 +163,8 @@ void wh_tokenizer_destroy(wh_tokenizer *t) {
   wh_pretokenizer_destroy(t->pretokenizer);
   wh_bpe_deinit(&t->bpe);
   wh_sentencepiece_deinit(&t->sentencepiece);
+  wh_unigram_deinit(&t->unigram);
+  wh_charsmap_deinit(&t->spm_rules.charsmap);
   wh_special_set_deinit(&t->specials);
   wh_vocab_deinit(&t->vocab);
   wh_free(t->alloc, t);
@@ -177,11 +194,18 @@ typedef struct encoding {
   wh_merger merger;
   wh_pre_scratch *pre_scratch;
   wh_text_buffer normalized, spaced;
+  wh_unigram_scratch unigram;
+  wh_text_scratch rules;
 } encoding;
 
 static wh_status encode_piece(void *ctx, const char *piece, size_t n) {
   encoding *e = ctx;
   return wh_bpe_encode_piece(&e->t->bpe, &e->merger, piece, n, e->list);
+}
+
+static wh_status encode_unigram_piece(void *ctx, wh_str piece) {
+  encoding *e = ctx;
+  return wh_unigram_encode(&e->t->unigram, &e->unigram, piece, e->list);
 }
 
 static wh_status put_space(encoding *e, wh_str text, wh_str *out) {
@@ -192,7 +216,16 @@ static wh_status put_space(encoding *e, wh_str text, wh_str *out) {
   return e->spaced.oom ? WH_OOM("a text") : WH_OK;
 }
 
-/* Text without special tokens; `first`: nothing or a special token before it. */
+/* Of models that see text as SentencePiece writes it. */
+static wh_status encode_spm(encoding *e, wh_str text) {
+  const wh_tokenizer *t = e->t;
+  WH_TRY(wh_spm_text(&t->spm_rules, text, t->add_space_prefix, &e->spaced));
+  text = (wh_str){e->spaced.data, e->spaced.len};
+  return t->model == WH_MODEL_UNIGRAM ? encode_unigram_piece(e, text)
+                                      : wh_sentencepiece_encode(&t->sentencepiece, &e->merger, text, e->list);
+}
+
+/* Text without special tokens; `first`: it begins what is encoded. */
 static wh_status encode_plain(encoding *e, wh_str text, bool first) {
   const wh_tokenizer *t = e->t;
   if (text.len == 0) return WH_OK;
@@ -203,8 +236,10 @@ static wh_status encode_plain(encoding *e, wh_str text, bool first) {
       if (!e->pre_scratch) WH_TRY(wh_pre_scratch_create(t->pretokenizer, &e->pre_scratch));
       return wh_pretokenizer_split(t->pretokenizer, e->pre_scratch, text, encode_piece, e);
     case WH_MODEL_SENTENCEPIECE:
-      return wh_sentencepiece_encode(&t->sentencepiece, &e->merger, text, first && t->add_space_prefix,
-                                     e->list);
+      return encode_spm(e, text);
+    case WH_MODEL_UNIGRAM:
+      if (!t->text_rules) return encode_spm(e, text);
+      return wh_text_rules_apply(t->text_rules, &e->rules, text, first, encode_unigram_piece, e);
     case WH_MODEL_WORDPIECE:
       return wh_wordpiece_encode(&t->wordpiece, text, e->list);
   }
@@ -240,12 +275,12 @@ static wh_status encode_text(encoding *e, wh_str text, bool with_control) {
   size_t from = 0;
   while (from < text.len && wh_special_set_find(&e->t->specials, text, from, with_control, &match)) {
     size_t end = match.strip & WH_STRIP_LEFT ? skip_space_back(text, from, match.offset) : match.offset;
-    WH_TRY(encode_plain(e, (wh_str){text.data + from, end - from}, true));
+    WH_TRY(encode_plain(e, (wh_str){text.data + from, end - from}, from == 0));
     WH_TRY(wh_token_list_push(e->list, match.id));
     from = match.offset + match.len;
     if (match.strip & WH_STRIP_RIGHT) from = skip_space(text, from);
   }
-  return encode_plain(e, (wh_str){text.data + from, text.len - from}, true);
+  return encode_plain(e, (wh_str){text.data + from, text.len - from}, from == 0);
 }
 
 /* Does the text bring its own BOS, as a pasted template does? */
@@ -255,7 +290,7 @@ static bool begins_with_bos(const wh_tokenizer *t, wh_str text, bool with_contro
 }
 
 wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags, wh_token_list *list) {
-  encoding e = {.t = t, .list = list};
+  encoding e = {.t = t, .list = list, .unigram.alloc = t->alloc};
   size_t n_before = list->n;
   wh_status status = WH_OK;
   bool with_control = flags & WH_TOKENIZE_PARSE_SPECIAL;
@@ -264,6 +299,7 @@ wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags
   wh_merger_init(&e.merger, t->alloc);
   wh_text_buffer_init(&e.normalized, t->alloc);
   wh_text_buffer_init(&e.spaced, t->alloc);
+  wh_text_scratch_init(&e.rules, t->alloc);
   if (add_bos && !begins_with_bos(t, text, with_control)) status = wh_token_list_push(list, t->bos_id);
   if (status == WH_OK) status = encode_text(&e, text, with_control);
   if (status == WH_OK && (flags & WH_TOKENIZE_ADD_SPECIAL) && t->add_eos && last >= 0)
@@ -272,6 +308,8 @@ wh_status wh_tokenizer_encode(const wh_tokenizer *t, wh_str text, uint32_t flags
   wh_merger_deinit(&e.merger);
   wh_text_buffer_deinit(&e.normalized);
   wh_text_buffer_deinit(&e.spaced);
+  wh_text_scratch_deinit(&e.rules);
+  wh_free(t->alloc, e.unigram.steps);
   if (status != WH_OK) list->n = n_before;
   return status;
 }

@@ -21,7 +21,7 @@ typedef enum wh_token_type { /* numbers as in GGUF's tokenizer.ggml.token_type *
  * the mapped model file). Ids of -1 mean "none". */
 typedef struct wh_tokenizer_spec {
   wh_str model; /* "gpt2": byte-level BPE; "llama": SentencePiece BPE; "gemma4": BPE with
-                 * SentencePiece's spaces and byte tokens; "bert": WordPiece */
+                 * SentencePiece's spaces and byte tokens; "bert": WordPiece; "t5": SentencePiece unigram */
   wh_str pre;   /* name of the pre-tokenizer pattern, e.g. "llama-bpe", "qwen2", "smollm" */
   wh_str
       architecture; /* of the model, e.g. "phi3": tells tokenizers apart that the file says no more about */
@@ -36,7 +36,12 @@ typedef struct wh_tokenizer_spec {
   int add_bos, add_eos; /* 1 yes, 0 no, -1 not stated: the default of `model`/`pre` */
   int add_space_prefix; /* same */
   bool remove_extra_whitespaces;
-  bool puts_space; /* byte-level BPE: in front of each stretch of plain text that has none there */
+  bool byte_fallback; /* "t5": unknown characters become byte tokens */
+  wh_str charsmap;    /* "t5": normalisation rules of SentencePiece; copied */
+  const struct wh_text_rules
+      *text_rules;       /* "t5": as a tokenizer.json has them, in place of SentencePiece's */
+  const uint8_t *strips; /* per token WH_STRIP_..., or NULL: what is known of `architecture` */
+  bool puts_space;       /* byte-level BPE: in front of each stretch of plain text that has none there */
   int lowercase, strip_accents; /* "bert" only; same (not stated: lowercase; strip_accents as lowercase) */
 } wh_tokenizer_spec;
 /* Nothing stated, no special ids: fill in from here. */

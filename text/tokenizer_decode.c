@@ -30,6 +30,7 @@ wh_token_form wh_tokenizer_token_form(const wh_tokenizer *t, int32_t id) {
     case WH_MODEL_BPE:
       return type == WH_TOKEN_USER_DEFINED || !is_byte_chars(text) ? WH_FORM_LITERAL : WH_FORM_BYTE_CHARS;
     case WH_MODEL_SENTENCEPIECE:
+    case WH_MODEL_UNIGRAM:
       return WH_FORM_SPM;
     case WH_MODEL_WORDPIECE:
       if (t->wordpiece.marks_word_start) return WH_FORM_SPM;

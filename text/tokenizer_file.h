@@ -1,7 +1,10 @@
 /* text/tokenizer_file.h - a tokenizer.json (Hugging Face's tokenizers) as a tokenizer.
  *
- * WordPiece with BERT's normaliser and splitter, and byte-level BPE with GPT-2's pattern; what a file says
- * that these do not do is refused, not passed over. */
+ * WordPiece with BERT's normaliser and splitter, byte-level BPE with GPT-2's pattern, and Unigram with what
+ * SentencePiece's models need of normalisers and splitters; what a file says that these do not do is refused,
+ * not passed over. Ids are those of the reference, except for characters that one of the two Unicode tables
+ * does not know yet, and for texts that become a control token's by being normalised, which stay texts here.
+ */
 #ifndef WH_TEXT_TOKENIZER_FILE_H
 #define WH_TEXT_TOKENIZER_FILE_H
 

@@ -5,15 +5,19 @@
 #include "text/bpe.h"
 #include "text/pretokenizer.h"
 #include "text/sentencepiece.h"
+#include "text/spm_text.h"
+#include "text/text_rules.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_special.h"
 #include "text/tokenizer_vocab.h"
+#include "text/unigram.h"
 #include "text/wordpiece.h"
 
 typedef enum wh_tokenizer_model {
   WH_MODEL_BPE,
   WH_MODEL_SENTENCEPIECE,
-  WH_MODEL_WORDPIECE
+  WH_MODEL_WORDPIECE,
+  WH_MODEL_UNIGRAM
 } wh_tokenizer_model;
 
 #define WH_END_TOKENS_MAX 48
@@ -28,6 +32,9 @@ struct wh_tokenizer {
   wh_pretokenizer *pretokenizer;
   wh_sentencepiece sentencepiece;
   wh_wordpiece wordpiece;
+  wh_unigram unigram;
+  wh_spm_rules spm_rules;
+  const wh_text_rules *text_rules; /* borrowed; "unigram" of a tokenizer.json */
 
   int32_t bos_id, eos_id, separator_id;
   bool add_bos, add_eos, add_space_prefix, puts_space, nfc;

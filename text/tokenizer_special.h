@@ -1,15 +1,16 @@
-/* text/tokenizer_special.h - finds special tokens in text: a trie, leftmost match first, longest at a
- * position. Private to text/. */
+/* text/tokenizer_special.h - finds special tokens in text: leftmost match first, longest at a position.
+ * Private to text/. */
 #ifndef WH_TEXT_TOKENIZER_SPECIAL_H
 #define WH_TEXT_TOKENIZER_SPECIAL_H
 
 #include "text/tokenizer_vocab.h"
+#include "text/trie.h"
 
 typedef struct wh_special_set {
   const wh_allocator *alloc;
-  struct wh_special_node *nodes;
-  size_t n_nodes, capacity;
-  uint32_t root[256]; /* node of a first byte; 0: none */
+  wh_trie trie; /* its values are indices of `entries` */
+  struct wh_special_entry *entries;
+  size_t n_entries, capacity;
 } wh_special_set;
 
 typedef struct wh_special_match {

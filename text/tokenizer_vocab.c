@@ -118,6 +118,14 @@ void wh_vocab_find_plain_batch(const wh_vocab *v, const wh_str *texts, size_t n,
   }
 }
 
+void wh_vocab_find_bytes(const wh_vocab *v, int32_t ids[256]) {
+  for (unsigned i = 0; i < 256; i++) {
+    static const char hex[] = "0123456789ABCDEF";
+    const char text[6] = {'<', '0', 'x', hex[i >> 4], hex[i & 15], '>'};
+    ids[i] = wh_vocab_find(v, text, sizeof text);
+  }
+}
+
 static int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;

@@ -41,6 +41,8 @@ static inline bool wh_vocab_is_plain(const wh_vocab *v, int32_t id) {
   wh_token_type type = wh_vocab_type(v, id);
   return type == WH_TOKEN_NORMAL || type == WH_TOKEN_USER_DEFINED || type == WH_TOKEN_UNUSED;
 }
+/* The tokens "<0x00>" ... "<0xFF>", -1: none. */
+void wh_vocab_find_bytes(const wh_vocab *v, int32_t ids[256]);
 /* The byte that "<0xXX>" stands for, or -1. */
 int wh_token_text_to_byte(wh_str text);
 

@@ -170,6 +170,7 @@ static void copy_q8a_rows(const wh_q8a_tile *d, int64_t i0, const wh_q8a_tile *s
       const int64_t i = b * d->rows + i0 + r, j = b * s->rows + x[r];
       memcpy(d->q + i * 32, s->q + j * 32, 32);
       memcpy(d->nbsum16 + i * 2, s->nbsum16 + j * 2, 2 * sizeof *d->nbsum16);
+      for (int h = 0; h < 2; h++) memcpy(d->npair[h] + i * 2, s->npair[h] + j * 2, 2 * sizeof *d->npair[h]);
       d->t[i] = s->t[j];
       d->nbsum[i] = s->nbsum[j];
       d->fbsum[i] = s->fbsum[j];

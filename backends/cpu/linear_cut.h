@@ -12,7 +12,7 @@
  * packed. */
 #define WH_LINEAR_DECODE_ROWS 8
 /* Activations that stay in a private cache while panels stream past. */
-#define WH_LINEAR_ROW_GROUP_BYTES (512 << 10)
+#define WH_LINEAR_ROW_GROUP_BYTES (576 << 10)
 /* Handing out work: enough tasks per worker that the last one to finish is not waited for. */
 #define WH_LINEAR_TASKS_PER_WORKER 12
 #define WH_LINEAR_MIN_TASK_ROWS 16

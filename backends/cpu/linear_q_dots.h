@@ -77,6 +77,7 @@
 typedef struct block_x {
   const int8_t *q;
   const int32_t *t, *nbsum, *nbsum16;
+  const int16_t *npair[2];
   const float *fbsum;
 } block_x;
 
@@ -85,6 +86,7 @@ ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
   x.t += rows;
   x.nbsum += rows;
   x.nbsum16 += rows * 2;
+  for (int h = 0; h < 2; h++) x.npair[h] += rows * 2;
   x.fbsum += rows;
   return x;
 }
@@ -92,38 +94,58 @@ ALWAYS_INLINE block_x block_x_skip(block_x x, int64_t rows) {
 /* At the first row and block of a panel call. */
 ALWAYS_INLINE block_x panel_x(const wh_linear_q_panel *p) {
   const wh_q8a_tile *t = p->x;
-  return block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, t->fbsum}, p->row);
+  return block_x_skip((block_x){t->q, t->t, t->nbsum, t->nbsum16, {t->npair[0], t->npair[1]}, t->fbsum},
+                      p->row);
 }
 
 /* --- shifts --- */
 
-/* With SHIFT_BY_FACTOR, what the rows of a tile bring to a block, worked out once for all columns: the factor
- * that shifts a row's dots, and what is added to them then, shifted too. */
+#if SHIFT_BY_FACTOR
+/* What a row's int16 sums start from where codes are biased: bias times minus the sums of the activations
+ * that meet each lane (`npair`). Modulo 2^16, sums are then those of the codes without their bias, which are
+ * smaller. Of codes that are split, the high nibbles have all of the bias. */
+ALWAYS_INLINE vint lane_start(const wh_quant_format f, const vint npair) {
+  return vint_shl16(npair, IS_SPLIT(f) ? f.bias_log2 - 4 : f.bias_log2);
+}
+#endif
+
+/* What the rows of a tile bring to a block with SHIFT_BY_FACTOR, worked out once for all columns. */
 typedef struct row_shifts {
-  const int32_t *factor; /* [rows] 2^t, in both 16-bit lanes */
-  const int32_t *start;  /* [rows][halves], where codes are biased */
+  const int32_t *factor;   /* [rows] 2^t in both 16-bit lanes, which shifts a row's dots */
+  const int32_t *start[2]; /* [halves][rows] lane starts, where codes are biased */
 } row_shifts;
 typedef struct shift_room {
-  _Alignas(64) int32_t factor[WH_Q8A_TILE], start[2 * WH_Q8A_TILE];
+  _Alignas(64) int32_t factor[WH_Q8A_TILE], start[2][WH_Q8A_TILE];
 } shift_room;
 
-ALWAYS_INLINE row_shifts row_shifts_skip(row_shifts s, const int halves, int64_t rows) {
-  return (row_shifts){s.factor + rows, s.start + rows * halves};
+ALWAYS_INLINE row_shifts row_shifts_skip(row_shifts s, int64_t rows) {
+  return (row_shifts){s.factor + rows, {s.start[0] + rows, s.start[1] + rows}};
 }
 
+#if SHIFT_BY_FACTOR
+/* The lane start of row r: worked out before, or here. */
+ALWAYS_INLINE vint row_start(const wh_quant_format f, const int halves, const int h, const block_x x,
+                             const row_shifts *shifts, const int r) {
+  if (shifts) return vint_bcast32(shifts->start[h] + r);
+  const vint npair = vint_bcast32(x.npair[h] + 2 * r);
+  return lane_start(f, halves == 2 ? npair : vint_add16(npair, vint_bcast32(x.npair[1] + 2 * r)));
+}
+#endif
+
+/* A vector of rows at a time; the last may also read what lies behind the rows in the tile. */
 ALWAYS_INLINE row_shifts shifts_of(const wh_quant_format f, const block_x x, int64_t rows, shift_room *room) {
-  const int halves = HALVES(f);
-  for (int64_t r = 0; r < rows; r++) {
-    const int t = IS_INEXACT ? 0 : x.t[r];
-    room->factor[r] = 0x10001 << t;
+#if SHIFT_BY_FACTOR
+  for (int64_t r = 0; r < rows; r += LANES) {
+    if (!IS_INEXACT) vint_store(room->factor + r, vint_shlv32(vint_set32(0x10001), vint_load(x.t + r)));
     if (!IS_BIASED(f)) continue;
-    if (halves == 1) room->start[r] = x.nbsum[r] * (1 << (f.bias_log2 + t));
-    if (halves == 2) {
-      room->start[2 * r] = x.nbsum16[2 * r] * (1 << (f.bias_log2 + t));
-      room->start[2 * r + 1] = x.nbsum16[2 * r + 1] * (1 << (f.bias_log2 + t));
-    }
+    const vint first = vint_load(x.npair[0] + 2 * r), second = vint_load(x.npair[1] + 2 * r);
+    vint_store(room->start[0] + r, lane_start(f, HALVES(f) == 2 ? first : vint_add16(first, second)));
+    if (HALVES(f) == 2) vint_store(room->start[1] + r, lane_start(f, second));
   }
-  return (row_shifts){room->factor, room->start};
+#else
+  (void)f, (void)x, (void)rows;
+#endif
+  return (row_shifts){room->factor, {room->start[0], room->start[1]}};
 }
 
 /* --- widening codes --- */
@@ -225,11 +247,14 @@ ALWAYS_INLINE vint code_vector(const wh_quant_format f, const block_codes *codes
 }
 
 #ifdef PRODUCTS_PER_SUM
-/* Quads whose products fit an int16 lane: |x| <= 127, codes up to `top`. */
+/* Quads whose products fit an int16 lane: |x| <= 127, codes up to `top`, without their bias where sums start
+ * from it (which then are one: all quads fit). */
 ALWAYS_INLINE int sum_quads(const wh_quant_format f) {
-  const int entry = f.codebook == WH_CODEBOOK_FP4 ? 12 : 127, bias = IS_BIASED(f) ? 1 << f.bias_log2 : 0;
-  const int plain = f.bits == 8 ? 128 : (1 << f.bits) - 1;
-  const int top = IS_SPLIT(f) ? 15 : f.codebook != WH_CODEBOOK_NONE ? entry + bias : plain;
+  const bool in_lanes = SHIFT_BY_FACTOR && IS_BIASED(f);
+  const int bias = IS_BIASED(f) ? 1 << f.bias_log2 : 0;
+  const int entry = (f.codebook == WH_CODEBOOK_FP4 ? 12 : 127) + (in_lanes ? 0 : bias);
+  const int plain = f.bits == 8 ? 128 : in_lanes ? bias : (1 << f.bits) - 1;
+  const int top = IS_SPLIT(f) ? 15 : f.codebook != WH_CODEBOOK_NONE ? entry : plain;
   const int fit = 32767 / (127 * top * PRODUCTS_PER_SUM);
   return fit >= 8 ? 8 : fit >= 4 ? 4 : 2;
 }
@@ -303,6 +328,13 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
       UNROLL for (int v = 0; v < VECS; v++) w[v] = code_vector(f, &codes, widened, part, quad, v);
       UNROLL for (int r = 0; r < rows; r++) {
         const vint q = vint_bcast32(x.q + r * 32 + quad * 4);
+#if SHIFT_BY_FACTOR
+        if (i == 0 && part == parts - 1 && IS_BIASED(f)) {
+          const vint start = row_start(f, halves, h, x, shifts, r);
+          UNROLL for (int v = 0; v < VECS; v++) sum[r][v] = vsum_add_products(start, w[v], q);
+          continue;
+        }
+#endif
         UNROLL for (int v = 0; v < VECS; v++) {
           sum[r][v] = i == 0 ? vsum_products(w[v], q) : vsum_add_products(sum[r][v], w[v], q);
         }
@@ -320,10 +352,9 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
       }
     }
   }
-  if (IS_BIASED(f)) {
+  if (IS_BIASED(f) && !SHIFT_BY_FACTOR) {
     UNROLL for (int r = 0; r < rows; r++) {
-      const vint start =
-          shifts ? vint_bcast32(shifts->start + r * halves + h) : dot_start(f, halves, x, r, h);
+      const vint start = dot_start(f, halves, x, r, h);
       UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
     }
   }

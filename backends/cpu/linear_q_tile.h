@@ -116,7 +116,7 @@ ALWAYS_INLINE void block_rows(const wh_quant_format f, const uint8_t *record, co
   const block_codes codes = {.w = widened};
 #define STEP(n)                                    \
   block_step(f, n, codes, ends, s, x, shifts, to); \
-  shifts = row_shifts_skip(shifts, HALVES(f), n);  \
+  shifts = row_shifts_skip(shifts, n);             \
   x = block_x_skip(x, n);                          \
   to = block_sums_skip(to, n, 0);                  \
   rows -= n
@@ -139,8 +139,7 @@ ALWAYS_INLINE void block_rows(const wh_quant_format f, const uint8_t *record, co
 ALWAYS_INLINE void block(const wh_quant_format f, const uint8_t *record, const float *scale, const float *min,
                          const block_x x, int64_t rows, const bool ends, const block_sums all) {
   shift_room room;
-  row_shifts shifts = {room.factor, room.start};
-  if (SHIFT_BY_FACTOR) shifts = shifts_of(f, x, rows, &room);
+  const row_shifts shifts = shifts_of(f, x, rows, &room);
   for (int c = 0; c < COLS; c += HELD) {
     const block_scales s = load_scales(f, scale + c, min + c);
     block_rows(f, record + c * 4, ends, &s, x, shifts, rows, block_sums_skip(all, 0, c));

@@ -49,6 +49,7 @@ typedef struct wh_q8a_group {
   _Alignas(64) int8_t q[256];
   int32_t t[8], nbsum[8], nbsum16[16];
   float fbsum[8], scale;
+  _Alignas(64) int16_t npair[2][16];
   _Alignas(32) int16_t jsum16[16];
   int16_t jsum[8];
 } wh_q8a_group;
@@ -67,6 +68,7 @@ static inline void wh_q8a_group_store(const wh_q8a_group *g, void *q8a, int64_t 
     memcpy(tile.nbsum + group * 8, g->nbsum, sizeof g->nbsum);
     memcpy(tile.nbsum16 + group * 16, g->nbsum16, sizeof g->nbsum16);
     memcpy(tile.fbsum + group * 8, g->fbsum, sizeof g->fbsum);
+    for (int h = 0; h < 2; h++) memcpy(tile.npair[h] + group * 16, g->npair[h], sizeof g->npair[h]);
     return;
   }
   for (int64_t b = 0; b < n_blocks; b++) {
@@ -76,6 +78,7 @@ static inline void wh_q8a_group_store(const wh_q8a_group *g, void *q8a, int64_t 
     tile.nbsum[slot] = g->nbsum[b];
     memcpy(tile.nbsum16 + slot * 2, g->nbsum16 + b * 2, 2 * sizeof(int32_t));
     tile.fbsum[slot] = g->fbsum[b];
+    for (int h = 0; h < 2; h++) memcpy(tile.npair[h] + slot * 2, g->npair[h] + b * 2, 2 * sizeof(int16_t));
   }
 }
 

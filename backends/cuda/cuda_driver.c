@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backends/cuda/cuda_backend.h"
+#include "backends/cuda/cuda_blas.h"
 
 #define GPU_IMAGE(module) gpu_ptx_##module
 #include "backends/gpu/images.h"
@@ -53,6 +54,8 @@ static wh_status find_calls(void *library, gpu_api *api) {
                         {"cuMemcpyHtoDAsync_v2", &api->upload},
                         {"cuMemcpyDtoHAsync_v2", &api->download},
                         {"cuMemcpyDtoDAsync_v2", &api->copy},
+                        {"cuMemcpyPeerAsync", &api->copy_peer},
+                        {"cuCtxEnablePeerAccess", &api->peer_enable},
                         {"cuMemsetD8Async", &api->fill},
                         {"cuLaunchKernel", &api->launch},
                         {"cuModuleLoadDataEx", &api->module_load},
@@ -99,7 +102,8 @@ static wh_status open_driver(driver *d, const char *missing) {
                      .images = gpu_images,
                      .least_major = 8,
                      .warpgroup_isa = "sm_90",
-                     .driver_wanted = WH_CUDA_VERSION};
+                     .driver_wanted = WH_CUDA_VERSION,
+                     .blas = d == &real ? &cuda_blas : &cuda_blas_emulated};
   void *library = dlopen(d->path, RTLD_NOW | RTLD_LOCAL); /* stays open: drivers cannot be closed */
   if (!library) return WH_FAIL(ERR_UNAVAILABLE, "cuda: %s (%s)", missing, dlerror());
   return find_calls(library, &d->api);

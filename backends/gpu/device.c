@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backends/gpu/device.h"
+#include "backends/gpu/kernels/fast_args.h"
 #include "core/base/cpu_budget.h"
 
 wh_status gpu_check(const gpu_api *api, gpu_result result, const char *what) {
@@ -108,8 +109,21 @@ static wh_status init_device(gpu_device *d, uint32_t index, uint32_t n_threads) 
   return gpu_check(d->api, d->api->stream_create(&d->stream, GPU_STREAM_NON_BLOCKING), "making a stream");
 }
 
+/* Without the library, products are exact, and `devices` says so. */
+static void open_blas(gpu_device *d) {
+  const wh_error_record kept = *wh_last_error();
+  const char *name = NULL;
+  if (d->api->blas->open(&d->blas, &name) == WH_OK)
+    (void)snprintf(d->about[0], sizeof d->about[0], "%s; products of %d rows and more by %s", d->api->library,
+                   FAST_LEAST_ROWS, name);
+  else
+    (void)snprintf(d->about[0], sizeof d->about[0], "%s; exact all the same: %.200s", d->api->library,
+                   wh_last_error()->message);
+  wh_error_set(&kept);
+}
+
 wh_status gpu_open(const gpu_api *api, uint32_t index, const wh_device_options *o, void **out) {
-  if (o->numerics != WH_NUMERICS_EXACT)
+  if (o->numerics != WH_NUMERICS_EXACT && !(o->numerics == WH_NUMERICS_FAST && api->blas))
     return WH_FAIL(ERR_UNSUPPORTED, "%s: there are exact numerics only", api->name);
   if (o->isa && strcmp(o->isa, "auto") != 0)
     return WH_FAIL(ERR_INVALID_ARGUMENT,
@@ -126,6 +140,7 @@ wh_status gpu_open(const gpu_api *api, uint32_t index, const wh_device_options *
     gpu_close(d);
     return st;
   }
+  if (o->numerics == WH_NUMERICS_FAST) open_blas(d);
   *out = d;
   return WH_OK;
 }
@@ -138,6 +153,7 @@ void gpu_close(void *dev) {
   if (d->context) {
     (void)gpu_enter(d); /* it is the thread's already, most of the time */
     if (d->stream) (void)d->api->stream_destroy(d->stream);
+    if (d->blas) d->api->blas->close(d->blas);
     gpu_modules_unload(d);
     (void)d->api->context_release(d->device);
   }
@@ -149,18 +165,19 @@ void gpu_close(void *dev) {
 
 void gpu_get_info(void *dev, wh_device_info *info) {
   const gpu_device *d = dev;
+  const bool failed = atomic_load(&d->blas_failed);
   info->n_threads = 1;
   info->name = d->api->name;
   info->description = d->title;
   info->isa = info->isa_levels = d->isa;
   info->n_cores = info->n_cpus = (uint32_t)d->processors;
   info->n_numa_nodes = 1;
-  info->numerics = WH_NUMERICS_EXACT;
+  info->numerics = d->blas && !failed ? WH_NUMERICS_FAST : WH_NUMERICS_EXACT;
   info->l2_bytes = d->l2_bytes;
   info->memory_bytes = d->memory_bytes;
   info->bus_id = d->bus[0] ? d->bus : NULL;
   info->binding = "none";
-  info->binding_reason = d->api->library;
+  info->binding_reason = d->about[failed][0] ? d->about[failed] : d->api->library;
   info->prefetch = "none";
   info->prefetch_reason = "a GPU hides latency by other warps";
 }

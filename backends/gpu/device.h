@@ -8,6 +8,8 @@
 #include "backends/gpu/gpu_api.h"
 #include "backends/gpu/gpu_backend.h"
 #include "backends/gpu/gpu_internal.h"
+#include "backends/gpu/kernels/linear_args.h"
+#include "backends/gpu/weights.h"
 #include "core/base/team.h"
 
 /* A kernel that was launched before. */
@@ -34,13 +36,19 @@ struct gpu_device {
   const gpu_op *ops[WH_OP_COUNT];
   wh_team *team;                /* of the host: what packs weights */
   bool no_graphs;               /* every step is launched by itself */
+  void *blas;                   /* mode `fast`; NULL: all products are exact */
+  atomic_bool blas_failed;      /* it is not asked again */
   _Atomic uint64_t n_codes;     /* that were compiled */
+  _Atomic uint64_t peers;       /* bit i: device i's memory was asked for */
   pthread_mutex_t lock;         /* of what follows */
   void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */
   gpu_function functions[GPU_N_KERNELS];
+  /* Where the driver was found, and what became of mode `fast`: at first, and where blas_failed. */
+  char about[2][320];
 };
 
 struct wh_buffer {
+  gpu_device *d;
   uint64_t address; /* on the device */
   uint64_t n_bytes;
   void *host; /* pinned memory that `address` is the device's name of; NULL: the device's own */
@@ -60,6 +68,15 @@ wh_status gpu_range(const wh_buffer *b, uint64_t at, uint64_t n_bytes);
 /* The kernel, loaded if it was not yet, with room for so much dynamic shared memory. */
 wh_status gpu_kernel_get(gpu_device *d, gpu_kernel kernel, uint32_t shared_bytes, void **out);
 void gpu_modules_unload(gpu_device *d);
+
+/* ---- family_linear_fast.c ---- */
+
+/* Whether a product of so many rows is one of bf16, and the scratch of such a one. */
+bool gpu_takes_fast(const gpu_device *d, const gpu_weights *w, int64_t rows);
+uint64_t gpu_fast_bytes(const gpu_weights *w, int64_t rows);
+/* Enqueues it; `a`: of this one matrix. Where the library fails that is kept for gpu_get_info, all later
+ * products are exact ones, and so has this one to be: its error is the thread's last one. */
+wh_status gpu_emit_fast(gpu_emit *e, const gpu_step *s, const gpu_weights *w, const gpu_linear_args *a);
 
 /* ---- ops.c ---- */
 void gpu_ops_collect(const gpu_op *ops[WH_OP_COUNT]);
@@ -85,7 +102,9 @@ wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t 
 
 /* ---- graphs.c ---- */
 
-#define GPU_N_GRAPHS 8 /* that a queue keeps: prompts in chunks, decoding, some numbers of rows */
+#define GPU_N_GRAPHS                                                                    \
+  8 /* that a queue keeps of a block: prompts in chunks, decoding, some numbers of rows \
+     */
 
 /* Steps in one frame, that were submitted before. */
 typedef struct gpu_graph {
@@ -101,7 +120,8 @@ typedef struct gpu_graph {
 typedef struct gpu_graphs {
   bool off; /* nothing is recorded (any more) */
   uint64_t clock;
-  gpu_graph list[GPU_N_GRAPHS];
+  gpu_graph *list; /* [n] as many for each code that there was */
+  size_t n;
   gpu_graph wanted; /* only its key: of the steps that are looked for */
 } gpu_graphs;
 

@@ -17,6 +17,7 @@
 
 typedef struct linear_kernels {
   gpu_kernel decode, batch, prefill; /* up to 8 rows, up to 32, more */
+  gpu_kernel pack, warpgroup;        /* more, on warpgroups; not of F32, whose sums are chains of fp32 */
 } linear_kernels;
 
 static linear_kernels kernels_of(wh_dtype dtype) {
@@ -24,44 +25,26 @@ static linear_kernels kernels_of(wh_dtype dtype) {
 #define KERNELS(type, lower, ...)                                                    \
   case WH_DTYPE_##type:                                                              \
     return (linear_kernels){GPU_K_linear_decode_##lower, GPU_K_linear_batch_##lower, \
-                            GPU_K_linear_prefill_##lower};
+                            GPU_K_linear_prefill_##lower, GPU_K_pack_rows, GPU_K_linear_warpgroup_##lower};
     WH_QUANT_FORMATS(KERNELS)
 #undef KERNELS
     case WH_DTYPE_F32:
-      return (linear_kernels){GPU_K_linear_decode_f32, GPU_K_linear_prefill_f32, GPU_K_linear_prefill_f32};
+      return (linear_kernels){.decode = GPU_K_linear_decode_f32,
+                              .batch = GPU_K_linear_prefill_f32,
+                              .prefill = GPU_K_linear_prefill_f32};
     default: /* F16, BF16 */
-      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_batch_wide, GPU_K_linear_prefill_wide};
+      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_batch_wide, GPU_K_linear_prefill_wide,
+                              GPU_K_pack_limbs, GPU_K_linear_warpgroup_wide};
   }
-}
-
-/* For warpgroups; false: there is none for this type, whose sums of minima would need registers that are not
- * there. */
-static bool warpgroup_kernel(wh_dtype dtype, gpu_kernel *out) {
-  static const struct {
-    wh_dtype dtype;
-    gpu_kernel kernel;
-  } kernels[] = {
-      {WH_DTYPE_Q4_0, GPU_K_linear_warpgroup_q4_0},   {WH_DTYPE_Q5_0, GPU_K_linear_warpgroup_q5_0},
-      {WH_DTYPE_Q8_0, GPU_K_linear_warpgroup_q8_0},   {WH_DTYPE_IQ4_NL, GPU_K_linear_warpgroup_iq4_nl},
-      {WH_DTYPE_MXFP4, GPU_K_linear_warpgroup_mxfp4}, {WH_DTYPE_Q3_K, GPU_K_linear_warpgroup_q3_k},
-      {WH_DTYPE_Q4_K, GPU_K_linear_warpgroup_q4_k},   {WH_DTYPE_Q5_K, GPU_K_linear_warpgroup_q5_k},
-      {WH_DTYPE_Q6_K, GPU_K_linear_warpgroup_q6_k},   {WH_DTYPE_IQ4_XS, GPU_K_linear_warpgroup_iq4_xs}};
-  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
-    if (kernels[i].dtype == dtype) {
-      *out = kernels[i].kernel;
-      return true;
-    }
-  return false;
 }
 
 /* Whether a product of so many rows runs on warpgroups; its activations are packed for them. */
 static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows) {
-  gpu_kernel kernel;
-  return d->warpgroups && rows >= WARPGROUP_LEAST_ROWS && warpgroup_kernel(w->dtype, &kernel);
+  return d->warpgroups && w->dtype != WH_DTYPE_F32 && rows >= w->n_experts * WARPGROUP_LEAST_ROWS;
 }
-static int64_t warpgroup_tiles(int64_t rows) { return (rows + WARPGROUP_ROWS - 1) / WARPGROUP_ROWS; }
-static uint64_t packed_bytes(const gpu_weights *w, int64_t rows) {
-  return (uint64_t)warpgroup_tiles(rows) * w->matrix.n_groups * WARPGROUP_GROUP_BYTES;
+static uint64_t packed_bytes(const gpu_weights *w, int64_t row_tiles) {
+  const uint32_t group = w->quant ? warpgroup_group_bytes((int)w->quant->min) : WARPGROUP_WIDE_BYTES;
+  return (uint64_t)row_tiles * w->matrix.n_groups * group;
 }
 
 /* ---- claims ---- */
@@ -79,10 +62,16 @@ static uint32_t tile_rows_of(wh_dtype weights, int64_t rows, int64_t n) {
 static int64_t expert_tiles(int64_t rows, int64_t n_experts, uint32_t tile_rows) {
   return rows / tile_rows + (rows < n_experts ? rows : n_experts);
 }
-static uint64_t order_bytes(int64_t rows) { return ((uint64_t)rows * 4 + 15) / 16 * 16; }
+static int64_t row_tiles_of(int64_t rows, uint32_t tile_rows) { return (rows + tile_rows - 1) / tile_rows; }
 
-static wh_status expert_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
-                                const gpu_weights *w, wh_claim *c) {
+/* Of experts' scratch: rows in order and their tiles, then what warpgroups read. */
+static uint64_t order_bytes(int64_t rows) { return ((uint64_t)rows * 4 + 127) / 128 * 128; }
+static uint64_t tiles_bytes(int64_t n_tiles) {
+  return ((uint64_t)n_tiles * sizeof(gpu_row_tile) + 127) / 128 * 128;
+}
+
+static wh_status expert_scratch(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                const int64_t *dims, const gpu_weights *w, wh_claim *c) {
   const wh_shape *selected = &g->values[node->inputs[2]].shape;
   int64_t rows;
   if (__builtin_mul_overflow(dims[selected->dims[0]], dims[selected->dims[1]], &rows) || rows > INT32_MAX)
@@ -92,8 +81,9 @@ static wh_status expert_scratch(const wh_graph *g, const wh_node_info *node, con
     c->supported = false;
     return WH_OK;
   }
-  c->scratch_bytes =
-      order_bytes(rows) + (uint64_t)expert_tiles(rows, w->n_experts, DECODE_ROWS) * sizeof(gpu_row_tile);
+  c->scratch_bytes = order_bytes(rows) + tiles_bytes(expert_tiles(rows, w->n_experts, DECODE_ROWS));
+  if (takes_warpgroups(d, w, rows))
+    c->scratch_bytes += packed_bytes(w, expert_tiles(rows, w->n_experts, WARPGROUP_ROWS));
   return WH_OK;
 }
 
@@ -117,12 +107,14 @@ static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_n
     return WH_OK;
   }
   c->layouts[c->n_layouts++] = (wh_weight_layout){1, GPU_LAYOUT_TILES, (size_t)w.n_bytes};
-  if (node->op == WH_OP_EXPERT_LINEAR) return expert_scratch(g, node, dims, &w, c);
+  if (node->op == WH_OP_EXPERT_LINEAR) return expert_scratch(d, g, node, dims, &w, c);
   int64_t rows = 1;
   for (int i = 0; i + 1 < x->shape.rank; i++)
     if (__builtin_mul_overflow(rows, dims[x->shape.dims[i]], &rows) || rows > INT32_MAX)
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
-  if (takes_warpgroups(d, &w, rows)) c->scratch_bytes = packed_bytes(&w, rows);
+  if (takes_warpgroups(d, &w, rows)) c->scratch_bytes = packed_bytes(&w, row_tiles_of(rows, WARPGROUP_ROWS));
+  if (gpu_takes_fast(d, &w, rows) && c->scratch_bytes < gpu_fast_bytes(&w, rows))
+    c->scratch_bytes = gpu_fast_bytes(&w, rows);
   return WH_OK;
 }
 
@@ -197,6 +189,16 @@ static uint32_t place_blocks(gpu_linear_args *a, size_t n, uint32_t outputs) {
   return blocks;
 }
 
+/* Rows of the tiles of n joined products. Up to 64 rows are two tiles of a batch where one of a prompt would
+ * leave half of the processors idle: 16 times the blocks, at most half as many instructions more. */
+static uint32_t linear_tile_rows(const gpu_device *d, const gpu_weights *w, gpu_linear_args *a, size_t n) {
+  const uint32_t rows = tile_rows_of(w->dtype, a->rows, 1);
+  if (takes_warpgroups(d, w, a->rows)) return WARPGROUP_ROWS;
+  if (rows <= BATCH_ROWS || a->rows > 2 * BATCH_ROWS || w->dtype == WH_DTYPE_F32) return rows;
+  const uint64_t blocks = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS);
+  return 2 * blocks <= (uint64_t)d->processors ? BATCH_ROWS : rows;
+}
+
 static wh_status launch_decode(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
                                uint32_t row_tiles) {
   gpu_grid grid = {.y = row_tiles, .z = 1};
@@ -233,45 +235,64 @@ static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, gpu_linear_ar
   return gpu_launch(e, kernels_of(w->dtype).prefill, grid, a, sizeof *a);
 }
 
-static wh_status launch(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n, int64_t row_tiles) {
-  if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
-  return (a->tile_rows <= BATCH_ROWS ? launch_decode : launch_prefill)(e, w, a, n, (uint32_t)row_tiles);
-}
-
-static wh_status emit_warpgroups(gpu_emit *e, const gpu_step *s, const gpu_weights *w, gpu_linear_args *a,
-                                 size_t n) {
-  const int64_t row_tiles = warpgroup_tiles(a->rows);
-  gpu_kernel kernel;
-  if (!warpgroup_kernel(w->dtype, &kernel) || s->scratch_bytes < packed_bytes(w, a->rows))
-    return WH_FAIL(ERR_INTERNAL, "too little scratch");
-  if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
-  const gpu_warpgroup_pack_args pack = {.x = a->x,
-                                        .x_shifts = a->x_shifts,
-                                        .x_sums = a->x_sums,
-                                        .x_scales = a->x_scales,
-                                        .y = s->scratch,
-                                        .rows = a->rows,
-                                        .n_groups = w->matrix.n_groups};
-  const gpu_grid blocks = {w->matrix.n_groups * 8, (uint32_t)row_tiles, 1, WARPGROUP_ROWS, 0};
-  WH_TRY(gpu_launch(e, GPU_K_pack_rows, blocks, &pack, sizeof pack));
-  a->x = s->scratch;
-  a->tile_rows = WARPGROUP_ROWS;
+/* `packed`: room for the activations. */
+static wh_status launch_warpgroups(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
+                                   uint32_t row_tiles, uint64_t packed) {
+  const linear_kernels k = kernels_of(w->dtype);
+  const uint32_t group_blocks = w->matrix.group_chunks * GPU_K_CHUNK / 32;
+  const gpu_warpgroup_pack_args pack = {.products = *a,
+                                        .y = packed,
+                                        .n_groups = w->matrix.n_groups,
+                                        .min = w->quant ? (int32_t)w->quant->min : WH_MIN_NONE};
+  const gpu_grid blocks = {w->matrix.n_groups * group_blocks, row_tiles, 1, WARPGROUP_ROWS, 0};
+  WH_TRY(gpu_launch(e, k.pack, blocks, &pack, sizeof pack));
+  a->x = packed;
+  const uint32_t stage =
+      w->quant ? warpgroup_stage_bytes(w->matrix.chunk_bytes, w->matrix.head_bytes, (int)w->quant->min)
+               : WARPGROUP_WIDE_STAGE_BYTES;
   const gpu_grid grid = {.x = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS),
-                         .y = (uint32_t)row_tiles,
+                         .y = row_tiles,
                          .z = 1,
                          .threads = WARPGROUP_THREADS,
-                         .shared_bytes = warpgroup_shared_bytes(w->matrix.chunk_bytes, w->matrix.head_bytes)};
-  return gpu_launch(e, kernel, grid, a, sizeof *a);
+                         .shared_bytes = warpgroup_shared_bytes(stage)};
+  return gpu_launch(e, k.warpgroup, grid, a, sizeof *a);
 }
 
-static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
+/* With room at `packed` on warpgroups. */
+static wh_status launch(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n, int64_t row_tiles,
+                        uint64_t packed) {
+  if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
+  const uint32_t y = (uint32_t)row_tiles;
+  if (packed) return launch_warpgroups(e, w, a, n, y, packed);
+  return (a->tile_rows <= BATCH_ROWS ? launch_decode : launch_prefill)(e, w, a, n, y);
+}
+
+static wh_status too_little_scratch(void) { return WH_FAIL(ERR_INTERNAL, "too little scratch"); }
+
+static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
-  WH_TRY(set_args(steps, n, &w, &a));
-  if (takes_warpgroups(e->d, &w, a.rows)) return emit_warpgroups(e, steps, &w, &a, n);
-  a.tile_rows = tile_rows_of(w.dtype, a.rows, 1);
-  return launch(e, &w, &a, n, ((int64_t)a.rows + a.tile_rows - 1) / a.tile_rows);
+  WH_TRY(set_args(s, n, &w, &a));
+  const bool packs = takes_warpgroups(e->d, &w, a.rows);
+  a.tile_rows = linear_tile_rows(e->d, &w, &a, n);
+  const int64_t row_tiles = row_tiles_of(a.rows, a.tile_rows);
+  if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles)) return too_little_scratch();
+  return launch(e, &w, &a, n, row_tiles, packs ? s->scratch : 0);
 }
+
+/* In mode `fast` a matrix after the other; what the library does not multiply the exact kernels do. */
+static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
+  if (!e->d->blas) return emit_exact(e, steps, n);
+  for (size_t i = 0; i < n; i++) {
+    gpu_weights w;
+    gpu_linear_args a;
+    WH_TRY(set_args(steps + i, 1, &w, &a));
+    if (!gpu_takes_fast(e->d, &w, a.rows) || gpu_emit_fast(e, steps + i, &w, &a) != WH_OK)
+      WH_TRY(emit_exact(e, steps + i, 1));
+  }
+  return WH_OK;
+}
+
 static wh_status emit_linear(gpu_emit *e, const gpu_step *s) { return emit_linears(e, s, 1); }
 
 /* One token: each of its rows has an expert of its own. More: rows are sorted by expert first. */
@@ -284,11 +305,12 @@ static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
   a.rows_per_x = s->in[0].rank == 3 ? 1 : (uint32_t)slots;
   a.selected = s->in[2].address;
   a.tile_rows = 1;
-  if (tokens == 1) return launch(e, &w, &a, n, slots);
-  a.tile_rows = tile_rows_of(w.dtype, a.rows, w.n_experts);
+  if (tokens == 1) return launch(e, &w, &a, n, slots, 0);
+  const bool packs = takes_warpgroups(e->d, &w, a.rows);
+  a.tile_rows = packs ? WARPGROUP_ROWS : tile_rows_of(w.dtype, a.rows, w.n_experts);
   const int64_t n_tiles = expert_tiles(a.rows, w.n_experts, a.tile_rows);
-  if (s->scratch_bytes < order_bytes(a.rows) + (uint64_t)n_tiles * sizeof(gpu_row_tile))
-    return WH_FAIL(ERR_INTERNAL, "too little scratch");
+  const uint64_t before = order_bytes(a.rows) + tiles_bytes(n_tiles);
+  if (s->scratch_bytes < before + (packs ? packed_bytes(&w, n_tiles) : 0)) return too_little_scratch();
   a.order = s->scratch;
   a.tiles = s->scratch + order_bytes(a.rows);
   const gpu_expert_order_args order = {.selected = a.selected,
@@ -300,7 +322,7 @@ static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
                                        .n_tiles = (uint32_t)n_tiles};
   const gpu_grid one = {1, 1, 1, a.rows < 256 ? 64 : 256, (uint32_t)a.n_experts * 4};
   WH_TRY(gpu_launch(e, GPU_K_expert_order, one, &order, sizeof order));
-  return launch(e, &w, &a, n, n_tiles);
+  return launch(e, &w, &a, n, n_tiles, packs ? s->scratch + before : 0);
 }
 static wh_status emit_expert_linear(gpu_emit *e, const gpu_step *s) { return emit_expert_linears(e, s, 1); }
 

@@ -158,7 +158,7 @@ static wh_status gather_args(const gpu_step *s, gpu_gather_args *a) {
 }
 
 static wh_status emit_gather_rows(gpu_emit *e, const gpu_step *s) {
-  gpu_gather_tiles_args a = {.bits = 0};
+  gpu_gather_tiles_args a;
   gpu_weights w;
   WH_TRY(gather_args(s, &a.rows));
   if (a.rows.n_ids == 0) return WH_OK;
@@ -171,14 +171,7 @@ static wh_status emit_gather_rows(gpu_emit *e, const gpu_step *s) {
   if (s->in[0].layout != GPU_LAYOUT_TILES || s->in[0].n_bytes < w.n_bytes)
     return WH_FAIL(ERR_INTERNAL, "a table in layout %u of %llu bytes", s->in[0].layout,
                    (unsigned long long)s->in[0].n_bytes);
-  a.matrix = w.matrix;
-  if (w.quant) {
-    a.bits = w.quant->bits;
-    a.bias_log2 = w.quant->bias_log2;
-    a.codebook = (int32_t)w.quant->codebook;
-    a.scale = (int32_t)w.quant->scale;
-    a.min = (int32_t)w.quant->min;
-  }
+  a.form = gpu_packed_form_of(&w);
   return gpu_launch(e, GPU_K_gather_tiles, grid, &a, sizeof a);
 }
 

@@ -62,6 +62,13 @@ wh_status gpu_weights_of(const wh_graph *g, const wh_shape *s, gpu_weights *out)
   return size_of(out);
 }
 
+gpu_packed_form gpu_packed_form_of(const gpu_weights *w) {
+  const wh_quant_format *f = w->quant;
+  if (!f) return (gpu_packed_form){.matrix = w->matrix, .bits = is_wide(w->dtype) ? GPU_WIDE_BITS : 0};
+  return (gpu_packed_form){w->matrix,         f->bits,        f->bias_log2, (int32_t)f->codebook,
+                           (int32_t)f->scale, (int32_t)f->min};
+}
+
 /* ---- records of quantised weights ---- */
 
 static uint32_t load_u32(const uint8_t *p) {

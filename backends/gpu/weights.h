@@ -21,5 +21,7 @@ typedef struct gpu_weights {
 
 /* ERR_UNSUPPORTED with a sentence where there are no kernels for such weights. */
 WH_NODISCARD wh_status gpu_weights_of(const wh_graph *g, const wh_shape *w, gpu_weights *out);
+/* How kernels read single rows of them. */
+gpu_packed_form gpu_packed_form_of(const gpu_weights *w);
 
 #endif

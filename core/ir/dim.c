@@ -237,6 +237,7 @@ static bool simplify(const wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b
       if (a == b) *constant = 0;
       if (ea->kind == WH_DIM_ADD && ea->b == b) *same = ea->a; /* (x + b) - b */
       if (ea->kind == WH_DIM_ADD && ea->a == b) *same = ea->b;
+      if (eb->kind == WH_DIM_SUB && eb->a == a) *same = eb->b; /* a - (a - x) */
       return a == b || eb->max == 0 || *same != a;
     case WH_DIM_MUL:
       *same = a;
@@ -278,6 +279,59 @@ static bool one_constant(const wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_d
   return true;
 }
 
+/* factor * x + offset, of any dim */
+typedef struct multiple {
+  wh_dim x;
+  int64_t factor, offset;
+} multiple;
+
+static multiple multiple_of(const wh_dim_table *t, wh_dim a) {
+  const wh_dim_expr *e = wh_dim_get(t, a);
+  multiple m = {a, 1, 0};
+  if ((e->kind == WH_DIM_ADD || e->kind == WH_DIM_SUB) && wh_dim_is_const(t, e->b)) {
+    m.offset = wh_dim_get(t, e->b)->value;
+    if (e->kind == WH_DIM_SUB) m.offset = -m.offset;
+    m.x = e->a;
+    e = wh_dim_get(t, e->a);
+  }
+  if (e->kind == WH_DIM_MUL && wh_dim_is_const(t, e->b)) {
+    m.factor = wh_dim_get(t, e->b)->value;
+    m.x = e->a;
+  }
+  return m;
+}
+
+/* A constant times a multiple, and a multiple divided by what its factor is a multiple of: those of x. So
+ * that images whose sides are multiples of a number meet again after they went through several sizes. */
+static bool of_multiple(const wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, multiple *out) {
+  const wh_dim_expr *eb = wh_dim_get(t, b);
+  const int64_t by = eb->value;
+  if (eb->kind != WH_DIM_CONST || by < 1 || (kind != WH_DIM_MUL && !divides(kind))) return false;
+  *out = multiple_of(t, a);
+  if (out->factor == 1) return false;
+  if (kind == WH_DIM_MUL) {
+    if (out->offset || __builtin_mul_overflow(out->factor, by, &out->factor)) return false;
+    return out->factor <= WH_DIM_LIMIT;
+  }
+  if (out->factor % by) return false;
+  const int64_t rest = (out->offset % by + by) % by, down = (out->offset - rest) / by;
+  out->factor = kind == WH_DIM_MOD ? 0 : out->factor / by;
+  out->offset = kind == WH_DIM_MOD ? rest : kind == WH_DIM_CEILDIV && rest ? down + 1 : down;
+  return true;
+}
+
+static wh_status make_multiple(wh_dim_table *t, multiple m, wh_dim *out) {
+  wh_dim factor, offset, y = 0;
+  WH_TRY(wh_dim_const(t, m.offset < 0 ? -m.offset : m.offset, &offset));
+  if (!m.factor) {
+    *out = offset;
+    return WH_OK;
+  }
+  WH_TRY(wh_dim_const(t, m.factor, &factor));
+  WH_TRY(wh_dim_binary(t, WH_DIM_MUL, m.x, factor, &y));
+  return wh_dim_binary(t, m.offset < 0 ? WH_DIM_SUB : WH_DIM_ADD, y, offset, out);
+}
+
 wh_status wh_dim_binary(wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, wh_dim *out) {
   if ((unsigned)kind < WH_DIM_ADD || (unsigned)kind >= WH_DIM_KIND_COUNT)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "bad dimension operator");
@@ -286,6 +340,7 @@ wh_status wh_dim_binary(wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, w
   if (divides(kind) && eb.min < 1)
     return WH_FAIL(ERR_INVALID_ARGUMENT, "a dimension is divided by what can be 0");
   wh_dim same;
+  multiple whole;
   int64_t constant, sum;
   if (simplify(t, kind, a, b, &same, &constant)) {
     if (constant >= 0) return wh_dim_const(t, constant, out);
@@ -296,6 +351,7 @@ wh_status wh_dim_binary(wh_dim_table *t, wh_dim_kind kind, wh_dim a, wh_dim b, w
     WH_TRY(wh_dim_const(t, sum < 0 ? -sum : sum, &b));
     return wh_dim_binary(t, sum < 0 ? WH_DIM_SUB : WH_DIM_ADD, same, b, out);
   }
+  if (of_multiple(t, kind, a, b, &whole)) return make_multiple(t, whole, out);
   int64_t min = lower_end(kind, ea.min, ea.max, eb.min, eb.max);
   const int64_t max = upper_end(kind, ea.max, eb.min, eb.max);
   if (kind == WH_DIM_SUB && min < 0) {

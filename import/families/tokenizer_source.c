@@ -39,7 +39,8 @@ static wh_status get_choice(const wh_model_file *file, const char *key, int *out
 }
 
 static wh_status read_ids(const wh_model_file *file, wh_tokenizer_spec *spec) {
-  bool llama = wh_str_is(spec->model, "llama"), bert = wh_str_is(spec->model, "bert");
+  bool llama = wh_str_is(spec->model, "llama"), bert = wh_str_is(spec->model, "bert"),
+       t5 = wh_str_is(spec->model, "t5");
   const struct {
     const char *key;
     int32_t fallback;
@@ -50,7 +51,11 @@ static wh_status read_ids(const wh_model_file *file, wh_tokenizer_spec *spec) {
        : bert ? 101
               : -1,
        &spec->bos_id},
-      {KEY("eos_token_id"), llama ? 2 : -1, &spec->eos_id},
+      {KEY("eos_token_id"),
+       llama ? 2
+       : t5  ? 1
+             : -1,
+       &spec->eos_id},
       {KEY("eot_token_id"), -1, &spec->eot_id},
       {KEY("eom_token_id"), -1, &spec->eom_id},
       {KEY("fim_pad_token_id"), -1, &spec->fim_pad_id},
@@ -59,10 +64,11 @@ static wh_status read_ids(const wh_model_file *file, wh_tokenizer_spec *spec) {
       {KEY("unknown_token_id"),
        llama  ? 0
        : bert ? 100
+       : t5   ? 2
               : -1,
        &spec->unknown_id},
       {KEY("seperator_token_id"), bert ? 102 : -1, &spec->separator_id}, /* so spelled in the specification */
-      {KEY("padding_token_id"), bert ? 0 : -1, &spec->padding_id},
+      {KEY("padding_token_id"), bert || t5 ? 0 : -1, &spec->padding_id},
   };
   for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
     WH_TRY(get_id(file, ids[i].key, spec->n_tokens, ids[i].fallback, ids[i].id));
@@ -87,6 +93,26 @@ static wh_status read_arrays(const wh_model_file *file, wh_tokenizer_spec *spec)
     return WH_FAIL(ERR_CORRUPT, "%s: no '" KEY("merges") "'", wh_model_file_path(file));
   }
   return WH_OK;
+}
+
+/* The normalisation rules, an array of bytes; *bytes is the caller's to free. */
+static wh_status read_charsmap(const wh_model_file *file, const wh_allocator *alloc, wh_tokenizer_spec *spec,
+                               char **bytes) {
+  const wh_meta_value *v;
+  *bytes = NULL;
+  WH_TRY(get_array(file, KEY("precompiled_charsmap"), WH_META_INT, 0, &v));
+  if (!v || v->n == 0) return WH_OK;
+  *bytes = wh_alloc_array(alloc, v->n, 1);
+  if (!*bytes) return WH_OOM("the charsmap");
+  for (size_t i = 0; i < v->n; i++) (*bytes)[i] = (char)(v->ints[i] & 0xff);
+  spec->charsmap = (wh_str){*bytes, v->n};
+  return WH_OK;
+}
+
+static bool has_byte_tokens(const wh_tokenizer_spec *spec) {
+  for (size_t i = 0; spec->token_types && i < spec->n_tokens; i++)
+    if (spec->token_types[i] == WH_TOKEN_BYTE) return true;
+  return false;
 }
 
 wh_status wh_tokenizer_from_model_file(const wh_model_file *file, const wh_allocator *alloc,
@@ -114,6 +140,10 @@ wh_status wh_tokenizer_from_model_file(const wh_model_file *file, const wh_alloc
     WH_TRY(get_choice(file, choices[i].key, choices[i].choice));
   WH_TRY(wh_model_file_get_bool_or(file, KEY("remove_extra_whitespaces"), false,
                                    &spec.remove_extra_whitespaces));
-  if (wh_tokenizer_create(&spec, alloc, out) != WH_OK) return wh_fail_prefix("%s", wh_model_file_path(file));
-  return WH_OK;
+  char *charsmap;
+  WH_TRY(read_charsmap(file, alloc, &spec, &charsmap));
+  spec.byte_fallback = has_byte_tokens(&spec);
+  const wh_status status = wh_tokenizer_create(&spec, alloc, out);
+  wh_free(alloc, charsmap);
+  return status == WH_OK ? WH_OK : wh_fail_prefix("%s", wh_model_file_path(file));
 }

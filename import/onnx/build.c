@@ -35,8 +35,9 @@ wh_value ox_value(ox *o, wh_datum *d) {
   wh_shape shape;
   wh_value v = 0;
   shape_of(o, d, &shape);
-  if (ox_has_open_elements(o, d)) OX_FAIL(o, ERR_UNSUPPORTED, "a shape that is open is computed with");
-  if (d->is_weight) {
+  if (ox_has_open_elements(o, d)) {
+    v = ox_value(o, ox_open_value(o, d));
+  } else if (d->is_weight) {
     size_t n_bytes = 0;
     (void)snprintf(name, sizeof name, "w%u", o->n_names++);
     if (o->st == WH_OK && !wh_shape_bytes(o->g, &shape, NULL, &n_bytes))
@@ -158,6 +159,7 @@ wh_datum *ox_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
     return y->dtype == WH_DTYPE_BOOL ? y : ox_cast(o, y, back);
   }
   wh_datum *in[2] = {a, b};
+  ox_meet(o, a, b);
   wh_datum *shadow = ox_fold_binary(o, op, a, b);
   if (is_settled(o, shadow)) return shadow ? shadow : &o->nothing;
   return with_shadow(o, ox_node1(o, op, in, 2, NULL, 0), shadow);
@@ -177,6 +179,9 @@ wh_datum *ox_cast(ox *o, wh_datum *x, wh_dtype to) { return ox_cast_sat(o, x, to
 wh_datum *ox_where(ox *o, wh_datum *cond, wh_datum *a, wh_datum *b) {
   if (o->st != WH_OK) return &o->nothing;
   wh_datum *in[3] = {cond, a, b};
+  ox_meet(o, cond, a);
+  ox_meet(o, cond, b);
+  ox_meet(o, a, b);
   wh_datum *shadow = ox_fold_where(o, cond, a, b);
   if (is_settled(o, shadow)) return shadow ? shadow : &o->nothing;
   return with_shadow(o, ox_node1(o, WH_OP_WHERE, in, 3, NULL, 0), shadow);
@@ -261,7 +266,26 @@ wh_datum *ox_per_channel(ox *o, wh_datum *x, int rank, int axis) {
   return ox_reshape(o, x, rank, dims);
 }
 
+/* A weight of the file as its columns: moved once, not in every run. */
+static wh_datum *columns_of(ox *o, wh_datum *w) {
+  enum { PART = 16 }; /* rows whose elements are written beside each other while they are near */
+  const int64_t dims[] = {w->dims[1], w->dims[0]};
+  const size_t size = ox_size_of(w->dtype);
+  bool fresh;
+  wh_datum *t = ox_derive(o, w->dtype, 2, dims, &w, 1, &fresh);
+  if (!fresh || o->st != WH_OK) return t;
+  char *to = (char *)(uintptr_t)t->data;
+  for (int64_t r0 = 0; r0 < dims[1]; r0 += PART)
+    for (int64_t c = 0; c < dims[0]; c++)
+      for (int64_t r = r0; r < dims[1] && r < r0 + PART; r++)
+        memcpy(to + (size_t)(c * dims[1] + r) * size,
+               (const char *)w->data + (size_t)(r * dims[0] + c) * size, size);
+  ox_made(o, t);
+  return t;
+}
+
 wh_datum *ox_transpose(ox *o, wh_datum *x, const int64_t *perm) {
+  enum { FEW = 1024 }; /* that folding takes */
   if (o->st != WH_OK) return &o->nothing;
   bool moves = false; /* whether axes of more than one element change their order */
   int64_t last = -1, dims[WH_MAX_RANK];
@@ -272,6 +296,8 @@ wh_datum *ox_transpose(ox *o, wh_datum *x, const int64_t *perm) {
     last = perm[i];
   }
   if (!moves) return ox_reshape(o, x, x->rank, dims);
+  if (x->rank == 2 && x->is_weight && x->is_kept && x->n > FEW && ox_size_of(x->dtype))
+    return columns_of(o, x);
   wh_datum *shadow = ox_fold_transpose(o, x, perm);
   if (is_settled(o, shadow)) return shadow ? shadow : &o->nothing;
   const wh_attr a = ox_a_ints(WH_ATTR_PERM, perm, (size_t)x->rank);
@@ -300,7 +326,10 @@ wh_datum *ox_part(ox *o, wh_datum *x, int axis, int64_t start, int64_t n) {
     steps[i] = 1;
     counts[i] = x->dims[i];
   }
-  if (axis >= x->rank || start < 0 || n < 0 || start > x->dims[axis] - n)
+  if (axis < x->rank && start == 0 && n == x->dims[axis]) return x;
+  const bool is_open = axis < x->rank && start == 0 && ox_is_open(o, n) && !ox_is_open(o, x->dims[axis]) &&
+                       ox_dim_at_most(o, n, x->dims[axis]);
+  if (!is_open && (axis >= x->rank || start < 0 || n < 0 || start > x->dims[axis] - n))
     OX_FAIL(o, ERR_CORRUPT, "%" PRId64 " elements from %" PRId64 " on are not in the value", n, start);
   if (o->st != WH_OK) return &o->nothing;
   starts[axis] = start;
@@ -372,13 +401,6 @@ wh_datum *ox_reduce(ox *o, wh_op op, wh_datum *x, unsigned axes, bool keep) {
   return with_shadow(o, ox_node1(o, op, &x, 1, attrs, 2), shadow);
 }
 
-/* How many elements a dim has, as f64[]: a number, or the sum of as many ones. */
-static wh_datum *dim_count(ox *o, int64_t dim) {
-  wh_datum *one = ox_scalar(o, WH_DTYPE_F64, 1);
-  if (!ox_is_open(o, dim)) return ox_scalar(o, WH_DTYPE_F64, (double)dim);
-  return ox_reduce(o, WH_OP_REDUCE_SUM, ox_expand(o, one, 1, &dim), 1, false);
-}
-
 wh_datum *ox_mean(ox *o, wh_datum *x, unsigned axes, bool keep) {
   double n = 1;
   wh_datum *open = NULL; /* of the dims that are open */
@@ -388,7 +410,8 @@ wh_datum *ox_mean(ox *o, wh_datum *x, unsigned axes, bool keep) {
     if (!ox_is_open(o, x->dims[i]))
       n *= (double)x->dims[i];
     else
-      open = open ? ox_mul(o, open, dim_count(o, x->dims[i])) : dim_count(o, x->dims[i]);
+      open = open ? ox_mul(o, open, ox_dim_value(o, x->dims[i], WH_DTYPE_F64))
+                  : ox_dim_value(o, x->dims[i], WH_DTYPE_F64);
   }
   wh_datum *count = ox_num(o, x, n);
   if (open) count = ox_cast(o, ox_mul(o, open, ox_scalar(o, WH_DTYPE_F64, n)), x->dtype);

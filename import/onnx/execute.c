@@ -265,7 +265,7 @@ static void mark_input(ox *o, wh_datum *d, size_t i) {
   for (int k = 0; o->symbols && k < d->rank; k++) {
     const int8_t s = o->symbols->of[i][k];
     if (s < 0) continue;
-    d->dims[k] = ox_dim_of(o, o->g->dims.symbol_dims[s]);
+    d->dims[k] = ox_symbol_dim(o, s);
     d->is_cheap = false;
   }
 }

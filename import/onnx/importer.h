@@ -145,12 +145,23 @@ bool ox_has_open_dims(const ox *o, const wh_datum *d);
 bool ox_has_open_elements(const ox *o, const wh_datum *d); /* those of a shape */
 wh_dim ox_dim(ox *o, int64_t dim);                         /* in the stage's graph */
 int64_t ox_dim_of(ox *o, wh_dim d);
-int64_t ox_dim_now(ox *o, int64_t dim); /* its value in this execution */
+int64_t ox_symbol_dim(ox *o, int symbol); /* the dim of inputs that it stands for */
+int64_t ox_dim_now(ox *o, int64_t dim);   /* its value in this execution */
 int64_t ox_dim_least(ox *o, int64_t dim);
+int64_t ox_dim_most(ox *o, int64_t dim);
 /* An error where the result may be negative or too large. */
 int64_t ox_dim_binary(ox *o, wh_dim_kind kind, int64_t a, int64_t b);
 /* Whatever the symbols are; else an error, and `again` with a smaller range where that would do. */
 bool ox_dim_at_most(ox *o, int64_t dim, int64_t limit);
+/* Whether both are the same whatever the symbols are. Where they only are so now: an error, and `again` with
+ * a symbol that follows from others where that would do. */
+bool ox_dim_equal(ox *o, int64_t a, int64_t b);
+/* Makes axes of both that are equal now, and no numbers, be so always (ox_dim_equal). */
+void ox_meet(ox *o, const wh_datum *a, const wh_datum *b);
+/* Its value, as a scalar that the graph computes where it is open. */
+wh_datum *ox_dim_value(ox *o, int64_t dim, wh_dtype dtype);
+wh_datum *ox_open_value(ox *o, const wh_datum *d); /* the same of elements of a shape */
+wh_datum *ox_places(ox *o, int64_t n);             /* i64[n]: 0, 1, .. */
 /* The product of dims over that of `by`; -1: not known to be a dim. */
 int64_t ox_dim_quotient(ox *o, const int64_t *dims, int rank, const int64_t *by, size_t n);
 
@@ -205,6 +216,10 @@ bool ox_is_size(ox *o, int64_t v, const char *whose);
 const int64_t *ox_ints(ox *o, wh_datum *d);
 const int64_t *ox_longs(ox *o, wh_datum *d);
 const double *ox_doubles(ox *o, wh_datum *d);
+/* As these; elements may be open. */
+const int64_t *ox_dims(ox *o, wh_datum *d); /* sizes */
+const int64_t *ox_open_longs(ox *o, wh_datum *d);
+int64_t ox_open_long(ox *o, wh_datum *d);
 int64_t ox_int(ox *o, wh_datum *d); /* of one element, likewise */
 int64_t ox_long(ox *o, wh_datum *d);
 double ox_double(ox *o, wh_datum *d);

@@ -144,10 +144,15 @@ void ox_need(ox *o, wh_datum *d) {
   o->looked |= d->depends;
 }
 
-const void *ox_data(ox *o, wh_datum *d) {
+static const void *elements(ox *o, wh_datum *d) {
   ox_need(o, d);
   if (o->st == WH_OK && d->dtype == WH_DTYPE_STRING) OX_FAIL(o, ERR_CORRUPT, "strings are no numbers");
   return o->st == WH_OK ? d->data : NULL;
+}
+
+const void *ox_data(ox *o, wh_datum *d) {
+  if (ox_has_open_elements(o, d)) OX_FAIL(o, ERR_UNSUPPORTED, "it decides by elements that are open");
+  return elements(o, d);
 }
 
 double ox_element(const wh_datum *d, size_t i) {
@@ -258,15 +263,19 @@ bool ox_is_size(ox *o, int64_t v, const char *whose) {
   return false;
 }
 
-const int64_t *ox_longs(ox *o, wh_datum *d) {
-  if (!ox_data(o, d)) return NULL;
+const int64_t *ox_open_longs(ox *o, wh_datum *d) {
+  if (!elements(o, d)) return NULL;
   int64_t *v = ox_array(o, d->n, sizeof *v);
   for (size_t i = 0; v && i < d->n; i++) v[i] = ox_element_int(d, i);
   return v;
 }
 
-const int64_t *ox_ints(ox *o, wh_datum *d) {
-  const int64_t *v = ox_longs(o, d);
+const int64_t *ox_longs(ox *o, wh_datum *d) { return ox_data(o, d) ? ox_open_longs(o, d) : NULL; }
+
+const int64_t *ox_ints(ox *o, wh_datum *d) { return ox_data(o, d) ? ox_dims(o, d) : NULL; }
+
+const int64_t *ox_dims(ox *o, wh_datum *d) {
+  const int64_t *v = ox_open_longs(o, d);
   for (size_t i = 0; v && i < d->n; i++)
     if (!ox_is_size(o, v[i], "an input")) return NULL;
   return v;
@@ -284,10 +293,12 @@ static bool is_one(ox *o, const wh_datum *d) {
   return o->st == WH_OK;
 }
 
-int64_t ox_long(ox *o, wh_datum *d) {
-  if (!ox_data(o, d) || !is_one(o, d)) return 0;
+int64_t ox_open_long(ox *o, wh_datum *d) {
+  if (!elements(o, d) || !is_one(o, d)) return 0;
   return ox_element_int(d, 0);
 }
+
+int64_t ox_long(ox *o, wh_datum *d) { return ox_data(o, d) ? ox_open_long(o, d) : 0; }
 
 int64_t ox_int(ox *o, wh_datum *d) {
   const int64_t v = ox_long(o, d);

@@ -9,12 +9,6 @@ static float scale_of(ox *o, const wh_datum *q) {
   return s != 0 ? s : (float)(1 / sqrt((double)q->dims[3]));
 }
 
-static wh_datum *int_range(ox *o, int64_t n) {
-  wh_datum *d = ox_new(o, WH_DTYPE_I64, 1, &n);
-  for (int64_t i = 0; i < n && o->st == WH_OK; i++) ((int64_t *)(uintptr_t)d->data)[i] = i;
-  return d;
-}
-
 /* What is added to the scores for keys that a mask of integers leaves out: [b, t], [b, s, t], or lengths [b];
  * of [2 b] where keys end and begin. */
 static wh_datum *mask_bias(ox *o, wh_datum *mask, const wh_datum *q, int64_t n_keys) {
@@ -24,12 +18,12 @@ static wh_datum *mask_bias(ox *o, wh_datum *mask, const wh_datum *q, int64_t n_k
   if (o->st != WH_OK) return &o->nothing;
   if (mask->rank == 1) {
     const int64_t one[] = {batch, 1, 1, 1};
-    wh_datum *ends = ox_cast(o, mask, WH_DTYPE_I64), *key = int_range(o, n_keys);
+    wh_datum *ends = ox_cast(o, mask, WH_DTYPE_I64), *key = ox_places(o, n_keys);
     keep = ox_binary(o, WH_OP_LESS, key, ox_reshape(o, ox_part(o, ends, 0, 0, batch), 4, one));
     if ((int64_t)mask->n == 2 * batch) {
       wh_datum *starts = ox_reshape(o, ox_part(o, ends, 0, batch, batch), 4, one);
       keep = ox_binary(o, WH_OP_AND, keep, ox_binary(o, WH_OP_LESS_OR_EQUAL, starts, key));
-    } else if ((int64_t)mask->n != batch) {
+    } else if (!ox_dim_equal(o, mask->dims[0], batch)) {
       OX_FAIL(o, ERR_UNSUPPORTED, "a mask of %zu entries for a batch of %" PRId64 " is not computed", mask->n,
               batch);
     }
@@ -46,10 +40,13 @@ static void add_bias(ox *o, ox_attention *a, wh_datum *bias) {
   a->bias = a->bias ? ox_add(o, a->bias, bias) : bias;
 }
 
-/* The rows of a block stand behind `n_past` others. */
-static void make_causal(ox *o, ox_attention *a, int64_t n_past) {
-  a->allowed = ox_allowed_keys(o, a->q->dims[2], a->k->dims[2], ox_scalar(o, WH_DTYPE_I64, (double)n_past),
-                               NULL, -1, 0);
+/* The rows of a block are the last ones. */
+static void make_causal(ox *o, ox_attention *a) {
+  const int64_t n = a->q->dims[2], all = a->k->dims[2];
+  wh_datum *past = ox_is_open(o, n) || ox_is_open(o, all)
+                       ? ox_sub(o, ox_dim_value(o, all, WH_DTYPE_I64), ox_dim_value(o, n, WH_DTYPE_I64))
+                       : ox_scalar(o, WH_DTYPE_I64, (double)(all - n));
+  a->allowed = ox_allowed_keys(o, n, all, past, NULL, -1, 0);
 }
 
 static wh_datum *behind(ox *o, wh_datum *past, wh_datum *now) {
@@ -67,7 +64,8 @@ static wh_datum *biased(ox *o, wh_datum *x, wh_datum *bias, int64_t from, int64_
 /* Queries, keys and values of one operand [b, s, h, 3, d]. */
 static void unpack(ox *o, wh_datum *x, wh_datum **qkv) {
   for (int i = 0; i < 3 && o->st == WH_OK; i++) {
-    const int64_t dims[] = {x->dims[0], x->dims[1], x->dims[2] * x->dims[4]};
+    const int64_t own[] = {x->dims[2], x->dims[4]},
+                  dims[] = {x->dims[0], x->dims[1], ox_product(o, own, 0, 2)};
     qkv[i] = ox_reshape(o, ox_part(o, x, 3, i, 1), 3, dims);
   }
 }
@@ -94,7 +92,7 @@ void ox_lower_ms_multi_head_attention(ox *o) {
   a.scale = scale_of(o, q);
   if (ox_has(o, 4)) add_bias(o, &a, mask_bias(o, ox_in(o, 4), a.q, k->dims[2]));
   if (ox_has(o, 5)) add_bias(o, &a, ox_wide(o, ox_in(o, 5)));
-  if (ox_attr_i(o, "unidirectional", 0)) make_causal(o, &a, k->dims[2] - q->dims[2]);
+  if (ox_attr_i(o, "unidirectional", 0)) make_causal(o, &a);
   ox_give(o, 0, ox_cast(o, ox_join_heads(o, ox_attend(o, &a)), q0->dtype));
   if (ox_wants(o, 3)) ox_give(o, 3, ox_cast(o, a.scores[OX_SCORES_BIASED], q0->dtype));
 }
@@ -136,7 +134,7 @@ void ox_lower_ms_attention(ox *o) {
   a.scale = scale_of(o, a.q);
   if (ox_has(o, 3)) add_bias(o, &a, mask_bias(o, ox_in(o, 3), a.q, a.k->dims[2]));
   if (ox_has(o, 5)) add_bias(o, &a, ox_wide(o, ox_in(o, 5)));
-  if (ox_attr_i(o, "unidirectional", 0)) make_causal(o, &a, a.k->dims[2] - a.q->dims[2]);
+  if (ox_attr_i(o, "unidirectional", 0)) make_causal(o, &a);
   ox_give(o, 0, ox_cast(o, ox_join_heads(o, ox_attend(o, &a)), x->dtype));
   if (!ox_wants(o, 1)) return;
   wh_datum *present[] = {ox_insert_axes(o, a.k, 1, 5), ox_insert_axes(o, a.v, 1, 5)};
@@ -173,8 +171,8 @@ static void read_heads(ox *o, int64_t heads, int64_t kv_heads, group_query *g) {
 static void turn(ox *o, group_query *g, bool interleaved) {
   wh_datum *cos = ox_in(o, 7), *sin = ox_in(o, 8);
   if (o->st != WH_OK) return;
-  const int64_t n = g->q->dims[2], batch = (int64_t)g->n_past->n, flat[] = {batch, 1};
-  wh_datum *at = ox_has(o, 9) ? ox_in(o, 9) : ox_add(o, ox_reshape(o, g->n_past, 2, flat), int_range(o, n));
+  const int64_t n = g->q->dims[2], flat[] = {g->n_past->dims[0], 1};
+  wh_datum *at = ox_has(o, 9) ? ox_in(o, 9) : ox_add(o, ox_reshape(o, g->n_past, 2, flat), ox_places(o, n));
   cos = ox_gather(o, cos, at, 0);
   sin = ox_gather(o, sin, at, 0);
   g->q = ox_rotary(o, g->q, cos, sin, 0, interleaved);
@@ -186,15 +184,28 @@ static wh_datum *cached(ox *o, wh_datum *past, wh_datum *now, const group_query 
   if (o->st != WH_OK) return &o->nothing;
   const int64_t n_old = past ? past->dims[2] : 0, n_new = now->dims[2];
   if (n_old == 0 && n_new == g->total) return now;
-  if (past && now->dims[0] == 1 && n_old + n_new == g->total) return behind(o, past, now);
+  if (past && now->dims[0] == 1 && ox_dim_binary(o, WH_DIM_ADD, n_old, n_new) == g->total)
+    return behind(o, past, now);
   int64_t pads[8] = {0};
-  pads[6] = g->total - n_old;
+  pads[6] = ox_dim_binary(o, WH_DIM_SUB, g->total, n_old);
+  if (ox_is_open(o, pads[6])) OX_FAIL(o, ERR_UNSUPPORTED, "its cache grows by an open dim");
   const int64_t dims[] = {now->dims[0], now->dims[1], g->total, now->dims[3]};
   wh_datum *room = past ? ox_pad(o, past, pads, 0, NULL) : ox_expand(o, ox_num(o, now, 0), 4, dims);
-  wh_datum *at = ox_add(o, g->n_past, ox_per_channel(o, int_range(o, n_new), 4, 2));
+  wh_datum *at = ox_add(o, g->n_past, ox_per_channel(o, ox_places(o, n_new), 4, 2));
   wh_datum *in[] = {room, ox_expand(o, at, 4, now->dims), now};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, 2), ox_a_i(WH_ATTR_REDUCTION, 0)};
   return ox_node1(o, WH_OP_SCATTER_ELEMENTS, in, 3, attrs, 2);
+}
+
+/* The cache's places from now on: as many as it has, or as the lengths want. */
+static void take_room(ox *o, int64_t n_old, int64_t n_new, int64_t *total) {
+  if (!ox_is_open(o, *total) && !ox_is_open(o, n_old)) {
+    if (n_old > *total) *total = n_old;
+  } else if (!ox_is_open(o, n_old) && n_old >= ox_dim_now(o, *total)) {
+    if (ox_dim_at_most(o, *total, n_old)) *total = n_old;
+  } else if (n_old && !ox_dim_equal(o, ox_dim_binary(o, WH_DIM_ADD, n_old, n_new), *total)) {
+    OX_FAIL(o, ERR_UNSUPPORTED, "its cache is longer or shorter than open dims say");
+  }
 }
 
 static void refuse_what_is_not_computed(ox *o) {
@@ -206,19 +217,21 @@ static void refuse_what_is_not_computed(ox *o) {
 void ox_lower_ms_group_query_attention(ox *o) {
   wh_datum *q0 = ox_in(o, 0), *past_k = ox_maybe(o, 3), *past_v = ox_maybe(o, 4);
   const int64_t window = ox_attr_i(o, "local_window_size", -1);
-  group_query g = {.total = ox_int(o, ox_reshape(o, ox_in(o, 6), 0, NULL))};
+  group_query g = {.total = ox_open_long(o, ox_reshape(o, ox_in(o, 6), 0, NULL))};
+  if (!ox_is_size(o, g.total, "its total_sequence_length")) return;
   refuse_what_is_not_computed(o);
   read_heads(o, ox_attr_i(o, "num_heads", 0), ox_attr_i(o, "kv_num_heads", 0), &g);
   if (o->st != WH_OK) return;
   const int64_t n_new = g.q->dims[2];
-  if (g.total < n_new)
+  if (ox_dim_now(o, g.total) < ox_dim_now(o, n_new))
     OX_FAIL(o, ERR_CORRUPT, "its total_sequence_length %" PRId64 " is less than that of its queries",
             g.total);
-  const bool is_first = g.total == n_new; /* nothing is filled, whatever the lengths say of padding */
+  const bool is_first = ox_dim_equal(o, g.total, n_new); /* nothing is filled, whatever the lengths say */
   g.n_past = ox_per_batch(o, ox_in(o, 5));
-  g.n_past = is_first ? ox_mul(o, g.n_past, ox_num(o, g.n_past, 0))
-                      : ox_sub(o, g.n_past, ox_num(o, g.n_past, (double)(n_new - 1)));
-  if (past_k && past_k->dims[2] > g.total) g.total = past_k->dims[2];
+  g.n_past =
+      is_first ? ox_mul(o, g.n_past, ox_num(o, g.n_past, 0))
+               : ox_add(o, ox_sub(o, g.n_past, ox_dim_value(o, n_new, WH_DTYPE_I64)), ox_num(o, g.n_past, 1));
+  if (past_k) take_room(o, past_k->dims[2], n_new, &g.total);
   if (ox_attr_i(o, "do_rotary", 0)) turn(o, &g, ox_attr_i(o, "rotary_interleaved", 0) != 0);
   g.k = cached(o, past_k, g.k, &g);
   g.v = cached(o, past_v, g.v, &g);
@@ -246,7 +259,7 @@ void ox_lower_ms_rotary_embedding(ox *o) {
     return;
   }
   const int64_t steps = x->dims[x->rank - 2], flat[] = {1, 1};
-  if (at->n == 1 && at->rank < 2) at = ox_add(o, ox_reshape(o, at, 2, flat), int_range(o, steps));
+  if (at->n == 1 && at->rank < 2) at = ox_add(o, ox_reshape(o, at, 2, flat), ox_places(o, steps));
   if (x->rank == 3 && heads == 0) heads = n ? 0 : x->dims[2] / (2 * cos->dims[1]);
   const float scale = ox_attr_f(o, "scale", 1);
   if (scale != 1) OX_FAIL(o, ERR_UNSUPPORTED, "its scale is not computed");

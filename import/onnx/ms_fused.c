@@ -66,7 +66,7 @@ typedef struct norm_outputs {
 static norm_outputs norm(ox *o, wh_datum *x, wh_datum *w, wh_datum *b, float eps, bool rms, bool more) {
   norm_outputs n = {&o->nothing, NULL, NULL};
   if (o->st != WH_OK || x->rank == 0 || x->n == 0) return n;
-  const int64_t width = x->dims[x->rank - 1], rows = (int64_t)x->n / width;
+  const int64_t width = x->dims[x->rank - 1], rows = ox_product(o, x->dims, 0, x->rank - 1);
   if (x->dtype == WH_DTYPE_F32 && !more && (int64_t)w->n == width && (!b || (int64_t)b->n == width)) {
     wh_datum *in[] = {ox_flatten_to(o, x, rows, width), ox_reshape(o, w, 1, &width),
                       b ? ox_reshape(o, b, 1, &width) : NULL};

@@ -10,7 +10,7 @@
 wh_datum *ox_split_heads(ox *o, wh_datum *x, int64_t heads) {
   static const int64_t perm[] = {0, 2, 1, 3};
   if (o->st != WH_OK || x->rank == 4) return x;
-  if (x->rank != 3 || heads < 1 || x->dims[2] % heads)
+  if (x->rank != 3 || heads < 1 || x->dims[2] % heads || ox_is_open(o, x->dims[2]))
     OX_FAIL(o, ERR_CORRUPT, "an operand of rank %d does not divide into %" PRId64 " heads", x->rank, heads);
   if (o->st != WH_OK) return &o->nothing;
   const int64_t dims[] = {x->dims[0], x->dims[1], heads, x->dims[2] / heads};
@@ -47,7 +47,8 @@ static wh_datum *empty_rows_to_0(ox *o, wh_datum *p, wh_datum *bias) {
 
 /* q's heads in groups share a head of keys and values: as rows of one product, which moves nothing. */
 static wh_datum *grouped(ox *o, wh_datum *x, int64_t heads) {
-  const int64_t dims[] = {x->dims[0], heads, heads ? x->dims[1] / heads * x->dims[2] : 0, x->dims[3]};
+  const int64_t own[] = {heads ? x->dims[1] / heads : 0, x->dims[2]},
+                dims[] = {x->dims[0], heads, ox_product(o, own, 0, 2), x->dims[3]};
   return ox_reshape(o, x, 4, dims);
 }
 
@@ -56,6 +57,10 @@ static void check_heads(ox *o, const ox_attention *a) {
   if (o->st == WH_OK && (q->rank != 4 || k->rank != 4 || v->rank != 4))
     OX_FAIL(o, ERR_CORRUPT, "its queries, keys and values have rank %d, %d and %d", q->rank, k->rank,
             v->rank);
+  if (o->st == WH_OK && (ox_is_open(o, q->dims[1]) || ox_is_open(o, k->dims[1]) || ox_is_open(o, q->dims[3])))
+    OX_FAIL(o, ERR_UNSUPPORTED, "its heads or their width are open");
+  if (o->st == WH_OK) ox_dim_equal(o, k->dims[2], v->dims[2]);
+  if (o->st == WH_OK) ox_dim_equal(o, q->dims[0], k->dims[0]);
   if (o->st == WH_OK &&
       (k->dims[1] < 1 || q->dims[1] % k->dims[1] || v->dims[1] != k->dims[1] || k->dims[2] != v->dims[2] ||
        k->dims[3] != q->dims[3] || k->dims[0] != q->dims[0] || v->dims[0] != q->dims[0]))
@@ -91,8 +96,7 @@ wh_datum *ox_attend(ox *o, ox_attention *a) {
 /* ---- which keys a row sees ---- */
 
 static wh_datum *places(ox *o, int64_t n, int axis) {
-  wh_datum *d = ox_new(o, WH_DTYPE_I64, 1, &n);
-  for (int64_t i = 0; i < n && o->st == WH_OK; i++) ((int64_t *)(uintptr_t)d->data)[i] = i;
+  wh_datum *d = ox_places(o, n);
   return o->st == WH_OK ? ox_per_channel(o, d, 2, axis) : d;
 }
 
@@ -116,7 +120,7 @@ wh_datum *ox_allowed_keys(ox *o, int64_t n_rows, int64_t n_all, wh_datum *offset
 
 /* [b] -> [b, 1, 1, 1], i64 */
 wh_datum *ox_per_batch(ox *o, wh_datum *x) {
-  const int64_t dims[] = {(int64_t)x->n, 1, 1, 1};
+  const int64_t dims[] = {ox_product(o, x->dims, 0, x->rank), 1, 1, 1};
   return ox_reshape(o, ox_cast(o, x, WH_DTYPE_I64), 4, dims);
 }
 
@@ -124,7 +128,10 @@ wh_datum *ox_per_batch(ox *o, wh_datum *x) {
 
 /* A mask of fewer keys than there are allows none of the others. */
 static wh_datum *longer_mask(ox *o, wh_datum *mask, int64_t n_keys) {
-  if (o->st != WH_OK || mask->rank == 0 || mask->dims[mask->rank - 1] >= n_keys) return mask;
+  if (o->st != WH_OK || mask->rank == 0 || ox_dim_equal(o, mask->dims[mask->rank - 1], n_keys)) return mask;
+  if (ox_is_open(o, mask->dims[mask->rank - 1]) || ox_is_open(o, n_keys))
+    OX_FAIL(o, ERR_UNSUPPORTED, "its mask is as long as open dims say");
+  if (o->st != WH_OK || mask->dims[mask->rank - 1] >= n_keys) return mask;
   int64_t pads[2 * WH_MAX_RANK] = {0};
   pads[2 * mask->rank - 1] = n_keys - mask->dims[mask->rank - 1];
   return ox_pad(o, mask, pads, 0, mask->dtype == WH_DTYPE_BOOL ? NULL : minus_infinity(o, mask));
@@ -161,8 +168,8 @@ void ox_lower_attention(ox *o) {
   if (ox_has(o, 3)) a.bias = longer_mask(o, ox_wide(o, ox_in(o, 3)), k->dims[2]);
   const int64_t n_rows = a.q->dims[2], n_past = ox_has(o, 4) ? ox_in(o, 4)->dims[2] : 0;
   if (causal && (right < 0 || right > 0)) right = 0;
-  wh_datum *offset = ox_scalar(o, WH_DTYPE_I64, (double)n_past);
-  if (n_keys) offset = ox_sub(o, n_keys, ox_num(o, n_keys, (double)n_rows));
+  wh_datum *offset = n_keys ? ox_sub(o, n_keys, ox_dim_value(o, n_rows, WH_DTYPE_I64))
+                            : ox_dim_value(o, n_past, WH_DTYPE_I64);
   a.allowed = ox_allowed_keys(o, n_rows, k->dims[2], offset, n_keys, left, right);
   a.rows_may_be_empty = a.bias || n_keys || left >= 0;
   wh_datum *y = ox_cast(o, ox_attend(o, &a), q0->dtype);
@@ -224,7 +231,8 @@ wh_datum *ox_rotate(ox *o, wh_datum *x, wh_datum *cos, wh_datum *sin, bool inter
   const int64_t half = cos->dims[cos->rank - 1], d = x->dims[last];
   if (2 * half > d || sin->dims[sin->rank - 1] != half)
     OX_FAIL(o, ERR_CORRUPT, "its tables have %" PRId64 " angles for heads of %" PRId64, half, d);
-  wh_datum *turned = ox_part(o, x, last, 0, 2 * half), *rest = ox_part(o, x, last, 2 * half, d - 2 * half);
+  wh_datum *turned = ox_part(o, x, last, 0, 2 * half),
+           *rest = 2 * half < d ? ox_part(o, x, last, 2 * half, d - 2 * half) : NULL;
   wh_datum *a = interleaved ? every_second(o, turned, 0) : ox_part(o, turned, last, 0, half);
   wh_datum *b = interleaved ? every_second(o, turned, 1) : ox_part(o, turned, last, half, half);
   wh_datum *y[] = {ox_sub(o, ox_mul(o, a, cos), ox_mul(o, b, sin)),
@@ -235,7 +243,7 @@ wh_datum *ox_rotate(ox *o, wh_datum *x, wh_datum *cos, wh_datum *sin, bool inter
     for (int i = 0; i < 2; i++) pair[i] = ox_insert_axes(o, y[i], 2u << last, x->rank + 1);
     y[1] = ox_reshape(o, ox_concat(o, last + 1, pair, 2), turned->rank, turned->dims);
   }
-  return interleaved ? ox_concat(o, last, y + 1, 2) : ox_concat(o, last, y, 3);
+  return interleaved ? ox_concat(o, last, y + 1, rest ? 2 : 1) : ox_concat(o, last, y, rest ? 3 : 2);
 }
 
 /* x[b, s, h * d] or [b, h, s, d]; angles[b, s, half], of one batch for all too */
@@ -245,7 +253,7 @@ wh_datum *ox_rotary(ox *o, wh_datum *x, wh_datum *cos, wh_datum *sin, int64_t he
   cos = ox_insert_axes(o, ox_wide(o, cos), axis, 4);
   sin = ox_insert_axes(o, ox_wide(o, sin), axis, 4);
   if (x->rank == 4) return ox_cast(o, ox_rotate(o, ox_wide(o, x), cos, sin, interleaved), x->dtype);
-  if (x->rank != 3 || heads < 1 || x->dims[2] % heads)
+  if (x->rank != 3 || heads < 1 || x->dims[2] % heads || ox_is_open(o, x->dims[2]))
     OX_FAIL(o, ERR_CORRUPT, "its input of rank %d does not divide into %" PRId64 " heads", x->rank, heads);
   if (o->st != WH_OK) return &o->nothing;
   const int64_t dims[] = {x->dims[0], x->dims[1], heads, x->dims[2] / heads};
@@ -280,14 +288,13 @@ void ox_lower_tensor_scatter(ox *o) {
   if (o->st != WH_OK) return;
   int64_t first[WH_MAX_RANK];
   for (int i = 0; i < past->rank; i++) first[i] = 1;
-  wh_datum *at = ox_per_channel(o, ox_reshape(o, places(o, update->dims[axis], 0), 1, &update->dims[axis]),
-                                past->rank, axis);
+  wh_datum *at = ox_per_channel(o, ox_places(o, update->dims[axis]), past->rank, axis);
   if (ox_has(o, 2)) {
-    first[0] = (int64_t)ox_in(o, 2)->n;
+    first[0] = ox_product(o, ox_in(o, 2)->dims, 0, ox_in(o, 2)->rank);
     at = ox_add(o, at, ox_reshape(o, ox_cast(o, ox_in(o, 2), WH_DTYPE_I64), past->rank, first));
   }
   if (circular) {
-    wh_datum *in[] = {at, ox_num(o, at, (double)past->dims[axis])};
+    wh_datum *in[] = {at, ox_dim_value(o, past->dims[axis], WH_DTYPE_I64)};
     const wh_attr plain = ox_a_i(WH_ATTR_FMOD, 0);
     at = ox_node1(o, WH_OP_MOD, in, 2, &plain, 1);
   }

@@ -271,8 +271,10 @@ void ox_lower_group_normalization(ox *o) {
   if (x->rank < 2 || groups < 1 || x->dims[1] % groups)
     OX_FAIL(o, ERR_CORRUPT, "its channels do not divide into %" PRId64 " groups", groups);
   if (o->st != WH_OK) return;
-  const int64_t rest = x->dims[0] ? (int64_t)x->n / (x->dims[0] * groups) : 0,
-                three[] = {x->dims[0], groups, rest};
+  const int64_t by[] = {x->dims[0], groups},
+                three[] = {x->dims[0], groups, x->n ? ox_dim_quotient(o, x->dims, x->rank, by, 2) : 0};
+  if (three[2] == -1) OX_FAIL(o, ERR_UNSUPPORTED, "its groups are of open dims");
+  if (o->st != WH_OK) return;
   wh_datum *y =
       ox_standardise(o, ox_reshape(o, x, 3, three), 4, ox_attr_f(o, "epsilon", 1e-5f), &mean, &inverse);
   const bool per_group = w->n == (size_t)groups && w->dims[0] != x->dims[1];
@@ -403,7 +405,7 @@ void ox_lower_resize(ox *o) {
     const size_t at = old ? 1 : 2;
     if (!old && ox_has(o, 1) && ox_in(o, 1)->n == 2 * n_axes) roi = ox_doubles(o, ox_in(o, 1));
     if (ox_has(o, 3) && ox_in(o, 3)->n) {
-      sizes = ox_ints(o, ox_in(o, 3));
+      sizes = ox_dims(o, ox_in(o, 3));
       if (ox_in(o, 3)->n != n_axes) OX_FAIL(o, ERR_CORRUPT, "its sizes do not fit its input");
     } else {
       scales = ox_doubles(o, ox_in(o, at));

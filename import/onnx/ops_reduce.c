@@ -191,23 +191,6 @@ void ox_lower_mean_variance_normalization(ox *o) {
 
 void ox_lower_matmul(ox *o) { ox_give(o, 0, ox_matmul(o, ox_in(o, 0), ox_in(o, 1))); }
 
-/* As torch has the weights of a layer. */
-static wh_datum *transposed(ox *o, wh_datum *w) {
-  static const int64_t swap[] = {1, 0};
-  const size_t size = ox_size_of(w->dtype);
-  if (o->st != WH_OK || !w->is_kept || !size || w->n <= 1024) return ox_transpose(o, w, swap);
-  const int64_t dims[] = {w->dims[1], w->dims[0]};
-  bool fresh;
-  wh_datum *t = ox_derive(o, w->dtype, 2, dims, &w, 1, &fresh);
-  if (!fresh || o->st != WH_OK) return t;
-  for (int64_t r = 0; r < dims[1]; r++)
-    for (int64_t c = 0; c < dims[0]; c++)
-      memcpy((char *)(uintptr_t)t->data + (size_t)(c * dims[1] + r) * size,
-             (const char *)w->data + (size_t)(r * dims[0] + c) * size, size);
-  ox_made(o, t);
-  return t;
-}
-
 void ox_lower_gemm(ox *o) {
   static const int64_t swap[] = {1, 0};
   wh_datum *a = ox_in(o, 0), *b = ox_in(o, 1), *c = ox_maybe(o, 2);
@@ -216,7 +199,7 @@ void ox_lower_gemm(ox *o) {
     OX_FAIL(o, ERR_CORRUPT, "its operands have rank %d and %d, not 2", a->rank, b->rank);
   if (o->st != WH_OK) return;
   if (ox_attr_i(o, "transA", 0)) a = ox_transpose(o, a, swap);
-  if (ox_attr_i(o, "transB", 0)) b = transposed(o, b);
+  if (ox_attr_i(o, "transB", 0)) b = ox_transpose(o, b, swap);
   wh_datum *y = ox_matmul(o, a, b);
   const float alpha = ox_attr_f(o, "alpha", 1), beta = ox_attr_f(o, "beta", 1);
   if (alpha != 1) y = ox_mul(o, y, ox_num(o, y, alpha));

@@ -39,7 +39,7 @@ void ox_lower_constant(ox *o) {
 
 void ox_lower_constant_of_shape(ox *o) {
   wh_datum *shape = ox_in(o, 0), *value = ox_attr_tensor(o, "value");
-  const int64_t *dims = ox_ints(o, shape);
+  const int64_t *dims = ox_dims(o, shape);
   if (!value) value = ox_scalar(o, WH_DTYPE_F32, 0);
   if (!dims) return;
   wh_datum *d = ox_expand(o, ox_reshape(o, value, 0, NULL), (int)shape->n, dims);
@@ -58,6 +58,12 @@ void ox_lower_eye_like(ox *o) {
   ox_give(o, 0, y);
 }
 
+/* i64[n] from `first` on; one of both is open. */
+static wh_datum *open_range(ox *o, int64_t first, int64_t n) {
+  wh_datum *places = ox_places(o, n);
+  return first ? ox_add(o, places, ox_dim_value(o, first, WH_DTYPE_I64)) : places;
+}
+
 void ox_lower_range(ox *o) {
   wh_datum *first = ox_in(o, 0), *in[] = {first, ox_in(o, 1), ox_in(o, 2)};
   const bool is_float = wh_dtype_is_float(first->dtype);
@@ -73,8 +79,14 @@ void ox_lower_range(ox *o) {
     ox_give(o, 0, y);
     return;
   }
-  const int64_t a = ox_long(o, in[0]), b = ox_long(o, in[1]), step = ox_long(o, in[2]);
+  const int64_t a = ox_open_long(o, in[0]), b = ox_open_long(o, in[1]), step = ox_long(o, in[2]);
   int64_t span;
+  if (ox_is_open(o, a) || ox_is_open(o, b)) {
+    if (step != 1) OX_FAIL(o, ERR_UNSUPPORTED, "it steps over open dims");
+    if (o->st == WH_OK)
+      ox_give(o, 0, ox_cast(o, open_range(o, a, ox_dim_binary(o, WH_DIM_SUB, b, a)), first->dtype));
+    return;
+  }
   if (step == 0 || __builtin_sub_overflow(b, a, &span))
     OX_FAIL(o, ERR_INVALID_ARGUMENT, "its step is zero or its limit too far away");
   if (o->st != WH_OK) return;
@@ -98,7 +110,8 @@ void ox_lower_shape(ox *o) {
 }
 
 void ox_lower_size(ox *o) {
-  const int64_t n = (int64_t)ox_in(o, 0)->n;
+  const wh_datum *x = ox_in(o, 0);
+  const int64_t n = ox_has_open_dims(o, x) ? ox_product(o, x->dims, 0, x->rank) : (int64_t)x->n;
   ox_give(o, 0, ox_reshape(o, ox_const_ints(o, &n, 1), 0, NULL));
 }
 
@@ -110,7 +123,7 @@ void ox_lower_reshape(ox *o) {
     want = ox_attr_ints(o, "shape", &n);
   } else {
     wh_datum *shape = ox_in(o, 1);
-    want = ox_ints(o, shape);
+    want = ox_dims(o, shape);
     n = shape->n;
   }
   int64_t dims[WH_MAX_RANK];
@@ -225,7 +238,7 @@ void ox_lower_transpose(ox *o) {
 
 void ox_lower_expand(ox *o) {
   wh_datum *x = ox_in(o, 0), *shape = ox_in(o, 1);
-  const int64_t *want = ox_ints(o, shape);
+  const int64_t *want = ox_dims(o, shape);
   int64_t dims[WH_MAX_RANK];
   if (!want) return;
   if (shape->n > WH_MAX_RANK) OX_FAIL(o, ERR_LIMIT, "its shape has %zu dimensions", shape->n);
@@ -310,16 +323,19 @@ void ox_lower_split(ox *o) {
 }
 
 /* From `start` to `end`, in steps of one, along an axis of `size`, one of which is open: the place of the
- * first element and how many there are, whatever the symbols are. */
+ * first element (it may be open) and how many there are, whatever the symbols are. */
 static void open_part(ox *o, int64_t size, int64_t start, int64_t end, int64_t *from, int64_t *count) {
   const int64_t least = ox_dim_least(o, size);
-  if (ox_is_open(o, start) || start < 0) OX_FAIL(o, ERR_UNSUPPORTED, "it begins at an open place");
+  if (!ox_is_open(o, start) && start < 0) {
+    if (start < -least) OX_FAIL(o, ERR_UNSUPPORTED, "it begins at an open place");
+    start = o->st == WH_OK ? ox_dim_binary(o, WH_DIM_SUB, size, -start) : 0;
+  }
   if (o->st != WH_OK) return;
   if (ox_is_open(o, end) && !ox_is_open(o, size))
     (void)ox_dim_at_most(o, end, size);
   else if (!ox_is_open(o, end) && end < 0 && end >= -least)
     end = ox_dim_binary(o, WH_DIM_SUB, size, -end);
-  else if (end != size && !(end >= 0 && end <= least) && !ox_is_open(o, end) && end >= WH_DIM_LIMIT)
+  else if (end != size && !(end >= 0 && end <= least) && !ox_is_open(o, end) && end >= ox_dim_most(o, size))
     end = size; /* all that is left */
   else if (end != size && !(end >= 0 && end <= least))
     OX_FAIL(o, ERR_UNSUPPORTED, "it ends at an open place");
@@ -336,8 +352,8 @@ void ox_lower_slice(ox *o) {
     ends = ox_attr_longs(o, "ends", &n_ends);
     axes = ox_attr_ints(o, "axes", &n_axes);
   } else {
-    starts = ox_longs(o, ox_in(o, 1));
-    ends = ox_longs(o, ox_in(o, 2));
+    starts = ox_open_longs(o, ox_in(o, 1));
+    ends = ox_open_longs(o, ox_in(o, 2));
     n = ox_in(o, 1)->n;
     n_ends = ox_in(o, 2)->n;
     if (ox_has(o, 3)) {
@@ -366,6 +382,10 @@ void ox_lower_slice(ox *o) {
     const bool open = ox_is_open(o, size) || ox_is_open(o, a) || ox_is_open(o, b);
     if (open && step != 1) OX_FAIL(o, ERR_UNSUPPORTED, "steps over open dims");
     if (open) open_part(o, size, a, b, &from[axis], &counts[axis]);
+    if (open && ox_is_open(o, from[axis]) && o->st == WH_OK) {
+      x = ox_gather(o, x, open_range(o, from[axis], counts[axis]), axis);
+      from[axis] = 0;
+    }
     if (o->st != WH_OK) return;
     if (open) continue;
     if (a < 0) a = a < -size ? -1 : a + size;
@@ -419,8 +439,11 @@ void ox_lower_pad(ox *o) {
     const int64_t before = pads[i], after = pads[i + n_axes];
     if (before < -WH_DIM_LIMIT || after < -WH_DIM_LIMIT) OX_FAIL(o, ERR_CORRUPT, "a pad is too small");
     if (before < 0) starts[axis] = -before;
+    if ((before < 0 || after < 0) && ox_is_open(o, x->dims[axis]))
+      OX_FAIL(o, ERR_UNSUPPORTED, "it cuts an open dim");
     counts[axis] += (before < 0 ? before : 0) + (after < 0 ? after : 0);
-    if (counts[axis] < 0) OX_FAIL(o, ERR_CORRUPT, "axis %d is cropped by more than it has", axis);
+    if (counts[axis] < 0 && !ox_is_open(o, counts[axis]))
+      OX_FAIL(o, ERR_CORRUPT, "axis %d is cropped by more than it has", axis);
     grow[axis] = before > 0 ? before : 0;
     grow[x->rank + axis] = after > 0 ? after : 0;
   }
@@ -439,6 +462,8 @@ void ox_lower_depth_to_space(ox *o) {
   wh_datum *x = ox_in(o, 0);
   const int64_t b = ox_attr_i(o, "blocksize", 0);
   const bool to_space = ox_arg(o);
+  const bool open = x->rank == 4 && (ox_is_open(o, x->dims[1]) || (!to_space && ox_has_open_dims(o, x)));
+  if (open) OX_FAIL(o, ERR_UNSUPPORTED, "its blocks are of open dims");
   if (x->rank != 4 || b < 1 || (to_space ? x->dims[1] % (b * b) : (x->dims[2] % b || x->dims[3] % b)))
     OX_FAIL(o, ERR_CORRUPT, "its input does not divide into blocks of %" PRId64, b);
   if (o->st != WH_OK) return;
@@ -452,8 +477,9 @@ void ox_lower_depth_to_space(ox *o) {
   }
   const bool crd = wh_str_is(ox_attr_s(o, "mode", "DCR"), "CRD");
   const int64_t dcr_dims[] = {n, b, b, c / (b * b), h, w}, crd_dims[] = {n, c / (b * b), b, b, h, w};
-  const int64_t dcr_perm[] = {0, 3, 4, 1, 5, 2}, crd_perm[] = {0, 1, 4, 2, 5, 3},
-                dims[] = {n, c / (b * b), h * b, w * b};
+  const int64_t dcr_perm[] = {0, 3, 4, 1, 5, 2}, crd_perm[] = {0, 1, 4, 2, 5, 3}, high[] = {h, b},
+                wide[] = {w, b},
+                dims[] = {n, c / (b * b), ox_product(o, high, 0, 2), ox_product(o, wide, 0, 2)};
   x = ox_transpose(o, ox_reshape(o, x, 6, crd ? crd_dims : dcr_dims), crd ? crd_perm : dcr_perm);
   ox_give(o, 0, ox_reshape(o, x, 4, dims));
 }

@@ -69,15 +69,18 @@ static wh_value activations(suite_case *c, wh_dtype weights, int rank, const int
   return case_node(c, quantize, &x, 1, NULL, 0);
 }
 
-/* The largest integers that codes can give, up to 63 * 32 * 127 * 8 * 8 in the minima of Q4_K. */
+/* The largest integers that codes can give, up to 63 * 32 * 127 * 8 * 8 in the minima of Q4_K and 128 *
+ * 4095^2 of 16-bit weights. */
 static void extreme_products(suite *s, wh_op op) {
-  FOR_EACH_WEIGHT_DTYPE(d) {
-    if (!wh_dtype_is_quantised(d)) continue;
-    suite_case *c = case_begin(s, 5, "%s of %s: extremes", wh_op_get(op)->name, wh_dtype_name(d));
-    const wh_value x = case_input(c, WH_DTYPE_F32, 2, D(ROWS, 512), FILL_PLAIN);
-    for (int64_t i = 0; i < 5 * 512; i++) ((float *)c->data[x])[i] = i / 512 % 2 ? -2.0f : 2.0f;
-    const wh_value in[2] = {case_node(c, WH_OP_QUANTIZE_ACT, &x, 1, NULL, 0),
-                            case_extreme_const(c, d, 2, D(67, 512))};
+  static const int64_t n_rows[] = {5, 66};
+  FOR_EACH_WEIGHT_DTYPE(d)
+  for (size_t n = 0; n < COUNT(n_rows); n++) {
+    if (d == WH_DTYPE_F32) continue;
+    suite_case *c = case_begin(s, n_rows[n], "%s of %s: extremes", wh_op_get(op)->name, wh_dtype_name(d));
+    const wh_value x = activations(c, d, 2, D(ROWS, 512));
+    float *values = c->data[c->g->nodes[0].inputs[0]];
+    for (int64_t i = 0; i < n_rows[n] * 512; i++) values[i] = i / 512 % 2 ? -2.0f : 2.0f;
+    const wh_value in[2] = {x, case_extreme_const(c, d, 2, D(67, 512))};
     (void)case_node(c, op, in, 2, NULL, 0);
     case_run(c);
   }
@@ -85,10 +88,10 @@ static void extreme_products(suite *s, wh_op op) {
 
 /* Products of one x, as queries, keys and values are, which a backend may compute together; the last has
  * weights of another type. */
-static void products_of_one_x(suite *s, wh_op op) {
-  static const int64_t n_rows[] = {1, 6, 20}, outputs[] = {40, 16, 7, 130, 1};
+static void products_of_one_x(suite *s, wh_op op, const int64_t *n_rows, size_t n) {
+  static const int64_t outputs[] = {40, 16, 7, 130, 1};
   FOR_EACH_WEIGHT_DTYPE(d)
-  for (size_t i = 0; i < COUNT(n_rows); i++) {
+  for (size_t i = 0; i < n; i++) {
     const wh_dtype other = d == WH_DTYPE_Q4_0 ? WH_DTYPE_Q6_K : d == WH_DTYPE_F16 ? WH_DTYPE_BF16 : d;
     const int64_t k = columns(other, columns(d, 300));
     suite_case *c =
@@ -108,7 +111,7 @@ static void products_of_one_x(suite *s, wh_op op) {
 
 SUITE_CASES(linear) {
   extreme_products(s, op);
-  products_of_one_x(s, op);
+  products_of_one_x(s, op, D(1, 6, 20), 3);
   static const int64_t sizes[][3] = {{1, 1, 1},      {1, 33, 64},     {1, 130, 600}, {0, 8, 32},
                                      {2, 7, 96},     {5, 100, 7},     {17, 16, 513}, {67, 37, 288},
                                      {130, 9, 256},  {20, 150, 1600}, {3, 5, 16900}, {9, 20, 550},
@@ -133,6 +136,18 @@ SUITE_CASES(linear) {
       }
       case_run(c);
     }
+}
+
+/* For kernels of many rows: several blocks of outputs, groups of K and tiles of rows. */
+void cases_products_of_many_rows(suite *s) {
+  products_of_one_x(s, WH_OP_LINEAR, D(70), 1);
+  FOR_EACH_WEIGHT_DTYPE(d) {
+    const int64_t n = 140, k = columns(d, 550);
+    suite_case *c = case_begin(s, 66, "linear of %s: many rows", wh_dtype_name(d));
+    const wh_value in[2] = {activations(c, d, 2, D(ROWS, k)), case_const(c, d, 2, D(n, k))};
+    (void)case_node(c, WH_OP_LINEAR, in, 2, NULL, 0);
+    case_run(c);
+  }
 }
 
 /* ---- keys, values, attention ---- */
@@ -225,8 +240,8 @@ SUITE_CASES(attention) { cache_cases(s, op, true); }
 
 /* ---- experts ---- */
 
-static const int64_t choices[][3] = {{0, 4, 2},  {1, 1, 1},  {1, 8, 2},
-                                     {5, 33, 8}, {70, 4, 4}, {12, 4, 4}}; /* rows, e, used */
+static const int64_t choices[][3] = {{0, 4, 2},  {12, 4, 4},  {1, 8, 2}, {5, 33, 8},
+                                     {70, 4, 4}, {170, 2, 1}, {1, 1, 1}}; /* rows, e, used */
 
 static wh_value select_experts(suite_case *c, wh_value scores, int64_t used) {
   const wh_attr attr = {.key = WH_ATTR_USED, .i = used};

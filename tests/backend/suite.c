@@ -85,7 +85,7 @@ static void random_fill(suite *s, wh_dtype dtype, void *p, size_t n_bytes, suite
   for (size_t i = 0; dtype == WH_DTYPE_F64 && i < n_bytes / 8; i++)
     ((double *)p)[i] = (double)random_float(s, fill) * (1.0 + 0x1p-40 * suite_random(s, 4096));
   for (size_t i = 0; (dtype == WH_DTYPE_F16 || dtype == WH_DTYPE_BF16) && i < n_bytes / 2; i++) {
-    const float x = random_float(s, FILL_PLAIN);
+    const float x = fill != FILL_EXTREME ? random_float(s, FILL_PLAIN) : i / 128 % 2 ? -2.0f : 2.0f;
     ((uint16_t *)p)[i] = dtype == WH_DTYPE_F16 ? wh_f16_from_f32(x) : (uint16_t)(wh_f32_bits(x) >> 16);
   }
   if (!wh_dtype_is_float(dtype) || wh_dtype_get(dtype)->block_bytes == 1)

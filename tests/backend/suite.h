@@ -74,6 +74,7 @@ void case_run(suite_case *c);
 /* The cases of a shape rule for an op that has it (cases_<rule>). */
 typedef void (*suite_cases_fn)(suite *s, wh_op op);
 #define SUITE_CASES(rule) void cases_##rule(suite *s, wh_op op)
+void cases_products_of_many_rows(suite *s); /* on top of those of linear */
 SUITE_CASES(unary);
 SUITE_CASES(binary);
 SUITE_CASES(pow);
@@ -107,6 +108,7 @@ SUITE_CASES(cumsum);
 SUITE_CASES(topk);
 SUITE_CASES(matmul);
 SUITE_CASES(matmul_integer);
+SUITE_CASES(matmul_blocks);
 SUITE_CASES(same);
 SUITE_CASES(norm);
 SUITE_CASES(norm_quantize);

@@ -4,11 +4,10 @@ import json
 import math
 import os
 import struct
-import tempfile
 
 import program
 from onnx_file import blob, number, port
-from program import MODEL_FILE, UNSUPPORTED, ProgramTest, run
+from program import MODEL_FILE, UNSUPPORTED, FolderTest, run
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "wa", "##der", "bird", "cafe", "北", "京", "!", "a"]
 TABLE = [[float(i), float(i * i % 7), 1.0] for i in range(len(WORDS))]
@@ -33,19 +32,11 @@ def encoder(ids="input_ids", output="last_hidden_state"):
     return number(1, 8) + blob(7, graph) + blob(8, number(2, 17))
 
 
-class Embeddings(ProgramTest):
+class Embeddings(FolderTest):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        super().setUp()
         self.model = self.put("model.onnx", encoder())
         self.put("tokenizer.json", tokenizer())
-
-    def put(self, name, data):
-        path = os.path.join(self.folder.name, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data if isinstance(data, bytes) else data.encode())
-        return path
 
     def embed(self, *texts, options=()):
         arguments = [a for t in texts for a in ("--text", t)]
@@ -90,8 +81,20 @@ class Embeddings(ProgramTest):
         other = self.put("other.json", tokenizer(post_processor={"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["!", 10]}))
         self.assertEqual(self.embed("bird", options=("--tokenizer", other))[0]["tokens"], [10, 6, 3])
 
+    def test_unigram(self):
+        """As XLM-RoBERTa's: pieces with scores, spaces as U+2581, <s> and </s> around a text."""
+        pieces = [["<s>", 0], ["<pad>", 0], ["</s>", 0], ["<unk>", 0], ["\u2581bird", -5], ["\u2581", -3], ["b", -4], ["i", -4], ["rd", -4], ["\u2581wad", -5], ["er", -3], ["s", -3]]
+        self.put("tokenizer.json", json.dumps({
+            "added_tokens": [{"id": i, "content": pieces[i][0], "special": True} for i in range(4)], "normalizer": {"type": "NFKC"},
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"},
+            "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
+                               "special_tokens": {"<s>": {"ids": [0]}, "</s>": {"ids": [2]}}},
+            "model": {"type": "Unigram", "unk_id": 3, "vocab": pieces}}))
+        for row, wanted in zip(self.embed("bird waders", "\uff42ird", "birdxyz"), [[0, 4, 9, 10, 11, 2], [0, 4, 2], [0, 4, 3, 2]]):
+            self.assertEqual(row["tokens"], wanted)
+
     def test_summary_and_file(self):
-        out = os.path.join(self.folder.name, "out")
+        out = self.path("out")
         text = self.assert_ok(run("run", self.model, "--text", "bird", "--text", "wader", "--output", out))
         self.assertIn("2 embeddings of 3 numbers", text)
         self.assertRegex(text, r"3 tokens +1\.000 +0\.\d+ +bird")
@@ -105,7 +108,8 @@ class Embeddings(ProgramTest):
                 self.assert_fails(run("run", model or self.model, "--text", "a", "--tokenizer", path), code, *words)
         of(tokenizer()[:-9], MODEL_FILE, "wrong.json", "is no tokenizer.json")
         of("{}", MODEL_FILE, "it has no model")
-        of(tokenizer(model={"type": "Unigram", "vocab": []}), UNSUPPORTED, "model 'Unigram' is not done")
+        of(tokenizer(model={"type": "WordLevel", "vocab": {}}), UNSUPPORTED, "model 'WordLevel' is not done")
+        of(tokenizer(model={"type": "Unigram", "vocab": []}, normalizer=None, pre_tokenizer=None), MODEL_FILE, "its vocabulary is empty")
         of(tokenizer(model={"type": "WordPiece"}), MODEL_FILE, "no vocab")
         of(tokenizer(model={"type": "WordPiece", "vocab": {"a": 4000000000}}), MODEL_FILE, "no number of a vocabulary")
         of(tokenizer(model={"type": "WordPiece", "vocab": {"a": 4000000}}), MODEL_FILE, "leave most numbers out")
@@ -116,7 +120,7 @@ class Embeddings(ProgramTest):
         of(tokenizer(post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]"}}]}), MODEL_FILE, "without ids")
         of("[" * 5000, MODEL_FILE, "is no tokenizer.json")
         of(tokenizer(), UNSUPPORTED, "input 'pixels'", model=self.put("a.onnx", encoder(ids="pixels")))
-        os.remove(os.path.join(self.folder.name, "tokenizer.json"))
+        os.remove(self.path("tokenizer.json"))
         self.assert_fails(run("run", self.model, "--text", "a"), MODEL_FILE, "no tokenizer.json beside it", "--tokenizer FILE")
         self.assert_fails(run("run", self.model, "--text", "a", "--tokenizer", "/none.json"), MODEL_FILE, "/none.json")
 

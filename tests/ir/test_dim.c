@@ -206,6 +206,41 @@ static void differences_need_a_proof(void **state) {
   wh_dim_table_deinit(&f.t);
 }
 
+/* An image whose side is a multiple of 32 is halved by windows five times and doubled again. */
+static void multiples_meet_again(void **state) {
+  (void)state;
+  dims_fixture f;
+  setup(&f);
+  const wh_dim one = constant(&f, 1), two = constant(&f, 2), three = constant(&f, 3), four = constant(&f, 4);
+  wh_dim side = binary(&f, WH_DIM_MUL, f.a, constant(&f, 32)), sides[6] = {side};
+  for (int i = 0; i < 5; i++) { /* 3 taps, a stride of 2, padding of 1 on both sides */
+    side = binary(&f, WH_DIM_SUB, binary(&f, WH_DIM_ADD, side, two), three);
+    sides[i + 1] = side = binary(&f, WH_DIM_ADD, binary(&f, WH_DIM_FLOORDIV, side, two), one);
+  }
+  assert_int_equal(side, f.a);
+  for (int i = 4; i >= 0; i--) {
+    side = binary(&f, WH_DIM_MUL, side, two);
+    assert_int_equal(side, sides[i]);
+  }
+  static const wh_dim_kind kinds[] = {WH_DIM_FLOORDIV, WH_DIM_CEILDIV, WH_DIM_MOD};
+  for (int64_t offset = -7; offset <= 7; offset++) /* 8 a + offset, by 4 */
+    for (size_t i = 0; i < 3; i++) {
+      const wh_dim eight = binary(&f, WH_DIM_MUL, f.a, constant(&f, 8)),
+                   moved = binary(&f, offset < 0 ? WH_DIM_SUB : WH_DIM_ADD, eight,
+                                  constant(&f, offset < 0 ? -offset : offset)),
+                   d = binary(&f, kinds[i], moved, four);
+      for (int64_t a = 1; a <= 100; a++) {
+        const int64_t v = 8 * a + offset, symbols[] = {a, 0, 0},
+                      want = i == 0   ? v / 4
+                             : i == 1 ? (v + 3) / 4
+                                      : v % 4;
+        assert_int_equal(wh_dim_eval(&f.t, d, symbols), want);
+      }
+    }
+  assert_int_equal(binary(&f, WH_DIM_SUB, f.a, binary(&f, WH_DIM_SUB, f.a, one)), one);
+  wh_dim_table_deinit(&f.t);
+}
+
 static void divisions_round_as_they_say(void **state) {
   (void)state;
   dims_fixture f;
@@ -362,6 +397,7 @@ int main(void) {
       cmocka_unit_test(limits_are_errors),
       cmocka_unit_test(expressions_stay_small),
       cmocka_unit_test(differences_need_a_proof),
+      cmocka_unit_test(multiples_meet_again),
       cmocka_unit_test(divisions_round_as_they_say),
       cmocka_unit_test(the_largest_value_is_the_intervals),
       cmocka_unit_test(values_match_plain_arithmetic),

@@ -106,16 +106,18 @@ static void quantize_group(const float *x, const wh_q8a_tile *t, int64_t r, int6
     while (k < 3 && a * (float)(2 << k) <= top) k++;
     if (tiny) k = 0;
     int64_t at = (b0 + b) * rows + r;
-    int32_t half[2] = {0, 0}, shift = 1 << (3 - k);
+    int32_t half[2] = {0, 0}, pair[2][2] = {{0}}, shift = 1 << (3 - k);
     for (int i = 0; i < 32; i++) {
       int8_t q = tiny ? 0 : (int8_t)rintf(x[i] * ((127.0f / top) * (float)(1 << k)));
       t->q[at * 32 + i] = q;
       half[i / 16] += q;
+      pair[i / 16][i % 4 / 2] += q;
     }
     t->t[at] = 3 - k;
     t->nbsum[at] = -(half[0] + half[1]);
     t->nbsum16[2 * at] = -half[0];
     t->nbsum16[2 * at + 1] = -half[1];
+    for (int i = 0; i < 4; i++) t->npair[i / 2][2 * at + i % 2] = (int16_t)-pair[i / 2][i % 2];
     t->fbsum[at] = (float)((half[0] + half[1]) * shift);
     jsum[b] = (int16_t)((half[0] + half[1]) * shift);
     jsum16[2 * b] = (int16_t)(half[0] * shift);

@@ -256,16 +256,18 @@ static void decode_row(void *q8a, int64_t rows, int64_t k, int64_t row, double *
       continue;
     }
     int64_t slot = b * tile.rows + r;
-    int32_t t = tile.t[slot], half[2] = {0, 0};
+    int32_t t = tile.t[slot], half[2] = {0, 0}, pair[2][2] = {{0}};
     assert_in_range(t, 0, 3);
     for (int j = 0; j < 32; j++) {
       int32_t code = tile.q[slot * 32 + j];
       assert_true(code >= -127);
       half[j / 16] += code;
+      pair[j / 16][j % 4 / 2] += code;
       y[b * 32 + j] = (double)tile.scale[b / 8 * tile.rows + r] * (1 << t) * code;
     }
     assert_int_equal(tile.nbsum16[slot * 2], -half[0]);
     assert_int_equal(tile.nbsum16[slot * 2 + 1], -half[1]);
+    for (int i = 0; i < 4; i++) assert_int_equal(tile.npair[i / 2][slot * 2 + i % 2], -pair[i / 2][i % 2]);
     assert_int_equal(tile.nbsum[slot], -half[0] - half[1]);
     assert_true(tile.fbsum[slot] == (float)((half[0] + half[1]) * (1 << t)));
     assert_int_equal(*jsum, (half[0] + half[1]) * (1 << t));

@@ -19,13 +19,13 @@ import tempfile
 import wave
 import zipfile
 
+import model_builders
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto as T
-from onnx import helper, numpy_helper
+from model_builders import bert, safetensors, small_llm
 
-CHECKS = {}
+CHECKS, ASKED_FOR = {}, {}  # the latter only by name
 FILES = {  # package, member, SHA-256
     "det": ("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_det_infer.onnx", "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9"),
     "rec": ("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_rec_infer.onnx", "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b"),
@@ -271,76 +271,6 @@ def magika(r):
 # ---- embeddings ----
 
 
-def safetensors(path):
-    with open(path, "rb") as f:
-        (n,) = struct.unpack("<Q", f.read(8))
-        header = json.loads(f.read(n))
-        data = f.read()
-    return {k: np.frombuffer(data[v["data_offsets"][0] : v["data_offsets"][1]], {"F32": "<f4", "I64": "<i8"}[v["dtype"]]).reshape(v["shape"])
-            for k, v in header.items() if k != "__metadata__"}
-
-
-class Graph:
-    """Nodes with one output each."""
-
-    def __init__(self):
-        self.nodes, self.weights = [], []
-
-    def constant(self, value):
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def op(self, kind, *inputs, domain="", outputs=None, **attrs):
-        names = outputs or [f"v{len(self.nodes)}"]
-        self.nodes.append(helper.make_node(kind, [i if isinstance(i, str) else self.constant(i) for i in inputs], names, domain=domain, **attrs))
-        return names[0]
-
-    def save(self, path, inputs, outputs):
-        infos = [[helper.make_tensor_value_info(n, t, s) for n, t, s in ports] for ports in (inputs, outputs)]
-        graph = helper.make_graph(self.nodes, "g", *infos, self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)], ir_version=9)
-        onnx.save(model, path)
-
-
-def bert(w, layers, heads, path, pooled=True):
-    """An encoder as exporters write it, with the mean of the words' vectors, of length 1; else the words' vectors."""
-    g = Graph()
-
-    def linear(x, name):
-        return g.op("Add", g.op("MatMul", x, w[name + ".weight"].T), w[name + ".bias"])
-
-    def norm(x, name):
-        return g.op("LayerNormalization", x, w[name + ".weight"], w[name + ".bias"], epsilon=1e-12)
-
-    def split(x):
-        return g.op("Transpose", g.op("Reshape", x, np.array([0, 0, heads, -1], np.int64)), perm=[0, 2, 1, 3])
-
-    keep = g.op("Cast", "attention_mask", to=T.FLOAT)
-    bias = g.op("Mul", g.op("Sub", np.float32(1), g.op("Unsqueeze", keep, np.array([1, 2], np.int64))), np.float32(-1e4))
-    steps = g.op("Slice", w["embeddings.position_embeddings.weight"], np.array([0], np.int64), g.op("Slice", g.op("Shape", "input_ids"), np.array([1], np.int64), np.array([2], np.int64)), np.array([0], np.int64))
-    x = g.op("Add", g.op("Gather", w["embeddings.word_embeddings.weight"], "input_ids"), steps)
-    x = norm(g.op("Add", x, w["embeddings.token_type_embeddings.weight"][0]), "embeddings.LayerNorm")
-    d = x and w["embeddings.word_embeddings.weight"].shape[1] // heads
-    for i in range(layers):
-        at = f"encoder.layer.{i}."
-        q, k, v = (split(linear(x, at + "attention.self." + n)) for n in ("query", "key", "value"))
-        s = g.op("Div", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2])), np.float32(np.sqrt(d)))
-        y = g.op("MatMul", g.op("Softmax", g.op("Add", s, bias), axis=-1), v)
-        y = g.op("Reshape", g.op("Transpose", y, perm=[0, 2, 1, 3]), np.array([0, 0, heads * d], np.int64))
-        x = norm(g.op("Add", linear(y, at + "attention.output.dense"), x), at + "attention.output.LayerNorm")
-        y = linear(x, at + "intermediate.dense")
-        y = g.op("Mul", g.op("Mul", y, g.op("Add", g.op("Erf", g.op("Div", y, np.float32(np.sqrt(2)))), np.float32(1))), np.float32(0.5))
-        x = norm(g.op("Add", linear(y, at + "output.dense"), x), at + "output.LayerNorm")
-    if not pooled:
-        g.op("Identity", x, outputs=["last_hidden_state"])
-        return g.save(path, [("input_ids", T.INT64, ["b", "s"]), ("attention_mask", T.INT64, ["b", "s"])], [("last_hidden_state", T.FLOAT, ["b", "s", heads * d])])
-    keep = g.op("Unsqueeze", keep, np.array([2], np.int64))
-    mean = g.op("Div", g.op("ReduceSum", g.op("Mul", x, keep), np.array([1], np.int64), keepdims=0), g.op("ReduceSum", keep, np.array([1], np.int64), keepdims=0))
-    g.op("LpNormalization", mean, p=2, axis=1, outputs=["embedding"])
-    g.save(path, [("input_ids", T.INT64, ["b", "s"]), ("attention_mask", T.INT64, ["b", "s"])], [("embedding", T.FLOAT, ["b", heads * d])])
-
-
 def word_pieces(text, ids):
     out = [ids["[CLS]"]]
     for word in "".join(c if c.isalnum() else f" {c} " for c in text.lower()).split():
@@ -463,153 +393,46 @@ def sklearn(r):
 # ---- vision and speech of random weights, as exporters write them ----
 
 
-def normal(g, rng, *shape, scale=None):
-    return g.constant((rng.standard_normal(shape) * (scale or 1 / np.sqrt(shape[-2] if len(shape) > 1 else 1))).astype(np.float32))
-
-
-def ints(*values):
-    return np.array(values, np.int64)
-
-
-def attention(g, rng, x, heads, width, keys=None, values=None, source=None, bias=None):
-    """What x asks of itself, of `source`, or of the keys and values given, which come before its own; gives these, too."""
-    def split(v):
-        return g.op("Transpose", g.op("Reshape", v, ints(0, 0, heads, width // heads)), perm=[0, 2, 1, 3])
-
-    q = split(g.op("MatMul", x, normal(g, rng, width, width)))
-    k, v = (split(g.op("MatMul", source or x, normal(g, rng, width, width))) for _ in range(2))
-    if keys:
-        k, v = g.op("Concat", keys, k, axis=2), g.op("Concat", values, v, axis=2)
-    s = g.op("Mul", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2])), np.float32((width // heads) ** -0.5))
-    y = g.op("MatMul", g.op("Softmax", g.op("Add", s, bias) if bias else s, axis=-1), v)
-    y = g.op("Reshape", g.op("Transpose", y, perm=[0, 2, 1, 3]), ints(0, 0, width))
-    return g.op("Add", g.op("MatMul", y, normal(g, rng, width, width)), normal(g, rng, width, scale=0.1)), k, v
-
-
-def layer_norm(g, rng, x, width):
-    return g.op("LayerNormalization", x, (1 + 0.1 * rng.standard_normal(width)).astype(np.float32), normal(g, rng, width, scale=0.1), epsilon=1e-6)
-
-
-def gelu_mlp(g, rng, x, width):
-    y = g.op("Add", g.op("MatMul", x, normal(g, rng, width, 4 * width)), normal(g, rng, 4 * width, scale=0.1))
-    y = g.op("Mul", g.op("Mul", y, g.op("Add", g.op("Erf", g.op("Div", y, np.float32(np.sqrt(2)))), np.float32(1))), np.float32(0.5))
-    return g.op("Add", g.op("MatMul", y, normal(g, rng, 4 * width, width)), normal(g, rng, width, scale=0.1))
-
-
-def block(g, rng, x, heads, width):
-    x = g.op("Add", x, attention(g, rng, layer_norm(g, rng, x, width), heads, width)[0])
-    return g.op("Add", x, gelu_mlp(g, rng, layer_norm(g, rng, x, width), width))
-
-
 @check
-def vit(r, layers=4, width=192, heads=3, side=96, patch=16):
-    rng, g, n = np.random.default_rng(0), Graph(), (side // patch) ** 2
-    x = g.op("Conv", "pixels", normal(g, rng, width, 3, patch, patch, scale=0.05), normal(g, rng, width, scale=0.1), strides=[patch, patch])
-    x = g.op("Transpose", g.op("Reshape", x, ints(0, width, -1)), perm=[0, 2, 1])
-    batch = g.op("Slice", g.op("Shape", "pixels"), ints(0), ints(1))
-    token = g.op("Expand", normal(g, rng, 1, 1, width), g.op("Concat", batch, ints(1, width), axis=0))
-    x = g.op("Add", g.op("Concat", token, x, axis=1), normal(g, rng, 1, n + 1, width, scale=0.1))
-    for _ in range(layers):
-        x = block(g, rng, x, heads, width)
-    x = g.op("Reshape", g.op("Gather", layer_norm(g, rng, x, width), ints(0), axis=1), ints(-1, width))
-    g.op("Gemm", x, normal(g, rng, 100, width, scale=0.1), normal(g, rng, 100, scale=0.1), transB=1, outputs=["logits"])
+def vit(r):
     with tempfile.TemporaryDirectory() as d:
         path = os.path.join(d, "vit.onnx")
-        g.save(path, [("pixels", T.FLOAT, ["n", 3, side, side])], [("logits", T.FLOAT, ["n", 100])])
+        model_builders.vit(path)
         for n in (1, 3):
-            r.compare(f"ViT of random weights, {n} pictures", path, {"pixels": rng.standard_normal((n, 3, side, side)).astype(np.float32)}, 1e-4)
+            pixels = np.random.default_rng(n).standard_normal((n, 3, 96, 96)).astype(np.float32)
+            r.compare(f"ViT of random weights, {n} pictures", path, {"pixels": pixels}, 1e-4)
         r.sessions.pop(path)
 
 
 @check
-def detector(r, side=128, classes=5):
-    """YOLO's shape: convolutions with SiLU, split and joined stages, a pyramid, boxes decoded in the graph, then suppression."""
-    rng, g = np.random.default_rng(0), Graph()
-
-    def conv(x, i, o, k=3, stride=1):
-        y = g.op("Conv", x, normal(g, rng, o, i, k, k, scale=1.4 / np.sqrt(i * k * k)), normal(g, rng, o, scale=0.1), strides=[stride] * 2, pads=[k // 2] * 4)
-        return g.op("Mul", y, g.op("Sigmoid", y))
-
-    def stage(x, c):
-        a, b = g.op("Split", conv(x, c, c, 1), axis=1, outputs=[f"a{len(g.nodes)}", f"b{len(g.nodes)}"]), f"b{len(g.nodes) - 1}"
-        return conv(g.op("Concat", a, b, g.op("Add", b, conv(conv(b, c // 2, c // 2), c // 2, c // 2)), axis=1), 3 * c // 2, c, 1)
-
-    p3 = stage(conv(conv(conv("images", 3, 16, stride=2), 16, 32, stride=2), 32, 64, stride=2), 64)
-    p4 = stage(conv(p3, 64, 128, stride=2), 128)
-    pooled = g.op("MaxPool", p4, kernel_shape=[5, 5], pads=[2] * 4, strides=[1, 1])
-    p4 = conv(g.op("Concat", p4, pooled, axis=1), 256, 128, 1)
-    up = g.op("Resize", p4, "", np.array([1, 1, 2, 2], np.float32), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
-    p3 = conv(g.op("Concat", up, p3, axis=1), 192, 64, 1)
-    boxes, scores = [], []
-    for x, c, step in ((p3, 64, 8), (p4, 128, 16)):
-        n = side // step
-        y, x0 = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
-        grid = np.stack([x0, y], -1).reshape(1, -1, 2).astype(np.float32) * step
-        flat = g.op("Transpose", g.op("Reshape", g.op("Conv", x, normal(g, rng, 4 + classes, c, 1, 1, scale=0.5)), ints(1, 4 + classes, -1)), perm=[0, 2, 1])
-        xy = g.op("Add", g.op("Mul", g.op("Sigmoid", g.op("Slice", flat, ints(0), ints(2), ints(2))), np.float32(step)), grid)
-        wh = g.op("Mul", g.op("Exp", g.op("Tanh", g.op("Slice", flat, ints(2), ints(4), ints(2)))), np.float32(2 * step))
-        boxes.append(g.op("Concat", xy, wh, axis=2))
-        scores.append(g.op("Sigmoid", g.op("Slice", flat, ints(4), ints(4 + classes), ints(2))))
-    boxes = g.op("Concat", *boxes, axis=1, outputs=["boxes"])
-    scores = g.op("Transpose", g.op("Concat", *scores, axis=1), perm=[0, 2, 1], outputs=["scores"])
-    found = g.op("NonMaxSuppression", boxes, scores, ints(10), np.array([0.5], np.float32), np.array([0.6], np.float32), center_point_box=1, outputs=["found"])
-    g.op("Gather", boxes, g.op("Gather", found, ints(2), axis=1), axis=1, outputs=["kept"])
+def detector(r):
     with tempfile.TemporaryDirectory() as d:
         path = os.path.join(d, "detector.onnx")
-        g.save(path, [("images", T.FLOAT, [1, 3, side, side])], [("boxes", T.FLOAT, None), ("scores", T.FLOAT, None), ("found", T.INT64, ["k", 3]), ("kept", T.FLOAT, None)])
+        model_builders.detector(path)
         for seed in range(2):
-            *_, found, _ = r.compare(f"detector of random weights, picture {seed}", path, {"images": np.random.default_rng(seed).random((1, 3, side, side), np.float32)}, 1e-4)
+            *_, found, _ = r.compare(f"detector of random weights, picture {seed}", path, {"images": np.random.default_rng(seed).random((1, 3, 128, 128), np.float32)}, 1e-4)
             r.say("  it finds", len(found) > 3, f"{len(found)} boxes")
         r.sessions.pop(path)
 
 
 @check
-def whisper(r, layers=2, width=64, heads=4, mels=40, vocab=120):
+def whisper(r, heads=4, d=16):
     """An encoder of spectra, and a decoder that goes on from the keys and values of its earlier steps."""
-    rng, enc, dec = np.random.default_rng(0), Graph(), Graph()
-
-    def gelu(g, y):
-        return g.op("Mul", g.op("Mul", y, g.op("Add", g.op("Erf", g.op("Div", y, np.float32(np.sqrt(2)))), np.float32(1))), np.float32(0.5))
-
-    x = gelu(enc, enc.op("Conv", "mel", normal(enc, rng, width, mels, 3, scale=0.1), normal(enc, rng, width, scale=0.1), pads=[1, 1]))
-    x = gelu(enc, enc.op("Conv", x, normal(enc, rng, width, width, 3, scale=0.1), normal(enc, rng, width, scale=0.1), pads=[1, 1], strides=[2]))
-    x = enc.op("Transpose", x, perm=[0, 2, 1])
-    steps = enc.op("Slice", enc.op("Shape", x), ints(1), ints(2))
-    x = enc.op("Add", x, enc.op("Slice", normal(enc, rng, 500, width, scale=0.1), ints(0), steps, ints(0)))
-    for _ in range(layers):
-        x = block(enc, rng, x, heads, width)
-    enc.op("Identity", layer_norm(enc, rng, x, width), outputs=["states"])
-
-    table = dec.constant(rng.standard_normal((vocab, width)).astype(np.float32))
-    past = dec.op("Slice", dec.op("Shape", "past_key_0"), ints(2), ints(3))
-    now = dec.op("Slice", dec.op("Shape", "ids"), ints(1), ints(2))
-    total = dec.op("Add", past, now)
-    x = dec.op("Add", dec.op("Gather", table, "ids"), dec.op("Slice", normal(dec, rng, 64, width, scale=0.1), past, total, ints(0)))
-    mask = dec.constant(np.triu(np.full((64, 64), -1e4, np.float32), 1))
-    mask = dec.op("Slice", dec.op("Slice", mask, past, total, ints(0)), ints(0), total, ints(1))
-    outputs = [("logits", T.FLOAT, None)]
-    for i in range(layers):
-        y, k, v = attention(dec, rng, layer_norm(dec, rng, x, width), heads, width, f"past_key_{i}", f"past_value_{i}", bias=mask)
-        for name, value in (("key", k), ("value", v)):
-            dec.op("Identity", value, outputs=[f"present_{name}_{i}"])
-            outputs.append((f"present_{name}_{i}", T.FLOAT, None))
-        x = dec.op("Add", x, y)
-        x = dec.op("Add", x, attention(dec, rng, layer_norm(dec, rng, x, width), heads, width, source="states")[0])
-        x = dec.op("Add", x, gelu_mlp(dec, rng, layer_norm(dec, rng, x, width), width))
-    dec.op("MatMul", layer_norm(dec, rng, x, width), dec.op("Transpose", table, perm=[1, 0]), outputs=["logits"])
-    names = [f"{n}_{i}" for i in range(layers) for n in ("key", "value")]
-    with tempfile.TemporaryDirectory() as d:
-        encoder, decoder = os.path.join(d, "encoder.onnx"), os.path.join(d, "decoder.onnx")
-        enc.save(encoder, [("mel", T.FLOAT, ["n", mels, "frames"])], [("states", T.FLOAT, None)])
-        dec.save(decoder, [("ids", T.INT64, ["n", "s"]), ("states", T.FLOAT, ["n", "t", width])] + [(f"past_{n}", T.FLOAT, ["n", heads, "p", width // heads]) for n in names], outputs)
-        (states,) = r.compare("Whisper's shape, encoder", encoder, {"mel": rng.standard_normal((1, mels, 100)).astype(np.float32)}, 1e-4)
-        kept = {f"past_{n}": np.zeros((1, heads, 0, width // heads), np.float32) for n in names}
+    with tempfile.TemporaryDirectory() as directory:
+        encoder, decoder = os.path.join(directory, "encoder.onnx"), os.path.join(directory, "decoder.onnx")
+        model_builders.whisper_encoder(encoder)
+        model_builders.whisper_decoder(decoder)
+        mel = np.random.default_rng(0).standard_normal((1, 40, 100)).astype(np.float32)
+        cross = r.compare("Whisper's shape, encoder", encoder, {"mel": mel}, 1e-4)
+        asked = {o.name: v for o, v in zip(r.session(encoder).get_outputs(), cross)}
+        names = [i.name for i in r.session(decoder).get_inputs() if i.name.startswith("past_")]
+        kept = {n: np.zeros((1, heads, 0, d), np.float32) for n in names}
         ids, said, theirs = np.array([[1, 2, 3]], np.int64), [], []
         for step in range(4):
-            feeds = {"ids": ids, "states": states, **kept}
+            feeds = {"ids": ids, **asked, **kept}
             theirs.append(int(r.session(decoder).run(["logits"], feeds)[0][0, -1].argmax()))
             logits, *present = r.compare(f"Whisper's shape, decoder, step {step}", decoder, feeds, 1e-4)
-            kept = {f"past_{n}": v for n, v in zip(names, present)}
+            kept = dict(zip(names, present))
             said.append(int(logits[0, -1].argmax()))
             ids = np.array([[said[-1]]], np.int64)
         r.say("  it says", said == theirs, str(said))
@@ -618,50 +441,6 @@ def whisper(r, layers=2, width=64, heads=4, mels=40, vocab=120):
 
 
 # ---- a language model as exporters for ONNX Runtime write it ----
-
-
-def packed_weights(g, rng, n, k, block=32):
-    """Codes of 4 bits, scales and zero points of n rows of k."""
-    codes = rng.integers(0, 256, (n, k // block, block // 2)).astype(np.uint8)
-    scales = (np.abs(rng.standard_normal(n * k // block)) * 0.02 + 0.005).astype(np.float32)
-    zeros = rng.integers(0, 256, n * ((k // block + 1) // 2)).astype(np.uint8)
-    return [g.constant(codes), g.constant(scales), g.constant(zeros)], {"K": k, "N": n, "bits": 4, "block_size": block}
-
-
-def small_llm(path, layers=2, width=128, heads=4, kv_heads=2, d=32, inner=256, vocab=200):
-    rng, g = np.random.default_rng(0), Graph()
-
-    def product(x, n, k):
-        inputs, attrs = packed_weights(g, rng, n, k)
-        return g.op("MatMulNBits", x, *inputs, domain="com.microsoft", **attrs)
-
-    def ones():
-        return (1 + 0.1 * rng.standard_normal(width)).astype(np.float32)
-
-    angles = np.arange(64)[:, None] / 10000 ** (np.arange(d // 2) / (d // 2))
-    cos, sin = g.constant(np.cos(angles).astype(np.float32)), g.constant(np.sin(angles).astype(np.float32))
-    x = g.op("Gather", rng.standard_normal((vocab, width)).astype(np.float32), "input_ids")
-    total = g.op("Cast", g.op("Gather", g.op("Shape", "attention_mask"), np.array(1, np.int64)), to=T.INT32)
-    ends = g.op("Cast", g.op("Sub", g.op("ReduceSum", "attention_mask", np.array([1], np.int64), keepdims=0), np.array(1, np.int64)), to=T.INT32)
-    y = g.op("SimplifiedLayerNormalization", x, ones(), axis=-1, epsilon=1e-5)
-    present = []
-    for i in range(layers):
-        q, k, v = product(y, heads * d, width), product(y, kv_heads * d, width), product(y, kv_heads * d, width)
-        names = [f"a{i}", f"present.{i}.key", f"present.{i}.value"]
-        g.op("GroupQueryAttention", q, k, v, f"past_key_values.{i}.key", f"past_key_values.{i}.value", ends, total, cos, sin, domain="com.microsoft", outputs=names, num_heads=heads, kv_num_heads=kv_heads, do_rotary=1)
-        present += names[1:]
-        a = product(names[0], width, heads * d)
-        y = g.op("SkipSimplifiedLayerNormalization", x, a, ones(), domain="com.microsoft", outputs=[f"n{i}", "", "", f"r{i}"], epsilon=1e-5)
-        gate, up = product(y, inner, width), product(y, inner, width)
-        m = product(g.op("Mul", g.op("Mul", gate, g.op("Sigmoid", gate)), up), width, inner)
-        y = g.op("SkipSimplifiedLayerNormalization", f"r{i}", m, ones(), domain="com.microsoft", outputs=[f"n{i}b", "", "", f"r{i}b"], epsilon=1e-5)
-        x = f"r{i}b"
-    inputs, attrs = packed_weights(g, rng, vocab, width)
-    g.op("MatMulNBits", y, *inputs, domain="com.microsoft", outputs=["logits"], **attrs)
-    cache = ["b", kv_heads, "p", d]
-    past = [(f"past_key_values.{i}.{k}", T.FLOAT, cache) for i in range(layers) for k in ("key", "value")]
-    g.save(path, [("input_ids", T.INT64, ["b", "s"]), ("attention_mask", T.INT64, ["b", "t"]), *past], [("logits", T.FLOAT, ["b", "s", vocab]), *((n, T.FLOAT, ["b", kv_heads, "t", d]) for n in present)])
-    return [n for n, _, _ in past], kv_heads, d
 
 
 @check
@@ -679,11 +458,31 @@ def llm(r):
         r.sessions.pop(path)
 
 
+def torch(r):
+    """Models that torch exports, on two shapes each: against ONNX Runtime and against torch."""
+    try:
+        import torch_models
+    except ImportError as e:
+        raise NoPackage(f"{e}; name a Python that has torch, onnxscript, onnx and onnxruntime by TORCH_PYTHON") from e
+    with tempfile.TemporaryDirectory() as d:
+        for path, runs in torch_models.export(d):
+            names = [i.name for i in r.session(path).get_inputs()]
+            for inputs, answers in runs:
+                inputs = dict(zip(names, inputs.values()))
+                what = f"{os.path.basename(path)[:-5]} {list(next(iter(inputs.values())).shape)}"
+                ours = r.compare(what, path, inputs, 1e-5)
+                worst = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(ours, answers))
+                r.say(f"{what}, torch", worst <= 1e-5, f"{worst:.1e} of the largest value, bound 1e-05")
+
+
+ASKED_FOR["torch"] = torch
+
+
 def main():
     r = Runner(os.path.abspath(sys.argv[1]))
     for name in sys.argv[2:] or CHECKS:
         try:
-            CHECKS[name](r)
+            (CHECKS | ASKED_FOR)[name](r)
         except NoPackage as e:
             print(f"check_models: skipped: {e}", file=sys.stderr)
             sys.exit(77)

@@ -81,14 +81,35 @@ static const char *const merges[] = {"t h",
 
 static const struct {
   const char *model, *pre;
-} kinds[] = {
-    {"gpt2", "gpt-2"},          {"gpt2", "default"},     {"gpt2", "llama-bpe"},  {"gpt2", "qwen2"},
-    {"gpt2", "qwen35"},         {"gpt2", "gpt-4o"},      {"gpt2", "tekken"},     {"gpt2", "deepseek-llm"},
-    {"gpt2", "deepseek-coder"}, {"gpt2", "deepseek-v3"}, {"gpt2", "kimi-k2"},    {"gpt2", "tiny_aya"},
-    {"gpt2", "superbpe"},       {"gpt2", "chameleon"},   {"gpt2", "exaone-moe"}, {"gpt2", "jais-2"},
-    {"gpt2", "viking"},         {"gpt2", "youtu"},       {"gpt2", "smollm"},     {"gpt2", "falcon"},
-    {"gpt2", "minicpm5"},       {"gpt2", "laguna"},      {"gpt2", "seed-coder"}, {"gpt2", "spark2_5"},
-    {"gpt2", "bailingmoe"},     {"llama", ""},           {"gemma4", ""},         {"bert", ""}};
+} kinds[] = {{"gpt2", "gpt-2"},
+             {"gpt2", "default"},
+             {"gpt2", "llama-bpe"},
+             {"gpt2", "qwen2"},
+             {"gpt2", "qwen35"},
+             {"gpt2", "gpt-4o"},
+             {"gpt2", "tekken"},
+             {"gpt2", "deepseek-llm"},
+             {"gpt2", "deepseek-coder"},
+             {"gpt2", "deepseek-v3"},
+             {"gpt2", "kimi-k2"},
+             {"gpt2", "tiny_aya"},
+             {"gpt2", "superbpe"},
+             {"gpt2", "chameleon"},
+             {"gpt2", "exaone-moe"},
+             {"gpt2", "jais-2"},
+             {"gpt2", "viking"},
+             {"gpt2", "youtu"},
+             {"gpt2", "smollm"},
+             {"gpt2", "falcon"},
+             {"gpt2", "minicpm5"},
+             {"gpt2", "laguna"},
+             {"gpt2", "seed-coder"},
+             {"gpt2", "spark2_5"},
+             {"gpt2", "bailingmoe"},
+             {"llama", ""},
+             {"gemma4", ""},
+             {"bert", ""},
+             {"t5", ""}};
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 
 static wh_tokenizer *create(size_t kind) {
@@ -126,6 +147,7 @@ static wh_tokenizer *create(size_t kind) {
   spec.bos_id = N_BYTES + 30;
   spec.eos_id = N_BYTES + 31;
   spec.unknown_id = N_BYTES + 32;
+  spec.byte_fallback = true;
   wh_tokenizer *t = NULL;
   REQUIRE(wh_tokenizer_create(&spec, NULL, &t) == WH_OK);
   return t;

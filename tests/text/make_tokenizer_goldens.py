@@ -1,8 +1,8 @@
 """Writes the goldens of the tokenizer tests into data/tokenizer_*.json.
 
 Independent references (install with pip):
-    tokenizers==0.21.1      Hugging Face: byte-level BPE, WordPiece, the Split pre-tokenizer (Oniguruma)
-    sentencepiece==0.2.0    Google: SentencePiece BPE
+    tokenizers==0.21.1      Hugging Face: byte-level BPE, WordPiece, Unigram, the Split pre-tokenizer (Oniguruma)
+    sentencepiece==0.2.0    Google: SentencePiece BPE; for unigram 0.2.3 and tokenizers 0.23.3 (sums that tie were cut otherwise before)
     regex==2024.11.6        a second opinion on the pre-tokenizer patterns
     gguf==0.19.0            reads the vocabulary of a real model
 
@@ -10,10 +10,12 @@ Independent references (install with pip):
 
 Without the model file data/tokenizer_smollm2.json is left as it is.
 """
+import base64
 import io
 import json
 import pathlib
 import sys
+import tempfile
 import unicodedata
 
 import regex
@@ -279,6 +281,79 @@ def make_wordpiece():
     write("wordpiece", {"cases": cases})
 
 
+# Some of the rules that SentencePiece's nmt_nfkc has, and two of several characters.
+CHARSMAP_RULES = ([(chr(0xff01 + i), chr(0x21 + i)) for i in range(94)] + [(c, " ") for c in "\t\n\r\xa0\u2003\u3000\u200d"]
+                  + [(c, "") for c in "\x01\x02\x1b"] + [("\ufb01", "fi"), ("\u00bd", "1\u20442"), ("\u2460", "1"), ("e\u0301", "\xe9"),
+                     ("A\u030a", "\xc5"), ("A\u030a\u0301", "\u01fa"), ("\u2122", "TM"), ("\u2026", "..."), ("\uff76", "\u30ab")])
+BAD_TEXTS = [b"\xff", b"a\xe2\x82b", b"caf\xe9 na\xefve", b"\xf0\x9f\x98", b"x\xed\xa0\x80y", b"\xc0\x80 \xe2\x96\x81\xe2\x96", b"\xf4\x90\x80\x80z\x80\x80"]
+
+
+def train_unigram(folder, **options):
+    rules = pathlib.Path(folder) / "rules.tsv"
+    rules.write_text("".join("\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) + "\n" for rule in CHARSMAP_RULES))
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([t for t in TEXTS if t.strip() and "\0" not in t and len(t) < 600]
+                               + pathlib.Path(__file__).read_text().splitlines()),
+        model_writer=model, model_type="unigram", vocab_size=520, character_coverage=0.98, hard_vocab_limit=False,
+        normalization_rule_tsv=str(rules), num_threads=1, minloglevel=2, **options)
+    return model.getvalue()
+
+
+def make_unigram():
+    from sentencepiece import sentencepiece_model_pb2
+    cases = []
+    for options in ({}, {"add_dummy_prefix": False, "remove_extra_whitespaces": False}, {"byte_fallback": True}):
+        with tempfile.TemporaryDirectory() as folder:
+            raw = train_unigram(folder, **options)
+        model, sp = sentencepiece_model_pb2.ModelProto.FromString(raw), sentencepiece.SentencePieceProcessor(model_proto=raw)
+        texts = [t for t in TEXTS if "\0" not in t]
+        ids = [sp.encode(t) for t in texts]
+        cases.append({
+            "tokens": [p.piece for p in model.pieces], "scores": [p.score for p in model.pieces],
+            "types": [p.type for p in model.pieces], "byte_fallback": model.trainer_spec.byte_fallback,
+            "charsmap": base64.b64encode(model.normalizer_spec.precompiled_charsmap).decode(),
+            "add_space_prefix": model.normalizer_spec.add_dummy_prefix,
+            "remove_extra_whitespaces": model.normalizer_spec.remove_extra_whitespaces,
+            "texts": texts, "ids": [" ".join(map(str, x)) for x in ids], "decoded": [sp.decode(x) for x in ids],
+            "bad_ids": [" ".join(map(str, sp.encode(t))) for t in BAD_TEXTS]})
+    write("unigram", {"bad_texts": [t.hex() for t in BAD_TEXTS], "cases": cases})
+    make_unigram_json(cases[0])
+
+
+def make_unigram_json(case):
+    """The same pieces under the normalizers and pre_tokenizers that models' tokenizer.json have."""
+    space = "\u2581"
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": case["charsmap"]}
+    several = lambda *n: {"type": "Sequence", "normalizers": n}
+    cuts = lambda *p: {"type": "Sequence", "pretokenizers": p}
+    replace = lambda pattern, content: {"type": "Replace", "pattern": pattern, "content": content}
+    mark = lambda scheme, split=True: {"type": "Metaspace", "replacement": space, "prepend_scheme": scheme, "split": split}
+    spaces = {"Regex": " {2,}"}
+    rules = {
+        "xlm-roberta": (precompiled, cuts({"type": "WhitespaceSplit"}, mark("always"))),
+        "xlm-roberta of old files": (precompiled, cuts({"type": "WhitespaceSplit"}, {"type": "Metaspace", "replacement": space, "add_prefix_space": True})),
+        "bge-m3": (several(precompiled, replace(spaces, " ")), mark("always")),
+        "t5": (several(precompiled, {"type": "Strip", "strip_left": False, "strip_right": True}, replace(spaces, space)), mark("first")),
+        "albert": (several(replace({"String": "``"}, '"'), replace({"String": "''"}, '"'), {"type": "NFKD"}, {"type": "StripAccents"},
+                           {"type": "Lowercase"}, precompiled), mark("always", False)),
+        "first": (several({"type": "Nmt"}, {"type": "Strip", "strip_left": True, "strip_right": False}, {"type": "NFD"}), mark("first")),
+        "never": ({"type": "NFKC"}, mark("never", False)),
+        "prepend": (several({"type": "NFC"}, {"type": "Prepend", "prepend": space}, replace({"String": " "}, space)), None),
+        "nothing": (None, None)}
+    added = [{"id": i, "content": c, "single_word": False, "lstrip": strip, "rstrip": False, "normalized": False, "special": True}
+             for i, c, strip in ((0, "<unk>", False), (1, "<s>", False), (2, "</s>", False), (len(case["tokens"]), "<mask>", True))]
+    document = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "decoder": None, "post_processor": None,
+                "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": False, "vocab": [[p, round(s * 1024) / 1024] for p, s in zip(case["tokens"], case["scores"])]}}  # numbers that every reader reads exactly
+    texts = TEXTS + ["a <mask> b", "<s>x</s>", " <mask>"]
+    ids = {}
+    for name, (normalizer, pre_tokenizer) in rules.items():
+        t = Tokenizer.from_str(json.dumps(dict(document, normalizer=normalizer, pre_tokenizer=pre_tokenizer)))
+        ids[name] = [" ".join(map(str, t.encode(x).ids)) for x in texts]
+    write("unigram_json", {"texts": texts, "document": document, "ids": ids,
+                           "rules": {n: {"normalizer": a, "pre_tokenizer": b} for n, (a, b) in rules.items()}})
+
+
 def make_smollm2(path):
     from gguf import GGUFReader
     fields = GGUFReader(path).fields
@@ -298,5 +373,6 @@ make_bpe()
 make_sentencepiece()
 make_bpe_with_spaces()
 make_wordpiece()
+make_unigram()
 if len(sys.argv) > 1:
     make_smollm2(sys.argv[1])

@@ -311,8 +311,8 @@ static void errors_say_what_is_wrong(void **state) {
   (void)state;
   wh_str tokens[N_SMALL], merges[2];
   wh_tokenizer_spec spec = small_spec(tokens, merges), bad = spec;
-  bad.model = wh_str_from("t5");
-  expect_failure(&bad, WH_ERR_UNSUPPORTED, "'t5'");
+  bad.model = wh_str_from("rwkv");
+  expect_failure(&bad, WH_ERR_UNSUPPORTED, "'rwkv'");
   bad = spec;
   bad.pre = wh_str_from("nonesuch");
   expect_failure(&bad, WH_ERR_UNSUPPORTED, "'nonesuch' is unknown; known: default gpt-2");

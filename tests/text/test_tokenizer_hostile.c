@@ -142,13 +142,15 @@ static void long_texts_take_linear_time_for_byte_level_bpe(void **state) {
 
 static void long_texts_take_linear_time_for_the_other_models(void **state) {
   (void)state;
-  static const char *const files[] = {"tokenizer_sentencepiece.json", "tokenizer_wordpiece.json"};
-  for (size_t i = 0; i < 2; i++) {
+  static const char *const files[] = {"tokenizer_sentencepiece.json", "tokenizer_wordpiece.json",
+                                      "tokenizer_unigram.json"};
+  static const char *const models[] = {"llama", "bert", "t5"};
+  for (size_t i = 0; i < 3; i++) {
     json_t *root = golden_load(files[i]);
     wh_tokenizer_spec spec = WH_TOKENIZER_SPEC_INIT;
     golden_vocab vocab = golden_vocab_load(json_array_get(json_object_get(root, "cases"), 0), &spec);
-    spec.model = wh_str_from(i ? "bert" : "llama");
-    spec.unknown_id = (int32_t)i;
+    spec.model = wh_str_from(models[i]);
+    spec.unknown_id = i == 1;
     wh_tokenizer *t = golden_create(&spec);
     encode_long_texts(files[i], t);
     wh_tokenizer_destroy(t);
@@ -255,13 +257,15 @@ static void running_out_of_memory_is_an_error(void **state) {
   fail_every_allocation(&spec, "no types");
   golden_vocab_free(&vocab);
   json_decref(root);
-  static const char *const files[] = {"tokenizer_sentencepiece.json", "tokenizer_wordpiece.json"};
-  for (size_t i = 0; i < 2; i++) {
+  static const char *const files[] = {"tokenizer_sentencepiece.json", "tokenizer_wordpiece.json",
+                                      "tokenizer_unigram.json"};
+  static const char *const models[] = {"llama", "bert", "t5"};
+  for (size_t i = 0; i < 3; i++) {
     root = golden_load(files[i]);
     spec = (wh_tokenizer_spec)WH_TOKENIZER_SPEC_INIT;
     vocab = golden_vocab_load(json_array_get(json_object_get(root, "cases"), 0), &spec);
-    spec.model = wh_str_from(i ? "bert" : "llama");
-    spec.unknown_id = (int32_t)i;
+    spec.model = wh_str_from(models[i]);
+    spec.unknown_id = i == 1;
     fail_every_allocation(&spec, files[i]);
     golden_vocab_free(&vocab);
     json_decref(root);

@@ -112,8 +112,37 @@ static void wrong_keys_are_named(void **state) {
       (wh_meta_value){.kind = WH_META_INT, .file_type = WH_GGUF_VALUE_U32, .i = 1};
   expect_error(&f, WH_ERR_CORRUPT, "'tokenizer.ggml.tokens' is not an array");
   f = good_file();
+  find(&f, "tokenizer.ggml.model")->s = wh_str_from("rwkv");
+  expect_error(&f, WH_ERR_UNSUPPORTED, "vocab.gguf: tokenizer model 'rwkv'");
+}
+
+/* A charsmap with one rule: "b" becomes "ab". */
+static const int64_t charsmap[] = {12, 0,    0, 0, /* bytes of the trie */
+                                   0,  0x8c, 1, 0, 0x62, 0x0d, 0, 0, 0, 0, 0, 0x80, 'a', 'b', 0};
+
+static void unigram_keys_are_read(void **state) {
+  (void)state;
+  static const double scores[] = {-1, -2, -9, 0};
+  small_file f = good_file();
   find(&f, "tokenizer.ggml.model")->s = wh_str_from("t5");
-  expect_error(&f, WH_ERR_UNSUPPORTED, "vocab.gguf: tokenizer model 't5'");
+  wh_meta_value *v = add(&f, "tokenizer.ggml.scores", WH_META_ARRAY, WH_GGUF_VALUE_F32);
+  v->elem_kind = WH_META_FLOAT;
+  v->n = 4;
+  v->floats = scores;
+  add_int(&f, "tokenizer.ggml.eos_token_id", 3);
+  add_int(&f, "tokenizer.ggml.unknown_token_id", 2);
+  assert_int_equal(try_file(&f, "2 0 1 3"), WH_OK); /* U+2581, a, b; behind it EOS */
+  add(&f, "tokenizer.ggml.add_space_prefix", WH_META_BOOL, WH_GGUF_VALUE_BOOL)->i = 0;
+  assert_int_equal(try_file(&f, "0 1 3"), WH_OK);
+  v = add(&f, "tokenizer.ggml.precompiled_charsmap", WH_META_ARRAY, WH_GGUF_VALUE_U8);
+  v->elem_kind = WH_META_INT;
+  v->n = sizeof charsmap / sizeof charsmap[0];
+  v->ints = charsmap;
+  assert_int_equal(try_file(&f, "0 0 1 3"), WH_OK);
+  v->n--;
+  expect_error(&f, WH_ERR_CORRUPT, "vocab.gguf: the precompiled charsmap ends within a text");
+  v->n = 2;
+  expect_error(&f, WH_ERR_CORRUPT, "vocab.gguf: the precompiled charsmap of 2 bytes is truncated");
 }
 
 static void smollm2_gives_the_ids_of_its_reference(void **state) {
@@ -137,6 +166,7 @@ static void smollm2_gives_the_ids_of_its_reference(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(keys_are_read), cmocka_unit_test(wrong_keys_are_named),
+                                     cmocka_unit_test(unigram_keys_are_read),
                                      cmocka_unit_test(smollm2_gives_the_ids_of_its_reference)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@ typedef __m256i vint;
 typedef __m256 vflt;
 
 ALWAYS_INLINE vint vint_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+ALWAYS_INLINE void vint_store(void *p, vint v) { _mm256_storeu_si256((__m256i *)p, v); }
 ALWAYS_INLINE vint vint_zero(void) { return _mm256_setzero_si256(); }
 ALWAYS_INLINE vint vint_set8(int v) { return _mm256_set1_epi8((char)v); }
 ALWAYS_INLINE vint vint_bcast32(const void *p) {
@@ -26,7 +27,9 @@ ALWAYS_INLINE vint vint_bcast128(const void *p) {
   return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
 }
 ALWAYS_INLINE vint vint_set16(int v) { return _mm256_set1_epi16((short)v); }
+ALWAYS_INLINE vint vint_set32(int v) { return _mm256_set1_epi32(v); }
 ALWAYS_INLINE vint vint_add8(vint a, vint b) { return _mm256_add_epi8(a, b); }
+ALWAYS_INLINE vint vint_add16(vint a, vint b) { return _mm256_add_epi16(a, b); }
 ALWAYS_INLINE vint vint_and(vint a, vint b) { return _mm256_and_si256(a, b); }
 /* a | (b & mask) */
 ALWAYS_INLINE vint vint_or_and(vint a, vint b, vint mask) {

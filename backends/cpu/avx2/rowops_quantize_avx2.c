@@ -49,24 +49,24 @@ static inline __m256i codes_32(const float *x, __m256 factor) {
   return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(lo, hi), order);
 }
 
-/* Quantises block b of x to q and gives the sums of its codes by eights, each plus 8 * 128, in 64-bit lanes.
- * `finite`: all bits, or none, which makes codes 0. */
+/* Quantises block b of x to q and gives the sums of each two codes. `finite`: all bits, or none, which makes
+ * codes 0. */
 static inline __m256i quantize_block(const float *x, int b, __m256 factors, __m256i finite, int8_t *q) {
   __m256i codes = codes_32(x + b * 32, _mm256_permutevar8x32_ps(factors, _mm256_set1_epi32(b)));
   codes = _mm256_and_si256(codes, finite);
   _mm256_storeu_si256((void *)(q + b * 32), codes);
-  return _mm256_sad_epu8(_mm256_xor_si256(codes, _mm256_set1_epi8((char)0x80)), _mm256_setzero_si256());
+  return _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes);
 }
 
-/* Blocks b..b+3; their half sums: first halves in the low 128 bits, second halves in the high ones. */
+/* Blocks b..b+3; the sums of their codes in pairs (q8a.h): of first halves in the low 128 bits, of second
+ * halves in the high ones. */
 static inline __m256i quantize_four(const float *x, int b, __m256 factors, __m256i finite, int8_t *q) {
   __m256i s0 = quantize_block(x, b, factors, finite, q), s1 = quantize_block(x, b + 1, factors, finite, q);
   __m256i s2 = quantize_block(x, b + 2, factors, finite, q),
           s3 = quantize_block(x, b + 3, factors, finite, q);
-  __m256i s01 = _mm256_or_si256(s0, _mm256_slli_epi64(s1, 32));
-  __m256i s23 = _mm256_or_si256(s2, _mm256_slli_epi64(s3, 32));
-  __m256i sum = _mm256_add_epi32(_mm256_unpacklo_epi64(s01, s23), _mm256_unpackhi_epi64(s01, s23));
-  return _mm256_sub_epi32(sum, _mm256_set1_epi32(16 * 128));
+  __m256i s01 = _mm256_add_epi16(_mm256_unpacklo_epi32(s0, s1), _mm256_unpackhi_epi32(s0, s1));
+  __m256i s23 = _mm256_add_epi16(_mm256_unpacklo_epi32(s2, s3), _mm256_unpackhi_epi32(s2, s3));
+  return _mm256_add_epi16(_mm256_unpacklo_epi64(s01, s23), _mm256_unpackhi_epi64(s01, s23));
 }
 
 /* Eight int32 that fit to int16, in order. */
@@ -93,8 +93,12 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
 
   const __m256i finite = _mm256_castps_si256(_mm256_cmp_ps(top, _mm256_set1_ps(INFINITY), _CMP_LT_OQ));
   __m256i a = quantize_four(x, 0, factors, finite, g->q), b = quantize_four(x, 4, factors, finite, g->q);
-  __m256i half0 = _mm256_permute2x128_si256(a, b, 0x20), half1 = _mm256_permute2x128_si256(a, b, 0x31);
-  __m256i sum = _mm256_add_epi32(half0, half1), zero = _mm256_setzero_si256();
+  __m256i pair0 = _mm256_permute2x128_si256(a, b, 0x20), pair1 = _mm256_permute2x128_si256(a, b, 0x31);
+  __m256i one = _mm256_set1_epi16(1), zero = _mm256_setzero_si256();
+  __m256i half0 = _mm256_madd_epi16(pair0, one), half1 = _mm256_madd_epi16(pair1, one);
+  __m256i sum = _mm256_add_epi32(half0, half1);
+  _mm256_storeu_si256((void *)g->npair[0], _mm256_sub_epi16(zero, pair0));
+  _mm256_storeu_si256((void *)g->npair[1], _mm256_sub_epi16(zero, pair1));
   __m256i t = _mm256_add_epi32(_mm256_set1_epi32(3), minus_k), shifted = _mm256_sllv_epi32(sum, t);
   _mm256_storeu_si256((void *)g->t, t);
   _mm256_storeu_si256((void *)g->nbsum, _mm256_sub_epi32(zero, sum));

@@ -50,18 +50,15 @@ static inline __m512i codes_64(const float *x, __m512 factors, __mmask64 finite,
   return _mm512_maskz_mov_epi8(finite, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(lo, hi)));
 }
 
-/* Sums of 8 codes, each plus 8 * 128, in 64-bit lanes. */
-static inline __m512i sums_of_8(__m512i codes) {
-  return _mm512_sad_epu8(_mm512_xor_si512(codes, _mm512_set1_epi8((char)0x80)), _mm512_setzero_si512());
-}
+/* Sums of each two codes. */
+static inline __m512i sums_of_2(__m512i codes) { return _mm512_maddubs_epi16(_mm512_set1_epi8(1), codes); }
 
-/* Sums of the sixteen halves of eight blocks, in order. */
-static inline __m512i half_sums(__m512i c0, __m512i c1, __m512i c2, __m512i c3) {
-  __m512i s01 = _mm512_or_si512(sums_of_8(c0), _mm512_slli_epi64(sums_of_8(c1), 32));
-  __m512i s23 = _mm512_or_si512(sums_of_8(c2), _mm512_slli_epi64(sums_of_8(c3), 32));
-  __m512i sum = _mm512_add_epi32(_mm512_unpacklo_epi64(s01, s23), _mm512_unpackhi_epi64(s01, s23));
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_sub_epi32(_mm512_permutexvar_epi32(order, sum), _mm512_set1_epi32(16 * 128));
+/* Sums of the codes of eight blocks in pairs (q8a.h): of each 128 bits of c0..c3, adjacent. */
+static inline __m512i pair_sums(__m512i c0, __m512i c1, __m512i c2, __m512i c3) {
+  const __m512i s0 = sums_of_2(c0), s1 = sums_of_2(c1), s2 = sums_of_2(c2), s3 = sums_of_2(c3);
+  __m512i s01 = _mm512_add_epi16(_mm512_unpacklo_epi32(s0, s1), _mm512_unpackhi_epi32(s0, s1));
+  __m512i s23 = _mm512_add_epi16(_mm512_unpacklo_epi32(s2, s3), _mm512_unpackhi_epi32(s2, s3));
+  return _mm512_add_epi16(_mm512_unpacklo_epi64(s01, s23), _mm512_unpackhi_epi64(s01, s23));
 }
 
 /* Quantises x[0..255]; a short group is padded with zeros. */
@@ -88,7 +85,12 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
   _mm512_store_si512(g->q + 128, c2);
   _mm512_store_si512(g->q + 192, c3);
 
-  __m512i half = half_sums(c0, c1, c2, c3);
+  const __m512i pairs = pair_sums(c0, c1, c2, c3);
+  const __m512i by_halves = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+  const __m512i npair = _mm512_sub_epi16(_mm512_setzero_si512(), _mm512_permutexvar_epi32(by_halves, pairs));
+  _mm512_storeu_si512(g->npair, npair);
+  const __m512i by_blocks = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i half = _mm512_madd_epi16(_mm512_permutexvar_epi32(by_blocks, pairs), _mm512_set1_epi16(1));
   __m256i sum = _mm512_cvtepi64_epi32(_mm512_add_epi32(half, _mm512_shuffle_epi32(half, _MM_PERM_CDAB)));
   __m256i t = _mm256_sub_epi32(_mm256_set1_epi32(3), k), shifted = _mm256_sllv_epi32(sum, t);
   __m512i t_pairs = _mm512_cvtepu32_epi64(t);

@@ -20,11 +20,16 @@ static inline int16x8_t round_8(const float *x, float factor) {
   return vmovn_high_s32(low, vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 4), factor)));
 }
 
-/* Codes of 16 values to q; their sum. */
-static inline int32_t quantize_16(const float *x, float factor, int8_t *q) {
+/* Codes of 16 values to q, minus their sums in pairs (q8a.h) to npair; their sum. */
+static inline int32_t quantize_16(const float *x, float factor, int8_t *q, int16_t *npair) {
   const int8x16_t codes = vmovn_high_s16(vmovn_s16(round_8(x, factor)), round_8(x + 8, factor));
   vst1q_s8(q, codes);
-  return vaddlvq_s8(codes);
+  int16x8_t pairs = vpaddlq_s8(codes);
+  pairs = vaddq_s16(pairs, vextq_s16(pairs, pairs, 4));
+  pairs = vnegq_s16(vaddq_s16(pairs, vextq_s16(pairs, pairs, 2)));
+  npair[0] = vgetq_lane_s16(pairs, 0);
+  npair[1] = vgetq_lane_s16(pairs, 1);
+  return -npair[0] - npair[1];
 }
 
 /* Quantises x[0..255]; a short group is padded with zeros. */
@@ -41,10 +46,12 @@ static inline void quantize_256(const float *x, wh_q8a_group *g) {
     while (k < 3 && wh_f32_from_bits(block_top[b]) * (float)(2 << k) <= top) k++;
     if (zero || !finite) {
       memset(g->q + b * 32, 0, 32);
+      for (int h = 0; h < 2; h++) memset(g->npair[h] + b * 2, 0, 2 * sizeof(int16_t));
       k = zero ? 0 : k;
     } else {
       for (int h = 0; h < 2; h++)
-        half[h] = quantize_16(x + b * 32 + h * 16, factor * (float)(1 << k), g->q + b * 32 + h * 16);
+        half[h] = quantize_16(x + b * 32 + h * 16, factor * (float)(1 << k), g->q + b * 32 + h * 16,
+                              g->npair[h] + b * 2);
     }
     const int32_t t = 3 - k, unit = 1 << t, sum = half[0] + half[1];
     g->t[b] = t;

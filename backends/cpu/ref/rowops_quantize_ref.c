@@ -35,19 +35,21 @@ static void quantize_group(const float *x, int64_t n, const wh_q8a_tile *tile, i
     float block_top = wh_f32_from_bits(max_magnitude(xb, 32));
     int k = 3;
     while (!zero && k > 0 && !(block_top * (float)(1 << k) <= top)) k--;
-    int32_t t = zero ? 3 : 3 - k, half[2] = {0, 0};
+    int32_t t = zero ? 3 : 3 - k, half[2] = {0, 0}, pair[2][2] = {{0}};
     int64_t slot = (group * 8 + b) * tile->rows + row;
     float factor = zero ? 0.0f : (127.0f / top) * (float)(1 << k);
     for (int j = 0; j < 32; j++) {
       int32_t code = zero ? 0 : round_code(xb[j] * factor);
       tile->q[slot * 32 + j] = (int8_t)code;
       half[j / 16] += code;
+      pair[j / 16][j % 4 / 2] += code;
     }
     int32_t sum = half[0] + half[1], unit = 1 << t;
     tile->t[slot] = t;
     tile->nbsum[slot] = -sum;
     tile->nbsum16[slot * 2] = -half[0];
     tile->nbsum16[slot * 2 + 1] = -half[1];
+    for (int i = 0; i < 4; i++) tile->npair[i / 2][slot * 2 + i % 2] = (int16_t)-pair[i / 2][i % 2];
     tile->fbsum[slot] = (float)(sum * unit);
     jsum[b] = (int16_t)(sum * unit);
     jsum16[b * 2] = (int16_t)(half[0] * unit);

@@ -21,6 +21,7 @@ typedef struct {
   unsigned fail_at, fail_code; /* the n-th call fails; 0: none */
   unsigned n_devices;
   bool strict, refuse_approx, truncating_mma, quiet, lost;
+  bool count;       /* what launches do: ptxemu_profile_get */
   unsigned version; /* of the driver, as cuDriverGetVersion gives it */
   const device_profile *profile;
 } driver_options;

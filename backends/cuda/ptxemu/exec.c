@@ -4,6 +4,7 @@
  * together, until they meet others or part: code that a compiler laid out in order comes together again by
  * itself. */
 #include "backends/cuda/ptxemu/exec_internal.h"
+#include "backends/cuda/ptxemu/profile.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -322,6 +323,7 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
       return false;
     }
     (*b->l->n_warp_instructions)++;
+    if (b->l->profile) b->l->profile->executed[pc]++;
     if (i->predicate >= 0) {
       const ptx_operand p = {.kind = OPERAND_REGISTER, .reg = i->predicate, .negated = i->predicate_negated};
       s.mask &= exec_predicate(&s, &p);

@@ -7,6 +7,8 @@
 
 enum { EXEC_WARP = 32, EXEC_MAX_THREADS = 1024, EXEC_MAX_WARPS = EXEC_MAX_THREADS / EXEC_WARP };
 
+struct exec_profile; /* profile.h */
+
 typedef struct {
   const ptx_module *module;
   const ptx_function *kernel;
@@ -23,6 +25,7 @@ typedef struct {
   bool
       truncating_mma; /* sums of f16 products as tensor cores do them, aligned and cut; else a chain of fma */
   uint64_t *n_warp_instructions, *n_lane_instructions; /* counted up */
+  struct exec_profile *profile;                        /* NULL: nobody asks for it */
 } exec_launch;
 
 /* false when memory ran out. What the program did wrong is in the reports. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends/cuda/ptxemu/numbers.h"
+#include "backends/cuda/ptxemu/profile.h"
 #include "backends/cuda/ptxemu/report.h"
 
 /* ---- global memory ---- */
@@ -185,6 +186,7 @@ void exec_load(const step *s) {
   lanes nowhere;
   for (unsigned k = 0; k < n; k++) to[k] = exec_result(s, element(&i->operands[0], k), nowhere);
   (void)room;
+  profile_access(s, a, size * n, (ptx_space)i->space);
   FOR_LANES(l, s->mask) {
     const unsigned char *p = exec_access(s, l, a[l], size * n, (ptx_space)i->space, ACCESS_READ);
     for (unsigned k = 0; k < n; k++) {
@@ -204,6 +206,7 @@ void exec_store(const step *s) {
   exec_addresses(s, &i->operands[0], i->space == SPACE_SHARED, a);
   const uint64_t *from[8];
   for (unsigned k = 0; k < n; k++) from[k] = exec_source(s, element(&i->operands[1], k), rooms[k]);
+  profile_access(s, a, size * n, (ptx_space)i->space);
   FOR_LANES(l, s->mask) {
     unsigned char *p = exec_access(s, l, a[l], size * n, (ptx_space)i->space, ACCESS_WRITE);
     for (unsigned k = 0; p && k < n; k++) memcpy(p + k * size, &from[k][l], size);
@@ -247,6 +250,7 @@ void exec_atomic(const step *s) {
   const uint64_t *v = exec_source(s, &i->operands[2], room);
   const uint64_t *other = i->n_operands > 3 ? exec_source(s, &i->operands[3], other_room) : v;
   uint64_t *d = exec_result(s, &i->operands[0], nowhere);
+  profile_access(s, a, size, (ptx_space)i->space);
   FOR_LANES(l, s->mask) {
     unsigned char *p = exec_access(s, l, a[l], size, (ptx_space)i->space, ACCESS_ATOMIC);
     if (!p) continue;
@@ -290,6 +294,7 @@ void exec_ldmatrix(const step *s) {
   uint16_t rows[4][8][8]; /* matrix, row, column */
   exec_addresses(s, &i->operands[1], i->space == SPACE_SHARED, a);
   memset(rows, 0xff, sizeof rows);
+  for (unsigned m = 0; m < n; m++) profile_rows(s, a, 8 * m);
   for (unsigned l = 0; l < 8 * n; l++) {
     const unsigned char *p = s->mask >> l & 1 ? exec_access(s, l, a[l], 16, SPACE_SHARED, ACCESS_READ) : NULL;
     if (p) memcpy(rows[l / 8][l % 8], p, 16);
@@ -326,6 +331,11 @@ void exec_copy_async(const step *s) {
   exec_addresses(s, &i->operands[1], false, from);
   const uint64_t *n = exec_source(s, &i->operands[2], room);
   const uint64_t *n_from = i->n_operands > 3 ? exec_source(s, &i->operands[3], size_room) : n;
+  if (s->mask) {
+    const unsigned each = (unsigned)n[__builtin_ctz(s->mask)]; /* an immediate: all lanes' */
+    profile_access(s, to, each, SPACE_SHARED);
+    profile_access(s, from, each, SPACE_GLOBAL);
+  }
   FOR_LANES(l, s->mask) {
     const unsigned bytes = (unsigned)n[l];
     if (bytes != 4 && bytes != 8 && bytes != 16) {

@@ -103,34 +103,42 @@ static float half_at(const uint8_t *row, unsigned k) {
   return (float)num_load(bits, PTX_F16);
 }
 
-/* The lowest bit that any of the numbers has, as an exponent; false: one of them is not finite. */
-static bool lowest_bit(float (*m)[16], unsigned rows, int *exponent) {
-  *exponent = 128;
+/* The lowest bit of a finite number that is not 0, as an exponent. */
+static int lowest_bit(float v) {
+  int e;
+  const int32_t digits = (int32_t)ldexpf(frexpf(v, &e), 24); /* of a binary32 */
+  return e - 24 + __builtin_ctz((uint32_t)digits);
+}
+
+/* Whole multiples of the lowest bit that any of the numbers has; false: one of them is not finite. */
+static bool to_multiples(double (*m)[16], unsigned rows, int *unit) {
+  *unit = 128;
   for (unsigned r = 0; r < rows; r++)
     for (unsigned k = 0; k < 16; k++) {
-      int e;
       if (!isfinite(m[r][k])) return false;
-      if (m[r][k] == 0) continue;
-      const int32_t digits = (int32_t)ldexpf(frexpf(m[r][k], &e), 11); /* of a binary16 */
-      e += __builtin_ctz((uint32_t)digits) - 11;
-      if (e < *exponent) *exponent = e;
+      const int e = m[r][k] == 0 ? 128 : lowest_bit((float)m[r][k]);
+      if (e < *unit) *unit = e;
     }
-  if (*exponent == 128) *exponent = 0;
+  if (*unit == 128) *unit = 0;
+  const double scale = ldexp(1, -*unit);
+  for (unsigned r = 0; r < rows; r++)
+    for (unsigned k = 0; k < 16; k++) m[r][k] *= scale;
   return true;
 }
 
 /* In what order hardware adds, and how it rounds, is not specified: only a sum whose parts are exact in any
- * order has one result. */
-static uint64_t dot_halves(const float *a, const float *b, float c, int unit, bool *exact) {
-  double sum = ldexp((double)c, -unit), size = fabs(sum);
-  *exact &= sum == trunc(sum);
+ * order has one result. a, b: multiples, whose products are multiples of 2^unit. */
+static uint64_t dot_halves(const double *a, const double *b, float c, int unit, double value_of_unit,
+                           bool *exact) {
+  double sum = c / value_of_unit, size = fabs(sum), finer = 1;
+  if (sum != trunc(sum) && isfinite(c)) finer = ldexp(1, unit - lowest_bit(c)); /* c has a lower bit */
   for (unsigned k = 0; k < 16; k++) {
-    const double p = ldexp((double)a[k] * b[k], -unit);
+    const double p = a[k] * b[k];
     sum += p;
     size += fabs(p);
   }
-  *exact &= size <= EXACT_LIMIT;
-  return num_bits_f32((float)ldexp(sum, unit));
+  *exact &= size * finer <= EXACT_LIMIT;
+  return num_bits_f32((float)(sum * value_of_unit));
 }
 
 static uint64_t dot_bytes(const uint8_t *a, const uint8_t *b, uint64_t c) {
@@ -141,7 +149,7 @@ static uint64_t dot_bytes(const uint8_t *a, const uint8_t *b, uint64_t c) {
 
 static void multiply(const step *s, const async_product *p) {
   static uint8_t a[ROWS][ROW_BYTES], b[MOST_COLUMNS][ROW_BYTES]; /* the driver's lock is held */
-  static float fa[ROWS][16], fb[MOST_COLUMNS][16];
+  static double fa[ROWS][16], fb[MOST_COLUMNS][16];
   const ptx_instruction *i = p->instruction;
   const bool halves = i->type == PTX_F16;
   int unit_a = 0, unit_b = 0;
@@ -153,15 +161,16 @@ static void multiply(const step *s, const async_product *p) {
       for (unsigned r = 0; r < ROWS; r++) fa[r][k] = half_at(a[r], k);
       for (unsigned r = 0; r < i->columns; r++) fb[r][k] = half_at(b[r], k);
     }
-    exact = lowest_bit(fa, ROWS, &unit_a) && lowest_bit(fb, i->columns, &unit_b);
+    exact = to_multiples(fa, ROWS, &unit_a) && to_multiples(fb, i->columns, &unit_b);
   }
+  const double value_of_unit = ldexp(1, unit_a + unit_b);
   /* element 4 j + 2 h + e of lane 4 g + t: row g + 8 h, column 8 j + 2 t + e */
   for (unsigned r = 0; r < i->columns / 2u; r++) {
     uint64_t *d = s->w->registers[i->operands[0].elements[r].reg];
     for (unsigned l = 0; l < EXEC_WARP; l++) {
       const unsigned row = l / 4 + 8 * (r / 2 % 2), column = r / 4 * 8 + l % 4 * 2 + r % 2;
       const uint64_t c = p->adds ? d[l] : 0;
-      d[l] = halves ? dot_halves(fa[row], fb[column], num_f32(c), unit_a + unit_b, &exact)
+      d[l] = halves ? dot_halves(fa[row], fb[column], num_f32(c), unit_a + unit_b, value_of_unit, &exact)
                     : dot_bytes(a[row], b[column], c);
     }
   }

@@ -39,8 +39,11 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
   struct {
     const char *name;
     bool *flag;
-  } flags[] = {
-      {"strict", &o->strict}, {"refuse_approx", &o->refuse_approx}, {"quiet", &o->quiet}, {"lost", &o->lost}};
+  } flags[] = {{"strict", &o->strict},
+               {"refuse_approx", &o->refuse_approx},
+               {"quiet", &o->quiet},
+               {"lost", &o->lost},
+               {"count", &o->count}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (!strcmp(name, flags[i].name)) {
       if (*value && !number(value, 0, 1, &v)) return false;

@@ -20,4 +20,19 @@ unsigned ptxemu_calls(void);
 /* Instructions executed: of warps, and of their lanes that took part. */
 void ptxemu_instructions(uint64_t *warps, uint64_t *lanes);
 
+/* With the option `count`: what a launch did, by warps' instructions. */
+typedef struct {
+  char kernel[64];
+  uint32_t grid[3], block[3];
+  uint32_t shared_bytes; /* of a block, static and dynamic */
+  uint64_t instructions;
+  uint64_t loop_instructions, loop_products; /* of the loop around mma or wgmma; of those, these */
+  uint64_t global_requests, sectors;         /* loads, stores, atomics, cp.async; pieces of 32 bytes */
+  uint64_t shared_requests, wavefronts;      /* turns of the 32 banks */
+} ptxemu_profile;
+/* Launches in the order in which they ran; -1: there are not so many. */
+int ptxemu_profile_get(unsigned i, ptxemu_profile *out);
+unsigned ptxemu_profile_count(void);
+void ptxemu_profile_clear(void);
+
 #endif

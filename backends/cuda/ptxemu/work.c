@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backends/cuda/ptxemu/driver.h"
+#include "backends/cuda/ptxemu/profile.h"
 #include "backends/cuda/ptxemu/report.h"
 
 void work_free(work *w) {
@@ -58,22 +59,30 @@ static void set(const work *w) {
 }
 
 static void launch(const work *w) {
-  const exec_launch l = {.module = w->function->module->ptx,
-                         .kernel = w->function->ptx,
-                         .grid = {w->grid[0], w->grid[1], w->grid[2]},
-                         .block = {w->block[0], w->block[1], w->block[2]},
-                         .dynamic_shared = w->dynamic_shared,
-                         .parameters = w->parameters,
-                         .devices = driver.memory,
-                         .n_devices = driver.n_devices,
-                         .op = w->id,
-                         .ordered = stream_ordered,
-                         .seed = driver.options.seed ? driver.options.seed + w->id : 0,
-                         .max_steps = driver.options.max_steps,
-                         .truncating_mma = driver.options.truncating_mma,
-                         .n_warp_instructions = &driver.n_warp_instructions,
-                         .n_lane_instructions = &driver.n_lane_instructions};
-  if (!exec_run(&l))
+  struct exec_profile profile;
+  exec_launch l = {.module = w->function->module->ptx,
+                   .kernel = w->function->ptx,
+                   .grid = {w->grid[0], w->grid[1], w->grid[2]},
+                   .block = {w->block[0], w->block[1], w->block[2]},
+                   .dynamic_shared = w->dynamic_shared,
+                   .parameters = w->parameters,
+                   .devices = driver.memory,
+                   .n_devices = driver.n_devices,
+                   .op = w->id,
+                   .ordered = stream_ordered,
+                   .seed = driver.options.seed ? driver.options.seed + w->id : 0,
+                   .max_steps = driver.options.max_steps,
+                   .truncating_mma = driver.options.truncating_mma,
+                   .n_warp_instructions = &driver.n_warp_instructions,
+                   .n_lane_instructions = &driver.n_lane_instructions};
+  bool fine = true;
+  if (driver.options.count) {
+    l.profile = &profile;
+    fine = profile_begin(&profile, &l);
+  }
+  fine = fine && exec_run(&l);
+  if (driver.options.count) fine = profile_end(&profile, &l) && fine;
+  if (!fine)
     report_add("out-of-memory", "the emulator had not enough memory to run %s", w->function->ptx->name);
 }
 

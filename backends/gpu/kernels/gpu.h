@@ -81,7 +81,11 @@ GPU_FN T *gpu_at(uint64_t address) {
 
 GPU_FN uint32_t gpu_lane() { return threadIdx.x & (GPU_WARP - 1); }
 GPU_FN uint32_t gpu_warp() { return threadIdx.x / GPU_WARP; }
+#if defined(__CUDACC__) || defined(__HIPCC__)
 GPU_FN void gpu_barrier() { __syncthreads(); }
+#else /* which compilers copy, so it is known by its line */
+GPU_FN void gpu_barrier(uint32_t line = __builtin_LINE()) { simt::barrier(line); }
+#endif
 
 /* 16 bytes at once; the address is a multiple of 16. */
 typedef struct __attribute__((aligned(16))) gpu_u128 {
@@ -114,11 +118,7 @@ GPU_FN T gpu_shfl(T v, uint32_t lane) {
   return __shfl(v, (int)lane, GPU_WARP);
 }
 GPU_FN uint32_t gpu_ones(uint32_t bits) { return (uint32_t)__builtin_popcount(bits); }
-GPU_FN uint32_t gpu_ballot(bool p) {
-  uint32_t bits = (uint32_t)p << gpu_lane();
-  for (uint32_t m = 1; m < GPU_WARP; m *= 2) bits |= gpu_shfl_xor(bits, m);
-  return bits;
-}
+GPU_FN uint32_t gpu_ballot(bool p) { return (uint32_t)(__ballot(p) >> (__lane_id() & GPU_WARP)); }
 #if defined(__HIPCC__)
 GPU_FN void gpu_warp_sync() {
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");

@@ -62,13 +62,21 @@ GPU_FN void gpu_more_registers() {
 
 /* ---- products of a warpgroup ---- */
 
-#define GPU_8(d, i)                                                                           \
-  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
-      "+f"(d[i + 6]), "+f"(d[i + 7])
-#define GPU_64(d) \
-  GPU_8(d, 0), GPU_8(d, 8), GPU_8(d, 16), GPU_8(d, 24), GPU_8(d, 32), GPU_8(d, 40), GPU_8(d, 48), GPU_8(d, 56)
+/* 64 operands: c "+f" of floats, "+r" of integers. */
+#define GPU_8(c, d, i) \
+  c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3]), c(d[i + 4]), c(d[i + 5]), c(d[i + 6]), c(d[i + 7])
+#define GPU_64(c, d)                                                                                  \
+  GPU_8(c, d, 0), GPU_8(c, d, 8), GPU_8(c, d, 16), GPU_8(c, d, 24), GPU_8(c, d, 32), GPU_8(c, d, 40), \
+      GPU_8(c, d, 48), GPU_8(c, d, 56)
+#define GPU_PRODUCT(shape, factors)                                                              \
+  "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"                                                   \
+  "wgmma.mma_async.sync.aligned." shape                                                          \
+  " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, " \
+  "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, "   \
+  "%38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, "   \
+  "%56, %57, %58, %59, %60, %61, %62, %63}, {%64, %65, %66, %67}, %68, p" factors ";\n}"
 
-/* A matrix of 16-bit elements in shared memory, 16 of K: [2 halves of K][rows / 8][8 rows][8 elements]. */
+/* A matrix in shared memory, 32 bytes of K a row: [2 halves of K][rows / 8][8 rows][16 bytes]. */
 GPU_FN uint64_t gpu_matrix_at(const void *p, uint32_t rows) {
   return (uint64_t)(gpu_shared_address(p) >> 4 & 0x3fffu) | (uint64_t)rows << 16 |
          (uint64_t)(128u >> 4) << 32;
@@ -82,20 +90,23 @@ GPU_FN void gpu_products_commit() { asm volatile("wgmma.commit_group.sync.aligne
  * + e. Sums are exact below 2^24 in any order; beyond, their bits are the hardware's choice. */
 template <int ADDS>
 GPU_FN void gpu_product_f16(float (&d)[64], const uint32_t *x, uint64_t y) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, "
-      "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, "
-      "%38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, "
-      "%56, %57, %58, %59, %60, %61, %62, %63}, "
-      "{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}"
-      : GPU_64(d)
-      : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "l"(y), "n"(ADDS));
+  asm volatile(GPU_PRODUCT("m64n128k16.f32.f16.f16", ", 1, 1, 0")
+               : GPU_64("+f", d)
+               : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "l"(y), "n"(ADDS));
+}
+/* The same of int8 with sums modulo 2^32, 32 of K: k = 4 t + 16 (r / 2) ..+3. */
+template <int ADDS>
+GPU_FN void gpu_product_s8(uint32_t (&d)[64], const uint32_t *x, uint64_t y) {
+  asm volatile(GPU_PRODUCT("m64n128k32.s32.s8.s8", "")
+               : GPU_64("+r", d)
+               : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "l"(y), "n"(ADDS));
 }
 /* All products are there; d is not touched before. */
 GPU_FN void gpu_products_wait(float (&d)[64]) {
-  asm volatile("wgmma.wait_group.sync.aligned 0;" : GPU_64(d)::"memory");
+  asm volatile("wgmma.wait_group.sync.aligned 0;" : GPU_64("+f", d)::"memory");
+}
+GPU_FN void gpu_products_wait(uint32_t (&d)[64]) {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" : GPU_64("+r", d)::"memory");
 }
 
 /* ---- two fp16 in a register ---- */

@@ -72,6 +72,14 @@ typedef struct gpu_matrix {
   uint32_t n_tiles, n_chunks, n_groups;
 } gpu_matrix;
 
+/* How a packed matrix is read: its sizes, and the choices of its type (core/base/quant_format.h). */
+typedef struct gpu_packed_form {
+  gpu_matrix matrix;
+  int32_t bits; /* of a code; 0: F32, GPU_WIDE_BITS: in two limbs */
+  int32_t bias_log2, codebook, scale, min;
+} gpu_packed_form;
+#define GPU_WIDE_BITS 13
+
 GPU_CONST_FN uint64_t gpu_matrix_tile_bytes(const gpu_matrix *m) {
   return (uint64_t)m->n_chunks * m->chunk_bytes + (uint64_t)m->n_groups * m->head_bytes;
 }

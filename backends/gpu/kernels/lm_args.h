@@ -52,11 +52,10 @@ typedef struct gpu_gather_args {
   uint32_t dtype, node;
 } gpu_gather_args;
 
-/* The same out of a product's packed weights (linear_format.h); bits 0: F32. */
+/* The same out of a product's packed weights (linear_format.h). */
 typedef struct gpu_gather_tiles_args {
   gpu_gather_args rows;
-  gpu_matrix matrix;
-  int32_t bits, bias_log2, codebook, scale, min; /* core/base/quant_format.h */
+  gpu_packed_form form;
 } gpu_gather_tiles_args;
 
 typedef struct gpu_expert_select_args {

@@ -1,5 +1,7 @@
-/* pack_rows.cu - quantised activations in the order that products of warpgroups read (warpgroup_args.h). */
+/* pack_rows.cu - activations in the order that products of warpgroups read (warpgroup_args.h). A thread has a
+ * block of 32 of a row; the 128 rows of a tile lie side by side. */
 #include "backends/gpu/kernels/gpu.h"
+#include "backends/gpu/kernels/linear_rows.h"
 #include "backends/gpu/kernels/warpgroup_args.h"
 
 /* Eight fp16 of whole numbers, each exact. */
@@ -10,21 +12,57 @@ GPU_FN gpu_u128 eight_halves(const int32_t v[8]) {
   return r;
 }
 
-/* A thread has a block of 32 of a row; the 128 rows of a tile lie side by side. */
-GPU_KERNEL_FN(pack_rows, gpu_warpgroup_pack_args) {
-  const uint32_t row_in = threadIdx.x, block = blockIdx.x, tile = blockIdx.y, group = block / 8;
-  const uint32_t row = tile * WARPGROUP_ROWS + row_in;
-  const bool there = row < a.rows;
-  uint8_t *to = gpu_at<uint8_t>(a.y + ((uint64_t)tile * a.n_groups + group) * WARPGROUP_GROUP_BYTES);
-  const uint64_t at = (uint64_t)row * a.n_groups * 8 + block;
-  int8_t q[32];
+/* v - l and l, the low 7 bits, which lie `apart` elements from each other. */
+GPU_FN void store_sum(uint16_t *to, uint32_t apart, int32_t v) {
+  const int32_t low = v & 127;
+  to[0] = gpu_f32_to_f16((float)(v - low));
+  to[apart] = gpu_f32_to_f16((float)low);
+}
+
+/* Sums of the block, whose codes are q: where the type of the weights wants them. */
+GPU_FN void pack_sums(int32_t min, uint8_t *group, uint32_t row, uint32_t block, const int8_t q[32],
+                      int32_t scale) {
+  int32_t halves[2] = {0, 0};
+#pragma unroll
+  for (uint32_t i = 0; i < 32; i++) halves[i / 16] += q[i];
+  uint16_t *tail =
+      (uint16_t *)(group + GPU_QUANT_CHUNKS * warpgroup_chunk_bytes(min) + WARPGROUP_SCALE_BYTES);
+  const uint32_t chunk = block / 2, b = block % 2;
+  if (min == WH_MIN_F16) {
+    float *sums = (float *)(group + chunk * warpgroup_chunk_bytes(min) + WARPGROUP_CODE_BYTES);
+    sums[b * WARPGROUP_ROWS + row] = (float)((halves[0] + halves[1]) * scale);
+  } else if (min == WH_MIN_SUB32) {
+    store_sum(tail + row * 8 + block, WARPGROUP_ROWS * 8, (halves[0] + halves[1]) * scale);
+  } else if (min == WH_MIN_SUB16) {
+    uint16_t *to = tail + (chunk / 2 * WARPGROUP_ROWS + row) * 8 + 4 * b + chunk % 2;
+    for (uint32_t h = 0; h < 2; h++) store_sum(to + 2 * h, 2 * WARPGROUP_ROWS * 8, halves[h] * scale);
+  }
+}
+
+/* 32 bytes, zeros where there is no row. */
+GPU_FN void load_codes(uint32_t w[8], bool there, uint64_t at) {
   for (uint32_t i = 0; i < 2; i++) {
     gpu_u128 v = {{0, 0, 0, 0}};
-    if (there) v = gpu_load128(gpu_at<const uint8_t>(a.x + at * 32 + i * 16));
-    memcpy(q + 16 * i, &v, 16);
+    if (there) v = gpu_load128(gpu_at<const uint8_t>(at + i * 16));
+    for (uint32_t j = 0; j < 4; j++) w[i * 4 + j] = v.w[j];
   }
-  const int32_t scale = there ? 1 << gpu_at<const uint8_t>(a.x_shifts)[at] : 1;
-  uint8_t *codes = to + block % 8 / 2 * WARPGROUP_CODE_BYTES + block % 2 * (WARPGROUP_CODE_BYTES / 2);
+}
+
+GPU_KERNEL_FN(pack_rows, gpu_warpgroup_pack_args) {
+  const uint32_t row_in = threadIdx.x, block = blockIdx.x, group = block / 8;
+  const gpu_row_tile tile = row_tile_at(a.products, blockIdx.y);
+  if (tile.count == 0) return;
+  const bool there = row_in < tile.count;
+  const uint64_t at = (uint64_t)x_row(a.products, tile, row_in) * a.n_groups * 8 + block;
+  const uint32_t chunk_bytes = warpgroup_chunk_bytes(a.min);
+  uint8_t *to =
+      gpu_at<uint8_t>(a.y + ((uint64_t)blockIdx.y * a.n_groups + group) * warpgroup_group_bytes(a.min));
+  uint32_t words[8];
+  int8_t q[32];
+  load_codes(words, there, a.products.x + at * 32);
+  memcpy(q, words, 32);
+  const int32_t scale = there ? 1 << gpu_at<const uint8_t>(a.products.x_shifts)[at] : 1;
+  uint8_t *codes = to + block % 8 / 2 * chunk_bytes + block % 2 * (WARPGROUP_CODE_BYTES / 2);
 #pragma unroll
   for (uint32_t piece = 0; piece < 4; piece++) { /* step of the block, half of the step */
     const uint32_t h = piece / 2, half = piece % 2;
@@ -33,10 +71,30 @@ GPU_KERNEL_FN(pack_rows, gpu_warpgroup_pack_args) {
     for (uint32_t e = 0; e < 8; e++) v[e] = q[8 * (e / 2) + 4 * half + h + 2 * (e % 2)] * scale;
     *(gpu_u128 *)(codes + piece * WARPGROUP_ROWS * 16 + row_in * 16) = eight_halves(v);
   }
-  const int32_t sum = there ? gpu_at<const int16_t>(a.x_sums)[at] : 0, low = sum & 127;
-  uint8_t *tail = to + GPU_QUANT_CHUNKS * WARPGROUP_CODE_BYTES;
-  uint16_t *sums = (uint16_t *)(tail + WARPGROUP_ROWS * 4) + row_in * 8 + block % 8;
-  sums[0] = gpu_f32_to_f16((float)(sum - low));
-  sums[WARPGROUP_ROWS * 8] = gpu_f32_to_f16((float)low);
-  if (block % 8 == 0) ((float *)tail)[row_in] = there ? gpu_at<const float>(a.x_scales)[at / 8] : 0.0f;
+  pack_sums(a.min, to, row_in, block % 8, q, scale);
+  if (block % 8 == 0)
+    ((float *)(to + GPU_QUANT_CHUNKS * chunk_bytes))[row_in] =
+        there ? gpu_at<const float>(a.products.x_scales)[at / 8] : 0.0f;
+}
+
+GPU_KERNEL_FN(pack_limbs, gpu_warpgroup_pack_args) {
+  const uint32_t row_in = threadIdx.x, block = blockIdx.x, group = block / 4;
+  const gpu_row_tile tile = row_tile_at(a.products, blockIdx.y);
+  if (tile.count == 0) return;
+  const bool there = row_in < tile.count;
+  const uint64_t at = (uint64_t)x_row(a.products, tile, row_in) * a.n_groups * 4 + block;
+  uint8_t *to = gpu_at<uint8_t>(a.y + ((uint64_t)blockIdx.y * a.n_groups + group) * WARPGROUP_WIDE_BYTES);
+  uint8_t *codes = to + block % 4 * (WARPGROUP_CODE_BYTES / 2) + row_in * 16;
+#pragma unroll
+  for (uint32_t limb = 0; limb < 2; limb++) {
+    uint32_t w[8];
+    load_codes(w, there, (limb ? a.products.x_low : a.products.x) + at * 32);
+    for (uint32_t half = 0; half < 2; half++) {
+      const gpu_u128 v = {{w[half], w[2 + half], w[4 + half], w[6 + half]}};
+      *(gpu_u128 *)(codes + (limb * 2 + half) * WARPGROUP_ROWS * 16) = v;
+    }
+  }
+  if (block % 4 == 0)
+    ((float *)(to + GPU_WIDE_CHUNKS * WARPGROUP_CODE_BYTES))[row_in] =
+        there ? gpu_at<const float>(a.products.x_scales)[at / 4] : 0.0f;
 }

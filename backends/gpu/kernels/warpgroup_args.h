@@ -1,44 +1,75 @@
 /* warpgroup_args.h - activations as products of warpgroups read them, and the shapes of their launches. For
- * hosts and kernels.
+ * hosts and kernels. */
+// clang-format off
+/* Tiles of 128 rows, rows past the end zero, follow each other; of a tile its groups of K. Of quantised weights,
+ * groups of 256:
  *
- * Tiles of 128 rows, rows past the end zero, follow each other; of a tile its groups of 256 of K:
- *   codes    4 chunks of 64 of K, each [4 steps][2 halves][128 rows][8] fp16, q 2^t. Step 2 b + h of a chunk
- * and half i of it have k = 8 t + 4 i + h + 2 j of the chunk's block b at element 2 t + j: in an order of k
- * that weights' records give without moves (linear_format.h) scales   [128] f32 sums     [2][128 rows][8
- * blocks] fp16: of v, a block's sum << t, first v - l and then l, the low 7 bits */
+ *   4 chunks of 64 of K:
+ *     codes  [4 steps][2 halves][128 rows][8] fp16, q 2^t. Step 2 b + h of a chunk and half i of it have
+ *            k = 8 t + 4 i + h + 2 j of the chunk's block b at element 2 t + j: in an order of k that weights' records
+ *            give without moves (linear_format.h)
+ *     sums   F16: [2 blocks][128] f32 of v, a block's sum << t
+ *   scales   [128] f32
+ *   sums     fp16, first of v - l and then of l, the low 7 bits of v
+ *            SUB32: [2][128 rows][8 blocks]
+ *            SUB16: [2][2 i][128 rows][8], of half blocks: half h of block b of chunk 2 i + j at element 4 b + 2 h + j
+ *
+ * Of 16-bit weights, groups of 128:
+ *   2 chunks: codes [2 blocks][high, low limb][2 halves][128 rows][16] int8; half i has k = 8 t + 4 i + j of the block at
+ *             element 4 t + j
+ *   scales    [128] f32 */
+// clang-format on
 #ifndef WH_GPU_WARPGROUP_ARGS_H
 #define WH_GPU_WARPGROUP_ARGS_H
 
 #include <stdint.h>
 
+#include "backends/gpu/kernels/linear_args.h"
 #include "backends/gpu/kernels/linear_format.h"
 
 #define WARPGROUP_ROWS 128u
-#define WARPGROUP_LEAST_ROWS 65u /* of a product that takes these kernels; predicted */
+#define WARPGROUP_LEAST_ROWS 65u /* of a product, for each expert, that takes these kernels; predicted */
 #define WARPGROUP_THREADS 384u   /* two warpgroups compute, one fetches */
 #define WARPGROUP_CODE_BYTES (WARPGROUP_ROWS * GPU_K_CHUNK * 2u)
-#define WARPGROUP_TAIL_BYTES (WARPGROUP_ROWS * (4u + 2u * 8u * 2u)) /* scales and sums */
-#define WARPGROUP_GROUP_BYTES (GPU_QUANT_CHUNKS * WARPGROUP_CODE_BYTES + WARPGROUP_TAIL_BYTES)
+#define WARPGROUP_SCALE_BYTES (WARPGROUP_ROWS * 4u)
+#define WARPGROUP_SUM_BYTES (WARPGROUP_ROWS * 8u * 2u) /* of 8 fp16 a row */
+#define WARPGROUP_WIDE_BYTES (GPU_WIDE_CHUNKS * WARPGROUP_CODE_BYTES + WARPGROUP_SCALE_BYTES) /* a group */
 
-/* A stage: codes, records, heads, what ends a group. */
-GPU_CONST_FN uint32_t warpgroup_stage_bytes(uint32_t chunk_bytes, uint32_t head_bytes) {
-  return (WARPGROUP_CODE_BYTES + GPU_TILES * (chunk_bytes + head_bytes) + WARPGROUP_TAIL_BYTES + 127u) /
+/* Of activations, for weights whose minima are `min`: a chunk, what ends a group, a group. */
+GPU_CONST_FN uint32_t warpgroup_chunk_bytes(int min) {
+  return WARPGROUP_CODE_BYTES + (min == WH_MIN_F16 ? 2u * WARPGROUP_ROWS * 4u : 0u);
+}
+GPU_CONST_FN uint32_t warpgroup_tail_bytes(int min) {
+  return WARPGROUP_SCALE_BYTES + (min == WH_MIN_SUB32   ? 2u * WARPGROUP_SUM_BYTES
+                                  : min == WH_MIN_SUB16 ? 4u * WARPGROUP_SUM_BYTES
+                                                        : 0u);
+}
+GPU_CONST_FN uint32_t warpgroup_group_bytes(int min) {
+  return GPU_QUANT_CHUNKS * warpgroup_chunk_bytes(min) + warpgroup_tail_bytes(min);
+}
+
+/* A stage in shared memory: of quantised weights a chunk of activations, records, heads, what ends a group;
+ * of 16-bit weights a group of both. */
+GPU_CONST_FN uint32_t warpgroup_stage_bytes(uint32_t chunk_bytes, uint32_t head_bytes, int min) {
+  return (warpgroup_chunk_bytes(min) + GPU_TILES * (chunk_bytes + head_bytes) + warpgroup_tail_bytes(min) +
+          127u) /
          128u * 128u;
 }
-GPU_CONST_FN uint32_t warpgroup_stages(uint32_t chunk_bytes, uint32_t head_bytes) {
-  return (227u * 1024u - 256u) / warpgroup_stage_bytes(chunk_bytes, head_bytes) < 8u
-             ? (227u * 1024u - 256u) / warpgroup_stage_bytes(chunk_bytes, head_bytes)
-             : 8u;
+#define WARPGROUP_WIDE_STAGE_BYTES \
+  (WARPGROUP_WIDE_BYTES + GPU_TILES * (GPU_WIDE_CHUNKS * GPU_WIDE_CHUNK_BYTES + GPU_WIDE_HEAD_BYTES))
+GPU_CONST_FN uint32_t warpgroup_stages(uint32_t stage_bytes) {
+  return (227u * 1024u - 256u) / stage_bytes < 8u ? (227u * 1024u - 256u) / stage_bytes : 8u;
 }
 /* Two barriers of 8 bytes a stage come last. */
-GPU_CONST_FN uint32_t warpgroup_shared_bytes(uint32_t chunk_bytes, uint32_t head_bytes) {
-  return warpgroup_stages(chunk_bytes, head_bytes) * (warpgroup_stage_bytes(chunk_bytes, head_bytes) + 16u);
+GPU_CONST_FN uint32_t warpgroup_shared_bytes(uint32_t stage_bytes) {
+  return warpgroup_stages(stage_bytes) * (stage_bytes + 16u);
 }
 
 typedef struct gpu_warpgroup_pack_args {
-  uint64_t x, x_shifts, x_sums, x_scales; /* q8a: activations.h */
+  gpu_linear_args products; /* which rows of which x (activations.h) */
   uint64_t y;
-  uint32_t rows, n_groups;
+  uint32_t n_groups;
+  int32_t min; /* of quantised weights: core/base/quant_format.h */
 } gpu_warpgroup_pack_args;
 
 #endif

@@ -2,8 +2,9 @@
  * over simt. Work is done when it is given, so streams and events are only counted. The kernels are those
  * linked with it; a module's bytes are not looked at.
  *
- * Options, in the environment variable SIMT: wave=32|64 (64), seed=N (0: ascending orders), devices=N (1),
- * memory=MiB (4096), fail=N (the N-th call that may fail does). */
+ * Options, in the environment variable SIMT: wave=32|64 (without it devices 0, 2 .. have 64 lanes, as gfx90a,
+ * and the others 32, as gfx1030), seed=N (0: ascending orders), devices=N (2), memory=MiB (4096), fail=N (the
+ * N-th call that may fail does). */
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -38,7 +39,7 @@ enum {
 };
 
 struct options {
-  uint64_t seed = 0, devices = 2, memory = 4096, fail = 0;
+  uint64_t wave = 0, seed = 0, devices = 2, memory = 4096, fail = 0;
 };
 
 std::recursive_mutex mutex;
@@ -56,8 +57,11 @@ const options &chosen() {
     const struct {
       const char *name;
       uint64_t *value;
-    } known[] = {
-        {"seed=", &read.seed}, {"devices=", &read.devices}, {"memory=", &read.memory}, {"fail=", &read.fail}};
+    } known[] = {{"wave=", &read.wave},
+                 {"seed=", &read.seed},
+                 {"devices=", &read.devices},
+                 {"memory=", &read.memory},
+                 {"fail=", &read.fail}};
     const char *text = getenv("SIMT");
     for (const char *at = text ? text : ""; *at; at += strcspn(at, ","), at += *at == ',')
       for (const auto &k : known)
@@ -66,6 +70,8 @@ const options &chosen() {
   }();
   return o;
 }
+
+uint32_t wave_of(uint64_t device) { return chosen().wave ? (uint32_t)chosen().wave : device % 2 ? 32 : 64; }
 
 /* What a stream recorded: a graph, and what is made of it, is such a list. */
 typedef std::vector<std::function<int()>> recording;
@@ -138,7 +144,7 @@ EXPORT int hipDriverGetVersion(int *v) {
 EXPORT int hipGetDeviceCount(int *n) { return *n = (int)chosen().devices, fails() ? NO_DEVICE : SUCCESS; }
 EXPORT int hipDeviceGet(int *d, int i) { return *d = i, fails() ? UNKNOWN : SUCCESS; }
 EXPORT int hipDeviceGetName(char *name, int n, int device) {
-  (void)snprintf(name, (size_t)n, "this host as GPU %d", device);
+  (void)snprintf(name, (size_t)n, "this host as GPU %d, waves of %u", device, wave_of((uint64_t)device));
   return fails() ? UNKNOWN : SUCCESS;
 }
 EXPORT int hipDeviceTotalMem(size_t *n, int) {
@@ -225,15 +231,17 @@ EXPORT int hipModuleGetFunction(void **f, void *, const char *name) {
   return *f = (void *)k, SUCCESS;
 }
 EXPORT int hipModuleLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                                 unsigned bz, unsigned shared_bytes, void *stream, void **parameters, void **) {
+                                 unsigned bz, unsigned shared_bytes, void *stream, void **parameters,
+                                 void **) {
   std::lock_guard<std::recursive_mutex> guard(mutex);
   const uint64_t seed = chosen().seed + current;
+  const uint32_t wave = wave_of(current);
   if (fails() || !parameters) return INVALID_VALUE;
   const simt::kernel *k = (const simt::kernel *)f;
   const char *from = (const char *)parameters[0];
   const std::vector<char> args(from, from + k->arg_bytes);
   return give(stream, [=] {
-    const char *error = simt::launch(k, {gx, gy, gz}, {bx, by, bz}, shared_bytes, seed, args.data());
+    const char *error = simt::launch(k, {gx, gy, gz}, {bx, by, bz}, shared_bytes, wave, seed, args.data());
     if (!error) return (int)SUCCESS;
     (void)snprintf(launch_error, sizeof launch_error, "%s: %s", k->name, error);
     return (int)LAUNCH_FAILURE;

@@ -14,6 +14,7 @@ namespace simt {
 
 index thread, block, block_size, grid_size;
 void *dynamic_shared;
+uint32_t wave = SIMT_WARP;
 
 namespace {
 
@@ -25,7 +26,8 @@ enum state { RUNS, AT_BARRIER, AT_MEETING, ENDED };
 struct fiber {
   index at;
   state is;
-  uint32_t meetings; /* so far */
+  uintptr_t place; /* of the program, of the barrier where it waits */
+  uint8_t shows[SIMT_SLOT];
 #if defined(__x86_64__)
   void *stack_pointer;
 #else
@@ -34,9 +36,9 @@ struct fiber {
 };
 
 struct warp {
-  uint32_t live, arrived;
-  uint8_t shown[2][SIMT_WARP]
-               [SIMT_SLOT]; /* by the meeting's parity: who shows again has seen all of the last one */
+  uint32_t live, arrived, at_barrier; /* lanes: not ended; of those, at a meeting; at a barrier */
+  uintptr_t place;                    /* of the meeting */
+  meeting last;                       /* read by all lanes before the first of them ends the next one */
 };
 
 fiber fibers[MAX_THREADS];
@@ -45,6 +47,7 @@ uint32_t n_threads, current, n_ended, n_at_barrier;
 const kernel *running;
 const void *arguments;
 char *stacks, *shared;
+const char *wrong; /* what the launch did that ends it */
 kernel *kernels;
 
 /* ---- switching ---- */
@@ -67,19 +70,59 @@ void to_launcher() { (void)swapcontext(&fibers[current].context, &launcher); }
 void to_fiber(uint32_t i) { (void)swapcontext(&launcher, &fibers[i].context); }
 #endif
 
+/* Of the block's threads. A wave waits once, for all of its lanes: they stand at one place. */
 void release_barrier() {
   if (!n_at_barrier || n_at_barrier + n_ended < n_threads) return;
-  for (uint32_t i = 0; i < n_threads; i++)
-    if (fibers[i].is == AT_BARRIER) fibers[i].is = RUNS;
+  uintptr_t place = 0;
+  for (uint32_t i = 0; i < n_threads; i++) {
+    if (i % wave == 0) place = 0;
+    if (fibers[i].is != AT_BARRIER) continue;
+    if (place && fibers[i].place != place) wrong = "lanes of a wave wait for the block at different places";
+    place = fibers[i].place;
+    fibers[i].is = RUNS;
+    warps[i / SIMT_WARP].at_barrier = 0;
+  }
   n_at_barrier = 0;
 }
 
+uint32_t first_thread(uint32_t w) { return w * SIMT_WARP; }
+uint32_t end_thread(uint32_t w) { return std::min(n_threads, first_thread(w + 1)); }
+
+/* Where a warp's live lanes are. */
+enum stand { GONE, ON_ITS_WAY, AT_THE_BARRIER, MEETS };
+stand stand_of(const warp &w) {
+  return !w.live ? GONE : w.arrived == w.live ? MEETS : w.at_barrier == w.live ? AT_THE_BARRIER : ON_ITS_WAY;
+}
+
+/* Of warps [from, to). */
+void end_meeting(uint32_t from, uint32_t to) {
+  meeting &m = warps[from].last;
+  m.lanes = 0;
+  for (uint32_t i = first_thread(from); i < end_thread(to - 1); i++) {
+    if (fibers[i].is != AT_MEETING) continue;
+    m.lanes |= (uint64_t)1 << i % wave;
+    memcpy(m.shown[i % wave], fibers[i].shows, SIMT_SLOT);
+    fibers[i].is = RUNS;
+  }
+  for (uint32_t w = from; w < to; w++) {
+    warps[w].arrived = 0;
+    if (w > from) warps[w].last = m;
+  }
+}
+
+/* The warps of the wave of warp `w` that can go on: together where they meet at one place; where the places
+ * are two, the earlier one of the program goes first, as a compiler orders what it joins again. */
 void release_meeting(uint32_t w) {
-  warp &of = warps[w];
-  if (!of.arrived || of.arrived < of.live) return;
-  for (uint32_t i = w * SIMT_WARP; i < std::min(n_threads, (w + 1) * SIMT_WARP); i++)
-    if (fibers[i].is == AT_MEETING) fibers[i].is = RUNS;
-  of.arrived = 0;
+  const uint32_t a = wave == SIMT_WARP ? w : w / 2 * 2, b = a + 1;
+  const bool two = wave > SIMT_WARP && first_thread(b) < n_threads;
+  const stand of_a = stand_of(warps[a]), of_b = two ? stand_of(warps[b]) : GONE;
+  if (of_a == ON_ITS_WAY || of_b == ON_ITS_WAY) return;
+  if (of_a == MEETS && of_b == MEETS && warps[a].place == warps[b].place)
+    end_meeting(a, b + 1);
+  else if (of_a == MEETS && (of_b != MEETS || warps[a].place < warps[b].place))
+    end_meeting(a, a + 1);
+  else if (of_b == MEETS)
+    end_meeting(b, b + 1);
 }
 
 void fiber_main() {
@@ -128,12 +171,10 @@ void shuffle(std::vector<uint32_t> &order, uint64_t *random) {
 bool run_block(const std::vector<uint32_t> &order) {
   n_ended = n_at_barrier = 0;
   for (uint32_t w = 0; w * SIMT_WARP < n_threads; w++)
-    warps[w].live = std::min(n_threads - w * SIMT_WARP, (uint32_t)SIMT_WARP), warps[w].arrived = 0;
-  for (uint32_t i = 0; i < n_threads; i++) {
-    fibers[i].is = RUNS;
-    fibers[i].meetings = 0;
-  }
-  while (n_ended < n_threads) {
+    warps[w].live = std::min(n_threads - w * SIMT_WARP, (uint32_t)SIMT_WARP),
+    warps[w].arrived = warps[w].at_barrier = 0;
+  for (uint32_t i = 0; i < n_threads; i++) fibers[i].is = RUNS;
+  while (n_ended < n_threads && !wrong) {
     bool moved = false;
     for (uint32_t i : order)
       if (fibers[i].is == RUNS) {
@@ -151,24 +192,30 @@ bool run_block(const std::vector<uint32_t> &order) {
 
 uint32_t linear_thread() { return current; }
 
-void barrier() {
-  fibers[current].is = AT_BARRIER;
+void barrier(uintptr_t place) {
+  fiber &f = fibers[current];
+  f.place = place;
+  f.is = AT_BARRIER;
   n_at_barrier++;
+  warps[current / SIMT_WARP].at_barrier++;
+  release_meeting(current / SIMT_WARP); /* the wave's other warp need not wait for this one */
   release_barrier();
-  if (fibers[current].is == AT_BARRIER) to_launcher();
+  if (f.is == AT_BARRIER) to_launcher();
 }
 
-const uint8_t (*meet(const void *value, size_t n_bytes))[SIMT_SLOT] {
+__attribute__((noinline)) const meeting &meet(const void *value, size_t n_bytes) {
   fiber &f = fibers[current];
   warp &w = warps[current / SIMT_WARP];
-  uint8_t(*shown)[SIMT_SLOT] = w.shown[f.meetings++ % 2];
-  memcpy(shown[current % SIMT_WARP], value, n_bytes);
+  memcpy(f.shows, value, n_bytes);
+  w.place = (uintptr_t)__builtin_return_address(0);
   f.is = AT_MEETING;
   w.arrived++;
   release_meeting(current / SIMT_WARP);
   if (f.is == AT_MEETING) to_launcher();
-  return shown;
+  return w.last;
 }
+
+void read_absent_lane() { wrong = "a lane reads of one that takes no part"; }
 
 kernel::kernel(const char *its_name, void (*its_call)(const void *), size_t its_arg_bytes)
     : name(its_name), call(its_call), arg_bytes(its_arg_bytes), next(kernels) {
@@ -181,12 +228,13 @@ const kernel *find(const char *name) {
   return NULL;
 }
 
-const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint64_t seed,
-                   const void *args) {
+const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint32_t wave_lanes,
+                   uint64_t seed, const void *args) {
   const uint64_t threads = (uint64_t)size.x * size.y * size.z, blocks = (uint64_t)grid.x * grid.y * grid.z;
   if (!threads || threads > MAX_THREADS || !blocks || blocks > UINT32_MAX)
     return "a block or grid of this size is not possible";
   if (shared_bytes > MAX_SHARED) return "more shared memory than there is";
+  if (wave_lanes != SIMT_WARP && wave_lanes != SIMT_MOST_LANES) return "waves have 32 lanes or 64";
   if (!stacks) {
     void *p = mmap(NULL, MAX_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -196,6 +244,8 @@ const char *launch(const kernel *k, index grid, index size, size_t shared_bytes,
     shared = memory;
   }
   running = k;
+  wave = wave_lanes;
+  wrong = NULL;
   arguments = args;
   block_size = size;
   grid_size = grid;
@@ -212,8 +262,9 @@ const char *launch(const kernel *k, index grid, index size, size_t shared_bytes,
     shuffle(order, &random);
     block = {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};
     memset(shared, 0xff, shared_bytes);
-    if (!run_block(order))
-      return "threads of a block wait for each other: a barrier or a meeting that not all reach";
+    const bool ended = run_block(order);
+    if (wrong) return wrong;
+    if (!ended) return "threads of a block wait for each other: a barrier or a meeting that not all reach";
   }
   return NULL;
 }

@@ -1,9 +1,15 @@
 /* simt.h - kernels as host code: the vocabulary of HIP that kernels/gpu.h builds on, over fibers.
  *
  * Every thread of a block is a fiber that runs until it waits: at a barrier of the block, or at a meeting of
- * its warp, where 32 lanes show each other a value. Blocks run one after another. A second executor beside
- * the PTX emulator: it sees the C++ that hipcc sees, not what nvcc made of it, it runs in a debugger and
- * under the host's sanitizers, and waves may have 64 lanes. It does not look for races; the emulator does. */
+ * its wave, where lanes show each other a value. Blocks run one after another. A second executor beside the
+ * PTX emulator: it sees the C++ that hipcc sees, not what nvcc made of it, it runs in a debugger and under
+ * the host's sanitizers. It does not look for races; the emulator does.
+ *
+ * A wave has 32 lanes (RDNA) or 64 (CDNA). Kernels know warps of 32; a wave of 64 has two of them, of which
+ * hardware runs both when they are at one instruction, and else one after the other. So a meeting is of the
+ * warps that stand at the same place of the program, and the others show nothing. What kernels may not do
+ * there ends the launch: read a lane that shows nothing, or wait for the block at two places in one wave,
+ * which is one wait to the hardware. */
 #ifndef WH_SIMT_H
 #define WH_SIMT_H
 
@@ -11,7 +17,7 @@
 #include <cstdint>
 #include <cstring>
 
-#define SIMT_WARP 32 /* lanes that meet */
+#define SIMT_WARP 32 /* lanes that are always together */
 
 namespace simt {
 
@@ -22,21 +28,33 @@ struct index {
 /* Of the running thread, and of what it runs in. */
 extern index thread, block, block_size, grid_size;
 extern void *dynamic_shared;
+extern uint32_t wave; /* lanes of a wave: 32 or 64 */
 uint32_t linear_thread();
+inline uint32_t lane() { return linear_thread() % wave; }
 
-void barrier();
+/* `place` is the caller's own in the program. */
+void barrier(uintptr_t place);
 
 #define SIMT_SLOT 16 /* bytes that a lane can show */
-/* Shows the warp's lanes `value`, and gives what they show; valid until the lane's next meeting but one.
- * Lanes that have ended show nothing. */
-const uint8_t (*meet(const void *value, size_t n_bytes))[SIMT_SLOT];
+#define SIMT_MOST_LANES 64
+
+/* What the lanes of a wave showed each other; bit l: lane l took part. */
+struct meeting {
+  uint64_t lanes;
+  uint8_t shown[SIMT_MOST_LANES][SIMT_SLOT];
+};
+/* Valid until the lane's next one. */
+const meeting &meet(const void *value, size_t n_bytes);
+/* Ends the launch: a lane read of one that shows nothing. */
+void read_absent_lane();
 
 template <typename T>
-T from_lane(T value, uint32_t lane) {
+T from_lane(T value, uint32_t from) {
   static_assert(sizeof(T) <= SIMT_SLOT, "more than a lane can show");
-  const uint8_t(*shown)[SIMT_SLOT] = meet(&value, sizeof value);
+  const meeting &m = meet(&value, sizeof value);
   T v;
-  memcpy(&v, shown[lane % SIMT_WARP], sizeof v);
+  if (!(m.lanes >> from & 1)) read_absent_lane();
+  memcpy(&v, m.shown[from], sizeof v);
   return v;
 }
 
@@ -50,10 +68,10 @@ struct kernel {
 };
 const kernel *find(const char *name); /* NULL: there is none */
 
-/* Runs all blocks. `seed` is an order of blocks and threads; 0: ascending. NULL when all ended, else one
- * sentence. */
-const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint64_t seed,
-                   const void *args);
+/* Runs all blocks in waves of so many lanes. `seed` is an order of blocks and threads; 0: ascending. NULL
+ * when all ended, else one sentence. */
+const char *launch(const kernel *k, index grid, index size, size_t shared_bytes, uint32_t wave_lanes,
+                   uint64_t seed, const void *args);
 
 }  // namespace simt
 
@@ -70,14 +88,25 @@ const char *launch(const kernel *k, index grid, index size, size_t shared_bytes,
 #define blockDim (simt::block_size)
 #define gridDim (simt::grid_size)
 
-static inline void __syncthreads() { simt::barrier(); }
+static inline uint32_t __lane_id() { return simt::lane(); }
+/* Within `width` lanes: of another group the lane's own value. */
 template <typename T>
-static inline T __shfl_xor(T v, int mask, int) {
-  return simt::from_lane(v, (simt::linear_thread() ^ (uint32_t)mask) % SIMT_WARP);
+static inline T __shfl_xor(T v, int mask, int width) {
+  const uint32_t self = simt::lane(), from = self ^ (uint32_t)mask;
+  return simt::from_lane(v, from / (uint32_t)width > self / (uint32_t)width ? self : from);
 }
 template <typename T>
-static inline T __shfl(T v, int lane, int) {
-  return simt::from_lane(v, (uint32_t)lane);
+static inline T __shfl(T v, int lane, int width) {
+  const uint32_t first = simt::lane() / (uint32_t)width * (uint32_t)width;
+  return simt::from_lane(v, first + (uint32_t)lane % (uint32_t)width);
+}
+static inline unsigned long long __ballot(int p) {
+  const uint8_t mine = p != 0;
+  const simt::meeting &m = simt::meet(&mine, 1);
+  unsigned long long bits = 0;
+  for (uint32_t l = 0; l < simt::wave; l++)
+    bits |= (unsigned long long)(m.lanes >> l & m.shown[l][0] & 1) << l;
+  return bits;
 }
 
 struct alignas(16) uint4 {

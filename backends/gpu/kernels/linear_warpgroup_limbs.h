@@ -1,0 +1,82 @@
+/* linear_warpgroup_limbs.h - products of warpgroups with 16-bit weights (docs/NUMERICS.md, "linear, 16-bit
+ * weights"): codes of 13 bits as two limbs of int8. One int32 sum serves all four products of limbs, as idot
+ * = 2^7 (2^7 sum(h h) + sum(h l) + sum(l h)) + sum(l l): three sums side by side would leave no registers for
+ * 128 rows. */
+#ifndef WH_GPU_LINEAR_WARPGROUP_LIMBS_H
+#define WH_GPU_LINEAR_WARPGROUP_LIMBS_H
+
+#include "backends/gpu/kernels/linear_warpgroup.h"
+
+#if defined(__CUDACC__)
+
+#define LIMB_BLOCKS 4u /* of 32, in a group */
+
+struct warpgroup_limbs {
+  static constexpr uint32_t chunk_bytes = GPU_WIDE_CHUNK_BYTES, head_bytes = GPU_WIDE_HEAD_BYTES;
+  static constexpr uint32_t group_chunks = GPU_WIDE_CHUNKS, x_group_bytes = WARPGROUP_WIDE_BYTES;
+  static constexpr uint32_t stage_bytes = WARPGROUP_WIDE_STAGE_BYTES;
+  static constexpr uint32_t scales = GPU_WIDE_CHUNKS * WARPGROUP_CODE_BYTES, heads = x_group_bytes;
+  static_assert(stage_bytes % 128 == 0, "matrices of the next stage are aligned");
+
+  float y[64];
+  uint32_t dot[64];
+
+  GPU_FN uint32_t n_stages(const gpu_matrix &m) { return m.n_groups; }
+
+  /* One bulk copy of activations, one of the group's heads and records, which are neighbours. */
+  GPU_FN void fetch(const gpu_matrix &m, const uint8_t *x, const uint8_t *w, uint32_t tile, uint32_t group,
+                    uint8_t *to, uint64_t *full) {
+    const uint32_t n_bytes = gpu_tiles_at(&m, tile) * (head_bytes + GPU_WIDE_CHUNKS * chunk_bytes);
+    gpu_arrive_expecting(full, x_group_bytes + n_bytes);
+    gpu_copy_bulk(to, x + (uint64_t)group * x_group_bytes, x_group_bytes, full);
+    gpu_copy_bulk(to + heads, w + gpu_heads_at(&m, tile, group), n_bytes, full);
+  }
+
+  /* The products of a limb of the weights and one of the activations, added to dot where ADDS. */
+  template <int ADDS>
+  GPU_METHOD void add(const uint32_t (&w)[LIMB_BLOCKS][4], const uint8_t *codes) {
+    gpu_product_s8<ADDS>(dot, w[0], gpu_matrix_at(codes, WARPGROUP_ROWS));
+#pragma unroll
+    for (uint32_t b = 1; b < LIMB_BLOCKS; b++)
+      gpu_product_s8<1>(dot, w[b], gpu_matrix_at(codes + b * (WARPGROUP_CODE_BYTES / 2), WARPGROUP_ROWS));
+  }
+  GPU_METHOD void shift() {
+    gpu_products_commit();
+    gpu_products_wait(dot);
+#pragma unroll
+    for (uint32_t i = 0; i < 64; i++) dot[i] <<= 7;
+    gpu_products_begin();
+  }
+
+  GPU_METHOD void compute(const gpu_matrix &, uint32_t, const uint8_t *stage, uint32_t tiles, uint32_t in) {
+    const uint8_t *low_codes = stage + WARPGROUP_CODE_BYTES / 4, *head = stage + heads + in * head_bytes;
+    uint32_t high[LIMB_BLOCKS][4], low[LIMB_BLOCKS][4];
+#pragma unroll
+    for (uint32_t b = 0; b < LIMB_BLOCKS; b++) {
+      const uint8_t *p = stage + heads + tiles * head_bytes + (b / 2 * tiles + in) * chunk_bytes +
+                         b % 2 * 1024 + gpu_lane() * 16;
+      const gpu_u128 h = gpu_load128(p), l = gpu_load128(p + 512);
+#pragma unroll
+      for (uint32_t i = 0; i < 4; i++) high[b][i] = h.w[i], low[b][i] = l.w[i];
+    }
+    gpu_products_begin();
+    add<0>(high, stage);
+    shift();
+    add<1>(high, low_codes);
+    add<1>(low, stage);
+    shift();
+    add<1>(low, low_codes);
+    gpu_products_commit();
+    const float w = ((const float *)head)[gpu_lane() / 4 * 2],
+                w_8 = ((const float *)head)[gpu_lane() / 4 * 2 + 1];
+    const float *s = (const float *)(stage + scales) + gpu_lane() % 4 * 2;
+    gpu_products_wait(dot);
+#pragma unroll
+    for (uint32_t i = 0; i < 64; i++)
+      y[i] = fmaf((i / 2 % 2 ? w_8 : w) * s[i / 4 * 8 + i % 2], (float)(int32_t)dot[i], y[i]);
+  }
+};
+
+#endif
+
+#endif
