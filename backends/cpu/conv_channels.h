@@ -13,6 +13,8 @@ typedef struct conv_channel_tile {
   int64_t at, step;
   float *c;
   bool first;
+  const char *ahead; /* weights that are read next: two lines at ahead + i * ahead_step */
+  int64_t ahead_step;
 } conv_channel_tile;
 
 CONV_INLINE void conv_channel_body(const int rows, const int vecs, const conv_channel_tile *t, int64_t col) {
@@ -20,10 +22,15 @@ CONV_INLINE void conv_channel_body(const int rows, const int vecs, const conv_ch
   const int64_t step = t->step, at = t->at, width = t->width;
   const float *const *from = t->x;
   const float *weights = t->w + col;
+  const char *ahead = t->ahead;
+  const int64_t ahead_step = t->ahead_step;
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
   for (int64_t k = 0; k < t->k; k++, weights += width) {
+    __builtin_prefetch(ahead);
+    __builtin_prefetch(ahead + 64);
+    ahead += ahead_step;
     const float
         *p[(WH_CONV_TALL + 2) / 3]; /* of each third row; the two that follow are in reach of an address */
     p[0] = from[k] + at;
@@ -138,21 +145,28 @@ static void conv_task_channels(conv_end *e, int64_t m0, int64_t n_m, int64_t beg
   const conv_stretch last_tile = conv_stretch_of(u, end - 1);
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
     const bool last = k + WH_CONV_CHUNK >= p->n_k;
+    const int64_t n = min_i64(WH_CONV_CHUNK, p->n_k - k);
     float *sums = u->sums;
     for (int64_t m = m0; m < m0 + n_m; m += WH_LINEAR_F_COLS) {
       const int64_t outputs = min_i64(WH_LINEAR_F_COLS, a->m - m);
       const int64_t width = outputs <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
+      /* the next panel's taps of this chunk, or the first one's of the next */
+      const float *next = m + WH_LINEAR_F_COLS < m0 + n_m
+                              ? a->panels + (m + WH_LINEAR_F_COLS) * p->n_k + k * width
+                              : a->panels + m0 * p->n_k + (k + n) * width;
       for (int64_t i = begin; i < end; i++) {
         const conv_stretch s = conv_stretch_of(u, i);
         const conv_channel_tile t = {.rows = s.rows,
                                      .width = width,
-                                     .k = min_i64(WH_CONV_CHUNK, p->n_k - k),
+                                     .k = n,
                                      .w = a->panels + m * p->n_k + k * width,
                                      .x = u->taps + k,
                                      .at = s.at,
                                      .step = a->win.stride[2],
                                      .c = sums,
-                                     .first = k == 0};
+                                     .first = k == 0,
+                                     .ahead = (const char *)(next + (i - begin) * n / (end - begin) * width),
+                                     .ahead_step = width * 4 / (end - begin)};
         conv_run_channel_tile(&t);
         if (last) conv_write_channels(e, sums, s.rows, m, outputs, s.place);
         if (p->n_k > WH_CONV_CHUNK) sums += p->tile * WH_LINEAR_F_COLS;

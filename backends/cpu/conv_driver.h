@@ -7,7 +7,8 @@
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
  * (docs/NUMERICS.md, "conv"). Where that uses the lanes better and the weights are packed, channels are the
- * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). */
+ * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). What follows the
+ * sums runs on a tile's (conv_end.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
@@ -273,15 +274,26 @@ typedef struct conv_sums {
   float *c;
 } conv_sums;
 
+/* Whether sums are outputs as they are, so that whole tiles can leave them there. */
+static bool conv_is_direct(const conv_unit *u) {
+  const wh_conv_args *a = u->a;
+  return u->p->n_k <= WH_CONV_CHUNK && u->p->size[2] == a->win.out[2] &&
+         (a->win.out[0] == 1 || u->p->size[1] == a->win.out[1]) && !a->bias && !a->residual && !a->chain;
+}
+
 /* The tiles of `rows` channels over taps [k, k + n); when these are the last, sums become outputs. */
 static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int64_t n, const conv_sums *s) {
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
   const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
+  const int64_t plane = wh_window_volume(u->a->win.out);
   const bool last = k + n >= p->n_k, whole_rows = p->size[2] == u->a->win.out[2]; /* places are outputs */
+  const bool direct = conv_is_direct(u);
+  float *const y = u->a->y + ((u->image * u->a->group + u->group) * u->a->m + m) * plane;
   int64_t ldw;
   const float *w = conv_weights(u, m, rows, k, n, &ldw);
   for (int64_t at = s->begin; at < s->end; at += lanes) {
+    const bool whole = direct && at + lanes <= s->end;
     conv_tile t = {.rows = rows,
                    .vecs = s->end - at <= VF_LANES ? 1 : vecs,
                    .k = n,
@@ -289,14 +301,16 @@ static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int6
                    .ldw = ldw,
                    .x = u->taps + k,
                    .at = at,
-                   .c = s->c ? s->c + (at - s->begin) : e->tile,
-                   .ldc = e->ldc,
+                   .c = whole  ? y + at
+                        : s->c ? s->c + (at - s->begin)
+                               : e->tile,
+                   .ldc = whole ? plane : e->ldc,
                    .first = k == 0};
     const int64_t width = t.vecs * VF_LANES;
     if (at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
     if (last && whole_rows) t.ahead = conv_end_ahead(e, m, rows, at);
     conv_run_tile(&t);
-    if (last) conv_write(e, t.c + (at - t.at), m, rows, at, min_i64(lanes, s->end - at));
+    if (last && !whole) conv_write(e, t.c + (at - t.at), m, rows, at, min_i64(lanes, s->end - at));
   }
 }
 
