@@ -61,11 +61,16 @@ static void share(const wh_worker *worker, int64_t n, size_t bytes, int64_t *beg
   *end = min_i64(*end * piece, n);
 }
 
-static void copy_or_clear(char *to, const char *from, size_t bytes) {
-  if (from)
-    memcpy(to, from, bytes);
-  else
+/* Single elements are of sizes that the compiler knows. */
+static inline void copy_or_clear(char *to, const char *from, size_t bytes) {
+  if (!from)
     memset(to, 0, bytes);
+  else if (bytes == 4)
+    memcpy(to, from, 4);
+  else if (bytes == 8)
+    memcpy(to, from, 8);
+  else
+    memcpy(to, from, bytes);
 }
 
 /* ---- gathers ---- */
@@ -76,10 +81,7 @@ static void gather_row(const cpu_operand *ids, int64_t begin, int64_t end, int64
   for (int64_t i = begin; i < end; i++, to += bytes) {
     const int64_t k = resolved(ids, i, n);
     const char *piece = k < 0 ? NULL : from + (size_t)k * bytes;
-    if (bytes == 4) /* a size that the compiler knows */
-      copy_or_clear(to, piece, 4);
-    else
-      copy_or_clear(to, piece, bytes);
+    copy_or_clear(to, piece, bytes);
   }
 }
 
