@@ -24,6 +24,7 @@ struct wh_device {
   const wh_allocator *alloc;
   const wh_backend *backend;
   void *device;
+  char name[64]; /* as it was asked for */
 };
 
 /* Built at the first use, then shared: tokenizer and template cost time that a run without text need not
@@ -109,8 +110,13 @@ wh_status wh_model_template(const wh_model *m, const wh_chat_template **out);
 
 /* What sessions must agree in to share a program. */
 typedef struct wh_program_key {
-  wh_device *device, *offload; /* offload: runs the last offload_layers layers; NULL: none */
-  uint32_t offload_layers, kept_experts;
+  wh_device *devices[WH_SESSION_DEVICES];
+  uint32_t n_devices;
+  bool has_offload; /* of which devices[1] is the first; devices[0] has what they do not have */
+  bool moves_all;   /* the offload has what is no layer as well */
+  uint32_t layers[WH_SESSION_DEVICES]; /* of all devices but the first, in order the model's last ones */
+  uint32_t kept_experts;               /* as wh_session_options has them */
+  wh_split_mode split_mode;            /* TENSORS: `layers` are not looked at */
   wh_dtype kv_dtype;
   bool outgrows_rope; /* contexts beyond what its first set of rotary frequencies is for (LongRoPE) */
 } wh_program_key;
@@ -131,15 +137,14 @@ wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key,
                                 const wh_program_request *request, wh_program **out, uint32_t *rope_border);
 void wh_model_give_program(const wh_model *m, const wh_program *program);
 
-/* Plans the session's model as the key says and tells what the offload would take; loads nothing.
+/* Plans the session's model as the key says and tells what it would take of each device; loads nothing.
  * `outgrows_rope` and `kv_dtype` are filled in. session.c */
-wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory *out);
-/* How many layers of a session's model the device `target` has room for, beside `host`: offload_layers and
- * kept_experts, as wh_session_options has them. fit.c */
-wh_status wh_fit_layers(wh_session *s, wh_device *host, wh_device *target, uint32_t *layers,
-                        uint32_t *kept_experts);
+wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory out[WH_SESSION_DEVICES]);
+/* Which of the layers each of the key's devices has: with an offload the last n_layers, or as many as fit
+ * (WH_LAYERS_AUTO), else all. Devices that are not needed then leave the key. fit.c */
+wh_status wh_fit_layers(wh_session *s, uint32_t n_layers, wh_program_key *key);
 /* Adds to the error that a device lacks memory how many layers would fit; gives the status back. fit.c */
-wh_status wh_fit_explain(wh_session *s, wh_device *host, wh_device *target);
+wh_status wh_fit_explain(wh_session *s, const wh_program_key *key);
 
 /* A node that the next run of a session or runner is to write into a folder that is there. Zero: none.
  * extract.c */

@@ -49,6 +49,7 @@ wh_status wh_device_create(const wh_device_options *options, wh_device **out) {
   atomic_init(&d->n_refs, 1);
   d->alloc = o.allocator;
   d->backend = backend;
+  (void)snprintf(d->name, sizeof d->name, "%s", o.name);
   wh_status st = backend->open(0, &o, &d->device);
   if (st != WH_OK) {
     wh_free(d->alloc, d);

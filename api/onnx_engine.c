@@ -125,7 +125,7 @@ wh_status wh_engine_create(const wh_plan_device *device, size_t n_programs, uint
     o.isa = "ref";
     o.n_threads = 1;
     o.allocator = alloc;
-    e->host = (wh_plan_device){&wh_backend_cpu, NULL};
+    e->host = (wh_plan_device){.backend = &wh_backend_cpu};
     wh_status st = wh_backend_cpu.open(0, &o, &e->host.dev);
     if (st != WH_OK) {
       wh_free(alloc, e);
@@ -380,7 +380,10 @@ static wh_status run_graph(void *ctx, wh_graph *g, const int64_t *symbols, const
   return WH_OK;
 }
 
-wh_onnx_engine wh_engine_face(wh_engine *e) { return (wh_onnx_engine){e, run_graph}; }
+wh_onnx_engine wh_engine_face(wh_engine *e) {
+  const bool takes_blocks = e->device.backend->traits & WH_BACKEND_BLOCKS;
+  return (wh_onnx_engine){.ctx = e, .takes_blocks = takes_blocks, .run = run_graph};
+}
 
 size_t wh_port_bytes(const wh_run_port *port) {
   size_t n = 0;

@@ -39,23 +39,53 @@ static wh_status fold_and_fuse(wh_graph *g, const wh_device *device, const wh_al
   return st;
 }
 
-/* The last layers, by the names that every family gives their nodes; more than there are: all of the model.
- * What follows the attention of the first of them may stay. */
-static size_t offload_rules(const wh_program_key *key, int64_t n_layers, char names[][LAYER_NAME_BYTES],
-                            wh_place_rule *rules) {
+/* By the names that every family gives its nodes. What follows the attention of the offload's first layers
+ * may stay with the first device, and what follows the last layer is where that is. */
+static size_t layer_rules(const wh_program_key *key, int64_t n_layers, char names[][LAYER_NAME_BYTES],
+                          wh_place_rule *rules) {
   size_t n = 0;
-  if (!key->offload) return 0;
-  if (key->offload_layers > (uint64_t)n_layers) rules[n++] = (wh_place_rule){"", 1};
-  const int64_t first = key->offload_layers < (uint64_t)n_layers ? n_layers - key->offload_layers : 0;
-  for (int64_t i = first; i < n_layers; i++, n++) {
-    (void)snprintf(names[n], LAYER_NAME_BYTES, "blk.%lld.", (long long)i);
-    rules[n] = (wh_place_rule){names[n], 1};
-    if (i - first >= (int64_t)key->kept_experts) continue;
-    n++;
-    (void)snprintf(names[n], LAYER_NAME_BYTES, "blk.%lld.ffn_", (long long)i);
-    rules[n] = (wh_place_rule){names[n], 0};
+  int64_t at = n_layers;
+  uint32_t last = 0, kept = key->kept_experts;
+  for (uint32_t d = 1; d < key->n_devices; d++) {
+    at -= key->layers[d];
+    if (key->layers[d]) last = d;
   }
+  if (key->moves_all) rules[n++] = (wh_place_rule){"", 1};
+  if (last && (key->moves_all || !key->has_offload)) rules[n++] = (wh_place_rule){"output", last};
+  for (uint32_t d = 1; d < key->n_devices; d++)
+    for (uint32_t i = 0; i < key->layers[d]; i++, at++) {
+      (void)snprintf(names[n], LAYER_NAME_BYTES, "blk.%lld.", (long long)at);
+      rules[n] = (wh_place_rule){names[n], d};
+      n++;
+      if (!kept) continue;
+      kept--;
+      (void)snprintf(names[n], LAYER_NAME_BYTES, "blk.%lld.ffn_", (long long)at);
+      rules[n] = (wh_place_rule){names[n], 0};
+      n++;
+    }
   return n;
+}
+
+/* By the names that wh_pass_share gives. */
+static size_t share_rules(const wh_program_key *key, char names[][LAYER_NAME_BYTES], wh_place_rule *rules) {
+  for (uint32_t d = 1; d < key->n_devices; d++) {
+    (void)snprintf(names[d - 1], LAYER_NAME_BYTES, WH_SHARE_PREFIX "%u.", d);
+    rules[d - 1] = (wh_place_rule){names[d - 1], d};
+  }
+  return key->n_devices - 1;
+}
+
+static bool same_devices(const wh_program_key *a, const wh_program_key *b) {
+  return a->n_devices == b->n_devices &&
+         memcmp(a->devices, b->devices, a->n_devices * sizeof a->devices[0]) == 0;
+}
+
+/* That of the backend, unless it has several of the devices. */
+static const char *name_in(const wh_program_key *key, uint32_t device) {
+  const wh_device *d = key->devices[device];
+  for (uint32_t i = 0; i < key->n_devices; i++)
+    if (i != device && key->devices[i]->backend == d->backend) return d->name;
+  return NULL;
 }
 
 static wh_status make_program(const wh_model *m, const wh_program_key *key, const wh_program_request *q,
@@ -65,7 +95,9 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   const wh_model_build_options build = {.kv_dtype = key->kv_dtype,
                                         .context = q->limits ? q->limits->context : 0};
   WH_TRY(wh_model_make_graph(m, &build, &g, &hparams));
-  wh_status st = fold_and_fuse(g, key->device, m->alloc);
+  const bool shares = key->split_mode == WH_SPLIT_TENSORS;
+  wh_status st = fold_and_fuse(g, key->devices[0], m->alloc);
+  if (st == WH_OK && shares) st = wh_pass_share(g, key->n_devices);
   int64_t *symbols = wh_alloc_array(m->alloc, g->dims.n_symbols + WH_LM_MAX_SYMBOLS, sizeof *symbols);
   if (st == WH_OK && !symbols) st = WH_OOM("program");
   out->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;
@@ -76,29 +108,32 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
   } else if (st == WH_OK) {
     q->symbols(q->symbols_ctx, g, symbols);
   }
-  const size_t most_rules = 2 * (size_t)m->hparams.n_layers + 1;
+  const size_t most_rules = 2 * (size_t)m->hparams.n_layers + 2 + WH_SESSION_DEVICES;
   char(*names)[LAYER_NAME_BYTES] = wh_alloc_array(m->alloc, most_rules, sizeof *names);
   wh_place_rule *rules = wh_alloc_array(m->alloc, most_rules, sizeof *rules);
   if (st == WH_OK && (!names || !rules)) st = WH_OOM("placement");
   if (st == WH_OK) {
-    wh_plan_device devices[2] = {{key->device->backend, key->device->device}};
-    if (key->offload) devices[1] = (wh_plan_device){key->offload->backend, key->offload->device};
-    wh_weight_set *weights[2] = {NULL, NULL};
+    wh_plan_device devices[WH_SESSION_DEVICES];
+    wh_weight_set *weights[WH_SESSION_DEVICES] = {NULL};
+    for (uint32_t d = 0; d < key->n_devices; d++)
+      devices[d] = (wh_plan_device){key->devices[d]->backend, key->devices[d]->device, name_in(key, d)};
     for (const shared_program *s = m->programs; s; s = s->next)
-      if (s->key.device == key->device && s->key.offload == key->offload)
-        for (int d = 0; d < 2; d++) weights[d] = s->program->devices[d].weights;
-    const wh_program_options o = {.place = {.devices = devices,
-                                            .n_devices = key->offload ? 2 : 1,
-                                            .rules = rules,
-                                            .n_rules = offload_rules(key, m->hparams.n_layers, names, rules)},
-                                  .symbols = symbols,
-                                  .alloc = m->alloc,
-                                  .weight_done = m->file ? weight_done : NULL,
-                                  .weight_done_ctx = m->file,
-                                  .pack_cache = q->pack_cache,
-                                  .pack_while_running = q->pack_while_running,
-                                  .progress = q->progress,
-                                  .weights = weights};
+      if (same_devices(&s->key, key))
+        for (uint32_t d = 0; d < key->n_devices; d++) weights[d] = s->program->devices[d].weights;
+    const wh_program_options o = {
+        .place = {.devices = devices,
+                  .n_devices = key->n_devices,
+                  .rules = rules,
+                  .n_rules = shares ? share_rules(key, names, rules)
+                                    : layer_rules(key, m->hparams.n_layers, names, rules)},
+        .symbols = symbols,
+        .alloc = m->alloc,
+        .weight_done = m->file ? weight_done : NULL,
+        .weight_done_ctx = m->file,
+        .pack_cache = q->pack_cache,
+        .pack_while_running = q->pack_while_running,
+        .progress = q->progress,
+        .weights = weights};
     st = wh_program_create(g, &o, &out->program);
   } else {
     wh_graph_destroy(g);
@@ -110,7 +145,8 @@ static wh_status make_program(const wh_model *m, const wh_program_key *key, cons
 }
 
 static bool same_key(const wh_program_key *a, const wh_program_key *b) {
-  return a->device == b->device && a->offload == b->offload && a->offload_layers == b->offload_layers &&
+  return same_devices(a, b) && memcmp(a->layers, b->layers, sizeof a->layers) == 0 &&
+         a->has_offload == b->has_offload && a->moves_all == b->moves_all && a->split_mode == b->split_mode &&
          a->kept_experts == b->kept_experts && a->kv_dtype == b->kv_dtype &&
          a->outgrows_rope == b->outgrows_rope;
 }

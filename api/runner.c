@@ -127,7 +127,8 @@ static void first_symbols(void *ctx, const wh_graph *g, int64_t *symbols) {
 
 static wh_status take_program(wh_runner *r, const wh_runner_options *o) {
   const int64_t context = r->model->hparams.context_length;
-  const wh_program_key key = {.device = r->device,
+  const wh_program_key key = {.devices = {r->device},
+                              .n_devices = 1,
                               .kv_dtype = WH_DTYPE_F16,
                               .outgrows_rope = wh_model_outgrows_rope(r->model, context)};
   wh_runner_options bounds = *o;
@@ -178,7 +179,7 @@ static wh_status open_onnx(wh_runner *r, const wh_runner_options *o) {
   r->given = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->given);
   if (!r->inputs || !r->input_ports || !r->given) return WH_OOM("runner");
   for (size_t i = 0; i < p->n_inputs; i++) r->input_ports[i] = -1;
-  const wh_plan_device device = {r->device->backend, r->device->device};
+  const wh_plan_device device = {.backend = r->device->backend, .dev = r->device->device};
   WH_TRY(wh_onnx_runner_create(r->model->net, &device, r->memory_limit, &limits, r->alloc, &r->onnx));
   wh_onnx_runner_join(r->onnx, &r->model->engines);
   return WH_OK;

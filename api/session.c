@@ -13,9 +13,10 @@
 struct wh_session {
   atomic_uint n_refs;
   const wh_allocator *alloc;
-  wh_model *model;             /* a reference, as are the devices */
-  wh_device *device, *offload; /* offload: NULL: none */
-  wh_program *program;         /* the model's */
+  wh_model *model;                        /* a reference, as are the devices */
+  wh_device *devices[WH_SESSION_DEVICES]; /* references; of these the program has the first */
+  wh_program_key key;
+  wh_program *program; /* the model's */
   wh_lm *lm;
   wh_hash128 identity; /* what saved sequences are bound to */
   bool has_identity;
@@ -23,7 +24,7 @@ struct wh_session {
   uint32_t rope_border; /* LongRoPE; 0: none */
   uint32_t n_pages;
   wh_run_memory memory;
-  wh_device_memory on_device[2]; /* before it was taken */
+  wh_device_memory on_device[WH_SESSION_DEVICES]; /* before it was taken */
   wh_trace_fn trace;
   void *trace_ctx;
   wh_extraction extraction; /* of the next run */
@@ -82,8 +83,7 @@ static wh_status choose_pages(wh_session *s, uint64_t n_bytes) {
   return WH_OK;
 }
 
-/* The model's program for the session, and its layout. With one device for all of it, the key's offload is
- * NULL. */
+/* The model's program for the session, and its layout. */
 static wh_status plan(wh_session *s, const wh_program_key *key, const wh_pack_cache_options *cache,
                       wh_layout **out) {
   int64_t symbols[WH_LM_MAX_SYMBOLS];
@@ -105,14 +105,15 @@ static void give_program(wh_session *s) {
   s->program = NULL;
 }
 
-wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory *out) {
+wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory out[WH_SESSION_DEVICES]) {
   wh_layout *layout = NULL;
   wh_program *const kept = s->program;
   key->kv_dtype = s->options.kv_dtype;
   key->outgrows_rope = wh_model_outgrows_rope(s->model, s->options.context);
   s->program = NULL;
   wh_status st = plan(s, key, NULL, &layout);
-  if (st == WH_OK) st = wh_program_device_memory(s->program, layout, 1, out);
+  for (uint32_t d = 0; d < key->n_devices && st == WH_OK; d++)
+    st = wh_program_device_memory(s->program, layout, d, &out[d]);
   wh_layout_release(layout);
   give_program(s);
   s->program = kept;
@@ -142,10 +143,36 @@ static void warn_of_slow_files(const wh_session *s, const wh_memory_budget *budg
       wh_bytes_text(files, in_files), wh_bytes_text(left, rest), budget->limit);
 }
 
-/* How many layers the offload gets, unless the caller says that. */
-static wh_status choose_layers(wh_session *s) {
-  if (!s->offload || s->options.offload_layers != WH_LAYERS_AUTO) return WH_OK;
-  return wh_fit_layers(s, s->device, s->offload, &s->options.offload_layers, &s->options.kept_experts);
+/* The session keeps its devices, those too that it turns out not to need. */
+static wh_status take_devices(wh_session *s, wh_device *device) {
+  const wh_session_options *o = &s->options;
+  wh_program_key *key = &s->key;
+  if (o->n_peers && !o->peers)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "%u peers, but 'peers' is NULL", o->n_peers);
+  if (o->n_peers > WH_SESSION_DEVICES - 2)
+    return WH_FAIL(ERR_LIMIT, "%u peers: at most %u", o->n_peers, WH_SESSION_DEVICES - 2);
+  if (o->split_mode > WH_SPLIT_TENSORS)
+    return WH_FAIL(ERR_INVALID_ARGUMENT, "split mode %u is none that there is", o->split_mode);
+  if (o->split_mode == WH_SPLIT_TENSORS && o->offload)
+    return WH_FAIL(ERR_UNSUPPORTED,
+                   "tensors are shared by devices that have all of the model: with an offload "
+                   "layers are");
+  key->devices[key->n_devices++] = device;
+  if (o->offload) key->devices[key->n_devices++] = o->offload;
+  for (uint32_t i = 0; i < o->n_peers; i++) {
+    if (!o->peers[i]) return WH_FAIL(ERR_INVALID_ARGUMENT, "peer %u is NULL", i);
+    key->devices[key->n_devices++] = o->peers[i];
+  }
+  for (uint32_t i = 1; i < key->n_devices; i++)
+    for (uint32_t k = o->offload && o->n_peers ? 1 : 0; o->n_peers && k < i; k++)
+      if (key->devices[i] == key->devices[k])
+        return WH_FAIL(ERR_INVALID_ARGUMENT, "device %u of the session is device %u once more", i, k);
+  key->has_offload = o->offload != NULL;
+  key->kept_experts = o->offload ? o->kept_experts : 0;
+  key->split_mode = (wh_split_mode)(key->n_devices > 1 ? o->split_mode : WH_SPLIT_LAYERS);
+  key->kv_dtype = o->kv_dtype;
+  key->outgrows_rope = wh_model_outgrows_rope(s->model, o->context);
+  return WH_OK;
 }
 
 static wh_status check_devices(wh_session *s, const wh_layout *layout) {
@@ -153,7 +180,7 @@ static wh_status check_devices(wh_session *s, const wh_layout *layout) {
     WH_TRY(wh_program_device_memory(s->program, layout, d, &s->on_device[d]));
   wh_status st = wh_program_check_devices(s->program, layout);
   if (st != WH_ERR_OUT_OF_MEMORY) return st;
-  return wh_fit_explain(s, s->offload ? s->device : NULL, s->offload ? s->offload : s->device);
+  return wh_fit_explain(s, &s->key);
 }
 
 static wh_status open_session(wh_session *s, const wh_session_options *o) {
@@ -162,15 +189,9 @@ static wh_status open_session(wh_session *s, const wh_session_options *o) {
   wh_hash128 stamp;
   wh_pack_cache_options cache = {.folder = o->pack_cache, .mapped = o->pack_cache_mapped, .log = o->log};
   s->n_pages = wh_lm_pages_for(o->context) * o->max_sequences;
-  WH_TRY(choose_layers(s));
+  WH_TRY(wh_fit_layers(s, s->options.offload_layers, &s->key));
   if (o->pack_cache && wh_model_file_stamp(s->model->file, &stamp)) cache.model_stamp = &stamp;
-  const wh_program_key key = {.device = s->device,
-                              .offload = s->offload,
-                              .offload_layers = s->offload ? s->options.offload_layers : 0,
-                              .kept_experts = s->offload ? s->options.kept_experts : 0,
-                              .kv_dtype = o->kv_dtype,
-                              .outgrows_rope = wh_model_outgrows_rope(s->model, o->context)};
-  wh_status st = plan(s, &key, o->pack_cache ? &cache : NULL, &layout);
+  wh_status st = plan(s, &s->key, o->pack_cache ? &cache : NULL, &layout);
   if (st == WH_OK) st = memory_budget(o, &budget);
   if (st == WH_OK) st = check_devices(s, layout);
   if (st == WH_OK) st = wh_program_check_memory(s->program, layout, &budget);
@@ -197,12 +218,13 @@ wh_status wh_session_create(const wh_model *model, wh_device *device, const wh_s
   atomic_init(&s->n_refs, 1);
   s->alloc = o.allocator;
   s->model = wh_model_retain(wh_model_changing(model));
-  s->device = wh_device_retain(device);
-  s->offload = wh_device_retain(o.offload);
   s->options = o;
   s->options.pack_cache = NULL; /* the caller's, for creation only */
   s->options.log = NULL;
-  wh_status st = open_session(s, &o);
+  wh_status st = take_devices(s, device);
+  for (uint32_t d = 0; d < s->key.n_devices; d++) s->devices[d] = wh_device_retain(s->key.devices[d]);
+  s->options.peers = NULL;
+  if (st == WH_OK) st = open_session(s, &o);
   if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_file_path(model->file));
   if (st != WH_OK) {
     wh_session_destroy(s);
@@ -222,8 +244,7 @@ void wh_session_destroy(wh_session *s) {
   wh_lm_destroy(s->lm);
   wh_extraction_drop(&s->extraction, s->alloc);
   give_program(s);
-  wh_device_destroy(s->offload);
-  wh_device_destroy(s->device);
+  for (uint32_t d = WH_SESSION_DEVICES; d-- > 0;) wh_device_destroy(s->devices[d]);
   wh_model_destroy(s->model);
   wh_free(s->alloc, s);
 }
@@ -330,11 +351,16 @@ wh_status wh_session_identity(wh_session *s, wh_lm_identity *out) {
   const wh_program *p = s->program;
   if (!s->has_identity) WH_TRY(make_identity(s));
   *out = (wh_lm_identity){.model = s->identity, .pack_version = p->devices[0].device.backend->pack_version};
-  if (p->n_devices == 1)
-    (void)snprintf(out->device, sizeof out->device, "%s", p->devices[0].device.backend->name);
+  char text[WH_SESSION_DEVICES * 48];
+  size_t n = 0;
+  for (uint32_t d = 0; d < p->n_devices && n < sizeof text; d++)
+    n += (size_t)snprintf(text + n, sizeof text - n, d ? "+%s %u" : "%s", p->devices[d].device.backend->name,
+                          (unsigned)s->key.layers[d]);
+  if (n < sizeof out->device)
+    memcpy(out->device, text, n + 1);
   else
-    (void)snprintf(out->device, sizeof out->device, "%s+%s %u", p->devices[0].device.backend->name,
-                   p->devices[1].device.backend->name, (unsigned)s->options.offload_layers);
+    (void)snprintf(out->device, sizeof out->device, "%u devices %016llx", p->n_devices,
+                   (unsigned long long)wh_hash_bytes(text, n < sizeof text ? n : sizeof text).low);
   return WH_OK;
 }
 
@@ -379,14 +405,18 @@ wh_status wh_session_get_placement(const wh_session *s, uint32_t i, wh_session_p
   WH_WANT_INFO(placement, "placement", WH_SESSION_PLACEMENT_INIT);
   if (i >= s->program->n_devices) return WH_FAIL(ERR_NOT_FOUND, "the session has no device %u", i);
   const wh_device_memory *m = &s->on_device[i];
-  const uint32_t n = (uint32_t)s->model->hparams.n_layers, moved = !s->offload ? 0
-                                                                   : s->options.offload_layers < n
-                                                                       ? s->options.offload_layers
-                                                                       : n;
+  const wh_program_key *key = &s->key;
+  uint32_t before = 0, others = 0; /* layers of devices 1 to i - 1; of all but the first */
+  for (uint32_t d = 1; d < key->n_devices; d++) {
+    if (d < i) before += key->layers[d];
+    others += key->layers[d];
+  }
   wh_session_placement full = WH_SESSION_PLACEMENT_INIT;
-  full.n_layers = i ? moved : n - moved;
-  full.n_kept_experts = !i ? 0 : s->options.kept_experts < moved ? s->options.kept_experts : moved;
-  full.device = s->program->devices[i].device.backend->name;
+  full.n_layers = i ? key->layers[i] : (uint32_t)s->model->hparams.n_layers - others;
+  if (key->split_mode == WH_SPLIT_TENSORS) full.n_layers = (uint32_t)s->model->hparams.n_layers;
+  const uint32_t kept = key->kept_experts > before ? key->kept_experts - before : 0;
+  full.n_kept_experts = !i ? 0 : kept < full.n_layers ? kept : full.n_layers;
+  full.device = wh_plan_device_name(&s->program->devices[i].device);
   full.packed_weights = m->weights;
   full.kv_state = m->states;
   full.activations = m->activations;

@@ -1,6 +1,7 @@
 /* advice.c - see advice.h. */
 #include "cli/advice.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,14 @@ cli_exit cli_check_engine_options(const cli_engine_options *options) {
     return cli_fail(CLI_USAGE, "--pack-cache and --no-pack-cache exclude each other");
   if (options->no_pack_cache && options->pack_cache_mapped)
     return cli_fail(CLI_USAGE, "--map-packed needs kept weights, and --no-pack-cache keeps none");
+  if (options->split_mode == WH_SPLIT_TENSORS && (!options->device || !strchr(options->device, '+')))
+    return cli_fail(CLI_USAGE,
+                    "--split-mode tensor is for devices that work together, as in --device "
+                    "cuda:0+cuda:1");
+  if (options->split_mode == WH_SPLIT_TENSORS && split.is_wanted)
+    return cli_fail(CLI_USAGE,
+                    "--split-mode tensor shares all of the model: without --gpu-layers and "
+                    "--cpu-experts");
   return CLI_OK;
 }
 
@@ -67,10 +76,25 @@ static void advise_on_packing(const cli_engine *engine) {
     cli_note("[--map-packed: nothing is kept yet, so the weights were packed; the next start maps them]");
 }
 
+/* What each device has, in order. */
+static void advise_on_devices(const cli_engine *engine) {
+  wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
+  char text[512] = "";
+  size_t n = 0;
+  for (uint32_t i = 0; n < sizeof text && wh_session_get_placement(engine->session, i, &p) == WH_OK; i++)
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s%u on %s", i ? ", " : "", p.n_layers, p.device);
+  if (engine->options.split_mode == WH_SPLIT_TENSORS)
+    cli_note("[a part of every layer on each of %u devices]", engine->n_peers + 1);
+  else
+    cli_note("[layers: %s]", text);
+}
+
 /* What --gpu-layers auto came to. */
 static void advise_on_placement(const cli_engine *engine) {
   wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
-  if (!engine->offload || wh_session_get_placement(engine->session, 1, &p) != WH_OK) return;
+  if (engine->n_peers) advise_on_devices(engine);
+  if (!engine->offload || engine->n_peers || wh_session_get_placement(engine->session, 1, &p) != WH_OK)
+    return;
   const bool chosen = !engine->options.gpu_layers || strcmp(engine->options.gpu_layers, "auto") == 0;
   if (!p.n_layers && chosen)
     cli_warn("no layer of the model fits on %s, of which %.1f MiB are free: the processor computes all of it",

@@ -236,7 +236,7 @@ static cli_exit write_text(cli_output *out, const cli_bench_work *work, const be
                     device->n_threads, device->n_threads == 1 ? "" : "s",
                     device->numerics == WH_NUMERICS_FAST ? "fast" : "exact");
   wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
-  if (r->engine.offload && wh_session_get_placement(r->engine.session, 1, &p) == WH_OK)
+  for (uint32_t i = 1; wh_session_get_placement(r->engine.session, i, &p) == WH_OK; i++)
     cli_output_printf(out, "  %u of %u layers on %s; the limits are those of %s\n", p.n_layers,
                       r->engine.info.n_layers, p.device, device->name);
   if (work->depth) cli_output_printf(out, "  behind %u positions\n", work->depth);

@@ -116,6 +116,7 @@ static cli_exit list_gpus(listing *l, const char *backend) {
 static cli_exit list_devices(listing *l) {
   wh_device *device = NULL;
   const char *named = l->engine.device;
+  if (named && strchr(named, '+')) return cli_fail(CLI_USAGE, "`whimbrel devices` takes one --device");
   CLI_TRY(cli_device_open(&l->engine, &device));
   cli_exit code = write_device(l, named ? named : "cpu", device);
   wh_device_destroy(device);

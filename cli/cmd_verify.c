@@ -178,9 +178,9 @@ static void describe(const subject *s, char *out, size_t n_bytes) {
            d->n_threads == 1 ? "" : "s", s->engine.prompt_chunk,
            d->numerics == WH_NUMERICS_FAST ? "fast" : "exact", cli_kv_type_of(&s->options)->name);
   wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
-  const size_t n = strlen(out);
-  if (s->engine.offload && wh_session_get_placement(s->engine.session, 1, &p) == WH_OK)
-    snprintf(out + n, n_bytes - n, ", %u layers on %s", p.n_layers, p.device);
+  size_t n = strlen(out);
+  for (uint32_t i = 1; n < n_bytes && wh_session_get_placement(s->engine.session, i, &p) == WH_OK; i++)
+    n += (size_t)snprintf(out + n, n_bytes - n, ", %u layers on %s", p.n_layers, p.device);
 }
 
 static cli_exit write_text(const verification *v, const cli_trace_counts *counts, cli_output *out) {

@@ -79,7 +79,19 @@ static wh_status try_gpus(const cli_engine_options *options, wh_device **out) {
   return cli_device_try(options, "cuda", out);
 }
 
+/* Of "cuda:0+cuda:1" number `i`; false: there are not so many. */
+static bool name_of(const char *list, uint32_t i, char *out, size_t n_bytes) {
+  for (; i && list; i--) {
+    list = strchr(list, '+');
+    if (list) list++;
+  }
+  if (!list) return false;
+  (void)snprintf(out, n_bytes, "%.*s", (int)strcspn(list, "+"), list);
+  return true;
+}
+
 cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
+  char name[256];
   cli_engine_options of_gpu = *options;
   cli_split split;
   CLI_TRY(cli_split_of(options, &split));
@@ -92,7 +104,33 @@ cli_exit cli_device_open(const cli_engine_options *options, wh_device **out) {
     CLI_TRY_WH(cli_device_try(options, "cpu", out));
     return CLI_OK;
   }
-  CLI_TRY_WH(cli_device_try(&of_gpu, options->device, out));
+  const bool named = options->device && name_of(options->device, 0, name, sizeof name);
+  CLI_TRY_WH(cli_device_try(&of_gpu, named ? name : NULL, out));
+  return CLI_OK;
+}
+
+/* The devices behind the first: those that are named; or, where the best are asked for, the GPUs beside it
+ * when the model's weights would take more than half of its memory. */
+static cli_exit open_peers(cli_engine *engine) {
+  enum { MOST_PEERS = WH_SESSION_DEVICES - 2 };
+  char name[256];
+  const char *list = engine->options.device;
+  const bool any = list ? strcmp(list, "auto") == 0 : engine->options.gpu_layers != NULL;
+  const wh_device_info first = cli_engine_device_info(engine);
+  cli_engine_options of_gpu = engine->options;
+  of_gpu.isa = NULL; /* the processor's */
+  if (any && (strcmp(first.name, "cpu") == 0 || engine->info.weight_bytes <= first.memory_bytes / 2))
+    return CLI_OK;
+  for (uint32_t i = 1; any || (list && name_of(list, i, name, sizeof name)); i++) {
+    if (any) (void)snprintf(name, sizeof name, "%s:%u", first.name, i);
+    if (engine->n_peers == MOST_PEERS && any) return CLI_OK;
+    if (engine->n_peers == MOST_PEERS)
+      return cli_fail(CLI_USAGE, "--device: at most %d devices together", MOST_PEERS + 1);
+    const wh_status status =
+        cli_device_try(any ? &of_gpu : &engine->options, name, &engine->peers[engine->n_peers]);
+    if (status != WH_OK) return any ? CLI_OK : cli_fail_library(status);
+    engine->n_peers++;
+  }
   return CLI_OK;
 }
 
@@ -132,6 +170,9 @@ cli_exit cli_session_open(const cli_engine_options *options, const wh_model *mod
   o.progress = show_progress;
   o.find_prefixes = needs->find_prefixes;
   o.offload = needs->offload;
+  o.peers = needs->peers;
+  o.n_peers = needs->n_peers;
+  o.split_mode = needs->n_peers ? options->split_mode : WH_SPLIT_LAYERS;
   if (o.offload) {
     cli_split split;
     CLI_TRY(cli_split_of(options, &split));
@@ -182,6 +223,8 @@ static cli_exit open_session(cli_engine *engine, const cli_session_needs *needs)
   cli_session_needs with_offload = *needs;
   CLI_TRY(split_model(engine));
   with_offload.offload = engine->offload;
+  with_offload.peers = engine->peers;
+  with_offload.n_peers = engine->n_peers;
   if (needs->may_keep_packed && !options->no_pack_cache) choose_pack_folder(engine);
   CLI_TRY(cli_session_open(options, engine->model, engine->device, &with_offload, &engine->session));
   wh_session_set_interrupt(engine->session, interrupted, NULL);
@@ -205,6 +248,11 @@ cli_exit cli_engine_begin(const char *path, const cli_engine_options *options, c
   }
   wh_model_get_info(engine.model, &engine.info);
   if (!*engine.info.path) engine.info.path = path; /* a folder with a graph */
+  code = open_peers(&engine);
+  if (code != CLI_OK) {
+    cli_engine_close(&engine);
+    return code;
+  }
   engine.load_seconds = cli_seconds() - start;
   *out = engine;
   return CLI_OK;
@@ -275,6 +323,7 @@ void cli_engine_close(cli_engine *engine) {
   wh_model_destroy(engine->model);
   wh_device_destroy(engine->device);
   wh_device_destroy(engine->offload);
+  for (uint32_t i = 0; i < engine->n_peers; i++) wh_device_destroy(engine->peers[i]);
   *engine = (cli_engine){0};
 }
 

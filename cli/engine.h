@@ -9,7 +9,9 @@
 /* Owned: close frees what it holds. Zero-initialise. */
 typedef struct cli_engine {
   wh_model *model;
-  wh_device *device, *offload; /* offload: NULL without one */
+  wh_device *device, *offload;          /* offload: NULL without one */
+  wh_device *peers[WH_SESSION_DEVICES]; /* that work together with the offload, else with the device */
+  uint32_t n_peers;
   wh_session *session;
   wh_model_info info;
   cli_engine_options options;
@@ -20,13 +22,15 @@ typedef struct cli_engine {
 } cli_engine;
 
 typedef struct cli_session_needs {
-  uint32_t context;       /* overrides the default when the user gave none; 0: no wish */
-  uint32_t max_outputs;   /* rows of logits in one run, which may be as long; 0: 1 */
-  uint32_t max_sequences; /* 0: 1 */
-  wh_device *offload;     /* as wh_session_options; the options say how many layers */
-  bool find_prefixes;     /* as wh_session_options: for answers, not for measurements */
-  bool answers_soon;      /* weights are packed while the model runs */
-  bool may_keep_packed;   /* large models' packed weights, in the user's cache folder */
+  uint32_t context;        /* overrides the default when the user gave none; 0: no wish */
+  uint32_t max_outputs;    /* rows of logits in one run, which may be as long; 0: 1 */
+  uint32_t max_sequences;  /* 0: 1 */
+  wh_device *offload;      /* as wh_session_options; the options say how many layers */
+  wh_device *const *peers; /* as wh_session_options */
+  uint32_t n_peers;
+  bool find_prefixes;   /* as wh_session_options: for answers, not for measurements */
+  bool answers_soon;    /* weights are packed while the model runs */
+  bool may_keep_packed; /* large models' packed weights, in the user's cache folder */
 } cli_session_needs;
 
 /* A node by itself, as `verify` writes it: graph.txt and its values as NumPy files. */
@@ -34,7 +38,7 @@ bool cli_is_graph_folder(const char *path);
 WH_NODISCARD cli_exit cli_model_open(const char *path, wh_model **out);
 /* The device of that name with these options; why not is in the library's error record. */
 WH_NODISCARD wh_status cli_device_try(const cli_engine_options *options, const char *name, wh_device **out);
-/* What the options name: of a model that is split, the GPU. */
+/* What the options name: of a model that is split, the GPU; of devices that work together, the first. */
 WH_NODISCARD cli_exit cli_device_open(const cli_engine_options *options, wh_device **out);
 /* The device comes first: a wrong option is reported before a large file is read. */
 WH_NODISCARD cli_exit cli_engine_open(const char *path, const cli_engine_options *options,

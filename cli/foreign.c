@@ -18,8 +18,11 @@ static const cli_foreign options[] = {
      "with --device for which GPU"},
     {"-cmoe --cpu-moe -ncmoe --n-cpu-moe", NULL, "cpu-experts", "with a number of layers"},
     {"-mg --main-gpu --gpu --gpus --cuda --offload", NULL, "device", "as in --device cuda:1"},
-    {"-sm --split-mode -ts --tensor-split --tensor-parallel-size -tp", NULL, NULL,
-     "a model is split between the processor and one GPU: --device and --gpu-layers"},
+    {"-sm --tensor-parallel-size -tp --pipeline-parallel-size -pp", NULL, "split-mode",
+     "with --device cuda:0+cuda:1 for which GPUs"},
+    {"-ts --tensor-split", NULL, NULL,
+     "GPUs that --device names with + between them get layers as they have memory; --split-mode tensor "
+     "shares every layer"},
     {"-ot --override-tensor -nkvo --no-kv-offload --gpu-memory-utilization --enforce-eager --cpu-offload-gb "
      "--fit",
      NULL, NULL, "--gpu-layers auto takes what fits, and --cpu-experts says what stays on the processor"},

@@ -250,6 +250,8 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
   o.progress = ask;
   if (options->gpu_layers || options->cpu_experts)
     return cli_fail(CLI_USAGE, "--gpu-layers and --cpu-experts are for language models, which have layers");
+  if (options->device && strchr(options->device, '+'))
+    return cli_fail(CLI_USAGE, "devices work together on language models: give this model one");
   cli_exit code = cli_engine_begin(path, options, &g.engine);
   wh_status st = WH_OK;
   if (code == CLI_OK) st = wh_model_get_graph_info(g.engine.model, &g.info);

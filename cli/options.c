@@ -7,8 +7,11 @@
 #define ENGINE(field) offsetof(cli_engine_options, field)
 static const cli_option engine_options[] = {
     {"device", 0, CLI_OPTION_STRING, ENGINE(device), "NAME",
-     "What computes: cpu (the default); cuda, cuda:1 and so on; hip; auto:\nthe first GPU that works, for as "
-     "many layers as fit, else cpu; or\ncuda:emulated, which needs no GPU and is for checking.",
+     "What computes: cpu (the default); cuda, cuda:1 and so on; hip; auto:\nthe first GPU that works, and "
+     "the "
+     "others where it takes them, for as\nmany layers as fit, else cpu; or cuda:emulated, which needs no "
+     "GPU\n"
+     "and is for checking. cuda:0+cuda:1 names devices that work together.",
      0, 0, 0, 0},
     {"isa", 0, CLI_OPTION_STRING, ENGINE(isa), "NAME",
      "Highest instruction-set level to use (default: all there is);\n`whimbrel devices` lists the levels.", 0,
@@ -51,6 +54,10 @@ static const cli_option engine_options[] = {
      "processor "
      "(default 0; with --gpu-layers\nauto: what does not fit).",
      0, UINT32_MAX, 0, 0},
+    {"split-mode", 0, CLI_OPTION_CHOICE, ENGINE(split_mode), "layer|tensor",
+     "What devices that work together share out: layers, by their free\nmemory, one device after the other "
+     "(default); or every matrix and\nthe attention heads, side by side. Never changes a result.",
+     0, 0, 0, 0},
     {"memory-limit", 0, CLI_OPTION_U64, ENGINE(memory_limit), "MIB",
      "Most memory to take, in MiB; what needs more is refused before it\nis taken (default: what the "
      "machine, "

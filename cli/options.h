@@ -21,11 +21,12 @@ typedef struct cli_engine_options {
   const char *gpu_layers; /* "auto" or how many of the last layers run on `device`; NULL: all */
   uint32_t cpu_experts;   /* of these, the first so many keep their experts on the processor */
   uint32_t gpu_graphs;    /* wh_gpu_graphs */
+  uint32_t split_mode;    /* wh_split_mode */
 } cli_engine_options;
 #define CLI_ENGINE_OPTIONS_INIT                                                                          \
   {                                                                                                      \
     NULL, NULL, 0, WH_NUMERICS_EXACT, 0, 0, 0, NULL, false, false, WH_BINDING_AUTO, 0, WH_PREFETCH_AUTO, \
-        NULL, 0, WH_GPU_GRAPHS_AUTO                                                                      \
+        NULL, 0, WH_GPU_GRAPHS_AUTO, WH_SPLIT_LAYERS                                                     \
   }
 
 typedef struct cli_kv_type {

@@ -157,6 +157,10 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 
 /* Computes `chain` and `conv_chain`; graphs for other backends have the single ops. */
 #define WH_BACKEND_CHAINS 1u
+/* `copy` also takes what lies on another of its devices, and work of one waits for points of another. */
+#define WH_BACKEND_PEERS 2u
+/* Computes `matmul_blocks`; graphs for other backends have the weights decoded. */
+#define WH_BACKEND_BLOCKS 4u
 
 typedef struct wh_backend {
   uint32_t struct_size;
@@ -211,7 +215,7 @@ typedef struct wh_backend {
                       const wh_point *waits, size_t n_waits, wh_point *done);
   wh_status (*download)(wh_queue *queue, void *dst, wh_buffer *src, uint64_t from, uint64_t n_bytes,
                         const wh_point *waits, size_t n_waits, wh_point *done);
-  /* Within the device; regions do not overlap. */
+  /* Within the device, or (WH_BACKEND_PEERS) to the queue's device from another; regions do not overlap. */
   wh_status (*copy)(wh_queue *queue, wh_buffer *dst, uint64_t to, wh_buffer *src, uint64_t from,
                     uint64_t n_bytes, const wh_point *waits, size_t n_waits, wh_point *done);
   /* Returns once the point is reached; an error of the work up to it, which ends the queue. */

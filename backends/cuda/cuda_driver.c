@@ -54,6 +54,8 @@ static wh_status find_calls(void *library, gpu_api *api) {
                         {"cuMemcpyHtoDAsync_v2", &api->upload},
                         {"cuMemcpyDtoHAsync_v2", &api->download},
                         {"cuMemcpyDtoDAsync_v2", &api->copy},
+                        {"cuMemcpyPeerAsync", &api->copy_peer},
+                        {"cuCtxEnablePeerAccess", &api->peer_enable},
                         {"cuMemsetD8Async", &api->fill},
                         {"cuLaunchKernel", &api->launch},
                         {"cuModuleLoadDataEx", &api->module_load},

@@ -74,6 +74,11 @@ typedef struct gpu_api {
   gpu_result (*upload)(uint64_t to, const void *from, size_t n_bytes, void *stream);
   gpu_result (*download)(void *to, uint64_t from, size_t n_bytes, void *stream);
   gpu_result (*copy)(uint64_t to, uint64_t from, size_t n_bytes, void *stream);
+  /* From another device's memory, with or without a way between them that spares the host. */
+  gpu_result (*copy_peer)(uint64_t to, void *to_context, uint64_t from, void *from_context, size_t n_bytes,
+                          void *stream);
+  gpu_result (*peer_enable)(void *context,
+                            unsigned flags); /* for the current one; NULL: nothing to ask for */
   gpu_result (*fill)(uint64_t to, unsigned char value, size_t n_bytes, void *stream);
   gpu_result (*launch)(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                        unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream,

@@ -49,7 +49,7 @@ void gpu_parallel(void *dev, wh_parallel_fn fn, void *arg);
 /* All of a wh_backend but its name, count and open. */
 #define GPU_BACKEND_FUNCTIONS                                                                               \
   .struct_size = sizeof(wh_backend), .abi_version = WH_BACKEND_ABI_VERSION,                                 \
-  .pack_version = WH_GPU_PACK_VERSION, .traits = WH_BACKEND_CHAINS, .close = gpu_close,                     \
+  .pack_version = WH_GPU_PACK_VERSION, .traits = WH_BACKEND_CHAINS | WH_BACKEND_PEERS, .close = gpu_close,  \
   .get_info = gpu_get_info, .measure = gpu_measure, .buffer_create = gpu_buffer_create,                     \
   .buffer_import = gpu_buffer_import, .buffer_destroy = gpu_buffer_destroy, .buffer_host = gpu_buffer_host, \
   .buffer_footprint = gpu_buffer_footprint, .claim = gpu_claim, .value_bytes = gpu_value_bytes,             \

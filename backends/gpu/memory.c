@@ -61,7 +61,7 @@ static void give_back(const gpu_device *d, wh_buffer *b) {
 }
 
 wh_status gpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out) {
-  const gpu_device *d = dev;
+  gpu_device *d = dev;
   const uint64_t room = n_bytes <= UINT64_MAX - WH_BUFFER_ALIGN
                             ? (n_bytes + !n_bytes + WH_BUFFER_ALIGN - 1) / WH_BUFFER_ALIGN * WH_BUFFER_ALIGN
                             : UINT64_MAX;
@@ -69,6 +69,7 @@ wh_status gpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh
   if (room > SIZE_MAX / 2) return out_of_memory(d, n_bytes);
   wh_buffer *b = wh_alloc_zeroed(d->alloc, sizeof *b);
   if (!b) return WH_OOM("buffer");
+  b->d = d;
   b->n_bytes = n_bytes;
   wh_status st = take(d, kind, b, (size_t)room);
   if (st != WH_OK) {

@@ -184,12 +184,33 @@ wh_status gpu_download(wh_queue *q, void *dst, wh_buffer *src, uint64_t from, ui
   return end(q, st, done);
 }
 
+/* The way between two devices is asked for once; without one the driver takes copies through the host. */
+static wh_status copy_from_peer(wh_queue *q, const wh_buffer *dst, uint64_t to, const wh_buffer *src,
+                                uint64_t from, uint64_t n_bytes) {
+  const gpu_api *api = api_of(q);
+  const uint64_t bit = (uint64_t)1 << (src->d->device & 63);
+  if (src->d->api != api)
+    return WH_FAIL(ERR_UNSUPPORTED, "%s: devices of two drivers do not work together", api->name);
+  if (!n_bytes) return WH_OK;
+  if (api->peer_enable && !(atomic_fetch_or(&q->emit.d->peers, bit) & bit))
+    (void)api->peer_enable(src->d->context, 0);
+  return gpu_check(api,
+                   api->copy_peer(dst->address + to, dst->d->context, src->address + from, src->d->context,
+                                  (size_t)n_bytes, q->emit.stream),
+                   "a copy between devices");
+}
+
 wh_status gpu_copy(wh_queue *q, wh_buffer *dst, uint64_t to, wh_buffer *src, uint64_t from, uint64_t n_bytes,
                    const wh_point *waits, size_t n_waits, wh_point *done) {
   WH_TRY(gpu_range(dst, to, n_bytes));
   WH_TRY(gpu_range(src, from, n_bytes));
   wh_status st = begin(q, waits, n_waits);
-  if (st == WH_OK) st = gpu_move(&q->emit, dst->address + to, src->address + from, n_bytes);
+  if (st == WH_OK && src->d != dst->d) {
+    st = copy_from_peer(q, dst, to, src, from, n_bytes);
+    if (st != WH_OK) (void)end_queue(q);
+  } else if (st == WH_OK) {
+    st = gpu_move(&q->emit, dst->address + to, src->address + from, n_bytes);
+  }
   return end(q, st, done);
 }
 

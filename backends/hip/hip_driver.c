@@ -39,6 +39,10 @@ static gpu_result function_set(void *function, int attribute, int value) {
   return GPU_SUCCESS;
 }
 
+/* Its copies find the devices by their addresses. */
+static gpu_result copy_peer(uint64_t to, void *to_context, uint64_t from, void *from_context, size_t n_bytes,
+                            void *stream);
+
 static gpu_api hip = {.name = "hip",
                       .attributes = {[GPU_ATTRIBUTE_PROCESSORS] = 63,
                                      [GPU_ATTRIBUTE_SHARED_PER_BLOCK] = 74,
@@ -52,7 +56,15 @@ static gpu_api hip = {.name = "hip",
                       .driver_wanted = 0,
                       .error_name = error_name,
                       .error_text = error_text,
-                      .function_set = function_set};
+                      .function_set = function_set,
+                      .copy_peer = copy_peer};
+
+static gpu_result copy_peer(uint64_t to, void *to_context, uint64_t from, void *from_context, size_t n_bytes,
+                            void *stream) {
+  (void)to_context;
+  (void)from_context;
+  return hip.copy(to, from, n_bytes, stream);
+}
 
 typedef struct call {
   const char *name;

@@ -326,7 +326,8 @@ static wh_status prepare_submit(wh_queue *q, host2_work *w) {
 static wh_status prepare_copy(wh_queue *q, host2_work *w) {
   const uint64_t n = w->n_bytes;
   if (w->dst) WH_TRY(host2_check_range(q->d, w->dst, w->to, n, "a copy's target"));
-  if (w->src) WH_TRY(host2_check_range(q->d, w->src, w->from, n, "a copy's source"));
+  if (w->src) /* a peer's, perhaps */
+    WH_TRY(host2_check_range(w->dst ? w->src->d : q->d, w->src, w->from, n, "a copy's source"));
   if (w->dst && w->dst == w->src && w->from < w->to + n && w->to < w->from + n)
     return WH_FAIL(ERR_DEVICE, "the two sides of a copy overlap");
   if (w->dst) WH_TRY(host2_add_access(q->d, &w->accesses, w->dst, w->to, n, true));

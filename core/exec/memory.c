@@ -61,7 +61,7 @@ wh_status wh_program_check_devices(const wh_program *p, const wh_layout *l) {
         ERR_OUT_OF_MEMORY,
         "%s: %s of its memory are needed (%s of weights, %s of attention state, %s of activations) "
         "but %s are free: %s are missing",
-        p->devices[d].device.backend->name, wh_bytes_text(need, text[0]),
+        wh_plan_device_name(&p->devices[d].device), wh_bytes_text(need, text[0]),
         wh_bytes_text(m.is_loaded ? 0 : m.weights, text[1]), wh_bytes_text(m.states, text[2]),
         wh_bytes_text(m.activations, text[3]), wh_bytes_text(m.available, text[4]),
         wh_bytes_text(need - m.available, text[5]));

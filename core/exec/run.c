@@ -1,5 +1,6 @@
-/* run.c - see run.h. A run's blocks follow each other; what one device made for another goes through the
- * host. */
+/* run.c - see run.h. A device's blocks follow each other; devices work side by side where no data says
+ * otherwise. What one device made for another goes from one to the other where they are peers, else through
+ * the host. */
 #include "core/exec/run.h"
 
 #include <string.h>
@@ -7,7 +8,9 @@
 typedef struct run_device {
   wh_queue *queue;
   wh_buffer *arena, *states;
-  uint64_t arena_bytes; /* that were asked for */
+  uint64_t arena_bytes;                  /* that were asked for */
+  wh_point last;                         /* of its work */
+  wh_point read_by[WH_PLAN_MAX_DEVICES]; /* of copies that other devices' queues make of what it made */
   wh_weight_user user;
   wh_buffer *
       *buffers; /* the run's table with what is this device's; the run's own where there is one device */
@@ -32,8 +35,9 @@ struct wh_run {
   bool *as_model;
   run_device devices[WH_PLAN_MAX_DEVICES];
   run_port *inputs, *outputs;
-  void *copy;   /* of what goes from device to device */
-  void *traced; /* a value in row-major form */
+  wh_point *done; /* [n_blocks] of this execution */
+  void *copy;     /* of what goes from device to device */
+  void *traced;   /* a value in row-major form */
   uint64_t last_frame, copy_bytes, traced_bytes;
   wh_run_trace_fn trace;
   void *trace_ctx;
@@ -220,7 +224,9 @@ static wh_status open_run(wh_run *r, const wh_run_options *o) {
   r->as_model = wh_alloc_array(r->alloc, p->n_slots + 1, sizeof *r->as_model);
   r->inputs = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->inputs);
   r->outputs = wh_alloc_array(r->alloc, p->n_outputs + 1, sizeof *r->outputs);
-  if (!r->symbols || !r->dims || !r->buffers || !r->offsets || !r->as_model || !r->inputs || !r->outputs)
+  r->done = wh_alloc_array(r->alloc, p->n_blocks + 1, sizeof *r->done);
+  if (!r->symbols || !r->dims || !r->buffers || !r->offsets || !r->as_model || !r->inputs || !r->outputs ||
+      !r->done)
     return WH_OOM("run");
   for (uint16_t d = 0; d < p->n_devices; d++) {
     r->devices[d].buffers =
@@ -267,9 +273,10 @@ wh_status wh_run_create(wh_program *program, const wh_run_options *o, wh_run **o
 
 void wh_run_destroy(wh_run *r) {
   if (!r) return;
+  for (uint16_t d = 0; d < r->p->n_devices; d++) /* what is under way may read another's memory */
+    if (r->devices[d].queue) backend(r, d)->queue_destroy(r->devices[d].queue);
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     run_device *x = &r->devices[d];
-    if (x->queue) backend(r, d)->queue_destroy(x->queue);
     backend(r, d)->buffer_destroy(dev(r, d), x->arena);
     backend(r, d)->buffer_destroy(dev(r, d), x->states);
     if (r->p->devices[d].weights) wh_weight_set_detach(r->p->devices[d].weights, &x->user);
@@ -285,6 +292,7 @@ void wh_run_destroy(wh_run *r) {
   wh_free(r->alloc, r->as_model);
   wh_free(r->alloc, r->inputs);
   wh_free(r->alloc, r->outputs);
+  wh_free(r->alloc, r->done);
   wh_free(r->alloc, r->copy);
   wh_free(r->alloc, r->traced);
   wh_program_release(r->p);
@@ -412,13 +420,36 @@ static wh_status check_faults(wh_run *r) {
   return WH_OK;
 }
 
-/* Steps [first, first + count) of a block, to their end. */
+/* What the device does next may overwrite what others copy of it: how many points it is to wait for. */
+static size_t take_readers(const wh_run *r, run_device *x, wh_point waits[WH_PLAN_MAX_DEVICES]) {
+  size_t n_waits = 0;
+  for (uint16_t d = 0; d < r->p->n_devices; d++)
+    if (x->read_by[d].queue) {
+      waits[n_waits++] = x->read_by[d];
+      x->read_by[d] = (wh_point){NULL, 0};
+    }
+  return n_waits;
+}
+
+/* Steps [first, first + count) of a block. */
 static wh_status submit(wh_run *r, const wh_program_block *b, size_t first, size_t count) {
-  const uint16_t d = b->device;
-  wh_point done = {NULL, 0};
-  WH_TRY(backend(r, d)->submit(r->devices[d].queue, b->code, first, count, &r->devices[d].frame, NULL, 0,
-                               &done));
-  return backend(r, d)->wait(done);
+  run_device *x = &r->devices[b->device];
+  wh_point waits[WH_PLAN_MAX_DEVICES];
+  const size_t n_waits = take_readers(r, x, waits);
+  return backend(r, b->device)->submit(x->queue, b->code, first, count, &x->frame, waits, n_waits, &x->last);
+}
+
+/* The first error counts; whatever became of the work, nothing of it is under way any more. */
+static wh_status finish(wh_run *r, wh_status st) {
+  for (uint16_t d = 0; d < r->p->n_devices; d++) {
+    const wh_error_record first = *wh_last_error();
+    const wh_status own = r->devices[d].last.queue ? backend(r, d)->wait(r->devices[d].last) : WH_OK;
+    if (st != WH_OK) wh_error_set(&first);
+    if (st == WH_OK) st = own;
+    memset(r->devices[d].read_by, 0, sizeof r->devices[d].read_by);
+    r->devices[d].last = (wh_point){NULL, 0};
+  }
+  return st;
 }
 
 static wh_status trace_step(wh_run *r, const wh_program_block *b, size_t i) {
@@ -461,18 +492,39 @@ static wh_status extract_step(wh_run *r, const wh_program_block *b, size_t i) {
   return WH_OK;
 }
 
-static wh_status run_block(wh_run *r, const wh_program_block *b) {
-  for (size_t c = 0; c < b->n_copies; c++) {
-    const uint64_t n = live_bytes(r, &r->p->graph->values[b->copies[c].value].shape);
-    WH_TRY(get(r, b->copies[c].from, 0, r->copy, n));
-    WH_TRY(put(r, b->copies[c].to, 0, r->copy, n));
+static bool are_peers(const wh_run *r, uint16_t a, uint16_t b) {
+  return backend(r, a) == backend(r, b) && backend(r, a)->traits & WH_BACKEND_PEERS;
+}
+
+static wh_status copy_in(wh_run *r, const wh_program_copy *c) {
+  const uint16_t from = r->p->slots[c->from].device, to = r->p->slots[c->to].device;
+  const uint64_t n = live_bytes(r, &r->p->graph->values[c->value].shape);
+  run_device *x = &r->devices[to];
+  wh_point waits[WH_PLAN_MAX_DEVICES + 1] = {r->done[c->maker]};
+  if (!n) return WH_OK;
+  const size_t n_waits = 1 + take_readers(r, x, waits + 1);
+  if (!are_peers(r, from, to)) {
+    WH_TRY(backend(r, from)->wait(waits[0]));
+    for (size_t i = 1; i < n_waits; i++) WH_TRY(backend(r, to)->wait(waits[i]));
+    WH_TRY(get(r, c->from, 0, r->copy, n));
+    return put(r, c->to, 0, r->copy, n);
   }
-  if (!r->trace && !r->extract) return submit(r, b, 0, b->block.n_steps);
-  for (size_t i = 0; i < b->block.n_steps; i++) {
+  WH_TRY(backend(r, to)->copy(x->queue, r->buffers[c->to], r->offsets[c->to], r->buffers[c->from],
+                              r->offsets[c->from], n, waits, n_waits, &x->last));
+  r->devices[from].read_by[to] = x->last;
+  return WH_OK;
+}
+
+static wh_status run_block(wh_run *r, const wh_program_block *b) {
+  for (size_t c = 0; c < b->n_copies; c++) WH_TRY(copy_in(r, &b->copies[c]));
+  for (size_t i = 0; i < b->block.n_steps && (r->trace || r->extract); i++) {
     WH_TRY(submit(r, b, i, 1));
+    WH_TRY(backend(r, b->device)->wait(r->devices[b->device].last));
     WH_TRY(extract_step(r, b, i));
     if (r->trace) WH_TRY(trace_step(r, b, i));
   }
+  if (!r->trace && !r->extract) WH_TRY(submit(r, b, 0, b->block.n_steps));
+  r->done[b - r->p->blocks] = r->devices[b->device].last;
   return WH_OK;
 }
 
@@ -495,7 +547,9 @@ wh_status wh_run_execute(wh_run *r) {
   WH_TRY(follow_weights(r));
   if (r->extract) WH_TRY(wh_extract_begin(r->extract, r->p));
   WH_TRY(send_inputs(r));
-  for (size_t k = 0; k < r->p->n_blocks; k++) WH_TRY(run_block(r, &r->p->blocks[k]));
+  wh_status st = WH_OK;
+  for (size_t k = 0; k < r->p->n_blocks && st == WH_OK; k++) st = run_block(r, &r->p->blocks[k]);
+  WH_TRY(finish(r, st));
   WH_TRY(check_faults(r));
   if (r->extract) WH_TRY(wh_extract_end(r->extract, r->dims));
   return fetch_outputs(r);

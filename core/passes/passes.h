@@ -30,6 +30,12 @@ WH_NODISCARD wh_status wh_pass_fuse(wh_graph *g);
 WH_NODISCARD wh_status wh_pass_chain(wh_graph *g);
 /* linear and expert_linear with quantised weights take quantised activations. */
 WH_NODISCARD wh_status wh_pass_legalise(wh_graph *g);
+/* Shares the graph out to devices, after all other passes: each gets some of the outputs of every product and
+ * some of the attention heads, with their weights and states. The nodes of device d > 0 are those whose names
+ * begin with "shareD.", d being D. share.c */
+#define WH_SHARE_MAX_DEVICES 8
+#define WH_SHARE_PREFIX "share"
+WH_NODISCARD wh_status wh_pass_share(wh_graph *g, uint32_t n_devices);
 /* Equal op, operands and attributes: computed once. States are never merged. */
 WH_NODISCARD wh_status wh_pass_cse(wh_graph *g);
 /* Nodes that no output or state needs are marked dead. */

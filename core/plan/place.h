@@ -13,7 +13,12 @@
 typedef struct wh_plan_device {
   const wh_backend *backend;
   void *dev;
+  const char *name; /* for reports; NULL: the backend's. Lives as long as the device */
 } wh_plan_device;
+
+static inline const char *wh_plan_device_name(const wh_plan_device *d) {
+  return d->name ? d->name : d->backend->name;
+}
 
 #define WH_PLAN_MAX_DEVICES 16
 

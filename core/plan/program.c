@@ -220,6 +220,7 @@ static wh_status copy_in(build *b, wh_program_block *block, wh_value root, uint1
       wh_dtype_is(p->graph->values[root].shape.dtype, WH_CLASS_OPAQUE))
     return WH_FAIL(ERR_UNSUPPORTED, "'%s' is read by another device than the one that writes it",
                    p->graph->values[root].name);
+  copy.maker = b->schedule.block_of[p->graph->values[root].producer];
   WH_TRY(value_slot(b, maker, root, begin, &copy.from));
   WH_TRY(value_slot(b, block->device, root, begin, &copy.to));
   if (!wh_grow_array(p->alloc, (void **)&p->copies, &b->copies_capacity, p->n_copies, p->n_copies + 1,
@@ -246,7 +247,7 @@ static wh_status operand_slot(build *b, wh_program_block *block, const wh_step *
   }
   const uint16_t maker = v->kind == WH_VALUE_NODE ? p->device_of[v->producer] : block->device;
   if (maker != block->device && b->slot_of[at_device(b, block->device, root)] == WH_NO_SLOT)
-    return copy_in(b, block, root, maker, out);
+    WH_TRY(copy_in(b, block, root, maker, out)); /* and it stays until the step has read it */
   return value_slot(b, block->device, root, step->phase, out);
 }
 
@@ -568,7 +569,7 @@ void wh_program_describe(const wh_program *p, size_t step, wh_program_step_info 
   *out = (wh_program_step_info){.node = &p->graph->nodes[p->steps[step].node],
                                 .kernel = info.kernel,
                                 .reason = info.reason,
-                                .device = d->backend->name,
+                                .device = wh_plan_device_name(d),
                                 .barrier = step > 0 && p->steps[step].phase != p->steps[step - 1].phase,
                                 .weight_bytes = p->weight_bytes[step]};
 }

@@ -34,6 +34,7 @@ typedef struct wh_slot {
 typedef struct wh_program_copy {
   wh_value value;
   uint32_t from, to; /* slots */
+  uint32_t maker;    /* the block that made it */
 } wh_program_copy;
 
 typedef struct wh_program_block {

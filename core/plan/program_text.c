@@ -24,10 +24,10 @@ void wh_program_print(const wh_program *p, const wh_layout *l, wh_text_buffer *o
   for (size_t k = 0; k < p->n_blocks; k++) {
     const wh_program_block *b = &p->blocks[k];
     if (p->n_devices > 1)
-      wh_text_buffer_printf(out, "block %zu on %s\n", k, p->devices[b->device].device.backend->name);
+      wh_text_buffer_printf(out, "block %zu on %s\n", k, wh_plan_device_name(&p->devices[b->device].device));
     for (size_t c = 0; c < b->n_copies; c++)
       wh_text_buffer_printf(out, "     copy %s from %s\n", p->graph->values[b->copies[c].value].name,
-                            p->devices[p->slots[b->copies[c].from].device].device.backend->name);
+                            wh_plan_device_name(&p->devices[p->slots[b->copies[c].from].device].device));
     for (size_t i = b->first_step; i < b->first_step + b->block.n_steps; i++) {
       const wh_step *s = &p->steps[i];
       wh_program_step_info info;

@@ -11,12 +11,21 @@ static const wh_value_info *made_operand(const wh_graph *g, const wh_node_info *
   return node->inputs[i] && v->kind == WH_VALUE_NODE ? v : NULL;
 }
 
-static uint32_t stage_of(const wh_graph *g, const uint16_t *device_of, const uint32_t *stage, size_t n) {
+/* Nodes whose outputs another device reads. */
+static void find_travelling(const wh_graph *g, const uint16_t *device_of, bool *travels) {
+  for (size_t n = 0; n < g->n_nodes; n++)
+    for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
+      const wh_value_info *v = made_operand(g, &g->nodes[n], i);
+      if (v && device(device_of, v->producer) != device(device_of, n)) travels[v->producer] = true;
+    }
+}
+
+static uint32_t stage_of(const wh_graph *g, const bool *travels, const uint32_t *stage, size_t n) {
   uint32_t s = 0;
   for (unsigned i = 0; i < g->nodes[n].n_inputs; i++) {
     const wh_value_info *v = made_operand(g, &g->nodes[n], i);
     if (!v) continue;
-    uint32_t after = stage[v->producer] + (device(device_of, v->producer) != device(device_of, n));
+    uint32_t after = stage[v->producer] + travels[v->producer];
     if (after > s) s = after;
   }
   return s;
@@ -77,15 +86,17 @@ wh_status wh_schedule_create(const wh_graph *g, const uint16_t *device_of, const
   s.order = wh_alloc_array(alloc, g->n_nodes + 1, sizeof *s.order);
   s.phase = wh_alloc_array(alloc, g->n_nodes + 1, sizeof *s.phase);
   s.block_of = wh_alloc_array(alloc, g->n_nodes + 1, sizeof *s.block_of);
+  bool *travels = wh_alloc_array(alloc, g->n_nodes + 1, sizeof *travels);
   uint32_t n_stages = 0;
-  if (s.phase)
+  if (travels) find_travelling(g, device_of, travels);
+  if (s.phase && travels)
     for (size_t n = 0; n < g->n_nodes; n++) { /* stages stand in `phase` until blocks are numbered */
-      s.phase[n] = stage_of(g, device_of, s.phase, n);
+      s.phase[n] = stage_of(g, travels, s.phase, n);
       if (s.phase[n] + 1 > n_stages) n_stages = s.phase[n] + 1;
     }
   const size_t n_counts = (size_t)n_stages * WH_PLAN_MAX_DEVICES;
   block_count *counts = wh_alloc_array(alloc, n_counts + 1, sizeof *counts);
-  wh_status st = s.order && s.phase && s.block_of && counts ? WH_OK : WH_OOM("schedule");
+  wh_status st = s.order && s.phase && s.block_of && counts && travels ? WH_OK : WH_OOM("schedule");
   for (size_t n = 0; st == WH_OK && n < g->n_nodes; n++)
     s.block_of[n] = s.phase[n] * WH_PLAN_MAX_DEVICES + device(device_of, n);
   for (size_t n = 0; st == WH_OK && n < g->n_nodes; n++) {
@@ -94,6 +105,7 @@ wh_status wh_schedule_create(const wh_graph *g, const uint16_t *device_of, const
     if (!wh_node_is_view(&g->nodes[n]) && s.phase[n] + 1 > c->n_phases) c->n_phases = s.phase[n] + 1;
   }
   if (st == WH_OK) st = order_nodes(g, &s, counts, n_counts, alloc);
+  wh_free(alloc, travels);
   wh_free(alloc, counts);
   if (st != WH_OK) {
     wh_schedule_deinit(&s, alloc);

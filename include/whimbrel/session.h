@@ -22,6 +22,14 @@ typedef struct wh_session wh_session;
  * state and activations. Of a mixture of experts all layers' attention goes before any layer's experts. */
 #define WH_LAYERS_AUTO UINT32_C(0xfffffffe)
 
+/* What devices that work together share out. Never changes a result. */
+typedef enum wh_split_mode {
+  WH_SPLIT_LAYERS,  /* each has layers of its own, as many as it has memory for; one works after the other */
+  WH_SPLIT_TENSORS, /* each has a part of every matrix and of the attention heads; they work side by side */
+  WH_SPLIT_FORCE_32 = 0x7fffffff
+} wh_split_mode;
+#define WH_SESSION_DEVICES 9u /* most, all together */
+
 typedef struct wh_session_options {
   uint32_t struct_size;
   uint32_t context;       /* positions per sequence; 0: the model's, at most 4096 */
@@ -44,13 +52,17 @@ typedef struct wh_session_options {
   uint64_t kv_bytes; /* most bytes of attention state, which lies in pages of 64 positions: for programs with
                         many sequences (sequence.h); 0: context * max_sequences positions */
   uint32_t pack_while_running; /* 1: the first answer comes soon, see wh_session_create */
-  uint32_t kept_experts; /* of the offloaded layers, the first so many leave what follows their attention, a
-                            mixture's experts, to the first device; WH_LAYERS_AUTO chooses it, too */
+  uint32_t kept_experts;   /* of the offloaded layers, the first so many leave what follows their attention, a
+                              mixture's experts, to the first device; WH_LAYERS_AUTO chooses it, too */
+  wh_device *const *peers; /* [n_peers] further devices, which share what `offload` has, or without one
+                              `device`; with WH_LAYERS_AUTO only as many of them as it takes */
+  uint32_t n_peers;
+  uint32_t split_mode; /* wh_split_mode; tensors: of a model without an offload */
 } wh_session_options;
 #define WH_SESSION_OPTIONS_INIT                                                                              \
   {                                                                                                          \
     sizeof(wh_session_options), 0, 0, 0, 0, WH_DTYPE_F16, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, 0, 0, 0, \
-        0, 0                                                                                                 \
+        0, 0, NULL, 0, WH_SPLIT_LAYERS                                                                       \
   }
 
 /* Plans, packs the weights (on the device's threads) and takes all memory. The session holds references
@@ -113,7 +125,7 @@ WH_API void wh_session_set_interrupt(wh_session *session, wh_interrupt_fn fn, vo
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
 /* The generator's pick from output i of the last run, with the bits of wh_generator_sample over its logits.
  * On a GPU these are copied when they are asked for; here only where its largest ones do not decide: with
- * penalties, or where the options leave more than 127 tokens a chance. */
+ * penalties that raise a logit, or where the options leave more than 127 tokens a chance. */
 WH_API WH_NODISCARD wh_status wh_session_sample(wh_session *session, uint32_t output, wh_generator *generator,
                                                 int32_t *token);
 /* Why output i of a run that succeeded has no logits; WH_OK: it has. ERR_NOT_FOUND: there is no such output.
@@ -144,7 +156,8 @@ typedef struct wh_session_memory {
   { sizeof(wh_session_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 WH_API wh_status wh_session_get_memory(const wh_session *session, wh_session_memory *memory);
 
-/* What runs on which of the session's devices: 0 is the one that it was created with, 1 the offload.
+/* What runs on which of the session's devices: 0 is the one that it was created with, then the offload, if
+ * any, and the peers. Devices that share tensors have all layers.
  * ERR_NOT_FOUND past the end. Strings live as long as the session. */
 typedef struct wh_session_placement {
   uint32_t struct_size;

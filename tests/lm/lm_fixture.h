@@ -10,7 +10,7 @@
 static inline wh_status lm_create(wh_graph *g, fake_device *dev, const wh_lm_options *o, wh_program **program,
                                   wh_lm **session) {
   int64_t symbols[WH_LM_MAX_SYMBOLS];
-  const wh_plan_device device = {&fake_backend, dev};
+  const wh_plan_device device = {.backend = &fake_backend, .dev = dev};
   const wh_program_options po = {
       .place = {.devices = &device, .n_devices = 1}, .symbols = symbols, .alloc = o->alloc};
   wh_status st = wh_lm_symbols(g, o, symbols);

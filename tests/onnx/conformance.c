@@ -255,7 +255,7 @@ static wh_tensor tensor_of(data_set *s, const wh_onnx_net *net, size_t i, const 
 
 static const char *run_open(const wh_onnx_net *net, const char *folder, data_set *s, wh_datum *const *in) {
   const size_t n_in = wh_onnx_net_n_inputs(net), n_out = wh_onnx_net_n_outputs(net);
-  const wh_plan_device device = {tool.device->backend, tool.device->device};
+  const wh_plan_device device = {.backend = tool.device->backend, .dev = tool.device->device};
   wh_tensor tensors[2][MOST_PORTS];
   const wh_tensor *list[2][MOST_PORTS];
   wh_onnx_runner *r = NULL;
@@ -297,7 +297,7 @@ static const char *run_set(const wh_onnx_net *net, const char *folder, data_set 
     if (load(s, folder, "input", i, wh_onnx_net_input(net, i), &in[i]) != WH_OK)
       return wh_last_error()->message;
   if (tool.open && leave_dims_open(net, in, n_in)) return run_open(net, folder, s, in);
-  const wh_plan_device device = {tool.device->backend, tool.device->device};
+  const wh_plan_device device = {.backend = tool.device->backend, .dev = tool.device->device};
   wh_engine *engine = NULL;
   wh_onnx_result *r = NULL;
   const char *w = NULL;

@@ -72,7 +72,7 @@ static void run(const wh_onnx_net *net, const wh_tensor *const *inputs) {
     o.n_threads = 1;
     REQUIRE(wh_device_create(&o, &device) == WH_OK);
   }
-  const wh_plan_device d = {device->backend, device->device};
+  const wh_plan_device d = {.backend = device->backend, .dev = device->device};
   const wh_onnx_limits limits = {.max_iterations = 100, .max_bytes = MEMORY_LIMIT};
   wh_onnx_runner *r = NULL;
   REQUIRE(wh_onnx_runner_create(net, &d, MEMORY_LIMIT, &limits, NULL, &r) == WH_OK);

@@ -49,7 +49,7 @@ typedef struct fixture {
 static const wh_program_options *options_for(fixture *f, const int64_t *symbols, const wh_allocator *alloc) {
   for (int i = 0; i < 2; i++) {
     f->dev[i].alloc = alloc;
-    f->devices[i] = (wh_plan_device){&fake_backend, &f->dev[i]};
+    f->devices[i] = (wh_plan_device){.backend = &fake_backend, .dev = &f->dev[i]};
   }
   f->options.place.devices = f->devices;
   if (!f->options.place.n_devices) f->options.place.n_devices = 1;
@@ -448,6 +448,30 @@ static void a_graph_is_split(void **state) {
   }
 }
 
+/* A copy is there until the last step of its block that reads it, however late that is. */
+static void copies_stay_until_they_are_read(void **state) {
+  (void)state;
+  fixture f = {.dev = {{0}, {.hidden = true}}};
+  f.options.place = (wh_place_options){.n_devices = 2, .rules = f.rules, .n_rules = 1};
+  f.rules[0] = (wh_place_rule){"h", 1};
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { symbol t 1..8 %1 = input \"x\" f32[t, 4]\n"
+      "%2 = neg(%1) \"h1\" : f32[t, 4] %3 = add(%1, %1) \"h2\" : f32[t, 4] %4 = neg(%2) \"a\" : f32[t, 4]\n"
+      "%5 = neg(%4) \"b\" : f32[t, 4] %6 = neg(%5) \"c\" : f32[t, 4] %7 = neg(%6) \"d\" : f32[t, 4]\n"
+      "%8 = add(%7, %2) \"e\" : f32[t, 4] %9 = add(%8, %3) \"sum\" : f32[t, 4] output \"sum\" %9 }");
+  wh_program *p = NULL;
+  assert_ok(wh_program_create(g, options_for(&f, mlp_max, NULL), &p));
+  wh_run *r = new_run(p, mlp_max, NULL);
+  float *x = wh_run_input(r, 0).data;
+  for (int i = 0; i < 32; i++) x[i] = (float)i;
+  assert_ok(wh_run_execute(r));
+  const float *sum = wh_run_output(r, 0).data;
+  for (int i = 0; i < 32; i++) assert_true(sum[i] == 0); /* -x - x + 2 x */
+  wh_run_destroy(r);
+  wh_program_release(p);
+  assert_nothing_lives(&f);
+}
+
 static void a_refused_node_may_fall_back(void **state) {
   (void)state;
   fixture f = {.dev = {{.refuse = "y"}, {0}}};
@@ -725,6 +749,7 @@ int main(void) {
       cmocka_unit_test(weights_are_lent),
       cmocka_unit_test(an_arena_is_taken_over),
       cmocka_unit_test(a_graph_is_split),
+      cmocka_unit_test(copies_stay_until_they_are_read),
       cmocka_unit_test(a_refused_node_may_fall_back),
       cmocka_unit_test(damaged_weights_are_named),
       cmocka_unit_test(refusals_name_every_node),
