@@ -191,10 +191,11 @@ static void keep(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_onn
 
 /* ---- open dims ---- */
 
-/* The symbol of a name, or of no other dim; -1: there are too many. */
+/* The symbol of a name and value, or of no other dim; -1: there are too many. "?" is no name: some exporters
+ * give it to every dim that they do not know. */
 static int find_symbol(wh_onnx_symbols *s, wh_str *names, wh_str name, int64_t value) {
-  for (uint32_t i = 0; name.len && i < s->n; i++)
-    if (wh_str_equal(names[i], name)) return (int)i;
+  for (uint32_t i = 0; name.len && !wh_str_is(name, "?") && i < s->n; i++)
+    if (wh_str_equal(names[i], name) && s->values[i] == value) return (int)i;
   if (s->n == WH_ONNX_MAX_SYMBOLS) return -1;
   names[s->n] = name;
   s->values[s->n] = value;
@@ -203,9 +204,8 @@ static int find_symbol(wh_onnx_symbols *s, wh_str *names, wh_str name, int64_t v
   return (int)s->n++;
 }
 
-/* Dims that the model does not say. What has one element, or very many, stays a number. False: dims of one
- * name differ. */
-static bool find_symbols(const wh_onnx_runner *r, const wh_tensor *const *inputs, wh_onnx_symbols *s,
+/* Dims that the model does not say. What has one element, or very many, stays a number. */
+static void find_symbols(const wh_onnx_runner *r, const wh_tensor *const *inputs, wh_onnx_symbols *s,
                          int8_t (*of)[WH_MAX_RANK]) {
   wh_str names[WH_ONNX_MAX_SYMBOLS];
   *s = (wh_onnx_symbols){.of = (const int8_t(*)[WH_MAX_RANK])of};
@@ -217,10 +217,8 @@ static bool find_symbols(const wh_onnx_runner *r, const wh_tensor *const *inputs
       const int64_t value = inputs[i]->dims[d];
       if (type->dims[d].value != -1 || value < WH_ONNX_LEAST_DIM || value > LARGEST_OPEN) continue;
       of[i][d] = (int8_t)find_symbol(s, names, type->dims[d].param, value);
-      if (of[i][d] >= 0 && s->values[of[i][d]] != value) return false;
     }
   }
-  return true;
 }
 
 /* Its dims are numbers. */
@@ -269,7 +267,8 @@ static bool take_steps(wh_onnx_symbols *s) {
 static wh_status try_opening(wh_onnx_runner *r, const wh_tensor *const *inputs, const wh_datum *const *data,
                              int which, wh_onnx_symbols *symbols, int8_t (*of)[WH_MAX_RANK], bool *more) {
   const int close = which - OPEN_ALL_BUT_FIRST;
-  *more = find_symbols(r, inputs, symbols, of) && symbols->n && close < (int)symbols->n;
+  find_symbols(r, inputs, symbols, of);
+  *more = symbols->n && close < (int)symbols->n;
   if (!*more || (which == OPEN_MULTIPLES && !take_steps(symbols))) return WH_OK;
   if (close >= 0) close_symbol(r, symbols, of, close);
   return symbols->n ? execute_open(r, data, symbols) : WH_OK;

@@ -37,6 +37,8 @@ wh_value ox_value(ox *o, wh_datum *d) {
   shape_of(o, d, &shape);
   if (ox_has_open_elements(o, d)) {
     v = ox_value(o, ox_open_value(o, d));
+  } else if (d->is_weight && ox_has_open_dims(o, d)) {
+    OX_FAIL(o, ERR_UNSUPPORTED, "a constant's shape is open");
   } else if (d->is_weight) {
     size_t n_bytes = 0;
     (void)snprintf(name, sizeof name, "w%u", o->n_names++);
@@ -199,6 +201,12 @@ static bool same_dims(const wh_datum *x, int rank, const int64_t *dims) {
   return x->rank == rank && (rank == 0 || memcmp(x->dims, dims, (size_t)rank * sizeof *dims) == 0);
 }
 
+static bool has_open(const ox *o, int rank, const int64_t *dims) {
+  for (int i = 0; i < rank; i++)
+    if (ox_is_open(o, dims[i])) return true;
+  return false;
+}
+
 wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims) {
   if (o->st != WH_OK) return &o->nothing;
   if (rank > WH_MAX_RANK) {
@@ -213,9 +221,11 @@ wh_datum *ox_reshape(ox *o, wh_datum *x, int rank, const int64_t *dims) {
   const bool same_rows = x->rank && rank && x->dims[x->rank - 1] == dims[rank - 1];
   if (t->block_elems > 1 && x->n > 1 && !same_rows)
     OX_FAIL(o, ERR_UNSUPPORTED, "elements of a part of a byte keep the length of their rows");
-  if (x->kind == WH_DATUM_BUILT) {
+  if (x->kind == WH_DATUM_BUILT || ox_has_open_dims(o, x) || has_open(o, rank, dims)) {
+    const bool known =
+        x->kind == WH_DATUM_BUILT && x->data; /* of inputs, the graph's rule proves the shape */
     const wh_attr shape = ox_a_dims(o, WH_ATTR_SHAPE, rank, dims);
-    return with_shadow(o, ox_node1(o, WH_OP_RESHAPE, &x, 1, &shape, 1), x->data ? x : NULL);
+    return with_shadow(o, ox_node1(o, WH_OP_RESHAPE, &x, 1, &shape, 1), known ? x : NULL);
   }
   wh_datum *d = ox_copy(o, x);
   if (o->st != WH_OK) return d;
@@ -359,7 +369,8 @@ wh_datum *ox_concat(ox *o, int axis, wh_datum *const *x, size_t n) {
 
 wh_datum *ox_expand(ox *o, wh_datum *x, int rank, const int64_t *dims) {
   if (o->st != WH_OK || same_dims(x, rank, dims)) return o->st == WH_OK ? x : &o->nothing;
-  if (count(o, rank, dims) == x->n && rank <= WH_MAX_RANK) return ox_reshape(o, x, rank, dims);
+  if (count(o, rank, dims) == x->n && rank <= WH_MAX_RANK && !has_open(o, rank, dims))
+    return ox_reshape(o, x, rank, dims);
   if (o->st == WH_OK && count(o, rank, dims) == 0) return ox_new(o, x->dtype, rank, dims);
   wh_datum *shadow = ox_fold_expand(o, x, rank, dims);
   if (is_settled(o, shadow)) return shadow ? shadow : &o->nothing;

@@ -196,6 +196,25 @@ static const wh_onnx_graph *cached_graph(void) {
   return &g;
 }
 
+/* y = reshape(x, [3, 20]): of other inputs than those of 60 elements there is no such shape. */
+static const wh_onnx_graph *fixed_graph(void) {
+  static const int64_t shape[] = {3, 20};
+  static const wh_onnx_tensor weights[] = {I64_WEIGHT("shape", 2, shape)};
+  static const wh_str xs[] = {S("x"), S("shape")}, y[] = {S("y")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Reshape"), S(""), 2, 1, 0, xs, y, NULL}};
+  static const wh_onnx_value_info outs[] = {{.name = S("y")}};
+  static const wh_onnx_graph g = {.name = S("g"),
+                                  .n_nodes = 1,
+                                  .nodes = nodes,
+                                  .n_initializers = 1,
+                                  .initializers = weights,
+                                  .n_inputs = 1,
+                                  .inputs = &open_input,
+                                  .n_outputs = 1,
+                                  .outputs = outs};
+  return &g;
+}
+
 /* Inputs [a, b, c] of f32, one after the other. */
 typedef struct shapes {
   size_t n;
@@ -336,6 +355,15 @@ static void lengths_follow_from_others(void **state) {
   RUN_ALL(cached_graph(), runs);
 }
 
+static void shapes_of_numbers_are_proven(void **state) {
+  (void)state;
+  static const shape_run runs[] = {{ONE(3, 5, 4), 0, WH_OK},
+                                   {ONE(2, 5, 4), 0, WH_ERR_CORRUPT},
+                                   {ONE(5, 3, 4), 0, WH_OK},
+                                   {ONE(7, 40, 4), 0, WH_ERR_CORRUPT}};
+  RUN_ALL(fixed_graph(), runs);
+}
+
 /* Where a dim decides something, every shape has a program; so many as are kept, and their results. */
 static void dims_that_decide_are_numbers(void **state) {
   (void)state;
@@ -346,9 +374,11 @@ static void dims_that_decide_are_numbers(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(dims_stay_open), cmocka_unit_test(dims_are_computed_with),
-      cmocka_unit_test(multiples_stay_open), cmocka_unit_test(lengths_follow_from_others),
-      cmocka_unit_test(dims_that_decide_are_numbers)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(dims_stay_open),
+                                     cmocka_unit_test(dims_are_computed_with),
+                                     cmocka_unit_test(multiples_stay_open),
+                                     cmocka_unit_test(lengths_follow_from_others),
+                                     cmocka_unit_test(shapes_of_numbers_are_proven),
+                                     cmocka_unit_test(dims_that_decide_are_numbers)};
   return cmocka_run_group_tests(tests, open_device, close_device);
 }
