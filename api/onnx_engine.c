@@ -12,6 +12,8 @@
 
 #define CONST_ALIGN 64
 #define N_LENT 8 /* sets of weights that later programs look through */
+/* More for a larger layout without asking the system how much there is, which takes longer than planning. */
+#define LITTLE_BYTES ((uint64_t)2 << 20)
 
 struct wh_engine_program {
   wh_hash128 key;
@@ -238,6 +240,7 @@ static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engi
   const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1},
                                 .symbols = symbols,
                                 .any_vectors = true,
+                                .many_shapes = true,
                                 .lenders = lenders,
                                 .n_lenders = n_lenders,
                                 .weight_done = e->pool ? e->pool->weight_done : NULL,
@@ -276,8 +279,9 @@ static wh_status bind(wh_engine *e, wh_engine_program *p, const int64_t *symbols
   if (!n || (!p->is_torn && memcmp(have->symbols, symbols, n * sizeof *symbols) == 0)) return WH_OK;
   WH_TRY(wh_program_get_layout(p->program, symbols, &layout));
   wh_status st = WH_OK;
-  if (p->is_torn || layout->memory[0].arena.arena_bytes > have->memory[0].arena.arena_bytes)
-    st = check_memory(e, p->program, layout);
+  const uint64_t need = layout->memory[0].arena.arena_bytes, taken = wh_run_arena_bytes(p->run);
+  const uint64_t little = e->memory_limit ? 0 : LITTLE_BYTES;
+  if (p->is_torn || need > taken + little) st = check_memory(e, p->program, layout);
   wh_layout_release(layout);
   WH_TRY(st);
   st = wh_run_reshape(p->run, symbols);
@@ -376,7 +380,10 @@ static wh_status run_graph(void *ctx, wh_graph *g, const int64_t *symbols, const
   return WH_OK;
 }
 
-wh_onnx_engine wh_engine_face(wh_engine *e) { return (wh_onnx_engine){e, run_graph}; }
+wh_onnx_engine wh_engine_face(wh_engine *e) {
+  const bool takes_blocks = e->device.backend->traits & WH_BACKEND_BLOCKS;
+  return (wh_onnx_engine){.ctx = e, .takes_blocks = takes_blocks, .run = run_graph};
+}
 
 size_t wh_port_bytes(const wh_run_port *port) {
   size_t n = 0;

@@ -8,7 +8,7 @@
  * Every struct starts with its size, sizes and versions are checked at registration (backends.h), and fields
  * are only appended. A backend sees core/base, core/ir and this header: it is compiled with this tree's,
  * which are not installed, and linked with what it calls of core/base. Every function is there, but
- * `parallel` and `free_memory`.
+ * `parallel`, `free_memory` and `buffer_grow`.
  *
  * Threads: a device may be called from several threads at once. `claim`, `value_bytes`, `compile`, `describe`
  * and `pack` are pure; what a queue runs, it runs in order. */
@@ -159,6 +159,8 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 #define WH_BACKEND_CHAINS 1u
 /* `copy` also takes what lies on another of its devices, and work of one waits for points of another. */
 #define WH_BACKEND_PEERS 2u
+/* Computes `matmul_blocks`; graphs for other backends have the weights decoded. */
+#define WH_BACKEND_BLOCKS 4u
 
 typedef struct wh_backend {
   uint32_t struct_size;
@@ -230,6 +232,10 @@ typedef struct wh_backend {
 
   /* ---- memory of its own: bytes that may be taken now; NULL: it computes in the host's ---- */
   wh_status (*free_memory)(void *dev, uint64_t *n_bytes);
+
+  /* ---- more memory for a buffer that nothing uses now: what is in it is lost, its address may change. On
+   * failure it is as before; ERR_UNSUPPORTED, or NULL: core makes another ---- */
+  wh_status (*buffer_grow)(void *dev, wh_buffer *buffer, uint64_t n_bytes);
 } wh_backend;
 
 static inline void wh_backend_parallel(const wh_backend *backend, void *dev, wh_parallel_fn fn, void *arg) {

@@ -43,7 +43,7 @@ struct wh_sampler {
   window_count *counts; /* per distinct token of the window */
   size_t n_counts;
   float *logits;         /* penalised copy; NULL when there are no penalties */
-  candidate *candidates; /* NULL when greedy */
+  candidate *candidates; /* NULL when greedy without penalties */
 };
 
 static uint64_t splitmix64(uint64_t *state) {
@@ -115,7 +115,7 @@ wh_status wh_sampler_create(const wh_sampler_options *options, size_t n_vocab, c
          (s->counts = wh_alloc_array(alloc, options->penalty_window, sizeof *s->counts)) != NULL &&
          (s->logits = wh_alloc_array(alloc, n_vocab, sizeof *s->logits)) != NULL;
   }
-  if (ok && options->temperature > 0)
+  if (ok && (options->temperature > 0 || s->logits))
     ok = (s->candidates = wh_alloc_array(alloc, n_vocab, sizeof *s->candidates)) != NULL;
   if (!ok) {
     wh_sampler_destroy(s);
@@ -161,18 +161,19 @@ void wh_sampler_accept(wh_sampler *s, int32_t token) {
   count->count++;
 }
 
+static float penalised(const wh_sampler_options *o, float l, uint32_t count) {
+  l = l > 0 ? l / o->repetition_penalty : l * o->repetition_penalty;
+  return l - ((float)count * o->frequency_penalty + o->presence_penalty);
+}
+
 /* Each token of the window once; the result does not depend on the order of the counts. */
 static const float *apply_penalties(wh_sampler *s, const float *logits) {
   if (!s->logits || s->n_counts == 0) return logits;
-  const wh_sampler_options *o = &s->options;
   memcpy(s->logits, logits, s->n_vocab * sizeof *logits);
   for (size_t i = 0; i < s->n_counts; i++) {
     int32_t id = s->counts[i].id;
     if (id < 0 || (size_t)id >= s->n_vocab) continue;
-    float l = s->logits[id];
-    l = l > 0 ? l / o->repetition_penalty : l * o->repetition_penalty;
-    l = l - ((float)s->counts[i].count * o->frequency_penalty + o->presence_penalty);
-    s->logits[id] = l;
+    s->logits[id] = penalised(&s->options, s->logits[id], s->counts[i].count);
   }
   return s->logits;
 }
@@ -340,46 +341,116 @@ wh_status wh_sampler_sample(wh_sampler *s, const float *logits, int32_t *out) {
 
 /* ---- from the largest logits alone ---- */
 
+/* The candidates, in falling order: n tokens are known, of which the first n_sure rank among all as they do
+ * here; the logits of the others are `rest` at most. */
+typedef struct known_tokens {
+  size_t n, n_sure;
+  float rest;
+  bool all; /* there are no others */
+} known_tokens;
+
 static void sort_by_id(candidate *c, size_t n) {
   for (size_t i = 1; i < n; i++)
     for (size_t k = i; k > 0 && c[k].id < c[k - 1].id; k--) swap(&c[k], &c[k - 1]);
 }
 
-/* The candidates as top-k leaves them, or, where that says more, those that min-p will keep; false: tokens
- * may be among them that are not known. These have no more weight than the n-th: exp never falls where its
- * argument rises (all its arguments were looked at). */
-static bool weigh_best(wh_sampler *s, const float *logits, const int64_t *ids, size_t n, size_t *n_kept) {
-  const wh_sampler_options *o = &s->options;
-  size_t with_chance = 0, likely = 0; /* both are the first so many */
-  for (size_t i = 0; i < n; i++) {
-    const float weight = weight_of(s, logits[i], logits[0]);
-    s->candidates[i] = (candidate){logits[i], weight, (int32_t)ids[i]};
-    if (weight > 0) with_chance = i + 1;
-    if (weight > 0 && weight >= o->min_p) likely = i + 1;
+static candidate *find_candidate(candidate *c, size_t n, int32_t id) { /* in order of id */
+  size_t from = 0;
+  while (from < n) {
+    const size_t middle = (from + n) / 2;
+    if (c[middle].id == id) return &c[middle];
+    if (c[middle].id < id)
+      from = middle + 1;
+    else
+      n = middle;
   }
-  const bool all = with_chance < n || n == s->n_vocab;
-  *n_kept = with_chance;
-  if (o->top_k > 0 && o->top_k < with_chance) { /* in falling order */
-    *n_kept = o->top_k;
+  return NULL;
+}
+
+/* False: a penalty raises a logit, and that of a token that is not known may become the largest. */
+static bool penalise_known(wh_sampler *s, size_t n) {
+  const wh_sampler_options *o = &s->options;
+  if (o->repetition_penalty < 1) return false;
+  sort_by_id(s->candidates, n);
+  for (size_t i = 0; i < s->n_counts; i++) {
+    const window_count *w = &s->counts[i];
+    if ((float)w->count * o->frequency_penalty + o->presence_penalty < 0) return false;
+    candidate *c = find_candidate(s->candidates, n, w->id);
+    if (c) c->logit = penalised(o, c->logit, w->count);
+  }
+  sort_candidates(s->candidates, n);
+  return true;
+}
+
+static bool find_known(wh_sampler *s, const float *logits, const int64_t *ids, size_t n, known_tokens *out) {
+  *out = (known_tokens){.n = n, .n_sure = n, .rest = logits[n - 1], .all = n == s->n_vocab};
+  for (size_t i = 0; i < n; i++) s->candidates[i] = (candidate){.logit = logits[i], .id = (int32_t)ids[i]};
+  if (!s->logits || s->n_counts == 0) return true;
+  if (!penalise_known(s, n)) return false;
+  while (!out->all && out->n_sure > 0 && !(s->candidates[out->n_sure - 1].logit > out->rest)) out->n_sure--;
+  return out->n_sure > 0; /* weights are relative to the largest */
+}
+
+/* The shortest prefix that top-p keeps, where the weight of the tokens that are not known does not matter:
+ * each has none, or `most`. The margin is for the roundings of the sum, which is another one. */
+static bool cut_known_top_p(const wh_sampler *s, const known_tokens *k, size_t n, float most,
+                            size_t *n_kept) {
+  const double sum = sum_weights(s->candidates, n), margin = ((double)s->n_vocab + 4) * 0x1p-52,
+               least = (double)s->options.top_p * sum * (1 - margin),
+               wanted = (double)s->options.top_p * (sum + (double)(s->n_vocab - k->n) * (double)most) *
+                        (1 + margin);
+  double prefix = 0;
+  for (size_t i = 0; i < n && i < k->n_sure; i++) {
+    prefix += (double)s->candidates[i].weight;
+    *n_kept = i + 1;
+    if (prefix >= wanted) return true;
+    if (prefix >= least) return false;
+  }
+  return false;
+}
+
+/* As the steps behind the penalties have it; false: tokens that are not known may have a say. These have no
+ * more weight than `rest` gives: exp never falls where its argument rises (all its arguments were looked at).
+ */
+static bool pick_known(wh_sampler *s, const known_tokens *k, int32_t *pick) {
+  const wh_sampler_options *o = &s->options;
+  candidate *c = s->candidates;
+  const float largest = c[0].logit, most = k->all ? 0.0f : weight_of(s, k->rest, largest);
+  size_t with_chance = 0, likely = 0, n_kept; /* the first so many */
+  for (size_t i = 0; i < k->n; i++) {
+    c[i].weight = weight_of(s, c[i].logit, largest);
+    if (c[i].weight > 0) with_chance = i + 1;
+    if (c[i].weight > 0 && c[i].weight >= o->min_p) likely = i + 1;
+  }
+  if (o->top_k > 0 && o->top_k < with_chance && o->top_k <= k->n_sure) {
+    n_kept = o->top_k; /* in falling order */
+  } else if (most > 0 && o->top_k > 0) {
+    return false;
+  } else if (most == 0 || most < o->min_p) {
+    n_kept = most == 0 ? with_chance : likely;
+    sort_by_id(c, n_kept);
+  } else {
+    if (o->top_p == 1 || !cut_known_top_p(s, k, likely, most, &n_kept)) return false;
+    *pick = draw(s, c, n_kept);
     return true;
   }
-  if (!all && (o->top_k > 0 || likely == n)) return false;
-  if (!all) *n_kept = likely;
-  sort_by_id(s->candidates, *n_kept);
+  *pick = pick_from(s, n_kept);
   return true;
 }
 
 wh_status wh_sampler_sample_best(wh_sampler *s, const float *logits, const int64_t *ids, size_t n,
                                  int32_t *out, bool *decided) {
-  size_t n_kept;
+  known_tokens known;
   *decided = false;
-  if (n == 0 || n > s->n_vocab || (s->logits && s->n_counts)) return WH_OK;
+  if (n == 0 || n > s->n_vocab) return WH_OK;
   WH_TRY(check_largest(logits[0], logits[0] != logits[0]));
   int32_t pick = (int32_t)ids[0];
-  if (s->options.temperature > 0) {
-    if (!weigh_best(s, logits, ids, n, &n_kept)) return WH_OK;
-    pick = pick_from(s, n_kept);
+  if (s->candidates) {
+    if (!find_known(s, logits, ids, n, &known)) return WH_OK;
+    WH_TRY(check_largest(s->candidates[0].logit, false));
+    pick = s->candidates[0].id;
   }
+  if (s->options.temperature > 0 && !pick_known(s, &known, &pick)) return WH_OK;
   wh_sampler_accept(s, pick);
   *out = pick;
   *decided = true;

@@ -34,9 +34,10 @@ void wh_sampler_accept(wh_sampler *s, int32_t token); /* a token enters the hist
 WH_NODISCARD wh_status wh_sampler_sample(wh_sampler *s, const float *logits, int32_t *out);
 
 /* As wh_sampler_sample, from the n largest logits alone, in falling order and of equals the lower ids first.
- * *decided false: they do not decide, and nothing has changed. They do without penalties where the options
- * leave no more than n - 1 tokens a chance: greedy; top_k below n; a min_p or weights that reach 0 before the
- * n-th. */
+ * *decided false: they do not decide, and nothing has changed. They do where what the options leave is among
+ * them, whatever the other logits are: greedy; top_k below n; a min_p or weights that reach 0 before the
+ * n-th; a top_p that is reached even if all others weigh as much as the n-th. Penalties that raise a logit
+ * leave it open, and so do those after which none of the n is surely the largest. */
 WH_NODISCARD wh_status wh_sampler_sample_best(wh_sampler *s, const float *logits, const int64_t *ids,
                                               size_t n, int32_t *out, bool *decided);
 

@@ -5,17 +5,31 @@
 
 #include "backends/cpu/cpu_internal.h"
 
-/* Zero pages of the system, in huge pages where it grants them; none is there before it is touched. */
-static void *map_pages(size_t n_bytes) {
+/* Addresses on the border of a huge page, if there is room for one. */
+static char *map_aligned(size_t n_bytes, int protection) {
   const size_t room = n_bytes + (n_bytes < WH_HUGE_PAGE_BYTES ? 0 : WH_HUGE_PAGE_BYTES);
-  char *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *p = mmap(NULL, room, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return NULL;
   if (room == n_bytes) return p;
   const size_t skip = (WH_HUGE_PAGE_BYTES - (uintptr_t)p % WH_HUGE_PAGE_BYTES) % WH_HUGE_PAGE_BYTES;
   if (skip) (void)munmap(p, skip);
   if (room - skip - n_bytes) (void)munmap(p + skip + n_bytes, room - skip - n_bytes);
-  (void)madvise(p + skip, n_bytes, MADV_HUGEPAGE); /* a hint */
   return p + skip;
+}
+
+/* Zero pages of the system, in huge pages where it grants them; none is there before it is touched. */
+static void *map_pages(size_t n_bytes) {
+  char *p = map_aligned(n_bytes, PROT_READ | PROT_WRITE);
+  if (p && n_bytes >= WH_HUGE_PAGE_BYTES) (void)madvise(p, n_bytes, MADV_HUGEPAGE); /* a hint */
+  return p;
+}
+
+/* Every page of new memory is taken now, none while running. */
+static void take_pages(char *p, size_t n_bytes) {
+#ifdef MADV_POPULATE_WRITE
+  if (madvise(p, n_bytes, MADV_POPULATE_WRITE) == 0) return;
+#endif
+  memset(p, 0, n_bytes);
 }
 
 static wh_status new_buffer(const cpu_device *d, uint64_t n_bytes, wh_buffer **out) {
@@ -26,13 +40,15 @@ static wh_status new_buffer(const cpu_device *d, uint64_t n_bytes, wh_buffer **o
   return WH_OK;
 }
 
-/* A pool takes its pages from the system, where zeros cost nothing until they are touched; an allocator of
- * the caller's own is what all memory comes from, though. */
+/* A pool takes its pages from the system, where zeros cost nothing until they are touched, and so does what
+ * may grow in large pages; an allocator of the caller's own is what all memory comes from, though. */
 wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out) {
   cpu_device *d = dev;
   wh_buffer *b;
   const size_t bytes = n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : SIZE_MAX;
-  const bool from_system = kind == WH_MEMORY_POOL && (!d->alloc || d->alloc == wh_allocator_default());
+  const bool may_grow = kind == WH_MEMORY_DEVICE && bytes >= WH_HUGE_PAGE_BYTES;
+  const bool from_system =
+      (kind == WH_MEMORY_POOL || may_grow) && (!d->alloc || d->alloc == wh_allocator_default());
   if (bytes > PTRDIFF_MAX - WH_HUGE_PAGE_BYTES) /* no object is larger */
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
   WH_TRY(new_buffer(d, n_bytes, &b));
@@ -41,11 +57,33 @@ wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes,
     wh_free(d->alloc, b);
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
   }
-  if (from_system)
-    b->mapped_bytes = bytes;
-  else if (kind != WH_MEMORY_WEIGHTS) /* whose pages are taken by the threads that pack them */
-    memset(b->data, 0, bytes);        /* every page is taken now, none while running */
+  if (from_system) b->mapped_bytes = bytes;
+  if (from_system && may_grow) take_pages(b->data, bytes);
+  if (!from_system && kind != WH_MEMORY_WEIGHTS) /* whose pages are taken by the threads that pack them */
+    memset(b->data, 0, bytes);
   *out = b;
+  return WH_OK;
+}
+
+/* The pages that there are move to addresses with more room: the system clears the new ones only. */
+wh_status wh_cpu_buffer_grow(void *dev, wh_buffer *b, uint64_t n_bytes) {
+  (void)dev;
+  const size_t have = b->mapped_bytes, bytes = n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : SIZE_MAX;
+  if (have < WH_HUGE_PAGE_BYTES) return WH_FAIL(ERR_UNSUPPORTED, "a buffer that is not the system's");
+  if (bytes > PTRDIFF_MAX - WH_HUGE_PAGE_BYTES)
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
+  if (bytes <= have) {
+    b->n_bytes = n_bytes;
+    return WH_OK;
+  }
+  char *room = map_aligned(bytes, PROT_NONE);
+  char *p = room ? mremap(b->data, have, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, room) : MAP_FAILED;
+  if (p == MAP_FAILED) {
+    if (room) (void)munmap(room, bytes);
+    return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
+  }
+  take_pages(p + have, bytes - have);
+  *b = (wh_buffer){.data = p, .n_bytes = n_bytes, .mapped_bytes = bytes};
   return WH_OK;
 }
 

@@ -8,7 +8,7 @@ const wh_backend wh_backend_cpu = {
     .abi_version = WH_BACKEND_ABI_VERSION,
     .name = "cpu",
     .pack_version = WH_CPU_PACK_VERSION,
-    .traits = WH_BACKEND_CHAINS,
+    .traits = WH_BACKEND_CHAINS | WH_BACKEND_BLOCKS,
     .count = wh_cpu_count,
     .open = wh_cpu_open,
     .close = wh_cpu_close,
@@ -34,4 +34,5 @@ const wh_backend wh_backend_cpu = {
     .wait = wh_cpu_wait,
     .read_value = wh_cpu_read_value,
     .parallel = wh_cpu_parallel,
+    .buffer_grow = wh_cpu_buffer_grow,
 };

@@ -77,6 +77,7 @@ struct wh_buffer {
 
 wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out);
 wh_status wh_cpu_buffer_import(void *dev, const void *host, uint64_t n_bytes, wh_buffer **out);
+wh_status wh_cpu_buffer_grow(void *dev, wh_buffer *buffer, uint64_t n_bytes);
 void wh_cpu_buffer_destroy(void *dev, wh_buffer *buffer);
 void *wh_cpu_buffer_host(void *dev, wh_buffer *buffer);
 uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_bytes);
@@ -182,6 +183,8 @@ wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_
 wh_status wh_cpu_compile_reduce(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_arg *args,
+                                       cpu_kernel *k);
 
 /* For args_<family>.c */
 /* The kernels of the node's formula. */
@@ -210,6 +213,8 @@ wh_status wh_cpu_claim_map(const cpu_device *d, const wh_graph *g, const wh_node
                            const int64_t *dims, wh_claim *c);
 wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                     const int64_t *dims, wh_claim *c);
 /* Whether an op's row op takes the operands; of several ops, map loops take others. */
 bool wh_cpu_rowop_takes(const wh_graph *g, const wh_node_info *node);
 wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_info *node,

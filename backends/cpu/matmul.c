@@ -50,7 +50,7 @@ static int64_t panels_at_a_time(int64_t n, int64_t k) {
   return min_i64(fit < 1 ? 1 : fit > MOST_PANELS ? MOST_PANELS : fit, ceil_div(n, PANEL));
 }
 
-static wh_linear_layout layout_of(int64_t n, int64_t k) {
+wh_linear_layout wh_matmul_panels(int64_t n, int64_t k) {
   return (wh_linear_layout){.id = WH_LINEAR_F_PANELS,
                             .dtype = WH_DTYPE_F32,
                             .n = n,
@@ -70,7 +70,7 @@ size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, in
   if (!in_panels(features, codes, m, n, k)) return 0;
   if (codes) return wh_matmul_codes_scratch(wh_codes_isa_select(features), n, k, &all) ? all : SIZE_MAX;
   const int64_t count = panels_at_a_time(n, k);
-  const wh_linear_layout l = layout_of(min_i64(n, count * PANEL), k);
+  const wh_linear_layout l = wh_matmul_panels(min_i64(n, count * PANEL), k);
   if (!wh_linear_f_run_scratch(&l, m, &rows) ||
       !wh_mul_size((size_t)k, (size_t)count * PANEL * sizeof(float), &panels) ||
       !wh_add_size(rows, panels, &all))
@@ -114,7 +114,7 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
     wh_matmul_codes_run(wh_codes_isa_select(p->features), part, p->a_signed, p->b_signed, scratch);
     return;
   }
-  const wh_linear_layout l = layout_of(part->n, part->k);
+  const wh_linear_layout l = wh_matmul_panels(part->n, part->k);
   const size_t panels = l.panel_bytes * (size_t)l.n_panels;
   const wh_worker alone = {0, 1, worker->team};
   const wh_linear_f_args args = {.layout = &l,

@@ -49,6 +49,9 @@ bool wh_matmul_layout(uint64_t features, int64_t n, int64_t k, wh_linear_layout 
 void wh_matmul_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                     int64_t panel_end);
 
+/* Panels that hold what was decoded or copied: not from a file. */
+wh_linear_layout wh_matmul_panels(int64_t n, int64_t k);
+
 /* Scratch of one worker for a product of f32, or of codes; 0 where none is used; SIZE_MAX on overflow. */
 size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, int64_t k);
 

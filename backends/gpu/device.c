@@ -114,10 +114,10 @@ static void open_blas(gpu_device *d) {
   const wh_error_record kept = *wh_last_error();
   const char *name = NULL;
   if (d->api->blas->open(&d->blas, &name) == WH_OK)
-    (void)snprintf(d->about, sizeof d->about, "%s; products of %d rows and more by %s", d->api->library,
+    (void)snprintf(d->about[0], sizeof d->about[0], "%s; products of %d rows and more by %s", d->api->library,
                    FAST_LEAST_ROWS, name);
   else
-    (void)snprintf(d->about, sizeof d->about, "%s; exact all the same: %.200s", d->api->library,
+    (void)snprintf(d->about[0], sizeof d->about[0], "%s; exact all the same: %.200s", d->api->library,
                    wh_last_error()->message);
   wh_error_set(&kept);
 }
@@ -164,19 +164,20 @@ void gpu_close(void *dev) {
 }
 
 void gpu_get_info(void *dev, wh_device_info *info) {
-  gpu_device *d = dev;
+  const gpu_device *d = dev;
+  const bool failed = atomic_load(&d->blas_failed);
   info->n_threads = 1;
   info->name = d->api->name;
   info->description = d->title;
   info->isa = info->isa_levels = d->isa;
   info->n_cores = info->n_cpus = (uint32_t)d->processors;
   info->n_numa_nodes = 1;
-  info->numerics = d->blas && !atomic_load(&d->blas_failed) ? WH_NUMERICS_FAST : WH_NUMERICS_EXACT;
+  info->numerics = d->blas && !failed ? WH_NUMERICS_FAST : WH_NUMERICS_EXACT;
   info->l2_bytes = d->l2_bytes;
   info->memory_bytes = d->memory_bytes;
   info->bus_id = d->bus[0] ? d->bus : NULL;
   info->binding = "none";
-  info->binding_reason = d->about[0] ? d->about : d->api->library;
+  info->binding_reason = d->about[failed][0] ? d->about[failed] : d->api->library;
   info->prefetch = "none";
   info->prefetch_reason = "a GPU hides latency by other warps";
 }

@@ -43,7 +43,8 @@ struct gpu_device {
   pthread_mutex_t lock;         /* of what follows */
   void *modules[GPU_N_KERNELS]; /* by the first kernel of the module */
   gpu_function functions[GPU_N_KERNELS];
-  char about[320]; /* where the driver was found, and what became of mode `fast` */
+  /* Where the driver was found, and what became of mode `fast`: at first, and where blas_failed. */
+  char about[2][320];
 };
 
 struct wh_buffer {
@@ -101,7 +102,9 @@ wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t 
 
 /* ---- graphs.c ---- */
 
-#define GPU_N_GRAPHS 8 /* that a queue keeps: prompts in chunks, decoding, some numbers of rows */
+#define GPU_N_GRAPHS                                                                    \
+  8 /* that a queue keeps of a block: prompts in chunks, decoding, some numbers of rows \
+     */
 
 /* Steps in one frame, that were submitted before. */
 typedef struct gpu_graph {
@@ -117,7 +120,8 @@ typedef struct gpu_graph {
 typedef struct gpu_graphs {
   bool off; /* nothing is recorded (any more) */
   uint64_t clock;
-  gpu_graph list[GPU_N_GRAPHS];
+  gpu_graph *list; /* [n] as many for each code that there was */
+  size_t n;
   gpu_graph wanted; /* only its key: of the steps that are looked for */
 } gpu_graphs;
 

@@ -38,7 +38,7 @@ static wh_status multiply(gpu_emit *e, const gpu_blas_product *p) {
   if (st == WH_OK) return WH_OK;
   (void)pthread_mutex_lock(&d->lock);
   if (!atomic_load(&d->blas_failed))
-    (void)snprintf(d->about, sizeof d->about, "%s; exact from now on: %.200s", d->api->library,
+    (void)snprintf(d->about[1], sizeof d->about[1], "%s; exact from now on: %.200s", d->api->library,
                    wh_last_error()->message);
   atomic_store(&d->blas_failed, true);
   (void)pthread_mutex_unlock(&d->lock);

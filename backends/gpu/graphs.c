@@ -43,7 +43,7 @@ static bool write_key(const gpu_device *d, gpu_graph *g, const wh_code *code, si
 
 static gpu_graph *find_frame(gpu_graphs *graphs, const wh_code *code, size_t first, size_t count,
                              const wh_frame *frame) {
-  for (gpu_graph *g = graphs->list; g < graphs->list + GPU_N_GRAPHS; g++)
+  for (gpu_graph *g = graphs->list; g < graphs->list + graphs->n; g++)
     if (g->used && g->code == code->id && g->frame == frame->id && g->first == first && g->count == count)
       return g;
   return NULL;
@@ -51,15 +51,29 @@ static gpu_graph *find_frame(gpu_graphs *graphs, const wh_code *code, size_t fir
 
 static gpu_graph *find_key(gpu_graphs *graphs) {
   const gpu_graph *w = &graphs->wanted;
-  for (gpu_graph *g = graphs->list; g < graphs->list + GPU_N_GRAPHS; g++)
+  for (gpu_graph *g = graphs->list; g < graphs->list + graphs->n; g++)
     if (g->used && g->n_key == w->n_key && memcmp(g->key, w->key, w->n_key * sizeof *w->key) == 0) return g;
   return NULL;
 }
 
-/* The wanted key, in place of what was unused for longest. */
-static gpu_graph *add(const gpu_device *d, gpu_graphs *graphs) {
+/* A code that is new brings room for its graphs; without memory it shares what there is. */
+static void make_room(const gpu_device *d, gpu_graphs *graphs, const wh_code *code) {
+  for (const gpu_graph *g = graphs->list; g < graphs->list + graphs->n; g++)
+    if (g->used && g->code == code->id) return;
+  gpu_graph *larger = wh_alloc_array(d->alloc, graphs->n + GPU_N_GRAPHS, sizeof *larger);
+  if (!larger) return;
+  if (graphs->n) memcpy(larger, graphs->list, graphs->n * sizeof *larger);
+  wh_free(d->alloc, graphs->list);
+  graphs->list = larger;
+  graphs->n += GPU_N_GRAPHS;
+}
+
+/* The wanted key, in place of what was unused for longest; NULL: there is no place. */
+static gpu_graph *add(const gpu_device *d, gpu_graphs *graphs, const wh_code *code) {
+  make_room(d, graphs, code);
+  if (!graphs->n) return NULL;
   gpu_graph *oldest = graphs->list, kept;
-  for (gpu_graph *g = graphs->list; g < graphs->list + GPU_N_GRAPHS; g++)
+  for (gpu_graph *g = graphs->list; g < graphs->list + graphs->n; g++)
     if (g->used < oldest->used) oldest = g;
   if (oldest->exec) (void)d->api->exec_destroy(oldest->exec);
   kept = *oldest;
@@ -80,7 +94,8 @@ gpu_graph *gpu_graphs_find(gpu_device *d, gpu_graphs *graphs, const wh_code *cod
     if (g)
       g->again = true;
     else
-      g = add(d, graphs);
+      g = add(d, graphs, code);
+    if (!g) return NULL;
     g->code = code->id;
     g->frame = frame->id;
     g->first = first;
@@ -91,10 +106,11 @@ gpu_graph *gpu_graphs_find(gpu_device *d, gpu_graphs *graphs, const wh_code *cod
 }
 
 void gpu_graphs_clear(gpu_device *d, gpu_graphs *graphs) {
-  for (gpu_graph *g = graphs->list; g < graphs->list + GPU_N_GRAPHS; g++) {
+  for (gpu_graph *g = graphs->list; g < graphs->list + graphs->n; g++) {
     if (g->exec) (void)d->api->exec_destroy(g->exec);
     wh_free(d->alloc, g->key);
   }
+  wh_free(d->alloc, graphs->list);
   wh_free(d->alloc, graphs->wanted.key);
 }
 

@@ -106,6 +106,13 @@ static void renew_frames(wh_run *r) {
                                      .as_model = r->as_model};
 }
 
+/* In its place; ERR_UNSUPPORTED: another is to be taken. */
+static wh_status grow_arena(wh_run *r, uint16_t d, uint64_t n_bytes) {
+  const wh_status st = backend(r, d)->buffer_grow(dev(r, d), r->devices[d].arena, n_bytes);
+  if (st == WH_OK) r->devices[d].arena_bytes = n_bytes;
+  return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("activations") : st;
+}
+
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
   wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
@@ -115,6 +122,10 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
     const uint64_t need = layout->memory[d].arena.arena_bytes, have = r->devices[d].arena_bytes;
     sizes[d] = need;
     if (r->devices[d].arena && need <= have) continue;
+    if (r->devices[d].arena && backend(r, d)->buffer_grow) {
+      st = grow_arena(r, d, need);
+      if (st != WH_ERR_UNSUPPORTED) continue;
+    }
     if (r->devices[d].arena && need < have + have / 4) sizes[d] = have + have / 4; /* it may go on growing */
     st = take(r, d, WH_MEMORY_DEVICE, sizes[d], "activations", &larger[d]);
   }
@@ -136,6 +147,8 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
   }
   return WH_OK;
 }
+
+uint64_t wh_run_arena_bytes(const wh_run *r) { return r->devices[0].arena_bytes; }
 
 static void take_arenas(wh_run *r, wh_run *from) {
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
@@ -260,9 +273,10 @@ wh_status wh_run_create(wh_program *program, const wh_run_options *o, wh_run **o
 
 void wh_run_destroy(wh_run *r) {
   if (!r) return;
+  for (uint16_t d = 0; d < r->p->n_devices; d++) /* what is under way may read another's memory */
+    if (r->devices[d].queue) backend(r, d)->queue_destroy(r->devices[d].queue);
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     run_device *x = &r->devices[d];
-    if (x->queue) backend(r, d)->queue_destroy(x->queue);
     backend(r, d)->buffer_destroy(dev(r, d), x->arena);
     backend(r, d)->buffer_destroy(dev(r, d), x->states);
     if (r->p->devices[d].weights) wh_weight_set_detach(r->p->devices[d].weights, &x->user);
@@ -406,16 +420,22 @@ static wh_status check_faults(wh_run *r) {
   return WH_OK;
 }
 
-/* Steps [first, first + count) of a block, behind the copies of what they may overwrite. */
-static wh_status submit(wh_run *r, const wh_program_block *b, size_t first, size_t count) {
-  run_device *x = &r->devices[b->device];
-  wh_point waits[WH_PLAN_MAX_DEVICES];
+/* What the device does next may overwrite what others copy of it: how many points it is to wait for. */
+static size_t take_readers(const wh_run *r, run_device *x, wh_point waits[WH_PLAN_MAX_DEVICES]) {
   size_t n_waits = 0;
   for (uint16_t d = 0; d < r->p->n_devices; d++)
     if (x->read_by[d].queue) {
       waits[n_waits++] = x->read_by[d];
       x->read_by[d] = (wh_point){NULL, 0};
     }
+  return n_waits;
+}
+
+/* Steps [first, first + count) of a block. */
+static wh_status submit(wh_run *r, const wh_program_block *b, size_t first, size_t count) {
+  run_device *x = &r->devices[b->device];
+  wh_point waits[WH_PLAN_MAX_DEVICES];
+  const size_t n_waits = take_readers(r, x, waits);
   return backend(r, b->device)->submit(x->queue, b->code, first, count, &x->frame, waits, n_waits, &x->last);
 }
 
@@ -480,14 +500,17 @@ static wh_status copy_in(wh_run *r, const wh_program_copy *c) {
   const uint16_t from = r->p->slots[c->from].device, to = r->p->slots[c->to].device;
   const uint64_t n = live_bytes(r, &r->p->graph->values[c->value].shape);
   run_device *x = &r->devices[to];
+  wh_point waits[WH_PLAN_MAX_DEVICES + 1] = {r->done[c->maker]};
   if (!n) return WH_OK;
+  const size_t n_waits = 1 + take_readers(r, x, waits + 1);
   if (!are_peers(r, from, to)) {
-    WH_TRY(backend(r, from)->wait(r->done[c->maker]));
+    WH_TRY(backend(r, from)->wait(waits[0]));
+    for (size_t i = 1; i < n_waits; i++) WH_TRY(backend(r, to)->wait(waits[i]));
     WH_TRY(get(r, c->from, 0, r->copy, n));
     return put(r, c->to, 0, r->copy, n);
   }
   WH_TRY(backend(r, to)->copy(x->queue, r->buffers[c->to], r->offsets[c->to], r->buffers[c->from],
-                              r->offsets[c->from], n, &r->done[c->maker], 1, &x->last));
+                              r->offsets[c->from], n, waits, n_waits, &x->last));
   r->devices[from].read_by[to] = x->last;
   return WH_OK;
 }

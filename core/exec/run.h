@@ -84,6 +84,7 @@ WH_NODISCARD wh_status wh_run_write_state_row(wh_run *r, int64_t row, const void
 
 wh_program *wh_run_program(const wh_run *r);
 const wh_layout *wh_run_layout(const wh_run *r);
+uint64_t wh_run_arena_bytes(const wh_run *r); /* taken of the first device */
 
 /* What a program and one run of it take, in bytes, on all devices together. */
 typedef struct wh_run_memory {

@@ -473,3 +473,37 @@ wh_status wh_infer_dequantize_linear(const infer_ctx *c, wh_shape *out) {
   out->dtype = WH_DTYPE_F32;
   return WH_OK;
 }
+
+/* Input i of [panels, any or `rows`, 32] */
+static wh_status want_panels(const infer_ctx *c, size_t i, wh_dtype dtype, int64_t panels, int64_t *rows) {
+  int64_t size[3];
+  WH_TRY(want(c, i, dtype, 3));
+  for (int d = 0; d < 3; d++)
+    if (!constant(c, in(c, i)->dims[d], &size[d])) return wrong(c, i, "must be of a constant size");
+  if (size[0] != panels || size[2] != 32 || (*rows && size[1] != *rows))
+    return wrong(c, i, "has another size than its panels of 32 outputs need");
+  *rows = size[1];
+  return WH_OK;
+}
+
+/* Codes, scales and zero points of n outputs in panels, of k inputs in blocks. */
+wh_status wh_infer_matmul_blocks(const infer_ctx *c, wh_shape *out) {
+  const int64_t n = wh_infer_attr(c, WH_ATTR_SIZE)->i, block = wh_infer_attr(c, WH_ATTR_BLOCK)->i;
+  const wh_shape *a = in(c, 0);
+  int64_t k, words = 0;
+  WH_TRY(want_int(c, WH_ATTR_SIZE, 1, MOST - 1));
+  WH_TRY(want_int(c, WH_ATTR_BLOCK, 8, 512));
+  if (512 % block) return wh_infer_wrong_attr(c, WH_ATTR_BLOCK, "must be a power of two");
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  if (a->rank < 1 || !constant(c, a->dims[a->rank - 1], &k) || k < 1 || k >= MOST)
+    return wrong(c, 0, "must end in an axis of a constant length");
+  int64_t blocks = (k + block - 1) / block;
+  WH_TRY(want_panels(c, 1, WH_DTYPE_U32, (n + 31) / 32, &words));
+  WH_TRY(want_panels(c, 2, WH_DTYPE_F32, (n + 31) / 32, &blocks));
+  WH_TRY(want_panels(c, 3, WH_DTYPE_U8, (n + 31) / 32, &blocks));
+  const int64_t each = words / blocks, bits = each * 32 / block;
+  if (words % blocks || each * 32 % block || (bits != 2 && bits != 4 && bits != 8))
+    return wrong(c, 1, "must have whole words of codes of 2, 4 or 8 bits for each block");
+  *out = *a;
+  return number(c, n, &out->dims[out->rank - 1]);
+}

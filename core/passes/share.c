@@ -149,7 +149,7 @@ static uint32_t cut_operands(const shares *s, const wh_node_info *n) {
                same_b = b->rank == out->rank &&
                         memcmp(b->dims, out->dims, sizeof b->dims[0] * (size_t)b->rank) == 0,
                vector = out->rank == 2 && b->rank == 1 && b->dims[0] == out->dims[1] && n->n_inputs > 1 &&
-                        value_of(s, n->inputs[1])->kind == WH_VALUE_CONST;
+                        value_of(s, n->inputs[1])->data;
     return same_a && (same_b || vector) ? (n->n_inputs > 1 ? 3u : 1u) : 0;
   }
   switch (n->op) {
@@ -190,7 +190,7 @@ static uint32_t units_of_product(const shares *s, const wh_node_info *n) {
   const int64_t n_out = width(s, n->outputs[0]);
   uint32_t piece = 64;
   if (w->kind != WH_VALUE_CONST || !w->data || w->shape.rank != 2 || n_out < s->n) return 0;
-  if (n->n_inputs > 2 && n->inputs[2] && value_of(s, n->inputs[2])->kind != WH_VALUE_CONST) return 0;
+  if (n->n_inputs > 2 && n->inputs[2] && !value_of(s, n->inputs[2])->data) return 0; /* a computed bias */
   if (s->units[n->outputs[0]]) return s->units[n->outputs[0]];
   if (w->n_bytes < SMALL_BYTES) return 0;
   while (piece > 1 && (n_out % piece || n_out / piece < s->n)) piece /= 2;

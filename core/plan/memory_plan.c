@@ -11,21 +11,24 @@ static int by_size_then_time(const void *pa, const void *pb) {
   return a < b ? -1 : a > b; /* the array's order: the plan is a function of its input */
 }
 
-static bool overlap_in_time(const wh_plan_buffer *a, const wh_plan_buffer *b) {
-  return a->first <= b->last && b->first <= a->last;
-}
+/* What the sweep looks at, side by side. */
+typedef struct placed_buffer {
+  size_t offset, end;
+  uint32_t first, last;
+} placed_buffer;
 
 /* placed[] is kept in order of offset, so gaps are found in one sweep */
-static size_t best_offset(const wh_plan_buffer *b, wh_plan_buffer *const *placed, size_t n_placed) {
+static size_t best_offset(const wh_plan_buffer *b, const placed_buffer *placed, size_t n_placed) {
+  const uint32_t first = b->first, last = b->last;
   size_t best = SIZE_MAX, best_gap = SIZE_MAX, end = 0;
   for (size_t i = 0; i < n_placed; i++) {
-    const wh_plan_buffer *p = placed[i];
-    if (!overlap_in_time(b, p)) continue;
+    const placed_buffer *p = &placed[i];
+    if (first > p->last || p->first > last) continue; /* not at the same time */
     if (p->offset > end && p->offset - end >= b->size && p->offset - end < best_gap) {
       best_gap = p->offset - end;
       best = end;
     }
-    if (p->offset + p->size > end) end = p->offset + p->size;
+    if (p->end > end) end = p->end;
   }
   return best != SIZE_MAX ? best : end;
 }
@@ -40,7 +43,7 @@ wh_status wh_plan_memory(wh_plan_buffer *buffers, size_t n, const wh_allocator *
     if (buffers[i].last + 1 > n_steps) n_steps = buffers[i].last + 1;
   }
   wh_plan_buffer **order = wh_alloc_array(alloc, n + 1, sizeof(wh_plan_buffer *));
-  wh_plan_buffer **placed = wh_alloc_array(alloc, n + 1, sizeof(wh_plan_buffer *));
+  placed_buffer *placed = wh_alloc_array(alloc, n + 1, sizeof *placed);
   size_t *live = wh_alloc_array(alloc, (size_t)n_steps + 1, sizeof *live);
   if (!order || !placed || !live) {
     wh_free(alloc, order);
@@ -60,8 +63,8 @@ wh_status wh_plan_memory(wh_plan_buffer *buffers, size_t n, const wh_allocator *
     wh_plan_buffer *b = order[i];
     b->offset = best_offset(b, placed, i);
     size_t at = i;
-    for (; at > 0 && placed[at - 1]->offset > b->offset; at--) placed[at] = placed[at - 1];
-    placed[at] = b;
+    for (; at > 0 && placed[at - 1].offset > b->offset; at--) placed[at] = placed[at - 1];
+    placed[at] = (placed_buffer){b->offset, b->offset + b->size, b->first, b->last};
     if (b->offset + b->size > plan.arena_bytes) plan.arena_bytes = b->offset + b->size;
   }
   wh_free(alloc, order);

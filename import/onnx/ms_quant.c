@@ -157,7 +157,80 @@ static void decode_weights(ox *o, few_bits *w, wh_datum *const *from, wh_datum *
   ox_made(o, to);
 }
 
-/* a[.., k] with n rows of k codes, decoded as the graph is built: a product of f32 */
+#define PANEL 32 /* outputs of matmul_blocks that lie beside each other */
+
+static bool fits_blocks(const few_bits *w, const wh_datum *zeros) {
+  return w->block >= 8 && w->block <= 512 && 512 % w->block == 0 && w->block * w->bits % 32 == 0 &&
+         !(zeros && wh_dtype_is_float(zeros->dtype));
+}
+
+/* The codes, or the scales and zero points of their blocks, of panels of outputs; outputs that are missing
+ * are zeros. `per`: of a panel's row of 32. */
+static wh_datum *panels_of(ox *o, wh_dtype dtype, const few_bits *w, int64_t per, wh_datum *from,
+                           bool *fresh) {
+  const int64_t dims[] = {(w->rows + PANEL - 1) / PANEL, per, PANEL};
+  return ox_derive(o, dtype, 3, dims, &from, 1, fresh);
+}
+
+static wh_datum *codes_in_panels(ox *o, const few_bits *w, wh_datum *from) {
+  const int64_t words = (int64_t)w->row_bytes / 4;
+  bool fresh;
+  wh_datum *d = panels_of(o, WH_DTYPE_U32, w, words, from, &fresh);
+  const uint8_t *codes = fresh ? ox_data(o, from) : NULL;
+  uint32_t *to = (uint32_t *)(uintptr_t)d->data;
+  for (int64_t r = 0; codes && r < w->rows && o->st == WH_OK; r++)
+    for (int64_t i = 0; i < words; i++) {
+      const uint8_t *p = codes + (size_t)r * w->row_bytes + 4 * i;
+      to[(r / PANEL * words + i) * PANEL + r % PANEL] =
+          p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    }
+  if (fresh) ox_made(o, d);
+  return d;
+}
+
+static wh_datum *scales_in_panels(ox *o, const few_bits *w, wh_datum *from) {
+  bool fresh;
+  wh_datum *d = panels_of(o, WH_DTYPE_F32, w, w->blocks, from, &fresh);
+  const double *scales = fresh ? ox_doubles(o, from) : NULL;
+  float *to = (float *)(uintptr_t)d->data;
+  for (int64_t r = 0; scales && r < w->rows && o->st == WH_OK; r++)
+    for (int64_t b = 0; b < w->blocks; b++)
+      to[(r / PANEL * w->blocks + b) * PANEL + r % PANEL] = (float)scales[r * w->blocks + b];
+  if (fresh) ox_made(o, d);
+  return d;
+}
+
+static wh_datum *zeros_in_panels(ox *o, few_bits *w, wh_datum *from) {
+  bool fresh;
+  wh_datum *d = panels_of(o, WH_DTYPE_U8, w, w->blocks, from, &fresh);
+  uint8_t *to = (uint8_t *)(uintptr_t)d->data;
+  if (fresh) read_zeros(o, w, from);
+  for (int64_t r = 0; fresh && r < w->rows && o->st == WH_OK; r++)
+    for (int64_t b = 0; b < w->blocks; b++)
+      to[(r / PANEL * w->blocks + b) * PANEL + r % PANEL] =
+          w->zeros ? (uint8_t)code_at(w->zeros + (size_t)r * w->zero_row_bytes, (size_t)b, w->bits)
+                   : (uint8_t)(1u << (w->bits - 1));
+  if (fresh) ox_made(o, d);
+  return d;
+}
+
+/* The codes stay codes. */
+static wh_datum *blocks_product(ox *o, few_bits *w, wh_datum *a, wh_datum *const *from) {
+  wh_datum *in[] = {a, codes_in_panels(o, w, from[0]), scales_in_panels(o, w, from[1]),
+                    zeros_in_panels(o, w, from[2])};
+  const wh_attr attrs[] = {ox_a_i(WH_ATTR_SIZE, w->rows), ox_a_i(WH_ATTR_BLOCK, w->block)};
+  return ox_node1(o, WH_OP_MATMUL_BLOCKS, in, 4, attrs, 2);
+}
+
+static wh_datum *decoded_product(ox *o, few_bits *w, wh_datum *a, wh_datum *const *from) {
+  const int64_t dims[] = {w->row, w->rows};
+  bool fresh;
+  wh_datum *f = ox_derive(o, WH_DTYPE_F32, 2, dims, from, 3, &fresh);
+  if (fresh) decode_weights(o, w, from, f);
+  return ox_matmul(o, a, f);
+}
+
+/* a[.., k] with n rows of k codes: a product of f32 */
 void ox_lower_ms_matmul_nbits(ox *o) {
   wh_datum *a = ox_in(o, 0), *b = ox_in(o, 1), *scales = ox_in(o, 2);
   few_bits w = {.bits = (unsigned)ox_attr_i(o, "bits", 4),
@@ -175,12 +248,10 @@ void ox_lower_ms_matmul_nbits(ox *o) {
       (int64_t)scales->n != w.rows * w.blocks)
     OX_FAIL(o, ERR_CORRUPT, "its weights and scales are not %" PRId64 " rows of %" PRId64 " blocks", w.rows,
             w.blocks);
-  const int64_t dims[] = {w.row, w.rows};
   wh_datum *operands[] = {b, scales, ox_maybe(o, 3)};
-  bool fresh;
-  wh_datum *f = ox_derive(o, WH_DTYPE_F32, 2, dims, operands, 3, &fresh);
-  if (fresh) decode_weights(o, &w, operands, f);
-  wh_datum *y = ox_matmul(o, ox_f32(o, a), f);
+  const bool stay =
+      o->engine->takes_blocks && fits_blocks(&w, operands[2]) && a->rank > 0 && a->dims[a->rank - 1] == w.row;
+  wh_datum *y = (stay ? blocks_product : decoded_product)(o, &w, ox_f32(o, a), operands);
   if (ox_has(o, 5)) y = ox_add(o, y, ox_f32(o, ox_in(o, 5)));
   ox_give(o, 0, ox_cast(o, y, a->dtype));
 }

@@ -59,6 +59,7 @@ const wh_onnx_value_info *wh_onnx_net_output(const wh_onnx_net *net, size_t i);
 /* What runs graphs. */
 typedef struct wh_onnx_engine {
   void *ctx;
+  bool takes_blocks; /* matmul_blocks */
   /* The graph's inputs in the order in which they were added, and room for its outputs, all row-major;
    * `symbols`: the values of its symbols in this run. The graph is the engine's from here on, also on
    * failure. */
@@ -74,7 +75,8 @@ typedef struct wh_onnx_symbols {
   int64_t values[WH_ONNX_MAX_SYMBOLS]; /* in this execution */
   int64_t steps[WH_ONNX_MAX_SYMBOLS];  /* a dim is the symbol times this */
   int64_t max[WH_ONNX_MAX_SYMBOLS];    /* an execution may lower it */
-  /* An execution may also find that a symbol has to be the sum of others, whose bits are set, and a number. */
+  /* An execution may also find that a symbol has to be the sum of others, whose bits are set, and a number.
+   */
   uint8_t terms[WH_ONNX_MAX_SYMBOLS];
   int64_t plus[WH_ONNX_MAX_SYMBOLS];
   bool follows[WH_ONNX_MAX_SYMBOLS];

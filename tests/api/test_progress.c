@@ -115,24 +115,6 @@ static uint32_t n_packed(const wh_session *s) {
   return p.n_packed;
 }
 
-/* Mappings and open files of this process that name the folder. */
-static int n_traces_of(const temp_folder *folder) {
-  char line[1024];
-  int n = 0;
-  FILE *maps = fopen("/proc/self/maps", "re");
-  while (maps && fgets(line, sizeof line, maps)) n += strstr(line, folder->path) != NULL;
-  if (maps) (void)fclose(maps);
-  for (int fd = 0; fd < 256; fd++) {
-    char link[64];
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = readlink(link, line, sizeof line - 1);
-    if (len <= 0) continue;
-    line[len] = '\0';
-    n += strstr(line, folder->path) != NULL;
-  }
-  return n;
-}
-
 static void wait_until_files_are_settled(void) {
   assert_int_equal(nanosleep(&(struct timespec){2, 200000000}, NULL), 0);
 }
@@ -225,7 +207,7 @@ static int cancel_creation_everywhere(place *p, const char *cache, const char *w
       assert_cancelled(&l, st);
       assert_null(s);
       assert_int_equal(p->memory.n_live, 0);
-      assert_int_equal(n_traces_of(&p->cache), 0);
+      assert_int_equal(temp_folder_traces(&p->cache), 0);
       assert_int_equal(temp_folder_count(&p->cache), n_files);
       continue;
     }
@@ -277,7 +259,7 @@ static void keeping_ends_at_every_word(void **state) {
       if (st == WH_OK) break;
       assert_cancelled(&l, st);
       assert_int_equal(temp_folder_count(&p->cache), 0);
-      assert_int_equal(n_traces_of(&p->cache), 0);
+      assert_int_equal(temp_folder_traces(&p->cache), 0);
       assert_int_equal(p->memory.n_live, live);
       assert_int_equal(wh_session_get_packing(s, &packing), WH_OK);
       assert_int_equal(packing.stored, 0);

@@ -141,6 +141,57 @@ static void a_session_that_fails_keeps_nothing(void **state) {
   close_engine(&e);
 }
 
+/* Devices that work together: the session holds all of them, also those that it turns out not to need; lists
+ * that make no sense are refused. */
+static void a_session_holds_its_peers(void **state) {
+  (void)state;
+  engine e;
+  open_engine(&e);
+  wh_session *none = NULL;
+  wh_device *others[WH_SESSION_DEVICES] = {NULL};
+  wh_device_options d = WH_DEVICE_OPTIONS_INIT;
+  d.n_threads = 1;
+  wh_session_options s = WH_SESSION_OPTIONS_INIT;
+  s.n_peers = 1;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &none), WH_ERR_INVALID_ARGUMENT); /* no list */
+  s.peers = others;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &none), WH_ERR_INVALID_ARGUMENT); /* NULL in it */
+  others[0] = e.device;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &none), WH_ERR_INVALID_ARGUMENT); /* the same */
+  s.n_peers = WH_SESSION_DEVICES - 1;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &none), WH_ERR_LIMIT);
+  assert_int_equal(wh_device_create(&d, &others[0]), WH_OK);
+  s.n_peers = 1;
+  s.split_mode = 7;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &none), WH_ERR_INVALID_ARGUMENT);
+  s.split_mode = WH_SPLIT_TENSORS;
+  s.offload = e.device;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &none), WH_ERR_UNSUPPORTED);
+  assert_null(none);
+  s.offload = NULL;
+  wh_session *sessions[2] = {NULL};
+  for (uint32_t mode = 0; mode < 2; mode++) {
+    s.split_mode = mode;
+    assert_int_equal(wh_session_create(e.model, e.device, &s, &sessions[mode]), WH_OK);
+  }
+  wh_device_destroy(others[0]);
+  for (uint32_t mode = 0; mode < 2; mode++) {
+    const int32_t token = 1;
+    wh_batch batch = WH_BATCH_INIT;
+    batch.n_tokens = batch.n_outputs = 1;
+    batch.tokens = &token;
+    assert_int_equal(wh_session_run(sessions[mode], &batch), WH_OK);
+  }
+  assert_memory_equal(wh_session_logits(sessions[0], 0), wh_session_logits(sessions[1], 0),
+                      8 * sizeof(float));
+  wh_session_destroy(sessions[0]);
+  wh_session_destroy(sessions[1]);
+  wh_session_destroy(e.session);
+  wh_model_destroy(e.model);
+  wh_device_destroy(e.device);
+  close_engine(&e);
+}
+
 /* A text outlives the object that made it; its allocator does not count as one. */
 static void texts_are_nobodys_but_their_owners(void **state) {
   (void)state;
@@ -200,6 +251,7 @@ int main(void) {
       cmocka_unit_test(each_reference_counts),
       cmocka_unit_test(speculators_streams_and_generators_keep_what_they_use),
       cmocka_unit_test(a_session_that_fails_keeps_nothing),
+      cmocka_unit_test(a_session_holds_its_peers),
       cmocka_unit_test(texts_are_nobodys_but_their_owners),
       cmocka_unit_test(threads_may_take_and_give),
   };

@@ -85,6 +85,7 @@ void ref_cumsum(ref_node *n);
 /* reference_matmul.c */
 void ref_matmul(ref_node *n);
 void ref_matmul_integer(ref_node *n);
+void ref_matmul_blocks(ref_node *n);
 
 void ref_gather_rows(ref_node *n);
 void ref_linear(ref_node *n);

@@ -48,3 +48,28 @@ void ref_matmul_integer(ref_node *n) {
     ref_set_integer(&n->out, i, sum);
   }
 }
+
+/* Weight (i, column) of panels of 32 columns, whose words hold codes that follow each other along i. */
+static float block_weight(const ref_node *n, int64_t block, int64_t i, int64_t column) {
+  const int64_t words = n->in[1].dims[1], blocks = n->in[2].dims[1], bits = 32 * words / (blocks * block),
+                per = 32 / bits, panel = column / 32, lane = column % 32;
+  const int64_t word = (panel * words + i / per) * 32 + lane, cell = (panel * blocks + i / block) * 32 + lane;
+  const int64_t code = (int64_t)ref_integer(&n->in[1], word) >> i % per * bits & ((1 << bits) - 1);
+  return (float)(code - (int64_t)ref_integer(&n->in[3], cell)) * (float)ref_float(&n->in[2], cell);
+}
+
+void ref_matmul_blocks(ref_node *n) {
+  const int64_t k = ref_length(&n->in[0]), columns = ref_length(&n->out),
+                block = wh_node_i(n->node, WH_ATTR_BLOCK);
+  for (int64_t i = 0; i < ref_elements(&n->out); i++) {
+    float sum = 0;
+    for (int64_t j0 = 0; j0 < k; j0 += 512) {
+      float chain = 0;
+      for (int64_t j = j0; j < k && j < j0 + 512; j++)
+        chain = fmaf((float)ref_float(&n->in[0], i / columns * k + j), block_weight(n, block, j, i % columns),
+                     chain);
+      sum += chain;
+    }
+    ref_set_float(&n->out, i, (double)sum);
+  }
+}

@@ -301,6 +301,7 @@ reference_fn reference_of(wh_op op) {
       CASE(TRUNCATE_BF16, truncate_bf16)
       CASE(MATMUL, matmul)
       CASE(MATMUL_INTEGER, matmul_integer)
+      CASE(MATMUL_BLOCKS, matmul_blocks)
       CASE(CUMSUM, cumsum)
       CASE(TOPK, topk)
       CASE(GATHER, gather)

@@ -14,6 +14,10 @@
 #include "tests/cuda/emulator_options.h"
 #endif
 
+static const char *counters_path;
+
+void targets_count(const char *path) { counters_path = path; }
+
 static wh_status open_named(const wh_backend *backend, const char *name, const char *isa, uint32_t n_threads,
                             const wh_allocator *allocator, suite_target *out) {
   wh_device_options o = WH_DEVICE_OPTIONS_INIT;
@@ -64,6 +68,7 @@ void targets_open(targets *t) {
   add(t, &wh_backend_host2, "seed:1,delay:20", 1, "host2");
 #ifdef WH_EMULATOR /* the build has an nvcc */
   emulator_options("seed=3,strict,refuse_approx,memory=512,profile=a100");
+  if (counters_path) emulator_options("count");
   add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, "cuda emulated");
   if (getenv("WH_TEST_GPU")) { /* scripts/gpu-check: the machine has one */
     add_named(t, &wh_backend_cuda, "cuda", NULL, 1, "cuda");
@@ -88,7 +93,8 @@ void targets_open_warpgroups(targets *t) {
 unsigned targets_close(targets *t) {
   for (size_t i = 0; i < t->n; i++) t->items[i].backend->close(t->items[i].dev);
 #ifdef WH_EMULATOR
-  return emulator_take_reports();
+  const bool written = !counters_path || emulator_write_counters(counters_path);
+  return emulator_take_reports() + !written;
 #else
   return 0;
 #endif

@@ -17,6 +17,9 @@ void targets_open(targets *t);
 /* Adds a GPU whose products of many rows run on warpgroups, and which has nothing else of its own. */
 #define WARPGROUP_TARGET "cuda emulated sm_90a"
 void targets_open_warpgroups(targets *t);
+/* Where the emulator is to say what its launches counted (emulator_options.h), before targets are opened;
+ * NULL: nowhere. */
+void targets_count(const char *path);
 /* How many reports the emulator made of kernels: 0 is what a test wants. */
 unsigned targets_close(targets *t);
 /* One device with the given option string. */

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct temp_folder {
@@ -35,6 +36,24 @@ static inline int temp_folder_count(const temp_folder *f) {
   int n = 0;
   for (struct dirent *e; (e = readdir(dir));) n += e->d_name[0] != '.';
   (void)closedir(dir);
+  return n;
+}
+
+/* Mappings and open files of this process that name the folder. */
+static inline int temp_folder_traces(const temp_folder *folder) {
+  char line[1024];
+  int n = 0;
+  FILE *maps = fopen("/proc/self/maps", "r");
+  while (maps && fgets(line, sizeof line, maps)) n += strstr(line, folder->path) != NULL;
+  if (maps) (void)fclose(maps);
+  for (int fd = 0; fd < 256; fd++) {
+    char link[64];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, line, sizeof line - 1);
+    if (len <= 0) continue;
+    line[len] = '\0';
+    n += strstr(line, folder->path) != NULL;
+  }
   return n;
 }
 

@@ -75,8 +75,13 @@ class FolderTest(ProgramTest):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
 
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
     def put(self, name, data):
-        path = os.path.join(self.folder.name, name)
+        """`data`: bytes, or a text; folders in the name are made."""
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
-            file.write(data)
+            file.write(data if isinstance(data, bytes) else data.encode())
         return path

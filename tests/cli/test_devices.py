@@ -51,6 +51,7 @@ class EmulatedGpu(ProgramTest):
 
     def test_it_is_named(self):
         self.assertIn("cuda:emulated: ptxemu", self.assert_ok(run("devices", "--device", EMULATED)))
+        self.assertIn("exact all the same", self.assert_ok(run("devices", "--device", EMULATED, "--numerics", "fast")))
         self.assert_fails(run("devices", "--device", EMULATED + ":7"), program.UNSUPPORTED, "no device 7")
         self.assert_fails(run("devices", "--device", "cuda:first"), USAGE, "cuda:first", "number")
 
@@ -63,6 +64,16 @@ class EmulatedGpu(ProgramTest):
         prompt = ["run", MODEL, "-p", "Hello", "-n", 1, "--logits-hash"]
         want = self.json_of(*prompt)["logits_hashes"]
         self.assertEqual(self.json_of(*prompt, "--device", EMULATED, "--gpu-layers", 2)["logits_hashes"], want)
+
+    def test_two_gpus(self):
+        """Each has a part of every layer: three KV heads on two. What each has by layers is planned only: it takes as long."""
+        environment = {**os.environ, "PTXEMU": "strict,devices=2"}
+        two = ["--device", EMULATED + "+" + EMULATED + ":1"]
+        prompt = ["run", MODEL, "-p", "Hello", "-n", 1, "--logits-hash"]
+        want = self.json_of(*prompt)["logits_hashes"]
+        self.assertEqual(self.json_of(*prompt, *two, "--split-mode", "tensor", env=environment)["logits_hashes"], want)
+        found = self.json_of("inspect", MODEL, "--plan", *two, env=environment)["devices"]
+        self.assertEqual([(d["name"], d["layers"]) for d in found], [(EMULATED, 15), (EMULATED + ":1", 15)])
 
     def test_every_node(self):
         out = self.assert_ok(run("verify", MODEL, "-p", "Hello", "-n", 1, "--device", EMULATED, "--against"))

@@ -4,11 +4,10 @@ import json
 import math
 import os
 import struct
-import tempfile
 
 import program
 from onnx_file import blob, number, port
-from program import MODEL_FILE, UNSUPPORTED, ProgramTest, run
+from program import MODEL_FILE, UNSUPPORTED, FolderTest, run
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "wa", "##der", "bird", "cafe", "北", "京", "!", "a"]
 TABLE = [[float(i), float(i * i % 7), 1.0] for i in range(len(WORDS))]
@@ -33,19 +32,11 @@ def encoder(ids="input_ids", output="last_hidden_state"):
     return number(1, 8) + blob(7, graph) + blob(8, number(2, 17))
 
 
-class Embeddings(ProgramTest):
+class Embeddings(FolderTest):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        super().setUp()
         self.model = self.put("model.onnx", encoder())
         self.put("tokenizer.json", tokenizer())
-
-    def put(self, name, data):
-        path = os.path.join(self.folder.name, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data if isinstance(data, bytes) else data.encode())
-        return path
 
     def embed(self, *texts, options=()):
         arguments = [a for t in texts for a in ("--text", t)]
@@ -103,7 +94,7 @@ class Embeddings(ProgramTest):
             self.assertEqual(row["tokens"], wanted)
 
     def test_summary_and_file(self):
-        out = os.path.join(self.folder.name, "out")
+        out = self.path("out")
         text = self.assert_ok(run("run", self.model, "--text", "bird", "--text", "wader", "--output", out))
         self.assertIn("2 embeddings of 3 numbers", text)
         self.assertRegex(text, r"3 tokens +1\.000 +0\.\d+ +bird")
@@ -129,7 +120,7 @@ class Embeddings(ProgramTest):
         of(tokenizer(post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]"}}]}), MODEL_FILE, "without ids")
         of("[" * 5000, MODEL_FILE, "is no tokenizer.json")
         of(tokenizer(), UNSUPPORTED, "input 'pixels'", model=self.put("a.onnx", encoder(ids="pixels")))
-        os.remove(os.path.join(self.folder.name, "tokenizer.json"))
+        os.remove(self.path("tokenizer.json"))
         self.assert_fails(run("run", self.model, "--text", "a"), MODEL_FILE, "no tokenizer.json beside it", "--tokenizer FILE")
         self.assert_fails(run("run", self.model, "--text", "a", "--tokenizer", "/none.json"), MODEL_FILE, "/none.json")
 

@@ -129,6 +129,90 @@ class Layers(Case):
         self.assertIn("cuda", result.stderr)
 
 
+def together(*memories):
+    return "+".join(device(m) for m in memories)
+
+
+class Together(Case):
+    """Several devices: layers by their free memory, or a part of every layer on each. host2 checks every wait between them."""
+
+    def devices_of(self, *arguments):
+        return self.json_of("inspect", self.model, "--plan", "-c", 64, "-t", 1, *arguments)["devices"]
+
+    def layers_of(self, *arguments):
+        return [d["layers"] for d in self.devices_of(*arguments)]
+
+    def test_layers_by_free_memory(self):
+        big = 1 << 40
+        self.assertEqual(self.layers_of("--device", together(big, big)), [3, 3])
+        self.assertEqual(self.layers_of("--device", together(big, big // 2)), [4, 2])
+        self.assertEqual(self.layers_of("--device", together(big, big, big)), [2, 2, 2])
+        self.assertEqual(self.layers_of("--device", together(big, big), "--gpu-layers", 4), [2, 2, 2])
+        found = self.devices_of("--device", together(big, big))
+        self.assertEqual([d["name"] for d in found], [device(big)] * 2)
+        self.assertEqual(found[0]["kv_state"], found[1]["kv_state"])
+        text = self.assert_ok(run("inspect", self.model, "--plan", "--device", together(big, big)))
+        self.assertIn(f"copy blk.2.ffn_residual from {device(big)}\n", text)
+
+    def test_same_answer(self):
+        want = self.hashes()
+        big = 1 << 40
+        for devices in (together(big, big), together(big, big, big), "cpu+" + device(big)):
+            self.assertEqual(self.hashes("--device", devices), want, devices)
+            self.assertEqual(self.hashes("--device", devices, "--split-mode", "tensor"), want, devices)
+        self.assertEqual(self.hashes("--device", together(big, big), "--gpu-layers", 4), want)
+        self.assertEqual(self.hashes("--device", "host2:seed:3+host2:seed:4"), want)
+        self.assertEqual(self.hashes("--device", "host2:seed:5+host2:seed:6", "--split-mode", "tensor"), want)
+
+    def test_each_has_room(self):
+        """Where the shares by memory do not fit, layers move until they do; else it is said what is missing, and where."""
+        whole, three = self.memory_for(), self.memory_for("--gpu-layers", 3)
+        self.assertEqual(sum(self.layers_of("--device", together(whole - 4096, three))), N_LAYERS)
+        self.assertEqual(self.layers_of("--device", together(1 << 40, three), "--gpu-layers", "auto")[0], 0)
+        few = self.memory_for("--gpu-layers", 2)
+        found = self.layers_of("--device", together(few, few), "--gpu-layers", "auto")
+        self.assertEqual(found, [2, 2, 2])
+        self.assertEqual(self.hashes("--device", together(few, few), "--gpu-layers", "auto"), self.hashes())
+        result = run("run", self.model, *self.PROMPT, *RUN, "--device", together(few, few))
+        self.assert_fails(result, LIMIT, device(few) + ": ", "are missing", "4 of the model's 6 layers would fit (--gpu-layers auto)")
+
+    def test_auto_takes_the_fewest(self):
+        whole = self.memory_for()
+        found = self.devices_of("--device", together(whole, 1 << 40), "--gpu-layers", "auto")
+        self.assertEqual([d["layers"] for d in found], [0, N_LAYERS])
+        found = self.devices_of("--device", together(whole - 4096, 1 << 40), "--gpu-layers", "auto")
+        self.assertEqual((len(found), sum(d["layers"] for d in found[1:])), (3, N_LAYERS))
+
+    def test_tensors(self):
+        big = 1 << 40
+        one = self.devices_of("--device", device(big))[0]
+        found = self.devices_of("--device", together(big, big), "--split-mode", "tensor")
+        self.assertEqual([d["layers"] for d in found], [N_LAYERS] * 2)
+        self.assertLess(max(d["packed_weights"] for d in found), one["packed_weights"])
+        out = self.json_of("verify", self.model, "-p", "ab", "-n", 1, "--device", together(big, big), "--split-mode", "tensor", "--against", "cpu")
+        self.assertTrue(out["same"])
+        small = self.memory_for("--gpu-layers", 1)
+        self.assert_fails(run("run", self.model, *self.PROMPT, *RUN, "--device", together(big, small), "--split-mode", "tensor"),
+                          LIMIT, device(small) + ": ", "are missing")
+
+    def test_a_device_that_fails(self):
+        for mode in ("layer", "tensor"):
+            for fault in ("fail_copy:3", "refuse_copy:3", "fail_submit:3", "refuse_submit:2", "fail_alloc:3"):
+                for devices in (f"host2:delay:0+host2:delay:0,{fault}", f"host2:delay:0,{fault}+host2:delay:0"):
+                    result = run("run", self.model, *self.PROMPT, *RUN, "--device", devices, "--split-mode", mode)
+                    self.assertIn(result.returncode, (4, 5, 70), (devices, mode, result.stderr))
+                    self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+
+    def test_arguments(self):
+        base = ["run", self.model, "-p", "x"]
+        self.assert_fails(run(*base, "--split-mode", "tensor"), USAGE, "cuda:0+cuda:1")
+        self.assert_fails(run(*base, "--device", "host2+host2", "--split-mode", "tensor", "--gpu-layers", 2), USAGE, "--gpu-layers")
+        self.assert_fails(run(*base, "--device", "host2+abacus"), USAGE, "abacus")
+        self.assert_fails(run(*base, "--device", "+".join(["host2"] * 9)), USAGE, "at most 8")
+        self.assert_fails(run("run", "m.onnx", "--random", "--device", "host2+host2"), USAGE, "language models")
+        self.assert_fails(run("devices", "--device", "host2+host2"), USAGE, "one --device")
+
+
 class Experts(Case):
     """A mixture: its layers' attention goes to the device first, then the experts of the last layers."""
     PROMPT = ["--no-special", "-p", "a"]
@@ -149,6 +233,14 @@ class Experts(Case):
             found = self.placement(*split)["host2"]
             self.assertEqual((found["layers"], found["layers_without_experts"]), (min(layers, N_EXPERT_LAYERS), kept))
             self.assertTrue(self.hashes(*split))
+
+    def test_devices_that_share(self):
+        """Of tensors a layer's experts stay together, layers by turns."""
+        self.assertTrue(self.hashes("--device", together(1 << 40, 1 << 40)))
+        split = ["--device", together(1 << 40, 1 << 40), "--split-mode", "tensor"]
+        self.assertTrue(self.hashes(*split))
+        weights = [d["packed_weights"] for d in self.json_of("inspect", self.model, "--plan", "-c", 64, *split)["devices"]]
+        self.assertLess(max(weights), 1.5 * min(weights))
 
     def test_what_fits(self):
         attention = self.memory_for("--gpu-layers", 99, "--cpu-experts", N_EXPERT_LAYERS)

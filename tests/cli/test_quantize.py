@@ -2,24 +2,19 @@
 
 import os
 import random
-import tempfile
 
 import byte_model
 import program
-from program import IO, MODEL_FILE, OK, UNSUPPORTED, USAGE, ProgramTest, run
+from program import IO, MODEL_FILE, OK, UNSUPPORTED, USAGE, FolderTest, run
 
 TYPES = "q4_k q5_k q6_k q8_0 q3_k q2_k q4_0 q4_1 q5_0 q5_1 iq4_nl iq4_xs mxfp4 f16 bf16 f32".split()
 
 
-class Quantize(ProgramTest):
+class Quantize(FolderTest):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        super().setUp()
         self.model = self.path("model.gguf")
         byte_model.write(self.model, weights=random.Random(5).gauss)
-
-    def path(self, name):
-        return os.path.join(self.folder.name, name)
 
     def tensors(self, path):
         return {t["name"]: t for t in self.json_of("inspect", path, "--tensors")["tensors"]}

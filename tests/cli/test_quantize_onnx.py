@@ -3,11 +3,10 @@
 import os
 import random
 import struct
-import tempfile
 
 import program
 from onnx_file import blob, npy, number, port
-from program import IO, MODEL_FILE, OK, UNSUPPORTED, USAGE, ProgramTest, run
+from program import IO, MODEL_FILE, OK, UNSUPPORTED, USAGE, FolderTest, run
 
 K, N, ROWS = 48, 40, 30
 
@@ -46,19 +45,7 @@ def convolution(opset):
     return number(1, 8) + blob(7, graph) + blob(8, number(2, opset))
 
 
-class QuantizeOnnx(ProgramTest):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-
-    def path(self, name):
-        return os.path.join(self.folder.name, name)
-
-    def put(self, name, data):
-        with open(self.path(name), "wb") as file:
-            file.write(data)
-        return self.path(name)
-
+class QuantizeOnnx(FolderTest):
     def bytes_of(self, path):
         with open(path, "rb") as file:
             return file.read()

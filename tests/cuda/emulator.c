@@ -57,7 +57,9 @@ void emulator_open(void) {
                {"ptxemu_report_count", &cu.report_count},
                {"ptxemu_report", &cu.report},
                {"ptxemu_clear", &cu.clear},
-               {"ptxemu_calls", &cu.calls}};
+               {"ptxemu_calls", &cu.calls},
+               {"ptxemu_profile_get", &cu.profile_get},
+               {"ptxemu_profile_clear", &cu.profile_clear}};
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) find(so, calls[i].name, calls[i].to);
   assert_int_equal(cu.set("devices=2,memory=256,quiet,strict"), 0);
   assert_int_equal(cu.init(0), CUDA_SUCCESS);

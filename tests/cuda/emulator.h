@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "backends/cuda/ptxemu/cuda_abi.h"
+#include "backends/cuda/ptxemu/ptxemu.h"
 
 typedef struct {
   CUresult (*init)(unsigned);
@@ -42,6 +43,8 @@ typedef struct {
   const char *(*report)(unsigned);
   void (*clear)(void);
   unsigned (*calls)(void);
+  int (*profile_get)(unsigned, ptxemu_profile *);
+  void (*profile_clear)(void);
 } emulator;
 
 extern emulator cu;

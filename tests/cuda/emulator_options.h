@@ -10,6 +10,9 @@
 void emulator_options(const char *options);
 /* Calls that `fail=N` counts, since it was set last. */
 unsigned emulator_calls(void);
+/* Writes, where the option `count` was set, what each kernel's largest launch asked of memory and of the
+ * matrix units, a line each by name: backends/gpu/kernels/counters.txt. False: it cannot be written. */
+bool emulator_write_counters(const char *path);
 /* Reports since the last call, which are printed. */
 unsigned emulator_take_reports(void);
 

@@ -1,7 +1,7 @@
 """test_gpu_check.py - scripts/gpu-check, run whole where the emulator stands in for libcuda.so.1: its stages pass, leave
 their evidence, and find a device that computes nothing.
 
-usage: test_gpu_check.py SOURCE_FOLDER BUILD_FOLDER EMULATOR"""
+usage: test_gpu_check.py SOURCE_FOLDER BUILD_FOLDER EMULATOR FAKE_CUBLASLT"""
 
 import json
 import os
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import unittest
 
-ROOT, BUILD, EMULATOR = map(os.path.abspath, sys.argv[1:4])
+ROOT, BUILD, EMULATOR, CUBLASLT = map(os.path.abspath, sys.argv[1:5])
 
 
 class GpuCheck(unittest.TestCase):
@@ -44,8 +44,10 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
         result = self.check("emulator")
         self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertIn("fast: not run", self.check("fast").stdout)
         found, table = self.evidence()
-        self.assertEqual({name: s["result"] for name, s in found["stages"].items()}, {"device": "passed", "emulator": "passed"})
+        self.assertEqual({name: s["result"] for name, s in found["stages"].items()},
+                         {"device": "passed", "emulator": "passed", "fast": "not run"})
         self.assertIn("ptxemu", found["card"])
         self.assertIn("GB/s read", found["stages"]["device"]["output"])
         self.assertIn("same: ", found["stages"]["emulator"]["output"])
@@ -58,6 +60,15 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(found["stages"]["verify"]["result"], "FAILED")
         self.assertIn("cuda: ", found["stages"]["verify"]["output"])
         self.assertIn("| verify | FAILED |", table)
+
+    def test_fast(self):
+        os.symlink(CUBLASLT, os.path.join(self.folder, "libcublasLt.so.13"))
+        result = self.check("fast")
+        self.assertEqual(result.returncode, 0, result.stdout)
+        found, _ = self.evidence()
+        self.assertEqual(found["stages"]["fast"]["result"], "passed")
+        self.assertIn("rows and more by libcublasLt.so.13", found["stages"]["fast"]["output"])
+        self.assertIn("of sum |a b|", found["stages"]["fast"]["output"])
 
     def test_pytorch(self):
         numbers = {"torch": "0", "compiled": True, "weight_bytes": 4 << 20, "prefill": {"tokens_per_second": 8},
@@ -82,7 +93,7 @@ class GpuCheck(unittest.TestCase):
     def test_no_time(self):
         result = self.check("--minutes", "0")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual(result.stdout.count("no time left for it"), 6)  # and a tool that is not there
+        self.assertEqual(result.stdout.count("no time left for it"), 7)  # and tools that are not there
         self.assertFalse(os.path.exists(self.out) and "passed" in self.evidence()[1])
 
     def test_no_gpu(self):

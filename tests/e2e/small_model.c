@@ -229,3 +229,9 @@ void small_model_write_with_text(const small_model *m, const char *path) {
                               "{% endfor %}"));
   write_model(m, &l, path);
 }
+
+void small_model_put(const char *path, wh_dtype dtype, int64_t width) {
+  small_model *m = small_model_create(dtype, width);
+  small_model_write(m, path);
+  small_model_destroy(m);
+}

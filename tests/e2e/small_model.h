@@ -34,6 +34,8 @@ size_t small_model_n_fields(const small_model *m, size_t i);
 /* Puts the damage into field `field` of the first or last block or element of weight i; SOUND repairs it. */
 void small_model_damage(small_model *m, size_t i, size_t field, bool last, small_damage damage);
 void small_model_write(const small_model *m, const char *path);
+/* Creates, writes and destroys. */
+void small_model_put(const char *path, wh_dtype dtype, int64_t width);
 
 /* The same with a byte-level tokenizer, whose token n is small_tokens[n], that wants a BOS, and a chat
  * template that writes one: "<s>", then "<|user|>", the content and a newline for each message. */

@@ -145,9 +145,7 @@ static void nodes_by_themselves(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     temp_folder folder = temp_folder_create();
     temp_path path = temp_path_of(&folder, "small.gguf");
-    small_model *m = small_model_create(cases[i].dtype, 64);
-    small_model_write(m, path.text);
-    small_model_destroy(m);
+    small_model_put(path.text, cases[i].dtype, 64);
     seen run = {.node = cases[i].node}, again = run;
     if (extract(path.text, &run, folder.path, NULL) != WH_OK)
       fail_msg("%s: %s", cases[i].node, wh_last_error()->message);
@@ -163,9 +161,7 @@ static void what_is_not_there(void **state) {
   (void)state;
   temp_folder folder = temp_folder_create();
   temp_path path = temp_path_of(&folder, "small.gguf");
-  small_model *m = small_model_create(WH_DTYPE_F32, 64);
-  small_model_write(m, path.text);
-  small_model_destroy(m);
+  small_model_put(path.text, WH_DTYPE_F32, 64);
   seen s = {.node = "blk.7.attn_q"};
   assert_int_equal(extract(path.text, &s, folder.path, NULL), WH_ERR_NOT_FOUND);
   s.node = "blk.0.attn";
@@ -177,9 +173,7 @@ static void every_allocation_may_fail(void **state) {
   (void)state;
   temp_folder folder = temp_folder_create();
   temp_path path = temp_path_of(&folder, "small.gguf");
-  small_model *m = small_model_create(WH_DTYPE_Q4_0, 64);
-  small_model_write(m, path.text);
-  small_model_destroy(m);
+  small_model_put(path.text, WH_DTYPE_Q4_0, 64);
   static const char *const nodes[] = {"blk.1.attn", "blk.0.ffn_gate"};
   for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
     seen s = {.node = nodes[i]};

@@ -20,24 +20,6 @@ static void assert_says(const char *part) {
     fail_msg("the error '%s' does not say '%s'", wh_last_error()->message, part);
 }
 
-/* Mappings and open files of this process that name the folder. */
-static int n_traces_of(const temp_folder *folder) {
-  char line[1024];
-  int n = 0;
-  FILE *maps = fopen("/proc/self/maps", "r");
-  while (maps && fgets(line, sizeof line, maps)) n += strstr(line, folder->path) != NULL;
-  if (maps) (void)fclose(maps);
-  for (int fd = 0; fd < 256; fd++) {
-    char link[64];
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = readlink(link, line, sizeof line - 1);
-    if (len <= 0) continue;
-    line[len] = '\0';
-    n += strstr(line, folder->path) != NULL;
-  }
-  return n;
-}
-
 typedef struct engine {
   wh_device *device;
   wh_model *model;
@@ -159,7 +141,7 @@ static void every_allocation_may_fail(void **state) {
       assert_int_equal(a.n_live, 0);
     }
     assert_true(fail_at > 50);
-    assert_int_equal(n_traces_of(&folder), 0);
+    assert_int_equal(temp_folder_traces(&folder), 0);
   }
   temp_folder_remove(&folder);
 }
@@ -216,9 +198,7 @@ static void more_than_there_is_is_refused(void **state) {
   (void)state;
   temp_folder folder = temp_folder_create();
   temp_path path = temp_path_of(&folder, "small.gguf");
-  small_model *m = small_model_create(WH_DTYPE_Q4_0, 64);
-  small_model_write(m, path.text);
-  small_model_destroy(m);
+  small_model_put(path.text, WH_DTYPE_Q4_0, 64);
   failing_allocator a;
   wh_session_options s = WH_SESSION_OPTIONS_INIT;
   engine e = {0};

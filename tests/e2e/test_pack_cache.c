@@ -51,9 +51,7 @@ static place *place_create(wh_dtype dtype, int64_t width) {
   p->cache = temp_folder_create();
   p->model = temp_path_of(&p->folder, "small.gguf");
   p->said.log = (wh_log){&p->said, WH_LOG_WARNING, keep_message};
-  small_model *m = small_model_create(dtype, width);
-  small_model_write(m, p->model.text);
-  small_model_destroy(m);
+  small_model_put(p->model.text, dtype, width);
   return p;
 }
 

@@ -62,9 +62,7 @@ static wh_session_options options(fixture *f) {
 static void setup(fixture *f, wh_dtype kv, uint32_t n_pages) {
   *f = (fixture){.folder = temp_folder_create()};
   temp_path path = temp_path_of(&f->folder, "small.gguf");
-  small_model *m = small_model_create(WH_DTYPE_Q8_0, 128);
-  small_model_write(m, path.text);
-  small_model_destroy(m);
+  small_model_put(path.text, WH_DTYPE_Q8_0, 128);
   wh_device_options dev = WH_DEVICE_OPTIONS_INIT;
   wh_model_options mo = WH_MODEL_OPTIONS_INIT;
   dev.n_threads = 1;

@@ -58,9 +58,7 @@ static void a_second_session_is_small(void **state) {
   (void)state;
   temp_folder folder = temp_folder_create();
   temp_path path = temp_path_of(&folder, "small.gguf");
-  small_model *m = small_model_create(WH_DTYPE_Q8_0, 1024);
-  small_model_write(m, path.text);
-  small_model_destroy(m);
+  small_model_put(path.text, WH_DTYPE_Q8_0, 1024);
   counter c = {0};
   const wh_allocator alloc = {&c, count_alloc, count_free};
   wh_device_options dev = WH_DEVICE_OPTIONS_INIT;

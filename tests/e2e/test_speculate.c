@@ -30,9 +30,7 @@ static struct fixture {
 } fx;
 
 static void write_model(wh_dtype dtype, int64_t width, const char *path) {
-  small_model *m = small_model_create(dtype, width);
-  small_model_write(m, path);
-  small_model_destroy(m);
+  small_model_put(path, dtype, width);
 }
 
 static int fixture_create(void **state) {

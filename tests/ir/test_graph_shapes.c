@@ -2,7 +2,7 @@
  * networks: test_graph_nn.c; of regions: test_graph_build.c. */
 #include "tests/ir/graph_fixture.h"
 
-#define N_OPERANDS 63
+#define N_OPERANDS 67
 static const char preamble[] =
     "graph \"ops\" {\n"
     "  symbol t 1..64 symbol r 1..8 symbol c 1..128 symbol s 1..4\n"
@@ -68,7 +68,11 @@ static const char preamble[] =
     "  %60 = input \"zeros\" u8[3]\n"
     "  %61 = input \"zero\" i8[]\n"
     "  %62 = input \"updates\" f32[5, 4]\n"
-    "  %63 = input \"zero64\" f64[]\n";
+    "  %63 = input \"zero64\" f64[]\n"
+    "  %64 = input \"words\" u32[2, 8, 32]\n"
+    "  %65 = input \"scales\" f32[2, 2, 32]\n"
+    "  %66 = input \"zeros\" u8[2, 2, 32]\n"
+    "  %67 = input \"odd words\" u32[2, 5, 32]\n";
 
 typedef struct op_case {
   const char *op, *operands, *attrs;
@@ -583,6 +587,20 @@ static const op_case cases[] = {
     {"matmul", "%9, %1", "", NULL, "input 0: must have rank 2 or more"},
     {"matmul", "%1, %52", "", NULL, "input 1 is f64, not f32"},
     {"matmul", "%1, %4", "", NULL, "input 1 has 96 at axis 0 where 64 is needed"},
+    {"matmul_blocks", "%1, %64, %65, %66", "{size = 40, block = 32} ", "f32[t, 40]", NULL},
+    {"matmul_blocks", "%2, %64, %65, %66", "{size = 40, block = 32} ", NULL, "input 0 is i32, not f32"},
+    {"matmul_blocks", "%18, %64, %65, %66", "{size = 40, block = 32} ", NULL, "input 0: must end in an axis"},
+    {"matmul_blocks", "%1, %65, %65, %66", "{size = 40, block = 32} ", NULL, "input 1 is f32, not u32"},
+    {"matmul_blocks", "%1, %64, %66, %66", "{size = 40, block = 32} ", NULL, "input 2 is u8, not f32"},
+    {"matmul_blocks", "%1, %64, %65, %65", "{size = 40, block = 32} ", NULL, "input 3 is f32, not u8"},
+    {"matmul_blocks", "%1, %64, %65, %66", "{size = 65, block = 32} ", NULL, "input 1: has another size"},
+    {"matmul_blocks", "%1, %64, %65, %66", "{size = 40, block = 64} ", NULL, "input 2: has another size"},
+    {"matmul_blocks", "%1, %67, %65, %66", "{size = 40, block = 32} ", NULL,
+     "input 1: must have whole words"},
+    {"matmul_blocks", "%1, %64, %65, %66", "{size = 40, block = 24} ", NULL,
+     "attribute block: must be a power"},
+    {"matmul_blocks", "%1, %64, %65, %66", "{size = 0, block = 32} ", NULL,
+     "attribute size: is out of range"},
     {"matmul_integer", "%51, %57, %60", "", "i32[3, 3]", NULL},
     {"matmul_integer", "%51, %57, %60, %61", "", "i32[3, 3]", NULL},
     {"matmul_integer", "%50, %57", "", NULL, "input 0: must be i8 or u8"},

@@ -1,13 +1,11 @@
 /* test_graph_text.c - the text form: what is printed is read back as the same graph; what is wrong is refused
  * with the line and what was expected; failing allocations; the fuzzer's corpus. */
-#include <dirent.h>
 #include <locale.h>
 #include <math.h>
 
+#include "tests/base/corpus.h"
 #include "tests/base/failing_allocator.h"
 #include "tests/ir/random_graph.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
 static void assert_round_trip(const wh_graph *g) {
   char *text = graph_text(g);
@@ -379,20 +377,7 @@ static void failing_allocations_leak_nothing(void **state) {
 
 static void the_corpus_holds(void **state) {
   (void)state;
-  DIR *dir = opendir(WH_TEST_CORPUS_DIR);
-  assert_non_null(dir);
-  size_t n = 0;
-  for (struct dirent *e; (e = readdir(dir));) {
-    char path[600];
-    if (e->d_name[0] == '.') continue;
-    (void)snprintf(path, sizeof path, "%s/%s", WH_TEST_CORPUS_DIR, e->d_name);
-    char *text = read_text_file(path);
-    assert_int_equal(LLVMFuzzerTestOneInput((const uint8_t *)text, strlen(text)), 0);
-    free(text);
-    n++;
-  }
-  (void)closedir(dir);
-  assert_true(n >= 2);
+  corpus_run(WH_TEST_CORPUS_DIR, 2, false);
 }
 
 int main(void) {

@@ -219,6 +219,35 @@ static void buffers_are_zero_and_aligned(void **state) {
   assert_int_equal(counted.n_live, 0);
 }
 
+/* Large ones of the system grow; others, and those of an allocator, are left to be made anew. */
+static void buffers_grow(void **state) {
+  (void)state;
+  static const uint64_t sizes[] = {3 << 20, (3 << 20) + 1, 4 << 20, 9 << 20, 40 << 20};
+  failing_allocator counted;
+  void *dev = open_device(NULL, 1, NULL), *other = open_device(NULL, 1, failing_allocator_init(&counted, 0));
+  wh_buffer *b = NULL;
+  assert_ok(wh_backend_cpu.buffer_create(dev, WH_MEMORY_DEVICE, sizes[0], &b));
+  for (size_t i = 1; i < 5; i++) {
+    assert_ok(wh_backend_cpu.buffer_grow(dev, b, sizes[i]));
+    unsigned char *p = wh_backend_cpu.buffer_host(dev, b);
+    assert_int_equal((uintptr_t)p % WH_HUGE_PAGE_BYTES, 0);
+    memset(p, 7, sizes[i]);
+  }
+  assert_int_equal(wh_backend_cpu.buffer_grow(dev, b, UINT64_MAX), WH_ERR_OUT_OF_MEMORY);
+  assert_int_equal(wh_backend_cpu.buffer_grow(dev, b, UINT64_MAX / 4), WH_ERR_OUT_OF_MEMORY);
+  assert_int_equal(((unsigned char *)wh_backend_cpu.buffer_host(dev, b))[sizes[4] - 1], 7);
+  wh_backend_cpu.buffer_destroy(dev, b);
+  assert_ok(wh_backend_cpu.buffer_create(dev, WH_MEMORY_DEVICE, 4096, &b));
+  assert_int_equal(wh_backend_cpu.buffer_grow(dev, b, 8192), WH_ERR_UNSUPPORTED);
+  wh_backend_cpu.buffer_destroy(dev, b);
+  assert_ok(wh_backend_cpu.buffer_create(other, WH_MEMORY_DEVICE, sizes[0], &b));
+  assert_int_equal(wh_backend_cpu.buffer_grow(other, b, sizes[3]), WH_ERR_UNSUPPORTED);
+  wh_backend_cpu.buffer_destroy(other, b);
+  wh_backend_cpu.close(dev);
+  wh_backend_cpu.close(other);
+  assert_int_equal(counted.n_live, 0);
+}
+
 static void copies_stay_in_their_buffers(void **state) {
   (void)state;
   void *dev = open_device(NULL, 1, NULL);
@@ -406,6 +435,7 @@ int main(void) {
       cmocka_unit_test(queues_and_code_end_in_any_order),
       cmocka_unit_test(threads_share_a_device),
       cmocka_unit_test(buffers_are_zero_and_aligned),
+      cmocka_unit_test(buffers_grow),
       cmocka_unit_test(copies_stay_in_their_buffers),
       cmocka_unit_test(a_table_is_listed_in_both_forms),
       cmocka_unit_test(what_has_no_kernel_is_refused),

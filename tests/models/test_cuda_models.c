@@ -1,6 +1,8 @@
 /* test_cuda_models.c - small random models of every family and tensor type on the emulated GPU: the
- * processor's bits, in a prompt, in decoding, in what is sampled, and with the model's last layers on the GPU
- * alone. The shared object is the one that a user has, and the kernels are its PTX. */
+ * processor's bits, in a prompt, in decoding, in what is sampled, with the model's last layers on the GPU
+ * alone, and on two GPUs that share layers or tensors; and what happens when one of the two fails. The shared
+ * object is the one that a user has, and the kernels are its PTX. The same of HIP, whose runtime is then the
+ * one that runs kernels on the host (backends/gpu/simt). */
 #define _GNU_SOURCE /* setenv, RTLD_NOLOAD */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -17,10 +19,10 @@
 enum { PROMPT = 6, TOKENS = 8 }; /* interpreted: few */
 #define LEAST_MODELS 100         /* so that none is lost unseen */
 
-static wh_device *cpu, *gpu;
+static wh_device *cpu, *gpu, *second; /* second: a GPU beside it; NULL: the machine has one */
 static temp_folder folder;
 static size_t n_models;
-static bool hardware;
+static bool emulated; /* by ptxemu, which counts and reports */
 
 typedef struct logits {
   float rows[TOKENS][MAX_VOCAB];
@@ -33,11 +35,12 @@ static void need(wh_status status, const char *what) {
 /* What the offload has: its last layers, of which the first so many leave what follows their attention. */
 typedef struct split {
   uint32_t layers, kept_experts;
+  wh_split_mode mode; /* of two GPUs */
 } split;
 
 /* A prompt in one run, then a token at a time; a row of logits for each token. */
-static wh_status run(wh_model *model, wh_device *device, wh_device *offload, split s, const tiny_case *c,
-                     wh_dtype kv, logits *out) {
+static wh_status run_on(wh_model *model, wh_device *device, wh_device *offload, bool with_second, split s,
+                        const tiny_case *c, wh_dtype kv, logits *out) {
   static const int32_t rows[TOKENS] = {0, 1, 2, 3, 4, 5, 6, 7};
   wh_session_options options = WH_SESSION_OPTIONS_INIT;
   options.context = 64;
@@ -46,6 +49,9 @@ static wh_status run(wh_model *model, wh_device *device, wh_device *offload, spl
   options.offload = offload;
   options.offload_layers = s.layers;
   options.kept_experts = s.kept_experts;
+  options.peers = &second;
+  options.n_peers = with_second && second;
+  options.split_mode = s.mode;
   wh_session *session = NULL;
   wh_status st = wh_session_create(model, device, &options, &session);
   for (size_t at = 0; at < TOKENS && st == WH_OK;) {
@@ -55,12 +61,20 @@ static wh_status run(wh_model *model, wh_device *device, wh_device *offload, spl
     batch.tokens = c->tokens + at;
     batch.output_rows = rows;
     st = wh_session_run(session, &batch);
-    for (uint32_t i = 0; i < n && st == WH_OK; i++)
-      memcpy(out->rows[at + i], wh_session_logits(session, i), c->n_vocab * sizeof(float));
+    for (uint32_t i = 0; i < n && st == WH_OK; i++) {
+      const float *row = wh_session_logits(session, i); /* copied when it is asked for, which may fail */
+      st = row ? WH_OK : wh_session_row_status(session, i);
+      if (row) memcpy(out->rows[at + i], row, c->n_vocab * sizeof(float));
+    }
     at += n;
   }
   wh_session_destroy(session);
   return st;
+}
+
+static wh_status run(wh_model *model, wh_device *device, wh_device *offload, split s, const tiny_case *c,
+                     wh_dtype kv, logits *out) {
+  return run_on(model, device, offload, false, s, c, kv, out);
 }
 
 static void compare(const tiny_case *c, wh_dtype dtype, const char *how, const logits *want,
@@ -73,7 +87,7 @@ static void compare(const tiny_case *c, wh_dtype dtype, const char *how, const l
 static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
   static const wh_dtype states[] = {WH_DTYPE_F16, WH_DTYPE_F32, WH_DTYPE_Q8_0};
   static logits want, got;
-  const split none = {0, 0};
+  const split none = {0, 0, WH_SPLIT_LAYERS};
   char what[128];
   wh_model *model = NULL;
   temp_path path = temp_path_of(&folder, "tiny.gguf");
@@ -89,13 +103,21 @@ static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
     memset(&got, 0xff, sizeof got);
     need(run(model, gpu, NULL, none, c, states[i], &got), what);
     compare(c, dtype, wh_dtype_name(states[i]), &want, &got);
+    if (second && !i && (dtype == WH_DTYPE_F32 || dtype == WH_DTYPE_Q4_K)) {
+      need(run_on(model, gpu, NULL, true, (split){0, 0, WH_SPLIT_TENSORS}, c, states[i], &got), what);
+      compare(c, dtype, "tensors on two GPUs", &want, &got);
+    }
     if (!all_states) continue;
-    need(run(model, cpu, gpu, (split){1, 0}, c, states[i], &got), what);
+    if (second && !i) {
+      need(run_on(model, gpu, NULL, true, none, c, states[i], &got), what);
+      compare(c, dtype, "layers on two GPUs", &want, &got);
+    }
+    need(run(model, cpu, gpu, (split){1, 0, WH_SPLIT_LAYERS}, c, states[i], &got), what);
     compare(c, dtype, "the last layer on the GPU", &want, &got);
     if (i) continue;
-    need(run(model, cpu, gpu, (split){WH_LAYERS_AUTO, 0}, c, states[i], &got), what);
+    need(run(model, cpu, gpu, (split){WH_LAYERS_AUTO, 0, WH_SPLIT_LAYERS}, c, states[i], &got), what);
     compare(c, dtype, "as many layers as fit on the GPU", &want, &got);
-    need(run(model, cpu, gpu, (split){UINT32_MAX, 1}, c, states[i], &got), what);
+    need(run(model, cpu, gpu, (split){UINT32_MAX, 1, WH_SPLIT_LAYERS}, c, states[i], &got), what);
     compare(c, dtype, "all on the GPU but the first layer's experts", &want, &got);
   }
   wh_model_destroy(model);
@@ -146,13 +168,13 @@ static void *of_emulator(const char *name) {
   return address;
 }
 
-/* Calls of the driver so far; 0 on hardware. */
+/* Calls of the driver so far; 0 where nobody counts them. */
 static unsigned n_calls(void) {
   union {
     void *address;
     unsigned (*count)(void);
-  } calls = {hardware ? NULL : of_emulator("ptxemu_calls")};
-  return hardware ? 0 : calls.count();
+  } calls = {emulated ? of_emulator("ptxemu_calls") : NULL};
+  return emulated ? calls.count() : 0;
 }
 
 /* Tokens of an answer, picked from the device's largest logits or from all of them. */
@@ -178,7 +200,7 @@ static void answer(wh_model *model, wh_device *device, const tiny_case *c, const
       need(wh_generator_sample(generator, wh_session_logits(session, 0), &out[i]), "sampling");
     else
       need(wh_session_sample(session, 0, generator, &out[i]), "sampling");
-    if (device == gpu && !hardware) assert_int_equal(n_calls() > before, from_logits || !decided);
+    if (device == gpu && emulated) assert_int_equal(n_calls() > before, from_logits || !decided);
   }
   wh_generator_destroy(generator);
   wh_session_destroy(session);
@@ -215,12 +237,62 @@ static void sampling(void **state) {
   tiny_goldens_free(g);
 }
 
+/* ---- two GPUs, one of which fails ---- */
+
+static void set_emulator(const char *options) {
+  union {
+    void *address;
+    int (*set)(const char *);
+  } set = {of_emulator("ptxemu_set")};
+  assert_int_equal(set.set(options), 0);
+}
+
+/* Calls of the driver fail here and there, once or from then on: an error of that session. The next one gives
+ * the bits. */
+static void one_of_two_fails(void **state) {
+  (void)state;
+  static logits want, got;
+  if (!emulated) skip();
+  tiny_goldens *g = tiny_goldens_load("llama");
+  const tiny_case *c = &g->cases[0];
+  temp_path path = temp_path_of(&folder, "failing.gguf");
+  tiny_model *m = tiny_model_make(c, WH_DTYPE_F32);
+  wh_model *model = NULL;
+  tiny_model_write(m, path.text);
+  tiny_model_free(m);
+  need(wh_model_open(path.text, NULL, &model), "model");
+  need(run(model, cpu, NULL, (split){0, 0, WH_SPLIT_LAYERS}, c, WH_DTYPE_F16, &want), "model");
+  for (int mode = 0; mode < 2; mode++) {
+    const split s = {0, 0, mode ? WH_SPLIT_TENSORS : WH_SPLIT_LAYERS};
+    set_emulator("fail=0");
+    need(run_on(model, gpu, NULL, true, s, c, WH_DTYPE_F16, &got), "no call fails");
+    const unsigned n = n_calls();
+    unsigned n_failed = 0;
+    for (unsigned at = 1; at <= n; at += n / 6) {
+      char options[64];
+      (void)snprintf(options, sizeof options, "fail=%u,fail_code=%s", at, at % 2 ? "719,lost" : "0");
+      set_emulator(options);
+      const wh_status st = run_on(model, gpu, NULL, true, s, c, WH_DTYPE_F16, &got);
+      if (st != WH_OK && st != WH_ERR_DEVICE && st != WH_ERR_OUT_OF_MEMORY)
+        fail_msg("call %u: status %d, '%s'", at, st, wh_last_error()->message);
+      n_failed += st != WH_OK;
+      set_emulator("fail=0,fail_code=0,lost=0");
+      need(run_on(model, gpu, NULL, true, s, c, WH_DTYPE_F16, &got), "after a failure");
+      compare(c, WH_DTYPE_F32, "two GPUs, after a failure", &want, &got);
+    }
+    print_message("%s: %u of %u calls failed one by one\n", mode ? "tensors" : "layers", n_failed, n);
+    assert_true(n_failed >= 4);
+  }
+  wh_model_destroy(model);
+  tiny_goldens_free(g);
+}
+
 /* What the emulator found wrong with kernels, copies and waits of all of it. */
 static void nothing_is_reported(void **state) {
   (void)state;
   print_message("%zu models\n", n_models);
   assert_true(n_models >= LEAST_MODELS);
-  if (hardware) return;
+  if (!emulated) return;
   union {
     void *address;
     unsigned (*count)(void);
@@ -233,11 +305,16 @@ static int open_devices(void **state) {
   folder = temp_folder_create();
   wh_device_options options = WH_DEVICE_OPTIONS_INIT;
   if (wh_device_create(&options, &cpu) != WH_OK) return -1;
-  hardware = getenv("WH_TEST_GPU") != NULL; /* scripts/gpu-check: the machine has one */
-  options.name = hardware ? "cuda" : "cuda:emulated";
+  options.name = getenv("WH_TEST_GPU") ? "cuda" : WH_TEST_DEVICE; /* scripts/gpu-check: the machine has one */
+  emulated = strstr(options.name, "emulated") != NULL;
   options.backend_folder = WH_BACKENDS;
-  if (setenv("PTXEMU", "strict,refuse_approx,seed=5,memory=512", 1) != 0) return -1;
-  if (wh_device_create(&options, &gpu) == WH_OK) return 0;
+  if (setenv("PTXEMU", "strict,refuse_approx,seed=5,memory=512,devices=2", 1) != 0) return -1;
+  if (wh_device_create(&options, &gpu) == WH_OK) {
+    char name[32];
+    (void)snprintf(name, sizeof name, "%s:1", options.name);
+    options.name = name;
+    return wh_device_create(&options, &second) == WH_OK || getenv("WH_TEST_GPU") ? 0 : -1;
+  }
   print_message("%s\n", wh_last_error()->message);
   return -1;
 }
@@ -245,6 +322,7 @@ static int open_devices(void **state) {
 static int close_devices(void **state) {
   (void)state;
   temp_folder_remove(&folder);
+  wh_device_destroy(second);
   wh_device_destroy(gpu);
   wh_device_destroy(cpu);
   return 0;
@@ -252,10 +330,19 @@ static int close_devices(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(llama),    cmocka_unit_test(qwen2),    cmocka_unit_test(qwen3),
-      cmocka_unit_test(mixtral),  cmocka_unit_test(qwen2moe), cmocka_unit_test(qwen3moe),
-      cmocka_unit_test(gemma2),   cmocka_unit_test(gemma3),   cmocka_unit_test(phi3),
-      cmocka_unit_test(variants), cmocka_unit_test(sampling), cmocka_unit_test(nothing_is_reported),
+      cmocka_unit_test(llama),
+      cmocka_unit_test(qwen2),
+      cmocka_unit_test(qwen3),
+      cmocka_unit_test(mixtral),
+      cmocka_unit_test(qwen2moe),
+      cmocka_unit_test(qwen3moe),
+      cmocka_unit_test(gemma2),
+      cmocka_unit_test(gemma3),
+      cmocka_unit_test(phi3),
+      cmocka_unit_test(variants),
+      cmocka_unit_test(sampling),
+      cmocka_unit_test(one_of_two_fails),
+      cmocka_unit_test(nothing_is_reported),
   };
   if (argc > 1) cmocka_set_test_filter(argv[1]);
   return cmocka_run_group_tests_name("cuda_models", tests, open_devices, close_devices);

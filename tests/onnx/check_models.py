@@ -25,7 +25,7 @@ import onnx
 import onnxruntime
 from model_builders import bert, safetensors, small_llm
 
-CHECKS = {}
+CHECKS, ASKED_FOR = {}, {}  # the latter only by name
 FILES = {  # package, member, SHA-256
     "det": ("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_det_infer.onnx", "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9"),
     "rec": ("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_rec_infer.onnx", "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b"),
@@ -458,11 +458,31 @@ def llm(r):
         r.sessions.pop(path)
 
 
+def torch(r):
+    """Models that torch exports, on two shapes each: against ONNX Runtime and against torch."""
+    try:
+        import torch_models
+    except ImportError as e:
+        raise NoPackage(f"{e}; name a Python that has torch, onnxscript, onnx and onnxruntime by TORCH_PYTHON") from e
+    with tempfile.TemporaryDirectory() as d:
+        for path, runs in torch_models.export(d):
+            names = [i.name for i in r.session(path).get_inputs()]
+            for inputs, answers in runs:
+                inputs = dict(zip(names, inputs.values()))
+                what = f"{os.path.basename(path)[:-5]} {list(next(iter(inputs.values())).shape)}"
+                ours = r.compare(what, path, inputs, 1e-5)
+                worst = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(ours, answers))
+                r.say(f"{what}, torch", worst <= 1e-5, f"{worst:.1e} of the largest value, bound 1e-05")
+
+
+ASKED_FOR["torch"] = torch
+
+
 def main():
     r = Runner(os.path.abspath(sys.argv[1]))
     for name in sys.argv[2:] or CHECKS:
         try:
-            CHECKS[name](r)
+            (CHECKS | ASKED_FOR)[name](r)
         except NoPackage as e:
             print(f"check_models: skipped: {e}", file=sys.stderr)
             sys.exit(77)

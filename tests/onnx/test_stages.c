@@ -11,41 +11,27 @@ static void looked_at_inputs_decide(void **state) {
                       out1[] = {S("z")};
   static const wh_onnx_node nodes[] = {{S(""), S("Reshape"), S(""), 2, 1, 0, in0, out0, NULL},
                                        {S(""), S("Add"), S(""), 2, 1, 0, in1, out1, NULL}};
-  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}},
-                                           {S("shape"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_I64}}},
-                                  outs[] = {{S("z"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}};
-  const wh_onnx_graph g = {.name = S("g"),
-                           .n_nodes = 2,
-                           .nodes = nodes,
-                           .n_inputs = 2,
-                           .inputs = ins,
-                           .n_outputs = 1,
-                           .outputs = outs};
-  const wh_onnx_file file = file_of(&g);
-  const wh_plan_device d = plan_device();
-  wh_onnx_net *net;
-  wh_onnx_runner *r;
+  static const wh_onnx_value_info ins[] = {PORT("x", WH_DTYPE_F32), PORT("shape", WH_DTYPE_I64)},
+                                  outs[] = {PORT("z", WH_DTYPE_F32)};
+  const wh_onnx_graph g = GRAPH(nodes, ins, outs);
+  running r;
   static float x[] = {1, 2, 3, 4, 5, 6};
   static int64_t shape[] = {2, 3};
   const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 6, 0, x, sizeof x),
                   ts = tensor(WH_DTYPE_I64, 1, 2, 0, shape, sizeof shape);
   const wh_tensor *in[] = {&tx, &ts};
-  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
-  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
+  start(&r, &g);
   for (int i = 0; i < 4; i++) {
-    wh_tensor y = WH_TENSOR_INIT;
     shape[0] = i % 2 ? 3 : 2;
     shape[1] = 6 / shape[0];
     x[0] = (float)i;
-    assert_int_equal(wh_onnx_runner_run(r, in), WH_OK);
-    assert_int_equal(wh_onnx_runner_output(r, 0, &y), WH_OK);
+    const wh_tensor y = run_of(&r, in);
     assert_int_equal(y.rank, 2);
     assert_int_equal(y.dims[0], shape[0]);
     assert_true(((const float *)y.data)[0] == 2.0f * (float)i);
     assert_true(((const float *)y.data)[5] == 12.0f);
   }
-  wh_onnx_runner_destroy(r);
-  wh_onnx_net_destroy(net);
+  stop(&r);
 }
 
 /* z = nonzero(x + x): its size depends on what the device computed. */
@@ -54,33 +40,19 @@ static void a_stage_ends_where_elements_decide(void **state) {
   static const wh_str in0[] = {S("x"), S("x")}, out0[] = {S("y")}, in1[] = {S("y")}, out1[] = {S("z")};
   static const wh_onnx_node nodes[] = {{S(""), S("Add"), S(""), 2, 1, 0, in0, out0, NULL},
                                        {S(""), S("NonZero"), S(""), 1, 1, 0, in1, out1, NULL}};
-  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}},
-                                  outs[] = {{S("z"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_I64}}};
-  const wh_onnx_graph g = {.name = S("g"),
-                           .n_nodes = 2,
-                           .nodes = nodes,
-                           .n_inputs = 1,
-                           .inputs = ins,
-                           .n_outputs = 1,
-                           .outputs = outs};
-  const wh_onnx_file file = file_of(&g);
-  const wh_plan_device d = plan_device();
-  wh_onnx_net *net;
-  wh_onnx_runner *r;
+  static const wh_onnx_value_info ins[] = {PORT("x", WH_DTYPE_F32)}, outs[] = {PORT("z", WH_DTYPE_I64)};
+  const wh_onnx_graph g = GRAPH(nodes, ins, outs);
+  running r;
   float x[] = {0, 2, 0, 4};
   const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 4, 0, x, sizeof x), *in[] = {&tx};
-  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
-  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
+  start(&r, &g);
   for (int i = 0; i < 3; i++) {
-    wh_tensor z = WH_TENSOR_INIT;
     x[2] = i == 1 ? 1 : 0;
-    assert_int_equal(wh_onnx_runner_run(r, in), WH_OK);
-    assert_int_equal(wh_onnx_runner_output(r, 0, &z), WH_OK);
+    const wh_tensor z = run_of(&r, in);
     assert_int_equal(z.dims[1], i == 1 ? 3 : 2);
     assert_int_equal(((const int64_t *)z.data)[0], 1);
   }
-  wh_onnx_runner_destroy(r);
-  wh_onnx_net_destroy(net);
+  stop(&r);
 }
 
 /* y = x + c: an infinity among a graph's own constants is a value, where in a language model it is damage. */
@@ -96,31 +68,17 @@ static void constants_may_be_infinite(void **state) {
                                             .raw = {(const char *)c, sizeof c}}};
   static const wh_str in0[] = {S("x"), S("c")}, out0[] = {S("y")};
   static const wh_onnx_node nodes[] = {{S(""), S("Add"), S(""), 2, 1, 0, in0, out0, NULL}};
-  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}},
-                                  outs[] = {{S("y"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}};
-  const wh_onnx_graph g = {.name = S("g"),
-                           .n_nodes = 1,
-                           .nodes = nodes,
-                           .n_initializers = 1,
-                           .initializers = weights,
-                           .n_inputs = 1,
-                           .inputs = ins,
-                           .n_outputs = 1,
-                           .outputs = outs};
-  const wh_onnx_file file = file_of(&g);
-  const wh_plan_device d = plan_device();
+  static const wh_onnx_value_info ins[] = {PORT("x", WH_DTYPE_F32)}, outs[] = {PORT("y", WH_DTYPE_F32)};
+  wh_onnx_graph g = GRAPH(nodes, ins, outs);
   static const float x[] = {3, 4};
   const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 2, 0, x, sizeof x), *in[] = {&tx};
-  wh_tensor y = WH_TENSOR_INIT;
-  wh_onnx_net *net;
-  wh_onnx_runner *r;
-  assert_int_equal(wh_onnx_net_create(&file, NULL, &net), WH_OK);
-  assert_int_equal(wh_onnx_runner_create(net, &d, 0, NULL, NULL, &r), WH_OK);
-  assert_int_equal(wh_onnx_runner_run(r, in), WH_OK);
-  assert_int_equal(wh_onnx_runner_output(r, 0, &y), WH_OK);
+  running r;
+  g.n_initializers = 1;
+  g.initializers = weights;
+  start(&r, &g);
+  const wh_tensor y = run_of(&r, in);
   assert_true(((const float *)y.data)[0] == -INFINITY && ((const float *)y.data)[1] == 5.0f);
-  wh_onnx_runner_destroy(r);
-  wh_onnx_net_destroy(net);
+  stop(&r);
 }
 
 /* ---- weights ---- */
@@ -152,10 +110,8 @@ static void open_weights_net(weights_net *n) {
       {S(""), S("Gather"), S(""), 2, 1, 0, wi, t, NULL}, {S(""), S("Identity"), S(""), 1, 1, 0, w, v, NULL},
       {S(""), S("Add"), S(""), 2, 1, 0, wb, z, NULL},
   };
-  static const wh_onnx_value_info ins[] = {{S("x"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}},
-                                           {S("k"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}},
-                                           {S("ids"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_I64}},
-                                           {S("b"), {.kind = WH_ONNX_TENSOR, .dtype = WH_DTYPE_F32}}},
+  static const wh_onnx_value_info ins[] = {PORT("x", WH_DTYPE_F32), PORT("k", WH_DTYPE_F32),
+                                           PORT("ids", WH_DTYPE_I64), PORT("b", WH_DTYPE_F32)},
                                   outs[] = {{.name = S("p")},
                                             {.name = S("m")},
                                             {.name = S("t")},
@@ -285,7 +241,7 @@ static void endless_loops_end(void **state) {
   static const wh_onnx_node loop = {S("forever"), S("Loop"), S(""), 2, 1, 1, loop_in, loop_out, &attr};
   const wh_onnx_graph g = {.name = S("g"), .n_nodes = 1, .nodes = &loop, .n_outputs = 1, .outputs = outs};
   const wh_onnx_file file = file_of(&g);
-  const wh_onnx_engine engine = {NULL, no_engine};
+  const wh_onnx_engine engine = {.run = no_engine};
   const wh_onnx_limits limits = {.max_iterations = 1000};
   wh_onnx_net *net;
   wh_onnx_result *result = NULL;

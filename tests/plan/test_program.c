@@ -248,6 +248,45 @@ static void layouts_are_kept(void **state) {
   wh_program_release(p);
 }
 
+/* Of many shapes, one that is a little larger or smaller takes the places of the last; of few ones each has
+ * places of its own. */
+static void layouts_share_places(void **state) {
+  (void)state;
+  for (int many = 0; many < 2; many++) {
+    fixture f = {.dev = {{0}}, .options = {.many_shapes = many != 0}};
+    wh_program *p = mlp_program(&f, NULL);
+    wh_run *r = new_run(p, (int64_t[]){1}, NULL);
+    static const int64_t shapes[] = {7, 6, 5, 4, 2, 8, 1, 3, 8};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+      assert_ok(wh_run_reshape(r, &shapes[i]));
+      run_mlp(r, shapes[i]);
+      const wh_layout *l = wh_run_layout(r);
+      for (uint32_t a = 0; a < p->n_slots; a++)
+        for (uint32_t b = 0; b < a; b++) {
+          const wh_slot *x = &p->slots[a], *y = &p->slots[b];
+          if (x->kind != WH_SLOT_ARENA || y->kind != WH_SLOT_ARENA || !l->n_bytes[a] || !l->n_bytes[b] ||
+              x->first > y->last || y->first > x->last)
+            continue; /* not at the same time */
+          assert_true(l->offsets[a] + l->n_bytes[a] <= l->offsets[b] ||
+                      l->offsets[b] + l->n_bytes[b] <= l->offsets[a]);
+        }
+      for (uint32_t a = 0; a < p->n_slots; a++)
+        if (p->slots[a].kind == WH_SLOT_ARENA)
+          assert_true(l->offsets[a] + l->n_bytes[a] <= l->memory[0].arena.arena_bytes);
+    }
+    wh_layout *seven = NULL, *five = NULL;
+    assert_ok(wh_program_get_layout(p, (int64_t[]){7}, &seven));
+    assert_ok(wh_program_get_layout(p, (int64_t[]){5}, &five));
+    const bool shared = seven->memory[0].arena.arena_bytes == five->memory[0].arena.arena_bytes;
+    assert_int_equal(shared, many);
+    wh_layout_release(seven);
+    wh_layout_release(five);
+    wh_run_destroy(r);
+    wh_program_release(p);
+    assert_nothing_lives(&f);
+  }
+}
+
 static size_t n_done;
 static void weight_done(void *ctx, const void *origin, uint64_t n_bytes) {
   assert_true(n_bytes > 0);
@@ -407,6 +446,30 @@ static void a_graph_is_split(void **state) {
     wh_program_release(p);
     assert_nothing_lives(&f);
   }
+}
+
+/* A copy is there until the last step of its block that reads it, however late that is. */
+static void copies_stay_until_they_are_read(void **state) {
+  (void)state;
+  fixture f = {.dev = {{0}, {.hidden = true}}};
+  f.options.place = (wh_place_options){.n_devices = 2, .rules = f.rules, .n_rules = 1};
+  f.rules[0] = (wh_place_rule){"h", 1};
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { symbol t 1..8 %1 = input \"x\" f32[t, 4]\n"
+      "%2 = neg(%1) \"h1\" : f32[t, 4] %3 = add(%1, %1) \"h2\" : f32[t, 4] %4 = neg(%2) \"a\" : f32[t, 4]\n"
+      "%5 = neg(%4) \"b\" : f32[t, 4] %6 = neg(%5) \"c\" : f32[t, 4] %7 = neg(%6) \"d\" : f32[t, 4]\n"
+      "%8 = add(%7, %2) \"e\" : f32[t, 4] %9 = add(%8, %3) \"sum\" : f32[t, 4] output \"sum\" %9 }");
+  wh_program *p = NULL;
+  assert_ok(wh_program_create(g, options_for(&f, mlp_max, NULL), &p));
+  wh_run *r = new_run(p, mlp_max, NULL);
+  float *x = wh_run_input(r, 0).data;
+  for (int i = 0; i < 32; i++) x[i] = (float)i;
+  assert_ok(wh_run_execute(r));
+  const float *sum = wh_run_output(r, 0).data;
+  for (int i = 0; i < 32; i++) assert_true(sum[i] == 0); /* -x - x + 2 x */
+  wh_run_destroy(r);
+  wh_program_release(p);
+  assert_nothing_lives(&f);
 }
 
 static void a_refused_node_may_fall_back(void **state) {
@@ -680,11 +743,13 @@ int main(void) {
       cmocka_unit_test(barriers_stand_between_phases),
       cmocka_unit_test(symbol_values_are_checked),
       cmocka_unit_test(layouts_are_kept),
+      cmocka_unit_test(layouts_share_places),
       cmocka_unit_test(weights_are_packed_once_per_layout),
       cmocka_unit_test(weights_and_programs_are_shared),
       cmocka_unit_test(weights_are_lent),
       cmocka_unit_test(an_arena_is_taken_over),
       cmocka_unit_test(a_graph_is_split),
+      cmocka_unit_test(copies_stay_until_they_are_read),
       cmocka_unit_test(a_refused_node_may_fall_back),
       cmocka_unit_test(damaged_weights_are_named),
       cmocka_unit_test(refusals_name_every_node),

@@ -62,10 +62,33 @@ static void independent_nodes_share_a_phase(void **state) {
   wh_graph_destroy(g);
 }
 
+/* What another device reads ends its block: the devices begin together, and neither waits for more than it
+ * reads. */
+static void devices_stay_in_step(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { symbol t 1..8 %1 = input \"x\" f32[t, 4]\n"
+      "%2 = neg(%1) \"start\" : f32[t, 4] %3 = exp(%2) \"a0\" : f32[t, 4] %4 = exp(%2) \"b0\" : f32[t, 4]\n"
+      "%5 = add(%3, %4) \"a1\" : f32[t, 4] %6 = add(%3, %4) \"b1\" : f32[t, 4]\n"
+      "output \"a\" %5 output \"b\" %6 }");
+  const uint16_t device_of[] = {0, 0, 1, 0, 1};
+  static const uint32_t blocks[] = {0, 1, 2, 3, 4}; /* start; a0 beside b0; a1 beside b1 */
+  wh_schedule s;
+  assert_ok(wh_schedule_create(g, device_of, NULL, &s));
+  assert_int_equal(s.n_blocks, 5);
+  for (size_t n = 0; n < 5; n++) {
+    assert_int_equal(s.block_of[n], blocks[n]);
+    assert_int_equal(s.blocks[blocks[n]].device, device_of[n]);
+  }
+  wh_schedule_deinit(&s, NULL);
+  wh_graph_destroy(g);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(random_graphs_are_scheduled),
       cmocka_unit_test(independent_nodes_share_a_phase),
+      cmocka_unit_test(devices_stay_in_step),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -337,12 +337,19 @@ static void find_best(const float *logits, size_t n_vocab, size_t n, float *best
   }
 }
 
+static void some_penalties(wh_sampler_options *o, int round) {
+  if (round % 3 == 0) o->repetition_penalty = round % 4 == 3 ? 0.8f : 1.3f;
+  if (round % 9 == 0) o->frequency_penalty = round % 5 ? 0.4f : -0.4f;
+  if (round % 6 == 0) o->presence_penalty = 1.0f;
+  o->penalty_window = 1 + (uint32_t)(test_uniform() * 8);
+}
+
 /* Where they decide, the token is that of all logits; where not, the sampler is as it was. */
 static void test_best(void **state) {
   (void)state;
   float logits[N], best[N];
   int64_t ids[N];
-  size_t n_decided = 0, n_open = 0;
+  size_t n_decided = 0, n_open = 0, n_penalised = 0, n_top_p = 0;
   for (int round = 0; round < 4000; round++) {
     wh_sampler_options o = WH_SAMPLER_OPTIONS_INIT;
     const double spread = round % 5 ? 12 : 300; /* wide: most weights are 0 */
@@ -357,15 +364,22 @@ static void test_best(void **state) {
     if (round & 1) o.top_k = 1 + (uint32_t)(test_uniform() * 25);
     if (round & 2) o.top_p = 0.3f + 0.6f * (float)test_uniform();
     if (round & 4) o.min_p = 0.02f + 0.5f * (float)test_uniform();
-    if (round % 19 == 0) o.repetition_penalty = 1.3f;
+    some_penalties(&o, round);
     wh_sampler *all = make(&o, N), *some = make(&o, N);
     find_best(logits, N, n, best, ids);
+    for (int i = 0; i < 4; i++) {
+      const int32_t token = (int32_t)ids[(size_t)(test_uniform() * (double)n)];
+      wh_sampler_accept(all, token);
+      wh_sampler_accept(some, token);
+    }
     for (int draw = 0; draw < 3; draw++) {
       int32_t id = -1;
       bool decided = true;
       assert_int_equal(wh_sampler_sample_best(some, best, ids, n, &id, &decided), WH_OK);
       n_decided += decided;
       n_open += !decided;
+      n_penalised += decided && o.repetition_penalty > 1;
+      n_top_p += decided && o.top_k == 0 && o.min_p == 0 && o.temperature > 0 && o.top_p < 1 && n < N;
       assert_int_equal(decided ? id : sample(some, logits), sample(all, logits));
     }
     wh_sampler_destroy(all);
@@ -373,6 +387,8 @@ static void test_best(void **state) {
   }
   assert_true(n_decided > 6000);
   assert_true(n_open > 1000);
+  assert_true(n_penalised > 1000);
+  assert_true(n_top_p > 300);
 }
 
 static void test_best_errors(void **state) {

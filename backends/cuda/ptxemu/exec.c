@@ -323,6 +323,7 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
       return false;
     }
     (*b->l->n_warp_instructions)++;
+    if (b->l->profile) b->l->profile->executed[pc]++;
     if (i->predicate >= 0) {
       const ptx_operand p = {.kind = OPERAND_REGISTER, .reg = i->predicate, .negated = i->predicate_negated};
       s.mask &= exec_predicate(&s, &p);
@@ -333,7 +334,6 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
       pc++;
       continue;
     }
-    if (b->l->profile) b->l->profile->executed[pc]++;
     if (w->marks) exec_wgmma_watch(&s);
     switch ((ptx_op)i->op) {
       case OP_BRA:

@@ -114,6 +114,7 @@ bool profile_end(struct exec_profile *p, const exec_launch *l) {
   strncpy(p->counts.kernel, l->kernel->name, sizeof p->counts.kernel - 1);
   memcpy(p->counts.grid, l->grid, sizeof l->grid);
   memcpy(p->counts.block, l->block, sizeof l->block);
+  p->counts.shared_bytes = (uint32_t)(l->kernel->shared_bytes + l->dynamic_shared);
   kept[n_kept++] = p->counts;
   return true;
 }

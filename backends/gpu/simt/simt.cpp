@@ -26,7 +26,7 @@ enum state { RUNS, AT_BARRIER, AT_MEETING, ENDED };
 struct fiber {
   index at;
   state is;
-  uintptr_t place; /* of the program, where it waits */
+  uintptr_t place; /* of the program, of the barrier where it waits */
   uint8_t shows[SIMT_SLOT];
 #if defined(__x86_64__)
   void *stack_pointer;
@@ -36,8 +36,9 @@ struct fiber {
 };
 
 struct warp {
-  uint32_t live, arrived;
-  meeting last; /* read by all lanes before the first of them ends the next one */
+  uint32_t live, arrived, at_barrier; /* lanes: not ended; of those, at a meeting; at a barrier */
+  uintptr_t place;                    /* of the meeting */
+  meeting last;                       /* read by all lanes before the first of them ends the next one */
 };
 
 fiber fibers[MAX_THREADS];
@@ -79,6 +80,7 @@ void release_barrier() {
     if (place && fibers[i].place != place) wrong = "lanes of a wave wait for the block at different places";
     place = fibers[i].place;
     fibers[i].is = RUNS;
+    warps[i / SIMT_WARP].at_barrier = 0;
   }
   n_at_barrier = 0;
 }
@@ -86,17 +88,10 @@ void release_barrier() {
 uint32_t first_thread(uint32_t w) { return w * SIMT_WARP; }
 uint32_t end_thread(uint32_t w) { return std::min(n_threads, first_thread(w + 1)); }
 
-enum stand { GONE, ON_ITS_WAY, AT_THE_BARRIER, MEETS };
 /* Where a warp's live lanes are. */
-stand stand_of(uint32_t w, uintptr_t *place) {
-  if (!warps[w].live) return GONE;
-  if (warps[w].arrived == warps[w].live) {
-    for (uint32_t i = first_thread(w); i < end_thread(w); i++)
-      if (fibers[i].is == AT_MEETING) return *place = fibers[i].place, MEETS;
-  }
-  for (uint32_t i = first_thread(w); i < end_thread(w); i++)
-    if (fibers[i].is != AT_BARRIER && fibers[i].is != ENDED) return ON_ITS_WAY;
-  return AT_THE_BARRIER;
+enum stand { GONE, ON_ITS_WAY, AT_THE_BARRIER, MEETS };
+stand stand_of(const warp &w) {
+  return !w.live ? GONE : w.arrived == w.live ? MEETS : w.at_barrier == w.live ? AT_THE_BARRIER : ON_ITS_WAY;
 }
 
 /* Of warps [from, to). */
@@ -120,12 +115,11 @@ void end_meeting(uint32_t from, uint32_t to) {
 void release_meeting(uint32_t w) {
   const uint32_t a = wave == SIMT_WARP ? w : w / 2 * 2, b = a + 1;
   const bool two = wave > SIMT_WARP && first_thread(b) < n_threads;
-  uintptr_t place_a = 0, place_b = 0;
-  const stand of_a = stand_of(a, &place_a), of_b = two ? stand_of(b, &place_b) : GONE;
+  const stand of_a = stand_of(warps[a]), of_b = two ? stand_of(warps[b]) : GONE;
   if (of_a == ON_ITS_WAY || of_b == ON_ITS_WAY) return;
-  if (of_a == MEETS && of_b == MEETS && place_a == place_b)
+  if (of_a == MEETS && of_b == MEETS && warps[a].place == warps[b].place)
     end_meeting(a, b + 1);
-  else if (of_a == MEETS && (of_b != MEETS || place_a < place_b))
+  else if (of_a == MEETS && (of_b != MEETS || warps[a].place < warps[b].place))
     end_meeting(a, a + 1);
   else if (of_b == MEETS)
     end_meeting(b, b + 1);
@@ -177,7 +171,8 @@ void shuffle(std::vector<uint32_t> &order, uint64_t *random) {
 bool run_block(const std::vector<uint32_t> &order) {
   n_ended = n_at_barrier = 0;
   for (uint32_t w = 0; w * SIMT_WARP < n_threads; w++)
-    warps[w].live = std::min(n_threads - w * SIMT_WARP, (uint32_t)SIMT_WARP), warps[w].arrived = 0;
+    warps[w].live = std::min(n_threads - w * SIMT_WARP, (uint32_t)SIMT_WARP),
+    warps[w].arrived = warps[w].at_barrier = 0;
   for (uint32_t i = 0; i < n_threads; i++) fibers[i].is = RUNS;
   while (n_ended < n_threads && !wrong) {
     bool moved = false;
@@ -202,6 +197,7 @@ void barrier(uintptr_t place) {
   f.place = place;
   f.is = AT_BARRIER;
   n_at_barrier++;
+  warps[current / SIMT_WARP].at_barrier++;
   release_meeting(current / SIMT_WARP); /* the wave's other warp need not wait for this one */
   release_barrier();
   if (f.is == AT_BARRIER) to_launcher();
@@ -211,7 +207,7 @@ __attribute__((noinline)) const meeting &meet(const void *value, size_t n_bytes)
   fiber &f = fibers[current];
   warp &w = warps[current / SIMT_WARP];
   memcpy(f.shows, value, n_bytes);
-  f.place = (uintptr_t)__builtin_return_address(0);
+  w.place = (uintptr_t)__builtin_return_address(0);
   f.is = AT_MEETING;
   w.arrived++;
   release_meeting(current / SIMT_WARP);

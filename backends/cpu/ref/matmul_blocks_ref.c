@@ -1,0 +1,33 @@
+/* ref/matmul_blocks_ref.c - docs/NUMERICS.md, "matmul_blocks", in plain C. */
+#include <math.h>
+
+#include "backends/cpu/matmul_blocks.h"
+#include "backends/cpu/whole.h"
+
+#define CHUNK 512
+
+static float weight_at(const wh_blocks_tile *t, int64_t k, int64_t c) {
+  const int64_t per = 32 / t->bits, cell = k / t->block * WH_BLOCKS_COLS + c;
+  const uint32_t word = t->codes[k / per * WH_BLOCKS_COLS + c], mask = (1u << t->bits) - 1;
+  const int32_t code = (int32_t)(word >> k % per * t->bits & mask);
+  return (float)(code - t->zeros[cell]) * t->scales[cell];
+}
+
+void wh_k_matmul_blocks_rows__ref(const wh_blocks_tile *t) {
+  for (int64_t r = 0; r < t->rows; r++)
+    for (int64_t c = 0; c < t->cols; c++) {
+      float sum = 0;
+      for (int64_t k0 = 0; k0 < t->k; k0 += CHUNK) {
+        float chain = 0;
+        for (int64_t k = k0; k < min_i64(t->k, k0 + CHUNK); k++)
+          chain = fmaf(t->x[r * t->ldx + k], weight_at(t, k, c), chain);
+        sum += chain;
+      }
+      t->y[r * t->ldy + c] = sum;
+    }
+}
+
+void wh_k_matmul_blocks_decode__ref(const wh_blocks_tile *t) {
+  for (int64_t k = 0; k < t->k; k++)
+    for (int64_t c = 0; c < t->width; c++) t->y[k * t->width + c] = weight_at(t, k, c);
+}
