@@ -240,6 +240,7 @@ static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engi
   const wh_program_options o = {.place = {.devices = &e->device, .n_devices = 1},
                                 .symbols = symbols,
                                 .any_vectors = true,
+                                .many_shapes = true,
                                 .lenders = lenders,
                                 .n_lenders = n_lenders,
                                 .weight_done = e->pool ? e->pool->weight_done : NULL,

@@ -20,7 +20,7 @@ import tempfile
 import time
 
 import numpy as np
-from onnx_speed import MODELS, OnnxRuntime, Whimbrel, image, text_image, tokens
+from onnx_speed import MODELS, OnnxRuntime, Whimbrel, decoding, image, language, text_image, tokens
 
 # Inputs of other shapes than the model's own, for models that take any.
 SHAPES = {
@@ -28,6 +28,10 @@ SHAPES = {
     "ppocr-rec": [lambda w=w: {"x": text_image(48, w, 1)} for w in (336, 304, 352, 288)],
     "minilm-16": [lambda n=n: tokens(n) for n in (17, 20, 15, 24)],
     "minilm-128": [lambda n=n: tokens(n) for n in (127, 120, 100, 129)],
+    "ppocr-cls": [lambda n=n: {"x": np.repeat(text_image(48, 192, 1), n, 0)} for n in (2, 3, 4, 6)],
+    "magika": [lambda n=n: {"bytes": np.random.default_rng(1).integers(0, 257, (n, 2048)).astype(np.int32)} for n in (2, 3, 4)],
+    "whisper-decoder": [lambda p=p: decoding(6, 64, 4, p, 1, 500) for p in (32, 33, 40, 50)],
+    "llm-4bit-step": [lambda p=p: language(p, 1) for p in (65, 66, 80, 100)],
     "resnet50": [lambda n=n: {"image": np.repeat(image(224, 224), n, 0)} for n in (2,)],
 }
 

@@ -2,7 +2,9 @@
  *
  * WordPiece with BERT's normaliser and splitter, byte-level BPE with GPT-2's pattern, and Unigram with what
  * SentencePiece's models need of normalisers and splitters; what a file says that these do not do is refused,
- * not passed over. */
+ * not passed over. Ids are those of the reference, except for characters that one of the two Unicode tables
+ * does not know yet, and for texts that become a control token's by being normalised, which stay texts here.
+ */
 #ifndef WH_TEXT_TOKENIZER_FILE_H
 #define WH_TEXT_TOKENIZER_FILE_H
 

@@ -21,15 +21,23 @@ static sizes sizes_of(int a_rank, const int64_t *a, int b_rank, const int64_t *b
   return s;
 }
 
-/* Of a constant b that is one matrix of f32, in which layout it can be kept. */
+/* Whether all rows of a have one zero point, or are one matrix. */
+static bool rows_join(const wh_graph *g, const wh_node_info *node) {
+  return !node->inputs[2] || g->values[node->inputs[2]].shape.rank == 0 ||
+         g->values[node->inputs[0]].shape.rank == 2;
+}
+
+/* Of a constant b that is one matrix of f32 or of codes, in which layout it can be kept. */
 static bool has_panels(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                        wh_linear_layout *out) {
   const wh_value_info *b = &g->values[node->inputs[1]];
   const wh_shape *s = &b->shape;
-  if (node->op != WH_OP_MATMUL || b->kind != WH_VALUE_CONST || s->dtype != WH_DTYPE_F32 || s->rank != 2)
-    return false;
-  return wh_matmul_layout(d->features, wh_dim_get(&g->dims, s->dims[1])->value,
-                          wh_dim_get(&g->dims, s->dims[0])->value, out);
+  if (b->kind != WH_VALUE_CONST || s->rank != 2) return false;
+  const int64_t n = wh_dim_get(&g->dims, s->dims[1])->value, k = wh_dim_get(&g->dims, s->dims[0])->value;
+  const wh_codes_isa *isa = wh_codes_isa_select(d->features);
+  if (node->op == WH_OP_MATMUL_INTEGER)
+    return isa && rows_join(g, node) && wh_matmul_codes_layout(isa, s->dtype, n, k, out);
+  return s->dtype == WH_DTYPE_F32 && wh_matmul_layout(d->features, n, k, out);
 }
 
 wh_status wh_cpu_matmul_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
@@ -56,7 +64,9 @@ wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_n
          packed;
   wh_linear_layout l;
   if (has_panels(d, g, node, &l)) {
-    if (!wh_linear_f_run_scratch(&l, s.m, &packed)) packed = SIZE_MAX;
+    if (!(codes ? wh_matmul_codes_packed_scratch(wh_codes_isa_select(d->features), s.k, &packed)
+                : wh_linear_f_run_scratch(&l, s.m, &packed)))
+      packed = SIZE_MAX;
     if (each < packed) each = packed;
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, l.id, l.n_bytes};
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, g->values[node->inputs[1]].n_bytes};
@@ -135,9 +145,34 @@ static void run_packed(const cpu_instr *in, const wh_worker *worker) {
   wh_linear_f_run(&args, worker, in->kernel->steps);
 }
 
+static void run_packed_codes(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *a = &in->in[0], *az = &in->in[2], *bz = &in->in[3];
+  const wh_linear_layout *l = &in->kernel->layout.matrix;
+  const wh_matmul_part p = {.m = wh_cpu_rows(a),
+                            .n = l->n,
+                            .k = l->k,
+                            .lda = l->k,
+                            .ldy = l->n,
+                            .a = a->data,
+                            .y = in->out->data,
+                            .a_zero = az->data,
+                            .a_zero_step = az->rank,
+                            .b_zero = bz->data,
+                            .b_zero_step = bz->rank};
+  wh_matmul_codes_run_packed(wh_codes_isa_select(in->kernel->features), &p, a->dtype == WH_DTYPE_I8,
+                             l->dtype == WH_DTYPE_I8, in->in[1].data, in->scratch, in->worker_scratch,
+                             worker);
+}
+
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   if (args[1].layout) {
     WH_TRY(wh_cpu_matmul_layout(d, g, k->node, &k->layout));
+    if (k->node->op == WH_OP_MATMUL_INTEGER) {
+      k->features = d->features;
+      k->name = wh_codes_isa_select(d->features)->packed_name;
+      k->run = run_packed_codes;
+      return WH_OK;
+    }
     k->steps = wh_linear_f_steps(d->features);
     k->name = "matmul_f32__panels";
     k->run = run_packed;

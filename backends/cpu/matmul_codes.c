@@ -14,11 +14,18 @@
 const wh_codes_isa *wh_codes_isa_select(uint64_t features) {
   const wh_codes_isa *isa = NULL;
 #if defined(__x86_64__)
-  static const wh_codes_isa avx2 = {2, 6, wh_k_matmul_codes_tile__avx2, "matmul_codes__avx2"},
-                            avxvnni = {4, 6, wh_k_matmul_codes_tile__avxvnni, "matmul_codes__avxvnni"},
-                            avx512 = {2, 12, wh_k_matmul_codes_tile__avx512, "matmul_codes__avx512"},
-                            avx512vnni = {4, 12, wh_k_matmul_codes_tile__avx512vnni,
-                                          "matmul_codes__avx512vnni"};
+#define ISA(level, per_word, rows)                                      \
+  static const wh_codes_isa level = {per_word,                          \
+                                     rows,                              \
+                                     wh_k_matmul_codes_tile__##level,   \
+                                     wh_k_matmul_codes_finish__##level, \
+                                     "matmul_codes__" #level,           \
+                                     "matmul_codes_panels__" #level}
+  ISA(avx2, 2, 6);
+  ISA(avxvnni, 4, 6);
+  ISA(avx512, 2, 12);
+  ISA(avx512vnni, 4, 12);
+#undef ISA
 #define WH_MATMUL_CODES_KERNEL(level, needs) \
   if ((features & (needs)) == (needs)) isa = &level;
 #include "backends/cpu/kernels_matmul_codes.def"
@@ -34,11 +41,20 @@ int64_t wh_matmul_codes_width(const wh_codes_isa *isa, int64_t n, int64_t k) {
   return COLS * min_i64(fit < 1 ? 1 : fit > MOST_PANELS ? MOST_PANELS : fit, ceil_div(n, COLS));
 }
 
-bool wh_matmul_codes_scratch(const wh_codes_isa *isa, int64_t n, int64_t k, size_t *out) {
-  const size_t words = (size_t)(wh_matmul_codes_width(isa, n, k) + ROWS); /* for each group, and a sum */
+static int64_t panel_words(const wh_codes_isa *isa, int64_t k) { return (groups_of(isa, k) + 1) * COLS; }
+
+bool wh_matmul_codes_packed_scratch(const wh_codes_isa *isa, int64_t k, size_t *out) {
   size_t bytes;
-  return wh_mul_size(words * sizeof(uint32_t), (size_t)groups_of(isa, k) + 1, &bytes) &&
+  return wh_mul_size((size_t)groups_of(isa, k), ROWS * sizeof(uint32_t), &bytes) &&
          wh_align_size(bytes, 64, out);
+}
+
+bool wh_matmul_codes_scratch(const wh_codes_isa *isa, int64_t n, int64_t k, size_t *out) {
+  size_t rows, panels;
+  return wh_matmul_codes_packed_scratch(isa, k, &rows) &&
+         wh_mul_size((size_t)wh_matmul_codes_width(isa, n, k) * sizeof(uint32_t),
+                     (size_t)groups_of(isa, k) + 1, &panels) &&
+         wh_add_size(rows, panels, out);
 }
 
 /* A code of either type. */
@@ -52,16 +68,15 @@ typedef struct operand {
   bool is_signed;
 } operand;
 
-/* What is added to a code before it is copied: to make it unsigned or signed, or less its zero point. */
-static int32_t shift_of(const operand *o, int per_word, bool unsigned_bytes, int64_t i) {
-  if (per_word == 4) return unsigned_bytes ? (o->is_signed ? 128 : 0) : (o->is_signed ? 0 : -128);
-  return o->zeros ? -code_at(o->zeros, i * o->zero_step, o->is_signed) : 0;
+/* What is added to a code before it is copied: to make it unsigned or signed. */
+static int32_t shift_of(int per_word, bool is_signed, bool unsigned_bytes) {
+  if (per_word != 4) return 0;
+  return unsigned_bytes ? (is_signed ? 128 : 0) : (is_signed ? 0 : -128);
 }
 /* The zero point of codes as they are copied. */
-static int32_t zero_of(const operand *o, int per_word, bool unsigned_bytes, int64_t i) {
-  if (per_word != 4) return 0;
-  return (o->zeros ? code_at(o->zeros, i * o->zero_step, o->is_signed) : 0) +
-         shift_of(o, 4, unsigned_bytes, i);
+static uint32_t zero_of(const operand *o, int per_word, bool unsigned_bytes, int64_t i) {
+  return (uint32_t)((o->zeros ? code_at(o->zeros, i * o->zero_step, o->is_signed) : 0) +
+                    shift_of(per_word, o->is_signed, unsigned_bytes));
 }
 
 #define INLINE static inline __attribute__((always_inline))
@@ -72,7 +87,7 @@ INLINE void rows_body(const int w, const bool is_signed, const operand *a, const
   const int64_t groups = ceil_div(p->k, w);
   for (int64_t r = 0; r < rows; r++) {
     const uint8_t *from = (const uint8_t *)a->codes + (row + r) * p->lda;
-    const int32_t shift = shift_of(a, w, true, row + r);
+    const int32_t shift = shift_of(w, is_signed, true);
     uint8_t *bytes = (uint8_t *)(dst + r * groups);
     uint32_t sum = 0;
     dst[r * groups + groups - 1] = 0;
@@ -97,13 +112,14 @@ static void copy_rows(const wh_codes_isa *isa, const operand *a, const wh_matmul
   if (isa->per_word == 2 && !a->is_signed) rows_body(2, false, a, p, row, rows, dst, sums);
 }
 
-/* Codes [k, k + n) of `cols` columns as words. */
+/* n codes of each of `cols` columns as words. */
 INLINE void words_of(const int w, const bool is_signed, const uint8_t *from, int64_t ldb, int n, int64_t cols,
-                     const int32_t *shift, uint32_t *to, uint32_t *sums) {
+                     uint32_t *to, uint32_t *sums) {
+  const int32_t shift = shift_of(w, is_signed, false);
   for (int64_t c = 0; c < cols; c++) {
     uint32_t word = 0, sum = 0;
     for (int i = 0; i < n; i++) {
-      const uint32_t code = (uint32_t)(code_at(from + i * ldb, c, is_signed) + shift[c]);
+      const uint32_t code = (uint32_t)(code_at(from + i * ldb, c, is_signed) + shift);
       word |= (w == 4 ? code & 0xff : code & 0xffff) << 32 / w * i;
       sum += code;
     }
@@ -112,77 +128,118 @@ INLINE void words_of(const int w, const bool is_signed, const uint8_t *from, int
   }
 }
 
-/* All columns of b, panel by panel; sums of their codes. Columns that are missing are zeros. */
-INLINE void columns_body(const int w, const bool is_signed, const operand *b, const wh_matmul_part *p,
-                         uint32_t *dst, uint32_t *sums) {
-  const int64_t groups = ceil_div(p->k, w);
-  for (int64_t c0 = 0; c0 < p->n; c0 += COLS, dst += groups * COLS, sums += COLS) {
-    const int64_t cols = min_i64(COLS, p->n - c0);
-    const uint8_t *from = (const uint8_t *)b->codes + c0;
-    int32_t shift[COLS] = {0};
-    for (int64_t c = 0; c < cols; c++) shift[c] = shift_of(b, w, false, c0 + c);
-    memset(sums, 0, COLS * sizeof *sums);
-    if (cols < COLS) memset(dst, 0, (size_t)(groups * COLS) * sizeof *dst);
-    for (int64_t g = 0; g < groups; g++, from += w * p->ldb) {
-      const int64_t left = p->k - g * w;
-      if (left >= w && cols == COLS)
-        words_of(w, is_signed, from, p->ldb, w, COLS, shift, dst + g * COLS, sums);
-      else
-        words_of(w, is_signed, from, p->ldb, (int)min_i64(left, w), cols, shift, dst + g * COLS, sums);
+/* A panel of `cols` columns of k codes. Columns that are missing are zeros. */
+INLINE void panel_body(const int w, const bool is_signed, const uint8_t *from, int64_t ldb, int64_t k,
+                       int64_t cols, uint32_t *dst) {
+  const int64_t groups = ceil_div(k, w);
+  uint32_t *sums = dst + groups * COLS;
+  memset(sums, 0, COLS * sizeof *sums);
+  if (cols < COLS) memset(dst, 0, (size_t)(groups * COLS) * sizeof *dst);
+  for (int64_t g = 0; g < groups; g++, from += w * ldb) {
+    const int64_t left = k - g * w;
+    if (left >= w && cols == COLS)
+      words_of(w, is_signed, from, ldb, w, COLS, dst + g * COLS, sums);
+    else
+      words_of(w, is_signed, from, ldb, (int)min_i64(left, w), cols, dst + g * COLS, sums);
+  }
+}
+
+static void copy_panel(int w, bool is_signed, const uint8_t *from, int64_t ldb, int64_t k, int64_t cols,
+                       uint32_t *dst) {
+  if (w == 4 && is_signed) panel_body(4, true, from, ldb, k, cols, dst);
+  if (w == 4 && !is_signed) panel_body(4, false, from, ldb, k, cols, dst);
+  if (w == 2 && is_signed) panel_body(2, true, from, ldb, k, cols, dst);
+  if (w == 2 && !is_signed) panel_body(2, false, from, ldb, k, cols, dst);
+}
+
+bool wh_matmul_codes_layout(const wh_codes_isa *isa, wh_dtype dtype, int64_t n, int64_t k,
+                            wh_linear_layout *out) {
+  *out = (wh_linear_layout){.id = WH_CODES_PANELS + (uint32_t)isa->per_word,
+                            .dtype = dtype,
+                            .n = n,
+                            .k = k,
+                            .panel_cols = COLS,
+                            .n_panels = ceil_div(n, COLS)};
+  return n > 0 && k > 0 &&
+         wh_mul_size((size_t)groups_of(isa, k) + 1, COLS * sizeof(uint32_t), &out->panel_bytes) &&
+         wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
+}
+
+void wh_matmul_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
+                          int64_t panel_end) {
+  for (int64_t i = panel_begin; i < panel_end; i++)
+    copy_panel((int)(l->id - WH_CODES_PANELS), l->dtype == WH_DTYPE_I8, (const uint8_t *)src + i * COLS, l->n,
+               l->k, min_i64(COLS, l->n - i * COLS),
+               (uint32_t *)(void *)((char *)dst + (size_t)i * l->panel_bytes));
+}
+
+/* Rows [row, row + rows), at most ROWS, with panels [begin, end), the first of which is column 0's. */
+static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const operand *a, const operand *b,
+                     const uint32_t *panels, int64_t row, int64_t rows, int64_t begin, int64_t end,
+                     uint32_t *words) {
+  const int64_t groups = groups_of(isa, p->k), step = panel_words(isa, p->k);
+  _Alignas(64) uint32_t dots[ROWS * COLS];
+  uint32_t row_zeros[ROWS], rests[ROWS], column_zeros[COLS];
+  copy_rows(isa, a, p, row, rows, words, rests);
+  for (int64_t r = 0; r < rows; r++) {
+    row_zeros[r] = zero_of(a, isa->per_word, true, row + r);
+    rests[r] = (uint32_t)p->k * row_zeros[r] - rests[r];
+  }
+  for (int64_t i = begin; i < end; i++) {
+    const uint32_t *panel = panels + i * step;
+    const wh_codes_finish f = {.rows = rows,
+                               .cols = min_i64(COLS, p->n - i * COLS),
+                               .ldy = p->ldy,
+                               .dots = dots,
+                               .row_zeros = row_zeros,
+                               .row_rests = rests,
+                               .column_zeros = column_zeros,
+                               .column_sums = panel + groups * COLS,
+                               .y = (int32_t *)p->y + row * p->ldy + i * COLS};
+    for (int64_t r = 0, n; r < rows; r += n) {
+      n = ceil_div(rows - r, ceil_div(rows - r, isa->tile_rows));
+      const wh_codes_tile t = {n, groups, words + r * groups, panel, dots + r * COLS};
+      isa->tile(&t);
     }
+    for (int64_t c = 0; c < COLS; c++)
+      column_zeros[c] = c < f.cols ? zero_of(b, isa->per_word, false, i * COLS + c) : 0;
+    isa->finish(&f);
   }
 }
 
-static void copy_columns(const wh_codes_isa *isa, const operand *b, const wh_matmul_part *p, uint32_t *dst,
-                         uint32_t *sums) {
-  if (isa->per_word == 4 && b->is_signed) columns_body(4, true, b, p, dst, sums);
-  if (isa->per_word == 4 && !b->is_signed) columns_body(4, false, b, p, dst, sums);
-  if (isa->per_word == 2 && b->is_signed) columns_body(2, true, b, p, dst, sums);
-  if (isa->per_word == 2 && !b->is_signed) columns_body(2, false, b, p, dst, sums);
+static operand operand_a(const wh_matmul_part *p, bool is_signed) {
+  return (operand){p->a, p->a_zero, p->a_zero_step, is_signed};
 }
-
-typedef struct corrections {
-  const uint32_t *row_sums, *column_sums;
-  const operand *a, *b;
-  int per_word;
-} corrections;
-
-/* (a - za)(b - zb) summed is the dot, less za times b's sum and zb times a's, plus k za zb. */
-static void finish(const wh_matmul_part *p, const corrections *c, const uint32_t *dots, int64_t row,
-                   int64_t rows, int64_t col) {
-  const int64_t cols = min_i64(COLS, p->n - col);
-  uint32_t zero[COLS];
-  for (int64_t i = 0; i < cols; i++) zero[i] = (uint32_t)zero_of(c->b, c->per_word, false, col + i);
-  for (int64_t r = 0; r < rows; r++, dots += COLS) {
-    const uint32_t za = (uint32_t)zero_of(c->a, c->per_word, true, row + r), sum = c->row_sums[r],
-                   both = (uint32_t)p->k * za - sum;
-    int32_t *y = (int32_t *)p->y + (row + r) * p->ldy + col;
-    for (int64_t i = 0; i < cols; i++)
-      y[i] = (int32_t)(dots[i] - za * c->column_sums[col + i] + zero[i] * both);
-  }
+static operand operand_b(const wh_matmul_part *p, bool is_signed) {
+  return (operand){p->b, p->b_zero, p->b_zero_step, is_signed};
 }
 
 void wh_matmul_codes_run(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed, bool b_signed,
                          void *scratch) {
-  const int64_t groups = groups_of(isa, p->k), panels = ceil_div(p->n, COLS);
-  const operand a = {p->a, p->a_zero, p->a_zero_step, a_signed},
-                b = {p->b, p->b_zero, p->b_zero_step, b_signed};
-  uint32_t *b_words = scratch, *a_words = b_words + panels * COLS * groups,
-           *column_sums = a_words + ROWS * groups, *row_sums = column_sums + panels * COLS;
-  _Alignas(64) uint32_t dots[ROWS * COLS];
-  const corrections c = {row_sums, column_sums, &a, &b, isa->per_word};
-  copy_columns(isa, &b, p, b_words, column_sums);
-  for (int64_t row = 0; row < p->m; row += ROWS) {
-    const int64_t rows = min_i64(ROWS, p->m - row);
-    copy_rows(isa, &a, p, row, rows, a_words, row_sums);
-    for (int64_t i = 0; i < panels; i++) {
-      for (int64_t r = 0, n; r < rows; r += n) {
-        n = ceil_div(rows - r, ceil_div(rows - r, isa->tile_rows));
-        const wh_codes_tile t = {n, groups, a_words + r * groups, b_words + i * groups * COLS,
-                                 dots + r * COLS};
-        isa->tile(&t);
-      }
-      finish(p, &c, dots, row, rows, i * COLS);
-    }
+  const int64_t n_panels = ceil_div(p->n, COLS), step = panel_words(isa, p->k);
+  const operand a = operand_a(p, a_signed), b = operand_b(p, b_signed);
+  uint32_t *panels = scratch, *words = panels + n_panels * step;
+  for (int64_t i = 0; i < n_panels; i++)
+    copy_panel(isa->per_word, b_signed, (const uint8_t *)p->b + i * COLS, p->ldb, p->k,
+               min_i64(COLS, p->n - i * COLS), panels + i * step);
+  for (int64_t row = 0; row < p->m; row += ROWS)
+    run_rows(isa, p, &a, &b, panels, row, min_i64(ROWS, p->m - row), 0, n_panels, words);
+}
+
+/* Tasks are some panels of ROWS rows. */
+void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
+                                bool b_signed, const void *panels, char *scratch, size_t worker_scratch,
+                                const wh_worker *worker) {
+  const int64_t n_panels = ceil_div(p->n, COLS), down = ceil_div(p->m, ROWS);
+  const operand a = operand_a(p, a_signed), b = operand_b(p, b_signed);
+  uint32_t *words = (uint32_t *)(void *)(scratch + worker_scratch * (size_t)worker->index);
+  int64_t across = 1, begin, end;
+  while (across < n_panels && worker->count > 1 && down * across < 4 * worker->count) across *= 2;
+  if (across > n_panels) across = n_panels;
+  wh_worker_range(worker, down * across, &begin, &end);
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t row = i / across * ROWS, piece = i % across;
+    run_rows(isa, p, &a, &b, panels, row, min_i64(ROWS, p->m - row), n_panels * piece / across,
+             n_panels * (piece + 1) / across, words);
   }
 }

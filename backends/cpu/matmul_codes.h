@@ -1,7 +1,9 @@
 /* matmul_codes.h - products of 8-bit codes in register tiles. Both operands are copied into words of 32 bits
- * that hold neighbours along k: four codes, of a unsigned and of b signed, whose zero points are accounted
- * for by sums of rows and columns; or two differences of a code and its zero point in 16 bits. Sums are exact
- * modulo 2^32, so their order is free. */
+ * that hold neighbours along k: four codes, of a unsigned and of b signed, or two in 16 bits. Zero points are
+ * accounted for by sums of rows and columns. Sums are exact modulo 2^32, so their order is free.
+ *
+ * A panel is 32 columns of b: [groups][32] words, then the 32 columns' sums. A constant b is kept in panels.
+ */
 #ifndef WH_CPU_MATMUL_CODES_H
 #define WH_CPU_MATMUL_CODES_H
 
@@ -16,11 +18,21 @@ typedef struct wh_codes_tile {
   uint32_t *y;
 } wh_codes_tile;
 
+/* y[r][i] = the dots, less what zero points add to them; rows are 32 dots. */
+typedef struct wh_codes_finish {
+  int64_t rows, cols, ldy;
+  const uint32_t *dots;
+  const uint32_t *row_zeros, *row_rests; /* [rows] a's zero point; k times that, less the sum of a's codes */
+  const uint32_t *column_zeros, *column_sums; /* [32] */
+  int32_t *y;
+} wh_codes_finish;
+
 typedef struct wh_codes_isa {
   int per_word;      /* codes in a word: 4 or 2 */
   int64_t tile_rows; /* most rows of a tile */
   void (*tile)(const wh_codes_tile *t);
-  const char *name;
+  void (*finish)(const wh_codes_finish *f);
+  const char *name, *packed_name;
 } wh_codes_isa;
 
 /* NULL: the mask has no vectors. */
@@ -34,7 +46,21 @@ int64_t wh_matmul_codes_width(const wh_codes_isa *isa, int64_t n, int64_t k);
 void wh_matmul_codes_run(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed, bool b_signed,
                          void *scratch);
 
-#define WH_MATMUL_CODES_KERNEL(isa, needs) void wh_k_matmul_codes_tile__##isa(const wh_codes_tile *t);
+/* A constant b[k, n] in panels; WH_CODES_PANELS + the codes in a word. */
+#define WH_CODES_PANELS 32u
+bool wh_matmul_codes_layout(const wh_codes_isa *isa, wh_dtype dtype, int64_t n, int64_t k,
+                            wh_linear_layout *out);
+void wh_matmul_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
+                          int64_t panel_end);
+bool wh_matmul_codes_packed_scratch(const wh_codes_isa *isa, int64_t k, size_t *out);
+/* The whole product with such panels in place of b. Scratch: of each worker. */
+void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
+                                bool b_signed, const void *panels, char *scratch, size_t worker_scratch,
+                                const wh_worker *worker);
+
+#define WH_MATMUL_CODES_KERNEL(isa, needs)                    \
+  void wh_k_matmul_codes_tile__##isa(const wh_codes_tile *t); \
+  void wh_k_matmul_codes_finish__##isa(const wh_codes_finish *f);
 #include "backends/cpu/kernels_matmul_codes.def"
 
 #endif

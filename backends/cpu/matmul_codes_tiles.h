@@ -4,6 +4,8 @@
 #ifndef WH_CPU_MATMUL_CODES_TILES_H
 #define WH_CPU_MATMUL_CODES_TILES_H
 
+#include <string.h>
+
 #include "backends/cpu/matmul_codes.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -13,8 +15,8 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 #define VECS 2
-#define JOIN_(level) wh_k_matmul_codes_tile__##level
-#define JOIN(level) JOIN_(level)
+#define JOIN_(name, level) wh_k_matmul_codes_##name##__##level
+#define JOIN(name, level) JOIN_(name, level)
 
 INLINE void tile_body(const int rows, const wh_codes_tile *t, int64_t col) {
   vi acc[TILE_ROWS][VECS];
@@ -37,7 +39,7 @@ INLINE void tile_body(const int rows, const wh_codes_tile *t, int64_t col) {
   for (int i = 0; i < VECS; i++) vi_store(t->y + r * WH_CODES_COLS + col + i * VI_LANES, acc[r][i]);
 }
 
-void JOIN(LEVEL)(const wh_codes_tile *t) {
+void JOIN(tile, LEVEL)(const wh_codes_tile *t) {
   for (int64_t col = 0; col < WH_CODES_COLS; col += VECS * VI_LANES) switch (t->rows) {
 #define CASE(n)           \
   case n:                 \
@@ -59,6 +61,17 @@ void JOIN(LEVEL)(const wh_codes_tile *t) {
 #endif
 #undef CASE
     }
+}
+
+/* In plain C, of which compilers make vectors. */
+void JOIN(finish, LEVEL)(const wh_codes_finish *f) {
+  for (int64_t r = 0; r < f->rows; r++) {
+    const uint32_t zero = f->row_zeros[r], rest = f->row_rests[r], *dots = f->dots + r * WH_CODES_COLS;
+    uint32_t y[WH_CODES_COLS];
+    for (int i = 0; i < WH_CODES_COLS; i++)
+      y[i] = dots[i] - zero * f->column_sums[i] + f->column_zeros[i] * rest;
+    memcpy(f->y + r * f->ldy, y, (size_t)f->cols * sizeof *y);
+  }
 }
 
 #endif

@@ -102,8 +102,9 @@ wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t 
 
 /* ---- graphs.c ---- */
 
-#define GPU_N_GRAPHS 8 /* that a queue keeps of a block: prompts in chunks, decoding, some numbers of rows \
-                        */
+#define GPU_N_GRAPHS                                                                    \
+  8 /* that a queue keeps of a block: prompts in chunks, decoding, some numbers of rows \
+     */
 
 /* Steps in one frame, that were submitted before. */
 typedef struct gpu_graph {

@@ -189,6 +189,16 @@ static uint32_t place_blocks(gpu_linear_args *a, size_t n, uint32_t outputs) {
   return blocks;
 }
 
+/* Rows of the tiles of n joined products. Up to 64 rows are two tiles of a batch where one of a prompt would
+ * leave half of the processors idle: 16 times the blocks, at most half as many instructions more. */
+static uint32_t linear_tile_rows(const gpu_device *d, const gpu_weights *w, gpu_linear_args *a, size_t n) {
+  const uint32_t rows = tile_rows_of(w->dtype, a->rows, 1);
+  if (takes_warpgroups(d, w, a->rows)) return WARPGROUP_ROWS;
+  if (rows <= BATCH_ROWS || a->rows > 2 * BATCH_ROWS || w->dtype == WH_DTYPE_F32) return rows;
+  const uint64_t blocks = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS);
+  return 2 * blocks <= (uint64_t)d->processors ? BATCH_ROWS : rows;
+}
+
 static wh_status launch_decode(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
                                uint32_t row_tiles) {
   gpu_grid grid = {.y = row_tiles, .z = 1};
@@ -264,7 +274,7 @@ static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   gpu_linear_args a;
   WH_TRY(set_args(s, n, &w, &a));
   const bool packs = takes_warpgroups(e->d, &w, a.rows);
-  a.tile_rows = packs ? WARPGROUP_ROWS : tile_rows_of(w.dtype, a.rows, 1);
+  a.tile_rows = linear_tile_rows(e->d, &w, &a, n);
   const int64_t row_tiles = row_tiles_of(a.rows, a.tile_rows);
   if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles)) return too_little_scratch();
   return launch(e, &w, &a, n, row_tiles, packs ? s->scratch : 0);

@@ -273,9 +273,10 @@ wh_status wh_run_create(wh_program *program, const wh_run_options *o, wh_run **o
 
 void wh_run_destroy(wh_run *r) {
   if (!r) return;
+  for (uint16_t d = 0; d < r->p->n_devices; d++) /* what is under way may read another's memory */
+    if (r->devices[d].queue) backend(r, d)->queue_destroy(r->devices[d].queue);
   for (uint16_t d = 0; d < r->p->n_devices; d++) {
     run_device *x = &r->devices[d];
-    if (x->queue) backend(r, d)->queue_destroy(x->queue);
     backend(r, d)->buffer_destroy(dev(r, d), x->arena);
     backend(r, d)->buffer_destroy(dev(r, d), x->states);
     if (r->p->devices[d].weights) wh_weight_set_detach(r->p->devices[d].weights, &x->user);

@@ -333,7 +333,7 @@ WH_NODISCARD wh_status wh_copy_attrs(wh_graph *g, const wh_attr *attrs, size_t n
 bool wh_attr_equal(const wh_attr *a, const wh_attr *b);
 uint64_t wh_attr_hash(const wh_attr *a);
 /* The outputs' shapes of a node on these inputs (0 = absent); errors name the node and the operand. infer.c,
- * infer_tensor.c, infer_nn.c */
+ * infer_tensor.c, infer_move.c, infer_nn.c */
 WH_NODISCARD wh_status wh_infer_shapes(wh_graph *g, const wh_node_def *def, wh_shape *outs);
 /* Proves every invariant of this header again, and that a state that is written (kv_append) is used by its
  * writer alone: others read what the writer gives. For tests, after parsing and after passes. verify.c */

@@ -32,7 +32,27 @@ wh_status wh_infer_want_dim(const infer_ctx *c, size_t i, int axis, wh_dim dim);
 #define want wh_infer_want
 #define want_dim wh_infer_want_dim
 
-/* The rules: infer.c, infer_tensor.c, infer_nn.c. */
+/* Of tensors of any rank (infer_tensor.c): what an operand holds, what an attribute says. */
+wh_status wh_infer_want_number(const infer_ctx *c, size_t i);
+wh_status wh_infer_want_movable(const infer_ctx *c, size_t i);
+wh_status wh_infer_want_same_type(const infer_ctx *c, size_t i, size_t as);
+wh_status wh_infer_attr_in_range(const infer_ctx *c, wh_attr_key key, int64_t first, int64_t last,
+                                 const char *what, int *out);
+wh_status wh_infer_axis_of(const infer_ctx *c, wh_attr_key key, int rank, int *axis);
+wh_status wh_infer_flag(const infer_ctx *c, wh_attr_key key);
+#define want_number wh_infer_want_number
+#define want_movable wh_infer_want_movable
+#define want_same_type wh_infer_want_same_type
+#define attr_in_range wh_infer_attr_in_range
+#define axis_of wh_infer_axis_of
+#define flag wh_infer_flag
+
+static inline const wh_dim_expr *expr(const infer_ctx *c, wh_dim d) { return wh_dim_get(&c->g->dims, d); }
+static inline bool is_one(const infer_ctx *c, wh_dim d) {
+  return expr(c, d)->min == 1 && expr(c, d)->max == 1;
+}
+
+/* The rules: infer.c, infer_tensor.c, infer_move.c, infer_nn.c. */
 #define WH_OP(op_name, text, min_in, max_in, n_out, op_attrs, traits, rule) \
   wh_status wh_infer_##rule(const infer_ctx *c, wh_shape *out);
 #include "core/ir/op_list.def"

@@ -5,6 +5,8 @@
 
 #include "core/plan/program.h"
 
+#define MORE_ROOM 8 /* of a place: that part of what it needs */
+
 void wh_graph_eval_dims(const wh_graph *g, const int64_t *symbols, int64_t *dims) {
   for (wh_dim d = 0; d < g->dims.n; d++) dims[d] = wh_dim_eval(&g->dims, d, symbols);
 }
@@ -66,22 +68,47 @@ static wh_status place_states(const wh_program *p, wh_layout *l) {
   return WH_OK;
 }
 
-static wh_status place_arena(const wh_program *p, uint16_t device, wh_plan_buffer *buffers, wh_layout *l) {
+static bool is_in_arena(const wh_program *p, uint32_t slot, uint16_t device) {
+  return p->slots[slot].kind == WH_SLOT_ARENA && p->slots[slot].device == device;
+}
+
+/* The places of another layout; false: they are not all large enough, or much too large. */
+static bool take_places(const wh_program *p, uint16_t device, const wh_layout *near, wh_layout *l) {
+  uint64_t all = 0;
+  for (uint32_t i = 0; i < p->n_slots; i++) {
+    if (!is_in_arena(p, i, device)) continue;
+    if (l->n_bytes[i] > near->room[i]) return false;
+    all += l->n_bytes[i]; /* at most the sum that was planned */
+  }
+  if (near->memory[device].arena.unshared_bytes / 2 > all) return false;
+  for (uint32_t i = 0; i < p->n_slots; i++) {
+    if (!is_in_arena(p, i, device)) continue;
+    l->offsets[i] = near->offsets[i];
+    l->room[i] = near->room[i];
+  }
+  l->memory[device].arena = near->memory[device].arena;
+  return true;
+}
+
+static wh_status place_arena(const wh_program *p, uint16_t device, const wh_layout *near,
+                             wh_plan_buffer *buffers, wh_layout *l) {
   size_t n = 0;
-  for (uint32_t i = 0; i < p->n_slots; i++)
-    if (p->slots[i].kind == WH_SLOT_ARENA && p->slots[i].device == device && l->n_bytes[i])
-      buffers[n++] =
-          (wh_plan_buffer){.size = l->n_bytes[i], .first = p->slots[i].first, .last = p->slots[i].last};
+  if (near && take_places(p, device, near, l)) return WH_OK;
+  for (uint32_t i = 0; i < p->n_slots; i++) {
+    if (!is_in_arena(p, i, device) || !l->n_bytes[i]) continue;
+    if (!wh_add_size(l->n_bytes[i], near ? l->n_bytes[i] / MORE_ROOM : 0, &l->room[i]))
+      return WH_FAIL(ERR_LIMIT, "activations need more memory than can be addressed");
+    buffers[n++] = (wh_plan_buffer){.size = l->room[i], .first = p->slots[i].first, .last = p->slots[i].last};
+  }
   WH_TRY(wh_plan_memory(buffers, n, l->alloc, &l->memory[device].arena));
   n = 0;
   for (uint32_t i = 0; i < p->n_slots; i++)
-    if (p->slots[i].kind == WH_SLOT_ARENA && p->slots[i].device == device && l->n_bytes[i])
-      l->offsets[i] = buffers[n++].offset;
+    if (is_in_arena(p, i, device) && l->n_bytes[i]) l->offsets[i] = buffers[n++].offset;
   return WH_OK;
 }
 
-wh_status wh_layout_create(const wh_program *p, const int64_t *symbols, const wh_allocator *alloc,
-                           wh_layout **out) {
+wh_status wh_layout_create(const wh_program *p, const int64_t *symbols, const wh_layout *near,
+                           const wh_allocator *alloc, wh_layout **out) {
   const wh_graph *g = p->graph;
   WH_TRY(wh_graph_check_symbols(g, symbols));
   wh_layout *l = wh_alloc_zeroed(alloc, sizeof *l);
@@ -98,14 +125,16 @@ wh_status wh_layout_create(const wh_program *p, const int64_t *symbols, const wh
   l->dims = wh_alloc_array(alloc, g->dims.n + 1, sizeof *l->dims);
   l->n_bytes = wh_alloc_array(alloc, p->n_slots + 1, sizeof *l->n_bytes);
   l->offsets = wh_alloc_array(alloc, p->n_slots + 1, sizeof *l->offsets);
-  wh_status st = l->symbols && l->dims && l->n_bytes && l->offsets ? WH_OK : WH_OOM("memory layout");
+  l->room = wh_alloc_array(alloc, p->n_slots + 1, sizeof *l->room);
+  wh_status st =
+      l->symbols && l->dims && l->n_bytes && l->offsets && l->room ? WH_OK : WH_OOM("memory layout");
   if (st == WH_OK) {
     memcpy(l->symbols, symbols, l->n_symbols * sizeof *symbols);
     wh_graph_eval_dims(g, symbols, l->dims);
     st = size_slots(p, l);
   }
   if (st == WH_OK) st = place_states(p, l);
-  for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) st = place_arena(p, d, buffers, l);
+  for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) st = place_arena(p, d, near, buffers, l);
   wh_free(alloc, buffers);
   if (st != WH_OK) {
     wh_layout_release(l);
@@ -123,5 +152,6 @@ void wh_layout_release(wh_layout *l) {
   wh_free(l->alloc, l->dims);
   wh_free(l->alloc, l->n_bytes);
   wh_free(l->alloc, l->offsets);
+  wh_free(l->alloc, l->room);
   wh_free(l->alloc, l);
 }

@@ -25,11 +25,14 @@ typedef struct wh_layout {
   int64_t *dims;                                /* every dim expression of the graph, by wh_dim */
   uint64_t *n_bytes;                            /* by slot */
   uint64_t *offsets;                            /* by slot: in its device's arena or states; weights: 0 */
+  uint64_t *room;                               /* by slot of an arena: bytes that its place has */
   wh_layout_memory memory[WH_PLAN_MAX_DEVICES]; /* by device */
 } wh_layout;
 
+/* `near`: another of the program, whose places are taken where they are large enough; else new ones get some
+ * more room than they need, for those to come. NULL: places as large as they are to be. */
 WH_NODISCARD wh_status wh_layout_create(const struct wh_program *p, const int64_t *symbols,
-                                        const wh_allocator *alloc, wh_layout **out);
+                                        const wh_layout *near, const wh_allocator *alloc, wh_layout **out);
 void wh_layout_retain(wh_layout *layout);
 void wh_layout_release(wh_layout *layout); /* NULL is fine */
 

@@ -76,8 +76,9 @@ wh_status wh_place_nodes(const wh_graph *g, const wh_place_options *o, const int
                             claims[n].reason);
   }
   if (st == WH_OK && n_refused)
-    st = WH_FAIL(ERR_UNSUPPORTED, "device '%s' cannot run %zu of %zu nodes%s", wh_plan_device_name(&o->devices[0]),
-                 n_refused, g->n_nodes, refused.data ? refused.data : "");
+    st =
+        WH_FAIL(ERR_UNSUPPORTED, "device '%s' cannot run %zu of %zu nodes%s",
+                wh_plan_device_name(&o->devices[0]), n_refused, g->n_nodes, refused.data ? refused.data : "");
   wh_text_buffer_deinit(&refused);
   return st;
 }

@@ -474,6 +474,7 @@ wh_status wh_program_create(wh_graph *graph, const wh_program_options *options, 
   atomic_init(&p->n_refs, 1);
   (void)pthread_mutex_init(&p->mutex, NULL);
   p->alloc = options->alloc;
+  p->many_shapes = options->many_shapes;
   p->graph = graph;
   build b = {.p = p, .o = options};
   wh_status st = build_program(&b);
@@ -533,7 +534,7 @@ wh_status wh_program_get_layout(wh_program *p, const int64_t *symbols, wh_layout
   if (i < WH_PROGRAM_LAYOUTS && p->layouts[i]) {
     found = p->layouts[i];
   } else {
-    st = wh_layout_create(p, symbols, p->alloc, &found);
+    st = wh_layout_create(p, symbols, p->many_shapes ? p->layouts[0] : NULL, p->alloc, &found);
     if (i == WH_PROGRAM_LAYOUTS && st == WH_OK) wh_layout_release(p->layouts[--i]);
   }
   if (st == WH_OK) {

@@ -77,6 +77,7 @@ typedef struct wh_program {
   size_t n_blocks, n_copies;
   wh_program_port *inputs, *outputs;
   size_t n_inputs, n_outputs;
+  bool many_shapes;                       /* as in wh_program_options */
   pthread_mutex_t mutex;                  /* of the layouts */
   wh_layout *layouts[WH_PROGRAM_LAYOUTS]; /* most recently used first */
 } wh_program;
@@ -92,6 +93,7 @@ typedef struct wh_program_options {
       *pack_cache;         /* for creation, on device 0; NULL: weights are packed at each start */
   bool pack_while_running; /* as in wh_weight_options */
   bool any_vectors;        /* as in wh_weight_options */
+  bool many_shapes; /* many layouts follow each other: they may share places, which have some more room */
   wh_progress_sink progress;
   /* Weight sets that programs of the same model on these devices have, by device; NULL where there is none.
    * One that fits is shared. */

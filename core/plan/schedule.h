@@ -3,10 +3,10 @@
  * A block is straight-line work of one device. Nodes are put into as few blocks as their devices allow: a
  * node's stage is that of its latest operand, or one more where other devices read that operand, too, and a
  * block is what one device does of one stage. So what another device waits for ends its block, and devices
- * that exchange results stay in step. Within a block nodes are put into phases: one more than the latest of their
- * operands' in the block. Nodes of one phase are independent, so workers pass from one to the next without
- * waiting. Phases are counted through all blocks and are the time in which buffers live: reuse of memory
- * never adds a wait. */
+ * that exchange results stay in step. Within a block nodes are put into phases: one more than the latest of
+ * their operands' in the block. Nodes of one phase are independent, so workers pass from one to the next
+ * without waiting. Phases are counted through all blocks and are the time in which buffers live: reuse of
+ * memory never adds a wait. */
 #ifndef WH_PLAN_SCHEDULE_H
 #define WH_PLAN_SCHEDULE_H
 

@@ -146,15 +146,15 @@ bool ox_has_open_elements(const ox *o, const wh_datum *d); /* those of a shape *
 wh_dim ox_dim(ox *o, int64_t dim);                         /* in the stage's graph */
 int64_t ox_dim_of(ox *o, wh_dim d);
 int64_t ox_symbol_dim(ox *o, int symbol); /* the dim of inputs that it stands for */
-int64_t ox_dim_now(ox *o, int64_t dim); /* its value in this execution */
+int64_t ox_dim_now(ox *o, int64_t dim);   /* its value in this execution */
 int64_t ox_dim_least(ox *o, int64_t dim);
 int64_t ox_dim_most(ox *o, int64_t dim);
 /* An error where the result may be negative or too large. */
 int64_t ox_dim_binary(ox *o, wh_dim_kind kind, int64_t a, int64_t b);
 /* Whatever the symbols are; else an error, and `again` with a smaller range where that would do. */
 bool ox_dim_at_most(ox *o, int64_t dim, int64_t limit);
-/* Whether both are the same whatever the symbols are. Where they only are so now: an error, and `again` with a
- * symbol that follows from others where that would do. */
+/* Whether both are the same whatever the symbols are. Where they only are so now: an error, and `again` with
+ * a symbol that follows from others where that would do. */
 bool ox_dim_equal(ox *o, int64_t a, int64_t b);
 /* Makes axes of both that are equal now, and no numbers, be so always (ox_dim_equal). */
 void ox_meet(ox *o, const wh_datum *a, const wh_datum *b);

@@ -75,7 +75,8 @@ typedef struct wh_onnx_symbols {
   int64_t values[WH_ONNX_MAX_SYMBOLS]; /* in this execution */
   int64_t steps[WH_ONNX_MAX_SYMBOLS];  /* a dim is the symbol times this */
   int64_t max[WH_ONNX_MAX_SYMBOLS];    /* an execution may lower it */
-  /* An execution may also find that a symbol has to be the sum of others, whose bits are set, and a number. */
+  /* An execution may also find that a symbol has to be the sum of others, whose bits are set, and a number.
+   */
   uint8_t terms[WH_ONNX_MAX_SYMBOLS];
   int64_t plus[WH_ONNX_MAX_SYMBOLS];
   bool follows[WH_ONNX_MAX_SYMBOLS];

@@ -34,8 +34,8 @@ WH_API WH_NODISCARD wh_status wh_model_token_is_end(const wh_model *model, int32
 
 /* The tokenizer of a model whose file has none, as the tokenizer.json beside it says (Hugging Face's
  * tokenizers): WordPiece as BERT has it, byte-level BPE with GPT-2's pattern, and Unigram as SentencePiece's
- * models have it. What the file says beyond that is ERR_UNSUPPORTED. allocator NULL: the heap; borrowed until the tokenizer is destroyed. Any number of
- * threads may use one. */
+ * models have it. What the file says beyond that is ERR_UNSUPPORTED. allocator NULL: the heap; borrowed until
+ * the tokenizer is destroyed. Any number of threads may use one. */
 typedef struct wh_tokenizer_file wh_tokenizer_file;
 WH_API WH_NODISCARD wh_status wh_tokenizer_file_load(const char *path, const wh_allocator *allocator,
                                                      wh_tokenizer_file **out);

@@ -29,15 +29,22 @@ static const struct {
     {600, {2, 2}, {{ROWS, 8}, {8, 20}}},
 };
 
+/* Operand k of shape i; `kept`: as a constant where the model could have it, which backends may pack. */
+static wh_value operand(suite_case *c, wh_dtype dtype, size_t i, int k, bool kept, suite_fill fill) {
+  const int64_t *dims = shapes[i].dims[k];
+  kept = kept && k == 1 && shapes[i].rank[1] == 2 && dims[0] != ROWS && dims[1] > 0;
+  return kept ? case_const(c, dtype, shapes[i].rank[k], dims)
+              : case_input(c, dtype, shapes[i].rank[k], dims, fill);
+}
+
 SUITE_CASES(matmul) {
   for (size_t i = 0; i < COUNT(shapes); i++)
     for (int wide = 0; wide < 2; wide++)
-      for (int wild = 0; wild < 2; wild++) {
+      for (int wild = 0; wild < 3; wild++) {
         const wh_dtype dtype = wide ? WH_DTYPE_F64 : WH_DTYPE_F32;
         suite_case *c = case_begin(s, shapes[i].n_rows, "matmul %zu of %s", i, wh_dtype_name(dtype));
         wh_value in[2];
-        for (int k = 0; k < 2; k++)
-          in[k] = case_input(c, dtype, shapes[i].rank[k], shapes[i].dims[k], wild ? FILL_WILD : FILL_PLAIN);
+        for (int k = 0; k < 2; k++) in[k] = operand(c, dtype, i, k, wild == 2, wild ? FILL_WILD : FILL_PLAIN);
         (void)case_node(c, op, in, 2, NULL, 0);
         case_run(c);
       }
@@ -47,14 +54,15 @@ SUITE_CASES(matmul_integer) {
   static const wh_dtype types[] = {WH_DTYPE_U8, WH_DTYPE_I8};
   for (size_t i = 0; i < COUNT(shapes); i++)
     for (int pair = 0; pair < 4; pair++)
-      for (int zeros = 0; zeros < 3; zeros++) { /* none, one, one for each row and column */
+      for (int how = 0; how < 6; how++) {
+        const int zeros = how % 3; /* none, one, one for each row and column */
         suite_case *c =
             case_begin(s, shapes[i].n_rows, "matmul_integer %zu, types %d, zeros %d", i, pair, zeros);
         wh_value in[4] = {0};
         for (int k = 0; k < 2; k++) {
           const wh_dtype dtype = types[k ? pair & 1 : pair >> 1];
           const int64_t n = shapes[i].dims[k][shapes[i].rank[k] - (k ? 1 : 2)];
-          in[k] = case_input(c, dtype, shapes[i].rank[k], shapes[i].dims[k], FILL_PLAIN);
+          in[k] = operand(c, dtype, i, k, how > 2, FILL_PLAIN);
           if (zeros) in[2 + k] = case_input(c, dtype, zeros - 1, &n, FILL_PLAIN);
         }
         (void)case_node(c, op, in, zeros ? 4 : 2, NULL, 0);

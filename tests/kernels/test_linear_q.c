@@ -63,15 +63,19 @@ static problem make_problem(fixture_rng *rng, wh_dtype dtype, int64_t m, int64_t
   float *x = malloc((size_t)(m * k) * sizeof *x);
   assert_non_null(x);
   for (int64_t r = 0; r < m; r++) {
-    bool zero_row = fixture_random(rng) % 8 == 0;
+    const uint32_t kind = fixture_random(rng) % 8;
+    const bool zero_row = kind == 0, level_row = kind < 3; /* level: sums of products as large as can be */
     float group_scale = 1.0f, block_scale = 1.0f;
     for (int64_t i = 0; i < k; i++) {
       if (i % 256 == 0) {
         int e = (int)(fixture_random(rng) % 48) - 24;
         group_scale = zero_row ? 0.0f : __builtin_ldexpf(1.0f, fixture_random(rng) % 32 ? e : -120);
       }
-      if (i % 32 == 0) block_scale = __builtin_ldexpf(1.0f, -(int)(fixture_random(rng) % 6));
-      x[r * k + i] = fixture_random_unit(rng) * group_scale * block_scale;
+      if (i % 32 == 0) {
+        block_scale = __builtin_ldexpf(1.0f, -(int)(fixture_random(rng) % 6));
+        if (level_row && fixture_random(rng) % 2) block_scale = -block_scale;
+      }
+      x[r * k + i] = (level_row ? 1.0f : fixture_random_unit(rng)) * group_scale * block_scale;
     }
   }
   fixture_quantize(x, m, k, guarded_new(&p.x, wh_q8a_bytes(m, k), 0));

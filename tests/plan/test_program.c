@@ -248,6 +248,45 @@ static void layouts_are_kept(void **state) {
   wh_program_release(p);
 }
 
+/* Of many shapes, one that is a little larger or smaller takes the places of the last; of few ones each has
+ * places of its own. */
+static void layouts_share_places(void **state) {
+  (void)state;
+  for (int many = 0; many < 2; many++) {
+    fixture f = {.dev = {{0}}, .options = {.many_shapes = many != 0}};
+    wh_program *p = mlp_program(&f, NULL);
+    wh_run *r = new_run(p, (int64_t[]){1}, NULL);
+    static const int64_t shapes[] = {7, 6, 5, 4, 2, 8, 1, 3, 8};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+      assert_ok(wh_run_reshape(r, &shapes[i]));
+      run_mlp(r, shapes[i]);
+      const wh_layout *l = wh_run_layout(r);
+      for (uint32_t a = 0; a < p->n_slots; a++)
+        for (uint32_t b = 0; b < a; b++) {
+          const wh_slot *x = &p->slots[a], *y = &p->slots[b];
+          if (x->kind != WH_SLOT_ARENA || y->kind != WH_SLOT_ARENA || !l->n_bytes[a] || !l->n_bytes[b] ||
+              x->first > y->last || y->first > x->last)
+            continue; /* not at the same time */
+          assert_true(l->offsets[a] + l->n_bytes[a] <= l->offsets[b] ||
+                      l->offsets[b] + l->n_bytes[b] <= l->offsets[a]);
+        }
+      for (uint32_t a = 0; a < p->n_slots; a++)
+        if (p->slots[a].kind == WH_SLOT_ARENA)
+          assert_true(l->offsets[a] + l->n_bytes[a] <= l->memory[0].arena.arena_bytes);
+    }
+    wh_layout *seven = NULL, *five = NULL;
+    assert_ok(wh_program_get_layout(p, (int64_t[]){7}, &seven));
+    assert_ok(wh_program_get_layout(p, (int64_t[]){5}, &five));
+    const bool shared = seven->memory[0].arena.arena_bytes == five->memory[0].arena.arena_bytes;
+    assert_int_equal(shared, many);
+    wh_layout_release(seven);
+    wh_layout_release(five);
+    wh_run_destroy(r);
+    wh_program_release(p);
+    assert_nothing_lives(&f);
+  }
+}
+
 static size_t n_done;
 static void weight_done(void *ctx, const void *origin, uint64_t n_bytes) {
   assert_true(n_bytes > 0);
@@ -704,6 +743,7 @@ int main(void) {
       cmocka_unit_test(barriers_stand_between_phases),
       cmocka_unit_test(symbol_values_are_checked),
       cmocka_unit_test(layouts_are_kept),
+      cmocka_unit_test(layouts_share_places),
       cmocka_unit_test(weights_are_packed_once_per_layout),
       cmocka_unit_test(weights_and_programs_are_shared),
       cmocka_unit_test(weights_are_lent),

@@ -60,15 +60,18 @@ GPU_FN void scale_of(const gpu_packed_form &a, const piece &p, uint32_t r, float
 }
 
 /* Of a row's 256 elements from 256 `group` on, the lane's eight: those from 8 lane on, which there are. */
-GPU_FN void packed_values(const gpu_packed_form &a, uint64_t table_at, uint32_t row, uint32_t group, float v[8]) {
-  const uint32_t tile = row / GPU_TILE_ROWS, r = row % GPU_TILE_ROWS, block = gpu_lane() / 4, in = tile % GPU_TILES;
+GPU_FN void packed_values(const gpu_packed_form &a, uint64_t table_at, uint32_t row, uint32_t group,
+                          float v[8]) {
+  const uint32_t tile = row / GPU_TILE_ROWS, r = row % GPU_TILE_ROWS, block = gpu_lane() / 4,
+                 in = tile % GPU_TILES;
   const uint8_t *table = gpu_at<const uint8_t>(table_at);
-  const piece p = {table + gpu_records_at(&a.matrix, tile, group, block / 2) + (uint64_t)in * a.matrix.chunk_bytes,
-                   table + gpu_heads_at(&a.matrix, tile, group) + (uint64_t)in * a.matrix.head_bytes,
-                   r % 8 * 4 + gpu_lane() % 4,
-                   r / 8,
-                   block % 2,
-                   block};
+  const piece p = {
+      table + gpu_records_at(&a.matrix, tile, group, block / 2) + (uint64_t)in * a.matrix.chunk_bytes,
+      table + gpu_heads_at(&a.matrix, tile, group) + (uint64_t)in * a.matrix.head_bytes,
+      r % 8 * 4 + gpu_lane() % 4,
+      r / 8,
+      block % 2,
+      block};
   float scale, min;
   scale_of(a, p, r, &scale, &min);
 #pragma unroll
@@ -79,13 +82,16 @@ GPU_FN void packed_values(const gpu_packed_form &a, uint64_t table_at, uint32_t 
 }
 
 /* The same of 16-bit weights, whose codes have two limbs; their groups have 128. */
-GPU_FN void packed_wide_values(const gpu_packed_form &a, uint64_t table_at, uint32_t row, uint32_t group, float v[8]) {
+GPU_FN void packed_wide_values(const gpu_packed_form &a, uint64_t table_at, uint32_t row, uint32_t group,
+                               float v[8]) {
   const uint32_t tile = row / GPU_TILE_ROWS, r = row % GPU_TILE_ROWS, in = tile % GPU_TILES;
   const uint32_t own = group * 2 + gpu_lane() / 16, block = gpu_lane() % 16 / 4;
   const uint8_t *table = gpu_at<const uint8_t>(table_at);
-  const uint8_t *record = table + gpu_records_at(&a.matrix, tile, own, block / 2) + (uint64_t)in * a.matrix.chunk_bytes +
-                          block % 2 * 1024 + (r % 8 * 4 + gpu_lane() % 4) * 16 + r / 8 * 4;
-  const float *scales = (const float *)(table + gpu_heads_at(&a.matrix, tile, own) + (uint64_t)in * a.matrix.head_bytes);
+  const uint8_t *record = table + gpu_records_at(&a.matrix, tile, own, block / 2) +
+                          (uint64_t)in * a.matrix.chunk_bytes + block % 2 * 1024 +
+                          (r % 8 * 4 + gpu_lane() % 4) * 16 + r / 8 * 4;
+  const float *scales =
+      (const float *)(table + gpu_heads_at(&a.matrix, tile, own) + (uint64_t)in * a.matrix.head_bytes);
   const float scale = scales[r % 8 * 2 + r / 8];
 #pragma unroll
   for (uint32_t j = 0; j < 8; j++) {
