@@ -149,8 +149,28 @@ static void run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *va
   }
 }
 
-static wh_chain_op operand_op(wh_chain_code code, const wh_chain_input *x) {
-  return (wh_chain_op){.code = 2 * (unsigned)code + (unsigned)x->step, .x = x->x, .x_row = x->row};
+/* Member by member: what was just written is read again at once, which processors only do well where reads
+ * are no wider than the writes were. */
+static void set_row(wh_chain_row *to, const wh_chain_row *from) {
+  to->step = from->step;
+  to->local = from->local;
+}
+
+static void set_input(wh_chain_input *to, const float *x, int64_t step, const wh_chain_row *row) {
+  to->x = x;
+  to->step = step;
+  set_row(&to->row, row);
+}
+
+static void set_op(wh_chain_op *op, unsigned code, const wh_chain_input *x) {
+  op->code = code;
+  op->x = x->x;
+  op->save = NULL;
+  set_row(&op->x_row, &x->row);
+}
+
+static unsigned operand_code(wh_chain_code code, const wh_chain_input *x) {
+  return 2 * (unsigned)code + (unsigned)x->step;
 }
 
 /* The ops of step s, which has operand `carried` in the registers, to ops[]; how many. */
@@ -160,15 +180,15 @@ static size_t step_ops(const wh_chain_step *step, int carried, const wh_chain_in
   wh_chain_code code = (wh_chain_code)step->code;
   if (carried < 0) {
     carried = 0;
-    ops[n++] = operand_op(WH_CHAIN_LOAD, &values[step->in[0]]);
+    const wh_chain_input *first = &values[step->in[0]];
+    set_op(&ops[n++], operand_code(WH_CHAIN_LOAD, first), first);
   }
   if (carried == 1 && code == WH_CHAIN_SUB) code = WH_CHAIN_SUB_FROM;
   if (carried == 1 && code == WH_CHAIN_DIV) code = WH_CHAIN_DIV_INTO;
-  if (step->n_in == 1)
-    ops[n++] = (wh_chain_op){.code = 2 * (unsigned)code, .x = values[0].x};
-  else
-    ops[n++] = operand_op(code, &values[step->in[1 - carried]]);
-  return n;
+  const wh_chain_input *x = step->n_in == 1 ? &values[0] : &values[step->in[1 - carried]];
+  set_op(&ops[n], step->n_in == 1 ? 2 * (unsigned)code : operand_code(code, x), x);
+  if (step->n_in == 1) ops[n].x_row.step = 0;
+  return n + 1;
 }
 
 /* The ops of the plain steps from s on; the step behind them. */
@@ -182,9 +202,9 @@ static uint32_t plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values,
     const bool last = s + 1 == c->n_steps;
     if (last || step->saved) {
       end->save = last ? to->y : to->temps + step->temp * to->temp_size;
-      end->save_row = last ? to->y_row : to->temp_row;
+      set_row(&end->save_row, last ? &to->y_row : &to->temp_row);
+      set_input(&values[c->n_inputs + s], end->save, 1, &end->save_row);
     }
-    values[c->n_inputs + s] = (wh_chain_input){end->save, 1, end->save_row};
   }
   return s;
 }
@@ -193,7 +213,7 @@ size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_
                     wh_chain_op *ops) {
   wh_chain_input values[WH_FORMULA_INPUTS + WH_FORMULA_STEPS];
   size_t n_ops;
-  memcpy(values, in, c->n_inputs * sizeof *in);
+  for (uint32_t i = 0; i < c->n_inputs; i++) set_input(&values[i], in[i].x, in[i].step, &in[i].row);
   (void)plain_ops(c, 0, values, to, ops, &n_ops);
   return n_ops;
 }
