@@ -103,7 +103,7 @@ static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
     memset(&got, 0xff, sizeof got);
     need(run(model, gpu, NULL, none, c, states[i], &got), what);
     compare(c, dtype, wh_dtype_name(states[i]), &want, &got);
-    if (second && !i && (dtype == WH_DTYPE_F32 || dtype == WH_DTYPE_Q4_K)) {
+    if (second && !i && (all_states || dtype == WH_DTYPE_Q4_K)) {
       need(run_on(model, gpu, NULL, true, (split){0, 0, WH_SPLIT_TENSORS}, c, states[i], &got), what);
       compare(c, dtype, "tensors on two GPUs", &want, &got);
     }
