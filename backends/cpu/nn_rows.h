@@ -12,7 +12,8 @@
 #include "backends/cpu/whole.h"
 #include "core/base/exact_math.h"
 
-#define NN_BLOCK 256 /* outputs of a row at a time */
+#define NN_BLOCK 256   /* outputs of a row at a time */
+#define NN_COLUMNS 576 /* elements of a row that they read, of strides up to 2 */
 #define NN_INLINE static inline __attribute__((always_inline))
 #define NN_NAME_(name, isa) wh_k_##name##__##isa
 #define NN_NAME(name, isa) NN_NAME_(name, isa)
@@ -73,29 +74,54 @@ NN_INLINE double nn_max_f64(double v, double top) {
 NN_INLINE int8_t nn_max_i8(int8_t v, int8_t top) { return v > top ? v : top; }
 NN_INLINE uint8_t nn_max_u8(uint8_t v, uint8_t top) { return v > top ? v : top; }
 
+/* Where a block's windows lie in a row of the input. */
+static void nn_columns(const wh_window *w, int64_t first, int64_t n, int64_t *begin, int64_t *end) {
+  const int64_t at = first * w->stride[2] - w->pad[2];
+  *begin = min_i64(at < 0 ? 0 : at, w->in[2]);
+  *end = min_i64(at + (n - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1, w->in[2]);
+  if (*end < *begin) *end = *begin;
+}
+
+/* The largest down the columns of a block first, as long as they have room, then across: an element is read
+ * once for each of its rows' windows, and in order. */
 #define NN_MAX_ROW(name, type, lowest)                                                                 \
   NN_INLINE void name##_tap(const type *x, int64_t s, int64_t n, type *restrict top) {                 \
     for (int64_t i = 0; i < n; i++) top[i] = nn_##name(x[i * s], top[i]);                              \
   }                                                                                                    \
+  /* x: the row from element `at` on */                                                                \
+  static void name##_across(const wh_window *w, int64_t first, int64_t n, const type *x, int64_t at,   \
+                            type *top) {                                                               \
+    for (int64_t k = 0; k < w->kernel[2]; k++) {                                                       \
+      const nn_span s = nn_tap_span(w, 2, k, first, n);                                                \
+      if (s.begin == s.end) continue;                                                                  \
+      const type *from = x + (s.element - at);                                                         \
+      if (w->stride[2] == 1)                                                                           \
+        name##_tap(from, 1, s.end - s.begin, top + s.begin);                                           \
+      else if (w->stride[2] == 2)                                                                      \
+        name##_tap(from, 2, s.end - s.begin, top + s.begin);                                           \
+      else                                                                                             \
+        name##_tap(from, w->stride[2], s.end - s.begin, top + s.begin);                                \
+    }                                                                                                  \
+  }                                                                                                    \
   static void name##_row(const wh_window *w, const nn_row *r, int64_t first, int64_t n, const type *x, \
                          type *y) {                                                                    \
-    type top[NN_BLOCK];                                                                                \
+    type top[NN_BLOCK], down[NN_COLUMNS];                                                              \
+    int64_t begin, end;                                                                                \
+    nn_columns(w, first, n, &begin, &end);                                                             \
+    const bool fits = end - begin <= NN_COLUMNS;                                                       \
     for (int64_t i = 0; i < n; i++) top[i] = (lowest);                                                 \
+    for (int64_t i = 0; fits && i < end - begin; i++) down[i] = (lowest);                              \
     for (int64_t d = 0; d < w->kernel[0]; d++)                                                         \
       for (int64_t h = 0; h < w->kernel[1]; h++) {                                                     \
         const int64_t row = nn_input_row(w, r, d, h);                                                  \
-        for (int64_t k = 0; row >= 0 && k < w->kernel[2]; k++) {                                       \
-          const nn_span s = nn_tap_span(w, 2, k, first, n);                                            \
-          const type *from = x + row * w->in[2] + s.element;                                           \
-          if (s.begin == s.end) continue;                                                              \
-          if (w->stride[2] == 1)                                                                       \
-            name##_tap(from, 1, s.end - s.begin, top + s.begin);                                       \
-          else if (w->stride[2] == 2)                                                                  \
-            name##_tap(from, 2, s.end - s.begin, top + s.begin);                                       \
-          else                                                                                         \
-            name##_tap(from, w->stride[2], s.end - s.begin, top + s.begin);                            \
-        }                                                                                              \
+        if (row < 0) continue;                                                                         \
+        const type *from = x + row * w->in[2] + begin;                                                 \
+        if (fits)                                                                                      \
+          name##_tap(from, 1, end - begin, down);                                                      \
+        else                                                                                           \
+          name##_across(w, first, n, from, begin, top);                                                \
       }                                                                                                \
+    if (fits) name##_across(w, first, n, down, begin, top);                                            \
     memcpy(y, top, (size_t)n * sizeof *y);                                                             \
   }
 NN_MAX_ROW(max_f32, float, -INFINITY)
