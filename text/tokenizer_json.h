@@ -21,6 +21,7 @@ struct wh_tokenizer_json {
   uint8_t *strips;
   wh_charsmap charsmap;
   wh_text_rules rules;
+  size_t growth; /* what all replacements of the rules can make of a byte */
   wh_tokenizer *tokenizer;
   int32_t before[WH_AROUND_MAX], behind[WH_AROUND_MAX];
   size_t n_before, n_behind, max_tokens;

@@ -4,7 +4,8 @@
 
 #include "text/tokenizer_json.h"
 
-#define TEXT_MAX 256 /* bytes that a step writes for one match; more would only make texts explode */
+#define TEXT_MAX 256   /* bytes that a step writes for one match */
+#define GROWTH_MAX 256 /* of a text by all replacements: a few bytes in a file could make texts explode */
 
 wh_status wh_tokenizer_json_read_pieces(wh_tokenizer_json *t, const json_t *vocab) {
   const size_t n = json_array_size(vocab);
@@ -66,7 +67,7 @@ static wh_status read_charsmap(wh_tokenizer_json *t, const json_t *n, wh_text_st
   return WH_OK;
 }
 
-static wh_status read_replace(const wh_tokenizer_json *t, const json_t *n, wh_text_step *step) {
+static wh_status read_replace(wh_tokenizer_json *t, const json_t *n, wh_text_step *step) {
   const json_t *pattern = wh_json_get(n, "pattern"), *regex = wh_json_get(pattern, "Regex");
   step->with = wh_json_text(wh_json_get(n, "content"));
   step->pattern = wh_json_text(wh_json_get(pattern, "String"));
@@ -76,6 +77,9 @@ static wh_status read_replace(const wh_tokenizer_json *t, const json_t *n, wh_te
   if (!regex && step->pattern.len == 0) return wh_tokenizer_json_wrong(t, "its normalizer replaces nothing");
   if (step->with.len > TEXT_MAX)
     return wh_tokenizer_json_refuse(t, "normalizer that writes long texts", NULL);
+  const size_t replaced = regex ? 2 : step->pattern.len;
+  if (step->with.len > replaced) t->growth *= (step->with.len + replaced - 1) / replaced;
+  if (t->growth > GROWTH_MAX) return wh_tokenizer_json_refuse(t, "normalizer whose replacements grow", NULL);
   return WH_OK;
 }
 
@@ -145,6 +149,7 @@ static wh_status read_parts(wh_tokenizer_json *t, const json_t *part, const char
 
 wh_status wh_tokenizer_json_read_unigram(wh_tokenizer_json *t, const json_t *model) {
   const json_t *unknown = wh_json_get(model, "unk_id");
+  t->growth = 1;
   WH_TRY(read_parts(t, wh_json_get(t->root, "normalizer"), "normalizers", read_step));
   WH_TRY(read_parts(t, wh_json_get(t->root, "pre_tokenizer"), "pretokenizers", read_cut));
   if (json_is_integer(unknown)) {

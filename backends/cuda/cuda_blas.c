@@ -73,15 +73,18 @@ static wh_status find_calls(library *l) {
   return WH_OK;
 }
 
-/* A handle of the library of this name, which stays open, as the driver does. */
+/* A handle of the library of this name, which stays open, as the driver does. The first that gives one is
+ * every device's: products read `lt` without the lock. */
 static wh_status try_name(const char *name, void **handle) {
   library l = {.file = dlopen(name, RTLD_NOW | RTLD_LOCAL), .name = name};
   if (!l.file) return WH_FAIL(ERR_UNAVAILABLE, "there is no cuBLASLt (%s)", dlerror());
   void *made = NULL;
   WH_TRY(find_calls(&l));
+  if (lt.file && lt.file != l.file)
+    return WH_FAIL(ERR_UNAVAILABLE, "another device's products are by %s, not by %s", lt.name, name);
   const int r = l.create(&made);
   if (r != SUCCESS) return WH_FAIL(ERR_UNAVAILABLE, "%s does not start on this device (status %d)", name, r);
-  lt = l;
+  if (!lt.file) lt = l;
   *handle = made;
   return WH_OK;
 }

@@ -102,9 +102,9 @@ wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t 
 
 /* ---- graphs.c ---- */
 
-#define GPU_N_GRAPHS                                                                    \
-  8 /* that a queue keeps of a block: prompts in chunks, decoding, some numbers of rows \
-     */
+/* That a queue keeps of a block: prompts in chunks, decoding, some numbers of rows; and in all. */
+#define GPU_N_GRAPHS 8
+#define GPU_MOST_GRAPHS (1024 * GPU_N_GRAPHS)
 
 /* Steps in one frame, that were submitted before. */
 typedef struct gpu_graph {

@@ -56,10 +56,12 @@ static gpu_graph *find_key(gpu_graphs *graphs) {
   return NULL;
 }
 
-/* A code that is new brings room for its graphs; without memory it shares what there is. */
+/* A code that is new brings room for its graphs; without memory, and behind so many codes that most of them
+ * are gone, it shares what there is. */
 static void make_room(const gpu_device *d, gpu_graphs *graphs, const wh_code *code) {
   for (const gpu_graph *g = graphs->list; g < graphs->list + graphs->n; g++)
     if (g->used && g->code == code->id) return;
+  if (graphs->n >= GPU_MOST_GRAPHS) return;
   gpu_graph *larger = wh_alloc_array(d->alloc, graphs->n + GPU_N_GRAPHS, sizeof *larger);
   if (!larger) return;
   if (graphs->n) memcpy(larger, graphs->list, graphs->n * sizeof *larger);

@@ -246,6 +246,26 @@ static void test_without(void **state) {
   assert_int_equal(fake_products(), 0);
 }
 
+/* The library of the first device is that of all: the second one's is another file, so its products are
+ * exact, and the first one's are as they were. */
+static void test_one_library(void **state) {
+  (void)state;
+  const suite_target t = open_fast(WH_FAKE_CUBLASLT), other = open_fast(WH_OTHER_CUBLASLT);
+  suite s = {.target = &t, .random = 8};
+  products p = make(&s, WH_DTYPE_Q4_0, 70, 20, 512, 1);
+  double part = 0.0;
+  assert_says(&t, WH_NUMERICS_FAST, "products of 64 rows and more by ");
+  assert_says(&other, WH_NUMERICS_EXACT, "exact all the same: another device's products are by ");
+  assert_true(run(&other, &p, &part));
+  assert_products(0);
+  assert_false(run(&t, &p, &part));
+  assert_products(2);
+  case_free(p.c);
+  other.backend->close(other.dev);
+  close_fast(&t);
+  assert_int_equal(fake_left(), 0);
+}
+
 /* Each call of the driver fails once, the library's own among them: an error, or an answer within the bound.
  */
 static void test_driver_fails(void **state) {
@@ -283,7 +303,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_within_bound),     cmocka_unit_test(test_joined),
       cmocka_unit_test(test_what_stays_exact), cmocka_unit_test(test_without),
-      cmocka_unit_test(test_driver_fails),
+      cmocka_unit_test(test_one_library),      cmocka_unit_test(test_driver_fails),
   };
   hardware = getenv("WH_TEST_GPU") != NULL;
   if (hardware) return cmocka_run_group_tests_name("cuda_fast", on_hardware, NULL, NULL);

@@ -75,7 +75,7 @@ class GpuCheck(unittest.TestCase):
                    "decode": {"tokens_per_second": 4}}
         self.python = os.path.join(self.folder, "python")  # stands in for one that has PyTorch
         with open(self.python, "w", encoding="utf-8") as file:
-            file.write(f"#!/bin/sh\n[ \"$1\" = -c ] && exit 0\necho a warning\nprintf '%s' \"$2\" > {self.folder}/shape\n"
+            file.write(f"#!/bin/sh\n[ \"$1\" = -c ] && exit 0\necho a warning\necho\nprintf '%s' \"$2\" > {self.folder}/shape\n"
                        f"[ \"$3\" = --fails ] && exit 1\necho '{json.dumps(numbers)}'\n")
         os.chmod(self.python, 0o755)
         models = ["--models", "tiny:q4_0,tiny:q8_0"]

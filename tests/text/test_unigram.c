@@ -132,6 +132,11 @@ static void small_vocabularies(void **state) {
        "b",
        "0 0 2"},
       {SMALL, "{'type':'Replace','pattern':{'String':'x'},'content':'ab'}", "null", "xx", "1 2 1 2"},
+      {SMALL,
+       "{'type':'Sequence','normalizers':["
+       "{'type':'Replace','pattern':{'String':'x'},'content':'abababab'},"
+       "{'type':'Replace','pattern':{'String':'bababab'},'content':'b'}]}",
+       "null", "x", "1 2"},
       {SMALL, "{'type':'Lowercase'}", "null", "AB", "1 2"},
       {SMALL, "{'type':'StripAccents'}", "null", "a\xcc\x81", "1"},
       {"{'type':'Unigram','vocab':[['a',-1],['b',-2]]}", "null", "null", "ba", "1 0"},
@@ -180,6 +185,11 @@ static void what_is_not_done_or_wrong_is_said(void **state) {
        "'a+' is not done"},
       {SMALL, "{'type':'Replace','pattern':{'String':''},'content':'x'}", "null", WH_ERR_CORRUPT,
        "replaces nothing"},
+      {SMALL,
+       "{'type':'Sequence','normalizers':["
+       "{'type':'Replace','pattern':{'String':'a'},'content':'aaaaaaaaaaaaaaaa'},"
+       "{'type':'Replace','pattern':{'String':'aa'},'content':'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}]}",
+       "null", WH_ERR_UNSUPPORTED, "replacements grow"},
       {SMALL, "{'type':'BertNormalizer'}", "null", WH_ERR_UNSUPPORTED, "normalizer 'BertNormalizer'"},
       {SMALL, "null", "{'type':'Digits'}", WH_ERR_UNSUPPORTED, "pre_tokenizer 'Digits'"},
       {SMALL, "null", "{'type':'Metaspace','replacement':''}", WH_ERR_CORRUPT, "no character for spaces"},

@@ -324,6 +324,8 @@ static bool push_copy(async_queue *q, async_copy c) {
   return true;
 }
 
+static bool is_copy_size(uint64_t n) { return n == 4 || n == 8 || n == 16; }
+
 void exec_copy_async(const step *s) {
   const ptx_instruction *i = s->i;
   lanes to, from, room, size_room;
@@ -331,14 +333,14 @@ void exec_copy_async(const step *s) {
   exec_addresses(s, &i->operands[1], false, from);
   const uint64_t *n = exec_source(s, &i->operands[2], room);
   const uint64_t *n_from = i->n_operands > 3 ? exec_source(s, &i->operands[3], size_room) : n;
-  if (s->mask) {
-    const unsigned each = (unsigned)n[__builtin_ctz(s->mask)]; /* an immediate: all lanes' */
-    profile_access(s, to, each, SPACE_SHARED);
-    profile_access(s, from, each, SPACE_GLOBAL);
+  const uint64_t each = s->mask ? n[__builtin_ctz(s->mask)] : 0; /* an immediate: all lanes' */
+  if (is_copy_size(each)) {
+    profile_access(s, to, (unsigned)each, SPACE_SHARED);
+    profile_access(s, from, (unsigned)each, SPACE_GLOBAL);
   }
   FOR_LANES(l, s->mask) {
     const unsigned bytes = (unsigned)n[l];
-    if (bytes != 4 && bytes != 8 && bytes != 16) {
+    if (!is_copy_size(bytes)) {
       exec_report(s, l, "unsupported", "cp.async of %u bytes", bytes);
       continue;
     }

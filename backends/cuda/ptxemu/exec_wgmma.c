@@ -110,12 +110,13 @@ static int lowest_bit(float v) {
   return e - 24 + __builtin_ctz((uint32_t)digits);
 }
 
-/* Whole multiples of the lowest bit that any of the numbers has; false: one of them is not finite. */
+/* Whole multiples of the lowest bit that any of the numbers has; false: one of them is not finite, and all
+ * stay what they are. */
 static bool to_multiples(double (*m)[16], unsigned rows, int *unit) {
   *unit = 128;
   for (unsigned r = 0; r < rows; r++)
     for (unsigned k = 0; k < 16; k++) {
-      if (!isfinite(m[r][k])) return false;
+      if (!isfinite(m[r][k])) return *unit = 0, false;
       const int e = m[r][k] == 0 ? 128 : lowest_bit((float)m[r][k]);
       if (e < *unit) *unit = e;
     }

@@ -81,7 +81,7 @@ static void launch(const work *w) {
     fine = profile_begin(&profile, &l);
   }
   fine = fine && exec_run(&l);
-  if (driver.options.count) fine = profile_end(&profile, &l) && fine;
+  if (l.profile && profile.executed) fine = profile_end(&profile, &l) && fine;
   if (!fine)
     report_add("out-of-memory", "the emulator had not enough memory to run %s", w->function->ptx->name);
 }
