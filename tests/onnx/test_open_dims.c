@@ -373,12 +373,50 @@ static void dims_that_decide_are_numbers(void **state) {
   RUN_ALL(closed_graph(), runs);
 }
 
+/* Elements that were looked at are of as many places as then, and so is every dim of their name: z = b + b
+ * beside c = zeros of shape b and w = a * a, where a and b share a dim. */
+static void elements_that_were_looked_at_keep_their_dim(void **state) {
+  (void)state;
+  static const wh_onnx_value_info ins[] = {{S("a"),
+                                            {.kind = WH_ONNX_TENSOR,
+                                             .dtype = WH_DTYPE_F32,
+                                             .has_shape = true,
+                                             .rank = 2,
+                                             .dims = {{-1, S("n")}, {4, {"", 0}}}}},
+                                           {S("b"),
+                                            {.kind = WH_ONNX_TENSOR,
+                                             .dtype = WH_DTYPE_I64,
+                                             .has_shape = true,
+                                             .rank = 1,
+                                             .dims = {{-1, S("n")}}}}};
+  static const wh_str b[] = {S("b")}, bb[] = {S("b"), S("b")}, aa[] = {S("a"), S("a")}, c[] = {S("c")},
+                      z[] = {S("z")}, w[] = {S("w")};
+  static const wh_onnx_node nodes[] = {{S(""), S("ConstantOfShape"), S(""), 1, 1, 0, b, c, NULL},
+                                       {S(""), S("Add"), S(""), 2, 1, 0, bb, z, NULL},
+                                       {S(""), S("Mul"), S(""), 2, 1, 0, aa, w, NULL}};
+  static const wh_onnx_value_info outs[] = {{.name = S("z")}, {.name = S("w")}, {.name = S("c")}};
+  static const wh_onnx_graph g = GRAPH(nodes, ins, outs);
+  static const int64_t shape[] = {3, 4};
+  running r;
+  start(&r, &g);
+  for (int64_t n = 2; n < 6; n++) {
+    const wh_tensor of_a = tensor(WH_DTYPE_F32, 2, n, 4, elements[0], (uint64_t)n * 4 * sizeof(float)),
+                    of_b = tensor(WH_DTYPE_I64, 1, 2, 0, shape, sizeof shape), *in[] = {&of_a, &of_b};
+    const wh_tensor y = run_of(&r, in);
+    assert_int_equal(y.dims[0], 2);
+    assert_int_equal(y.n_bytes, sizeof shape);
+    assert_int_equal(((const int64_t *)y.data)[1], 8);
+  }
+  stop(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(dims_stay_open),
                                      cmocka_unit_test(dims_are_computed_with),
                                      cmocka_unit_test(multiples_stay_open),
                                      cmocka_unit_test(lengths_follow_from_others),
                                      cmocka_unit_test(shapes_of_numbers_are_proven),
-                                     cmocka_unit_test(dims_that_decide_are_numbers)};
+                                     cmocka_unit_test(dims_that_decide_are_numbers),
+                                     cmocka_unit_test(elements_that_were_looked_at_keep_their_dim)};
   return cmocka_run_group_tests(tests, open_device, close_device);
 }
