@@ -215,6 +215,31 @@ static const wh_onnx_graph *fixed_graph(void) {
   return &g;
 }
 
+/* y = x with a row before axis 1, which is empty, and an element behind axis 2. */
+static const wh_onnx_graph *padded_graph(void) {
+  static const wh_onnx_value_info in = {S("x"),
+                                        {.kind = WH_ONNX_TENSOR,
+                                         .dtype = WH_DTYPE_F32,
+                                         .has_shape = true,
+                                         .rank = 3,
+                                         .dims = {{-1, S("a")}, {0, {"", 0}}, {-1, S("n")}}}};
+  static const int64_t pads[] = {0, 1, 0, 0, 0, 1};
+  static const wh_onnx_tensor weights[] = {I64_WEIGHT("pads", 6, pads)};
+  static const wh_str xp[] = {S("x"), S("pads")}, y[] = {S("y")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Pad"), S(""), 2, 1, 0, xp, y, NULL}};
+  static const wh_onnx_value_info outs[] = {{.name = S("y")}};
+  static const wh_onnx_graph g = {.name = S("g"),
+                                  .n_nodes = 1,
+                                  .nodes = nodes,
+                                  .n_initializers = 1,
+                                  .initializers = weights,
+                                  .n_inputs = 1,
+                                  .inputs = &in,
+                                  .n_outputs = 1,
+                                  .outputs = outs};
+  return &g;
+}
+
 /* Inputs [a, b, c] of f32, one after the other. */
 typedef struct shapes {
   size_t n;
@@ -364,6 +389,12 @@ static void shapes_of_numbers_are_proven(void **state) {
   RUN_ALL(fixed_graph(), runs);
 }
 
+static void open_dims_grow(void **state) {
+  (void)state;
+  static const shape_run runs[] = {{ONE(3, 0, 5), 1, WH_OK}, {ONE(2, 0, 7), 1, WH_OK}};
+  RUN_ALL(padded_graph(), runs);
+}
+
 /* Where a dim decides something, every shape has a program; so many as are kept, and their results. */
 static void dims_that_decide_are_numbers(void **state) {
   (void)state;
@@ -416,6 +447,7 @@ int main(void) {
                                      cmocka_unit_test(multiples_stay_open),
                                      cmocka_unit_test(lengths_follow_from_others),
                                      cmocka_unit_test(shapes_of_numbers_are_proven),
+                                     cmocka_unit_test(open_dims_grow),
                                      cmocka_unit_test(dims_that_decide_are_numbers),
                                      cmocka_unit_test(elements_that_were_looked_at_keep_their_dim)};
   return cmocka_run_group_tests(tests, open_device, close_device);
