@@ -136,6 +136,9 @@ typedef struct wh_program_request {
 wh_status wh_model_take_program(const wh_model *m, const wh_program_key *key,
                                 const wh_program_request *request, wh_program **out, uint32_t *rope_border);
 void wh_model_give_program(const wh_model *m, const wh_program *program);
+/* The program's graph as it is before devices share it out; the caller's. programs.c */
+wh_status wh_model_unshared_graph(const wh_model *m, const wh_program_key *key, uint32_t context,
+                                  wh_graph **out);
 
 /* Plans the session's model as the key says and tells what it would take of each device; loads nothing.
  * `outgrows_rope` and `kv_dtype` are filled in. session.c */

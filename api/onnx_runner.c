@@ -90,10 +90,10 @@ static bool fits(const wh_onnx_runner *r, const way *w, const wh_tensor *const *
       const int s = w->of[i][k];
       const int64_t step = s < 0 ? 1 : w->symbols.steps[s];
       if (s >= 0 && !symbols[s]) symbols[s] = t->dims[k] / step;
-      if (s < 0 || d->data /* of elements that were looked at there are as many */
-              ? t->dims[k] != d->dims[k]
-              : t->dims[k] % step || t->dims[k] / step != symbols[s] || symbols[s] < WH_ONNX_LEAST_DIM ||
-                    symbols[s] > w->symbols.max[s])
+      /* of elements that were looked at there are as many */
+      if ((s < 0 || d->data) && t->dims[k] != d->dims[k]) return false;
+      if (s >= 0 && (t->dims[k] % step || t->dims[k] / step != symbols[s] || symbols[s] < WH_ONNX_LEAST_DIM ||
+                     symbols[s] > w->symbols.max[s]))
         return false;
     }
     if (d->data && t->n_bytes && memcmp(t->data, d->data, (size_t)t->n_bytes) != 0) return false;

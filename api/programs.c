@@ -88,16 +88,33 @@ static const char *name_in(const wh_program_key *key, uint32_t device) {
   return NULL;
 }
 
+static wh_status make_graph(const wh_model *m, const wh_program_key *key, uint32_t context, wh_graph **out,
+                            wh_model_hparams *hparams) {
+  const wh_model_build_options build = {.kv_dtype = key->kv_dtype, .context = context};
+  wh_graph *g = NULL;
+  WH_TRY(wh_model_make_graph(m, &build, &g, hparams));
+  const wh_status st = fold_and_fuse(g, key->devices[0], m->alloc);
+  if (st == WH_OK)
+    *out = g;
+  else
+    wh_graph_destroy(g);
+  return st;
+}
+
+wh_status wh_model_unshared_graph(const wh_model *m, const wh_program_key *key, uint32_t context,
+                                  wh_graph **out) {
+  wh_model_hparams hparams;
+  return make_graph(m, key, context, out, &hparams);
+}
+
 static wh_status make_program(const wh_model *m, const wh_program_key *key, const wh_program_request *q,
                               shared_program *out) {
   wh_graph *g = NULL;
   wh_model_hparams hparams;
-  const wh_model_build_options build = {.kv_dtype = key->kv_dtype,
-                                        .context = q->limits ? q->limits->context : 0};
-  WH_TRY(wh_model_make_graph(m, &build, &g, &hparams));
+  WH_TRY(make_graph(m, key, q->limits ? q->limits->context : 0, &g, &hparams));
   const bool shares = key->split_mode == WH_SPLIT_TENSORS;
-  wh_status st = fold_and_fuse(g, key->devices[0], m->alloc);
-  if (st == WH_OK && shares) st = wh_pass_share(g, key->n_devices);
+  wh_status st = WH_OK;
+  if (shares) st = wh_pass_share(g, key->n_devices);
   int64_t *symbols = wh_alloc_array(m->alloc, g->dims.n_symbols + WH_LM_MAX_SYMBOLS, sizeof *symbols);
   if (st == WH_OK && !symbols) st = WH_OOM("program");
   out->rope_border = st == WH_OK ? (uint32_t)hparams.long_rope_border : 0;

@@ -318,8 +318,7 @@ wh_status wh_session_truncate(wh_session *s, uint32_t seq, uint32_t length) {
   return wh_lm_sequence_truncate(numbered, length);
 }
 /* The graph after the passes, with all its constants, is what decides the logits. */
-static wh_status make_identity(wh_session *s) {
-  const wh_graph *g = s->program->graph;
+static wh_status hash_graph(wh_session *s, const wh_graph *g) {
   wh_text_buffer text;
   wh_text_buffer_init(&text, s->alloc);
   wh_status st = wh_graph_print(g, &text);
@@ -347,6 +346,16 @@ static wh_status make_identity(wh_session *s) {
   return WH_OK;
 }
 
+/* How devices share it out decides nothing. */
+static wh_status make_identity(wh_session *s) {
+  wh_graph *g = NULL;
+  if (s->key.split_mode != WH_SPLIT_TENSORS) return hash_graph(s, s->program->graph);
+  WH_TRY(wh_model_unshared_graph(s->model, &s->key, s->options.context, &g));
+  const wh_status st = hash_graph(s, g);
+  wh_graph_destroy(g);
+  return st;
+}
+
 wh_status wh_session_identity(wh_session *s, wh_lm_identity *out) {
   const wh_program *p = s->program;
   if (!s->has_identity) WH_TRY(make_identity(s));
@@ -354,8 +363,11 @@ wh_status wh_session_identity(wh_session *s, wh_lm_identity *out) {
   char text[WH_SESSION_DEVICES * 48];
   size_t n = 0;
   for (uint32_t d = 0; d < p->n_devices && n < sizeof text; d++)
-    n += (size_t)snprintf(text + n, sizeof text - n, d ? "+%s %u" : "%s", p->devices[d].device.backend->name,
-                          (unsigned)s->key.layers[d]);
+    n += (size_t)snprintf(text + n, sizeof text - n,
+                          !d                                      ? "%s"
+                          : s->key.split_mode == WH_SPLIT_TENSORS ? "+%s"
+                                                                  : "+%s %u",
+                          p->devices[d].device.backend->name, (unsigned)s->key.layers[d]);
   if (n < sizeof out->device)
     memcpy(out->device, text, n + 1);
   else

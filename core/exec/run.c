@@ -110,6 +110,7 @@ static void renew_frames(wh_run *r) {
 static wh_status grow_arena(wh_run *r, uint16_t d, uint64_t n_bytes) {
   const wh_status st = backend(r, d)->buffer_grow(dev(r, d), r->devices[d].arena, n_bytes);
   if (st == WH_OK) r->devices[d].arena_bytes = n_bytes;
+  if (st == WH_OK && r->layout) renew_frames(r); /* it may have moved, whatever becomes of the others */
   return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("activations") : st;
 }
 
@@ -326,8 +327,8 @@ wh_status wh_run_reshape(wh_run *r, const int64_t *symbols) {
     wh_layout_release(layout);
     return st;
   }
+  renew_frames(r); /* places have changed, whatever becomes of the ports */
   WH_TRY(open_ports(r));
-  r->last_frame++; /* places have changed even where dims have not */
   memcpy(r->symbols, symbols, r->p->graph->dims.n_symbols * sizeof *symbols);
   wh_graph_eval_dims(r->p->graph, symbols, r->dims);
   renew_frames(r);

@@ -139,6 +139,11 @@ static bool is_elementwise(wh_op op) {
   }
 }
 
+/* Of a constant, parts are rows; beside a value, whose features are cut, only a vector's will do. */
+static bool rows_are_cut(const shares *s, wh_value v) {
+  return value_of(s, v)->kind == WH_VALUE_CONST && value_of(s, v)->shape.rank > 1;
+}
+
 /* Which of its operands a node takes parts of when it makes parts, by bits; 0: it makes none. */
 static uint32_t cut_operands(const shares *s, const wh_node_info *n) {
   const wh_shape *out = &value_of(s, n->outputs[0])->shape, *in = &value_of(s, n->inputs[0])->shape;
@@ -150,6 +155,7 @@ static uint32_t cut_operands(const shares *s, const wh_node_info *n) {
                         memcmp(b->dims, out->dims, sizeof b->dims[0] * (size_t)b->rank) == 0,
                vector = out->rank == 2 && b->rank == 1 && b->dims[0] == out->dims[1] && n->n_inputs > 1 &&
                         value_of(s, n->inputs[1])->data;
+    if (rows_are_cut(s, n->inputs[0]) || (n->n_inputs > 1 && rows_are_cut(s, n->inputs[1]))) return 0;
     return same_a && (same_b || vector) ? (n->n_inputs > 1 ? 3u : 1u) : 0;
   }
   switch (n->op) {
@@ -191,7 +197,8 @@ static uint32_t units_of_product(const shares *s, const wh_node_info *n) {
   uint32_t piece = 64;
   if (w->kind != WH_VALUE_CONST || !w->data || w->shape.rank != 2 || n_out < s->n) return 0;
   if (n->n_inputs > 2 && n->inputs[2] && !value_of(s, n->inputs[2])->data) return 0; /* a computed bias */
-  if (s->units[n->outputs[0]]) return s->units[n->outputs[0]];
+  const uint32_t units = s->units[n->outputs[0]];
+  if (units) return n_out % units ? 0 : units;
   if (w->n_bytes < SMALL_BYTES) return 0;
   while (piece > 1 && (n_out % piece || n_out / piece < s->n)) piece /= 2;
   return (uint32_t)(n_out / piece);

@@ -230,13 +230,17 @@ int64_t ox_symbol_dim(ox *o, int symbol) {
 
 /* ---- dims that are to be equal ---- */
 
+#define MOST_PARTS 64 /* of a sum: one whose dims are sums of sums has more than can be looked at */
+
 /* How often each symbol is in a sum, and its number; what is no sum: false. */
 typedef struct open_sum {
   int64_t times[WH_ONNX_MAX_SYMBOLS], number;
+  unsigned n_parts;
 } open_sum;
 
 static bool add_to_sum(const wh_dim_table *t, wh_dim d, int64_t sign, open_sum *sum) {
   const wh_dim_expr *e = wh_dim_get(t, d);
+  if (++sum->n_parts > MOST_PARTS) return false;
   switch (e->kind) {
     case WH_DIM_CONST:
       sum->number += sign * e->value;

@@ -451,7 +451,10 @@ void ox_lower_pad(ox *o) {
   x = ox_slice(o, x, starts, steps, counts);
   if (o->st == WH_OK && x->n == 0 && mode == 0) { /* nothing but padding */
     int64_t dims[WH_MAX_RANK];
-    for (int i = 0; i < x->rank; i++) dims[i] = x->dims[i] + grow[i] + grow[x->rank + i];
+    for (int i = 0; i < x->rank; i++) {
+      dims[i] = ox_dim_binary(o, WH_DIM_ADD, x->dims[i], grow[i]);
+      dims[i] = ox_dim_binary(o, WH_DIM_ADD, dims[i], grow[x->rank + i]);
+    }
     ox_give(o, 0, ox_expand(o, value ? value : ox_num(o, x, 0), x->rank, dims));
     return;
   }

@@ -141,6 +141,62 @@ static void a_session_that_fails_keeps_nothing(void **state) {
   close_engine(&e);
 }
 
+typedef struct saved {
+  size_t n;
+  char bytes[1024];
+} saved;
+
+static int keep_bytes(void *ctx, const void *data, size_t n_bytes) {
+  saved *s = ctx;
+  if (n_bytes > sizeof s->bytes - s->n) return 1;
+  memcpy(s->bytes + s->n, data, n_bytes);
+  s->n += n_bytes;
+  return 0;
+}
+
+static saved save_nothing(wh_session *session) {
+  saved s = {0};
+  wh_sequence *sequence = NULL;
+  assert_int_equal(wh_sequence_create(session, &sequence), WH_OK);
+  assert_int_equal(wh_sequence_save_to(sequence, keep_bytes, &s), WH_OK);
+  wh_sequence_destroy(sequence);
+  return s;
+}
+
+/* Pages of states that are shared out by heads are not those of states by layers, wherever all layers are;
+ * but they are of the same model. */
+static void saved_sequences_know_how_states_are_split(void **state) {
+  (void)state;
+  engine e;
+  open_engine(&e);
+  wh_device *other = NULL;
+  wh_device_options d = WH_DEVICE_OPTIONS_INIT;
+  d.n_threads = 1;
+  assert_int_equal(wh_device_create(&d, &other), WH_OK);
+  wh_session *by_layers = NULL, *by_heads = NULL;
+  wh_session_options s = WH_SESSION_OPTIONS_INIT;
+  s.offload = other; /* of which it has none */
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &by_layers), WH_OK);
+  s.offload = NULL;
+  s.peers = &other;
+  s.n_peers = 1;
+  s.split_mode = WH_SPLIT_TENSORS;
+  assert_int_equal(wh_session_create(e.model, e.device, &s, &by_heads), WH_OK);
+  const saved a = save_nothing(by_layers), b = save_nothing(by_heads), again = save_nothing(by_heads);
+  assert_memory_equal(&b, &again, sizeof b);
+  assert_memory_not_equal(&a, &b, sizeof a);
+  wh_sequence *loaded = NULL;
+  assert_int_equal(wh_sequence_load_bytes(by_heads, a.bytes, a.n, &loaded), WH_OK);
+  wh_sequence_destroy(loaded);
+  wh_session_destroy(by_layers);
+  wh_session_destroy(by_heads);
+  wh_device_destroy(other);
+  wh_session_destroy(e.session);
+  wh_model_destroy(e.model);
+  wh_device_destroy(e.device);
+  close_engine(&e);
+}
+
 /* Devices that work together: the session holds all of them, also those that it turns out not to need; lists
  * that make no sense are refused. */
 static void a_session_holds_its_peers(void **state) {
@@ -252,6 +308,7 @@ int main(void) {
       cmocka_unit_test(speculators_streams_and_generators_keep_what_they_use),
       cmocka_unit_test(a_session_that_fails_keeps_nothing),
       cmocka_unit_test(a_session_holds_its_peers),
+      cmocka_unit_test(saved_sequences_know_how_states_are_split),
       cmocka_unit_test(texts_are_nobodys_but_their_owners),
       cmocka_unit_test(threads_may_take_and_give),
   };

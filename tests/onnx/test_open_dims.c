@@ -215,6 +215,31 @@ static const wh_onnx_graph *fixed_graph(void) {
   return &g;
 }
 
+/* y = x with a row before axis 1, which is empty, and an element behind axis 2. */
+static const wh_onnx_graph *padded_graph(void) {
+  static const wh_onnx_value_info in = {S("x"),
+                                        {.kind = WH_ONNX_TENSOR,
+                                         .dtype = WH_DTYPE_F32,
+                                         .has_shape = true,
+                                         .rank = 3,
+                                         .dims = {{-1, S("a")}, {0, {"", 0}}, {-1, S("n")}}}};
+  static const int64_t pads[] = {0, 1, 0, 0, 0, 1};
+  static const wh_onnx_tensor weights[] = {I64_WEIGHT("pads", 6, pads)};
+  static const wh_str xp[] = {S("x"), S("pads")}, y[] = {S("y")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Pad"), S(""), 2, 1, 0, xp, y, NULL}};
+  static const wh_onnx_value_info outs[] = {{.name = S("y")}};
+  static const wh_onnx_graph g = {.name = S("g"),
+                                  .n_nodes = 1,
+                                  .nodes = nodes,
+                                  .n_initializers = 1,
+                                  .initializers = weights,
+                                  .n_inputs = 1,
+                                  .inputs = &in,
+                                  .n_outputs = 1,
+                                  .outputs = outs};
+  return &g;
+}
+
 /* Inputs [a, b, c] of f32, one after the other. */
 typedef struct shapes {
   size_t n;
@@ -364,6 +389,12 @@ static void shapes_of_numbers_are_proven(void **state) {
   RUN_ALL(fixed_graph(), runs);
 }
 
+static void open_dims_grow(void **state) {
+  (void)state;
+  static const shape_run runs[] = {{ONE(3, 0, 5), 1, WH_OK}, {ONE(2, 0, 7), 1, WH_OK}};
+  RUN_ALL(padded_graph(), runs);
+}
+
 /* Where a dim decides something, every shape has a program; so many as are kept, and their results. */
 static void dims_that_decide_are_numbers(void **state) {
   (void)state;
@@ -373,12 +404,51 @@ static void dims_that_decide_are_numbers(void **state) {
   RUN_ALL(closed_graph(), runs);
 }
 
+/* Elements that were looked at are of as many places as then, and so is every dim of their name: z = b + b
+ * beside c = zeros of shape b and w = a * a, where a and b share a dim. */
+static void elements_that_were_looked_at_keep_their_dim(void **state) {
+  (void)state;
+  static const wh_onnx_value_info ins[] = {{S("a"),
+                                            {.kind = WH_ONNX_TENSOR,
+                                             .dtype = WH_DTYPE_F32,
+                                             .has_shape = true,
+                                             .rank = 2,
+                                             .dims = {{-1, S("n")}, {4, {"", 0}}}}},
+                                           {S("b"),
+                                            {.kind = WH_ONNX_TENSOR,
+                                             .dtype = WH_DTYPE_I64,
+                                             .has_shape = true,
+                                             .rank = 1,
+                                             .dims = {{-1, S("n")}}}}};
+  static const wh_str b[] = {S("b")}, bb[] = {S("b"), S("b")}, aa[] = {S("a"), S("a")}, c[] = {S("c")},
+                      z[] = {S("z")}, w[] = {S("w")};
+  static const wh_onnx_node nodes[] = {{S(""), S("ConstantOfShape"), S(""), 1, 1, 0, b, c, NULL},
+                                       {S(""), S("Add"), S(""), 2, 1, 0, bb, z, NULL},
+                                       {S(""), S("Mul"), S(""), 2, 1, 0, aa, w, NULL}};
+  static const wh_onnx_value_info outs[] = {{.name = S("z")}, {.name = S("w")}, {.name = S("c")}};
+  static const wh_onnx_graph g = GRAPH(nodes, ins, outs);
+  static const int64_t shape[] = {3, 4};
+  running r;
+  start(&r, &g);
+  for (int64_t n = 2; n < 6; n++) {
+    const wh_tensor of_a = tensor(WH_DTYPE_F32, 2, n, 4, elements[0], (uint64_t)n * 4 * sizeof(float)),
+                    of_b = tensor(WH_DTYPE_I64, 1, 2, 0, shape, sizeof shape), *in[] = {&of_a, &of_b};
+    const wh_tensor y = run_of(&r, in);
+    assert_int_equal(y.dims[0], 2);
+    assert_int_equal(y.n_bytes, sizeof shape);
+    assert_int_equal(((const int64_t *)y.data)[1], 8);
+  }
+  stop(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(dims_stay_open),
                                      cmocka_unit_test(dims_are_computed_with),
                                      cmocka_unit_test(multiples_stay_open),
                                      cmocka_unit_test(lengths_follow_from_others),
                                      cmocka_unit_test(shapes_of_numbers_are_proven),
-                                     cmocka_unit_test(dims_that_decide_are_numbers)};
+                                     cmocka_unit_test(open_dims_grow),
+                                     cmocka_unit_test(dims_that_decide_are_numbers),
+                                     cmocka_unit_test(elements_that_were_looked_at_keep_their_dim)};
   return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -714,6 +714,21 @@ static void heads_that_are_too_few_stay(void **state) {
   wh_graph_destroy(g);
 }
 
+/* Parts of a matrix that is no product's are rows: what multiplies by it is computed whole. */
+static void matrices_beside_values_stay_whole(void **state) {
+  (void)state;
+  char data[64 * 64 * 4] = {0};
+  wh_graph *g = graph_from_text(
+      "graph \"g\" { %1 = input \"x\" f32[64, 64] %2 = const \"w\" f32[64, 64] %3 = const \"c\" f32[64, 64]\n"
+      "  %4 = linear(%1, %2) \"p\" : f32[64, 64] %5 = mul(%4, %3) \"y\" : f32[64, 64] output \"y\" %5 }\n");
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_CONST) g->values[v].data = data;
+  assert_ok(wh_pass_share(g, 2));
+  assert_int_equal(width_of(g, node_named(g, "share1.p")->outputs[0]), 32);
+  assert_int_equal(width_of(g, g->outputs[0].value), 64);
+  wh_graph_destroy(g);
+}
+
 static void sharing_without_memory_leaks_nothing(void **state) {
   (void)state;
   char data[96 * 64 * 4] = {0};
@@ -793,6 +808,7 @@ int main(void) {
       cmocka_unit_test(regions_keep_their_nodes),
       cmocka_unit_test(a_layer_is_shared_out),
       cmocka_unit_test(heads_that_are_too_few_stay),
+      cmocka_unit_test(matrices_beside_values_stay_whole),
       cmocka_unit_test(sharing_without_memory_leaks_nothing),
       cmocka_unit_test(work_grows_with_the_graph),
       cmocka_unit_test(kv_append_is_never_merged),
