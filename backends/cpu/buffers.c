@@ -78,10 +78,8 @@ wh_status wh_cpu_buffer_grow(void *dev, wh_buffer *b, uint64_t n_bytes) {
   }
   char *room = map_aligned(bytes, PROT_NONE);
   char *p = room ? mremap(b->data, have, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, room) : MAP_FAILED;
-  if (p == MAP_FAILED) {
-    if (room) (void)munmap(room, bytes);
+  if (p == MAP_FAILED) /* `room` may be gone, and another thread have its addresses: nothing is unmapped */
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
-  }
   take_pages(p + have, bytes - have);
   *b = (wh_buffer){.data = p, .n_bytes = n_bytes, .mapped_bytes = bytes};
   return WH_OK;

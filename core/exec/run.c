@@ -137,7 +137,10 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
     r->devices[d].arena = larger[d];
     r->devices[d].arena_bytes = sizes[d];
   }
-  WH_TRY(st);
+  if (st != WH_OK) {
+    if (r->layout) renew_frames(r); /* what has grown may lie elsewhere */
+    return st;
+  }
   wh_layout_release(r->layout);
   r->layout = layout;
   for (uint32_t i = 0; i < r->p->n_slots; i++) {
@@ -327,12 +330,10 @@ wh_status wh_run_reshape(wh_run *r, const int64_t *symbols) {
     wh_layout_release(layout);
     return st;
   }
-  renew_frames(r); /* places have changed, whatever becomes of the ports */
-  WH_TRY(open_ports(r));
   memcpy(r->symbols, symbols, r->p->graph->dims.n_symbols * sizeof *symbols);
   wh_graph_eval_dims(r->p->graph, symbols, r->dims);
-  renew_frames(r);
-  return WH_OK;
+  renew_frames(r); /* places have changed even where dims have not */
+  return open_ports(r);
 }
 
 /* ---- ports ---- */
