@@ -56,11 +56,13 @@ unsigned emulator_take_reports(void) {
 
 /* ---- counters ---- */
 
-/* By name; of a name the launch with the most instructions first. */
+static int more_first(uint64_t a, uint64_t b) { return (a < b) - (a > b); }
+
+/* By name; of a name the launch with the most instructions first, of those the one with the most sectors. */
 static int by_name(const void *a, const void *b) {
   const ptxemu_profile *p = a, *q = b;
-  const int names = strcmp(p->kernel, q->kernel);
-  return names ? names : p->instructions < q->instructions ? 1 : p->instructions > q->instructions ? -1 : 0;
+  const int names = strcmp(p->kernel, q->kernel), counts = more_first(p->instructions, q->instructions);
+  return names ? names : counts ? counts : more_first(p->sectors, q->sectors);
 }
 
 static void write_ratio(FILE *to, uint64_t part, uint64_t of, double factor) {

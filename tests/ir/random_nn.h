@@ -58,6 +58,11 @@ static const random_nn_row random_nn_rows[] = {
     {WH_OP_QUANTIZE_LINEAR, {IMAGE, {WH_DTYPE_F32, 1, {6}}, {WH_DTYPE_U8, 1, {6}}}},
     {WH_OP_DEQUANTIZE_LINEAR,
      {{WH_DTYPE_I4, 4, {-1, 6, 9, 8}}, {WH_DTYPE_F32, 1, {6}}, {WH_DTYPE_I4, 1, {6}}}},
+    {WH_OP_MATMUL_BLOCKS,
+     {{WH_DTYPE_F32, 2, {-1, 40}},
+      {WH_DTYPE_U32, 3, {1, 8, 32}},
+      {WH_DTYPE_F32, 3, {1, 2, 32}},
+      {WH_DTYPE_U8, 3, {1, 2, 32}}}},
 };
 #undef IMAGE
 
@@ -98,7 +103,7 @@ static inline wh_attr random_nn_attr(test_rng *r, wh_graph *g, wh_op op, wh_attr
       a.i = 1;
       break;
     case WH_ATTR_BLOCK:
-      a.i = 0;
+      a.i = op == WH_OP_MATMUL_BLOCKS ? 32 : 0;
       break;
     case WH_ATTR_TO:
       a.i = WH_DTYPE_U8;
