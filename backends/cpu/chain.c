@@ -219,6 +219,7 @@ size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_
 }
 
 static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, float *y, wh_team *team) {
+  static const wh_chain_row one_row = {0, false};
   _Alignas(64) float temps[WH_FORMULA_STEPS][PIECE];
   for (uint32_t s = 0; s < c->n_steps;) {
     const wh_chain_step *step = &c->steps[s];
@@ -232,10 +233,10 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
     }
     const bool last = s + 1 == c->n_steps;
     wh_chain_input *result = &values[c->n_inputs + s];
-    result->step = values[step->in[0]].step | values[step->in[step->n_in - 1]].step;
-    float *to = last && result->step ? y : temps[step->temp];
-    result->x = to;
-    run_step(step, result->step ? n : 1, values, to, team);
+    const int64_t moves = values[step->in[0]].step | values[step->in[step->n_in - 1]].step;
+    float *to = last && moves ? y : temps[step->temp];
+    set_input(result, to, moves, &one_row);
+    run_step(step, moves ? n : 1, values, to, team);
     for (int64_t i = 0; last && !result->step && i < n; i++) y[i] = to[0];
     s++;
   }
