@@ -106,11 +106,10 @@ static void renew_frames(wh_run *r) {
                                      .as_model = r->as_model};
 }
 
-/* In its place; ERR_UNSUPPORTED: another is to be taken. */
+/* In its place, which may move; ERR_UNSUPPORTED: another is to be taken. */
 static wh_status grow_arena(wh_run *r, uint16_t d, uint64_t n_bytes) {
   const wh_status st = backend(r, d)->buffer_grow(dev(r, d), r->devices[d].arena, n_bytes);
   if (st == WH_OK) r->devices[d].arena_bytes = n_bytes;
-  if (st == WH_OK && r->layout) renew_frames(r); /* it may have moved, whatever becomes of the others */
   return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("activations") : st;
 }
 
