@@ -278,9 +278,9 @@ static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   return launch(e, &w, &a, n, row_tiles, packs ? s->scratch : 0);
 }
 
-/* In mode `fast` a matrix after the other; what the library does not multiply the exact kernels do. */
+/* Where a library multiplies, a matrix after the other; what it does not take the exact kernels do. */
 static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
-  if (!e->d->blas) return emit_exact(e, steps, n);
+  if (!gpu_is_fast(e->d, gpu_rows(&steps[0].out[0]))) return emit_exact(e, steps, n);
   for (size_t i = 0; i < n; i++) {
     gpu_weights w;
     gpu_linear_args a;

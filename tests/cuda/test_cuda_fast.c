@@ -215,6 +215,26 @@ static void test_what_stays_exact(void **state) {
   close_fast(&t);
 }
 
+static unsigned calls_of(const char *library, const products *p) {
+  const suite_target t = open_fast(library);
+  double part = 0.0;
+  emulator_options("fail=0"); /* counts from here on */
+  assert_true(run(&t, p, &part));
+  const unsigned n = emulator_calls();
+  close_fast(&t);
+  return n;
+}
+
+/* Few rows of several matrices, as in decoding, are the launch that they are on a device without the library.
+ */
+static void test_few_rows_join(void **state) {
+  (void)state;
+  suite s = {.target = NULL, .random = 9};
+  products p = make(&s, WH_DTYPE_Q4_0, 8, 20, 64, 3);
+  assert_int_equal(calls_of(WH_FAKE_CUBLASLT, &p), calls_of(NULL, &p));
+  case_free(p.c);
+}
+
 /* The library is not there, does not start, has no kernel, fails at a product: exact bits. */
 static void test_without(void **state) {
   (void)state;
@@ -302,8 +322,9 @@ int main(void) {
                                            cmocka_unit_test(test_what_stays_exact)};
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_within_bound),     cmocka_unit_test(test_joined),
-      cmocka_unit_test(test_what_stays_exact), cmocka_unit_test(test_without),
-      cmocka_unit_test(test_one_library),      cmocka_unit_test(test_driver_fails),
+      cmocka_unit_test(test_what_stays_exact), cmocka_unit_test(test_few_rows_join),
+      cmocka_unit_test(test_without),          cmocka_unit_test(test_one_library),
+      cmocka_unit_test(test_driver_fails),
   };
   hardware = getenv("WH_TEST_GPU") != NULL;
   if (hardware) return cmocka_run_group_tests_name("cuda_fast", on_hardware, NULL, NULL);
