@@ -121,6 +121,9 @@ static double largest_part(const products *p, size_t i, const float *y) {
   return most;
 }
 
+/* That part at most: docs/NUMERICS.md. */
+static double bound(const products *p) { return 0.004 + 2.0 * (double)p->k * 0x1p-24; }
+
 static wh_status run_once(executor *x, const products *p) {
   const suite_case *c = p->c;
   for (wh_value v = 1; v < c->g->n_values; v++)
@@ -168,8 +171,7 @@ static void test_within_bound(void **state) {
     products p = make(&s, d, 65, 20, is_wide(d) ? 328 : 256, 1);
     double part = 0.0;
     if (run(&t, &p, &part)) fail_msg("%s: exact, so not by the library", wh_dtype_name(d));
-    if (part > 0.004 + 2.0 * (double)p.k * 0x1p-24)
-      fail_msg("%s: differs by %g of sum |a b|", wh_dtype_name(d), part);
+    if (part > bound(&p)) fail_msg("%s: differs by %g of sum |a b|", wh_dtype_name(d), part);
     most = fmax(most, part);
     assert_products(2); /* launched, recorded; then they are part of a graph */
     case_free(p.c);
@@ -186,7 +188,7 @@ static void test_joined(void **state) {
   products p = make(&s, WH_DTYPE_Q4_K, 70, 20, 512, 3);
   double part = 0.0;
   assert_false(run(&t, &p, &part));
-  assert_true(part <= 0.004 + 2.0 * 512 * 0x1p-24);
+  assert_true(part <= bound(&p));
   assert_products(6);
   case_free(p.c);
   close_fast(&t);
@@ -307,7 +309,7 @@ static void test_driver_fails(void **state) {
     }
     if (st != WH_OK && st != WH_ERR_DEVICE && st != WH_ERR_OUT_OF_MEMORY)
       fail_msg("call %u: status %d, '%s'", n, st, wh_last_error()->message);
-    if (part > 0.004 + 64 * 0x1p-24) fail_msg("call %u: differs by %g of sum |a b|", n, part);
+    if (part > bound(&p)) fail_msg("call %u: differs by %g of sum |a b|", n, part);
     if (emulator_take_reports() || fake_left()) fail_msg("call %u: something is left", n);
     if (st == WH_OK && n > emulator_calls()) break; /* none failed */
     n_fine += st == WH_OK;
