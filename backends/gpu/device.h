@@ -71,7 +71,8 @@ void gpu_modules_unload(gpu_device *d);
 
 /* ---- family_linear_fast.c ---- */
 
-/* Whether a product of so many rows is one of bf16, and the scratch of such a one. */
+/* Whether products of so many rows may be of bf16, whether one is, and the scratch of such a one. */
+bool gpu_is_fast(const gpu_device *d, int64_t rows);
 bool gpu_takes_fast(const gpu_device *d, const gpu_weights *w, int64_t rows);
 uint64_t gpu_fast_bytes(const gpu_weights *w, int64_t rows);
 /* Enqueues it; `a`: of this one matrix. Where the library fails that is kept for gpu_get_info, all later

@@ -65,10 +65,8 @@ static int64_t expert_tiles(int64_t rows, int64_t n_experts, uint32_t tile_rows)
 static int64_t row_tiles_of(int64_t rows, uint32_t tile_rows) { return (rows + tile_rows - 1) / tile_rows; }
 
 /* Of experts' scratch: rows in order and their tiles, then what warpgroups read. */
-static uint64_t order_bytes(int64_t rows) { return ((uint64_t)rows * 4 + 127) / 128 * 128; }
-static uint64_t tiles_bytes(int64_t n_tiles) {
-  return ((uint64_t)n_tiles * sizeof(gpu_row_tile) + 127) / 128 * 128;
-}
+static uint64_t order_bytes(int64_t rows) { return gpu_section((uint64_t)rows * 4); }
+static uint64_t tiles_bytes(int64_t n_tiles) { return gpu_section((uint64_t)n_tiles * sizeof(gpu_row_tile)); }
 
 static wh_status expert_scratch(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
                                 const int64_t *dims, const gpu_weights *w, wh_claim *c) {
@@ -189,11 +187,11 @@ static uint32_t place_blocks(gpu_linear_args *a, size_t n, uint32_t outputs) {
   return blocks;
 }
 
-/* Rows of the tiles of n joined products. Up to 64 rows are two tiles of a batch where one of a prompt would
- * leave half of the processors idle: 16 times the blocks, at most half as many instructions more. */
+/* Rows of the tiles of n joined products that do not run on warpgroups. Up to 64 rows are two tiles of a
+ * batch where one of a prompt would leave half of the processors idle: 16 times the blocks, at most half as
+ * many instructions more. */
 static uint32_t linear_tile_rows(const gpu_device *d, const gpu_weights *w, gpu_linear_args *a, size_t n) {
   const uint32_t rows = tile_rows_of(w->dtype, a->rows, 1);
-  if (takes_warpgroups(d, w, a->rows)) return WARPGROUP_ROWS;
   if (rows <= BATCH_ROWS || a->rows > 2 * BATCH_ROWS || w->dtype == WH_DTYPE_F32) return rows;
   const uint64_t blocks = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS);
   return 2 * blocks <= (uint64_t)d->processors ? BATCH_ROWS : rows;
@@ -274,15 +272,15 @@ static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   gpu_linear_args a;
   WH_TRY(set_args(s, n, &w, &a));
   const bool packs = takes_warpgroups(e->d, &w, a.rows);
-  a.tile_rows = linear_tile_rows(e->d, &w, &a, n);
+  a.tile_rows = packs ? WARPGROUP_ROWS : linear_tile_rows(e->d, &w, &a, n);
   const int64_t row_tiles = row_tiles_of(a.rows, a.tile_rows);
   if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles)) return too_little_scratch();
   return launch(e, &w, &a, n, row_tiles, packs ? s->scratch : 0);
 }
 
-/* In mode `fast` a matrix after the other; what the library does not multiply the exact kernels do. */
+/* Where a library multiplies, a matrix after the other; what it does not take the exact kernels do. */
 static wh_status emit_linears(gpu_emit *e, const gpu_step *steps, size_t n) {
-  if (!e->d->blas) return emit_exact(e, steps, n);
+  if (!gpu_is_fast(e->d, gpu_rows(&steps[0].out[0]))) return emit_exact(e, steps, n);
   for (size_t i = 0; i < n; i++) {
     gpu_weights w;
     gpu_linear_args a;

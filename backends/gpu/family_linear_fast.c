@@ -9,10 +9,13 @@
 #define THREADS 256
 #define PIECE 256 /* elements of a row that a warp has */
 
+bool gpu_is_fast(const gpu_device *d, int64_t rows) {
+  return d->blas && !atomic_load(&d->blas_failed) && rows >= FAST_LEAST_ROWS;
+}
 /* Rows of both operands are multiples of 16 bytes, as the library's kernels want them. */
 bool gpu_takes_fast(const gpu_device *d, const gpu_weights *w, int64_t rows) {
-  return d->blas && !atomic_load(&d->blas_failed) && rows >= FAST_LEAST_ROWS && w->dtype != WH_DTYPE_F32 &&
-         w->n_experts == 1 && w->k % 8 == 0 && w->n % 4 == 0;
+  return gpu_is_fast(d, rows) && w->dtype != WH_DTYPE_F32 && w->n_experts == 1 && w->k % 8 == 0 &&
+         w->n % 4 == 0;
 }
 
 /* Scratch is the workspace, the matrix, the rows; gpu_weights_of has seen to it that sizes fit. */

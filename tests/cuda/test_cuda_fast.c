@@ -121,6 +121,9 @@ static double largest_part(const products *p, size_t i, const float *y) {
   return most;
 }
 
+/* That part at most: docs/NUMERICS.md. */
+static double bound(const products *p) { return 0.004 + 2.0 * (double)p->k * 0x1p-24; }
+
 static wh_status run_once(executor *x, const products *p) {
   const suite_case *c = p->c;
   for (wh_value v = 1; v < c->g->n_values; v++)
@@ -168,8 +171,7 @@ static void test_within_bound(void **state) {
     products p = make(&s, d, 65, 20, is_wide(d) ? 328 : 256, 1);
     double part = 0.0;
     if (run(&t, &p, &part)) fail_msg("%s: exact, so not by the library", wh_dtype_name(d));
-    if (part > 0.004 + 2.0 * (double)p.k * 0x1p-24)
-      fail_msg("%s: differs by %g of sum |a b|", wh_dtype_name(d), part);
+    if (part > bound(&p)) fail_msg("%s: differs by %g of sum |a b|", wh_dtype_name(d), part);
     most = fmax(most, part);
     assert_products(2); /* launched, recorded; then they are part of a graph */
     case_free(p.c);
@@ -186,7 +188,7 @@ static void test_joined(void **state) {
   products p = make(&s, WH_DTYPE_Q4_K, 70, 20, 512, 3);
   double part = 0.0;
   assert_false(run(&t, &p, &part));
-  assert_true(part <= 0.004 + 2.0 * 512 * 0x1p-24);
+  assert_true(part <= bound(&p));
   assert_products(6);
   case_free(p.c);
   close_fast(&t);
@@ -213,6 +215,26 @@ static void test_what_stays_exact(void **state) {
   }
   assert_products(0);
   close_fast(&t);
+}
+
+static unsigned calls_of(const char *library, const products *p) {
+  const suite_target t = open_fast(library);
+  double part = 0.0;
+  emulator_options("fail=0"); /* counts from here on */
+  assert_true(run(&t, p, &part));
+  const unsigned n = emulator_calls();
+  close_fast(&t);
+  return n;
+}
+
+/* Few rows of several matrices, as in decoding, are the launch that they are on a device without the library.
+ */
+static void test_few_rows_join(void **state) {
+  (void)state;
+  suite s = {.target = NULL, .random = 9};
+  products p = make(&s, WH_DTYPE_Q4_0, 8, 20, 64, 3);
+  assert_int_equal(calls_of(WH_FAKE_CUBLASLT, &p), calls_of(NULL, &p));
+  case_free(p.c);
 }
 
 /* The library is not there, does not start, has no kernel, fails at a product: exact bits. */
@@ -287,7 +309,7 @@ static void test_driver_fails(void **state) {
     }
     if (st != WH_OK && st != WH_ERR_DEVICE && st != WH_ERR_OUT_OF_MEMORY)
       fail_msg("call %u: status %d, '%s'", n, st, wh_last_error()->message);
-    if (part > 0.004 + 64 * 0x1p-24) fail_msg("call %u: differs by %g of sum |a b|", n, part);
+    if (part > bound(&p)) fail_msg("call %u: differs by %g of sum |a b|", n, part);
     if (emulator_take_reports() || fake_left()) fail_msg("call %u: something is left", n);
     if (st == WH_OK && n > emulator_calls()) break; /* none failed */
     n_fine += st == WH_OK;
@@ -302,8 +324,9 @@ int main(void) {
                                            cmocka_unit_test(test_what_stays_exact)};
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_within_bound),     cmocka_unit_test(test_joined),
-      cmocka_unit_test(test_what_stays_exact), cmocka_unit_test(test_without),
-      cmocka_unit_test(test_one_library),      cmocka_unit_test(test_driver_fails),
+      cmocka_unit_test(test_what_stays_exact), cmocka_unit_test(test_few_rows_join),
+      cmocka_unit_test(test_without),          cmocka_unit_test(test_one_library),
+      cmocka_unit_test(test_driver_fails),
   };
   hardware = getenv("WH_TEST_GPU") != NULL;
   if (hardware) return cmocka_run_group_tests_name("cuda_fast", on_hardware, NULL, NULL);
