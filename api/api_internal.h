@@ -141,8 +141,8 @@ wh_status wh_model_unshared_graph(const wh_model *m, const wh_program_key *key, 
                                   wh_graph **out);
 
 /* Plans the session's model as the key says and tells what it would take of each device; loads nothing.
- * `outgrows_rope` and `kv_dtype` are filled in. session.c */
-wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory out[WH_SESSION_DEVICES]);
+ * session.c */
+wh_status wh_session_try(wh_session *s, const wh_program_key *key, wh_device_memory out[WH_SESSION_DEVICES]);
 /* Which of the layers each of the key's devices has: with an offload the last n_layers, or as many as fit
  * (WH_LAYERS_AUTO), else all. Devices that are not needed then leave the key. fit.c */
 wh_status wh_fit_layers(wh_session *s, uint32_t n_layers, wh_program_key *key);

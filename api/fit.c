@@ -93,7 +93,7 @@ static wh_status try_layers(fit *f, uint32_t n_layers, bool *fits) {
  * the model. Of a mixture the layers come without their experts first, then the experts of the last layers.
  */
 static uint32_t n_choices(const fit *f) {
-  return f->s && wh_session_get_model(f->s)->hparams.n_experts ? 2 * f->n_layers + 2 : f->n_layers + 2;
+  return wh_session_get_model(f->s)->hparams.n_experts ? 2 * f->n_layers + 2 : f->n_layers + 2;
 }
 
 static wh_status try_choice(fit *f, uint32_t i, bool *fits) {
@@ -105,18 +105,19 @@ static wh_status try_choice(fit *f, uint32_t i, bool *fits) {
 }
 
 static wh_status find_most(fit *f) {
-  uint32_t fits = 0, too_many = n_choices(f); /* nothing always fits */
+  uint32_t fits = 0, too_many = n_choices(f), tried = too_many; /* nothing always fits */
   bool ok = true;
   while (too_many - fits > 1) {
     /* all of it first: that is what most devices are chosen for */
     const uint32_t i = too_many == n_choices(f) ? too_many - 1 : fits + (too_many - fits) / 2;
     WH_TRY(try_choice(f, i, &ok));
+    tried = i;
     if (ok)
       fits = i;
     else
       too_many = i;
   }
-  return try_choice(f, fits, &ok);
+  return tried == fits ? WH_OK : try_choice(f, fits, &ok);
 }
 
 /* The fewest devices that have room for all of the model; else all of them. */

@@ -105,11 +105,9 @@ static void give_program(wh_session *s) {
   s->program = NULL;
 }
 
-wh_status wh_session_try(wh_session *s, wh_program_key *key, wh_device_memory out[WH_SESSION_DEVICES]) {
+wh_status wh_session_try(wh_session *s, const wh_program_key *key, wh_device_memory out[WH_SESSION_DEVICES]) {
   wh_layout *layout = NULL;
   wh_program *const kept = s->program;
-  key->kv_dtype = s->options.kv_dtype;
-  key->outgrows_rope = wh_model_outgrows_rope(s->model, s->options.context);
   s->program = NULL;
   wh_status st = plan(s, key, NULL, &layout);
   for (uint32_t d = 0; d < key->n_devices && st == WH_OK; d++)

@@ -92,9 +92,11 @@ static void advise_on_devices(const cli_engine *engine) {
 /* What --gpu-layers auto came to. */
 static void advise_on_placement(const cli_engine *engine) {
   wh_session_placement p = WH_SESSION_PLACEMENT_INIT;
-  if (engine->n_peers) advise_on_devices(engine);
-  if (!engine->offload || engine->n_peers || wh_session_get_placement(engine->session, 1, &p) != WH_OK)
+  if (engine->n_peers) {
+    advise_on_devices(engine);
     return;
+  }
+  if (!engine->offload || wh_session_get_placement(engine->session, 1, &p) != WH_OK) return;
   const bool chosen = !engine->options.gpu_layers || strcmp(engine->options.gpu_layers, "auto") == 0;
   if (!p.n_layers && chosen)
     cli_warn("no layer of the model fits on %s, of which %.1f MiB are free: the processor computes all of it",

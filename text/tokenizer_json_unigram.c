@@ -1,7 +1,5 @@
 /* tokenizer_json_unigram.c - the parts of a tokenizer.json that Unigram models have: pieces with scores, the
  * steps of a normalizer, the cuts of a pre_tokenizer. */
-#include <math.h>
-
 #include "text/tokenizer_json.h"
 
 #define TEXT_MAX 256   /* bytes that a step writes for one match */

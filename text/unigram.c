@@ -37,8 +37,7 @@ static wh_status add_pieces(wh_unigram *u) {
 
 wh_status wh_unigram_init(wh_unigram *u, const wh_vocab *vocab, const wh_tokenizer_spec *spec,
                           const wh_allocator *alloc) {
-  *u = (wh_unigram){.alloc = alloc,
-                    .vocab = vocab,
+  *u = (wh_unigram){.vocab = vocab,
                     .scores = spec->scores,
                     .unknown_id = spec->unknown_id,
                     .single = spec->text_rules == NULL};

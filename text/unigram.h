@@ -21,7 +21,6 @@ typedef struct wh_unigram_scratch {
 } wh_unigram_scratch;
 
 typedef struct wh_unigram {
-  const wh_allocator *alloc;
   const wh_vocab *vocab; /* borrowed */
   const double *scores;  /* borrowed */
   wh_trie trie;          /* of the pieces that text can become */

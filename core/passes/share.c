@@ -46,6 +46,14 @@ static int64_t border(const shares *s, int64_t n, uint32_t units, uint32_t p) {
   return n / units * (int64_t)((uint64_t)units * p / s->n);
 }
 
+static int64_t part_size(const shares *s, int64_t n, uint32_t units, uint32_t p) {
+  return border(s, n, units, p + 1) - border(s, n, units, p);
+}
+
+static bool same_dims(const wh_shape *a, const wh_shape *b) { /* of any types */
+  return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims[0] * (size_t)a->rank) == 0;
+}
+
 /* A node on a device: those on the first have the graph's names, unless these are parts. */
 static const char *name_on(const char *name, bool is_part, uint32_t device, char out[NAME_BYTES]) {
   if (!is_part && device == 0) return name;
@@ -72,18 +80,21 @@ static wh_status const_rows(shares *s, wh_value v, int64_t first, int64_t n, uin
                             (const char *)c.data + (size_t)first * row, (size_t)n * row, c.origin, out);
 }
 
+static wh_status join(shares *s, const char *name, const wh_value *parts, wh_value *out) {
+  const wh_attr axis = {.key = WH_ATTR_AXIS, .i = 1};
+  return add_node(s, WH_OP_CONCAT, name, parts, s->n, &axis, 1, out);
+}
+
 /* All of a value on a device: what it is, or its parts joined. */
 static wh_status whole_on(shares *s, wh_value v, uint32_t device, wh_value *out) {
   wh_value parts[WH_SHARE_MAX_DEVICES], *known = &s->whole[(size_t)v * s->n + device];
   char name[NAME_BYTES];
-  const wh_attr axis = {.key = WH_ATTR_AXIS, .i = 1};
   *out = v;
   if (!v || !made(s, v)) return WH_OK;
   if (s->home[v] != NOWHERE) known = &s->whole[(size_t)v * s->n + s->home[v]];
   if (!*known) {
     memcpy(parts, &s->part[(size_t)v * s->n], s->n * sizeof *parts);
-    WH_TRY(add_node(s, WH_OP_CONCAT, name_on(value_of(s, v)->name, false, device, name), parts, s->n, &axis,
-                    1, known));
+    WH_TRY(join(s, name_on(value_of(s, v)->name, false, device, name), parts, known));
   }
   *out = *known;
   return WH_OK;
@@ -95,21 +106,21 @@ static wh_status part_on(shares *s, wh_value v, uint32_t units, uint32_t device,
   const size_t rank = (size_t)info.shape.rank;
   const bool is_const = info.kind == WH_VALUE_CONST; /* a matrix, whose rows are outputs; or a vector */
   const int64_t n = wh_dim_get(&s->g->dims, info.shape.dims[is_const ? 0 : 1])->value;
-  const int64_t first = border(s, n, units, device), end = border(s, n, units, device + 1);
+  const int64_t first = border(s, n, units, device), n_part = part_size(s, n, units, device);
   char name[NAME_BYTES];
   wh_value x;
   if (s->cut[v] == units) {
     *out = s->part[(size_t)v * s->n + device];
     return WH_OK;
   }
-  if (is_const) return const_rows(s, v, first, end - first, device, out);
+  if (is_const) return const_rows(s, v, first, n_part, device, out);
   WH_TRY(whole_on(s, v, device, &x));
   const int64_t starts[WH_MAX_RANK] = {0, first}, steps[WH_MAX_RANK] = {1, 1, 1};
   wh_attr attrs[] = {{.key = WH_ATTR_STARTS, .n = rank, .ints = starts},
                      {.key = WH_ATTR_STEPS, .n = rank, .ints = steps},
                      {.key = WH_ATTR_SHAPE, .rank = info.shape.rank}};
   memcpy(attrs[2].dims, info.shape.dims, sizeof attrs[2].dims);
-  WH_TRY(wh_dim_const(&s->g->dims, end - first, &attrs[2].dims[1]));
+  WH_TRY(wh_dim_const(&s->g->dims, n_part, &attrs[2].dims[1]));
   return add_node(s, WH_OP_SLICE, name_on(info.name, true, device, name), &x, 1, attrs, 3, out);
 }
 
@@ -149,10 +160,7 @@ static uint32_t cut_operands(const shares *s, const wh_node_info *n) {
   const wh_shape *out = &value_of(s, n->outputs[0])->shape, *in = &value_of(s, n->inputs[0])->shape;
   if (is_elementwise(n->op)) {
     const wh_shape *b = n->n_inputs > 1 ? &value_of(s, n->inputs[1])->shape : out;
-    const bool same_a = in->rank == out->rank &&
-                        memcmp(in->dims, out->dims, sizeof in->dims[0] * (size_t)in->rank) == 0,
-               same_b = b->rank == out->rank &&
-                        memcmp(b->dims, out->dims, sizeof b->dims[0] * (size_t)b->rank) == 0,
+    const bool same_a = same_dims(in, out), same_b = same_dims(b, out),
                vector = out->rank == 2 && b->rank == 1 && b->dims[0] == out->dims[1] && n->n_inputs > 1 &&
                         value_of(s, n->inputs[1])->data;
     if (rows_are_cut(s, n->inputs[0]) || (n->n_inputs > 1 && rows_are_cut(s, n->inputs[1]))) return 0;
@@ -240,8 +248,7 @@ static wh_status part_of_state(shares *s, wh_value v, uint32_t units, uint32_t d
   const int64_t n = width(s, v);
   char name[NAME_BYTES];
   wh_shape shape = info.shape;
-  WH_TRY(wh_dim_const(&s->g->dims, border(s, n, units, device + 1) - border(s, n, units, device),
-                      &shape.dims[1]));
+  WH_TRY(wh_dim_const(&s->g->dims, part_size(s, n, units, device), &shape.dims[1]));
   return wh_graph_add_state(s->g, name_on(info.name, true, device, name), &shape, out);
 }
 
@@ -267,21 +274,19 @@ static wh_status add_part(shares *s, const wh_node_info *n, wh_op op, const wh_v
     const int64_t w = width(s, n->outputs[0]);
     shaped = n->attrs[0];
     attrs = &shaped;
-    WH_TRY(wh_dim_const(&s->g->dims, border(s, w, units, device + 1) - border(s, w, units, device),
-                        &shaped.dims[1]));
+    WH_TRY(wh_dim_const(&s->g->dims, part_size(s, w, units, device), &shaped.dims[1]));
   }
   return add_node(s, op, name_on(n->name, true, device, name), inputs, n->n_inputs, attrs, n->n_attrs, out);
 }
 
 /* quantize_act of a gate needs all of it: the gate is computed in parts. */
 static wh_status quantize_gate(shares *s, const wh_node_info *n, const wh_value *parts) {
-  const wh_attr axis = {.key = WH_ATTR_AXIS, .i = 1};
   const wh_value v = n->outputs[0];
   char name[NAME_BYTES], joined[NAME_BYTES];
   for (uint32_t d = 0; d < s->n; d++) {
     wh_value x;
     (void)snprintf(joined, sizeof joined, WH_SHARE_PREFIX "%u.%.200s.joined", d, n->name);
-    WH_TRY(add_node(s, WH_OP_CONCAT, joined, parts, s->n, &axis, 1, &x));
+    WH_TRY(join(s, joined, parts, &x));
     WH_TRY(add_node(s, WH_OP_QUANTIZE_ACT, name_on(n->name, false, d, name), &x, 1, NULL, 0,
                     &s->whole[(size_t)v * s->n + d]));
   }

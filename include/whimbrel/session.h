@@ -124,8 +124,8 @@ WH_API void wh_session_set_interrupt(wh_session *session, wh_interrupt_fn fn, vo
  * that failed. */
 WH_API const float *wh_session_logits(const wh_session *session, uint32_t output);
 /* The generator's pick from output i of the last run, with the bits of wh_generator_sample over its logits.
- * On a GPU these are copied when they are asked for; here only where its largest ones do not decide: with
- * penalties that raise a logit, or where the options leave more than 127 tokens a chance. */
+ * On a GPU these are copied when they are asked for; here only where its largest ones do not decide: mostly
+ * with penalties that raise a logit, or where the options leave more than 127 tokens a chance. */
 WH_API WH_NODISCARD wh_status wh_session_sample(wh_session *session, uint32_t output, wh_generator *generator,
                                                 int32_t *token);
 /* Why output i of a run that succeeded has no logits; WH_OK: it has. ERR_NOT_FOUND: there is no such output.
