@@ -86,7 +86,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   const cli_option_group groups[] = {
-      {"Calibration", calibrate_option_list, CLI_N(calibrate_option_list), &options},
+      {"Calibration", calibrate_option_list, CLI_N(calibrate_option_list), &options, NULL},
       cli_engine_group(&engine_options),
       cli_output_group(&output_options)};
   const char *paths[2] = {NULL, NULL};

@@ -478,7 +478,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {{"What to show (default: --metadata --tensors)", inspect_option_list,
-                                      CLI_N(inspect_option_list), sections},
+                                      CLI_N(inspect_option_list), sections, NULL},
                                      cli_engine_group(&engine_options),
                                      cli_output_group(&output_options)};
   const char *model = NULL;
