@@ -175,7 +175,7 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
   w.report_ctx = &q;
   wh_status st = wh_quantize(paths[0], paths[1], &w);
   cli_progress("%s", "");
-  if (st == WH_ERR_CANCELLED && cli_interrupted()) return cli_fail_interrupted();
+  if (st == WH_ERR_CANCELLED) return cli_interrupted() ? cli_fail_interrupted() : cli_output_flush(out);
   if (st != WH_OK) {
     cli_exit code = cli_fail_library(st);
     if (st == WH_ERR_UNSUPPORTED && strstr(cli_error_line(), "quantising twice"))

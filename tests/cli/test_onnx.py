@@ -61,6 +61,14 @@ class Onnx(FolderTest):
         for words in ("ONNX", "scaler", "x  f32[n, 2]", "y  f32[n, 2]"):
             self.assertIn(words, out)
 
+    def test_inspect_says_what_it_cannot_show(self):
+        path = self.put("m.onnx", unary([("Neg", "y", {})]))
+        self.assertIn("parameters    none", self.assert_ok(run("inspect", path)))
+        for section in ("plan", "kernels", "graph"):
+            result = run("inspect", path, "--" + section)
+            self.assert_fails(result, UNSUPPORTED, f"--{section} is for language models", "--tensors")
+            self.assertEqual(result.stdout, "")
+
     def test_labels(self):
         path, x = self.put("m.onnx", model()), self.put("x.npy", npy((2, 2), [1, 2, -3, -4]))
         labels = self.put("labels.txt", b"wader\r\ngull\n")
