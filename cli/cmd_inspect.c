@@ -66,7 +66,7 @@ static cli_exit write_ports_text(cli_output *out, const wh_model *model, const w
     cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,
                       cli_bytes_text(info->weight_bytes, weight_bytes));
   else
-    cli_output_printf(out, "\n  parameters    none\n");
+    cli_output_printf(out, "\n  parameters    none among initializers\n");
   for (uint32_t i = 0; i < g.n_inputs; ++i) {
     wh_port_info p = WH_PORT_INFO_INIT;
     CLI_TRY_WH(wh_model_get_input(model, i, &p));
