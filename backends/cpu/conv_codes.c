@@ -352,15 +352,19 @@ static void run_task(const job *j, int64_t task) {
       for (int64_t t = 0; t < tiles; t++, sums += ROWS * width) {
         const int64_t at = first + t * width, n = min_i64(width, p->places - at), m = panel * ROWS,
                       rows = min_i64(ROWS, p->m - m);
+        const bool direct = n == width && !j->has_w_zero; /* sums are outputs as they are */
         const wh_conv_codes_tile c = {.rows = rows,
                                       .words = words,
                                       .half = 2 * n <= width,
                                       .first = k == 0,
                                       .w = j->panels + (panel * p->words + k) * ROWS,
                                       .x = j->words + t * words * width,
-                                      .c = p->words > p->block ? sums : tile};
+                                      .c = direct                ? (uint32_t *)j->y + m * p->places + at
+                                           : p->words > p->block ? sums
+                                                                 : tile,
+                                      .ldc = direct ? p->places : width};
         j->isa->tile(&c);
-        if (last) finish(j, m, rows, at, n, c.c, codes[t]);
+        if (last && !direct) finish(j, m, rows, at, n, c.c, codes[t]);
       }
   }
 }

@@ -15,13 +15,14 @@
 #define WH_CONV_CODES_ROWS 6
 #define WH_CONV_CODES_PLACES 32 /* of the widest tile of any level */
 
-/* c[6][places] (+)= the dots of `words` words of w, [words][6], and of x, [words][places]. `half`: of half of
+/* c[6][ldc] (+)= the dots of `words` words of w, [words][6], and of x, [words][places]. `half`: of half of
  * the places. */
 typedef struct wh_conv_codes_tile {
   int64_t rows, words;
   bool half, first;
   const uint32_t *w, *x;
   uint32_t *c;
+  int64_t ldc;
 } wh_conv_codes_tile;
 
 typedef struct wh_conv_codes_isa {

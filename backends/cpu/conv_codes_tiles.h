@@ -38,7 +38,7 @@ INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *
   UNROLL
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < vecs; i++) {
-    uint32_t *c = t->c + r * PLACES + i * VI_LANES;
+    uint32_t *c = t->c + r * t->ldc + i * VI_LANES;
     vi_store(c, t->first ? acc[r][i] : vi_add(vi_load(c), acc[r][i]));
   }
 }
