@@ -507,7 +507,8 @@ static void run_blocks(block *b) {
   const uint64_t n = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
   if (l->sample && l->sample < n) {
     uint64_t at = n / 2; /* steps of the golden section keep apart, along every axis of the grid */
-    for (uint64_t k = 0; k < l->sample; k++, at = (at + (uint64_t)((double)n * 0.6180339887)) % n) run_block_at(b, at);
+    for (uint64_t k = 0; k < l->sample; k++, at = (at + (uint64_t)((double)n * 0.6180339887)) % n)
+      run_block_at(b, at);
     return;
   }
   const uint64_t stride = l->seed ? stride_of(n, &b->random) : 1;
