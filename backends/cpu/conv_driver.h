@@ -34,6 +34,10 @@
 #define CONV_ROWS TILE_ROWS
 #define CONV_VECS TILE_VECS
 #endif
+/* Whether the elements of a task's places are copied to where each tile reads them one behind the other: each
+ * tap is of another page, and all panels of a task read it. */
+#define CONV_BLOCKS (VF_LANES == 8)
+#define CONV_BLOCK (CONV_VECS * VF_LANES)
 #define CONV_MOST (CONV_WIDE > CONV_VECS ? CONV_WIDE : CONV_VECS)
 /* From so many taps on the weights of a tile of few rows are copied out of their panel, of whose lines they
  * use a part: all would fill a first-level cache. */
@@ -52,13 +56,15 @@ typedef struct conv_ahead {
   int64_t step, rows;
 } conv_ahead;
 
-/* c[rows][vecs] over taps [0, k): weights w[k][ldw] of the rows, the elements of tap i at x[i] + at. */
+/* c[rows][vecs] over taps [0, k): weights w[k][ldw] of the rows, the elements of tap i at x[i] + at, or at
+ * block + i * CONV_BLOCK. */
 typedef struct conv_tile {
   int64_t rows, vecs, k;
   const float *w;
   int64_t ldw;
   const float *const *x;
   int64_t at;
+  const float *block; /* or NULL */
   float *c;
   int64_t ldc; /* from row to row */
   bool first;
@@ -88,7 +94,7 @@ CONV_INLINE void conv_tap(const int rows, const int vecs, const float *x, const 
   }
 }
 
-CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
+CONV_INLINE void conv_body(const int rows, const int vecs, const bool blocks, const conv_tile *t) {
   vf acc[CONV_ROWS][CONV_MOST];
   const float *w = t->w;
   const int64_t ldw = t->ldw, at = t->at, n = t->k;
@@ -97,12 +103,15 @@ CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
   conv_ahead ahead = t->ahead;
+  const float *block = t->block;
   int64_t k = 0;
+#define CONV_X (blocks ? block + k * CONV_BLOCK : from[k] + at)
   for (const int64_t n_ahead = min_i64(ahead.rows, n); k < n_ahead; k++, w += ldw) {
     conv_prefetch(&ahead);
-    conv_tap(rows, vecs, from[k] + at, w, acc);
+    conv_tap(rows, vecs, CONV_X, w, acc);
   }
-  for (; k < n; k++, w += ldw) conv_tap(rows, vecs, from[k] + at, w, acc);
+  for (; k < n; k++, w += ldw) conv_tap(rows, vecs, CONV_X, w, acc);
+#undef CONV_X
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
@@ -112,12 +121,14 @@ CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
 }
 
 CONV_INLINE void conv_rows(const int rows, const conv_tile *t) {
-  if (t->vecs == 1)
-    conv_body(rows, 1, t);
+  if (CONV_BLOCKS && t->block)
+    conv_body(rows, CONV_VECS, true, t);
+  else if (t->vecs == 1)
+    conv_body(rows, 1, false, t);
   else if (rows <= CONV_FEW && t->vecs == CONV_WIDE)
-    conv_body(rows, CONV_WIDE, t);
+    conv_body(rows, CONV_WIDE, false, t);
   else
-    conv_body(rows, CONV_VECS, t);
+    conv_body(rows, CONV_VECS, false, t);
 }
 
 static void conv_run_tile(const conv_tile *t) {
@@ -157,6 +168,7 @@ typedef struct conv_unit {
   int64_t *offsets;   /* [taps of a channel] from its first element */
   float *sums;        /* of a task */
   float *weights;     /* of some rows, where they are not packed */
+  float *blocks;      /* [tiles][taps of a chunk][CONV_BLOCK], or NULL */
   wh_team *team;
 } conv_unit;
 
@@ -311,11 +323,28 @@ static bool conv_keeps_sums(const conv_unit *u) {
   return u->p->n_k > WH_CONV_CHUNK || u->p->size[2] != u->a->win.out[2];
 }
 
+/* Taps [k, k + n) of places [begin, end) for the tiles. */
+static void conv_fill_blocks(const conv_unit *u, int64_t k, int64_t n, int64_t begin, int64_t end) {
+  float *to = u->blocks;
+  for (int64_t at = begin; at < end; at += CONV_BLOCK)
+    for (int64_t i = k; i < k + n; i++, to += CONV_BLOCK) {
+      const float *x = u->taps[i] + at;
+      if (at + CONV_BLOCK <= end) {
+        CONV_UNROLL
+        for (int v = 0; v < CONV_VECS; v++) vf_store(to + v * VF_LANES, vf_load(x + v * VF_LANES));
+      } else {
+        CONV_UNROLL
+        for (int v = 0; v < CONV_VECS; v++)
+          vf_store(to + v * VF_LANES, vf_load_left(x + v * VF_LANES, end - at - v * VF_LANES));
+      }
+    }
+}
+
 /* The tiles of `rows` channels over taps [k, k + n); when these are the last, sums become outputs. */
 static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int64_t n, const conv_sums *s) {
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
-  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : CONV_VECS, lanes = vecs * VF_LANES;
+  const int64_t vecs = rows <= CONV_FEW && !u->blocks ? CONV_WIDE : CONV_VECS, lanes = vecs * VF_LANES;
   const int64_t plane = wh_window_volume(u->a->win.out);
   const bool last = k + n >= p->n_k, whole_rows = p->size[2] == u->a->win.out[2]; /* places are outputs */
   const bool direct = conv_is_direct(u);
@@ -331,13 +360,15 @@ static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int6
                    .ldw = ldw,
                    .x = u->taps + k,
                    .at = at,
+                   .block = u->blocks ? u->blocks + (at - s->begin) * n : NULL,
                    .c = whole  ? y + at
                         : s->c ? s->c + (at - s->begin)
                                : e->tile,
                    .ldc = whole ? plane : e->ldc,
                    .first = k == 0};
     const int64_t width = t.vecs * VF_LANES;
-    if (at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
+    if (!u->blocks && at + width > p->places && p->places >= width)
+      t.at = p->places - width; /* some once more */
     if (last && whole_rows) t.ahead = conv_end_ahead(e, m, rows, at);
     conv_run_tile(&t);
     if (!last || whole || (s->c && at == t.at)) continue;
@@ -356,6 +387,7 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   const bool chunks = p->n_k > WH_CONV_CHUNK;
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
     s.c = conv_keeps_sums(u) ? u->sums : NULL;
+    if (u->blocks) conv_fill_blocks(u, k, min_i64(WH_CONV_CHUNK, p->n_k - k), begin, end);
     for (int64_t m = m0, rows; m < m0 + n_m; m += rows) {
       rows = conv_tile_rows(u, m, m0 + n_m - m);
       conv_row_tiles(e, m, rows, k, min_i64(WH_CONV_CHUNK, p->n_k - k), &s);
@@ -404,7 +436,9 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
                  .sums = (float *)(void *)(own + p.tap_bytes),
                  .weights = (float *)(void *)(own + p.tap_bytes + p.sum_bytes),
                  .team = worker->team};
-  float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes);
+  if (CONV_BLOCKS && p.block_bytes)
+    u.blocks = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes);
+  float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes + p.block_bytes);
   float *copy = p.alone ? tail : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks,
                 ldc = p.by_channels         ? CONV_PANEL_PLACES

@@ -12,6 +12,10 @@
 #define TASK_PLACES 192
 #define TASK_TAPS 65536
 #define MOST_PLACES 768
+/* From so many channels and elements of each place on it pays to copy a task's elements, if no two taps have
+ * the same. */
+#define BLOCK_ROWS 32
+#define BLOCK_TAPS 64
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
 #define LANES 32 /* of most tiles */
@@ -135,7 +139,7 @@ static bool is_depthwise(const wh_window *w, int64_t c, bool packed) {
 
 /* ---- all ---- */
 
-static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
+static bool plan_bytes(int64_t c, int64_t kernel_volume, bool blocks, wh_conv_plan *p) {
   size_t copy = 0, taps;
   const int64_t lanes = ceil_div(p->task_places, WH_CONV_LANES) * WH_CONV_LANES + WH_CONV_LANES;
   p->channel = p->n_phases;
@@ -158,8 +162,10 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
                                          : p->task_rows * lanes) *
                  sizeof(float);
   p->weight_bytes = p->by_channels ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
+  if (blocks && !p->by_channels)
+    p->block_bytes = (size_t)(min_i64(p->n_k, WH_CONV_CHUNK) * lanes) * sizeof(float);
   p->shared_bytes = p->copies && !p->alone ? copy : 0;
-  return wh_add_size(taps, p->sum_bytes + p->weight_bytes, &p->worker_bytes) &&
+  return wh_add_size(taps, p->sum_bytes + p->weight_bytes + p->block_bytes, &p->worker_bytes) &&
          (p->shared_bytes || wh_add_size(p->worker_bytes, copy, &p->worker_bytes));
 }
 
@@ -183,5 +189,5 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   }
   if (!out->fits) return true;
   if (!out->by_channels) cut_places(m, want, out);
-  return plan_bytes(c, volume, out);
+  return plan_bytes(c, volume, packed && m >= BLOCK_ROWS && volume == 1 && c >= BLOCK_TAPS, out);
 }

@@ -29,7 +29,7 @@ typedef struct wh_conv_plan {
    * task's places are tiles. */
   int64_t row, rows, row_tiles, tile;
   size_t shared_bytes; /* the copy that all share; in front */
-  size_t tap_bytes, sum_bytes, weight_bytes, worker_bytes;
+  size_t tap_bytes, sum_bytes, weight_bytes, block_bytes, worker_bytes;
 } wh_conv_plan;
 
 /* `packed`: the weights are panels; `tall`: places of a level's tallest tile with channels in lanes. False
