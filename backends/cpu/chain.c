@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/base/exact_math.h"
+
 #define PIECE 512
 
 /* ---- selection ---- */
@@ -25,13 +27,15 @@ static bool select_step(uint64_t features, const wh_rowops *rowops, wh_op op, wh
     MAP(FLOOR, floor) break;
     MAP(CEIL, ceil) break;
     MAP(ROUND, round) break;
-    MAP(ERF, erf) break;
 #undef MAP
     case WH_OP_EXP:
       s->unary = rowops->exp;
       break;
     case WH_OP_TANH:
       s->unary = rowops->tanh;
+      break;
+    case WH_OP_ERF:
+      s->unary = rowops->erf;
       break;
     case WH_OP_SIGMOID:
       s->unary = rowops->sigmoid;
@@ -169,7 +173,15 @@ static void set_op(wh_chain_op *op, unsigned code, const wh_chain_input *x) {
   set_row(&op->x_row, &x->row);
 }
 
+/* Bounds that are the same for all elements take one instruction where their value says so. */
+static wh_chain_code bound_code(wh_chain_code code, const wh_chain_input *x) {
+  if ((code != WH_CHAIN_MIN && code != WH_CHAIN_MAX) || x->step || x->row.step) return code;
+  if (*x->x < 0.0f || *x->x > 0.0f) return code == WH_CHAIN_MIN ? WH_CHAIN_AT_MOST : WH_CHAIN_AT_LEAST;
+  return code == WH_CHAIN_MAX && wh_f32_bits(*x->x) == 0 ? WH_CHAIN_RELU : code;
+}
+
 static unsigned operand_code(wh_chain_code code, const wh_chain_input *x) {
+  code = bound_code(code, x);
   return 2 * (unsigned)code + (unsigned)x->step;
 }
 

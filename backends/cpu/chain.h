@@ -22,7 +22,9 @@ typedef enum wh_chain_code {
   WH_CHAIN_MAX,
   WH_CHAIN_RELU,
   WH_CHAIN_NEG,
-  WH_CHAIN_ABS
+  WH_CHAIN_ABS,
+  WH_CHAIN_AT_MOST, /* MIN and MAX with one operand for all, which is no NaN and no zero */
+  WH_CHAIN_AT_LEAST
 } wh_chain_code;
 
 /* What a call goes over: elements [at, at + n) of rows [row, row + rows). */

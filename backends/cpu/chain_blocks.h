@@ -9,13 +9,12 @@
 
 #define BLOCK_INLINE static inline __attribute__((always_inline))
 #define BLOCK_VECS 8
-#define BLOCK_REST 4 /* of one of a single row that is not whole */
 #define BLOCK_ROWS 4 /* with all vectors together */
 
 #define EACH UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
 #define V v[r * vecs + i]
 #define OPERAND \
-  (whole ? vf_load(from + r * by + i * VF_LANES) : vf_load_some(some[i], from + r * by + i * VF_LANES))
+  (whole ? vf_load(from + r * by + i * VF_LANES) : vf_load_some(some, from + r * by + i * VF_LANES))
 /* An operand that stays, and one that moves on with the elements. */
 #define STEP2(name, expression)                             \
   case 2 * WH_CHAIN_##name: {                               \
@@ -31,6 +30,13 @@
       V = expression;                                       \
     }                                                       \
     break;
+/* An operand that stays for all. */
+#define STEP_BOUND(name, expression)                                \
+  case 2 * WH_CHAIN_##name: {                                       \
+    const vf b = vf_set1(*from);                                    \
+    UNROLL for (int i = 0; i < rows * vecs; i++) v[i] = expression; \
+    break;                                                          \
+  }
 #define STEP1(name, expression) \
   case 2 * WH_CHAIN_##name:     \
     EACH V = expression;        \
@@ -46,16 +52,12 @@ BLOCK_INLINE int64_t offset_of(const wh_chain_row *row, const piece *p) {
   return row->local ? p->row * row->step + p->col : (p->of->row + p->row) * row->step + p->of->at + p->col;
 }
 
-/* A piece through all ops, n at most `vecs` vectors and as many where they are whole. */
+/* A piece through all ops: whole vectors, or one that is not. */
 BLOCK_INLINE void block(const int rows, const int vecs, const bool whole, const wh_chain_op *op,
                         const wh_chain_op *end, const piece *p) {
   vf v[BLOCK_VECS];
-  vf_mask some[BLOCK_VECS];
+  const vf_mask some = vf_first(whole ? VF_LANES : p->n);
   EACH V = vf_zero();
-  UNROLL for (int i = 0; i < vecs; i++) {
-    const int64_t left = p->n - i * VF_LANES;
-    some[i] = vf_first(left < 0 ? 0 : min_i64(left, VF_LANES));
-  }
   for (; op < end; op++) {
     const int64_t by = op->x_row.step;
     const float *from = op->x + (op->code & 1 ? offset_of(&op->x_row, p) : (p->of->row + p->row) * by);
@@ -72,6 +74,8 @@ BLOCK_INLINE void block(const int rows, const int vecs, const bool whole, const 
       STEP1(RELU, vf_relu(V))
       STEP1(NEG, vf_neg(V))
       STEP1(ABS, vf_abs(V))
+      STEP_BOUND(AT_MOST, vf_at_most(v[i], b))
+      STEP_BOUND(AT_LEAST, vf_at_least(v[i], b))
     }
     if (!op->save) continue;
     float *const save = op->save + offset_of(&op->save_row, p);
@@ -80,20 +84,27 @@ BLOCK_INLINE void block(const int rows, const int vecs, const bool whole, const 
       if (whole)
         vf_store(to, V);
       else
-        vf_store_some(some[i], to, V);
+        vf_store_first(p->n, to, V);
     }
   }
 }
 
-/* `rows` rows, a block of vectors at a time. */
+/* `rows` rows: as many vectors at a time as there are room and elements for. */
 BLOCK_INLINE void run_rows(const int rows, const wh_chain_op *ops, const wh_chain_op *end, piece p,
                            int64_t n) {
-  const int most = BLOCK_VECS / rows, rest = rows == 1 ? BLOCK_REST : most;
+  const int most = BLOCK_VECS / rows;
   for (; p.col + most * VF_LANES <= n; p.col += most * VF_LANES) block(rows, most, true, ops, end, &p);
-  for (; p.col < n; p.col += rest * VF_LANES) {
-    p.n = n - p.col;
-    block(rows, rest, false, ops, end, &p);
+#define REST(vecs)                                             \
+  if ((vecs) < most && p.col + (vecs)*VF_LANES <= n) {         \
+    block(rows, (vecs) < most ? vecs : 1, true, ops, end, &p); \
+    p.col += (vecs)*VF_LANES;                                  \
   }
+  REST(4)
+  REST(2)
+  REST(1)
+#undef REST
+  p.n = n - p.col;
+  if (p.n) block(rows, 1, false, ops, end, &p);
 }
 
 static void chain_run(const wh_chain_op *ops, size_t n_ops, const wh_chain_part *part) {
@@ -102,7 +113,11 @@ static void chain_run(const wh_chain_op *ops, size_t n_ops, const wh_chain_part 
   for (; part->n <= VF_LANES && p.row + BLOCK_VECS <= part->rows; p.row += BLOCK_VECS)
     run_rows(BLOCK_VECS, ops, end, p, part->n);
   for (; p.row + BLOCK_ROWS <= part->rows; p.row += BLOCK_ROWS) run_rows(BLOCK_ROWS, ops, end, p, part->n);
-  for (; p.row < part->rows; p.row++) run_rows(1, ops, end, p, part->n);
+  if (p.row + 2 <= part->rows) {
+    run_rows(2, ops, end, p, part->n);
+    p.row += 2;
+  }
+  if (p.row < part->rows) run_rows(1, ops, end, p, part->n);
 }
 
 #endif

@@ -109,17 +109,32 @@ CONV_INLINE void conv_transpose_4(const float *c, float *y) {
   for (int i = 0; i < 4; i++) memcpy(y + i * CONV_PANEL_PLACES, &a[i], sizeof a[i]);
 }
 
-/* A tile's sums as outputs: `rows` places from `place` on of channels [m, m + n_m). c has rows up to the next
- * multiple of four. */
-static void conv_write_channels(conv_end *e, float *c, int64_t rows, int64_t m, int64_t n_m, int64_t place) {
+/* Sums of a panel that are not outputs yet: n places from `place` on. */
+typedef struct conv_pending {
+  float *c; /* [n][32], and rows up to the next multiple of four */
+  int64_t n, place;
+} conv_pending;
+
+static void conv_write_channels(conv_end *e, const conv_pending *s, int64_t m, int64_t n_m, int64_t n) {
   if (e->across && e->n_ops) {
-    conv_end_run(e, c, 0, 1, m, n_m);
+    conv_end_run(e, s->c, 0, 1, m, n_m);
     return;
   }
   for (int64_t i = 0; i < n_m; i += 4)
-    for (int64_t r = 0; r < rows; r += 4)
-      conv_transpose_4(c + r * WH_LINEAR_F_COLS + i, e->tile + i * CONV_PANEL_PLACES + r);
-  conv_end_run(e, e->tile, m, n_m, place, rows);
+    for (int64_t r = 0; r < n; r += 4)
+      conv_transpose_4(s->c + r * WH_LINEAR_F_COLS + i, e->tile + i * CONV_PANEL_PLACES + r);
+  conv_end_run(e, e->tile, m, n_m, s->place, n);
+}
+
+/* Outputs of channels [m, m + n_m): what fills rows of whole vectors, or all of it. */
+static void conv_write_pending(conv_end *e, conv_pending *s, int64_t m, int64_t n_m, bool all) {
+  while (s->n >= CONV_PANEL_PLACES || (all && s->n)) {
+    const int64_t n = min_i64(s->n, CONV_PANEL_PLACES);
+    conv_write_channels(e, s, m, n_m, n);
+    s->c += n * WH_LINEAR_F_COLS;
+    s->n -= n;
+    s->place += n;
+  }
 }
 
 /* Where a tile lies: its first output, how many, and the element of tap 0. */
@@ -142,11 +157,12 @@ static void conv_task_channels(conv_end *e, int64_t m0, int64_t n_m, int64_t beg
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
   const int64_t first_place = conv_stretch_of(u, begin).place;
+  const bool one_chunk = p->n_k <= WH_CONV_CHUNK;
   const conv_stretch last_tile = conv_stretch_of(u, end - 1);
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
     const bool last = k + WH_CONV_CHUNK >= p->n_k;
     const int64_t n = min_i64(WH_CONV_CHUNK, p->n_k - k);
-    float *sums = u->sums;
+    float *sums = u->sums; /* of all places, where there are several chunks */
     for (int64_t m = m0; m < m0 + n_m; m += WH_LINEAR_F_COLS) {
       const int64_t outputs = min_i64(WH_LINEAR_F_COLS, a->m - m);
       const int64_t width = outputs <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
@@ -154,6 +170,7 @@ static void conv_task_channels(conv_end *e, int64_t m0, int64_t n_m, int64_t beg
       const float *next = m + WH_LINEAR_F_COLS < m0 + n_m
                               ? a->panels + (m + WH_LINEAR_F_COLS) * p->n_k + k * width
                               : a->panels + m0 * p->n_k + (k + n) * width;
+      conv_pending rest = {sums, 0, first_place};
       for (int64_t i = begin; i < end; i++) {
         const conv_stretch s = conv_stretch_of(u, i);
         const conv_channel_tile t = {.rows = s.rows,
@@ -168,8 +185,15 @@ static void conv_task_channels(conv_end *e, int64_t m0, int64_t n_m, int64_t beg
                                      .ahead = (const char *)(next + (i - begin) * n / (end - begin) * width),
                                      .ahead_step = width * 4 / (end - begin)};
         conv_run_channel_tile(&t);
-        if (last) conv_write_channels(e, sums, s.rows, m, outputs, s.place);
-        if (p->n_k > WH_CONV_CHUNK) sums += p->tile * WH_LINEAR_F_COLS;
+        sums += s.rows * WH_LINEAR_F_COLS;
+        if (!last) continue;
+        rest.n += s.rows;
+        conv_write_pending(e, &rest, m, outputs, i + 1 == end);
+        if (one_chunk) { /* the next sums follow those that stay, in lines that a first-level cache has */
+          memmove(u->sums, rest.c, (size_t)(rest.n * WH_LINEAR_F_COLS) * sizeof *sums);
+          rest.c = u->sums;
+          sums = u->sums + rest.n * WH_LINEAR_F_COLS;
+        }
       }
       for (int64_t c = m; last && a->chain && !e->n_ops && c < m + outputs; c++)
         wh_conv_run_chain(a, u->image, c, first_place, last_tile.place + last_tile.rows - first_place,

@@ -63,7 +63,7 @@ CONV_INLINE void depthwise_store(const int vecs, const depthwise_tile *t, int64_
     if (t->at + (v + 1) * VF_LANES <= width)
       vf_store(y + v * VF_LANES, sum);
     else
-      vf_store_some(vf_first(width - t->at - v * VF_LANES), y + v * VF_LANES, sum);
+      vf_store_left(y + v * VF_LANES, width - t->at - v * VF_LANES, sum);
   }
 }
 

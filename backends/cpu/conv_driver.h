@@ -27,7 +27,17 @@
 #endif
 #define CONV_WIDE 4 /* vectors of a tile of few channels */
 #define CONV_FEW 3
-#define CONV_MOST (CONV_WIDE > TILE_VECS ? CONV_WIDE : TILE_VECS)
+#if VF_LANES == 8 /* in fours, as a chain's blocks take them */
+#define CONV_ROWS 4
+#define CONV_VECS 3
+#else
+#define CONV_ROWS TILE_ROWS
+#define CONV_VECS TILE_VECS
+#endif
+#define CONV_MOST (CONV_WIDE > CONV_VECS ? CONV_WIDE : CONV_VECS)
+/* From so many taps on the weights of a tile of few rows are copied out of their panel, of whose lines they
+ * use a part: all would fill a first-level cache. */
+#define CONV_APART (CONV_ROWS < 8 ? 96 : WH_CONV_CHUNK + 1)
 #define CONV_LANES (CONV_MOST * VF_LANES)
 #if VF_LANES == 8 /* half of the registers */
 #define CONV_TALL_ROWS 6
@@ -64,27 +74,35 @@ CONV_INLINE void conv_prefetch(conv_ahead *a) {
   a->x += a->step;
 }
 
+/* One tap: its elements by its weights. */
+CONV_INLINE void conv_tap(const int rows, const int vecs, const float *x, const float *w,
+                          vf acc[CONV_ROWS][CONV_MOST]) {
+  vf v[CONV_MOST];
+  CONV_UNROLL
+  for (int i = 0; i < vecs; i++) v[i] = vf_load(x + i * VF_LANES);
+  CONV_UNROLL
+  for (int r = 0; r < rows; r++) {
+    const vf b = vf_set1(w[r]);
+    CONV_UNROLL
+    for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(v[i], b, acc[r][i]);
+  }
+}
+
 CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
-  vf acc[TILE_ROWS][CONV_MOST], x[CONV_MOST];
+  vf acc[CONV_ROWS][CONV_MOST];
   const float *w = t->w;
-  const int64_t ldw = t->ldw, at = t->at;
+  const int64_t ldw = t->ldw, at = t->at, n = t->k;
   const float *const *from = t->x;
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
   conv_ahead ahead = t->ahead;
-  for (int64_t k = 0; k < t->k; k++, w += ldw) {
-    const float *p = from[k] + at;
-    if (k < ahead.rows) conv_prefetch(&ahead);
-    CONV_UNROLL
-    for (int i = 0; i < vecs; i++) x[i] = vf_load(p + i * VF_LANES);
-    CONV_UNROLL
-    for (int r = 0; r < rows; r++) {
-      const vf b = vf_set1(w[r]);
-      CONV_UNROLL
-      for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(x[i], b, acc[r][i]);
-    }
+  int64_t k = 0;
+  for (const int64_t n_ahead = min_i64(ahead.rows, n); k < n_ahead; k++, w += ldw) {
+    conv_prefetch(&ahead);
+    conv_tap(rows, vecs, from[k] + at, w, acc);
   }
+  for (; k < n; k++, w += ldw) conv_tap(rows, vecs, from[k] + at, w, acc);
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
@@ -99,7 +117,7 @@ CONV_INLINE void conv_rows(const int rows, const conv_tile *t) {
   else if (rows <= CONV_FEW && t->vecs == CONV_WIDE)
     conv_body(rows, CONV_WIDE, t);
   else
-    conv_body(rows, TILE_VECS, t);
+    conv_body(rows, CONV_VECS, t);
 }
 
 static void conv_run_tile(const conv_tile *t) {
@@ -112,9 +130,11 @@ static void conv_run_tile(const conv_tile *t) {
     CASE(2)
     CASE(3)
     CASE(4)
+#if CONV_ROWS > 4
     CASE(5)
     CASE(6)
-#if TILE_ROWS > 6
+#endif
+#if CONV_ROWS > 6
     CASE(7)
     CASE(8)
     CASE(9)
@@ -216,7 +236,9 @@ static void conv_write(conv_end *e, float *sums, int64_t m, int64_t rows, int64_
   for (int64_t i = 0; i < n;) {
     const int64_t left = min_i64(p->size[2] - w, n - i);
     const int64_t count = h < out[1] && w < out[2] ? min_i64(left, out[2] - w) : 0;
-    if (count > 0) conv_end_run(e, sums + i, m, rows, (d * out[1] + h) * out[2] + w, count);
+    for (int64_t k = 0; k < count; k += CONV_LANES)
+      conv_end_run(e, sums + i + k, m, rows, (d * out[1] + h) * out[2] + w + k,
+                   min_i64(CONV_LANES, count - k));
     i += left;
     w = 0;
     if (++h == p->size[1]) {
@@ -248,8 +270,12 @@ static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, in
   const wh_conv_args *a = u->a;
   const int64_t n_k = u->p->n_k, panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS;
   if (a->panels) {
-    *ld = a->m - panel <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
-    return a->panels + panel * n_k + k * *ld + (m - panel);
+    const int64_t width = a->m - panel <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
+    const float *w = a->panels + panel * n_k + k * width + (m - panel);
+    *ld = rows == CONV_ROWS && n >= CONV_APART ? rows : width;
+    if (*ld == width) return w;
+    for (int64_t i = 0; i < n; i++) memcpy(u->weights + i * CONV_ROWS, w + i * width, CONV_ROWS * sizeof *w);
+    return u->weights;
   }
   const float *w = a->w + (u->group * a->m + m) * n_k + k;
   *ld = rows;
@@ -263,12 +289,12 @@ static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, in
 static int64_t conv_tile_rows(const conv_unit *u, int64_t m, int64_t left) {
   const int64_t panel = WH_LINEAR_F_COLS - m % WH_LINEAR_F_COLS,
                 most = u->a->panels ? min_i64(panel, left) : left,
-                rows = ceil_div(most, ceil_div(most, TILE_ROWS));
-  return TILE_ROWS % 4 == 0 ? min_i64(ceil_div(rows, 4) * 4, most) : rows;
+                rows = ceil_div(most, ceil_div(most, CONV_ROWS));
+  return CONV_ROWS % 4 == 0 ? min_i64(ceil_div(rows, 4) * 4, most) : rows;
 }
 
-/* The places of a task, and where its tiles leave their sums until the last chunk: of row r of channels at c
- * + r * ldc; NULL: there is one chunk. */
+/* The places of a task, and where its tiles leave their sums, of row r of channels at c + r * ldc, until rows
+ * of outputs are whole and the last chunk is done; NULL: a tile's are written at once. */
 typedef struct conv_sums {
   int64_t begin, end;
   float *c;
@@ -281,16 +307,20 @@ static bool conv_is_direct(const conv_unit *u) {
          (a->win.out[0] == 1 || u->p->size[1] == a->win.out[1]) && !a->bias && !a->residual && !a->chain;
 }
 
+static bool conv_keeps_sums(const conv_unit *u) {
+  return u->p->n_k > WH_CONV_CHUNK || u->p->size[2] != u->a->win.out[2];
+}
+
 /* The tiles of `rows` channels over taps [k, k + n); when these are the last, sums become outputs. */
 static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int64_t n, const conv_sums *s) {
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
-  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : TILE_VECS, lanes = vecs * VF_LANES;
+  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : CONV_VECS, lanes = vecs * VF_LANES;
   const int64_t plane = wh_window_volume(u->a->win.out);
   const bool last = k + n >= p->n_k, whole_rows = p->size[2] == u->a->win.out[2]; /* places are outputs */
   const bool direct = conv_is_direct(u);
   float *const y = u->a->y + ((u->image * u->a->group + u->group) * u->a->m + m) * plane;
-  int64_t ldw;
+  int64_t ldw, written = s->begin;
   const float *w = conv_weights(u, m, rows, k, n, &ldw);
   for (int64_t at = s->begin; at < s->end; at += lanes) {
     const bool whole = direct && at + lanes <= s->end;
@@ -310,8 +340,12 @@ static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int6
     if (at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
     if (last && whole_rows) t.ahead = conv_end_ahead(e, m, rows, at);
     conv_run_tile(&t);
-    if (last && !whole) conv_write(e, t.c + (at - t.at), m, rows, at, min_i64(lanes, s->end - at));
+    if (!last || whole || (s->c && at == t.at)) continue;
+    if (s->c) conv_write(e, s->c + (written - s->begin), m, rows, written, at - written);
+    conv_write(e, t.c + (at - t.at), m, rows, at, min_i64(lanes, s->end - at));
+    written = s->end;
   }
+  if (last && s->c) conv_write(e, s->c + (written - s->begin), m, rows, written, s->end - written);
 }
 
 /* Places [begin, end) of channels [m, m + n_m), n_m at most a task's. */
@@ -319,13 +353,14 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
   conv_sums s = {.begin = begin, .end = end};
+  const bool chunks = p->n_k > WH_CONV_CHUNK;
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
-    if (p->n_k > WH_CONV_CHUNK) s.c = u->sums;
+    s.c = conv_keeps_sums(u) ? u->sums : NULL;
     for (int64_t m = m0, rows; m < m0 + n_m; m += rows) {
       rows = conv_tile_rows(u, m, m0 + n_m - m);
       conv_row_tiles(e, m, rows, k, min_i64(WH_CONV_CHUNK, p->n_k - k), &s);
       if (k + WH_CONV_CHUNK >= p->n_k && u->a->chain && !e->n_ops) conv_run_chain(u, m, rows, begin, end);
-      if (s.c) s.c += rows * e->ldc;
+      if (chunks) s.c += rows * e->ldc;
     }
   }
 }
@@ -372,9 +407,9 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes);
   float *copy = p.alone ? tail : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks,
-                ldc = p.by_channels           ? CONV_PANEL_PLACES
-                      : p.n_k > WH_CONV_CHUNK ? ceil_div(p.task_places, WH_CONV_LANES) * WH_CONV_LANES
-                                              : CONV_LANES;
+                ldc = p.by_channels         ? CONV_PANEL_PLACES
+                      : conv_keeps_sums(&u) ? (ceil_div(p.task_places, WH_CONV_LANES) + 1) * WH_CONV_LANES
+                                            : CONV_LANES;
   conv_end e;
   int64_t first = 0, last = n_units;
   if (p.alone) wh_worker_range(worker, n_units, &first, &last);

@@ -4,10 +4,10 @@
 #define WH_CPU_CONV_END_H
 
 #define CONV_TEMPS 2 /* of a chain that runs here */
-/* Sums of a tile: channels x places, or a panel of channels x the places of a tall tile. */
-#define CONV_PANEL_PLACES 16
+/* Sums that are written together: channels x places of a tile, or a panel of channels x places. */
+#define CONV_PANEL_PLACES 32
 #define CONV_PANEL_TILE (WH_LINEAR_F_COLS * CONV_PANEL_PLACES)
-#define CONV_TILE (TILE_ROWS * CONV_LANES > CONV_PANEL_TILE ? TILE_ROWS * CONV_LANES : CONV_PANEL_TILE)
+#define CONV_TILE (CONV_ROWS * CONV_LANES > CONV_PANEL_TILE ? CONV_ROWS * CONV_LANES : CONV_PANEL_TILE)
 
 /* How sums become outputs; of one unit and one worker. */
 typedef struct conv_end {
@@ -37,7 +37,7 @@ CONV_INLINE void conv_finish(const float *sums, int64_t n, const float *bias, co
     vf v = vf_load_some(rest, sums + j);
     if (bias) v = vf_add(v, b);
     if (residual) v = vf_add(vf_load_some(rest, residual + j), v);
-    vf_store_some(rest, y + j, v);
+    vf_store_first(n - j, y + j, v);
   }
 }
 

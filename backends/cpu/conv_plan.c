@@ -9,9 +9,9 @@
 
 /* A task's places: with the taps of a chunk they stay in a second-level cache. Of few taps there are more, as
  * outputs that follow each other are what is fetched ahead. */
-#define TASK_PLACES 256
+#define TASK_PLACES 192
 #define TASK_TAPS 65536
-#define MOST_PLACES 1024
+#define MOST_PLACES 768
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
 #define LANES 32 /* of most tiles */
@@ -135,7 +135,7 @@ static bool is_depthwise(const wh_window *w, int64_t c, bool packed) {
 
 /* ---- all ---- */
 
-static bool plan_bytes(int64_t c, int64_t kernel_volume, bool packed, wh_conv_plan *p) {
+static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
   size_t copy = 0, taps;
   const int64_t lanes = ceil_div(p->task_places, WH_CONV_LANES) * WH_CONV_LANES + WH_CONV_LANES;
   p->channel = p->n_phases;
@@ -157,7 +157,7 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, bool packed, wh_conv_pl
                                                (p->task_places * WH_CONV_TALL + 3)
                                          : p->task_rows * lanes) *
                  sizeof(float);
-  p->weight_bytes = packed ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
+  p->weight_bytes = p->by_channels ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
   p->shared_bytes = p->copies && !p->alone ? copy : 0;
   return wh_add_size(taps, p->sum_bytes + p->weight_bytes, &p->worker_bytes) &&
          (p->shared_bytes || wh_add_size(p->worker_bytes, copy, &p->worker_bytes));
@@ -183,5 +183,5 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   }
   if (!out->fits) return true;
   if (!out->by_channels) cut_places(m, want, out);
-  return plan_bytes(c, volume, packed, out);
+  return plan_bytes(c, volume, out);
 }

@@ -126,7 +126,7 @@ static void finish(const wh_linear_f_finish *f) {
       vf v = vf_load(c + i);
       if (f->bias) v = vf_add(v, vf_load_some(rest, f->bias + i));
       if (residual) v = vf_add(vf_load_some(rest, residual + i), v);
-      vf_store_some(rest, y + i, v);
+      vf_store_first(f->cols - i, y + i, v);
     }
   }
 }

@@ -1,5 +1,6 @@
 /* move.c - see move.h. A move whose source runs along another dimension than its destination goes through
- * tiles of both, so that each line of memory is fetched once. */
+ * tiles of both, so that each line of memory is fetched once. One that repeats each element a few times
+ * writes the repetitions of neighbours behind each other. */
 #include "backends/cpu/move.h"
 
 #include <string.h>
@@ -148,6 +149,44 @@ static void move_planes(wh_move *m, const wh_worker *worker) {
   }
 }
 
+/* ---- repetitions ---- */
+
+#define FEW_TIMES 16 /* more are runs of their own */
+
+#define REPEATED(type)                  \
+  for (int64_t i = 0; i < n; i++)       \
+    for (int64_t k = 0; k < times; k++) \
+      memcpy(dst + i * to + k * (int64_t)sizeof(type), src + i * from, sizeof(type));
+
+/* dst[i * to + k * size] = src[i * from] for k < times */
+static void repeat_elements(size_t size, int64_t n, int64_t times, char *dst, int64_t to, const char *src,
+                            int64_t from) {
+  if (size == 4 && times == 2 && to == 8 && from == 4)
+    for (; n >= 4; n -= 4, src += 16, dst += 32) {
+      u32x4 x, y[2];
+      memcpy(&x, src, sizeof x);
+      y[0] = __builtin_shufflevector(x, x, 0, 0, 1, 1);
+      y[1] = __builtin_shufflevector(x, x, 2, 2, 3, 3);
+      memcpy(dst, y, sizeof y);
+    }
+  switch (size) {
+    case 1:
+      REPEATED(uint8_t)
+      return;
+    case 2:
+      REPEATED(uint16_t)
+      return;
+    case 4:
+      REPEATED(uint32_t)
+      return;
+    case 8:
+      REPEATED(uint64_t)
+      return;
+    default:
+      REPEATED(bytes16)
+  }
+}
+
 void wh_move_run(wh_move *m, const wh_worker *worker) {
   m->nd.n_operands = 2;
   wh_nd_collapse(&m->nd);
@@ -155,8 +194,14 @@ void wh_move_run(wh_move *m, const wh_worker *worker) {
     move_planes(m, worker);
     return;
   }
-  const int last = m->nd.rank - 1;
-  const int64_t total = wh_nd_elements(&m->nd), piece = ceil_div(PIECE_BYTES, (int64_t)m->size);
+  int64_t times = 1;
+  int last = m->nd.rank - 1;
+  if (last > 0 && m->nd.dims[last] < FEW_TIMES && m->nd.stride[WH_MOVE_FROM][last] == 0 &&
+      m->nd.stride[WH_MOVE_TO][last] == (int64_t)m->size) {
+    times = m->nd.dims[last];
+    m->nd.rank = last--;
+  }
+  const int64_t total = wh_nd_elements(&m->nd), piece = ceil_div(PIECE_BYTES, (int64_t)m->size * times);
   int64_t begin, end;
   wh_worker_range(worker, ceil_div(total, piece), &begin, &end);
   begin *= piece;
@@ -165,8 +210,13 @@ void wh_move_run(wh_move *m, const wh_worker *worker) {
   wh_nd_at at = wh_nd_seek(&m->nd, begin);
   for (int64_t i = begin, n; i < end; i += n) {
     n = wh_nd_run(&m->nd, &at, end - i);
-    wh_move_elements(m->size, n, m->to + at.offset[WH_MOVE_TO], m->nd.stride[WH_MOVE_TO][last],
-                     m->from + at.offset[WH_MOVE_FROM], m->nd.stride[WH_MOVE_FROM][last]);
+    char *const to = m->to + at.offset[WH_MOVE_TO];
+    const char *const from = m->from + at.offset[WH_MOVE_FROM];
+    const int64_t to_step = m->nd.stride[WH_MOVE_TO][last], from_step = m->nd.stride[WH_MOVE_FROM][last];
+    if (times > 1)
+      repeat_elements(m->size, n, times, to, to_step, from, from_step);
+    else
+      wh_move_elements(m->size, n, to, to_step, from, from_step);
     wh_nd_advance(&m->nd, &at, n);
   }
 }

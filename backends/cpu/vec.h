@@ -6,11 +6,13 @@
  *   vf_zero, vf_set1, vf_load, vf_store
  *   vf_first(n), vf_between(b, e)   the first n lanes, or b to e - 1, as a vf_mask for
  *   vf_load_some, vf_store_some     the others are read as 0 and not written
+ *   vf_store_first(n, p, x)         the first n lanes, 0 < n < VF_LANES
  *   vf_keep_first(n, x)             zeros from lane n on
  *   vf_add, vf_sub, vf_mul, vf_div, vf_neg, vf_abs, vf_rint, vf_copysign
  *   vf_fma, vf_fms (a, b, c)        a b + c, a b - c, rounded once
  *   vf_max(a, b)                    where either is NaN: anything
  *   vf_minimum, vf_maximum, vf_relu   as docs/NUMERICS.md has them: NaN stays, -0 is below +0
+ *   vf_at_most, vf_at_least (x, c)  the same where no lane of c is NaN or a zero
  *   vf_ldexp(x, n)                  x 2^n, rounded once; n whole, -252 to 254
  *   vf_less, vf_not_less, vf_is_number   vf_bool, for
  *   vf_choose(is, yes, no), vf_keep(is, x)   zeros elsewhere
@@ -36,8 +38,8 @@ static inline vf vf_load_left(const float *p, int64_t left) {
 static inline void vf_store_left(float *p, int64_t left, vf x) {
   if (left >= VF_LANES)
     vf_store(p, x);
-  else
-    vf_store_some(vf_first(left), p, x);
+  else if (left > 0)
+    vf_store_first(left, p, x);
 }
 
 #endif

@@ -57,6 +57,7 @@ SUITE_CASES(chain) {
       {5, 2, {2, 2}, {{ROWS, 1}, {ROWS, 1}}},
       {0, 2, {2, 0}, {{ROWS, 4}, {0}}},
       {1, 2, {0, 0}, {{0}, {0}}},
+      {2, 2, {2, 0}, {{ROWS, 21}, {0}}},
   };
   /* all ops, alone; a step that nobody needs; a result of inputs that do not move */
   for (size_t i = 0; i < COUNT(steps); i++) {
@@ -69,6 +70,9 @@ SUITE_CASES(chain) {
   chain_case(s, op, &all[0], "exp 0; relu 0; neg 0");
   chain_case(s, op, &all[2], "exp 2; mul 2 2; add 3 4");
   chain_case(s, op, &all[1], "add 0 1; max 2 1; min 3 1; mul 0 4; div 5 1");
+  /* bounds that are one for all, of any value */
+  for (int round = 0; round < 24; round++)
+    chain_case(s, op, &all[COUNT(all) - 1], round % 2 ? "max 0 1; mul 2 0" : "min 0 1; mul 2 0");
   for (int round = 0; round < 60; round++) {
     const operands *o = &all[(size_t)round % COUNT(all)];
     char text[WH_FORMULA_TEXT + 1];

@@ -152,6 +152,9 @@ SUITE_CASES(expand) {
       {0, 2, 2, {1, 6}, {ROWS, 6}},
       {1, 0, 1, {0}, {2000}},
       {1, 0, 0, {0}, {0}},
+      {3, 3, 3, {ROWS, 11, 1}, {ROWS, 11, 2}}, /* each element a few times */
+      {2, 4, 4, {ROWS, 3, 7, 1}, {ROWS, 3, 7, 3}},
+      {2, 3, 3, {ROWS, 1, 1}, {ROWS, 6, 2}},
   };
   for (size_t i = 0; i < COUNT(k); i++)
     for (size_t t = 0; t < COUNT(sizes); t++) {

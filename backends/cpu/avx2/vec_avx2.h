@@ -17,6 +17,21 @@ typedef __m256i vf_mask;
 #define vf_between(begin, end) _mm256_andnot_si256(vf_first(begin), vf_first(end))
 #define vf_load_some(mask, p) _mm256_maskload_ps(p, mask)
 #define vf_store_some(mask, p, x) _mm256_maskstore_ps(p, mask, x)
+/* Masked stores are microcode on Zen; parts of 4, 2 and 1 lanes are not. */
+static inline void vf_store_first(int64_t n, float *p, __m256 x) {
+  __m128 part = _mm256_castps256_ps128(x);
+  if (n & 4) {
+    _mm_storeu_ps(p, part);
+    part = _mm256_extractf128_ps(x, 1);
+    p += 4;
+  }
+  if (n & 2) {
+    _mm_storel_pi((__m64 *)(void *)p, part);
+    part = _mm_movehl_ps(part, part);
+    p += 2;
+  }
+  if (n & 1) _mm_store_ss(p, part);
+}
 #define vf_keep_first(n, x) _mm256_and_ps(x, _mm256_castsi256_ps(vf_first(n)))
 
 #define vf_add(a, b) _mm256_add_ps(a, b)
@@ -29,6 +44,8 @@ typedef __m256i vf_mask;
 #define VF_NAN_OR(x, a, b) _mm256_blendv_ps(x, _mm256_add_ps(a, b), _mm256_cmp_ps(a, b, _CMP_UNORD_Q))
 #define vf_minimum(a, b) VF_NAN_OR(_mm256_or_ps(_mm256_min_ps(a, b), _mm256_min_ps(b, a)), a, b)
 #define vf_maximum(a, b) VF_NAN_OR(_mm256_and_ps(_mm256_max_ps(a, b), _mm256_max_ps(b, a)), a, b)
+#define vf_at_most(x, c) _mm256_min_ps(c, x)
+#define vf_at_least(x, c) _mm256_max_ps(c, x)
 #define vf_relu(x) _mm256_andnot_ps(_mm256_cmp_ps(x, vf_zero(), _CMP_LE_OQ), x)
 #define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define vf_fms(a, b, c) _mm256_fmsub_ps(a, b, c)

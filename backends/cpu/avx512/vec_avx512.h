@@ -19,6 +19,7 @@ static inline vf_mask vf_first(int64_t n) {
 #define vf_between(begin, end) ((vf_mask)(vf_first(end) & ~vf_first(begin)))
 #define vf_load_some(mask, p) _mm512_maskz_loadu_ps(mask, p)
 #define vf_store_some(mask, p, x) _mm512_mask_storeu_ps(p, mask, x)
+#define vf_store_first(n, p, x) vf_store_some(vf_first(n), p, x)
 #define vf_keep_first(n, x) _mm512_maskz_mov_ps(vf_first(n), x)
 
 #define vf_add(a, b) _mm512_add_ps(a, b)
@@ -31,6 +32,8 @@ static inline vf_mask vf_first(int64_t n) {
   _mm512_mask_add_ps(_mm512_range_ps(a, b, which), _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q), a, b)
 #define vf_minimum(a, b) VF_RANGE(a, b, 4)
 #define vf_maximum(a, b) VF_RANGE(a, b, 5)
+#define vf_at_most(x, c) _mm512_min_ps(c, x)
+#define vf_at_least(x, c) _mm512_max_ps(c, x)
 #define vf_relu(x) _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, vf_zero(), _CMP_LE_OQ), vf_zero())
 #define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define vf_fms(a, b, c) _mm512_fmsub_ps(a, b, c)

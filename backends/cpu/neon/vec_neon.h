@@ -29,6 +29,7 @@ static inline void vf_store_some(vf_mask mask, float *p, vf x) {
   for (int i = 0; i < VF_LANES; i++)
     if (mask >> i & 1) p[i] = some[i];
 }
+#define vf_store_first(n, p, x) vf_store_some(vf_first(n), p, x)
 static inline vf vf_keep_first(int64_t n, vf x) {
   static const int32_t lanes[VF_LANES] = {0, 1, 2, 3};
   const uint32x4_t in = vcltq_s32(vld1q_s32(lanes), vdupq_n_s32((int32_t)n));
@@ -42,6 +43,8 @@ static inline vf vf_keep_first(int64_t n, vf x) {
 #define vf_max(a, b) vmaxq_f32(a, b)
 #define vf_minimum(a, b) vminq_f32(a, b)
 #define vf_maximum(a, b) vmaxq_f32(a, b)
+#define vf_at_most(x, c) vminq_f32(x, c)
+#define vf_at_least(x, c) vmaxq_f32(x, c)
 #define vf_relu(x) vmaxq_f32(x, vf_zero())
 #define vf_fma(a, b, c) vfmaq_f32(c, a, b)
 #define vf_fms(a, b, c) vfmaq_f32(vnegq_f32(c), a, b)
