@@ -69,7 +69,7 @@ def magika(d):
 
 @model
 def minilm(d):
-    for layers, shape, small in ((6, (3, 16), False), (1, (1, 4), True)):
+    for layers, shape, small in ((3, (3, 8), False), (1, (1, 4), True)):
         path = os.path.join(d, f"minilm{layers}.onnx")
         model_builders.bert(model_builders.safetensors(fetch("minilm")), layers, 12, path)
         mask = np.ones(shape, np.int64)
@@ -93,7 +93,7 @@ def resnet50(d):
     path = os.path.join(d, "resnet50.onnx")
     onnx_models.resnet50(path)
     open_sides(path)
-    yield path, {"image": floats(1, 2, 3, 96, 64)}, True, False
+    yield path, {"image": floats(1, 2, 3, 40, 48)}, True, False
     yield path, {"image": floats(2, 1, 3, 10, 9)}, False, True
 
 
@@ -102,13 +102,13 @@ def mobilenet_v3(d):
     path = os.path.join(d, "mobilenet.onnx")
     onnx_models.mobilenet_v3(path)
     open_sides(path)
-    yield path, {"image": floats(1, 2, 3, 128, 96)}, True, False
+    yield path, {"image": floats(1, 2, 3, 64, 96)}, True, False
     yield path, {"image": floats(2, 1, 3, 20, 24)}, False, True
 
 
 @model
 def vit(d):
-    for layers, side, n, small in ((4, 96, 3, False), (1, 32, 1, True)):
+    for layers, side, n, small in ((2, 96, 2, False), (1, 32, 1, True)):
         path = os.path.join(d, f"vit{layers}.onnx")
         model_builders.vit(path, layers=layers, side=side)
         yield path, {"pixels": floats(1, n, 3, side, side)}, not small, small
