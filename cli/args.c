@@ -161,7 +161,9 @@ static void print_option(const cli_verb *verb, const cli_option *option) {
 static void print_help(const cli_verb *verb, const cli_option_group *groups, size_t n_groups) {
   printf("usage: whimbrel %s %s\n\n%s\n", verb->name, verb->arguments, verb->details);
   if (strstr(verb->arguments, "MODEL"))
-    printf("MODEL is the path of a .gguf file; of a split model, that of the first file.\n");
+    printf(
+        "MODEL is the path of a .gguf file; of a split model, that of the first file. `run`, `inspect`,\n"
+        "`bench`, `verify` and `quantize` take .onnx files, too.\n");
   for (size_t g = 0; g < n_groups; ++g) {
     printf("\n%s:\n", groups[g].title);
     for (size_t i = 0; i < groups[g].n_options; ++i) print_option(verb, &groups[g].options[i]);
@@ -175,7 +177,7 @@ static void print_help(const cli_verb *verb, const cli_option_group *groups, siz
 
 typedef struct found_option {
   const cli_option *option;
-  void *fields;
+  const cli_option_group *group;
 } found_option;
 
 static found_option find_option(const cli_option_group *groups, size_t n_groups, const char *name,
@@ -185,7 +187,7 @@ static found_option find_option(const cli_option_group *groups, size_t n_groups,
       const cli_option *o = &groups[g].options[i];
       bool match = name ? strlen(o->name) == length && memcmp(o->name, name, length) == 0
                         : o->letter == letter && letter != '\0';
-      if (match) return (found_option){o, groups[g].fields};
+      if (match) return (found_option){o, &groups[g]};
     }
   return (found_option){NULL, NULL};
 }
@@ -256,7 +258,8 @@ static cli_exit parse_option(const cli_verb *verb, const cli_option_group *group
     value = argv[++*i];
   }
   ++*i;
-  return store(found.option, found.fields, value);
+  if (found.group->given && !*found.group->given) *found.group->given = found.option->name;
+  return store(found.option, found.group->fields, value);
 }
 
 static cli_exit fail_surplus(const cli_verb *verb, const char *arg) {

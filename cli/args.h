@@ -41,6 +41,7 @@ typedef struct cli_option_group {
   const cli_option *options;
   size_t n_options;
   void *fields;
+  const char **given; /* takes the name of the group's first option that was there; NULL: nobody asks */
 } cli_option_group;
 
 /* An option's help where a verb needs another than the shared one: its default differs, say. */

@@ -426,7 +426,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   cli_graph_options graph = {.random = false};
-  const cli_option_group groups[] = {{"Bench", bench_option_list, CLI_N(bench_option_list), &work},
+  const cli_option_group groups[] = {{"Bench", bench_option_list, CLI_N(bench_option_list), &work, NULL},
                                      cli_graph_group(&graph),
                                      cli_image_group(&graph.image),
                                      cli_engine_group(&engine_options),

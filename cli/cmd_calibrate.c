@@ -67,6 +67,7 @@ static cli_exit calibrate(const char *model, const char *result, const cli_engin
   cli_exit code = cli_is_standard_input(o->file) ? cli_model_path_check(model) : CLI_OK;
   wh_status st = WH_OK;
   if (code == CLI_OK) code = cli_read_all(o->file, &text);
+  if (code == CLI_OK && !text.n) code = cli_fail(CLI_USAGE, "the text is empty: nothing can be measured");
   if (code == CLI_OK) code = cli_engine_open(model, engine, &needs, &e);
   if (code == CLI_OK) code = cli_raw_tokenize(e.model, text.data, text.n, true, false, &tokens, &n_tokens);
   if (code == CLI_OK) st = wh_importance_create(e.session, &importance);
@@ -86,7 +87,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   const cli_option_group groups[] = {
-      {"Calibration", calibrate_option_list, CLI_N(calibrate_option_list), &options},
+      {"Calibration", calibrate_option_list, CLI_N(calibrate_option_list), &options, NULL},
       cli_engine_group(&engine_options),
       cli_output_group(&output_options)};
   const char *paths[2] = {NULL, NULL};

@@ -142,9 +142,10 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   devices_options options = {.seconds = 1};
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
-  const cli_option_group groups[] = {{"Devices", devices_option_list, CLI_N(devices_option_list), &options},
-                                     cli_device_group(&engine_options),
-                                     cli_output_group(&output_options)};
+  const cli_option_group groups[] = {
+      {"Devices", devices_option_list, CLI_N(devices_option_list), &options, NULL},
+      cli_device_group(&engine_options),
+      cli_output_group(&output_options)};
   cli_positionals none = {0};
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &none));
   cli_set_quiet(output_options.quiet);

@@ -42,9 +42,10 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_perplexity_options options = {0};
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
-  const cli_option_group groups[] = {{"Evaluation", eval_option_list, CLI_N(eval_option_list), &options},
-                                     cli_engine_group(&engine_options),
-                                     cli_output_group(&output_options)};
+  const cli_option_group groups[] = {
+      {"Evaluation", eval_option_list, CLI_N(eval_option_list), &options, NULL},
+      cli_engine_group(&engine_options),
+      cli_output_group(&output_options)};
   const char *model = NULL;
   cli_positionals positionals = {&model, 1, 1, 0};
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));

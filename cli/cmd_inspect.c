@@ -62,8 +62,11 @@ static cli_exit write_ports_text(cli_output *out, const wh_model *model, const w
                     cli_bytes_text(info->file_bytes, file_bytes));
   cli_output_printf(out, "  name          ");
   cli_output_text(out, info->name, strlen(info->name));
-  cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,
-                    cli_bytes_text(info->weight_bytes, weight_bytes));
+  if (info->n_parameters)
+    cli_output_printf(out, "\n  parameters    %" PRIu64 ", %s of weights\n", info->n_parameters,
+                      cli_bytes_text(info->weight_bytes, weight_bytes));
+  else
+    cli_output_printf(out, "\n  parameters    none among initializers\n");
   for (uint32_t i = 0; i < g.n_inputs; ++i) {
     wh_port_info p = WH_PORT_INFO_INIT;
     CLI_TRY_WH(wh_model_get_input(model, i, &p));
@@ -458,16 +461,30 @@ static cli_exit build_text_parts(const wh_model *model) {
   return CLI_OK;
 }
 
+/* An ONNX model's graphs are made for the shapes of a run; a program of any graph is a runner's. */
+static cli_exit refuse_sections(const char *path, const wh_model_info *info, const inspect_options *o) {
+  const bool is_onnx = strncmp(info->format, "ONNX", 4) == 0;
+  if (!is_graph(info) || !(needs_session(o) || (o->graph && is_onnx))) return CLI_OK;
+  return cli_fail(CLI_UNSUPPORTED,
+                  "%s: --%s is for language models (GGUF); this one has --metadata and --tensors", path,
+                  o->plan      ? "plan"
+                  : o->kernels ? "kernels"
+                               : "graph");
+}
+
 static cli_exit open_inspected(const char *path, const cli_engine_options *options, inspected *in) {
   cli_session_needs needs = {0};
   start_bytes = cli_process_bytes();
   if (needs_session(&in->sections)) {
-    CLI_TRY(cli_engine_open(path, options, &needs, &in->engine));
+    CLI_TRY(cli_engine_begin(path, options, &in->engine));
+    CLI_TRY(refuse_sections(path, &in->engine.info, &in->sections));
+    CLI_TRY(cli_engine_start(&in->engine, &needs));
     return build_text_parts(in->engine.model);
   }
   CLI_TRY(cli_model_open(path, &in->engine.model));
   in->engine.info = (wh_model_info)WH_MODEL_INFO_INIT;
   wh_model_get_info(in->engine.model, &in->engine.info);
+  CLI_TRY(refuse_sections(path, &in->engine.info, &in->sections));
   if (!*in->engine.info.path) in->engine.info.path = path;
   return CLI_OK;
 }
@@ -478,7 +495,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {{"What to show (default: --metadata --tensors)", inspect_option_list,
-                                      CLI_N(inspect_option_list), sections},
+                                      CLI_N(inspect_option_list), sections, NULL},
                                      cli_engine_group(&engine_options),
                                      cli_output_group(&output_options)};
   const char *model = NULL;

@@ -1,7 +1,9 @@
 /* cmd_quantize.c - `whimbrel quantize`: a model's weights in a smaller type, and what that costs. */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/graph_engine.h"
 #include "cli/interrupt.h"
@@ -147,7 +149,7 @@ static cli_exit compare_outputs(const char *const paths[2], const quantize_optio
                                 json_t *root) {
   cli_engine_options engine = CLI_ENGINE_OPTIONS_INIT;
   engine.threads = o->threads;
-  if (!o->graph.random && !o->graph.inputs.n && !o->graph.image.images.n) return CLI_OK;
+  if (!cli_graph_has_inputs(&o->graph)) return CLI_OK;
   json_t *list = root ? json_array() : NULL;
   cli_exit code = cli_output_error(paths, &engine, &o->graph, out, list);
   if (root) cli_json_set(root, "outputs", list);
@@ -162,6 +164,10 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
   CLI_TRY(find_type(o->type, is_graph, &w));
   if (is_graph && o->eval)
     return cli_fail(CLI_USAGE, "--eval is for language models (GGUF); give --random or --input");
+  if (o->graph.dims.n && !o->graph.random)
+    return cli_fail(CLI_USAGE, "--dim %s is for random inputs: give --random", o->graph.dims.items[0]);
+  if (o->eval && access(o->eval, R_OK) != 0) /* not after an hour of work */
+    return cli_fail(CLI_MODEL, "cannot read %s: %s", o->eval, strerror(errno));
   w.importance = o->importance;
   w.n_threads = o->threads;
   w.may_requantize = o->requantize;
@@ -169,7 +175,7 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
   w.report_ctx = &q;
   wh_status st = wh_quantize(paths[0], paths[1], &w);
   cli_progress("%s", "");
-  if (st == WH_ERR_CANCELLED && cli_interrupted()) return cli_fail_interrupted();
+  if (st == WH_ERR_CANCELLED) return cli_interrupted() ? cli_fail_interrupted() : cli_output_flush(out);
   if (st != WH_OK) {
     cli_exit code = cli_fail_library(st);
     if (st == WH_ERR_UNSUPPORTED && strstr(cli_error_line(), "quantising twice"))
@@ -189,7 +195,7 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   quantize_options options = {.type = NULL};
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {
-      {"Quantisation", quantize_option_list, CLI_N(quantize_option_list), &options},
+      {"Quantisation", quantize_option_list, CLI_N(quantize_option_list), &options, NULL},
       cli_graph_group(&options.graph),
       cli_image_group(&options.graph.image),
       cli_output_group(&output_options)};

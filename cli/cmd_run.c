@@ -260,16 +260,19 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   cli_graph_options graph = {.random = false};
   cli_text_options texts = {.tokenizer = NULL};
-  const cli_option_group groups[] = {
-      {"Prompt and answer", run_option_list, CLI_N(run_option_list), &options},
+  const char *of_text = NULL, *of_tensors = NULL; /* the first option of each kind */
+  cli_option_group groups[] = {
+      {"Prompt and answer", run_option_list, CLI_N(run_option_list), &options, &of_text},
       cli_graph_group(&graph),
       cli_image_group(&graph.image),
       cli_text_group(&texts),
-      {"Classes (ONNX)", label_option_list, CLI_N(label_option_list), &options},
+      {"Classes (ONNX)", label_option_list, CLI_N(label_option_list), &options, &of_tensors},
       cli_sampling_group(&sampling),
       cli_drafting_group(&drafting),
       cli_engine_group(&engine_options),
       cli_output_group(&output_options)};
+  groups[1].given = groups[2].given = groups[3].given = &of_tensors;
+  groups[5].given = groups[6].given = &of_text;
   const char *model = NULL;
   cli_positionals positionals = {&model, 1, 1, 0};
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
@@ -280,11 +283,19 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   if (options.load_state && options.chat)
     return cli_fail(CLI_USAGE, "--load-state goes on with a text as it is; it takes no --chat");
   cli_set_quiet(output_options.quiet);
+  const bool is_graph = texts.texts.n || cli_is_graph(model, &graph);
+  if (is_graph && of_text)
+    return cli_fail(CLI_USAGE, "--%s is for language models (GGUF) that continue text; %s", of_text,
+                    "a model that is run on tensors takes --input, --inputs, --image, --random or --text");
+  if (!is_graph && of_tensors)
+    return cli_fail(CLI_USAGE, "--%s is for models that are run on tensors (ONNX)", of_tensors);
   if (texts.texts.n)
     return cli_run_text(model, &engine_options, &graph, &texts, output_options.path, output_options.json);
-  if (cli_is_graph(model, &graph))
-    return cli_run_graph(model, &engine_options, &graph,
-                         &(cli_graph_outputs){.path = output_options.path, .labels = options.labels});
+  if (is_graph)
+    return cli_run_graph(
+        model, &engine_options, &graph,
+        &(cli_graph_outputs){
+            .path = output_options.path, .labels = options.labels, .json = output_options.json});
 
   cli_buffer text = {0};
   cli_output out = {0};

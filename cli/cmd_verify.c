@@ -278,7 +278,7 @@ static cli_exit parse(const cli_verb *verb, int argc, char **argv, verification 
     cli_option_group engine_group = cli_engine_group(&v->sides[side].options);
     engine_group.title = "Configuration (before --against: the first; after it: the second)";
     const cli_option_group groups[] = {
-        {"What to run", verify_option_list, CLI_N(verify_option_list), options},
+        {"What to run", verify_option_list, CLI_N(verify_option_list), options, NULL},
         cli_graph_group(graph),
         cli_image_group(&graph->image),
         engine_group,

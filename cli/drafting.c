@@ -17,7 +17,7 @@ static const cli_option drafting_options[] = {
 
 cli_option_group cli_drafting_group(cli_drafting_options *options) {
   return (cli_option_group){"Drafting (with exact numerics the same answer)", drafting_options,
-                            CLI_N(drafting_options), options};
+                            CLI_N(drafting_options), options, NULL};
 }
 
 uint32_t cli_drafting_rows(const cli_drafting_options *options) {

@@ -28,7 +28,7 @@ static const cli_option graph_options[] = {
 };
 
 cli_option_group cli_graph_group(cli_graph_options *options) {
-  return (cli_option_group){"Tensors (ONNX)", graph_options, CLI_N(graph_options), options};
+  return (cli_option_group){"Tensors (ONNX)", graph_options, CLI_N(graph_options), options, NULL};
 }
 
 static bool is_onnx(const char *model) {
@@ -36,9 +36,12 @@ static bool is_onnx(const char *model) {
   return n > 5 && strcmp(model + n - 5, ".onnx") == 0;
 }
 
+bool cli_graph_has_inputs(const cli_graph_options *options) {
+  return options->inputs.n || options->archive || options->image.images.n || options->random;
+}
+
 bool cli_is_graph(const char *model, const cli_graph_options *options) {
-  return options->inputs.n || options->archive || options->image.images.n || options->random ||
-         options->dims.n || is_onnx(model) || cli_is_graph_folder(model);
+  return cli_graph_has_inputs(options) || options->dims.n || is_onnx(model) || cli_is_graph_folder(model);
 }
 
 cli_exit cli_refuse_graph(const char *model, const char *verb) {
@@ -47,6 +50,46 @@ cli_exit cli_refuse_graph(const char *model, const char *verb) {
                   "%s: `%s` is for language models (GGUF); ONNX models have `run`, `bench`, `verify`, "
                   "`quantize` and `inspect`",
                   model, verb);
+}
+
+#define DIM_MAX (INT64_C(1) << 30)
+
+/* A dimension that the model leaves open under a name. */
+static bool is_open(const wh_axis *a) { return a->min != a->max; }
+
+/* What --dim says of it; -1: nothing. */
+static int64_t said_of(const wh_axis *a, const cli_strings *dims) {
+  for (size_t k = 0; k < dims->n && is_open(a); k++) {
+    const char *value = cli_value_of(dims->items[k], a->text);
+    if (value) return strtoll(value, NULL, 10); /* a number: check_dims */
+  }
+  return -1;
+}
+
+/* Each of NAME=N must name an open dimension of an input, and a number. */
+static cli_exit check_dims(const wh_model *model, const wh_graph_info *g, const cli_graph_options *o) {
+  if (o->dims.n && !o->random)
+    return cli_fail(CLI_USAGE, "--dim %s is for random inputs: give --random, or files of that size",
+                    o->dims.items[0]);
+  for (size_t i = 0; i < o->dims.n; i++) {
+    const char *item = o->dims.items[i], *value = NULL;
+    for (uint32_t k = 0; k < g->n_inputs && !value; k++) {
+      wh_port_info p = WH_PORT_INFO_INIT;
+      CLI_TRY_WH(wh_model_get_input(model, k, &p));
+      for (int d = 0; d < p.rank && !value; d++)
+        if (is_open(&p.dims[d])) value = cli_value_of(item, p.dims[d].text);
+    }
+    if (!value)
+      return cli_fail(CLI_USAGE,
+                      "--dim %s: no input has an open dimension of that name, or it is not NAME=N (see "
+                      "whimbrel inspect)",
+                      item);
+    char *end = NULL;
+    const long long n = strtoll(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end || n > DIM_MAX)
+      return cli_fail(CLI_USAGE, "--dim %s: give a whole number up to %lld", item, (long long)DIM_MAX);
+  }
+  return CLI_OK;
 }
 
 /* Each of NAME=FILE must name an input. */
@@ -124,6 +167,8 @@ static size_t element_bytes(wh_dtype dtype) {
   }
 }
 
+#define RANDOM_MAX (1 << 28) /* elements */
+
 static cli_exit set_random(wh_runner *runner, size_t i, const wh_port_info *p, const cli_graph_options *o,
                            uint64_t *state) {
   wh_tensor t = WH_TENSOR_INIT;
@@ -133,18 +178,14 @@ static cli_exit set_random(wh_runner *runner, size_t i, const wh_port_info *p, c
   if (p->rank < 0)
     return cli_fail(CLI_USAGE, "input '%s' has any number of dimensions: give it as a file", p->name);
   for (int d = 0; d < p->rank; d++) {
-    t.dims[d] = p->dims[d].min == p->dims[d].max ? p->dims[d].min : 1;
-    for (size_t k = 0; k < o->dims.n; k++) {
-      const char *value = cli_value_of(o->dims.items[k], p->dims[d].text);
-      if (value) t.dims[d] = strtoll(value, NULL, 10);
-    }
-    if (t.dims[d] < 0 || t.dims[d] > INT64_C(1) << 30)
-      return cli_fail(CLI_USAGE, "--dim: %s is out of range", p->dims[d].text);
+    const int64_t said = said_of(&p->dims[d], &o->dims);
+    t.dims[d] = said >= 0 ? said : is_open(&p->dims[d]) ? 1 : p->dims[d].min;
     n *= (uint64_t)t.dims[d];
-    if (n > UINT64_C(1) << 32)
-      return cli_fail(CLI_LIMIT, "input '%s' would be too large for --random", p->name);
+    if (t.dims[d] > DIM_MAX || n > RANDOM_MAX)
+      return cli_fail(CLI_LIMIT, "input '%s' would have more than %d elements: give it as a file", p->name,
+                      RANDOM_MAX);
   }
-  void *data = malloc((size_t)n * 8 + 1);
+  void *data = malloc((size_t)n * element_bytes(p->dtype) + 1);
   if (!data) return cli_fail(CLI_LIMIT, "out of memory");
   t.data = data;
   t.n_bytes = n * element_bytes(p->dtype);
@@ -258,6 +299,7 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
   if (code == CLI_OK && st == WH_OK) code = check_names(g.engine.model, &g.info, "input", &graph->inputs);
   if (code == CLI_OK && st == WH_OK)
     code = check_names(g.engine.model, &g.info, "image", &graph->image.images);
+  if (code == CLI_OK && st == WH_OK) code = check_dims(g.engine.model, &g.info, graph);
   if (code == CLI_OK && st == WH_OK) st = wh_runner_create(g.engine.model, g.engine.device, &o, &g.runner);
   if (st != WH_OK) code = cli_fail_library(st);
   if (code == CLI_OK && graph->archive) code = cli_npz_open(graph->archive, &npz);
@@ -291,11 +333,4 @@ void cli_graph_close(cli_graph_engine *g) {
   cli_engine_close(&g->engine);
   cli_buffer_deinit(&g->said);
   *g = (cli_graph_engine){.runner = NULL};
-}
-
-void cli_tensor_text(const wh_tensor *t, char *out, size_t n_bytes) {
-  size_t at = (size_t)snprintf(out, n_bytes, "%s[", wh_dtype_name(t->dtype));
-  for (int d = 0; d < t->rank && at < n_bytes; d++)
-    at += (size_t)snprintf(out + at, n_bytes - at, "%s%" PRId64, d ? ", " : "", t->dims[d]);
-  if (at < n_bytes) snprintf(out + at, n_bytes - at, "]");
 }

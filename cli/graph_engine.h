@@ -5,6 +5,7 @@
 
 #include "cli/engine.h"
 #include "cli/image_input.h"
+#include "cli/tensor_numbers.h"
 
 typedef struct cli_graph_options {
   cli_strings inputs;  /* NAME=FILE.npy */
@@ -18,6 +19,8 @@ typedef struct cli_graph_options {
 cli_option_group cli_graph_group(cli_graph_options *options);
 /* Whether the options, or the model's name, ask for it. */
 bool cli_is_graph(const char *model, const cli_graph_options *options);
+/* Whether the options say what any input is. */
+bool cli_graph_has_inputs(const cli_graph_options *options);
 /* The one error line of a verb that needs a language model. */
 WH_NODISCARD cli_exit cli_refuse_graph(const char *model, const char *verb);
 
@@ -37,8 +40,5 @@ WH_NODISCARD cli_exit cli_graph_run(cli_graph_engine *g);
 WH_NODISCARD cli_exit cli_graph_output(const cli_graph_engine *g, uint32_t i, const char **name,
                                        wh_tensor *tensor);
 void cli_graph_close(cli_graph_engine *g);
-
-/* "f32[1, 3, 224, 224]" */
-void cli_tensor_text(const wh_tensor *t, char *out, size_t n_bytes);
 
 #endif

@@ -40,7 +40,7 @@ static const cli_option image_options[] = {
 };
 
 cli_option_group cli_image_group(cli_image_options *options) {
-  return (cli_option_group){"Images (ONNX)", image_options, CLI_N(image_options), options};
+  return (cli_option_group){"Images (ONNX)", image_options, CLI_N(image_options), options, NULL};
 }
 
 const char *cli_value_of(const char *item, const char *name) {

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json_out.h"
+#include "cli/tensor_numbers.h"
+
 #define N_SHOWN 5
 #define ROWS_SHOWN 16
 
@@ -30,30 +33,61 @@ void cli_labels_deinit(cli_labels *labels) {
   *labels = (cli_labels){.n = 0};
 }
 
-static void print_row(const cli_labels *labels, const float *row, cli_output *out) {
-  size_t shown[N_SHOWN];
-  for (size_t k = 0; k < N_SHOWN && k < labels->n; k++) {
-    size_t best = labels->n;
+/* The likeliest classes of a row, largest first; how many. */
+static size_t best_of_row(const cli_labels *labels, const wh_tensor *t, uint64_t row, size_t best[N_SHOWN]) {
+  const uint64_t begin = row * labels->n;
+  size_t k = 0;
+  for (; k < N_SHOWN && k < labels->n; k++) {
+    best[k] = labels->n;
     for (size_t i = 0; i < labels->n; i++) {
       bool taken = false;
-      for (size_t j = 0; j < k && !taken; j++) taken = shown[j] == i;
-      if (!taken && (best == labels->n || row[i] > row[best])) best = i;
+      for (size_t j = 0; j < k && !taken; j++) taken = best[j] == i;
+      if (!taken && (best[k] == labels->n || cli_number_at(t, begin + i) > cli_number_at(t, begin + best[k])))
+        best[k] = i;
     }
-    shown[k] = best;
-    cli_output_printf(out, "  %-12.6g ", (double)row[best]);
-    cli_output_text(out, labels->lines[best], strlen(labels->lines[best]));
-    cli_output_printf(out, "\n");
   }
+  return k;
 }
 
-bool cli_labels_print(const cli_labels *labels, const wh_tensor *t, cli_output *out) {
-  uint64_t n_rows = 1;
-  if (t->dtype != WH_DTYPE_F32 || t->rank < 1 || (uint64_t)t->dims[t->rank - 1] != labels->n) return false;
-  for (int d = 0; d + 1 < t->rank; d++) n_rows *= (uint64_t)t->dims[d];
+static uint64_t n_rows_of(const cli_labels *labels, const wh_tensor *t) {
+  return cli_n_elements(t) / labels->n;
+}
+
+bool cli_labels_fit(const cli_labels *labels, const wh_tensor *t) {
+  const bool is_float = t->dtype == WH_DTYPE_F32 || t->dtype == WH_DTYPE_F64 || t->dtype == WH_DTYPE_F16 ||
+                        t->dtype == WH_DTYPE_BF16;
+  return labels->n && is_float && t->rank > 0 && (uint64_t)t->dims[t->rank - 1] == labels->n;
+}
+
+void cli_labels_print(const cli_labels *labels, const wh_tensor *t, cli_output *out) {
+  const uint64_t n_rows = n_rows_of(labels, t);
+  size_t best[N_SHOWN];
   for (uint64_t r = 0; r < n_rows && r < ROWS_SHOWN; r++) {
     if (n_rows > 1) cli_output_printf(out, " row %" PRIu64 "\n", r);
-    print_row(labels, (const float *)t->data + r * labels->n, out);
+    const size_t n = best_of_row(labels, t, r, best);
+    for (size_t k = 0; k < n; k++) {
+      cli_output_printf(out, "  %-12.6g ", cli_number_at(t, r * labels->n + best[k]));
+      cli_output_text(out, labels->lines[best[k]], strlen(labels->lines[best[k]]));
+      cli_output_printf(out, "\n");
+    }
   }
   if (n_rows > ROWS_SHOWN) cli_output_printf(out, " and %" PRIu64 " rows more\n", n_rows - ROWS_SHOWN);
-  return true;
+}
+
+json_t *cli_labels_json(const cli_labels *labels, const wh_tensor *t) {
+  json_t *rows = json_array();
+  size_t best[N_SHOWN];
+  for (uint64_t r = 0; r < n_rows_of(labels, t); r++) {
+    json_t *row = json_array();
+    const size_t n = best_of_row(labels, t, r, best);
+    for (size_t k = 0; k < n; k++) {
+      json_t *one = json_object();
+      const char *line = labels->lines[best[k]];
+      cli_json_set(one, "label", cli_json_string(line, strlen(line)));
+      cli_json_set_real(one, "value", cli_number_at(t, r * labels->n + best[k]));
+      cli_json_append(row, one);
+    }
+    cli_json_append(rows, row);
+  }
+  return rows;
 }

@@ -2,6 +2,8 @@
 #ifndef CLI_LABELS_H
 #define CLI_LABELS_H
 
+#include <jansson.h>
+
 #include "cli/input.h"
 #include "cli/output.h"
 
@@ -14,8 +16,11 @@ typedef struct cli_labels {
 
 WH_NODISCARD cli_exit cli_labels_read(const char *path, cli_labels *out);
 void cli_labels_deinit(cli_labels *labels);
-/* Prints the five largest of each row, largest first, of equals the first; false: the tensor's rows are not
- * as long as there are labels, or no floats, and nothing is printed. */
-bool cli_labels_print(const cli_labels *labels, const wh_tensor *t, cli_output *out);
+/* Whether the tensor's rows are floats, as many as there are labels. */
+bool cli_labels_fit(const cli_labels *labels, const wh_tensor *t);
+/* The five largest of each row, largest first, of equals the first. Of a tensor that fits. */
+void cli_labels_print(const cli_labels *labels, const wh_tensor *t, cli_output *out);
+json_t *cli_labels_json(const cli_labels *labels,
+                        const wh_tensor *t); /* [[{"label": ..., "value": ...}, ...], ...] */
 
 #endif

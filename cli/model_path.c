@@ -22,6 +22,8 @@ static bool ends_with(const char *text, const char *end) {
   return true;
 }
 
+static bool is_model_name(const char *path) { return ends_with(path, ".gguf") || ends_with(path, ".onnx"); }
+
 static bool begins_with(const char *text, const char *beginning) {
   return strncmp(text, beginning, strlen(beginning)) == 0;
 }
@@ -41,13 +43,13 @@ static bool is_hub_name(const char *s) {
   if (org == 0 || s[0] == '.' || s[org] != '/') return false;
   size_t model = word_length(s + org + 1);
   const char *rest = s + org + 1 + model;
-  return model && (*rest == '\0' || *rest == ':') && !ends_with(s, ".gguf");
+  return model && (*rest == '\0' || *rest == ':') && !is_model_name(s);
 }
 
 /* "model:tag" */
 static bool is_tagged_name(const char *s) {
   size_t model = word_length(s), tag = s[model] == ':' ? word_length(s + model + 1) : 0;
-  return model > 1 && tag && s[model + 1 + tag] == '\0' && !ends_with(s, ".gguf");
+  return model > 1 && tag && s[model + 1 + tag] == '\0' && !is_model_name(s);
 }
 
 /* Behind the hub's address, if that is what it begins with. */
@@ -85,20 +87,20 @@ static cli_exit fail_ollama(cli_exit code, const char *typed, const char *name) 
 
 static cli_exit explain_folder(const char *path) {
   char first[NAME_MAX + 1] = "";
-  size_t n_gguf = 0, n_other = 0;
+  size_t n_models = 0, n_other = 0;
   DIR *folder = opendir(path);
   for (const struct dirent *e; folder && (e = readdir(folder));) {
-    n_other += ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".onnx") ||
-               ends_with(e->d_name, ".bin") || ends_with(e->d_name, ".pth");
-    if (!ends_with(e->d_name, ".gguf")) continue;
-    if (n_gguf++ == 0 || strcmp(e->d_name, first) < 0) snprintf(first, sizeof first, "%s", e->d_name);
+    n_other +=
+        ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".bin") || ends_with(e->d_name, ".pth");
+    if (!is_model_name(e->d_name)) continue;
+    if (n_models++ == 0 || strcmp(e->d_name, first) < 0) snprintf(first, sizeof first, "%s", e->d_name);
   }
   if (folder) closedir(folder);
   const char *slash = ends_with(path, "/") ? "" : "/";
-  if (n_gguf == 1)
+  if (n_models == 1)
     return cli_fail(CLI_MODEL, "%s: is a folder; give its file %s%s%s", path, path, slash, first);
-  if (n_gguf)
-    return cli_fail(CLI_MODEL, "%s: is a folder; give one of its %zu .gguf files, e.g. %s%s%s", path, n_gguf,
+  if (n_models)
+    return cli_fail(CLI_MODEL, "%s: is a folder; give one of its %zu models, e.g. %s%s%s", path, n_models,
                     path, slash, first);
   if (n_other)
     return cli_fail(
@@ -106,7 +108,8 @@ static cli_exit explain_folder(const char *path) {
         "%s: is a folder with a model in a format that Whimbrel does not read; convert it to GGUF "
         "(llama.cpp's convert_hf_to_gguf.py does) or download it as a .gguf file",
         path);
-  return cli_fail(CLI_MODEL, "%s: is a folder, and there is no .gguf file in it; give the path of one", path);
+  return cli_fail(CLI_MODEL,
+                  "%s: is a folder, and there is no .gguf or .onnx file in it; give the path of one", path);
 }
 
 /* The file of the path's folder that is nearest to its name, into `found` with room for PATH_MAX. */
@@ -119,7 +122,7 @@ static bool find_similar(const char *path, char *found) {
   snprintf(with_end, sizeof with_end, "%s.gguf", name);
   DIR *folder = opendir(folder_path);
   for (const struct dirent *e; folder && n < NAMES_MAX && (e = readdir(folder));)
-    if (ends_with(e->d_name, ".gguf") && (names[n] = strdup(e->d_name))) ++n;
+    if (is_model_name(e->d_name) && (names[n] = strdup(e->d_name))) ++n;
   if (folder) closedir(folder);
   const char *closest = NULL;
   for (size_t i = 0; i < n && !closest; ++i)
@@ -153,7 +156,7 @@ static cli_exit explain_missing(const char *path) {
         path);
   if (strcmp(path, "-") == 0)
     return cli_fail(CLI_USAGE, "a model cannot come from standard input: give the path of its file");
-  if (!*path) return cli_fail(CLI_USAGE, "the model's path is empty: give the path of a .gguf file");
+  if (!*path) return cli_fail(CLI_USAGE, "the model's path is empty: give the path of a .gguf or .onnx file");
   if (path[0] == '~')
     return cli_fail(CLI_MODEL, "%s: no such file; a shell leaves ~ in quotes as it is, so write $HOME", path);
   if (find_similar(path, similar))
@@ -164,9 +167,11 @@ static cli_exit explain_missing(const char *path) {
   if (slash && slash != path && !is_folder(path, (size_t)(slash - path)))
     return cli_fail(CLI_MODEL, "%s: no such file; there is no folder %.*s either", path, (int)(slash - path),
                     path);
-  return cli_fail(CLI_MODEL, "%s: no such file; give the path of a .gguf file%s", path,
-                  ends_with(path, ".gguf") ? "" : " (names of models are not looked up anywhere)");
+  return cli_fail(CLI_MODEL, "%s: no such file; give the path of a .gguf or .onnx file%s", path,
+                  is_model_name(path) ? "" : " (names of models are not looked up anywhere)");
 }
+
+bool cli_is_gguf(const char *path) { return ends_with(path, ".gguf"); }
 
 cli_exit cli_model_path_check(const char *path) {
   struct stat s;
@@ -177,5 +182,5 @@ cli_exit cli_model_path_check(const char *path) {
 bool cli_looks_like_model(const char *word) {
   struct stat s;
   return strstr(word, "://") || behind_hub(word) || is_hub_name(word) || is_tagged_name(word) ||
-         ends_with(word, ".gguf") || strchr(word, '/') || stat(word, &s) == 0;
+         is_model_name(word) || strchr(word, '/') || stat(word, &s) == 0;
 }

@@ -9,6 +9,8 @@
  * a path, CLI_UNSUPPORTED for a folder of another format, else CLI_MODEL. */
 WH_NODISCARD cli_exit cli_model_path_check(const char *path);
 
+bool cli_is_gguf(const char *path); /* by its name */
+
 /* Whether a word that was typed for something else looks like a model. */
 bool cli_looks_like_model(const char *word);
 

@@ -128,19 +128,19 @@ cli_exit cli_split_of(const cli_engine_options *options, cli_split *out) {
 }
 
 cli_option_group cli_device_group(cli_engine_options *options) {
-  return (cli_option_group){"Device", engine_options, N_DEVICE_OPTIONS, options};
+  return (cli_option_group){"Device", engine_options, N_DEVICE_OPTIONS, options, NULL};
 }
 
 cli_option_group cli_engine_group(cli_engine_options *options) {
-  return (cli_option_group){"Engine", engine_options, CLI_N(engine_options), options};
+  return (cli_option_group){"Engine", engine_options, CLI_N(engine_options), options, NULL};
 }
 
 cli_option_group cli_sampling_group(cli_sampling_options *options) {
-  return (cli_option_group){"Sampling", sampling_options, CLI_N(sampling_options), options};
+  return (cli_option_group){"Sampling", sampling_options, CLI_N(sampling_options), options, NULL};
 }
 
 cli_option_group cli_output_group(cli_output_options *options) {
-  return (cli_option_group){"Output", output_options, CLI_N(output_options), options};
+  return (cli_option_group){"Output", output_options, CLI_N(output_options), options, NULL};
 }
 
 wh_sampling cli_sampling(const cli_sampling_options *options) {

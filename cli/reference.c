@@ -146,7 +146,9 @@ static void write_man(FILE *f) {
       "\\fBwhimbrel\\fR \\fIVERB\\fR \\fB\\-\\-help\\fR\n.br\n\\fBwhimbrel \\-\\-version\\fR\n"
       ".SH DESCRIPTION\nEach verb explains itself and shows examples with \\fB\\-\\-help\\fR or "
       "\\fB\\-h\\fR. "
-      "\\fIMODEL\\fR is the path of a .gguf file; of a split model, that of the first file.\n",
+      "\\fIMODEL\\fR is the path of a .gguf file; of a split model, that of the first file. run, inspect, "
+      "bench, verify "
+      "and quantize take .onnx files, too.\n",
       f);
   for (size_t i = 0; i < CLI_N_VERBS; ++i) {
     fprintf(f, ".TP\n\\fB%s\\fR\n", cli_verbs[i]->name);

@@ -8,6 +8,7 @@ typedef struct cli_graph_outputs {
   const char *path;   /* a folder, which takes each output as NAME.npy, or a .npz; NULL: only the summary is
                          printed */
   const char *labels; /* a file of the classes' names; NULL: none */
+  bool json;          /* the summary is a document */
 } cli_graph_outputs;
 
 /* Runs the model once. */

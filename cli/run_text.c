@@ -11,6 +11,7 @@
 #include "cli/embedding_facts.h"
 #include "cli/json_out.h"
 #include "cli/memory.h"
+#include "cli/model_path.h"
 
 #define TOKENS_MAX 8192 /* of a text, where no file says less */
 
@@ -33,7 +34,7 @@ static const cli_option text_options[] = {
 };
 
 cli_option_group cli_text_group(cli_text_options *options) {
-  return (cli_option_group){"Embeddings (ONNX)", text_options, CLI_N(text_options), options};
+  return (cli_option_group){"Embeddings (ONNX)", text_options, CLI_N(text_options), options, NULL};
 }
 
 typedef struct job {
@@ -287,6 +288,10 @@ cli_exit cli_run_text(const char *model, const cli_engine_options *engine, const
   job j = {.o = options, .n_texts = options->texts.n};
   cli_output out = {0};
   cli_graph_engine g = {.runner = NULL};
+  CLI_TRY(cli_model_path_check(model));
+  if (cli_is_gguf(model))
+    return cli_fail(CLI_USAGE, "%s: --text is for ONNX encoders; a language model takes its prompt by -p",
+                    model);
   cli_exit code = cli_output_open(NULL, &out);
   if (code == CLI_OK) code = read_tokenizer(&j, model);
   if (code == CLI_OK) code = cli_graph_open(model, engine, graph, &g);

@@ -210,6 +210,24 @@ static void run_roi_align(const cpu_instr *in, const wh_worker *worker) {
   in->kernel->nn.roi_align(&a, worker);
 }
 
+static void run_trees(const cpu_instr *in, const wh_worker *worker) {
+  const cpu_operand *x = &in->in[0], *leaves = &in->in[3];
+  const wh_trees_args a = {.rows = x->dims[0],
+                           .features = x->dims[1],
+                           .n_nodes = in->in[1].dims[0],
+                           .n_trees = in->in[2].dims[0],
+                           .n_leaves = leaves->dims[0],
+                           .targets = leaves->dims[1],
+                           .dtype = x->dtype,
+                           .mode = (wh_trees_mode)number(in, WH_ATTR_MODE),
+                           .nodes = in->in[1].data,
+                           .roots = in->in[2].data,
+                           .x = x->data,
+                           .leaves = leaves->data,
+                           .y = in->out->data};
+  in->kernel->nn.trees(&a, worker);
+}
+
 /* ---- signals ---- */
 
 static void run_lrn(const cpu_instr *in, const wh_worker *worker) {

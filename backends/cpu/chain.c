@@ -27,13 +27,15 @@ static bool select_step(uint64_t features, const wh_rowops *rowops, wh_op op, wh
     MAP(FLOOR, floor) break;
     MAP(CEIL, ceil) break;
     MAP(ROUND, round) break;
-    MAP(ERF, erf) break;
 #undef MAP
     case WH_OP_EXP:
       s->unary = rowops->exp;
       break;
     case WH_OP_TANH:
       s->unary = rowops->tanh;
+      break;
+    case WH_OP_ERF:
+      s->unary = rowops->erf;
       break;
     case WH_OP_SIGMOID:
       s->unary = rowops->sigmoid;

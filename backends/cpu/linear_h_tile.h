@@ -43,6 +43,18 @@ typedef struct block_at {
   float *y; /* [row][COLS] */
 } block_at;
 
+/* The products of a row's pair of codes at q with those of the held columns. */
+ALWAYS_INLINE void add_pair(vdot16 *dot, const vint *w, const int vecs, const int16_t *q) {
+#ifdef DOT16_PAIRS
+  if (vecs == 2) {
+    vdot16_add_pair(dot, w, q);
+    return;
+  }
+#endif
+  const vint x = vint_bcast32(q);
+  UNROLL for (int v = 0; v < vecs; v++) vdot16_add(&dot[v], w[v], x);
+}
+
 /* One block of `rows` rows and the held columns from c on. */
 ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const wh_cpu_fetch how,
                               const block_at b) {
@@ -59,12 +71,9 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
       ask_for(at + AHEAD, WH_LINEAR_H_PAIR_BYTES, how);
       /* The activations of the rows after these: with the codes and y they are more than a first-level cache.
        */
-      if (rows > 2) __builtin_prefetch(b.q + rows * WH_Q13A_BLOCK + (i + s) * 32, 0, 3);
+      if (rows > 2 && c == 0) __builtin_prefetch(b.q + rows * WH_Q13A_BLOCK + (i + s) * 32, 0, 3);
       UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
-      UNROLL for (int r = 0; r < rows; r++) {
-        const vint x = vint_bcast32(q + r * WH_Q13A_BLOCK + 2 * s);
-        UNROLL for (int v = 0; v < vecs; v++) vdot16_add(&dot[r][v], w[v], x);
-      }
+      UNROLL for (int r = 0; r < rows; r++) add_pair(dot[r], w, vecs, q + r * WH_Q13A_BLOCK + 2 * s);
     }
     codes += WH_LINEAR_H_STEP * WH_LINEAR_H_PAIR_BYTES;
     q += 2 * WH_LINEAR_H_STEP;

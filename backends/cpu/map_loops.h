@@ -83,7 +83,6 @@ MAP_F32(MAP1, round, float, rintf(x))
 MAP_F32(MAP1, abs, float, fabsf(x))
 MAP_F32(MAP1, sign, float, x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x)
 MAP_F32(MAP1, neg, float, -x)
-MAP_F32(MAP1, erf, float, wh_erf_f32(x))
 static inline float relu_f32(float x) { return x > 0.0f ? x : x != x ? x : 0.0f; }
 MAP_F32(MAP1, relu, float, relu_f32(x))
 

@@ -114,6 +114,17 @@ static inline int64_t wh_roi_image(const wh_roi_align_args *a, int64_t row) {
   return a->image_dtype == WH_DTYPE_I64 ? ((const int64_t *)a->image)[row] : ((const int32_t *)a->image)[row];
 }
 
+/* What trees' leaves give for rows of features: y[rows][targets] */
+typedef enum wh_trees_mode { WH_TREES_SUM, WH_TREES_LEAST, WH_TREES_LARGEST } wh_trees_mode;
+typedef struct wh_trees_args {
+  int64_t rows, features, n_nodes, n_trees, n_leaves, targets;
+  wh_dtype dtype; /* f32 or f64 */
+  wh_trees_mode mode;
+  const int32_t *nodes, *roots;
+  const void *x, *leaves;
+  void *y;
+} wh_trees_args;
+
 /* over channels: x[n][c][inner] */
 typedef struct wh_lrn_args {
   int64_t n, c, inner, size;
@@ -202,6 +213,7 @@ typedef wh_quantize_linear_args wh_dequantize_linear_args;
   X(resample)             \
   X(grid_sample)          \
   X(roi_align)            \
+  X(trees)                \
   X(lrn)                  \
   X(dft)                  \
   X(det)                  \

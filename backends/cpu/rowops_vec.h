@@ -176,6 +176,7 @@ UNARY(silu, vf_silu(x))
 UNARY(gelu, vf_gelu_tanh(x))
 UNARY(gelu_erf, vf_gelu_erf(x))
 UNARY(tanh, vf_tanh(x))
+UNARY(erf, vf_erf(x))
 UNARY(sigmoid, vf_sigmoid(x))
 UNARY(exp, vf_exp(x))
 

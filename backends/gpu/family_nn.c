@@ -95,6 +95,30 @@ static wh_status emit_roi_align(gpu_emit *e, const gpu_step *s) {
   return gpu_launch(e, GPU_K_roi_align, gpu_flat_grid(a.n), &a, sizeof a);
 }
 
+/* ---- trees ---- */
+
+#define TREES_ROWS 4 /* outputs of a block: a warp each */
+
+static wh_status emit_trees(gpu_emit *e, const gpu_step *s) {
+  if (gpu_is_empty(s)) return WH_OK;
+  const gpu_trees_args a = {.x = s->in[0].address,
+                            .nodes = s->in[1].address,
+                            .roots = s->in[2].address,
+                            .leaves = s->in[3].address,
+                            .y = s->out->address,
+                            .n = gpu_elements(s->out),
+                            .features = s->in[0].dims[1],
+                            .trees = s->in[2].dims[0],
+                            .n_nodes = s->in[1].dims[0],
+                            .n_leaves = s->in[3].dims[0],
+                            .targets = gpu_divisor_of(s->in[3].dims[1]),
+                            .mode = (uint32_t)number(s, WH_ATTR_MODE)};
+  const int64_t rows = a.n < TREES_ROWS ? a.n : TREES_ROWS;
+  const gpu_grid grid = {(uint32_t)gpu_ceil_div(a.n, rows), 1, 1, (uint32_t)rows * 32, 0};
+  const bool wide = s->in[0].dtype == WH_DTYPE_F64;
+  return gpu_launch(e, wide ? GPU_K_trees_f64 : GPU_K_trees_f32, grid, &a, sizeof a);
+}
+
 /* ---- signals ---- */
 
 static wh_status emit_lrn(gpu_emit *e, const gpu_step *s) {
@@ -264,6 +288,7 @@ const gpu_op gpu_ops_nn[] = {
     {WH_OP_RESAMPLE, "resample", NULL, emit_resample},
     {WH_OP_GRID_SAMPLE, "grid_sample", NULL, emit_grid_sample},
     {WH_OP_ROI_ALIGN, "roi_align", NULL, emit_roi_align},
+    {WH_OP_TREES, "trees", NULL, emit_trees},
     {WH_OP_LRN, "lrn", NULL, emit_lrn},
     {WH_OP_DFT, "dft", claim_dft, emit_dft},
     {WH_OP_DET, "det", claim_det, emit_det},

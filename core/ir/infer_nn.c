@@ -312,6 +312,23 @@ wh_status wh_infer_roi_align(const infer_ctx *c, wh_shape *out) {
   return WH_OK;
 }
 
+/* ---- trees ---- */
+
+wh_status wh_infer_trees(const infer_ctx *c, wh_shape *out) {
+  const bool wide = in(c, 0) && in(c, 0)->dtype == WH_DTYPE_F64;
+  const wh_dtype type = wide ? WH_DTYPE_F64 : WH_DTYPE_F32;
+  wh_dim words;
+  WH_TRY(want(c, 0, type, 2));
+  WH_TRY(want(c, 1, WH_DTYPE_I32, 2));
+  WH_TRY(number(c, wide ? 5 : 4, &words));
+  WH_TRY(want_dim(c, 1, 1, words));
+  WH_TRY(want(c, 2, WH_DTYPE_I32, 1));
+  WH_TRY(want(c, 3, type, 2));
+  WH_TRY(want_int(c, WH_ATTR_MODE, 0, 2));
+  *out = (wh_shape){.dtype = type, .rank = 2, .dims = {in(c, 0)->dims[0], in(c, 3)->dims[1]}};
+  return WH_OK;
+}
+
 /* ---- signals ---- */
 
 wh_status wh_infer_lrn(const infer_ctx *c, wh_shape *out) {

@@ -1,5 +1,6 @@
 /* host_select.c - operators whose result's size depends on elements: computed on the host. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,55 +143,85 @@ static double overlap(box a, box b) {
   return sum > 0 ? both / sum : 0;
 }
 
+typedef struct candidate {
+  double score;
+  int64_t place;
+} candidate;
+
+static bool goes_first(candidate a, candidate b) {
+  return a.score > b.score || (a.score == b.score && a.place < b.place);
+}
+
+/* Lets c down from place i of a heap, whose first is the best. */
+static void let_down(candidate *heap, size_t n, size_t i, candidate c) {
+  for (size_t child; (child = 2 * i + 1) < n; i = child) {
+    child += child + 1 < n && goes_first(heap[child + 1], heap[child]);
+    if (!goes_first(heap[child], c)) break;
+    heap[i] = heap[child];
+  }
+  heap[i] = c;
+}
+
+typedef struct suppression {
+  int64_t n, most;
+  double iou, least;
+  bool has_least, centred;
+  candidate *heap; /* [n] */
+  box *kept;       /* [n] */
+} suppression;
+
+/* Places of the boxes that stay, at most `most`, the best first; few are taken out of many, so they are not
+ * sorted. A score that is NaN counts as -inf. */
+static size_t suppress(const suppression *s, const double *boxes, const double *scores, int64_t *places) {
+  size_t n = 0, n_kept = 0;
+  for (int64_t i = 0; i < s->n; i++)
+    if (!s->has_least || scores[i] > s->least)
+      s->heap[n++] = (candidate){isnan(scores[i]) ? -(double)INFINITY : scores[i], i};
+  for (size_t i = n / 2; i-- > 0;) let_down(s->heap, n, i, s->heap[i]);
+  while (n && (int64_t)n_kept < s->most) {
+    const int64_t place = s->heap[0].place;
+    const box own = read_box(boxes + place * 4, s->centred);
+    n--;
+    let_down(s->heap, n, 0, s->heap[n]);
+    bool keep = true;
+    for (size_t k = 0; k < n_kept && keep; k++) keep = !(overlap(own, s->kept[k]) > s->iou);
+    if (!keep) continue;
+    s->kept[n_kept] = own;
+    places[n_kept++] = place;
+  }
+  return n_kept;
+}
+
 void ox_lower_non_max_suppression(ox *o) {
   wh_datum *boxes = ox_in(o, 0), *scores = ox_in(o, 1);
   const double *pb = ox_doubles(o, boxes), *ps = ox_doubles(o, scores);
-  const int64_t most = ox_has(o, 2) ? ox_long(o, ox_reshape(o, ox_in(o, 2), 0, NULL)) : 0;
-  const double iou = ox_has(o, 3) ? ox_double(o, ox_reshape(o, ox_in(o, 3), 0, NULL)) : 0;
-  const bool has_least = ox_has(o, 4), centred = ox_attr_i(o, "center_point_box", 0) != 0;
-  const double least = has_least ? ox_double(o, ox_reshape(o, ox_in(o, 4), 0, NULL)) : 0;
+  suppression s = {.most = ox_has(o, 2) ? ox_long(o, ox_reshape(o, ox_in(o, 2), 0, NULL)) : 0,
+                   .iou = ox_has(o, 3) ? ox_double(o, ox_reshape(o, ox_in(o, 3), 0, NULL)) : 0,
+                   .least = ox_has(o, 4) ? ox_double(o, ox_reshape(o, ox_in(o, 4), 0, NULL)) : 0,
+                   .has_least = ox_has(o, 4),
+                   .centred = ox_attr_i(o, "center_point_box", 0) != 0};
   if (boxes->rank != 3 || scores->rank != 3 || boxes->dims[2] != 4 || boxes->dims[1] != scores->dims[2] ||
       boxes->dims[0] != scores->dims[0])
     OX_FAIL(o, ERR_CORRUPT, "its boxes and scores do not go together");
   if (o->st != WH_OK) return;
-  const int64_t n_batch = scores->dims[0], n_class = scores->dims[1], n = scores->dims[2];
+  const int64_t n_batch = scores->dims[0], n_class = scores->dims[1];
+  s.n = scores->dims[2];
+  if (s.most > s.n) s.most = s.n;
+  if (s.most < 0) s.most = 0;
+  s.heap = ox_array(o, (size_t)s.n, sizeof *s.heap);
+  s.kept = ox_array(o, (size_t)s.most, sizeof *s.kept);
+  int64_t *places = ox_array(o, (size_t)s.most, sizeof *places),
+          *out = ox_array(o, (size_t)s.most * (size_t)(n_batch * n_class), 3 * sizeof *out);
   size_t n_out = 0;
-  int64_t *order = ox_array(o, (size_t)n, sizeof *order), *spare = ox_array(o, (size_t)n, sizeof *spare),
-          *out = NULL;
-  const size_t room_for = (size_t)(most < n ? (most > 0 ? most : 0) : n) * (size_t)(n_batch * n_class);
-  out = ox_array(o, room_for * 3, sizeof *out);
-  for (int64_t b = 0; out && order && spare && b < n_batch; b++)
-    for (int64_t c = 0; c < n_class; c++) {
-      const double *s = ps + (b * n_class + c) * n;
-      const int64_t dim = n;
-      double *negative =
-          ox_array(o, (size_t)n, sizeof *negative); /* the largest first: a stable sort of -score */
-      if (!negative) return;
-      for (int64_t i = 0; i < n; i++) {
-        negative[i] = -s[i];
-        order[i] = i;
-      }
-      const wh_datum keys = {.kind = WH_DATUM_TENSOR,
-                             .dtype = WH_DTYPE_F64,
-                             .rank = 1,
-                             .dims = {dim},
-                             .n = (size_t)n,
-                             .data = negative};
-      const slices all = {&keys, 1, (size_t)n, 1};
-      sort(&all, order, spare, (size_t)n);
-      const size_t begin = n_out;
-      for (int64_t i = 0; i < n && (int64_t)(n_out - begin) < most; i++) {
-        if (has_least && !(s[order[i]] > least)) continue;
-        bool keep = true;
-        const box own = read_box(pb + (b * n + order[i]) * 4, centred);
-        for (size_t k = begin; k < n_out && keep; k++)
-          keep = !(overlap(own, read_box(pb + (b * n + out[3 * k + 2]) * 4, centred)) > iou);
-        if (!keep) continue;
-        out[3 * n_out] = b;
-        out[3 * n_out + 1] = c;
-        out[3 * n_out++ + 2] = order[i];
-      }
+  for (int64_t row = 0; o->st == WH_OK && row < n_batch * n_class; row++) {
+    const int64_t batch = row / n_class;
+    const size_t n = suppress(&s, pb + batch * s.n * 4, ps + row * s.n, places);
+    for (size_t i = 0; i < n; i++, n_out++) {
+      out[3 * n_out] = batch;
+      out[3 * n_out + 1] = row % n_class;
+      out[3 * n_out + 2] = places[i];
     }
+  }
   if (o->st != WH_OK) return;
   wh_datum *in[] = {boxes, scores}, *y = ox_from(o, ox_const_ints(o, out, 3 * n_out), in, 2);
   ox_give(o, 0, ox_flatten_to(o, y, (int64_t)n_out, 3));

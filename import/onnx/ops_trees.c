@@ -1,4 +1,4 @@
-/* ops_trees.c - ensembles of decision trees: all rows go down all trees at once, one level per step. */
+/* ops_trees.c - ensembles of decision trees, as tables of the core's `trees`. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -14,8 +14,10 @@ typedef struct forest {
   size_t n, n_trees;
   int64_t *yes, *no, *feature, *roots;
   double *split;
-  uint8_t *mode, *missing; /* missing: a NaN goes to yes */
-  int64_t n_targets, n_levels, most_members;
+  uint8_t *mode, *missing, *seen; /* missing: a NaN goes to yes */
+  int64_t n_targets, most_members;
+  int64_t *order; /* the n_reached nodes that trees have, tree after tree, breadth first */
+  size_t n_reached;
   double *weights;   /* [n][n_targets] of leaves */
   uint8_t *has;      /* [n_targets] some leaf has a weight for it */
   bool all_positive; /* weights */
@@ -55,37 +57,27 @@ static void check_children(ox *o, const forest *f, size_t i) {
     OX_FAIL(o, ERR_CORRUPT, "node %zu of its trees is its own child", i);
 }
 
-/* Level after level from the roots; a node that is reached twice is no tree's. */
-static void count_levels(ox *o, forest *f) {
-  int64_t *level = ox_array(o, f->n, sizeof *level), *next = ox_array(o, f->n, sizeof *next);
-  uint8_t *seen = ox_array(o, f->n, 1);
-  size_t n = 0;
-  if (!level || !next || !seen) return;
-  for (size_t i = 0; i < f->n_trees && o->st == WH_OK; i++) {
+/* Tree after tree, level after level; a node that is reached twice is no tree's. */
+static void reach(ox *o, forest *f, int64_t node) {
+  if (f->seen[node]) OX_FAIL(o, ERR_CORRUPT, "a node of its trees has two parents");
+  if (o->st != WH_OK) return;
+  f->seen[node] = 1;
+  f->order[f->n_reached++] = node;
+}
+
+static void go_through(ox *o, forest *f) {
+  f->order = ox_array(o, f->n, sizeof *f->order);
+  f->seen = ox_array(o, f->n, 1);
+  for (size_t i = 0, at = 0; i < f->n_trees && o->st == WH_OK; i++) {
     const int64_t root = f->roots[i];
-    if (root < 0 || root >= (int64_t)f->n || seen[root])
-      OX_FAIL(o, ERR_CORRUPT, "root %zu of its trees is none", i);
-    if (o->st == WH_OK) {
-      seen[root] = 1;
-      level[n++] = root;
+    if (root < 0 || root >= (int64_t)f->n) OX_FAIL(o, ERR_CORRUPT, "root %zu of its trees is none", i);
+    if (o->st == WH_OK) reach(o, f, root);
+    for (; at < f->n_reached && o->st == WH_OK; at++) {
+      const int64_t node = f->order[at];
+      if (f->yes[node] == node) continue;
+      reach(o, f, f->yes[node]);
+      if (f->no[node] != f->yes[node]) reach(o, f, f->no[node]); /* alike: a tree of one leaf */
     }
-  }
-  for (f->n_levels = 0; n && o->st == WH_OK; f->n_levels++) {
-    size_t n_next = 0;
-    for (size_t i = 0; i < n && o->st == WH_OK; i++) {
-      const int64_t children[] = {f->yes[level[i]], f->no[level[i]]};
-      for (int k = 0; k < 2 && children[0] != level[i]; k++) {
-        if (k && children[1] == children[0]) break; /* a tree of one leaf */
-        if (seen[children[k]]) OX_FAIL(o, ERR_CORRUPT, "a node of its trees has two parents");
-        if (o->st != WH_OK) break;
-        seen[children[k]] = 1;
-        next[n_next++] = children[k];
-      }
-    }
-    int64_t *swap = level;
-    level = next;
-    next = swap;
-    n = n_next;
   }
 }
 
@@ -203,7 +195,7 @@ static void read_forest(ox *o, forest *f, const char *kind, int64_t n_targets) {
   for (size_t i = 0; i < n_ids && o->st == WH_OK; i++)
     add_weight(o, f, find_node(o, &x, trees[i], nodes[i]), ids[i], weights[i]);
   f->dtype = is_f64 ? WH_DTYPE_F64 : WH_DTYPE_F32;
-  if (o->st == WH_OK) count_levels(o, f);
+  if (o->st == WH_OK) go_through(o, f);
 }
 
 /* ---- the form of opset 5: nodes and leaves in lists of their own ---- */
@@ -279,10 +271,10 @@ static void read_new_forest(ox *o, forest *f) {
   }
   if (o->st == WH_OK && ox_attr(o, "membership_values")) read_members(o, f, n_nodes);
   f->dtype = ox_in(o, 0)->dtype == WH_DTYPE_F64 ? WH_DTYPE_F64 : WH_DTYPE_F32;
-  if (o->st == WH_OK) count_levels(o, f);
+  if (o->st == WH_OK) go_through(o, f);
 }
 
-/* ---- going down ---- */
+/* ---- tables ---- */
 
 static wh_datum *table(ox *o, wh_dtype dtype, size_t n, int64_t width, const double *v) {
   const int64_t dims[] = {(int64_t)n, width};
@@ -291,86 +283,136 @@ static wh_datum *table(ox *o, wh_dtype dtype, size_t n, int64_t width, const dou
   return d;
 }
 
-static wh_datum *bytes_table(ox *o, wh_dtype dtype, size_t n, const uint8_t *v) {
-  const int64_t dim = (int64_t)n;
-  wh_datum *d = ox_new(o, dtype, 1, &dim);
-  for (size_t i = 0; o->st == WH_OK && i < n; i++) ((uint8_t *)(uintptr_t)d->data)[i] = v[i];
-  return d;
+static size_t members_of(const forest *f, int64_t i, const double **members) {
+  size_t n = 0;
+  *members = f->members ? f->members + i * f->most_members : NULL;
+  while (f->members && (int64_t)n < f->most_members && !isnan((*members)[n])) n++;
+  return n;
 }
 
-/* Whether v[r, t] is one of the node's members. */
-static wh_datum *is_member(ox *o, const forest *f, wh_datum *v, wh_datum *at) {
+/* Nothing is at most NaN, nor less, more or equal. */
+static tree_mode mode_at(const forest *f, int64_t i) {
+  const tree_mode mode = (tree_mode)f->mode[i];
+  return isnan(f->split[i]) && mode != NEQ && mode != MEMBER ? LEQ : mode;
+}
+
+/* Nodes of the table that node i takes. */
+static size_t places_of(ox *o, const forest *f, int64_t i) {
+  const double *members;
+  if (f->yes[i] == i) return 0;
+  const tree_mode mode = mode_at(f, i);
+  if (mode != MEMBER) return mode == EQ || mode == NEQ ? 2 : 1;
   if (!f->members) OX_FAIL(o, ERR_CORRUPT, "it has nodes with sets, and no sets");
-  if (o->st != WH_OK) return &o->nothing;
-  wh_datum *sets = ox_gather(o, table(o, f->dtype, f->n, f->most_members, f->members), at, 0);
-  wh_datum *hits = ox_binary(o, WH_OP_EQUAL, ox_insert_axes(o, v, 4, 3), sets);
-  hits = ox_reduce(o, WH_OP_REDUCE_MAX, ox_cast(o, hits, WH_DTYPE_U8), 4, false);
-  return ox_cast(o, hits, WH_DTYPE_BOOL);
+  const size_t n = members_of(f, i, &members);
+  return n ? 2 * n : 1;
 }
 
-static wh_datum *holds(ox *o, const forest *f, tree_mode mode, wh_datum *v, wh_datum *split, wh_datum *at) {
-  switch (mode) {
+typedef struct node_table {
+  int32_t *next;
+  wh_dtype dtype;
+  int32_t at; /* which node `next` is */
+} node_table;
+
+/* x <= threshold, or NaN where `nan` says so: yes. */
+static void put(node_table *t, int64_t feature, double threshold, bool nan, int64_t yes, int64_t no) {
+  const float narrow = (float)threshold;
+  *t->next++ = nan ? ~(int32_t)feature : (int32_t)feature;
+  *t->next++ = (int32_t)yes;
+  *t->next++ = (int32_t)no;
+  if (t->dtype == WH_DTYPE_F64)
+    memcpy(t->next, &threshold, sizeof threshold);
+  else
+    memcpy(t->next, &narrow, sizeof narrow);
+  t->next += t->dtype == WH_DTYPE_F64 ? 2 : 1;
+  t->at++;
+}
+
+/* The number below, so that x < t is x <= below(t); of -inf NaN, which nothing is at most. */
+static double below(wh_dtype dtype, double t) {
+  if (isinf(t) && t < 0) return (double)NAN;
+  return dtype == WH_DTYPE_F64 ? nextafter(t, -INFINITY) : (double)nextafterf((float)t, -INFINITY);
+}
+
+/* x = value: at most it, and not at most the number below. `nan`: a NaN is equal to it. */
+static void put_equal(node_table *t, int64_t feature, double value, bool nan, int64_t yes, int64_t no) {
+  put(t, feature, value, nan, t->at + 1, no);
+  put(t, feature, below(t->dtype, value), false, no, yes);
+}
+
+/* Every comparison by x <= threshold. Of a NaN none holds but "not equal"; then it goes where missing values
+ * do. */
+static void put_node(const forest *f, node_table *t, int64_t i, int64_t yes, int64_t no) {
+  const int64_t feature = f->feature[i];
+  const double s = f->split[i], *members;
+  const bool nan = f->missing[i];
+  switch (mode_at(f, i)) {
     case LEQ:
-      return ox_binary(o, WH_OP_LESS_OR_EQUAL, v, split);
+      put(t, feature, s, nan, yes, no);
+      return;
     case LT:
-      return ox_binary(o, WH_OP_LESS, v, split);
+      put(t, feature, below(f->dtype, s), nan, yes, no);
+      return;
     case GTE:
-      return ox_binary(o, WH_OP_LESS_OR_EQUAL, split, v);
+      put(t, feature, below(f->dtype, s), !nan, no, yes);
+      return;
     case GT:
-      return ox_binary(o, WH_OP_LESS, split, v);
+      put(t, feature, s, !nan, no, yes);
+      return;
     case EQ:
-      return ox_binary(o, WH_OP_EQUAL, v, split);
+      put_equal(t, feature, s, nan, yes, no);
+      return;
     case NEQ:
-      return ox_unary(o, WH_OP_NOT, ox_binary(o, WH_OP_EQUAL, v, split));
+      put_equal(t, feature, s, false, no, yes);
+      return;
     default:
-      return is_member(o, f, v, at);
+      break;
   }
+  const size_t n = members_of(f, i, &members);
+  if (n == 0) put(t, feature, (double)NAN, nan, yes, no);
+  for (size_t k = 0; k < n; k++) put_equal(t, feature, members[k], nan, yes, k + 1 < n ? t->at + 2 : no);
 }
 
-/* The leaves of x[rows, features] in all trees, [rows, trees]: each level compares and chooses. */
-static wh_datum *leaves_of(ox *o, const forest *f, wh_datum *x) {
-  const int64_t shape[] = {x->dims[0], (int64_t)f->n_trees};
-  wh_datum *feature = ox_const_ints(o, f->feature, f->n), *yes = ox_const_ints(o, f->yes, f->n),
-           *no = ox_const_ints(o, f->no, f->n), *split = table(o, f->dtype, f->n, 0, f->split),
-           *mode = bytes_table(o, WH_DTYPE_U8, f->n, f->mode),
-           *missing = bytes_table(o, WH_DTYPE_BOOL, f->n, f->missing);
-  wh_datum *at = ox_expand(o, ox_const_ints(o, f->roots, f->n_trees), 2, shape);
-  bool used[N_MODES] = {false}, tracks = false;
-  for (size_t i = 0; i < f->n; i++) {
-    if (f->yes[i] == (int64_t)i) continue;
-    used[f->mode[i]] = true;
-    tracks = tracks || f->missing[i];
+/* The nodes that trees have, leaves apart: operands 1 to 3 of `trees`. */
+static void make_tables(ox *o, const forest *f, wh_datum *in[4]) {
+  int64_t *place = ox_array(o, f->n, sizeof *place); /* of a leaf ~ its number */
+  int64_t n_leaves = 0, n_nodes = 0;
+  for (size_t k = 0; place && k < f->n_reached && o->st == WH_OK; k++) {
+    const int64_t i = f->order[k];
+    const bool is_leaf = f->yes[i] == i;
+    place[i] = is_leaf ? ~n_leaves : n_nodes;
+    n_leaves += is_leaf;
+    n_nodes += (int64_t)places_of(o, f, i);
+    if (n_nodes >= INT32_MAX || n_leaves >= INT32_MAX || f->feature[i] >= INT32_MAX)
+      OX_FAIL(o, ERR_LIMIT, "its trees have too many nodes");
   }
-  const wh_attr axis = ox_a_i(WH_ATTR_AXIS, 1);
-  for (int64_t level = 1; level < f->n_levels && o->st == WH_OK; level++) {
-    wh_datum *in[] = {x, ox_gather(o, feature, at, 0)},
-             *v = ox_node1(o, WH_OP_GATHER_ELEMENTS, in, 2, &axis, 1);
-    wh_datum *s = ox_gather(o, split, at, 0), *go = NULL, *m = NULL;
-    for (int k = 0; k < N_MODES && o->st == WH_OK; k++) {
-      if (!used[k]) continue;
-      wh_datum *this = holds(o, f, (tree_mode)k, v, s, at);
-      if (go && !m) m = ox_gather(o, mode, at, 0);
-      go = go ? ox_where(o, ox_binary(o, WH_OP_EQUAL, m, ox_num(o, m, k)), this, go) : this;
-    }
-    if (tracks && go)
-      go = ox_binary(o, WH_OP_OR, go,
-                     ox_binary(o, WH_OP_AND, ox_unary(o, WH_OP_IS_NAN, v), ox_gather(o, missing, at, 0)));
-    if (go) at = ox_where(o, go, ox_gather(o, yes, at, 0), ox_gather(o, no, at, 0));
+  const int64_t node_dims[] = {n_nodes, f->dtype == WH_DTYPE_F64 ? 5 : 4}, n_roots = (int64_t)f->n_trees,
+                leaf_dims[] = {n_leaves, f->n_targets};
+  in[1] = ox_new(o, WH_DTYPE_I32, 2, node_dims);
+  in[2] = ox_new(o, WH_DTYPE_I32, 1, &n_roots);
+  in[3] = ox_new(o, f->dtype, 2, leaf_dims);
+  if (o->st != WH_OK) return;
+  node_table t = {.next = (void *)(uintptr_t)in[1]->data, .dtype = f->dtype};
+  for (size_t k = 0; k < f->n_reached; k++) {
+    const int64_t i = f->order[k];
+    if (f->yes[i] != i) put_node(f, &t, i, place[f->yes[i]], place[f->no[i]]);
+    for (int64_t c = 0; f->yes[i] == i && c < f->n_targets; c++)
+      ox_store(f->dtype, (void *)(uintptr_t)in[3]->data, (size_t)(~place[i] * f->n_targets + c),
+               f->weights[i * f->n_targets + c]);
   }
-  return at;
+  for (size_t k = 0; k < f->n_trees; k++)
+    ((int32_t *)(uintptr_t)in[2]->data)[k] = (int32_t)place[f->roots[k]];
 }
 
 typedef enum aggregate { SUM, AVERAGE, LEAST, LARGEST } aggregate;
 
 /* Over all trees: [rows, targets]. Of the least and the largest only leaves that have the target count. */
-static wh_datum *aggregated(ox *o, const forest *f, wh_datum *leaves, aggregate how) {
-  const bool sums = how == SUM || how == AVERAGE;
-  if (!sums && f->n_targets > 1)
+static wh_datum *aggregated(ox *o, const forest *f, wh_datum *x, aggregate how) {
+  if ((how == LEAST || how == LARGEST) && f->n_targets > 1)
     OX_FAIL(o, ERR_UNSUPPORTED, "the least and the largest of several targets are not computed");
-  wh_datum *w = ox_gather(o, table(o, f->dtype, f->n, f->n_targets, f->weights), leaves,
-                          0); /* [rows, trees, targets] */
-  const wh_op op = sums ? WH_OP_REDUCE_SUM : how == LEAST ? WH_OP_REDUCE_MIN : WH_OP_REDUCE_MAX;
-  wh_datum *y = ox_reduce(o, op, w, 2, false);
+  wh_datum *in[4] = {x};
+  const wh_attr mode = ox_a_i(WH_ATTR_MODE, how == LEAST ? 1 : how == LARGEST ? 2 : 0);
+  make_tables(o, f, in);
+  wh_datum *y = ox_node1(o, WH_OP_TREES, in, 4, &mode, 1);
   return how == AVERAGE ? ox_div(o, y, ox_num(o, y, (double)f->n_trees)) : y;
 }
 
@@ -407,13 +449,13 @@ void ox_lower_tree_ensemble_regressor(ox *o) {
   read_forest(o, &f, "target", ox_attr_i(o, "n_targets", 1));
   wh_datum *x = o->st == WH_OK ? rows_of(o, &f) : NULL;
   if (o->st != WH_OK) return;
-  wh_datum *y = with_base(o, aggregated(o, &f, leaves_of(o, &f, x), (aggregate)a));
+  wh_datum *y = with_base(o, aggregated(o, &f, x, (aggregate)a));
   ox_give(o, 0, ox_f32(o, ox_post_transform(o, y, ox_attr_s(o, "post_transform", "NONE"))));
 }
 
 void ox_lower_tree_ensemble(ox *o) {
   static const char *const posts[] = {"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"};
-  const int64_t how = ox_attr_i(o, "aggregate_function", SUM), post = ox_attr_i(o, "post_transform", 0);
+  const int64_t how = ox_attr_i(o, "aggregate_function", 1), post = ox_attr_i(o, "post_transform", 0);
   const wh_dtype back = ox_in(o, 0)->dtype;
   forest f = {.n = 0};
   const int64_t by_number[] = {AVERAGE, SUM, LEAST, LARGEST};
@@ -422,7 +464,7 @@ void ox_lower_tree_ensemble(ox *o) {
   read_new_forest(o, &f);
   wh_datum *x = o->st == WH_OK ? rows_of(o, &f) : NULL;
   if (o->st != WH_OK) return;
-  wh_datum *y = aggregated(o, &f, leaves_of(o, &f, x), (aggregate)by_number[how]);
+  wh_datum *y = aggregated(o, &f, x, (aggregate)by_number[how]);
   ox_give(o, 0, ox_cast(o, ox_post_transform(o, y, wh_str_from(posts[post])), back));
 }
 
@@ -435,7 +477,7 @@ void ox_lower_tree_ensemble_classifier(ox *o) {
   read_forest(o, &f, "class", n_classes);
   wh_datum *x = o->st == WH_OK ? rows_of(o, &f) : NULL;
   if (o->st != WH_OK) return;
-  wh_datum *y = aggregated(o, &f, leaves_of(o, &f, x), SUM);
+  wh_datum *y = aggregated(o, &f, x, SUM);
   const bool one_of_two = n_classes == 2 && f.has[0] != f.has[1];
   if (one_of_two) y = ox_part(o, y, 1, f.has[1], 1);
   ox_give_classes(o, with_base(o, y), one_of_two && f.all_positive ? OX_SECOND_IS_SHARE : OX_SECOND_IS_SCORE);

@@ -306,6 +306,61 @@ SUITE_CASES(roi_align) {
   }
 }
 
+/* ---- trees ---- */
+
+/* A tree's nodes lie behind each other; of 16 numbers one or two is none that may stand there. */
+static int32_t child(suite *s, int64_t i, int64_t n_nodes, int64_t n_leaves, bool hostile) {
+  if (hostile && suite_random(s, 16) == 0) {
+    const int32_t wrong[] = {(int32_t)i, 0, (int32_t)n_nodes, ~(int32_t)n_leaves, INT32_MAX, INT32_MIN};
+    return wrong[suite_random(s, COUNT(wrong))];
+  }
+  if (n_leaves == 0 || (i + 1 < n_nodes && suite_random(s, 4)))
+    return (int32_t)between(s, i + 1, i + 5 < n_nodes ? i + 5 : n_nodes - (i + 1 < n_nodes));
+  return ~(int32_t)suite_random(s, (uint32_t)n_leaves);
+}
+
+SUITE_CASES(trees) {
+  static const int64_t n_trees[] = {0, 1, 7, 8, 9, 63, 64, 65, 130, 300};
+  for (int round = 0; round < 60; round++) {
+    const bool wide = round % 3 == 2, hostile = round % 4 == 3;
+    const wh_dtype type = wide ? WH_DTYPE_F64 : WH_DTYPE_F32;
+    const int64_t rows = round % 5 == 4 ? 19 : between(s, 1, 9), features = between(s, 1, 6),
+                  n_nodes = round % 11 == 10 ? 0 : between(s, 1, 40), n_leaves = between(s, 1, 20),
+                  trees = n_trees[(size_t)round % COUNT(n_trees)],
+                  targets = round % 7 == 6 ? 37 : between(s, 1, 4), words = wide ? 5 : 4;
+    suite_case *c = case_begin(s, rows, "%s %d: %lld", wh_op_get(op)->name, round, (long long)trees);
+    const wh_attr mode = INT_ATTR(MODE, round / 2 % 3);
+    const wh_value in[4] = {case_input(c, type, 2, D(ROWS, features), round & 1 ? FILL_WILD : FILL_PLAIN),
+                            case_indices(c, 2, D(n_nodes, words), 0, 1), case_indices(c, 1, D(trees), 0, 1),
+                            case_input(c, type, 2, D(n_leaves, targets), round & 1 ? FILL_WILD : FILL_PLAIN)};
+    int32_t *node = c->data[in[1]], *root = c->data[in[2]];
+    for (int64_t i = 0; i < n_nodes; i++, node += words) {
+      const double x = (double)between(s, -4, 4) / 2.0;
+      const float narrow = (float)x;
+      const int32_t feature = hostile && suite_random(s, 16) == 0
+                                  ? (int32_t)features
+                                  : (int32_t)suite_random(s, (uint32_t)features);
+      node[0] = suite_random(s, 2) ? ~feature : feature;
+      node[1] = child(s, i, n_nodes, n_leaves, hostile);
+      node[2] = child(s, i, n_nodes, n_leaves, hostile);
+      if (wide)
+        memcpy(node + 3, &x, sizeof x);
+      else
+        memcpy(node + 3, &narrow, sizeof narrow);
+    }
+    for (int64_t i = 0; i < trees; i++) root[i] = child(s, -1, n_nodes, n_leaves, hostile);
+    for (int64_t i = 0; i < rows * features; i += 3) { /* at a threshold, or missing */
+      const float at = i % 2 ? NAN : -1.0f;
+      if (wide)
+        ((double *)c->data[in[0]])[i] = (double)at;
+      else
+        ((float *)c->data[in[0]])[i] = at;
+    }
+    (void)case_node(c, op, in, 4, &mode, 1);
+    case_run(c);
+  }
+}
+
 /* ---- signals ---- */
 
 SUITE_CASES(lrn) {

@@ -17,6 +17,7 @@ void ref_lp_pool(ref_node *n);
 void ref_resample(ref_node *n);
 void ref_grid_sample(ref_node *n);
 void ref_roi_align(ref_node *n);
+void ref_trees(ref_node *n);
 void ref_lrn(ref_node *n);
 void ref_dft(ref_node *n);
 void ref_det(ref_node *n);

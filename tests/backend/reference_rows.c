@@ -329,6 +329,7 @@ reference_fn reference_of(wh_op op) {
       CASE(RESAMPLE, resample)
       CASE(GRID_SAMPLE, grid_sample)
       CASE(ROI_ALIGN, roi_align)
+      CASE(TREES, trees)
       CASE(LRN, lrn)
       CASE(DFT, dft)
       CASE(DET, det)

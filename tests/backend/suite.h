@@ -138,6 +138,7 @@ SUITE_CASES(lp_pool);
 SUITE_CASES(resample);
 SUITE_CASES(grid_sample);
 SUITE_CASES(roi_align);
+SUITE_CASES(trees);
 SUITE_CASES(lrn);
 SUITE_CASES(dft);
 SUITE_CASES(det);

@@ -5,10 +5,11 @@ import signal
 import struct
 import subprocess
 import time
+import zipfile
 
 import program
 from onnx_file import blob, npy, number, port
-from program import INTERRUPTED, LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, FolderTest, run
+from program import INTERRUPTED, IO, LIMIT, MODEL_FILE, OK, UNSUPPORTED, USAGE, FolderTest, run
 
 
 def model(op="Mul"):
@@ -17,6 +18,14 @@ def model(op="Mul"):
     weight = number(1, 2) + number(2, 1) + blob(8, "w") + blob(9, struct.pack("<2f", 2, -3))
     graph = blob(1, node) + blob(2, "scaler") + blob(5, weight) + blob(11, port("x", "n", 2)) + blob(12, port("y", "n", 2))
     return number(1, 8) + blob(2, "test") + blob(7, graph) + blob(8, number(2, 13))
+
+
+def unary(ops):
+    """Each op, and output, of x[n, m]; their attributes are whole numbers."""
+    nodes = b"".join(blob(1, blob(1, "x") + blob(2, name) + blob(4, op) + b"".join(
+        blob(5, blob(1, key) + number(3, value) + number(20, 2)) for key, value in attributes.items())) for op, name, attributes in ops)
+    ports = b"".join(blob(12, port(name, "n", "m", dtype=attributes.get("to", 1))) for _, name, attributes in ops)
+    return number(1, 8) + blob(7, nodes + blob(2, "unary") + blob(11, port("x", "n", "m")) + ports) + blob(8, number(2, 17))
 
 
 def endless():
@@ -51,6 +60,14 @@ class Onnx(FolderTest):
         out = run("inspect", self.put("m.onnx", model())).stdout
         for words in ("ONNX", "scaler", "x  f32[n, 2]", "y  f32[n, 2]"):
             self.assertIn(words, out)
+
+    def test_inspect_says_what_it_cannot_show(self):
+        path = self.put("m.onnx", unary([("Neg", "y", {})]))
+        self.assertIn("parameters    none among initializers", self.assert_ok(run("inspect", path)))
+        for section in ("plan", "kernels", "graph"):
+            result = run("inspect", path, "--" + section)
+            self.assert_fails(result, UNSUPPORTED, f"--{section} is for language models", "--tensors")
+            self.assertEqual(result.stdout, "")
 
     def test_labels(self):
         path, x = self.put("m.onnx", model()), self.put("x.npy", npy((2, 2), [1, 2, -3, -4]))
@@ -91,6 +108,81 @@ class Onnx(FolderTest):
         self.assertGreaterEqual(result["outputs_compared"], 2)  # the product's, and the model's
         self.assertEqual((result["b"]["isa"], result["b"]["threads"]), ("ref", 1))
         self.assertIn("same: ", self.assert_ok(run("verify", path, "--isa", "ref", "--against", "--threads", "1")))
+
+    def test_json(self):
+        path, x, labels = self.put("m.onnx", model()), self.put("x.npy", npy((1, 2), [1, 2])), self.put("labels.txt", b"wader\ngull\n")
+        result = self.json_of("run", path, "--input", f"x={x}", "--labels", labels, "--output", self.path("out"))
+        self.assertEqual((result["model"]["format"], result["device"]["name"]), ("ONNX", "cpu"))
+        y, = result["outputs"]
+        self.assertEqual({k: y[k] for k in ("name", "type", "shape", "least", "least_at", "largest", "largest_at", "mean", "n_nan", "kept_as")},
+                         {"name": "y", "type": "f32", "shape": [1, 2], "least": -6, "least_at": 1, "largest": 2, "largest_at": 0, "mean": -2,
+                          "n_nan": 0, "kept_as": "y"})
+        self.assertEqual(y["classes"], [[{"label": "wader", "value": 2}, {"label": "gull", "value": -6}]])
+        self.assertTrue(os.path.exists(self.path("out/y.npy")))
+
+    def test_no_output_takes_anothers_place(self):
+        path, x = self.put("m.onnx", unary([("Neg", "a/b", {}), ("Abs", "a_b", {}), ("Neg", "A_B_2", {})])), self.put("x.npy", npy((1, 2), [1, 2]))
+        for out in (self.path("out"), self.path("out.npz")):
+            result = run("run", path, "--input", f"x={x}", "--output", out)
+            self.assertEqual(result.returncode, OK, result.stderr)
+            self.assertIn("output 'a_b' is kept as a_b_2", result.stderr)
+            if out.endswith(".npz"):
+                with zipfile.ZipFile(out) as z:
+                    kept = {name: z.read(name) for name in z.namelist()}
+                    self.assertEqual(len(kept), len(z.namelist()))
+            else:
+                kept = {}
+                for name in os.listdir(out):
+                    with open(os.path.join(out, name), "rb") as file:
+                        kept[name] = file.read()
+            self.assertEqual({name: struct.unpack("<2f", data[-8:]) for name, data in kept.items()},
+                             {"a_b.npy": (-1, -2), "a_b_2.npy": (1, 2), "A_B_2_2.npy": (-1, -2)})
+
+    def test_every_type_has_its_numbers(self):
+        types = {"f16": 10, "bf16": 16, "f64": 11, "i16": 5, "u16": 4, "u32": 12, "u64": 13, "i8": 3}
+        path = self.put("m.onnx", unary([("Cast", name, {"to": to}) for name, to in types.items()]))
+        lines = self.assert_ok(run("run", path, "--input", "x=" + self.put("x.npy", npy((1, 2), [3, 5])))).splitlines()
+        self.assertEqual(lines, [f"{name}  {name}[1, 2]  least 3 at 0, largest 5 at 1, mean 4" for name in types])
+        halves = self.put("h.onnx", unary([("Cast", "y", {"to": 10})]))
+        for value, said in ((-0.5, "-0.5"), (2.0**-24, "5.96046448e-08"), (65504, "65504")):
+            line = self.assert_ok(run("run", halves, "--input", "x=" + self.put("x.npy", npy((1, 1), [value]))))
+            self.assertIn(f"least {said} at 0", line)
+
+    def test_infinities_hide_no_numbers(self):
+        path = self.put("m.onnx", unary([("Log", "y", {})]))
+        line = self.assert_ok(run("run", path, "--input", "x=" + self.put("x.npy", npy((1, 3), [0, 1, -1]))))
+        self.assertEqual(line, "y  f32[1, 3]  least -inf at 0, largest 0 at 1, mean -inf, 1 NaN\n")
+        line = self.assert_ok(run("run", path, "--input", "x=" + self.put("x.npy", npy((1, 1), [-1]))))
+        self.assertEqual(line, "y  f32[1, 1]  1 NaN\n")
+
+    def test_dims_are_checked(self):
+        path = self.put("m.onnx", model())
+        for dim, words in (("n=abc", "whole number"), ("n=", "whole number"), ("n=-4", "whole number"), ("n=" + "9" * 30, "whole number"),
+                           ("n=3x", "whole number"), ("m=3", "no input has an open dimension"), ("2=3", "no input has an open dimension"),
+                           ("n", "NAME=N")):
+            for verb in (("run", path, "--random"), ("bench", path), ("verify", path)):
+                self.assert_fails(run(*verb, "--dim", dim), USAGE, f"--dim {dim}", words)
+        self.assert_fails(run("run", path, "--dim", "n=3"), USAGE, "--dim n=3", "--random")
+        self.assert_fails(run("run", path, "--random", "--dim", "n=1000000000"), LIMIT, "input 'x'", "more than 268435456 elements")
+
+    def test_options_of_the_other_kind_of_model_are_refused(self):
+        path = self.put("m.onnx", model())
+        for arguments in (["-p", "x"], ["--chat"], ["--temp", "1"], ["--lookup", "3"], ["--logits-hash"]):
+            self.assert_fails(run("run", path, "--random", *arguments), USAGE, "is for language models", "--input")
+        for option in ("--labels", "--pooling"):
+            self.assert_fails(run("run", "m.gguf", "-p", "x", option, "cls"), USAGE, option, "(ONNX)")
+        self.assert_fails(run("run", self.put("m.gguf", b"GGUF"), "--text", "x"), USAGE, "--text", "-p")
+        self.assert_fails(run("run", self.path("none.onnx"), "--text", "x"), MODEL_FILE, "no such file", "m.onnx")
+
+    def test_folders_with_such_models(self):
+        path = self.put("m.onnx", model())
+        self.assert_fails(run("run", self.folder.name, "--random"), MODEL_FILE, "is a folder", "give its file", path)
+        self.assert_fails(run("inspect", self.path("n.onnx")), MODEL_FILE, "did you mean", path)
+
+    def test_a_place_for_outputs_is_looked_at_before_the_run(self):
+        path = self.put("m.onnx", endless())
+        for out in ("/proc/none", "/dev/null/x.npz", path, "/dev/null"):
+            self.assert_fails(run("run", path, "--output", out), IO, out)
 
     def test_verbs_of_language_models_say_so(self):
         path = self.put("m.onnx", model())

@@ -66,6 +66,20 @@ class Quantize(FolderTest):
         self.assertAlmostEqual(result["perplexity_after"] / result["perplexity_before"], 1, delta=0.1)
         self.assertIn("perplexity", self.assert_ok(run("quantize", self.model, self.path("b"), "--eval", text)))
 
+    def test_a_table_that_nobody_reads_ends_it(self):
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        with os.fdopen(write_end, "w") as closed:
+            self.assert_fails(run("quantize", self.model, self.path("out.gguf"), stdout=closed), IO, "standard output", "Broken pipe")
+        self.assertFalse(os.path.exists(self.path("out.gguf")))
+
+    def test_what_is_read_last_is_looked_at_first(self):
+        missing = self.path("none.txt")
+        self.assert_fails(run("quantize", self.model, self.path("out.gguf"), "--eval", missing), MODEL_FILE, missing)
+        self.assertFalse(os.path.exists(self.path("out.gguf")))
+        self.assert_fails(run("calibrate", self.model, self.path("i.gguf"), stdin=""), USAGE, "the text is empty")
+        self.assertFalse(os.path.exists(self.path("i.gguf")))
+
     def test_refusals(self):
         out = self.path("out.gguf")
         self.assert_ok(run("quantize", self.model, out, "--type", "q8_0"))

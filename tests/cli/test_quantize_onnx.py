@@ -3,6 +3,7 @@
 import os
 import random
 import struct
+import zipfile
 
 import program
 from onnx_file import blob, npy, number, port
@@ -52,7 +53,8 @@ class QuantizeOnnx(FolderTest):
 
     def quantized(self, data, kind, *arguments):
         source, result = self.put("in.onnx", data), self.path("out.onnx")
-        report = self.json_of("quantize", source, result, "--type", kind, "--random", "--dim", "n=5", *arguments)
+        dims = ["--dim", "n=5"] if port("x", "n", K) in data else []
+        report = self.json_of("quantize", source, result, "--type", kind, "--random", *dims, *arguments)
         return report, self.bytes_of(result)
 
     def test_types(self):
@@ -132,6 +134,13 @@ class QuantizeOnnx(FolderTest):
         text = self.assert_ok(run("quantize", source, self.path("out.onnx"), "--random"))
         for words in ("f32    -> i8", " w2", "out.onnx (", "output y: ", "largest difference"):
             self.assertIn(words, text)
+
+    def test_inputs_of_an_archive_are_compared_on(self):
+        with zipfile.ZipFile(self.path("in.npz"), "w") as z:
+            z.writestr("x.npy", npy((2, K), numbers(6, 2 * K)))
+        report = self.json_of("quantize", self.put("in.onnx", model()), self.path("out.onnx"), "--inputs", self.path("in.npz"))
+        self.assertEqual([o["name"] for o in report["outputs"]], ["y"])
+        self.assert_fails(run("quantize", self.path("in.onnx"), self.path("out.onnx"), "--dim", "n=2"), USAGE, "--dim n=2", "--random")
 
     def test_errors_say_what_is_wrong(self):
         source, out = self.put("in.onnx", model()), self.path("out.onnx")

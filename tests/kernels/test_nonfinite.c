@@ -54,6 +54,7 @@ static void unary_ops(void **state) {
                {"sqrt", t->sqrt, INFINITY, NAN, -0.0f},
                {"exp", t->exp, INFINITY, 0, 1},
                {"tanh", t->tanh, 1, -1, 0},
+               {"erf", t->erf, 1, -1, -0.0f},
                {"sigmoid", t->sigmoid, 1, 0, 0.5f},
                {"silu", t->silu, INFINITY, NAN, -0.0f},
                {"gelu", t->gelu, INFINITY, NAN, -0.0f},

@@ -21,7 +21,8 @@ static const struct {
   const char *why; /* words of the reason */
 } CASES[] = {
     {"EPYC 9004 (Zen 4)", AMD, 0x00a10f11, 25, 0x11, WH_CPU_FETCH_NOT, "Zen 4"},
-    {"EPYC 7003 (Zen 3)", AMD, 0x00a00f11, 25, 0x01, WH_CPU_FETCH, "not a make"},
+    {"EPYC 7003 (Zen 3)", AMD, 0x00a00f11, 25, 0x01, WH_CPU_FETCH, "Zen 3"},
+    {"Ryzen 5000 (Zen 3)", AMD, 0x00a20f12, 25, 0x21, WH_CPU_FETCH, "not a make"},
     {"EPYC 9005 (Zen 5)", AMD, 0x00b00f21, 26, 0x02, WH_CPU_FETCH_PAST_CACHES, "Zen 5"},
     {"Ryzen 9000 (Zen 5)", AMD, 0x00b40f40, 26, 0x44, WH_CPU_FETCH_PAST_CACHES, "Zen 5"},
     {"Xeon (Emerald Rapids)", INTEL, 0x000c06f2, 6, 0xcf, WH_CPU_FETCH, "Emerald Rapids"},

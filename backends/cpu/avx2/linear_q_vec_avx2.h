@@ -65,6 +65,19 @@ ALWAYS_INLINE void vdot16_add(vdot16 *sum, vint a, vint b) {
 #endif
 }
 ALWAYS_INLINE vint vint_from_dot16(vdot16 sum) { return sum; }
+#ifndef WH_LINEAR_Q_VNNI
+#define DOT16_PAIRS 1
+/* The same for two vectors and the pair of 16-bit numbers at x, in the registers that twelve sums and two
+ * vectors leave; one by one, gcc 12 copies sums between registers, a quarter of a tile's instructions. */
+ALWAYS_INLINE void vdot16_add_pair(vdot16 sum[2], const vint a[2], const int16_t *x) {
+  vint s, t;
+  __asm__(
+      "vpbroadcastd %6, %2\n\tvpmaddwd %2, %4, %3\n\tvpmaddwd %2, %5, %2\n\t"
+      "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
+      : "+x"(sum[0]), "+x"(sum[1]), "=&x"(s), "=&x"(t)
+      : "x"(a[0]), "x"(a[1]), "m"(*(const int32_t *)(const void *)x));
+}
+#endif
 #ifdef WH_LINEAR_Q_VNNI
 #define DOTS_ARE_WHOLE 1
 ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return _mm256_dpbusd_avx_epi32(acc, u, s); }

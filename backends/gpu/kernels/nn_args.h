@@ -71,6 +71,15 @@ typedef struct gpu_roi_align_args {
   uint8_t reserved[6];
 } gpu_roi_align_args;
 
+/* y[row][target] of the leaves that x[rows][features] comes to */
+typedef struct gpu_trees_args {
+  uint64_t x, nodes, roots, leaves, y;
+  int64_t n, features, trees; /* n: outputs */
+  int64_t n_nodes, n_leaves;
+  gpu_divisor targets;
+  uint32_t mode, reserved;
+} gpu_trees_args;
+
 /* x[n][c][inner], over `size` channels */
 typedef struct gpu_lrn_args {
   uint64_t x, y;
