@@ -134,13 +134,15 @@ static bool is_right(const work *job, const void *file, const side *exact) {
 
 static void race(work *job, const side *exact, const side *variant, int rounds, double ops) {
   double ratio[ROUNDS_MAX], same[ROUNDS_MAX], best[2] = {INFINITY, INFINITY};
-  for (int i = 0; i < rounds; i++) {
+  for (int i = 0; i < rounds;) {
     const double e1 = seconds_of(job, exact), v1 = seconds_of(job, variant), v2 = seconds_of(job, variant),
                  e2 = seconds_of(job, exact);
+    if (!(fmin(fmin(e1, e2), fmin(v1, v2)) > 0.0))
+      continue; /* a clock that stood still has measured nothing */
     best[0] = fmin(best[0], fmin(e1, e2));
     best[1] = fmin(best[1], fmin(v1, v2));
     ratio[i] = (v1 + v2) / (e1 + e2);
-    same[i] = e2 / e1;
+    same[i++] = e2 / e1;
   }
   const size_t n = (size_t)rounds;
   const double median = timing_median(ratio, n);

@@ -32,6 +32,7 @@ SHAPES = {
     "magika": [lambda n=n: {"bytes": np.random.default_rng(1).integers(0, 257, (n, 2048)).astype(np.int32)} for n in (4, 3, 2)],
     "whisper-decoder": [lambda p=p: decoding(6, 64, 4, p, 1, 500) for p in (32, 33, 40, 50)],
     "llm-4bit-step": [lambda p=p: language(p, 1) for p in (65, 66, 80, 100)],
+    "boosting-100": [lambda n=n: {"X": np.random.default_rng(n).standard_normal((n, 10), dtype=np.float32)} for n in (99, 60, 50, 40)],
     "resnet50": [lambda n=n: {"image": np.repeat(image(224, 224), n, 0)} for n in (2,)],
 }
 

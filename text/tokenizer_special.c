@@ -22,6 +22,7 @@ wh_status wh_special_set_add(wh_special_set *s, wh_str text, int32_t id, bool co
   if (!wh_grow_array(s->alloc, (void **)&s->entries, &s->capacity, s->n_entries, s->n_entries + 1,
                      sizeof *s->entries))
     return WH_OOM("the special tokens");
+  if (text.len > 0) s->begins[(unsigned char)text.data[0]] = true;
   s->entries[s->n_entries] = (struct wh_special_entry){id, (uint8_t)strip, control};
   return wh_trie_add(&s->trie, text, (int32_t)s->n_entries++);
 }
@@ -45,6 +46,7 @@ bool wh_special_set_match(const wh_special_set *s, wh_str text, size_t at, bool 
 bool wh_special_set_find(const wh_special_set *s, wh_str text, size_t start, bool with_control,
                          wh_special_match *out) {
   for (size_t i = start; i < text.len; i++)
-    if (wh_special_set_match(s, text, i, with_control, out)) return true;
+    if (s->begins[(unsigned char)text.data[i]] && wh_special_set_match(s, text, i, with_control, out))
+      return true;
   return false;
 }

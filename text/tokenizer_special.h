@@ -8,7 +8,8 @@
 
 typedef struct wh_special_set {
   const wh_allocator *alloc;
-  wh_trie trie; /* its values are indices of `entries` */
+  wh_trie trie;     /* its values are indices of `entries` */
+  bool begins[256]; /* the first bytes: most of a text is none of them */
   struct wh_special_entry *entries;
   size_t n_entries, capacity;
 } wh_special_set;

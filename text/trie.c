@@ -30,6 +30,9 @@ static bool reserve(wh_trie *t, size_t n_more) {
   uint64_t *edges = wh_alloc_array(t->alloc, n_slots, sizeof *edges);
   if (!edges) return false;
   t->edges = edges;
+  const uint64_t place = (uint64_t)(uintptr_t)edges * UINT64_C(0x9e3779b97f4a7c15);
+  t->multiplier = (place ^ place >> 32) | 1;
+  t->shift = 64 - __builtin_ctzll(n_slots);
   t->mask = n_slots - 1;
   for (size_t i = 0; i < n_old; i++)
     if (old[i]) put_edge(t, old[i] >> WH_TRIE_NODE_BITS, (uint32_t)(old[i] & (NODES_MAX - 1)));

@@ -2,7 +2,8 @@
  * Private to text/.
  *
  * The edges lie in one hash table, so that a step costs the same at a node with two children and at one with
- * hundreds. */
+ * hundreds. Its hash has a multiplier that no file can know, or a vocabulary could put all edges side by
+ * side. */
 #ifndef WH_TEXT_TRIE_H
 #define WH_TEXT_TRIE_H
 
@@ -11,9 +12,11 @@
 
 typedef struct wh_trie {
   const wh_allocator *alloc;
-  uint64_t *edges; /* open addressing; parent, byte and child of each; 0: empty */
-  size_t mask;     /* 0: no table yet */
-  int32_t *values; /* per node; -1: no string ends there */
+  uint64_t *edges;     /* open addressing; parent, byte and child of each; 0: empty */
+  size_t mask;         /* 0: no table yet */
+  uint64_t multiplier; /* of the hash: odd, made of where the table lies */
+  int shift;           /* its upper bits are the slot */
+  int32_t *values;     /* per node; -1: no string ends there */
   size_t n_nodes, capacity;
 } wh_trie;
 
@@ -33,8 +36,7 @@ static inline uint64_t wh_trie_key(uint32_t parent, unsigned char byte) {
   return (uint64_t)parent << 8 | byte;
 }
 static inline size_t wh_trie_slot(const wh_trie *t, uint64_t key) {
-  const uint64_t h = (key + 1) * UINT64_C(0x9e3779b97f4a7c15);
-  return (size_t)((h ^ h >> 32) & t->mask);
+  return (size_t)(key * t->multiplier >> t->shift);
 }
 
 static inline uint32_t wh_trie_step(const wh_trie *t, uint32_t node, unsigned char byte) {

@@ -85,6 +85,27 @@ static void gather_row(const cpu_operand *ids, int64_t begin, int64_t end, int64
   }
 }
 
+#define TABLE 1024 /* places of a row's indices that are found once for many rows */
+
+/* The places of all indices; false: there are too many, or one is outside. */
+static bool find_places(const cpu_operand *ids, int64_t count, int64_t n, int32_t *places) {
+  if (count > TABLE || n > INT32_MAX) return false;
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t k = resolved(ids, i, n);
+    if (k < 0) return false;
+    places[i] = (int32_t)k;
+  }
+  return true;
+}
+
+/* Elements of 4 or 8 bytes, as nearest resizing along the last axis has them. */
+static void gather_places(const int32_t *places, int64_t count, const char *from, size_t bytes, char *to) {
+  if (bytes == 4)
+    for (int64_t i = 0; i < count; i++) memcpy(to + 4 * i, from + 4 * (int64_t)places[i], 4);
+  else
+    for (int64_t i = 0; i < count; i++) memcpy(to + 8 * i, from + 8 * (int64_t)places[i], 8);
+}
+
 static void run_gather(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *ids = &in->in[1];
   const int axis = (int)wh_node_i(in->kernel->node, WH_ATTR_AXIS);
@@ -94,11 +115,18 @@ static void run_gather(const cpu_instr *in, const wh_worker *worker) {
   if (is_empty(in)) return;
   const size_t bytes = (size_t)product(x->dims + axis + 1, x->rank - axis - 1) * element_bytes(x);
   share(worker, product(x->dims, axis) * count, bytes, &begin, &end);
+  int32_t places[TABLE];
+  const bool found =
+      (bytes == 4 || bytes == 8) && end - begin > 2 * count && find_places(ids, count, n, places);
   for (int64_t i = begin, some; i < end; i += some) {
     const int64_t first = i % count;
     const char *from = (const char *)x->data + (size_t)(i / count * n) * bytes;
+    char *to = (char *)in->out->data + (size_t)i * bytes;
     some = count - first < end - i ? count - first : end - i;
-    gather_row(ids, first, first + some, n, from, bytes, (char *)in->out->data + (size_t)i * bytes);
+    if (found)
+      gather_places(places + first, some, from, bytes, to);
+    else
+      gather_row(ids, first, first + some, n, from, bytes, to);
   }
 }
 

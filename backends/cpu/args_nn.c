@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/cpu/conv_codes.h"
 #include "backends/cpu/conv_plan.h"
 #include "backends/cpu/cpu_internal.h"
 
@@ -116,7 +117,7 @@ static void run_conv_integer(const cpu_instr *in, const wh_worker *worker) {
                                   .group = group,
                                   .c = in->in[1].dims[1],
                                   .m = in->in[1].dims[0] / group,
-                                  .win = window_of(in, &in->in[1].dims[2]),
+                                  .win = conv_window(window_of(in, &in->in[1].dims[2])),
                                   .x_dtype = in->in[0].dtype,
                                   .w_dtype = in->in[1].dtype,
                                   .x = in->in[0].data,
@@ -125,7 +126,10 @@ static void run_conv_integer(const cpu_instr *in, const wh_worker *worker) {
                                   .w_zero = in->in[3].data,
                                   .w_zero_per_output = wh_cpu_elements(&in->in[3]) > 1,
                                   .y = in->out->data};
-  in->kernel->nn.conv_integer(&a, worker);
+  if (in->kernel->layout.matrix.id)
+    wh_conv_codes_run(wh_conv_codes_isa_select(in->kernel->features), &a, a.w, in->scratch, in->step, worker);
+  else
+    in->kernel->nn.conv_integer(&a, worker);
 }
 
 static void run_pool(const cpu_instr *in, const wh_worker *worker) {
@@ -389,8 +393,8 @@ static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh
   return WH_OK;
 }
 
-static bool is_conv(const wh_node_info *node) {
-  return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN;
+bool wh_cpu_is_conv(const wh_node_info *node) {
+  return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN || node->op == WH_OP_CONV_INTEGER;
 }
 
 wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
@@ -398,14 +402,20 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
   const wh_shape *w = &g->values[node->inputs[1]].shape;
   int64_t k = 1;
   *out = (wh_expert_layout){.n_experts = 1};
-  if (!wh_linear_f_steps(d->features) || wh_node_i(node, WH_ATTR_GROUP) != 1)
+  const bool codes = node->op == WH_OP_CONV_INTEGER;
+  if (!(codes ? (const void *)wh_conv_codes_isa_select(d->features) : wh_linear_f_steps(d->features)) ||
+      wh_node_i(node, WH_ATTR_GROUP) != 1)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
   for (int i = 1; i < w->rank; i++)
     if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
-  WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, wh_dim_get(&g->dims, w->dims[0])->value, k,
-                            &out->matrix));
-  out->matrix.id = WH_CONV_PANELS;
+  const int64_t m = wh_dim_get(&g->dims, w->dims[0])->value;
+  if (codes && !wh_conv_codes_layout(w->dtype, m, k, &out->matrix))
+    return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
+  if (!codes) {
+    WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, m, k, &out->matrix));
+    out->matrix.id = WH_CONV_PANELS;
+  }
   out->expert_bytes = out->n_bytes = out->matrix.n_bytes;
   return WH_OK;
 }
@@ -413,7 +423,13 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
 wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
   k->steps = NULL;
-  if (is_conv(k->node) && args[1].layout) WH_TRY(wh_cpu_conv_layout(d, g, k->node, &k->layout));
+  if (wh_cpu_is_conv(k->node) && args[1].layout) WH_TRY(wh_cpu_conv_layout(d, g, k->node, &k->layout));
+  if (k->node->op == WH_OP_CONV_INTEGER && args[1].layout) {
+    k->features = d->features;
+    k->run = run_conv_integer;
+    k->name = wh_conv_codes_isa_select(d->features)->name;
+    return WH_OK;
+  }
   if (k->node->op == WH_OP_CONV_CHAIN)
     WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
   switch (k->node->op) {
@@ -435,14 +451,28 @@ static int64_t dim_at(const wh_graph *g, wh_value v, int axis, const int64_t *di
   return dims[s->dims[axis < 0 ? s->rank + axis : axis]];
 }
 
-/* Of all workers; what the reference does not need, it ignores. */
-static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
+/* Where a convolution's windows lie; size: of its input, its weights and its output. */
+static wh_window sizes_of_conv(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
+                               int64_t size[3][WH_MAX_RANK]) {
   const wh_shape *s[3] = {&g->values[node->inputs[0]].shape, &g->values[node->inputs[1]].shape,
                           &g->values[node->outputs[0]].shape};
-  int64_t size[3][WH_MAX_RANK];
   for (int i = 0; i < 3; i++)
     for (int a = 0; a < s[i]->rank; a++) size[i][a] = dims[s[i]->dims[a]];
-  const wh_window win = conv_window(window_over(node, s[0]->rank, size[0], size[2], &size[1][2]));
+  return conv_window(window_over(node, s[0]->rank, size[0], size[2], &size[1][2]));
+}
+
+/* Of all workers; false: the codes are not packed. */
+static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers,
+                          size_t *out) {
+  int64_t size[3][WH_MAX_RANK];
+  const wh_window win = sizes_of_conv(g, node, dims, size);
+  return wh_conv_codes_scratch(&win, size[1][1], size[1][0], workers, out);
+}
+
+/* Of all workers; what the reference does not need, it ignores. */
+static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
+  int64_t size[3][WH_MAX_RANK];
+  const wh_window win = sizes_of_conv(g, node, dims, size);
   const int64_t group = wh_node_i(node, WH_ATTR_GROUP), talls[] = {0, 6, WH_CONV_TALL};
   size_t most = 0, bytes;
   for (int i = 0; i < 3; i++) { /* not packed, or at some level */
@@ -508,14 +538,18 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
     c->layouts[c->n_layouts++] =
         (wh_weight_layout){1, layout.matrix.id, layout.matrix.id ? layout.n_bytes : r->n_bytes};
   }
-  if (is_conv(node) && r->kind == WH_VALUE_CONST && wh_cpu_conv_layout(d, g, node, &layout) == WH_OK) {
+  const int workers = wh_team_size(d->team);
+  size_t of_codes = 0;
+  if (wh_cpu_is_conv(node) && r->kind == WH_VALUE_CONST && wh_cpu_conv_layout(d, g, node, &layout) == WH_OK &&
+      (node->op != WH_OP_CONV_INTEGER || codes_scratch(g, node, dims, workers, &of_codes))) {
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, layout.matrix.id, layout.n_bytes};
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, r->n_bytes};
   }
   bool per_worker;
-  size_t bytes = nn_scratch(g, node, dims, wh_team_size(d->team), &per_worker);
-  if (bytes == SIZE_MAX || (per_worker && !wh_mul_size(bytes, (size_t)wh_team_size(d->team), &bytes)))
+  size_t bytes = nn_scratch(g, node, dims, workers, &per_worker);
+  if (bytes == SIZE_MAX || (per_worker && !wh_mul_size(bytes, (size_t)workers, &bytes)))
     return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  if (of_codes) bytes = of_codes;
   c->scratch_bytes = bytes;
   return WH_OK;
 }

@@ -109,7 +109,7 @@ ALWAYS_INLINE vint lane_start(const wh_quant_format f, const vint npair) {
 }
 #endif
 
-/* What the rows of a tile bring to a block with SHIFT_BY_FACTOR, worked out once for all columns. */
+/* What rows bring to a block with SHIFT_BY_FACTOR, worked out once for all columns. */
 typedef struct row_shifts {
   const int32_t *factor;   /* [rows] 2^t in both 16-bit lanes, which shifts a row's dots */
   const int32_t *start[2]; /* [halves][rows] lane starts, where codes are biased */
@@ -121,16 +121,6 @@ typedef struct shift_room {
 ALWAYS_INLINE row_shifts row_shifts_skip(row_shifts s, int64_t rows) {
   return (row_shifts){s.factor + rows, {s.start[0] + rows, s.start[1] + rows}};
 }
-
-#if SHIFT_BY_FACTOR
-/* The lane start of row r: worked out before, or here. */
-ALWAYS_INLINE vint row_start(const wh_quant_format f, const int halves, const int h, const block_x x,
-                             const row_shifts *shifts, const int r) {
-  if (shifts) return vint_bcast32(shifts->start[h] + r);
-  const vint npair = vint_bcast32(x.npair[h] + 2 * r);
-  return lane_start(f, halves == 2 ? npair : vint_add16(npair, vint_bcast32(x.npair[1] + 2 * r)));
-}
-#endif
 
 /* A vector of rows at a time; the last may also read what lies behind the rows in the tile. */
 ALWAYS_INLINE row_shifts shifts_of(const wh_quant_format f, const block_x x, int64_t rows, shift_room *room) {
@@ -162,8 +152,9 @@ ALWAYS_INLINE vint codebook(const wh_quant_format f) {
   return IS_BIASED(f) ? vint_add8(t, vint_set8(1 << f.bias_log2)) : t;
 }
 
-/* The codes of one quad and vector. `p` is the block's record, moved on to the first held column. */
-ALWAYS_INLINE vint widen_one(const wh_quant_format f, const uint8_t *p, const int quad, const int v) {
+/* The codes of one quad and vector as they are stored, be they values or indices. `p` is the block's record,
+ * moved on to the first held column. */
+ALWAYS_INLINE vint widen_stored(const wh_quant_format f, const uint8_t *p, const int quad, const int v) {
   vint w = vint_zero();
   p += v * VEC_BYTES;
   if (f.bits == 8) {
@@ -185,6 +176,12 @@ ALWAYS_INLINE vint widen_one(const wh_quant_format f, const uint8_t *p, const in
     const int at = f.bits - 1;
     w = vint_or_and(w, shift16(vint_load(p), at - quad), vint_set8(1 << at));
   }
+  return w;
+}
+
+/* The codes themselves. */
+ALWAYS_INLINE vint widen_one(const wh_quant_format f, const uint8_t *p, const int quad, const int v) {
+  const vint w = widen_stored(f, p, quad, v);
   return f.codebook == WH_CODEBOOK_NONE ? w : vint_lookup(codebook(f), w);
 }
 
@@ -288,8 +285,41 @@ ALWAYS_INLINE void dots_in_pairs(const wh_quant_format f, const int halves, cons
 }
 #endif
 
-/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations; with `shifts` (or
- * NULL) they come out shifted. */
+#if SHIFT_BY_FACTOR
+/* As dots() for a few rows and codes that are split: both parts of a code while it is at hand. */
+ALWAYS_INLINE void dots_of_parts(const wh_quant_format f, const block_codes *codes, const int rows,
+                                 const block_x x, const row_shifts *shifts, vint dot[][VECS]) {
+  vsum sum[ROWS_AT_ONCE_MAX][2][VECS];
+  UNROLL for (int i = 0; i < QUADS; i++) {
+    vint stored[VECS];
+    UNROLL for (int v = 0; v < VECS; v++) stored[v] = widen_stored(f, codes->record, i, v);
+    UNROLL for (int r = 0; r < rows; r++) {
+      const vint q = vint_bcast32(x.q + r * 32 + i * 4);
+      UNROLL for (int part = 0; part < 2; part++) UNROLL for (int v = 0; v < VECS; v++) {
+        const vint w = f.codebook == WH_CODEBOOK_NONE ? split_part(stored[v], part)
+                                                      : vint_lookup(split_part(codebook(f), part), stored[v]);
+        vsum *s = &sum[r][part][v];
+        if (i > 0)
+          *s = vsum_add_products(*s, w, q);
+        else if (part == 1 && IS_BIASED(f))
+          *s = vsum_add_products(vint_bcast32(shifts->start[0] + r), w, q);
+        else
+          *s = vsum_products(w, q);
+      }
+    }
+  }
+  UNROLL for (int r = 0; r < rows; r++) {
+    const vint factor = IS_INEXACT ? vint_set16(1) : vint_bcast32(shifts->factor + r);
+    UNROLL for (int v = 0; v < VECS; v++) {
+      dot[r][v] = vint_add32(vint_from_sums(sum[r][0][v], factor),
+                             vint_from_sums(sum[r][1][v], vint_shl16(factor, 4)));
+    }
+  }
+}
+#endif
+
+/* dot[row][v]: the dots of half h (of `halves`) of a block with the rows' activations; with SHIFT_BY_FACTOR
+ * they come out shifted. */
 ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, block_codes codes,
                         const bool widened, const int rows, const block_x x, const row_shifts *shifts,
                         vint dot[][VECS]) {
@@ -316,6 +346,13 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
     }
   }
 #else
+#if SHIFT_BY_FACTOR
+  /* One row of plain codes is as fast when each part is taken from memory. */
+  if (!widened && IS_SPLIT(f) && (rows > 1 || f.codebook != WH_CODEBOOK_NONE)) {
+    dots_of_parts(f, &codes, rows, x, shifts, dot);
+    return;
+  }
+#endif
   const int fit = sum_quads(f), span = fit < quads ? fit : quads, parts = IS_SPLIT(f) ? 2 : 1;
   const int spans = parts * (quads / span);
   UNROLL for (int s = 0; s < spans; s++) {
@@ -330,7 +367,7 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
         const vint q = vint_bcast32(x.q + r * 32 + quad * 4);
 #if SHIFT_BY_FACTOR
         if (i == 0 && part == parts - 1 && IS_BIASED(f)) {
-          const vint start = row_start(f, halves, h, x, shifts, r);
+          const vint start = vint_bcast32(shifts->start[h] + r);
           UNROLL for (int v = 0; v < VECS; v++) sum[r][v] = vsum_add_products(start, w[v], q);
           continue;
         }
@@ -342,7 +379,7 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
     }
     UNROLL for (int r = 0; r < rows; r++) {
       vint factor = vint_set16(part ? 16 : 1);
-      if (shifts && !IS_INEXACT) {
+      if (SHIFT_BY_FACTOR && !IS_INEXACT) {
         factor = vint_bcast32(shifts->factor + r);
         if (part) factor = vint_shl16(factor, 4);
       }

@@ -14,15 +14,18 @@ ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const
                                   const float *min, const int b, const uint8_t *record, const block_x x,
                                   vflt g[FEW_ROWS_MAX][COL_VECS]) {
   const int halves = HALVES(f);
+  const bool is_shifted = SHIFT_BY_FACTOR || IS_INEXACT;
+  shift_room room;
+  const row_shifts shifts = shifts_of(f, x, rows, &room);
   UNROLL for (int c = 0; c < COL_VECS; c += VECS) {
     const block_codes codes = {.record = record + c * VEC_BYTES};
     vint dot[2][ROWS_AT_ONCE_MAX][VECS];
-    UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, NULL, dot[h]);
+    UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, &shifts, dot[h]);
     UNROLL for (int v = 0; v < VECS; v++) UNROLL for (int r = 0; r < rows; r++) {
       const int col = (c + v) * LANES;
       const vint t = vint_bcast32(x.t + r);
       UNROLL for (int h = 0; h < halves; h++) {
-        const vint shifted = IS_INEXACT ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t);
+        const vint shifted = is_shifted ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t);
         g[r][c + v] =
             vflt_fma(vflt_load(scale + (b * halves + h) * COLS + col), vflt_from_int(shifted), g[r][c + v]);
       }

@@ -86,8 +86,7 @@ ALWAYS_INLINE void block_step(const wh_quant_format f, const int rows, const blo
   const int halves = HALVES(f);
   const bool is_shifted = SHIFT_BY_FACTOR || IS_INEXACT;
   vint dot[2][ROWS_AT_ONCE_MAX][VECS];
-  UNROLL for (int h = 0; h < halves; h++)
-      dots(f, halves, h, codes, true, rows, x, SHIFT_BY_FACTOR ? &shifts : NULL, dot[h]);
+  UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, true, rows, x, &shifts, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
     const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {

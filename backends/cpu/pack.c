@@ -1,4 +1,5 @@
 /* pack.c - weights to the layout that core chose among those that claim.c lists, on the device's threads. */
+#include "backends/cpu/conv_codes.h"
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/matmul_codes.h"
 #include "core/base/finite.h"
@@ -47,6 +48,9 @@ static bool pack_panels(const wh_expert_layout *l, const void *src, void *dst, i
     case WH_CODES_PANELS + 4:
       wh_matmul_codes_pack(&l->matrix, src, dst, begin, end);
       return true;
+    case WH_CONV_CODES_PANELS:
+      wh_conv_codes_pack(&l->matrix, src, dst, begin, end);
+      return true;
     case WH_CONV_PANELS:
       rows.id = WH_LINEAR_F_PANELS;
       (void)wh_linear_f_pack(&rows, src, dst, begin, end);
@@ -81,7 +85,7 @@ static wh_status task_layout(const cpu_device *d, const wh_graph *g, const wh_pa
   const wh_node_info *node = &g->nodes[t->node];
   if (node->op == WH_OP_MATMUL || node->op == WH_OP_MATMUL_INTEGER)
     WH_TRY(wh_cpu_matmul_layout(d, g, node, out));
-  else if (node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN)
+  else if (wh_cpu_is_conv(node))
     WH_TRY(wh_cpu_conv_layout(d, g, node, out));
   else
     WH_TRY(wh_cpu_weight_layout(d, g, &w->shape, out));

@@ -1,12 +1,14 @@
 /* family_attention.c - keys, values and attention: which kernel, on which grid, with what scratch. */
 #include <stdio.h>
 
+#include "backends/gpu/device.h"
 #include "backends/gpu/family_lm.h"
 #include "backends/gpu/kernels/attention_shared.h"
 
 #define WARP 32u
 #define WARPS_MOST 8u                 /* of a block */
 #define SHARED_MOST (47u * 1024)      /* bytes, dynamic: with the static ones what every kernel has */
+#define STATIC_BYTES 2048u            /* at least what kernels have of static ones */
 #define ENOUGH 128u                   /* blocks that keep a device busy (predicted) */
 #define FEW 8u                        /* query vectors of a KV head that get a warp each (predicted) */
 #define VECTORS_MOST (WARPS_MOST * 4) /* of a block */
@@ -144,6 +146,16 @@ static gpu_kernel kernel_of(wh_dtype dtype, const attention_cut *c) {
   return kernels[type][(c->vectors == 1 ? 0 : 3) + (c->dims == 2 ? 0 : c->dims == 4 ? 1 : 2)];
 }
 
+/* Blocks of 64 vectors along the grid's x, where attention_tile takes it: there are enough of them, and what
+ * a block keeps fits. 0: it does not. */
+static uint32_t tile_blocks(const gpu_device *d, const attention_size *s) {
+  const uint32_t blocks = gpu_blocks(s->rows * (s->heads / s->kv_heads), ATTENTION_TILE_VECTORS);
+  const bool fits = s->dtype == WH_DTYPE_F16 && s->dim % 8 == 0 && s->value_dim % 8 == 0 &&
+                    s->value_dim <= ATTENTION_TILE_DIMS && s->dim < SHARED_MOST &&
+                    attention_tile_bytes(s->dim, s->value_dim) + STATIC_BYTES <= d->shared_per_block;
+  return fits && blocks * s->kv_heads >= ENOUGH ? blocks : 0;
+}
+
 static wh_status attention_args(const gpu_step *s, gpu_attention_args *a) {
   const gpu_operand *q = &s->in[0], *keys = &s->in[1], *values = &s->in[2];
   *a = (gpu_attention_args){.q = q->address,
@@ -171,6 +183,13 @@ wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s) {
   if (a.places.rows == 0) return WH_OK;
   if ((uint64_t)a.places.rows * a.heads >= INT32_MAX)
     return WH_FAIL(ERR_LIMIT, "%u rows of %u heads are too many for a GPU", a.places.rows, a.heads);
+  const uint32_t tiles = tile_blocks(e->d, &size);
+  if (tiles) {
+    const gpu_grid grid = {tiles + 1, a.kv_heads, 1, ATTENTION_TILE_THREADS,
+                           (uint32_t)attention_tile_bytes(a.dim, a.value_dim)};
+    return gpu_launch(e, a.value_dim <= 64 ? GPU_K_attention_tile_d4 : GPU_K_attention_tile_d8, grid, &a,
+                      sizeof a);
+  }
   if (!cut_attention(&size, &c)) return WH_FAIL(ERR_INTERNAL, "heads do not fit into shared memory");
   a.unit = c.unit;
   a.n_units = c.n_units;

@@ -16,25 +16,31 @@
 /* ---- kernels by type of weights ---- */
 
 typedef struct linear_kernels {
-  gpu_kernel decode, batch, prefill; /* up to 8 rows, up to 32, more */
-  gpu_kernel pack, warpgroup;        /* more, on warpgroups; not of F32, whose sums are chains of fp32 */
+  gpu_kernel single, decode, batch, prefill; /* a row, up to 8, up to 32, more */
+  gpu_kernel pack, warpgroup; /* more, on warpgroups; not of F32, whose sums are chains of fp32 */
 } linear_kernels;
 
 static linear_kernels kernels_of(wh_dtype dtype) {
   switch (dtype) {
-#define KERNELS(type, lower, ...)                                                    \
-  case WH_DTYPE_##type:                                                              \
-    return (linear_kernels){GPU_K_linear_decode_##lower, GPU_K_linear_batch_##lower, \
-                            GPU_K_linear_prefill_##lower, GPU_K_pack_rows, GPU_K_linear_warpgroup_##lower};
+#define KERNELS(type, lower, ...)                         \
+  case WH_DTYPE_##type:                                   \
+    return (linear_kernels){GPU_K_linear_single_##lower,  \
+                            GPU_K_linear_decode_##lower,  \
+                            GPU_K_linear_batch_##lower,   \
+                            GPU_K_linear_prefill_##lower, \
+                            GPU_K_pack_rows,              \
+                            GPU_K_linear_warpgroup_##lower};
     WH_QUANT_FORMATS(KERNELS)
 #undef KERNELS
     case WH_DTYPE_F32:
-      return (linear_kernels){.decode = GPU_K_linear_decode_f32,
+      return (linear_kernels){.single = GPU_K_linear_decode_f32,
+                              .decode = GPU_K_linear_decode_f32,
                               .batch = GPU_K_linear_prefill_f32,
                               .prefill = GPU_K_linear_prefill_f32};
     default: /* F16, BF16 */
-      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_batch_wide, GPU_K_linear_prefill_wide,
-                              GPU_K_pack_limbs, GPU_K_linear_warpgroup_wide};
+      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_decode_wide,
+                              GPU_K_linear_batch_wide,  GPU_K_linear_prefill_wide,
+                              GPU_K_pack_limbs,         GPU_K_linear_warpgroup_wide};
   }
 }
 
@@ -207,13 +213,13 @@ static wh_status launch_decode(gpu_emit *e, const gpu_weights *w, gpu_linear_arg
     grid.shared_bytes = min_u32(chunks, F32_DECODE_ROUND) * F32_DECODE_PART_BYTES;
     return gpu_launch(e, GPU_K_linear_decode_f32, grid, a, sizeof *a);
   }
-  const bool batch = a->tile_rows > DECODE_ROWS;
+  const bool batch = a->tile_rows > DECODE_ROWS, single = w->quant && (a->tile_rows == 1 || a->rows == 1);
   const uint32_t rows = batch ? BATCH_ROWS : DECODE_ROWS, groups = w->matrix.n_groups;
   const linear_kernels k = kernels_of(w->dtype);
   grid.x = place_blocks(a, n, GPU_TILE_ROWS);
-  grid.threads = 32 * min_u32(groups, batch ? BATCH_WARPS : DECODE_WARPS);
-  grid.shared_bytes = min_u32(groups, decode_round(rows)) * decode_part_bytes(rows);
-  return gpu_launch(e, batch ? k.batch : k.decode, grid, a, sizeof *a);
+  grid.threads = 32 * min_u32(groups, batch ? BATCH_WARPS : single ? SINGLE_WARPS : DECODE_WARPS);
+  grid.shared_bytes = single ? 0 : min_u32(groups, decode_round(rows)) * decode_part_bytes(rows);
+  return gpu_launch(e, batch ? k.batch : single ? k.single : k.decode, grid, a, sizeof *a);
 }
 
 static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,

@@ -113,6 +113,16 @@ static wh_status grow_arena(wh_run *r, uint16_t d, uint64_t n_bytes) {
   return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("activations") : st;
 }
 
+/* Where values lie, in the memory that the run has now. */
+static void place_slots(wh_run *r) {
+  for (uint32_t i = 0; i < r->p->n_slots; i++) {
+    const wh_slot *s = &r->p->slots[i];
+    if (s->kind == WH_SLOT_WEIGHT) continue;
+    r->buffers[i] = s->kind == WH_SLOT_STATE ? r->devices[s->device].states : r->devices[s->device].arena;
+    r->offsets[i] = r->layout->offsets[i];
+  }
+}
+
 /* Memory for the arenas of `layout`, which becomes the run's; or, when there is none, all is as before. */
 static wh_status use_layout(wh_run *r, wh_layout *layout) {
   wh_buffer *larger[WH_PLAN_MAX_DEVICES] = {NULL};
@@ -142,12 +152,7 @@ static wh_status use_layout(wh_run *r, wh_layout *layout) {
   }
   wh_layout_release(r->layout);
   r->layout = layout;
-  for (uint32_t i = 0; i < r->p->n_slots; i++) {
-    const wh_slot *s = &r->p->slots[i];
-    if (s->kind == WH_SLOT_WEIGHT) continue;
-    r->buffers[i] = s->kind == WH_SLOT_STATE ? r->devices[s->device].states : r->devices[s->device].arena;
-    r->offsets[i] = layout->offsets[i];
-  }
+  place_slots(r);
   return WH_OK;
 }
 
@@ -166,6 +171,7 @@ static void take_arenas(wh_run *r, wh_run *from) {
 wh_status wh_run_take_over(wh_run *r, wh_run *from) {
   wh_layout *layout = r->layout;
   if (from) take_arenas(r, from);
+  if (from) place_slots(r); /* also where there is no more memory: its own arena is gone */
   wh_layout_retain(layout);
   const wh_status st = use_layout(r, layout);
   if (st != WH_OK) wh_layout_release(layout);

@@ -31,7 +31,7 @@ WH_NODISCARD wh_status wh_run_reshape(wh_run *r, const int64_t *symbols);
 
 /* Runs on the same devices may take turns with one arena: the run gets that of `from` (NULL: nobody's), and a
  * larger one when its layout needs it. `from` has none until it takes one over itself, before anything else
- * is done with it but to destroy it. */
+ * is done with it but to destroy it; so it is with `r` after a failure. */
 WH_NODISCARD wh_status wh_run_take_over(wh_run *r, wh_run *from);
 
 /* An input or output as the host sees it: row-major, for the dims that are bound. */

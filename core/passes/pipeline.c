@@ -2,6 +2,7 @@
 #include "core/passes/passes.h"
 
 wh_status wh_passes_run(wh_graph *g, const wh_fold_evaluator *fold) {
+  WH_TRY(wh_pass_dce(g)); /* what nobody needs must not be folded */
   if (fold) WH_TRY(wh_pass_fold(g, fold));
   WH_TRY(wh_pass_dce(g)); /* what nobody needs must not count as a use that stops a fusion */
   WH_TRY(wh_pass_cse(g));

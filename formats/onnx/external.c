@@ -41,7 +41,12 @@ static wh_status check_links(char *path, size_t folder) {
     *p = '\0';
     struct stat st;
     const bool is_link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
-    if (is_link) return WH_FAIL(ERR_CORRUPT, "its external data lies behind the symbolic link '%s'", path);
+    if (is_link)
+      return WH_FAIL(
+          ERR_UNSUPPORTED,
+          "its external data lies behind the symbolic link '%s', which could lead anywhere: put the "
+          "data itself there",
+          path);
     *p = c;
     if (c == '\0') return WH_OK;
   }

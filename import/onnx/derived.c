@@ -79,7 +79,8 @@ static entry *find(const ox *o, const entry *key) {
   ox_derived *d = o->net->derived;
   (void)pthread_mutex_lock(&d->mutex);
   entry *e = d->first;
-  while (e && (e->node != key->node || !e->is_made || memcmp(e->from, key->from, sizeof e->from) != 0 ||
+  while (e && (e->node != key->node || e->weight.dtype != key->weight.dtype || !e->is_made ||
+               memcmp(e->from, key->from, sizeof e->from) != 0 ||
                memcmp(e->weight.dims, key->weight.dims, sizeof e->weight.dims) != 0))
     e = e->next;
   (void)pthread_mutex_unlock(&d->mutex);

@@ -25,6 +25,18 @@ void ox_mt19937_uniform(uint32_t seed, double *out, size_t n);
 
 /* ---- codes. ops_quant.c ---- */
 
+/* y = (x - zero) * scale, as ox_dequantize makes it. */
+typedef struct ox_codes {
+  wh_datum *x, *scale, *zero; /* zero may be NULL */
+  int axis;
+  int64_t block;
+} ox_codes;
+/* A convolution and a product of what was made of codes of 8 bits, as integers (docs/NUMERICS.md, "ONNX's
+ * operators"); NULL: they are none, or of another kind. */
+wh_datum *ox_conv_of_codes(ox *o, wh_datum *x, wh_datum *w, wh_datum *bias);
+wh_datum *ox_matmul_of_codes(ox *o, wh_datum *a, wh_datum *b);
+/* x with its last two axes exchanged, of codes as such. */
+wh_datum *ox_transposed_matrix(ox *o, wh_datum *x);
 wh_datum *ox_quantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, wh_dtype to, int axis,
                       int64_t block);
 wh_datum *ox_dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int axis, int64_t block);

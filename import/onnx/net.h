@@ -34,7 +34,8 @@ typedef struct wh_datum {
   size_t n_items;        /* SEQUENCE; OPTIONAL: 0 or 1 */
   struct wh_datum **items;
   /* The importer's own. */
-  wh_value value; /* in the graph of `stage` */
+  const struct ox_codes *codes; /* what a DequantizeLinear made it of; or NULL */
+  wh_value value;               /* in the graph of `stage` */
   uint32_t stage;
   uint32_t marked;  /* 1 + the stage at whose end it was found alive */
   uint32_t input;   /* 1 + the net's input whose bytes these are; 0: none */

@@ -116,6 +116,16 @@ static const ox_lowering aware[] = {
     ox_lower_tensor_scatter,
     ox_lower_arg,
     ox_lower_topk,
+    ox_lower_tree_ensemble,
+    ox_lower_tree_ensemble_regressor,
+    ox_lower_tree_ensemble_classifier,
+    ox_lower_linear_regressor,
+    ox_lower_linear_classifier,
+    ox_lower_scaler,
+    ox_lower_normalizer,
+    ox_lower_binarizer,
+    ox_lower_imputer,
+    ox_lower_array_feature_extractor,
 };
 
 bool ox_takes_open(const ox_op_row *row) {

@@ -95,8 +95,12 @@ wh_datum *ox_plain_conv(ox *o, wh_datum *const *in, size_t n_in, int64_t group) 
 }
 
 void ox_lower_conv(ox *o) {
-  wh_datum *x = ox_in(o, 0),
-           *in[] = {ox_wide(o, x), ox_wide(o, ox_in(o, 1)), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
+  wh_datum *x = ox_in(o, 0), *of_codes = ox_conv_of_codes(o, x, ox_in(o, 1), ox_maybe(o, 2));
+  if (of_codes) {
+    ox_give(o, 0, of_codes);
+    return;
+  }
+  wh_datum *in[] = {ox_wide(o, x), ox_wide(o, ox_in(o, 1)), ox_has(o, 2) ? ox_wide(o, ox_in(o, 2)) : NULL};
   ox_give(o, 0, ox_cast(o, ox_conv(o, WH_OP_CONV, in, in[2] ? 3 : 2), x->dtype));
 }
 

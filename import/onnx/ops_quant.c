@@ -59,7 +59,12 @@ wh_datum *ox_dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int
   }
   wh_datum *in[] = {x, ox_f32(o, scale), zero};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_AXIS, axis), ox_a_i(WH_ATTR_BLOCK, block)};
-  return ox_node1(o, WH_OP_DEQUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 2);
+  wh_datum *y = ox_node1(o, WH_OP_DEQUANTIZE_LINEAR, in, zero ? 3 : 2, attrs, 2);
+  ox_codes *codes = ox_array(o, 1, sizeof *codes);
+  if (o->st != WH_OK || y->kind != WH_DATUM_BUILT || !codes) return y;
+  *codes = (ox_codes){x, scale, zero, axis, block};
+  y->codes = codes;
+  return y;
 }
 
 void ox_lower_quantize_linear(ox *o) {
@@ -143,4 +148,70 @@ void ox_lower_qlinear_conv(ox *o) {
   scale = ox_mul(o, ox_reshape(o, ox_in(o, 1), 0, NULL), scale);
   ox_give(o, 0,
           ox_quantize(o, ox_mul(o, ox_f32(o, y), scale), ox_in(o, 6), ox_in(o, 7), ox_in(o, 7)->dtype, 0, 0));
+}
+
+/* ---- operators between DequantizeLinear and QuantizeLinear ---- */
+
+/* Sums of so many products of two differences of codes are below 2^31. */
+#define MOST_PRODUCTS (INT32_MAX / (255 * 255))
+
+static bool is_constant(const wh_datum *d) {
+  return !d || (d->kind == WH_DATUM_TENSOR && d->is_weight && d->data);
+}
+
+static bool is_at_hand(const ox *o, const wh_datum *d) {
+  return (d->kind == WH_DATUM_TENSOR && d->data) || (d->value && d->stage == o->stage);
+}
+
+/* The codes of 8 bits that d was made of, with constant scales and zero points: one for all, or one per place
+ * of `axis` (-1: not that). NULL: it was not. */
+static const ox_codes *codes_of(const ox *o, const wh_datum *d, int axis) {
+  const ox_codes *c = d->codes;
+  if (!c || c->block || (c->x->dtype != WH_DTYPE_I8 && c->x->dtype != WH_DTYPE_U8) || c->x->rank != d->rank ||
+      memcmp(c->x->dims, d->dims, (size_t)d->rank * sizeof d->dims[0]) != 0 || !is_at_hand(o, c->x) ||
+      !is_constant(c->scale) || !is_constant(c->zero))
+    return NULL;
+  if (c->scale->n == 1) return !c->zero || c->zero->n == 1 ? c : NULL;
+  return c->axis == axis && (!c->zero || c->zero->n == c->scale->n) ? c : NULL;
+}
+
+static wh_datum *plain(ox *o, wh_datum *s) {
+  return s->n == 1 && o->st == WH_OK ? ox_reshape(o, s, 0, NULL) : s;
+}
+
+/* Sums as f32, times what one of them stands for. */
+static wh_datum *scaled(ox *o, wh_datum *sums, const ox_codes *a, const ox_codes *b, int axis) {
+  wh_datum *scale = ox_mul(o, plain(o, ox_f32(o, a->scale)), plain(o, ox_f32(o, b->scale)));
+  if (o->st == WH_OK && scale->n > 1) scale = ox_per_channel(o, scale, sums->rank, axis);
+  return ox_mul(o, ox_f32(o, sums), scale);
+}
+
+wh_datum *ox_conv_of_codes(ox *o, wh_datum *x, wh_datum *w, wh_datum *bias) {
+  const ox_codes *cx = codes_of(o, x, -1), *cw = codes_of(o, w, 0);
+  int64_t n = 1;
+  if (o->st != WH_OK || !cx || !cw || !is_constant(cw->x) || w->rank < 3) return NULL;
+  for (int i = 1; i < w->rank; i++)
+    if (__builtin_mul_overflow(n, w->dims[i], &n) || n > MOST_PRODUCTS) return NULL;
+  wh_datum *in[] = {cx->x, cw->x, zero_point(o, cx->zero), zero_point(o, cw->zero)};
+  wh_datum *y = ox_conv(o, WH_OP_CONV_INTEGER, in, 4);
+  if (o->st != WH_OK) return y;
+  y = scaled(o, y, cx, cw, 1);
+  return bias ? ox_add(o, y, ox_per_channel(o, ox_f32(o, bias), y->rank, 1)) : y;
+}
+
+wh_datum *ox_matmul_of_codes(ox *o, wh_datum *a, wh_datum *b) {
+  const ox_codes *ca = codes_of(o, a, -1), *cb = codes_of(o, b, b->rank - 1);
+  if (o->st != WH_OK || !ca || !cb || a->rank < 2 || b->rank < 2) return NULL;
+  const int64_t k = b->dims[b->rank - 2];
+  if (cb->scale->n > 1 && b->rank != 2) return NULL;
+  if (ox_is_open(o, k) || ox_is_open(o, a->dims[a->rank - 1]) || k > MOST_PRODUCTS) return NULL;
+  wh_datum *y = ox_matmul_codes(o, ca->x, ca->zero, cb->x, cb->zero);
+  return o->st == WH_OK ? scaled(o, y, ca, cb, y->rank - 1) : y;
+}
+
+wh_datum *ox_transposed_matrix(ox *o, wh_datum *x) {
+  static const int64_t swap[] = {1, 0};
+  const ox_codes *c = o->st == WH_OK && x->rank == 2 ? codes_of(o, x, 0) : NULL;
+  if (!c) return ox_transpose(o, x, swap);
+  return ox_dequantize(o, ox_transpose(o, c->x, swap), c->scale, c->zero, 1 - c->axis, 0);
 }

@@ -189,18 +189,23 @@ void ox_lower_mean_variance_normalization(ox *o) {
 
 /* ---- products ---- */
 
-void ox_lower_matmul(ox *o) { ox_give(o, 0, ox_matmul(o, ox_in(o, 0), ox_in(o, 1))); }
+/* Of codes as integers. */
+static wh_datum *product(ox *o, wh_datum *a, wh_datum *b) {
+  wh_datum *y = ox_matmul_of_codes(o, a, b);
+  return y ? y : ox_matmul(o, a, b);
+}
+
+void ox_lower_matmul(ox *o) { ox_give(o, 0, product(o, ox_in(o, 0), ox_in(o, 1))); }
 
 void ox_lower_gemm(ox *o) {
-  static const int64_t swap[] = {1, 0};
   wh_datum *a = ox_in(o, 0), *b = ox_in(o, 1), *c = ox_maybe(o, 2);
   const wh_dtype back = a->dtype;
   if (a->rank != 2 || b->rank != 2)
     OX_FAIL(o, ERR_CORRUPT, "its operands have rank %d and %d, not 2", a->rank, b->rank);
   if (o->st != WH_OK) return;
-  if (ox_attr_i(o, "transA", 0)) a = ox_transpose(o, a, swap);
-  if (ox_attr_i(o, "transB", 0)) b = ox_transpose(o, b, swap);
-  wh_datum *y = ox_matmul(o, a, b);
+  if (ox_attr_i(o, "transA", 0)) a = ox_transposed_matrix(o, a);
+  if (ox_attr_i(o, "transB", 0)) b = ox_transposed_matrix(o, b);
+  wh_datum *y = product(o, a, b);
   const float alpha = ox_attr_f(o, "alpha", 1), beta = ox_attr_f(o, "beta", 1);
   if (alpha != 1) y = ox_mul(o, y, ox_num(o, y, alpha));
   if (c) y = ox_add(o, y, beta == 1 ? c : ox_mul(o, c, ox_num(o, c, beta)));

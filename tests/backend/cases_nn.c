@@ -178,6 +178,41 @@ static wh_value codes_input(suite_case *c, wh_dtype dtype, int rank, const int64
   return v;
 }
 
+/* Constant weights, which some levels pack: tiles, blocks of k and panels that are whole and that are not,
+ * rows that tiles go across, strides and padding of every phase, several images, the largest codes. */
+static void constant_codes(suite *s, wh_op op) {
+  static const struct {
+    int64_t images, c, m, in[2], kernel[2], stride[2], dilation[2], pads[4];
+  } all[] = {{1, 64, 13, {7, 7}, {1, 1}, {1, 1}, {1, 1}, {0}},
+             {1, 520, 40, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+             {2, 3, 7, {37, 41}, {7, 7}, {2, 2}, {1, 1}, {3, 3, 3, 3}},
+             {1, 33, 6, {28, 28}, {1, 1}, {2, 2}, {1, 1}, {0}},
+             {3, 5, 5, {9, 30}, {2, 3}, {3, 5}, {2, 3}, {1, 0, 0, 4}},
+             {1, 1025, 96, {5, 5}, {1, 1}, {1, 1}, {1, 1}, {0}},
+             {1, 2, 1, {1, 70}, {1, 5}, {1, 1}, {1, 1}, {0, 2, 0, 2}},
+             {1, 7, 100, {50, 1}, {3, 1}, {2, 1}, {1, 1}, {1, 0, 1, 0}},
+             {1, 9, 14, {40, 40}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}},
+             {1, 1, 3, {4, 300}, {1, 70}, {1, 69}, {1, 1}, {0, 9, 0, 9}}};
+  for (size_t i = 0; i < 4 * COUNT(all); i++) {
+    const size_t k = i % COUNT(all), types = i / COUNT(all);
+    const wh_dtype of_x = types & 1 ? WH_DTYPE_I8 : WH_DTYPE_U8, of_w = types & 2 ? WH_DTYPE_U8 : WH_DTYPE_I8;
+    suite_case *c = case_begin(s, all[k].images, "%s of constants %zu", wh_op_get(op)->name, i);
+    const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = all[k].stride},
+                             {.key = WH_ATTR_DILATIONS, .n = 2, .ints = all[k].dilation},
+                             {.key = WH_ATTR_PADS, .n = 4, .ints = all[k].pads},
+                             {.key = WH_ATTR_GROUP, .i = 1}};
+    wh_value in[4] = {codes_input(c, of_x, 4, D(ROWS, all[k].c, all[k].in[0], all[k].in[1]))};
+    in[1] = case_const(c, of_w, 4, D(all[k].m, all[k].c, all[k].kernel[0], all[k].kernel[1]));
+    if (i % 3) in[2] = codes_input(c, of_x, 0, NULL);
+    if (types & 2) in[3] = codes_input(c, of_w, i % 2, &all[k].m);
+    if (k == 1) /* the largest differences */
+      for (int v = 0; v < 3; v++)
+        if (in[v]) memset(c->data[in[v]], v == 2 ? 0x7f : 0x80, c->n_bytes[in[v]]);
+    (void)case_node(c, op, in, 4, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 SUITE_CASES(conv_integer) {
   for (int round = 0; round < 40; round++) {
     const geometry g = random_geometry(s, 1 + round % 3);
@@ -197,6 +232,7 @@ SUITE_CASES(conv_integer) {
     (void)case_node(c, op, in, 4, attrs, n);
     case_run(c);
   }
+  if (!strcmp(s->target->backend->name, "cpu")) constant_codes(s, op);
 }
 
 static void pool_cases(suite *s, wh_op op, const wh_dtype *types, size_t n_types, const wh_attr *extra,

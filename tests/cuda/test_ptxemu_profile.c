@@ -102,6 +102,24 @@ static void counts_only_when_asked(void **unused) {
   assert_int_equal(cu.set("count"), 0);
 }
 
+/* Two blocks do the same, so one stands for both; memory that nobody wrote may be read then. */
+static void samples_blocks(void **unused) {
+  (void)unused;
+  const ptxemu_profile whole = run(product_text, "products", 32, NULL);
+  assert_int_equal(cu.set("sample=1"), 0);
+  const ptxemu_profile part = run(product_text, "products", 32, NULL);
+  assert_int_equal(part.instructions, whole.instructions);
+  assert_int_equal(part.products, whole.products);
+  assert_int_equal(whole.products, 2 * 10);
+  CUdeviceptr room = 0;
+  uint32_t read = 0;
+  assert_int_equal(cu.alloc(&room, 4), CUDA_SUCCESS);
+  assert_int_equal(cu.download(&read, room, 4), CUDA_SUCCESS);
+  assert_int_equal(read, 0x01010101);
+  assert_int_equal(cu.release(room), CUDA_SUCCESS);
+  assert_int_equal(cu.set("sample=0"), 0);
+}
+
 static int open_emulator(void **unused) {
   (void)unused;
   emulator_open();
@@ -110,6 +128,7 @@ static int open_emulator(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(counts_accesses), cmocka_unit_test(counts_products),
-                                     cmocka_unit_test(counts_only_when_asked)};
+                                     cmocka_unit_test(counts_only_when_asked),
+                                     cmocka_unit_test(samples_blocks)};
   return cmocka_run_group_tests(tests, open_emulator, NULL);
 }

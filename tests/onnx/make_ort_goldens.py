@@ -255,6 +255,33 @@ def ms_qlinear(m):
 
 
 @case
+def qdq(m):
+    """Operators between DequantizeLinear and QuantizeLinear: of codes of both types, with zero points, one scale or several."""
+    def weight(shape, axis, several, dtype=np.int8):
+        n = (shape[axis],) if several else ()
+        zero = m.codes(*n, dtype=dtype) if dtype == np.uint8 else np.zeros(n, dtype)
+        scale = np.float32(m.r.uniform(0.002, 0.02, n))
+        return m.node("DequantizeLinear", [m.weight(m.codes(*shape, dtype=dtype)), m.weight(scale), m.weight(np.asarray(zero, dtype))],
+                      domain="", axis=axis)[0]
+
+    def codes(*shape, dtype=np.uint8, zero=117, scale=0.013):
+        s, z = m.weight(np.float32(scale)), m.weight(dtype(zero))
+        return m.node("DequantizeLinear", [m.input(m.codes(*shape, dtype=dtype)), s, z], domain="")[0], s, z
+
+    x, s, z = codes(2, 6, 9, 8)
+    bias = m.node("DequantizeLinear", [m.weight(m.r.integers(-9999, 9999, 10).astype(np.int32)), m.weight(np.float32(1e-4))], domain="")[0]
+    y = m.node("Conv", [x, weight((10, 6, 3, 3), 0, True), bias], domain="", pads=[1, 1, 0, 2], strides=[1, 2])[0]
+    m.node("QuantizeLinear", [m.node("Relu", [y], domain="")[0], m.weight(np.float32(0.37)), m.weight(np.uint8(0))], domain="")
+    m.node("Conv", [x, weight((9, 2, 1, 1), 0, False, np.uint8)], domain="", group=3)
+    m.node("Conv", [codes(1, 1, 5, 70, dtype=np.int8, zero=-3)[0], weight((3, 1, 2, 5), 0, True)], domain="", dilations=[2, 1])
+    a = codes(5, 7)[0]
+    m.node("MatMul", [a, weight((7, 11), 1, True)], domain="")
+    m.node("MatMul", [codes(2, 3, 7, dtype=np.int8, zero=9)[0], weight((7, 11), 1, False, np.uint8)], domain="")
+    m.node("Gemm", [a, weight((4, 7), 0, True), m.weight(m.normal(4))], domain="", transB=1, alpha=0.5, beta=2.0)
+    m.node("MatMul", [a, weight((7, 3), 0, True)], domain="")  # scales along k: as it is written
+
+
+@case
 def f64_products(m):
     a, b = m.input(m.r.standard_normal((2, 8, 16))), m.input(m.r.standard_normal((2, 16, 6)))
     m.node("MatMul", [a, b], domain="")

@@ -382,6 +382,16 @@ static void an_arena_is_taken_over(void **state) {
     wh_run_destroy(b);
     assert_ok(wh_run_take_over(a, NULL));
     run_mlp(a, 1);
+    wh_run *c = new_run(p, mlp_max, NULL); /* which finds no memory behind what it takes over */
+    f.dev[0].n_calls = 0;
+    f.dev[0].fail_at = 1;
+    assert_int_not_equal(wh_run_take_over(c, a), WH_OK);
+    f.dev[0].fail_at = 0;
+    assert_ok(wh_run_take_over(a, NULL));
+    assert_ok(wh_run_take_over(c, NULL));
+    run_mlp(a, 2);
+    run_mlp(c, 8);
+    wh_run_destroy(c);
     wh_run_destroy(a);
     wh_program_release(p);
     assert_nothing_lives(&f);

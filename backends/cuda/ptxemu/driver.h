@@ -22,6 +22,8 @@ typedef struct {
   unsigned n_devices;
   bool strict, refuse_approx, truncating_mma, quiet, lost;
   bool count;       /* what launches do: ptxemu_profile_get */
+  unsigned sample;  /* blocks of a launch that run; 0: all */
+  char counts[256]; /* the file that gets the sums of what launches did; empty: none */
   unsigned version; /* of the driver, as cuDriverGetVersion gives it */
   const device_profile *profile;
 } driver_options;

@@ -493,18 +493,27 @@ static uint64_t stride_of(uint64_t n, uint64_t *random) {
   }
 }
 
+static void run_block_at(block *b, uint64_t at) {
+  const exec_launch *l = b->l;
+  b->linear = (uint32_t)at;
+  b->index[0] = (uint32_t)(at % l->grid[0]);
+  b->index[1] = (uint32_t)(at / l->grid[0] % l->grid[1]);
+  b->index[2] = (uint32_t)(at / l->grid[0] / l->grid[1]);
+  run_block(b);
+}
+
 static void run_blocks(block *b) {
   const exec_launch *l = b->l;
   const uint64_t n = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
+  if (l->sample && l->sample < n) {
+    uint64_t at = n / 2; /* steps of the golden section keep apart, along every axis of the grid */
+    for (uint64_t k = 0; k < l->sample; k++, at = (at + (uint64_t)((double)n * 0.6180339887)) % n)
+      run_block_at(b, at);
+    return;
+  }
   const uint64_t stride = l->seed ? stride_of(n, &b->random) : 1;
   uint64_t at = l->seed ? exec_random(&b->random) % n : 0;
-  for (uint64_t k = 0; k < n; k++, at = (at + stride) % n) {
-    b->linear = (uint32_t)at;
-    b->index[0] = (uint32_t)(at % l->grid[0]);
-    b->index[1] = (uint32_t)(at / l->grid[0] % l->grid[1]);
-    b->index[2] = (uint32_t)(at / l->grid[0] / l->grid[1]);
-    run_block(b);
-  }
+  for (uint64_t k = 0; k < n; k++, at = (at + stride) % n) run_block_at(b, at);
 }
 
 bool exec_run(const exec_launch *l) {

@@ -20,7 +20,8 @@ typedef struct {
   uint32_t op; /* the stream operation that this is */
   /* Whether an earlier operation is known to have ended before another began. */
   bool (*ordered)(uint32_t earlier, uint32_t later);
-  uint64_t seed; /* 0: blocks and warps in order, each to its next barrier; else some other legal order */
+  uint64_t seed;   /* 0: blocks and warps in order, each to its next barrier; else some other legal order */
+  uint32_t sample; /* of the blocks only so many run, spread over the grid; 0: all */
   uint64_t max_steps; /* warp instructions of a block, after which it is taken to hang */
   bool
       truncating_mma; /* sums of f16 products as tensor cores do them, aligned and cut; else a chain of fma */

@@ -47,6 +47,7 @@ static memory_block *reuse(memory_device *d, uint64_t room) {
   return NULL;
 }
 
+/* Of address space that was never used: all zero. */
 static memory_block *bump(memory_device *d, uint64_t room) {
   if (room > d->size - d->top) return NULL;
   if (d->n_blocks == d->cap_blocks) {
@@ -66,6 +67,7 @@ uint64_t memory_alloc(memory_device *d, uint64_t n_bytes, bool is_host) {
   if (!n_bytes || n_bytes > d->size || (!is_host && d->used + n_bytes > d->limit)) return 0;
   const uint64_t room = (n_bytes + GAP + ALIGN - 1) / ALIGN * ALIGN;
   memory_block *b = bump(d, room);
+  const bool is_fresh = b != NULL;
   if (!b) b = reuse(d, room);
   if (!b) return 0;
   b->size = n_bytes;
@@ -74,7 +76,7 @@ uint64_t memory_alloc(memory_device *d, uint64_t n_bytes, bool is_host) {
   const uint64_t offset = b->at - (uint64_t)(uintptr_t)d->base;
   memset(d->base + offset, POISON, n_bytes);
   memset(d->state + offset, is_host ? BYTE_SET : BYTE_UNSET, n_bytes);
-  memset(d->cells + offset / 4, 0, (n_bytes + 3) / 4 * sizeof *d->cells);
+  if (!is_fresh) memset(d->cells + offset / 4, 0, (n_bytes + 3) / 4 * sizeof *d->cells);
   if (!is_host) d->used += n_bytes;
   return b->at;
 }

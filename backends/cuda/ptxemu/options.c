@@ -50,6 +50,11 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
       *flags[i].flag = !*value || v;
       return true;
     }
+  if (!strcmp(name, "counts")) {
+    if (!*value || strlen(value) >= sizeof o->counts) return false;
+    strcpy(o->counts, value);
+    return o->count = true;
+  }
   if (!strcmp(name, "seed")) return number(value, 0, UINT64_MAX, &o->seed);
   if (!strcmp(name, "steps")) return number(value, 1, UINT64_MAX, &o->max_steps);
   if (!strcmp(name, "memory")) return number(value, 1, 1 << 20, &o->memory_mb);
@@ -57,6 +62,7 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
                     : !strcmp(name, "fail_code") ? &o->fail_code
                     : !strcmp(name, "devices")   ? &o->n_devices
                     : !strcmp(name, "version")   ? &o->version
+                    : !strcmp(name, "sample")    ? &o->sample
                                                  : NULL;
   if (!small || !number(value, small == &o->n_devices, small == &o->n_devices ? MAX_DEVICES : UINT32_MAX, &v))
     return false;
@@ -67,7 +73,7 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
 bool options_set(const char *text, driver_options *o) {
   driver_options next = *o;
   while (*text) {
-    char word[64];
+    char word[sizeof o->counts + 8];
     const size_t n = strcspn(text, ",");
     if (n >= sizeof word) return false;
     memcpy(word, text, n);

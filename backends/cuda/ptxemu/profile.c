@@ -4,6 +4,7 @@
  * of a bank. */
 #include "backends/cuda/ptxemu/profile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,7 +93,9 @@ static void count_instructions(struct exec_profile *p, const ptx_module *m) {
   uint64_t most = 0;
   for (uint32_t i = 0; i < m->n_code; i++) {
     p->counts.instructions += p->executed[i];
-    if (is_product(&m->code[i]) && p->executed[i] > most) most = p->executed[i];
+    if (!is_product(&m->code[i])) continue;
+    p->counts.products += p->executed[i];
+    if (p->executed[i] > most) most = p->executed[i];
   }
   for (uint32_t i = 0; i < m->n_code && most; i++) {
     if (p->executed[i] < (most + 1) / 2) continue;
@@ -101,8 +104,19 @@ static void count_instructions(struct exec_profile *p, const ptx_module *m) {
   }
 }
 
+/* Of a launch of which only some blocks ran: as if all had. */
+static void scale_up(ptxemu_profile *p, const exec_launch *l) {
+  const uint64_t n = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
+  if (!l->sample || l->sample >= n) return;
+  uint64_t *counts[] = {&p->instructions,    &p->loop_instructions, &p->loop_products,   &p->products,
+                        &p->global_requests, &p->sectors,           &p->shared_requests, &p->wavefronts};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+    *counts[i] = (uint64_t)((double)*counts[i] * (double)n / l->sample);
+}
+
 bool profile_end(struct exec_profile *p, const exec_launch *l) {
   count_instructions(p, l->module);
+  scale_up(&p->counts, l);
   free(p->executed);
   if (n_kept == room) {
     const unsigned more = room ? 2 * room : 256;
@@ -117,6 +131,51 @@ bool profile_end(struct exec_profile *p, const exec_launch *l) {
   p->counts.shared_bytes = (uint32_t)(l->kernel->shared_bytes + l->dynamic_shared);
   kept[n_kept++] = p->counts;
   return true;
+}
+
+/* ---- the sums, for a file ---- */
+
+static bool same_launch(const ptxemu_profile *x, const ptxemu_profile *y) {
+  return !strcmp(x->kernel, y->kernel) && !memcmp(x->grid, y->grid, sizeof x->grid) &&
+         !memcmp(x->block, y->block, sizeof x->block) && x->shared_bytes == y->shared_bytes;
+}
+
+/* A line for each kernel and grid: how often it was launched, and the sums of those launches. */
+void profile_write(const char *path) {
+  FILE *file = fopen(path, "w");
+  if (!file) return;
+  fprintf(file,
+          "kernel\tgrid_x\tgrid_y\tgrid_z\tthreads\tshared_bytes\tlaunches\tinstructions\tproducts\tglobal_"
+          "requests\t"
+          "sectors\tshared_requests\twavefronts\n");
+  for (unsigned i = 0; i < n_kept; i++) {
+    ptxemu_profile sum = kept[i];
+    unsigned launches = 0;
+    for (unsigned j = 0; j < i && !launches; j++) launches = same_launch(&kept[j], &sum);
+    if (launches) continue; /* was written with its first launch */
+    for (unsigned j = i; j < n_kept; j++) {
+      const ptxemu_profile *p = &kept[j];
+      if (!same_launch(p, &sum)) continue;
+      if (launches++) {
+        sum.instructions += p->instructions, sum.products += p->products;
+        sum.global_requests += p->global_requests, sum.sectors += p->sectors;
+        sum.shared_requests += p->shared_requests, sum.wavefronts += p->wavefronts;
+      }
+    }
+    fprintf(file, "%s\t%u\t%u\t%u\t%u\t%u\t%u", sum.kernel, sum.grid[0], sum.grid[1], sum.grid[2],
+            sum.block[0] * sum.block[1] * sum.block[2], sum.shared_bytes, launches);
+    const uint64_t counts[] = {sum.instructions, sum.products,        sum.global_requests,
+                               sum.sectors,      sum.shared_requests, sum.wavefronts};
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
+      fprintf(file, "\t%llu", (unsigned long long)counts[k]);
+    fprintf(file, "\n");
+  }
+  (void)fclose(file);
+}
+
+/* When the program ends, or closes the driver. */
+__attribute__((destructor)) static void write_counts(void) {
+  if (*driver.options.counts) profile_write(driver.options.counts);
 }
 
 EXPORT unsigned ptxemu_profile_count(void) { return n_kept; }

@@ -19,5 +19,7 @@ void profile_rows(const step *s, const lanes addresses, unsigned first);
 /* Keeps what a launch did, in the list that ptxemu_profile_get reads; false: there is no memory. */
 bool profile_begin(struct exec_profile *p, const exec_launch *l);
 bool profile_end(struct exec_profile *p, const exec_launch *l);
+/* The sums of all launches so far, as README.md has them. */
+void profile_write(const char *path);
 
 #endif

@@ -24,8 +24,8 @@ void ptxemu_instructions(uint64_t *warps, uint64_t *lanes);
 typedef struct {
   char kernel[64];
   uint32_t grid[3], block[3];
-  uint32_t shared_bytes; /* of a block, static and dynamic */
-  uint64_t instructions;
+  uint32_t shared_bytes;                     /* of a block, static and dynamic */
+  uint64_t instructions, products;           /* of those, matrix products */
   uint64_t loop_instructions, loop_products; /* of the loop around mma or wgmma; of those, these */
   uint64_t global_requests, sectors;         /* loads, stores, atomics, cp.async; pieces of 32 bytes */
   uint64_t shared_requests, wavefronts;      /* turns of the 32 banks */

@@ -71,6 +71,7 @@ static void launch(const work *w) {
                    .op = w->id,
                    .ordered = stream_ordered,
                    .seed = driver.options.seed ? driver.options.seed + w->id : 0,
+                   .sample = driver.options.sample,
                    .max_steps = driver.options.max_steps,
                    .truncating_mma = driver.options.truncating_mma,
                    .n_warp_instructions = &driver.n_warp_instructions,

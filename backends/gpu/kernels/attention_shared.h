@@ -15,6 +15,18 @@ GPU_BOTH uint32_t attention_warp_floats(uint32_t dtype, uint32_t vectors, uint32
   return attention_query_floats(dtype, vectors, dim) + GPU_KV_CHUNK * vectors;
 }
 
+/* Prompts, over f16 (attention_tile.h): vectors and threads of a block, and floats from one position's
+ * probabilities to the next, so that a warp's stores meet all banks. */
+#define ATTENTION_TILE_VECTORS 64u
+#define ATTENTION_TILE_THREADS 128u
+#define ATTENTION_TILE_STRIDE 20u
+#define ATTENTION_TILE_DIMS 128u /* of a value, at most */
+GPU_BOTH uint64_t attention_tile_bytes(uint64_t dim, uint64_t value_dim) {
+  return ATTENTION_TILE_VECTORS * dim * 4 + /* queries */
+         ATTENTION_TILE_THREADS / 32 * GPU_KV_CHUNK * ATTENTION_TILE_STRIDE * 4 +
+         GPU_KV_CHUNK * 2 * (dim + value_dim);
+}
+
 /* The (m, l, o) that a unit leaves for `vector`, row * heads + head. */
 typedef struct attention_partial {
   float *o, *ml;

@@ -73,6 +73,14 @@
 #define GPU_DYNAMIC_SHARED(type, name) type *name = (type *)simt::dynamic_shared
 #endif
 
+/* A kernel whose blocks have at most so many threads, of which so many blocks are to fit a processor. */
+#if defined(__CUDACC__)
+#define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name(const args_type a)
+#else
+#define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) GPU_KERNEL_FN(name, args_type)
+#endif
+
 /* Addresses in argument structs are uint64_t. */
 template <typename T>
 GPU_FN T *gpu_at(uint64_t address) {

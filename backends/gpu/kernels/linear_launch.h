@@ -10,7 +10,11 @@
 #define DECODE_ROWS 8
 #define DECODE_WARPS 16
 #define BATCH_ROWS 32
-#define BATCH_WARPS 8 /* whose threads may have 255 registers each */
+/* One row: 24 warps of a processor, of 80 registers each. */
+#define SINGLE_WARPS 8
+#define SINGLE_BLOCKS 3
+#define SINGLE_ROUND 64u /* groups whose results are held */
+#define BATCH_WARPS 8    /* whose threads may have 255 registers each */
 /* Groups whose results are held before they are folded. */
 GPU_CONST_FN uint32_t decode_round(uint32_t rows) { return 64 * DECODE_ROWS / rows; }
 /* Results of a group, [rows][16 outputs], rows 20 apart so that a warp's stores meet all banks. */

@@ -129,9 +129,9 @@ GPU_FN uint32_t widen(const quant_chunk<T> &c, int b, int i) {
   return T::biased ? (v << (8 - T::bits)) ^ 0x80808080u : v;
 }
 
-/* Scale of half h of block b and row g + 8 r. */
+/* Scale of half h of block b and row g + 8 r: for the type's values, and for what `widen` makes of them. */
 template <class T>
-GPU_FN float scale_of(const quant_chunk<T> &c, const quant_head &head, int b, int h, int r) {
+GPU_FN float plain_scale_of(const quant_chunk<T> &c, const quant_head &head, int b, int h, int r) {
   float s;
   if (T::scale == WH_SCALE_F16) {
     s = gpu_f16_to_f32((uint16_t)(c.scale[r] >> (16 * b)));
@@ -145,6 +145,11 @@ GPU_FN float scale_of(const quant_chunk<T> &c, const quant_head &head, int b, in
   } else {
     s = head.d[r] * (float)(c.scale[r] >> (16 * b + 8 * h) & 15u);
   }
+  return s;
+}
+template <class T>
+GPU_FN float scale_of(const quant_chunk<T> &c, const quant_head &head, int b, int h, int r) {
+  const float s = plain_scale_of(c, head, b, h, r);
   return T::biased ? s * (1.0f / (float)(1 << (8 - T::bits))) : s;
 }
 

@@ -1,0 +1,412 @@
+/* conv_codes.c - see conv_codes.h. Of an image a padded copy is made of 16-bit codes less their zero point,
+ * whose rows are split by the phase of the stride along the last axis, so that the elements of a tap for
+ * places that follow each other lie side by side. A task takes some tiles of places and some outputs: it
+ * interleaves the codes of two taps each into words, a block of k at a time, and goes with these over the
+ * outputs' panels. */
+#include "backends/cpu/conv_codes.h"
+
+#include <string.h>
+
+#include "backends/cpu/whole.h"
+#include "core/base/allocator.h"
+
+#define ROWS WH_CONV_CODES_ROWS
+#define BLOCK_WORDS 512 /* of k: a tile's words, and six rows' weights, in first-level caches */
+#define TASK_BYTES ((int64_t)192 << 10) /* of words of places: in a second-level cache */
+#define MOST_TILES 16
+#define MOST_PHASES 64
+#define CHUNK 8 /* codes that are interleaved at a time */
+
+/* ---- levels ---- */
+
+const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
+  const wh_conv_codes_isa *isa = NULL;
+#if defined(__x86_64__)
+#define ISA(level, places) \
+  static const wh_conv_codes_isa level = {places, wh_k_conv_codes_tile__##level, "conv_codes__" #level}
+  ISA(avx2, 16);
+  ISA(avxvnni, 16);
+  ISA(avx512, 32);
+  ISA(avx512vnni, 32);
+#undef ISA
+#define WH_CONV_CODES_KERNEL(level, needs) \
+  if ((features & (needs)) == (needs)) isa = &level;
+#include "backends/cpu/kernels_conv_codes.def"
+#endif
+  (void)features;
+  return isa;
+}
+
+/* ---- weights ---- */
+
+static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
+  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
+}
+
+bool wh_conv_codes_layout(wh_dtype dtype, int64_t m, int64_t k, wh_linear_layout *out) {
+  *out = (wh_linear_layout){.id = WH_CONV_CODES_PANELS,
+                            .dtype = dtype,
+                            .n = m,
+                            .k = k,
+                            .panel_cols = ROWS,
+                            .n_panels = ceil_div(m, ROWS)};
+  return m > 0 && k > 0 && k < INT64_C(1) << 31 &&
+         wh_mul_size((size_t)ceil_div(k, 2), ROWS * sizeof(uint32_t), &out->panel_bytes) &&
+         wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
+}
+
+void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
+                        int64_t panel_end) {
+  const int64_t words = ceil_div(l->k, 2);
+  for (int64_t p = panel_begin; p < panel_end; p++) {
+    uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
+    for (int64_t i = 0; i < words; i++)
+      for (int64_t r = 0; r < ROWS; r++) {
+        const int64_t m = p * ROWS + r, at = m * l->k + 2 * i;
+        const uint32_t a = m < l->n ? (uint32_t)code_at(l->dtype, src, at) : 0,
+                       b = m < l->n && 2 * i + 1 < l->k ? (uint32_t)code_at(l->dtype, src, at + 1) : 0;
+        to[i * ROWS + r] = (a & 0xffff) | b << 16;
+      }
+  }
+}
+
+/* ---- the plan ---- */
+
+typedef struct plan {
+  wh_window win;
+  int64_t c, m, n_k, words, block; /* words of k; of a block */
+  int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
+  int64_t places, tiles;                                                           /* all; of a task */
+  int64_t panels, place_tasks, row_tasks; /* panels of a task's outputs */
+  size_t image_bytes, offset_bytes, word_bytes, sum_bytes, worker_bytes;
+} plan;
+
+/* Windows of one element that are the places themselves are one row. */
+static wh_window joined(wh_window w) {
+  bool same = wh_window_volume(w.kernel) == 1;
+  for (int i = 0; i < WH_WINDOW_AXES; i++)
+    same = same && w.stride[i] == 1 && !w.pad[i] && w.in[i] == w.out[i];
+  if (!same) return w;
+  w.in[2] = w.out[2] = wh_window_volume(w.in);
+  w.in[0] = w.in[1] = w.out[0] = w.out[1] = 1;
+  return w;
+}
+
+static int64_t phase_index(const plan *p, int64_t phase) {
+  int64_t i = 0;
+  while (i < p->n_phases && p->phases[i] != phase) i++;
+  return i;
+}
+
+static bool copy_sizes(plan *p) {
+  const wh_window *w = &p->win;
+  for (int i = 0; i < 2; i++)
+    p->rows[i] = (w->out[i] - 1) * w->stride[i] + (w->kernel[i] - 1) * w->dilation[i] + 1;
+  for (int64_t k = 0; k < w->kernel[2]; k++) {
+    const int64_t phase = k * w->dilation[2] % w->stride[2];
+    if (phase_index(p, phase) < p->n_phases) continue;
+    if (p->n_phases == MOST_PHASES) return false;
+    p->phases[p->n_phases++] = phase;
+  }
+  p->phase_length = w->out[2] + (w->kernel[2] - 1) * w->dilation[2] / w->stride[2];
+  return !__builtin_mul_overflow(p->phase_length, p->n_phases, &p->row_length) &&
+         !__builtin_mul_overflow(p->row_length, p->rows[0], &p->plane) &&
+         !__builtin_mul_overflow(p->plane, p->rows[1], &p->plane);
+}
+
+static void cut(int64_t place_tiles, int64_t width, int workers, plan *p) {
+  const int64_t all = ceil_div(p->m, ROWS), want = workers == 1 ? 1 : 2 * (int64_t)workers;
+  p->block = min_i64(p->words, BLOCK_WORDS);
+  p->tiles = TASK_BYTES / (p->block * width * 4);
+  p->tiles = p->tiles < 1 ? 1 : min_i64(min_i64(p->tiles, MOST_TILES), place_tiles);
+  p->panels = all;
+  for (;;) {
+    p->place_tasks = ceil_div(place_tiles, p->tiles);
+    p->row_tasks = ceil_div(all, p->panels);
+    if (p->place_tasks * p->row_tasks >= want) return;
+    if (p->tiles > 2)
+      p->tiles = ceil_div(p->tiles, 2);
+    else if (p->panels > 8)
+      p->panels = ceil_div(p->panels, 2);
+    else if (p->tiles > 1)
+      p->tiles = 1;
+    else
+      return;
+  }
+}
+
+/* `width`: places of a tile. False: it has more phases than there is room for, or takes too many bytes. */
+static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width, int workers, plan *out) {
+  plan p = {.win = joined(*win), .c = c, .m = m};
+  size_t codes;
+  p.places = wh_window_volume(p.win.out);
+  if (__builtin_mul_overflow(c, wh_window_volume(p.win.kernel), &p.n_k)) return false;
+  p.words = ceil_div(p.n_k, 2);
+  if (p.places <= 0 || p.words <= 0 || m <= 0) {
+    *out = p;
+    return true;
+  }
+  if (!copy_sizes(&p)) return false;
+  cut(ceil_div(p.places, width), width, workers, &p);
+  if (!wh_mul_size((size_t)c, (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
+      !wh_mul_size(codes, sizeof(int16_t), &codes) || !wh_align_size(codes, 64, &p.image_bytes) ||
+      !wh_mul_size((size_t)p.words, 2 * sizeof(int64_t), &codes) ||
+      !wh_align_size(codes, 64, &p.offset_bytes))
+    return false;
+  p.word_bytes = (size_t)((p.tiles * p.block + 1) * width + CHUNK) * sizeof(uint32_t);
+  p.word_bytes = (p.word_bytes + 63) / 64 * 64;
+  p.sum_bytes = (size_t)(p.panels * p.tiles * ROWS * width) * sizeof(uint32_t);
+  if (p.words <= p.block) p.sum_bytes = 0;
+  *out = p;
+  return wh_add_size(p.offset_bytes, p.word_bytes, &out->worker_bytes) &&
+         wh_add_size(out->worker_bytes, p.sum_bytes, &out->worker_bytes) &&
+         wh_align_size(out->worker_bytes, 64, &out->worker_bytes);
+}
+
+bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int workers, size_t *out) {
+  *out = 0;
+  for (int64_t width = 16; width <= WH_CONV_CODES_PLACES; width *= 2) {
+    plan p;
+    size_t bytes;
+    if (!make_plan(win, c, m, width, workers, &p) || !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) ||
+        !wh_add_size(bytes, p.image_bytes, &bytes))
+      return false;
+    if (bytes > *out) *out = bytes;
+  }
+  return true;
+}
+
+/* ---- the copy ---- */
+
+/* to[i] = x[i * stride] - zero */
+#define COPY_CODES(name, type)                                                                     \
+  static void name(const type *x, int64_t stride, int64_t n, int32_t zero, int16_t *restrict to) { \
+    if (stride == 1)                                                                               \
+      for (int64_t i = 0; i < n; i++) to[i] = (int16_t)(x[i] - zero);                              \
+    else                                                                                           \
+      for (int64_t i = 0; i < n; i++) to[i] = (int16_t)(x[i * stride] - zero);                     \
+  }
+COPY_CODES(copy_i8, int8_t)
+COPY_CODES(copy_u8, uint8_t)
+
+/* A row of the image as the copy has it; NULL: padding. */
+static void copy_row(const plan *p, wh_dtype dtype, const char *x, int32_t zero, int16_t *to) {
+  const wh_window *w = &p->win;
+  for (int64_t f = 0; f < p->n_phases; f++, to += p->phase_length) {
+    const int64_t first = p->phases[f] - w->pad[2], s = w->stride[2], n = p->phase_length;
+    /* elements [begin, end) of the copy lie in the row */
+    int64_t begin = first < 0 ? ceil_div(-first, s) : 0,
+            end = w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0;
+    begin = min_i64(begin, n);
+    end = x ? min_i64(end, n) : 0;
+    if (end < begin) end = begin;
+    memset(to, 0, (size_t)begin * sizeof *to);
+    memset(to + end, 0, (size_t)(n - end) * sizeof *to);
+    if (end == begin) continue;
+    const char *from = x + first + begin * s;
+    if (dtype == WH_DTYPE_I8)
+      copy_i8((const int8_t *)from, s, end - begin, zero, to + begin);
+    else
+      copy_u8((const uint8_t *)from, s, end - begin, zero, to + begin);
+  }
+}
+
+/* Whether some tap reads the copy's row `at` of an axis. */
+static bool is_read(const wh_window *w, int axis, int64_t at) {
+  for (int64_t k = 0; k < w->kernel[axis]; k++) {
+    const int64_t rest = at - k * w->dilation[axis];
+    if (rest >= 0 && rest % w->stride[axis] == 0) return true;
+  }
+  return false;
+}
+
+static void copy_channel(const plan *p, wh_dtype dtype, const char *x, int32_t zero, int16_t *to) {
+  const wh_window *w = &p->win;
+  for (int64_t d = 0; d < p->rows[0]; d++)
+    for (int64_t h = 0; h < p->rows[1]; h++, to += p->row_length) {
+      const int64_t id = d - w->pad[0], ih = h - w->pad[1];
+      const bool inside = id >= 0 && id < w->in[0] && ih >= 0 && ih < w->in[1];
+      if (!is_read(w, 0, d) || !is_read(w, 1, h)) continue;
+      copy_row(p, dtype, inside ? x + (id * w->in[1] + ih) * w->in[2] : NULL, zero, to);
+    }
+}
+
+/* ---- words ---- */
+
+/* How far the elements of tap k are from those of tap 0, for all k and, where they are odd, the last again.
+ */
+static void find_offsets(const plan *p, int64_t *offsets) {
+  const wh_window *w = &p->win;
+  int64_t k = 0;
+  for (int64_t c = 0; c < p->c; c++)
+    for (int64_t d = 0; d < w->kernel[0]; d++)
+      for (int64_t h = 0; h < w->kernel[1]; h++)
+        for (int64_t v = 0; v < w->kernel[2]; v++) {
+          const int64_t row = d * w->dilation[0] * p->rows[1] + h * w->dilation[1], at = v * w->dilation[2];
+          offsets[k++] = c * p->plane + row * p->row_length +
+                         phase_index(p, at % w->stride[2]) * p->phase_length + at / w->stride[2];
+        }
+  if (k % 2) offsets[k] = offsets[k - 1];
+}
+
+/* Places of a tile that follow each other in the copy. */
+typedef struct stretch {
+  int64_t to, n, from;
+} stretch;
+
+static int64_t find_stretches(const plan *p, int64_t first, int64_t n, stretch *out) {
+  const wh_window *w = &p->win;
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; count++) {
+    const int64_t at = first + i, v = at % w->out[2], h = at / w->out[2] % w->out[1],
+                  d = at / w->out[2] / w->out[1];
+    out[count] = (stretch){i, min_i64(w->out[2] - v, n - i),
+                           (d * w->stride[0] * p->rows[1] + h * w->stride[1]) * p->row_length + v};
+    i += out[count].n;
+  }
+  return count;
+}
+
+typedef int16_t codes8 __attribute__((vector_size(16)));
+
+/* Words of n codes of a and of b, in whole chunks: what is written too much is written again later. */
+static inline void interleave(const int16_t *a, const int16_t *b, int64_t n, uint32_t *to) {
+  for (int64_t i = 0; i < n; i += CHUNK) {
+    codes8 x, y;
+    memcpy(&x, a + i, sizeof x);
+    memcpy(&y, b + i, sizeof y);
+    const codes8 low = __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11),
+                 high = __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+    memcpy(to + i, &low, sizeof low);
+    memcpy(to + i + 4, &high, sizeof high);
+  }
+}
+
+static void fill_tile(const int16_t *image, const int64_t *offsets, int64_t words, const stretch *s,
+                      int64_t n_s, int64_t width, uint32_t *to) {
+  for (int64_t k = 0; k < words; k++, to += width)
+    for (int64_t i = 0; i < n_s; i++)
+      interleave(image + offsets[2 * k] + s[i].from, image + offsets[2 * k + 1] + s[i].from, s[i].n,
+                 to + s[i].to);
+}
+
+/* sums[place] += both codes of each word; the last code of an odd k counts once. */
+static void add_codes(const uint32_t *x, int64_t words, bool odd, int64_t width, uint32_t *sums) {
+  for (int64_t k = 0; k < words; k++, x += width)
+    for (int64_t i = 0; i < width; i++) {
+      const uint32_t low = (uint32_t)(int32_t)(int16_t)(x[i] & 0xffff),
+                     high = (uint32_t)((int32_t)x[i] >> 16);
+      sums[i] += low + (odd && k + 1 == words ? 0 : high);
+    }
+}
+
+/* ---- tasks ---- */
+
+typedef struct job {
+  const wh_conv_codes_isa *isa;
+  const wh_conv_integer_args *a;
+  const plan *p;
+  const uint32_t *panels;
+  const int16_t *image;
+  const int64_t *offsets;
+  int32_t *y; /* of the image */
+  uint32_t *words, *sums;
+  bool has_w_zero;
+} job;
+
+/* Sums of a panel's outputs, less what the weights' zero points add. */
+static void finish(const job *j, int64_t m, int64_t rows, int64_t place, int64_t n, uint32_t *c,
+                   const uint32_t *codes) {
+  const int64_t width = j->isa->places;
+  for (int64_t r = 0; r < rows; r++, c += width) {
+    if (j->has_w_zero) {
+      const wh_conv_integer_args *a = j->a;
+      const uint32_t zero = (uint32_t)code_at(a->w_dtype, a->w_zero, a->w_zero_per_output ? m + r : 0);
+      for (int64_t i = 0; i < width; i++) c[i] -= zero * codes[i];
+    }
+    memcpy(j->y + (m + r) * j->p->places + place, c, (size_t)n * sizeof *c);
+  }
+}
+
+static void run_task(const job *j, int64_t task) {
+  const plan *p = j->p;
+  const int64_t width = j->isa->places, first = task / p->row_tasks * p->tiles * width;
+  const int64_t panel0 = task % p->row_tasks * p->panels,
+                panel_end = min_i64(panel0 + p->panels, ceil_div(p->m, ROWS)),
+                tiles = min_i64(p->tiles, ceil_div(p->places - first, width));
+  uint32_t codes[MOST_TILES][WH_CONV_CODES_PLACES] = {{0}};
+  _Alignas(64) uint32_t tile[ROWS * WH_CONV_CODES_PLACES];
+  for (int64_t k = 0; k < p->words; k += p->block) {
+    const int64_t words = min_i64(p->block, p->words - k);
+    const bool last = k + words == p->words;
+    for (int64_t t = 0; t < tiles; t++) {
+      const int64_t at = first + t * width;
+      uint32_t *to = j->words + t * words * width;
+      stretch s[WH_CONV_CODES_PLACES];
+      const int64_t n_s = find_stretches(p, at, min_i64(width, p->places - at), s);
+      fill_tile(j->image, j->offsets + 2 * k, words, s, n_s, width, to);
+      if (j->has_w_zero) add_codes(to, words, last && p->n_k % 2, width, codes[t]);
+    }
+    uint32_t *sums = j->sums;
+    for (int64_t panel = panel0; panel < panel_end; panel++)
+      for (int64_t t = 0; t < tiles; t++, sums += ROWS * width) {
+        const int64_t at = first + t * width, n = min_i64(width, p->places - at), m = panel * ROWS,
+                      rows = min_i64(ROWS, p->m - m);
+        const bool direct = n == width && !j->has_w_zero; /* sums are outputs as they are */
+        const wh_conv_codes_tile c = {.rows = rows,
+                                      .words = words,
+                                      .half = 2 * n <= width,
+                                      .first = k == 0,
+                                      .w = j->panels + (panel * p->words + k) * ROWS,
+                                      .x = j->words + t * words * width,
+                                      .c = direct                ? (uint32_t *)j->y + m * p->places + at
+                                           : p->words > p->block ? sums
+                                                                 : tile,
+                                      .ldc = direct ? p->places : width};
+        j->isa->tile(&c);
+        if (last && !direct) finish(j, m, rows, at, n, c.c, codes[t]);
+      }
+  }
+}
+
+void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args *a, const void *panels,
+                       void *scratch, uint32_t step, const wh_worker *worker) {
+  plan p;
+  if (!make_plan(&a->win, a->c, a->m, isa->places, worker->count, &p)) return; /* the claim refused */
+  if (p.places <= 0 || p.words <= 0 || p.m <= 0) {
+    if (worker->index == 0 && p.places > 0 && p.m > 0)
+      memset(a->y, 0, (size_t)(a->n * p.m * p.places) * sizeof *a->y);
+    return;
+  }
+  const int64_t in = wh_window_volume(p.win.in), n_tasks = p.place_tasks * p.row_tasks;
+  const int32_t zero = a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0;
+  char *own = (char *)scratch + p.image_bytes + (size_t)worker->index * p.worker_bytes;
+  int16_t *image = scratch;
+  int64_t *offsets = (int64_t *)(void *)own;
+  job j = {.isa = isa,
+           .a = a,
+           .p = &p,
+           .panels = panels,
+           .image = image,
+           .offsets = offsets,
+           .words = (uint32_t *)(void *)(own + p.offset_bytes),
+           .sums = (uint32_t *)(void *)(own + p.offset_bytes + p.word_bytes)};
+  for (int64_t i = 0; a->w_zero && i < (a->w_zero_per_output ? a->m : 1); i++)
+    j.has_w_zero |= code_at(a->w_dtype, a->w_zero, i) != 0;
+  find_offsets(&p, offsets);
+  for (int64_t n = 0; n < a->n; n++) {
+    int64_t begin, end;
+    if (n) wh_team_barrier(worker); /* the image before is done with */
+    wh_worker_range(worker, p.c, &begin, &end);
+    for (int64_t c = begin; c < end; c++)
+      copy_channel(&p, a->x_dtype, (const char *)a->x + (n * p.c + c) * in, zero, image + c * p.plane);
+    wh_team_barrier(worker);
+    j.y = a->y + n * p.m * p.places;
+    if (a->n > 1) {
+      wh_worker_range(worker, n_tasks, &begin, &end);
+      for (int64_t t = begin; t < end; t++) run_task(&j, t);
+      continue;
+    }
+    for (int64_t t; (t = wh_team_claim(worker, step, n_tasks)) < n_tasks;) run_task(&j, t);
+  }
+}
