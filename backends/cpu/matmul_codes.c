@@ -8,7 +8,8 @@
 
 #define PANELS_BYTES ((int64_t)1 << 18)
 #define MOST_PANELS 16
-#define ROWS 48 /* of a that are copied at a time */
+#define ROWS 48    /* of a that are copied at a time */
+#define GROUPS 128 /* words along k that these rows meet at a time: 16 KiB of a panel, in the first cache */
 #define COLS WH_CODES_COLS
 
 const wh_codes_isa *wh_codes_isa_select(uint64_t features) {
@@ -196,11 +197,18 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
                                .column_zeros = column_zeros,
                                .column_sums = panel + groups * COLS,
                                .y = (int32_t *)p->y + row * p->ldy + i * COLS};
-    for (int64_t r = 0, n; r < rows; r += n) {
-      n = ceil_div(rows - r, ceil_div(rows - r, isa->tile_rows));
-      const wh_codes_tile t = {n, groups, words + r * groups, panel, dots + r * COLS};
-      isa->tile(&t);
-    }
+    for (int64_t g = 0; g < groups; g += GROUPS)
+      for (int64_t r = 0, n; r < rows; r += n) {
+        n = ceil_div(rows - r, ceil_div(rows - r, isa->tile_rows));
+        const wh_codes_tile t = {.rows = n,
+                                 .groups = min_i64(GROUPS, groups - g),
+                                 .lda = groups,
+                                 .goes_on = g > 0,
+                                 .a = words + r * groups + g,
+                                 .b = panel + g * COLS,
+                                 .y = dots + r * COLS};
+        isa->tile(&t);
+      }
     for (int64_t c = 0; c < COLS; c++)
       column_zeros[c] = c < f.cols ? zero_of(b, isa->per_word, false, i * COLS + c) : 0;
     isa->finish(&f);

@@ -11,9 +11,11 @@
 
 #define WH_CODES_COLS 32 /* of a panel */
 
-/* y[r][32] = the dots of a's rows, [rows][groups] words, with a panel of b, [groups][32] words. */
+/* y[r][32] = the dots of a's rows, [rows][groups] words that are lda apart, with [groups][32] words of a
+ * panel of b, or what y holds and these. */
 typedef struct wh_codes_tile {
-  int64_t rows, groups;
+  int64_t rows, groups, lda;
+  bool goes_on;
   const uint32_t *a, *b;
   uint32_t *y;
 } wh_codes_tile;
