@@ -18,7 +18,7 @@
 #include "core/ir/graph.h"
 #include "whimbrel/device.h"
 
-#define WH_BACKEND_ABI_VERSION 2u
+#define WH_BACKEND_ABI_VERSION 3u
 /* Of docs/NUMERICS.md: changes whenever a definition gives other bits, so that what was saved is not mixed.
  */
 #define WH_NUMERICS_VERSION 2u
