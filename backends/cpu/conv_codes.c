@@ -105,7 +105,6 @@ static bool copy_sizes(plan *p) {
   for (int64_t k = 0; k < w->kernel[2]; k++) {
     const int64_t phase = k * w->dilation[2] % w->stride[2];
     if (phase_index(p, phase) < p->n_phases) continue;
-    if (p->n_phases == MOST_PHASES) return false;
     p->phases[p->n_phases++] = phase;
   }
   p->phase_length = w->out[2] + (w->kernel[2] - 1) * w->dilation[2] / w->stride[2];
@@ -139,6 +138,9 @@ static void cut(int64_t place_tiles, int64_t width, int workers, plan *p) {
 static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width, int workers, plan *out) {
   plan p = {.win = joined(*win), .c = c, .m = m};
   size_t codes;
+  for (int i = 0; i < WH_WINDOW_AXES;
+       i++) /* whichever comes last: that hangs on sizes, the layout must not */
+    if (min_i64(win->kernel[i], win->stride[i]) > MOST_PHASES) return false; /* as many phases at most */
   p.places = wh_window_volume(p.win.out);
   if (__builtin_mul_overflow(c, wh_window_volume(p.win.kernel), &p.n_k)) return false;
   p.words = ceil_div(p.n_k, 2);
@@ -372,7 +374,9 @@ static void run_task(const job *j, int64_t task) {
 void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args *a, const void *panels,
                        void *scratch, uint32_t step, const wh_worker *worker) {
   plan p;
-  if (!make_plan(&a->win, a->c, a->m, isa->places, worker->count, &p)) return; /* the claim refused */
+  /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
+  if (!make_plan(&a->win, a->c, a->m, isa->places, wh_team_size(worker->team), &p))
+    return; /* refused there */
   if (p.places <= 0 || p.words <= 0 || p.m <= 0) {
     if (worker->index == 0 && p.places > 0 && p.m > 0)
       memset(a->y, 0, (size_t)(a->n * p.m * p.places) * sizeof *a->y);

@@ -167,7 +167,7 @@ typedef struct conv_unit {
   const float **taps; /* [n_k] */
   int64_t *offsets;   /* [taps of a channel] from its first element */
   float *sums;        /* of a task */
-  float *weights;     /* of some rows, where they are not packed */
+  float *weights;     /* of some rows, where they are not packed or copied out of a panel */
   float *blocks;      /* [tiles][taps of a chunk][CONV_BLOCK], or NULL */
   wh_team *team;
 } conv_unit;
@@ -415,7 +415,8 @@ static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
 
 static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   wh_conv_plan p;
-  if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, worker->count, a->panels != NULL,
+  /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
+  if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, wh_team_size(worker->team), a->panels != NULL,
                          CONV_TALL_ROWS, &p))
     return; /* the claim refused */
   if (!p.fits) {

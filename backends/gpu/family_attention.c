@@ -183,7 +183,9 @@ wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s) {
   if (a.places.rows == 0) return WH_OK;
   if ((uint64_t)a.places.rows * a.heads >= INT32_MAX)
     return WH_FAIL(ERR_LIMIT, "%u rows of %u heads are too many for a GPU", a.places.rows, a.heads);
-  const uint32_t tiles = tile_blocks(e->d, &size);
+  /* A block goes through its sequences one by one, so rows of one each, as decoding has them, are not for it.
+   */
+  const uint32_t tiles = a.places.rows > a.places.slots ? tile_blocks(e->d, &size) : 0;
   if (tiles) {
     const gpu_grid grid = {tiles + 1, a.kv_heads, 1, ATTENTION_TILE_THREADS,
                            (uint32_t)attention_tile_bytes(a.dim, a.value_dim)};

@@ -20,9 +20,8 @@ struct tile_vectors {
 /* A lane's part of it. */
 template <int D>
 struct tile_lane {
-  uint32_t first; /* of the half's eight vectors, in the block */
-  float span_m, span_l, m,
-      l; /* of vector first + lane % 16: of this span's chunks, and of the spans before */
+  uint32_t first;             /* of the half's eight vectors, in the block */
+  float span_m, span_l, m, l; /* of vector first + lane % 8: of this span's chunks, and of the spans before */
   float span[8][D];
 };
 
