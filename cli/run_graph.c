@@ -120,6 +120,7 @@ static cli_exit give_outputs(const cli_graph_engine *g, keeper *k, safe_name *na
     CLI_TRY(cli_graph_output(g, i, &name, &t));
     make_name(name, names, i);
     json_t *row = list ? line_json(name, &t) : NULL;
+    if (list) cli_json_append(list, row);
     if (!list) write_line(out, name, &t);
     if (cli_labels_fit(labels, &t)) {
       labelled = true;
@@ -135,7 +136,6 @@ static cli_exit give_outputs(const cli_graph_engine *g, keeper *k, safe_name *na
       if (strcmp(names[i], names[g->info.n_outputs]) != 0)
         cli_warn("output '%s' is kept as %s, as another has its name", name, names[i]);
     }
-    if (list) cli_json_append(list, row);
   }
   if (k->npz.out) CLI_TRY(cli_npz_end(&k->npz));
   if (labelled) return CLI_OK;

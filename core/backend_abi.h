@@ -1,4 +1,4 @@
-/* backend_abi.h - the boundary between core and everything that computes (version 2).
+/* backend_abi.h - the boundary between core and everything that computes (version 3).
  *
  * A backend is one struct of functions. It owns no activation memory: it says what a node needs (claim), and
  * core's planner places every buffer. Nothing that core hands over at planning holds a pointer into memory

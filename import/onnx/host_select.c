@@ -213,7 +213,7 @@ void ox_lower_non_max_suppression(ox *o) {
   int64_t *places = ox_array(o, (size_t)s.most, sizeof *places),
           *out = ox_array(o, (size_t)s.most * (size_t)(n_batch * n_class), 3 * sizeof *out);
   size_t n_out = 0;
-  for (int64_t row = 0; o->st == WH_OK && row < n_batch * n_class; row++) {
+  for (int64_t row = 0; o->st == WH_OK && s.most && row < n_batch * n_class; row++) {
     const int64_t batch = row / n_class;
     const size_t n = suppress(&s, pb + batch * s.n * 4, ps + row * s.n, places);
     for (size_t i = 0; i < n; i++, n_out++) {

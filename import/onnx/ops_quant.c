@@ -167,7 +167,8 @@ static bool is_at_hand(const ox *o, const wh_datum *d) {
  * of `axis` (-1: not that). NULL: it was not. */
 static const ox_codes *codes_of(const ox *o, const wh_datum *d, int axis) {
   const ox_codes *c = d->codes;
-  if (!c || c->block || (c->x->dtype != WH_DTYPE_I8 && c->x->dtype != WH_DTYPE_U8) || c->x->rank != d->rank ||
+  if (!c || d->dtype != WH_DTYPE_F32 || c->block ||
+      (c->x->dtype != WH_DTYPE_I8 && c->x->dtype != WH_DTYPE_U8) || c->x->rank != d->rank ||
       memcmp(c->x->dims, d->dims, (size_t)d->rank * sizeof d->dims[0]) != 0 || !is_at_hand(o, c->x) ||
       !is_constant(c->scale) || !is_constant(c->zero))
     return NULL;
@@ -192,6 +193,7 @@ wh_datum *ox_conv_of_codes(ox *o, wh_datum *x, wh_datum *w, wh_datum *bias) {
   if (o->st != WH_OK || !cx || !cw || !is_constant(cw->x) || w->rank < 3) return NULL;
   for (int i = 1; i < w->rank; i++)
     if (__builtin_mul_overflow(n, w->dims[i], &n) || n > MOST_PRODUCTS) return NULL;
+  if (bias && (bias->rank != 1 || bias->dims[0] != w->dims[0])) return NULL; /* ox_conv says so */
   wh_datum *in[] = {cx->x, cw->x, zero_point(o, cx->zero), zero_point(o, cw->zero)};
   wh_datum *y = ox_conv(o, WH_OP_CONV_INTEGER, in, 4);
   if (o->st != WH_OK) return y;
@@ -204,7 +206,7 @@ wh_datum *ox_matmul_of_codes(ox *o, wh_datum *a, wh_datum *b) {
   if (o->st != WH_OK || !ca || !cb || a->rank < 2 || b->rank < 2) return NULL;
   const int64_t k = b->dims[b->rank - 2];
   if (cb->scale->n > 1 && b->rank != 2) return NULL;
-  if (ox_is_open(o, k) || ox_is_open(o, a->dims[a->rank - 1]) || k > MOST_PRODUCTS) return NULL;
+  if (!ox_dim_at_most(o, k, MOST_PRODUCTS)) return NULL; /* of an open one as when it is a number */
   wh_datum *y = ox_matmul_codes(o, ca->x, ca->zero, cb->x, cb->zero);
   return o->st == WH_OK ? scaled(o, y, ca, cb, y->rank - 1) : y;
 }

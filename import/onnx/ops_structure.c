@@ -283,6 +283,7 @@ void ox_lower_bit_cast(ox *o) {
   y->kind = WH_DATUM_TENSOR;
   y->dtype = to;
   y->value = 0;
+  y->codes = NULL; /* other elements */
   ox_give(o, 0, y);
 }
 

@@ -15,14 +15,15 @@ typedef struct forest {
   int64_t *yes, *no, *feature, *roots;
   double *split;
   uint8_t *mode, *missing, *seen; /* missing: a NaN goes to yes */
-  int64_t n_targets, most_members;
+  int64_t n_targets;
   int64_t *order; /* the n_reached nodes that trees have, tree after tree, breadth first */
   size_t n_reached;
-  double *weights;   /* [n][n_targets] of leaves */
-  uint8_t *has;      /* [n_targets] some leaf has a weight for it */
-  bool all_positive; /* weights */
-  double *members;   /* [n][most_members] NaN behind the last; NULL: no sets */
-  wh_dtype dtype;    /* what is compared and summed: f32 or f64 */
+  double *weights;       /* [n][n_targets] of leaves */
+  uint8_t *has;          /* [n_targets] some leaf has a weight for it */
+  bool all_positive;     /* weights */
+  const double *members; /* sets, each ended by a NaN; NULL: none */
+  size_t *set;           /* [n] where a node's begins */
+  wh_dtype dtype;        /* what is compared and summed: f32 or f64 */
 } forest;
 
 static void make_room(ox *o, forest *f) {
@@ -208,19 +209,13 @@ static const double *tensor_of(ox *o, const char *name, size_t *n) {
 
 /* Sets, each ended by a NaN, one for each node that wants one in order. */
 static void read_members(ox *o, forest *f, size_t n_nodes) {
-  size_t n, longest = 0, length = 0, at = 0;
-  const double *v = tensor_of(o, "membership_values", &n);
-  for (size_t i = 0; v && i < n; i++) {
-    length = isnan(v[i]) ? 0 : length + 1;
-    if (length > longest) longest = length;
-  }
-  if (!v || o->st != WH_OK) return;
-  f->most_members = (int64_t)(longest ? longest : 1);
-  f->members = ox_array(o, f->n, (size_t)f->most_members * sizeof *f->members);
-  for (size_t i = 0; f->members && i < f->n * (size_t)f->most_members; i++) f->members[i] = (double)NAN;
-  for (size_t i = 0; f->members && i < n_nodes; i++) {
+  size_t n, at = 0;
+  f->members = tensor_of(o, "membership_values", &n);
+  f->set = ox_array(o, f->n, sizeof *f->set);
+  for (size_t i = 0; f->members && f->set && i < n_nodes && o->st == WH_OK; i++) {
     if (f->mode[i] != MEMBER) continue;
-    for (size_t k = 0; at < n && !isnan(v[at]); at++) f->members[i * (size_t)f->most_members + k++] = v[at];
+    f->set[i] = at;
+    while (at < n && !isnan(f->members[at])) at++;
     if (at++ >= n) OX_FAIL(o, ERR_CORRUPT, "a node has no set of members");
   }
 }
@@ -285,8 +280,8 @@ static wh_datum *table(ox *o, wh_dtype dtype, size_t n, int64_t width, const dou
 
 static size_t members_of(const forest *f, int64_t i, const double **members) {
   size_t n = 0;
-  *members = f->members ? f->members + i * f->most_members : NULL;
-  while (f->members && (int64_t)n < f->most_members && !isnan((*members)[n])) n++;
+  *members = f->members ? f->members + f->set[i] : NULL;
+  while (f->members && !isnan((*members)[n])) n++;
   return n;
 }
 
@@ -329,6 +324,7 @@ static void put(node_table *t, int64_t feature, double threshold, bool nan, int6
 
 /* The number below, so that x < t is x <= below(t); of -inf NaN, which nothing is at most. */
 static double below(wh_dtype dtype, double t) {
+  if (dtype != WH_DTYPE_F64) t = (double)(float)t; /* as it is stored */
   if (isinf(t) && t < 0) return (double)NAN;
   return dtype == WH_DTYPE_F64 ? nextafter(t, -INFINITY) : (double)nextafterf((float)t, -INFINITY);
 }
