@@ -279,6 +279,7 @@ def qdq(m):
     m.node("MatMul", [codes(2, 3, 7, dtype=np.int8, zero=9)[0], weight((7, 11), 1, False, np.uint8)], domain="")
     m.node("Gemm", [a, weight((4, 7), 0, True), m.weight(m.normal(4))], domain="", transB=1, alpha=0.5, beta=2.0)
     m.node("MatMul", [a, weight((7, 3), 0, True)], domain="")  # scales along k: as it is written
+    m.node("MatMul", [codes(2, 5, 7)[0], codes(2, 7, 6, dtype=np.int8, zero=4)[0]], domain="")
 
 
 @case

@@ -288,8 +288,25 @@ static void empty_values_have_sizes_too(void **state) {
   }
 }
 
+/* As many classes as a dim may have, and no box in any: nothing to look at, however often. */
+static void suppression_of_nothing_ends(void **state) {
+  (void)state;
+  static bytes graph;
+  static const int64_t boxes[] = {INT64_C(1) << 36, 0, 4}, scores[] = {INT64_C(1) << 36, 1, 0}, most = 10;
+  graph.n = 0;
+  add_weight(&graph, "b", I64, 3, boxes, sizeof boxes);
+  add_weight(&graph, "s", I64, 3, scores, sizeof scores);
+  add_weight(&graph, "most", I64, 1, &most, sizeof most);
+  add_node(&graph, "x", "ConstantOfShape", (const char *[]){"b", NULL}, "boxes", NULL);
+  add_node(&graph, "y", "ConstantOfShape", (const char *[]){"s", NULL}, "scores", NULL);
+  add_node(&graph, "it", "NonMaxSuppression", (const char *[]){"boxes", "scores", "most", NULL}, "out", NULL);
+  add_port(&graph, 12, "out");
+  assert_int_equal(run_graph(&graph, NULL), WH_OK);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(suppression_of_nothing_ends),
       cmocka_unit_test(numbers_beyond_all_sizes_are_refused),
       cmocka_unit_test(empty_values_have_sizes_too),
       cmocka_unit_test(endless_loops_meet_the_limit),
