@@ -4,7 +4,8 @@ instruction-set level on two threads and every lower level, one and three thread
 emulated GPU, and rows of a batch run alone.
 
 host2 has plain kernels and the emulated GPU interprets each instruction: there inputs are small, models of random weights have
-fewer layers, and magika, whose input has 2048 bytes, does not run. Exit status 1: bytes differ."""
+fewer layers, and two do not run: magika, whose input has 2048 bytes, and ResNet-50, whose 100 MB host2 locks and unlocks around
+each operation. Exit status 1: bytes differ."""
 
 import json
 import os
@@ -94,7 +95,6 @@ def resnet50(d):
     onnx_models.resnet50(path)
     open_sides(path)
     yield path, {"image": floats(1, 2, 3, 20, 16)}, True, False
-    yield path, {"image": floats(2, 1, 3, 10, 9)}, False, True
 
 
 @model
