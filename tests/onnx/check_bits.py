@@ -70,12 +70,12 @@ def magika(d):
 
 @model
 def minilm(d):
-    for layers, shape, small in ((2, (2, 5), False), (1, (1, 4), True)):
-        path = os.path.join(d, f"minilm{layers}.onnx")
-        model_builders.bert(model_builders.safetensors(fetch("minilm")), layers, 12, path)
-        mask = np.ones(shape, np.int64)
-        mask[0, shape[1] // 2 :] = 0
-        yield path, {"input_ids": ints(1, 30000, *shape), "attention_mask": mask}, not small, small
+    """Its floats stay off host2 for time; its codes (below) do not."""
+    path = os.path.join(d, "minilm2.onnx")
+    model_builders.bert(model_builders.safetensors(fetch("minilm")), 2, 12, path)
+    mask = np.ones((2, 5), np.int64)
+    mask[0, 2:] = 0
+    yield path, {"input_ids": ints(1, 30000, 2, 5), "attention_mask": mask}, True, False
 
 
 @model
