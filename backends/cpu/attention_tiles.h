@@ -14,8 +14,8 @@
 #include "backends/cpu/attention_kernels.h"
 #include "backends/cpu/attention_q8.h"
 #include "backends/cpu/attention_split.h"
+#include "backends/cpu/unroll.h"
 
-#define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define UNROLL_8 /* loops of a constant length are unrolled anyway */
 #else

@@ -5,13 +5,8 @@
 #define WH_CPU_CONV_CODES_TILES_H
 
 #include "backends/cpu/conv_codes.h"
+#include "backends/cpu/unroll.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
 #define ROWS WH_CONV_CODES_ROWS
 #define VECS 2
 #define PLACES (VECS * VI_LANES)

@@ -10,8 +10,6 @@
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/vec.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 #define MOST_VECS (WIDE_VECS > 4 ? WIDE_VECS : 4)
 
 /* c[rows][vecs] of the columns from `col`: lanes are outputs, each one chain over k. */

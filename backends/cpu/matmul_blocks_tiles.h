@@ -9,9 +9,9 @@
 #define WH_CPU_MATMUL_BLOCKS_TILES_H
 
 #include "backends/cpu/matmul_blocks.h"
+#include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 
-#define INLINE static inline __attribute__((always_inline))
 #define CHUNK 512
 #define VECS 2
 #define JOIN_(name, level) wh_k_matmul_blocks_##name##__##level

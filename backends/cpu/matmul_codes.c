@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
@@ -79,8 +80,6 @@ static uint32_t zero_of(const operand *o, int per_word, bool unsigned_bytes, int
   return (uint32_t)((o->zeros ? code_at(o->zeros, i * o->zero_step, o->is_signed) : 0) +
                     shift_of(per_word, o->is_signed, unsigned_bytes));
 }
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* Rows [row, row + rows) of a; sums of their codes. A word's codes lie in the order of memory. */
 INLINE void rows_body(const int w, const bool is_signed, const operand *a, const wh_matmul_part *p,

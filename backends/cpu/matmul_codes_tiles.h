@@ -7,13 +7,8 @@
 #include <string.h>
 
 #include "backends/cpu/matmul_codes.h"
+#include "backends/cpu/unroll.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
 #define VECS 2
 #define JOIN_(name, level) wh_k_matmul_codes_##name##__##level
 #define JOIN(name, level) JOIN_(name, level)

@@ -25,11 +25,7 @@
 #ifndef WH_CPU_VEC_H
 #define WH_CPU_VEC_H
 
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
+#include "backends/cpu/unroll.h"
 
 /* A whole vector, or its first `left` lanes; left may be negative. */
 static inline vf vf_load_left(const float *p, int64_t left) {

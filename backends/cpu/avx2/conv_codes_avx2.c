@@ -1,14 +1,7 @@
 /* avx2/conv_codes_avx2.c - tiles of convolutions of codes, two of 16 bits in a word. */
-#include <immintrin.h>
+#include "backends/cpu/avx2/codes_vec_avx2.h"
 
 #define LEVEL avx2
-typedef __m256i vi;
-#define VI_LANES 8
-#define vi_zero() _mm256_setzero_si256()
-#define vi_set1(x) _mm256_set1_epi32((int)(x))
-#define vi_load(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define vi_store(p, x) _mm256_storeu_si256((__m256i *)(void *)(p), x)
-#define vi_add(a, b) _mm256_add_epi32(a, b)
 #define vi_dot(acc, a, b) _mm256_add_epi32(acc, _mm256_madd_epi16(a, b))
 
 #include "backends/cpu/conv_codes_tiles.h"

@@ -1,14 +1,8 @@
 /* avx512/matmul_codes_avx512vnni.c - tiles of products of codes, four in a word. */
-#include <immintrin.h>
+#include "backends/cpu/avx512/codes_vec_avx512.h"
 
 #define LEVEL avx512vnni
 #define TILE_ROWS 12
-typedef __m512i vi;
-#define VI_LANES 16
-#define vi_zero() _mm512_setzero_si512()
-#define vi_set1(x) _mm512_set1_epi32((int)(x))
-#define vi_load(p) _mm512_loadu_si512(p)
-#define vi_store(p, x) _mm512_storeu_si512(p, x)
 #define vi_dot(acc, a, b) _mm512_dpbusd_epi32(acc, a, b)
 
 #include "backends/cpu/matmul_codes_tiles.h"
