@@ -52,7 +52,7 @@ typedef struct wh_linear_f_finish {
 
 typedef struct wh_linear_f_isa {
   int64_t wide_rows; /* most rows that read a panel in one pass */
-  int64_t tile_k;    /* steps of k that a call of tile takes best, a divisor of the chunk */
+  int64_t tile_k;    /* steps of k that a call of tile takes best */
   void (*tile)(const wh_linear_f_tile *tile);
   void (*finish)(const wh_linear_f_finish *finish);
 } wh_linear_f_isa;

@@ -109,6 +109,19 @@ typedef struct partial {
   float *sums, *chains;
 } partial;
 
+/* Steps of k that all rows take before any goes on: even parts of a chunk, none of them a small rest. */
+static int64_t steps_of_k(const product *p, int64_t length) {
+  const int64_t parts = (length + p->isa->tile_k / 2) / p->isa->tile_k;
+  return parts ? ceil_div(length, parts) : length;
+}
+
+/* The first steps of k of a panel's chunk. */
+static upcoming start_of(const product *p, int64_t panel, int64_t chunk) {
+  const int64_t width = wh_linear_f_width(p->a->layout, panel);
+  return (upcoming){panel_chunk(p, panel, chunk),
+                    steps_of_k(p, chunk_length(p, chunk)) * width * (int64_t)sizeof(float)};
+}
+
 /* `rows` rows against one chunk of a panel, a few steps of k at a time. After the last chunk the outputs are
  * written. */
 static void run_tiles(const product *p, const float *w, upcoming next, activations x, partial to, int64_t row,
@@ -119,8 +132,9 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
   const bool streams = rows <= p->isa->wide_rows; /* each weight is read once, in order */
   const bool last = chunk == p->n_chunks - 1, whole = last && a->layout->n - col >= width;
   wh_linear_f_tile t = {.rows = rows, .width = width, .ldx = x.ld, .tall = !rows_collide(p, x.ld)};
+  const int64_t steps = streams ? length : steps_of_k(p, length);
   for (int64_t k = 0; k < length; k += t.k) {
-    t.k = min_i64(streams ? length : p->isa->tile_k, length - k);
+    t.k = min_i64(steps, length - k);
     t.x = x.x + k;
     t.w = w + k * width;
     t.begun = k ? to.chains : NULL;
@@ -141,7 +155,7 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
       t.ahead_bytes = t.k * width * (int64_t)sizeof *w;
     } else if (!t.ends) {
       t.ahead = (const char *)(t.w + t.k * width);
-      t.ahead_bytes = min_i64(p->isa->tile_k, length - k - t.k) * width * (int64_t)sizeof *w;
+      t.ahead_bytes = min_i64(steps, length - k - t.k) * width * (int64_t)sizeof *w;
     } else {
       t.ahead = (const char *)next.at;
       t.ahead_bytes = next.bytes;
@@ -149,13 +163,6 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
     p->isa->tile(&t);
   }
   if (last && !whole) finish(p, to.sums, row, rows, panel);
-}
-
-/* The first steps of k of a panel's chunk. */
-static upcoming start_of(const product *p, int64_t panel, int64_t chunk) {
-  const int64_t width = wh_linear_f_width(p->a->layout, panel);
-  return (upcoming){panel_chunk(p, panel, chunk),
-                    min_i64(p->isa->tile_k, chunk_length(p, chunk)) * width * (int64_t)sizeof(float)};
 }
 
 static void run_thin(const product *p, const wh_worker *worker, float *x) {

@@ -57,7 +57,8 @@ static inline vf vf_tanh(vf x) {
   p = vf_fma(p, z, vf_set1(1.33314422036e-1f));
   p = vf_fma(p, z, vf_set1(-3.33332819422e-1f));
   p = vf_fma(vf_mul(p, z), x, x);
-  const vf e = vf_add(vf_exp(vf_add(a, a)), one);
+  /* from 20 on t is 1 */
+  const vf e = vf_add(vf_exp_normal(vf_at_most(vf_add(a, a), vf_set1(40.0f))), one);
   const vf t = vf_copysign(vf_sub(one, vf_div(vf_set1(2.0f), e)), x);
   return vf_choose(vf_less(a, vf_set1(0.625f)), p, t);
 }
