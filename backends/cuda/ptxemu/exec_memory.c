@@ -51,6 +51,10 @@ static unsigned char *access_global(const step *s, unsigned lane, uint64_t at, u
                 (unsigned long long)at);
     return NULL;
   }
+  if (s->b->l->follows && !(s->w->waited >> lane & 1))
+    exec_report(s, lane, "too-early",
+                "%s of %u bytes at 0x%llx before griddepcontrol.wait: what is in front may still run", what,
+                n, (unsigned long long)at);
   switch (memory_state(d, at, n)) {
     case BYTE_OUTSIDE:
       exec_report(s, lane, "out-of-bounds", "%s of %u bytes at 0x%llx, which no allocation holds", what, n,
