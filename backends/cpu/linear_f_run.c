@@ -23,7 +23,7 @@
 #define MIN_BLOCK_ROWS 24
 #define TASKS_PER_WORKER 6
 /* How far ahead of its reads a tile that streams the weights asks for lines. */
-#define AHEAD_BYTES 4096
+#define AHEAD_BYTES 8192
 
 typedef struct product {
   const wh_linear_f_args *a;
