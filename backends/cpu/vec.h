@@ -23,7 +23,8 @@
  *   vf_split_pairs, vf_join_pairs   neighbours to lanes of two vectors and back, in an order
  *                                   that vf_in_order_of_pairs gives to another vector
  *   vf_turn(k, s, c, &sin, &cos)    sine and cosine of an angle in quadrant k
- *   vf_from_f16, vf_from_s8, vf_from_nibbles   VF_LANES of them */
+ *   vf_from_f16, vf_from_s8, vf_from_u8, vf_from_i32, vf_from_nibbles   VF_LANES of them
+ *   vf_store_codes(p, x, signed)    x, rounded and within their range, as codes of 8 bits */
 #ifndef WH_CPU_VEC_H
 #define WH_CPU_VEC_H
 
