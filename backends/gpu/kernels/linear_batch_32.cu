@@ -2,7 +2,7 @@
 #include "backends/gpu/kernels/linear_decode.h"
 
 BATCH_KERNEL(linear_batch_q4_0, quant_q4_0)
-BATCH_KERNEL(linear_batch_q4_1, quant_q4_1)
+LINEAR_KERNEL(linear_batch_q4_1, linear_decode<decode_quant<quant_q4_1>, BATCH_ROWS>)
 BATCH_KERNEL(linear_batch_q5_0, quant_q5_0)
 BATCH_KERNEL(linear_batch_q5_1, quant_q5_1)
 BATCH_KERNEL(linear_batch_q8_0, quant_q8_0)
