@@ -74,8 +74,12 @@ static void conv_end_begin(const conv_unit *u, int64_t ldc, bool in_place, conv_
   if (a->bias && !in_place) {
     const wh_conv_end bias = {a->bias, 0, 1, 0};
     const wh_chain_input b = conv_end_operand(e, &bias);
-    e->ops[0] = (wh_chain_op){2 * WH_CHAIN_LOAD + 1, e->tile, NULL, sums, {0}};
-    e->ops[1] = (wh_chain_op){2 * WH_CHAIN_ADD + (unsigned)b.step, b.x, e->tile, b.row, sums};
+    e->ops[0] = (wh_chain_op){.code = 2 * WH_CHAIN_LOAD + 1, .x = e->tile, .x_row = sums};
+    e->ops[1] = (wh_chain_op){.code = 2 * WH_CHAIN_ADD + (unsigned)b.step,
+                              .x = b.x,
+                              .save = e->tile,
+                              .x_row = b.row,
+                              .save_row = sums};
     e->n_ops = 2;
   }
   e->n_ops += wh_chain_ops(c, in, &to, e->ops + e->n_ops);
