@@ -1,12 +1,15 @@
 /* conv_depthwise.h - convolutions whose groups have one channel, for conv_driver.h: planes are read where
  * they lie. A tile is some rows of outputs x one or two vectors of them; an element that was loaded serves
  * every row whose window has it, and a row's taps come in their order, because the rows of the input do.
- * What lies outside the plane is masked to +0. Included by conv_driver.h. */
+ * What lies outside the plane is masked to +0, or stands as that in a copy of a small one. Included by
+ * conv_driver.h. */
 #ifndef WH_CPU_CONV_DEPTHWISE_H
 #define WH_CPU_CONV_DEPTHWISE_H
 
 #define DEPTHWISE_ROWS 4
-#define DEPTHWISE_WIDEST 7 /* taps of a row */
+#define DEPTHWISE_WIDEST 7  /* taps of a row */
+#define DEPTHWISE_COPIED 64 /* the widest rows that are copied */
+#define DEPTHWISE_COPY 4096 /* elements of a plane, or some of its rows, that are copied */
 /* Outputs that stay in a first-level cache until what follows the sums has taken them. */
 #define DEPTHWISE_BLOCK 2048
 
@@ -67,10 +70,58 @@ CONV_INLINE void depthwise_store(const int vecs, const depthwise_tile *t, int64_
   }
 }
 
-/* `whole`: all that is loaded lies in the plane. */
+/* Row i of the input that a tile reads, for the outputs whose windows have it. */
+CONV_INLINE void depthwise_line(const int taps, const int stride, const int vecs, const bool whole,
+                                const int64_t down, const int64_t height, int64_t top, int64_t left,
+                                int64_t i, const vf_mask *inside, const depthwise_tile *t,
+                                vf acc[DEPTHWISE_ROWS][2]) {
+  vf x[DEPTHWISE_WIDEST + 1][2];
+  const wh_window *win = t->win;
+  const int64_t width = win->in[2];
+  const float *p = t->x + ((top + i) * width + left);
+  if (whole)
+    depthwise_load(taps, stride, vecs, p, x);
+  else if (top + i >= 0 && top + i < win->in[1])
+    depthwise_load_some(taps, stride, p, inside, x);
+  else
+    CONV_UNROLL
+  for (int k = 0; k < taps; k++) x[k][0] = vf_zero();
+  CONV_UNROLL
+  for (int r = 0; r < DEPTHWISE_ROWS; r++) {
+    const int64_t h = i - r * down;
+    if (h < 0 || h >= height) continue;
+    CONV_UNROLL
+    for (int k = 0; k < taps; k++) {
+      const vf b = vf_set1(t->w[h * taps + k]);
+      CONV_UNROLL
+      for (int v = 0; v < vecs; v++) acc[r][v] = vf_fma(x[k][v], b, acc[r][v]);
+    }
+  }
+}
+
+/* The same of windows taps x taps that move by one, all in the plane: which rows of outputs have row i is
+ * known here, so that one tap's elements need registers at a time. */
+CONV_INLINE void depthwise_square_line(const int taps, const int vecs, const int i, const float *p,
+                                       const float *w, vf acc[DEPTHWISE_ROWS][2]) {
+  CONV_UNROLL
+  for (int k = 0; k < taps; k++) {
+    vf x[2];
+    CONV_UNROLL
+    for (int v = 0; v < vecs; v++) x[v] = vf_load(p + k + v * VF_LANES);
+    CONV_UNROLL
+    for (int r = 0; r < DEPTHWISE_ROWS; r++) {
+      if (i < r || i - r >= taps) continue;
+      const vf b = vf_set1(w[(i - r) * taps + k]);
+      CONV_UNROLL
+      for (int v = 0; v < vecs; v++) acc[r][v] = vf_fma(x[v], b, acc[r][v]);
+    }
+  }
+}
+
+/* `whole`: all that is loaded lies in the plane; `square`: and windows are taps x taps and move by one. */
 CONV_INLINE void depthwise_body(const int taps, const int stride, const int vecs, const bool whole,
-                                const depthwise_tile *t) {
-  vf acc[DEPTHWISE_ROWS][2], x[DEPTHWISE_WIDEST + 1][2];
+                                const bool square, const depthwise_tile *t) {
+  vf acc[DEPTHWISE_ROWS][2];
   vf_mask inside[DEPTHWISE_WIDEST + 1];
   const wh_window *win = t->win;
   const int64_t down = win->stride[1], height = win->kernel[1], width = win->in[2];
@@ -82,57 +133,53 @@ CONV_INLINE void depthwise_body(const int taps, const int stride, const int vecs
   CONV_UNROLL
   for (int r = 0; r < DEPTHWISE_ROWS; r++) CONV_UNROLL
   for (int v = 0; v < vecs; v++) acc[r][v] = vf_zero();
-  for (int64_t i = 0; i < n; i++) {
-    const float *p = t->x + ((top + i) * width + left);
-    if (whole)
-      depthwise_load(taps, stride, vecs, p, x);
-    else if (top + i >= 0 && top + i < win->in[1])
-      depthwise_load_some(taps, stride, p, inside, x);
-    else
-      CONV_UNROLL
-    for (int k = 0; k < taps; k++) x[k][0] = vf_zero();
+  if (square) {
+    const float *p = t->x + (top * width + left);
     CONV_UNROLL
-    for (int r = 0; r < DEPTHWISE_ROWS; r++) {
-      const int64_t h = i - r * down;
-      if (h < 0 || h >= height) continue;
-      CONV_UNROLL
-      for (int k = 0; k < taps; k++) {
-        const vf b = vf_set1(t->w[h * taps + k]);
-        CONV_UNROLL
-        for (int v = 0; v < vecs; v++) acc[r][v] = vf_fma(x[k][v], b, acc[r][v]);
-      }
+    for (int i = 0; i < DEPTHWISE_ROWS - 1 + taps; i++) {
+      if (i >= n) break; /* rows that there are not are not written */
+      depthwise_square_line(taps, vecs, i, p + i * width, t->w, acc);
     }
+  } else {
+    for (int64_t i = 0; i < n; i++)
+      depthwise_line(taps, stride, vecs, whole, down, height, top, left, i, inside, t, acc);
   }
   CONV_UNROLL
   for (int r = 0; r < DEPTHWISE_ROWS; r++)
     if (r < t->rows) depthwise_store(vecs, t, r, acc[r]);
 }
 
-/* A row of tiles: two vectors at a time where all lies in the plane. */
-CONV_INLINE void depthwise_row(const int taps, const int stride, depthwise_tile *t) {
+/* A row of tiles: two vectors at a time where all that they read lies in the plane. */
+CONV_INLINE void depthwise_row(const int taps, const int stride, const bool square, depthwise_tile *t) {
   const wh_window *w = t->win;
   const int64_t top = t->h * w->stride[1] - w->pad[1],
                 bottom = top + (t->rows - 1) * w->stride[1] + w->kernel[1];
-  const int64_t reach = taps - 1 + stride * 2 * VF_LANES; /* elements that two vectors load */
   const bool between = top >= 0 && bottom <= w->in[1];
   for (t->at = 0; t->at < w->out[2];) {
-    const int64_t left = t->at * stride - w->pad[2];
-    if (between && left >= 0 && left + reach <= w->in[2] && t->at + 2 * VF_LANES <= w->out[2]) {
-      depthwise_body(taps, stride, 2, true, t);
+    const int64_t left = t->at * stride - w->pad[2],
+                  room = between && left >= 0 ? (w->in[2] - left - taps + 1) / stride : 0;
+    if (room >= 2 * VF_LANES && t->at + VF_LANES < w->out[2]) {
+      depthwise_body(taps, stride, 2, true, square, t);
       t->at += 2 * VF_LANES;
-    } else {
-      depthwise_body(taps, stride, 1, false, t);
-      t->at += VF_LANES;
+      continue;
     }
+    if (room >= VF_LANES)
+      depthwise_body(taps, stride, 1, true, square, t);
+    else
+      depthwise_body(taps, stride, 1, false, false, t);
+    t->at += VF_LANES;
   }
 }
 
 static void depthwise_rows(depthwise_tile *t) {
-  const int64_t stride = t->win->stride[2];
-  switch (t->win->kernel[2] * 10 + stride) {
-#define CASE(taps, stride)          \
-  case taps * 10 + stride:          \
-    depthwise_row(taps, stride, t); \
+  const wh_window *w = t->win;
+  switch (w->kernel[2] * 10 + w->stride[2]) {
+#define CASE(taps, step)                                                        \
+  case taps * 10 + step:                                                        \
+    if (step == 1 && taps <= 5 && w->kernel[1] == taps && w->stride[1] == step) \
+      depthwise_row(taps, step, step == 1 && taps <= 5, t);                     \
+    else                                                                        \
+      depthwise_row(taps, step, false, t);                                      \
     return;
     CASE(3, 1)
     CASE(3, 2)
@@ -141,6 +188,51 @@ static void depthwise_rows(depthwise_tile *t) {
     CASE(7, 1)
     CASE(7, 2)
 #undef CASE
+  }
+}
+
+/* Elements of a row that tiles read, padding and what vectors have too many included. */
+static int64_t depthwise_reach(const wh_window *w) {
+  return w->kernel[2] - 1 + w->stride[2] * ceil_div(w->out[2], VF_LANES) * VF_LANES;
+}
+
+/* Rows of outputs whose elements, with their padding, have room in a copy, in whole tiles; 0: not even one
+ * tile's. */
+static int64_t depthwise_copy_rows(const wh_window *w) {
+  const int64_t rows = DEPTHWISE_COPY / depthwise_reach(w) - w->kernel[1];
+  return rows < 0 ? 0 : (rows / w->stride[1] + 1) / DEPTHWISE_ROWS * DEPTHWISE_ROWS;
+}
+
+CONV_INLINE void depthwise_copy_row(const float *x, int64_t n, float *to) {
+  int64_t k = 0;
+  for (; k + VF_LANES <= n; k += VF_LANES) vf_store(to + k, vf_load(x + k));
+  if (k == n) return;
+  if (n >= VF_LANES) /* some once more */
+    vf_store(to + n - VF_LANES, vf_load(x + n - VF_LANES));
+  else /* zeros behind them */
+    vf_store(to, vf_load_some(vf_first(n), x));
+}
+
+/* Windows over a copy of what `rows` rows of outputs read. */
+static wh_window depthwise_view(const wh_window *w, int64_t rows) {
+  wh_window view = *w;
+  view.pad[1] = view.pad[2] = 0;
+  view.in[1] = (rows - 1) * w->stride[1] + w->kernel[1];
+  view.in[2] = depthwise_reach(w);
+  view.out[1] = rows;
+  return view;
+}
+
+/* What outputs from row `first` on read, to where zeros were before the first copy, so that those beside the
+ * rows are there. */
+static void depthwise_copy(const wh_window *w, const wh_window *view, const float *x, int64_t first,
+                           float *to) {
+  const int64_t top = first * w->stride[1] - w->pad[1], n = min_i64(w->in[2], view->in[2] - w->pad[2]);
+  for (int64_t i = 0; i < view->in[1]; i++, to += view->in[2]) {
+    if (top + i >= 0 && top + i < w->in[1])
+      depthwise_copy_row(x + (top + i) * w->in[2], n, to + w->pad[2]);
+    else if (view->out[1] < w->out[1]) /* what was there is of another part of a plane */
+      memset(to, 0, (size_t)view->in[2] * sizeof *to);
   }
 }
 
@@ -165,11 +257,17 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
   const wh_window *w = &a->win;
   const int64_t in = wh_window_volume(w->in), out = wh_window_volume(w->out),
                 taps = w->kernel[1] * w->kernel[2];
-  const int64_t tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1);
-  const int64_t high = (tiles ? tiles : 1) * DEPTHWISE_ROWS, blocks = ceil_div(w->out[1], high);
+  const int64_t tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1),
+                copied =
+                    w->in[2] <= DEPTHWISE_COPIED && w->pad[2] < w->kernel[2] ? depthwise_copy_rows(w) : 0;
+  const int64_t high = copied ? copied : (tiles ? tiles : 1) * DEPTHWISE_ROWS,
+                blocks = ceil_div(w->out[1], high);
   const int64_t channels = a->group * a->m;
   conv_unit u = {.a = a, .p = p, .image = -1, .team = worker->team};
   conv_end e;
+  float copy[DEPTHWISE_COPY];
+  wh_window view;
+  if (copied) memset(copy, 0, sizeof copy);
   int64_t begin, end;
   wh_worker_range(worker, a->n * channels * blocks, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
@@ -184,8 +282,18 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
                         .w = a->w + channel * taps,
                         .bias = a->bias ? a->bias[channel] : 0.0f, /* sums are never -0 */
                         .y = a->y + plane * out};
-    for (t.h = first; t.h < last; t.h += DEPTHWISE_ROWS) {
-      t.rows = min_i64(DEPTHWISE_ROWS, last - t.h);
+    int64_t h = first;
+    if (copied) {
+      view = depthwise_view(w, last - first);
+      depthwise_copy(w, &view, t.x, first, copy);
+      t.win = &view;
+      t.x = copy;
+      t.y += first * w->out[2];
+      h = 0;
+    }
+    for (int64_t k = 0; k < last - first; k += DEPTHWISE_ROWS) {
+      t.h = h + k;
+      t.rows = min_i64(DEPTHWISE_ROWS, last - first - k);
       depthwise_rows(&t);
     }
     depthwise_end(&e, channel, first * w->out[2], (last - first) * w->out[2]);
