@@ -426,8 +426,8 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
   const int64_t m = wh_dim_get(&g->dims, w->dims[0])->value;
   for (int i = 2; i < w->rank; i++) taps *= wh_dim_get(&g->dims, w->dims[i])->value; /* k is, so it fits */
-  if (codes &&
-      !wh_conv_codes_layout(w->dtype, m, wh_dim_get(&g->dims, w->dims[1])->value, taps, &out->matrix))
+  if (codes && !wh_conv_codes_layout(wh_conv_codes_isa_select(d->features), w->dtype, m,
+                                     wh_dim_get(&g->dims, w->dims[1])->value, taps, &out->matrix))
     return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
   if (!codes) {
     WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, m, k, &out->matrix));

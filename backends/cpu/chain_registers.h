@@ -56,13 +56,6 @@
     EACH V = expression;        \
     break;
 
-/* Kept within the range of a type of codes. */
-INLINE vf within(wh_chain_codes codes, vf v) {
-  const bool is_signed = codes == WH_CHAIN_I8;
-  const vf low = vf_set1(is_signed ? -128.0f : 0.0f), high = vf_set1(is_signed ? 127.0f : 255.0f);
-  return vf_at_most(vf_choose(vf_less(low, v), v, low), high); /* a NaN: the least */
-}
-
 /* What a block takes: of part `of` `n` elements behind `col` of the rows behind `row`. */
 typedef struct chain_piece {
   const wh_chain_part *of;
@@ -106,7 +99,7 @@ INLINE void chain_in_registers(const int rows, const int vecs, const bool whole,
       uint8_t *const codes = (uint8_t *)(void *)op->save + chain_offset(&op->save_row, p);
       EACH {
         uint8_t part[VF_LANES], *to = codes + r * op->save_row.step + i * VF_LANES;
-        vf_store_codes(whole ? to : part, within(op->codes, V), op->codes == WH_CHAIN_I8);
+        vf_store_codes(whole ? to : part, V, op->codes == WH_CHAIN_I8);
         if (!whole) memcpy(to, part, (size_t)p->n);
       }
       continue;

@@ -1,8 +1,8 @@
-/* conv_codes.c - see conv_codes.h. Of an image a padded copy is made in words, codes less their zero point,
- * whose rows are split by the phase of the stride along the last axis, so that the elements of a tap for
- * places that follow each other lie side by side. A task takes some tiles of places and some outputs: it puts
- * the words of its places one behind the other, a block of k at a time, and goes with these over the outputs'
- * panels. */
+/* conv_codes.c - see conv_codes.h. Of an image a padded copy is made in words of four channels, whose rows
+ * are split by the phase of the stride along the last axis, so that the elements of a tap for places that
+ * follow each other lie side by side. A task takes some tiles of places and some outputs: it puts the words
+ * of its places one behind the other, a block of k at a time, and goes with these over the outputs' panels.
+ */
 #include "backends/cpu/conv_codes.h"
 
 #include <string.h>
@@ -24,12 +24,13 @@
 const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
   const wh_conv_codes_isa *isa = NULL;
 #if defined(__x86_64__)
-#define ISA(level, places) \
-  static const wh_conv_codes_isa level = {places, wh_k_conv_codes_tile__##level, "conv_codes__" #level}
-  ISA(avx2, 16);
-  ISA(avxvnni, 16);
-  ISA(avx512, 32);
-  ISA(avx512vnni, 32);
+#define ISA(level, places, saturates)                                                       \
+  static const wh_conv_codes_isa level = {places, saturates, wh_k_conv_codes_tile__##level, \
+                                          "conv_codes__" #level}
+  ISA(avx2, 16, true);
+  ISA(avxvnni, 16, false);
+  ISA(avx512, 32, true);
+  ISA(avx512vnni, 32, false);
 #undef ISA
 #define WH_CONV_CODES_KERNEL(level, needs) \
   if ((features & (needs)) == (needs)) isa = &level;
@@ -45,35 +46,96 @@ static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
   return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
 }
 
-bool wh_conv_codes_layout(wh_dtype dtype, int64_t m, int64_t c, int64_t taps, wh_linear_layout *out) {
-  int64_t k, words;
-  *out = (wh_linear_layout){.id = WH_CONV_CODES_PANELS,
+/* As words have them: of x unsigned, of w signed. */
+static int32_t unsigned_code(wh_dtype dtype, int32_t code) {
+  return dtype == WH_DTYPE_I8 ? code + 128 : code;
+}
+static int32_t signed_code(wh_dtype dtype, int32_t code) { return dtype == WH_DTYPE_I8 ? code : code - 128; }
+
+/* Where a panel's parts begin, in words. */
+static int64_t order_at(int64_t words) { return ROWS + ceil_div(words, BLOCK_WORDS); }
+static int64_t weights_at(int64_t words) { return order_at(words) + words; }
+static int64_t panel_size(int64_t words) { return weights_at(words) + words * ROWS; }
+
+bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
+                          wh_linear_layout *out) {
+  int64_t k;
+  *out = (wh_linear_layout){.id = WH_CONV_CODES_PANELS + !isa->saturates,
                             .dtype = dtype,
                             .n = m,
                             .k = c,
                             .panel_cols = ROWS,
                             .n_panels = ceil_div(m, ROWS)};
-  if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c, taps, &k) || k >= INT64_C(1) << 31)
+  if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c + 3, taps, &k) || k >= INT64_C(1) << 31)
     return false;
-  words = ceil_div(c, 2) * taps;
-  return wh_mul_size((size_t)words, ROWS * sizeof(uint32_t), &out->panel_bytes) &&
+  return wh_mul_size((size_t)panel_size(ceil_div(c, 4) * taps), sizeof(uint32_t), &out->panel_bytes) &&
          wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
+}
+
+static int64_t words_of(const wh_linear_layout *l) {
+  const int64_t size = (int64_t)(l->panel_bytes / sizeof(uint32_t));
+  int64_t words = size / (ROWS + 1);
+  while (panel_size(words) > size) words--;
+  return words;
+}
+
+/* Word `at` of output m: tap at % taps of four channels. */
+static uint32_t word_of(const wh_linear_layout *l, const void *src, int64_t taps, int64_t m, int64_t at) {
+  uint32_t word = 0;
+  for (int64_t i = 0; m < l->n && i < 4 && at / taps * 4 + i < l->k; i++)
+    word |= ((uint32_t)signed_code(
+                 l->dtype, code_at(l->dtype, src, (m * l->k + at / taps * 4 + i) * taps + at % taps)) &
+             0xff)
+            << 8 * i;
+  return word;
+}
+
+/* Whether 255 times its positive or its negative codes, two by two, fits 16 bits. */
+static bool is_narrow(uint32_t word) {
+  for (int half = 0; half < 2; half++) {
+    const int a = (int8_t)(word >> 16 * half & 0xff), b = (int8_t)(word >> (16 * half + 8) & 0xff);
+    if ((a > 0 ? a : 0) + (b > 0 ? b : 0) > 128 || (a < 0 ? a : 0) + (b < 0 ? b : 0) < -128) return false;
+  }
+  return true;
+}
+
+static int32_t sum_of(uint32_t word) {
+  return (int8_t)(word & 0xff) + (int8_t)(word >> 8 & 0xff) + (int8_t)(word >> 16 & 0xff) +
+         (int8_t)(word >> 24);
+}
+
+/* The words of a block that are narrow, or those that are not, behind `n` others; how many there are then. */
+static int64_t pack_words(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel,
+                          int64_t begin, int64_t end, bool narrow, int64_t n, uint32_t *to) {
+  const int64_t words = words_of(l);
+  for (int64_t k = begin; k < end; k++) {
+    uint32_t word[ROWS];
+    bool all = true;
+    for (int64_t r = 0; r < ROWS; r++) {
+      word[r] = word_of(l, src, taps, panel * ROWS + r, k);
+      all = all && (l->id != WH_CONV_CODES_PANELS || is_narrow(word[r]));
+    }
+    if (all != narrow) continue;
+    to[order_at(words) + begin + n] = (uint32_t)(k - begin);
+    memcpy(to + weights_at(words) + (begin + n) * ROWS, word, sizeof word);
+    for (int64_t r = 0; r < ROWS; r++) to[r] += (uint32_t)sum_of(word[r]);
+    n++;
+  }
+  return n;
 }
 
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end) {
-  const int64_t taps = (int64_t)l->panel_bytes / (ceil_div(l->k, 2) * ROWS * (int64_t)sizeof(uint32_t)),
-                row = l->k * taps;
+  const int64_t words = words_of(l), taps = words / ceil_div(l->k, 4);
   for (int64_t p = panel_begin; p < panel_end; p++) {
     uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
-    for (int64_t c = 0; c < l->k; c += 2)
-      for (int64_t t = 0; t < taps; t++, to += ROWS)
-        for (int64_t r = 0; r < ROWS; r++) {
-          const int64_t m = p * ROWS + r, at = m * row + c * taps + t;
-          const uint32_t x = m < l->n ? (uint32_t)code_at(l->dtype, src, at) : 0,
-                         y = m < l->n && c + 1 < l->k ? (uint32_t)code_at(l->dtype, src, at + taps) : 0;
-          to[r] = (x & 0xffff) | y << 16;
-        }
+    memset(to, 0, ROWS * sizeof *to);
+    for (int64_t k = 0; k < words; k += BLOCK_WORDS) {
+      const int64_t end = min_i64(k + BLOCK_WORDS, words),
+                    narrow = pack_words(l, src, taps, p, k, end, true, 0, to);
+      to[ROWS + k / BLOCK_WORDS] = (uint32_t)narrow;
+      (void)pack_words(l, src, taps, p, k, end, false, narrow, to);
+    }
   }
 }
 
@@ -149,14 +211,14 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
        i++) /* whichever comes last: that hangs on sizes, the layout must not */
     if (min_i64(win->kernel[i], win->stride[i]) > MOST_PHASES) return false; /* as many phases at most */
   p.places = wh_window_volume(p.win.out);
-  if (__builtin_mul_overflow(ceil_div(c, 2), wh_window_volume(p.win.kernel), &p.words)) return false;
+  if (__builtin_mul_overflow(ceil_div(c, 4), wh_window_volume(p.win.kernel), &p.words)) return false;
   if (p.places <= 0 || p.words <= 0 || m <= 0) {
     *out = p;
     return true;
   }
   if (!copy_sizes(&p)) return false;
   cut(ceil_div(p.places, width), width, workers, &p);
-  if (!wh_mul_size((size_t)ceil_div(c, 2), (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
+  if (!wh_mul_size((size_t)ceil_div(c, 4), (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
       !wh_mul_size(codes, sizeof(uint32_t), &codes) || !wh_align_size(codes, 64, &p.image_bytes) ||
       !wh_mul_size((size_t)p.words, sizeof(int64_t), &codes) || !wh_align_size(codes, 64, &p.offset_bytes))
     return false;
@@ -185,44 +247,54 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 
 /* ---- the copy ---- */
 
-typedef uint8_t bytes8 __attribute__((vector_size(8)));
-typedef int8_t signed8 __attribute__((vector_size(8)));
-typedef int16_t codes8 __attribute__((vector_size(16)));
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint16_t pairs8 __attribute__((vector_size(16)));
 
-static inline codes8 widen(const void *x, bool is_signed) {
-  bytes8 u;
-  signed8 s;
-  memcpy(&u, x, sizeof u);
-  memcpy(&s, x, sizeof s);
-  return is_signed ? __builtin_convertvector(s, codes8) : __builtin_convertvector(u, codes8);
+static inline bytes16 eight(const char *x) {
+  bytes16 v = {0};
+  memcpy(&v, x, 8);
+  return v;
 }
 
-/* Words of n codes of a and of b, each less its zero point; b NULL: of zeros. */
-static inline void join(const char *a, const char *b, bool is_signed, int64_t stride, int64_t n, int32_t zero,
-                        uint32_t *to) {
-  const wh_dtype dtype = is_signed ? WH_DTYPE_I8 : WH_DTYPE_U8;
+/* What a row's words are made of: rows of four channels, of which the last may be missing. */
+typedef struct channels {
+  const char *x; /* NULL: padding */
+  int64_t apart, n;
+  uint8_t flip, zero; /* what makes codes unsigned; the zero point then */
+} channels;
+
+static inline uint32_t word_at(const channels *c, int64_t at) {
+  uint32_t word = 0;
+  for (int64_t i = 0; i < 4; i++)
+    word |= (uint32_t)(i < c->n ? (uint8_t)c->x[i * c->apart + at] ^ c->flip : c->zero) << 8 * i;
+  return word;
+}
+
+static void join(const channels *c, int64_t at, int64_t stride, int64_t n, uint32_t *to) {
   int64_t i = 0;
-  if (stride == 1 && b) {
-    const codes8 z = (codes8){0} + (int16_t)zero;
+  if (stride == 1 && c->n == 4) {
+    const bytes16 flip = (bytes16){0} + c->flip;
+    const char *x = c->x + at;
     for (; i + 8 <= n; i += 8) {
-      const codes8 x = widen(a + i, is_signed) - z, y = widen(b + i, is_signed) - z;
-      const codes8 low = __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11),
-                   high = __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+      const bytes16 p = __builtin_shufflevector(eight(x + i), eight(x + c->apart + i), 0, 16, 1, 17, 2, 18, 3,
+                                                19, 4, 20, 5, 21, 6, 22, 7, 23) ^
+                        flip,
+                    q = __builtin_shufflevector(eight(x + 2 * c->apart + i), eight(x + 3 * c->apart + i), 0,
+                                                16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23) ^
+                        flip;
+      const pairs8 low = __builtin_shufflevector((pairs8)p, (pairs8)q, 0, 8, 1, 9, 2, 10, 3, 11),
+                   high = __builtin_shufflevector((pairs8)p, (pairs8)q, 4, 12, 5, 13, 6, 14, 7, 15);
       memcpy(to + i, &low, sizeof low);
       memcpy(to + i + 4, &high, sizeof high);
     }
   }
-  for (; i < n; i++) {
-    const uint32_t x = (uint32_t)(code_at(dtype, a, i * stride) - zero),
-                   y = b ? (uint32_t)(code_at(dtype, b, i * stride) - zero) : 0;
-    to[i] = (x & 0xffff) | y << 16;
-  }
+  for (; i < n; i++) to[i] = word_at(c, at + i * stride);
 }
 
-/* Rows of two channels of the image, `apart` bytes apart or 0: there is no second, as the copy has them;
- * NULL: padding. */
-static void copy_row(const plan *p, wh_dtype dtype, const char *x, int64_t apart, int32_t zero,
-                     uint32_t *to) {
+static void fill_words(uint32_t *to, int64_t n, uint8_t code) { memset(to, code, (size_t)n * sizeof *to); }
+
+/* A row of the image as the copy has it. */
+static void copy_row(const plan *p, const channels *c, uint32_t *to) {
   const wh_window *w = &p->win;
   for (int64_t f = 0; f < p->n_phases; f++, to += p->phase_length) {
     const int64_t first = p->phases[f] - w->pad[2], s = w->stride[2], n = p->phase_length;
@@ -230,16 +302,11 @@ static void copy_row(const plan *p, wh_dtype dtype, const char *x, int64_t apart
     int64_t begin = first < 0 ? ceil_div(-first, s) : 0,
             end = w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0;
     begin = min_i64(begin, n);
-    end = x ? min_i64(end, n) : 0;
+    end = c->x ? min_i64(end, n) : 0;
     if (end < begin) end = begin;
-    memset(to, 0, (size_t)begin * sizeof *to);
-    memset(to + end, 0, (size_t)(n - end) * sizeof *to);
-    if (end == begin) continue;
-    const char *a = x + first + begin * s, *b = apart ? a + apart : NULL;
-    if (dtype == WH_DTYPE_I8)
-      join(a, b, true, s, end - begin, zero, to + begin);
-    else
-      join(a, b, false, s, end - begin, zero, to + begin);
+    fill_words(to, begin, c->zero);
+    fill_words(to + end, n - end, c->zero);
+    join(c, first + begin * s, s, end - begin, to + begin);
   }
 }
 
@@ -252,15 +319,16 @@ static bool is_read(const wh_window *w, int axis, int64_t at) {
   return false;
 }
 
-static void copy_pair(const plan *p, wh_dtype dtype, const char *x, int64_t apart, int32_t zero,
-                      uint32_t *to) {
+static void copy_channels(const plan *p, const channels *of, uint32_t *to) {
   const wh_window *w = &p->win;
   for (int64_t d = 0; d < p->rows[0]; d++)
     for (int64_t h = 0; h < p->rows[1]; h++, to += p->row_length) {
       const int64_t id = d - w->pad[0], ih = h - w->pad[1];
       const bool inside = id >= 0 && id < w->in[0] && ih >= 0 && ih < w->in[1];
+      channels row = *of;
       if (!is_read(w, 0, d) || !is_read(w, 1, h)) continue;
-      copy_row(p, dtype, inside ? x + (id * w->in[1] + ih) * w->in[2] : NULL, apart, zero, to);
+      row.x = inside ? of->x + (id * w->in[1] + ih) * w->in[2] : NULL;
+      copy_row(p, &row, to);
     }
 }
 
@@ -270,7 +338,7 @@ static void copy_pair(const plan *p, wh_dtype dtype, const char *x, int64_t apar
 static void find_offsets(const plan *p, int64_t *offsets) {
   const wh_window *w = &p->win;
   int64_t k = 0;
-  for (int64_t c = 0; c < ceil_div(p->c, 2); c++)
+  for (int64_t c = 0; c < ceil_div(p->c, 4); c++)
     for (int64_t d = 0; d < w->kernel[0]; d++)
       for (int64_t h = 0; h < w->kernel[1]; h++)
         for (int64_t v = 0; v < w->kernel[2]; v++) {
@@ -312,11 +380,11 @@ static void fill_tile(const uint32_t *image, const int64_t *offsets, int64_t wor
     }
 }
 
-/* sums[place] += both codes of each word. */
-static void add_codes(const uint32_t *x, int64_t words, int64_t width, uint32_t *sums) {
+/* sums[place] += the codes of each word less their zero point. */
+static void add_codes(const uint32_t *x, int64_t words, int64_t width, uint32_t zero, uint32_t *sums) {
   for (int64_t k = 0; k < words; k++, x += width)
     for (int64_t i = 0; i < width; i++)
-      sums[i] += (uint32_t)(int32_t)(int16_t)(x[i] & 0xffff) + (uint32_t)((int32_t)x[i] >> 16);
+      sums[i] += (x[i] & 0xff) + (x[i] >> 8 & 0xff) + (x[i] >> 16 & 0xff) + (x[i] >> 24) - 4 * zero;
 }
 
 /* ---- tasks ---- */
@@ -331,8 +399,14 @@ typedef struct job {
   int32_t *y;        /* of the image */
   wh_codes_end *end; /* or NULL: sums are outputs */
   uint32_t *words, *sums;
-  bool has_w_zero;
+  uint32_t x_zero; /* of unsigned codes */
+  bool has_w_zero; /* of signed ones */
 } job;
+
+static int32_t w_zero(const wh_conv_integer_args *a, int64_t m) {
+  const int64_t i = a->w_zero_per_output ? m : 0;
+  return signed_code(a->w_dtype, a->w_zero ? code_at(a->w_dtype, a->w_zero, i) : 0);
+}
 
 /* Sums of a panel's outputs, less what the weights' zero points add, and what follows them. */
 static void finish(const job *j, int64_t m, int64_t rows, int64_t place, int64_t n, uint32_t *c,
@@ -340,8 +414,7 @@ static void finish(const job *j, int64_t m, int64_t rows, int64_t place, int64_t
   const int64_t width = j->isa->places;
   for (int64_t r = 0; r < rows; r++, c += width) {
     if (j->has_w_zero) {
-      const wh_conv_integer_args *a = j->a;
-      const uint32_t zero = (uint32_t)code_at(a->w_dtype, a->w_zero, a->w_zero_per_output ? m + r : 0);
+      const uint32_t zero = (uint32_t)w_zero(j->a, m + r);
       for (int64_t i = 0; i < width; i++) c[i] -= zero * codes[i];
     }
     if (j->end) continue;
@@ -384,7 +457,7 @@ static void run_task(const job *j, int64_t task) {
       stretch s[WH_CONV_CODES_PLACES];
       const int64_t n_s = find_stretches(p, at, min_i64(width, p->places - at), s);
       fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
-      if (j->has_w_zero) add_codes(to, words, width, codes[t]);
+      if (j->has_w_zero) add_codes(to, words, width, j->x_zero, codes[t]);
     }
     for (int64_t from = panel0; from < panel_end; from += GROUP)
       for (int64_t t = 0; t < tiles; t++)
@@ -393,11 +466,16 @@ static void run_task(const job *j, int64_t task) {
                         rows = min_i64(ROWS, p->m - m);
           const bool direct = n == width && !j->has_w_zero && !j->end; /* sums are outputs as they are */
           uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * ROWS * width;
+          const uint32_t *weights = j->panels + panel * panel_size(p->words);
+          uint32_t start[ROWS];
+          for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * weights[r];
           const wh_conv_codes_tile c = {.rows = rows,
                                         .words = words,
+                                        .narrow = weights[ROWS + k / BLOCK_WORDS],
                                         .half = 2 * n <= width,
-                                        .first = k == 0,
-                                        .w = j->panels + (panel * p->words + k) * ROWS,
+                                        .start = k == 0 ? start : NULL,
+                                        .w = weights + weights_at(p->words) + k * ROWS,
+                                        .order = weights + order_at(p->words) + k,
                                         .x = j->words + t * words * width,
                                         .c = direct                ? (uint32_t *)j->y + m * p->places + at
                                              : p->words > p->block ? sums
@@ -418,7 +496,7 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
     return;                                              /* refused there */
   if (p.places <= 0 || p.m <= 0 || p.words <= 0) return; /* what has no words is not packed */
   const int64_t in = wh_window_volume(p.win.in), n_tasks = p.place_tasks * p.row_tasks;
-  const int32_t zero = a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0;
+  const int32_t zero = unsigned_code(a->x_dtype, a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0);
   char *own = (char *)scratch + p.image_bytes + (size_t)worker->index * p.worker_bytes;
   uint32_t *image = scratch;
   int64_t *offsets = (int64_t *)(void *)own;
@@ -431,16 +509,18 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
            .end = a->chain ? &behind : NULL,
            .words = (uint32_t *)(void *)(own + p.offset_bytes),
            .sums = (uint32_t *)(void *)(own + p.offset_bytes + p.word_bytes)};
-  for (int64_t i = 0; a->w_zero && i < (a->w_zero_per_output ? a->m : 1); i++)
-    j.has_w_zero |= code_at(a->w_dtype, a->w_zero, i) != 0;
+  j.x_zero = (uint32_t)zero;
+  for (int64_t i = 0; i < (a->w_zero_per_output ? a->m : 1); i++) j.has_w_zero |= w_zero(a, i) != 0;
   find_offsets(&p, offsets);
   for (int64_t n = 0; n < a->n; n++) {
     int64_t begin, end;
     if (n) wh_team_barrier(worker); /* the image before is done with */
-    wh_worker_range(worker, ceil_div(p.c, 2), &begin, &end);
-    for (int64_t c = begin; c < end; c++)
-      copy_pair(&p, a->x_dtype, (const char *)a->x + (n * p.c + 2 * c) * in, 2 * c + 1 < p.c ? in : 0, zero,
-                image + c * p.plane);
+    wh_worker_range(worker, ceil_div(p.c, 4), &begin, &end);
+    for (int64_t c = begin; c < end; c++) {
+      const channels of = {(const char *)a->x + (n * p.c + 4 * c) * in, in, min_i64(4, p.c - 4 * c),
+                           a->x_dtype == WH_DTYPE_I8 ? 0x80 : 0, (uint8_t)zero};
+      copy_channels(&p, &of, image + c * p.plane);
+    }
     wh_team_barrier(worker);
     j.y = a->y + n * p.m * p.places;
     if (j.end) begin_end(a, n, p.places, isa->places, worker->team, j.end);

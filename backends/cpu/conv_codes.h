@@ -1,32 +1,36 @@
 /* conv_codes.h - convolutions of 8-bit codes in register tiles: `conv_integer` of one group with constant
- * weights. Codes less their zero point fit 16 bits, and those of two channels at one place are a word of 32
- * bits; k is (pair of channels, tap). A tile holds some outputs x some places, and sums are exact modulo 2^32,
- * so their order is free.
+ * weights. Codes of four channels at one place are a word of 32 bits, of x unsigned and of w signed; k is
+ * (four channels, tap). A tile holds some outputs x some places, and sums are exact modulo 2^32, so their
+ * order is free. Zero points are accounted for by the sums of the weights' codes and of the places'.
  *
- * Packed weights: panels of 6 outputs, [words][6]; missing outputs, and a last channel's partner, have zeros. A
- * zero point of the weights is accounted for by the sums of the places' codes. */
+ * Packed weights: panels of 6 outputs; missing outputs and channels have zeros. A panel holds the outputs'
+ * sums, then for each block of k how many of its words are narrow, then which word of its block each is, then
+ * the words, [words][6]. Those of a block that are narrow come first: no two products of theirs that
+ * processors without VNNI sum in 16 bits are too large for that, whatever x holds. */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
 
 #include "backends/cpu/linear_q.h"
 #include "backends/cpu/nn.h"
 
-#define WH_CONV_CODES_PANELS 41u /* layout id */
+#define WH_CONV_CODES_PANELS 42u /* layout ids: this, and 1 more where all words are narrow */
 #define WH_CONV_CODES_ROWS 6
 #define WH_CONV_CODES_PLACES 32 /* of the widest tile of any level */
 
-/* c[6][ldc] (+)= the dots of `words` words of w, [words][6], and of x, [words][places]. `half`: of half of
- * the places. */
+/* c[6][ldc] = start, or what it holds, plus the dots of words of w, [words][6], and of x, [words][places], of
+ * which w's first is order[0]. `half`: of half of the places. */
 typedef struct wh_conv_codes_tile {
-  int64_t rows, words;
-  bool half, first;
-  const uint32_t *w, *x;
+  int64_t rows, words, narrow;
+  bool half;
+  const uint32_t *start; /* [6]; NULL: goes on */
+  const uint32_t *w, *order, *x;
   uint32_t *c;
   int64_t ldc;
 } wh_conv_codes_tile;
 
 typedef struct wh_conv_codes_isa {
   int64_t places; /* of a tile */
+  bool saturates; /* sums of two products */
   void (*tile)(const wh_conv_codes_tile *t);
   const char *name;
 } wh_conv_codes_isa;
@@ -35,7 +39,8 @@ typedef struct wh_conv_codes_isa {
 const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features);
 
 /* Of w[m][c][taps]; its k is c. False: too large to be packed. */
-bool wh_conv_codes_layout(wh_dtype dtype, int64_t m, int64_t c, int64_t taps, wh_linear_layout *out);
+bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
+                          wh_linear_layout *out);
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end);
 

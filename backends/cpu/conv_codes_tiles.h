@@ -1,6 +1,8 @@
 /* conv_codes_tiles.h - the register tiles of convolutions of codes, over one vector type. The includer
- * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, and vi_dot(acc, a, b):
- * acc plus the products of each word's two codes; and LEVEL. */
+ * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, and vi_dot(acc, x, w):
+ * acc plus the products of each word's codes, unsigned and signed; and LEVEL. Where sums of two such products
+ * saturate at 16 bits, it defines vi_even, vi_odd (w) and vi_even_unsigned, vi_odd_unsigned (x), every other
+ * code as 16 bits, and vi_pairs(acc, x, w), the products of these. */
 #ifndef WH_CPU_CONV_CODES_TILES_H
 #define WH_CPU_CONV_CODES_TILES_H
 
@@ -15,11 +17,12 @@
 
 INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *t) {
   vi acc[ROWS][VECS];
-  const uint32_t *w = t->w, *from = t->x;
+  const uint32_t *w = t->w, *at = t->order;
   UNROLL
   for (int r = 0; r < rows; r++) UNROLL
-  for (int i = 0; i < vecs; i++) acc[r][i] = vi_zero();
-  for (int64_t k = 0; k < t->words; k++, w += ROWS, from += PLACES) {
+  for (int i = 0; i < vecs; i++) acc[r][i] = t->start ? vi_set1(t->start[r]) : vi_zero();
+  for (int64_t k = 0; k < t->narrow; k++, w += ROWS) {
+    const uint32_t *from = t->x + (size_t)at[k] * PLACES;
     vi x[VECS];
     UNROLL
     for (int i = 0; i < vecs; i++) x[i] = vi_load(from + i * VI_LANES);
@@ -27,14 +30,33 @@ INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *
     for (int r = 0; r < rows; r++) {
       const vi b = vi_set1(w[r]);
       UNROLL
-      for (int i = 0; i < vecs; i++) acc[r][i] = vi_dot(acc[r][i], b, x[i]);
+      for (int i = 0; i < vecs; i++) acc[r][i] = vi_dot(acc[r][i], x[i], b);
     }
   }
+#ifdef vi_pairs
+  for (int64_t k = t->narrow; k < t->words; k++, w += ROWS) {
+    const uint32_t *from = t->x + (size_t)at[k] * PLACES;
+    for (int odd = 0; odd < 2; odd++) {
+      vi x[VECS];
+      UNROLL
+      for (int i = 0; i < vecs; i++) {
+        x[i] = vi_load(from + i * VI_LANES);
+        x[i] = odd ? vi_odd_unsigned(x[i]) : vi_even_unsigned(x[i]);
+      }
+      UNROLL
+      for (int r = 0; r < rows; r++) {
+        const vi codes = vi_set1(w[r]), b = odd ? vi_odd(codes) : vi_even(codes);
+        UNROLL
+        for (int i = 0; i < vecs; i++) acc[r][i] = vi_pairs(acc[r][i], x[i], b);
+      }
+    }
+  }
+#endif
   UNROLL
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < vecs; i++) {
     uint32_t *c = t->c + r * t->ldc + i * VI_LANES;
-    vi_store(c, t->first ? acc[r][i] : vi_add(vi_load(c), acc[r][i]));
+    vi_store(c, t->start ? acc[r][i] : vi_add(vi_load(c), acc[r][i]));
   }
 }
 

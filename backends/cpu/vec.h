@@ -24,7 +24,8 @@
  *                                   that vf_in_order_of_pairs gives to another vector
  *   vf_turn(k, s, c, &sin, &cos)    sine and cosine of an angle in quadrant k
  *   vf_from_f16, vf_from_s8, vf_from_u8, vf_from_i32, vf_from_nibbles   VF_LANES of them
- *   vf_store_codes(p, x, signed)    x, rounded and within their range, as codes of 8 bits */
+ *   vf_store_codes(p, x, signed)    x rounded, as codes of 8 bits: the nearest in their range, of a NaN the
+ * least */
 #ifndef WH_CPU_VEC_H
 #define WH_CPU_VEC_H
 

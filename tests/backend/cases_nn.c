@@ -179,6 +179,15 @@ static wh_value codes_input(suite_case *c, wh_dtype dtype, int rank, const int64
   return v;
 }
 
+/* Weights at both sides of what lets two products with 255 be summed in 16 bits. */
+static void border_weights(suite_case *c, wh_value w, wh_dtype dtype) {
+  static const int some[] = {64, 64, 64, 64, 64, -64, -64, -64, 63, 1, 0, 127, -127, 65, -65, 2};
+  for (size_t i = 0; i < c->n_bytes[w]; i++) { /* the last ones in few places, so that most are narrow */
+    const int v = some[suite_random(c->s, suite_random(c->s, 40) ? 11 : 16)];
+    ((uint8_t *)c->data[w])[i] = (uint8_t)(dtype == WH_DTYPE_U8 ? v + 128 : v);
+  }
+}
+
 /* Constant weights, which some levels pack: tiles, blocks of k and panels that are whole and that are not,
  * rows that tiles go across, strides and padding of every phase, several images, the largest codes. */
 static void constant_codes(suite *s, wh_op op) {
@@ -209,6 +218,8 @@ static void constant_codes(suite *s, wh_op op) {
     if (k == 1) /* the largest differences */
       for (int v = 0; v < 3; v++)
         if (in[v]) memset(c->data[in[v]], v == 2 ? 0x7f : 0x80, c->n_bytes[in[v]]);
+    if (k == 0 || k >= 5) border_weights(c, in[1], of_w);
+    if (k == 8) memset(c->data[in[0]], of_x == WH_DTYPE_I8 ? 0x7f : 0xff, c->n_bytes[in[0]]);
     (void)case_node(c, op, in, 4, attrs, COUNT(attrs));
     case_run(c);
   }

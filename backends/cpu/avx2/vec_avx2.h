@@ -115,9 +115,9 @@ static inline void vf_turn(vf k, vf s, vf c, vf *sin_out, vf *cos_out) {
 #define vf_from_u8(p) \
   _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
 #define vf_from_i32(p) _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
-/* x rounded, which lies within the codes' range. */
+/* Kept below the largest code; what is below the least one, or a NaN, saturates to it. */
 static inline void vf_store_codes(uint8_t *p, __m256 x, bool is_signed) {
-  const __m256i i = _mm256_cvtps_epi32(x);
+  const __m256i i = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_set1_ps(is_signed ? 127.0f : 255.0f), x));
   const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
   _mm_storel_epi64((__m128i *)(void *)p, is_signed ? _mm_packs_epi16(h, h) : _mm_packus_epi16(h, h));
 }

@@ -100,10 +100,12 @@ static inline void vf_turn(vf k, vf s, vf c, vf *sin_out, vf *cos_out) {
 #define vf_from_u8(p) \
   _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
 #define vf_from_i32(p) _mm512_cvtepi32_ps(_mm512_loadu_si512((const void *)(p)))
-/* x rounded, which lies within the codes' range. */
+/* Kept below the largest code; what is below the least one, or a NaN, saturates to it. */
 static inline void vf_store_codes(uint8_t *p, __m512 x, bool is_signed) {
-  (void)is_signed;
-  _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+  const __m512i i = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(is_signed ? 127.0f : 255.0f), x));
+  _mm_storeu_si128((__m128i *)(void *)p,
+                   is_signed ? _mm512_cvtsepi32_epi8(i)
+                             : _mm512_cvtepi32_epi8(_mm512_max_epi32(i, _mm512_setzero_si512())));
 }
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p));
