@@ -1,6 +1,7 @@
 /* args_matmul.c - products of activations: their kernels, scratch, and batches as the kernels take them. */
 #include <stdio.h>
 
+#include "backends/cpu/codes_end.h"
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/matmul_codes.h"
@@ -35,7 +36,7 @@ static bool has_panels(const cpu_device *d, const wh_graph *g, const wh_node_inf
   if (b->kind != WH_VALUE_CONST || s->rank != 2) return false;
   const int64_t n = wh_dim_get(&g->dims, s->dims[1])->value, k = wh_dim_get(&g->dims, s->dims[0])->value;
   const wh_codes_isa *isa = wh_codes_isa_select(d->features);
-  if (node->op == WH_OP_MATMUL_INTEGER)
+  if (node->op != WH_OP_MATMUL)
     return isa && rows_join(g, node) && wh_matmul_codes_layout(isa, s->dtype, n, k, out);
   return s->dtype == WH_DTYPE_F32 && wh_matmul_layout(d->features, n, k, out);
 }
@@ -57,7 +58,10 @@ wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_n
   for (int i = 0; i < a->rank; i++) a_dims[i] = dims[a->dims[i]];
   for (int i = 0; i < b->rank; i++) b_dims[i] = dims[b->dims[i]];
   for (int i = 0; i < y->rank - 2; i++) n_batches *= dims[y->dims[i]];
-  const bool codes = y->dtype == WH_DTYPE_I32;
+  const bool codes = node->op != WH_OP_MATMUL;
+  size_t sums = 0;
+  if (node->op == WH_OP_MATMUL_CODES && !wh_cpu_sum_bytes(g, node, dims, &sums))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
   if (a->dtype != WH_DTYPE_F32 && !codes) return WH_OK;
   const sizes s = sizes_of(a->rank, a_dims, b->rank, b_dims, n_batches);
   size_t each = wh_matmul_scratch(d->features, codes, codes ? a_dims[a->rank - 2] : s.m, s.n, s.k), total,
@@ -71,8 +75,10 @@ wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_n
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, l.id, l.n_bytes};
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, g->values[node->inputs[1]].n_bytes};
   }
-  if (each == SIZE_MAX || !wh_mul_size((each + WH_ALIGN_SIMD - 1) / WH_ALIGN_SIMD * WH_ALIGN_SIMD,
-                                       (size_t)wh_team_size(d->team), &total))
+  if (each == SIZE_MAX ||
+      !wh_mul_size((each + WH_ALIGN_SIMD - 1) / WH_ALIGN_SIMD * WH_ALIGN_SIMD, (size_t)wh_team_size(d->team),
+                   &total) ||
+      !wh_add_size(total, sums, &total))
     return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
   c->scratch_bytes = total;
   return WH_OK;
@@ -95,6 +101,7 @@ static wh_nd batches_of(const cpu_instr *in) {
 }
 
 static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
+  const bool codes = in->kernel->node->op != WH_OP_MATMUL;
   const cpu_operand *a = &in->in[0], *b = &in->in[1], *y = in->out;
   if (wh_cpu_elements(y) == 0) return;
   wh_matmul p = {.batches = batches_of(in),
@@ -102,7 +109,7 @@ static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
                  .b_bytes = wh_dtype_get(b->dtype)->block_bytes,
                  .y_bytes = wh_dtype_get(y->dtype)->block_bytes,
                  .fn = in->kernel->matmul,
-                 .codes = y->dtype == WH_DTYPE_I32,
+                 .codes = codes,
                  .a_signed = a->dtype == WH_DTYPE_I8,
                  .b_signed = b->dtype == WH_DTYPE_I8,
                  .features = in->kernel->features,
@@ -129,6 +136,21 @@ static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
   wh_matmul_run(&p, worker);
 }
 
+/* Sums go over memory; they lie in front of the workers' scratch. */
+static void run_matmul_codes(const cpu_instr *in, const wh_worker *worker) {
+  cpu_operand sums = *in->out;
+  cpu_instr product = *in;
+  const size_t bytes = ((size_t)wh_cpu_elements(in->out) * sizeof(int32_t) + 63) / 64 * 64,
+               workers = (size_t)wh_team_size(worker->team);
+  sums.data = in->scratch;
+  sums.dtype = WH_DTYPE_I32;
+  product.out = &sums;
+  product.scratch = (char *)in->scratch + bytes;
+  product.worker_scratch = (in->scratch_bytes - bytes) / workers / WH_ALIGN_SIMD * WH_ALIGN_SIMD;
+  run_matmul(&product, worker);
+  wh_cpu_run_codes(in, in->scratch, worker);
+}
+
 static void run_packed(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *a = &in->in[0];
   const wh_linear_layout *l = &in->kernel->layout.matrix;
@@ -145,9 +167,20 @@ static void run_packed(const cpu_instr *in, const wh_worker *worker) {
   wh_linear_f_run(&args, worker, in->kernel->steps);
 }
 
+/* How an operand of a formula moves on over [m][n] outputs: it has a row of them or one, and a column or one.
+ */
+static wh_chain_input end_of(const cpu_operand *x, int64_t m, int64_t n) {
+  const int64_t last = x->rank ? x->dims[x->rank - 1] : 1, all = wh_cpu_elements(x);
+  const bool columns = last == n && n > 1, rows = m > 1 && all == m * last;
+  return (wh_chain_input){NULL, columns, {rows ? last : 0, false}};
+}
+
 static void run_packed_codes(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *a = &in->in[0], *az = &in->in[2], *bz = &in->in[3];
   const wh_linear_layout *l = &in->kernel->layout.matrix;
+  const wh_chain *chain = in->kernel->node->op == WH_OP_MATMUL_CODES ? &in->kernel->chain : NULL;
+  float ones[WH_FORMULA_INPUTS];
+  wh_codes_end end;
   const wh_matmul_part p = {.m = wh_cpu_rows(a),
                             .n = l->n,
                             .k = l->k,
@@ -159,15 +192,28 @@ static void run_packed_codes(const cpu_instr *in, const wh_worker *worker) {
                             .a_zero_step = az->rank,
                             .b_zero = bz->data,
                             .b_zero_step = bz->rank};
+  if (chain) {
+    end.chain = chain;
+    end.team = worker->team;
+    end.ld_sums = WH_CODES_COLS;
+    end.y = in->out->data;
+    end.ld_y = l->n;
+    for (uint32_t i = 1; i < chain->n_inputs; i++) {
+      end.in[i] = end_of(&in->in[3 + i], p.m, l->n);
+      end.in[i].x = wh_cpu_chain_input(chain, i, &in->in[3 + i], &ones[i]);
+    }
+    wh_codes_end_begin(&end);
+  }
   wh_matmul_codes_run_packed(wh_codes_isa_select(in->kernel->features), &p, a->dtype == WH_DTYPE_I8,
                              l->dtype == WH_DTYPE_I8, in->in[1].data, in->scratch, in->worker_scratch,
-                             worker);
+                             chain ? &end : NULL, worker);
 }
 
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
+  if (k->node->op == WH_OP_MATMUL_CODES) WH_TRY(wh_cpu_select_codes(d, g, 4, k));
   if (args[1].layout) {
     WH_TRY(wh_cpu_matmul_layout(d, g, k->node, &k->layout));
-    if (k->node->op == WH_OP_MATMUL_INTEGER) {
+    if (k->node->op != WH_OP_MATMUL) {
       k->features = d->features;
       k->name = wh_codes_isa_select(d->features)->packed_name;
       k->run = run_packed_codes;
@@ -185,9 +231,9 @@ wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh
   if (!k->matmul)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no product of %s", k->node->name, wh_dtype_name(a));
   const wh_codes_isa *isa = wh_codes_isa_select(d->features);
-  if (k->node->op == WH_OP_MATMUL_INTEGER && isa) k->name = isa->name; /* but for a few rows */
+  if (k->node->op != WH_OP_MATMUL && isa) k->name = isa->name; /* but for a few rows */
   k->features = d->features;
-  k->run = run_matmul;
+  k->run = k->node->op == WH_OP_MATMUL_CODES ? run_matmul_codes : run_matmul;
   return WH_OK;
 }
 

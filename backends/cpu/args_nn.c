@@ -111,25 +111,36 @@ static void run_conv_transpose(const cpu_instr *in, const wh_worker *worker) {
   in->kernel->nn.conv_transpose(&a, worker);
 }
 
+/* Of conv_codes without packed weights sums go over memory. */
 static void run_conv_integer(const cpu_instr *in, const wh_worker *worker) {
+  const bool ends = in->kernel->node->op == WH_OP_CONV_CODES, packed = in->kernel->layout.matrix.id != 0;
+  const wh_chain *chain = ends ? &in->kernel->chain : NULL;
+  float ones[WH_FORMULA_INPUTS];
   const int64_t group = number(in, WH_ATTR_GROUP);
-  const wh_conv_integer_args a = {.n = in->in[0].dims[0],
-                                  .group = group,
-                                  .c = in->in[1].dims[1],
-                                  .m = in->in[1].dims[0] / group,
-                                  .win = conv_window(window_of(in, &in->in[1].dims[2])),
-                                  .x_dtype = in->in[0].dtype,
-                                  .w_dtype = in->in[1].dtype,
-                                  .x = in->in[0].data,
-                                  .w = in->in[1].data,
-                                  .x_zero = in->in[2].data,
-                                  .w_zero = in->in[3].data,
-                                  .w_zero_per_output = wh_cpu_elements(&in->in[3]) > 1,
-                                  .y = in->out->data};
-  if (in->kernel->layout.matrix.id)
+  wh_conv_integer_args a = {.n = in->in[0].dims[0],
+                            .group = group,
+                            .c = in->in[1].dims[1],
+                            .m = in->in[1].dims[0] / group,
+                            .win = conv_window(window_of(in, &in->in[1].dims[2])),
+                            .x_dtype = in->in[0].dtype,
+                            .w_dtype = in->in[1].dtype,
+                            .x = in->in[0].data,
+                            .w = in->in[1].data,
+                            .x_zero = in->in[2].data,
+                            .w_zero = in->in[3].data,
+                            .w_zero_per_output = wh_cpu_elements(&in->in[3]) > 1,
+                            .y = ends && !packed ? in->scratch : in->out->data,
+                            .chain = chain};
+  for (uint32_t i = 1; ends && i < chain->n_inputs; i++) {
+    a.ends[i - 1] = end_of(&in->in[3 + i], in->out);
+    a.ends[i - 1].x = wh_cpu_chain_input(chain, i, &in->in[3 + i], &ones[i]);
+  }
+  if (packed) {
     wh_conv_codes_run(wh_conv_codes_isa_select(in->kernel->features), &a, a.w, in->scratch, in->step, worker);
-  else
-    in->kernel->nn.conv_integer(&a, worker);
+    return;
+  }
+  in->kernel->nn.conv_integer(&a, worker);
+  if (ends) wh_cpu_run_codes(in, in->scratch, worker);
 }
 
 static void run_pool(const cpu_instr *in, const wh_worker *worker) {
@@ -393,16 +404,20 @@ static wh_status compile_panels(const cpu_device *d, const wh_graph *g, const wh
   return WH_OK;
 }
 
+static bool is_of_codes(const wh_node_info *node) {
+  return node->op == WH_OP_CONV_INTEGER || node->op == WH_OP_CONV_CODES;
+}
+
 bool wh_cpu_is_conv(const wh_node_info *node) {
-  return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN || node->op == WH_OP_CONV_INTEGER;
+  return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN || is_of_codes(node);
 }
 
 wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              wh_expert_layout *out) {
   const wh_shape *w = &g->values[node->inputs[1]].shape;
-  int64_t k = 1;
+  int64_t k = 1, taps = 1;
   *out = (wh_expert_layout){.n_experts = 1};
-  const bool codes = node->op == WH_OP_CONV_INTEGER;
+  const bool codes = is_of_codes(node);
   if (!(codes ? (const void *)wh_conv_codes_isa_select(d->features) : wh_linear_f_steps(d->features)) ||
       wh_node_i(node, WH_ATTR_GROUP) != 1)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
@@ -410,7 +425,9 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
     if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
   const int64_t m = wh_dim_get(&g->dims, w->dims[0])->value;
-  if (codes && !wh_conv_codes_layout(w->dtype, m, k, &out->matrix))
+  for (int i = 2; i < w->rank; i++) taps *= wh_dim_get(&g->dims, w->dims[i])->value; /* k is, so it fits */
+  if (codes &&
+      !wh_conv_codes_layout(w->dtype, m, wh_dim_get(&g->dims, w->dims[1])->value, taps, &out->matrix))
     return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
   if (!codes) {
     WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, m, k, &out->matrix));
@@ -424,14 +441,18 @@ wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg
   if (is_recurrent(k->node) && args[1].layout) return compile_panels(d, g, &args[1], k);
   k->steps = NULL;
   if (wh_cpu_is_conv(k->node) && args[1].layout) WH_TRY(wh_cpu_conv_layout(d, g, k->node, &k->layout));
-  if (k->node->op == WH_OP_CONV_INTEGER && args[1].layout) {
+  if (k->node->op == WH_OP_CONV_CODES) WH_TRY(wh_cpu_select_codes(d, g, 4, k));
+  if (is_of_codes(k->node) && args[1].layout) {
     k->features = d->features;
     k->run = run_conv_integer;
     k->name = wh_conv_codes_isa_select(d->features)->name;
     return WH_OK;
   }
-  if (k->node->op == WH_OP_CONV_CHAIN)
-    WH_TRY(wh_cpu_select_chain(d, wh_formula_conv_inputs(k->node->n_inputs), k));
+  if (k->node->op == WH_OP_CONV_CHAIN) {
+    wh_dtype floats[WH_FORMULA_INPUTS];
+    for (size_t i = 0; i < WH_FORMULA_INPUTS; i++) floats[i] = WH_DTYPE_F32;
+    WH_TRY(wh_cpu_select_chain(d, floats, wh_formula_conv_inputs(k->node->n_inputs), WH_DTYPE_F32, k));
+  }
   switch (k->node->op) {
 #define WH_NN_OP(op, op_name, family, levels) \
   case WH_OP_##op:                            \
@@ -473,7 +494,7 @@ static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const int
 static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
   int64_t size[3][WH_MAX_RANK];
   const wh_window win = sizes_of_conv(g, node, dims, size);
-  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), talls[] = {0, 6, WH_CONV_TALL};
+  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), talls[] = {0, WH_CONV_SHORT, WH_CONV_TALL};
   size_t most = 0, bytes;
   for (int i = 0; i < 3; i++) { /* not packed, or at some level */
     wh_conv_plan p;
@@ -541,7 +562,7 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
   const int workers = wh_team_size(d->team);
   size_t of_codes = 0;
   if (wh_cpu_is_conv(node) && r->kind == WH_VALUE_CONST && wh_cpu_conv_layout(d, g, node, &layout) == WH_OK &&
-      (node->op != WH_OP_CONV_INTEGER || codes_scratch(g, node, dims, workers, &of_codes))) {
+      (!is_of_codes(node) || codes_scratch(g, node, dims, workers, &of_codes))) {
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, layout.matrix.id, layout.n_bytes};
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, r->n_bytes};
   }
@@ -549,7 +570,9 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
   size_t bytes = nn_scratch(g, node, dims, workers, &per_worker);
   if (bytes == SIZE_MAX || (per_worker && !wh_mul_size(bytes, (size_t)workers, &bytes)))
     return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
-  if (of_codes) bytes = of_codes;
+  if (node->op == WH_OP_CONV_CODES && !wh_cpu_sum_bytes(g, node, dims, &bytes))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  if (of_codes > bytes) bytes = of_codes;
   c->scratch_bytes = bytes;
   return WH_OK;
 }

@@ -1,6 +1,7 @@
 /* chain.c - see chain.h. */
 #include "backends/cpu/chain.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/base/exact_math.h"
@@ -81,6 +82,7 @@ static wh_chain_code plain_code(wh_op op) {
     PLAIN(RELU)
     PLAIN(NEG)
     PLAIN(ABS)
+    PLAIN(ROUND)
 #undef PLAIN
     default:
       return WH_CHAIN_NONE;
@@ -107,7 +109,7 @@ static void find_saved(wh_chain *c) {
 
 /* A place for every result that no later step's operand has. */
 static void place_results(wh_chain *c) {
-  uint32_t last_use[WH_FORMULA_INPUTS + WH_FORMULA_STEPS] = {0};
+  uint32_t last_use[WH_FORMULA_INPUTS + WH_CHAIN_STEPS] = {0};
   for (uint32_t s = 0; s < c->n_steps; s++) {
     uint32_t until = s; /* plain steps run together: what stays for all elements must not be overwritten */
     while (until + 1 < c->n_steps && c->steps[until].code && c->steps[until + 1].code) until++;
@@ -122,14 +124,48 @@ static void place_results(wh_chain *c) {
   }
 }
 
-bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formula *f, wh_chain *out) {
-  wh_chain c = {.n_inputs = f->n_inputs, .n_steps = f->n_steps, .blocks = select_blocks(features)};
-  for (uint32_t s = 0; s < f->n_steps; s++) {
-    if (!select_step(features, rowops, f->steps[s].op, &c.steps[s])) return false;
-    c.steps[s].n_in = f->steps[s].n_in;
-    memcpy(c.steps[s].in, f->steps[s].in, sizeof c.steps[s].in);
-    if (c.blocks) c.steps[s].code = (uint8_t)plain_code(f->steps[s].op);
+static wh_chain_code load_of(wh_dtype type) {
+  return type == WH_DTYPE_I32  ? WH_CHAIN_LOAD_I32
+         : type == WH_DTYPE_I8 ? WH_CHAIN_LOAD_I8
+         : type == WH_DTYPE_U8 ? WH_CHAIN_LOAD_U8
+                               : WH_CHAIN_NONE;
+}
+
+/* The steps, and before the first that wants an input of another type one that makes f32 of it. */
+static bool select_steps(uint64_t features, const wh_rowops *rowops, const wh_formula *f,
+                         const wh_dtype *types, wh_chain *c) {
+  uint8_t at[WH_FORMULA_INPUTS + WH_FORMULA_STEPS]; /* the value that has an input's or a step's f32 */
+  for (uint32_t i = 0; i < f->n_inputs; i++) {
+    at[i] = load_of(types[i]) ? UINT8_MAX : (uint8_t)i;
+    c->bytes[i] = (uint8_t)wh_dtype_get(types[i])->block_bytes;
   }
+  for (uint32_t s = 0; s < f->n_steps; s++) {
+    const wh_formula_step *from = &f->steps[s];
+    for (unsigned i = 0; i < from->n_in; i++) {
+      if (at[from->in[i]] != UINT8_MAX) continue;
+      const wh_chain_code load = load_of(types[from->in[i]]);
+      c->steps[c->n_steps] = (wh_chain_step){
+          .n_in = 1, .in = {from->in[i]}, .load = (uint8_t)load, .code = c->blocks ? (uint8_t)load : 0};
+      at[from->in[i]] = (uint8_t)(f->n_inputs + c->n_steps++);
+    }
+    wh_chain_step *to = &c->steps[c->n_steps];
+    if (!select_step(features, rowops, from->op, to)) return false;
+    to->n_in = from->n_in;
+    for (unsigned i = 0; i < from->n_in; i++) to->in[i] = at[from->in[i]];
+    if (c->blocks) to->code = (uint8_t)plain_code(from->op);
+    at[f->n_inputs + s] = (uint8_t)(f->n_inputs + c->n_steps++);
+  }
+  return true;
+}
+
+bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formula *f, const wh_dtype *types,
+                     wh_dtype to, wh_chain *out) {
+  wh_chain c = {.n_inputs = f->n_inputs,
+                .blocks = select_blocks(features),
+                .to = to == WH_DTYPE_I8   ? WH_CHAIN_I8
+                      : to == WH_DTYPE_U8 ? WH_CHAIN_U8
+                                          : WH_CHAIN_F32};
+  if (!select_steps(features, rowops, f, types, &c)) return false;
   c.plain = c.n_steps > 0;
   for (uint32_t s = 0; s < c.n_steps; s++) c.plain = c.plain && c.steps[s].code;
   find_saved(&c);
@@ -140,10 +176,37 @@ bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formul
 
 /* ---- runs ---- */
 
+/* Where elements of a type begin that are so far behind x. */
+static const float *ahead(const float *x, int64_t n, size_t bytes) {
+  return (const float *)(const void *)((const char *)x + n * (int64_t)bytes);
+}
+
+static void load_codes(wh_chain_code load, const void *x, int64_t n, float *restrict y) {
+  if (load == WH_CHAIN_LOAD_I32)
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((const int32_t *)x)[i];
+  if (load == WH_CHAIN_LOAD_I8)
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((const int8_t *)x)[i];
+  if (load == WH_CHAIN_LOAD_U8)
+    for (int64_t i = 0; i < n; i++) y[i] = (float)((const uint8_t *)x)[i];
+}
+
+static void save_codes(wh_chain_codes to, const float *x, int64_t step, int64_t n, void *y) {
+  const float low = to == WH_CHAIN_I8 ? -128.0f : 0.0f, high = to == WH_CHAIN_I8 ? 127.0f : 255.0f;
+  for (int64_t i = 0; i < n; i++) {
+    const float v = x[i * step], up = v > low ? v : low, q = rintf(up < high ? up : high);
+    if (to == WH_CHAIN_I8)
+      ((int8_t *)y)[i] = (int8_t)q;
+    else
+      ((uint8_t *)y)[i] = (uint8_t)q;
+  }
+}
+
 static void run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *values, float *y,
                      wh_team *team) {
   const wh_chain_input *a = &values[s->in[0]], *b = &values[s->in[s->n_in - 1]];
-  if (s->map) {
+  if (s->load) {
+    load_codes((wh_chain_code)s->load, a->x, n, y);
+  } else if (s->map) {
     const wh_map_run r = {.n = n, .in = {a->x, b->x}, .step = {a->step, b->step}, .out = y};
     s->map(&r);
   } else {
@@ -170,6 +233,7 @@ static void set_op(wh_chain_op *op, unsigned code, const wh_chain_input *x) {
   op->code = code;
   op->x = x->x;
   op->save = NULL;
+  op->codes = WH_CHAIN_F32;
   set_row(&op->x_row, &x->row);
 }
 
@@ -190,6 +254,10 @@ static size_t step_ops(const wh_chain_step *step, int carried, const wh_chain_in
                        wh_chain_op *ops) {
   size_t n = 0;
   wh_chain_code code = (wh_chain_code)step->code;
+  if (step->load) {
+    set_op(ops, 2 * (unsigned)code + (unsigned)values[step->in[0]].step, &values[step->in[0]]);
+    return 1;
+  }
   if (carried < 0) {
     carried = 0;
     const wh_chain_input *first = &values[step->in[0]];
@@ -215,6 +283,7 @@ static uint32_t plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values,
     if (last || step->saved) {
       end->save = last ? to->y : to->temps + step->temp * to->temp_size;
       set_row(&end->save_row, last ? &to->y_row : &to->temp_row);
+      end->codes = last ? c->to : WH_CHAIN_F32;
       set_input(&values[c->n_inputs + s], end->save, 1, &end->save_row);
     }
   }
@@ -223,7 +292,7 @@ static uint32_t plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values,
 
 size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_results *to,
                     wh_chain_op *ops) {
-  wh_chain_input values[WH_FORMULA_INPUTS + WH_FORMULA_STEPS];
+  wh_chain_input values[WH_FORMULA_INPUTS + WH_CHAIN_STEPS];
   size_t n_ops;
   for (uint32_t i = 0; i < c->n_inputs; i++) set_input(&values[i], in[i].x, in[i].step, &in[i].row);
   (void)plain_ops(c, 0, values, to, ops, &n_ops);
@@ -232,7 +301,7 @@ size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_
 
 static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, float *y, wh_team *team) {
   static const wh_chain_row one_row = {0, false};
-  _Alignas(64) float temps[WH_FORMULA_STEPS][PIECE];
+  _Alignas(64) float temps[WH_CHAIN_STEPS][PIECE];
   for (uint32_t s = 0; s < c->n_steps;) {
     const wh_chain_step *step = &c->steps[s];
     if (step->code) {
@@ -246,10 +315,13 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
     const bool last = s + 1 == c->n_steps;
     wh_chain_input *result = &values[c->n_inputs + s];
     const int64_t moves = values[step->in[0]].step | values[step->in[step->n_in - 1]].step;
-    float *to = last && moves ? y : temps[step->temp];
+    float *to = last && moves && !c->to ? y : temps[step->temp];
     set_input(result, to, moves, &one_row);
     run_step(step, moves ? n : 1, values, to, team);
-    for (int64_t i = 0; last && !result->step && i < n; i++) y[i] = to[0];
+    if (last && c->to)
+      save_codes(c->to, to, moves, n, y);
+    else if (last && !moves)
+      for (int64_t i = 0; i < n; i++) y[i] = to[0];
     s++;
   }
 }
@@ -260,14 +332,14 @@ void wh_chain_run(const wh_chain *c, int64_t n, const wh_chain_input *in, float 
   const bool copies = in_place && !last->code && (last->in[0] == 0 || last->in[last->n_in - 1] == 0);
   _Alignas(64) float copy[PIECE]; /* kernels of single steps do not write what they read */
   for (int64_t at = 0; at < n; at += PIECE) {
-    wh_chain_input values[WH_FORMULA_INPUTS + WH_FORMULA_STEPS];
+    wh_chain_input values[WH_FORMULA_INPUTS + WH_CHAIN_STEPS];
     const int64_t count = n - at < PIECE ? n - at : PIECE;
     for (uint32_t i = 0; i < c->n_inputs; i++)
-      values[i] = (wh_chain_input){.x = in[i].x + (in[i].step ? at : 0), .step = in[i].step};
+      values[i] = (wh_chain_input){.x = ahead(in[i].x, in[i].step ? at : 0, c->bytes[i]), .step = in[i].step};
     if (copies) {
       memcpy(copy, values[0].x, (size_t)count * sizeof *copy);
       values[0].x = copy;
     }
-    run_piece(c, count, values, y + at, team);
+    run_piece(c, count, values, (float *)(void *)((char *)y + at * (c->to ? 1 : (int64_t)sizeof *y)), team);
   }
 }

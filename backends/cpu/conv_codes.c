@@ -1,21 +1,23 @@
-/* conv_codes.c - see conv_codes.h. Of an image a padded copy is made of 16-bit codes less their zero point,
+/* conv_codes.c - see conv_codes.h. Of an image a padded copy is made in words, codes less their zero point,
  * whose rows are split by the phase of the stride along the last axis, so that the elements of a tap for
- * places that follow each other lie side by side. A task takes some tiles of places and some outputs: it
- * interleaves the codes of two taps each into words, a block of k at a time, and goes with these over the
- * outputs' panels. */
+ * places that follow each other lie side by side. A task takes some tiles of places and some outputs: it puts
+ * the words of its places one behind the other, a block of k at a time, and goes with these over the outputs'
+ * panels. */
 #include "backends/cpu/conv_codes.h"
 
 #include <string.h>
 
+#include "backends/cpu/codes_end.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
 #define ROWS WH_CONV_CODES_ROWS
-#define BLOCK_WORDS 512 /* of k: a tile's words, and six rows' weights, in first-level caches */
-#define TASK_BYTES ((int64_t)192 << 10) /* of words of places: in a second-level cache */
+#define BLOCK_WORDS 256 /* of k: a tile's words, and six rows' weights, in a half of a first-level cache */
+#define TASK_BYTES ((int64_t)128 << 10) /* of words of places: in a second-level cache */
+#define GROUP 16                        /* panels that a tile meets one after the other */
 #define MOST_TILES 16
 #define MOST_PHASES 64
-#define CHUNK 8 /* codes that are interleaved at a time */
+#define CHUNK 4 /* words that are copied at a time */
 
 /* ---- levels ---- */
 
@@ -43,30 +45,35 @@ static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
   return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
 }
 
-bool wh_conv_codes_layout(wh_dtype dtype, int64_t m, int64_t k, wh_linear_layout *out) {
+bool wh_conv_codes_layout(wh_dtype dtype, int64_t m, int64_t c, int64_t taps, wh_linear_layout *out) {
+  int64_t k, words;
   *out = (wh_linear_layout){.id = WH_CONV_CODES_PANELS,
                             .dtype = dtype,
                             .n = m,
-                            .k = k,
+                            .k = c,
                             .panel_cols = ROWS,
                             .n_panels = ceil_div(m, ROWS)};
-  return m > 0 && k > 0 && k < INT64_C(1) << 31 &&
-         wh_mul_size((size_t)ceil_div(k, 2), ROWS * sizeof(uint32_t), &out->panel_bytes) &&
+  if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c, taps, &k) || k >= INT64_C(1) << 31)
+    return false;
+  words = ceil_div(c, 2) * taps;
+  return wh_mul_size((size_t)words, ROWS * sizeof(uint32_t), &out->panel_bytes) &&
          wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
 }
 
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end) {
-  const int64_t words = ceil_div(l->k, 2);
+  const int64_t taps = (int64_t)l->panel_bytes / (ceil_div(l->k, 2) * ROWS * (int64_t)sizeof(uint32_t)),
+                row = l->k * taps;
   for (int64_t p = panel_begin; p < panel_end; p++) {
     uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
-    for (int64_t i = 0; i < words; i++)
-      for (int64_t r = 0; r < ROWS; r++) {
-        const int64_t m = p * ROWS + r, at = m * l->k + 2 * i;
-        const uint32_t a = m < l->n ? (uint32_t)code_at(l->dtype, src, at) : 0,
-                       b = m < l->n && 2 * i + 1 < l->k ? (uint32_t)code_at(l->dtype, src, at + 1) : 0;
-        to[i * ROWS + r] = (a & 0xffff) | b << 16;
-      }
+    for (int64_t c = 0; c < l->k; c += 2)
+      for (int64_t t = 0; t < taps; t++, to += ROWS)
+        for (int64_t r = 0; r < ROWS; r++) {
+          const int64_t m = p * ROWS + r, at = m * row + c * taps + t;
+          const uint32_t x = m < l->n ? (uint32_t)code_at(l->dtype, src, at) : 0,
+                         y = m < l->n && c + 1 < l->k ? (uint32_t)code_at(l->dtype, src, at + taps) : 0;
+          to[r] = (x & 0xffff) | y << 16;
+        }
   }
 }
 
@@ -74,7 +81,7 @@ void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, i
 
 typedef struct plan {
   wh_window win;
-  int64_t c, m, n_k, words, block; /* words of k; of a block */
+  int64_t c, m, words, block; /* words of k; of a block */
   int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
   int64_t places, tiles;                                                           /* all; of a task */
   int64_t panels, place_tasks, row_tasks; /* panels of a task's outputs */
@@ -142,18 +149,16 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
        i++) /* whichever comes last: that hangs on sizes, the layout must not */
     if (min_i64(win->kernel[i], win->stride[i]) > MOST_PHASES) return false; /* as many phases at most */
   p.places = wh_window_volume(p.win.out);
-  if (__builtin_mul_overflow(c, wh_window_volume(p.win.kernel), &p.n_k)) return false;
-  p.words = ceil_div(p.n_k, 2);
+  if (__builtin_mul_overflow(ceil_div(c, 2), wh_window_volume(p.win.kernel), &p.words)) return false;
   if (p.places <= 0 || p.words <= 0 || m <= 0) {
     *out = p;
     return true;
   }
   if (!copy_sizes(&p)) return false;
   cut(ceil_div(p.places, width), width, workers, &p);
-  if (!wh_mul_size((size_t)c, (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
-      !wh_mul_size(codes, sizeof(int16_t), &codes) || !wh_align_size(codes, 64, &p.image_bytes) ||
-      !wh_mul_size((size_t)p.words, 2 * sizeof(int64_t), &codes) ||
-      !wh_align_size(codes, 64, &p.offset_bytes))
+  if (!wh_mul_size((size_t)ceil_div(c, 2), (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
+      !wh_mul_size(codes, sizeof(uint32_t), &codes) || !wh_align_size(codes, 64, &p.image_bytes) ||
+      !wh_mul_size((size_t)p.words, sizeof(int64_t), &codes) || !wh_align_size(codes, 64, &p.offset_bytes))
     return false;
   p.word_bytes = (size_t)((p.tiles * p.block + 1) * width + CHUNK) * sizeof(uint32_t);
   p.word_bytes = (p.word_bytes + 63) / 64 * 64;
@@ -180,19 +185,44 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 
 /* ---- the copy ---- */
 
-/* to[i] = x[i * stride] - zero */
-#define COPY_CODES(name, type)                                                                     \
-  static void name(const type *x, int64_t stride, int64_t n, int32_t zero, int16_t *restrict to) { \
-    if (stride == 1)                                                                               \
-      for (int64_t i = 0; i < n; i++) to[i] = (int16_t)(x[i] - zero);                              \
-    else                                                                                           \
-      for (int64_t i = 0; i < n; i++) to[i] = (int16_t)(x[i * stride] - zero);                     \
-  }
-COPY_CODES(copy_i8, int8_t)
-COPY_CODES(copy_u8, uint8_t)
+typedef uint8_t bytes8 __attribute__((vector_size(8)));
+typedef int8_t signed8 __attribute__((vector_size(8)));
+typedef int16_t codes8 __attribute__((vector_size(16)));
 
-/* A row of the image as the copy has it; NULL: padding. */
-static void copy_row(const plan *p, wh_dtype dtype, const char *x, int32_t zero, int16_t *to) {
+static inline codes8 widen(const void *x, bool is_signed) {
+  bytes8 u;
+  signed8 s;
+  memcpy(&u, x, sizeof u);
+  memcpy(&s, x, sizeof s);
+  return is_signed ? __builtin_convertvector(s, codes8) : __builtin_convertvector(u, codes8);
+}
+
+/* Words of n codes of a and of b, each less its zero point; b NULL: of zeros. */
+static inline void join(const char *a, const char *b, bool is_signed, int64_t stride, int64_t n, int32_t zero,
+                        uint32_t *to) {
+  const wh_dtype dtype = is_signed ? WH_DTYPE_I8 : WH_DTYPE_U8;
+  int64_t i = 0;
+  if (stride == 1 && b) {
+    const codes8 z = (codes8){0} + (int16_t)zero;
+    for (; i + 8 <= n; i += 8) {
+      const codes8 x = widen(a + i, is_signed) - z, y = widen(b + i, is_signed) - z;
+      const codes8 low = __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11),
+                   high = __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+      memcpy(to + i, &low, sizeof low);
+      memcpy(to + i + 4, &high, sizeof high);
+    }
+  }
+  for (; i < n; i++) {
+    const uint32_t x = (uint32_t)(code_at(dtype, a, i * stride) - zero),
+                   y = b ? (uint32_t)(code_at(dtype, b, i * stride) - zero) : 0;
+    to[i] = (x & 0xffff) | y << 16;
+  }
+}
+
+/* Rows of two channels of the image, `apart` bytes apart or 0: there is no second, as the copy has them;
+ * NULL: padding. */
+static void copy_row(const plan *p, wh_dtype dtype, const char *x, int64_t apart, int32_t zero,
+                     uint32_t *to) {
   const wh_window *w = &p->win;
   for (int64_t f = 0; f < p->n_phases; f++, to += p->phase_length) {
     const int64_t first = p->phases[f] - w->pad[2], s = w->stride[2], n = p->phase_length;
@@ -205,11 +235,11 @@ static void copy_row(const plan *p, wh_dtype dtype, const char *x, int32_t zero,
     memset(to, 0, (size_t)begin * sizeof *to);
     memset(to + end, 0, (size_t)(n - end) * sizeof *to);
     if (end == begin) continue;
-    const char *from = x + first + begin * s;
+    const char *a = x + first + begin * s, *b = apart ? a + apart : NULL;
     if (dtype == WH_DTYPE_I8)
-      copy_i8((const int8_t *)from, s, end - begin, zero, to + begin);
+      join(a, b, true, s, end - begin, zero, to + begin);
     else
-      copy_u8((const uint8_t *)from, s, end - begin, zero, to + begin);
+      join(a, b, false, s, end - begin, zero, to + begin);
   }
 }
 
@@ -222,25 +252,25 @@ static bool is_read(const wh_window *w, int axis, int64_t at) {
   return false;
 }
 
-static void copy_channel(const plan *p, wh_dtype dtype, const char *x, int32_t zero, int16_t *to) {
+static void copy_pair(const plan *p, wh_dtype dtype, const char *x, int64_t apart, int32_t zero,
+                      uint32_t *to) {
   const wh_window *w = &p->win;
   for (int64_t d = 0; d < p->rows[0]; d++)
     for (int64_t h = 0; h < p->rows[1]; h++, to += p->row_length) {
       const int64_t id = d - w->pad[0], ih = h - w->pad[1];
       const bool inside = id >= 0 && id < w->in[0] && ih >= 0 && ih < w->in[1];
       if (!is_read(w, 0, d) || !is_read(w, 1, h)) continue;
-      copy_row(p, dtype, inside ? x + (id * w->in[1] + ih) * w->in[2] : NULL, zero, to);
+      copy_row(p, dtype, inside ? x + (id * w->in[1] + ih) * w->in[2] : NULL, apart, zero, to);
     }
 }
 
 /* ---- words ---- */
 
-/* How far the elements of tap k are from those of tap 0, for all k and, where they are odd, the last again.
- */
+/* How far the elements of word k are from those of word 0. */
 static void find_offsets(const plan *p, int64_t *offsets) {
   const wh_window *w = &p->win;
   int64_t k = 0;
-  for (int64_t c = 0; c < p->c; c++)
+  for (int64_t c = 0; c < ceil_div(p->c, 2); c++)
     for (int64_t d = 0; d < w->kernel[0]; d++)
       for (int64_t h = 0; h < w->kernel[1]; h++)
         for (int64_t v = 0; v < w->kernel[2]; v++) {
@@ -248,7 +278,6 @@ static void find_offsets(const plan *p, int64_t *offsets) {
           offsets[k++] = c * p->plane + row * p->row_length +
                          phase_index(p, at % w->stride[2]) * p->phase_length + at / w->stride[2];
         }
-  if (k % 2) offsets[k] = offsets[k - 1];
 }
 
 /* Places of a tile that follow each other in the copy. */
@@ -269,37 +298,25 @@ static int64_t find_stretches(const plan *p, int64_t first, int64_t n, stretch *
   return count;
 }
 
-typedef int16_t codes8 __attribute__((vector_size(16)));
-
-/* Words of n codes of a and of b, in whole chunks: what is written too much is written again later. */
-static inline void interleave(const int16_t *a, const int16_t *b, int64_t n, uint32_t *to) {
-  for (int64_t i = 0; i < n; i += CHUNK) {
-    codes8 x, y;
-    memcpy(&x, a + i, sizeof x);
-    memcpy(&y, b + i, sizeof y);
-    const codes8 low = __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11),
-                 high = __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
-    memcpy(to + i, &low, sizeof low);
-    memcpy(to + i + 4, &high, sizeof high);
-  }
-}
-
-static void fill_tile(const int16_t *image, const int64_t *offsets, int64_t words, const stretch *s,
+/* In whole chunks: what is written too much is written again later. */
+static void fill_tile(const uint32_t *image, const int64_t *offsets, int64_t words, const stretch *s,
                       int64_t n_s, int64_t width, uint32_t *to) {
+  if (n_s == 1 && s->n == 16 && width == 16) {
+    for (int64_t k = 0; k < words; k++, to += 16) memcpy(to, image + offsets[k] + s->from, 16 * sizeof *to);
+    return;
+  }
   for (int64_t k = 0; k < words; k++, to += width)
-    for (int64_t i = 0; i < n_s; i++)
-      interleave(image + offsets[2 * k] + s[i].from, image + offsets[2 * k + 1] + s[i].from, s[i].n,
-                 to + s[i].to);
+    for (int64_t i = 0; i < n_s; i++) {
+      const uint32_t *from = image + offsets[k] + s[i].from;
+      for (int64_t j = 0; j < s[i].n; j += CHUNK) memcpy(to + s[i].to + j, from + j, CHUNK * sizeof *to);
+    }
 }
 
-/* sums[place] += both codes of each word; the last code of an odd k counts once. */
-static void add_codes(const uint32_t *x, int64_t words, bool odd, int64_t width, uint32_t *sums) {
+/* sums[place] += both codes of each word. */
+static void add_codes(const uint32_t *x, int64_t words, int64_t width, uint32_t *sums) {
   for (int64_t k = 0; k < words; k++, x += width)
-    for (int64_t i = 0; i < width; i++) {
-      const uint32_t low = (uint32_t)(int32_t)(int16_t)(x[i] & 0xffff),
-                     high = (uint32_t)((int32_t)x[i] >> 16);
-      sums[i] += low + (odd && k + 1 == words ? 0 : high);
-    }
+    for (int64_t i = 0; i < width; i++)
+      sums[i] += (uint32_t)(int32_t)(int16_t)(x[i] & 0xffff) + (uint32_t)((int32_t)x[i] >> 16);
 }
 
 /* ---- tasks ---- */
@@ -309,14 +326,15 @@ typedef struct job {
   const wh_conv_integer_args *a;
   const plan *p;
   const uint32_t *panels;
-  const int16_t *image;
+  const uint32_t *image;
   const int64_t *offsets;
-  int32_t *y; /* of the image */
+  int32_t *y;        /* of the image */
+  wh_codes_end *end; /* or NULL: sums are outputs */
   uint32_t *words, *sums;
   bool has_w_zero;
 } job;
 
-/* Sums of a panel's outputs, less what the weights' zero points add. */
+/* Sums of a panel's outputs, less what the weights' zero points add, and what follows them. */
 static void finish(const job *j, int64_t m, int64_t rows, int64_t place, int64_t n, uint32_t *c,
                    const uint32_t *codes) {
   const int64_t width = j->isa->places;
@@ -326,8 +344,27 @@ static void finish(const job *j, int64_t m, int64_t rows, int64_t place, int64_t
       const uint32_t zero = (uint32_t)code_at(a->w_dtype, a->w_zero, a->w_zero_per_output ? m + r : 0);
       for (int64_t i = 0; i < width; i++) c[i] -= zero * codes[i];
     }
+    if (j->end) continue;
     memcpy(j->y + (m + r) * j->p->places + place, c, (size_t)n * sizeof *c);
   }
+  if (j->end) wh_codes_end_run(j->end, (const int32_t *)(c - rows * width), m, rows, place, n);
+}
+
+/* How a chain's operands lie over the rows of an image's outputs. */
+static void begin_end(const wh_conv_integer_args *a, int64_t image, int64_t places, int64_t width,
+                      wh_team *team, wh_codes_end *e) {
+  const int64_t y_bytes = a->chain->to ? 1 : (int64_t)sizeof(float);
+  e->chain = a->chain;
+  e->team = team;
+  e->ld_sums = width;
+  e->y = (char *)a->y + image * a->m * places * y_bytes;
+  e->ld_y = places;
+  for (uint32_t i = 1; i < a->chain->n_inputs; i++) {
+    const wh_conv_end *x = &a->ends[i - 1];
+    const char *first = (const char *)x->x + image * x->by_image * a->chain->bytes[i];
+    e->in[i] = (wh_chain_input){(const float *)(const void *)first, x->by_place, {x->by_channel, false}};
+  }
+  wh_codes_end_begin(e);
 }
 
 static void run_task(const job *j, int64_t task) {
@@ -346,46 +383,44 @@ static void run_task(const job *j, int64_t task) {
       uint32_t *to = j->words + t * words * width;
       stretch s[WH_CONV_CODES_PLACES];
       const int64_t n_s = find_stretches(p, at, min_i64(width, p->places - at), s);
-      fill_tile(j->image, j->offsets + 2 * k, words, s, n_s, width, to);
-      if (j->has_w_zero) add_codes(to, words, last && p->n_k % 2, width, codes[t]);
+      fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
+      if (j->has_w_zero) add_codes(to, words, width, codes[t]);
     }
-    uint32_t *sums = j->sums;
-    for (int64_t panel = panel0; panel < panel_end; panel++)
-      for (int64_t t = 0; t < tiles; t++, sums += ROWS * width) {
-        const int64_t at = first + t * width, n = min_i64(width, p->places - at), m = panel * ROWS,
-                      rows = min_i64(ROWS, p->m - m);
-        const bool direct = n == width && !j->has_w_zero; /* sums are outputs as they are */
-        const wh_conv_codes_tile c = {.rows = rows,
-                                      .words = words,
-                                      .half = 2 * n <= width,
-                                      .first = k == 0,
-                                      .w = j->panels + (panel * p->words + k) * ROWS,
-                                      .x = j->words + t * words * width,
-                                      .c = direct                ? (uint32_t *)j->y + m * p->places + at
-                                           : p->words > p->block ? sums
-                                                                 : tile,
-                                      .ldc = direct ? p->places : width};
-        j->isa->tile(&c);
-        if (last && !direct) finish(j, m, rows, at, n, c.c, codes[t]);
-      }
+    for (int64_t from = panel0; from < panel_end; from += GROUP)
+      for (int64_t t = 0; t < tiles; t++)
+        for (int64_t panel = from; panel < min_i64(from + GROUP, panel_end); panel++) {
+          const int64_t at = first + t * width, n = min_i64(width, p->places - at), m = panel * ROWS,
+                        rows = min_i64(ROWS, p->m - m);
+          const bool direct = n == width && !j->has_w_zero && !j->end; /* sums are outputs as they are */
+          uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * ROWS * width;
+          const wh_conv_codes_tile c = {.rows = rows,
+                                        .words = words,
+                                        .half = 2 * n <= width,
+                                        .first = k == 0,
+                                        .w = j->panels + (panel * p->words + k) * ROWS,
+                                        .x = j->words + t * words * width,
+                                        .c = direct                ? (uint32_t *)j->y + m * p->places + at
+                                             : p->words > p->block ? sums
+                                                                   : tile,
+                                        .ldc = direct ? p->places : width};
+          j->isa->tile(&c);
+          if (last && !direct) finish(j, m, rows, at, n, c.c, codes[t]);
+        }
   }
 }
 
 void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args *a, const void *panels,
                        void *scratch, uint32_t step, const wh_worker *worker) {
   plan p;
+  wh_codes_end behind;
   /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
   if (!make_plan(&a->win, a->c, a->m, isa->places, wh_team_size(worker->team), &p))
-    return; /* refused there */
-  if (p.places <= 0 || p.words <= 0 || p.m <= 0) {
-    if (worker->index == 0 && p.places > 0 && p.m > 0)
-      memset(a->y, 0, (size_t)(a->n * p.m * p.places) * sizeof *a->y);
-    return;
-  }
+    return;                                              /* refused there */
+  if (p.places <= 0 || p.m <= 0 || p.words <= 0) return; /* what has no words is not packed */
   const int64_t in = wh_window_volume(p.win.in), n_tasks = p.place_tasks * p.row_tasks;
   const int32_t zero = a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0;
   char *own = (char *)scratch + p.image_bytes + (size_t)worker->index * p.worker_bytes;
-  int16_t *image = scratch;
+  uint32_t *image = scratch;
   int64_t *offsets = (int64_t *)(void *)own;
   job j = {.isa = isa,
            .a = a,
@@ -393,6 +428,7 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
            .panels = panels,
            .image = image,
            .offsets = offsets,
+           .end = a->chain ? &behind : NULL,
            .words = (uint32_t *)(void *)(own + p.offset_bytes),
            .sums = (uint32_t *)(void *)(own + p.offset_bytes + p.word_bytes)};
   for (int64_t i = 0; a->w_zero && i < (a->w_zero_per_output ? a->m : 1); i++)
@@ -401,11 +437,13 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
   for (int64_t n = 0; n < a->n; n++) {
     int64_t begin, end;
     if (n) wh_team_barrier(worker); /* the image before is done with */
-    wh_worker_range(worker, p.c, &begin, &end);
+    wh_worker_range(worker, ceil_div(p.c, 2), &begin, &end);
     for (int64_t c = begin; c < end; c++)
-      copy_channel(&p, a->x_dtype, (const char *)a->x + (n * p.c + c) * in, zero, image + c * p.plane);
+      copy_pair(&p, a->x_dtype, (const char *)a->x + (n * p.c + 2 * c) * in, 2 * c + 1 < p.c ? in : 0, zero,
+                image + c * p.plane);
     wh_team_barrier(worker);
     j.y = a->y + n * p.m * p.places;
+    if (j.end) begin_end(a, n, p.places, isa->places, worker->team, j.end);
     if (a->n > 1) {
       wh_worker_range(worker, n_tasks, &begin, &end);
       for (int64_t t = begin; t < end; t++) run_task(&j, t);

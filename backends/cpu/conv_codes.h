@@ -1,17 +1,17 @@
 /* conv_codes.h - convolutions of 8-bit codes in register tiles: `conv_integer` of one group with constant
- * weights. Codes less their zero point fit 16 bits, and two that follow each other along k = (channel, tap)
- * are a word of 32 bits; a tile holds some outputs x some places, and sums are exact modulo 2^32, so their
- * order is free.
+ * weights. Codes less their zero point fit 16 bits, and those of two channels at one place are a word of 32
+ * bits; k is (pair of channels, tap). A tile holds some outputs x some places, and sums are exact modulo 2^32,
+ * so their order is free.
  *
- * Packed weights: panels of 6 outputs, [words][6]; missing outputs, and a last code without a partner, have
- * zeros. A zero point of the weights is accounted for by the sums of the places' codes. */
+ * Packed weights: panels of 6 outputs, [words][6]; missing outputs, and a last channel's partner, have zeros. A
+ * zero point of the weights is accounted for by the sums of the places' codes. */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
 
 #include "backends/cpu/linear_q.h"
 #include "backends/cpu/nn.h"
 
-#define WH_CONV_CODES_PANELS 40u /* layout id */
+#define WH_CONV_CODES_PANELS 41u /* layout id */
 #define WH_CONV_CODES_ROWS 6
 #define WH_CONV_CODES_PLACES 32 /* of the widest tile of any level */
 
@@ -34,8 +34,8 @@ typedef struct wh_conv_codes_isa {
 /* NULL: the mask has no tiles. */
 const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features);
 
-/* False: too large to be packed. w[m][k] */
-bool wh_conv_codes_layout(wh_dtype dtype, int64_t m, int64_t k, wh_linear_layout *out);
+/* Of w[m][c][taps]; its k is c. False: too large to be packed. */
+bool wh_conv_codes_layout(wh_dtype dtype, int64_t m, int64_t c, int64_t taps, wh_linear_layout *out);
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end);
 

@@ -188,7 +188,19 @@ wh_status wh_cpu_compile_matmul_blocks(const cpu_device *d, const wh_graph *g, c
 
 /* For args_<family>.c */
 /* The kernels of the node's formula. */
-wh_status wh_cpu_select_chain(const cpu_device *d, uint32_t n_inputs, cpu_kernel *k);
+wh_status wh_cpu_select_chain(const cpu_device *d, const wh_dtype *types, uint32_t n_inputs, wh_dtype to,
+                              cpu_kernel *k);
+/* Of a formula over operands of any of its types, from input `first` of the node on, behind sums where that
+ * is not 0. */
+wh_status wh_cpu_select_codes(const cpu_device *d, const wh_graph *g, uint32_t first, cpu_kernel *k);
+/* Input i of the kernel's chain: where it lies, or its one element in *one. */
+const float *wh_cpu_chain_input(const wh_chain *c, uint32_t i, const cpu_operand *x, float *one);
+/* `in` has the chain's inputs. */
+void wh_cpu_run_chain(const cpu_instr *in, const wh_worker *worker);
+/* The node's operands from input 4 on, behind its sums, which lie where `sums` says. */
+void wh_cpu_run_codes(const cpu_instr *in, void *sums, const wh_worker *worker);
+/* Bytes of a product's sums, in whole lines; false: too many. */
+bool wh_cpu_sum_bytes(const wh_graph *g, const wh_node_info *node, const int64_t *dims, size_t *out);
 int64_t wh_cpu_elements(const cpu_operand *o);
 int64_t wh_cpu_row_length(const cpu_operand *o);
 int64_t wh_cpu_rows(const cpu_operand *o);

@@ -9,7 +9,8 @@
 
 #define PANELS_BYTES ((int64_t)1 << 18)
 #define MOST_PANELS 16
-#define ROWS 48    /* of a that are copied at a time */
+#define ROWS 48 /* of a that are copied at a time, whole tiles */
+#define MOST_TILE_ROWS 12
 #define GROUPS 128 /* words along k that these rows meet at a time: 16 KiB of a panel, in the first cache */
 #define COLS WH_CODES_COLS
 
@@ -81,35 +82,49 @@ static uint32_t zero_of(const operand *o, int per_word, bool unsigned_bytes, int
                     shift_of(per_word, o->is_signed, unsigned_bytes));
 }
 
-/* Rows [row, row + rows) of a; sums of their codes. A word's codes lie in the order of memory. */
-INLINE void rows_body(const int w, const bool is_signed, const operand *a, const wh_matmul_part *p,
-                      int64_t row, int64_t rows, uint32_t *dst, uint32_t *sums) {
-  const int64_t groups = ceil_div(p->k, w);
-  for (int64_t r = 0; r < rows; r++) {
-    const uint8_t *from = (const uint8_t *)a->codes + (row + r) * p->lda;
-    const int32_t shift = shift_of(w, is_signed, true);
-    uint8_t *bytes = (uint8_t *)(dst + r * groups);
-    uint32_t sum = 0;
-    dst[r * groups + groups - 1] = 0;
-    for (int64_t k = 0; k < p->k; k++) {
-      const int32_t code = code_at(from, k, is_signed) + shift;
-      const int16_t half = (int16_t)code;
-      if (w == 4)
-        bytes[k] = (uint8_t)code;
-      else
-        memcpy(bytes + 2 * k, &half, sizeof half);
-      sum += (uint32_t)code;
-    }
-    sums[r] = sum;
+#define PIECE 128 /* words of a row that are copied at a time */
+
+/* n codes of a row, as `w` to a word in the order of memory; their sum. */
+INLINE uint32_t widen_body(const int w, const bool is_signed, const uint8_t *restrict from, int64_t n,
+                           uint32_t *restrict to) {
+  const int32_t shift = shift_of(w, is_signed, true);
+  int16_t *restrict halves = (int16_t *)(void *)to;
+  uint8_t *restrict bytes = (uint8_t *)(void *)to;
+  uint32_t sum = 0;
+  for (int64_t k = 0; k < n; k++) {
+    const int32_t code = code_at(from, k, is_signed) + shift;
+    if (w == 4)
+      bytes[k] = (uint8_t)code;
+    else
+      halves[k] = (int16_t)code;
+    sum += (uint32_t)code;
   }
+  return sum;
 }
 
+static uint32_t widen(int w, bool is_signed, const uint8_t *from, int64_t n, uint32_t *to) {
+  if (w == 4) return is_signed ? widen_body(4, true, from, n, to) : widen_body(4, false, from, n, to);
+  return is_signed ? widen_body(2, true, from, n, to) : widen_body(2, false, from, n, to);
+}
+
+/* Rows [row, row + rows) of a as tiles have them, [tile][groups][tile_rows]; sums of their codes. */
 static void copy_rows(const wh_codes_isa *isa, const operand *a, const wh_matmul_part *p, int64_t row,
                       int64_t rows, uint32_t *dst, uint32_t *sums) {
-  if (isa->per_word == 4 && a->is_signed) rows_body(4, true, a, p, row, rows, dst, sums);
-  if (isa->per_word == 4 && !a->is_signed) rows_body(4, false, a, p, row, rows, dst, sums);
-  if (isa->per_word == 2 && a->is_signed) rows_body(2, true, a, p, row, rows, dst, sums);
-  if (isa->per_word == 2 && !a->is_signed) rows_body(2, false, a, p, row, rows, dst, sums);
+  const int64_t high = isa->tile_rows, groups = groups_of(isa, p->k), w = isa->per_word;
+  _Alignas(64) uint32_t piece[MOST_TILE_ROWS][PIECE];
+  memset(sums, 0, (size_t)rows * sizeof *sums);
+  for (int64_t r0 = 0; r0 < rows; r0 += high)
+    for (int64_t g = 0; g < groups; g += PIECE) {
+      const int64_t n = min_i64(PIECE, groups - g), codes = min_i64(n * w, p->k - g * w),
+                    r_end = min_i64(high, rows - r0);
+      for (int64_t r = 0; r < r_end; r++) {
+        const uint8_t *from = (const uint8_t *)a->codes + (row + r0 + r) * p->lda + g * w;
+        piece[r][n - 1] = 0;
+        sums[r0 + r] += widen(isa->per_word, a->is_signed, from, codes, piece[r]);
+      }
+      for (int64_t i = 0; i < n; i++, dst += high)
+        for (int64_t r = 0; r < r_end; r++) dst[r] = piece[r][i];
+    }
 }
 
 /* n codes of each of `cols` columns as words. */
@@ -176,9 +191,10 @@ void wh_matmul_codes_pack(const wh_linear_layout *l, const void *src, void *dst,
 /* Rows [row, row + rows), at most ROWS, with panels [begin, end), the first of which is column 0's. */
 static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const operand *a, const operand *b,
                      const uint32_t *panels, int64_t row, int64_t rows, int64_t begin, int64_t end,
-                     uint32_t *words) {
+                     uint32_t *words, wh_codes_end *chain) {
   const int64_t groups = groups_of(isa, p->k), step = panel_words(isa, p->k);
   _Alignas(64) uint32_t dots[ROWS * COLS];
+  _Alignas(64) int32_t sums[ROWS * COLS]; /* for the chain */
   uint32_t row_zeros[ROWS], rests[ROWS], column_zeros[COLS];
   copy_rows(isa, a, p, row, rows, words, rests);
   for (int64_t r = 0; r < rows; r++) {
@@ -189,21 +205,20 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
     const uint32_t *panel = panels + i * step;
     const wh_codes_finish f = {.rows = rows,
                                .cols = min_i64(COLS, p->n - i * COLS),
-                               .ldy = p->ldy,
+                               .ldy = chain ? COLS : p->ldy,
                                .dots = dots,
                                .row_zeros = row_zeros,
                                .row_rests = rests,
                                .column_zeros = column_zeros,
                                .column_sums = panel + groups * COLS,
-                               .y = (int32_t *)p->y + row * p->ldy + i * COLS};
+                               .y = chain ? sums : (int32_t *)p->y + row * p->ldy + i * COLS};
     for (int64_t g = 0; g < groups; g += GROUPS)
       for (int64_t r = 0, n; r < rows; r += n) {
-        n = ceil_div(rows - r, ceil_div(rows - r, isa->tile_rows));
+        n = min_i64(isa->tile_rows, rows - r);
         const wh_codes_tile t = {.rows = n,
                                  .groups = min_i64(GROUPS, groups - g),
-                                 .lda = groups,
                                  .goes_on = g > 0,
-                                 .a = words + r * groups + g,
+                                 .a = words + r * groups + g * isa->tile_rows,
                                  .b = panel + g * COLS,
                                  .y = dots + r * COLS};
         isa->tile(&t);
@@ -211,6 +226,7 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
     for (int64_t c = 0; c < COLS; c++)
       column_zeros[c] = c < f.cols ? zero_of(b, isa->per_word, false, i * COLS + c) : 0;
     isa->finish(&f);
+    if (chain) wh_codes_end_run(chain, sums, row, rows, i * COLS, f.cols);
   }
 }
 
@@ -230,23 +246,22 @@ void wh_matmul_codes_run(const wh_codes_isa *isa, const wh_matmul_part *p, bool 
     copy_panel(isa->per_word, b_signed, (const uint8_t *)p->b + i * COLS, p->ldb, p->k,
                min_i64(COLS, p->n - i * COLS), panels + i * step);
   for (int64_t row = 0; row < p->m; row += ROWS)
-    run_rows(isa, p, &a, &b, panels, row, min_i64(ROWS, p->m - row), 0, n_panels, words);
+    run_rows(isa, p, &a, &b, panels, row, min_i64(ROWS, p->m - row), 0, n_panels, words, NULL);
 }
 
 /* Tasks are some panels of ROWS rows. */
 void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
                                 bool b_signed, const void *panels, char *scratch, size_t worker_scratch,
-                                const wh_worker *worker) {
+                                wh_codes_end *chain, const wh_worker *worker) {
   const int64_t n_panels = ceil_div(p->n, COLS), down = ceil_div(p->m, ROWS);
   const operand a = operand_a(p, a_signed), b = operand_b(p, b_signed);
   uint32_t *words = (uint32_t *)(void *)(scratch + worker_scratch * (size_t)worker->index);
   int64_t across = 1, begin, end;
-  while (across < n_panels && worker->count > 1 && down * across < 4 * worker->count) across *= 2;
-  if (across > n_panels) across = n_panels;
+  if (down < 4 * worker->count) across = min_i64(worker->count, n_panels);
   wh_worker_range(worker, down * across, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
-    const int64_t row = i / across * ROWS, piece = i % across;
+    const int64_t row = i % down * ROWS, piece = i / down; /* with the same panels one after the other */
     run_rows(isa, p, &a, &b, panels, row, min_i64(ROWS, p->m - row), n_panels * piece / across,
-             n_panels * (piece + 1) / across, words);
+             n_panels * (piece + 1) / across, words, chain);
   }
 }

@@ -7,14 +7,15 @@
 #ifndef WH_CPU_MATMUL_CODES_H
 #define WH_CPU_MATMUL_CODES_H
 
+#include "backends/cpu/codes_end.h"
 #include "backends/cpu/matmul.h"
 
 #define WH_CODES_COLS 32 /* of a panel */
 
-/* y[r][32] = the dots of a's rows, [rows][groups] words that are lda apart, with [groups][32] words of a
- * panel of b, or what y holds and these. */
+/* y[r][32] = the dots of a's rows, [groups][tile_rows] words, with [groups][32] words of a panel of b, or
+ * what y holds and these. */
 typedef struct wh_codes_tile {
-  int64_t rows, groups, lda;
+  int64_t rows, groups;
   bool goes_on;
   const uint32_t *a, *b;
   uint32_t *y;
@@ -55,10 +56,11 @@ bool wh_matmul_codes_layout(const wh_codes_isa *isa, wh_dtype dtype, int64_t n, 
 void wh_matmul_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                           int64_t panel_end);
 bool wh_matmul_codes_packed_scratch(const wh_codes_isa *isa, int64_t k, size_t *out);
-/* The whole product with such panels in place of b. Scratch: of each worker. */
+/* The whole product with such panels in place of b; the sums go through `chain`, or to y. Scratch: of each
+ * worker. */
 void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
                                 bool b_signed, const void *panels, char *scratch, size_t worker_scratch,
-                                const wh_worker *worker);
+                                wh_codes_end *chain, const wh_worker *worker);
 
 #define WH_MATMUL_CODES_KERNEL(isa, needs)                    \
   void wh_k_matmul_codes_tile__##isa(const wh_codes_tile *t); \

@@ -19,13 +19,14 @@ INLINE void tile_body(const int rows, const wh_codes_tile *t, int64_t col) {
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < VECS; i++)
     acc[r][i] = t->goes_on ? vi_load(t->y + r * WH_CODES_COLS + col + i * VI_LANES) : vi_zero();
-  for (int64_t g = 0; g < t->groups; g++) {
+  const uint32_t *from = t->a, *panel = t->b + col;
+  for (int64_t g = 0; g < t->groups; g++, from += TILE_ROWS, panel += WH_CODES_COLS) {
     vi b[VECS];
     UNROLL
-    for (int i = 0; i < VECS; i++) b[i] = vi_load(t->b + g * WH_CODES_COLS + col + i * VI_LANES);
+    for (int i = 0; i < VECS; i++) b[i] = vi_load(panel + i * VI_LANES);
     UNROLL
     for (int r = 0; r < rows; r++) {
-      const vi a = vi_set1(t->a[r * t->lda + g]);
+      const vi a = vi_set1(from[r]);
       UNROLL
       for (int i = 0; i < VECS; i++) acc[r][i] = vi_dot(acc[r][i], a, b[i]);
     }

@@ -63,7 +63,11 @@ typedef struct wh_conv_integer_args {
   const void *x_zero; /* one, or NULL: 0 */
   const void *w_zero; /* one, or one per output; or NULL: 0 */
   bool w_zero_per_output;
-  int32_t *y;
+  int32_t *y; /* or where the results of a chain go */
+  /* What sums are put through, its input 0, with the operands `ends`, whose elements have the chain's types;
+   * or NULL. Of conv_codes.h alone. */
+  const wh_chain *chain;
+  wh_conv_end ends[WH_FORMULA_INPUTS - 1];
 } wh_conv_integer_args;
 
 typedef struct wh_pool_args {

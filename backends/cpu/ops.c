@@ -8,6 +8,7 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
     [WH_OP_KV_APPEND] = {NULL, wh_cpu_compile_kv_append},
     [WH_OP_ATTENTION] = {wh_cpu_claim_attention, wh_cpu_compile_attention},
     [WH_OP_CHAIN] = {NULL, wh_cpu_compile_chain},
+    [WH_OP_CHAIN_CODES] = {NULL, wh_cpu_compile_chain},
     [WH_OP_CAST] = {NULL, wh_cpu_compile_cast},
     [WH_OP_TRANSPOSE] = {NULL, wh_cpu_compile_move},
     [WH_OP_SLICE] = {NULL, wh_cpu_compile_move},
@@ -35,6 +36,7 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
     [WH_OP_MATMUL] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
     [WH_OP_MATMUL_BLOCKS] = {wh_cpu_claim_matmul_blocks, wh_cpu_compile_matmul_blocks},
     [WH_OP_MATMUL_INTEGER] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
+    [WH_OP_MATMUL_CODES] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
 #define WH_ROWOP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #define WH_ROWOP_ALSO(op, name, family) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #include "backends/cpu/kernels_rowops.def"

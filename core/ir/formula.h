@@ -42,6 +42,9 @@
 /* Of a conv_chain with so many operands: its sums, and what follows the bias. */
 static inline uint32_t wh_formula_conv_inputs(uint32_t n_inputs) { return n_inputs > 2 ? n_inputs - 2 : 1; }
 
+/* Of a conv_codes or matmul_codes with so many operands, zero points among them, which may be absent. */
+static inline uint32_t wh_formula_codes_inputs(uint32_t n_inputs) { return n_inputs > 4 ? n_inputs - 3 : 1; }
+
 typedef struct wh_formula_step {
   wh_op op;
   uint8_t n_in, in[2];

@@ -40,6 +40,9 @@ wh_status wh_infer_attr_in_range(const infer_ctx *c, wh_attr_key key, int64_t fi
                                  const char *what, int *out);
 wh_status wh_infer_axis_of(const infer_ctx *c, wh_attr_key key, int rank, int *axis);
 wh_status wh_infer_flag(const infer_ctx *c, wh_attr_key key);
+/* Makes *out the shape over which it and `s`, the shape of input i, broadcast. */
+wh_status wh_infer_broadcast(const infer_ctx *c, size_t i, const wh_shape *s, wh_shape *out);
+#define broadcast wh_infer_broadcast
 #define want_number wh_infer_want_number
 #define want_movable wh_infer_want_movable
 #define want_same_type wh_infer_want_same_type
@@ -52,7 +55,7 @@ static inline bool is_one(const infer_ctx *c, wh_dim d) {
   return expr(c, d)->min == 1 && expr(c, d)->max == 1;
 }
 
-/* The rules: infer.c, infer_tensor.c, infer_move.c, infer_nn.c. */
+/* The rules: infer.c, infer_tensor.c, infer_move.c, infer_nn.c, infer_codes.c. */
 #define WH_OP(op_name, text, min_in, max_in, n_out, op_attrs, traits, rule) \
   wh_status wh_infer_##rule(const infer_ctx *c, wh_shape *out);
 #include "core/ir/op_list.def"

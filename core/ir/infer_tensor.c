@@ -69,8 +69,7 @@ wh_status wh_infer_want_same_type(const infer_ctx *c, size_t i, size_t as) {
 
 /* ---- dims ---- */
 
-/* Makes *out the shape over which it and `s`, the shape of input i, broadcast. */
-static wh_status broadcast(const infer_ctx *c, size_t i, const wh_shape *s, wh_shape *out) {
+wh_status wh_infer_broadcast(const infer_ctx *c, size_t i, const wh_shape *s, wh_shape *out) {
   if (s->rank > out->rank) {
     const int more = s->rank - out->rank;
     memmove(out->dims + more, out->dims, (size_t)out->rank * sizeof out->dims[0]);

@@ -1,5 +1,7 @@
 /* chain.c - elementwise ops of f32 that follow each other become one `chain`, which goes over memory once,
- * and one that follows a convolution becomes its end. Every step stays the op that it was, so the bits do. */
+ * and one that follows a convolution becomes its end. Every step stays the op that it was, so the bits do.
+ * For backends that compute them, casts from integers, dequantisations and the quantisation behind all join,
+ * too: `chain_codes`, and after integer products conv_codes and matmul_codes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@
 typedef struct chain_ctx {
   wh_graph *g;
   uint32_t *uses; /* per value */
+  bool codes;
 } chain_ctx;
 
 /* Nodes that become one. */
@@ -24,13 +27,60 @@ typedef struct group {
 static wh_value output_of(const wh_graph *g, wh_node n) { return wh_node_output(&g->nodes[n], 0); }
 static const wh_shape *shape_of(const wh_graph *g, wh_value v) { return &g->values[v].shape; }
 
-static bool is_step(const wh_graph *g, wh_node n) {
-  const wh_node_info *node = &g->nodes[n];
-  if (node->dead || !wh_formula_operands(node->op)) return false;
-  for (unsigned i = 0; i < node->n_inputs; i++)
-    if (!node->inputs[i] || shape_of(g, node->inputs[i])->dtype != WH_DTYPE_F32) return false;
+static bool is_term(wh_dtype d) {
+  return d == WH_DTYPE_F32 || d == WH_DTYPE_I32 || d == WH_DTYPE_I8 || d == WH_DTYPE_U8;
+}
+
+static bool is_one(const wh_graph *g, wh_value v) {
+  const wh_shape *s = shape_of(g, v);
+  for (int d = 0; d < s->rank; d++) {
+    const wh_dim_expr *e = wh_dim_get(&g->dims, s->dims[d]);
+    if (e->min != 1 || e->max != 1) return false;
+  }
   return true;
 }
+
+/* From or to codes of 8 bits, with one scale and one zero point. */
+static bool is_quantisation(const wh_graph *g, const wh_node_info *node) {
+  const wh_value codes = node->op == WH_OP_QUANTIZE_LINEAR ? wh_node_output(node, 0) : node->inputs[0];
+  const wh_dtype d = shape_of(g, codes)->dtype;
+  for (unsigned i = 1; i < node->n_inputs; i++)
+    if (node->inputs[i] && (!is_one(g, node->inputs[i]) ||
+                            shape_of(g, node->inputs[i])->rank > shape_of(g, node->inputs[0])->rank))
+      return false;
+  return (d == WH_DTYPE_I8 || d == WH_DTYPE_U8) && !wh_node_i(node, WH_ATTR_BLOCK);
+}
+
+static bool has_zero(const wh_node_info *node) { return node->n_inputs > 2 && node->inputs[2]; }
+
+/* How many steps of a formula the node is; -1: it is none. */
+static int steps_of(const chain_ctx *c, wh_node n) {
+  const wh_graph *g = c->g;
+  const wh_node_info *node = &g->nodes[n];
+  if (node->dead) return -1;
+  if (wh_formula_operands(node->op)) {
+    for (unsigned i = 0; i < node->n_inputs; i++)
+      if (!node->inputs[i] || shape_of(g, node->inputs[i])->dtype != WH_DTYPE_F32) return -1;
+    return 1;
+  }
+  if (!c->codes) return -1;
+  switch (node->op) {
+    case WH_OP_CAST: /* what an input of a formula is in any case */
+      return shape_of(g, output_of(g, n))->dtype == WH_DTYPE_F32 &&
+                     shape_of(g, node->inputs[0])->dtype != WH_DTYPE_F32 &&
+                     is_term(shape_of(g, node->inputs[0])->dtype)
+                 ? 0
+                 : -1;
+    case WH_OP_DEQUANTIZE_LINEAR:
+      return is_quantisation(g, node) ? 1 + has_zero(node) : -1;
+    case WH_OP_QUANTIZE_LINEAR:
+      return is_quantisation(g, node) ? 2 + has_zero(node) : -1;
+    default:
+      return -1;
+  }
+}
+
+static bool is_step(const chain_ctx *c, wh_node n) { return steps_of(c, n) >= 0; }
 
 /* ---- squares ---- */
 
@@ -80,6 +130,7 @@ static bool find_inputs(const wh_graph *g, group *s) {
     for (unsigned i = 0; i < node->n_inputs; i++) {
       const wh_value v = node->inputs[i];
       uint32_t k = 0;
+      if (!v) continue; /* no zero point */
       if (g->values[v].kind == WH_VALUE_NODE && is_member(s, g->values[v].producer)) continue;
       while (k < s->n_inputs && s->inputs[k] != v) k++;
       if (k < s->n_inputs) continue;
@@ -97,14 +148,24 @@ static uint32_t uses_within(const wh_graph *g, const group *s, wh_value v) {
   return n;
 }
 
+static bool same_dims(const wh_shape *a, const wh_shape *b) {
+  return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
+}
+
 /* Whether the node that makes v can join: a step over the same shape that only members use. */
 static bool may_join(const chain_ctx *c, const group *s, wh_value v) {
   const wh_value_info *info = &c->g->values[v];
   const wh_node root = s->nodes[0];
   return info->kind == WH_VALUE_NODE && info->region == c->g->nodes[root].region &&
-         is_step(c->g, info->producer) &&
-         wh_shape_equal(&info->shape, shape_of(c->g, output_of(c->g, root))) &&
+         is_step(c, info->producer) && c->g->nodes[info->producer].op != WH_OP_QUANTIZE_LINEAR &&
+         same_dims(&info->shape, shape_of(c->g, output_of(c->g, root))) &&
          c->uses[v] == uses_within(c->g, s, v);
+}
+
+static int all_steps(const chain_ctx *c, const group *s) {
+  int n = 0;
+  for (uint32_t m = 0; m < s->n_nodes; m++) n += steps_of(c, s->nodes[m]);
+  return n;
 }
 
 /* Takes in one more node; false: none can join. */
@@ -115,7 +176,7 @@ static bool grow(const chain_ctx *c, group *s) {
     if (!may_join(c, s, s->inputs[i])) continue;
     group more = *s;
     more.nodes[more.n_nodes++] = c->g->values[s->inputs[i]].producer;
-    if (!find_inputs(c->g, &more)) continue;
+    if (!find_inputs(c->g, &more) || all_steps(c, &more) > (int)WH_FORMULA_STEPS) continue;
     *s = more;
     return true;
   }
@@ -127,18 +188,42 @@ static int by_index(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+static uint8_t add_step(wh_formula *f, wh_op op, uint8_t a, uint8_t b) {
+  f->steps[f->n_steps] = (wh_formula_step){.op = op, .n_in = (uint8_t)wh_formula_operands(op), .in = {a}};
+  if (f->steps[f->n_steps].n_in > 1) f->steps[f->n_steps].in[1] = b;
+  return (uint8_t)(f->n_inputs + f->n_steps++);
+}
+
+/* The steps of a node over values of the formula; the last one's number. */
+static uint8_t add_node(wh_formula *f, const wh_node_info *node, const uint8_t *in) {
+  switch (node->op) {
+    case WH_OP_CAST:
+      return in[0];
+    case WH_OP_DEQUANTIZE_LINEAR: /* the difference is exact in f32, too */
+      return add_step(f, WH_OP_MUL, has_zero(node) ? add_step(f, WH_OP_SUB, in[0], in[2]) : in[0], in[1]);
+    case WH_OP_QUANTIZE_LINEAR: {
+      const uint8_t q = add_step(f, WH_OP_ROUND, add_step(f, WH_OP_DIV, in[0], in[1]), 0);
+      return has_zero(node) ? add_step(f, WH_OP_ADD, q, in[2]) : q;
+    }
+    default:
+      return add_step(f, node->op, in[0], in[1]);
+  }
+}
+
 static wh_formula formula_of(const wh_graph *g, const group *s) {
-  wh_formula f = {.n_inputs = s->n_inputs, .n_steps = s->n_nodes};
+  wh_formula f = {.n_inputs = s->n_inputs};
+  uint8_t results[WH_FORMULA_STEPS]; /* by member */
   for (uint32_t m = 0; m < s->n_nodes; m++) {
     const wh_node_info *node = &g->nodes[s->nodes[m]];
-    f.steps[m] = (wh_formula_step){.op = node->op, .n_in = (uint8_t)node->n_inputs};
+    uint8_t in[3] = {0};
     for (unsigned i = 0; i < node->n_inputs; i++) {
       uint32_t at = 0;
       while (at < s->n_inputs && s->inputs[at] != node->inputs[i]) at++;
+      in[i] = (uint8_t)at;
       for (uint32_t k = 0; at >= s->n_inputs && k < m; k++)
-        if (output_of(g, s->nodes[k]) == node->inputs[i]) at = s->n_inputs + k;
-      f.steps[m].in[i] = (uint8_t)at;
+        if (output_of(g, s->nodes[k]) == node->inputs[i]) in[i] = results[k];
     }
+    results[m] = add_node(&f, node, in);
   }
   return f;
 }
@@ -157,18 +242,31 @@ static wh_status become(wh_graph *g, wh_node_info *n, wh_op op, const wh_value *
   return WH_OK;
 }
 
+/* Whether some of it is not f32. */
+static bool makes_codes(const wh_graph *g, const group *s) {
+  bool floats = true;
+  for (uint32_t i = 0; i < s->n_inputs; i++)
+    floats = floats && shape_of(g, s->inputs[i])->dtype == WH_DTYPE_F32;
+  for (uint32_t m = 0; m < s->n_nodes; m++)
+    floats = floats && shape_of(g, output_of(g, s->nodes[m]))->dtype == WH_DTYPE_F32;
+  return !floats;
+}
+
 /* The chain that ends in `root`, of two nodes at least. */
 static wh_status make_chain(chain_ctx *c, wh_node root) {
   wh_graph *g = c->g;
   group s = {.nodes = {root}, .n_nodes = 1};
-  if (!is_step(g, root) || !find_inputs(g, &s)) return WH_OK;
+  if (!is_step(c, root) || !find_inputs(g, &s)) return WH_OK;
   while (grow(c, &s)) {
   }
-  if (s.n_nodes < 2) return WH_OK;
+  if (s.n_nodes < 2 || all_steps(c, &s) < 1) return WH_OK;
   qsort(s.nodes, s.n_nodes, sizeof s.nodes[0], by_index);
   const wh_formula f = formula_of(g, &s);
   for (uint32_t m = 0; m < s.n_nodes; m++) g->nodes[s.nodes[m]].dead = s.nodes[m] != root;
-  return become(g, &g->nodes[root], WH_OP_CHAIN, s.inputs, s.n_inputs, NULL, 0, &f);
+  const wh_attr to = {.key = WH_ATTR_TO, .i = shape_of(g, output_of(g, root))->dtype};
+  const bool codes = makes_codes(g, &s);
+  return become(g, &g->nodes[root], codes ? WH_OP_CHAIN_CODES : WH_OP_CHAIN, s.inputs, s.n_inputs, &to, codes,
+                &f);
 }
 
 /* ---- ends of convolutions ---- */
@@ -187,14 +285,16 @@ static bool fits_end(const wh_graph *g, wh_value v, const wh_shape *y) {
   return one || all;
 }
 
-static bool formula_at(const wh_graph *g, wh_node n, wh_formula *out) {
+static bool formula_at(const chain_ctx *c, wh_node n, wh_formula *out) {
+  const wh_graph *g = c->g;
   const wh_node_info *node = &g->nodes[n];
   group s = {.nodes = {n}, .n_nodes = 1};
-  if (!node->dead && node->op == WH_OP_CHAIN) {
+  if (!node->dead && (node->op == WH_OP_CHAIN || node->op == WH_OP_CHAIN_CODES)) {
     const wh_attr *a = wh_node_attr(node, WH_ATTR_FORMULA);
     return wh_formula_parse(a->text, a->n, node->n_inputs, out) == WH_OK;
   }
-  if (!is_step(g, n) || !find_inputs(g, &s) || s.n_inputs != node->n_inputs) return false;
+  if (wh_formula_operands(node->op) != 1 && wh_formula_operands(node->op) != 2) return false;
+  if (!is_step(c, n) || !find_inputs(g, &s) || s.n_inputs != node->n_inputs) return false;
   *out = formula_of(g, &s);
   return true;
 }
@@ -215,11 +315,20 @@ static uint32_t find_convolution(const chain_ctx *c, const wh_node_info *node) {
   return node->n_inputs;
 }
 
+/* Input `at` becomes input 0, the others come behind it. */
+static void sums_first(wh_formula *f, uint32_t at) {
+  for (uint32_t s = 0; s < f->n_steps; s++)
+    for (unsigned i = 0; i < f->steps[s].n_in; i++) {
+      uint8_t *in = &f->steps[s].in[i];
+      *in = *in == at ? 0 : *in < at ? (uint8_t)(*in + 1) : *in;
+    }
+}
+
 static wh_status end_convolution(chain_ctx *c, wh_node n) {
   wh_graph *g = c->g;
   wh_node_info *node = &g->nodes[n];
   wh_formula f;
-  if (!formula_at(g, n, &f)) return WH_OK;
+  if (!formula_at(c, n, &f)) return WH_OK;
   const uint32_t at = find_convolution(c, node);
   if (at == node->n_inputs) return WH_OK;
   wh_node_info *conv = &g->nodes[g->values[node->inputs[at]].producer];
@@ -228,25 +337,92 @@ static wh_status end_convolution(chain_ctx *c, wh_node n) {
   size_t n_inputs = 3;
   for (uint32_t i = 0; i < node->n_inputs; i++)
     if (i != at) inputs[n_inputs++] = node->inputs[i];
-  for (uint32_t s = 0; s < f.n_steps; s++) /* the convolution comes first, the others behind it */
-    for (unsigned i = 0; i < f.steps[s].n_in; i++) {
-      uint8_t *in = &f.steps[s].in[i];
-      *in = *in == at ? 0 : *in < at ? (uint8_t)(*in + 1) : *in;
-    }
+  sums_first(&f, at);
   if (n_inputs == 3 && !inputs[2]) n_inputs = 2;
   conv->dead = true;
   return become(g, node, WH_OP_CONV_CHAIN, inputs, n_inputs, conv->attrs, conv->n_attrs, &f);
 }
 
-wh_status wh_pass_chain(wh_graph *g) {
-  chain_ctx c = {.g = g, .uses = wh_alloc_array(g->alloc, g->n_values, sizeof *c.uses)};
+/* ---- ends of integer products ---- */
+
+/* Steps that a product takes along while its sums are at hand; longer ones pay off over longer pieces. */
+static bool is_short(const wh_formula *f) {
+  for (uint32_t s = 0; s < f->n_steps; s++) switch (f->steps[s].op) {
+      case WH_OP_ADD:
+      case WH_OP_SUB:
+      case WH_OP_MUL:
+      case WH_OP_DIV:
+      case WH_OP_MIN:
+      case WH_OP_MAX:
+      case WH_OP_RELU:
+      case WH_OP_NEG:
+      case WH_OP_ABS:
+      case WH_OP_ROUND:
+        break;
+      default:
+        return false;
+    }
+  return true;
+}
+
+/* Whether an operand has a row of elements per row of y's or one, and of columns all or one. */
+static bool fits_product(const wh_graph *g, wh_value v, const wh_shape *y) {
+  const wh_shape *s = shape_of(g, v);
+  bool all = true, one = true;
+  if (s->rank > y->rank) return false;
+  for (int to = 0; to < y->rank - 1; to++) {
+    const int d = to - (y->rank - s->rank);
+    const bool single = d < 0 || wh_dim_get(&g->dims, s->dims[d])->max == 1;
+    all = all && ((d >= 0 && s->dims[d] == y->dims[to]) || wh_dim_get(&g->dims, y->dims[to])->max == 1);
+    one = one && single;
+  }
+  return one || all;
+}
+
+static wh_status end_codes(chain_ctx *c, wh_node n) {
+  wh_graph *g = c->g;
+  wh_node_info *node = &g->nodes[n];
+  const wh_value out = wh_node_output(node, 0);
+  const wh_shape *y = shape_of(g, out);
+  wh_formula f;
+  if (!formula_at(c, n, &f) || !is_short(&f)) return WH_OK;
+  for (uint32_t at = 0; at < node->n_inputs; at++) {
+    const wh_value sums = node->inputs[at];
+    const wh_value_info *v = &g->values[sums];
+    if (v->kind != WH_VALUE_NODE || v->region != node->region || c->uses[sums] != 1) continue;
+    wh_node_info *product = &g->nodes[v->producer];
+    const bool conv = product->op == WH_OP_CONV_INTEGER;
+    if (product->dead || (!conv && product->op != WH_OP_MATMUL_INTEGER) || !same_dims(y, &v->shape)) continue;
+    bool fits = true;
+    for (uint32_t k = 0; k < node->n_inputs; k++)
+      fits = fits && (k == at || (conv ? fits_end : fits_product)(g, node->inputs[k], y));
+    if (!fits) continue;
+    wh_value inputs[4 + MOST_ENDS] = {0};
+    size_t n_inputs = 4;
+    memcpy(inputs, product->inputs, product->n_inputs * sizeof *inputs);
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+      if (i != at) inputs[n_inputs++] = node->inputs[i];
+    while (n_inputs > 2 && !inputs[n_inputs - 1]) n_inputs--;
+    sums_first(&f, at);
+    wh_attr attrs[8] = {{.key = WH_ATTR_TO, .i = y->dtype}};
+    memcpy(attrs + 1, product->attrs, product->n_attrs * sizeof *attrs);
+    product->dead = true;
+    return become(g, node, conv ? WH_OP_CONV_CODES : WH_OP_MATMUL_CODES, inputs, n_inputs, attrs,
+                  1 + product->n_attrs, &f);
+  }
+  return WH_OK;
+}
+
+wh_status wh_pass_chain(wh_graph *g, bool codes) {
+  chain_ctx c = {.g = g, .codes = codes, .uses = wh_alloc_array(g->alloc, g->n_values, sizeof *c.uses)};
   if (!c.uses) return WH_OOM("chain pass");
   wh_status st = WH_OK;
   for (size_t n = 0; n < g->n_nodes; n++) square(g, &g->nodes[n]);
   wh_graph_count_uses(g, c.uses);
   for (size_t n = g->n_nodes; n-- > 0 && st == WH_OK;) st = make_chain(&c, (wh_node)n);
   wh_graph_count_uses(g, c.uses);
-  for (size_t n = 0; n < g->n_nodes && st == WH_OK; n++) st = end_convolution(&c, (wh_node)n);
+  for (size_t n = 0; n < g->n_nodes && st == WH_OK; n++)
+    st = g->nodes[n].op == WH_OP_CHAIN_CODES ? end_codes(&c, (wh_node)n) : end_convolution(&c, (wh_node)n);
   wh_free(g->alloc, c.uses);
   WH_TRY(st);
   return wh_pass_compact(g);

@@ -6,7 +6,7 @@
 #include "core/backend_abi.h"
 #include "core/base/exact_math.h"
 
-#define REFERENCE_MAX_INPUTS 10
+#define REFERENCE_MAX_INPUTS 11
 #define REFERENCE_MAX_OUTPUTS 4
 
 typedef struct ref_value {

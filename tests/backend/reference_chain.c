@@ -1,6 +1,7 @@
 /* reference_chain.c - formulas: every step by the reference of its op, over operands that were broadcast
  * before. */
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,3 +55,64 @@ void ref_conv_chain(ref_node *n) {
   for (uint32_t i = 3; i < n->node->n_inputs; i++) in[i - 2] = spread(&n->in[i], &n->out);
   run_formula(n, in, wh_formula_conv_inputs(n->node->n_inputs));
 }
+
+/* ---- codes ---- */
+
+/* Any number as f32. */
+static ref_value as_float(const ref_value *x) {
+  ref_value v = *x;
+  const int64_t n = ref_elements(x);
+  v.dtype = WH_DTYPE_F32;
+  v.data = calloc((size_t)n + 1, sizeof(float));
+  assert(v.data);
+  for (int64_t i = 0; i < n; i++)
+    ((float *)v.data)[i] =
+        x->dtype == WH_DTYPE_F32 ? ((const float *)x->data)[i] : (float)(int32_t)ref_integer(x, i);
+  return v;
+}
+
+static void set_code(ref_value *y, int64_t i, float v) {
+  const bool is_signed = y->dtype == WH_DTYPE_I8;
+  const float low = is_signed ? -128.0f : 0.0f, high = is_signed ? 127.0f : 255.0f;
+  if (y->dtype == WH_DTYPE_F32) {
+    ((float *)y->data)[i] = v;
+    return;
+  }
+  const float kept = v != v || v < low ? low : v > high ? high : v;
+  ref_set_integer(y, i, (__int128)nearbyintf(kept));
+}
+
+/* The formula over `sums`, unless they are absent, and the node's inputs from `first` on. */
+static void run_codes(ref_node *n, const ref_value *sums, uint32_t first) {
+  ref_node floats = *n;
+  ref_value in[WH_FORMULA_INPUTS];
+  uint32_t n_in = 0;
+  floats.out.dtype = WH_DTYPE_F32;
+  floats.out.data = calloc((size_t)ref_elements(&n->out) + 1, sizeof(float));
+  assert(floats.out.data);
+  if (sums) in[n_in++] = as_float(sums);
+  for (uint32_t i = first; i < n->node->n_inputs; i++) {
+    ref_value x = as_float(&n->in[i]);
+    in[n_in++] = spread(&x, &floats.out);
+    free(x.data);
+  }
+  run_formula(&floats, in, n_in);
+  for (int64_t i = 0; i < ref_elements(&n->out); i++)
+    set_code(&n->out, i, ((const float *)floats.out.data)[i]);
+  free(floats.out.data);
+}
+
+void ref_chain_codes(ref_node *n) { run_codes(n, NULL, 0); }
+
+static void product_of_codes(ref_node *n, reference_fn product) {
+  ref_node sums = *n;
+  sums.out.dtype = WH_DTYPE_I32;
+  sums.out.data = calloc((size_t)ref_elements(&n->out) + 1, sizeof(int32_t));
+  assert(sums.out.data);
+  product(&sums);
+  run_codes(n, &sums.out, 4);
+  free(sums.out.data);
+}
+
+void ref_conv_codes(ref_node *n) { product_of_codes(n, ref_conv_integer); }
+void ref_matmul_codes(ref_node *n) { product_of_codes(n, ref_matmul_integer); }

@@ -7,6 +7,9 @@
 
 void ref_conv(ref_node *n);
 void ref_conv_chain(ref_node *n); /* reference_chain.c */
+void ref_chain_codes(ref_node *n);
+void ref_conv_codes(ref_node *n);
+void ref_matmul_codes(ref_node *n);
 void ref_chain(ref_node *n);
 void ref_conv_transpose(ref_node *n);
 void ref_conv_integer(ref_node *n);

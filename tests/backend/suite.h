@@ -131,6 +131,9 @@ SUITE_CASES(conv);
 SUITE_CASES(conv_chain);
 SUITE_CASES(conv_transpose);
 SUITE_CASES(conv_integer);
+SUITE_CASES(chain_codes); /* cases_codes.c */
+SUITE_CASES(conv_codes);
+SUITE_CASES(matmul_codes);
 SUITE_CASES(max_pool);
 SUITE_CASES(max_pool_index);
 SUITE_CASES(average_pool);

@@ -4,7 +4,7 @@
 
 typedef struct nn_case {
   const char *op;
-  const char *operands[10]; /* types, "_": absent */
+  const char *operands[11]; /* types, "_": absent */
   const char *attrs;
   const char *shapes; /* of the outputs; NULL: refused, and ... */
   const char *error;  /* ... the message holds this */
@@ -33,6 +33,9 @@ typedef struct nn_case {
 #define TO_CODES(axis, to, block) "{axis = " axis ", to = " to ", saturate = 1, block = " block "}"
 #define FROM_CODES(axis, block) "{axis = " axis ", block = " block "}"
 #define W "f32[4, 6, 3, 2]"
+#define CODED "u8[n, 6, 9, 8]", "i8[4, 6, 3, 2]"
+#define FORMULA_TO(text, to) "{formula = \"" text "\", to = " to "}"
+#define CODES(text, to) "{" PLAIN ", group = 1, formula = \"" text "\", to = " to "}"
 #define ENDED(text) "{" PLAIN ", group = 1, formula = \"" text "\"}"
 #define WRONG(...) NULL, __VA_ARGS__
 
@@ -174,6 +177,70 @@ static const nn_case cases[] = {
      {"u8[n, 6, 9, 8]", "i8[4, 6, 3, 2]", "_", "i8[5]"},
      CONV(PLAIN, "1"),
      WRONG("input 3 has 5")},
+    {"conv_codes",
+     {CODED, "u8[]", "_", "f32[4, 1, 1]", "u8[]", "i8[n, 4, 7, 7]", "i32[7, 7]"},
+     CODES("mul 0 1; sub 5 2; add 6 3", "8"),
+     "u8[n, 4, 7, 7]",
+     NULL},
+    {"conv_codes", {CODED}, CODES("relu 0", "0"), "f32[n, 4, 7, 7]", NULL},
+    {"conv_codes", {X, "i8[4, 6, 3, 2]"}, CODES("relu 0", "0"), WRONG("input 0: must be i8 or u8")},
+    {"conv_codes", {CODED}, CODES("relu 0", "6"), WRONG("attribute to: is not f32")},
+    {"conv_codes", {CODED}, CODES("relu 1", "0"), WRONG("step 0 of the formula")},
+    {"conv_codes",
+     {"u8[n, 6, 9, 8]", "f32[4, 6, 3, 2]"},
+     CODES("relu 0", "0"),
+     WRONG("input 1: must be i8 or u8")},
+    {"conv_codes", {CODED, "i8[]"}, CODES("relu 0", "0"), WRONG("input 2: must have the type")},
+    {"conv_codes", {CODED, "_", "i8[5]"}, CODES("relu 0", "0"), WRONG("input 3 has 5")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[]", "f64[]"},
+     CODES("relu 0", "0"),
+     WRONG("input 5: must be f32, i32")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[]", "f32[]", "f64[]"},
+     CODES("relu 0", "0"),
+     WRONG("input 6: must be f32, i32")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[]", "f32[]", "f32[]", "f64[]"},
+     CODES("relu 0", "0"),
+     WRONG("input 7: must be f32, i32")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[]", "f32[]", "f32[]", "f32[]", "f64[]"},
+     CODES("relu 0", "0"),
+     WRONG("input 8: must be f32, i32")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "f64[]"},
+     CODES("relu 0", "0"),
+     WRONG("input 9: must be f32, i32")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "f32[]", "f64[]"},
+     CODES("relu 0", "0"),
+     WRONG("input 10: must be f32, i32")},
+    {"conv_codes",
+     {CODED, "_", "_", "f64[]"},
+     CODES("relu 0", "0"),
+     WRONG("input 4: must be f32, i32, i8 or u8")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[1, 7]"},
+     CODES("relu 0", "0"),
+     WRONG("input 4: has neither all nor one")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[5, 1, 1]"},
+     CODES("relu 0", "0"),
+     WRONG("input 4 has 5 at axis 0 where 4")},
+    {"conv_codes",
+     {CODED, "_", "_", "f32[1, 1, 1, 1, 1]"},
+     CODES("relu 0", "0"),
+     WRONG("input 4: has more axes")},
+    {"matmul_codes",
+     {"u8[n, 6]", "i8[6, 4]", "u8[]", "_", "f32[4]", "f32[n, 1]", "u8[n, 4]", "f32[]"},
+     FORMULA_TO("mul 0 1; add 5 2", "0"),
+     "f32[n, 4]",
+     NULL},
+    {"matmul_codes",
+     {"u8[2, 5, 6]", "i8[6, 4]", "_", "_", "f32[5, 4]"},
+     FORMULA_TO("relu 0", "0"),
+     WRONG("input 4: has neither all nor one")},
     {"max_pool", {X}, POOL(PLAIN, "0", ""), "f32[n, 6, 7, 7]", NULL},
     {"max_pool",
      {"u8[n, 6, 9, 8]"},
@@ -354,10 +421,10 @@ static const nn_case cases[] = {
 };
 
 static wh_status build(const nn_case *c, wh_op op, wh_graph **out) {
-  char text[4096], operands[128] = "", results[64] = "";
+  char text[4096], operands[256] = "", results[64] = "";
   size_t n = (size_t)snprintf(text, sizeof text, "graph \"nn\" {\n  symbol n 0..64 symbol t 1..100\n");
   int inputs = 0;
-  for (int i = 0; i < 10 && c->operands[i]; i++) {
+  for (int i = 0; i < 11 && c->operands[i]; i++) {
     char *at = operands + strlen(operands);
     const size_t left = sizeof operands - strlen(operands);
     if (strcmp(c->operands[i], "_") == 0) {
@@ -381,7 +448,7 @@ static wh_status build(const nn_case *c, wh_op op, wh_graph **out) {
 
 static void every_rule(void **state) {
   (void)state;
-  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][10] = {{0}};
+  bool good[WH_OP_COUNT] = {0}, bad[WH_OP_COUNT][11] = {{0}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     const nn_case *c = &cases[i];
     wh_graph *g = NULL;
@@ -400,7 +467,7 @@ static void every_rule(void **state) {
     if (!strstr(wh_last_error()->message, c->error))
       fail_msg("case %zu, %s: %s", i, c->op, wh_last_error()->message);
     const char *operand = strstr(c->error, "input ");
-    if (operand && operand == c->error) bad[op][operand[6] - '0'] = true;
+    if (operand && operand == c->error) bad[op][atoi(operand + 6)] = true;
   }
   for (wh_op op = WH_OP_CONV; op <= WH_OP_DEQUANTIZE_LINEAR; op++) { /* the table above must be complete */
     if (!good[op]) fail_msg("no good case of %s", wh_op_get(op)->name);

@@ -85,6 +85,7 @@ typedef struct op_case {
 #define WEIGHING "{normalise = 1, scale = 0x1p+0} "
 #define CUSTOM "{name = \"n\", ints = [], floats = [0x1p+0], tensor = u4[3] \"2104\"} "
 #define FORMULA(text) "{formula = \"" text "\"}"
+#define CODES(text, to) "{formula = \"" text "\", to = " to "}"
 #define ALPHA "{alpha = 0x1p+0} "
 
 static const op_case cases[] = {
@@ -251,6 +252,18 @@ static const op_case cases[] = {
     {"scale", "%18", ALPHA, "f32[]", NULL},
     {"scale", "%2", ALPHA, NULL, "input 0 is i32, not f32"},
     {"relu", "%18", "", "f32[]", NULL},
+    {"chain_codes", "%51, %60, %61, %2", CODES("sub 0 2; mul 4 1", "8"), NULL,
+     "input 1 has 3 at axis 0 where 5"},
+    {"chain_codes", "%51, %61, %18", CODES("sub 0 1; mul 3 2", "8"), "u8[3, 5]", NULL},
+    {"chain_codes", "%57, %18", CODES("mul 0 1", "0"), "f32[5, 3]", NULL},
+    {"chain_codes", "%57, %18", CODES("mul 0 1", "6"), NULL, "attribute to: is not f32, i8 or u8"},
+    {"chain_codes", "%57, %18", CODES("mul 0 2", "0"), NULL, "step 0 of the formula is none"},
+    {"chain_codes", "%63", CODES("relu 0", "0"), NULL, "input 0: must be f32, i32, i8 or u8"},
+    {"chain_codes", "%18, %63", CODES("relu 0", "0"), NULL, "input 1: must be f32, i32, i8 or u8"},
+    {"chain_codes", "%18, %18, %63", CODES("relu 0", "0"), NULL, "input 2: must be f32, i32, i8 or u8"},
+    {"chain_codes", "%18, %18, %18, %63", CODES("relu 0", "0"), NULL, "input 3: must be f32, i32, i8 or u8"},
+    {"chain_codes", "%18, %18, %18, %18, %63", CODES("relu 0", "0"), NULL,
+     "input 4: must be f32, i32, i8 or u8"},
     {"chain", "%1, %18, %19", FORMULA("add 0 1; relu 3"), NULL, "input 2 has t at axis 0 where 64 is needed"},
     {"chain", "%1, %18", FORMULA("add 0 1; relu 2"), "f32[t, 64]", NULL},
     {"chain", "%18, %1, %18, %18, %18, %1", FORMULA("max 1 5"), "f32[t, 64]", NULL},
@@ -601,6 +614,14 @@ static const op_case cases[] = {
      "attribute block: must be a power"},
     {"matmul_blocks", "%1, %64, %65, %66", "{size = 0, block = 32} ", NULL,
      "attribute size: is out of range"},
+    {"matmul_codes", "%51, %57, %60, %61, %18, %51", CODES("mul 0 1", "0"), NULL,
+     "input 5 has 5 at axis 1 where 3"},
+    {"matmul_codes", "%51, %57, %60, %61, %18, %60", CODES("mul 0 1; add 3 2", "4"), "i8[3, 3]", NULL},
+    {"matmul_codes", "%50, %57", CODES("relu 0", "0"), NULL, "input 0: must be i8 or u8"},
+    {"matmul_codes", "%51, %50", CODES("relu 0", "0"), NULL, "input 1: must be i8 or u8"},
+    {"matmul_codes", "%51, %57, %61", CODES("relu 0", "0"), NULL, "input 2 is i8, not u8"},
+    {"matmul_codes", "%51, %57, _, %60", CODES("relu 0", "0"), NULL, "input 3 is u8, not i8"},
+    {"matmul_codes", "%51, %57, _, _, %63", CODES("relu 0", "0"), NULL, "input 4: must be f32, i32"},
     {"matmul_integer", "%51, %57, %60", "", "i32[3, 3]", NULL},
     {"matmul_integer", "%51, %57, %60, %61", "", "i32[3, 3]", NULL},
     {"matmul_integer", "%50, %57", "", NULL, "input 0: must be i8 or u8"},

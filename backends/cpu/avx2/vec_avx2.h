@@ -3,6 +3,7 @@
 #define WH_CPU_VEC_AVX2_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef __m256 vf;
@@ -62,12 +63,16 @@ static inline vf vf_ldexp(vf x, vf n) {
   x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
   return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
 }
+#define VF_LDEXP_IN_STEPS 1
+#define vf_ldexp_normal(x, n) \
+  _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)))
 
 #define vf_less(a, b) _mm256_cmp_ps(a, b, _CMP_LT_OQ)
 #define vf_not_less(a, b) _mm256_cmp_ps(a, b, _CMP_NLT_UQ)
 #define vf_is_number(x) _mm256_cmp_ps(x, x, _CMP_ORD_Q)
 #define vf_choose(is, yes, no) _mm256_blendv_ps(no, yes, is)
 #define vf_keep(is, x) _mm256_and_ps(is, x)
+#define vf_all(is) (_mm256_movemask_ps(is) == 255)
 
 static inline float vf_sum_halves(vf x) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -107,6 +112,15 @@ static inline void vf_turn(vf k, vf s, vf c, vf *sin_out, vf *cos_out) {
 #define vf_from_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 #define vf_from_s8(p) \
   _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
+#define vf_from_u8(p) \
+  _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
+#define vf_from_i32(p) _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+/* x rounded, which lies within the codes' range. */
+static inline void vf_store_codes(uint8_t *p, __m256 x, bool is_signed) {
+  const __m256i i = _mm256_cvtps_epi32(x);
+  const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+  _mm_storel_epi64((__m128i *)(void *)p, is_signed ? _mm_packs_epi16(h, h) : _mm_packus_epi16(h, h));
+}
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p));
   *low = _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(15)));

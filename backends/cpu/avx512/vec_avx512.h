@@ -3,6 +3,7 @@
 #define WH_CPU_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef __m512 vf;
@@ -48,12 +49,15 @@ static inline vf vf_copysign(vf magnitude, vf sign) {
 /* The scalar's two factors 2^half and 2^(n - half) round once, at the second product (the first is exact),
  * which is what vscalefps does. */
 #define vf_ldexp(x, n) _mm512_scalef_ps(x, n)
+#define VF_LDEXP_IN_STEPS 0
+#define vf_ldexp_normal(x, n) vf_ldexp(x, n)
 
 #define vf_less(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
 #define vf_not_less(a, b) _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ)
 #define vf_is_number(x) _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q)
 #define vf_choose(is, yes, no) _mm512_mask_mov_ps(no, is, yes)
 #define vf_keep(is, x) _mm512_maskz_mov_ps(is, x)
+#define vf_all(is) ((is) == 0xffff)
 
 static inline float vf_sum_halves(vf x) {
   const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
@@ -93,6 +97,14 @@ static inline void vf_turn(vf k, vf s, vf c, vf *sin_out, vf *cos_out) {
 #define vf_from_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
 #define vf_from_s8(p) \
   _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
+#define vf_from_u8(p) \
+  _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
+#define vf_from_i32(p) _mm512_cvtepi32_ps(_mm512_loadu_si512((const void *)(p)))
+/* x rounded, which lies within the codes' range. */
+static inline void vf_store_codes(uint8_t *p, __m512 x, bool is_signed) {
+  (void)is_signed;
+  _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+}
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p));
   *low = _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));

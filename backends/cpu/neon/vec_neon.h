@@ -4,6 +4,7 @@
 #define WH_CPU_VEC_NEON_H
 
 #include <arm_neon.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -58,12 +59,16 @@ static inline vf vf_ldexp(vf x, vf n) {
   x = vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
   return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23)));
 }
+#define VF_LDEXP_IN_STEPS 1
+#define vf_ldexp_normal(x, n) \
+  vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), vshlq_n_s32(vcvtq_s32_f32(n), 23)))
 
 #define vf_less(a, b) vcltq_f32(a, b)
 #define vf_not_less(a, b) vmvnq_u32(vcltq_f32(a, b))
 #define vf_is_number(x) vceqq_f32(x, x)
 #define vf_choose(is, yes, no) vbslq_f32(is, yes, no)
 #define vf_keep(is, x) vreinterpretq_f32_u32(vandq_u32(is, vreinterpretq_u32_f32(x)))
+#define vf_all(is) (vminvq_u32(is) != 0)
 
 static inline float vf_sum_halves(vf x) {
   const float32x2_t two = vadd_f32(vget_low_f32(x), vget_high_f32(x));
@@ -97,6 +102,19 @@ static inline vf vf_from_s8(const void *p) {
   int32_t four;
   memcpy(&four, p, sizeof four);
   return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
+}
+static inline vf vf_from_u8(const void *p) {
+  uint32_t four;
+  memcpy(&four, p, sizeof four);
+  return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))))));
+}
+#define vf_from_i32(p) vcvtq_f32_s32(vld1q_s32(p))
+/* x rounded, which lies within the codes' range. */
+static inline void vf_store_codes(uint8_t *p, vf x, bool is_signed) {
+  const int16x4_t h = vmovn_s32(vcvtnq_s32_f32(x));
+  const int8x8_t b = vmovn_s16(vcombine_s16(h, h));
+  (void)is_signed;
+  vst1_lane_u32((uint32_t *)(void *)p, vreinterpret_u32_s8(b), 0);
 }
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   uint32_t four;

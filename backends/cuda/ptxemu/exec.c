@@ -99,6 +99,10 @@ static void end_lanes(const step *s, uint32_t mask) {
   const step ending = {s->b, s->w, s->i, mask};
   exec_copies_left(&ending);
   exec_wgmma_left(&ending);
+  if (s->b->l->follows && mask & ~s->w->waited)
+    exec_report(s, (unsigned)__builtin_ctz(mask & ~s->w->waited), "not-followed",
+                "a thread of a programmatic launch ends without griddepcontrol.wait: what comes behind may "
+                "start while what is in front still runs");
   s->w->alive &= ~mask;
   s->w->exited |= mask;
 }
@@ -261,6 +265,9 @@ static void execute(const step *s) {
       FOR_LANES(l, s->mask) d[l] = s->mask;
       break;
     }
+    case OP_DEPEND:
+      if (s->i->mode) s->w->waited |= s->mask;
+      break;
     case OP_NOP:
     case OP_FENCE:
       break;

@@ -75,6 +75,7 @@ typedef struct {
   uint32_t stack[EXEC_WARP][MAX_CALL_DEPTH];
   uint8_t depth[EXEC_WARP];
   uint32_t alive, exited;
+  uint32_t waited;     /* lanes that know what is in front of the launch to have ended */
   uint32_t at_sync;    /* lanes that wait for lanes of their warp */
   uint32_t at_barrier; /* lanes that wait for their block */
   uint32_t at_mbarrier;

@@ -59,6 +59,10 @@ static unsigned char *access_global(const step *s, unsigned lane, uint64_t at, u
                 (unsigned long long)at);
     return NULL;
   }
+  if (s->b->l->follows && !(s->w->waited >> lane & 1))
+    exec_report(s, lane, "too-early",
+                "%s of %u bytes at 0x%llx before griddepcontrol.wait: what is in front may still run", what,
+                n, (unsigned long long)at);
   const bool is_set = memory_is_set(d, at, n);
   switch (is_set ? BYTE_SET : memory_state(d, at, n)) {
     case BYTE_OUTSIDE:

@@ -117,6 +117,7 @@ typedef enum {
   OP_CP_BULK,
   OP_FENCE_PROXY,
   OP_SETMAXNREG,
+  OP_DEPEND, /* griddepcontrol; mode 1: wait */
   OP_BRA,
   OP_CALL,
   OP_RET,

@@ -1,0 +1,202 @@
+/* cases_codes.c - formulas between codes: elementwise, and at the end of integer products. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ir/formula.h"
+#include "tests/backend/suite.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+#define D(...) ((const int64_t[]){__VA_ARGS__})
+#define MOST_ENDS 7
+
+static const wh_op steps[] = {
+#define STEP(op, n) WH_OP_##op,
+    WH_FORMULA_OPS(STEP)
+#undef STEP
+};
+static const wh_dtype results[] = {WH_DTYPE_U8, WH_DTYPE_I8, WH_DTYPE_F32};
+
+/* `plain`: of steps that run in registers. */
+static void random_formula(suite *s, uint32_t n_inputs, bool plain, char text[WH_FORMULA_TEXT + 1]) {
+  static const wh_op short_ones[] = {WH_OP_ADD,  WH_OP_SUB, WH_OP_MUL, WH_OP_DIV,  WH_OP_MIN,
+                                     WH_OP_RELU, WH_OP_NEG, WH_OP_ABS, WH_OP_ROUND};
+  wh_formula f = {.n_inputs = n_inputs, .n_steps = 1 + suite_random(s, WH_FORMULA_STEPS)};
+  for (uint32_t i = 0; i < f.n_steps; i++) {
+    wh_formula_step *step = &f.steps[i];
+    step->op =
+        plain ? short_ones[suite_random(s, COUNT(short_ones))] : steps[suite_random(s, COUNT(steps))];
+    step->n_in = (uint8_t)wh_formula_operands(step->op);
+    for (unsigned k = 0; k < step->n_in; k++) step->in[k] = (uint8_t)suite_random(s, n_inputs + i);
+    if (i && suite_random(s, 4)) step->in[0] = (uint8_t)(n_inputs + i - 1);
+  }
+  (void)wh_formula_print(&f, text);
+}
+
+/* An operand; bytes of all values. */
+static wh_value term(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims) {
+  const wh_value v = case_input(c, dtype, rank, dims, suite_random(c->s, 4) ? FILL_PLAIN : FILL_WILD);
+  if (dtype == WH_DTYPE_I8 || dtype == WH_DTYPE_U8)
+    for (size_t i = 0; i < c->n_bytes[v]; i++) ((uint8_t *)c->data[v])[i] = (uint8_t)suite_random(c->s, 256);
+  if (dtype == WH_DTYPE_I32) /* more digits than f32 has */
+    for (size_t i = 0; i < c->n_bytes[v] / 4; i++)
+      ((int32_t *)c->data[v])[i] = (int32_t)(suite_random(c->s, 0x7fffffff) - 0x3fffffff);
+  return v;
+}
+
+static wh_dtype random_type(suite *s) {
+  static const wh_dtype types[] = {WH_DTYPE_F32, WH_DTYPE_U8, WH_DTYPE_I8, WH_DTYPE_I32};
+  return types[suite_random(s, COUNT(types))];
+}
+
+static bool computes(suite *s, wh_op op) {
+  if (s->target->backend->traits & WH_BACKEND_CODES) return true;
+  s->per_op[op]++; /* its graphs have none */
+  return false;
+}
+
+static wh_attr formula_attr(const char *text) {
+  return (wh_attr){.key = WH_ATTR_FORMULA, .n = strlen(text), .text = text};
+}
+
+/* ---- elementwise ---- */
+
+SUITE_CASES(chain_codes) {
+  static const struct {
+    int64_t n_rows;
+    uint32_t n;
+    int rank[4];
+    int64_t dims[4][4];
+  } all[] = {
+      {3, 1, {2}, {{ROWS, 600}}},
+      {2, 2, {2, 1}, {{ROWS, 1030}, {1030}}},
+      {3, 3, {2, 2, 1}, {{ROWS, 1}, {1, 37}, {1}}},
+      {1, 4, {4, 3, 0, 4}, {{2, 3, ROWS, 50}, {3, 1, 1}, {0}, {1, 1, ROWS, 50}}},
+      {5, 2, {2, 2}, {{ROWS, 1}, {ROWS, 1}}},
+      {0, 2, {2, 0}, {{ROWS, 4}, {0}}},
+      {1, 2, {0, 0}, {{0}, {0}}},
+      {7, 4, {2, 2, 0, 0}, {{ROWS, 77}, {ROWS, 77}, {0}, {0}}},
+  };
+  /* what quantised models have: codes added to codes, and the nearest code to a NaN and to infinities */
+  static const char *const texts[] = {"sub 0 2; mul 4 3; sub 1 2; mul 6 3; add 5 7; div 8 3; round 9; add 10 2",
+                                      "div 0 3; add 4 1", "mul 1 0; round 4"};
+  if (!computes(s, op)) return;
+  for (int round = 0; round < 120; round++) {
+    const size_t k = round < 18 ? COUNT(all) - 1 : (size_t)round % COUNT(all);
+    char text[WH_FORMULA_TEXT + 1];
+    if (round < 18)
+      (void)snprintf(text, sizeof text, "%s", texts[round / 6]);
+    else
+      random_formula(s, all[k].n, round % 3 > 0, text);
+    suite_case *c = case_begin(s, all[k].n_rows, "%s \"%.100s\"", wh_op_get(op)->name, text);
+    const wh_attr attrs[] = {formula_attr(text),
+                             {.key = WH_ATTR_TO, .i = results[(size_t)round % COUNT(results)]}};
+    wh_value in[4];
+    for (uint32_t i = 0; i < all[k].n; i++)
+      in[i] = round >= 6 && round < 12 ? case_input(c, WH_DTYPE_F32, all[k].rank[i], all[k].dims[i], FILL_WILD)
+                                       : term(c, random_type(s), all[k].rank[i], all[k].dims[i]);
+    if (round >= 6 && round < 12 && c->n_bytes[in[0]] >= 12) {
+      static const float odd[] = {NAN, INFINITY, -INFINITY};
+      memcpy(c->data[in[0]], odd, sizeof odd);
+    }
+    (void)case_node(c, op, in, all[k].n, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
+/* ---- products ---- */
+
+/* Over sums (input 0): as quantised models have it, or any. */
+static void end_formula(suite *s, size_t round, char text[WH_FORMULA_TEXT + 1]) {
+  static const char *const texts[] = {"mul 0 1; add 8 2; div 9 3; round 10; add 11 4", "mul 0 1; add 2 8",
+                                      "mul 0 1; add 8 2; sub 5 4; mul 10 3; add 9 11; relu 12; div 13 3; round 14",
+                                      "add 6 0; mul 8 0", "erf 0; mul 8 7; add 9 2"};
+  if (round % 8 < COUNT(texts))
+    (void)snprintf(text, WH_FORMULA_TEXT + 1, "%s", texts[round % 8]);
+  else
+    random_formula(s, 1 + MOST_ENDS, round % 2 == 0, text);
+}
+
+SUITE_CASES(conv_codes) {
+  static const struct {
+    int64_t images, group, c, m, in[2], kernel, stride, pad;
+  } all[] = {{1, 1, 64, 13, {7, 7}, 1, 1, 0},   {1, 1, 120, 40, {7, 7}, 3, 1, 1},
+             {2, 1, 3, 7, {37, 41}, 7, 2, 3},   {1, 1, 33, 6, {28, 28}, 1, 2, 0},
+             {1, 1, 1100, 20, {5, 5}, 1, 1, 0}, {2, 1, 6, 9, {1, 1}, 1, 1, 0},
+             {1, 2, 4, 8, {9, 10}, 3, 1, 1},    {1, 1, 130, 12, {14, 14}, 3, 1, 1}};
+  if (!computes(s, op)) return;
+  for (size_t i = 0; i < 10 * COUNT(all); i++) {
+    const size_t k = i % COUNT(all), round = i / COUNT(all);
+    const int64_t out[] = {(all[k].in[0] + 2 * all[k].pad - all[k].kernel) / all[k].stride + 1,
+                           (all[k].in[1] + 2 * all[k].pad - all[k].kernel) / all[k].stride + 1};
+    const int64_t strides[] = {all[k].stride, all[k].stride}, ones[] = {1, 1}, m = all[k].m,
+                  pads[] = {all[k].pad, all[k].pad, all[k].pad, all[k].pad};
+    const wh_dtype of_x = i % 2 ? WH_DTYPE_I8 : WH_DTYPE_U8, of_w = i % 3 ? WH_DTYPE_I8 : WH_DTYPE_U8;
+    char text[WH_FORMULA_TEXT + 1];
+    end_formula(s, i, text);
+    suite_case *c = case_begin(s, all[k].images, "%s %zu \"%.90s\"", wh_op_get(op)->name, k, text);
+    const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = strides},
+                             {.key = WH_ATTR_DILATIONS, .n = 2, .ints = ones},
+                             {.key = WH_ATTR_PADS, .n = 4, .ints = pads},
+                             {.key = WH_ATTR_GROUP, .i = all[k].group},
+                             formula_attr(text),
+                             {.key = WH_ATTR_TO, .i = results[(i + round) % COUNT(results)]}};
+    wh_value in[4 + MOST_ENDS] = {
+        term(c, of_x, 4, D(ROWS, all[k].group * all[k].c, all[k].in[0], all[k].in[1]))};
+    const int64_t w[] = {m, all[k].c, all[k].kernel, all[k].kernel};
+    in[1] = round % 4 == 3 ? term(c, of_w, 4, w) : case_const(c, of_w, 4, w);
+    in[2] = i % 5 ? term(c, of_x, 0, NULL) : 0;
+    in[3] = i % 4 ? term(c, of_w, i % 4 > 1, &m) : 0;
+    in[4] = case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1));
+    in[5] = term(c, WH_DTYPE_F32, 4, D(1, m, 1, 1));
+    in[6] = case_const(c, WH_DTYPE_F32, 0, NULL);
+    in[7] = term(c, results[i % 2], 0, NULL);
+    in[8] = term(c, results[round % 2], 4, D(ROWS, m, out[0], out[1]));
+    in[9] = term(c, WH_DTYPE_F32, 4, D(ROWS, m, 1, 1));
+    in[10] = term(c, random_type(s), 3, D(m, out[0], out[1]));
+    (void)case_node(c, op, in, 4 + MOST_ENDS, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
+SUITE_CASES(matmul_codes) {
+  static const struct {
+    int64_t n_rows, k, n;
+    int a_rank;
+    int64_t a[3];
+    bool batches; /* of b, too */
+  } all[] = {{1, 70, 33, 2, {ROWS, 70}, false},    {5, 300, 40, 2, {ROWS, 300}, false},
+             {50, 64, 100, 2, {ROWS, 64}, false},  {13, 33, 7, 3, {2, ROWS, 33}, false},
+             {128, 520, 64, 2, {ROWS, 520}, false}, {0, 16, 16, 2, {ROWS, 16}, false},
+             {4, 20, 24, 3, {2, ROWS, 20}, true},  {3, 9, 1, 2, {ROWS, 9}, false}};
+  if (!computes(s, op)) return;
+  for (size_t i = 0; i < 10 * COUNT(all); i++) {
+    const size_t k = i % COUNT(all), round = i / COUNT(all);
+    const wh_dtype of_a = i % 2 ? WH_DTYPE_I8 : WH_DTYPE_U8, of_b = i % 3 ? WH_DTYPE_I8 : WH_DTYPE_U8;
+    const int64_t n = all[k].n, b[] = {2, all[k].k, n};
+    const int b_from = all[k].batches ? 0 : 1;
+    int64_t y[3] = {all[k].a[0], all[k].a[1], n}, rows[3] = {all[k].a[0], all[k].a[1], 1};
+    const int rank = all[k].a_rank;
+    y[rank - 1] = n;
+    rows[rank - 1] = 1;
+    char text[WH_FORMULA_TEXT + 1];
+    end_formula(s, i, text);
+    suite_case *c = case_begin(s, all[k].n_rows, "%s %zu \"%.90s\"", wh_op_get(op)->name, k, text);
+    const wh_attr attrs[] = {formula_attr(text),
+                             {.key = WH_ATTR_TO, .i = results[(i + round) % COUNT(results)]}};
+    wh_value in[4 + MOST_ENDS] = {term(c, of_a, rank, all[k].a)};
+    in[1] = round % 4 == 3 || all[k].batches ? term(c, of_b, 3 - b_from, b + b_from)
+                                             : case_const(c, of_b, 2, b + 1);
+    in[2] = i % 5 ? term(c, of_a, 0, NULL) : 0;
+    in[3] = i % 4 ? term(c, of_b, i % 4 > 1, &n) : 0;
+    in[4] = case_const(c, WH_DTYPE_F32, 1, &n);
+    in[5] = term(c, WH_DTYPE_F32, 2, D(1, n));
+    in[6] = case_const(c, WH_DTYPE_F32, 0, NULL);
+    in[7] = term(c, results[i % 2], 0, NULL);
+    in[8] = term(c, results[round % 2], rank, y);
+    in[9] = term(c, WH_DTYPE_F32, rank, rows);
+    in[10] = term(c, random_type(s), 1, D(1));
+    (void)case_node(c, op, in, 4 + MOST_ENDS, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
