@@ -79,6 +79,12 @@ PLAIN(to_u32_rni, !(f32(a) > 0) ? 0 : rintf(f32(a)) >= 0x1p32f ? 0xffffffff : (u
 PLAIN(from_s32, bits32((float)(int32_t)a))
 PLAIN(from_u64, bits64((double)a))
 PLAIN(to_f16, f32(a) != f32(a) ? 0x7fff : wh_f16_from_f32(f32(a)))
+static uint32_t f16_toward_zero(float x) {
+  const uint32_t h = wh_f16_from_f32(x);
+  return h - (fabsf(wh_f32_from_f16((uint16_t)h)) > fabsf(x)); /* the next smaller one */
+}
+PLAIN(to_f16_rz, f32(a) != f32(a) ? 0x7fff : f16_toward_zero(f32(a)))
+PLAIN(to_bf16, f32(a) != f32(a) ? 0x7fff : ((uint32_t)a + 0x7fff + ((uint32_t)a >> 16 & 1)) >> 16)
 PLAIN(from_f16, bits32(wh_f32_from_f16((uint16_t)a)))
 PLAIN(widen, f32(a) != f32(a) ? ~(uint64_t)0 : bits64((double)f32(a)))
 PLAIN(narrow_s8, (uint32_t)(int32_t)(int8_t)a)
@@ -142,6 +148,8 @@ static const struct {
     {"cvt.rn.f32.s32 %rd, %ra;", 32, from_s32},
     {"cvt.rn.f64.u64 %wd, %wa;", 64, from_u64},
     {"cvt.rn.f16.f32 %hd, %ra; cvt.u32.u16 %rd, %hd;", 32, to_f16},
+    {"cvt.rz.f16.f32 %hd, %ra; cvt.u32.u16 %rd, %hd;", 32, to_f16_rz},
+    {"cvt.rn.bf16.f32 %hd, %ra; cvt.u32.u16 %rd, %hd;", 32, to_bf16},
     {"cvt.u16.u32 %hd, %ra; cvt.f32.f16 %rd, %hd;", 32, from_f16},
     {"cvt.f64.f32 %wd, %ra;", 64, widen},
     {"cvt.s32.s8 %rd, %ra;", 32, narrow_s8},
