@@ -24,8 +24,7 @@ static void random_formula(suite *s, uint32_t n_inputs, bool plain, char text[WH
   wh_formula f = {.n_inputs = n_inputs, .n_steps = 1 + suite_random(s, WH_FORMULA_STEPS)};
   for (uint32_t i = 0; i < f.n_steps; i++) {
     wh_formula_step *step = &f.steps[i];
-    step->op =
-        plain ? short_ones[suite_random(s, COUNT(short_ones))] : steps[suite_random(s, COUNT(steps))];
+    step->op = plain ? short_ones[suite_random(s, COUNT(short_ones))] : steps[suite_random(s, COUNT(steps))];
     step->n_in = (uint8_t)wh_formula_operands(step->op);
     for (unsigned k = 0; k < step->n_in; k++) step->in[k] = (uint8_t)suite_random(s, n_inputs + i);
     if (i && suite_random(s, 4)) step->in[0] = (uint8_t)(n_inputs + i - 1);
@@ -78,8 +77,9 @@ SUITE_CASES(chain_codes) {
       {7, 4, {2, 2, 0, 0}, {{ROWS, 77}, {ROWS, 77}, {0}, {0}}},
   };
   /* what quantised models have: codes added to codes, and the nearest code to a NaN and to infinities */
-  static const char *const texts[] = {"sub 0 2; mul 4 3; sub 1 2; mul 6 3; add 5 7; div 8 3; round 9; add 10 2",
-                                      "div 0 3; add 4 1", "mul 1 0; round 4"};
+  static const char *const texts[] = {
+      "sub 0 2; mul 4 3; sub 1 2; mul 6 3; add 5 7; div 8 3; round 9; add 10 2", "div 0 3; add 4 1",
+      "mul 1 0; round 4"};
   if (!computes(s, op)) return;
   for (int round = 0; round < 120; round++) {
     const size_t k = round < 18 ? COUNT(all) - 1 : (size_t)round % COUNT(all);
@@ -93,8 +93,9 @@ SUITE_CASES(chain_codes) {
                              {.key = WH_ATTR_TO, .i = results[(size_t)round % COUNT(results)]}};
     wh_value in[4];
     for (uint32_t i = 0; i < all[k].n; i++)
-      in[i] = round >= 6 && round < 12 ? case_input(c, WH_DTYPE_F32, all[k].rank[i], all[k].dims[i], FILL_WILD)
-                                       : term(c, random_type(s), all[k].rank[i], all[k].dims[i]);
+      in[i] = round >= 6 && round < 12
+                  ? case_input(c, WH_DTYPE_F32, all[k].rank[i], all[k].dims[i], FILL_WILD)
+                  : term(c, random_type(s), all[k].rank[i], all[k].dims[i]);
     if (round >= 6 && round < 12 && c->n_bytes[in[0]] >= 12) {
       static const float odd[] = {NAN, INFINITY, -INFINITY};
       memcpy(c->data[in[0]], odd, sizeof odd);
@@ -108,9 +109,10 @@ SUITE_CASES(chain_codes) {
 
 /* Over sums (input 0): as quantised models have it, or any. */
 static void end_formula(suite *s, size_t round, char text[WH_FORMULA_TEXT + 1]) {
-  static const char *const texts[] = {"mul 0 1; add 8 2; div 9 3; round 10; add 11 4", "mul 0 1; add 2 8",
-                                      "mul 0 1; add 8 2; sub 5 4; mul 10 3; add 9 11; relu 12; div 13 3; round 14",
-                                      "add 6 0; mul 8 0", "erf 0; mul 8 7; add 9 2"};
+  static const char *const texts[] = {
+      "mul 0 1; add 8 2; div 9 3; round 10; add 11 4", "mul 0 1; add 2 8",
+      "mul 0 1; add 8 2; sub 5 4; mul 10 3; add 9 11; relu 12; div 13 3; round 14", "add 6 0; mul 8 0",
+      "erf 0; mul 8 7; add 9 2"};
   if (round % 8 < COUNT(texts))
     (void)snprintf(text, WH_FORMULA_TEXT + 1, "%s", texts[round % 8]);
   else
@@ -165,10 +167,10 @@ SUITE_CASES(matmul_codes) {
     int a_rank;
     int64_t a[3];
     bool batches; /* of b, too */
-  } all[] = {{1, 70, 33, 2, {ROWS, 70}, false},    {5, 300, 40, 2, {ROWS, 300}, false},
-             {50, 64, 100, 2, {ROWS, 64}, false},  {13, 33, 7, 3, {2, ROWS, 33}, false},
+  } all[] = {{1, 70, 33, 2, {ROWS, 70}, false},     {5, 300, 40, 2, {ROWS, 300}, false},
+             {50, 64, 100, 2, {ROWS, 64}, false},   {13, 33, 7, 3, {2, ROWS, 33}, false},
              {128, 520, 64, 2, {ROWS, 520}, false}, {0, 16, 16, 2, {ROWS, 16}, false},
-             {4, 20, 24, 3, {2, ROWS, 20}, true},  {3, 9, 1, 2, {ROWS, 9}, false}};
+             {4, 20, 24, 3, {2, ROWS, 20}, true},   {3, 9, 1, 2, {ROWS, 9}, false}};
   if (!computes(s, op)) return;
   for (size_t i = 0; i < 10 * COUNT(all); i++) {
     const size_t k = i % COUNT(all), round = i / COUNT(all);
