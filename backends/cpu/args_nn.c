@@ -494,7 +494,7 @@ static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const int
 static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
   int64_t size[3][WH_MAX_RANK];
   const wh_window win = sizes_of_conv(g, node, dims, size);
-  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), talls[] = {0, 6, WH_CONV_TALL};
+  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), talls[] = {0, WH_CONV_SHORT, WH_CONV_TALL};
   size_t most = 0, bytes;
   for (int i = 0; i < 3; i++) { /* not packed, or at some level */
     wh_conv_plan p;

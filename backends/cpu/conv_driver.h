@@ -6,7 +6,8 @@
  * of its strides, so that a tap is again a fixed distance from its output's place: taps move along k, places
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
- * (docs/NUMERICS.md, "conv"). Where that uses the lanes better and the weights are packed, channels are the
+ * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through copies of their elements
+ * (conv_blocks.h). Where it uses the lanes better and the weights are packed, channels are the
  * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). What follows the
  * sums runs on a tile's (conv_end.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
@@ -34,17 +35,10 @@
 #define CONV_ROWS TILE_ROWS
 #define CONV_VECS TILE_VECS
 #endif
-/* Whether the elements of a task's places are copied to where each tile reads them one behind the other: each
- * tap is of another page, and all panels of a task read it. */
-#define CONV_BLOCKS (VF_LANES == 8)
-#define CONV_BLOCK (CONV_VECS * VF_LANES)
 #define CONV_MOST (CONV_WIDE > CONV_VECS ? CONV_WIDE : CONV_VECS)
-/* From so many taps on the weights of a tile of few rows are copied out of their panel, of whose lines they
- * use a part: all would fill a first-level cache. */
-#define CONV_APART (CONV_ROWS < 8 ? 96 : WH_CONV_CHUNK + 1)
 #define CONV_LANES (CONV_MOST * VF_LANES)
 #if VF_LANES == 8 /* half of the registers */
-#define CONV_TALL_ROWS 6
+#define CONV_TALL_ROWS WH_CONV_SHORT
 #else
 #define CONV_TALL_ROWS WH_CONV_TALL
 #endif
@@ -56,15 +50,13 @@ typedef struct conv_ahead {
   int64_t step, rows;
 } conv_ahead;
 
-/* c[rows][vecs] over taps [0, k): weights w[k][ldw] of the rows, the elements of tap i at x[i] + at, or at
- * block + i * CONV_BLOCK. */
+/* c[rows][vecs] over taps [0, k): weights w[k][ldw] of the rows, the elements of tap i at x[i] + at. */
 typedef struct conv_tile {
   int64_t rows, vecs, k;
   const float *w;
   int64_t ldw;
   const float *const *x;
   int64_t at;
-  const float *block; /* or NULL */
   float *c;
   int64_t ldc; /* from row to row */
   bool first;
@@ -94,7 +86,7 @@ CONV_INLINE void conv_tap(const int rows, const int vecs, const float *x, const 
   }
 }
 
-CONV_INLINE void conv_body(const int rows, const int vecs, const bool blocks, const conv_tile *t) {
+CONV_INLINE void conv_body(const int rows, const int vecs, const conv_tile *t) {
   vf acc[CONV_ROWS][CONV_MOST];
   const float *w = t->w;
   const int64_t ldw = t->ldw, at = t->at, n = t->k;
@@ -103,15 +95,12 @@ CONV_INLINE void conv_body(const int rows, const int vecs, const bool blocks, co
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = vf_zero();
   conv_ahead ahead = t->ahead;
-  const float *block = t->block;
   int64_t k = 0;
-#define CONV_X (blocks ? block + k * CONV_BLOCK : from[k] + at)
   for (const int64_t n_ahead = min_i64(ahead.rows, n); k < n_ahead; k++, w += ldw) {
     conv_prefetch(&ahead);
-    conv_tap(rows, vecs, CONV_X, w, acc);
+    conv_tap(rows, vecs, from[k] + at, w, acc);
   }
-  for (; k < n; k++, w += ldw) conv_tap(rows, vecs, CONV_X, w, acc);
-#undef CONV_X
+  for (; k < n; k++, w += ldw) conv_tap(rows, vecs, from[k] + at, w, acc);
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
@@ -121,14 +110,12 @@ CONV_INLINE void conv_body(const int rows, const int vecs, const bool blocks, co
 }
 
 CONV_INLINE void conv_rows(const int rows, const conv_tile *t) {
-  if (CONV_BLOCKS && t->block)
-    conv_body(rows, CONV_VECS, true, t);
-  else if (t->vecs == 1)
-    conv_body(rows, 1, false, t);
+  if (t->vecs == 1)
+    conv_body(rows, 1, t);
   else if (rows <= CONV_FEW && t->vecs == CONV_WIDE)
-    conv_body(rows, CONV_WIDE, false, t);
+    conv_body(rows, CONV_WIDE, t);
   else
-    conv_body(rows, CONV_VECS, false, t);
+    conv_body(rows, CONV_VECS, t);
 }
 
 static void conv_run_tile(const conv_tile *t) {
@@ -167,8 +154,8 @@ typedef struct conv_unit {
   const float **taps; /* [n_k] */
   int64_t *offsets;   /* [taps of a channel] from its first element */
   float *sums;        /* of a task */
-  float *weights;     /* of some rows, where they are not packed or copied out of a panel */
-  float *blocks;      /* [tiles][taps of a chunk][CONV_BLOCK], or NULL */
+  float *weights;     /* of some rows, where they are not packed */
+  float *blocks;      /* [of a task][taps of a part][WH_CONV_BLOCK], where there are */
   wh_team *team;
 } conv_unit;
 
@@ -275,20 +262,21 @@ static void conv_run_chain(const conv_unit *u, int64_t m, int64_t n_m, int64_t b
     wh_conv_run_chain(u->a, u->image, u->group * u->a->m + i, from, n, u->team);
 }
 
+/* The packed weights of the channels from m on that are of one panel, from tap k on; *width from tap to tap.
+ */
+static const float *conv_panel(const conv_unit *u, int64_t m, int64_t k, int64_t *width) {
+  const int64_t panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS;
+  *width = u->a->m - panel <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
+  return u->a->panels + panel * u->p->n_k + k * *width + (m - panel);
+}
+
 /* The weights of `rows` channels from m on over taps [k, k + n), as a tile reads them; *ld from tap to tap.
  */
 static const float *conv_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n,
                                  int64_t *ld) {
   const wh_conv_args *a = u->a;
-  const int64_t n_k = u->p->n_k, panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS;
-  if (a->panels) {
-    const int64_t width = a->m - panel <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
-    const float *w = a->panels + panel * n_k + k * width + (m - panel);
-    *ld = rows == CONV_ROWS && n >= CONV_APART ? rows : width;
-    if (*ld == width) return w;
-    for (int64_t i = 0; i < n; i++) memcpy(u->weights + i * CONV_ROWS, w + i * width, CONV_ROWS * sizeof *w);
-    return u->weights;
-  }
+  const int64_t n_k = u->p->n_k;
+  if (a->panels) return conv_panel(u, m, k, ld);
   const float *w = a->w + (u->group * a->m + m) * n_k + k;
   *ld = rows;
   if (rows == 1) return w;
@@ -323,28 +311,11 @@ static bool conv_keeps_sums(const conv_unit *u) {
   return u->p->n_k > WH_CONV_CHUNK || u->p->size[2] != u->a->win.out[2];
 }
 
-/* Taps [k, k + n) of places [begin, end) for the tiles. */
-static void conv_fill_blocks(const conv_unit *u, int64_t k, int64_t n, int64_t begin, int64_t end) {
-  float *to = u->blocks;
-  for (int64_t at = begin; at < end; at += CONV_BLOCK)
-    for (int64_t i = k; i < k + n; i++, to += CONV_BLOCK) {
-      const float *x = u->taps[i] + at;
-      if (at + CONV_BLOCK <= end) {
-        CONV_UNROLL
-        for (int v = 0; v < CONV_VECS; v++) vf_store(to + v * VF_LANES, vf_load(x + v * VF_LANES));
-      } else {
-        CONV_UNROLL
-        for (int v = 0; v < CONV_VECS; v++)
-          vf_store(to + v * VF_LANES, vf_load_left(x + v * VF_LANES, end - at - v * VF_LANES));
-      }
-    }
-}
-
 /* The tiles of `rows` channels over taps [k, k + n); when these are the last, sums become outputs. */
 static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int64_t n, const conv_sums *s) {
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
-  const int64_t vecs = rows <= CONV_FEW && !u->blocks ? CONV_WIDE : CONV_VECS, lanes = vecs * VF_LANES;
+  const int64_t vecs = rows <= CONV_FEW ? CONV_WIDE : CONV_VECS, lanes = vecs * VF_LANES;
   const int64_t plane = wh_window_volume(u->a->win.out);
   const bool last = k + n >= p->n_k, whole_rows = p->size[2] == u->a->win.out[2]; /* places are outputs */
   const bool direct = conv_is_direct(u);
@@ -360,15 +331,13 @@ static void conv_row_tiles(conv_end *e, int64_t m, int64_t rows, int64_t k, int6
                    .ldw = ldw,
                    .x = u->taps + k,
                    .at = at,
-                   .block = u->blocks ? u->blocks + (at - s->begin) * n : NULL,
                    .c = whole  ? y + at
                         : s->c ? s->c + (at - s->begin)
                                : e->tile,
                    .ldc = whole ? plane : e->ldc,
                    .first = k == 0};
     const int64_t width = t.vecs * VF_LANES;
-    if (!u->blocks && at + width > p->places && p->places >= width)
-      t.at = p->places - width; /* some once more */
+    if (at + width > p->places && p->places >= width) t.at = p->places - width; /* some once more */
     if (last && whole_rows) t.ahead = conv_end_ahead(e, m, rows, at);
     conv_run_tile(&t);
     if (!last || whole || (s->c && at == t.at)) continue;
@@ -387,7 +356,6 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   const bool chunks = p->n_k > WH_CONV_CHUNK;
   for (int64_t k = 0; k < p->n_k || k == 0; k += WH_CONV_CHUNK) {
     s.c = conv_keeps_sums(u) ? u->sums : NULL;
-    if (u->blocks) conv_fill_blocks(u, k, min_i64(WH_CONV_CHUNK, p->n_k - k), begin, end);
     for (int64_t m = m0, rows; m < m0 + n_m; m += rows) {
       rows = conv_tile_rows(u, m, m0 + n_m - m);
       conv_row_tiles(e, m, rows, k, min_i64(WH_CONV_CHUNK, p->n_k - k), &s);
@@ -397,6 +365,9 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   }
 }
 
+#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+#include "backends/cpu/conv_blocks.h"
+#endif
 #include "backends/cpu/conv_channels.h"
 #include "backends/cpu/conv_depthwise.h"
 
@@ -404,10 +375,14 @@ static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
   const int64_t all = p->by_channels ? p->rows * p->row_tiles : p->places;
+  void (*run)(conv_end * e, int64_t m, int64_t n_m, int64_t begin, int64_t end) =
+      p->by_channels ? conv_task_channels : conv_task_places;
+#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+  if (p->blocks) run = conv_task_blocks;
+#endif
   for (int64_t i = begin; i < end; i++) {
     const int64_t m = i / p->place_tasks * p->task_rows, at = i % p->place_tasks * p->task_places;
-    (p->by_channels ? conv_task_channels : conv_task_places)(e, m, min_i64(p->task_rows, u->a->m - m), at,
-                                                             min_i64(at + p->task_places, all));
+    run(e, m, min_i64(p->task_rows, u->a->m - m), at, min_i64(at + p->task_places, all));
   }
 }
 
@@ -436,13 +411,13 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
                  .offsets = (int64_t *)(void *)(own + (size_t)p.n_k * sizeof *u.taps),
                  .sums = (float *)(void *)(own + p.tap_bytes),
                  .weights = (float *)(void *)(own + p.tap_bytes + p.sum_bytes),
+                 .blocks = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes),
                  .team = worker->team};
-  if (CONV_BLOCKS && p.block_bytes)
-    u.blocks = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes);
   float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes + p.block_bytes);
   float *copy = p.alone ? tail : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks,
                 ldc = p.by_channels         ? CONV_PANEL_PLACES
+                      : p.blocks            ? WH_CONV_BLOCK
                       : conv_keeps_sums(&u) ? (ceil_div(p.task_places, WH_CONV_LANES) + 1) * WH_CONV_LANES
                                             : CONV_LANES;
   conv_end e;

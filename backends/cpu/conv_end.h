@@ -16,6 +16,8 @@ typedef struct conv_end {
   bool across;       /* outputs have one place: channels are what a row's elements are */
   size_t n_ops;      /* 0: no chain, or one that runs over whole outputs, behind this */
   const float *sums; /* where ops read them */
+  size_t n_sums;     /* of the first ops that load sums: 1, or 0 where the chain begins with an operand */
+  bool again;        /* others read them, too */
   wh_chain_op ops[WH_CHAIN_OPS + 1];
   _Alignas(64) float tile[CONV_TILE]; /* a tile's sums */
   float temps[CONV_TEMPS][CONV_TILE];
@@ -81,6 +83,9 @@ static void conv_end_begin(const conv_unit *u, int64_t ldc, bool in_place, conv_
     e->n_ops = 2;
   }
   e->n_ops += wh_chain_ops(c, in, &to, e->ops + e->n_ops);
+  e->n_sums = e->ops[0].x == e->sums;
+  e->again = false;
+  for (size_t i = e->n_sums; i < e->n_ops; i++) e->again |= e->ops[i].x == e->sums;
 }
 
 /* What outputs of channels [m, m + rows) from `place` on will touch; of operands the last one that moves. */

@@ -12,13 +12,16 @@
 #define TASK_PLACES 192
 #define TASK_TAPS 65536
 #define MOST_PLACES 768
-/* From so many channels and elements of each place on it pays to copy a task's elements, if no two taps have
- * the same. */
-#define BLOCK_ROWS 32
-#define BLOCK_TAPS 64
+/* Blocks: from so many channels on they are worth the copy. A part of the taps of some blocks stays in a
+ * first-level cache, a task's in a second-level one with its sums and weights. */
+#define BLOCK_ROWS 16
+#define BLOCK_PART 256 /* divides WH_CONV_CHUNK */
+#define BLOCK_TASK_ROWS 128
+#define BLOCK_TASK 61440 /* elements */
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
 #define LANES 32 /* of most tiles */
+#define BLOCK_LANES 8
 
 /* The distinct phases of an axis' taps; false: too many. */
 static bool find_phases(const wh_window *w, int axis, wh_conv_plan *p) {
@@ -73,6 +76,33 @@ static bool view_places(const wh_window *w, wh_conv_plan *p) {
   return true;
 }
 
+/* ---- the same, copied to blocks ---- */
+
+/* Fewer rows, but not so few that copying becomes what takes the time, then fewer places. */
+static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
+  p->part = min_i64(p->n_k, BLOCK_PART);
+  p->set = BLOCK_PART / p->part;
+  const int64_t most = min_i64(BLOCK_TASK / p->part, WH_CONV_BLOCK_PLACES);
+  int64_t rows = ceil_div(m, BLOCK_TASK_ROWS), places = ceil_div(p->places, most);
+  for (;;) {
+    p->task_rows = ceil_div(ceil_div(m, rows), WH_CONV_BLOCK_ROWS) * WH_CONV_BLOCK_ROWS;
+    p->task_places = ceil_div(ceil_div(p->places, places), WH_CONV_BLOCK) * WH_CONV_BLOCK;
+    p->row_tasks = ceil_div(m, p->task_rows);
+    p->place_tasks = ceil_div(p->places, p->task_places);
+    if (p->row_tasks * p->place_tasks >= want) return;
+    if (p->task_rows > 64)
+      rows++;
+    else if (p->task_places > 4 * WH_CONV_BLOCK)
+      places++;
+    else if (p->task_rows > 16)
+      rows++;
+    else if (p->task_places > WH_CONV_BLOCK)
+      places++;
+    else
+      return;
+  }
+}
+
 /* ---- lanes are channels ---- */
 
 /* Tiles step over the image itself, or over a copy with its padding. */
@@ -121,7 +151,8 @@ static void cut_tiles(int64_t m, int64_t want, int64_t tall, wh_conv_plan *p) {
 static bool prefers_channels(int64_t m, int64_t n_k, const wh_conv_plan *places,
                              const wh_conv_plan *channels) {
   const double outputs = (double)channels->places, few = (double)channels->tile;
-  const double by_places = outputs / (double)(ceil_div(places->places, LANES) * LANES);
+  const int64_t lanes = places->blocks ? BLOCK_LANES : LANES;
+  const double by_places = outputs / (double)(ceil_div(places->places, lanes) * lanes);
   const double by_channels = (double)m / (double)(ceil_div(m, WH_LINEAR_F_HALF) * WH_LINEAR_F_HALF) *
                              (few >= 7 ? 1.0 : few / 7) * (double)n_k / (double)(n_k + 12);
   return by_channels > by_places;
@@ -139,7 +170,7 @@ static bool is_depthwise(const wh_window *w, int64_t c, bool packed) {
 
 /* ---- all ---- */
 
-static bool plan_bytes(int64_t c, int64_t kernel_volume, bool blocks, wh_conv_plan *p) {
+static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
   size_t copy = 0, taps;
   const int64_t lanes = ceil_div(p->task_places, WH_CONV_LANES) * WH_CONV_LANES + WH_CONV_LANES;
   p->channel = p->n_phases;
@@ -162,8 +193,10 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, bool blocks, wh_conv_pl
                                          : p->task_rows * lanes) *
                  sizeof(float);
   p->weight_bytes = p->by_channels ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
-  if (blocks && !p->by_channels)
-    p->block_bytes = (size_t)(min_i64(p->n_k, WH_CONV_CHUNK) * lanes) * sizeof(float);
+  if (p->blocks) {
+    p->sum_bytes = p->n_k > p->part ? (size_t)(2 * p->task_rows * p->task_places) * sizeof(float) : 0;
+    p->block_bytes = (size_t)(p->task_places * p->part) * sizeof(float);
+  }
   p->shared_bytes = p->copies && !p->alone ? copy : 0;
   return wh_add_size(taps, p->sum_bytes + p->weight_bytes + p->block_bytes, &p->worker_bytes) &&
          (p->shared_bytes || wh_add_size(p->worker_bytes, copy, &p->worker_bytes));
@@ -180,6 +213,8 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     return true;
   }
   places.fits = view_places(w, &places);
+  places.blocks = WH_CONV_BLOCKS(tall) && places.fits && m >= BLOCK_ROWS && n_k > 0;
+  if (places.blocks) places.places = wh_window_volume(w->out);
   *out = places;
   if (packed) {
     channels.by_channels = channels.fits = true;
@@ -188,6 +223,9 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     if (!places.fits || prefers_channels(m, n_k, &places, &channels)) *out = channels;
   }
   if (!out->fits) return true;
-  if (!out->by_channels) cut_places(m, want, out);
-  return plan_bytes(c, volume, packed && m >= BLOCK_ROWS && volume == 1 && c >= BLOCK_TAPS, out);
+  if (out->blocks)
+    cut_blocks(m, want, out);
+  else if (!out->by_channels)
+    cut_places(m, want, out);
+  return plan_bytes(c, volume, out);
 }

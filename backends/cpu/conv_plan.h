@@ -10,12 +10,19 @@
 #define WH_CONV_CHUNK 512 /* of the contract: linear, float weights */
 #define WH_CONV_LANES 64  /* places of the widest tile of any level */
 #define WH_CONV_TALL 14   /* places of the tallest tile whose lanes are channels */
+#define WH_CONV_SHORT \
+  6 /* the same, with half of the registers: of levels whose places are copied to blocks */
+#define WH_CONV_BLOCKS(tall) ((tall) == WH_CONV_SHORT)
+#define WH_CONV_BLOCK 24         /* places of a block */
+#define WH_CONV_BLOCK_ROWS 4     /* channels of its tiles */
+#define WH_CONV_BLOCK_PLACES 480 /* most of a task */
 #define WH_CONV_PHASES 32 /* of an axis; windows with more are the reference's, or have channels in lanes */
 
 typedef struct wh_conv_plan {
   bool fits;        /* within what the driver does; else the reference computes */
   bool depthwise;   /* groups of one channel, read in place without scratch; nothing below counts */
   bool by_channels; /* lanes are channels, of packed weights; else they are places */
+  bool blocks;      /* of places (conv_blocks.h): those that tiles walk are the outputs */
   bool copies;      /* tiles read a copy */
   bool alone;       /* each worker has units (one group of one image) of its own */
   int64_t n_k;      /* channels of a group x taps */
@@ -28,6 +35,7 @@ typedef struct wh_conv_plan {
   /* By channels: tiles of up to `tile` places, `row_tiles` of them in each of `rows` rows of `row` outputs. A
    * task's places are tiles. */
   int64_t row, rows, row_tiles, tile;
+  int64_t part, set;   /* of blocks: taps that are walked at a time, how many blocks */
   size_t shared_bytes; /* the copy that all share; in front */
   size_t tap_bytes, sum_bytes, weight_bytes, block_bytes, worker_bytes;
 } wh_conv_plan;

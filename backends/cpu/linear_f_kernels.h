@@ -22,16 +22,24 @@ static inline int64_t wh_linear_f_width(const wh_linear_layout *l, int64_t index
   return l->n - index * WH_LINEAR_F_COLS <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
 }
 
-/* c[r][32] += x[r] . w over one chunk: r rows of x, w [k][width]. `first`: c counts as +0. */
+/* out[r] = x[r] . w over some of a chunk's k: any number of rows of x, w [k][width]. The arrays without a
+ * stride are [r][32]. */
 typedef struct wh_linear_f_tile {
   int64_t rows, width, k;
   const float *x;
   int64_t ldx;
   const float *w;
-  float *c;
-  bool first;
-  const char *ahead; /* asked for as the tile walks k: 128 bytes at ahead + k * ahead_step */
-  int64_t ahead_step;
+  const float *begun;           /* the chunk's chains so far; NULL: they begin here */
+  bool ends;                    /* so do they; if not, out gets the chains so far */
+  const float *sums;            /* of the chunks before, where the chains end; NULL: none */
+  const float *bias, *residual; /* or NULL; for whole panels where the last chunk ends */
+  int64_t ldr;
+  float *out;
+  int64_t ldo;
+  bool scattered;    /* rows of out lie too far apart for the processor to foresee */
+  bool tall;         /* whether half a panel may take tall tiles */
+  const char *ahead; /* ahead_bytes that are asked for meanwhile; NULL: none */
+  int64_t ahead_bytes;
 } wh_linear_f_tile;
 
 /* y = c (+ bias) (residual +) over rows x cols. */
@@ -43,7 +51,8 @@ typedef struct wh_linear_f_finish {
 } wh_linear_f_finish;
 
 typedef struct wh_linear_f_isa {
-  int64_t tile_rows, tall_rows; /* most rows of a tile; of one that is half a panel wide */
+  int64_t wide_rows; /* most rows that read a panel in one pass */
+  int64_t tile_k;    /* steps of k that a call of tile takes best */
   void (*tile)(const wh_linear_f_tile *tile);
   void (*finish)(const wh_linear_f_finish *finish);
 } wh_linear_f_isa;

@@ -1,10 +1,11 @@
 /* linear_f_run.c - cuts a product with float weights into register tiles, for any instruction set. Every
  * output is one chain over its own row and column, so no cut shows in the result.
  *
- * Few rows: the weights are read once, in order. Many rows: a task is a block of rows times
- * some panels; per chunk of 512 it runs the tiles on each panel. The tiles read
- * the activations where they lie, or a copy of the block's where their rows would push each other out of the
- * first-level cache. */
+ * Few rows: each worker reads its panels once, in order. More: a task is a block of rows times some panels,
+ * of which it takes a chunk of 512 after the other, panel by panel. Within a chunk all rows take a few steps
+ * of k before any goes on: what these read of the panel comes from memory once, and from the first-level
+ * cache for all tiles but the first. The tiles read the activations where they lie, or a copy of the block's
+ * where their rows would push each other out of that cache. */
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
@@ -22,7 +23,7 @@
 #define MIN_BLOCK_ROWS 24
 #define TASKS_PER_WORKER 6
 /* How far ahead of its reads a tile that streams the weights asks for lines. */
-#define AHEAD_BYTES 4096
+#define AHEAD_BYTES 8192
 
 typedef struct product {
   const wh_linear_f_args *a;
@@ -39,7 +40,7 @@ bool wh_linear_f_run_scratch(const wh_linear_layout *l, int64_t m_max, size_t *o
   if (m_max > THIN_ROWS) {
     size_t rows = (size_t)min_i64(m_max, BLOCK_ROWS);
     size_t panels = (size_t)min_i64(l->n_panels, BLOCK_PANELS);
-    block = rows * WH_LINEAR_F_LDX + panels * rows * WH_LINEAR_F_COLS;
+    block = rows * WH_LINEAR_F_LDX + (panels + 1) * rows * WH_LINEAR_F_COLS;
     block *= sizeof(float);
   }
   bytes = thin > block ? thin : block;
@@ -50,10 +51,6 @@ static const float *panel_chunk(const product *p, int64_t panel, int64_t chunk) 
   const wh_linear_layout *l = p->a->layout;
   return (const float *)p->a->w + (size_t)panel * (l->panel_bytes / sizeof(float)) +
          chunk * WH_LINEAR_F_CHUNK * wh_linear_f_width(l, panel);
-}
-
-static int64_t panel_bytes_per_k(const product *p, int64_t panel) {
-  return wh_linear_f_width(p->a->layout, panel) * (int64_t)sizeof(float);
 }
 
 static int64_t chunk_length(const product *p, int64_t chunk) {
@@ -77,9 +74,12 @@ static activations copy_rows(const product *p, int64_t row, int64_t rows, int64_
   return (activations){dst, WH_LINEAR_F_LDX};
 }
 
-/* Rows about a multiple of 2 KiB apart meet in one or two of the 64 sets of a first-level cache. */
-static bool rows_collide(int64_t ld) {
-  const int64_t floats = 2048 / sizeof(float), near = 4;
+/* Whether a tile's rows push each other out of a first-level cache of 64 sets: about a multiple of 4 KiB
+ * apart they meet in the same ones, of 2 KiB in every second one, which is as bad for runs of a whole chunk.
+ */
+static bool rows_collide(const product *p, int64_t ld) {
+  const int64_t near = 4,
+                floats = (p->isa->tile_k < WH_LINEAR_F_CHUNK ? 4096 : 2048) / (int64_t)sizeof(float);
   return (ld + near) % floats <= 2 * near;
 }
 
@@ -97,74 +97,78 @@ static void finish(const product *p, const float *c, int64_t row, int64_t rows, 
   p->isa->finish(&f);
 }
 
-/* What is read after a panel's chunk, to be asked for while the tiles walk k; NULL when nothing is. */
+/* What is read after a panel's chunk, to be asked for while its last tiles run; NULL: nothing. */
 typedef struct upcoming {
-  const void *at;
-  int64_t bytes_per_k; /* of it for each k, shared out over the rows */
-  bool streaming;      /* it lies a little ahead in the very stream that each tile reads */
+  const float *at;
+  int64_t bytes;
 } upcoming;
 
-/* Rows of the next tile when `rows` are left: the tall tile is for panels too narrow to use each activation
- * twice. */
-static int64_t tile_rows(const wh_linear_f_isa *isa, int64_t width, int64_t ld, int64_t rows) {
-  if (width == WH_LINEAR_F_HALF && rows >= isa->tall_rows && !rows_collide(ld)) return isa->tall_rows;
-  return ceil_div(rows, ceil_div(rows, isa->tile_rows));
+/* Sums of a panel's rows, [rows][32] each: those of its chunks so far, and the chains of the one that runs.
+ */
+typedef struct partial {
+  float *sums, *chains;
+} partial;
+
+/* Steps of k that all rows take before any goes on: even parts of a chunk, none of them a small rest. */
+static int64_t steps_of_k(const product *p, int64_t length) {
+  const int64_t parts = (length + p->isa->tile_k / 2) / p->isa->tile_k;
+  return parts ? ceil_div(length, parts) : length;
 }
 
-/* `rows` rows against one chunk of a panel. After the last chunk the outputs are written. */
-static void run_tiles(const product *p, const float *w, upcoming next, activations x, float *c, int64_t row,
+/* The first steps of k of a panel's chunk. */
+static upcoming start_of(const product *p, int64_t panel, int64_t chunk) {
+  const int64_t width = wh_linear_f_width(p->a->layout, panel);
+  return (upcoming){panel_chunk(p, panel, chunk),
+                    steps_of_k(p, chunk_length(p, chunk)) * width * (int64_t)sizeof(float)};
+}
+
+/* `rows` rows against one chunk of a panel, a few steps of k at a time. After the last chunk the outputs are
+ * written. */
+static void run_tiles(const product *p, const float *w, upcoming next, activations x, partial to, int64_t row,
                       int64_t rows, int64_t panel, int64_t chunk) {
-  wh_linear_f_tile t = {.width = wh_linear_f_width(p->a->layout, panel),
-                        .k = chunk_length(p, chunk),
-                        .ldx = x.ld,
-                        .w = w,
-                        .first = chunk == 0};
-  const bool last = chunk == p->n_chunks - 1, spread = p->a->ldy > 4 * WH_LINEAR_F_COLS;
-  for (int64_t r = 0; r < rows; r += t.rows) {
-    t.rows = tile_rows(p->isa, t.width, x.ld, rows - r);
-    t.x = x.x + r * x.ld;
-    t.c = c + r * WH_LINEAR_F_COLS;
-    if (next.at) {
-      t.ahead = (const char *)next.at + (next.streaming ? 0 : next.bytes_per_k * t.k * r / rows);
-      t.ahead_step = next.streaming ? next.bytes_per_k : next.bytes_per_k * t.rows / rows;
-    } else {
-      t.ahead = (const char *)t.x;
+  const wh_linear_f_args *a = p->a;
+  const int64_t col = panel * WH_LINEAR_F_COLS, length = chunk_length(p, chunk),
+                width = wh_linear_f_width(a->layout, panel);
+  const bool streams = rows <= p->isa->wide_rows; /* each weight is read once, in order */
+  const bool last = chunk == p->n_chunks - 1, whole = last && a->layout->n - col >= width;
+  wh_linear_f_tile t = {.rows = rows, .width = width, .ldx = x.ld, .tall = !rows_collide(p, x.ld)};
+  const int64_t steps = streams ? length : steps_of_k(p, length);
+  for (int64_t k = 0; k < length; k += t.k) {
+    t.k = min_i64(steps, length - k);
+    t.x = x.x + k;
+    t.w = w + k * width;
+    t.begun = k ? to.chains : NULL;
+    t.ends = k + t.k == length;
+    t.out = t.ends ? to.sums : to.chains;
+    t.ldo = WH_LINEAR_F_COLS;
+    if (t.ends && chunk) t.sums = to.sums;
+    if (t.ends && whole) {
+      t.out = a->y + row * a->ldy + col;
+      t.ldo = a->ldy;
+      t.ldr = a->ldr;
+      t.bias = a->bias ? a->bias + col : NULL;
+      t.residual = a->residual ? a->residual + row * a->ldr + col : NULL;
+      t.scattered = a->ldy > 4 * WH_LINEAR_F_COLS;
     }
-    /* A tile's lines of a wide y lie too far apart for the processor to foresee. Not a function of its own:
-     * gcc takes one that only prefetches for one without effect. */
-    const float *y = p->a->y + (row + r) * p->a->ldy + panel * WH_LINEAR_F_COLS;
-    for (int64_t i = 0; last && spread && i < t.rows; i++) {
-      __builtin_prefetch(y + i * p->a->ldy, 1);
-      __builtin_prefetch(y + i * p->a->ldy + WH_LINEAR_F_HALF, 1);
+    if (streams) {
+      t.ahead = (const char *)t.w + AHEAD_BYTES;
+      t.ahead_bytes = t.k * width * (int64_t)sizeof *w;
+    } else if (!t.ends) {
+      t.ahead = (const char *)(t.w + t.k * width);
+      t.ahead_bytes = min_i64(steps, length - k - t.k) * width * (int64_t)sizeof *w;
+    } else {
+      t.ahead = (const char *)next.at;
+      t.ahead_bytes = next.bytes;
     }
     p->isa->tile(&t);
-    if (last) finish(p, t.c, row + r, t.rows, panel);
   }
-}
-
-/* A little further in the weights that a tile reads. */
-static upcoming further(const product *p, int64_t panel, int64_t chunk) {
-  return (upcoming){(const char *)panel_chunk(p, panel, chunk) + AHEAD_BYTES, panel_bytes_per_k(p, panel),
-                    true};
-}
-
-/* What a task reads after this chunk of a panel. The first panel asks for the rows of the next task, if these
- * follow in memory. */
-static upcoming after(const product *p, activations x, int64_t rows, int64_t panel_begin, int64_t panel_end,
-                      int64_t panel, int64_t chunk) {
-  if (panel == panel_begin && p->n_chunks == 1 && x.ld == p->a->ldx)
-    return (upcoming){x.x + p->isa->tile_rows * x.ld, rows * x.ld * (int64_t)sizeof(float) / p->a->layout->k,
-                      false};
-  if (panel + 1 < panel_end)
-    return (upcoming){panel_chunk(p, panel + 1, chunk), panel_bytes_per_k(p, panel + 1), false};
-  if (chunk + 1 < p->n_chunks)
-    return (upcoming){panel_chunk(p, panel_begin, chunk + 1), panel_bytes_per_k(p, panel_begin), false};
-  return (upcoming){0};
+  if (last && !whole) finish(p, to.sums, row, rows, panel);
 }
 
 static void run_thin(const product *p, const wh_worker *worker, float *x) {
   const wh_linear_f_args *a = p->a;
-  _Alignas(64) float c[THIN_ROWS * WH_LINEAR_F_COLS];
+  _Alignas(64) float c[2][THIN_ROWS * WH_LINEAR_F_COLS];
+  const partial to = {c[0], c[1]};
   int64_t begin, end;
   wh_worker_range(worker, a->layout->n_panels, &begin, &end);
   if (begin == end) return;
@@ -173,22 +177,43 @@ static void run_thin(const product *p, const wh_worker *worker, float *x) {
   for (int64_t panel = begin; panel < end; panel++)
     for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
       const activations from = {x + chunk * a->m * WH_LINEAR_F_LDX, WH_LINEAR_F_LDX};
-      run_tiles(p, panel_chunk(p, panel, chunk), further(p, panel, chunk), from, c, 0, a->m, panel, chunk);
+      const bool more = chunk + 1 < p->n_chunks;
+      const upcoming next = more              ? start_of(p, panel, chunk + 1)
+                            : panel + 1 < end ? start_of(p, panel + 1, 0)
+                                              : (upcoming){NULL, 0};
+      run_tiles(p, panel_chunk(p, panel, chunk), next, from, to, 0, a->m, panel, chunk);
     }
 }
 
-static void run_block(const product *p, int64_t row, int64_t rows, int64_t panel_begin, int64_t panel_end,
-                      float *scratch) {
-  float *copy = scratch, *c = copy + rows * WH_LINEAR_F_LDX;
-  const bool one_tile = rows <= p->isa->tile_rows; /* each weight is read once */
-  const bool copies = panel_end - panel_begin > IN_PLACE_PANELS && rows_collide(p->a->ldx);
+/* Rows and panels of a task. */
+typedef struct block {
+  int64_t row, rows, panel_begin, panel_end;
+} block;
+
+/* What is read after this chunk of a panel. The first panel asks for the rows of the next task, if these
+ * follow in memory. */
+static upcoming after(const product *p, const block *b, activations x, int64_t panel, int64_t chunk) {
+  const wh_linear_f_args *a = p->a;
+  const bool more_rows = b->row + b->rows < a->m;
+  if (more_rows && panel == b->panel_begin && p->n_chunks == 1 && x.ld == a->ldx)
+    return (upcoming){x.x + b->rows * x.ld,
+                      min_i64(b->rows, a->m - b->row - b->rows) * x.ld * (int64_t)sizeof *x.x};
+  if (panel + 1 < b->panel_end) return start_of(p, panel + 1, chunk);
+  if (chunk + 1 < p->n_chunks) return start_of(p, b->panel_begin, chunk + 1);
+  if (more_rows) return start_of(p, b->panel_begin, 0);
+  return b->panel_end < a->layout->n_panels ? start_of(p, b->panel_end, 0) : (upcoming){NULL, 0};
+}
+
+static void run_block(const product *p, const block *b, float *scratch) {
+  float *copy = scratch, *chains = copy + b->rows * WH_LINEAR_F_LDX,
+        *sums = chains + b->rows * WH_LINEAR_F_COLS;
+  const bool copies = b->panel_end - b->panel_begin > IN_PLACE_PANELS && rows_collide(p, p->a->ldx);
   for (int64_t chunk = 0; chunk < p->n_chunks; chunk++) {
-    const activations x = copies ? copy_rows(p, row, rows, chunk, copy) : in_place(p, row, chunk);
-    for (int64_t panel = panel_begin; panel < panel_end; panel++) {
-      const float *w = panel_chunk(p, panel, chunk);
-      const upcoming next =
-          one_tile ? further(p, panel, chunk) : after(p, x, rows, panel_begin, panel_end, panel, chunk);
-      run_tiles(p, w, next, x, c + (panel - panel_begin) * rows * WH_LINEAR_F_COLS, row, rows, panel, chunk);
+    const activations x = copies ? copy_rows(p, b->row, b->rows, chunk, copy) : in_place(p, b->row, chunk);
+    for (int64_t panel = b->panel_begin; panel < b->panel_end; panel++) {
+      const partial to = {sums + (panel - b->panel_begin) * b->rows * WH_LINEAR_F_COLS, chains};
+      run_tiles(p, panel_chunk(p, panel, chunk), after(p, b, x, panel, chunk), x, to, b->row, b->rows, panel,
+                chunk);
     }
   }
 }
@@ -214,7 +239,8 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
   for (;;) {
     int64_t task = worker->count == 1 ? next++ : wh_team_claim(worker, a->step, n_tasks);
     if (task >= n_tasks) return;
-    int64_t row = task % n_blocks * rows, panel = task / n_blocks * panels;
-    run_block(&p, row, min_i64(rows, a->m - row), panel, min_i64(panel + panels, l->n_panels), scratch);
+    const int64_t row = task % n_blocks * rows, panel = task / n_blocks * panels;
+    const block b = {row, min_i64(rows, a->m - row), panel, min_i64(panel + panels, l->n_panels)};
+    run_block(&p, &b, scratch);
   }
 }

@@ -25,30 +25,33 @@
   }
 
 /* y = expression of x and z. An operand that stays is read once. */
-#define MAP2(name, t, type, result, expression)    \
-  void JOIN(name, t, LEVEL)(const wh_map_run *r) { \
-    typedef type T;                                \
-    const T *restrict a = r->in[0];                \
-    const T *restrict b = r->in[1];                \
-    result *restrict y = r->out;                   \
-    if (r->step[0] && r->step[1]) {                \
-      for (int64_t i = 0; i < r->n; i++) {         \
-        const T x = a[i], z = b[i];                \
-        y[i] = (expression);                       \
-      }                                            \
-    } else if (r->step[0]) {                       \
-      const T z = b[0];                            \
-      for (int64_t i = 0; i < r->n; i++) {         \
-        const T x = a[i];                          \
-        y[i] = (expression);                       \
-      }                                            \
-    } else {                                       \
-      const T x = a[0];                            \
-      for (int64_t i = 0; i < r->n; i++) {         \
-        const T z = b[i * r->step[1]];             \
-        y[i] = (expression);                       \
-      }                                            \
-    }                                              \
+#define MAP2(name, t, type, result, expression)               \
+  void JOIN(name, t, LEVEL)(const wh_map_run *r) {            \
+    typedef type T;                                           \
+    const T *restrict a = r->in[0];                           \
+    const T *restrict b = r->in[1];                           \
+    result *restrict y = r->out;                              \
+    if (r->step[0] && r->step[1]) {                           \
+      for (int64_t i = 0; i < r->n; i++) {                    \
+        const T x = a[i], z = b[i];                           \
+        y[i] = (expression);                                  \
+      }                                                       \
+    } else if (r->step[0]) {                                  \
+      const T z = b[0];                                       \
+      for (int64_t i = 0; i < r->n; i++) {                    \
+        const T x = a[i];                                     \
+        y[i] = (expression);                                  \
+      }                                                       \
+    } else if (r->step[1]) {                                  \
+      const T x = a[0];                                       \
+      for (int64_t i = 0; i < r->n; i++) {                    \
+        const T z = b[i];                                     \
+        y[i] = (expression);                                  \
+      }                                                       \
+    } else {                                                  \
+      const T x = a[0], z = b[0];                             \
+      for (int64_t i = 0; i < r->n; i++) y[i] = (expression); \
+    }                                                         \
   }
 
 #define MAP_F32(MAP, name, result, expression) MAP(name, f32, float, result, expression)

@@ -46,7 +46,8 @@ void wh_move_elements(size_t size, int64_t n, char *dst, int64_t to, const char 
 
 /* ---- tiles ---- */
 
-#define TILE 8    /* rows of the destination: as many lines as a first-level cache keeps of any stride */
+#define TILE 8    /* rows of the destination: as many lines as a first-level cache keeps of any stride; */
+#define TALL 16   /* of 4 bytes and most strides: as many as a line of the source has */
 #define ACROSS 16 /* columns of it */
 
 /* dst[r * to_row + c * size] = src[r * size + c * from_column], one by one */
@@ -80,11 +81,9 @@ static inline void transpose4(char *dst, int64_t to_row, const char *src, int64_
 static void tiled4(int64_t rows, int64_t columns, char *dst, int64_t to_row, const char *src,
                    int64_t from_column) {
   const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
-  for (int64_t r0 = 0; r0 < whole_rows; r0 += TILE)
-    for (int64_t c0 = 0; c0 < whole_columns; c0 += ACROSS)
-      for (int64_t c = c0; c < min_i64(c0 + ACROSS, whole_columns); c += 4)
-        for (int64_t r = r0; r < min_i64(r0 + TILE, whole_rows); r += 4)
-          transpose4(dst + r * to_row + c * 4, to_row, src + r * 4 + c * from_column, from_column);
+  for (int64_t c = 0; c < whole_columns; c += 4)
+    for (int64_t r = 0; r < whole_rows; r += 4)
+      transpose4(dst + r * to_row + c * 4, to_row, src + r * 4 + c * from_column, from_column);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = r < whole_rows ? whole_columns : 0; c < columns; c++)
       memcpy(dst + r * to_row + c * 4, src + r * 4 + c * from_column, 4);
@@ -131,20 +130,20 @@ static bool make_planes(wh_nd *nd, int64_t size) {
   return true;
 }
 
-/* Units: TILE rows of a plane. */
+/* Units: rows of a plane, whose columns go by in one pass. */
 static void move_planes(wh_move *m, const wh_worker *worker) {
   const int last = m->nd.rank - 1;
   const int64_t rows = m->nd.dims[last - 1], columns = m->nd.dims[last],
                 to_row = m->nd.stride[WH_MOVE_TO][last - 1], from_column = m->nd.stride[WH_MOVE_FROM][last],
-                per_plane = ceil_div(rows, TILE);
+                unit = m->size == 4 && to_row % 2048 ? TALL : TILE, per_plane = ceil_div(rows, unit);
   wh_nd outer = m->nd;
   int64_t begin, end;
   outer.rank = last - 1;
   wh_worker_range(worker, wh_nd_elements(&outer) * per_plane, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     const wh_nd_at at = wh_nd_seek(&outer, i / per_plane);
-    const int64_t first = i % per_plane * TILE;
-    move_tiled(m->size, min_i64(TILE, rows - first), columns, m->to + at.offset[WH_MOVE_TO] + first * to_row,
+    const int64_t first = i % per_plane * unit;
+    move_tiled(m->size, min_i64(unit, rows - first), columns, m->to + at.offset[WH_MOVE_TO] + first * to_row,
                to_row, m->from + at.offset[WH_MOVE_FROM] + first * (int64_t)m->size, from_column);
   }
 }

@@ -53,13 +53,17 @@ static void multiply_panel(const crew *w, const float *v, int64_t panel, int64_t
   const wh_linear_layout *l = a->layout;
   _Alignas(64) float c[TILE_SEQUENCES * WH_LINEAR_F_COLS];
   const float *panel_w = a->r + (size_t)panel * (l->panel_bytes / sizeof(float));
-  wh_linear_f_tile t = {.rows = n_b, .width = wh_linear_f_width(l, panel), .ldx = a->h, .c = c};
+  wh_linear_f_tile t = {.rows = n_b,
+                        .width = wh_linear_f_width(l, panel),
+                        .ldx = a->h,
+                        .ends = true,
+                        .out = c,
+                        .ldo = WH_LINEAR_F_COLS};
   for (int64_t k = 0; k < a->h; k += WH_LINEAR_F_CHUNK) {
     t.k = min_i64(WH_LINEAR_F_CHUNK, a->h - k);
     t.x = v + b * a->h + k;
     t.w = panel_w + k * t.width;
-    t.first = k == 0;
-    t.ahead = (const char *)t.x;
+    t.sums = k ? c : NULL;
     a->steps->tile(&t);
   }
   const int64_t row = panel * WH_LINEAR_F_COLS, from = row < first ? first : row;

@@ -13,9 +13,10 @@
 
 /* `step`: a lane `a` takes an element x; `join`: two lanes a and b become one. Lanes that take nothing hold
  * what changes none, and are left out. */
-#define REDUCE(name, t, type, first, step, join)                                                          \
-  static inline type name##_##t##_step(type a, type x) { return (type)(step); }                           \
-  static inline type name##_##t##_join(type a, type b) { return (type)(join); }                           \
+#define REDUCE_STEPS(name, t, type, step, join)                                 \
+  static inline type name##_##t##_step(type a, type x) { return (type)(step); } \
+  static inline type name##_##t##_join(type a, type b) { return (type)(join); }
+#define REDUCE_ROWS(name, t, type, first)                                                                 \
   void JOIN(name, t, rows, LEVEL)(const wh_reduce_run *r) {                                               \
     type lanes[LANES];                                                                                    \
     int64_t lane = 0;                                                                                     \
@@ -39,7 +40,8 @@
       for (int h = LANES / 2; h > 0; h /= 2)                                                              \
         for (int l = 0; l < h && l + h < used; l++) lanes[l] = name##_##t##_join(lanes[l], lanes[l + h]); \
     *(type *)r->y = lanes[0];                                                                             \
-  }                                                                                                       \
+  }
+#define REDUCE_COLUMNS(name, t, type, first)                                                              \
   void JOIN(name, t, columns, LEVEL)(const wh_reduce_run *r) {                                            \
     type lanes[LANES][WH_REDUCE_COLUMNS];                                                                 \
     const int used = r->n_runs < LANES ? (int)r->n_runs : LANES;                                          \
@@ -57,22 +59,59 @@
         for (int64_t c = 0; c < r->n; c++) lanes[l][c] = name##_##t##_join(lanes[l][c], lanes[l + h][c]); \
     for (int64_t c = 0; c < r->n; c++) y[c] = used ? lanes[0][c] : (type)(first);                         \
   }
+#define REDUCE(name, t, type, first, step, join) \
+  REDUCE_STEPS(name, t, type, step, join)        \
+  REDUCE_ROWS(name, t, type, first)              \
+  REDUCE_COLUMNS(name, t, type, first)
 
 /* IEEE 754-2019's maximum and minimum */
 #define MAXIMUM(x, z) ((x) > (z) ? (x) : (z) > (x) ? (z) : (x) == (z) ? (signbit(x) ? (z) : (x)) : (x) + (z))
 #define MINIMUM(x, z) ((x) < (z) ? (x) : (z) < (x) ? (z) : (x) == (z) ? (signbit(x) ? (x) : (z)) : (x) + (z))
 
-#define REDUCE_FLOAT(t, type, fused, magnitude)                 \
-  REDUCE(sum, t, type, 0, a + x, a + b)                         \
-  REDUCE(prod, t, type, 1, a *x, a *b)                          \
-  REDUCE(max, t, type, -INFINITY, MAXIMUM(a, x), MAXIMUM(a, b)) \
-  REDUCE(min, t, type, INFINITY, MINIMUM(a, x), MINIMUM(a, b))  \
-  REDUCE(sum_square, t, type, 0, fused(x, x, a), a + b)         \
+#define REDUCE_FLOAT(t, type, fused, magnitude)         \
+  REDUCE(sum, t, type, 0, a + x, a + b)                 \
+  REDUCE(prod, t, type, 1, a *x, a *b)                  \
+  REDUCE(sum_square, t, type, 0, fused(x, x, a), a + b) \
   REDUCE(l1, t, type, 0, a + magnitude(x), a + b)
 
 REDUCE_FLOAT(f32, float, fmaf, fabsf)
 
+#ifdef VF_LANES
+/* The order of a maximum is free, and compilers make no vectors of its comparisons. */
+#define EXTREME_VECS 4
+#define EXTREME_ROWS(name, first, vector)                                                                \
+  void JOIN(name, f32, rows, LEVEL)(const wh_reduce_run *r) {                                            \
+    vf lanes[EXTREME_VECS];                                                                              \
+    float all[VF_LANES], y = first;                                                                      \
+    wh_nd_at at = wh_nd_seek(r->walk, 0);                                                                \
+    for (int v = 0; v < EXTREME_VECS; v++) lanes[v] = vf_set1(first);                                    \
+    for (int64_t k = 0; k < r->n_runs; k++, wh_nd_advance(r->walk, &at, 1)) {                            \
+      const float *x = (const float *)r->x + at.offset[0];                                               \
+      int64_t i = 0;                                                                                     \
+      for (; i + EXTREME_VECS * VF_LANES <= r->n; i += EXTREME_VECS * VF_LANES) UNROLL                   \
+      for (int v = 0; v < EXTREME_VECS; v++) lanes[v] = vector(lanes[v], vf_load(x + i + v * VF_LANES)); \
+      for (; i + VF_LANES <= r->n; i += VF_LANES) lanes[0] = vector(lanes[0], vf_load(x + i));           \
+      for (; i < r->n; i++) y = name##_f32_step(y, x[i]);                                                \
+    }                                                                                                    \
+    for (int v = 1; v < EXTREME_VECS; v++) lanes[0] = vector(lanes[0], lanes[v]);                        \
+    vf_store(all, lanes[0]);                                                                             \
+    for (int l = 0; l < VF_LANES; l++) y = name##_f32_join(y, all[l]);                                   \
+    *(float *)r->y = y;                                                                                  \
+  }
+REDUCE_STEPS(max, f32, float, MAXIMUM(a, x), MAXIMUM(a, b))
+EXTREME_ROWS(max, -INFINITY, vf_maximum)
+REDUCE_COLUMNS(max, f32, float, -INFINITY)
+REDUCE_STEPS(min, f32, float, MINIMUM(a, x), MINIMUM(a, b))
+EXTREME_ROWS(min, INFINITY, vf_minimum)
+REDUCE_COLUMNS(min, f32, float, INFINITY)
+#else
+REDUCE(max, f32, float, -INFINITY, MAXIMUM(a, x), MAXIMUM(a, b))
+REDUCE(min, f32, float, INFINITY, MINIMUM(a, x), MINIMUM(a, b))
+#endif
+
 #ifdef REDUCE_ALL
+REDUCE(max, f64, double, -INFINITY, MAXIMUM(a, x), MAXIMUM(a, b))
+REDUCE(min, f64, double, INFINITY, MINIMUM(a, x), MINIMUM(a, b))
 REDUCE_FLOAT(f64, double, fma, fabs)
 
 /* Integers wrap around. */

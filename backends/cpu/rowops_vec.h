@@ -46,16 +46,33 @@ static inline float row_max(const float *x, int64_t n) {
   return vf_max_halves(tops);
 }
 
+/* y = exp(x - top); returns the sum64 of y. The lanes behind the end add +0, which changes none. */
+static inline float exp_and_sum(const float *x, float *y, int64_t n, vf top) {
+  vf s[SUM_VECS];
+  int64_t j = 0;
+  UNROLL
+  for (int v = 0; v < SUM_VECS; v++) s[v] = vf_zero();
+  for (; j + 64 <= n; j += 64)
+    for (int v = 0; v < SUM_VECS; v++) {
+      const vf p = vf_exp_nonpositive(vf_sub(vf_load(x + j + v * VF_LANES), top));
+      vf_store(y + j + v * VF_LANES, p);
+      s[v] = vf_add(s[v], p);
+    }
+  for (int v = 0; j < n; v++, j += VF_LANES) {
+    const vf p = vf_exp_nonpositive(vf_sub(vf_load_left(x + j, n - j), top));
+    vf_store_left(y + j, n - j, p);
+    s[v] = vf_add(s[v], n - j < VF_LANES ? vf_keep_first(n - j, p) : p);
+  }
+  return vf_sum64_tree(s);
+}
+
 void KERNEL(softmax)(const wh_softmax_args *a, const wh_worker *w) {
   int64_t begin, end;
   wh_worker_range(w, a->rows, &begin, &end);
   for (int64_t i = begin; i < end; i++) {
     const float *x = a->x + i * a->ldx;
     float *y = a->y + i * a->ldy;
-    const vf top = vf_set1(row_max(x, a->n));
-    for (int64_t j = 0; j < a->n; j += VF_LANES)
-      vf_store_left(y + j, a->n - j, vf_exp(vf_sub(vf_load_left(x + j, a->n - j), top)));
-    const vf sum = vf_set1(sum64(y, a->n));
+    const vf sum = vf_set1(exp_and_sum(x, y, a->n, vf_set1(row_max(x, a->n))));
     for (int64_t j = 0; j < a->n; j += VF_LANES)
       vf_store_left(y + j, a->n - j, vf_div(vf_load_left(y + j, a->n - j), sum));
   }

@@ -14,8 +14,10 @@
  *   vf_minimum, vf_maximum, vf_relu   as docs/NUMERICS.md has them: NaN stays, -0 is below +0
  *   vf_at_most, vf_at_least (x, c)  the same where no lane of c is NaN or a zero
  *   vf_ldexp(x, n)                  x 2^n, rounded once; n whole, -252 to 254
+ *   vf_ldexp_normal(x, n)           the same of normal x where the result is normal, too; NaN where both are
+ *   VF_LDEXP_IN_STEPS               whether it takes less than vf_ldexp
  *   vf_less, vf_not_less, vf_is_number   vf_bool, for
- *   vf_choose(is, yes, no), vf_keep(is, x)   zeros elsewhere
+ *   vf_choose(is, yes, no), vf_keep(is, x)   zeros elsewhere; and vf_all(is)
  *   vf_sum_halves, vf_max_halves    lane i with i + h for h = VF_LANES / 2, ... 1
  *   vf_even, vf_odd (a, b)          elements 0, 2, 4 ... or 1, 3, 5 ... of a and b behind it
  *   vf_split_pairs, vf_join_pairs   neighbours to lanes of two vectors and back, in an order

@@ -6,11 +6,12 @@
 #include "backends/cpu/vec.h"
 #include "core/base/exact_math.h"
 
-/* exp for WH_EXP_MIN <= x <= WH_EXP_MAX */
-static inline vf vf_exp_in_range(vf x) {
-  const vf n = vf_rint(vf_mul(x, vf_set1(1.44269504f)));
-  vf r = vf_fma(n, vf_set1(-0.693359375f), x);
-  r = vf_fma(n, vf_set1(2.12194440e-4f), r);
+/* exp(x) is y 2^n, with y about 0.7 to 1.4 and whole n; for x up to WH_EXP_MAX and not far below WH_EXP_MIN,
+ * or NaN, which both are then. */
+static inline vf vf_exp_parts(vf x, vf *n) {
+  *n = vf_rint(vf_mul(x, vf_set1(1.44269504f)));
+  vf r = vf_fma(*n, vf_set1(-0.693359375f), x);
+  r = vf_fma(*n, vf_set1(2.12194440e-4f), r);
   vf p = vf_set1(1.9875691500e-4f);
   p = vf_fma(p, r, vf_set1(1.3981999507e-3f));
   p = vf_fma(p, r, vf_set1(8.3334519073e-3f));
@@ -18,16 +19,32 @@ static inline vf vf_exp_in_range(vf x) {
   p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
   p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
   p = vf_fma(p, vf_mul(r, r), r);
-  return vf_ldexp(vf_add(p, vf_set1(1.0f)), n);
+  return vf_add(p, vf_set1(1.0f));
+}
+
+/* exp for WH_EXP_MIN <= x <= WH_EXP_MAX */
+static inline vf vf_exp_in_range(vf x) {
+  vf n;
+  const vf y = vf_exp_parts(x, &n);
+  return vf_ldexp(y, n);
+}
+
+/* exp where it is a normal number: -87 <= x <= 87 or NaN; elsewhere anything */
+static inline vf vf_exp_normal(vf x) {
+  vf n;
+  const vf y = vf_exp_parts(x, &n);
+  return vf_ldexp_normal(y, n);
 }
 
 /* exp for x that is NaN or at most WH_EXP_MAX */
 static inline vf vf_exp_nonpositive(vf x) {
+  if (VF_LDEXP_IN_STEPS && vf_all(vf_not_less(x, vf_set1(-87.0f)))) return vf_exp_normal(x);
   return vf_keep(vf_not_less(x, vf_set1(WH_EXP_MIN)), vf_exp_in_range(x));
 }
 
 static inline vf vf_exp(vf x) {
-  vf y = vf_exp_nonpositive(x);
+  if (VF_LDEXP_IN_STEPS && vf_all(vf_not_less(vf_set1(87.0f), vf_abs(x)))) return vf_exp_normal(x);
+  vf y = vf_keep(vf_not_less(x, vf_set1(WH_EXP_MIN)), vf_exp_in_range(x));
   y = vf_choose(vf_less(vf_set1(WH_EXP_MAX), x), vf_set1(INFINITY), y);
   return vf_choose(vf_is_number(x), y, x);
 }
@@ -40,7 +57,8 @@ static inline vf vf_tanh(vf x) {
   p = vf_fma(p, z, vf_set1(1.33314422036e-1f));
   p = vf_fma(p, z, vf_set1(-3.33332819422e-1f));
   p = vf_fma(vf_mul(p, z), x, x);
-  const vf e = vf_add(vf_exp(vf_add(a, a)), one);
+  /* from 20 on t is 1 */
+  const vf e = vf_add(vf_exp_normal(vf_at_most(vf_add(a, a), vf_set1(40.0f))), one);
   const vf t = vf_copysign(vf_sub(one, vf_div(vf_set1(2.0f), e)), x);
   return vf_choose(vf_less(a, vf_set1(0.625f)), p, t);
 }
@@ -61,7 +79,7 @@ static inline vf vf_erf(vf x) {
   q = vf_fma(q, a, vf_set1(-6.37287199e-1f));
   q = vf_fma(q, a, vf_set1(-1.12761462f));
   q = vf_fma(q, a, vf_set1(-2.10089958e-4f));
-  vf t = vf_sub(one, vf_exp(q));
+  vf t = vf_sub(one, vf_exp_normal(q)); /* q is -18.1 to -1 where t is taken */
   t = vf_choose(vf_less(a, vf_set1(4.0f)), t, one);
   t = vf_copysign(t, x);
   t = vf_choose(vf_less(a, vf_set1(0.921875f)), p, t);

@@ -84,9 +84,23 @@ static wh_status find_calls(void *library, gpu_api *api) {
                      api->library, calls[i].name);
     memcpy(calls[i].to, &f, sizeof f); /* ISO C has no conversion from an object's address to a function's */
   }
-  void *bus = dlsym(library, "cuDeviceGetPCIBusId"); /* for reports only */
-  memcpy(&api->device_bus, &bus, sizeof bus);
+  const call others[] = {{"cuDeviceGetPCIBusId", &api->device_bus},
+                         {"cuLaunchKernelEx", &api->launch_config}};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) { /* which the backend can do without */
+    void *f = dlsym(library, others[i].name);
+    memcpy(others[i].to, &f, sizeof f);
+  }
   return WH_OK;
+}
+
+/* PTX as devices of 9.0 and more take it: what gpu_follow left as comments becomes instructions
+ * (kernels/gpu.h). */
+static void follow(char *image) {
+  static const char *const lines[] = {"// griddepcontrol.wait;", "// griddepcontrol.launch_dependents;"};
+  char *target = strstr(image, ".target sm_80");
+  if (target) memcpy(target, ".target sm_90", strlen(".target sm_90"));
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+    for (char *at = image; (at = strstr(at, lines[i]));) memcpy(at, "  ", 2);
 }
 
 static wh_status open_driver(driver *d, const char *missing) {
@@ -103,6 +117,8 @@ static wh_status open_driver(driver *d, const char *missing) {
                      .least_major = 8,
                      .warpgroup_isa = "sm_90",
                      .driver_wanted = WH_CUDA_VERSION,
+                     .follow_major = 9,
+                     .follow = follow,
                      .blas = d == &real ? &cuda_blas : &cuda_blas_emulated};
   void *library = dlopen(d->path, RTLD_NOW | RTLD_LOCAL); /* stays open: drivers cannot be closed */
   if (!library) return WH_FAIL(ERR_UNAVAILABLE, "cuda: %s (%s)", missing, dlerror());

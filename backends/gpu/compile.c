@@ -21,14 +21,10 @@ static wh_status check_step(const gpu_device *d, const wh_block *block, const wh
 
 /* How many steps from i on are one launch, and how many operands they show. */
 static size_t count_joined(const wh_block *block, size_t i, size_t *n_operands) {
-  const wh_step *first = &block->steps[i];
-  size_t n = 0;
+  const size_t heads = gpu_heads_joined(block, i), n = heads > 1 ? heads : gpu_products_joined(block, i);
   *n_operands = 0;
-  do {
-    *n_operands += inputs_of(&first[n]) + first[n].n_outputs;
-    n++;
-  } while (n < GPU_MOST_JOINED && i + n < block->n_steps && first[n].phase == first->phase &&
-           gpu_products_join(block, first, &first[n]));
+  for (const wh_step *s = &block->steps[i]; s < &block->steps[i] + n; s++)
+    *n_operands += inputs_of(s) + s->n_outputs;
   return n;
 }
 
@@ -146,6 +142,10 @@ wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t 
   for (size_t i = 0, n_operands = 0; i < n; i++, operands += n_operands)
     WH_TRY(resolve_step(code, first + i, frame, fault, operands, &steps[i], &n_operands));
   *n_done = n;
-  if ((n == 1 ? row->op->emit(e, steps) : gpu_emit_products(e, steps, n)) == WH_OK) return WH_OK;
+  const wh_op op = steps[0].node->op;
+  if ((n == 1                                      ? row->op->emit(e, steps)
+       : op == WH_OP_ROPE || op == WH_OP_KV_APPEND ? gpu_emit_heads(e, steps, n)
+                                                   : gpu_emit_products(e, steps, n)) == WH_OK)
+    return WH_OK;
   return wh_fail_prefix("node '%s' (%s)", steps[0].node->name, wh_op_get(steps[0].node->op)->name);
 }

@@ -75,6 +75,8 @@ static wh_status read_limits(gpu_device *d) {
   d->l2_bytes = l2 > 0 ? (uint64_t)l2 : 0;
   (void)snprintf(d->isa, sizeof d->isa, "sm_%d%d", major, minor);
   d->warpgroups = d->api->warpgroup_isa && strcmp(d->isa, d->api->warpgroup_isa) == 0;
+  d->follows =
+      !d->no_graphs && d->api->launch_config && d->api->follow_major && major >= d->api->follow_major;
   (void)snprintf(d->reason, sizeof d->reason, "PTX for sm_%d0 on %s", d->api->least_major, d->isa);
   return WH_OK;
 }

@@ -27,6 +27,7 @@ struct gpu_device {
   char title[96];  /* the driver's name for it */
   char isa[16];    /* "sm_90" */
   bool warpgroups; /* it runs linear_warpgroup_* */
+  bool follows;    /* kernels start before those in front of them have ended, and wait; not without graphs */
   char reason[64];
   char bus[32]; /* "": unknown */
   int driver;

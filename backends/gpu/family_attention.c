@@ -1,4 +1,4 @@
-/* family_attention.c - keys, values and attention: which kernel, on which grid, with what scratch. */
+/* family_attention.c - attention: which kernel, on which grid, with what scratch. */
 #include <stdio.h>
 
 #include "backends/gpu/device.h"
@@ -14,46 +14,6 @@
 #define VECTORS_MOST (WARPS_MOST * 4) /* of a block */
 #define STATES_OF_CHUNKS \
   (ENOUGH * GPU_KV_SPAN * VECTORS_MOST) /* partial ones, at most, where units are chunks */
-
-/* ---- both ---- */
-
-static wh_status places_of(const gpu_step *s, const gpu_operand *positions, int64_t pages, gpu_places *p) {
-  const gpu_operand *table = positions + 2;
-  *p = (gpu_places){.positions = positions[0].address,
-                    .sequences = positions[1].address,
-                    .page_table = table->address,
-                    .attends = s->node->op == WH_OP_ATTENTION};
-  WH_TRY(gpu_size(positions->dims[0], "rows", &p->rows));
-  WH_TRY(gpu_size(table->dims[0], "sequences", &p->slots));
-  WH_TRY(gpu_size(table->dims[1], "pages of a sequence", &p->table));
-  WH_TRY(gpu_size(pages, "pages", &p->pages));
-  if (p->table >= INT32_MAX / GPU_KV_CHUNK)
-    return WH_FAIL(ERR_LIMIT, "%u pages of a sequence are too many for a GPU", p->table);
-  if (!p->attends) return WH_OK;
-  const int64_t window = wh_node_i(s->node, WH_ATTR_WINDOW);
-  p->window = window > 0 && window < INT32_MAX ? (uint32_t)window : 0; /* wider than any position: none */
-  return WH_OK;
-}
-
-wh_status gpu_emit_kv_append(gpu_emit *e, const gpu_step *s) {
-  const gpu_operand *state = &s->in[0], *x = &s->in[1];
-  gpu_kv_append_args a = {.x = x->address,
-                          .cache = state->address,
-                          .fault = s->fault,
-                          .is_key = wh_node_i(s->node, WH_ATTR_KEY) != 0,
-                          .node = s->index};
-  WH_TRY(places_of(s, &s->in[2], state->dims[0], &a.places));
-  WH_TRY(gpu_size(x->dims[1], "heads", &a.heads));
-  WH_TRY(gpu_size(x->dims[2], "elements of a head", &a.dim));
-  if (a.places.rows == 0) return WH_OK;
-  const gpu_kernel kernel = state->dtype == WH_DTYPE_F32   ? GPU_K_kv_append_f32
-                            : state->dtype == WH_DTYPE_F16 ? GPU_K_kv_append_f16
-                                                           : GPU_K_kv_append_q8;
-  const uint32_t blocks = gpu_blocks((uint64_t)a.places.rows * a.heads, 4);
-  return gpu_launch(e, kernel, (gpu_grid){blocks + 1, 1, 1, 4 * WARP, 0}, &a, sizeof a);
-}
-
-/* ---- attention ---- */
 
 typedef struct attention_size {
   wh_dtype dtype;
@@ -167,7 +127,7 @@ static wh_status attention_args(const gpu_step *s, gpu_attention_args *a) {
                             .node = s->index,
                             .scale = wh_node_f(s->node, WH_ATTR_SCALE),
                             .softcap = wh_node_f(s->node, WH_ATTR_SOFTCAP)};
-  WH_TRY(places_of(s, &s->in[3], keys->dims[0], &a->places));
+  WH_TRY(gpu_places_of(s, &s->in[3], keys->dims[0], &a->places));
   WH_TRY(gpu_size(q->dims[1], "heads", &a->heads));
   WH_TRY(gpu_size(keys->dims[1], "heads", &a->kv_heads));
   WH_TRY(gpu_size(q->dims[2], "elements of a head", &a->dim));

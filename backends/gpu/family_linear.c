@@ -44,9 +44,11 @@ static linear_kernels kernels_of(wh_dtype dtype) {
   }
 }
 
-/* Whether a product of so many rows runs on warpgroups; its activations are packed for them. */
-static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows) {
-  return d->warpgroups && w->dtype != WH_DTYPE_F32 && rows >= w->n_experts * WARPGROUP_LEAST_ROWS;
+/* Whether a product of so many rows, for each expert, may run on warpgroups; its activations are packed for
+ * them. Half a tile of rows is worth it where there are blocks for all processors, which is known at the
+ * launch. */
+static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows, uint32_t least) {
+  return d->warpgroups && w->dtype != WH_DTYPE_F32 && rows >= w->n_experts * least;
 }
 static uint64_t packed_bytes(const gpu_weights *w, int64_t row_tiles) {
   const uint32_t group = w->quant ? warpgroup_group_bytes((int)w->quant->min) : WARPGROUP_WIDE_BYTES;
@@ -86,7 +88,7 @@ static wh_status expert_scratch(const gpu_device *d, const wh_graph *g, const wh
     return WH_OK;
   }
   c->scratch_bytes = order_bytes(rows) + tiles_bytes(expert_tiles(rows, w->n_experts, DECODE_ROWS));
-  if (takes_warpgroups(d, w, rows))
+  if (takes_warpgroups(d, w, rows, WARPGROUP_LEAST_ROWS))
     c->scratch_bytes += packed_bytes(w, expert_tiles(rows, w->n_experts, WARPGROUP_ROWS));
   return WH_OK;
 }
@@ -116,7 +118,8 @@ static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_n
   for (int i = 0; i + 1 < x->shape.rank; i++)
     if (__builtin_mul_overflow(rows, dims[x->shape.dims[i]], &rows) || rows > INT32_MAX)
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
-  if (takes_warpgroups(d, &w, rows)) c->scratch_bytes = packed_bytes(&w, row_tiles_of(rows, WARPGROUP_ROWS));
+  if (takes_warpgroups(d, &w, rows, WARPGROUP_FEW_ROWS))
+    c->scratch_bytes = packed_bytes(&w, row_tiles_of(rows, WARPGROUP_ROWS));
   if (gpu_takes_fast(d, &w, rows) && c->scratch_bytes < gpu_fast_bytes(&w, rows))
     c->scratch_bytes = gpu_fast_bytes(&w, rows);
   return WH_OK;
@@ -142,7 +145,7 @@ static void set_activations(const gpu_operand *x, const gpu_weights *w, gpu_line
 }
 
 /* By the same kernel and, of experts, for the same choice of them. */
-bool gpu_products_join(const wh_block *block, const wh_step *first, const wh_step *next) {
+static bool products_join(const wh_block *block, const wh_step *first, const wh_step *next) {
   const wh_graph *g = block->graph;
   const wh_node_info *a = &g->nodes[first->node], *b = &g->nodes[next->node];
   if ((a->op != WH_OP_LINEAR && a->op != WH_OP_EXPERT_LINEAR) || a->op != b->op ||
@@ -151,6 +154,15 @@ bool gpu_products_join(const wh_block *block, const wh_step *first, const wh_ste
   const wh_shape *wa = &g->values[a->inputs[1]].shape, *wb = &g->values[b->inputs[1]].shape;
   if (kernels_of(wa->dtype).decode != kernels_of(wb->dtype).decode) return false;
   return a->op == WH_OP_LINEAR || (a->inputs[2] == b->inputs[2] && wa->dims[0] == wb->dims[0]);
+}
+
+size_t gpu_products_joined(const wh_block *block, size_t first) {
+  const wh_step *steps = &block->steps[first];
+  size_t n = 1;
+  while (n < GPU_MOST_JOINED && first + n < block->n_steps && steps[n].phase == steps->phase &&
+         products_join(block, steps, &steps[n]))
+    n++;
+  return n;
 }
 
 /* The weights and places of one of a launch's products. */
@@ -277,7 +289,9 @@ static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
   WH_TRY(set_args(s, n, &w, &a));
-  const bool packs = takes_warpgroups(e->d, &w, a.rows);
+  const uint32_t blocks = place_blocks(&a, n, GPU_TILES * GPU_TILE_ROWS);
+  const bool packs = takes_warpgroups(
+      e->d, &w, a.rows, blocks >= (uint32_t)e->d->processors ? WARPGROUP_FEW_ROWS : WARPGROUP_LEAST_ROWS);
   a.tile_rows = packs ? WARPGROUP_ROWS : linear_tile_rows(e->d, &w, &a, n);
   const int64_t row_tiles = row_tiles_of(a.rows, a.tile_rows);
   if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles)) return too_little_scratch();
@@ -310,7 +324,7 @@ static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
   a.selected = s->in[2].address;
   a.tile_rows = 1;
   if (tokens == 1) return launch(e, &w, &a, n, slots, 0);
-  const bool packs = takes_warpgroups(e->d, &w, a.rows);
+  const bool packs = takes_warpgroups(e->d, &w, a.rows, WARPGROUP_LEAST_ROWS);
   a.tile_rows = packs ? WARPGROUP_ROWS : tile_rows_of(w.dtype, a.rows, w.n_experts);
   const int64_t n_tiles = expert_tiles(a.rows, w.n_experts, a.tile_rows);
   const uint64_t before = order_bytes(a.rows) + tiles_bytes(n_tiles);

@@ -1,5 +1,5 @@
-/* family_lm.c - the row ops of language models: norms, quantisation, gates, rope, rows by index, experts'
- * choice. Keys, values and attention: family_attention.c. */
+/* family_lm.c - the row ops of language models: norms, quantisation, gates, rows by index, experts' choice.
+ * Heads: family_heads.c, family_attention.c. */
 #include "backends/gpu/family_lm.h"
 
 #include <stdio.h>
@@ -98,22 +98,6 @@ static wh_status emit_rope_table(gpu_emit *e, const gpu_step *s) {
   WH_TRY(gpu_size(gpu_row_length(frequencies), "frequencies", &a.n));
   a.stride = frequencies->rank == 2 ? a.n : 0;
   return gpu_launch(e, GPU_K_rope_table, (gpu_grid){a.rows, gpu_blocks(a.n, 64), 1, 64, 0}, &a, sizeof a);
-}
-
-static wh_status emit_rope(gpu_emit *e, const gpu_step *s) {
-  const gpu_operand *x = &s->in[0];
-  gpu_rope_args a = {.x = x->address,
-                     .table = s->in[1].address,
-                     .y = s->out->address,
-                     .neox = wh_node_i(s->node, WH_ATTR_NEOX) != 0};
-  uint32_t rows, row;
-  WH_TRY(gpu_size(x->dims[0], "rows", &rows));
-  WH_TRY(gpu_size(x->dims[1] * x->dims[2], "elements of a row", &row));
-  a.heads = (uint32_t)x->dims[1];
-  a.dim = (uint32_t)x->dims[2];
-  a.n = (uint32_t)s->in[1].dims[2];
-  const uint64_t threads = (uint64_t)a.heads * (a.dim - a.n);
-  return gpu_launch(e, GPU_K_rope, (gpu_grid){rows, gpu_blocks(threads, 128), 1, 128, 0}, &a, sizeof a);
 }
 
 /* ---- rows by index ---- */
@@ -222,12 +206,12 @@ const gpu_op gpu_ops_lm[] = {{WH_OP_RMS_NORM, "rms_norm", NULL, emit_rms_norm},
                              {WH_OP_GEGLU, "geglu", NULL, emit_geglu},
                              {WH_OP_GEGLU_QUANTIZE, "geglu_q8a", NULL, emit_geglu_quantize},
                              {WH_OP_ROPE_TABLE, "rope_table", NULL, emit_rope_table},
-                             {WH_OP_ROPE, "rope", NULL, emit_rope},
+                             {WH_OP_ROPE, "rope", NULL, gpu_emit_head},
                              {WH_OP_GATHER_ROWS, "gather_rows", claim_gather, emit_gather_rows},
                              {WH_OP_SELECT_ROWS, "gather_rows", claim_gather, emit_gather_rows},
                              {WH_OP_EXPERT_SELECT, "expert_select", NULL, emit_expert_select},
                              {WH_OP_EXPERT_WEIGHTS, "expert_weights", NULL, emit_expert_weights},
                              {WH_OP_EXPERT_SUM, "expert_sum", NULL, emit_expert_sum},
-                             {WH_OP_KV_APPEND, "kv_append", NULL, gpu_emit_kv_append},
+                             {WH_OP_KV_APPEND, "kv_append", NULL, gpu_emit_head},
                              {WH_OP_ATTENTION, "attention", gpu_claim_attention, gpu_emit_attention},
                              {.emit = NULL}};

@@ -95,18 +95,55 @@ static wh_status emit_arg(gpu_emit *e, const gpu_step *s) {
 
 #define LONG_LINE 1024 /* elements from which on a line has more than a warp */
 
+/* Lines of f32 that topk_select takes. */
+static bool selects(wh_dtype dtype, int64_t n, int64_t k) {
+  return dtype == WH_DTYPE_F32 && n > LONG_LINE && n <= (int64_t)GPU_SELECT_PIECE * UINT16_MAX &&
+         k <= GPU_SELECT_MOST;
+}
+static int64_t pieces_of(int64_t n) { return gpu_ceil_div(n, GPU_SELECT_PIECE); }
+
+/* What the pieces of all lines leave. */
+static wh_status claim_topk(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                            const int64_t *dims, wh_claim *c) {
+  (void)d;
+  const wh_shape *x = &g->values[node->inputs[0]].shape;
+  const int64_t k = wh_node_i(node, WH_ATTR_K), n = x->rank ? dims[x->dims[x->rank - 1]] : 0;
+  if (wh_node_i(node, WH_ATTR_AXIS) != x->rank - 1 || !selects(x->dtype, n, k)) return WH_OK;
+  uint64_t bytes = (uint64_t)(pieces_of(n) * k) * sizeof(uint64_t);
+  for (int i = 0; i + 1 < x->rank; i++)
+    if (__builtin_mul_overflow(bytes, (uint64_t)dims[x->dims[i]], &bytes))
+      return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  c->scratch_bytes = bytes;
+  return WH_OK;
+}
+
+static wh_status emit_select(gpu_emit *e, const gpu_step *s, const gpu_line_args *lines) {
+  const gpu_select_args a = {.x = lines->x,
+                             .y = lines->y,
+                             .indices = lines->indices,
+                             .candidates = s->scratch,
+                             .n = (uint32_t)lines->n,
+                             .k = (uint32_t)lines->k,
+                             .pieces = (uint32_t)pieces_of(lines->n),
+                             .largest = lines->largest};
+  gpu_grid grid = {(uint32_t)lines->lines, a.pieces, 1, GPU_SELECT_THREADS, 0};
+  WH_TRY(gpu_launch(e, GPU_K_topk_pieces, grid, &a, sizeof a));
+  grid.y = 1;
+  return gpu_launch(e, GPU_K_topk_select, grid, &a, sizeof a);
+}
+
 static wh_status emit_topk(gpu_emit *e, const gpu_step *s) {
   if (gpu_is_empty(s)) return WH_OK;
   gpu_line_args a = lines_of(s);
   a.indices = s->out[1].address;
   a.k = wh_node_i(s->node, WH_ATTR_K);
   a.largest = wh_node_i(s->node, WH_ATTR_LARGEST) != 0;
-  gpu_grid grid = {(uint32_t)a.lines, 1, 1, a.n > LONG_LINE ? 8 * WARP : WARP, 0};
-  if (s->in[0].dtype == WH_DTYPE_F32 && a.n > LONG_LINE && a.n < UINT32_MAX && a.inner.n == 1 &&
-      a.k <= GPU_SELECT_MOST) {
-    grid.threads = GPU_SELECT_THREADS;
-    return gpu_launch(e, GPU_K_topk_select, grid, &a, sizeof a);
-  }
+  const uint64_t most =
+      s->scratch_bytes / sizeof(uint64_t); /* candidates; none where the axis is not the last */
+  if (selects(s->in[0].dtype, a.n, a.k) && a.inner.n == 1 &&
+      a.lines <= (int64_t)(most / (uint64_t)(pieces_of(a.n) * a.k)))
+    return emit_select(e, s, &a);
+  const gpu_grid grid = {(uint32_t)a.lines, 1, 1, a.n > LONG_LINE ? 8 * WARP : WARP, 0};
   return gpu_launch(e, BY_TYPE(s->in[0].dtype, topk), grid, &a, sizeof a);
 }
 
@@ -189,7 +226,7 @@ const gpu_op gpu_ops_reduce[] = {{WH_OP_REDUCE_SUM, "reduce_sum", NULL, emit_red
                                  {WH_OP_ARG_MAX, "arg_max", NULL, emit_arg},
                                  {WH_OP_ARG_MIN, "arg_min", NULL, emit_arg},
                                  {WH_OP_CUMSUM, "cumsum", NULL, emit_cumsum},
-                                 {WH_OP_TOPK, "topk", NULL, emit_topk},
+                                 {WH_OP_TOPK, "topk", claim_topk, emit_topk},
                                  {WH_OP_MATMUL, "matmul", NULL, emit_matmul},
                                  {WH_OP_MATMUL_INTEGER, "matmul_integer", NULL, emit_matmul},
                                  {0}};

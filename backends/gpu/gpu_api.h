@@ -36,6 +36,22 @@ enum {
   GPU_FUNCTION_SHARED_BYTES = 8 /* function_set: most dynamic shared memory */
 };
 
+/* A launch with attributes. */
+typedef struct gpu_launch_attribute {
+  int id;
+  union {
+    int on;
+    char room[64];
+  } __attribute__((aligned(8))) value;
+} gpu_launch_attribute;
+#define GPU_LAUNCH_FOLLOWS 6 /* on: it may start before the work in front of it has ended */
+typedef struct gpu_launch_config {
+  unsigned grid[3], block[3], shared_bytes;
+  void *stream;
+  gpu_launch_attribute *attributes;
+  unsigned n_attributes;
+} gpu_launch_config;
+
 typedef struct gpu_api {
   const char *name;                 /* of the backend: "cuda" */
   const char *library;              /* where the driver was found */
@@ -44,8 +60,13 @@ typedef struct gpu_api {
   int least_major;                  /* of the capability that kernels are made for */
   const char *warpgroup_isa;        /* of devices that kernels for warpgroups are made for; NULL: none */
   const char *const
-      *images;          /* [GPU_N_KERNELS] a kernel's module as the driver reads it; of one module, one */
-  int driver_wanted;    /* the least version of the driver that reads them */
+      *images;       /* [GPU_N_KERNELS] a kernel's module as the driver reads it; of one module, one */
+  int driver_wanted; /* the least version of the driver that reads them */
+  /* Devices of this capability and more may start a kernel before the one in front of it has ended; 0: none.
+   * A module is then loaded from a copy of its image, which `follow` changes in place, and its kernels wait.
+   */
+  int follow_major;
+  void (*follow)(char *image);
   const gpu_blas *blas; /* for mode `fast`; NULL: there are exact numerics only */
 
   gpu_result (*init)(unsigned flags);
@@ -83,6 +104,10 @@ typedef struct gpu_api {
   gpu_result (*launch)(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                        unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream,
                        void **parameters, void **extra);
+
+  /* NULL: no launch has attributes. */
+  gpu_result (*launch_config)(const gpu_launch_config *config, void *function, void **parameters,
+                              void **extra);
 
   gpu_result (*module_load)(void **module, const void *image, unsigned n_options, int *options,
                             void **values);

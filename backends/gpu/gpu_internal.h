@@ -72,15 +72,18 @@ extern const gpu_op gpu_ops_move[];   /* family_move.c: structure; gather and sc
 extern const gpu_op gpu_ops_reduce[]; /* family_reduce.c: reductions, arg, topk, cumsum, matmul */
 extern const gpu_op gpu_ops_nn[];     /* family_nn.c: convolutions, pools, recurrent layers, resampling */
 
-/* ---- products that are one launch: family_linear.c ---- */
+/* ---- steps that are one launch ---- */
 
 #define GPU_MOST_JOINED 4
 
-/* Small launches are latency, so products of one x, as queries, keys and values are, go together: whether
- * `next`, a step of the same phase, may go with `first`. */
-bool gpu_products_join(const wh_block *block, const wh_step *first, const wh_step *next);
-/* Enqueues n of them, at most GPU_MOST_JOINED. */
+/* Small launches are latency. Of the steps from `first` on, how many go together, at least 1: products of one
+ * x, as queries, keys and values are (family_linear.c); what happens to heads before attention
+ * (family_heads.c). */
+size_t gpu_products_joined(const wh_block *block, size_t first);
+size_t gpu_heads_joined(const wh_block *block, size_t first);
+/* Enqueues them, or the first ones of them. */
 wh_status gpu_emit_products(gpu_emit *e, const gpu_step *steps, size_t n);
+wh_status gpu_emit_heads(gpu_emit *e, const gpu_step *steps, size_t n);
 
 /* ---- weights: weights.c ---- */
 

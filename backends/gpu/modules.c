@@ -16,7 +16,17 @@ static wh_status load_module(const gpu_device *d, gpu_kernel kernel, void **out)
   char log[512] = "";
   int options[2] = {d->api->jit_log, d->api->jit_log_bytes};
   void *values[2] = {log, (void *)(uintptr_t)(sizeof log - 1)};
-  const gpu_result r = d->api->module_load(out, d->api->images[kernel], 2, options, values);
+  const char *image = d->api->images[kernel];
+  char *copy = NULL;
+  if (d->follows) {
+    const size_t n = strlen(image) + 1;
+    copy = wh_alloc_array(d->alloc, n, 1);
+    if (!copy) return WH_OOM("a module");
+    memcpy(copy, image, n);
+    d->api->follow(copy);
+  }
+  const gpu_result r = d->api->module_load(out, copy ? copy : image, 2, options, values);
+  wh_free(d->alloc, copy);
   if (r == GPU_SUCCESS) return WH_OK;
   log[strcspn(log, "\n")] = '\0';
   (void)gpu_check(d->api, r, log[0] ? log : "loading kernels");

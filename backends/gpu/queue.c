@@ -225,10 +225,20 @@ wh_status gpu_launch(gpu_emit *e, gpu_kernel kernel, gpu_grid grid, const void *
     return WH_FAIL(ERR_LIMIT, "a launch of %u x %u x %u blocks of %u threads is too large", grid.x, grid.y,
                    grid.z, grid.threads);
   WH_TRY(gpu_kernel_get(e->d, kernel, grid.shared_bytes, &function));
-  return gpu_check(e->d->api,
-                   e->d->api->launch(function, grid.x, grid.y, grid.z, grid.threads, 1, 1, grid.shared_bytes,
-                                     e->stream, parameters, NULL),
-                   "a launch");
+  const gpu_api *api = e->d->api;
+  if (!e->d->follows)
+    return gpu_check(api,
+                     api->launch(function, grid.x, grid.y, grid.z, grid.threads, 1, 1, grid.shared_bytes,
+                                 e->stream, parameters, NULL),
+                     "a launch");
+  gpu_launch_attribute follows = {.id = GPU_LAUNCH_FOLLOWS, .value.on = 1};
+  const gpu_launch_config config = {.grid = {grid.x, grid.y, grid.z},
+                                    .block = {grid.threads, 1, 1},
+                                    .shared_bytes = grid.shared_bytes,
+                                    .stream = e->stream,
+                                    .attributes = &follows,
+                                    .n_attributes = 1};
+  return gpu_check(api, api->launch_config(&config, function, parameters, NULL), "a launch");
 }
 
 wh_status gpu_fill(gpu_emit *e, uint64_t address, uint8_t byte, uint64_t n_bytes) {

@@ -72,7 +72,7 @@ static wh_value activations(suite_case *c, wh_dtype weights, int rank, const int
 /* The largest integers that codes can give, up to 63 * 32 * 127 * 8 * 8 in the minima of Q4_K and 128 *
  * 4095^2 of 16-bit weights. */
 static void extreme_products(suite *s, wh_op op) {
-  static const int64_t n_rows[] = {5, 66};
+  static const int64_t n_rows[] = {1, 5, 66};
   FOR_EACH_WEIGHT_DTYPE(d)
   for (size_t n = 0; n < COUNT(n_rows); n++) {
     if (d == WH_DTYPE_F32) continue;
@@ -115,11 +115,13 @@ SUITE_CASES(linear) {
   static const int64_t sizes[][3] = {{1, 1, 1},      {1, 33, 64},     {1, 130, 600}, {0, 8, 32},
                                      {2, 7, 96},     {5, 100, 7},     {17, 16, 513}, {67, 37, 288},
                                      {130, 9, 256},  {20, 150, 1600}, {3, 5, 16900}, {9, 20, 550},
-                                     {32, 40, 4400}, {33, 17, 300}}; /* rows, n, k */
+                                     {32, 40, 4400}, {33, 17, 300},   {1, 5, 16900}}; /* rows, n, k */
   FOR_EACH_WEIGHT_DTYPE(d)
   for (size_t i = 0; i < COUNT(sizes); i++)
     for (int epilogue = 0; epilogue < 4; epilogue++) {
       if (sizes[i][2] > 1000 && epilogue != 3) continue; /* the reference is slow */
+      if (i + 1 == COUNT(sizes) && !wh_dtype_is_quantised(d))
+        continue; /* GPUs have kernels of one row of these */
       const int64_t n = sizes[i][1], k = columns(d, sizes[i][2]);
       suite_case *c =
           case_begin(s, sizes[i][0], "%s of %s: %lld rows, [%lld, %lld], epilogue %d", wh_op_get(op)->name,

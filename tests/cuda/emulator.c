@@ -44,6 +44,7 @@ void emulator_open(void) {
                {"cuModuleGetFunction", &cu.module_function},
                {"cuModuleGetGlobal_v2", &cu.module_global},
                {"cuLaunchKernel", &cu.launch},
+               {"cuLaunchKernelEx", &cu.launch_config},
                {"cuStreamCreate", &cu.stream_create},
                {"cuStreamDestroy_v2", &cu.stream_destroy},
                {"cuStreamSynchronize", &cu.stream_synchronize},

@@ -27,6 +27,7 @@ typedef struct {
   CUresult (*module_unload)(CUmodule);
   CUresult (*module_function)(CUfunction *, CUmodule, const char *);
   CUresult (*module_global)(CUdeviceptr *, size_t *, CUmodule, const char *);
+  CUresult (*launch_config)(const CUlaunchConfig *, CUfunction, void **, void **);
   CUresult (*launch)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                      CUstream, void **, void **);
   CUresult (*stream_create)(CUstream *, unsigned);

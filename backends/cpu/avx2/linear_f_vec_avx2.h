@@ -9,5 +9,6 @@
 #define TILE_VECS 2
 #define WIDE_ROWS 3
 #define WIDE_VECS 4
+#define TILE_K 64
 
 #endif

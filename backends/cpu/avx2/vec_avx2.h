@@ -63,12 +63,16 @@ static inline vf vf_ldexp(vf x, vf n) {
   x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
   return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
 }
+#define VF_LDEXP_IN_STEPS 1
+#define vf_ldexp_normal(x, n) \
+  _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)))
 
 #define vf_less(a, b) _mm256_cmp_ps(a, b, _CMP_LT_OQ)
 #define vf_not_less(a, b) _mm256_cmp_ps(a, b, _CMP_NLT_UQ)
 #define vf_is_number(x) _mm256_cmp_ps(x, x, _CMP_ORD_Q)
 #define vf_choose(is, yes, no) _mm256_blendv_ps(no, yes, is)
 #define vf_keep(is, x) _mm256_and_ps(is, x)
+#define vf_all(is) (_mm256_movemask_ps(is) == 255)
 
 static inline float vf_sum_halves(vf x) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

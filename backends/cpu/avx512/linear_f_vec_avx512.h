@@ -9,5 +9,6 @@
 #define TILE_VECS 2
 #define WIDE_ROWS 12
 #define WIDE_VECS 2
+#define TILE_K 512
 
 #endif

@@ -49,12 +49,15 @@ static inline vf vf_copysign(vf magnitude, vf sign) {
 /* The scalar's two factors 2^half and 2^(n - half) round once, at the second product (the first is exact),
  * which is what vscalefps does. */
 #define vf_ldexp(x, n) _mm512_scalef_ps(x, n)
+#define VF_LDEXP_IN_STEPS 0
+#define vf_ldexp_normal(x, n) vf_ldexp(x, n)
 
 #define vf_less(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
 #define vf_not_less(a, b) _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ)
 #define vf_is_number(x) _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q)
 #define vf_choose(is, yes, no) _mm512_mask_mov_ps(no, is, yes)
 #define vf_keep(is, x) _mm512_maskz_mov_ps(is, x)
+#define vf_all(is) ((is) == 0xffff)
 
 static inline float vf_sum_halves(vf x) {
   const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));

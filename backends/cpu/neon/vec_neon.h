@@ -59,12 +59,16 @@ static inline vf vf_ldexp(vf x, vf n) {
   x = vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
   return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23)));
 }
+#define VF_LDEXP_IN_STEPS 1
+#define vf_ldexp_normal(x, n) \
+  vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), vshlq_n_s32(vcvtq_s32_f32(n), 23)))
 
 #define vf_less(a, b) vcltq_f32(a, b)
 #define vf_not_less(a, b) vmvnq_u32(vcltq_f32(a, b))
 #define vf_is_number(x) vceqq_f32(x, x)
 #define vf_choose(is, yes, no) vbslq_f32(is, yes, no)
 #define vf_keep(is, x) vreinterpretq_f32_u32(vandq_u32(is, vreinterpretq_u32_f32(x)))
+#define vf_all(is) (vminvq_u32(is) != 0)
 
 static inline float vf_sum_halves(vf x) {
   const float32x2_t two = vadd_f32(vget_low_f32(x), vget_high_f32(x));

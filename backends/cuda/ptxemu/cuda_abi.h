@@ -17,6 +17,21 @@ typedef struct CUevent_st *CUevent;
 typedef struct CUgraph_st *CUgraph, *CUgraphExec;
 typedef void (*CUhostFn)(void *);
 
+typedef struct CUlaunchAttribute_st {
+  int id;
+  union {
+    char room[64];
+    int programmatic; /* LAUNCH_PROGRAMMATIC_SERIALIZATION */
+  } __attribute__((aligned(8))) value;
+} CUlaunchAttribute;
+enum { LAUNCH_IGNORE = 0, LAUNCH_PROGRAMMATIC_SERIALIZATION = 6 };
+typedef struct CUlaunchConfig_st {
+  unsigned grid[3], block[3], dynamic_shared;
+  CUstream stream;
+  CUlaunchAttribute *attributes;
+  unsigned n_attributes;
+} CUlaunchConfig;
+
 enum {
   CUDA_SUCCESS = 0,
   CUDA_ERROR_INVALID_VALUE = 1,

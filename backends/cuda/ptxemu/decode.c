@@ -198,7 +198,7 @@ static const mnemonic mnemonics[] = {
     {"prefetch", OP_NOP, 1, 1},
     {"prefetchu", OP_NOP, 1, 1},
     {"pmevent", OP_NOP, 1, 1},
-    {"griddepcontrol", OP_NOP, 0, 0},
+    {"griddepcontrol", OP_DEPEND, 0, 0},
     {"sad", OP_SAD, 4, 4},
 };
 
@@ -297,6 +297,8 @@ static bool take_own_part(ptx_instruction *i, const char *part) {
       return true;
     case OP_CVTA:
       return !strcmp(part, "to") && (i->to = true);
+    case OP_DEPEND:
+      return !strcmp(part, "launch_dependents") || (!strcmp(part, "wait") && (i->mode = 1));
     case OP_LDMATRIX:
       return !strcmp(part, "trans") && (i->transposed = true);
     case OP_BFIND:

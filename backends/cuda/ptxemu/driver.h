@@ -42,6 +42,7 @@ typedef struct work {
   progress needs; /* done before it starts, its own number within its stream included */
   CUfunction function;
   uint32_t grid[3], block[3], dynamic_shared;
+  bool follows; /* a programmatic launch */
   unsigned char *parameters;
   uint64_t to, from, n;  /* copies: addresses; set: n elements */
   unsigned char *staged; /* what a copy from pageable memory read when it was asked for */

@@ -20,6 +20,8 @@ EXPORT CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunct
 EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                unsigned by, unsigned bz, unsigned dynamic_shared, CUstream stream,
                                void **parameters, void **extra);
+EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters,
+                                 void **extra);
 
 /* ---- images ---- */
 
@@ -322,17 +324,15 @@ static CUresult check_launch(const struct CUfunc_st *f, const uint32_t grid[3], 
   return CUDA_SUCCESS;
 }
 
-CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                        unsigned bz, unsigned dynamic_shared, CUstream stream, void **parameters,
-                        void **extra) {
+static CUresult launch(CUfunction function, const CUlaunchConfig *c, bool follows, void **parameters,
+                       void **extra) {
   const CUresult r = driver_enter(CALL_IN_CONTEXT);
   if (r) return driver_leave(r);
-  CUstream s = stream_of(stream);
+  CUstream s = stream_of(c->stream);
   if (!s || !function_is(function)) return driver_leave(CUDA_ERROR_INVALID_HANDLE);
   if (extra) return driver_leave(CUDA_ERROR_NOT_SUPPORTED);
   const ptx_function *f = function->ptx;
-  const uint32_t grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
-  const CUresult fits = check_launch(function, grid, block, dynamic_shared);
+  const CUresult fits = check_launch(function, c->grid, c->block, c->dynamic_shared);
   if (fits) return driver_leave(fits);
   if (f->n_parameters && !parameters) return driver_leave(CUDA_ERROR_INVALID_VALUE);
   work *w = stream_work(WORK_KERNEL);
@@ -342,11 +342,35 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
     return driver_leave(CUDA_ERROR_OUT_OF_MEMORY);
   }
   w->function = function;
-  memcpy(w->grid, grid, sizeof grid);
-  memcpy(w->block, block, sizeof block);
-  w->dynamic_shared = dynamic_shared;
+  memcpy(w->grid, c->grid, sizeof w->grid);
+  memcpy(w->block, c->block, sizeof w->block);
+  w->dynamic_shared = c->dynamic_shared;
+  w->follows = follows;
   for (unsigned i = 0; i < f->n_parameters; i++)
     memcpy(w->parameters + f->parameters[i].offset, parameters[i], f->parameters[i].size);
   stream_push(s, w);
   return driver_leave(CUDA_SUCCESS);
+}
+
+CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                        unsigned bz, unsigned dynamic_shared, CUstream stream, void **parameters,
+                        void **extra) {
+  const CUlaunchConfig c = {{gx, gy, gz}, {bx, by, bz}, dynamic_shared, stream, NULL, 0};
+  return launch(function, &c, false, parameters, extra);
+}
+
+/* Of attributes the one is known by which a kernel may start before the work in front of it has ended. */
+CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters,
+                          void **extra) {
+  bool follows = false;
+  if (!config || (config->n_attributes && !config->attributes)) return CUDA_ERROR_INVALID_VALUE;
+  for (unsigned i = 0; i < config->n_attributes; i++) {
+    const CUlaunchAttribute *a = &config->attributes[i];
+    if (a->id == LAUNCH_PROGRAMMATIC_SERIALIZATION)
+      follows = a->value.programmatic != 0;
+    else if (a->id != LAUNCH_IGNORE)
+      return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  if (follows && driver.options.profile->major < 9) return CUDA_ERROR_NOT_SUPPORTED;
+  return launch(function, config, follows, parameters, extra);
 }

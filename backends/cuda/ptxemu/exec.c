@@ -86,37 +86,11 @@ static uint64_t special(const block *b, const warp *w, ptx_special which, unsign
   return 0;
 }
 
-const uint64_t *exec_source(const step *s, const ptx_operand *o, lanes room) {
-  switch (o->kind) {
-    case OPERAND_REGISTER:
-      return s->w->registers[o->reg];
-    case OPERAND_VALUE:
-      return o->lanes;
-    case OPERAND_SPECIAL:
-      for (unsigned l = 0; l < EXEC_WARP; l++) room[l] = special(s->b, s->w, (ptx_special)o->value, l);
-      return room;
-    default:
-      memset(room, 0, sizeof(lanes));
-      return room;
-  }
-}
-
-uint64_t *exec_result(const step *s, const ptx_operand *o, lanes room) {
-  return o->kind == OPERAND_REGISTER ? s->w->registers[o->reg] : room;
-}
-
-uint32_t exec_predicate(const step *s, const ptx_operand *o) {
-  lanes room;
-  const uint64_t *v = exec_source(s, o, room);
-  uint32_t bits = 0;
-  for (unsigned l = 0; l < EXEC_WARP; l++) bits |= (uint32_t)(v[l] & 1) << l;
-  return o->negated ? ~bits : bits;
-}
-
-void exec_set_predicate(const step *s, const ptx_operand *o, uint32_t values) {
-  if (o->kind != OPERAND_REGISTER) return;
-  uint64_t *d = s->w->registers[o->reg];
-  FOR_LANES(l, s->mask) d[l] = values >> l & 1;
+const uint64_t *exec_source_other(const step *s, const ptx_operand *o, lanes room) {
+  memset(room, 0, sizeof(lanes));
+  for (unsigned l = 0; o->kind == OPERAND_SPECIAL && l < EXEC_WARP; l++)
+    room[l] = special(s->b, s->w, (ptx_special)o->value, l);
+  return room;
 }
 
 /* ---- control ---- */
@@ -125,6 +99,10 @@ static void end_lanes(const step *s, uint32_t mask) {
   const step ending = {s->b, s->w, s->i, mask};
   exec_copies_left(&ending);
   exec_wgmma_left(&ending);
+  if (s->b->l->follows && mask & ~s->w->waited)
+    exec_report(s, (unsigned)__builtin_ctz(mask & ~s->w->waited), "not-followed",
+                "a thread of a programmatic launch ends without griddepcontrol.wait: what comes behind may "
+                "start while what is in front still runs");
   s->w->alive &= ~mask;
   s->w->exited |= mask;
 }
@@ -287,6 +265,9 @@ static void execute(const step *s) {
       FOR_LANES(l, s->mask) d[l] = s->mask;
       break;
     }
+    case OP_DEPEND:
+      if (s->i->mode) s->w->waited |= s->mask;
+      break;
     case OP_NOP:
     case OP_FENCE:
       break;
@@ -311,6 +292,12 @@ static uint32_t pick(const warp *w, uint32_t among, uint32_t *pc, uint32_t *meet
 
 static void set_pc(warp *w, uint32_t mask, uint32_t pc) { FOR_LANES(l, mask) w->pc[l] = pc; }
 
+EXEC_WIDE static uint32_t guard(const step *s) {
+  const ptx_operand p = {
+      .kind = OPERAND_REGISTER, .reg = s->i->predicate, .negated = s->i->predicate_negated};
+  return exec_predicate(s, &p);
+}
+
 /* Runs until the lanes part, meet others, or wait. Returns false when the block is to end. */
 static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t meet, uint64_t *quantum) {
   const ptx_instruction *code = b->l->module->code;
@@ -325,8 +312,7 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
     (*b->l->n_warp_instructions)++;
     if (b->l->profile) b->l->profile->executed[pc]++;
     if (i->predicate >= 0) {
-      const ptx_operand p = {.kind = OPERAND_REGISTER, .reg = i->predicate, .negated = i->predicate_negated};
-      s.mask &= exec_predicate(&s, &p);
+      s.mask &= guard(&s);
     }
     *b->l->n_lane_instructions += (unsigned)__builtin_popcount(s.mask);
     const uint32_t rest = group & ~s.mask;
@@ -337,6 +323,10 @@ static bool run_group(block *b, warp *w, uint32_t group, uint32_t pc, uint32_t m
     if (w->marks) exec_wgmma_watch(&s);
     switch ((ptx_op)i->op) {
       case OP_BRA:
+        if (!rest && meet == UINT32_MAX) { /* all lanes of this depth */
+          pc = (uint32_t)i->target;
+          continue;
+        }
         set_pc(w, s.mask, (uint32_t)i->target);
         set_pc(w, rest, pc + 1);
         return true;
@@ -424,15 +414,13 @@ static void start_warp(block *b, unsigned id) {
   memcpy(copies, w->copies, sizeof copies);
   const product_queue products = {.items = w->products.items, .cap = w->products.cap};
   *w = (warp){.id = id, .registers = registers, .marks = w->marks, .products = products, .now = b->time};
-  if (w->marks) memset(w->marks, 0, b->l->module->n_registers);
+  if (w->marks) memset(w->marks, 0, b->l->kernel->n_registers);
   for (unsigned l = 0; l < EXEC_WARP; l++) {
     w->copies[l] = (async_queue){.items = copies[l].items, .cap = copies[l].cap};
     w->pc[l] = b->l->kernel->first;
   }
   const unsigned left = b->n_threads - id * EXEC_WARP;
   w->alive = left >= EXEC_WARP ? ~0u : (1u << left) - 1;
-  memset(registers, 0xa5,
-         b->l->module->n_registers * sizeof(lanes)); /* unset registers hold nothing useful */
 }
 
 static size_t product_reads_bytes(const block *b) {
@@ -526,7 +514,7 @@ bool exec_run(const exec_launch *l) {
   b->random = l->seed;
   /* A kernel with fences and atomics hands data from block to block by them: which, is not followed. */
   b->checks_blocks = !(l->kernel->has_fence && l->kernel->has_atomic) && !l->kernel->calls;
-  const size_t n_registers = l->module->n_registers + 1u;
+  const size_t n_registers = l->kernel->n_registers + 1u;
   b->warps = calloc(b->n_warps, sizeof *b->warps);
   b->shared = malloc(b->shared_bytes + 16);
   b->cells = malloc(((b->shared_bytes + 3) / 4 + 1) * sizeof *b->cells);
@@ -538,6 +526,8 @@ bool exec_run(const exec_launch *l) {
   const bool fits = b->warps && b->shared && b->cells && b->local && registers &&
                     (!has_wgmma || (marks && b->product_reads));
   if (fits) {
+    /* Unset registers hold nothing useful: in the first block, which finds who reads them. */
+    memset(registers, 0xa5, b->n_warps * n_registers * sizeof(lanes));
     for (unsigned v = 0; v < b->n_warps; v++) {
       b->warps[v].registers = registers + v * n_registers;
       b->warps[v].marks = marks ? marks + v * n_registers : NULL;

@@ -17,7 +17,8 @@ typedef struct {
   const unsigned char *parameters;
   memory_device *devices; /* all of them: peers read each other */
   unsigned n_devices;
-  uint32_t op; /* the stream operation that this is */
+  uint32_t op;  /* the stream operation that this is */
+  bool follows; /* it may have started before the work in front of it has ended: griddepcontrol */
   /* Whether an earlier operation is known to have ended before another began. */
   bool (*ordered)(uint32_t earlier, uint32_t later);
   uint64_t seed;   /* 0: blocks and warps in order, each to its next barrier; else some other legal order */

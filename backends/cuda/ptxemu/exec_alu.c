@@ -3,14 +3,7 @@
 
 #include "backends/cuda/ptxemu/numbers.h"
 
-/* One expression of lane l for all lanes of the step: without a branch when all 32 take part. */
-#define EACH(expression)                                            \
-  do {                                                              \
-    if (s->mask == ~0u)                                             \
-      for (unsigned l = 0; l < EXEC_WARP; l++) d[l] = (expression); \
-    else                                                            \
-      FOR_LANES(l, s->mask) d[l] = (expression);                    \
-  } while (0)
+#define EACH(expression) EACH_OF(s, expression)
 
 /* The same in the width of the type, signed or not. */
 #define EACH_UNSIGNED(size, expression32, expression64) \
@@ -75,6 +68,36 @@ static uint64_t shift(const ptx_instruction *i, uint64_t a, uint64_t by) {
   if (i->op == OP_SHL) return by >= bits ? 0 : num_truncate(a << by, t);
   if (ptx_is_signed(t)) return num_truncate((uint64_t)(num_signed(a, t) >> (by >= bits ? bits - 1 : by)), t);
   return by >= bits ? 0 : num_truncate(a, t) >> by;
+}
+
+/* The same of all lanes; of 32 bits without a branch. */
+static void shift_lanes(const step *s, uint64_t *d, const uint64_t *a, const uint64_t *b) {
+  const ptx_instruction *i = s->i;
+  const ptx_type t = (ptx_type)i->type;
+  if (ptx_type_bytes(t) != 4)
+    EACH(shift(i, a[l], b[l]));
+  else if (i->op == OP_SHL)
+    EACH((uint32_t)b[l] > 31 ? 0 : (uint32_t)a[l] << ((uint32_t)b[l] & 31));
+  else if (ptx_is_signed(t))
+    EACH((uint32_t)((int32_t)a[l] >> ((uint32_t)b[l] > 31 ? 31 : (uint32_t)b[l])));
+  else
+    EACH((uint32_t)b[l] > 31 ? 0 : (uint32_t)a[l] >> ((uint32_t)b[l] & 31));
+}
+
+/* cvt to an integer; a signed one that is narrow fills its register by its sign. */
+static void convert(const step *s, uint64_t *d, const uint64_t *a) {
+  const ptx_instruction *i = s->i;
+  const ptx_type to = (ptx_type)i->type, from = (ptx_type)i->type2;
+  if (ptx_is_signed(to) && ptx_type_bytes(to) < 4)
+    EACH((uint32_t)num_signed(num_convert(i, a[l]), to));
+  else if (i->saturate)
+    EACH(num_convert(i, a[l]));
+  else if (ptx_is_signed(from) && ptx_type_bytes(from) == 4)
+    EACH((uint64_t)(int64_t)(int32_t)a[l] & num_mask(to));
+  else if (ptx_is_signed(from))
+    EACH((uint64_t)num_signed(a[l], from) & num_mask(to));
+  else
+    EACH(a[l] & num_mask(from) & num_mask(to));
 }
 
 static uint64_t funnel(const ptx_instruction *i, uint64_t low, uint64_t high, uint64_t by) {
@@ -167,6 +190,48 @@ static uint32_t combined(ptx_bool how, uint32_t v, uint32_t with) {
   return how == BOOL_AND ? v & with : how == BOOL_OR ? v | with : how == BOOL_XOR ? v ^ with : v;
 }
 
+/* A bit for each lane, by a comparison of values of type T. */
+#define BITS_OF(T, load, condition)            \
+  do {                                         \
+    for (unsigned l = 0; l < EXEC_WARP; l++) { \
+      const T x = load(a[l]), y = load(b[l]);  \
+      bits |= (uint64_t)(condition) << l;      \
+    }                                          \
+    return (uint32_t)bits;                     \
+  } while (0)
+
+#define COMPARE_ORDERED(T, load)     \
+  switch (c) {                       \
+    case CMP_EQ:                     \
+      BITS_OF(T, load, x == y);      \
+    case CMP_NE:                     \
+      BITS_OF(T, load, x<y || x> y); \
+    case CMP_LT:                     \
+      BITS_OF(T, load, x < y);       \
+    case CMP_LE:                     \
+      BITS_OF(T, load, x <= y);      \
+    case CMP_GT:                     \
+      BITS_OF(T, load, x > y);       \
+    case CMP_GE:                     \
+      BITS_OF(T, load, x >= y);      \
+    default:                         \
+      break;                         \
+  }
+
+/* Of lanes outside the mask anything. */
+static uint32_t compared(ptx_compare c, ptx_type t, const uint64_t *a, const uint64_t *b, uint32_t mask) {
+  uint64_t bits = 0;
+  if (t == PTX_S32) {
+    COMPARE_ORDERED(int32_t, (int32_t))
+  } else if (t == PTX_U32 || t == PTX_B32) {
+    COMPARE_ORDERED(uint32_t, (uint32_t))
+  } else if (t == PTX_F32) {
+    COMPARE_ORDERED(float, num_f32)
+  }
+  FOR_LANES(l, mask) bits |= (uint64_t)num_compare(c, t, a[l], b[l]) << l;
+  return (uint32_t)bits;
+}
+
 /* setp p|q, a, b, c: q of the opposite comparison. */
 static void compare(const step *s) {
   const ptx_instruction *i = s->i;
@@ -177,8 +242,7 @@ static void compare(const step *s) {
   const uint64_t *a = exec_source(s, &i->operands[first], ra),
                  *b = exec_source(s, &i->operands[first + 1], rb);
   const ptx_type t = (ptx_type)i->type2;
-  uint32_t v = 0;
-  FOR_LANES(l, s->mask) v |= (uint32_t)num_compare((ptx_compare)i->compare, t, a[l], b[l]) << l;
+  const uint32_t v = compared((ptx_compare)i->compare, t, a, b, s->mask);
   const uint32_t with = combines ? exec_predicate(s, &i->operands[n - 1]) : 0;
   const uint32_t no = combined((ptx_bool)i->combine, ~v, with);
   exec_set_predicate(s, &i->operands[0], combined((ptx_bool)i->combine, v, with));
@@ -211,7 +275,7 @@ static void unpack(const step *s) {
   }
 }
 
-void exec_alu(const step *s) {
+EXEC_WIDE void exec_alu(const step *s) {
   const ptx_instruction *i = s->i;
   const ptx_type t = (ptx_type)i->type;
   const unsigned size = ptx_type_bytes(t);
@@ -274,7 +338,7 @@ void exec_alu(const step *s) {
       break;
     case OP_SHL:
     case OP_SHR:
-      EACH(shift(i, a[l], b[l]));
+      shift_lanes(s, d, a, b);
       break;
     case OP_SHF:
       EACH(funnel(i, a[l], b[l], c[l]));
@@ -320,12 +384,9 @@ void exec_alu(const step *s) {
                ? num_truncate(~(uint64_t)0, t)
                : 0);
       break;
-    case OP_CVT: {
-      const ptx_type to = t;
-      EACH(ptx_is_signed(to) && size < 4 ? (uint32_t)num_signed(num_convert(i, a[l]), to)
-                                         : num_convert(i, a[l]));
+    case OP_CVT:
+      convert(s, d, a);
       break;
-    }
     default:
       exec_report(s, (unsigned)__builtin_ctz(s->mask), "unsupported", "this instruction of this type");
   }

@@ -75,23 +75,29 @@ static uint64_t scalar(const ptx_instruction *i, ptx_type t, uint64_t a, uint64_
   }
 }
 
-/* binary32 and binary64 to the nearest, the common case, without the switching of roundings. */
+/* binary32 to the nearest, the common case, without the switching of roundings. */
 static bool fast(const step *s, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c) {
   const ptx_instruction *i = s->i;
   if (i->type != PTX_F32 || i->rounding > ROUND_RN || i->flush || i->saturate) return false;
   switch ((ptx_op)i->op) {
     case OP_ADD:
-      FOR_LANES(l, s->mask) d[l] = num_bits_f32(num_f32(a[l]) + num_f32(b[l]));
+      EACH_OF(s, num_bits_f32(num_f32(a[l]) + num_f32(b[l])));
       return true;
     case OP_SUB:
-      FOR_LANES(l, s->mask) d[l] = num_bits_f32(num_f32(a[l]) - num_f32(b[l]));
+      EACH_OF(s, num_bits_f32(num_f32(a[l]) - num_f32(b[l])));
       return true;
     case OP_MUL:
-      FOR_LANES(l, s->mask) d[l] = num_bits_f32(num_f32(a[l]) * num_f32(b[l]));
+      EACH_OF(s, num_bits_f32(num_f32(a[l]) * num_f32(b[l])));
       return true;
     case OP_FMA:
     case OP_MAD:
-      FOR_LANES(l, s->mask) d[l] = num_bits_f32(fmaf(num_f32(a[l]), num_f32(b[l]), num_f32(c[l])));
+      EACH_OF(s, num_bits_f32(fmaf(num_f32(a[l]), num_f32(b[l]), num_f32(c[l]))));
+      return true;
+    case OP_NEG:
+      EACH_OF(s, (uint32_t)a[l] ^ 0x80000000u);
+      return true;
+    case OP_ABS:
+      EACH_OF(s, (uint32_t)a[l] & 0x7fffffffu);
       return true;
     default:
       return false;
@@ -126,7 +132,7 @@ static void convert_pair(const step *s, uint64_t *d, const uint64_t *a, const ui
          num_store(num_f32(b[l]), half, (ptx_round)i->rounding);
 }
 
-void exec_float(const step *s) {
+EXEC_WIDE void exec_float(const step *s) {
   const ptx_instruction *i = s->i;
   switch ((ptx_op)i->op) {
     case OP_MOV:

@@ -75,6 +75,7 @@ typedef struct {
   uint32_t stack[EXEC_WARP][MAX_CALL_DEPTH];
   uint8_t depth[EXEC_WARP];
   uint32_t alive, exited;
+  uint32_t waited;     /* lanes that know what is in front of the launch to have ended */
   uint32_t at_sync;    /* lanes that wait for lanes of their warp */
   uint32_t at_barrier; /* lanes that wait for their block */
   uint32_t at_mbarrier;
@@ -128,7 +129,8 @@ typedef struct {
   bulk_copy *copies; /* whose bytes nobody has waited for */
   unsigned n_copies, cap_copies;
   uint64_t random, steps;
-  bool checks_blocks; /* whether accesses of different blocks are compared */
+  uint32_t ordered_op; /* an operation that is known to have ended before this launch; 0: none */
+  bool checks_blocks;  /* whether accesses of different blocks are compared */
   bool out_of_memory;
   struct {
     const char *kind;
@@ -149,15 +151,51 @@ typedef struct {
   for (uint32_t left_ = (mask), lane = 0; left_ && (lane = (uint32_t)__builtin_ctz(left_), 1); \
        left_ &= left_ - 1)
 
+/* One expression of lane l for all lanes of a step. Registers are the same or apart, so that the compiler may
+ * make vectors when all 32 take part. */
+#define EACH_OF(s, expression)                                                           \
+  do {                                                                                   \
+    if ((s)->mask == ~0u) {                                                              \
+      _Pragma("GCC ivdep") for (unsigned l = 0; l < EXEC_WARP; l++) d[l] = (expression); \
+    } else {                                                                             \
+      FOR_LANES(l, (s)->mask) d[l] = (expression);                                       \
+    }                                                                                    \
+  } while (0)
+
+/* Functions of such loops, with all that they call: built for processors with AVX2 and fma once more. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define EXEC_WIDE __attribute__((flatten, target_clones("arch=x86-64-v3", "default")))
+#else
+#define EXEC_WIDE
+#endif
+
 void exec_report(const step *s, unsigned lane, const char *kind, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* The values of an operand: the register itself, or values laid out in room. */
-const uint64_t *exec_source(const step *s, const ptx_operand *o, lanes room);
+const uint64_t *exec_source_other(const step *s, const ptx_operand *o, lanes room);
+static inline const uint64_t *exec_source(const step *s, const ptx_operand *o, lanes room) {
+  return o->kind == OPERAND_REGISTER ? s->w->registers[o->reg]
+         : o->kind == OPERAND_VALUE  ? o->lanes
+                                     : exec_source_other(s, o, room);
+}
 /* A register to write, or room when the result is not wanted. */
-uint64_t *exec_result(const step *s, const ptx_operand *o, lanes room);
-uint32_t exec_predicate(const step *s, const ptx_operand *o);
-void exec_set_predicate(const step *s, const ptx_operand *o, uint32_t values);
+static inline uint64_t *exec_result(const step *s, const ptx_operand *o, lanes room) {
+  return o->kind == OPERAND_REGISTER ? s->w->registers[o->reg] : room;
+}
+static inline uint32_t exec_predicate(const step *s, const ptx_operand *o) {
+  lanes room;
+  const uint64_t *v = exec_source(s, o, room);
+  uint64_t bits = 0;
+  for (unsigned l = 0; l < EXEC_WARP; l++) bits |= (v[l] & 1) << l;
+  return o->negated ? ~(uint32_t)bits : (uint32_t)bits;
+}
+static inline void exec_set_predicate(const step *s, const ptx_operand *o, uint32_t values) {
+  if (o->kind != OPERAND_REGISTER) return;
+  uint64_t *d = s->w->registers[o->reg];
+  EACH_OF(s, (uint64_t)values >> l & 1);
+}
 
 static inline unsigned thread_of(const warp *w, unsigned lane) { return w->id * EXEC_WARP + lane; }
 

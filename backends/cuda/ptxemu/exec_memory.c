@@ -16,15 +16,23 @@ static memory_device *device_of(const exec_launch *l, uint64_t at, unsigned n) {
   return NULL;
 }
 
+/* Cells beside each other were mostly touched by the same work: the answer for the last one is kept. */
+static bool is_ordered(block *b, uint32_t op) {
+  if (op == b->ordered_op) return true;
+  if (!b->l->ordered(op, b->l->op)) return false;
+  b->ordered_op = op;
+  return true;
+}
+
 static void check_blocks(const step *s, unsigned lane, memory_cell *c, access_kind kind) {
   const exec_launch *l = s->b->l;
   const uint32_t me = s->b->linear + 1;
   const bool writes = kind != ACCESS_READ;
-  if (c->write_op && c->write_op != l->op && !l->ordered(c->write_op, l->op))
+  if (c->write_op && c->write_op != l->op && !is_ordered(s->b, c->write_op))
     exec_report(s, lane, "stream-order",
                 "another stream's work wrote this, and nothing orders this %s after it",
                 writes ? "write" : "read");
-  if (writes && c->read_op && c->read_op != l->op && !l->ordered(c->read_op, l->op))
+  if (writes && c->read_op && c->read_op != l->op && !is_ordered(s->b, c->read_op))
     exec_report(s, lane, "stream-order",
                 "another stream's work reads this, and nothing orders this write after it");
   if (kind == ACCESS_ATOMIC) return; /* neither races with its like, nor is it remembered */
@@ -51,7 +59,12 @@ static unsigned char *access_global(const step *s, unsigned lane, uint64_t at, u
                 (unsigned long long)at);
     return NULL;
   }
-  switch (memory_state(d, at, n)) {
+  if (s->b->l->follows && !(s->w->waited >> lane & 1))
+    exec_report(s, lane, "too-early",
+                "%s of %u bytes at 0x%llx before griddepcontrol.wait: what is in front may still run", what,
+                n, (unsigned long long)at);
+  const bool is_set = memory_is_set(d, at, n);
+  switch (is_set ? BYTE_SET : memory_state(d, at, n)) {
     case BYTE_OUTSIDE:
       exec_report(s, lane, "out-of-bounds", "%s of %u bytes at 0x%llx, which no allocation holds", what, n,
                   (unsigned long long)at);
@@ -71,7 +84,7 @@ static unsigned char *access_global(const step *s, unsigned lane, uint64_t at, u
   const uint64_t offset = at - (uint64_t)(uintptr_t)d->base;
   if (n >= 4) /* smaller ones share a cell with their neighbours */
     for (uint64_t c = offset / 4; c <= (offset + n - 1) / 4; c++) check_blocks(s, lane, &d->cells[c], kind);
-  if (kind != ACCESS_READ) memory_mark_set(d, at, n);
+  if (kind != ACCESS_READ && !is_set) memory_mark_set(d, at, n);
   return d->base + offset;
 }
 
@@ -121,7 +134,7 @@ static unsigned char *access_shared(const step *s, unsigned lane, uint64_t offse
 unsigned char *exec_access(const step *s, unsigned lane, uint64_t at, unsigned n, ptx_space space,
                            access_kind kind) {
   const ptx_module *m = s->b->l->module;
-  if (at % n) {
+  if (at & (n - 1)) { /* n is a power of two */
     exec_report(s, lane, "misaligned", "%u bytes at 0x%llx", n, (unsigned long long)at);
     return NULL;
   }
@@ -159,16 +172,45 @@ unsigned char *exec_access(const step *s, unsigned lane, uint64_t at, unsigned n
 }
 
 void exec_addresses(const step *s, const ptx_operand *o, bool shared, lanes a) {
-  for (unsigned l = 0; l < EXEC_WARP; l++) {
-    a[l] = (o->reg >= 0 ? s->w->registers[o->reg][l] : 0) + o->value;
-    if (shared && a[l] < SHARED_WINDOW) a[l] &= 0xffffffff; /* 32-bit addresses wrap */
+  static const lanes zeros = {0};
+  const uint64_t *from = o->reg >= 0 ? s->w->registers[o->reg] : zeros;
+  for (unsigned l = 0; l < EXEC_WARP; l++) a[l] = from[l] + o->value;
+  for (unsigned l = 0; shared && l < EXEC_WARP; l++)
+    if (a[l] < SHARED_WINDOW) a[l] &= 0xffffffff; /* 32-bit addresses wrap */
+}
+
+/* 1, 2, 4 or 8 bytes. */
+static inline uint64_t get(const unsigned char *p, unsigned n) {
+  uint64_t v = 0;
+  switch (n) {
+    case 1:
+      return *p;
+    case 2:
+      memcpy(&v, p, 2);
+      return v;
+    case 4:
+      memcpy(&v, p, 4);
+      return v;
+    default:
+      memcpy(&v, p, 8);
+      return v;
   }
 }
 
-static uint64_t get(const unsigned char *p, unsigned n) {
-  uint64_t v = 0;
-  memcpy(&v, p, n);
-  return v;
+static inline void put(unsigned char *p, uint64_t v, unsigned n) {
+  switch (n) {
+    case 1:
+      *p = (unsigned char)v;
+      return;
+    case 2:
+      memcpy(p, &v, 2);
+      return;
+    case 4:
+      memcpy(p, &v, 4);
+      return;
+    default:
+      memcpy(p, &v, 8);
+  }
 }
 
 /* ---- ld, st ---- */
@@ -179,23 +221,21 @@ static const ptx_operand *element(const ptx_operand *o, unsigned k) {
 
 void exec_load(const step *s) {
   const ptx_instruction *i = s->i;
-  const unsigned size = ptx_type_bytes((ptx_type)i->type), n = i->vector ? i->vector : 1;
-  lanes a, room;
+  const ptx_type t = (ptx_type)i->type;
+  const unsigned size = ptx_type_bytes(t), n = i->vector ? i->vector : 1;
+  lanes a, nowhere;
   exec_addresses(s, &i->operands[1], i->space == SPACE_SHARED, a);
-  uint64_t *to[8];
-  lanes nowhere;
-  for (unsigned k = 0; k < n; k++) to[k] = exec_result(s, element(&i->operands[0], k), nowhere);
-  (void)room;
+  uint64_t *to[8], kept[8]; /* of a register */
+  for (unsigned k = 0; k < n; k++) {
+    const ptx_operand *o = element(&i->operands[0], k);
+    to[k] = exec_result(s, o, nowhere);
+    kept[k] = size == 8 || o->wide ? ~(uint64_t)0 : 0xffffffff;
+  }
   profile_access(s, a, size * n, (ptx_space)i->space);
   FOR_LANES(l, s->mask) {
     const unsigned char *p = exec_access(s, l, a[l], size * n, (ptx_space)i->space, ACCESS_READ);
-    for (unsigned k = 0; k < n; k++) {
-      uint64_t v = p ? get(p + k * size, size) : ~(uint64_t)0;
-      /* a narrow value fills its register by its sign or with zeros */
-      const uint64_t wide = ptx_is_signed((ptx_type)i->type) ? (uint64_t)num_signed(v, (ptx_type)i->type)
-                                                             : num_truncate(v, (ptx_type)i->type);
-      to[k][l] = size == 8 || element(&i->operands[0], k)->wide ? wide : (uint32_t)wide;
-    }
+    for (unsigned k = 0; k < n; k++) /* a narrow value fills its register by its sign or with zeros */
+      to[k][l] = num_extend(p ? get(p + k * size, size) : ~(uint64_t)0, t) & kept[k];
   }
 }
 
@@ -209,7 +249,7 @@ void exec_store(const step *s) {
   profile_access(s, a, size * n, (ptx_space)i->space);
   FOR_LANES(l, s->mask) {
     unsigned char *p = exec_access(s, l, a[l], size * n, (ptx_space)i->space, ACCESS_WRITE);
-    for (unsigned k = 0; p && k < n; k++) memcpy(p + k * size, &from[k][l], size);
+    for (unsigned k = 0; p && k < n; k++) put(p + k * size, from[k][l], size);
   }
 }
 
@@ -255,7 +295,7 @@ void exec_atomic(const step *s) {
     unsigned char *p = exec_access(s, l, a[l], size, (ptx_space)i->space, ACCESS_ATOMIC);
     if (!p) continue;
     const uint64_t old = get(p, size), next = combine(i, old, v[l], other[l]);
-    memcpy(p, &next, size);
+    put(p, next, size);
     d[l] = old;
   }
 }

@@ -114,15 +114,18 @@ void exec_match(const step *s) {
  * With g = lane / 4 and t = lane % 4, register r of A holds row g + 8 (r & 1), and from column per * t + 4
  * per * (r >> 1) on the `per` values of its 32 bits; of B column g, and rows likewise; of C and D row g + 8
  * (r >> 1), column 2 t + (r & 1). */
+#define ROW_OF(lane, r) ((lane) / 4 + 8 * ((r) >> 1))
+#define COLUMN_OF(lane, r) ((lane) % 4 * 2 + ((r)&1))
 typedef struct {
   uint64_t a[4][EXEC_WARP], b[2][EXEC_WARP], c[4][EXEC_WARP];
   unsigned k, per;
 } fragments;
 
-/* The matrices of one product, as whole numbers or as floats. */
+/* The matrices of one product, as whole numbers or as floats; rows of B are beside each other, for vectors of
+ * columns. */
 typedef struct {
-  int32_t ai[16][32], bi[8][32];
-  float af[16][16], bf[8][16];
+  int32_t ai[16][32], bi[32][8], sums[16][8];
+  float af[16][16], bf[16][8], c[16][8];
 } matrices;
 
 static const ptx_operand *element(const ptx_operand *o, unsigned k) {
@@ -162,24 +165,33 @@ static void spread(const step *s, const fragments *f, matrices *m) {
         m->af[row][k] = (float)num_load(a_bits(f, row, k), ta);
     for (unsigned column = 0; column < 8; column++)
       if (f->per == 4)
-        m->bi[column][k] = byte_of(b_bits(f, k, column), tb);
+        m->bi[k][column] = byte_of(b_bits(f, k, column), tb);
       else
-        m->bf[column][k] = (float)num_load(b_bits(f, k, column), tb);
+        m->bf[k][column] = (float)num_load(b_bits(f, k, column), tb);
   }
 }
 
-static uint64_t dot_bytes(const int32_t *a, const int32_t *b, unsigned n, bool saturate, uint64_t c) {
-  int64_t sum = (int32_t)c;
-  for (unsigned k = 0; k < n; k++) sum += a[k] * b[k];
+/* Products of bytes without C: they fit 32 bits. */
+static void sum_bytes(matrices *m, unsigned n) {
+  memset(m->sums, 0, sizeof m->sums);
+  for (unsigned row = 0; row < 16; row++)
+    for (unsigned k = 0; k < n; k++)
+      for (unsigned column = 0; column < 8; column++)
+        m->sums[row][column] += m->ai[row][k] * m->bi[k][column];
+}
+
+static uint64_t add_bytes(int32_t products, bool saturate, uint64_t c) {
+  int64_t sum = (int64_t)(int32_t)c + products;
   if (saturate) sum = sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : sum;
   return (uint32_t)sum;
 }
 
-/* A chain of fused products, one of the two models that a right program has to bear. */
-static uint64_t dot_chain(const float *a, const float *b, unsigned n, uint64_t c) {
-  float sum = num_f32(c);
-  for (unsigned k = 0; k < n; k++) sum = fmaf(a[k], b[k], sum);
-  return num_bits_f32(sum);
+/* Chains of fused products, one of the two models that a right program has to bear. */
+static void sum_chains(matrices *m, unsigned n) {
+  for (unsigned row = 0; row < 16; row++)
+    for (unsigned k = 0; k < n; k++)
+      for (unsigned column = 0; column < 8; column++)
+        m->c[row][column] = fmaf(m->af[row][k], m->bf[k][column], m->c[row][column]);
 }
 
 /* Eight exact products and the accumulator, aligned to the largest, cut to 24 bits and two more, then summed.
@@ -201,17 +213,17 @@ static float add_cut(const double p[8], float c) {
   return num_to_f32(sum * unit, ROUND_RZ);
 }
 
-static uint64_t dot_cut(const float *a, const float *b, unsigned n, uint64_t c) {
-  float sum = num_f32(c);
-  for (unsigned k = 0; k < n; k += 8) {
-    double p[8];
-    for (unsigned j = 0; j < 8; j++) p[j] = (double)a[k + j] * b[k + j];
-    sum = add_cut(p, sum);
-  }
-  return num_bits_f32(sum);
+static void sum_cut(matrices *m, unsigned n) {
+  for (unsigned row = 0; row < 16; row++)
+    for (unsigned column = 0; column < 8; column++)
+      for (unsigned k = 0; k < n; k += 8) {
+        double p[8];
+        for (unsigned j = 0; j < 8; j++) p[j] = (double)m->af[row][k + j] * m->bf[k + j][column];
+        m->c[row][column] = add_cut(p, m->c[row][column]);
+      }
 }
 
-void exec_mma(const step *s) {
+EXEC_WIDE void exec_mma(const step *s) {
   const ptx_instruction *i = s->i;
   const bool bytes = i->type == PTX_S8 || i->type == PTX_U8;
   fragments f = {.k = i->mode == MMA_16832 ? 32 : i->mode == MMA_16816 ? 16 : 8, .per = bytes ? 4 : 2};
@@ -220,14 +232,19 @@ void exec_mma(const step *s) {
   gather(s, &i->operands[2], f.b);
   gather(s, &i->operands[3], f.c);
   spread(s, &f, &m);
+  for (unsigned r = 0; r < 4; r++)
+    for (unsigned l = 0; l < EXEC_WARP; l++) m.c[ROW_OF(l, r)][COLUMN_OF(l, r)] = num_f32(f.c[r][l]);
+  if (bytes)
+    sum_bytes(&m, f.k);
+  else if (s->b->l->truncating_mma)
+    sum_cut(&m, f.k);
+  else
+    sum_chains(&m, f.k);
   for (unsigned r = 0; r < 4; r++) {
     lanes nowhere;
     uint64_t *d = exec_result(s, element(&i->operands[0], r), nowhere);
-    FOR_LANES(l, s->mask) {
-      const unsigned row = l / 4 + 8 * (r >> 1), column = l % 4 * 2 + (r & 1);
-      d[l] = bytes                     ? dot_bytes(m.ai[row], m.bi[column], f.k, i->saturate, f.c[r][l])
-             : s->b->l->truncating_mma ? dot_cut(m.af[row], m.bf[column], f.k, f.c[r][l])
-                                       : dot_chain(m.af[row], m.bf[column], f.k, f.c[r][l]);
-    }
+    FOR_LANES(l, s->mask)
+    d[l] = bytes ? add_bytes(m.sums[ROW_OF(l, r)][COLUMN_OF(l, r)], i->saturate, f.c[r][l])
+                 : num_bits_f32(m.c[ROW_OF(l, r)][COLUMN_OF(l, r)]);
   }
 }

@@ -105,9 +105,8 @@ static float half_at(const uint8_t *row, unsigned k) {
 
 /* The lowest bit of a finite number that is not 0, as an exponent. */
 static int lowest_bit(float v) {
-  int e;
-  const int32_t digits = (int32_t)ldexpf(frexpf(v, &e), 24); /* of a binary32 */
-  return e - 24 + __builtin_ctz((uint32_t)digits);
+  const uint32_t u = (uint32_t)num_bits_f32(v), e = u >> 23 & 255, digits = u & 0x7fffff;
+  return (int)(e ? e : 1) - 150 + __builtin_ctz(e ? digits | 1u << 23 : digits);
 }
 
 /* Whole multiples of the lowest bit that any of the numbers has; false: one of them is not finite, and all
@@ -148,7 +147,7 @@ static uint64_t dot_bytes(const uint8_t *a, const uint8_t *b, uint64_t c) {
   return sum;
 }
 
-static void multiply(const step *s, const async_product *p) {
+EXEC_WIDE static void multiply(const step *s, const async_product *p) {
   static uint8_t a[ROWS][ROW_BYTES], b[MOST_COLUMNS][ROW_BYTES]; /* the driver's lock is held */
   static double fa[ROWS][16], fb[MOST_COLUMNS][16];
   const ptx_instruction *i = p->instruction;
@@ -217,7 +216,7 @@ static void issue(const step *s) {
 static void unmark(const step *s) {
   warp *w = s->w;
   const uint8_t uses = REGISTER_HOLDS_D | REGISTER_HOLDS_A;
-  for (unsigned r = 0; r < s->b->l->module->n_registers; r++) w->marks[r] &= (uint8_t)~uses;
+  for (unsigned r = 0; r < s->b->l->kernel->n_registers; r++) w->marks[r] &= (uint8_t)~uses;
   for (unsigned k = 0; k < w->products.n; k++) {
     mark_registers(s, &w->products.items[k].instruction->operands[0], REGISTER_HOLDS_D);
     mark_registers(s, &w->products.items[k].instruction->operands[1], REGISTER_HOLDS_A);
@@ -243,7 +242,7 @@ void exec_wgmma(const step *s) {
       issue(s);
       break;
     case WGMMA_FENCE:
-      for (unsigned r = 0; r < s->b->l->module->n_registers; r++)
+      for (unsigned r = 0; r < s->b->l->kernel->n_registers; r++)
         s->w->marks[r] &= (uint8_t)~REGISTER_WRITTEN;
       break;
     case WGMMA_COMMIT:

@@ -120,10 +120,6 @@ size_t memory_live(const memory_device *d, uint64_t *bytes) {
 memory_byte memory_state(const memory_device *d, uint64_t at, uint64_t n) {
   const uint8_t *s = d->state + (at - (uint64_t)(uintptr_t)d->base);
   bool unset = false, freed = false;
-  static const uint8_t all_set[16] = {BYTE_SET, BYTE_SET, BYTE_SET, BYTE_SET, BYTE_SET, BYTE_SET,
-                                      BYTE_SET, BYTE_SET, BYTE_SET, BYTE_SET, BYTE_SET, BYTE_SET,
-                                      BYTE_SET, BYTE_SET, BYTE_SET, BYTE_SET};
-  if (n <= sizeof all_set && !memcmp(s, all_set, n)) return BYTE_SET;
   for (uint64_t i = 0; i < n; i++) {
     if (s[i] == BYTE_OUTSIDE) return BYTE_OUTSIDE;
     unset |= s[i] == BYTE_UNSET;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef enum { BYTE_OUTSIDE, BYTE_UNSET, BYTE_SET, BYTE_FREED } memory_byte;
 
@@ -51,5 +52,32 @@ static inline bool memory_holds(const memory_device *d, uint64_t at, uint64_t n)
 /* The worst state of n bytes: outside, freed, unset, set, in this order. */
 memory_byte memory_state(const memory_device *d, uint64_t at, uint64_t n);
 void memory_mark_set(memory_device *d, uint64_t at, uint64_t n);
+
+/* The common case, of 1, 2, 4, 8 or 16 bytes. */
+#define MEMORY_ALL_SET (0x0101010101010101u * BYTE_SET)
+static inline bool memory_is_set(const memory_device *d, uint64_t at, unsigned n) {
+  const uint8_t *s = d->state + (at - (uint64_t)(uintptr_t)d->base);
+  uint64_t v = MEMORY_ALL_SET, w = MEMORY_ALL_SET;
+  switch (n) {
+    case 1:
+      return *s == BYTE_SET;
+    case 2:
+      memcpy(&v, s, 2);
+      break;
+    case 4:
+      memcpy(&v, s, 4);
+      break;
+    case 8:
+      memcpy(&v, s, 8);
+      break;
+    case 16:
+      memcpy(&v, s, 8);
+      memcpy(&w, s + 8, 8);
+      break;
+    default:
+      return false;
+  }
+  return v == MEMORY_ALL_SET && w == MEMORY_ALL_SET;
+}
 
 #endif

@@ -27,52 +27,40 @@ float num_from_f16(uint16_t h) {
   return num_f32(sign | (e + 112) << 23 | m << 13);
 }
 
-/* v rounded to `fraction` bits behind the point and exponents from `least`, both signs alike. */
-static double round_to(double v, int fraction, int least, ptx_round r) {
-  int e;
-  (void)frexp(v, &e); /* v = m * 2^e, 0.5 <= |m| < 1 */
-  e--;
-  if (e < least) e = least;
-  const double unit = ldexp(1.0, e - fraction);
-  const int before = fegetround();
-  (void)fesetround(host_rounding(r));
-  volatile double scaled = v / unit; /* exact: a power of two */
-  volatile double whole = nearbyint(scaled);
-  (void)fesetround(before);
-  return whole * unit;
-}
-
 static bool rounds_to_infinity(double v, ptx_round r) {
   return r != ROUND_RZ && !(r == ROUND_RM && v > 0) && !(r == ROUND_RP && v < 0);
 }
 
-uint16_t num_to_f16(double v, ptx_round r) {
-  const uint16_t sign = signbit(v) ? 0x8000 : 0;
+/* v in a sign, an exponent of that bias and `fraction` bits behind the point. */
+static uint16_t to_half(double v, unsigned fraction, int bias, ptx_round r) {
+  const uint64_t u = num_bits_f64(v), one = 1;
+  const uint16_t sign = (uint16_t)(u >> 63 << 15), infinite = (uint16_t)((2 * bias + 1) << fraction);
+  const int e = (int)(u >> 52 & 2047) - 1023, least = 1 - bias;
   if (v != v) return 0x7fff;
-  if (isinf(v)) return (uint16_t)(sign | 0x7c00);
-  const double a = fabs(round_to(v, 10, -14, r));
-  if (a > 65504.0) return (uint16_t)(sign | (rounds_to_infinity(v, r) ? 0x7c00 : 0x7bff));
-  if (a < 0x1p-14) return (uint16_t)(sign | (uint16_t)(a * 0x1p24));
-  int e;
-  const double m = frexp(a, &e);
-  return (uint16_t)(sign | (uint16_t)((e + 14) << 10) | ((uint16_t)(m * 2048.0) & 1023));
+  if (e == 1024) return sign | infinite;
+  const uint64_t m = (u & ((one << 52) - 1)) | (e > -1023 ? one << 52 : 0);
+  const unsigned lost = 52 - fraction + (unsigned)(e < least ? least - e : 0);
+  const unsigned drop = lost < 54 ? lost : 54; /* by 54 bits nothing is left, not half of the last place */
+  const uint64_t kept = m >> drop, rest = m & ((one << drop) - 1), half = one << (drop - 1);
+  const bool up = r == ROUND_RZ   ? false
+                  : r == ROUND_RM ? sign && rest
+                  : r == ROUND_RP ? !sign && rest
+                                  : rest > half || (rest == half && kept & 1);
+  /* the leading one of `kept` counts as one more in the exponent, and so does a carry */
+  const uint64_t bits = kept + up + ((uint64_t)(e > least ? e - least : 0) << fraction);
+  if (bits >= infinite) return (uint16_t)(sign | (infinite - !rounds_to_infinity(v, r)));
+  return (uint16_t)(sign | bits);
 }
 
-uint16_t num_to_bf16(double v, ptx_round r) {
-  const uint16_t sign = signbit(v) ? 0x8000 : 0;
-  if (v != v) return 0x7fff;
-  if (isinf(v)) return (uint16_t)(sign | 0x7f80);
-  const double a = fabs(round_to(v, 7, -126, r));
-  if (a > 0x1.fep127) return (uint16_t)(sign | (rounds_to_infinity(v, r) ? 0x7f80 : 0x7f7f));
-  return (uint16_t)(sign | (uint16_t)(num_bits_f32((float)a) >> 16)); /* exact */
-}
+uint16_t num_to_f16(double v, ptx_round r) { return to_half(v, 10, 15, r); }
+uint16_t num_to_bf16(double v, ptx_round r) { return to_half(v, 7, 127, r); }
 
 float num_to_f32(double v, ptx_round r) {
-  const int before = fegetround();
+  if (r <= ROUND_RN) return (float)v;
   (void)fesetround(host_rounding(r));
   volatile double from = v;
   volatile float f = (float)from;
-  (void)fesetround(before);
+  (void)fesetround(FE_TONEAREST);
   return f;
 }
 
@@ -141,9 +129,7 @@ static double arithmetic_f64(ptx_op op, double a, double b, double c) {
 }
 
 uint64_t num_arithmetic(ptx_op op, ptx_type t, ptx_round r, uint64_t a, uint64_t b, uint64_t c) {
-  const int before = fegetround();
-  const int want = host_rounding(r);
-  if (want != before) (void)fesetround(want);
+  if (r > ROUND_RN) (void)fesetround(host_rounding(r));
   uint64_t result;
   if (t == PTX_F64) {
     volatile double d = arithmetic_f64(op, num_f64(a), num_f64(b), num_f64(c));
@@ -152,7 +138,7 @@ uint64_t num_arithmetic(ptx_op op, ptx_type t, ptx_round r, uint64_t a, uint64_t
     volatile float f = arithmetic_f32(op, num_f32(a), num_f32(b), num_f32(c));
     result = num_bits_f32(f);
   }
-  if (want != before) (void)fesetround(before);
+  if (r > ROUND_RN) (void)fesetround(FE_TONEAREST);
   return result;
 }
 
@@ -224,32 +210,6 @@ bool num_compare(ptx_compare c, ptx_type t, uint64_t a, uint64_t b) {
                        : x >= y;
 }
 
-uint64_t num_truncate(uint64_t v, ptx_type t) {
-  switch (t) {
-    case PTX_PRED:
-      return v & 1;
-    case PTX_B8:
-    case PTX_U8:
-    case PTX_S8:
-      return (uint8_t)v;
-    case PTX_B16:
-    case PTX_U16:
-    case PTX_S16:
-    case PTX_F16:
-    case PTX_BF16:
-      return (uint16_t)v;
-    case PTX_B32:
-    case PTX_U32:
-    case PTX_S32:
-    case PTX_F32:
-    case PTX_F16X2:
-    case PTX_BF16X2:
-      return (uint32_t)v;
-    default:
-      return v;
-  }
-}
-
 /* ---- conversions ---- */
 
 static double whole_number(double v, ptx_round r) {
@@ -260,11 +220,8 @@ static double whole_number(double v, ptx_round r) {
       return floor(v);
     case ROUND_RP:
       return ceil(v);
-    default: {
-      const double f = floor(v), d = v - f; /* nearest even, whatever the processor's rounding is */
-      const double up = d > 0.5 || (d == 0.5 && fmod(f, 2) != 0) ? f + 1 : f;
-      return copysign(up, v);
-    }
+    default:
+      return rint(v);
   }
 }
 
@@ -295,12 +252,11 @@ static uint64_t saturate_integer(uint64_t v, ptx_type from, ptx_type to) {
 }
 
 static uint64_t from_integer(uint64_t v, ptx_type from, ptx_type to, ptx_round r) {
-  const int before = fegetround();
   if (to == PTX_F16 || to == PTX_BF16) { /* 64 bits to 53 to 11: odd rounding would be needed beyond 2^53 */
     const double d = ptx_is_signed(from) ? (double)num_signed(v, from) : (double)num_truncate(v, from);
     return num_store(d, to, r);
   }
-  (void)fesetround(host_rounding(r));
+  if (r > ROUND_RN) (void)fesetround(host_rounding(r));
   volatile int64_t s = num_signed(v, from);
   volatile uint64_t u = num_truncate(v, from);
   uint64_t result;
@@ -311,7 +267,7 @@ static uint64_t from_integer(uint64_t v, ptx_type from, ptx_type to, ptx_round r
     volatile float f = ptx_is_signed(from) ? (float)s : (float)u;
     result = num_bits_f32(f);
   }
-  (void)fesetround(before);
+  if (r > ROUND_RN) (void)fesetround(FE_TONEAREST);
   return result;
 }
 

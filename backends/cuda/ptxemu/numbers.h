@@ -1,8 +1,8 @@
 /* numbers.h - the arithmetic of PTX on bit patterns: formats, directed roundings, flushing, NaN and
  * saturation rules.
  *
- * A NaN result of binary32 is 0x7fffffff, as the hardware gives. Functions of a mode take ROUND_NONE for "to
- * nearest". */
+ * The processor rounds to nearest when any of these is called. A NaN result of binary32 is 0x7fffffff, as the
+ * hardware gives. Functions of a mode take ROUND_NONE for "to nearest". */
 #ifndef PTXEMU_NUMBERS_H
 #define PTXEMU_NUMBERS_H
 
@@ -57,20 +57,18 @@ uint16_t num_half(ptx_op op, ptx_type t, ptx_round r, uint16_t a, uint16_t b, ui
 uint64_t num_min_max(bool max, bool nan, ptx_type t, uint64_t a, uint64_t b);
 bool num_compare(ptx_compare c, ptx_type t, uint64_t a, uint64_t b);
 
+/* The bits that a type has of a register. */
+static inline uint64_t num_mask(ptx_type t) {
+  const unsigned bytes = ptx_type_bytes(t);
+  return t == PTX_PRED ? 1 : bytes - 1 >= 7 ? ~(uint64_t)0 : ((uint64_t)1 << 8 * bytes) - 1; /* none: all */
+}
+static inline uint64_t num_truncate(uint64_t v, ptx_type t) { return v & num_mask(t); }
+
 /* Sign- or zero-extended from the bits of an integer type. */
 static inline int64_t num_signed(uint64_t v, ptx_type t) {
-  switch (ptx_is_signed(t) ? t : PTX_NONE) {
-    case PTX_S8:
-      return (int8_t)v;
-    case PTX_S16:
-      return (int16_t)v;
-    case PTX_S32:
-      return (int32_t)v;
-    default:
-      return (int64_t)v;
-  }
+  const unsigned unused = ptx_is_signed(t) ? 64 - 8 * ptx_type_bytes(t) : 0;
+  return (int64_t)(v << unused) >> unused;
 }
-uint64_t num_truncate(uint64_t v, ptx_type t);
 static inline uint64_t num_extend(uint64_t v, ptx_type t) {
   return ptx_is_signed(t) ? (uint64_t)num_signed(v, t) : num_truncate(v, t);
 }

@@ -95,14 +95,11 @@ bool parse_type(const char *name, size_t n, ptx_type *t) {
   return false;
 }
 
-unsigned ptx_type_bytes(ptx_type t) {
-  static const unsigned char bytes[] = {
-      [PTX_PRED] = 1, [PTX_B8] = 1,  [PTX_U8] = 1,  [PTX_S8] = 1,    [PTX_B16] = 2,
-      [PTX_U16] = 2,  [PTX_S16] = 2, [PTX_F16] = 2, [PTX_BF16] = 2,  [PTX_B32] = 4,
-      [PTX_U32] = 4,  [PTX_S32] = 4, [PTX_F32] = 4, [PTX_F16X2] = 4, [PTX_BF16X2] = 4,
-      [PTX_B64] = 8,  [PTX_U64] = 8, [PTX_S64] = 8, [PTX_F64] = 8,   [PTX_B128] = 16};
-  return bytes[t];
-}
+const uint8_t ptx_bytes_of_type[] = {
+    [PTX_PRED] = 1, [PTX_B8] = 1,  [PTX_U8] = 1,  [PTX_S8] = 1,    [PTX_B16] = 2,
+    [PTX_U16] = 2,  [PTX_S16] = 2, [PTX_F16] = 2, [PTX_BF16] = 2,  [PTX_B32] = 4,
+    [PTX_U32] = 4,  [PTX_S32] = 4, [PTX_F32] = 4, [PTX_F16X2] = 4, [PTX_BF16X2] = 4,
+    [PTX_B64] = 8,  [PTX_U64] = 8, [PTX_S64] = 8, [PTX_F64] = 8,   [PTX_B128] = 16};
 
 static const char *const specials[] = {
     "%tid.x",       "%tid.y",       "%tid.z",   "%ntid.x",           "%ntid.y",      "%ntid.z",
@@ -394,6 +391,7 @@ static void parse_body(parser *p) {
   p->m->code[p->m->n_code++] = end;
   p->f->end = p->m->n_code;
   if (!p->f->is_kernel) p->callee_registers = p->n_registers;
+  p->f->n_registers = p->n_registers;
   find_targets(p);
   parse_next(p);
 }
@@ -544,6 +542,8 @@ static void place_dynamic(parser *p) {
 /* Calls get where their parameters go; a callee may have been defined after its call. */
 static void connect_calls(parser *p) {
   ptx_module *m = p->m;
+  for (unsigned i = 0; i < m->n_functions; i++)
+    if (m->functions[i]->calls) m->functions[i]->n_registers = m->n_registers;
   for (unsigned c = 0; c < m->n_calls; c++) {
     ptx_call *call = &m->calls[c];
     ptx_instruction *i = &m->code[call->instruction];

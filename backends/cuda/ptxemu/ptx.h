@@ -35,7 +35,8 @@ typedef enum {
   PTX_B128
 } ptx_type;
 
-unsigned ptx_type_bytes(ptx_type t);
+extern const uint8_t ptx_bytes_of_type[PTX_B128 + 1];
+static inline unsigned ptx_type_bytes(ptx_type t) { return ptx_bytes_of_type[t]; }
 static inline bool ptx_is_signed(ptx_type t) {
   return t == PTX_S8 || t == PTX_S16 || t == PTX_S32 || t == PTX_S64;
 }
@@ -116,6 +117,7 @@ typedef enum {
   OP_CP_BULK,
   OP_FENCE_PROXY,
   OP_SETMAXNREG,
+  OP_DEPEND, /* griddepcontrol; mode 1: wait */
   OP_BRA,
   OP_CALL,
   OP_RET,
@@ -261,6 +263,7 @@ struct ptx_function {
   uint64_t parameter_bytes;
   uint64_t shared_bytes; /* kernel: static, those of the module included */
   unsigned max_threads;  /* .maxntid, or 0 */
+  unsigned n_registers;  /* kernel: its own and those of all that may be called */
   bool has_fence, has_atomic, calls, has_wgmma;
 };
 

@@ -69,6 +69,7 @@ static void launch(const work *w) {
                    .devices = driver.memory,
                    .n_devices = driver.n_devices,
                    .op = w->id,
+                   .follows = w->follows,
                    .ordered = stream_ordered,
                    .seed = driver.options.seed ? driver.options.seed + w->id : 0,
                    .sample = driver.options.sample,

@@ -53,13 +53,32 @@
 
 #define GPU_WARP 32
 
+/* Devices of compute capability 9.0 and more start a kernel before the one in front of it has ended, and here
+ * it waits for that, before it touches memory; the next one may then start to do so. PTX for other devices
+ * has no such instruction: the line is a comment, which the provider opens (backends/cuda/cuda_driver.c). */
+#if defined(__CUDACC__)
+GPU_FN void gpu_follow() {
+  asm volatile("// griddepcontrol.wait;" ::: "memory");
+  asm volatile("// griddepcontrol.launch_dependents;" ::: "memory");
+}
+#endif
+
 /* A kernel has one parameter: its struct, by value, of <family>_args.h, which hosts (C17) include as well. */
-#if defined(__CUDACC__) || defined(__HIPCC__)
+#if defined(__CUDACC__)
+#define GPU_BOUNDED_KERNEL(name, args_type, bounds)           \
+  GPU_FN void name##_of(const args_type &a);                  \
+  extern "C" __global__ void bounds name(const args_type a) { \
+    gpu_follow();                                             \
+    name##_of(a);                                             \
+  }                                                           \
+  GPU_FN void name##_of(const args_type &a)
+#define GPU_KERNEL_FN(name, args_type) GPU_BOUNDED_KERNEL(name, args_type, )
+/* A kernel whose blocks have at most so many threads, of which so many blocks are to fit a processor. */
+#define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) \
+  GPU_BOUNDED_KERNEL(name, args_type, __launch_bounds__(threads, blocks))
+#else
+#if defined(__HIPCC__)
 #define GPU_KERNEL_FN(name, args_type) extern "C" __global__ void name(const args_type a)
-/* All dynamic shared memory of the block, aligned to 16 bytes. */
-#define GPU_DYNAMIC_SHARED(type, name)                               \
-  extern __shared__ __align__(16) unsigned char gpu_dynamic_bytes[]; \
-  type *name = (type *)(void *)gpu_dynamic_bytes
 #else
 #define GPU_KERNEL_FN(name, args_type)                                            \
   static void name(const args_type a);                                            \
@@ -70,15 +89,17 @@
   }                                                                               \
   static const simt::kernel name##_kernel(#name, name##_call, sizeof(args_type)); \
   static void name(const args_type a)
-#define GPU_DYNAMIC_SHARED(type, name) type *name = (type *)simt::dynamic_shared
+#endif
+#define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) GPU_KERNEL_FN(name, args_type)
 #endif
 
-/* A kernel whose blocks have at most so many threads, of which so many blocks are to fit a processor. */
-#if defined(__CUDACC__)
-#define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) \
-  extern "C" __global__ void __launch_bounds__(threads, blocks) name(const args_type a)
+/* All dynamic shared memory of the block, aligned to 16 bytes. */
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define GPU_DYNAMIC_SHARED(type, name)                               \
+  extern __shared__ __align__(16) unsigned char gpu_dynamic_bytes[]; \
+  type *name = (type *)(void *)gpu_dynamic_bytes
 #else
-#define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) GPU_KERNEL_FN(name, args_type)
+#define GPU_DYNAMIC_SHARED(type, name) type *name = (type *)simt::dynamic_shared
 #endif
 
 /* Addresses in argument structs are uint64_t. */

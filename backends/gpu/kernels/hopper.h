@@ -6,8 +6,7 @@
 #include "backends/gpu/kernels/gpu.h"
 
 /* A kernel of whole warpgroups, of which one block runs on a processor. */
-#define GPU_WARPGROUP_KERNEL_FN(name, args_type, threads) \
-  extern "C" __global__ void __launch_bounds__(threads, 1) name(const args_type a)
+#define GPU_WARPGROUP_KERNEL_FN(name, args_type, threads) GPU_BOUNDED_KERNEL_FN(name, args_type, threads, 1)
 
 /* ---- barriers in shared memory: a phase is over when all have arrived and all promised bytes are there ----
  */

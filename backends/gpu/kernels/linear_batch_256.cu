@@ -6,4 +6,4 @@ LINEAR_KERNEL(linear_batch_q3_k, linear_decode<decode_quant<quant_q3_k>, BATCH_R
 LINEAR_KERNEL(linear_batch_q4_k, linear_decode<decode_quant<quant_q4_k>, BATCH_ROWS>)
 LINEAR_KERNEL(linear_batch_q5_k, linear_decode<decode_quant<quant_q5_k>, BATCH_ROWS>)
 LINEAR_KERNEL(linear_batch_q6_k, linear_decode<decode_quant<quant_q6_k>, BATCH_ROWS>)
-LINEAR_KERNEL(linear_batch_iq4_xs, linear_decode<decode_quant<quant_iq4_xs>, BATCH_ROWS>)
+BATCH_KERNEL(linear_batch_iq4_xs, quant_iq4_xs)

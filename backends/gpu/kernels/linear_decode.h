@@ -31,53 +31,68 @@ struct decode_quant {
   static constexpr uint32_t chunk_bytes = T::chunk_bytes, head_bytes = T::head_bytes;
   static constexpr uint32_t group_chunks = GPU_QUANT_CHUNKS;
 
-  /* `head` and `record` of the tile; a group's records are `stride` apart. Of the eights, n are there. */
+  /* What an eight has in half of a group. */
+  struct decode_tokens {
+    const gpu_pair *codes;
+    uint32_t shifts[2];
+    const int16_t *sums[2];
+  };
+  GPU_FN decode_tokens tokens_at(const gpu_linear_args &a, const decode_rows &rows, uint64_t blocks,
+                                 uint32_t block) {
+    decode_tokens x;
+    x.codes = codes_at(a.x, blocks * 32, rows.code_row, (uint64_t)block * 32);
+    for (int i = 0; i < 2; i++) {
+      const uint64_t at = rows.row[i] * blocks + block;
+      x.shifts[i] = *gpu_at<const uint32_t>(a.x_shifts + at);
+      x.sums[i] = gpu_at<const int16_t>(a.x_sums) + at;
+    }
+    return x;
+  }
+  GPU_FN token_block token_of(const decode_tokens &from, uint32_t b) {
+    token_block x;
+    const gpu_pair q = from.codes[4 * b];
+    x.codes[0] = q.w[0], x.codes[1] = q.w[1];
+    for (int i = 0; i < 2; i++) {
+      x.two_t[i] = two_to(from.shifts[i] >> (8 * b) & 255u);
+      if (T::min == WH_MIN_F16) x.sum[i] = (float)from.sums[i][b];
+    }
+    return x;
+  }
+
+  /* `head` and `record` of the tile; a group's records are `stride` apart. Of the eights, n are there. Half
+   * of the group's blocks are unpacked, then each eight goes through them: no branch and no address is left
+   * of a block's step. */
   template <uint32_t EIGHTS>
   GPU_FN void group(const gpu_linear_args &a, const uint8_t *head, const uint8_t *record, uint64_t stride,
                     uint32_t n_chunks, uint32_t n_groups, uint32_t group, const decode_rows (&rows)[EIGHTS],
                     uint32_t n, float (&g)[EIGHTS][4]) {
-    const uint64_t blocks = (uint64_t)n_groups * 8;
-    quant_chunk<T> chunk[GPU_QUANT_CHUNKS];
+    constexpr uint32_t HALF = GPU_QUANT_CHUNKS; /* blocks */
+    const uint64_t blocks = (uint64_t)n_groups * 2 * HALF;
+    quant_chunk<T> chunk[GPU_QUANT_CHUNKS] = {}; /* of those that are not there scales are 0 */
     quant_head h;
     int32_t minima[EIGHTS][4] = {};
-    gpu_pair shifts[EIGHTS][2];
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
       if (c < n_chunks) load_chunk(&chunk[c], record + c * stride);
     load_head<T>(&h, head);
 #pragma unroll
-    for (uint32_t j = 0; j < EIGHTS; j++)
-      for (int i = 0; i < 2; i++)
-        if (j < n) shifts[j][i] = *gpu_at<const gpu_pair>(a.x_shifts + rows[j].row[i] * blocks + group * 8);
+    for (uint32_t half = 0; half < 2; half++) {
+      quant_block<T> w[HALF];
 #pragma unroll
-    for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
-      if (c < n_chunks) {
+      for (uint32_t b = 0; b < HALF; b++) unpack_block(&w[b], chunk[half * 2 + b / 2], h, (int)b % 2);
 #pragma unroll
-        for (uint32_t b = 0; b < 2; b++) {
-          const uint32_t block = c * 2 + b;
-          quant_block<T> w;
-          unpack_block(&w, chunk[c], h, (int)b);
+      for (uint32_t j = 0; j < EIGHTS; j++) {
+        if (j >= n) continue;
+        const decode_tokens x = tokens_at(a, rows[j], blocks, (group * 2 + half) * HALF);
 #pragma unroll
-          for (uint32_t j = 0; j < EIGHTS; j++) {
-            if (j >= n) continue;
-            token_block x;
-            const gpu_pair q = codes_at(a.x, blocks * 32, rows[j].code_row, (uint64_t)group * 256)[4 * block];
-            x.codes[0] = q.w[0], x.codes[1] = q.w[1];
-            for (int i = 0; i < 2; i++) {
-              x.two_t[i] = two_to(shifts[j][i].w[block / 4] >> (8 * (block % 4)) & 255u);
-              if (T::min == WH_MIN_F16)
-                x.sum[i] =
-                    (float)gpu_at<const int16_t>(a.x_sums)[rows[j].row[i] * blocks + group * 8 + block];
-            }
-            block_step(w, x, g[j], minima[j]);
-          }
-        }
+        for (uint32_t b = 0; b < HALF; b++) block_step(w[b], token_of(x, b), g[j], minima[j]);
       }
+    }
 #pragma unroll
     for (uint32_t j = 0; j < EIGHTS; j++) {
       if (j >= n) continue;
       if (T::min == WH_MIN_SUB32)
-        minima_of_group(head, gpu_at<const int16_t>(a.x_sums) + rows[j].code_row * blocks + group * 8,
+        minima_of_group(head, gpu_at<const int16_t>(a.x_sums) + rows[j].code_row * blocks + group * 2 * HALF,
                         minima[j]);
       group_step<T>(h, minima[j], g[j]);
     }
@@ -178,5 +193,11 @@ GPU_FN void linear_decode(const gpu_linear_args &a) {
     if (column < matrix.n) store_output(matrix, y_row(a, rows, o / GPU_TILE_ROWS), column, sum[o]);
   }
 }
+
+/* Up to 32 rows: two blocks of threads fit a processor, but of types that would spill. */
+#define BATCH_KERNEL(name, type)                                           \
+  GPU_BOUNDED_KERNEL_FN(name, gpu_linear_args, BATCH_WARPS *GPU_WARP, 2) { \
+    linear_decode<decode_quant<type>, BATCH_ROWS>(a);                      \
+  }
 
 #endif

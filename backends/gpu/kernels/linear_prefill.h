@@ -55,8 +55,16 @@ struct prefill_quant {
   static constexpr bool sums = T::min == WH_MIN_F16 || T::min == WH_MIN_SUB32;
   static constexpr uint32_t token_bytes = 4 + 8 + (sums ? 16 : 0);
 
-  float y[WARP_TILES][WARP_TOKENS][4], g[WARP_TILES][WARP_TOKENS][4];
+  float y[WARP_TILES][WARP_TOKENS][4], g[WARP_TILES][WARP_TOKENS][4]; /* all 0 where a group begins */
   int32_t minima[WARP_TILES][WARP_TOKENS][4];
+
+  GPU_METHOD void begin() {
+#pragma unroll
+    for (uint32_t i = 0; i < WARP_TILES; i++)
+#pragma unroll
+      for (uint32_t j = 0; j < WARP_TOKENS; j++)
+        for (uint32_t e = 0; e < 4; e++) y[i][j][e] = g[i][j][e] = 0.0f, minima[i][j][e] = 0;
+  }
 
   GPU_FN void copy_tokens(const gpu_linear_args &a, uint8_t *to, uint32_t i, uint64_t x, uint32_t n_groups,
                           uint32_t group) {
@@ -67,12 +75,6 @@ struct prefill_quant {
   }
 
   GPU_METHOD void chunk(const chunk_view &v, uint32_t at) {
-    if (at == 0)
-#pragma unroll
-      for (uint32_t i = 0; i < WARP_TILES; i++)
-#pragma unroll
-        for (uint32_t j = 0; j < WARP_TOKENS; j++)
-          for (uint32_t e = 0; e < 4; e++) g[i][j][e] = 0.0f, minima[i][j][e] = 0;
     quant_chunk<T> c[WARP_TILES];
     quant_head h[WARP_TILES];
 #pragma unroll
@@ -116,7 +118,10 @@ struct prefill_quant {
         if (T::min == WH_MIN_SUB32)
           minima_of_group(v.head[i], all_sums + (v.first_row + j * 8 + gpu_lane() / 4) * 8, minima[i][j]);
         group_step<T>(h, minima[i][j], g[i][j]);
-        for (int e = 0; e < 4; e++) y[i][j][e] = fmaf(scale[e % 2], g[i][j][e], y[i][j][e]);
+        for (int e = 0; e < 4; e++) {
+          y[i][j][e] = fmaf(scale[e % 2], g[i][j][e], y[i][j][e]);
+          g[i][j][e] = 0.0f, minima[i][j][e] = 0;
+        }
       }
     }
   }
@@ -131,6 +136,14 @@ struct prefill_wide {
 
   float y[WARP_TILES][WARP_TOKENS][4];
   limb_dots dots[WARP_TILES][WARP_TOKENS];
+
+  GPU_METHOD void begin() {
+#pragma unroll
+    for (uint32_t i = 0; i < WARP_TILES; i++)
+#pragma unroll
+      for (uint32_t j = 0; j < WARP_TOKENS; j++)
+        for (uint32_t e = 0; e < 4; e++) y[i][j][e] = 0.0f;
+  }
 
   GPU_FN void copy_tokens(const gpu_linear_args &a, uint8_t *to, uint32_t i, uint64_t x, uint32_t n_groups,
                           uint32_t group) {
@@ -245,11 +258,7 @@ GPU_FN void linear_prefill(const gpu_linear_args &a) {
   const uint64_t my_x = x_row(a, rows, threadIdx.x / 4);
   const uint64_t token_x = x_row(a, rows, threadIdx.x < PREFILL_ROWS ? threadIdx.x : 0);
   P p;
-#pragma unroll
-  for (uint32_t i = 0; i < WARP_TILES; i++)
-#pragma unroll
-    for (uint32_t j = 0; j < WARP_TOKENS; j++)
-      for (uint32_t e = 0; e < 4; e++) p.y[i][j][e] = 0.0f;
+  p.begin();
   for (uint32_t chunk = 0; chunk + 1 < P::stages; chunk++)
     fetch<P>(a, m, w, tile, my_x, token_x, chunk, shared);
   for (uint32_t chunk = 0; chunk < m.n_chunks; chunk++) {

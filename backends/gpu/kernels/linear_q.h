@@ -91,10 +91,10 @@ GPU_FN void load_head(quant_head *h, const uint8_t *p) {
 template <class T>
 struct quant_block {
   static constexpr int n = T::halves ? 2 : 1;
-  uint32_t codes[n][4]; /* of halves: zeros where the other half is */
-  float scale[n][2];    /* of rows g and g + 8 */
+  uint32_t codes[4];
+  float scale[n][2]; /* of rows g and g + 8 */
   float min[2];
-  uint32_t min_codes[4]; /* SUB16: each half's minimum in place of its codes */
+  uint32_t min_codes[2]; /* SUB16: each half's minimum in place of its codes */
 };
 
 GPU_FN constexpr uint32_t four_bytes(int a, int b, int c, int d) {
@@ -156,18 +156,14 @@ GPU_FN float scale_of(const quant_chunk<T> &c, const quant_head &head, int b, in
 template <class T>
 GPU_FN void unpack_block(quant_block<T> *w, const quant_chunk<T> &c, const quant_head &head, int b) {
   const bool upper = gpu_lane() % 4 >= 2; /* this lane has the upper half of a block */
-  for (int i = 0; i < 4; i++) {
-    const uint32_t v = widen(c, b, i);
-    w->codes[0][i] = T::halves && upper ? 0 : v;
-    if (T::halves) w->codes[T::halves][i] = upper ? v : 0;
-  }
+  for (int i = 0; i < 4; i++) w->codes[i] = widen(c, b, i);
   for (int h = 0; h < w->n; h++)
     for (int r = 0; r < 2; r++) w->scale[h][r] = scale_of(c, head, b, h, r);
   for (int r = 0; r < 2; r++) {
     if (T::min == WH_MIN_F16) w->min[r] = gpu_f16_to_f32((uint16_t)(c.min[r] >> (16 * b)));
     if (T::min == WH_MIN_SUB16) {
       const uint32_t m = c.scale[r] >> (16 * b + (upper ? 12 : 4)) & 15u;
-      w->min_codes[r] = w->min_codes[2 + r] = m * 0x01010101u;
+      w->min_codes[r] = m * 0x01010101u;
     }
   }
 }
@@ -187,7 +183,10 @@ template <class T>
 GPU_FN void block_step(const quant_block<T> &w, const token_block &x, float g[4], int32_t minima[4]) {
   for (int h = 0; h < w.n; h++) {
     int32_t dot[4] = {SHIFTER_BITS, SHIFTER_BITS, SHIFTER_BITS, SHIFTER_BITS};
-    gpu_mma_s8(dot, w.codes[h], x.codes);
+    /* of halves with scales of their own: zeros where the other half is */
+    const uint32_t mask = !T::halves || (int)(gpu_lane() % 4 / 2) == h ? 0xffffffffu : 0u;
+    const uint32_t codes[2] = {x.codes[0] & mask, x.codes[1] & mask};
+    gpu_mma_s8(dot, w.codes, codes);
     for (int e = 0; e < 4; e++) {
       const float t = x.two_t[e % 2], exact = fmaf(float_bits((uint32_t)dot[e]), t, -SHIFTER * t);
       g[e] = fmaf(w.scale[h][e / 2], exact, g[e]);
@@ -197,7 +196,8 @@ GPU_FN void block_step(const quant_block<T> &w, const token_block &x, float g[4]
     for (int e = 0; e < 4; e++) g[e] = fmaf(w.min[e / 2], x.sum[e % 2], g[e]);
   if (T::min == WH_MIN_SUB16) { /* sum over halves of mn (bsum << t) */
     int32_t dot[4] = {0, 0, 0, 0};
-    gpu_mma_s8(dot, w.min_codes, x.codes);
+    const uint32_t codes[4] = {w.min_codes[0], w.min_codes[1], w.min_codes[0], w.min_codes[1]};
+    gpu_mma_s8(dot, codes, x.codes);
     for (int e = 0; e < 4; e++) minima[e] += dot[e] * (int32_t)x.two_t[e % 2];
   }
 }

@@ -46,8 +46,7 @@ GPU_FN void compute_tile(const gpu_linear_args &a, const gpu_matrix &m, uint32_t
                          warpgroup_ring<P> ring) {
   const uint32_t tiles = gpu_tiles_at(&m, tile), mine = gpu_warp(), in = mine < tiles ? mine : tiles - 1;
   P p;
-#pragma unroll
-  for (uint32_t i = 0; i < 64; i++) p.y[i] = 0.0f;
+  p.begin();
 #pragma unroll 1
   for (uint32_t i = 0; i < P::n_stages(m); i++, ring.next()) {
     gpu_wait_phase(ring.full(), ring.parity);

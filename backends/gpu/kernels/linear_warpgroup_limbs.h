@@ -23,6 +23,11 @@ struct warpgroup_limbs {
 
   GPU_FN uint32_t n_stages(const gpu_matrix &m) { return m.n_groups; }
 
+  GPU_METHOD void begin() {
+#pragma unroll
+    for (uint32_t i = 0; i < 64; i++) y[i] = 0.0f;
+  }
+
   /* One bulk copy of activations, one of the group's heads and records, which are neighbours. */
   GPU_FN void fetch(const gpu_matrix &m, const uint8_t *x, const uint8_t *w, uint32_t tile, uint32_t group,
                     uint8_t *to, uint64_t *full) {

@@ -80,6 +80,12 @@ struct warpgroup_quant {
 
   GPU_FN uint32_t n_stages(const gpu_matrix &m) { return m.n_chunks; }
 
+  /* g is cleared where a group ends: where one begins, it would be chosen anew in every chunk. */
+  GPU_METHOD void begin() {
+#pragma unroll
+    for (uint32_t i = 0; i < 64; i++) y[i] = g[i] = 0.0f;
+  }
+
   /* One bulk copy of codes, one of records, heads with the first chunk of a group and its tail with the last.
    */
   GPU_FN void fetch(const gpu_matrix &m, const uint8_t *x, const uint8_t *w, uint32_t tile, uint32_t chunk,
@@ -103,8 +109,6 @@ struct warpgroup_quant {
       const uint8_t *p = head_at + 64 + (gpu_lane() / 4 + 8 * r) * 8 + gpu_lane() % 4 * 2;
       min[r] = T::min == WH_MIN_SUB32 ? halves_of_pair(*(const uint16_t *)p) : 0;
     }
-#pragma unroll
-    for (uint32_t i = 0; i < 64; i++) g[i] = 0.0f;
   }
 
   /* F16: of block b, with the sums of its 128 rows. */
@@ -163,7 +167,10 @@ struct warpgroup_quant {
     if (T::has_dmin) add_group_minima(stage + tail + WARPGROUP_SCALE_BYTES);
     const float *scales = (const float *)(stage + tail) + gpu_lane() % 4 * 2;
 #pragma unroll
-    for (uint32_t i = 0; i < 64; i++) y[i] = fmaf(scales[i / 4 * 8 + i % 2], g[i], y[i]);
+    for (uint32_t i = 0; i < 64; i++) {
+      y[i] = fmaf(scales[i / 4 * 8 + i % 2], g[i], y[i]);
+      g[i] = 0.0f;
+    }
   }
 };
 

@@ -37,13 +37,6 @@ typedef struct gpu_rope_table_args {
   float mscale;
 } gpu_rope_table_args;
 
-/* A grid row per row of x; a thread per pair, and per element that passes through. */
-typedef struct gpu_rope_args {
-  uint64_t x, table, y;
-  uint32_t heads, dim, n; /* n: pairs that turn */
-  uint32_t neox;
-} gpu_rope_args;
-
 /* A warp per 256 elements of a row of y; the last block looks for ids outside. */
 typedef struct gpu_gather_args {
   uint64_t table, ids, y, fault;
@@ -84,12 +77,25 @@ typedef struct gpu_places {
   uint32_t attends, window; /* window 0: none */
 } gpu_places;
 
-/* A warp per row and head; the last block looks for rows outside. */
-typedef struct gpu_kv_append_args {
+/* Heads [rows][heads][dim] that turn where there is a table, into y, and go into a state where there is a
+ * cache. */
+typedef struct gpu_heads_value {
+  uint64_t x, y, table, cache;
+  uint32_t heads, dim, n; /* n: pairs that turn */
+  uint32_t neox, is_key;
+  uint32_t first; /* heads of a row of the values before it; of a value that is not there GPU_NO_HEAD */
+} gpu_heads_value;
+#define GPU_HEADS_VALUES 3 /* of a launch */
+#define GPU_NO_HEAD UINT32_MAX
+
+/* A warp per row and head; where one appends, the last block looks for rows outside. */
+typedef struct gpu_heads_args {
   gpu_places places;
-  uint64_t x, cache, fault;
-  uint32_t heads, dim, is_key, node;
-} gpu_kv_append_args;
+  uint64_t fault;
+  uint32_t rows, heads; /* of a row, of all values */
+  uint32_t appends, node;
+  gpu_heads_value values[GPU_HEADS_VALUES];
+} gpu_heads_args;
 
 /* Query vectors are the (row, head of the KV head's group) in that order. blockIdx.x: vectors; y: KV head and
  * slice of the value's dims; z: unit, which is `unit` chunks; unit 0: a block takes all chunks and writes y.

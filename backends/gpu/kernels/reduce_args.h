@@ -35,9 +35,16 @@ typedef struct gpu_line_args {
   uint8_t reserved[4];
 } gpu_line_args;
 
-/* topk of long lines of f32: threads of a block, and the largest k. */
+/* topk of long lines of f32, whose elements lie side by side: threads of a block, elements of a piece at
+ * most, and the largest k, which every piece has elements for. */
 #define GPU_SELECT_THREADS 512
+#define GPU_SELECT_PIECE 4096
 #define GPU_SELECT_MOST 1024
+typedef struct gpu_select_args {
+  uint64_t x, y, indices;
+  uint64_t candidates; /* u64 [lines][pieces][k] */
+  uint32_t n, k, pieces, largest;
+} gpu_select_args;
 
 #define GPU_TILE 64 /* rows and columns of a block's outputs */
 #define GPU_TILE_THREADS 256

@@ -29,7 +29,9 @@
 
 #define WARPGROUP_ROWS 128u
 #define WARPGROUP_LEAST_ROWS 65u /* of a product, for each expert, that takes these kernels; predicted */
-#define WARPGROUP_THREADS 384u   /* two warpgroups compute, one fetches */
+#define WARPGROUP_FEW_ROWS \
+  33u /* the same, where blocks of 128 outputs are as many as processors; predicted */
+#define WARPGROUP_THREADS 384u /* two warpgroups compute, one fetches */
 #define WARPGROUP_CODE_BYTES (WARPGROUP_ROWS * GPU_K_CHUNK * 2u)
 #define WARPGROUP_SCALE_BYTES (WARPGROUP_ROWS * 4u)
 #define WARPGROUP_SUM_BYTES (WARPGROUP_ROWS * 8u * 2u) /* of 8 fp16 a row */

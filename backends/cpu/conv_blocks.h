@@ -1,0 +1,282 @@
+/* conv_blocks.h - the tiles of conv_driver.h whose lanes are places, over copies: the elements of some places
+ * lie one behind the other, tap by tap, whatever the windows are, and stay in a first-level cache while all
+ * channels of a task walk through them. Chunks of the chain are cut into parts that fit there; sums so far
+ * wait in memory between parts, as they are. What follows the sums takes them from a tile's registers.
+ * Included by conv_driver.h. */
+#ifndef WH_CPU_CONV_BLOCKS_H
+#define WH_CPU_CONV_BLOCKS_H
+
+#include "backends/cpu/chain_registers.h"
+
+#define BLOCK_SOON 8 /* taps between an element's fetch and its use, where it comes from afar */
+#define BLOCK_TILE_VECS (WH_CONV_BLOCK / VF_LANES)
+
+/* How the elements of a tap come into blocks: in pieces of 8, of 4 and of one. */
+typedef struct block_piece {
+  int64_t from, to;
+} block_piece;
+typedef struct block_copy {
+  int64_t n[3];
+  block_piece pieces[3][WH_CONV_BLOCK_PLACES];
+} block_copy;
+
+/* c[4][vecs] over k taps: weights w[k][ldw], elements x[k][WH_CONV_BLOCK]. */
+typedef struct block_tile {
+  int64_t k, ldw;
+  const float *w;
+  float *x;
+  const float *const *from; /* NULL; or x is filled as the tile walks k: vector i is at from[k] + at[i] */
+  int64_t at[BLOCK_TILE_VECS];
+  float *part;       /* the chain so far, between parts of a chunk */
+  float *sums;       /* of the chunks before */
+  bool begins, ends; /* a chunk */
+  bool first;        /* chunk: sums count as +0 */
+  bool last;         /* sums become outputs */
+  const char *next;  /* weights that are read next, asked for as the tile walks k */
+  int64_t next_step;
+  conv_ahead ahead;
+} block_tile;
+
+/* The block that begins at `place` of a task that ends at `end` has so many: three vectors, but rather twice
+ * two than one of one, whose chains are too few to hide an addition's latency. */
+static int64_t block_places(int64_t place, int64_t end) {
+  const int64_t left = end - place;
+  return left > 3 * VF_LANES && left <= 4 * VF_LANES ? 2 * VF_LANES : min_i64(left, WH_CONV_BLOCK);
+}
+
+/* Elements that follow each other; pieces overlap where they do not fill them. */
+static void block_add(block_copy *b, int64_t from, int64_t to, int64_t n) {
+  const int kind = n >= 8 ? 0 : n >= 4 ? 1 : 2;
+  const int64_t size = kind == 0 ? 8 : kind == 1 ? 4 : 1;
+  for (int64_t i = 0; i < n; i += size) {
+    const int64_t at = min_i64(i, n - size);
+    b->pieces[kind][b->n[kind]++] = (block_piece){from + at, to + at};
+  }
+}
+
+/* Whether places that follow each other are elements that do. */
+static bool block_is_flat(const conv_unit *u) {
+  const int64_t *size = u->p->size, *out = u->a->win.out;
+  return size[2] == out[2] && (out[0] == 1 || size[1] == out[1]);
+}
+
+static int64_t block_element(const conv_unit *u, int64_t place) {
+  const int64_t *size = u->p->size, *out = u->a->win.out, row = place / out[2];
+  return (row / out[1] * size[1] + row % out[1]) * size[2] + place % out[2];
+}
+
+/* Of places [begin, end), whose blocks lie `step` from each other. What is left of a vector has the last
+ * place's elements. */
+static void block_plan_copy(const conv_unit *u, int64_t begin, int64_t end, int64_t step, block_copy *b) {
+  const int64_t width = u->a->win.out[2];
+  const bool flat = block_is_flat(u);
+  memset(b->n, 0, sizeof b->n);
+  for (int64_t at = begin, block = 0, n; at < end; at += n, block += step) {
+    n = block_places(at, end);
+    int64_t from = 0;
+    for (int64_t i = 0, run; i < n; i += run) {
+      run = flat ? n : min_i64(width - (at + i) % width, n - i);
+      from = block_element(u, at + i);
+      block_add(b, from, block + i, run);
+      from += run - 1;
+    }
+    for (int64_t i = n; i % VF_LANES; i++) block_add(b, from, block + i, 1);
+  }
+}
+
+/* To: taps [k, k + n) of places [begin, end): block after block, [n][WH_CONV_BLOCK] each. */
+static void block_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k, int64_t n, float *to) {
+  block_copy b;
+  block_plan_copy(u, begin, end, n * WH_CONV_BLOCK, &b);
+  const int64_t volume = wh_window_volume(u->a->win.kernel), ahead = volume == 1 ? 4 : volume;
+  for (int64_t i = k; i < k + n; i++, to += WH_CONV_BLOCK) {
+    const float *x = u->taps[i];
+    if (i % volume == 0 && i + ahead < k + n) { /* of another channel */
+      const float *next = u->taps[i + ahead];
+      for (int64_t j = 0; j < b.n[0]; j += 2) __builtin_prefetch(next + b.pieces[0][j].from);
+    }
+    for (int64_t j = 0; j < b.n[0]; j++) vf_store(to + b.pieces[0][j].to, vf_load(x + b.pieces[0][j].from));
+    for (int64_t j = 0; j < b.n[1]; j++)
+      memcpy(to + b.pieces[1][j].to, x + b.pieces[1][j].from, 4 * sizeof *x);
+    for (int64_t j = 0; j < b.n[2]; j++) to[b.pieces[2][j].to] = x[b.pieces[2][j].from];
+  }
+}
+
+/* The weights of a block's channels [m, m + rows) over taps [k, k + n), where they are not packed: to[n][4].
+ */
+static void block_copy_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, float *to) {
+  for (int64_t r = 0; r < WH_CONV_BLOCK_ROWS; r++) {
+    const float *w = u->a->w + (u->group * u->a->m + m + min_i64(r, rows - 1)) * u->p->n_k + k;
+    for (int64_t i = 0; i < n; i++) to[i * WH_CONV_BLOCK_ROWS + r] = w[i];
+  }
+}
+
+/* Sums in registers to whole outputs of channels [m, m + 4) from `place` on. */
+CONV_INLINE void block_finish(conv_end *e, const int vecs, vf *v, int64_t m, int64_t place) {
+  const wh_conv_args *a = e->u->a;
+  const wh_chain_part part = {m, WH_CONV_BLOCK_ROWS, place, vecs * VF_LANES};
+  if (e->n_ops) {
+    if (e->again) CONV_UNROLL
+    for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+      vf_store(e->tile + i / vecs * WH_CONV_BLOCK + i % vecs * VF_LANES, v[i]);
+    const chain_piece p = {.of = &part};
+    chain_in_registers(WH_CONV_BLOCK_ROWS, vecs, true, v, e->ops + e->n_sums, e->ops + e->n_ops, &p);
+    return;
+  }
+  const int64_t channel = e->u->group * a->m + m, plane = wh_window_volume(a->win.out),
+                to = (e->u->image * a->group * a->m + channel) * plane + place;
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) {
+    const int64_t at = to + i / vecs * plane + i % vecs * VF_LANES;
+    if (a->bias) v[i] = vf_add(v[i], vf_set1(a->bias[channel + i / vecs]));
+    if (a->residual) v[i] = vf_add(vf_load(a->residual + at), v[i]);
+    vf_store(a->y + at, v[i]);
+  }
+}
+
+CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, int64_t m, int64_t rows,
+                            int64_t place, int64_t n_places) {
+  vf acc[WH_CONV_BLOCK_ROWS * BLOCK_TILE_VECS];
+  const float *w = t->w;
+  float *x = t->x;
+  const int64_t ldw = t->ldw, n = t->k, next_step = t->next_step;
+  const char *next = t->next;
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+    acc[i] = t->begins ? vf_zero() : vf_load(t->part + i * VF_LANES);
+  conv_ahead ahead = t->ahead;
+  int64_t k = 0;
+#define TAP(load)                                                                            \
+  {                                                                                          \
+    vf v[BLOCK_TILE_VECS];                                                                   \
+    CONV_UNROLL                                                                              \
+    for (int i = 0; i < vecs; i++) v[i] = load;                                              \
+    CONV_UNROLL                                                                              \
+    for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {                                           \
+      const vf b = vf_set1(w[r]);                                                            \
+      CONV_UNROLL                                                                            \
+      for (int i = 0; i < vecs; i++) acc[r * vecs + i] = vf_fma(v[i], b, acc[r * vecs + i]); \
+    }                                                                                        \
+    __builtin_prefetch(next, 0, 2);                                                          \
+    next += next_step;                                                                       \
+    w += ldw;                                                                                \
+    x += WH_CONV_BLOCK;                                                                      \
+  }
+  if (t->from) {
+    const float *const *from = t->from;
+    for (; k < n; k++) {
+      const float *soon = from[min_i64(k + BLOCK_SOON, n - 1)];
+      CONV_UNROLL
+      for (int i = 0; i < vecs; i++) __builtin_prefetch(soon + t->at[i]);
+      TAP(vf_load(from[k] + t->at[i]));
+      CONV_UNROLL
+      for (int i = 0; i < vecs; i++) vf_store(x - WH_CONV_BLOCK + i * VF_LANES, vf_load(from[k] + t->at[i]));
+    }
+  }
+  for (const int64_t n_ahead = min_i64(ahead.rows, n); k < n_ahead; k++) {
+    conv_prefetch(&ahead);
+    TAP(vf_load(x + i * VF_LANES))
+  }
+  for (; k < n; k++) TAP(vf_load(x + i * VF_LANES))
+#undef TAP
+  if (!t->ends) {
+    CONV_UNROLL
+    for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) vf_store(t->part + i * VF_LANES, acc[i]);
+    return;
+  }
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+    acc[i] = vf_add(t->first ? vf_zero() : vf_load(t->sums + i * VF_LANES), acc[i]);
+  if (!t->last) {
+    CONV_UNROLL
+    for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) vf_store(t->sums + i * VF_LANES, acc[i]);
+    return;
+  }
+  if (rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES && (e->n_ops || !e->u->a->chain)) {
+    block_finish(e, vecs, acc, m, place);
+    return;
+  }
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+    vf_store(e->tile + i / vecs * WH_CONV_BLOCK + i % vecs * VF_LANES, acc[i]);
+  conv_end_run(e, e->tile, m, rows, place, n_places);
+}
+
+static void block_run_tile(conv_end *e, int64_t vecs, const block_tile *t, int64_t m, int64_t rows,
+                           int64_t place, int64_t n_places) {
+  if (vecs == BLOCK_TILE_VECS)
+    block_body(e, BLOCK_TILE_VECS, t, m, rows, place, n_places);
+  else if (vecs == 2)
+    block_body(e, 2, t, m, rows, place, n_places);
+  else
+    block_body(e, 1, t, m, rows, place, n_places);
+}
+
+/* Places [begin, end) of channels [m0, m0 + n_m), over taps [k, k + n), a part of a chunk. */
+static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int64_t end, int64_t k,
+                       int64_t n) {
+  const conv_unit *u = e->u;
+  const wh_conv_args *a = u->a;
+  const wh_conv_plan *p = u->p;
+  const int64_t in_chunk = k % WH_CONV_CHUNK;
+  block_tile t = {.k = n,
+                  .begins = !in_chunk,
+                  .ends = in_chunk + n == WH_CONV_CHUNK || k + n == p->n_k,
+                  .first = k < WH_CONV_CHUNK,
+                  .last = k + n == p->n_k};
+  /* where vectors lie in the image as they are, the first tiles that walk through a block fill it */
+  const bool walked = block_is_flat(u) || a->win.out[2] % VF_LANES == 0;
+  float *blocks = u->blocks;
+  if (!walked) block_fill(u, begin, end, k, n, blocks);
+  for (int64_t at = begin, places, n_blocks; at < end; at += places, blocks += n_blocks * n * WH_CONV_BLOCK) {
+    /* a set, that stays in a first-level cache */
+    for (n_blocks = places = 0; n_blocks < p->set && at + places < end; n_blocks++)
+      places += block_places(at + places, end);
+    for (int64_t m = m0; m < m0 + n_m; m += WH_CONV_BLOCK_ROWS) {
+      const int64_t rows = min_i64(WH_CONV_BLOCK_ROWS, m0 + n_m - m);
+      if (a->panels) {
+        t.w = conv_panel(u, m, k, &t.ldw);
+      } else {
+        block_copy_weights(u, m, rows, k, n, u->weights);
+        t.w = u->weights;
+        t.ldw = WH_CONV_BLOCK_ROWS;
+      }
+      if (at == begin && a->panels) { /* the panel behind, or the first one of the next part, in eighths */
+        const int64_t panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS, behind = panel + WH_LINEAR_F_COLS;
+        int64_t width;
+        const float *w = behind < m0 + n_m ? conv_panel(u, behind, k, &width)
+                                           : conv_panel(u, m0, t.last ? 0 : k + n, &width);
+        t.next = (const char *)(w + (m - panel) * width * n / WH_LINEAR_F_COLS);
+        t.next_step = width * (int64_t)sizeof *w / 8 / n_blocks;
+      } else {
+        t.next = (const char *)t.w;
+        t.next_step = 0;
+      }
+      if (t.last) t.ahead = conv_end_ahead(e, m, rows, at);
+      t.x = blocks;
+      for (int64_t i = at, count; i < at + places; i += count, t.x += n * WH_CONV_BLOCK) {
+        count = block_places(i, end);
+        t.part = u->sums + (m - m0) * p->task_places + (i - begin) * WH_CONV_BLOCK_ROWS;
+        t.sums = t.part + p->task_rows * p->task_places;
+        t.from = m == m0 && walked && count % VF_LANES == 0 ? u->taps + k : NULL;
+        for (int v = 0; t.from && v < count / VF_LANES; v++) t.at[v] = block_element(u, i + v * VF_LANES);
+        if (m == m0 && walked && !t.from) block_fill(u, i, i + count, k, n, t.x);
+        block_run_tile(e, ceil_div(count, VF_LANES), &t, m, rows, i, count);
+        t.ahead.y += count;
+        t.ahead.x += count;
+        t.next += n * t.next_step;
+      }
+    }
+  }
+}
+
+static void conv_task_blocks(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+  const conv_unit *u = e->u;
+  const wh_conv_plan *p = u->p;
+  for (int64_t k = 0; k < p->n_k; k += p->part)
+    block_part(e, m0, n_m, begin, end, k, min_i64(p->part, p->n_k - k));
+  for (int64_t m = m0; u->a->chain && !e->n_ops && m < m0 + n_m; m++)
+    wh_conv_run_chain(u->a, u->image, u->group * u->a->m + m, begin, end - begin, u->team);
+}
+
+#endif
