@@ -19,12 +19,12 @@ class Devices(ProgramTest):
 
     def test_another_device(self):
         want = self.hashes()
-        for seed in range(20):
+        for seed in range(4):  # 20, of a small graph: tests/backend/test_host2_faults.c
             self.assertEqual(self.hashes("--device", "host2", "--isa", f"seed:{seed}"), want, seed)
 
     def test_split_by_layers(self):
         want = self.hashes()
-        for layers in (1, 11, 30, 31):  # 30 are there; more: the rest of the model as well
+        for layers in (1, 30, 31):  # 30 are there; more: the rest of the model as well
             self.assertEqual(self.hashes("--device", "host2", "--gpu-layers", layers), want, layers)
 
     def test_every_node(self):
@@ -56,7 +56,7 @@ class EmulatedGpu(ProgramTest):
         self.assert_fails(run("devices", "--device", "cuda:first"), USAGE, "cuda:first", "number")
 
     def test_same_answer(self):
-        prompt = ["run", MODEL, "-p", "The capital of France is", "-n", 4, "--logits-hash"]
+        prompt = ["run", MODEL, *PROMPT]
         want = self.json_of(*prompt)["logits_hashes"]
         self.assertEqual(self.json_of(*prompt, "--device", EMULATED)["logits_hashes"], want)
 
