@@ -192,6 +192,7 @@ static void run_packed_codes(const cpu_instr *in, const wh_worker *worker) {
                             .a_zero_step = az->rank,
                             .b_zero = bz->data,
                             .b_zero_step = bz->rank};
+  if (p.m == 0) return; /* operands may have no elements */
   if (chain) {
     end.chain = chain;
     end.team = worker->team;

@@ -65,8 +65,9 @@ static wh_conv_end end_of(const cpu_operand *x, const cpu_operand *y) {
     step[to] = x->dims[d] == 1 ? 0 : stride;
     stride *= x->dims[d];
   }
+  const int space = x->rank - y->rank + 2; /* axes that are missing in front are 1 */
   const bool moves =
-      stride > 1 && product(y->dims, 2, y->rank) == product(x->dims, x->rank - y->rank + 2, x->rank);
+      stride > 1 && product(y->dims, 2, y->rank) == product(x->dims, space < 0 ? 0 : space, x->rank);
   return (wh_conv_end){x->data, step[0], step[1], moves};
 }
 
@@ -425,7 +426,9 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
     if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
   const int64_t m = wh_dim_get(&g->dims, w->dims[0])->value;
-  for (int i = 2; i < w->rank; i++) taps *= wh_dim_get(&g->dims, w->dims[i])->value; /* k is, so it fits */
+  for (int i = 2; i < w->rank; i++)
+    if (__builtin_mul_overflow(taps, wh_dim_get(&g->dims, w->dims[i])->value, &taps)) /* k may be 0 */
+      return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
   if (codes && !wh_conv_codes_layout(wh_conv_codes_isa_select(d->features), w->dtype, m,
                                      wh_dim_get(&g->dims, w->dims[1])->value, taps, &out->matrix))
     return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
@@ -494,12 +497,13 @@ static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const int
 static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
   int64_t size[3][WH_MAX_RANK];
   const wh_window win = sizes_of_conv(g, node, dims, size);
-  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), talls[] = {0, WH_CONV_SHORT, WH_CONV_TALL};
+  const int64_t group = wh_node_i(node, WH_ATTR_GROUP),
+                talls[] = {1, WH_CONV_SHORT, WH_CONV_SHORT, WH_CONV_TALL};
   size_t most = 0, bytes;
-  for (int i = 0; i < 3; i++) { /* not packed, or at some level */
+  for (int i = 0; i < 4; i++) { /* not packed, of which the tall have what one row has, or packed; at some level */
     wh_conv_plan p;
     if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers,
-                           talls[i] && group == 1, talls[i] ? talls[i] : 1, &p) ||
+                           i > 1 && group == 1, talls[i], &p) ||
         !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) || !wh_add_size(bytes, p.shared_bytes, &bytes))
       return SIZE_MAX;
     if (bytes > most) most = bytes;

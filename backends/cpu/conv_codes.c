@@ -306,7 +306,7 @@ static void copy_row(const plan *p, const channels *c, uint32_t *to) {
     if (end < begin) end = begin;
     fill_words(to, begin, c->zero);
     fill_words(to + end, n - end, c->zero);
-    join(c, first + begin * s, s, end - begin, to + begin);
+    if (end > begin) join(c, first + begin * s, s, end - begin, to + begin);
   }
 }
 

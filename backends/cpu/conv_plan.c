@@ -215,6 +215,7 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   places.fits = view_places(w, &places);
   places.blocks = WH_CONV_BLOCKS(tall) && places.fits && m >= BLOCK_ROWS && n_k > 0;
   if (places.blocks) places.places = wh_window_volume(w->out);
+  if (places.blocks && places.places <= 0) return false; /* it overflows */
   *out = places;
   if (packed) {
     channels.by_channels = channels.fits = true;

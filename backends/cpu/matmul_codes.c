@@ -84,11 +84,13 @@ static uint32_t zero_of(const operand *o, int per_word, bool unsigned_bytes, int
 
 #define PIECE 128 /* words of a row that are copied at a time */
 
+typedef int16_t __attribute__((may_alias)) half_word; /* of words */
+
 /* n codes of a row, as `w` to a word in the order of memory; their sum. */
 INLINE uint32_t widen_body(const int w, const bool is_signed, const uint8_t *restrict from, int64_t n,
                            uint32_t *restrict to) {
   const int32_t shift = shift_of(w, is_signed, true);
-  int16_t *restrict halves = (int16_t *)(void *)to;
+  half_word *restrict halves = (half_word *)(void *)to;
   uint8_t *restrict bytes = (uint8_t *)(void *)to;
   uint32_t sum = 0;
   for (int64_t k = 0; k < n; k++) {
@@ -96,7 +98,7 @@ INLINE uint32_t widen_body(const int w, const bool is_signed, const uint8_t *res
     if (w == 4)
       bytes[k] = (uint8_t)code;
     else
-      halves[k] = (int16_t)code;
+      halves[k] = (half_word)code;
     sum += (uint32_t)code;
   }
   return sum;

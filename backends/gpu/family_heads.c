@@ -47,6 +47,17 @@ static const wh_step *turned_by(const wh_block *block, size_t first, size_t i) {
   return NULL;
 }
 
+/* A value of the launch has one state: whether what step i appends was appended by one of the steps [first, i). */
+static bool is_appended(const wh_block *block, size_t first, size_t i) {
+  const wh_graph *g = block->graph;
+  const wh_value x = g->nodes[block->steps[i].node].inputs[1];
+  for (size_t k = first; k < i; k++) {
+    const wh_node_info *node = &g->nodes[block->steps[k].node];
+    if (node->op == WH_OP_KV_APPEND && node->inputs[1] == x) return true;
+  }
+  return false;
+}
+
 /* A step that appends what a rope of the launch made may be of a later phase, if that is all it waits for. */
 static bool may_append(const wh_block *block, size_t first, size_t i) {
   const wh_graph *g = block->graph;
@@ -70,6 +81,7 @@ size_t gpu_heads_joined(const wh_block *block, size_t first) {
               : !may_append(block, first, first + n))
       break;
     if (!turns && append && !appends_alike(g, append, node)) break;
+    if (!turns && is_appended(block, first, first + n)) break;
     const wh_dim of_node = g->values[node->inputs[turns ? 0 : 1]].shape.dims[0];
     if (n == 0) rows = of_node;
     if (of_node != rows) break;
@@ -113,16 +125,18 @@ static wh_status set_append(const gpu_step *s, gpu_heads_args *a, gpu_heads_valu
 wh_status gpu_emit_heads(gpu_emit *e, const gpu_step *steps, size_t n) {
   gpu_heads_args a = {.rows = 0};
   gpu_kernel kernel = GPU_K_heads_f32;
+  wh_value made[GPU_HEADS_VALUES] = {0}; /* by ropes */
   size_t n_values = 0;
   for (size_t i = 0; i < n; i++) {
     const gpu_step *s = &steps[i];
     size_t at = n_values;
     for (size_t k = 0; k < n_values && s->node->op == WH_OP_KV_APPEND; k++)
-      if (a.values[k].table && a.values[k].y == s->in[1].address) at = k;
+      if (made[k] && made[k] == s->node->inputs[1]) at = k;
     if (at == n_values && n_values++ == GPU_HEADS_VALUES)
       return WH_FAIL(ERR_INTERNAL, "too many values of heads");
     if (s->node->op == WH_OP_ROPE) {
       WH_TRY(set_rope(s, &a, &a.values[at]));
+      made[at] = s->node->outputs[0];
       continue;
     }
     WH_TRY(set_append(s, &a, &a.values[at]));

@@ -29,15 +29,15 @@ PERPLEXITY_CONTEXT = 512
 NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
-def has_amx(cpuinfo):
-    """Whether /proc/cpuinfo lists any part of AMX."""
+def has_part_of(extension, cpuinfo):
+    """Whether /proc/cpuinfo lists any part of an extension ("amx", "avx512")."""
     found = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
-    return any(flag.startswith("amx") for flag in found.group(1).split()) if found else False
+    return any(flag.startswith(extension) for flag in found.group(1).split()) if found else False
 
 
-def this_machine_has_amx():
+def this_machine_has(extension):
     try:
-        return has_amx(pathlib.Path("/proc/cpuinfo").read_text())
+        return has_part_of(extension, pathlib.Path("/proc/cpuinfo").read_text())
     except OSError:
         return False
 
@@ -123,7 +123,7 @@ class LlamaCpp:
 
     def __init__(self, folder, threads, say, name="llama.cpp", build_options=NATIVE, amx=None):
         self.folder, self.threads, self.name, self.say = pathlib.Path(folder), threads, name, say
-        self.leaves_out_amx = build_options == self.NATIVE and (this_machine_has_amx() if amx is None else amx)
+        self.leaves_out_amx = build_options == self.NATIVE and (this_machine_has("amx") if amx is None else amx)
         self.build_options = (*build_options, *(f"-DCMAKE_{language}_FLAGS={NO_AMX}" for language in ("C", "CXX") if self.leaves_out_amx))
 
     def program(self, name):

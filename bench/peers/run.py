@@ -23,7 +23,7 @@ import report
 from figures import MOST_BUSY, Pairs, Timing, mean_limits, share_of_limit, summary
 from machine import Failure, Machine, Watch, first_output_seconds, resident_memory
 from models import describe, generate
-from programs import IkLlamaCpp, LlamaCpp, Whimbrel, Work
+from programs import IkLlamaCpp, LlamaCpp, Whimbrel, Work, this_machine_has
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "whimbrel"
@@ -315,15 +315,15 @@ def compare(args, pack_folder):
     peers = [Whimbrel.variant(text, args.whimbrel, args.threads) for text in args.variant]
     avx2_pair = None
     if not args.without_llama:
-        llama = LlamaCpp(CACHE / "llama.cpp-build", args.threads, say)
-        narrow = LlamaCpp(CACHE / "llama.cpp-build-avx2", args.threads, say, "llama.cpp avx2", LlamaCpp.AVX2)
-        llama.build()
-        narrow.build()
-        peers.append(llama)
+        peers.append(LlamaCpp(CACHE / "llama.cpp-build", args.threads, say))
+        peers[-1].build()
         if args.with_ik:
             peers.append(IkLlamaCpp(CACHE / "ik-llama.cpp-build", args.threads, say, "ik_llama.cpp"))
             peers[-1].build()
-        avx2_pair = (Whimbrel(args.whimbrel, args.threads, "whimbrel avx2", ["--isa", "avx2"]), narrow)
+        if this_machine_has("avx512") and (not args.rows or "avx2" in args.rows):  # elsewhere "alone" is that
+            narrow = LlamaCpp(CACHE / "llama.cpp-build-avx2", args.threads, say, "llama.cpp avx2", LlamaCpp.AVX2)
+            narrow.build()
+            avx2_pair = (Whimbrel(args.whimbrel, args.threads, "whimbrel avx2", ["--isa", "avx2"]), narrow)
     programs = [*peers, *(avx2_pair or ())]
     models = open_models(args, whimbrel)
     packed = Whimbrel(args.whimbrel, args.threads, "whimbrel, packed before", ["--pack-cache", pack_folder])

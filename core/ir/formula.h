@@ -1,5 +1,5 @@
-/* ir/formula.h - elementwise expressions of f32 as text: what `chain` computes, and what `conv_chain` does
- * with its sums.
+/* ir/formula.h - elementwise expressions of f32 as text: what `chain` and `chain_codes` compute, and what
+ * `conv_chain`, `conv_codes` and `matmul_codes` do with their sums.
  *
  *   "add 0 1; max 4 2; mul 0 5"
  *

@@ -16,9 +16,11 @@ static wh_status want_term(const infer_ctx *c, size_t i) {
 }
 
 static wh_status want_result(const infer_ctx *c, wh_dtype *to) {
-  *to = (wh_dtype)wh_infer_attr(c, WH_ATTR_TO)->i;
-  return *to == WH_DTYPE_F32 || is_code(*to) ? WH_OK
-                                             : wh_infer_wrong_attr(c, WH_ATTR_TO, "is not f32, i8 or u8");
+  const int64_t type = wh_infer_attr(c, WH_ATTR_TO)->i;
+  *to = (wh_dtype)type;
+  return type == (int64_t)*to && (*to == WH_DTYPE_F32 || is_code(*to))
+             ? WH_OK
+             : wh_infer_wrong_attr(c, WH_ATTR_TO, "is not f32, i8 or u8");
 }
 
 static wh_status want_formula(const infer_ctx *c, size_t n_inputs) {
@@ -51,8 +53,8 @@ static wh_status want_end(const infer_ctx *c, size_t i, const wh_shape *y, int f
     const bool joined = to >= first && to < last, has = d >= 0 && s->dims[d] == y->dims[to],
                single = d < 0 || is_one(c, s->dims[d]);
     if (!has && !single) return want_dim(c, i, d, y->dims[to]);
-    all = all && (has || !joined || is_one(c, y->dims[to]));
-    one = one && (single || !joined);
+    all = all && (has || !joined || expr(c, y->dims[to])->max == 1);
+    one = one && (d < 0 || expr(c, s->dims[d])->max == 1 || !joined);
   }
   return one || all ? WH_OK : wrong(c, i, "has neither all nor one element of axes that go together");
 }

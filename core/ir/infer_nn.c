@@ -473,8 +473,9 @@ static bool is_code(wh_dtype d) {
 
 wh_status wh_infer_quantize_linear(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
-  const wh_dtype to = (wh_dtype)wh_infer_attr(c, WH_ATTR_TO)->i;
-  if (!is_code(to)) return wh_infer_wrong_attr(c, WH_ATTR_TO, "is no type of codes");
+  const int64_t type = wh_infer_attr(c, WH_ATTR_TO)->i;
+  const wh_dtype to = (wh_dtype)type;
+  if (type != (int64_t)to || !is_code(to)) return wh_infer_wrong_attr(c, WH_ATTR_TO, "is no type of codes");
   WH_TRY(want_flag(c, WH_ATTR_SATURATE));
   WH_TRY(want_scales(c, to));
   *out = *in(c, 0);

@@ -209,9 +209,9 @@ class Builds(unittest.TestCase):
             self.assertEqual(command[-1], kind.PACKAGE)
 
     def test_amx_in_cpuinfo(self):
-        self.assertTrue(programs.has_amx("processor\t: 0\nflags\t\t: fpu avx512_vnni amx_bf16 amx_tile amx_int8\n"))
-        self.assertFalse(programs.has_amx("processor\t: 0\nflags\t\t: fpu avx512_vnni\nmodel name\t: amx\n"))
-        self.assertFalse(programs.has_amx(""))
+        self.assertTrue(programs.has_part_of("amx", "processor\t: 0\nflags\t\t: fpu avx512_vnni amx_bf16 amx_tile amx_int8\n"))
+        self.assertFalse(programs.has_part_of("amx", "processor\t: 0\nflags\t\t: fpu avx512_vnni\nmodel name\t: amx\n"))
+        self.assertFalse(programs.has_part_of("avx512", ""))
 
     def test_amx_is_left_out_of_a_native_build_alone(self):
         for kind in (LlamaCpp, programs.IkLlamaCpp):

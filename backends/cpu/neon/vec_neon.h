@@ -109,12 +109,14 @@ static inline vf vf_from_u8(const void *p) {
   return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))))));
 }
 #define vf_from_i32(p) vcvtq_f32_s32(vld1q_s32(p))
-/* Of a NaN and a number, vmaxnmq gives the number. */
+/* A NaN is the least, also a signalling one, which vmaxnmq would keep. */
 static inline void vf_store_codes(uint8_t *p, vf x, bool is_signed) {
   const vf low = vdupq_n_f32(is_signed ? -128.0f : 0.0f), high = vdupq_n_f32(is_signed ? 127.0f : 255.0f);
-  const int16x4_t h = vmovn_s32(vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(x, low), high)));
+  const vf up = vbslq_f32(vcltq_f32(low, x), x, low);
+  const int16x4_t h = vmovn_s32(vcvtnq_s32_f32(vminq_f32(up, high)));
   const int8x8_t b = vmovn_s16(vcombine_s16(h, h));
-  vst1_lane_u32((uint32_t *)(void *)p, vreinterpret_u32_s8(b), 0);
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_s8(b), 0);
+  memcpy(p, &four, sizeof four);
 }
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   uint32_t four;

@@ -163,8 +163,8 @@ typedef struct {
   } while (0)
 
 /* Functions of such loops, with all that they call: built for processors with AVX2 and fma once more. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define EXEC_WIDE __attribute__((flatten, target_clones("arch=x86-64-v3", "default")))
 #else
 #define EXEC_WIDE
@@ -212,6 +212,8 @@ typedef enum {
   ACCESS_ASYNC,     /* a copy will write */
   ACCESS_PROXY_READ /* by a warp's wgmma, through the asynchronous proxy */
 } access_kind;
+/* Whether a thread of a programmatic launch knows that what is in front of it has ended; reported if not. */
+void exec_check_followed(const step *s, unsigned lane, uint64_t address, unsigned n, const char *what);
 /* Checks n bytes; where they are, or NULL when they may not be touched (reported). */
 unsigned char *exec_access(const step *s, unsigned lane, uint64_t address, unsigned n, ptx_space space,
                            access_kind kind);

@@ -51,6 +51,13 @@ static void check_blocks(const step *s, unsigned lane, memory_cell *c, access_ki
   }
 }
 
+void exec_check_followed(const step *s, unsigned lane, uint64_t at, unsigned n, const char *what) {
+  if (s->b->l->follows && !(s->w->waited >> lane & 1))
+    exec_report(s, lane, "too-early",
+                "%s of %u bytes at 0x%llx before griddepcontrol.wait: what is in front may still run", what,
+                n, (unsigned long long)at);
+}
+
 static unsigned char *access_global(const step *s, unsigned lane, uint64_t at, unsigned n, access_kind kind) {
   memory_device *d = device_of(s->b->l, at, n);
   const char *what = kind == ACCESS_READ ? "a read" : "a write";
@@ -59,10 +66,7 @@ static unsigned char *access_global(const step *s, unsigned lane, uint64_t at, u
                 (unsigned long long)at);
     return NULL;
   }
-  if (s->b->l->follows && !(s->w->waited >> lane & 1))
-    exec_report(s, lane, "too-early",
-                "%s of %u bytes at 0x%llx before griddepcontrol.wait: what is in front may still run", what,
-                n, (unsigned long long)at);
+  exec_check_followed(s, lane, at, n, what);
   const bool is_set = memory_is_set(d, at, n);
   switch (is_set ? BYTE_SET : memory_state(d, at, n)) {
     case BYTE_OUTSIDE:
@@ -386,6 +390,7 @@ void exec_copy_async(const step *s) {
     }
     unsigned char *p = exec_access(s, l, to[l], bytes, SPACE_SHARED, ACCESS_ASYNC);
     if (!p) continue;
+    if (n_from[l]) exec_check_followed(s, l, from[l], bytes, "a copy"); /* which reads at once, or later */
     memset(p, 0xff, bytes);
     const async_copy c = {
         to[l], from[l], bytes, n_from[l] < bytes ? (unsigned)n_from[l] : bytes, s->w->copies[l].group, i};

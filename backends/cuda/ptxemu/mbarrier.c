@@ -123,6 +123,7 @@ void mbarrier_copy(const step *s) {
       if (fine) memset(p, 0xff, 16);
     }
     if (!fine || !bytes) continue;
+    exec_check_followed(s, l, from[l], (unsigned)bytes, "a bulk copy"); /* which reads at once, or later */
     if (b->n_copies == b->cap_copies) {
       const unsigned more = b->cap_copies ? 2 * b->cap_copies : 64;
       bulk_copy *grown = realloc(b->copies, more * sizeof *grown);

@@ -134,7 +134,7 @@ GPU_FN T gpu_shfl(T v, uint32_t lane) {
   return __shfl_sync(0xffffffffu, v, (int)lane);
 }
 GPU_FN uint32_t gpu_ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
-/* Orders the warp's accesses to shared memory. */
+/* Orders the warp's accesses to memory. */
 GPU_FN void gpu_warp_sync() { __syncwarp(); }
 GPU_FN uint32_t gpu_ones(uint32_t bits) { return (uint32_t)__popc(bits); }
 #else
