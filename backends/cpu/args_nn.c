@@ -500,7 +500,8 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
   const int64_t group = wh_node_i(node, WH_ATTR_GROUP),
                 talls[] = {1, WH_CONV_SHORT, WH_CONV_SHORT, WH_CONV_TALL};
   size_t most = 0, bytes;
-  for (int i = 0; i < 4; i++) { /* not packed, of which the tall have what one row has, or packed; at some level */
+  for (int i = 0; i < 4;
+       i++) { /* not packed, of which the tall have what one row has, or packed; at some level */
     wh_conv_plan p;
     if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers,
                            i > 1 && group == 1, talls[i], &p) ||

@@ -47,7 +47,8 @@ static const wh_step *turned_by(const wh_block *block, size_t first, size_t i) {
   return NULL;
 }
 
-/* A value of the launch has one state: whether what step i appends was appended by one of the steps [first, i). */
+/* A value of the launch has one state: whether what step i appends was appended by one of the steps [first,
+ * i). */
 static bool is_appended(const wh_block *block, size_t first, size_t i) {
   const wh_graph *g = block->graph;
   const wh_value x = g->nodes[block->steps[i].node].inputs[1];

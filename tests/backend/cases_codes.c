@@ -119,6 +119,24 @@ static void end_formula(suite *s, size_t round, char text[WH_FORMULA_TEXT + 1]) 
     random_formula(s, 1 + MOST_ENDS, round % 2 == 0, text);
 }
 
+/* An operand without the axes that are one in front, as wide as the places. */
+static void narrow_operand(suite *s, wh_op op) {
+  suite_case *c = case_begin(s, 1, "%s, an operand of two axes", wh_op_get(op)->name);
+  const int64_t ones[] = {1, 1, 1}, pads[6] = {0};
+  const char text[] = "add 0 1";
+  const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 3, .ints = ones},
+                           {.key = WH_ATTR_DILATIONS, .n = 3, .ints = ones},
+                           {.key = WH_ATTR_PADS, .n = 6, .ints = pads},
+                           {.key = WH_ATTR_GROUP, .i = 1},
+                           formula_attr(text),
+                           {.key = WH_ATTR_TO, .i = WH_DTYPE_F32}};
+  wh_value in[5] = {term(c, WH_DTYPE_U8, 5, D(ROWS, 20, 1, 1, 7))};
+  in[1] = case_const(c, WH_DTYPE_I8, 5, D(8, 20, 1, 1, 1));
+  in[4] = term(c, WH_DTYPE_F32, 2, D(1, 7));
+  (void)case_node(c, op, in, 5, attrs, COUNT(attrs));
+  case_run(c);
+}
+
 SUITE_CASES(conv_codes) {
   static const struct {
     int64_t images, group, c, m, in[2], kernel, stride, pad;
@@ -127,6 +145,7 @@ SUITE_CASES(conv_codes) {
              {1, 1, 1100, 20, {5, 5}, 1, 1, 0}, {2, 1, 6, 9, {1, 1}, 1, 1, 0},
              {1, 2, 4, 8, {9, 10}, 3, 1, 1},    {1, 1, 130, 12, {14, 14}, 3, 1, 1}};
   if (!computes(s, op)) return;
+  narrow_operand(s, op);
   for (size_t i = 0; i < 10 * COUNT(all); i++) {
     const size_t k = i % COUNT(all), round = i / COUNT(all);
     const int64_t out[] = {(all[k].in[0] + 2 * all[k].pad - all[k].kernel) / all[k].stride + 1,

@@ -140,7 +140,20 @@ static void depthwise_convs(suite *s, wh_op op) {
   }
 }
 
+/* One element a channel and weights that are no constants, so that nothing packs them. */
+static void computed_weights(suite *s, wh_op op) {
+  suite_case *c = case_begin(s, 1, "%s, weights are an input", wh_op_get(op)->name);
+  const int64_t ones[] = {1, 1}, pads[4] = {0};
+  const wh_attr attrs[] = {INTS_ATTR(STRIDES, 2, ones), INTS_ATTR(DILATIONS, 2, ones),
+                           INTS_ATTR(PADS, 4, pads), INT_ATTR(GROUP, 1)};
+  const wh_value in[] = {case_input(c, WH_DTYPE_F32, 4, D(ROWS, 512, 1, 1), FILL_PLAIN),
+                         case_input(c, WH_DTYPE_F32, 4, D(16, 512, 1, 1), FILL_PLAIN)};
+  (void)case_node(c, op, in, 2, attrs, COUNT(attrs));
+  case_run(c);
+}
+
 SUITE_CASES(conv) {
+  computed_weights(s, op);
   for (int round = 0; round < 90; round++) conv_case(s, op, round);
   large_convs(s, op);
   depthwise_convs(s, op);

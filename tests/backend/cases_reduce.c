@@ -108,7 +108,7 @@ SUITE_CASES(arg) { axis_cases(s, op); }
 SUITE_CASES(topk) {
   axis_cases(s, op);
   for (int equal = 0; equal < 2; equal++) { /* GPUs cut lines of f32 into pieces; ties lie in both */
-    suite_case *c = case_begin(s, 1, "topk of a long line, %s", equal ? "ties" : "no ties");
+    suite_case *c = case_begin(s, 2, "topk of long lines, %s", equal ? "ties" : "no ties");
     const wh_value x = case_input(c, WH_DTYPE_F32, 2, (const int64_t[]){ROWS, 4500}, FILL_WILD);
     if (equal) make_equal(c, x);
     const wh_attr attrs[] = {INT(AXIS, 1), INT(K, equal ? 300 : 1024), INT(LARGEST, equal)};

@@ -207,13 +207,19 @@ static void fill_rows(suite_case *c, const cache_case *k, int order, const wh_va
 
 static const char *const orders[] = {"ascending", "descending", "some outside", "some on pages outside"};
 
+static wh_value append_value(suite_case *c, const cache_case *k, wh_dtype d, int key, wh_value x,
+                             const wh_value places[3]) {
+  const wh_attr attr = {.key = WH_ATTR_KEY, .i = key};
+  const int64_t dim = key ? k->dim : k->value_dim;
+  const wh_value in[] = {case_state(c, d, 4, D(pages_of(k), k->kv_heads, 64, dim)), x, places[0], places[1],
+                         places[2]};
+  return case_node(c, WH_OP_KV_APPEND, in, 5, &attr, 1);
+}
+
 static wh_value append(suite_case *c, const cache_case *k, wh_dtype d, int key, const wh_value places[3]) {
   const int64_t dim = key ? k->dim : k->value_dim;
-  const wh_attr attr = {.key = WH_ATTR_KEY, .i = key};
-  wh_value in[5] = {case_state(c, d, 4, D(pages_of(k), k->kv_heads, 64, dim)), 0, places[0], places[1],
-                    places[2]};
-  in[1] = case_input(c, WH_DTYPE_F32, 3, D(ROWS, k->kv_heads, dim), FILL_PLAIN);
-  return case_node(c, WH_OP_KV_APPEND, in, 5, &attr, 1);
+  const wh_value x = case_input(c, WH_DTYPE_F32, 3, D(ROWS, k->kv_heads, dim), FILL_PLAIN);
+  return append_value(c, k, d, key, x, places);
 }
 
 /* With an op of none: appends alone. */
@@ -249,7 +255,27 @@ static void cache_cases(suite *s, wh_op op, bool attend) {
       }
 }
 
-SUITE_CASES(kv_append) { cache_cases(s, op, false); }
+/* Keys that are values, too: one turned value, two states. */
+static void shared_heads(suite *s, wh_op op, wh_dtype d) {
+  static const cache_case k = {9, 1, 20, 2, 2, 64, 64, 0, 0.0f};
+  suite_case *c =
+      case_begin(s, k.rows, "%s of %s, one rope's for two states", wh_op_get(op)->name, wh_dtype_name(d));
+  const wh_value places[] = {case_indices(c, 1, D(ROWS), 0, 1), case_indices(c, 1, D(ROWS), 0, 1),
+                             case_indices(c, 2, D(k.slots, table_of(&k)), 0, 1)};
+  fill_rows(c, &k, 0, places);
+  const wh_attr neox = {.key = WH_ATTR_NEOX, .i = 1};
+  const wh_value in[] = {case_input(c, WH_DTYPE_F32, 3, D(ROWS, k.kv_heads, k.dim), FILL_PLAIN),
+                         case_input(c, WH_DTYPE_F32, 3, D(ROWS, 2, k.dim / 2), FILL_PLAIN)};
+  const wh_value turned = case_node(c, WH_OP_ROPE, in, 2, &neox, 1);
+  for (int key = 0; key < 2; key++) (void)append_value(c, &k, d, key, turned, places);
+  case_run(c);
+}
+
+SUITE_CASES(kv_append) {
+  cache_cases(s, op, false);
+  shared_heads(s, op, WH_DTYPE_F16);
+  shared_heads(s, op, WH_DTYPE_Q8_0);
+}
 SUITE_CASES(attention) { cache_cases(s, op, true); }
 
 /* ---- experts ---- */

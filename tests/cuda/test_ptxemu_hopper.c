@@ -225,12 +225,16 @@ static void inexact_sums(void **unused) {
   "ld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nsetp.ne.u32 %p1, %r1, 31;\n" before \
   "griddepcontrol.wait;\ngriddepcontrol.launch_dependents;\n" behind "ret;\n}\n"
 #define TOUCH "mul.wide.u32 %d2, %r1, 4;\nadd.s64 %d1, %d1, %d2;\nst.global.u32 [%d1], %r1;\n"
+#define COPY                                                                  \
+  "shl.b32 %r2, %r1, 2;\nmul.wide.u32 %d2, %r1, 4;\nadd.s64 %d1, %d1, %d2;\n" \
+  "cp.async.ca.shared.global [%r2], [%d1], 4;\n"
 static const char following[] = ".version 8.0\n.target sm_90\n.address_size 64\n" FOLLOW("waits", "", TOUCH)
-    FOLLOW("too_early", TOUCH, "") FOLLOW("one_does_not_wait", "@!%p1 ret;\n", TOUCH);
+    FOLLOW("too_early", TOUCH, "") FOLLOW("one_does_not_wait", "@!%p1 ret;\n", TOUCH)
+        FOLLOW("copies_too_early", COPY, "cp.async.wait_all;\n");
 
 static CUresult launch_following(CUmodule m, const char *name, CUdeviceptr at) {
   CUlaunchAttribute follows = {.id = LAUNCH_PROGRAMMATIC_SERIALIZATION, .value.programmatic = 1};
-  const CUlaunchConfig c = {{1, 1, 1}, {32, 1, 1}, 0, NULL, &follows, 1};
+  const CUlaunchConfig c = {{1, 1, 1}, {32, 1, 1}, 128, NULL, &follows, 1};
   void *p[] = {&at};
   const CUresult r = cu.launch_config(&c, emulator_function(m, name), p, NULL);
   return r ? r : cu.synchronize();
@@ -238,7 +242,8 @@ static CUresult launch_following(CUmodule m, const char *name, CUdeviceptr at) {
 
 static void launches_that_follow(void **unused) {
   (void)unused;
-  static const char *const wrong[][2] = {{"too_early", "too-early"}, {"one_does_not_wait", "not-followed"}};
+  static const char *const wrong[][2] = {
+      {"too_early", "too-early"}, {"one_does_not_wait", "not-followed"}, {"copies_too_early", "too-early"}};
   CUmodule m;
   CUdeviceptr at;
   uint32_t y[32];
@@ -248,13 +253,13 @@ static void launches_that_follow(void **unused) {
   assert_int_equal(launch_following(m, "waits", at), CUDA_SUCCESS);
   assert_int_equal(cu.download(y, at, sizeof y), CUDA_SUCCESS);
   for (uint32_t i = 0; i < 32; i++) assert_int_equal(y[i], i);
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < 3; i++) {
     void *p[] = {&at};
     cu.clear();
     assert_int_equal(launch_following(m, wrong[i][0], at), CUDA_ERROR_LAUNCH_FAILED);
     if (!emulator_reported(wrong[i][1])) fail_msg("no report of %s", wrong[i][1]);
     cu.clear(); /* launched behind what has ended, it may */
-    assert_int_equal(emulator_run(emulator_function(m, wrong[i][0]), 1, 32, 0, p), CUDA_SUCCESS);
+    assert_int_equal(emulator_run(emulator_function(m, wrong[i][0]), 1, 32, 128, p), CUDA_SUCCESS);
   }
   assert_int_equal(cu.release(at), CUDA_SUCCESS);
   assert_int_equal(cu.module_unload(m), CUDA_SUCCESS);
