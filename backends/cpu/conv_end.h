@@ -86,8 +86,8 @@ static void conv_end_begin(const conv_unit *u, int64_t ldc, bool in_place, conv_
   e->n_sums = e->ops[0].x == e->sums;
   e->again = false;
   for (size_t i = e->n_sums; i < e->n_ops; i++) {
-    const unsigned step =
-        e->ops[i].code / 2; /* those of one operand have the sums' address and read nothing */
+    /* steps without an operand have the address of the first input, and read nothing */
+    const unsigned step = e->ops[i].code / 2;
     e->again |= step != WH_CHAIN_RELU && step != WH_CHAIN_NEG && step != WH_CHAIN_ABS &&
                 step != WH_CHAIN_ROUND && e->ops[i].x == e->sums;
   }
