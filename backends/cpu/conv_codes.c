@@ -16,6 +16,8 @@
 #define TASK_BYTES ((int64_t)128 << 10) /* of words of places: in a second-level cache */
 #define GROUP 16                        /* panels that a tile meets one after the other */
 #define MOST_TILES 16
+#define TASKS 4        /* of a worker, where there are several */
+#define LEAST_PANELS 8 /* of a task's outputs, unless there are too few tasks */
 #define MOST_PHASES 64
 #define CHUNK 4 /* words that are copied at a time */
 
@@ -52,10 +54,16 @@ static int32_t unsigned_code(wh_dtype dtype, int32_t code) {
 }
 static int32_t signed_code(wh_dtype dtype, int32_t code) { return dtype == WH_DTYPE_I8 ? code : code - 128; }
 
-/* Where a panel's parts begin, in words. */
-static int64_t order_at(int64_t words) { return ROWS + ceil_div(words, BLOCK_WORDS); }
-static int64_t weights_at(int64_t words) { return order_at(words) + words; }
-static int64_t panel_size(int64_t words) { return weights_at(words) + words * ROWS; }
+/* Rests that a block of so many words has room for. */
+static int64_t room_of(int64_t words) { return ceil_div(words, 2); }
+/* Words before a panel's block that begins at k; of a panel that has so many words. */
+static int64_t block_at(bool rests, int64_t k) {
+  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * (ROWS + 2 * room_of(BLOCK_WORDS)) : 0);
+}
+static int64_t panel_size(bool rests, int64_t words) {
+  const int64_t last = words % BLOCK_WORDS;
+  return block_at(rests, words - last) + last * ROWS + (rests && last ? ROWS + 2 * room_of(last) : 0);
+}
 
 bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
                           wh_linear_layout *out) {
@@ -68,14 +76,16 @@ bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t 
                             .n_panels = ceil_div(m, ROWS)};
   if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c + 3, taps, &k) || k >= INT64_C(1) << 31)
     return false;
-  return wh_mul_size((size_t)panel_size(ceil_div(c, 4) * taps), sizeof(uint32_t), &out->panel_bytes) &&
+  return wh_mul_size((size_t)panel_size(isa->saturates, ceil_div(c, 4) * taps), sizeof(uint32_t),
+                     &out->panel_bytes) &&
          wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
 }
 
 static int64_t words_of(const wh_linear_layout *l) {
+  const bool rests = l->id == WH_CONV_CODES_PANELS;
   const int64_t size = (int64_t)(l->panel_bytes / sizeof(uint32_t));
-  int64_t words = size / (ROWS + 1);
-  while (panel_size(words) > size) words--;
+  int64_t words = size / ROWS;
+  while (panel_size(rests, words) > size) words--;
   return words;
 }
 
@@ -90,13 +100,22 @@ static uint32_t word_of(const wh_linear_layout *l, const void *src, int64_t taps
   return word;
 }
 
-/* Whether 255 times its positive or its negative codes, two by two, fits 16 bits. */
-static bool is_narrow(uint32_t word) {
-  for (int half = 0; half < 2; half++) {
-    const int a = (int8_t)(word >> 16 * half & 0xff), b = (int8_t)(word >> (16 * half + 8) & 0xff);
-    if ((a > 0 ? a : 0) + (b > 0 ? b : 0) > 128 || (a < 0 ? a : 0) + (b < 0 ? b : 0) < -128) return false;
+/* What of a word's codes is too much where 255 times two neighbours must fit 16 bits: of the second of two
+ * that are both positive, or both negative. */
+static uint32_t rest_of(uint32_t word) {
+  uint32_t rest = 0;
+  for (int at = 0; at < 32; at += 16) {
+    const int sum = (int8_t)(word >> at & 0xff) + (int8_t)(word >> (at + 8) & 0xff),
+              more = sum > 128    ? sum - 128
+                     : sum < -128 ? sum + 128
+                                  : 0;
+    rest |= ((uint32_t)more & 0xff) << (at + 8);
   }
-  return true;
+  return rest;
+}
+/* Each code less that of `rest`, which is in the second ones alone. */
+static uint32_t without(uint32_t word, uint32_t rest) {
+  return (word & 0x00ff00ff) | ((((word >> 8 & 0x00ff00ff) | 0x01000100) - (rest >> 8)) & 0x00ff00ff) << 8;
 }
 
 static int32_t sum_of(uint32_t word) {
@@ -104,38 +123,45 @@ static int32_t sum_of(uint32_t word) {
          (int8_t)(word >> 24);
 }
 
-/* The words of a block that are narrow, or those that are not, behind `n` others; how many there are then. */
-static int64_t pack_words(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel,
-                          int64_t begin, int64_t end, bool narrow, int64_t n, uint32_t *to) {
-  const int64_t words = words_of(l);
-  for (int64_t k = begin; k < end; k++) {
-    uint32_t word[ROWS];
-    bool all = true;
-    for (int64_t r = 0; r < ROWS; r++) {
-      word[r] = word_of(l, src, taps, panel * ROWS + r, k);
-      all = all && (l->id != WH_CONV_CODES_PANELS || is_narrow(word[r]));
-    }
-    if (all != narrow) continue;
-    to[order_at(words) + begin + n] = (uint32_t)(k - begin);
-    memcpy(to + weights_at(words) + (begin + n) * ROWS, word, sizeof word);
-    for (int64_t r = 0; r < ROWS; r++) to[r] += (uint32_t)sum_of(word[r]);
-    n++;
+/* Words [k, k + words) of a panel; their sums are added. */
+static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel, int64_t k,
+                       int64_t words, uint32_t *to, uint32_t *sums) {
+  for (int64_t i = 0; i < words * ROWS; i++) {
+    to[i] = word_of(l, src, taps, panel * ROWS + i % ROWS, k + i / ROWS);
+    sums[i % ROWS] += (uint32_t)sum_of(to[i]);
   }
-  return n;
+  if (l->id != WH_CONV_CODES_PANELS) return;
+  uint32_t *ends = to + words * ROWS, *rests = ends + ROWS;
+  int64_t n = 0;
+  for (int64_t i = 0; i < words * ROWS; i++) n += rest_of(to[i]) != 0;
+  if (n > room_of(words)) {
+    memset(ends, 0, (size_t)(ROWS + 2 * room_of(words)) * sizeof *ends);
+    ends[0] = WH_CONV_CODES_TWICE;
+    return;
+  }
+  n = 0;
+  for (int64_t r = 0; r < ROWS; r++) {
+    for (int64_t i = r; i < words * ROWS; i += ROWS) {
+      const uint32_t rest = rest_of(to[i]);
+      if (!rest) continue;
+      to[i] = without(to[i], rest);
+      rests[2 * n] = (uint32_t)(i / ROWS);
+      rests[2 * n++ + 1] = rest;
+    }
+    ends[r] = (uint32_t)n;
+  }
+  memset(rests + 2 * n, 0, (size_t)(2 * (room_of(words) - n)) * sizeof *rests);
 }
 
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end) {
+  const bool rests = l->id == WH_CONV_CODES_PANELS;
   const int64_t words = words_of(l), taps = words / ceil_div(l->k, 4);
   for (int64_t p = panel_begin; p < panel_end; p++) {
     uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
     memset(to, 0, ROWS * sizeof *to);
-    for (int64_t k = 0; k < words; k += BLOCK_WORDS) {
-      const int64_t end = min_i64(k + BLOCK_WORDS, words),
-                    narrow = pack_words(l, src, taps, p, k, end, true, 0, to);
-      to[ROWS + k / BLOCK_WORDS] = (uint32_t)narrow;
-      (void)pack_words(l, src, taps, p, k, end, false, narrow, to);
-    }
+    for (int64_t k = 0; k < words; k += BLOCK_WORDS)
+      pack_block(l, src, taps, p, k, min_i64(BLOCK_WORDS, words - k), to + block_at(rests, k), to);
   }
 }
 
@@ -145,8 +171,8 @@ typedef struct plan {
   wh_window win;
   int64_t c, m, words, block; /* words of k; of a block */
   int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
-  int64_t places, tiles;                                                           /* all; of a task */
-  int64_t panels, place_tasks, row_tasks; /* panels of a task's outputs */
+  int64_t places, tiles;                  /* all; of a task at most */
+  int64_t panels, place_tasks, row_tasks; /* panels of a task's outputs at most */
   size_t image_bytes, offset_bytes, word_bytes, sum_bytes, worker_bytes;
 } plan;
 
@@ -182,25 +208,22 @@ static bool copy_sizes(plan *p) {
          !__builtin_mul_overflow(p->plane, p->rows[1], &p->plane);
 }
 
+static int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
+
+/* Tasks of the same size, some for each worker. More tasks across the outputs copy the places more often. */
 static void cut(int64_t place_tiles, int64_t width, int workers, plan *p) {
-  const int64_t all = ceil_div(p->m, ROWS), want = workers == 1 ? 1 : 2 * (int64_t)workers;
+  const int64_t want = workers == 1 ? 1 : TASKS * (int64_t)workers, panels = ceil_div(p->m, ROWS);
   p->block = min_i64(p->words, BLOCK_WORDS);
-  p->tiles = TASK_BYTES / (p->block * width * 4);
-  p->tiles = p->tiles < 1 ? 1 : min_i64(min_i64(p->tiles, MOST_TILES), place_tiles);
-  p->panels = all;
-  for (;;) {
-    p->place_tasks = ceil_div(place_tiles, p->tiles);
-    p->row_tasks = ceil_div(all, p->panels);
-    if (p->place_tasks * p->row_tasks >= want) return;
-    if (p->tiles > 2)
-      p->tiles = ceil_div(p->tiles, 2);
-    else if (p->panels > 8)
-      p->panels = ceil_div(p->panels, 2);
-    else if (p->tiles > 1)
-      p->tiles = 1;
-    else
-      return;
-  }
+  const int64_t fit = TASK_BYTES / (p->block * width * 4), most = fit < 1 ? 1 : min_i64(fit, MOST_TILES);
+  p->place_tasks = min_i64(round_up(ceil_div(place_tiles, most), workers), place_tiles);
+  p->row_tasks = min_i64(ceil_div(want, p->place_tasks), panels / LEAST_PANELS);
+  if (p->row_tasks < 1) p->row_tasks = 1;
+  if (p->place_tasks * p->row_tasks < want)
+    p->place_tasks = min_i64(round_up(ceil_div(want, p->row_tasks), workers), place_tiles);
+  if (p->place_tasks * p->row_tasks < workers)
+    p->row_tasks = min_i64(ceil_div(workers, p->place_tasks), panels);
+  p->tiles = ceil_div(place_tiles, p->place_tasks);
+  p->panels = ceil_div(panels, p->row_tasks);
 }
 
 /* `width`: places of a tile. False: it has more phases than there is room for, or takes too many bytes. */
@@ -442,10 +465,12 @@ static void begin_end(const wh_conv_integer_args *a, int64_t image, int64_t plac
 
 static void run_task(const job *j, int64_t task) {
   const plan *p = j->p;
-  const int64_t width = j->isa->places, first = task / p->row_tasks * p->tiles * width;
-  const int64_t panel0 = task % p->row_tasks * p->panels,
-                panel_end = min_i64(panel0 + p->panels, ceil_div(p->m, ROWS)),
-                tiles = min_i64(p->tiles, ceil_div(p->places - first, width));
+  const int64_t width = j->isa->places, all_tiles = ceil_div(p->places, width), panels = ceil_div(p->m, ROWS),
+                at_place = task / p->row_tasks, at_row = task % p->row_tasks,
+                tile0 = all_tiles * at_place / p->place_tasks,
+                tiles = all_tiles * (at_place + 1) / p->place_tasks - tile0, first = tile0 * width,
+                panel0 = panels * at_row / p->row_tasks, panel_end = panels * (at_row + 1) / p->row_tasks;
+  const bool saturates = j->isa->saturates;
   uint32_t codes[MOST_TILES][WH_CONV_CODES_PLACES] = {{0}};
   _Alignas(64) uint32_t tile[ROWS * WH_CONV_CODES_PLACES];
   for (int64_t k = 0; k < p->words; k += p->block) {
@@ -466,16 +491,16 @@ static void run_task(const job *j, int64_t task) {
                         rows = min_i64(ROWS, p->m - m);
           const bool direct = n == width && !j->has_w_zero && !j->end; /* sums are outputs as they are */
           uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * ROWS * width;
-          const uint32_t *weights = j->panels + panel * panel_size(p->words);
+          const uint32_t *sums_of = j->panels + panel * panel_size(saturates, p->words),
+                         *weights = sums_of + block_at(saturates, k);
           uint32_t start[ROWS];
-          for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * weights[r];
+          for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * sums_of[r];
           const wh_conv_codes_tile c = {.rows = rows,
                                         .words = words,
-                                        .narrow = weights[ROWS + k / BLOCK_WORDS],
                                         .half = 2 * n <= width,
                                         .start = k == 0 ? start : NULL,
-                                        .w = weights + weights_at(p->words) + k * ROWS,
-                                        .order = weights + order_at(p->words) + k,
+                                        .w = weights,
+                                        .ends = weights + words * ROWS,
                                         .x = j->words + t * words * width,
                                         .c = direct                ? (uint32_t *)j->y + m * p->places + at
                                              : p->words > p->block ? sums
