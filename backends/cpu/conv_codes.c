@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backends/cpu/codes_end.h"
+#include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
@@ -54,15 +55,16 @@ static int32_t unsigned_code(wh_dtype dtype, int32_t code) {
 }
 static int32_t signed_code(wh_dtype dtype, int32_t code) { return dtype == WH_DTYPE_I8 ? code : code - 128; }
 
-/* Rests that a block of so many words has room for. */
-static int64_t room_of(int64_t words) { return ceil_div(words, 2); }
-/* Words before a panel's block that begins at k; of a panel that has so many words. */
+/* Rests that a block of so many words has room for, in a word each. */
+static int64_t room_of(int64_t words) { return words + words / 2; }
+/* Words before a panel's block that begins at k. */
 static int64_t block_at(bool rests, int64_t k) {
-  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * (ROWS + 2 * room_of(BLOCK_WORDS)) : 0);
+  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * (1 + room_of(BLOCK_WORDS)) : 0);
 }
+/* Words of a panel of so many of k. */
 static int64_t panel_size(bool rests, int64_t words) {
   const int64_t last = words % BLOCK_WORDS;
-  return block_at(rests, words - last) + last * ROWS + (rests && last ? ROWS + 2 * room_of(last) : 0);
+  return block_at(rests, words - last) + last * ROWS + (rests && last ? 1 + room_of(last) : 0);
 }
 
 bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
@@ -131,26 +133,20 @@ static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps,
     sums[i % ROWS] += (uint32_t)sum_of(to[i]);
   }
   if (l->id != WH_CONV_CODES_PANELS) return;
-  uint32_t *ends = to + words * ROWS, *rests = ends + ROWS;
-  int64_t n = 0;
-  for (int64_t i = 0; i < words * ROWS; i++) n += rest_of(to[i]) != 0;
-  if (n > room_of(words)) {
-    memset(ends, 0, (size_t)(ROWS + 2 * room_of(words)) * sizeof *ends);
-    ends[0] = WH_CONV_CODES_TWICE;
+  uint32_t *n = to + words * ROWS, *rests = n + 1;
+  int64_t all = 0;
+  memset(n, 0, (size_t)(1 + room_of(words)) * sizeof *n);
+  for (int64_t i = 0; i < words * ROWS; i++) all += rest_of(to[i]) != 0;
+  if (all > room_of(words)) {
+    *n = WH_CONV_CODES_TWICE;
     return;
   }
-  n = 0;
-  for (int64_t r = 0; r < ROWS; r++) {
-    for (int64_t i = r; i < words * ROWS; i += ROWS) {
-      const uint32_t rest = rest_of(to[i]);
-      if (!rest) continue;
-      to[i] = without(to[i], rest);
-      rests[2 * n] = (uint32_t)(i / ROWS);
-      rests[2 * n++ + 1] = rest;
-    }
-    ends[r] = (uint32_t)n;
+  for (int64_t i = 0; i < words * ROWS; i++) {
+    const uint32_t rest = rest_of(to[i]);
+    if (!rest) continue;
+    to[i] = without(to[i], rest);
+    rests[(*n)++] = rest | (uint32_t)(i % ROWS) << 16 | (uint32_t)(i / ROWS);
   }
-  memset(rests + 2 * n, 0, (size_t)(2 * (room_of(words) - n)) * sizeof *rests);
 }
 
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
@@ -170,6 +166,7 @@ void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, i
 typedef struct plan {
   wh_window win;
   int64_t c, m, words, block; /* words of k; of a block */
+  bool single;                /* windows are one element of the image, which needs no copy */
   int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
   int64_t places, tiles;                  /* all; of a task at most */
   int64_t panels, place_tasks, row_tasks; /* panels of a task's outputs at most */
@@ -187,14 +184,29 @@ static wh_window joined(wh_window w) {
   return w;
 }
 
+/* Whether windows are one element of the image. */
+static bool is_single(const wh_window *w) {
+  bool single = wh_window_volume(w->kernel) == 1;
+  for (int i = 0; i < WH_WINDOW_AXES; i++)
+    single = single && !w->pad[i] && (w->out[i] - 1) * w->stride[i] < w->in[i];
+  return single;
+}
+
 static int64_t phase_index(const plan *p, int64_t phase) {
   int64_t i = 0;
   while (i < p->n_phases && p->phases[i] != phase) i++;
   return i;
 }
 
+static int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
+
 static bool copy_sizes(plan *p) {
   const wh_window *w = &p->win;
+  if (p->single) {
+    p->rows[1] = w->in[1];
+    p->row_length = w->in[2];
+    return true;
+  }
   for (int i = 0; i < 2; i++)
     p->rows[i] = (w->out[i] - 1) * w->stride[i] + (w->kernel[i] - 1) * w->dilation[i] + 1;
   for (int64_t k = 0; k < w->kernel[2]; k++) {
@@ -207,8 +219,6 @@ static bool copy_sizes(plan *p) {
          !__builtin_mul_overflow(p->row_length, p->rows[0], &p->plane) &&
          !__builtin_mul_overflow(p->plane, p->rows[1], &p->plane);
 }
-
-static int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
 
 /* Tasks of the same size, some for each worker. More tasks across the outputs copy the places more often. */
 static void cut(int64_t place_tiles, int64_t width, int workers, plan *p) {
@@ -239,6 +249,7 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
     *out = p;
     return true;
   }
+  p.single = is_single(&p.win);
   if (!copy_sizes(&p)) return false;
   cut(ceil_div(p.places, width), width, workers, &p);
   if (!wh_mul_size((size_t)ceil_div(c, 4), (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
@@ -249,6 +260,7 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
   p.word_bytes = (p.word_bytes + 63) / 64 * 64;
   p.sum_bytes = (size_t)(p.panels * p.tiles * ROWS * width) * sizeof(uint32_t);
   if (p.words <= p.block) p.sum_bytes = 0;
+  if (p.single) p.image_bytes = p.offset_bytes = 0;
   *out = p;
   return wh_add_size(p.offset_bytes, p.word_bytes, &out->worker_bytes) &&
          wh_add_size(out->worker_bytes, p.sum_bytes, &out->worker_bytes) &&
@@ -273,10 +285,17 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint16_t pairs8 __attribute__((vector_size(16)));
 
-static inline bytes16 eight(const char *x) {
-  bytes16 v = {0};
-  memcpy(&v, x, 8);
-  return v;
+/* Bytes of two rows, in turns: eight that follow each other, or every other one of sixteen. */
+static inline pairs8 two_rows(const uint8_t *a, const uint8_t *b, bool apart) {
+  bytes16 x = {0}, y = {0};
+  if (!apart) {
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    return (pairs8)__builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  }
+  memcpy(&x, a, 16);
+  memcpy(&y, b, 16);
+  return ((pairs8)x & 255) | (pairs8)y << 8;
 }
 
 /* What a row's words are made of: rows of four channels, of which the last may be missing. */
@@ -286,32 +305,35 @@ typedef struct channels {
   uint8_t flip, zero; /* what makes codes unsigned; the zero point then */
 } channels;
 
-static inline uint32_t word_at(const channels *c, int64_t at) {
-  uint32_t word = 0;
-  for (int64_t i = 0; i < 4; i++)
-    word |= (uint32_t)(i < c->n ? (uint8_t)c->x[i * c->apart + at] ^ c->flip : c->zero) << 8 * i;
-  return word;
+/* Elements at, at + stride, ... as words. */
+INLINE void join_body(const channels *c, int64_t at, const int64_t stride, int64_t n, uint32_t *to) {
+  const uint8_t missing = c->zero ^ c->flip, *row[4];
+  const bytes16 others = (bytes16){0} + missing, flip = (bytes16){0} + c->flip;
+  int64_t step[4], i = 0;
+  for (int k = 0; k < 4; k++) {
+    row[k] = k < c->n ? (const uint8_t *)c->x + k * c->apart + at : (const uint8_t *)&others;
+    step[k] = k < c->n ? stride : 0;
+  }
+  for (; stride <= 2 && i + 8 + (stride - 1) <= n; i += 8) { /* no byte behind the last element is read */
+    const pairs8 p = two_rows(row[0] + i * step[0], row[1] + i * step[1], stride == 2) ^ (pairs8)flip,
+                 q = two_rows(row[2] + i * step[2], row[3] + i * step[3], stride == 2) ^ (pairs8)flip,
+                 low = __builtin_shufflevector(p, q, 0, 8, 1, 9, 2, 10, 3, 11),
+                 high = __builtin_shufflevector(p, q, 4, 12, 5, 13, 6, 14, 7, 15);
+    memcpy(to + i, &low, sizeof low);
+    memcpy(to + i + 4, &high, sizeof high);
+  }
+  for (; i < n; i++) {
+    uint32_t word = 0;
+    for (int k = 0; k < 4; k++) word |= (uint32_t)(row[k][i * step[k]] ^ c->flip) << 8 * k;
+    to[i] = word;
+  }
 }
 
 static void join(const channels *c, int64_t at, int64_t stride, int64_t n, uint32_t *to) {
-  int64_t i = 0;
-  if (stride == 1 && c->n == 4) {
-    const bytes16 flip = (bytes16){0} + c->flip;
-    const char *x = c->x + at;
-    for (; i + 8 <= n; i += 8) {
-      const bytes16 p = __builtin_shufflevector(eight(x + i), eight(x + c->apart + i), 0, 16, 1, 17, 2, 18, 3,
-                                                19, 4, 20, 5, 21, 6, 22, 7, 23) ^
-                        flip,
-                    q = __builtin_shufflevector(eight(x + 2 * c->apart + i), eight(x + 3 * c->apart + i), 0,
-                                                16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23) ^
-                        flip;
-      const pairs8 low = __builtin_shufflevector((pairs8)p, (pairs8)q, 0, 8, 1, 9, 2, 10, 3, 11),
-                   high = __builtin_shufflevector((pairs8)p, (pairs8)q, 4, 12, 5, 13, 6, 14, 7, 15);
-      memcpy(to + i, &low, sizeof low);
-      memcpy(to + i + 4, &high, sizeof high);
-    }
-  }
-  for (; i < n; i++) to[i] = word_at(c, at + i * stride);
+  if (stride == 1)
+    join_body(c, at, 1, n, to);
+  else
+    join_body(c, at, stride, n, to);
 }
 
 static void fill_words(uint32_t *to, int64_t n, uint8_t code) { memset(to, code, (size_t)n * sizeof *to); }
@@ -371,7 +393,7 @@ static void find_offsets(const plan *p, int64_t *offsets) {
         }
 }
 
-/* Places of a tile that follow each other in the copy. */
+/* Places of a tile that follow each other in the copy, or in the image. */
 typedef struct stretch {
   int64_t to, n, from;
 } stretch;
@@ -383,7 +405,8 @@ static int64_t find_stretches(const plan *p, int64_t first, int64_t n, stretch *
     const int64_t at = first + i, v = at % w->out[2], h = at / w->out[2] % w->out[1],
                   d = at / w->out[2] / w->out[1];
     out[count] = (stretch){i, min_i64(w->out[2] - v, n - i),
-                           (d * w->stride[0] * p->rows[1] + h * w->stride[1]) * p->row_length + v};
+                           (d * w->stride[0] * p->rows[1] + h * w->stride[1]) * p->row_length +
+                               (p->single ? v * w->stride[2] : v)};
     i += out[count].n;
   }
   return count;
@@ -417,9 +440,10 @@ typedef struct job {
   const wh_conv_integer_args *a;
   const plan *p;
   const uint32_t *panels;
-  const uint32_t *image;
+  const uint32_t *image; /* its copy */
   const int64_t *offsets;
-  int32_t *y;        /* of the image */
+  const char *x; /* of the image */
+  int32_t *y;
   wh_codes_end *end; /* or NULL: sums are outputs */
   uint32_t *words, *sums;
   uint32_t x_zero; /* of unsigned codes */
@@ -463,6 +487,24 @@ static void begin_end(const wh_conv_integer_args *a, int64_t image, int64_t plac
   wh_codes_end_begin(e);
 }
 
+/* Channels 4 k and on of the image. */
+static channels channels_at(const job *j, int64_t k) {
+  const int64_t in = wh_window_volume(j->p->win.in);
+  return (channels){j->x + 4 * k * in, in, min_i64(4, j->p->c - 4 * k),
+                    j->a->x_dtype == WH_DTYPE_I8 ? 0x80 : 0, (uint8_t)j->x_zero};
+}
+
+static void join_tile(const job *j, int64_t k, int64_t words, const stretch *s, int64_t n_s, uint32_t *to) {
+  const int64_t stride = j->p->win.stride[2];
+  for (const int64_t end = k + words; k < end; k++, to += j->isa->places) {
+    const channels c = channels_at(j, k);
+    if (c.n == 4 && stride == 1 && n_s == 1 && s->n == 16)
+      join_body(&c, s->from, 1, 16, to);
+    else
+      for (int64_t i = 0; i < n_s; i++) join(&c, s[i].from, stride, s[i].n, to + s[i].to);
+  }
+}
+
 static void run_task(const job *j, int64_t task) {
   const plan *p = j->p;
   const int64_t width = j->isa->places, all_tiles = ceil_div(p->places, width), panels = ceil_div(p->m, ROWS),
@@ -481,7 +523,10 @@ static void run_task(const job *j, int64_t task) {
       uint32_t *to = j->words + t * words * width;
       stretch s[WH_CONV_CODES_PLACES];
       const int64_t n_s = find_stretches(p, at, min_i64(width, p->places - at), s);
-      fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
+      if (p->single)
+        join_tile(j, k, words, s, n_s, to);
+      else
+        fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
       if (j->has_w_zero) add_codes(to, words, width, j->x_zero, codes[t]);
     }
     for (int64_t from = panel0; from < panel_end; from += GROUP)
@@ -500,7 +545,7 @@ static void run_task(const job *j, int64_t task) {
                                         .half = 2 * n <= width,
                                         .start = k == 0 ? start : NULL,
                                         .w = weights,
-                                        .ends = weights + words * ROWS,
+                                        .rests = weights + words * ROWS,
                                         .x = j->words + t * words * width,
                                         .c = direct                ? (uint32_t *)j->y + m * p->places + at
                                              : p->words > p->block ? sums
@@ -536,17 +581,19 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
            .sums = (uint32_t *)(void *)(own + p.offset_bytes + p.word_bytes)};
   j.x_zero = (uint32_t)zero;
   for (int64_t i = 0; i < (a->w_zero_per_output ? a->m : 1); i++) j.has_w_zero |= w_zero(a, i) != 0;
-  find_offsets(&p, offsets);
+  if (!p.single) find_offsets(&p, offsets);
   for (int64_t n = 0; n < a->n; n++) {
     int64_t begin, end;
-    if (n) wh_team_barrier(worker); /* the image before is done with */
-    wh_worker_range(worker, ceil_div(p.c, 4), &begin, &end);
-    for (int64_t c = begin; c < end; c++) {
-      const channels of = {(const char *)a->x + (n * p.c + 4 * c) * in, in, min_i64(4, p.c - 4 * c),
-                           a->x_dtype == WH_DTYPE_I8 ? 0x80 : 0, (uint8_t)zero};
-      copy_channels(&p, &of, image + c * p.plane);
+    j.x = (const char *)a->x + n * p.c * in;
+    if (!p.single) {
+      if (n) wh_team_barrier(worker); /* the copy before is done with */
+      wh_worker_range(worker, ceil_div(p.c, 4), &begin, &end);
+      for (int64_t c = begin; c < end; c++) {
+        const channels of = channels_at(&j, c);
+        copy_channels(&p, &of, image + c * p.plane);
+      }
+      wh_team_barrier(worker);
     }
-    wh_team_barrier(worker);
     j.y = a->y + n * p.m * p.places;
     if (j.end) begin_end(a, n, p.places, isa->places, worker->team, j.end);
     if (a->n > 1) {

@@ -5,10 +5,10 @@
  *
  * Packed weights: panels of 6 outputs; missing outputs and channels have zeros. A panel holds the outputs'
  * sums, then for each block of k its words, [words][6]. Processors without VNNI sum two products in 16 bits,
- * and where two codes of a word could be too large for that, whatever x holds, the word has less of one, and
- * what it lacks is a rest: behind the words lie how many rests the outputs up to each have, then the rests,
- * {word, codes}. A block with more rests than there is room for has its words as they are, and is gone
- * through twice, with every other code. */
+ * and where two codes of a word could be too large for that, whatever x holds, the second of them is packed
+ * smaller, and what it lacks is a rest. Behind a block's words lie the number of its rests and these: word in
+ * byte 0, output in byte 2, codes in 1 and 3. A block with more rests than there is room for has its words as
+ * they are, and is gone through twice, with every other code. */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
 
@@ -25,8 +25,8 @@
 typedef struct wh_conv_codes_tile {
   int64_t rows, words;
   bool half;
-  const uint32_t *start;        /* [6]; NULL: goes on */
-  const uint32_t *w, *x, *ends; /* of rests, [6], which follow; the first may be WH_CONV_CODES_TWICE */
+  const uint32_t *start;         /* [6]; NULL: goes on */
+  const uint32_t *w, *x, *rests; /* rests: their number, or WH_CONV_CODES_TWICE, and they */
   uint32_t *c;
   int64_t ldc;
 } wh_conv_codes_tile;

@@ -42,25 +42,12 @@ INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < vecs; i++) acc[r * vecs + i] = t->start ? vi_set1(t->start[r]) : vi_zero();
 #ifdef vi_and
-  const uint32_t *rest = t->ends + ROWS, *const rests = rest;
-  if (*t->ends == WH_CONV_CODES_TWICE) {
+  if (*t->rests == WH_CONV_CODES_TWICE) {
     add_dots(rows, vecs, t, 0x00ff00ff, acc);
     add_dots(rows, vecs, t, 0xff00ff00, acc);
-  } else {
-    add_dots(rows, vecs, t, UINT32_MAX, acc);
-    UNROLL
-    for (int r = 0; r < rows; r++)
-      for (const uint32_t *end = rests + 2 * t->ends[r]; rest < end; rest += 2) {
-        const vi b = vi_set1(rest[1]);
-        UNROLL
-        for (int i = 0; i < vecs; i++)
-          acc[r * vecs + i] =
-              vi_dot(acc[r * vecs + i], vi_load(t->x + (size_t)rest[0] * PLACES + i * VI_LANES), b);
-      }
-  }
-#else
-  add_dots(rows, vecs, t, UINT32_MAX, acc);
+  } else
 #endif
+    add_dots(rows, vecs, t, UINT32_MAX, acc);
   UNROLL
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < vecs; i++) {
@@ -68,6 +55,21 @@ INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *
     vi_store(c, t->start ? acc[r * vecs + i] : vi_add(vi_load(c), acc[r * vecs + i]));
   }
 }
+
+#ifdef vi_and
+/* In memory, as few outputs have one. */
+static void add_rests(const wh_conv_codes_tile *t) {
+  const uint32_t *rest = t->rests + 1;
+  for (const uint32_t *end = rest + *t->rests; rest < end; rest++) {
+    const uint32_t *x = t->x + (*rest & 0xff) * PLACES;
+    uint32_t *c = t->c + (*rest >> 16 & 0xff) * t->ldc;
+    const vi b = vi_and(vi_set1(*rest), vi_set1(0xff00ff00));
+    UNROLL
+    for (int i = 0; i < VECS; i++)
+      vi_store(c + i * VI_LANES, vi_dot(vi_load(c + i * VI_LANES), vi_load(x + i * VI_LANES), b));
+  }
+}
+#endif
 
 void JOIN(tile, LEVEL)(const wh_conv_codes_tile *t) {
   switch (2 * t->rows + t->half) {
@@ -86,6 +88,9 @@ void JOIN(tile, LEVEL)(const wh_conv_codes_tile *t) {
     CASE(6)
 #undef CASE
   }
+#ifdef vi_and
+  if (*t->rests != WH_CONV_CODES_TWICE) add_rests(t);
+#endif
 }
 
 #endif

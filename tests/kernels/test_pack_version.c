@@ -1,5 +1,5 @@
 /* test_pack_version.c - packed weights outlive the program in pack caches: whoever changes their bytes must
- * raise WH_CPU_PACK_VERSION. Every type's panels are hashed here, and the hash belongs to one version. */
+ * raise WH_CPU_PACK_VERSION. Panels of every type are hashed here, and the hash belongs to one version. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,13 +7,15 @@
 
 #include <cmocka.h>
 
+#include "backends/cpu/conv_codes.h"
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/linear_f.h"
 #include "backends/cpu/linear_h.h"
+#include "backends/cpu/matmul_codes.h"
 #include "core/base/hash.h"
 
 /* The hash of all panels below, for this version. */
-#define HASHED_VERSION 2
+#define HASHED_VERSION 3
 #define PANELS_HASH "be7fee95ff1e5916eeddda626652b90d"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
@@ -46,14 +48,36 @@ static wh_hash128 panels_hash(wh_dtype dtype, int64_t n, int64_t k) {
   return h;
 }
 
+static uint32_t next(uint32_t *rng) { return (*rng = *rng * 1664525u + 1013904223u) >> 24; }
+
+/* Panels of 8-bit codes: of any size, or few of them large. */
+static wh_hash128 codes_hash(bool conv, bool small) {
+  static int8_t src[70 * 9 * 300];
+  wh_linear_layout l;
+  uint32_t rng = 1;
+  for (size_t i = 0; i < sizeof src; i++)
+    src[i] = (int8_t)((int)next(&rng) - 128) / (small && next(&rng) % 16 ? 3 : 1);
+  if (conv)
+    assert_true(wh_conv_codes_layout(wh_conv_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 300, 9, &l));
+  else
+    assert_true(wh_matmul_codes_layout(wh_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 9 * 300, &l));
+  uint8_t *dst = wh_alloc_uninit(NULL, l.n_bytes, WH_ALIGN_SIMD);
+  assert_non_null(dst);
+  (conv ? wh_conv_codes_pack : wh_matmul_codes_pack)(&l, src, dst, 0, l.n_panels);
+  const wh_hash128 h = wh_hash_bytes(dst, l.n_bytes);
+  wh_free(NULL, dst);
+  return h;
+}
+
 static void the_version_belongs_to_the_bytes(void **state) {
   (void)state;
-  wh_hash128 all[N_TYPES][2];
+  wh_hash128 all[N_TYPES + 2][2];
   for (size_t i = 0; i < N_TYPES; i++) {
     int64_t block = wh_dtype_get(types[i])->block_elems == 256 ? 256 : 32;
     all[i][0] = panels_hash(types[i], 70, 3 * block); /* padded panels; short groups */
     all[i][1] = panels_hash(types[i], 32, 512);
   }
+  for (size_t i = 0; i < 4; i++) all[N_TYPES + i / 2][i % 2] = codes_hash(i / 2, i % 2);
   char text[WH_HASH_TEXT_BYTES];
   wh_hash_format(wh_hash_bytes(all, sizeof all), text);
   if (strcmp(text, PANELS_HASH) != 0)
