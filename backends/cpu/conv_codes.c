@@ -13,7 +13,7 @@
 #include "core/base/allocator.h"
 
 #define ROWS WH_CONV_CODES_ROWS
-#define BLOCK_WORDS 256 /* of k: a tile's words, and six rows' weights, in a half of a first-level cache */
+#define BLOCK_WORDS WH_CONV_CODES_BLOCK
 #define TASK_BYTES ((int64_t)128 << 10) /* of words of places: in a second-level cache */
 #define GROUP 16                        /* panels that a tile meets one after the other */
 #define MOST_TILES 16
@@ -21,145 +21,6 @@
 #define LEAST_PANELS 8 /* of a task's outputs, unless there are too few tasks */
 #define MOST_PHASES 64
 #define CHUNK 4 /* words that are copied at a time */
-
-/* ---- levels ---- */
-
-const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
-  const wh_conv_codes_isa *isa = NULL;
-#if defined(__x86_64__)
-#define ISA(level, places, saturates)                                                       \
-  static const wh_conv_codes_isa level = {places, saturates, wh_k_conv_codes_tile__##level, \
-                                          "conv_codes__" #level}
-  ISA(avx2, 16, true);
-  ISA(avxvnni, 16, false);
-  ISA(avx512, 32, true);
-  ISA(avx512vnni, 32, false);
-#undef ISA
-#define WH_CONV_CODES_KERNEL(level, needs) \
-  if ((features & (needs)) == (needs)) isa = &level;
-#include "backends/cpu/kernels_conv_codes.def"
-#endif
-  (void)features;
-  return isa;
-}
-
-/* ---- weights ---- */
-
-static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
-  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
-}
-
-/* As words have them: of x unsigned, of w signed. */
-static int32_t unsigned_code(wh_dtype dtype, int32_t code) {
-  return dtype == WH_DTYPE_I8 ? code + 128 : code;
-}
-static int32_t signed_code(wh_dtype dtype, int32_t code) { return dtype == WH_DTYPE_I8 ? code : code - 128; }
-
-/* Rests that a block of so many words has room for, in a word each. */
-static int64_t room_of(int64_t words) { return words + words / 2; }
-/* Words before a panel's block that begins at k. */
-static int64_t block_at(bool rests, int64_t k) {
-  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * (1 + room_of(BLOCK_WORDS)) : 0);
-}
-/* Words of a panel of so many of k. */
-static int64_t panel_size(bool rests, int64_t words) {
-  const int64_t last = words % BLOCK_WORDS;
-  return block_at(rests, words - last) + last * ROWS + (rests && last ? 1 + room_of(last) : 0);
-}
-
-bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
-                          wh_linear_layout *out) {
-  int64_t k;
-  *out = (wh_linear_layout){.id = WH_CONV_CODES_PANELS + !isa->saturates,
-                            .dtype = dtype,
-                            .n = m,
-                            .k = c,
-                            .panel_cols = ROWS,
-                            .n_panels = ceil_div(m, ROWS)};
-  if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c + 3, taps, &k) || k >= INT64_C(1) << 31)
-    return false;
-  return wh_mul_size((size_t)panel_size(isa->saturates, ceil_div(c, 4) * taps), sizeof(uint32_t),
-                     &out->panel_bytes) &&
-         wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
-}
-
-static int64_t words_of(const wh_linear_layout *l) {
-  const bool rests = l->id == WH_CONV_CODES_PANELS;
-  const int64_t size = (int64_t)(l->panel_bytes / sizeof(uint32_t));
-  int64_t words = size / ROWS;
-  while (panel_size(rests, words) > size) words--;
-  return words;
-}
-
-/* Word `at` of output m: tap at % taps of four channels. */
-static uint32_t word_of(const wh_linear_layout *l, const void *src, int64_t taps, int64_t m, int64_t at) {
-  uint32_t word = 0;
-  for (int64_t i = 0; m < l->n && i < 4 && at / taps * 4 + i < l->k; i++)
-    word |= ((uint32_t)signed_code(
-                 l->dtype, code_at(l->dtype, src, (m * l->k + at / taps * 4 + i) * taps + at % taps)) &
-             0xff)
-            << 8 * i;
-  return word;
-}
-
-/* What of a word's codes is too much where 255 times two neighbours must fit 16 bits: of the second of two
- * that are both positive, or both negative. */
-static uint32_t rest_of(uint32_t word) {
-  uint32_t rest = 0;
-  for (int at = 0; at < 32; at += 16) {
-    const int sum = (int8_t)(word >> at & 0xff) + (int8_t)(word >> (at + 8) & 0xff),
-              more = sum > 128    ? sum - 128
-                     : sum < -128 ? sum + 128
-                                  : 0;
-    rest |= ((uint32_t)more & 0xff) << (at + 8);
-  }
-  return rest;
-}
-/* Each code less that of `rest`, which is in the second ones alone. */
-static uint32_t without(uint32_t word, uint32_t rest) {
-  return (word & 0x00ff00ff) | ((((word >> 8 & 0x00ff00ff) | 0x01000100) - (rest >> 8)) & 0x00ff00ff) << 8;
-}
-
-static int32_t sum_of(uint32_t word) {
-  return (int8_t)(word & 0xff) + (int8_t)(word >> 8 & 0xff) + (int8_t)(word >> 16 & 0xff) +
-         (int8_t)(word >> 24);
-}
-
-/* Words [k, k + words) of a panel; their sums are added. */
-static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel, int64_t k,
-                       int64_t words, uint32_t *to, uint32_t *sums) {
-  for (int64_t i = 0; i < words * ROWS; i++) {
-    to[i] = word_of(l, src, taps, panel * ROWS + i % ROWS, k + i / ROWS);
-    sums[i % ROWS] += (uint32_t)sum_of(to[i]);
-  }
-  if (l->id != WH_CONV_CODES_PANELS) return;
-  uint32_t *n = to + words * ROWS, *rests = n + 1;
-  int64_t all = 0;
-  memset(n, 0, (size_t)(1 + room_of(words)) * sizeof *n);
-  for (int64_t i = 0; i < words * ROWS; i++) all += rest_of(to[i]) != 0;
-  if (all > room_of(words)) {
-    *n = WH_CONV_CODES_TWICE;
-    return;
-  }
-  for (int64_t i = 0; i < words * ROWS; i++) {
-    const uint32_t rest = rest_of(to[i]);
-    if (!rest) continue;
-    to[i] = without(to[i], rest);
-    rests[(*n)++] = rest | (uint32_t)(i % ROWS) << 16 | (uint32_t)(i / ROWS);
-  }
-}
-
-void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
-                        int64_t panel_end) {
-  const bool rests = l->id == WH_CONV_CODES_PANELS;
-  const int64_t words = words_of(l), taps = words / ceil_div(l->k, 4);
-  for (int64_t p = panel_begin; p < panel_end; p++) {
-    uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
-    memset(to, 0, ROWS * sizeof *to);
-    for (int64_t k = 0; k < words; k += BLOCK_WORDS)
-      pack_block(l, src, taps, p, k, min_i64(BLOCK_WORDS, words - k), to + block_at(rests, k), to);
-  }
-}
 
 /* ---- the plan ---- */
 
@@ -439,7 +300,7 @@ typedef struct job {
   const wh_conv_codes_isa *isa;
   const wh_conv_integer_args *a;
   const plan *p;
-  const uint32_t *panels;
+  const void *panels;
   const uint32_t *image; /* its copy */
   const int64_t *offsets;
   const char *x; /* of the image */
@@ -450,9 +311,17 @@ typedef struct job {
   bool has_w_zero; /* of signed ones */
 } job;
 
+static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
+  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
+}
+
+/* Zero points as words have the codes: of x unsigned, of w signed. */
+static int32_t x_zero(const wh_conv_integer_args *a) {
+  return (a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0) + (a->x_dtype == WH_DTYPE_I8 ? 128 : 0);
+}
 static int32_t w_zero(const wh_conv_integer_args *a, int64_t m) {
   const int64_t i = a->w_zero_per_output ? m : 0;
-  return signed_code(a->w_dtype, a->w_zero ? code_at(a->w_dtype, a->w_zero, i) : 0);
+  return (a->w_zero ? code_at(a->w_dtype, a->w_zero, i) : 0) - (a->w_dtype == WH_DTYPE_I8 ? 0 : 128);
 }
 
 /* Sums of a panel's outputs, less what the weights' zero points add, and what follows them. */
@@ -512,7 +381,7 @@ static void run_task(const job *j, int64_t task) {
                 tile0 = all_tiles * at_place / p->place_tasks,
                 tiles = all_tiles * (at_place + 1) / p->place_tasks - tile0, first = tile0 * width,
                 panel0 = panels * at_row / p->row_tasks, panel_end = panels * (at_row + 1) / p->row_tasks;
-  const bool saturates = j->isa->saturates;
+  const bool rests = j->isa->saturates;
   uint32_t codes[MOST_TILES][WH_CONV_CODES_PLACES] = {{0}};
   _Alignas(64) uint32_t tile[ROWS * WH_CONV_CODES_PLACES];
   for (int64_t k = 0; k < p->words; k += p->block) {
@@ -536,8 +405,8 @@ static void run_task(const job *j, int64_t task) {
                         rows = min_i64(ROWS, p->m - m);
           const bool direct = n == width && !j->has_w_zero && !j->end; /* sums are outputs as they are */
           uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * ROWS * width;
-          const uint32_t *sums_of = j->panels + panel * panel_size(saturates, p->words),
-                         *weights = sums_of + block_at(saturates, k);
+          const uint32_t *sums_of = wh_conv_codes_panel(j->panels, rests, p->words, panel),
+                         *weights = wh_conv_codes_block(sums_of, rests, k);
           uint32_t start[ROWS];
           for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * sums_of[r];
           const wh_conv_codes_tile c = {.rows = rows,
@@ -566,7 +435,6 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
     return;                                              /* refused there */
   if (p.places <= 0 || p.m <= 0 || p.words <= 0) return; /* what has no words is not packed */
   const int64_t in = wh_window_volume(p.win.in), n_tasks = p.place_tasks * p.row_tasks;
-  const int32_t zero = unsigned_code(a->x_dtype, a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0);
   char *own = (char *)scratch + p.image_bytes + (size_t)worker->index * p.worker_bytes;
   uint32_t *image = scratch;
   int64_t *offsets = (int64_t *)(void *)own;
@@ -579,7 +447,7 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
            .end = a->chain ? &behind : NULL,
            .words = (uint32_t *)(void *)(own + p.offset_bytes),
            .sums = (uint32_t *)(void *)(own + p.offset_bytes + p.word_bytes)};
-  j.x_zero = (uint32_t)zero;
+  j.x_zero = (uint32_t)x_zero(a);
   for (int64_t i = 0; i < (a->w_zero_per_output ? a->m : 1); i++) j.has_w_zero |= w_zero(a, i) != 0;
   if (!p.single) find_offsets(&p, offsets);
   for (int64_t n = 0; n < a->n; n++) {

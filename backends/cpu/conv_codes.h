@@ -15,8 +15,11 @@
 #include "backends/cpu/linear_q.h"
 #include "backends/cpu/nn.h"
 
-#define WH_CONV_CODES_PANELS 42u /* layout ids: this, and 1 more without rests */
+#define WH_CONV_CODES_PANELS 42u  /* layout ids: this, and 1 more without rests */
+#define WH_CONV_CODES_COLUMNS 44u /* with rests, and of b[k, n]: an output is a column */
 #define WH_CONV_CODES_ROWS 6
+#define WH_CONV_CODES_BLOCK 256 /* words: six rows' weights, and a tile's, in a half of a first-level cache \
+                                 */
 #define WH_CONV_CODES_PLACES 32 /* of the widest tile of any level */
 #define WH_CONV_CODES_TWICE UINT32_MAX
 
@@ -44,6 +47,10 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features);
 /* Of w[m][c][taps]; its k is c. False: too large to be packed. */
 bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
                           wh_linear_layout *out);
+bool wh_conv_codes_columns(wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out);
+/* A panel, which begins with its sums, and its block that begins with word k. */
+const uint32_t *wh_conv_codes_panel(const void *panels, bool rests, int64_t words, int64_t panel);
+const uint32_t *wh_conv_codes_block(const uint32_t *panel, bool rests, int64_t k);
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end);
 
