@@ -18,8 +18,7 @@
 #define WH_CONV_CODES_PANELS 42u  /* layout ids: this, and 1 more without rests */
 #define WH_CONV_CODES_COLUMNS 44u /* with rests, and of b[k, n]: an output is a column */
 #define WH_CONV_CODES_ROWS 6
-#define WH_CONV_CODES_BLOCK 256 /* words: six rows' weights, and a tile's, in a half of a first-level cache \
-                                 */
+#define WH_CONV_CODES_BLOCK 256 /* words: with the weights of six rows in a half of a first-level cache */
 #define WH_CONV_CODES_PLACES 32 /* of the widest tile of any level */
 #define WH_CONV_CODES_TWICE UINT32_MAX
 
