@@ -31,21 +31,12 @@ static bool is_term(wh_dtype d) {
   return d == WH_DTYPE_F32 || d == WH_DTYPE_I32 || d == WH_DTYPE_I8 || d == WH_DTYPE_U8;
 }
 
-static bool is_one(const wh_graph *g, wh_value v) {
-  const wh_shape *s = shape_of(g, v);
-  for (int d = 0; d < s->rank; d++) {
-    const wh_dim_expr *e = wh_dim_get(&g->dims, s->dims[d]);
-    if (e->min != 1 || e->max != 1) return false;
-  }
-  return true;
-}
-
 /* From or to codes of 8 bits, with one scale and one zero point. */
 static bool is_quantisation(const wh_graph *g, const wh_node_info *node) {
   const wh_value codes = node->op == WH_OP_QUANTIZE_LINEAR ? wh_node_output(node, 0) : node->inputs[0];
   const wh_dtype d = shape_of(g, codes)->dtype;
   for (unsigned i = 1; i < node->n_inputs; i++)
-    if (node->inputs[i] && (!is_one(g, node->inputs[i]) ||
+    if (node->inputs[i] && (!wh_shape_is_one(g, shape_of(g, node->inputs[i])) ||
                             shape_of(g, node->inputs[i])->rank > shape_of(g, node->inputs[0])->rank))
       return false;
   return (d == WH_DTYPE_I8 || d == WH_DTYPE_U8) && !wh_node_i(node, WH_ATTR_BLOCK);
