@@ -439,7 +439,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       u.x = copy;
     }
     conv_find_taps(&u, tail);
-    conv_end_begin(&u, ldc, false, &e);
+    conv_end_begin(&u, ldc, CONV_SUMS_TILE, &e);
     if (p.alone || n_units > 1) {
       int64_t begin = 0, end = n_tasks;
       if (!p.alone) wh_worker_range(worker, n_tasks, &begin, &end);

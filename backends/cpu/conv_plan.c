@@ -168,6 +168,15 @@ static bool is_depthwise(const wh_window *w, int64_t c, bool packed) {
          (taps == 3 || taps == 5 || taps == 7) && w->stride[2] <= 2 && w->kernel[1] <= WH_CONV_CHUNK / taps;
 }
 
+/* Weights and a ring of rows, with one of zeros, whose elements are vectors (conv_depthwise_lanes.h). */
+static bool lanes_bytes(const wh_window *w, wh_conv_plan *p) {
+  size_t bytes;
+  p->row = (w->out[2] - 1) * w->stride[2] + w->kernel[2];
+  return wh_mul_size((size_t)p->row + (size_t)w->kernel[2], (size_t)w->kernel[1] + 1, &bytes) &&
+         wh_mul_size(bytes, BLOCK_LANES * sizeof(float), &bytes) &&
+         wh_align_size(bytes, 64, &p->worker_bytes);
+}
+
 /* ---- all ---- */
 
 static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
@@ -210,7 +219,7 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   wh_conv_plan places = {.n_k = n_k, .n_phases = 1, .alone = alone}, channels = places;
   if (is_depthwise(w, c, packed)) {
     *out = (wh_conv_plan){.fits = true, .depthwise = true};
-    return true;
+    return !WH_CONV_BLOCKS(tall) || lanes_bytes(w, out);
   }
   places.fits = view_places(w, &places);
   places.blocks = WH_CONV_BLOCKS(tall) && places.fits && m >= BLOCK_ROWS && n_k > 0;

@@ -20,7 +20,7 @@
 
 typedef struct wh_conv_plan {
   bool fits;        /* within what the driver does; else the reference computes */
-  bool depthwise;   /* groups of one channel, read in place without scratch; nothing below counts */
+  bool depthwise;   /* groups of one channel; of what is below only row, a ring's, and worker_bytes count */
   bool by_channels; /* lanes are channels, of packed weights; else they are places */
   bool blocks;      /* of places (conv_blocks.h): those that tiles walk are the outputs */
   bool copies;      /* tiles read a copy */
