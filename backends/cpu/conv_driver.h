@@ -365,10 +365,10 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   }
 }
 
+#include "backends/cpu/conv_channels.h"
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
 #include "backends/cpu/conv_blocks.h"
 #endif
-#include "backends/cpu/conv_channels.h"
 #include "backends/cpu/conv_depthwise.h"
 
 static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
@@ -416,10 +416,9 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes + p.block_bytes);
   float *copy = p.alone ? tail : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks,
-                ldc = p.by_channels         ? CONV_PANEL_PLACES
-                      : p.blocks            ? WH_CONV_BLOCK
-                      : conv_keeps_sums(&u) ? (ceil_div(p.task_places, WH_CONV_LANES) + 1) * WH_CONV_LANES
-                                            : CONV_LANES;
+                ldc = p.by_channels || p.blocks ? CONV_PANEL_PLACES
+                      : conv_keeps_sums(&u)     ? (ceil_div(p.task_places, WH_CONV_LANES) + 1) * WH_CONV_LANES
+                                                : CONV_LANES;
   conv_end e;
   int64_t first = 0, last = n_units;
   if (p.alone) wh_worker_range(worker, n_units, &first, &last);
