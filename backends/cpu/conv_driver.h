@@ -161,41 +161,51 @@ typedef struct conv_unit {
 
 #include "backends/cpu/conv_end.h"
 
-/* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
+/* Every stride-th of a row. */
 static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
-  if (stride == 1)
+  if (stride == 1) {
     conv_finish(x, n, NULL, NULL, to);
-  else if (stride == 2)
-    for (int64_t i = 0; i < n; i++) to[i] = x[2 * i];
-  else
-    for (int64_t i = 0; i < n; i++) to[i] = x[i * stride];
+    return;
+  }
+  int64_t i = 0;
+  for (; stride == 2 && i + VF_LANES < n; i += VF_LANES)
+    vf_store(to + i, vf_even(vf_load(x + 2 * i), vf_load(x + 2 * i + VF_LANES)));
+  for (; i < n; i++) to[i] = x[i * stride];
 }
 
-/* One channel into its copy: every phase's rows, with zeros for padding. */
-static void conv_copy_channel(const wh_conv_plan *p, const float *x, float *to) {
+/* Rows of a channel's copy: those that all phases of the last axis have of a row of the image count as one.
+ */
+static int64_t conv_copy_height(const wh_conv_plan *p) {
+  return p->phases[0] * p->phases[1] * p->size[0] * p->size[1];
+}
+
+/* Such rows [begin, end) of all channels, with zeros for padding. */
+static void conv_copy_rows(const wh_conv_plan *p, const float *x, int64_t begin, int64_t end, float *copy) {
   const wh_window *w = &p->view;
-  for (int64_t f = 0; f < p->n_phases; f++) {
-    const int64_t fw = f % p->phases[2], fh = f / p->phases[2] % p->phases[1],
-                  fd = f / p->phases[2] / p->phases[1];
-    for (int64_t d = 0; d < p->size[0]; d++)
-      for (int64_t h = 0; h < p->size[1]; h++, to += p->size[2]) {
-        const int64_t id = d * w->stride[0] + p->phase_at[0][fd] - w->pad[0];
-        const int64_t ih = h * w->stride[1] + p->phase_at[1][fh] - w->pad[1];
-        const int64_t first = p->phase_at[2][fw] - w->pad[2], s = w->stride[2];
-        if (id < 0 || id >= w->in[0] || ih < 0 || ih >= w->in[1]) {
-          memset(to, 0, (size_t)p->size[2] * sizeof *to);
-          continue;
-        }
-        const float *row = x + (id * w->in[1] + ih) * w->in[2];
-        /* elements [begin, end) of the copy lie in the row */
-        int64_t begin = first < 0 ? ceil_div(-first, s) : 0,
-                end = w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0;
-        begin = min_i64(begin, p->size[2]);
-        end = end < begin ? begin : min_i64(end, p->size[2]);
-        for (int64_t i = 0; i < begin; i++) to[i] = 0.0f;
-        conv_copy_row(row + first + begin * s, s, end - begin, to + begin);
-        for (int64_t i = end; i < p->size[2]; i++) to[i] = 0.0f;
+  const int64_t high = conv_copy_height(p), space = p->size[0] * p->size[1] * p->size[2], s = w->stride[2];
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t h = i % p->size[1], d = i / p->size[1] % p->size[0],
+                  f = i % high / (p->size[0] * p->size[1]);
+    const int64_t id = d * w->stride[0] + p->phase_at[0][f / p->phases[1]] - w->pad[0],
+                  ih = h * w->stride[1] + p->phase_at[1][f % p->phases[1]] - w->pad[1];
+    const bool outside = id < 0 || id >= w->in[0] || ih < 0 || ih >= w->in[1];
+    const float *row =
+        outside ? NULL : x + i / high * wh_window_volume(w->in) + (id * w->in[1] + ih) * w->in[2];
+    float *to = copy + i / high * p->channel + f * p->phases[2] * space + (d * p->size[1] + h) * p->size[2];
+    for (int64_t k = 0; k < p->phases[2]; k++, to += space) {
+      if (outside) {
+        memset(to, 0, (size_t)p->size[2] * sizeof *to);
+        continue;
       }
+      const int64_t first = p->phase_at[2][k] - w->pad[2];
+      /* elements [from, behind) of the copy lie in the row */
+      const int64_t from = min_i64(first < 0 ? ceil_div(-first, s) : 0, p->size[2]);
+      int64_t behind = min_i64(w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0, p->size[2]);
+      if (behind < from) behind = from;
+      memset(to, 0, (size_t)from * sizeof *to);
+      conv_copy_row(row + first + from * s, s, behind - from, to + from);
+      memset(to + behind, 0, (size_t)(p->size[2] - behind) * sizeof *to);
+    }
   }
 }
 
@@ -428,12 +438,12 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
     u.group = i % a->group;
     u.x = a->x + i * a->c * in;
     if (p.copies) {
-      int64_t begin = 0, end = a->c;
+      int64_t begin = 0, end = a->c * conv_copy_height(&p);
       if (!p.alone) {
         if (i > first) wh_team_barrier(worker); /* the one before is done with */
-        wh_worker_range(worker, a->c, &begin, &end);
+        wh_worker_range(worker, end, &begin, &end);
       }
-      for (int64_t c = begin; c < end; c++) conv_copy_channel(&p, u.x + c * in, copy + c * p.channel);
+      conv_copy_rows(&p, u.x, begin, end, copy);
       if (!p.alone) wh_team_barrier(worker);
       u.x = copy;
     }
