@@ -8,7 +8,8 @@
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
  * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through copies of their elements
  * (conv_blocks.h). Where it uses the lanes better and the weights are packed, channels are the
- * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). What follows the
+ * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h; with AVX2 mostly
+ * conv_depthwise_lanes.h). What follows the
  * sums runs on a tile's (conv_end.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
