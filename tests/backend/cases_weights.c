@@ -143,9 +143,12 @@ SUITE_CASES(linear) {
 /* For kernels of many rows: several blocks of outputs, groups of K and tiles of rows. */
 void cases_products_of_many_rows(suite *s) {
   products_of_one_x(s, WH_OP_LINEAR, D(70), 1);
-  FOR_EACH_WEIGHT_DTYPE(d) {
+  static const int64_t n_rows[] = {64, 66};
+  FOR_EACH_WEIGHT_DTYPE(d)
+  for (size_t i = 0; i < COUNT(n_rows); i++) {
     const int64_t n = 140, k = columns(d, 550);
-    suite_case *c = case_begin(s, 66, "linear of %s: many rows", wh_dtype_name(d));
+    suite_case *c =
+        case_begin(s, n_rows[i], "linear of %s: %lld rows", wh_dtype_name(d), (long long)n_rows[i]);
     const wh_value in[2] = {activations(c, d, 2, D(ROWS, k)), case_const(c, d, 2, D(n, k))};
     (void)case_node(c, WH_OP_LINEAR, in, 2, NULL, 0);
     case_run(c);
