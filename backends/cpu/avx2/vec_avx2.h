@@ -89,6 +89,24 @@ static inline float vf_max_halves(vf x) {
 #define vf_even(a, b) VF_JOIN_HALVES(_mm256_shuffle_ps(a, b, 0x88))
 #define vf_odd(a, b) VF_JOIN_HALVES(_mm256_shuffle_ps(a, b, 0xdd))
 
+/* v[i]: element i of eight rows */
+static inline void vf_columns(const float *const *rows, vf *v) {
+  for (int half = 0; half < 2; half++) { /* rows i and i + 4 share a register */
+    vf a[4], b[4];
+    for (int i = 0; i < 4; i++)
+      a[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + 4 * half)),
+                                  _mm_loadu_ps(rows[i + 4] + 4 * half), 1);
+    for (int i = 0; i < 2; i++) {
+      b[2 * i] = _mm256_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+      b[2 * i + 1] = _mm256_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+      v[4 * half + 2 * i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+      v[4 * half + 2 * i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
+    }
+  }
+}
+
 /* Pairs are split and joined inside 128-bit halves: as 0 1 4 5 2 3 6 7. */
 #define vf_in_order_of_pairs(x) VF_JOIN_HALVES(x)
 static inline void vf_split_pairs(vf p, vf q, vf *even, vf *odd) {
