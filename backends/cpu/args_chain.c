@@ -69,12 +69,6 @@ wh_status wh_cpu_select_chain(const cpu_device *d, const wh_dtype *types, uint32
   return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has a step without a kernel", k->node->name);
 }
 
-static bool is_one(const wh_graph *g, const wh_shape *s) {
-  for (int d = 0; d < s->rank; d++)
-    if (!wh_dim_is_const(&g->dims, s->dims[d]) || wh_dim_get(&g->dims, s->dims[d])->value != 1) return false;
-  return true;
-}
-
 wh_status wh_cpu_select_codes(const cpu_device *d, const wh_graph *g, uint32_t first, cpu_kernel *k) {
   wh_dtype types[WH_FORMULA_INPUTS];
   uint32_t n = 0, ones = 0;
@@ -82,7 +76,7 @@ wh_status wh_cpu_select_codes(const cpu_device *d, const wh_graph *g, uint32_t f
   for (uint32_t i = first; i < k->node->n_inputs; i++, n++) {
     const wh_shape *s = &g->values[k->node->inputs[i]].shape;
     types[n] = s->dtype;
-    if (s->dtype == WH_DTYPE_F32 || !is_one(g, s)) continue;
+    if (s->dtype == WH_DTYPE_F32 || !wh_shape_is_one(g, s)) continue;
     types[n] = WH_DTYPE_F32;
     ones |= 1u << n;
   }

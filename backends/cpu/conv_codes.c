@@ -225,17 +225,15 @@ static bool is_read(const wh_window *w, int axis, int64_t at) {
   return false;
 }
 
-static void copy_channels(const plan *p, const channels *of, uint32_t *to) {
+/* Row `row` of the copy, of the channels that `of` says. */
+static void copy_channels(const plan *p, const channels *of, int64_t row, uint32_t *to) {
   const wh_window *w = &p->win;
-  for (int64_t d = 0; d < p->rows[0]; d++)
-    for (int64_t h = 0; h < p->rows[1]; h++, to += p->row_length) {
-      const int64_t id = d - w->pad[0], ih = h - w->pad[1];
-      const bool inside = id >= 0 && id < w->in[0] && ih >= 0 && ih < w->in[1];
-      channels row = *of;
-      if (!is_read(w, 0, d) || !is_read(w, 1, h)) continue;
-      row.x = inside ? of->x + (id * w->in[1] + ih) * w->in[2] : NULL;
-      copy_row(p, &row, to);
-    }
+  const int64_t d = row / p->rows[1], h = row % p->rows[1], id = d - w->pad[0], ih = h - w->pad[1];
+  const bool inside = id >= 0 && id < w->in[0] && ih >= 0 && ih < w->in[1];
+  channels from = *of;
+  if (!is_read(w, 0, d) || !is_read(w, 1, h)) return;
+  from.x = inside ? of->x + (id * w->in[1] + ih) * w->in[2] : NULL;
+  copy_row(p, &from, to);
 }
 
 /* ---- words ---- */
@@ -363,14 +361,34 @@ static channels channels_at(const job *j, int64_t k) {
                     j->a->x_dtype == WH_DTYPE_I8 ? 0x80 : 0, (uint8_t)j->x_zero};
 }
 
-static void join_tile(const job *j, int64_t k, int64_t words, const stretch *s, int64_t n_s, uint32_t *to) {
-  const int64_t stride = j->p->win.stride[2];
-  for (const int64_t end = k + words; k < end; k++, to += j->isa->places) {
-    const channels c = channels_at(j, k);
-    if (c.n == 4 && stride == 1 && n_s == 1 && s->n == 16)
-      join_body(&c, s->from, 1, 16, to);
-    else
+/* Words [k, k + words) of tiles, the first of which begins with place `first`. */
+static void fill_tiles(const job *j, int64_t k, int64_t words, int64_t first, int64_t tiles) {
+  const plan *p = j->p;
+  const int64_t width = j->isa->places, stride = p->win.stride[2];
+  if (p->single && stride == 1 && p->win.out[0] * p->win.out[1] == 1) { /* in the order of the image */
+    uint32_t *to = j->words;
+    for (int64_t i = 0; i < words; i++, to += width) {
+      const channels c = channels_at(j, k + i);
+      for (int64_t t = 0; t < tiles; t++) {
+        const int64_t at = first + t * width, n = min_i64(width, p->places - at);
+        if (c.n == 4 && n == 16)
+          join_body(&c, at, 1, 16, to + t * words * width);
+        else
+          join(&c, at, 1, n, to + t * words * width);
+      }
+    }
+    return;
+  }
+  for (int64_t t = 0; t < tiles; t++) {
+    const int64_t at = first + t * width;
+    uint32_t *to = j->words + t * words * width;
+    stretch s[WH_CONV_CODES_PLACES];
+    const int64_t n_s = find_stretches(p, at, min_i64(width, p->places - at), s);
+    if (!p->single) fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
+    for (int64_t w = 0; p->single && w < words; w++, to += width) {
+      const channels c = channels_at(j, k + w);
       for (int64_t i = 0; i < n_s; i++) join(&c, s[i].from, stride, s[i].n, to + s[i].to);
+    }
   }
 }
 
@@ -381,23 +399,16 @@ static void run_task(const job *j, int64_t task) {
                 tile0 = all_tiles * at_place / p->place_tasks,
                 tiles = all_tiles * (at_place + 1) / p->place_tasks - tile0, first = tile0 * width,
                 panel0 = panels * at_row / p->row_tasks, panel_end = panels * (at_row + 1) / p->row_tasks;
-  const bool rests = j->isa->saturates;
+  const int64_t panel_step = wh_conv_codes_panel_size(j->isa->saturates, p->words);
   uint32_t codes[MOST_TILES][WH_CONV_CODES_PLACES] = {{0}};
   _Alignas(64) uint32_t tile[ROWS * WH_CONV_CODES_PLACES];
   for (int64_t k = 0; k < p->words; k += p->block) {
     const int64_t words = min_i64(p->block, p->words - k);
+    const int64_t block = wh_conv_codes_block_at(j->isa->saturates, k);
     const bool last = k + words == p->words;
-    for (int64_t t = 0; t < tiles; t++) {
-      const int64_t at = first + t * width;
-      uint32_t *to = j->words + t * words * width;
-      stretch s[WH_CONV_CODES_PLACES];
-      const int64_t n_s = find_stretches(p, at, min_i64(width, p->places - at), s);
-      if (p->single)
-        join_tile(j, k, words, s, n_s, to);
-      else
-        fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
-      if (j->has_w_zero) add_codes(to, words, width, j->x_zero, codes[t]);
-    }
+    fill_tiles(j, k, words, first, tiles);
+    for (int64_t t = 0; j->has_w_zero && t < tiles; t++)
+      add_codes(j->words + t * words * width, words, width, j->x_zero, codes[t]);
     for (int64_t from = panel0; from < panel_end; from += GROUP)
       for (int64_t t = 0; t < tiles; t++)
         for (int64_t panel = from; panel < min_i64(from + GROUP, panel_end); panel++) {
@@ -405,8 +416,8 @@ static void run_task(const job *j, int64_t task) {
                         rows = min_i64(ROWS, p->m - m);
           const bool direct = n == width && !j->has_w_zero && !j->end; /* sums are outputs as they are */
           uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * ROWS * width;
-          const uint32_t *sums_of = wh_conv_codes_panel(j->panels, rests, p->words, panel),
-                         *weights = wh_conv_codes_block(sums_of, rests, k);
+          const uint32_t *sums_of = (const uint32_t *)j->panels + panel * panel_step,
+                         *weights = sums_of + block;
           uint32_t start[ROWS];
           for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * sums_of[r];
           const wh_conv_codes_tile c = {.rows = rows,
@@ -455,10 +466,11 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
     j.x = (const char *)a->x + n * p.c * in;
     if (!p.single) {
       if (n) wh_team_barrier(worker); /* the copy before is done with */
-      wh_worker_range(worker, ceil_div(p.c, 4), &begin, &end);
-      for (int64_t c = begin; c < end; c++) {
-        const channels of = channels_at(&j, c);
-        copy_channels(&p, &of, image + c * p.plane);
+      const int64_t rows = p.rows[0] * p.rows[1];
+      wh_worker_range(worker, ceil_div(p.c, 4) * rows, &begin, &end);
+      for (int64_t i = begin; i < end; i++) {
+        const channels of = channels_at(&j, i / rows);
+        copy_channels(&p, &of, i % rows, image + i * p.row_length);
       }
       wh_team_barrier(worker);
     }

@@ -47,9 +47,9 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features);
 bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
                           wh_linear_layout *out);
 bool wh_conv_codes_columns(wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out);
-/* A panel, which begins with its sums, and its block that begins with word k. */
-const uint32_t *wh_conv_codes_panel(const void *panels, bool rests, int64_t words, int64_t panel);
-const uint32_t *wh_conv_codes_block(const uint32_t *panel, bool rests, int64_t k);
+/* Words of 32 bits: of a panel, which begins with its sums, and before its block that begins with word k. */
+int64_t wh_conv_codes_panel_size(bool rests, int64_t words);
+int64_t wh_conv_codes_block_at(bool rests, int64_t k);
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end);
 

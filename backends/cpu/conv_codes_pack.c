@@ -40,14 +40,12 @@ static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
 
 /* Rests that a block of so many words has room for, in a word each. */
 static int64_t room_of(int64_t words) { return words + words / 2; }
-/* Words before a panel's block that begins at k. */
-static int64_t block_at(bool rests, int64_t k) {
+int64_t wh_conv_codes_block_at(bool rests, int64_t k) {
   return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * (1 + room_of(BLOCK_WORDS)) : 0);
 }
-/* Words of a panel of so many of k. */
-static int64_t panel_size(bool rests, int64_t words) {
+int64_t wh_conv_codes_panel_size(bool rests, int64_t words) {
   const int64_t last = words % BLOCK_WORDS;
-  return block_at(rests, words - last) + last * ROWS + (rests && last ? 1 + room_of(last) : 0);
+  return wh_conv_codes_block_at(rests, words - last) + last * ROWS + (rests && last ? 1 + room_of(last) : 0);
 }
 
 static bool layout_of(uint32_t id, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
@@ -57,8 +55,8 @@ static bool layout_of(uint32_t id, wh_dtype dtype, int64_t m, int64_t c, int64_t
       .id = id, .dtype = dtype, .n = m, .k = c, .panel_cols = ROWS, .n_panels = ceil_div(m, ROWS)};
   if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c + 3, taps, &k) || k >= INT64_C(1) << 31)
     return false;
-  return wh_mul_size((size_t)panel_size(has_rests(out), ceil_div(c, 4) * taps), sizeof(uint32_t),
-                     &out->panel_bytes) &&
+  return wh_mul_size((size_t)wh_conv_codes_panel_size(has_rests(out), ceil_div(c, 4) * taps),
+                     sizeof(uint32_t), &out->panel_bytes) &&
          wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
 }
 
@@ -71,18 +69,10 @@ bool wh_conv_codes_columns(wh_dtype dtype, int64_t n, int64_t k, wh_linear_layou
   return layout_of(WH_CONV_CODES_COLUMNS, dtype, n, k, 1, out);
 }
 
-const uint32_t *wh_conv_codes_panel(const void *panels, bool rests, int64_t words, int64_t panel) {
-  return (const uint32_t *)panels + panel * panel_size(rests, words);
-}
-
-const uint32_t *wh_conv_codes_block(const uint32_t *panel, bool rests, int64_t k) {
-  return panel + block_at(rests, k);
-}
-
 static int64_t words_of(const wh_linear_layout *l) {
   const int64_t size = (int64_t)(l->panel_bytes / sizeof(uint32_t));
   int64_t words = size / ROWS;
-  while (panel_size(has_rests(l), words) > size) words--;
+  while (wh_conv_codes_panel_size(has_rests(l), words) > size) words--;
   return words;
 }
 
@@ -152,6 +142,7 @@ void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, i
     uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
     memset(to, 0, ROWS * sizeof *to);
     for (int64_t k = 0; k < words; k += BLOCK_WORDS)
-      pack_block(l, src, taps, p, k, min_i64(BLOCK_WORDS, words - k), to + block_at(has_rests(l), k), to);
+      pack_block(l, src, taps, p, k, min_i64(BLOCK_WORDS, words - k),
+                 to + wh_conv_codes_block_at(has_rests(l), k), to);
   }
 }

@@ -59,14 +59,15 @@ INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *
 #ifdef vi_and
 /* In memory, as few outputs have one. */
 static void add_rests(const wh_conv_codes_tile *t) {
-  const uint32_t *rest = t->rests + 1;
+  const uint32_t *const words = t->x, *rest = t->rests + 1;
+  uint32_t *const sums = t->c;
+  const int64_t ldc = t->ldc, vecs = t->half ? 1 : VECS;
   for (const uint32_t *end = rest + *t->rests; rest < end; rest++) {
-    const uint32_t *x = t->x + (*rest & 0xff) * PLACES;
-    uint32_t *c = t->c + (*rest >> 16 & 0xff) * t->ldc;
+    const uint32_t *x = words + (*rest & 0xff) * PLACES;
+    uint32_t *c = sums + (*rest >> 16 & 0xff) * ldc;
     const vi b = vi_and(vi_set1(*rest), vi_set1(0xff00ff00));
-    UNROLL
-    for (int i = 0; i < VECS; i++)
-      vi_store(c + i * VI_LANES, vi_dot(vi_load(c + i * VI_LANES), vi_load(x + i * VI_LANES), b));
+    vi_store(c, vi_dot(vi_load(c), vi_load(x), b));
+    if (vecs > 1) vi_store(c + VI_LANES, vi_dot(vi_load(c + VI_LANES), vi_load(x + VI_LANES), b));
   }
 }
 #endif

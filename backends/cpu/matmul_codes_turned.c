@@ -13,7 +13,8 @@
 typedef struct job {
   const wh_codes_isa *isa;
   const wh_matmul_part *p;
-  const void *panels;
+  const uint32_t *panels;
+  int64_t panel_size;
   int32_t a_shift, b_shift; /* what makes codes unsigned, and signed */
   bool a_signed, b_signed;
   uint32_t *words;
@@ -25,6 +26,10 @@ static int32_t zero_of(const void *zeros, int64_t i, bool is_signed) {
   return is_signed ? ((const int8_t *)zeros)[i] : ((const uint8_t *)zeros)[i];
 }
 
+static const uint32_t *panel_of(const job *j, int64_t col) {
+  return j->panels + col / OUTPUTS * j->panel_size;
+}
+
 /* Sums of columns [col, col + cols) and of a tile of places, [48][16]. */
 static void sum_tile(const job *j, const uint32_t *x, int64_t places, int64_t col, int64_t cols,
                      uint32_t *sums) {
@@ -33,8 +38,7 @@ static void sum_tile(const job *j, const uint32_t *x, int64_t places, int64_t co
   for (int64_t k = 0; k < words; k += WH_CONV_CODES_BLOCK)
     for (int64_t i = 0; i < cols; i += OUTPUTS) {
       const int64_t n = min_i64(WH_CONV_CODES_BLOCK, words - k);
-      const uint32_t *panel = wh_conv_codes_panel(j->panels, true, words, (col + i) / OUTPUTS),
-                     *w = wh_conv_codes_block(panel, true, k);
+      const uint32_t *w = panel_of(j, col + i) + wh_conv_codes_block_at(true, k);
       const wh_conv_codes_tile t = {.rows = OUTPUTS,
                                     .words = n,
                                     .half = 2 * places <= PLACES,
@@ -62,12 +66,12 @@ static void run_rows(const job *j, int64_t row, int64_t rows, int64_t begin, int
   }
   for (int64_t col = begin; col < end; col += COLS) {
     const int64_t cols = min_i64(COLS, end - col);
-    for (int64_t i = 0; i < COLS; i++) {
-      const bool is = i < cols;
-      column_sums[i] = is ? wh_conv_codes_panel(j->panels, true, words, (col + i) / OUTPUTS)[i % OUTPUTS] : 0;
-      column_zeros[i] =
-          is ? (uint32_t)(zero_of(p->b_zero, (col + i) * p->b_zero_step, j->b_signed) + j->b_shift) : 0;
-    }
+    memset(column_sums, 0, sizeof column_sums);
+    memset(column_zeros, 0, sizeof column_zeros);
+    for (int64_t i = 0; i < cols; i += OUTPUTS)
+      memcpy(column_sums + i, panel_of(j, col + i), OUTPUTS * sizeof *column_sums);
+    for (int64_t i = 0; i < cols; i++)
+      column_zeros[i] = (uint32_t)(zero_of(p->b_zero, (col + i) * p->b_zero_step, j->b_signed) + j->b_shift);
     for (int64_t r = 0; r < rows; r += PLACES) {
       const int64_t places = min_i64(PLACES, rows - r);
       sum_tile(j, j->words + r * words, places, col, cols, sums);
@@ -85,7 +89,16 @@ static void run_rows(const job *j, int64_t row, int64_t rows, int64_t begin, int
 void wh_matmul_codes_run_turned(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
                                 bool b_signed, const void *panels, uint32_t *words, wh_codes_end *chain,
                                 const wh_worker *worker) {
-  const job j = {isa, p, panels, a_signed ? 128 : 0, b_signed ? 0 : -128, a_signed, b_signed, words, chain};
+  const job j = {.isa = isa,
+                 .p = p,
+                 .panels = panels,
+                 .panel_size = wh_conv_codes_panel_size(true, ceil_div(p->k, 4)),
+                 .a_shift = a_signed ? 128 : 0,
+                 .b_shift = b_signed ? 0 : -128,
+                 .a_signed = a_signed,
+                 .b_signed = b_signed,
+                 .words = words,
+                 .chain = chain};
   const int64_t parts = ceil_div(p->n, COLS), down = ceil_div(p->m, ROWS);
   int64_t across = 1, begin, end;
   if (down < 4 * worker->count) across = min_i64(worker->count, parts);

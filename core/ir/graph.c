@@ -80,6 +80,14 @@ bool wh_shape_equal(const wh_shape *a, const wh_shape *b) {
          memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
 }
 
+bool wh_shape_is_one(const wh_graph *g, const wh_shape *s) {
+  for (int d = 0; d < s->rank; d++) {
+    const wh_dim_expr *e = wh_dim_get(&g->dims, s->dims[d]);
+    if (e->min != 1 || e->max != 1) return false;
+  }
+  return true;
+}
+
 static wh_status check_shape(const wh_graph *g, const char *name, const wh_shape *shape) {
   if (!wh_dtype_get(shape->dtype)) return WH_FAIL(ERR_INVALID_ARGUMENT, "'%s': no such dtype", name);
   if (shape->rank < 0 || shape->rank > WH_MAX_RANK)

@@ -262,6 +262,8 @@ static inline unsigned wh_node_n_outputs(const wh_node_info *n) { return n->n_ou
 static inline wh_value wh_node_output(const wh_node_info *n, unsigned i) { return n->outputs[i]; }
 
 bool wh_shape_equal(const wh_shape *a, const wh_shape *b);
+/* Whether it has one element, whatever the symbols are. */
+bool wh_shape_is_one(const wh_graph *g, const wh_shape *s);
 
 /* Positions of a page of a KV state, [pages, heads, 64, dim]: the third dimension. */
 #define WH_KV_PAGE 64

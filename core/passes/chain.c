@@ -31,27 +31,24 @@ static bool is_term(wh_dtype d) {
   return d == WH_DTYPE_F32 || d == WH_DTYPE_I32 || d == WH_DTYPE_I8 || d == WH_DTYPE_U8;
 }
 
-static bool is_one(const wh_graph *g, wh_value v) {
-  const wh_shape *s = shape_of(g, v);
-  for (int d = 0; d < s->rank; d++) {
-    const wh_dim_expr *e = wh_dim_get(&g->dims, s->dims[d]);
-    if (e->min != 1 || e->max != 1) return false;
-  }
-  return true;
-}
-
 /* From or to codes of 8 bits, with one scale and one zero point. */
 static bool is_quantisation(const wh_graph *g, const wh_node_info *node) {
   const wh_value codes = node->op == WH_OP_QUANTIZE_LINEAR ? wh_node_output(node, 0) : node->inputs[0];
   const wh_dtype d = shape_of(g, codes)->dtype;
   for (unsigned i = 1; i < node->n_inputs; i++)
-    if (node->inputs[i] && (!is_one(g, node->inputs[i]) ||
+    if (node->inputs[i] && (!wh_shape_is_one(g, shape_of(g, node->inputs[i])) ||
                             shape_of(g, node->inputs[i])->rank > shape_of(g, node->inputs[0])->rank))
       return false;
   return (d == WH_DTYPE_I8 || d == WH_DTYPE_U8) && !wh_node_i(node, WH_ATTR_BLOCK);
 }
 
-static bool has_zero(const wh_node_info *node) { return node->n_inputs > 2 && node->inputs[2]; }
+/* Whether a quantisation has a zero point: a constant 0 changes nothing. */
+static bool has_zero(const wh_graph *g, const wh_node_info *node) {
+  if (node->n_inputs <= 2 || !node->inputs[2]) return false;
+  const wh_value_info *zero = &g->values[node->inputs[2]];
+  return zero->kind != WH_VALUE_CONST || !zero->data || zero->n_bytes != 1 ||
+         *(const uint8_t *)zero->data != 0;
+}
 
 /* How many steps of a formula the node is; -1: it is none. */
 static int steps_of(const chain_ctx *c, wh_node n) {
@@ -72,9 +69,9 @@ static int steps_of(const chain_ctx *c, wh_node n) {
                  ? 0
                  : -1;
     case WH_OP_DEQUANTIZE_LINEAR:
-      return is_quantisation(g, node) ? 1 + has_zero(node) : -1;
+      return is_quantisation(g, node) ? 1 + has_zero(g, node) : -1;
     case WH_OP_QUANTIZE_LINEAR:
-      return is_quantisation(g, node) ? 2 + has_zero(node) : -1;
+      return is_quantisation(g, node) ? 2 + has_zero(g, node) : -1;
     default:
       return -1;
   }
@@ -130,7 +127,7 @@ static bool find_inputs(const wh_graph *g, group *s) {
     for (unsigned i = 0; i < node->n_inputs; i++) {
       const wh_value v = node->inputs[i];
       uint32_t k = 0;
-      if (!v) continue; /* no zero point */
+      if (!v || (i == 2 && !has_zero(g, node))) continue; /* of quantisations */
       if (g->values[v].kind == WH_VALUE_NODE && is_member(s, g->values[v].producer)) continue;
       while (k < s->n_inputs && s->inputs[k] != v) k++;
       if (k < s->n_inputs) continue;
@@ -195,15 +192,15 @@ static uint8_t add_step(wh_formula *f, wh_op op, uint8_t a, uint8_t b) {
 }
 
 /* The steps of a node over values of the formula; the last one's number. */
-static uint8_t add_node(wh_formula *f, const wh_node_info *node, const uint8_t *in) {
+static uint8_t add_node(wh_formula *f, const wh_graph *g, const wh_node_info *node, const uint8_t *in) {
   switch (node->op) {
     case WH_OP_CAST:
       return in[0];
     case WH_OP_DEQUANTIZE_LINEAR: /* the difference is exact in f32, too */
-      return add_step(f, WH_OP_MUL, has_zero(node) ? add_step(f, WH_OP_SUB, in[0], in[2]) : in[0], in[1]);
+      return add_step(f, WH_OP_MUL, has_zero(g, node) ? add_step(f, WH_OP_SUB, in[0], in[2]) : in[0], in[1]);
     case WH_OP_QUANTIZE_LINEAR: {
       const uint8_t q = add_step(f, WH_OP_ROUND, add_step(f, WH_OP_DIV, in[0], in[1]), 0);
-      return has_zero(node) ? add_step(f, WH_OP_ADD, q, in[2]) : q;
+      return has_zero(g, node) ? add_step(f, WH_OP_ADD, q, in[2]) : q;
     }
     default:
       return add_step(f, node->op, in[0], in[1]);
@@ -223,7 +220,7 @@ static wh_formula formula_of(const wh_graph *g, const group *s) {
       for (uint32_t k = 0; at >= s->n_inputs && k < m; k++)
         if (output_of(g, s->nodes[k]) == node->inputs[i]) in[i] = results[k];
     }
-    results[m] = add_node(&f, node, in);
+    results[m] = add_node(&f, g, node, in);
   }
   return f;
 }

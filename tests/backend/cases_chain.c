@@ -1,44 +1,9 @@
 /* cases_chain.c - formulas over operands that broadcast, alone and at the end of convolutions. */
 #include <stdio.h>
-#include <string.h>
 
-#include "core/ir/formula.h"
-#include "tests/backend/suite.h"
+#include "tests/backend/cases_formula.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(a)[0])
-#define D(...) ((const int64_t[]){__VA_ARGS__})
-
-static const wh_op steps[] = {
-#define STEP(op, n) WH_OP_##op,
-    WH_FORMULA_OPS(STEP)
-#undef STEP
-};
-
-static wh_attr formula_attr(const char *text) {
-  return (wh_attr){.key = WH_ATTR_FORMULA, .n = strlen(text), .text = text};
-}
-
-/* Steps over anything that came before; the last takes the result before it, so that all lengths are met. */
-static void random_formula(suite *s, uint32_t n_inputs, char text[WH_FORMULA_TEXT + 1]) {
-  wh_formula f = {.n_inputs = n_inputs, .n_steps = 1 + suite_random(s, WH_FORMULA_STEPS)};
-  for (uint32_t i = 0; i < f.n_steps; i++) {
-    wh_formula_step *step = &f.steps[i];
-    step->op = steps[suite_random(s, COUNT(steps))];
-    step->n_in = (uint8_t)wh_formula_operands(step->op);
-    for (unsigned k = 0; k < step->n_in; k++) step->in[k] = (uint8_t)suite_random(s, n_inputs + i);
-    if (i && suite_random(s, 4)) step->in[0] = (uint8_t)(n_inputs + i - 1);
-  }
-  (void)wh_formula_print(&f, text);
-}
-
-typedef struct operands {
-  int64_t n_rows;
-  uint32_t n;
-  int rank[4];
-  int64_t dims[4][4];
-} operands;
-
-static void chain_case(suite *s, wh_op op, const operands *o, const char *text) {
+static void chain_case(suite *s, wh_op op, const formula_operands *o, const char *text) {
   suite_case *c = case_begin(s, o->n_rows, "%s \"%.100s\"", wh_op_get(op)->name, text);
   const wh_attr formula = formula_attr(text);
   wh_value in[4];
@@ -49,21 +14,16 @@ static void chain_case(suite *s, wh_op op, const operands *o, const char *text) 
 }
 
 SUITE_CASES(chain) {
-  static const operands all[] = {
-      {3, 1, {2}, {{ROWS, 600}}},
-      {2, 2, {2, 1}, {{ROWS, 1030}, {1030}}},
-      {3, 3, {2, 2, 1}, {{ROWS, 1}, {1, 37}, {1}}},
-      {1, 4, {4, 3, 0, 4}, {{2, 3, ROWS, 50}, {3, 1, 1}, {0}, {1, 1, ROWS, 50}}},
-      {5, 2, {2, 2}, {{ROWS, 1}, {ROWS, 1}}},
-      {0, 2, {2, 0}, {{ROWS, 4}, {0}}},
-      {1, 2, {0, 0}, {{0}, {0}}},
+  static const formula_operands all[] = {
+      FORMULA_OPERANDS,
       {2, 2, {2, 0}, {{ROWS, 21}, {0}}},
   };
   /* all ops, alone; a step that nobody needs; a result of inputs that do not move */
-  for (size_t i = 0; i < COUNT(steps); i++) {
+  for (size_t i = 0; i < COUNT(formula_ops); i++) {
     char text[WH_FORMULA_TEXT + 1];
-    wh_formula f = {
-        .n_inputs = 2, .n_steps = 1, .steps = {{steps[i], (uint8_t)wh_formula_operands(steps[i]), {0, 1}}}};
+    wh_formula f = {.n_inputs = 2,
+                    .n_steps = 1,
+                    .steps = {{formula_ops[i], (uint8_t)wh_formula_operands(formula_ops[i]), {0, 1}}}};
     (void)wh_formula_print(&f, text);
     chain_case(s, op, &all[1], text);
   }
@@ -74,9 +34,9 @@ SUITE_CASES(chain) {
   for (int round = 0; round < 24; round++)
     chain_case(s, op, &all[COUNT(all) - 1], round % 2 ? "max 0 1; mul 2 0" : "min 0 1; mul 2 0");
   for (int round = 0; round < 60; round++) {
-    const operands *o = &all[(size_t)round % COUNT(all)];
+    const formula_operands *o = &all[(size_t)round % COUNT(all)];
     char text[WH_FORMULA_TEXT + 1];
-    random_formula(s, o->n, text);
+    random_formula(s, o->n, formula_ops, COUNT(formula_ops), text);
     chain_case(s, op, o, text);
   }
 }
@@ -148,7 +108,7 @@ SUITE_CASES(conv_chain) {
     if (i / COUNT(all) < COUNT(texts))
       (void)snprintf(text, sizeof text, "%s", texts[i / COUNT(all)]);
     else
-      random_formula(s, 6, text);
+      random_formula(s, 6, formula_ops, COUNT(formula_ops), text);
     suite_case *c = case_begin(s, all[k].images, "%s %zu \"%.90s\"", wh_op_get(op)->name, k, text);
     const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = strides},
                              {.key = WH_ATTR_DILATIONS, .n = 2, .ints = ones},

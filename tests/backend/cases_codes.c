@@ -1,35 +1,21 @@
 /* cases_codes.c - formulas between codes: elementwise, and at the end of integer products. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "core/ir/formula.h"
-#include "tests/backend/suite.h"
+#include "tests/backend/cases_formula.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(a)[0])
-#define D(...) ((const int64_t[]){__VA_ARGS__})
 #define MOST_ENDS 7
 
-static const wh_op steps[] = {
-#define STEP(op, n) WH_OP_##op,
-    WH_FORMULA_OPS(STEP)
-#undef STEP
-};
 static const wh_dtype results[] = {WH_DTYPE_U8, WH_DTYPE_I8, WH_DTYPE_F32};
 
 /* `plain`: of steps that run in registers. */
-static void random_formula(suite *s, uint32_t n_inputs, bool plain, char text[WH_FORMULA_TEXT + 1]) {
+static void formula_of(suite *s, uint32_t n_inputs, bool plain, char text[WH_FORMULA_TEXT + 1]) {
   static const wh_op short_ones[] = {WH_OP_ADD,  WH_OP_SUB, WH_OP_MUL, WH_OP_DIV,  WH_OP_MIN,
                                      WH_OP_RELU, WH_OP_NEG, WH_OP_ABS, WH_OP_ROUND};
-  wh_formula f = {.n_inputs = n_inputs, .n_steps = 1 + suite_random(s, WH_FORMULA_STEPS)};
-  for (uint32_t i = 0; i < f.n_steps; i++) {
-    wh_formula_step *step = &f.steps[i];
-    step->op = plain ? short_ones[suite_random(s, COUNT(short_ones))] : steps[suite_random(s, COUNT(steps))];
-    step->n_in = (uint8_t)wh_formula_operands(step->op);
-    for (unsigned k = 0; k < step->n_in; k++) step->in[k] = (uint8_t)suite_random(s, n_inputs + i);
-    if (i && suite_random(s, 4)) step->in[0] = (uint8_t)(n_inputs + i - 1);
-  }
-  (void)wh_formula_print(&f, text);
+  if (plain)
+    random_formula(s, n_inputs, short_ones, COUNT(short_ones), text);
+  else
+    random_formula(s, n_inputs, formula_ops, COUNT(formula_ops), text);
 }
 
 /* An operand; bytes of all values. */
@@ -68,26 +54,11 @@ static bool computes(suite *s, wh_op op) {
   return false;
 }
 
-static wh_attr formula_attr(const char *text) {
-  return (wh_attr){.key = WH_ATTR_FORMULA, .n = strlen(text), .text = text};
-}
-
 /* ---- elementwise ---- */
 
 SUITE_CASES(chain_codes) {
-  static const struct {
-    int64_t n_rows;
-    uint32_t n;
-    int rank[4];
-    int64_t dims[4][4];
-  } all[] = {
-      {3, 1, {2}, {{ROWS, 600}}},
-      {2, 2, {2, 1}, {{ROWS, 1030}, {1030}}},
-      {3, 3, {2, 2, 1}, {{ROWS, 1}, {1, 37}, {1}}},
-      {1, 4, {4, 3, 0, 4}, {{2, 3, ROWS, 50}, {3, 1, 1}, {0}, {1, 1, ROWS, 50}}},
-      {5, 2, {2, 2}, {{ROWS, 1}, {ROWS, 1}}},
-      {0, 2, {2, 0}, {{ROWS, 4}, {0}}},
-      {1, 2, {0, 0}, {{0}, {0}}},
+  static const formula_operands all[] = {
+      FORMULA_OPERANDS,
       {7, 4, {2, 2, 0, 0}, {{ROWS, 77}, {ROWS, 77}, {0}, {0}}},
   };
   /* what quantised models have: codes added to codes, and the nearest code to a NaN and to infinities */
@@ -101,7 +72,7 @@ SUITE_CASES(chain_codes) {
     if (round < 18)
       (void)snprintf(text, sizeof text, "%s", texts[round / 6]);
     else
-      random_formula(s, all[k].n, round % 3 > 0, text);
+      formula_of(s, all[k].n, round % 3 > 0, text);
     suite_case *c = case_begin(s, all[k].n_rows, "%s \"%.100s\"", wh_op_get(op)->name, text);
     const wh_attr attrs[] = {formula_attr(text),
                              {.key = WH_ATTR_TO, .i = results[(size_t)round % COUNT(results)]}};
@@ -130,7 +101,7 @@ static void end_formula(suite *s, size_t round, char text[WH_FORMULA_TEXT + 1]) 
   if (round % 8 < COUNT(texts))
     (void)snprintf(text, WH_FORMULA_TEXT + 1, "%s", texts[round % 8]);
   else
-    random_formula(s, 1 + MOST_ENDS, round % 2 == 0, text);
+    formula_of(s, 1 + MOST_ENDS, round % 2 == 0, text);
 }
 
 /* An operand without the axes that are one in front, as wide as the places. */

@@ -262,8 +262,27 @@ static void convolutions_take_what_follows(void **state) {
 #define Y8 " : u8[t, 6, 2, 2]\n"
 #define CAST " {to = 0, saturate = 0} "
 
+/* Chains, with "z" 0. */
+static wh_status zero_pass(wh_graph *g) {
+  static const uint8_t zero;
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_CONST && g->values[v].shape.dtype == WH_DTYPE_U8) {
+      g->values[v].data = &zero;
+      g->values[v].n_bytes = sizeof zero;
+    }
+  return codes_pass(g);
+}
+
 static void what_lies_between_codes_is_one(void **state) {
   (void)state;
+  /* a zero point that is 0 is no step */
+  assert_rewrites(
+      zero_pass,
+      CODES "%15 = dequantize_linear(%14, %11, %12) {" ONE_SCALE "} \"d\"" Y "%16 = neg(%15) \"n\"" Y
+            "%17 = quantize_linear(%16, %11, %12) {to = 8, saturate = 1, " ONE_SCALE "} \"q\"" Y8
+            "output \"o\" %17\n",
+      CODES "%15 = chain_codes(%11, %14) {formula = \"mul 1 0; neg 2; div 3 0; round 4\", to = 8} \"q\"" Y8
+            "output \"o\" %15\n");
   /* a convolution's sums to floats, and to codes */
   assert_rewrites(codes_pass,
                   CODES SUMS "%16 = cast(%15)" CAST "\"f\"" Y "%17 = mul(%16, %13) \"m\"" Y
