@@ -133,10 +133,9 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
   const bool streams = rows <= p->isa->wide_rows; /* each weight is read once, in order */
   const bool last = chunk == p->n_chunks - 1, whole = last && a->layout->n - col >= width;
   wh_linear_f_tile t = {.rows = rows, .width = width, .ldx = x.ld, .tall = !rows_collide(p, x.ld)};
-  size_t n_ops = 0; /* of those that run in tiles */
-  const bool by_ops =
-      whole && p->end && p->end->find_ops(p->end->of, p->end->row + row, rows, &t.ops, &n_ops, &t.end_row);
-  t.end_col = by_ops ? p->end->col + col : 0;
+  wh_product_ops ops;
+  const bool by_ops = whole && p->end && p->end->find_ops(p->end->of, p->end->row + row, rows, &ops);
+  if (by_ops) ops.col = p->end->col + col;
   const int64_t steps = streams ? length : steps_of_k(p, length);
   for (int64_t k = 0; k < length; k += t.k) {
     t.k = min_i64(steps, length - k);
@@ -148,7 +147,7 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
     t.ldo = WH_LINEAR_F_COLS;
     if (t.ends && chunk) t.sums = to.sums;
     if (t.ends && whole && (by_ops || !p->end)) {
-      t.n_ops = n_ops;
+      if (by_ops) t.end = ops;
       t.out = a->y + row * a->ldy + col;
       t.ldo = a->ldy;
       t.ldr = a->ldr;

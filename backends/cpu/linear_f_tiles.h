@@ -18,6 +18,9 @@
 
 #define EACH_SUM UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
 
+/* Once per tile: what is there must not take registers from the loop over k. */
+#define SELDOM(condition) __builtin_expect(condition, false)
+
 /* Rows [row, row + rows) and the columns from `col`: lanes are outputs, each one chain over k. */
 INLINE void tile_body(const int rows, const int vecs, const int64_t width, const wh_linear_f_tile *t,
                       int64_t row, int64_t col, const char **ahead, int64_t step) {
@@ -36,6 +39,14 @@ INLINE void tile_body(const int rows, const int vecs, const int64_t width, const
   for (int r = 0; t->scattered && r < rows; r++) {
     __builtin_prefetch(out + r * t->ldo, 1);
     if (vecs * VF_LANES > WH_LINEAR_F_HALF) __builtin_prefetch(out + r * t->ldo + WH_LINEAR_F_HALF, 1);
+  }
+  if (SELDOM(t->end.n_ops && t->end.reads)) {
+    const float *reads = t->end.reads + (t->end.row + row) * t->end.ld_reads + t->end.col + col;
+    for (int r = 0; r < rows; r++) {
+      __builtin_prefetch(reads + r * t->end.ld_reads);
+      if (vecs * VF_LANES > WH_LINEAR_F_HALF)
+        __builtin_prefetch(reads + r * t->end.ld_reads + WH_LINEAR_F_HALF);
+    }
   }
   for (int64_t k = 0; k < t->k; k++) {
     __builtin_prefetch(next);
@@ -67,11 +78,12 @@ INLINE void tile_body(const int rows, const int vecs, const int64_t width, const
       const float *residual = t->residual + row * t->ldr + col;
       EACH_SUM acc[r][i] = vf_add(vf_load(residual + r * t->ldr + i * VF_LANES), acc[r][i]);
     }
-    if (t->n_ops) {
-      const wh_chain_part part = {t->end_row + row, rows, t->end_col + col, vecs * VF_LANES};
+    if (SELDOM(t->end.n_ops > 0)) {
+      const wh_chain_part part = {t->end.row + row, rows, t->end.col + col, vecs * VF_LANES};
       vf v[TALL_ROWS * MOST_VECS];
       EACH_SUM v[r * vecs + i] = acc[r][i];
-      chain_in_registers(rows, vecs, true, v, t->ops, t->ops + t->n_ops, &(chain_piece){.of = &part});
+      chain_in_registers(rows, vecs, true, v, t->end.ops, t->end.ops + t->end.n_ops,
+                         &(chain_piece){.of = &part});
       return;
     }
   }

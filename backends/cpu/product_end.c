@@ -88,6 +88,9 @@ static void run_step(wh_end_rows *e, const wh_chain_step *s, const wh_chain_part
 /* A tile of sums through all steps. */
 static void run_tile(wh_end_rows *e, const float *sums, int64_t ld, const wh_chain_part *p) {
   const wh_chain *c = e->chain;
+  float *y = e->y + (e->from + p->row) * e->ld_y + p->at;
+  for (int64_t r = 0; r < p->rows && p->rows > 1; r++) /* too far apart for the processor to foresee */
+    for (int64_t j = 0; j < p->n; j += 16) __builtin_prefetch(y + r * e->ld_y + j, 1);
   e->values[0].x = sums;
   e->values[0].row.step = ld;
   for (uint64_t left = e->of_sums; left; left &= left - 1) {
@@ -108,8 +111,7 @@ static void run_tile(wh_end_rows *e, const float *sums, int64_t ld, const wh_cha
       for (int64_t r = 0; r < p->rows; r++) run_step(e, step, p, r, 1);
     if (part->step + 1 < c->n_steps) continue;
     for (int64_t r = 0; r < p->rows; r++)
-      memcpy(e->y + (e->from + p->row + r) * e->ld_y + p->at, e->temps[step->temp] + r * e->width,
-             (size_t)p->n * sizeof *e->y);
+      memcpy(y + r * e->ld_y, e->temps[step->temp] + r * e->width, (size_t)p->n * sizeof *y);
   }
 }
 
@@ -126,13 +128,15 @@ static void run(void *of, const float *sums, int64_t ld, int64_t row, int64_t ro
   }
 }
 
-static bool find_ops(void *of, int64_t row, int64_t rows, const wh_chain_op **ops, size_t *n_ops,
-                     int64_t *first) {
+static bool find_ops(void *of, int64_t row, int64_t rows, wh_product_ops *out) {
   wh_end_rows *e = of;
   find_row(e, row);
-  *ops = e->ops + 1;
-  *n_ops = e->n_ops - 1;
-  *first = row - e->from;
+  *out = (wh_product_ops){.ops = e->ops + 1, .n_ops = e->n_ops - 1, .row = row - e->from};
+  for (int o = 1; o <= e->walk.n_operands; o++)
+    if (e->values[o].step && e->values[o].row.step) {
+      out->reads = e->values[o].x;
+      out->ld_reads = e->values[o].row.step;
+    }
   return e->in_registers && row + rows <= e->to;
 }
 
