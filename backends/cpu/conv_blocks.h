@@ -9,6 +9,7 @@
 #include "backends/cpu/chain_registers.h"
 
 #define BLOCK_SOON 8 /* taps between an element's fetch and its use, where it comes from afar */
+#define TAIL_SUMS ((WH_CONV_TAIL + 3) * WH_LINEAR_F_COLS) /* of a panel; they are transposed in fours */
 #define BLOCK_TILE_VECS (WH_CONV_BLOCK / VF_LANES)
 
 /* How the elements of a tap come into blocks: in pieces of 8, of 4 and of one. */
@@ -118,7 +119,7 @@ CONV_INLINE void block_finish(conv_end *e, const int vecs, vf *v, int64_t m, int
   if (e->n_ops) {
     if (e->again) CONV_UNROLL
     for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
-      vf_store(e->tile + i / vecs * WH_CONV_BLOCK + i % vecs * VF_LANES, v[i]);
+      vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, v[i]);
     const chain_piece p = {.of = &part};
     chain_in_registers(WH_CONV_BLOCK_ROWS, vecs, true, v, e->ops + e->n_sums, e->ops + e->n_ops, &p);
     return;
@@ -198,7 +199,7 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
   }
   CONV_UNROLL
   for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
-    vf_store(e->tile + i / vecs * WH_CONV_BLOCK + i % vecs * VF_LANES, acc[i]);
+    vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, acc[i]);
   conv_end_run(e, e->tile, m, rows, place, n_places);
 }
 
@@ -270,13 +271,51 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
   }
 }
 
+/* The places behind all blocks, so few that channels use the lanes better: over a chunk's taps [k, k + n),
+ * whose weights are in a cache. c: [tail][WH_LINEAR_F_COLS] of each panel. */
+static void block_tail(const conv_unit *u, int64_t m0, int64_t n_m, int64_t k, int64_t n, float *c) {
+  const wh_conv_plan *p = u->p;
+  const int64_t end = p->places + p->tail, width = u->a->win.out[2];
+  for (int64_t m = m0; m < m0 + n_m; m += WH_LINEAR_F_COLS, c += TAIL_SUMS) {
+    conv_channel_tile t = {.k = n, .x = u->taps + k, .step = 1, .c = c, .first = k == 0};
+    t.w = conv_panel(u, m, k, &t.width);
+    t.ahead = (const char *)(t.w + n * t.width);
+    for (int64_t at = p->places; at < end; at += t.rows, t.c += t.rows * WH_LINEAR_F_COLS) {
+      const int64_t run = block_is_flat(u) ? end - at : min_i64(width - at % width, end - at);
+      t.rows = ceil_div(run, ceil_div(run, CONV_TALL_ROWS));
+      t.at = block_element(u, at);
+      conv_run_channel_tile(&t);
+    }
+  }
+}
+
+static void block_write_tail(conv_end *e, int64_t m0, int64_t n_m, float *c) {
+  const conv_unit *u = e->u;
+  const int64_t from = u->p->places, n = u->p->tail;
+  for (int64_t m = m0; m < m0 + n_m; m += WH_LINEAR_F_COLS, c += TAIL_SUMS) {
+    const conv_pending all = {c, n, from};
+    conv_write_channels(e, &all, m, min_i64(WH_LINEAR_F_COLS, m0 + n_m - m), n);
+  }
+  for (int64_t m = m0; u->a->chain && !e->n_ops && m < m0 + n_m; m++)
+    wh_conv_run_chain(u->a, u->image, u->group * u->a->m + m, from, n, u->team);
+}
+
 static void conv_task_blocks(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
-  for (int64_t k = 0; k < p->n_k; k += p->part)
-    block_part(e, m0, n_m, begin, end, k, min_i64(p->part, p->n_k - k));
+  const bool tail = p->tail && end == p->places;
+  float tails[WH_CONV_BLOCK_TASK / WH_LINEAR_F_COLS * TAIL_SUMS];
+  if (tail) memset(tails, 0, sizeof tails);
+  for (int64_t k = 0, chunk = 0; k < p->n_k; k += p->part) {
+    const int64_t behind = min_i64(k + p->part, p->n_k);
+    block_part(e, m0, n_m, begin, end, k, behind - k);
+    if (behind % WH_CONV_CHUNK && behind < p->n_k) continue;
+    if (tail) block_tail(u, m0, n_m, chunk, behind - chunk, tails);
+    chunk = behind;
+  }
   for (int64_t m = m0; u->a->chain && !e->n_ops && m < m0 + n_m; m++)
     wh_conv_run_chain(u->a, u->image, u->group * u->a->m + m, begin, end - begin, u->team);
+  if (tail) block_write_tail(e, m0, n_m, tails);
 }
 
 #endif

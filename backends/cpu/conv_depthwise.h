@@ -253,10 +253,20 @@ static void depthwise_end(conv_end *e, int64_t channel, int64_t from, int64_t n)
   }
 }
 
+#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+#include "backends/cpu/conv_depthwise_lanes.h"
+#endif
+
 static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, const wh_worker *worker) {
   const wh_window *w = &a->win;
   const int64_t in = wh_window_volume(w->in), out = wh_window_volume(w->out),
                 taps = w->kernel[1] * w->kernel[2];
+#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+  if (lanes_fit(a)) {
+    conv_run_lanes(a, p, worker);
+    return;
+  }
+#endif
   const int64_t tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1),
                 copied =
                     w->in[2] <= DEPTHWISE_COPIED && w->pad[2] < w->kernel[2] ? depthwise_copy_rows(w) : 0;
@@ -275,7 +285,7 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
                   last = min_i64(first + high, w->out[1]);
     if (plane / channels != u.image) {
       u.image = plane / channels;
-      conv_end_begin(&u, 0, true, &e);
+      conv_end_begin(&u, 0, CONV_SUMS_OUTPUTS, &e);
     }
     depthwise_tile t = {.win = w,
                         .x = a->x + plane / a->m * in,

@@ -8,7 +8,8 @@
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
  * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through copies of their elements
  * (conv_blocks.h). Where it uses the lanes better and the weights are packed, channels are the
- * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h). What follows the
+ * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h; with AVX2 mostly
+ * conv_depthwise_lanes.h). What follows the
  * sums runs on a tile's (conv_end.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
@@ -161,41 +162,51 @@ typedef struct conv_unit {
 
 #include "backends/cpu/conv_end.h"
 
-/* Every stride-th of a row; loops of constant strides are what compilers make vectors of. */
+/* Every stride-th of a row. */
 static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
-  if (stride == 1)
+  if (stride == 1) {
     conv_finish(x, n, NULL, NULL, to);
-  else if (stride == 2)
-    for (int64_t i = 0; i < n; i++) to[i] = x[2 * i];
-  else
-    for (int64_t i = 0; i < n; i++) to[i] = x[i * stride];
+    return;
+  }
+  int64_t i = 0;
+  for (; stride == 2 && i + VF_LANES < n; i += VF_LANES)
+    vf_store(to + i, vf_even(vf_load(x + 2 * i), vf_load(x + 2 * i + VF_LANES)));
+  for (; i < n; i++) to[i] = x[i * stride];
 }
 
-/* One channel into its copy: every phase's rows, with zeros for padding. */
-static void conv_copy_channel(const wh_conv_plan *p, const float *x, float *to) {
+/* Rows of a channel's copy: those that all phases of the last axis have of a row of the image count as one.
+ */
+static int64_t conv_copy_height(const wh_conv_plan *p) {
+  return p->phases[0] * p->phases[1] * p->size[0] * p->size[1];
+}
+
+/* Such rows [begin, end) of all channels, with zeros for padding. */
+static void conv_copy_rows(const wh_conv_plan *p, const float *x, int64_t begin, int64_t end, float *copy) {
   const wh_window *w = &p->view;
-  for (int64_t f = 0; f < p->n_phases; f++) {
-    const int64_t fw = f % p->phases[2], fh = f / p->phases[2] % p->phases[1],
-                  fd = f / p->phases[2] / p->phases[1];
-    for (int64_t d = 0; d < p->size[0]; d++)
-      for (int64_t h = 0; h < p->size[1]; h++, to += p->size[2]) {
-        const int64_t id = d * w->stride[0] + p->phase_at[0][fd] - w->pad[0];
-        const int64_t ih = h * w->stride[1] + p->phase_at[1][fh] - w->pad[1];
-        const int64_t first = p->phase_at[2][fw] - w->pad[2], s = w->stride[2];
-        if (id < 0 || id >= w->in[0] || ih < 0 || ih >= w->in[1]) {
-          memset(to, 0, (size_t)p->size[2] * sizeof *to);
-          continue;
-        }
-        const float *row = x + (id * w->in[1] + ih) * w->in[2];
-        /* elements [begin, end) of the copy lie in the row */
-        int64_t begin = first < 0 ? ceil_div(-first, s) : 0,
-                end = w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0;
-        begin = min_i64(begin, p->size[2]);
-        end = end < begin ? begin : min_i64(end, p->size[2]);
-        for (int64_t i = 0; i < begin; i++) to[i] = 0.0f;
-        conv_copy_row(row + first + begin * s, s, end - begin, to + begin);
-        for (int64_t i = end; i < p->size[2]; i++) to[i] = 0.0f;
+  const int64_t high = conv_copy_height(p), space = p->size[0] * p->size[1] * p->size[2], s = w->stride[2];
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t h = i % p->size[1], d = i / p->size[1] % p->size[0],
+                  f = i % high / (p->size[0] * p->size[1]);
+    const int64_t id = d * w->stride[0] + p->phase_at[0][f / p->phases[1]] - w->pad[0],
+                  ih = h * w->stride[1] + p->phase_at[1][f % p->phases[1]] - w->pad[1];
+    const bool outside = id < 0 || id >= w->in[0] || ih < 0 || ih >= w->in[1];
+    const float *row =
+        outside ? NULL : x + i / high * wh_window_volume(w->in) + (id * w->in[1] + ih) * w->in[2];
+    float *to = copy + i / high * p->channel + f * p->phases[2] * space + (d * p->size[1] + h) * p->size[2];
+    for (int64_t k = 0; k < p->phases[2]; k++, to += space) {
+      if (outside) {
+        memset(to, 0, (size_t)p->size[2] * sizeof *to);
+        continue;
       }
+      const int64_t first = p->phase_at[2][k] - w->pad[2];
+      /* elements [from, behind) of the copy lie in the row */
+      const int64_t from = min_i64(first < 0 ? ceil_div(-first, s) : 0, p->size[2]);
+      int64_t behind = min_i64(w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0, p->size[2]);
+      if (behind < from) behind = from;
+      memset(to, 0, (size_t)from * sizeof *to);
+      conv_copy_row(row + first + from * s, s, behind - from, to + from);
+      memset(to + behind, 0, (size_t)(p->size[2] - behind) * sizeof *to);
+    }
   }
 }
 
@@ -365,10 +376,10 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   }
 }
 
+#include "backends/cpu/conv_channels.h"
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
 #include "backends/cpu/conv_blocks.h"
 #endif
-#include "backends/cpu/conv_channels.h"
 #include "backends/cpu/conv_depthwise.h"
 
 static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
@@ -416,10 +427,9 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes + p.block_bytes);
   float *copy = p.alone ? tail : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks,
-                ldc = p.by_channels         ? CONV_PANEL_PLACES
-                      : p.blocks            ? WH_CONV_BLOCK
-                      : conv_keeps_sums(&u) ? (ceil_div(p.task_places, WH_CONV_LANES) + 1) * WH_CONV_LANES
-                                            : CONV_LANES;
+                ldc = p.by_channels || p.blocks ? CONV_PANEL_PLACES
+                      : conv_keeps_sums(&u)     ? (ceil_div(p.task_places, WH_CONV_LANES) + 1) * WH_CONV_LANES
+                                                : CONV_LANES;
   conv_end e;
   int64_t first = 0, last = n_units;
   if (p.alone) wh_worker_range(worker, n_units, &first, &last);
@@ -429,17 +439,17 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
     u.group = i % a->group;
     u.x = a->x + i * a->c * in;
     if (p.copies) {
-      int64_t begin = 0, end = a->c;
+      int64_t begin = 0, end = a->c * conv_copy_height(&p);
       if (!p.alone) {
         if (i > first) wh_team_barrier(worker); /* the one before is done with */
-        wh_worker_range(worker, a->c, &begin, &end);
+        wh_worker_range(worker, end, &begin, &end);
       }
-      for (int64_t c = begin; c < end; c++) conv_copy_channel(&p, u.x + c * in, copy + c * p.channel);
+      conv_copy_rows(&p, u.x, begin, end, copy);
       if (!p.alone) wh_team_barrier(worker);
       u.x = copy;
     }
     conv_find_taps(&u, tail);
-    conv_end_begin(&u, ldc, false, &e);
+    conv_end_begin(&u, ldc, CONV_SUMS_TILE, &e);
     if (p.alone || n_units > 1) {
       int64_t begin = 0, end = n_tasks;
       if (!p.alone) wh_worker_range(worker, n_tasks, &begin, &end);

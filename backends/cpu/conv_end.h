@@ -9,6 +9,10 @@
 #define CONV_PANEL_TILE (WH_LINEAR_F_COLS * CONV_PANEL_PLACES)
 #define CONV_TILE (CONV_ROWS * CONV_LANES > CONV_PANEL_TILE ? CONV_ROWS * CONV_LANES : CONV_PANEL_TILE)
 
+/* Where sums are: in a tile of channels x places; where the outputs go; in a tile of places x VF_LANES
+ * channels, which results replace. */
+typedef enum conv_sums_at { CONV_SUMS_TILE, CONV_SUMS_OUTPUTS, CONV_SUMS_LANES } conv_sums_at;
+
 /* How sums become outputs; of one unit and one worker. */
 typedef struct conv_end {
   const conv_unit *u;
@@ -50,28 +54,31 @@ static wh_chain_input conv_end_operand(const conv_end *e, const wh_conv_end *x) 
   return (wh_chain_input){first, x->by_place, {x->by_channel, false}};
 }
 
-/* `in_place`: sums are where the outputs go. */
-static void conv_end_begin(const conv_unit *u, int64_t ldc, bool in_place, conv_end *e) {
+static void conv_end_begin(const conv_unit *u, int64_t ldc, conv_sums_at where, conv_end *e) {
   const wh_conv_args *a = u->a;
   const wh_chain *c = a->chain;
   const int64_t plane = wh_window_volume(a->win.out), channel = u->group * a->m;
+  const bool in_place = where == CONV_SUMS_OUTPUTS, lanes = where == CONV_SUMS_LANES;
   float *y = a->y + (u->image * a->group * a->m + channel) * plane;
   e->u = u;
   e->ldc = ldc;
-  e->across = u->p->by_channels && plane == 1;
+  e->across = lanes || (u->p->by_channels && plane == 1);
   e->sums = in_place ? y : e->tile;
   e->n_ops = 0;
   for (uint32_t i = 1; c && e->across && i < c->n_inputs; i++) e->across = a->ends[i - 1].by_channel <= 1;
   if (!c || !c->plain || c->n_temps > CONV_TEMPS) return;
   const wh_chain_row outputs = {plane, false}, sums = in_place ? outputs : (wh_chain_row){ldc, true};
-  const wh_chain_results to = {.y = y,
-                               .y_row = outputs,
+  const wh_chain_results to = {.y = lanes ? e->tile : y,
+                               .y_row = lanes ? sums : outputs,
                                .temps = e->temps[0],
-                               .temp_row = {u->p->by_channels ? CONV_PANEL_PLACES : CONV_LANES, true},
+                               .temp_row = {lanes               ? VF_LANES
+                                            : u->p->by_channels ? CONV_PANEL_PLACES
+                                                                : CONV_LANES,
+                                            true},
                                .temp_size = CONV_TILE};
   wh_chain_input in[WH_FORMULA_INPUTS] = {{e->sums, 1, sums}};
   for (uint32_t i = 1; i < c->n_inputs; i++) in[i] = conv_end_operand(e, &a->ends[i - 1]);
-  if (a->bias && !in_place) {
+  if (a->bias && where == CONV_SUMS_TILE) {
     const wh_conv_end bias = {a->bias, 0, 1, 0};
     const wh_chain_input b = conv_end_operand(e, &bias);
     e->ops[0] = (wh_chain_op){.code = 2 * WH_CHAIN_LOAD + 1, .x = e->tile, .x_row = sums};

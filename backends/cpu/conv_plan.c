@@ -15,8 +15,7 @@
 /* Blocks: from so many channels on they are worth the copy. A part of the taps of some blocks stays in a
  * first-level cache, a task's in a second-level one with its sums and weights. */
 #define BLOCK_ROWS 16
-#define BLOCK_PART 256 /* divides WH_CONV_CHUNK */
-#define BLOCK_TASK_ROWS 128
+#define BLOCK_PART 256   /* divides WH_CONV_CHUNK */
 #define BLOCK_TASK 61440 /* elements */
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
@@ -82,10 +81,11 @@ static bool view_places(const wh_window *w, wh_conv_plan *p) {
 static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
   p->part = min_i64(p->n_k, BLOCK_PART);
   p->set = BLOCK_PART / p->part;
-  const int64_t most = min_i64(BLOCK_TASK / p->part, WH_CONV_BLOCK_PLACES);
-  int64_t rows = ceil_div(m, BLOCK_TASK_ROWS), places = ceil_div(p->places, most);
+  const int64_t most = min_i64(BLOCK_TASK / p->part, WH_CONV_BLOCK_PLACES),
+                round = p->tail ? WH_LINEAR_F_COLS : WH_CONV_BLOCK_ROWS; /* its lanes are a panel's */
+  int64_t rows = ceil_div(m, WH_CONV_BLOCK_TASK), places = ceil_div(p->places, most);
   for (;;) {
-    p->task_rows = ceil_div(ceil_div(m, rows), WH_CONV_BLOCK_ROWS) * WH_CONV_BLOCK_ROWS;
+    p->task_rows = ceil_div(ceil_div(m, rows), round) * round;
     p->task_places = ceil_div(ceil_div(p->places, places), WH_CONV_BLOCK) * WH_CONV_BLOCK;
     p->row_tasks = ceil_div(m, p->task_rows);
     p->place_tasks = ceil_div(p->places, p->task_places);
@@ -94,7 +94,7 @@ static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
       rows++;
     else if (p->task_places > 4 * WH_CONV_BLOCK)
       places++;
-    else if (p->task_rows > 16)
+    else if (p->task_rows > (p->tail ? WH_LINEAR_F_COLS : 16))
       rows++;
     else if (p->task_places > WH_CONV_BLOCK)
       places++;
@@ -152,7 +152,7 @@ static bool prefers_channels(int64_t m, int64_t n_k, const wh_conv_plan *places,
                              const wh_conv_plan *channels) {
   const double outputs = (double)channels->places, few = (double)channels->tile;
   const int64_t lanes = places->blocks ? BLOCK_LANES : LANES;
-  const double by_places = outputs / (double)(ceil_div(places->places, lanes) * lanes);
+  const double by_places = outputs / (double)(ceil_div(places->places, lanes) * lanes + places->tail);
   const double by_channels = (double)m / (double)(ceil_div(m, WH_LINEAR_F_HALF) * WH_LINEAR_F_HALF) *
                              (few >= 7 ? 1.0 : few / 7) * (double)n_k / (double)(n_k + 12);
   return by_channels > by_places;
@@ -166,6 +166,15 @@ static bool is_depthwise(const wh_window *w, int64_t c, bool packed) {
   return c == 1 && !packed && w->in[0] == 1 && w->out[0] == 1 && w->kernel[0] == 1 && !w->pad[0] &&
          w->out[1] > 1 && w->dilation[1] == 1 && w->dilation[2] == 1 &&
          (taps == 3 || taps == 5 || taps == 7) && w->stride[2] <= 2 && w->kernel[1] <= WH_CONV_CHUNK / taps;
+}
+
+/* Weights and a ring of rows, with one of zeros, whose elements are vectors (conv_depthwise_lanes.h). */
+static bool lanes_bytes(const wh_window *w, wh_conv_plan *p) {
+  size_t bytes;
+  p->row = (w->out[2] - 1) * w->stride[2] + w->kernel[2];
+  return wh_mul_size((size_t)p->row + (size_t)w->kernel[2], (size_t)w->kernel[1] + 1, &bytes) &&
+         wh_mul_size(bytes, BLOCK_LANES * sizeof(float), &bytes) &&
+         wh_align_size(bytes, 64, &p->worker_bytes);
 }
 
 /* ---- all ---- */
@@ -210,12 +219,17 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   wh_conv_plan places = {.n_k = n_k, .n_phases = 1, .alone = alone}, channels = places;
   if (is_depthwise(w, c, packed)) {
     *out = (wh_conv_plan){.fits = true, .depthwise = true};
-    return true;
+    return !WH_CONV_BLOCKS(tall) || lanes_bytes(w, out);
   }
   places.fits = view_places(w, &places);
   places.blocks = WH_CONV_BLOCKS(tall) && places.fits && m >= BLOCK_ROWS && n_k > 0;
   if (places.blocks) places.places = wh_window_volume(w->out);
   if (places.blocks && places.places <= 0) return false; /* it overflows */
+  if (places.blocks && packed && places.places > WH_CONV_BLOCK &&
+      places.places % WH_CONV_BLOCK <= WH_CONV_TAIL) {
+    places.tail = places.places % WH_CONV_BLOCK;
+    places.places -= places.tail;
+  }
   *out = places;
   if (packed) {
     channels.by_channels = channels.fits = true;

@@ -16,11 +16,13 @@
 #define WH_CONV_BLOCK 24         /* places of a block */
 #define WH_CONV_BLOCK_ROWS 4     /* channels of its tiles */
 #define WH_CONV_BLOCK_PLACES 480 /* most of a task */
+#define WH_CONV_BLOCK_TASK 128   /* most channels of a task */
+#define WH_CONV_TAIL 12          /* most places that no block has */
 #define WH_CONV_PHASES 32 /* of an axis; windows with more are the reference's, or have channels in lanes */
 
 typedef struct wh_conv_plan {
   bool fits;        /* within what the driver does; else the reference computes */
-  bool depthwise;   /* groups of one channel, read in place without scratch; nothing below counts */
+  bool depthwise;   /* groups of one channel; of what is below only row, a ring's, and worker_bytes count */
   bool by_channels; /* lanes are channels, of packed weights; else they are places */
   bool blocks;      /* of places (conv_blocks.h): those that tiles walk are the outputs */
   bool copies;      /* tiles read a copy */
@@ -36,6 +38,7 @@ typedef struct wh_conv_plan {
    * task's places are tiles. */
   int64_t row, rows, row_tiles, tile;
   int64_t part, set;   /* of blocks: taps that are walked at a time, how many blocks */
+  int64_t tail;        /* places behind `places` whose lanes are channels */
   size_t shared_bytes; /* the copy that all share; in front */
   size_t tap_bytes, sum_bytes, weight_bytes, block_bytes, worker_bytes;
 } wh_conv_plan;

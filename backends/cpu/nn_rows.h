@@ -74,55 +74,58 @@ NN_INLINE double nn_max_f64(double v, double top) {
 NN_INLINE int8_t nn_max_i8(int8_t v, int8_t top) { return v > top ? v : top; }
 NN_INLINE uint8_t nn_max_u8(uint8_t v, uint8_t top) { return v > top ? v : top; }
 
-/* Where a block's windows lie in a row of the input. */
-static void nn_columns(const wh_window *w, int64_t first, int64_t n, int64_t *begin, int64_t *end) {
-  const int64_t at = first * w->stride[2] - w->pad[2];
-  *begin = min_i64(at < 0 ? 0 : at, w->in[2]);
-  *end = min_i64(at + (n - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1, w->in[2]);
-  if (*end < *begin) *end = *begin;
+/* Elements of a row that the windows of `n` outputs reach over. */
+static int64_t nn_reach(const wh_window *w, int64_t n) {
+  return (n - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1;
 }
+#define NN_WHOLE(n) (((n) + 7) / 8 * 8)
 
 /* The largest down the columns of a block first, as long as they have room, then across: an element is read
- * once for each of its rows' windows, and in order. */
-#define NN_MAX_ROW(name, type, lowest)                                                                 \
-  NN_INLINE void name##_tap(const type *x, int64_t s, int64_t n, type *restrict top) {                 \
-    for (int64_t i = 0; i < n; i++) top[i] = nn_##name(x[i * s], top[i]);                              \
-  }                                                                                                    \
-  /* x: the row from element `at` on */                                                                \
-  static void name##_across(const wh_window *w, int64_t first, int64_t n, const type *x, int64_t at,   \
-                            type *top) {                                                               \
-    for (int64_t k = 0; k < w->kernel[2]; k++) {                                                       \
-      const nn_span s = nn_tap_span(w, 2, k, first, n);                                                \
-      if (s.begin == s.end) continue;                                                                  \
-      const type *from = x + (s.element - at);                                                         \
-      if (w->stride[2] == 1)                                                                           \
-        name##_tap(from, 1, s.end - s.begin, top + s.begin);                                           \
-      else if (w->stride[2] == 2)                                                                      \
-        name##_tap(from, 2, s.end - s.begin, top + s.begin);                                           \
-      else                                                                                             \
-        name##_tap(from, w->stride[2], s.end - s.begin, top + s.begin);                                \
-    }                                                                                                  \
-  }                                                                                                    \
-  static void name##_row(const wh_window *w, const nn_row *r, int64_t first, int64_t n, const type *x, \
-                         type *y) {                                                                    \
-    type top[NN_BLOCK], down[NN_COLUMNS];                                                              \
-    int64_t begin, end;                                                                                \
-    nn_columns(w, first, n, &begin, &end);                                                             \
-    const bool fits = end - begin <= NN_COLUMNS;                                                       \
-    for (int64_t i = 0; i < n; i++) top[i] = (lowest);                                                 \
-    for (int64_t i = 0; fits && i < end - begin; i++) down[i] = (lowest);                              \
-    for (int64_t d = 0; d < w->kernel[0]; d++)                                                         \
-      for (int64_t h = 0; h < w->kernel[1]; h++) {                                                     \
-        const int64_t row = nn_input_row(w, r, d, h);                                                  \
-        if (row < 0) continue;                                                                         \
-        const type *from = x + row * w->in[2] + begin;                                                 \
-        if (fits)                                                                                      \
-          name##_tap(from, 1, end - begin, down);                                                      \
-        else                                                                                           \
-          name##_across(w, first, n, from, begin, top);                                                \
-      }                                                                                                \
-    if (fits) name##_across(w, first, n, down, begin, top);                                            \
-    memcpy(y, top, (size_t)n * sizeof *y);                                                             \
+ * once for each of its rows' windows, and in order. Beside the row stands what is below all, and loops go on
+ * to whole vectors, of elements that no output has. */
+#define NN_MAX_ROW(name, type, lowest)                                                                   \
+  NN_INLINE void name##_tap(const type *x, int64_t s, int64_t n, type *restrict top) {                   \
+    for (int64_t i = 0; i < n; i++) top[i] = nn_##name(x[i * s], top[i]);                                \
+  }                                                                                                      \
+  NN_INLINE void name##_across(const type *x, int64_t s, int64_t n, type *top) {                         \
+    if (s == 1)                                                                                          \
+      name##_tap(x, 1, n, top);                                                                          \
+    else if (s == 2)                                                                                     \
+      name##_tap(x, 2, n, top);                                                                          \
+    else                                                                                                 \
+      name##_tap(x, s, n, top);                                                                          \
+  }                                                                                                      \
+  static void name##_row(const wh_window *w, const nn_row *r, int64_t first, int64_t n, const type *x,   \
+                         type *y) {                                                                      \
+    type top[NN_BLOCK], down[NN_COLUMNS];                                                                \
+    const int64_t whole = NN_WHOLE(n), at = first * w->stride[2] - w->pad[2],                            \
+                  begin = min_i64(at < 0 ? 0 : at, w->in[2]), reach = nn_reach(w, n),                    \
+                  end = min_i64(at + reach < begin ? begin : at + reach, w->in[2]);                      \
+    const int64_t room = nn_reach(w, whole);                                                             \
+    for (int64_t i = 0; i < whole; i++) top[i] = (lowest);                                               \
+    for (int64_t i = 0; room <= NN_COLUMNS && i < room; i++) down[i] = (lowest);                         \
+    for (int64_t d = 0; d < w->kernel[0]; d++)                                                           \
+      for (int64_t h = 0; h < w->kernel[1]; h++) {                                                       \
+        const int64_t row = nn_input_row(w, r, d, h), from = row * w->in[2] + begin;                     \
+        if (row < 0 || begin == end) continue;                                                           \
+        if (room <= NN_COLUMNS) {                                                                        \
+          const int64_t some = NN_WHOLE(end - begin);                                                    \
+          const bool fits = from + some <= wh_window_volume(w->in) && begin - at + some <= room;         \
+          name##_tap(x + from, 1, fits ? some : end - begin, down + (begin - at));                       \
+          continue;                                                                                      \
+        }                                                                                                \
+        for (int64_t k = 0; k < w->kernel[2]; k++) {                                                     \
+          const nn_span s = nn_tap_span(w, 2, k, first, n);                                              \
+          if (s.begin == s.end) continue;                                                                \
+          name##_across(x + (row * w->in[2] + s.element), w->stride[2], s.end - s.begin, top + s.begin); \
+        }                                                                                                \
+      }                                                                                                  \
+    if (room <= NN_COLUMNS) {                                                                            \
+      for (int64_t i = begin == end ? 0 : end - at; i < room; i++) down[i] = (lowest);                   \
+      for (int64_t k = 0; k < w->kernel[2]; k++)                                                         \
+        name##_across(down + k * w->dilation[2], w->stride[2], whole, top);                              \
+    }                                                                                                    \
+    memcpy(y, top, (size_t)n * sizeof *y);                                                               \
   }
 NN_MAX_ROW(max_f32, float, -INFINITY)
 NN_MAX_ROW(max_f64, double, (double)-INFINITY)

@@ -91,7 +91,42 @@ static size_t end_operands(suite_case *c, int64_t m, const int64_t out[2], wh_va
   return 8;
 }
 
+/* Groups of one channel and operands that are the same for all places: of odd numbers of channels, planes
+ * that are narrow, long enough to be cut and wider than what is written at a time. */
+static void depthwise_chains(suite *s, wh_op op) {
+  static const struct {
+    int64_t group, m, in[2], kernel[2], stride;
+  } all[] = {{24, 24, {14, 14}, {3, 3}, 1}, {19, 19, {7, 7}, {5, 5}, 1},  {9, 18, {15, 28}, {5, 5}, 2},
+             {8, 8, {110, 9}, {3, 3}, 1},   {11, 11, {90, 6}, {2, 3}, 2}, {8, 16, {3, 300}, {3, 3}, 1},
+             {13, 13, {2, 301}, {1, 7}, 2}, {8, 8, {12, 3}, {3, 3}, 1}};
+  static const char *const texts[] = {"relu 0", "mul 0 1; add 4 2; relu 5",
+                                      "add 0 1; max 4 3; min 5 2; mul 0 6; div 7 3"};
+  for (size_t i = 0; i < COUNT(texts) * COUNT(all); i++) {
+    const size_t k = i % COUNT(all);
+    const int64_t strides[] = {all[k].stride, all[k].stride}, ones[] = {1, 1},
+                  pads[] = {all[k].kernel[0] / 2, all[k].kernel[1] / 2, all[k].kernel[0] / 2,
+                            all[k].kernel[1] / 2};
+    suite_case *c = case_begin(s, 1 + i % 2, "%s depthwise %zu", wh_op_get(op)->name, i);
+    const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = strides},
+                             {.key = WH_ATTR_DILATIONS, .n = 2, .ints = ones},
+                             {.key = WH_ATTR_PADS, .n = 4, .ints = pads},
+                             {.key = WH_ATTR_GROUP, .i = all[k].group},
+                             formula_attr(texts[i / COUNT(all)])};
+    const int64_t m = all[k].m;
+    const wh_value in[] = {
+        case_input(c, WH_DTYPE_F32, 4, D(ROWS, all[k].group, all[k].in[0], all[k].in[1]), FILL_WILD),
+        case_const(c, WH_DTYPE_F32, 4, D(m, 1, all[k].kernel[0], all[k].kernel[1])),
+        i % 3 ? 0 : case_const(c, WH_DTYPE_F32, 1, &m),
+        case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1)),
+        case_input(c, WH_DTYPE_F32, 4, D(ROWS, m, 1, 1), FILL_PLAIN),
+        case_const(c, WH_DTYPE_F32, 0, NULL)};
+    (void)case_node(c, op, in, COUNT(in), attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 SUITE_CASES(conv_chain) {
+  depthwise_chains(s, op);
   static const struct {
     int64_t images, group, own, m, in[2], kernel, stride, pad;
   } all[] = {{1, 1, 3, 33, {21, 30}, 3, 2, 1},  {2, 1, 40, 20, {13, 17}, 1, 1, 0},
@@ -100,7 +135,7 @@ SUITE_CASES(conv_chain) {
              {1, 1, 16, 24, {40, 40}, 3, 1, 1}, {1, 1, 2, 40, {70, 70}, 40, 35, 0},
              {2, 1, 40, 70, {1, 1}, 1, 1, 0},   {1, 1, 520, 8, {20, 20}, 1, 1, 0},
              {1, 1, 70, 36, {13, 17}, 1, 1, 0}, {1, 1, 530, 40, {20, 21}, 1, 1, 0},
-             {2, 1, 70, 40, {40, 21}, 1, 2, 0}};
+             {2, 1, 70, 40, {40, 21}, 1, 2, 0}, {1, 1, 80, 150, {5, 7}, 3, 1, 1}};
   static const char *const texts[] = {"relu 0", "mul 0 2; add 6 2; relu 7", "add 1 0; relu 6",
                                       "mul 3 0; add 6 5", "add 0 4; max 6 4; min 7 4; mul 0 8; div 9 4"};
   for (size_t i = 0; i < 6 * COUNT(all); i++) {

@@ -116,7 +116,7 @@ static void large_convs(suite *s, wh_op op) {
 
 /* Groups of one channel: every kernel of theirs, and rows shorter and longer than what is taken at a time. */
 static void depthwise_convs(suite *s, wh_op op) {
-  static const int64_t widths[] = {1, 6, 7, 14, 19, 40, 56, 71}, kernels[] = {3, 5, 7, 4};
+  static const int64_t widths[] = {1, 6, 7, 14, 19, 40, 56, 171}, kernels[] = {3, 5, 7, 4};
   for (int round = 0; round < 48; round++) {
     const int64_t kernel[] = {between(s, 1, 7), kernels[round % 4]},
                   strides[] = {between(s, 1, 3), between(s, 1, 2)}, ones[] = {1, 1},

@@ -89,6 +89,24 @@ static inline float vf_max_halves(vf x) {
 #define vf_even(a, b) VF_JOIN_HALVES(_mm256_shuffle_ps(a, b, 0x88))
 #define vf_odd(a, b) VF_JOIN_HALVES(_mm256_shuffle_ps(a, b, 0xdd))
 
+/* v[i]: element i of eight rows */
+static inline void vf_columns(const float *const *rows, vf *v) {
+  for (int half = 0; half < 2; half++) { /* rows i and i + 4 share a register */
+    vf a[4], b[4];
+    for (int i = 0; i < 4; i++)
+      a[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + 4 * half)),
+                                  _mm_loadu_ps(rows[i + 4] + 4 * half), 1);
+    for (int i = 0; i < 2; i++) {
+      b[2 * i] = _mm256_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+      b[2 * i + 1] = _mm256_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+      v[4 * half + 2 * i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+      v[4 * half + 2 * i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
+    }
+  }
+}
+
 /* Pairs are split and joined inside 128-bit halves: as 0 1 4 5 2 3 6 7. */
 #define vf_in_order_of_pairs(x) VF_JOIN_HALVES(x)
 static inline void vf_split_pairs(vf p, vf q, vf *even, vf *odd) {
@@ -120,6 +138,17 @@ static inline void vf_store_codes(uint8_t *p, __m256 x, bool is_signed) {
   const __m256i i = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_set1_ps(is_signed ? 127.0f : 255.0f), x));
   const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
   _mm_storel_epi64((__m128i *)(void *)p, is_signed ? _mm_packs_epi16(h, h) : _mm_packus_epi16(h, h));
+}
+/* Of two vectors that follow each other. */
+#define vf_store_two_codes vf_store_two_codes
+static inline void vf_store_two_codes(uint8_t *p, __m256 x, __m256 y, bool is_signed) {
+  const __m256 most = _mm256_set1_ps(is_signed ? 127.0f : 255.0f);
+  const __m256i h = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_min_ps(most, x)),
+                                                                _mm256_cvtps_epi32(_mm256_min_ps(most, y))),
+                                             0xd8);
+  const __m128i low = _mm256_castsi256_si128(h), high = _mm256_extracti128_si256(h, 1);
+  _mm_storeu_si128((__m128i *)(void *)p,
+                   is_signed ? _mm_packs_epi16(low, high) : _mm_packus_epi16(low, high));
 }
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p));
