@@ -163,6 +163,8 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 #define WH_BACKEND_BLOCKS 4u
 /* Computes `chain_codes`, `conv_codes` and `matmul_codes`; graphs for other backends have the single ops. */
 #define WH_BACKEND_CODES 8u
+/* Computes `matmul_chain`; graphs for other backends have a product and a chain. */
+#define WH_BACKEND_PRODUCTS 16u
 
 typedef struct wh_backend {
   uint32_t struct_size;

@@ -5,6 +5,16 @@
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/matmul_codes.h"
+#include "backends/cpu/product_end.h"
+
+bool wh_cpu_is_matmul(const wh_node_info *node) {
+  return node->op == WH_OP_MATMUL || node->op == WH_OP_MATMUL_CHAIN || node->op == WH_OP_MATMUL_INTEGER ||
+         node->op == WH_OP_MATMUL_CODES;
+}
+
+static bool is_codes(const wh_node_info *node) {
+  return node->op == WH_OP_MATMUL_INTEGER || node->op == WH_OP_MATMUL_CODES;
+}
 
 /* m, n and k of a product; batches in which only a differs are rows of one. */
 typedef struct sizes {
@@ -36,8 +46,7 @@ static bool has_panels(const cpu_device *d, const wh_graph *g, const wh_node_inf
   if (b->kind != WH_VALUE_CONST || s->rank != 2) return false;
   const int64_t n = wh_dim_get(&g->dims, s->dims[1])->value, k = wh_dim_get(&g->dims, s->dims[0])->value;
   const wh_codes_isa *isa = wh_codes_isa_select(d->features);
-  if (node->op != WH_OP_MATMUL)
-    return isa && rows_join(g, node) && wh_matmul_codes_layout(isa, s->dtype, n, k, out);
+  if (is_codes(node)) return isa && rows_join(g, node) && wh_matmul_codes_layout(isa, s->dtype, n, k, out);
   return s->dtype == WH_DTYPE_F32 && wh_matmul_layout(d->features, n, k, out);
 }
 
@@ -58,7 +67,7 @@ wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_n
   for (int i = 0; i < a->rank; i++) a_dims[i] = dims[a->dims[i]];
   for (int i = 0; i < b->rank; i++) b_dims[i] = dims[b->dims[i]];
   for (int i = 0; i < y->rank - 2; i++) n_batches *= dims[y->dims[i]];
-  const bool codes = node->op != WH_OP_MATMUL;
+  const bool codes = is_codes(node);
   size_t sums = 0;
   if (node->op == WH_OP_MATMUL_CODES && !wh_cpu_sum_bytes(g, node, dims, &sums))
     return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
@@ -100,8 +109,38 @@ static wh_nd batches_of(const cpu_instr *in) {
   return nd;
 }
 
+/* ---- ends ---- */
+
+/* NULL: the node is no matmul_chain. `rows` and `end` live as long as the product runs. */
+static const wh_product_end *begin_end(const cpu_instr *in, const wh_worker *worker, wh_end_rows *rows,
+                                       wh_product_end *end) {
+  const cpu_operand *y = in->out;
+  if (in->kernel->node->op != WH_OP_MATMUL_CHAIN) return NULL;
+  wh_nd walk = {.rank = y->rank - 1, .n_operands = (int)in->kernel->chain.n_inputs - 1};
+  for (int d = 0; d < y->rank - 1; d++) walk.dims[d] = y->dims[d];
+  for (int o = 0; o < walk.n_operands; o++) {
+    const cpu_operand *x = &in->in[2 + o];
+    int64_t stride = x->rank ? x->dims[x->rank - 1] : 1;
+    rows->x[o] = x->data;
+    rows->step[o] = stride > 1;
+    for (int d = x->rank - 2, to = y->rank - 2; d >= 0; d--, to--) {
+      walk.stride[o][to] = x->dims[d] == 1 ? 0 : stride;
+      stride *= x->dims[d];
+    }
+  }
+  rows->chain = &in->kernel->chain;
+  rows->team = worker->team;
+  rows->walk = walk;
+  rows->y = y->data;
+  rows->ld_y = y->dims[y->rank - 1];
+  wh_end_rows_begin(rows, end);
+  return end;
+}
+
 static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
-  const bool codes = in->kernel->node->op != WH_OP_MATMUL;
+  const bool codes = is_codes(in->kernel->node);
+  wh_end_rows rows;
+  wh_product_end end;
   const cpu_operand *a = &in->in[0], *b = &in->in[1], *y = in->out;
   if (wh_cpu_elements(y) == 0) return;
   wh_matmul p = {.batches = batches_of(in),
@@ -109,6 +148,7 @@ static void run_matmul(const cpu_instr *in, const wh_worker *worker) {
                  .b_bytes = wh_dtype_get(b->dtype)->block_bytes,
                  .y_bytes = wh_dtype_get(y->dtype)->block_bytes,
                  .fn = in->kernel->matmul,
+                 .end = begin_end(in, worker, &rows, &end),
                  .codes = codes,
                  .a_signed = a->dtype == WH_DTYPE_I8,
                  .b_signed = b->dtype == WH_DTYPE_I8,
@@ -154,6 +194,8 @@ static void run_matmul_codes(const cpu_instr *in, const wh_worker *worker) {
 static void run_packed(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *a = &in->in[0];
   const wh_linear_layout *l = &in->kernel->layout.matrix;
+  wh_end_rows rows;
+  wh_product_end end;
   const wh_linear_f_args args = {.layout = l,
                                  .w = in->in[1].data,
                                  .x = a->data,
@@ -161,6 +203,7 @@ static void run_packed(const cpu_instr *in, const wh_worker *worker) {
                                  .m = wh_cpu_rows(a),
                                  .y = in->out->data,
                                  .ldy = l->n,
+                                 .end = begin_end(in, worker, &rows, &end),
                                  .step = in->step,
                                  .scratch = in->scratch,
                                  .scratch_bytes = in->worker_scratch};
@@ -210,11 +253,17 @@ static void run_packed_codes(const cpu_instr *in, const wh_worker *worker) {
                              chain ? &end : NULL, worker);
 }
 
+static wh_status select_end(const cpu_device *d, cpu_kernel *k) {
+  static const wh_dtype types[WH_FORMULA_INPUTS] = {WH_DTYPE_F32};
+  return wh_cpu_select_chain(d, types, wh_formula_matmul_inputs(k->node->n_inputs), WH_DTYPE_F32, k);
+}
+
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
+  if (k->node->op == WH_OP_MATMUL_CHAIN) WH_TRY(select_end(d, k));
   if (k->node->op == WH_OP_MATMUL_CODES) WH_TRY(wh_cpu_select_codes(d, g, 4, k));
   if (args[1].layout) {
     WH_TRY(wh_cpu_matmul_layout(d, g, k->node, &k->layout));
-    if (k->node->op != WH_OP_MATMUL) {
+    if (is_codes(k->node)) {
       k->features = d->features;
       k->name = wh_codes_isa_select(d->features)->packed_name;
       k->run = run_packed_codes;
@@ -226,13 +275,13 @@ wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh
     return WH_OK;
   }
   const wh_dtype a = g->values[args[0].value].shape.dtype, b = g->values[args[1].value].shape.dtype;
-  k->matmul = k->node->op == WH_OP_MATMUL
+  k->matmul = !is_codes(k->node)
                   ? wh_matmul_select(d->features, a, &k->name)
                   : wh_matmul_integer_select(d->features, a == WH_DTYPE_I8, b == WH_DTYPE_I8, &k->name);
   if (!k->matmul)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no product of %s", k->node->name, wh_dtype_name(a));
   const wh_codes_isa *isa = wh_codes_isa_select(d->features);
-  if (k->node->op != WH_OP_MATMUL && isa) k->name = isa->name; /* but for a few rows */
+  if (is_codes(k->node) && isa) k->name = isa->name; /* but for a few rows */
   k->features = d->features;
   k->run = k->node->op == WH_OP_MATMUL_CODES ? run_matmul_codes : run_matmul;
   return WH_OK;

@@ -201,8 +201,8 @@ static void save_codes(wh_chain_codes to, const float *x, int64_t step, int64_t 
   }
 }
 
-static void run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *values, float *y,
-                     wh_team *team) {
+void wh_chain_run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *values, float *y,
+                       wh_team *team) {
   const wh_chain_input *a = &values[s->in[0]], *b = &values[s->in[s->n_in - 1]];
   if (s->load) {
     load_codes((wh_chain_code)s->load, a->x, n, y);
@@ -271,9 +271,8 @@ static size_t step_ops(const wh_chain_step *step, int carried, const wh_chain_in
   return n + 1;
 }
 
-/* The ops of the plain steps from s on; the step behind them. */
-static uint32_t plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values, const wh_chain_results *to,
-                          wh_chain_op *ops, size_t *n_ops) {
+uint32_t wh_chain_plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values, const wh_chain_results *to,
+                            wh_chain_op *ops, size_t *n_ops) {
   *n_ops = 0;
   for (const uint32_t first = s; s < c->n_steps && c->steps[s].code; s++) {
     const wh_chain_step *step = &c->steps[s];
@@ -295,7 +294,7 @@ size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_
   wh_chain_input values[WH_FORMULA_INPUTS + WH_CHAIN_STEPS];
   size_t n_ops;
   for (uint32_t i = 0; i < c->n_inputs; i++) set_input(&values[i], in[i].x, in[i].step, &in[i].row);
-  (void)plain_ops(c, 0, values, to, ops, &n_ops);
+  (void)wh_chain_plain_ops(c, 0, values, to, ops, &n_ops);
   return n_ops;
 }
 
@@ -308,7 +307,7 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
       const wh_chain_results to = {.y = y, .temps = temps[0], .temp_size = PIECE};
       wh_chain_op ops[WH_CHAIN_OPS];
       size_t n_ops;
-      s = plain_ops(c, s, values, &to, ops, &n_ops);
+      s = wh_chain_plain_ops(c, s, values, &to, ops, &n_ops);
       c->blocks(ops, n_ops, &(wh_chain_part){.rows = 1, .n = n});
       continue;
     }
@@ -317,7 +316,7 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
     const int64_t moves = values[step->in[0]].step | values[step->in[step->n_in - 1]].step;
     float *to = last && moves && !c->to ? y : temps[step->temp];
     set_input(result, to, moves, &one_row);
-    run_step(step, moves ? n : 1, values, to, team);
+    wh_chain_run_step(step, moves ? n : 1, values, to, team);
     if (last && c->to)
       save_codes(c->to, to, moves, n, y);
     else if (last && !moves)

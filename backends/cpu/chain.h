@@ -107,6 +107,13 @@ bool wh_chain_select(uint64_t features, const wh_rowops *rowops, const wh_formul
 /* The ops of a plain chain over rows of its inputs, at most WH_CHAIN_OPS - 1; how many. */
 size_t wh_chain_ops(const wh_chain *c, const wh_chain_input *in, const wh_chain_results *to,
                     wh_chain_op *ops);
+/* The ops of the plain steps from s on, of values that are inputs and results of steps before; the step
+ * behind them. The results that stay become values. */
+uint32_t wh_chain_plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values, const wh_chain_results *to,
+                            wh_chain_op *ops, size_t *n_ops);
+/* A step that no block runs, over n elements. */
+void wh_chain_run_step(const wh_chain_step *s, int64_t n, const wh_chain_input *values, float *y,
+                       wh_team *team);
 /* y may be the memory of input 0, as long as its step is 1 and both are f32. */
 void wh_chain_run(const wh_chain *c, int64_t n, const wh_chain_input *in, float *y, wh_team *team);
 

@@ -15,8 +15,7 @@ static void refuse(wh_claim *c, const char *why) {
 /* ---- weights ---- */
 
 int wh_cpu_weight_input(const wh_node_info *node) {
-  if (node->op == WH_OP_LINEAR || node->op == WH_OP_MATMUL || node->op == WH_OP_MATMUL_INTEGER ||
-      node->op == WH_OP_MATMUL_CODES || wh_cpu_is_conv(node) || node->op == WH_OP_RNN ||
+  if (node->op == WH_OP_LINEAR || wh_cpu_is_matmul(node) || wh_cpu_is_conv(node) || node->op == WH_OP_RNN ||
       node->op == WH_OP_GRU || node->op == WH_OP_LSTM)
     return 1;
   return wh_op_has(node->op, WH_TRAIT_INDEXES_BIT) ? (int)wh_op_table_input(node->op) : -1;

@@ -182,6 +182,7 @@ wh_status wh_cpu_claim_gather(const cpu_device *d, const wh_graph *g, const wh_n
 wh_status wh_cpu_compile_index(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_reduce(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+bool wh_cpu_is_matmul(const wh_node_info *node);
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 wh_status wh_cpu_compile_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_arg *args,
                                        cpu_kernel *k);

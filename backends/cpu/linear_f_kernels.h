@@ -34,6 +34,7 @@ typedef struct wh_linear_f_tile {
   const float *sums;            /* of the chunks before, where the chains end; NULL: none */
   const float *bias, *residual; /* or NULL; for whole panels where the last chunk ends */
   int64_t ldr;
+  wh_product_ops end; /* where the chains end: its ops write the outputs */
   float *out;
   int64_t ldo;
   bool scattered;    /* rows of out lie too far apart for the processor to foresee */

@@ -29,6 +29,7 @@ typedef struct product {
   const wh_linear_f_args *a;
   const wh_linear_f_isa *isa;
   int64_t n_chunks;
+  const wh_product_end *end; /* that each panel's sums get at once */
 } product;
 
 bool wh_linear_f_run_scratch(const wh_linear_layout *l, int64_t m_max, size_t *out) {
@@ -132,6 +133,9 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
   const bool streams = rows <= p->isa->wide_rows; /* each weight is read once, in order */
   const bool last = chunk == p->n_chunks - 1, whole = last && a->layout->n - col >= width;
   wh_linear_f_tile t = {.rows = rows, .width = width, .ldx = x.ld, .tall = !rows_collide(p, x.ld)};
+  wh_product_ops ops;
+  const bool by_ops = whole && p->end && p->end->find_ops(p->end->of, p->end->row + row, rows, &ops);
+  if (by_ops) ops.col = p->end->col + col;
   const int64_t steps = streams ? length : steps_of_k(p, length);
   for (int64_t k = 0; k < length; k += t.k) {
     t.k = min_i64(steps, length - k);
@@ -142,7 +146,8 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
     t.out = t.ends ? to.sums : to.chains;
     t.ldo = WH_LINEAR_F_COLS;
     if (t.ends && chunk) t.sums = to.sums;
-    if (t.ends && whole) {
+    if (t.ends && whole && (by_ops || !p->end)) {
+      if (by_ops) t.end = ops;
       t.out = a->y + row * a->ldy + col;
       t.ldo = a->ldy;
       t.ldr = a->ldr;
@@ -162,7 +167,12 @@ static void run_tiles(const product *p, const float *w, upcoming next, activatio
     }
     p->isa->tile(&t);
   }
-  if (last && !whole) finish(p, to.sums, row, rows, panel);
+  if (by_ops) return;
+  if (last && p->end)
+    wh_product_end_run(p->end, to.sums, WH_LINEAR_F_COLS, row, rows, col,
+                       min_i64(WH_LINEAR_F_COLS, a->layout->n - col));
+  else if (last && !whole)
+    finish(p, to.sums, row, rows, panel);
 }
 
 static void run_thin(const product *p, const wh_worker *worker, float *x) {
@@ -183,6 +193,10 @@ static void run_thin(const product *p, const wh_worker *worker, float *x) {
                                               : (upcoming){NULL, 0};
       run_tiles(p, panel_chunk(p, panel, chunk), next, from, to, 0, a->m, panel, chunk);
     }
+  const int64_t col = begin * WH_LINEAR_F_COLS;
+  if (a->end)
+    wh_product_end_run(a->end, a->y + col, a->ldy, 0, a->m, col,
+                       min_i64(end * WH_LINEAR_F_COLS, a->layout->n) - col);
 }
 
 /* Rows and panels of a task. */
@@ -227,6 +241,7 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
     run_thin(&p, worker, scratch);
     return;
   }
+  p.end = a->end;
   int64_t want = (int64_t)TASKS_PER_WORKER * worker->count, panels = min_i64(BLOCK_PANELS, l->n_panels);
   int64_t rows = ceil_div(a->m, ceil_div(a->m, BLOCK_ROWS));
   if (worker->count == 1) want = 1;

@@ -9,13 +9,17 @@
 #ifndef WH_CPU_LINEAR_F_TILES_H
 #define WH_CPU_LINEAR_F_TILES_H
 
+#include "backends/cpu/chain_registers.h"
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/vec.h"
 #include "backends/cpu/whole.h"
 
 #define MOST_VECS (WIDE_VECS > 4 ? WIDE_VECS : 4)
 
-#define EACH UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
+#define EACH_SUM UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
+
+/* Once per tile: what is there must not take registers from the loop over k. */
+#define SELDOM(condition) __builtin_expect(condition, false)
 
 /* Rows [row, row + rows) and the columns from `col`: lanes are outputs, each one chain over k. */
 INLINE void tile_body(const int rows, const int vecs, const int64_t width, const wh_linear_f_tile *t,
@@ -29,12 +33,20 @@ INLINE void tile_body(const int rows, const int vecs, const int64_t width, const
   UNROLL
   for (int r = 0; r < rows; r += 3) x[r / 3] = (const char *)(t->x + row * t->ldx) + r * ldx;
   if (t->begun)
-    EACH acc[r][i] = vf_load(t->begun + at + r * WH_LINEAR_F_COLS + i * VF_LANES);
+    EACH_SUM acc[r][i] = vf_load(t->begun + at + r * WH_LINEAR_F_COLS + i * VF_LANES);
   else
-    EACH acc[r][i] = vf_zero();
+    EACH_SUM acc[r][i] = vf_zero();
   for (int r = 0; t->scattered && r < rows; r++) {
     __builtin_prefetch(out + r * t->ldo, 1);
     if (vecs * VF_LANES > WH_LINEAR_F_HALF) __builtin_prefetch(out + r * t->ldo + WH_LINEAR_F_HALF, 1);
+  }
+  if (SELDOM(t->end.n_ops && t->end.reads)) {
+    const float *reads = t->end.reads + (t->end.row + row) * t->end.ld_reads + t->end.col + col;
+    for (int r = 0; r < rows; r++) {
+      __builtin_prefetch(reads + r * t->end.ld_reads);
+      if (vecs * VF_LANES > WH_LINEAR_F_HALF)
+        __builtin_prefetch(reads + r * t->end.ld_reads + WH_LINEAR_F_HALF);
+    }
   }
   for (int64_t k = 0; k < t->k; k++) {
     __builtin_prefetch(next);
@@ -58,18 +70,26 @@ INLINE void tile_body(const int rows, const int vecs, const int64_t width, const
   *ahead = next;
   if (t->ends) {
     if (t->sums)
-      EACH acc[r][i] = vf_add(vf_load(t->sums + at + r * WH_LINEAR_F_COLS + i * VF_LANES), acc[r][i]);
+      EACH_SUM acc[r][i] = vf_add(vf_load(t->sums + at + r * WH_LINEAR_F_COLS + i * VF_LANES), acc[r][i]);
     else
-      EACH acc[r][i] = vf_add(vf_zero(), acc[r][i]);
-    if (t->bias) EACH acc[r][i] = vf_add(acc[r][i], vf_load(t->bias + col + i * VF_LANES));
+      EACH_SUM acc[r][i] = vf_add(vf_zero(), acc[r][i]);
+    if (t->bias) EACH_SUM acc[r][i] = vf_add(acc[r][i], vf_load(t->bias + col + i * VF_LANES));
     if (t->residual) {
       const float *residual = t->residual + row * t->ldr + col;
-      EACH acc[r][i] = vf_add(vf_load(residual + r * t->ldr + i * VF_LANES), acc[r][i]);
+      EACH_SUM acc[r][i] = vf_add(vf_load(residual + r * t->ldr + i * VF_LANES), acc[r][i]);
+    }
+    if (SELDOM(t->end.n_ops > 0)) {
+      const wh_chain_part part = {t->end.row + row, rows, t->end.col + col, vecs * VF_LANES};
+      vf v[TALL_ROWS * MOST_VECS];
+      EACH_SUM v[r * vecs + i] = acc[r][i];
+      chain_in_registers(rows, vecs, true, v, t->end.ops, t->end.ops + t->end.n_ops,
+                         &(chain_piece){.of = &part});
+      return;
     }
   }
-  EACH vf_store(out + r * t->ldo + i * VF_LANES, acc[r][i]);
+  EACH_SUM vf_store(out + r * t->ldo + i * VF_LANES, acc[r][i]);
 }
-#undef EACH
+#undef EACH_SUM
 
 /* All columns of a panel, in passes of `vecs` vectors. `step`: bytes asked for with each k of all passes. */
 INLINE void tile_rows(const int rows, const wh_linear_f_tile *t, int64_t row, const char **ahead,

@@ -108,7 +108,8 @@ void wh_matmul_pack(const wh_linear_layout *l, const void *src, void *dst, int64
   copy_panels(l, src, l->n, panel_begin, panel_end, dst);
 }
 
-static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_worker *worker) {
+static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_product_end *end,
+                       const wh_worker *worker) {
   char *scratch = p->scratch + p->worker_scratch * (size_t)worker->index;
   if (p->codes) {
     wh_matmul_codes_run(wh_codes_isa_select(p->features), part, p->a_signed, p->b_signed, scratch);
@@ -124,6 +125,7 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
                                  .m = part->m,
                                  .y = part->y,
                                  .ldy = part->ldy,
+                                 .end = end,
                                  .scratch = scratch + panels,
                                  .scratch_bytes = p->worker_scratch - panels};
   copy_panels(&l, part->b, part->ldb, 0, l.n_panels, (float *)(void *)scratch);
@@ -161,9 +163,14 @@ void wh_matmul_run(const wh_matmul *p, const wh_worker *worker) {
     part.y = (char *)whole->y + (size_t)((batch * whole->m + row) * whole->ldy + col) * p->y_bytes;
     if (part.a_zero) part.a_zero = (const char *)part.a_zero + (size_t)(row * part.a_zero_step) * p->a_bytes;
     if (part.b_zero) part.b_zero = (const char *)part.b_zero + (size_t)(col * part.b_zero_step) * p->b_bytes;
-    if (panels)
-      run_panels(p, &part, worker);
-    else
-      p->fn(&part);
+    wh_product_end ends;
+    if (p->end)
+      ends = (wh_product_end){p->end->run, p->end->find_ops, p->end->of, batch * whole->m + row, col};
+    if (panels) {
+      run_panels(p, &part, p->end ? &ends : NULL, worker);
+      continue;
+    }
+    p->fn(&part);
+    if (p->end) wh_product_end_run(&ends, part.y, part.ldy, 0, part.m, 0, part.n);
   }
 }

@@ -5,7 +5,7 @@
 #define WH_CPU_MATMUL_H
 
 #include "backends/cpu/features.h"
-#include "backends/cpu/linear_q.h"
+#include "backends/cpu/linear_f.h"
 #include "core/base/dtype.h"
 #include "core/base/nd.h"
 #include "core/base/team.h"
@@ -32,6 +32,7 @@ typedef struct wh_matmul {
   wh_matmul_part part;              /* its pointers are those of the first batch */
   size_t a_bytes, b_bytes, y_bytes; /* of an element */
   wh_matmul_fn fn;
+  const wh_product_end *end;      /* of f32; rows of all batches, one behind the other. Or NULL */
   bool codes, a_signed, b_signed; /* of 8 bits */
   /* f32 and codes in panels: scratch of each worker, 0: never */
   uint64_t features;

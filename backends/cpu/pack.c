@@ -85,7 +85,7 @@ static wh_status task_layout(const cpu_device *d, const wh_graph *g, const wh_pa
                              wh_expert_layout *out) {
   const wh_value_info *w = &g->values[t->weight];
   const wh_node_info *node = &g->nodes[t->node];
-  if (node->op == WH_OP_MATMUL || node->op == WH_OP_MATMUL_INTEGER || node->op == WH_OP_MATMUL_CODES)
+  if (wh_cpu_is_matmul(node))
     WH_TRY(wh_cpu_matmul_layout(d, g, node, out));
   else if (wh_cpu_is_conv(node))
     WH_TRY(wh_cpu_conv_layout(d, g, node, out));

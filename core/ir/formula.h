@@ -1,5 +1,5 @@
 /* ir/formula.h - elementwise expressions of f32 as text: what `chain` and `chain_codes` compute, and what
- * `conv_chain`, `conv_codes` and `matmul_codes` do with their sums.
+ * `conv_chain`, `matmul_chain`, `conv_codes` and `matmul_codes` do with their sums.
  *
  *   "add 0 1; max 4 2; mul 0 5"
  *
@@ -41,6 +41,9 @@
 
 /* Of a conv_chain with so many operands: its sums, and what follows the bias. */
 static inline uint32_t wh_formula_conv_inputs(uint32_t n_inputs) { return n_inputs > 2 ? n_inputs - 2 : 1; }
+
+/* Of a matmul_chain: its sums, and what stands behind the factors. */
+static inline uint32_t wh_formula_matmul_inputs(uint32_t n_inputs) { return n_inputs - 1; }
 
 /* Of a conv_codes or matmul_codes with so many operands, zero points among them, which may be absent. */
 static inline uint32_t wh_formula_codes_inputs(uint32_t n_inputs) { return n_inputs > 4 ? n_inputs - 3 : 1; }

@@ -1,4 +1,5 @@
-/* infer_codes.c - shape rules for formulas between codes: elementwise, and at the end of integer products. */
+/* infer_codes.c - shape rules for formulas between codes, elementwise and at the end of integer products, and
+ * at the end of products of f32. */
 #include "core/ir/formula.h"
 #include "core/ir/infer_internal.h"
 
@@ -77,4 +78,15 @@ wh_status wh_infer_conv_codes(const infer_ctx *c, wh_shape *out) {
 wh_status wh_infer_matmul_codes(const infer_ctx *c, wh_shape *out) {
   WH_TRY(wh_infer_matmul_integer(c, out));
   return product_of_codes(c, out, false);
+}
+
+wh_status wh_infer_matmul_chain(const infer_ctx *c, wh_shape *out) {
+  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  WH_TRY(wh_infer_matmul(c, out));
+  WH_TRY(want_formula(c, wh_formula_matmul_inputs((uint32_t)c->n_inputs)));
+  for (size_t i = 2; i < c->n_inputs; i++) {
+    WH_TRY(want(c, i, WH_DTYPE_F32, -1));
+    WH_TRY(want_end(c, i, out, 0, 0));
+  }
+  return WH_OK;
 }

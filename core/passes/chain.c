@@ -1,7 +1,7 @@
 /* chain.c - elementwise ops of f32 that follow each other become one `chain`, which goes over memory once,
- * and one that follows a convolution becomes its end. Every step stays the op that it was, so the bits do.
- * For backends that compute them, casts from integers, dequantisations and the quantisation behind all join,
- * too: `chain_codes`, and after integer products conv_codes and matmul_codes. */
+ * and one that follows a convolution or a product becomes its end. Every step stays the op that it was, so
+ * the bits do. For backends that compute them, casts from integers, dequantisations and the quantisation
+ * behind all join, too: `chain_codes`, and after integer products conv_codes and matmul_codes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -410,7 +410,47 @@ static wh_status end_codes(chain_ctx *c, wh_node n) {
   return WH_OK;
 }
 
-wh_status wh_pass_chain(wh_graph *g, bool codes) {
+/* ---- ends of products of f32 ---- */
+
+static bool is_symmetric(wh_op op) {
+  return op == WH_OP_ADD || op == WH_OP_MUL || op == WH_OP_MIN || op == WH_OP_MAX;
+}
+
+static wh_status end_product(chain_ctx *c, wh_node n) {
+  wh_graph *g = c->g;
+  wh_node_info *node = &g->nodes[n];
+  wh_formula f;
+  if (!formula_at(c, n, &f) || node->n_inputs > WH_FORMULA_INPUTS) return WH_OK;
+  const wh_shape *y = shape_of(g, wh_node_output(node, 0));
+  for (uint32_t at = 0; at < node->n_inputs; at++) {
+    const wh_value sums = node->inputs[at];
+    const wh_value_info *v = &g->values[sums];
+    if (v->kind != WH_VALUE_NODE || v->region != node->region || c->uses[sums] != 1) continue;
+    wh_node_info *product = &g->nodes[v->producer];
+    if (product->dead || product->op != WH_OP_MATMUL || !wh_shape_equal(y, &v->shape)) continue;
+    wh_value inputs[2 + MOST_ENDS] = {product->inputs[0], product->inputs[1]};
+    size_t n_inputs = 2;
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+      if (i != at) inputs[n_inputs++] = node->inputs[i];
+    sums_first(&f, at);
+    wh_formula_step *first = &f.steps[0]; /* what finds the sums in registers need not load them */
+    if (is_symmetric(first->op) && first->in[1] == 0) {
+      first->in[1] = first->in[0];
+      first->in[0] = 0;
+    }
+    product->dead = true;
+    return become(g, node, WH_OP_MATMUL_CHAIN, inputs, n_inputs, NULL, 0, &f);
+  }
+  return WH_OK;
+}
+
+static wh_status make_end(chain_ctx *c, wh_node n, bool products) {
+  if (c->g->nodes[n].op == WH_OP_CHAIN_CODES) return end_codes(c, n);
+  WH_TRY(end_convolution(c, n));
+  return products && c->g->nodes[n].op != WH_OP_CONV_CHAIN ? end_product(c, n) : WH_OK;
+}
+
+wh_status wh_pass_chain(wh_graph *g, bool codes, bool products) {
   chain_ctx c = {.g = g, .codes = codes, .uses = wh_alloc_array(g->alloc, g->n_values, sizeof *c.uses)};
   if (!c.uses) return WH_OOM("chain pass");
   wh_status st = WH_OK;
@@ -418,8 +458,7 @@ wh_status wh_pass_chain(wh_graph *g, bool codes) {
   wh_graph_count_uses(g, c.uses);
   for (size_t n = g->n_nodes; n-- > 0 && st == WH_OK;) st = make_chain(&c, (wh_node)n);
   wh_graph_count_uses(g, c.uses);
-  for (size_t n = 0; n < g->n_nodes && st == WH_OK; n++)
-    st = g->nodes[n].op == WH_OP_CHAIN_CODES ? end_codes(&c, (wh_node)n) : end_convolution(&c, (wh_node)n);
+  for (size_t n = 0; n < g->n_nodes && st == WH_OK; n++) st = make_end(&c, (wh_node)n, products);
   wh_free(g->alloc, c.uses);
   WH_TRY(st);
   return wh_pass_compact(g);

@@ -27,8 +27,9 @@ WH_NODISCARD wh_status wh_pass_fold(wh_graph *g, const wh_fold_evaluator *fold);
 WH_NODISCARD wh_status wh_pass_fuse(wh_graph *g);
 /* Elementwise ops of f32 -> chain, a convolution and what follows it -> conv_chain: for backends that compute
  * these (WH_BACKEND_CHAINS), after all other passes. `codes`: also with codes and sums of 8-bit codes ->
- * chain_codes, conv_codes, matmul_codes (WH_BACKEND_CODES). */
-WH_NODISCARD wh_status wh_pass_chain(wh_graph *g, bool codes);
+ * chain_codes, conv_codes, matmul_codes (WH_BACKEND_CODES). `products`: a matmul of f32 and what follows it
+ * -> matmul_chain (WH_BACKEND_PRODUCTS). */
+WH_NODISCARD wh_status wh_pass_chain(wh_graph *g, bool codes, bool products);
 /* linear and expert_linear with quantised weights take quantised activations. */
 WH_NODISCARD wh_status wh_pass_legalise(wh_graph *g);
 /* Shares the graph out to devices, after all other passes: each gets some of the outputs of every product and

@@ -1,4 +1,5 @@
-/* cases_codes.c - formulas between codes: elementwise, and at the end of integer products. */
+/* cases_codes.c - formulas between codes, elementwise and at the end of integer products, and at the end of
+ * products of f32. */
 #include <math.h>
 #include <stdio.h>
 
@@ -48,8 +49,8 @@ static wh_dtype random_type(suite *s) {
   return types[suite_random(s, COUNT(types))];
 }
 
-static bool computes(suite *s, wh_op op) {
-  if (s->target->backend->traits & WH_BACKEND_CODES) return true;
+static bool computes(suite *s, wh_op op, uint32_t trait) {
+  if (s->target->backend->traits & trait) return true;
   s->per_op[op]++; /* its graphs have none */
   return false;
 }
@@ -65,7 +66,7 @@ SUITE_CASES(chain_codes) {
   static const char *const texts[] = {
       "sub 0 2; mul 4 3; sub 1 2; mul 6 3; add 5 7; div 8 3; round 9; add 10 2", "div 0 3; add 4 1",
       "mul 1 0; round 4"};
-  if (!computes(s, op)) return;
+  if (!computes(s, op, WH_BACKEND_CODES)) return;
   for (int round = 0; round < 120; round++) {
     const size_t k = round < 18 ? COUNT(all) - 1 : (size_t)round % COUNT(all);
     char text[WH_FORMULA_TEXT + 1];
@@ -129,7 +130,7 @@ SUITE_CASES(conv_codes) {
              {2, 1, 3, 7, {37, 41}, 7, 2, 3},   {1, 1, 33, 6, {28, 28}, 1, 2, 0},
              {1, 1, 1100, 20, {5, 5}, 1, 1, 0}, {2, 1, 6, 9, {1, 1}, 1, 1, 0},
              {1, 2, 4, 8, {9, 10}, 3, 1, 1},    {1, 1, 130, 12, {14, 14}, 3, 1, 1}};
-  if (!computes(s, op)) return;
+  if (!computes(s, op, WH_BACKEND_CODES)) return;
   narrow_operand(s, op);
   for (size_t i = 0; i < 10 * COUNT(all); i++) {
     const size_t k = i % COUNT(all), round = i / COUNT(all);
@@ -175,7 +176,7 @@ SUITE_CASES(matmul_codes) {
              {50, 64, 100, 2, {ROWS, 64}, false},   {13, 33, 7, 3, {2, ROWS, 33}, false},
              {128, 520, 64, 2, {ROWS, 520}, false}, {0, 16, 16, 2, {ROWS, 16}, false},
              {4, 20, 24, 3, {2, ROWS, 20}, true},   {3, 9, 1, 2, {ROWS, 9}, false}};
-  if (!computes(s, op)) return;
+  if (!computes(s, op, WH_BACKEND_CODES)) return;
   for (size_t i = 0; i < 10 * COUNT(all); i++) {
     const size_t k = i % COUNT(all), round = i / COUNT(all);
     const wh_dtype of_a = i % 2 ? WH_DTYPE_I8 : WH_DTYPE_U8, of_b = i % 3 ? WH_DTYPE_I8 : WH_DTYPE_U8;
@@ -203,6 +204,51 @@ SUITE_CASES(matmul_codes) {
     in[9] = term(c, WH_DTYPE_F32, rank, rows);
     in[10] = term(c, random_type(s), 1, D(1));
     (void)case_node(c, op, in, 4 + MOST_ENDS, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
+/* Operands of every kind that broadcasts over batches, rows and columns. */
+SUITE_CASES(matmul_chain) {
+  static const struct {
+    int64_t n_rows;
+    int rank; /* of a and y */
+    int64_t a[4], n;
+    bool batches; /* of b, too */
+  } all[] = {{1, 2, {ROWS, 70}, 33, false},       {5, 2, {ROWS, 300}, 40, false},
+             {50, 2, {ROWS, 64}, 100, false},     {3, 3, {2, ROWS, 33}, 7, false},
+             {130, 2, {ROWS, 1030}, 64, false},   {0, 2, {ROWS, 16}, 16, false},
+             {4, 3, {2, ROWS, 20}, 24, true},     {9, 4, {2, 3, ROWS, 12}, 65, true},
+             {13, 3, {ROWS, 11, 24}, 40, false},  {3, 2, {ROWS, 9}, 1, false},
+             {2, 4, {2, ROWS, 1, 40}, 600, true}, {700, 2, {ROWS, 5}, 17, false}};
+  if (!computes(s, op, WH_BACKEND_PRODUCTS)) return;
+  for (size_t i = 0; i < 10 * COUNT(all); i++) {
+    const size_t k = i % COUNT(all), round = i / COUNT(all);
+    const int rank = all[k].rank, b_rank = all[k].batches ? rank : 2;
+    const int64_t n = all[k].n, *a = all[k].a;
+    int64_t b[4], y[4], rows[4], batches[4], columns[4];
+    for (int d = 0; d < rank; d++) {
+      y[d] = d < rank - 1 ? a[d] : n;
+      b[d] = d < rank - 2 ? a[d] : d < rank - 1 ? a[rank - 1] : n;
+      rows[d] = d < rank - 1 ? y[d] : 1;
+      batches[d] = d < rank - 2 ? y[d] : 1;
+      columns[d] = d == 0 && rank > 2 ? y[d] : d < rank - 1 ? 1 : n; /* as a mask of keys */
+    }
+    char text[WH_FORMULA_TEXT + 1];
+    random_formula(s, WH_FORMULA_INPUTS, round % 2, text);
+    suite_case *c = case_begin(s, all[k].n_rows, "%s %zu \"%.90s\"", wh_op_get(op)->name, k, text);
+    const wh_attr attr = formula_attr(text);
+    wh_value in[2 + MOST_ENDS] = {term(c, WH_DTYPE_F32, rank, a)};
+    in[1] = round % 3 == 2 || all[k].batches ? term(c, WH_DTYPE_F32, b_rank, b + rank - b_rank)
+                                             : case_const(c, WH_DTYPE_F32, b_rank, b + rank - b_rank);
+    in[2] = case_const(c, WH_DTYPE_F32, 1, &n);
+    in[3] = term(c, WH_DTYPE_F32, rank, y);
+    in[4] = term(c, WH_DTYPE_F32, rank, rows);
+    in[5] = term(c, WH_DTYPE_F32, rank, batches);
+    in[6] = term(c, WH_DTYPE_F32, rank, columns);
+    in[7] = term(c, WH_DTYPE_F32, 0, NULL);
+    in[8] = term(c, WH_DTYPE_F32, 2, y + rank - 2);
+    (void)case_node(c, op, in, 2 + MOST_ENDS, &attr, 1);
     case_run(c);
   }
 }

@@ -56,6 +56,14 @@ void ref_conv_chain(ref_node *n) {
   run_formula(n, in, wh_formula_conv_inputs(n->node->n_inputs));
 }
 
+void ref_matmul_chain(ref_node *n) {
+  ref_value in[WH_FORMULA_INPUTS];
+  ref_matmul(n);
+  in[0] = spread(&n->out, &n->out);
+  for (uint32_t i = 2; i < n->node->n_inputs; i++) in[i - 1] = spread(&n->in[i], &n->out);
+  run_formula(n, in, wh_formula_matmul_inputs(n->node->n_inputs));
+}
+
 /* ---- codes ---- */
 
 /* Any number as f32. */

@@ -32,6 +32,7 @@ static const random_nn_row random_nn_rows[] = {
       {WH_DTYPE_I8, 4, {4, 3, 3, 2}},
       {WH_DTYPE_U8, 0, {0}},
       {WH_DTYPE_I8, 1, {4}}}},
+    {WH_OP_MATMUL_CHAIN, {{WH_DTYPE_F32, 2, {-1, 6}}, {WH_DTYPE_F32, 2, {6, 4}}, {WH_DTYPE_F32, 1, {4}}}},
     {WH_OP_MATMUL_CODES,
      {{WH_DTYPE_U8, 2, {-1, 6}}, {WH_DTYPE_I8, 2, {6, 4}}, {WH_DTYPE_U8, 0, {0}}, {WH_DTYPE_I8, 1, {4}}}},
     {WH_OP_MAX_POOL, {IMAGE}},

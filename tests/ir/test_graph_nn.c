@@ -34,6 +34,7 @@ typedef struct nn_case {
 #define FROM_CODES(axis, block) "{axis = " axis ", block = " block "}"
 #define W "f32[4, 6, 3, 2]"
 #define CODED "u8[n, 6, 9, 8]", "i8[4, 6, 3, 2]"
+#define FORMULA(text) "{formula = \"" text "\"}"
 #define FORMULA_TO(text, to) "{formula = \"" text "\", to = " to "}"
 #define CODES(text, to) "{" PLAIN ", group = 1, formula = \"" text "\", to = " to "}"
 #define ENDED(text) "{" PLAIN ", group = 1, formula = \"" text "\"}"
@@ -237,6 +238,34 @@ static const nn_case cases[] = {
      FORMULA_TO("mul 0 1; add 5 2", "0"),
      "f32[n, 4]",
      NULL},
+    {"matmul_chain",
+     {"f32[n, 6]", "f32[6, 4]", "f32[4]", "f32[n, 1]"},
+     FORMULA("add 0 1; mul 3 2"),
+     "f32[n, 4]",
+     NULL},
+    {"matmul_chain",
+     {"f32[2, 5, 6]", "f32[2, 6, 4]", "f32[2, 1, 4]"},
+     FORMULA("add 0 1"),
+     "f32[2, 5, 4]",
+     NULL},
+    {"matmul_chain", {"f64[n, 6]", "f64[6, 4]"}, FORMULA("relu 0"), WRONG("input 0 is f64, not f32")},
+    {"matmul_chain", {"f32[n, 6]", "f32[5, 4]"}, FORMULA("relu 0"), WRONG("input 1 has 5 at axis 0")},
+    {"matmul_chain",
+     {"f32[n, 6]", "f32[6, 4]", "i32[4]"},
+     FORMULA("add 0 1"),
+     WRONG("input 2 is i32, not f32")},
+    {"matmul_chain",
+     {"f32[n, 6]", "f32[6, 4]", "f32[3]"},
+     FORMULA("add 0 1"),
+     WRONG("input 2 has 3 at axis 0")},
+    {"matmul_chain",
+     {"f32[n, 6]", "f32[6, 4]", "f32[1, n, 4]"},
+     FORMULA("add 0 1"),
+     WRONG("input 2: has more axes")},
+    {"matmul_chain",
+     {"f32[n, 6]", "f32[6, 4]", "f32[4]"},
+     FORMULA("add 0 2"),
+     WRONG("step 0 of the formula")},
     {"matmul_codes",
      {"u8[2, 5, 6]", "i8[6, 4]", "_", "_", "f32[5, 4]"},
      FORMULA_TO("relu 0", "0"),

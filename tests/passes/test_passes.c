@@ -200,8 +200,9 @@ static void equal_nodes_merge(void **state) {
 
 #define CHAIN(text) " {formula = \"" text "\"} "
 
-static wh_status chain_pass(wh_graph *g) { return wh_pass_chain(g, false); }
-static wh_status codes_pass(wh_graph *g) { return wh_pass_chain(g, true); }
+static wh_status chain_pass(wh_graph *g) { return wh_pass_chain(g, false, false); }
+static wh_status codes_pass(wh_graph *g) { return wh_pass_chain(g, true, false); }
+static wh_status products_pass(wh_graph *g) { return wh_pass_chain(g, false, true); }
 
 static void steps_become_chains(void **state) {
   (void)state;
@@ -314,6 +315,27 @@ static void what_lies_between_codes_is_one(void **state) {
                   "%9 = const \"c\" i8[64, 64]\n%10 = input \"u\" u8[t, 64]\n"
                   "%11 = matmul_codes(%10, %9, _, _, %1, %5) {formula = \"mul 0 2; add 1 3\", to = 0} \"r\"" F
                   "output \"o\" %11\n");
+}
+
+static void products_take_what_follows(void **state) {
+  (void)state;
+#define B "%9 = const \"b\" f32[64, 64]\n"
+  assert_rewrites(products_pass,
+                  B "%10 = matmul(%1, %9) \"p\"" F "%11 = add(%5, %10) \"r\"" F "output \"o\" %11\n",
+                  B "%10 = matmul_chain(%1, %9, %5) {formula = \"add 0 1\"} \"r\"" F "output \"o\" %10\n");
+  /* a chain, whose second product is an operand of the first */
+  assert_rewrites(products_pass,
+                  B "%10 = matmul(%1, %9) \"p\"" F "%11 = matmul(%1, %9) \"q\"" F
+                    "%12 = add(%11, %10) \"s\"" F "%13 = erf(%12) \"e\"" F "%14 = mul(%13, %12) \"m\"" F
+                    "output \"o\" %14\n",
+                  B "%10 = matmul(%1, %9) \"p\"" F
+                    "%11 = matmul_chain(%1, %9, %10) {formula = \"add 0 1; erf 2; mul 3 2\"} \"m\"" F
+                    "output \"o\" %11\n");
+  /* sums that something else wants, and those of a backend without the op */
+  assert_keeps(products_pass, B "%10 = matmul(%1, %9) \"p\"" F "%11 = relu(%10) \"r\"" F
+                                "output \"o\" %11\noutput \"p\" %10\n");
+  assert_keeps(chain_pass, B "%10 = matmul(%1, %9) \"p\"" F "%11 = relu(%10) \"r\"" F "output \"o\" %11\n");
+#undef B
 }
 
 static void what_lies_between_codes_stays(void **state) {
@@ -896,6 +918,7 @@ int main(void) {
       cmocka_unit_test(convolutions_take_what_follows),
       cmocka_unit_test(what_lies_between_codes_is_one),
       cmocka_unit_test(what_lies_between_codes_stays),
+      cmocka_unit_test(products_take_what_follows),
       cmocka_unit_test(attributes_and_outputs_tell_nodes_apart),
       cmocka_unit_test(nodes_with_several_outputs),
       cmocka_unit_test(regions_keep_their_nodes),
