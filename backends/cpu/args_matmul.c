@@ -196,7 +196,7 @@ static void run_packed_codes(const cpu_instr *in, const wh_worker *worker) {
   if (chain) {
     end.chain = chain;
     end.team = worker->team;
-    end.ld_sums = WH_CODES_COLS;
+    end.ld_sums = wh_matmul_codes_ld(wh_codes_isa_select(in->kernel->features));
     end.y = in->out->data;
     end.ld_y = l->n;
     for (uint32_t i = 1; i < chain->n_inputs; i++) {

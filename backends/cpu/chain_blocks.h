@@ -7,12 +7,14 @@
 #include "backends/cpu/whole.h"
 
 #define BLOCK_VECS 8
+#define TILE_VECS 2 /* rows of two vectors, as tiles of convolutions of codes have six */
+#define TILE_ROWS 6
 #define BLOCK_ROWS 4 /* with all vectors together */
 
 /* A piece through all ops, of which the first is a load. */
 INLINE void block(const int rows, const int vecs, const bool whole, const wh_chain_op *op,
                   const wh_chain_op *end, const chain_piece *p) {
-  vf v[BLOCK_VECS];
+  vf v[TILE_ROWS * TILE_VECS];
   UNROLL for (int i = 0; i < rows * vecs; i++) v[i] = vf_zero();
   chain_in_registers(rows, vecs, whole, v, op, end, p);
 }
@@ -38,6 +40,8 @@ INLINE void run_rows(const int rows, const wh_chain_op *ops, const wh_chain_op *
 static void chain_run(const wh_chain_op *ops, size_t n_ops, const wh_chain_part *part) {
   const wh_chain_op *end = ops + n_ops;
   chain_piece p = {.of = part};
+  for (; part->n == TILE_VECS * VF_LANES && p.row + TILE_ROWS <= part->rows; p.row += TILE_ROWS)
+    block(TILE_ROWS, TILE_VECS, true, ops, end, &p);
   for (; part->n <= VF_LANES && p.row + BLOCK_VECS <= part->rows; p.row += BLOCK_VECS)
     run_rows(BLOCK_VECS, ops, end, p, part->n);
   for (; p.row + BLOCK_ROWS <= part->rows; p.row += BLOCK_ROWS) run_rows(BLOCK_ROWS, ops, end, p, part->n);

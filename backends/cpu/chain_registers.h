@@ -66,6 +66,22 @@ INLINE int64_t chain_offset(const wh_chain_row *row, const chain_piece *p) {
   return row->local ? p->row * row->step + p->col : (p->of->row + p->row) * row->step + p->of->at + p->col;
 }
 
+INLINE void chain_save_codes(const int rows, const int vecs, const bool whole, const vf *v, int64_t n,
+                             uint8_t *to, int64_t step, const bool is_signed) {
+  UNROLL for (int r = 0; r < rows; r++, to += step) {
+    if (whole && vecs % 2 == 0) {
+      UNROLL for (int i = 0; i < vecs; i += 2)
+          vf_store_two_codes(to + i * VF_LANES, v[r * vecs + i], v[r * vecs + i + 1], is_signed);
+      continue;
+    }
+    UNROLL for (int i = 0; i < vecs; i++) {
+      uint8_t part[VF_LANES];
+      vf_store_codes(whole ? to + i * VF_LANES : part, v[r * vecs + i], is_signed);
+      if (!whole) memcpy(to, part, (size_t)n);
+    }
+  }
+}
+
 /* A piece, v[rows][vecs], through all ops: whole vectors, or one that is not. */
 INLINE void chain_in_registers(const int rows, const int vecs, const bool whole, vf *v, const wh_chain_op *op,
                                const wh_chain_op *end, const chain_piece *p) {
@@ -95,18 +111,18 @@ INLINE void chain_in_registers(const int rows, const int vecs, const bool whole,
       STEP_BOUND(AT_LEAST, vf_at_least(v[i], b))
     }
     if (!op->save) continue;
+    const int64_t step = op->save_row.step, first = chain_offset(&op->save_row, p);
     if (op->codes) {
-      uint8_t *const codes = (uint8_t *)(void *)op->save + chain_offset(&op->save_row, p);
-      EACH {
-        uint8_t part[VF_LANES], *to = codes + r * op->save_row.step + i * VF_LANES;
-        vf_store_codes(whole ? to : part, V, op->codes == WH_CHAIN_I8);
-        if (!whole) memcpy(to, part, (size_t)p->n);
-      }
+      uint8_t *const codes = (uint8_t *)(void *)op->save + first;
+      if (op->codes == WH_CHAIN_I8)
+        chain_save_codes(rows, vecs, whole, v, p->n, codes, step, true);
+      else
+        chain_save_codes(rows, vecs, whole, v, p->n, codes, step, false);
       continue;
     }
-    float *const save = op->save + chain_offset(&op->save_row, p);
+    float *const save = op->save + first;
     EACH {
-      float *to = save + r * op->save_row.step + i * VF_LANES;
+      float *to = save + r * step + i * VF_LANES;
       if (whole)
         vf_store(to, V);
       else

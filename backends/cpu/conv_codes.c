@@ -8,145 +8,29 @@
 #include <string.h>
 
 #include "backends/cpu/codes_end.h"
+#include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
 #define ROWS WH_CONV_CODES_ROWS
-#define BLOCK_WORDS 256 /* of k: a tile's words, and six rows' weights, in a half of a first-level cache */
+#define BLOCK_WORDS WH_CONV_CODES_BLOCK
 #define TASK_BYTES ((int64_t)128 << 10) /* of words of places: in a second-level cache */
 #define GROUP 16                        /* panels that a tile meets one after the other */
 #define MOST_TILES 16
+#define TASKS 4        /* of a worker, where there are several */
+#define LEAST_PANELS 8 /* of a task's outputs, unless there are too few tasks */
 #define MOST_PHASES 64
 #define CHUNK 4 /* words that are copied at a time */
-
-/* ---- levels ---- */
-
-const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
-  const wh_conv_codes_isa *isa = NULL;
-#if defined(__x86_64__)
-#define ISA(level, places, saturates)                                                       \
-  static const wh_conv_codes_isa level = {places, saturates, wh_k_conv_codes_tile__##level, \
-                                          "conv_codes__" #level}
-  ISA(avx2, 16, true);
-  ISA(avxvnni, 16, false);
-  ISA(avx512, 32, true);
-  ISA(avx512vnni, 32, false);
-#undef ISA
-#define WH_CONV_CODES_KERNEL(level, needs) \
-  if ((features & (needs)) == (needs)) isa = &level;
-#include "backends/cpu/kernels_conv_codes.def"
-#endif
-  (void)features;
-  return isa;
-}
-
-/* ---- weights ---- */
-
-static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
-  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
-}
-
-/* As words have them: of x unsigned, of w signed. */
-static int32_t unsigned_code(wh_dtype dtype, int32_t code) {
-  return dtype == WH_DTYPE_I8 ? code + 128 : code;
-}
-static int32_t signed_code(wh_dtype dtype, int32_t code) { return dtype == WH_DTYPE_I8 ? code : code - 128; }
-
-/* Where a panel's parts begin, in words. */
-static int64_t order_at(int64_t words) { return ROWS + ceil_div(words, BLOCK_WORDS); }
-static int64_t weights_at(int64_t words) { return order_at(words) + words; }
-static int64_t panel_size(int64_t words) { return weights_at(words) + words * ROWS; }
-
-bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
-                          wh_linear_layout *out) {
-  int64_t k;
-  *out = (wh_linear_layout){.id = WH_CONV_CODES_PANELS + !isa->saturates,
-                            .dtype = dtype,
-                            .n = m,
-                            .k = c,
-                            .panel_cols = ROWS,
-                            .n_panels = ceil_div(m, ROWS)};
-  if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c + 3, taps, &k) || k >= INT64_C(1) << 31)
-    return false;
-  return wh_mul_size((size_t)panel_size(ceil_div(c, 4) * taps), sizeof(uint32_t), &out->panel_bytes) &&
-         wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
-}
-
-static int64_t words_of(const wh_linear_layout *l) {
-  const int64_t size = (int64_t)(l->panel_bytes / sizeof(uint32_t));
-  int64_t words = size / (ROWS + 1);
-  while (panel_size(words) > size) words--;
-  return words;
-}
-
-/* Word `at` of output m: tap at % taps of four channels. */
-static uint32_t word_of(const wh_linear_layout *l, const void *src, int64_t taps, int64_t m, int64_t at) {
-  uint32_t word = 0;
-  for (int64_t i = 0; m < l->n && i < 4 && at / taps * 4 + i < l->k; i++)
-    word |= ((uint32_t)signed_code(
-                 l->dtype, code_at(l->dtype, src, (m * l->k + at / taps * 4 + i) * taps + at % taps)) &
-             0xff)
-            << 8 * i;
-  return word;
-}
-
-/* Whether 255 times its positive or its negative codes, two by two, fits 16 bits. */
-static bool is_narrow(uint32_t word) {
-  for (int half = 0; half < 2; half++) {
-    const int a = (int8_t)(word >> 16 * half & 0xff), b = (int8_t)(word >> (16 * half + 8) & 0xff);
-    if ((a > 0 ? a : 0) + (b > 0 ? b : 0) > 128 || (a < 0 ? a : 0) + (b < 0 ? b : 0) < -128) return false;
-  }
-  return true;
-}
-
-static int32_t sum_of(uint32_t word) {
-  return (int8_t)(word & 0xff) + (int8_t)(word >> 8 & 0xff) + (int8_t)(word >> 16 & 0xff) +
-         (int8_t)(word >> 24);
-}
-
-/* The words of a block that are narrow, or those that are not, behind `n` others; how many there are then. */
-static int64_t pack_words(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel,
-                          int64_t begin, int64_t end, bool narrow, int64_t n, uint32_t *to) {
-  const int64_t words = words_of(l);
-  for (int64_t k = begin; k < end; k++) {
-    uint32_t word[ROWS];
-    bool all = true;
-    for (int64_t r = 0; r < ROWS; r++) {
-      word[r] = word_of(l, src, taps, panel * ROWS + r, k);
-      all = all && (l->id != WH_CONV_CODES_PANELS || is_narrow(word[r]));
-    }
-    if (all != narrow) continue;
-    to[order_at(words) + begin + n] = (uint32_t)(k - begin);
-    memcpy(to + weights_at(words) + (begin + n) * ROWS, word, sizeof word);
-    for (int64_t r = 0; r < ROWS; r++) to[r] += (uint32_t)sum_of(word[r]);
-    n++;
-  }
-  return n;
-}
-
-void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
-                        int64_t panel_end) {
-  const int64_t words = words_of(l), taps = words / ceil_div(l->k, 4);
-  for (int64_t p = panel_begin; p < panel_end; p++) {
-    uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
-    memset(to, 0, ROWS * sizeof *to);
-    for (int64_t k = 0; k < words; k += BLOCK_WORDS) {
-      const int64_t end = min_i64(k + BLOCK_WORDS, words),
-                    narrow = pack_words(l, src, taps, p, k, end, true, 0, to);
-      to[ROWS + k / BLOCK_WORDS] = (uint32_t)narrow;
-      (void)pack_words(l, src, taps, p, k, end, false, narrow, to);
-    }
-  }
-}
 
 /* ---- the plan ---- */
 
 typedef struct plan {
   wh_window win;
   int64_t c, m, words, block; /* words of k; of a block */
+  bool single;                /* windows are one element of the image, which needs no copy */
   int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
-  int64_t places, tiles;                                                           /* all; of a task */
-  int64_t panels, place_tasks, row_tasks; /* panels of a task's outputs */
+  int64_t places, tiles;                  /* all; of a task at most */
+  int64_t panels, place_tasks, row_tasks; /* panels of a task's outputs at most */
   size_t image_bytes, offset_bytes, word_bytes, sum_bytes, worker_bytes;
 } plan;
 
@@ -161,14 +45,29 @@ static wh_window joined(wh_window w) {
   return w;
 }
 
+/* Whether windows are one element of the image. */
+static bool is_single(const wh_window *w) {
+  bool single = wh_window_volume(w->kernel) == 1;
+  for (int i = 0; i < WH_WINDOW_AXES; i++)
+    single = single && !w->pad[i] && (w->out[i] - 1) * w->stride[i] < w->in[i];
+  return single;
+}
+
 static int64_t phase_index(const plan *p, int64_t phase) {
   int64_t i = 0;
   while (i < p->n_phases && p->phases[i] != phase) i++;
   return i;
 }
 
+static int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
+
 static bool copy_sizes(plan *p) {
   const wh_window *w = &p->win;
+  if (p->single) {
+    p->rows[1] = w->in[1];
+    p->row_length = w->in[2];
+    return true;
+  }
   for (int i = 0; i < 2; i++)
     p->rows[i] = (w->out[i] - 1) * w->stride[i] + (w->kernel[i] - 1) * w->dilation[i] + 1;
   for (int64_t k = 0; k < w->kernel[2]; k++) {
@@ -182,25 +81,20 @@ static bool copy_sizes(plan *p) {
          !__builtin_mul_overflow(p->plane, p->rows[1], &p->plane);
 }
 
+/* Tasks of the same size, some for each worker. More tasks across the outputs copy the places more often. */
 static void cut(int64_t place_tiles, int64_t width, int workers, plan *p) {
-  const int64_t all = ceil_div(p->m, ROWS), want = workers == 1 ? 1 : 2 * (int64_t)workers;
+  const int64_t want = workers == 1 ? 1 : TASKS * (int64_t)workers, panels = ceil_div(p->m, ROWS);
   p->block = min_i64(p->words, BLOCK_WORDS);
-  p->tiles = TASK_BYTES / (p->block * width * 4);
-  p->tiles = p->tiles < 1 ? 1 : min_i64(min_i64(p->tiles, MOST_TILES), place_tiles);
-  p->panels = all;
-  for (;;) {
-    p->place_tasks = ceil_div(place_tiles, p->tiles);
-    p->row_tasks = ceil_div(all, p->panels);
-    if (p->place_tasks * p->row_tasks >= want) return;
-    if (p->tiles > 2)
-      p->tiles = ceil_div(p->tiles, 2);
-    else if (p->panels > 8)
-      p->panels = ceil_div(p->panels, 2);
-    else if (p->tiles > 1)
-      p->tiles = 1;
-    else
-      return;
-  }
+  const int64_t fit = TASK_BYTES / (p->block * width * 4), most = fit < 1 ? 1 : min_i64(fit, MOST_TILES);
+  p->place_tasks = min_i64(round_up(ceil_div(place_tiles, most), workers), place_tiles);
+  p->row_tasks = min_i64(ceil_div(want, p->place_tasks), panels / LEAST_PANELS);
+  if (p->row_tasks < 1) p->row_tasks = 1;
+  if (p->place_tasks * p->row_tasks < want)
+    p->place_tasks = min_i64(round_up(ceil_div(want, p->row_tasks), workers), place_tiles);
+  if (p->place_tasks * p->row_tasks < workers)
+    p->row_tasks = min_i64(ceil_div(workers, p->place_tasks), panels);
+  p->tiles = ceil_div(place_tiles, p->place_tasks);
+  p->panels = ceil_div(panels, p->row_tasks);
 }
 
 /* `width`: places of a tile. False: it has more phases than there is room for, or takes too many bytes. */
@@ -216,6 +110,7 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
     *out = p;
     return true;
   }
+  p.single = is_single(&p.win);
   if (!copy_sizes(&p)) return false;
   cut(ceil_div(p.places, width), width, workers, &p);
   if (!wh_mul_size((size_t)ceil_div(c, 4), (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
@@ -226,6 +121,7 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
   p.word_bytes = (p.word_bytes + 63) / 64 * 64;
   p.sum_bytes = (size_t)(p.panels * p.tiles * ROWS * width) * sizeof(uint32_t);
   if (p.words <= p.block) p.sum_bytes = 0;
+  if (p.single) p.image_bytes = p.offset_bytes = 0;
   *out = p;
   return wh_add_size(p.offset_bytes, p.word_bytes, &out->worker_bytes) &&
          wh_add_size(out->worker_bytes, p.sum_bytes, &out->worker_bytes) &&
@@ -250,10 +146,17 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint16_t pairs8 __attribute__((vector_size(16)));
 
-static inline bytes16 eight(const char *x) {
-  bytes16 v = {0};
-  memcpy(&v, x, 8);
-  return v;
+/* Bytes of two rows, in turns: eight that follow each other, or every other one of sixteen. */
+static inline pairs8 two_rows(const uint8_t *a, const uint8_t *b, bool apart) {
+  bytes16 x = {0}, y = {0};
+  if (!apart) {
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    return (pairs8)__builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  }
+  memcpy(&x, a, 16);
+  memcpy(&y, b, 16);
+  return ((pairs8)x & 255) | (pairs8)y << 8;
 }
 
 /* What a row's words are made of: rows of four channels, of which the last may be missing. */
@@ -263,32 +166,35 @@ typedef struct channels {
   uint8_t flip, zero; /* what makes codes unsigned; the zero point then */
 } channels;
 
-static inline uint32_t word_at(const channels *c, int64_t at) {
-  uint32_t word = 0;
-  for (int64_t i = 0; i < 4; i++)
-    word |= (uint32_t)(i < c->n ? (uint8_t)c->x[i * c->apart + at] ^ c->flip : c->zero) << 8 * i;
-  return word;
+/* Elements at, at + stride, ... as words. */
+INLINE void join_body(const channels *c, int64_t at, const int64_t stride, int64_t n, uint32_t *to) {
+  const uint8_t missing = c->zero ^ c->flip, *row[4];
+  const bytes16 others = (bytes16){0} + missing, flip = (bytes16){0} + c->flip;
+  int64_t step[4], i = 0;
+  for (int k = 0; k < 4; k++) {
+    row[k] = k < c->n ? (const uint8_t *)c->x + k * c->apart + at : (const uint8_t *)&others;
+    step[k] = k < c->n ? stride : 0;
+  }
+  for (; stride <= 2 && i + 8 + (stride - 1) <= n; i += 8) { /* no byte behind the last element is read */
+    const pairs8 p = two_rows(row[0] + i * step[0], row[1] + i * step[1], stride == 2) ^ (pairs8)flip,
+                 q = two_rows(row[2] + i * step[2], row[3] + i * step[3], stride == 2) ^ (pairs8)flip,
+                 low = __builtin_shufflevector(p, q, 0, 8, 1, 9, 2, 10, 3, 11),
+                 high = __builtin_shufflevector(p, q, 4, 12, 5, 13, 6, 14, 7, 15);
+    memcpy(to + i, &low, sizeof low);
+    memcpy(to + i + 4, &high, sizeof high);
+  }
+  for (; i < n; i++) {
+    uint32_t word = 0;
+    for (int k = 0; k < 4; k++) word |= (uint32_t)(row[k][i * step[k]] ^ c->flip) << 8 * k;
+    to[i] = word;
+  }
 }
 
 static void join(const channels *c, int64_t at, int64_t stride, int64_t n, uint32_t *to) {
-  int64_t i = 0;
-  if (stride == 1 && c->n == 4) {
-    const bytes16 flip = (bytes16){0} + c->flip;
-    const char *x = c->x + at;
-    for (; i + 8 <= n; i += 8) {
-      const bytes16 p = __builtin_shufflevector(eight(x + i), eight(x + c->apart + i), 0, 16, 1, 17, 2, 18, 3,
-                                                19, 4, 20, 5, 21, 6, 22, 7, 23) ^
-                        flip,
-                    q = __builtin_shufflevector(eight(x + 2 * c->apart + i), eight(x + 3 * c->apart + i), 0,
-                                                16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23) ^
-                        flip;
-      const pairs8 low = __builtin_shufflevector((pairs8)p, (pairs8)q, 0, 8, 1, 9, 2, 10, 3, 11),
-                   high = __builtin_shufflevector((pairs8)p, (pairs8)q, 4, 12, 5, 13, 6, 14, 7, 15);
-      memcpy(to + i, &low, sizeof low);
-      memcpy(to + i + 4, &high, sizeof high);
-    }
-  }
-  for (; i < n; i++) to[i] = word_at(c, at + i * stride);
+  if (stride == 1)
+    join_body(c, at, 1, n, to);
+  else
+    join_body(c, at, stride, n, to);
 }
 
 static void fill_words(uint32_t *to, int64_t n, uint8_t code) { memset(to, code, (size_t)n * sizeof *to); }
@@ -348,7 +254,7 @@ static void find_offsets(const plan *p, int64_t *offsets) {
         }
 }
 
-/* Places of a tile that follow each other in the copy. */
+/* Places of a tile that follow each other in the copy, or in the image. */
 typedef struct stretch {
   int64_t to, n, from;
 } stretch;
@@ -360,7 +266,8 @@ static int64_t find_stretches(const plan *p, int64_t first, int64_t n, stretch *
     const int64_t at = first + i, v = at % w->out[2], h = at / w->out[2] % w->out[1],
                   d = at / w->out[2] / w->out[1];
     out[count] = (stretch){i, min_i64(w->out[2] - v, n - i),
-                           (d * w->stride[0] * p->rows[1] + h * w->stride[1]) * p->row_length + v};
+                           (d * w->stride[0] * p->rows[1] + h * w->stride[1]) * p->row_length +
+                               (p->single ? v * w->stride[2] : v)};
     i += out[count].n;
   }
   return count;
@@ -393,19 +300,28 @@ typedef struct job {
   const wh_conv_codes_isa *isa;
   const wh_conv_integer_args *a;
   const plan *p;
-  const uint32_t *panels;
-  const uint32_t *image;
+  const void *panels;
+  const uint32_t *image; /* its copy */
   const int64_t *offsets;
-  int32_t *y;        /* of the image */
+  const char *x; /* of the image */
+  int32_t *y;
   wh_codes_end *end; /* or NULL: sums are outputs */
   uint32_t *words, *sums;
   uint32_t x_zero; /* of unsigned codes */
   bool has_w_zero; /* of signed ones */
 } job;
 
+static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
+  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
+}
+
+/* Zero points as words have the codes: of x unsigned, of w signed. */
+static int32_t x_zero(const wh_conv_integer_args *a) {
+  return (a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0) + (a->x_dtype == WH_DTYPE_I8 ? 128 : 0);
+}
 static int32_t w_zero(const wh_conv_integer_args *a, int64_t m) {
   const int64_t i = a->w_zero_per_output ? m : 0;
-  return signed_code(a->w_dtype, a->w_zero ? code_at(a->w_dtype, a->w_zero, i) : 0);
+  return (a->w_zero ? code_at(a->w_dtype, a->w_zero, i) : 0) - (a->w_dtype == WH_DTYPE_I8 ? 0 : 128);
 }
 
 /* Sums of a panel's outputs, less what the weights' zero points add, and what follows them. */
@@ -440,12 +356,32 @@ static void begin_end(const wh_conv_integer_args *a, int64_t image, int64_t plac
   wh_codes_end_begin(e);
 }
 
+/* Channels 4 k and on of the image. */
+static channels channels_at(const job *j, int64_t k) {
+  const int64_t in = wh_window_volume(j->p->win.in);
+  return (channels){j->x + 4 * k * in, in, min_i64(4, j->p->c - 4 * k),
+                    j->a->x_dtype == WH_DTYPE_I8 ? 0x80 : 0, (uint8_t)j->x_zero};
+}
+
+static void join_tile(const job *j, int64_t k, int64_t words, const stretch *s, int64_t n_s, uint32_t *to) {
+  const int64_t stride = j->p->win.stride[2];
+  for (const int64_t end = k + words; k < end; k++, to += j->isa->places) {
+    const channels c = channels_at(j, k);
+    if (c.n == 4 && stride == 1 && n_s == 1 && s->n == 16)
+      join_body(&c, s->from, 1, 16, to);
+    else
+      for (int64_t i = 0; i < n_s; i++) join(&c, s[i].from, stride, s[i].n, to + s[i].to);
+  }
+}
+
 static void run_task(const job *j, int64_t task) {
   const plan *p = j->p;
-  const int64_t width = j->isa->places, first = task / p->row_tasks * p->tiles * width;
-  const int64_t panel0 = task % p->row_tasks * p->panels,
-                panel_end = min_i64(panel0 + p->panels, ceil_div(p->m, ROWS)),
-                tiles = min_i64(p->tiles, ceil_div(p->places - first, width));
+  const int64_t width = j->isa->places, all_tiles = ceil_div(p->places, width), panels = ceil_div(p->m, ROWS),
+                at_place = task / p->row_tasks, at_row = task % p->row_tasks,
+                tile0 = all_tiles * at_place / p->place_tasks,
+                tiles = all_tiles * (at_place + 1) / p->place_tasks - tile0, first = tile0 * width,
+                panel0 = panels * at_row / p->row_tasks, panel_end = panels * (at_row + 1) / p->row_tasks;
+  const bool rests = j->isa->saturates;
   uint32_t codes[MOST_TILES][WH_CONV_CODES_PLACES] = {{0}};
   _Alignas(64) uint32_t tile[ROWS * WH_CONV_CODES_PLACES];
   for (int64_t k = 0; k < p->words; k += p->block) {
@@ -456,7 +392,10 @@ static void run_task(const job *j, int64_t task) {
       uint32_t *to = j->words + t * words * width;
       stretch s[WH_CONV_CODES_PLACES];
       const int64_t n_s = find_stretches(p, at, min_i64(width, p->places - at), s);
-      fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
+      if (p->single)
+        join_tile(j, k, words, s, n_s, to);
+      else
+        fill_tile(j->image, j->offsets + k, words, s, n_s, width, to);
       if (j->has_w_zero) add_codes(to, words, width, j->x_zero, codes[t]);
     }
     for (int64_t from = panel0; from < panel_end; from += GROUP)
@@ -466,16 +405,16 @@ static void run_task(const job *j, int64_t task) {
                         rows = min_i64(ROWS, p->m - m);
           const bool direct = n == width && !j->has_w_zero && !j->end; /* sums are outputs as they are */
           uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * ROWS * width;
-          const uint32_t *weights = j->panels + panel * panel_size(p->words);
+          const uint32_t *sums_of = wh_conv_codes_panel(j->panels, rests, p->words, panel),
+                         *weights = wh_conv_codes_block(sums_of, rests, k);
           uint32_t start[ROWS];
-          for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * weights[r];
+          for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * sums_of[r];
           const wh_conv_codes_tile c = {.rows = rows,
                                         .words = words,
-                                        .narrow = weights[ROWS + k / BLOCK_WORDS],
                                         .half = 2 * n <= width,
                                         .start = k == 0 ? start : NULL,
-                                        .w = weights + weights_at(p->words) + k * ROWS,
-                                        .order = weights + order_at(p->words) + k,
+                                        .w = weights,
+                                        .rests = weights + words * ROWS,
                                         .x = j->words + t * words * width,
                                         .c = direct                ? (uint32_t *)j->y + m * p->places + at
                                              : p->words > p->block ? sums
@@ -496,7 +435,6 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
     return;                                              /* refused there */
   if (p.places <= 0 || p.m <= 0 || p.words <= 0) return; /* what has no words is not packed */
   const int64_t in = wh_window_volume(p.win.in), n_tasks = p.place_tasks * p.row_tasks;
-  const int32_t zero = unsigned_code(a->x_dtype, a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0);
   char *own = (char *)scratch + p.image_bytes + (size_t)worker->index * p.worker_bytes;
   uint32_t *image = scratch;
   int64_t *offsets = (int64_t *)(void *)own;
@@ -509,19 +447,21 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
            .end = a->chain ? &behind : NULL,
            .words = (uint32_t *)(void *)(own + p.offset_bytes),
            .sums = (uint32_t *)(void *)(own + p.offset_bytes + p.word_bytes)};
-  j.x_zero = (uint32_t)zero;
+  j.x_zero = (uint32_t)x_zero(a);
   for (int64_t i = 0; i < (a->w_zero_per_output ? a->m : 1); i++) j.has_w_zero |= w_zero(a, i) != 0;
-  find_offsets(&p, offsets);
+  if (!p.single) find_offsets(&p, offsets);
   for (int64_t n = 0; n < a->n; n++) {
     int64_t begin, end;
-    if (n) wh_team_barrier(worker); /* the image before is done with */
-    wh_worker_range(worker, ceil_div(p.c, 4), &begin, &end);
-    for (int64_t c = begin; c < end; c++) {
-      const channels of = {(const char *)a->x + (n * p.c + 4 * c) * in, in, min_i64(4, p.c - 4 * c),
-                           a->x_dtype == WH_DTYPE_I8 ? 0x80 : 0, (uint8_t)zero};
-      copy_channels(&p, &of, image + c * p.plane);
+    j.x = (const char *)a->x + n * p.c * in;
+    if (!p.single) {
+      if (n) wh_team_barrier(worker); /* the copy before is done with */
+      wh_worker_range(worker, ceil_div(p.c, 4), &begin, &end);
+      for (int64_t c = begin; c < end; c++) {
+        const channels of = channels_at(&j, c);
+        copy_channels(&p, &of, image + c * p.plane);
+      }
+      wh_team_barrier(worker);
     }
-    wh_team_barrier(worker);
     j.y = a->y + n * p.m * p.places;
     if (j.end) begin_end(a, n, p.places, isa->places, worker->team, j.end);
     if (a->n > 1) {

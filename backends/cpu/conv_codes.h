@@ -4,26 +4,31 @@
  * order is free. Zero points are accounted for by the sums of the weights' codes and of the places'.
  *
  * Packed weights: panels of 6 outputs; missing outputs and channels have zeros. A panel holds the outputs'
- * sums, then for each block of k how many of its words are narrow, then which word of its block each is, then
- * the words, [words][6]. Those of a block that are narrow come first: no two products of theirs that
- * processors without VNNI sum in 16 bits are too large for that, whatever x holds. */
+ * sums, then for each block of k its words, [words][6]. Processors without VNNI sum two products in 16 bits,
+ * and where two codes of a word could be too large for that, whatever x holds, the second of them is packed
+ * smaller, and what it lacks is a rest. Behind a block's words lie the number of its rests and these: word in
+ * byte 0, output in byte 2, codes in 1 and 3. A block with more rests than there is room for has its words as
+ * they are, and is gone through twice, with every other code. */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
 
 #include "backends/cpu/linear_q.h"
 #include "backends/cpu/nn.h"
 
-#define WH_CONV_CODES_PANELS 42u /* layout ids: this, and 1 more where all words are narrow */
+#define WH_CONV_CODES_PANELS 42u  /* layout ids: this, and 1 more without rests */
+#define WH_CONV_CODES_COLUMNS 44u /* with rests, and of b[k, n]: an output is a column */
 #define WH_CONV_CODES_ROWS 6
+#define WH_CONV_CODES_BLOCK 256 /* words: with the weights of six rows in a half of a first-level cache */
 #define WH_CONV_CODES_PLACES 32 /* of the widest tile of any level */
+#define WH_CONV_CODES_TWICE UINT32_MAX
 
-/* c[6][ldc] = start, or what it holds, plus the dots of words of w, [words][6], and of x, [words][places], of
- * which w's first is order[0]. `half`: of half of the places. */
+/* c[6][ldc] = start, or what it holds, plus the dots of words of w, [words][6], and of x, [words][places].
+ * `half`: of half of the places. */
 typedef struct wh_conv_codes_tile {
-  int64_t rows, words, narrow;
+  int64_t rows, words;
   bool half;
-  const uint32_t *start; /* [6]; NULL: goes on */
-  const uint32_t *w, *order, *x;
+  const uint32_t *start;         /* [6]; NULL: goes on */
+  const uint32_t *w, *x, *rests; /* rests: their number, or WH_CONV_CODES_TWICE, and they */
   uint32_t *c;
   int64_t ldc;
 } wh_conv_codes_tile;
@@ -41,6 +46,10 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features);
 /* Of w[m][c][taps]; its k is c. False: too large to be packed. */
 bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
                           wh_linear_layout *out);
+bool wh_conv_codes_columns(wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out);
+/* A panel, which begins with its sums, and its block that begins with word k. */
+const uint32_t *wh_conv_codes_panel(const void *panels, bool rests, int64_t words, int64_t panel);
+const uint32_t *wh_conv_codes_block(const uint32_t *panel, bool rests, int64_t k);
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end);
 

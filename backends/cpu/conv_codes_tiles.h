@@ -1,8 +1,7 @@
 /* conv_codes_tiles.h - the register tiles of convolutions of codes, over one vector type. The includer
  * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, and vi_dot(acc, x, w):
  * acc plus the products of each word's codes, unsigned and signed; and LEVEL. Where sums of two such products
- * saturate at 16 bits, it defines vi_even, vi_odd (w) and vi_even_unsigned, vi_odd_unsigned (x), every other
- * code as 16 bits, and vi_pairs(acc, x, w), the products of these. */
+ * saturate at 16 bits, it defines vi_and. */
 #ifndef WH_CPU_CONV_CODES_TILES_H
 #define WH_CPU_CONV_CODES_TILES_H
 
@@ -15,50 +14,62 @@
 #define JOIN_(name, level) wh_k_conv_codes_##name##__##level
 #define JOIN(name, level) JOIN_(name, level)
 
-INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *t) {
-  vi acc[ROWS][VECS];
-  const uint32_t *w = t->w, *at = t->order;
-  UNROLL
-  for (int r = 0; r < rows; r++) UNROLL
-  for (int i = 0; i < vecs; i++) acc[r][i] = t->start ? vi_set1(t->start[r]) : vi_zero();
-  for (int64_t k = 0; k < t->narrow; k++, w += ROWS) {
-    const uint32_t *from = t->x + (size_t)at[k] * PLACES;
+/* acc[rows][vecs] += the dots of all words, with those codes of w that the mask has. */
+INLINE void add_dots(const int rows, const int vecs, const wh_conv_codes_tile *t, const uint32_t mask,
+                     vi *acc) {
+  const uint32_t *w = t->w, *from = t->x;
+  for (const uint32_t *end = from + t->words * PLACES; from != end; from += PLACES, w += ROWS) {
     vi x[VECS];
     UNROLL
     for (int i = 0; i < vecs; i++) x[i] = vi_load(from + i * VI_LANES);
     UNROLL
     for (int r = 0; r < rows; r++) {
+#ifdef vi_and
+      const vi b = mask == UINT32_MAX ? vi_set1(w[r]) : vi_and(vi_set1(w[r]), vi_set1(mask));
+#else
       const vi b = vi_set1(w[r]);
-      UNROLL
-      for (int i = 0; i < vecs; i++) acc[r][i] = vi_dot(acc[r][i], x[i], b);
-    }
-  }
-#ifdef vi_pairs
-  for (int64_t k = t->narrow; k < t->words; k++, w += ROWS) {
-    const uint32_t *from = t->x + (size_t)at[k] * PLACES;
-    for (int odd = 0; odd < 2; odd++) {
-      vi x[VECS];
-      UNROLL
-      for (int i = 0; i < vecs; i++) {
-        x[i] = vi_load(from + i * VI_LANES);
-        x[i] = odd ? vi_odd_unsigned(x[i]) : vi_even_unsigned(x[i]);
-      }
-      UNROLL
-      for (int r = 0; r < rows; r++) {
-        const vi codes = vi_set1(w[r]), b = odd ? vi_odd(codes) : vi_even(codes);
-        UNROLL
-        for (int i = 0; i < vecs; i++) acc[r][i] = vi_pairs(acc[r][i], x[i], b);
-      }
-    }
-  }
+      (void)mask;
 #endif
+      UNROLL
+      for (int i = 0; i < vecs; i++) acc[r * vecs + i] = vi_dot(acc[r * vecs + i], x[i], b);
+    }
+  }
+}
+
+INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *t) {
+  vi acc[ROWS * VECS];
+  UNROLL
+  for (int r = 0; r < rows; r++) UNROLL
+  for (int i = 0; i < vecs; i++) acc[r * vecs + i] = t->start ? vi_set1(t->start[r]) : vi_zero();
+#ifdef vi_and
+  if (*t->rests == WH_CONV_CODES_TWICE) {
+    add_dots(rows, vecs, t, 0x00ff00ff, acc);
+    add_dots(rows, vecs, t, 0xff00ff00, acc);
+  } else
+#endif
+    add_dots(rows, vecs, t, UINT32_MAX, acc);
   UNROLL
   for (int r = 0; r < rows; r++) UNROLL
   for (int i = 0; i < vecs; i++) {
     uint32_t *c = t->c + r * t->ldc + i * VI_LANES;
-    vi_store(c, t->start ? acc[r][i] : vi_add(vi_load(c), acc[r][i]));
+    vi_store(c, t->start ? acc[r * vecs + i] : vi_add(vi_load(c), acc[r * vecs + i]));
   }
 }
+
+#ifdef vi_and
+/* In memory, as few outputs have one. */
+static void add_rests(const wh_conv_codes_tile *t) {
+  const uint32_t *rest = t->rests + 1;
+  for (const uint32_t *end = rest + *t->rests; rest < end; rest++) {
+    const uint32_t *x = t->x + (*rest & 0xff) * PLACES;
+    uint32_t *c = t->c + (*rest >> 16 & 0xff) * t->ldc;
+    const vi b = vi_and(vi_set1(*rest), vi_set1(0xff00ff00));
+    UNROLL
+    for (int i = 0; i < VECS; i++)
+      vi_store(c + i * VI_LANES, vi_dot(vi_load(c + i * VI_LANES), vi_load(x + i * VI_LANES), b));
+  }
+}
+#endif
 
 void JOIN(tile, LEVEL)(const wh_conv_codes_tile *t) {
   switch (2 * t->rows + t->half) {
@@ -77,6 +88,9 @@ void JOIN(tile, LEVEL)(const wh_conv_codes_tile *t) {
     CASE(6)
 #undef CASE
   }
+#ifdef vi_and
+  if (*t->rests != WH_CONV_CODES_TWICE) add_rests(t);
+#endif
 }
 
 #endif

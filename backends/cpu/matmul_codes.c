@@ -10,24 +10,26 @@
 #define PANELS_BYTES ((int64_t)1 << 18)
 #define MOST_PANELS 16
 #define ROWS 48 /* of a that are copied at a time, whole tiles */
-#define MOST_TILE_ROWS 12
+#define MOST_TILE_ROWS WH_CODES_PLACES
 #define GROUPS 128 /* words along k that these rows meet at a time: 16 KiB of a panel, in the first cache */
 #define COLS WH_CODES_COLS
 
 const wh_codes_isa *wh_codes_isa_select(uint64_t features) {
   const wh_codes_isa *isa = NULL;
 #if defined(__x86_64__)
-#define ISA(level, per_word, rows)                                      \
+#define ISA(level, per_word, rows, turned, turn)                        \
   static const wh_codes_isa level = {per_word,                          \
                                      rows,                              \
                                      wh_k_matmul_codes_tile__##level,   \
                                      wh_k_matmul_codes_finish__##level, \
                                      "matmul_codes__" #level,           \
-                                     "matmul_codes_panels__" #level}
-  ISA(avx2, 2, 6);
-  ISA(avxvnni, 4, 6);
-  ISA(avx512, 2, 12);
-  ISA(avx512vnni, 4, 12);
+                                     "matmul_codes_panels__" #level,    \
+                                     turned,                            \
+                                     turn}
+  ISA(avx2, 2, 6, wh_k_conv_codes_tile__avx2, wh_k_matmul_codes_turn__avx2);
+  ISA(avxvnni, 4, 6, NULL, NULL);
+  ISA(avx512, 2, 12, NULL, NULL);
+  ISA(avx512vnni, 4, 12, NULL, NULL);
 #undef ISA
 #define WH_MATMUL_CODES_KERNEL(level, needs) \
   if ((features & (needs)) == (needs)) isa = &level;
@@ -109,10 +111,9 @@ static uint32_t widen(int w, bool is_signed, const uint8_t *from, int64_t n, uin
   return is_signed ? widen_body(2, true, from, n, to) : widen_body(2, false, from, n, to);
 }
 
-/* Rows [row, row + rows) of a as tiles have them, [tile][groups][tile_rows]; sums of their codes. */
-static void copy_rows(const wh_codes_isa *isa, const operand *a, const wh_matmul_part *p, int64_t row,
-                      int64_t rows, uint32_t *dst, uint32_t *sums) {
-  const int64_t high = isa->tile_rows, groups = groups_of(isa, p->k), w = isa->per_word;
+void wh_matmul_codes_copy(int per_word, int64_t high, bool a_signed, const wh_matmul_part *p, int64_t row,
+                          int64_t rows, uint32_t *dst, uint32_t *sums) {
+  const int64_t groups = ceil_div(p->k, per_word), w = per_word;
   _Alignas(64) uint32_t piece[MOST_TILE_ROWS][PIECE];
   memset(sums, 0, (size_t)rows * sizeof *sums);
   for (int64_t r0 = 0; r0 < rows; r0 += high)
@@ -120,12 +121,14 @@ static void copy_rows(const wh_codes_isa *isa, const operand *a, const wh_matmul
       const int64_t n = min_i64(PIECE, groups - g), codes = min_i64(n * w, p->k - g * w),
                     r_end = min_i64(high, rows - r0);
       for (int64_t r = 0; r < r_end; r++) {
-        const uint8_t *from = (const uint8_t *)a->codes + (row + r0 + r) * p->lda + g * w;
+        const uint8_t *from = (const uint8_t *)p->a + (row + r0 + r) * p->lda + g * w;
         piece[r][n - 1] = 0;
-        sums[r0 + r] += widen(isa->per_word, a->is_signed, from, codes, piece[r]);
+        sums[r0 + r] += widen(per_word, a_signed, from, codes, piece[r]);
       }
-      for (int64_t i = 0; i < n; i++, dst += high)
+      for (int64_t i = 0; i < n; i++, dst += high) {
         for (int64_t r = 0; r < r_end; r++) dst[r] = piece[r][i];
+        for (int64_t r = r_end; r < high; r++) dst[r] = 0;
+      }
     }
 }
 
@@ -171,6 +174,7 @@ static void copy_panel(int w, bool is_signed, const uint8_t *from, int64_t ldb, 
 
 bool wh_matmul_codes_layout(const wh_codes_isa *isa, wh_dtype dtype, int64_t n, int64_t k,
                             wh_linear_layout *out) {
+  if (isa->turned) return wh_conv_codes_columns(dtype, n, k, out);
   *out = (wh_linear_layout){.id = WH_CODES_PANELS + (uint32_t)isa->per_word,
                             .dtype = dtype,
                             .n = n,
@@ -181,6 +185,8 @@ bool wh_matmul_codes_layout(const wh_codes_isa *isa, wh_dtype dtype, int64_t n, 
          wh_mul_size((size_t)groups_of(isa, k) + 1, COLS * sizeof(uint32_t), &out->panel_bytes) &&
          wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
 }
+
+int64_t wh_matmul_codes_ld(const wh_codes_isa *isa) { return isa->turned ? WH_CODES_TURNED : COLS; }
 
 void wh_matmul_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                           int64_t panel_end) {
@@ -198,7 +204,7 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
   _Alignas(64) uint32_t dots[ROWS * COLS];
   _Alignas(64) int32_t sums[ROWS * COLS]; /* for the chain */
   uint32_t row_zeros[ROWS], rests[ROWS], column_zeros[COLS];
-  copy_rows(isa, a, p, row, rows, words, rests);
+  wh_matmul_codes_copy(isa->per_word, isa->tile_rows, a->is_signed, p, row, rows, words, rests);
   for (int64_t r = 0; r < rows; r++) {
     row_zeros[r] = zero_of(a, isa->per_word, true, row + r);
     rests[r] = (uint32_t)p->k * row_zeros[r] - rests[r];
@@ -259,6 +265,10 @@ void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p
   const operand a = operand_a(p, a_signed), b = operand_b(p, b_signed);
   uint32_t *words = (uint32_t *)(void *)(scratch + worker_scratch * (size_t)worker->index);
   int64_t across = 1, begin, end;
+  if (isa->turned) {
+    wh_matmul_codes_run_turned(isa, p, a_signed, b_signed, panels, words, chain, worker);
+    return;
+  }
   if (down < 4 * worker->count) across = min_i64(worker->count, n_panels);
   wh_worker_range(worker, down * across, &begin, &end);
   for (int64_t i = begin; i < end; i++) {

@@ -8,9 +8,22 @@
 #define WH_CPU_MATMUL_CODES_H
 
 #include "backends/cpu/codes_end.h"
+#include "backends/cpu/conv_codes.h"
 #include "backends/cpu/matmul.h"
 
 #define WH_CODES_COLS 32 /* of a panel */
+
+/* Constant weights on levels that sum two products in 16 bits: the product is a convolution of one place per
+ * row of a, whose sums of WH_CODES_PLACES places and WH_CODES_TURNED outputs at most are turned:
+ * y[place][output] = sums[output][place], less what zero points add to them. */
+#define WH_CODES_PLACES 16
+#define WH_CODES_TURNED 48
+typedef struct wh_codes_turn {
+  const uint32_t *sums;                       /* [48][16] */
+  const uint32_t *row_zeros, *row_rests;      /* [16], as below */
+  const uint32_t *column_zeros, *column_sums; /* [48] */
+  int32_t *y;                                 /* [16][48] */
+} wh_codes_turn;
 
 /* y[r][32] = the dots of a's rows, [groups][tile_rows] words, with [groups][32] words of a panel of b, or
  * what y holds and these. */
@@ -36,6 +49,9 @@ typedef struct wh_codes_isa {
   void (*tile)(const wh_codes_tile *t);
   void (*finish)(const wh_codes_finish *f);
   const char *name, *packed_name;
+  /* or NULL: constant weights are as others */
+  void (*turned)(const wh_conv_codes_tile *t);
+  void (*turn)(const wh_codes_turn *t);
 } wh_codes_isa;
 
 /* NULL: the mask has no vectors. */
@@ -55,12 +71,23 @@ bool wh_matmul_codes_layout(const wh_codes_isa *isa, wh_dtype dtype, int64_t n, 
                             wh_linear_layout *out);
 void wh_matmul_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                           int64_t panel_end);
+/* From row to row of what the end of a product by panels gets. */
+int64_t wh_matmul_codes_ld(const wh_codes_isa *isa);
 bool wh_matmul_codes_packed_scratch(const wh_codes_isa *isa, int64_t k, size_t *out);
 /* The whole product with such panels in place of b; the sums go through `chain`, or to y. Scratch: of each
  * worker. */
 void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
                                 bool b_signed, const void *panels, char *scratch, size_t worker_scratch,
                                 wh_codes_end *chain, const wh_worker *worker);
+
+/* The same for a level that turns them: matmul_codes_turned.c. */
+void wh_matmul_codes_run_turned(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
+                                bool b_signed, const void *panels, uint32_t *words, wh_codes_end *chain,
+                                const wh_worker *worker);
+/* Rows of a as tiles have them, [tile][groups][high] words of `per_word` codes; sums of their codes. */
+void wh_matmul_codes_copy(int per_word, int64_t high, bool a_signed, const wh_matmul_part *p, int64_t row,
+                          int64_t rows, uint32_t *dst, uint32_t *sums);
+void wh_k_matmul_codes_turn__avx2(const wh_codes_turn *t);
 
 #define WH_MATMUL_CODES_KERNEL(isa, needs)                    \
   void wh_k_matmul_codes_tile__##isa(const wh_codes_tile *t); \

@@ -25,7 +25,8 @@
  *   vf_turn(k, s, c, &sin, &cos)    sine and cosine of an angle in quadrant k
  *   vf_from_f16, vf_from_s8, vf_from_u8, vf_from_i32, vf_from_nibbles   VF_LANES of them
  *   vf_store_codes(p, x, signed)    x rounded, as codes of 8 bits: the nearest in their range, of a NaN the
- * least */
+ *                                   least
+ *   vf_store_two_codes(p, x, y, signed)   x and y behind it; by default one after the other */
 #ifndef WH_CPU_VEC_H
 #define WH_CPU_VEC_H
 
@@ -41,5 +42,12 @@ static inline void vf_store_left(float *p, int64_t left, vf x) {
   else if (left > 0)
     vf_store_first(left, p, x);
 }
+
+#ifndef vf_store_two_codes
+static inline void vf_store_two_codes(uint8_t *p, vf x, vf y, bool is_signed) {
+  vf_store_codes(p, x, is_signed);
+  vf_store_codes(p + VF_LANES, y, is_signed);
+}
+#endif
 
 #endif

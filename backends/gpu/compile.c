@@ -21,7 +21,8 @@ static wh_status check_step(const gpu_device *d, const wh_block *block, const wh
 
 /* How many steps from i on are one launch, and how many operands they show. */
 static size_t count_joined(const wh_block *block, size_t i, size_t *n_operands) {
-  const size_t heads = gpu_heads_joined(block, i), n = heads > 1 ? heads : gpu_products_joined(block, i);
+  const size_t heads = gpu_heads_joined(block, i), attention = gpu_attention_joined(block, i);
+  const size_t n = heads > 1 ? heads : attention > 1 ? attention : gpu_products_joined(block, i);
   *n_operands = 0;
   for (const wh_step *s = &block->steps[i]; s < &block->steps[i] + n; s++)
     *n_operands += inputs_of(s) + s->n_outputs;
@@ -145,6 +146,7 @@ wh_status gpu_emit_steps(gpu_emit *e, const wh_code *code, size_t first, size_t 
   const wh_op op = steps[0].node->op;
   if ((n == 1                                      ? row->op->emit(e, steps)
        : op == WH_OP_ROPE || op == WH_OP_KV_APPEND ? gpu_emit_heads(e, steps, n)
+       : op == WH_OP_ATTENTION                     ? gpu_emit_attention_codes(e, steps)
                                                    : gpu_emit_products(e, steps, n)) == WH_OK)
     return WH_OK;
   return wh_fail_prefix("node '%s' (%s)", steps[0].node->name, wh_op_get(steps[0].node->op)->name);

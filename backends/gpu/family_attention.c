@@ -58,8 +58,11 @@ static bool cut_attention(const attention_size *s, attention_cut *c) {
   return true;
 }
 
-/* Floats of the partial states for these sizes and all smaller ones. With chunks for units there are less
- * than ENOUGH blocks with a span each, with spans less than ENOUGH. */
+/* Bytes that codes of the result of so many vectors take at most, with a gap. */
+static uint64_t codes_room(uint64_t vectors, uint64_t value_dim) { return vectors * value_dim * 2 + 2048; }
+
+/* Bytes of the partial states for these sizes and all smaller ones, and of codes that may lie there. With
+ * chunks for units there are less than ENOUGH blocks with a span each, with spans less than ENOUGH. */
 static bool scratch_bytes(const attention_size *s, uint64_t *out) {
   uint64_t vectors, chunks, spans;
   if (__builtin_mul_overflow(s->rows, s->heads, &vectors)) return false;
@@ -68,7 +71,8 @@ static bool scratch_bytes(const attention_size *s, uint64_t *out) {
   const uint64_t few = vectors < ENOUGH * VECTORS_MOST ? vectors : ENOUGH * VECTORS_MOST;
   if (__builtin_mul_overflow(few, spans_of(s->table), &spans)) return false;
   const uint64_t states = chunks > spans ? chunks : spans;
-  return !__builtin_mul_overflow(states, (s->value_dim + 2) * sizeof(float), out);
+  return !__builtin_mul_overflow(states, (s->value_dim + 2) * sizeof(float), out) &&
+         !__builtin_add_overflow(*out, codes_room(few, s->value_dim), out);
 }
 
 wh_status gpu_claim_attention(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
@@ -134,7 +138,46 @@ static wh_status attention_args(const gpu_step *s, gpu_attention_args *a) {
   return gpu_size(values->dims[3], "elements of a head", &a->value_dim);
 }
 
-wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s) {
+/* ---- the combination of units, and codes of its result ---- */
+
+size_t gpu_attention_joined(const wh_block *block, size_t first) {
+  const wh_step *s = &block->steps[first];
+  const wh_node_info *nodes = block->graph->nodes;
+  if (first + 1 == block->n_steps || nodes[s->node].op != WH_OP_ATTENTION ||
+      nodes[s[1].node].op != WH_OP_QUANTIZE_ACT)
+    return 1;
+  return block->args[s->first_arg + s->n_inputs].slot == block->args[s[1].first_arg].slot ? 2 : 1;
+}
+
+/* Heads of a block that are a group of codes; 0: none are. */
+static uint32_t heads_of_group(const gpu_attention_args *a) {
+  const uint32_t heads = a->value_dim ? GPU_Q8A_GROUP / a->value_dim : 0;
+  return heads && heads <= GPU_COMBINE_HEADS && heads * a->value_dim == GPU_Q8A_GROUP && a->heads % heads == 0
+             ? heads
+             : 0;
+}
+
+/* Where codes are of a later phase, their memory may be the scratch, and the states lie behind it. False:
+ * they are quantised by a launch of their own. */
+static bool take_codes(const gpu_step *s, const gpu_step *codes, uint64_t need, gpu_combine_args *c) {
+  const uint32_t heads = heads_of_group(&c->attention);
+  const uint64_t floats = attention_combine_floats(c->attention.unit, c->attention.places.table) * heads;
+  const gpu_q8a form =
+      gpu_q8a_of(c->attention.places.rows, (uint64_t)c->attention.heads * c->attention.value_dim);
+  const uint64_t at = codes->out->address, end = (at + form.n_bytes + 15) / 16 * 16;
+  const uint64_t partial = at < s->scratch + need && s->scratch < end ? end : s->scratch;
+  if (!heads || floats > SHARED_MOST / sizeof(float) - GPU_Q8A_GROUP ||
+      partial + need > s->scratch + s->scratch_bytes)
+    return false;
+  c->attention.partial = partial;
+  c->codes = at;
+  c->form = form;
+  c->heads = heads;
+  return true;
+}
+
+/* `codes`: the step that quantises the result, which is done where *is_coded says so; NULL: there is none. */
+static wh_status emit_attention(gpu_emit *e, const gpu_step *s, const gpu_step *codes, bool *is_coded) {
   gpu_attention_args a;
   attention_cut c;
   WH_TRY(attention_args(s, &a));
@@ -161,9 +204,24 @@ wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s) {
   const uint64_t vectors = (uint64_t)a.places.rows * a.heads,
                  need = vectors * c.n_units * (a.value_dim + 2) * sizeof(float);
   if (need > s->scratch_bytes) return WH_FAIL(ERR_INTERNAL, "attention has less scratch than it claimed");
-  WH_TRY(
-      gpu_launch(e, kernel, (gpu_grid){c.x, c.y, c.n_units, c.warps * WARP, c.shared_bytes}, &a, sizeof a));
-  const uint32_t shared = (uint32_t)(attention_combine_floats(c.unit, a.places.table) * sizeof(float));
-  return gpu_launch(e, GPU_K_attention_combine, (gpu_grid){(uint32_t)vectors + 1, 1, 1, 4 * WARP, shared}, &a,
-                    sizeof a);
+  gpu_combine_args all = {.attention = a, .heads = 1};
+  *is_coded = codes && take_codes(s, codes, need, &all);
+  const gpu_grid units = {c.x, c.y, c.n_units, c.warps * WARP, c.shared_bytes};
+  WH_TRY(gpu_launch(e, kernel, units, &all.attention, sizeof all.attention));
+  const uint64_t floats =
+      attention_combine_floats(c.unit, a.places.table) * all.heads + (*is_coded ? GPU_Q8A_GROUP : 0);
+  const gpu_grid heads = {(uint32_t)(vectors / all.heads) + 1, 1, 1, GPU_COMBINE_THREADS * all.heads,
+                          (uint32_t)(floats * sizeof(float))};
+  return gpu_launch(e, GPU_K_attention_combine, heads, &all, sizeof all);
+}
+
+wh_status gpu_emit_attention(gpu_emit *e, const gpu_step *s) {
+  bool is_coded = false;
+  return emit_attention(e, s, NULL, &is_coded);
+}
+
+wh_status gpu_emit_attention_codes(gpu_emit *e, const gpu_step *steps) {
+  bool is_coded = false;
+  WH_TRY(emit_attention(e, &steps[0], &steps[1], &is_coded));
+  return is_coded ? WH_OK : gpu_emit_quantize_act(e, &steps[1]);
 }

@@ -17,19 +17,21 @@
 
 typedef struct linear_kernels {
   gpu_kernel single, decode, batch, prefill; /* a row, up to 8, up to 32, more */
-  gpu_kernel pack, warpgroup; /* more, on warpgroups; not of F32, whose sums are chains of fp32 */
+  gpu_kernel pack, warpgroup, warpgroup_few; /* more, on warpgroups; not of F32, whose sums are chains of
+                                                fp32 */
 } linear_kernels;
 
 static linear_kernels kernels_of(wh_dtype dtype) {
   switch (dtype) {
-#define KERNELS(type, lower, ...)                         \
-  case WH_DTYPE_##type:                                   \
-    return (linear_kernels){GPU_K_linear_single_##lower,  \
-                            GPU_K_linear_decode_##lower,  \
-                            GPU_K_linear_batch_##lower,   \
-                            GPU_K_linear_prefill_##lower, \
-                            GPU_K_pack_rows,              \
-                            GPU_K_linear_warpgroup_##lower};
+#define KERNELS(type, lower, ...)                           \
+  case WH_DTYPE_##type:                                     \
+    return (linear_kernels){GPU_K_linear_single_##lower,    \
+                            GPU_K_linear_decode_##lower,    \
+                            GPU_K_linear_batch_##lower,     \
+                            GPU_K_linear_prefill_##lower,   \
+                            GPU_K_pack_rows,                \
+                            GPU_K_linear_warpgroup_##lower, \
+                            GPU_K_linear_warpgroup_few_##lower};
     WH_QUANT_FORMATS(KERNELS)
 #undef KERNELS
     case WH_DTYPE_F32:
@@ -38,9 +40,10 @@ static linear_kernels kernels_of(wh_dtype dtype) {
                               .batch = GPU_K_linear_prefill_f32,
                               .prefill = GPU_K_linear_prefill_f32};
     default: /* F16, BF16 */
-      return (linear_kernels){GPU_K_linear_decode_wide, GPU_K_linear_decode_wide,
-                              GPU_K_linear_batch_wide,  GPU_K_linear_prefill_wide,
-                              GPU_K_pack_limbs,         GPU_K_linear_warpgroup_wide};
+      return (linear_kernels){GPU_K_linear_decode_wide,   GPU_K_linear_decode_wide,
+                              GPU_K_linear_batch_wide,    GPU_K_linear_prefill_wide,
+                              GPU_K_pack_limbs,           GPU_K_linear_warpgroup_wide,
+                              GPU_K_linear_warpgroup_wide};
   }
 }
 
@@ -50,8 +53,13 @@ static linear_kernels kernels_of(wh_dtype dtype) {
 static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows, uint32_t least) {
   return d->warpgroups && w->dtype != WH_DTYPE_F32 && rows >= w->n_experts * least;
 }
-static uint64_t packed_bytes(const gpu_weights *w, int64_t row_tiles) {
-  const uint32_t group = w->quant ? warpgroup_group_bytes((int)w->quant->min) : WARPGROUP_WIDE_BYTES;
+/* Rows of the tiles that those of a product are packed in. */
+static uint32_t packed_rows(const gpu_weights *w, int64_t rows) {
+  return w->quant && rows <= WARPGROUP_FEW ? WARPGROUP_FEW : WARPGROUP_ROWS;
+}
+static uint64_t packed_bytes(const gpu_weights *w, int64_t row_tiles, uint32_t tile_rows) {
+  const uint32_t group =
+      w->quant ? warpgroup_group_bytes(tile_rows, (int)w->quant->min) : WARPGROUP_WIDE_BYTES;
   return (uint64_t)row_tiles * w->matrix.n_groups * group;
 }
 
@@ -89,7 +97,7 @@ static wh_status expert_scratch(const gpu_device *d, const wh_graph *g, const wh
   }
   c->scratch_bytes = order_bytes(rows) + tiles_bytes(expert_tiles(rows, w->n_experts, DECODE_ROWS));
   if (takes_warpgroups(d, w, rows, WARPGROUP_LEAST_ROWS))
-    c->scratch_bytes += packed_bytes(w, expert_tiles(rows, w->n_experts, WARPGROUP_ROWS));
+    c->scratch_bytes += packed_bytes(w, expert_tiles(rows, w->n_experts, WARPGROUP_ROWS), WARPGROUP_ROWS);
   return WH_OK;
 }
 
@@ -119,7 +127,7 @@ static wh_status claim_linear(const gpu_device *d, const wh_graph *g, const wh_n
     if (__builtin_mul_overflow(rows, dims[x->shape.dims[i]], &rows) || rows > INT32_MAX)
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many rows", node->name);
   if (takes_warpgroups(d, &w, rows, WARPGROUP_FEW_ROWS))
-    c->scratch_bytes = packed_bytes(&w, row_tiles_of(rows, WARPGROUP_ROWS));
+    c->scratch_bytes = packed_bytes(&w, row_tiles_of(rows, packed_rows(&w, rows)), packed_rows(&w, rows));
   if (gpu_takes_fast(d, &w, rows) && c->scratch_bytes < gpu_fast_bytes(&w, rows))
     c->scratch_bytes = gpu_fast_bytes(&w, rows);
   return WH_OK;
@@ -260,18 +268,18 @@ static wh_status launch_warpgroups(gpu_emit *e, const gpu_weights *w, gpu_linear
                                         .y = packed,
                                         .n_groups = w->matrix.n_groups,
                                         .min = w->quant ? (int32_t)w->quant->min : WH_MIN_NONE};
-  const gpu_grid blocks = {w->matrix.n_groups * group_blocks, row_tiles, 1, WARPGROUP_ROWS, 0};
+  const gpu_grid blocks = {w->matrix.n_groups * group_blocks, row_tiles, 1, a->tile_rows, 0};
   WH_TRY(gpu_launch(e, k.pack, blocks, &pack, sizeof pack));
   a->x = packed;
-  const uint32_t stage =
-      w->quant ? warpgroup_stage_bytes(w->matrix.chunk_bytes, w->matrix.head_bytes, (int)w->quant->min)
-               : WARPGROUP_WIDE_STAGE_BYTES;
+  const uint32_t stage = w->quant ? warpgroup_stage_bytes(a->tile_rows, w->matrix.chunk_bytes,
+                                                          w->matrix.head_bytes, (int)w->quant->min)
+                                  : WARPGROUP_WIDE_STAGE_BYTES;
   const gpu_grid grid = {.x = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS),
                          .y = row_tiles,
                          .z = 1,
                          .threads = WARPGROUP_THREADS,
                          .shared_bytes = warpgroup_shared_bytes(stage)};
-  return gpu_launch(e, k.warpgroup, grid, a, sizeof *a);
+  return gpu_launch(e, a->tile_rows == WARPGROUP_FEW ? k.warpgroup_few : k.warpgroup, grid, a, sizeof *a);
 }
 
 /* With room at `packed` on warpgroups. */
@@ -292,9 +300,9 @@ static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   const uint32_t blocks = place_blocks(&a, n, GPU_TILES * GPU_TILE_ROWS);
   const bool packs = takes_warpgroups(
       e->d, &w, a.rows, blocks >= (uint32_t)e->d->processors ? WARPGROUP_FEW_ROWS : WARPGROUP_LEAST_ROWS);
-  a.tile_rows = packs ? WARPGROUP_ROWS : linear_tile_rows(e->d, &w, &a, n);
+  a.tile_rows = packs ? packed_rows(&w, a.rows) : linear_tile_rows(e->d, &w, &a, n);
   const int64_t row_tiles = row_tiles_of(a.rows, a.tile_rows);
-  if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles)) return too_little_scratch();
+  if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles, a.tile_rows)) return too_little_scratch();
   return launch(e, &w, &a, n, row_tiles, packs ? s->scratch : 0);
 }
 
@@ -328,7 +336,8 @@ static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
   a.tile_rows = packs ? WARPGROUP_ROWS : tile_rows_of(w.dtype, a.rows, w.n_experts);
   const int64_t n_tiles = expert_tiles(a.rows, w.n_experts, a.tile_rows);
   const uint64_t before = order_bytes(a.rows) + tiles_bytes(n_tiles);
-  if (s->scratch_bytes < before + (packs ? packed_bytes(&w, n_tiles) : 0)) return too_little_scratch();
+  if (s->scratch_bytes < before + (packs ? packed_bytes(&w, n_tiles, WARPGROUP_ROWS) : 0))
+    return too_little_scratch();
   a.order = s->scratch;
   a.tiles = s->scratch + order_bytes(a.rows);
   const gpu_expert_order_args order = {.selected = a.selected,

@@ -65,7 +65,7 @@ static wh_status emit_pieces(gpu_emit *e, const gpu_step *s, gpu_kernel kernel, 
   const uint32_t blocks = gpu_blocks((uint64_t)a.rows * a.pieces, PIECE_THREADS / WARP);
   return gpu_launch(e, kernel, (gpu_grid){blocks, 1, 1, PIECE_THREADS, 0}, &a, sizeof a);
 }
-static wh_status emit_quantize_act(gpu_emit *e, const gpu_step *s) {
+wh_status gpu_emit_quantize_act(gpu_emit *e, const gpu_step *s) {
   return emit_pieces(e, s, GPU_K_quantize_act, GPU_Q8A_GROUP);
 }
 static wh_status emit_quantize_wide(gpu_emit *e, const gpu_step *s) {
@@ -199,7 +199,7 @@ const gpu_op gpu_ops_lm[] = {{WH_OP_RMS_NORM, "rms_norm", NULL, emit_rms_norm},
                              {WH_OP_RMS_NORM_QUANTIZE, "rms_norm_q8a", NULL, emit_rms_norm_quantize},
                              {WH_OP_LAYER_NORM, "layer_norm", NULL, emit_layer_norm},
                              {WH_OP_SOFTMAX, "softmax", NULL, emit_softmax},
-                             {WH_OP_QUANTIZE_ACT, "quantize_act", NULL, emit_quantize_act},
+                             {WH_OP_QUANTIZE_ACT, "quantize_act", NULL, gpu_emit_quantize_act},
                              {WH_OP_QUANTIZE_WIDE, "quantize_wide", NULL, emit_quantize_wide},
                              {WH_OP_SWIGLU, "swiglu", NULL, emit_swiglu},
                              {WH_OP_SWIGLU_QUANTIZE, "swiglu_q8a", NULL, emit_swiglu_quantize},

@@ -10,6 +10,8 @@ uint32_t gpu_blocks(uint64_t n, uint32_t per_block);
 /* A size as kernels take them, below 2^31 - 1. */
 WH_NODISCARD wh_status gpu_size(int64_t n, const char *what, uint32_t *out);
 
+wh_status gpu_emit_quantize_act(gpu_emit *e, const gpu_step *s);
+
 /* family_heads.c: rope, kv_append; and where rows stand, `positions` being the first of those operands */
 wh_status gpu_emit_head(gpu_emit *e, const gpu_step *s);
 wh_status gpu_places_of(const gpu_step *s, const gpu_operand *positions, int64_t pages, gpu_places *p);

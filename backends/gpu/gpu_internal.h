@@ -78,12 +78,14 @@ extern const gpu_op gpu_ops_nn[];     /* family_nn.c: convolutions, pools, recur
 
 /* Small launches are latency. Of the steps from `first` on, how many go together, at least 1: products of one
  * x, as queries, keys and values are (family_linear.c); what happens to heads before attention
- * (family_heads.c). */
+ * (family_heads.c); attention, and what quantises its result (family_attention.c). */
 size_t gpu_products_joined(const wh_block *block, size_t first);
 size_t gpu_heads_joined(const wh_block *block, size_t first);
+size_t gpu_attention_joined(const wh_block *block, size_t first);
 /* Enqueues them, or the first ones of them. */
 wh_status gpu_emit_products(gpu_emit *e, const gpu_step *steps, size_t n);
 wh_status gpu_emit_heads(gpu_emit *e, const gpu_step *steps, size_t n);
+wh_status gpu_emit_attention_codes(gpu_emit *e, const gpu_step *steps);
 
 /* ---- weights: weights.c ---- */
 

@@ -31,6 +31,8 @@ typedef struct ox_codes {
   int axis;
   int64_t block;
 } ox_codes;
+/* What x was made of, if it rises with these codes of 8 bits; or NULL. */
+const ox_codes *ox_codes_in_order(const ox *o, const wh_datum *x);
 /* A convolution and a product of what was made of codes of 8 bits, as integers (docs/NUMERICS.md, "ONNX's
  * operators"); NULL: they are none, or of another kind. */
 wh_datum *ox_conv_of_codes(ox *o, wh_datum *x, wh_datum *w, wh_datum *bias);

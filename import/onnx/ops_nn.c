@@ -150,8 +150,19 @@ void ox_lower_conv_transpose(ox *o) {
   ox_give(o, 0, ox_cast(o, ox_node1(o, WH_OP_CONV_TRANSPOSE, in, in[2] ? 3 : 2, attrs, 5), x->dtype));
 }
 
+/* Whether every window has an element of the image in it, which then is what it gives. */
+static bool meets_image(const window *w) {
+  for (int i = 0; i < w->n; i++) {
+    const bool padded = w->pads[i] || w->pads[w->n + i];
+    if (padded && (w->dilations[i] != 1 || w->pads[i] >= w->kernel[i] || w->pads[w->n + i] >= w->kernel[i]))
+      return false;
+  }
+  return true;
+}
+
 void ox_lower_pool(ox *o) {
   wh_datum *x0 = ox_in(o, 0), *x = ox_wide(o, x0);
+  const ox_codes *codes = ox_arg(o) == WH_OP_MAX_POOL && !ox_wants(o, 1) ? ox_codes_in_order(o, x0) : NULL;
   window w;
   wh_attr attrs[8];
   read_window(o, x, NULL, &w);
@@ -164,6 +175,12 @@ void ox_lower_pool(ox *o) {
   if (ox_arg(o) == WH_OP_AVERAGE_POOL)
     attrs[n++] = ox_a_i(WH_ATTR_COUNT_INCLUDE_PAD, ox_attr_i(o, "count_include_pad", 0) != 0);
   if (ox_arg(o) == WH_OP_LP_POOL) attrs[n++] = ox_a_i(WH_ATTR_P, ox_attr_i(o, "p", 2));
+  if (codes && meets_image(&w)) { /* the largest code stands for the largest number */
+    x = codes->x;
+    ox_give(o, 0,
+            ox_dequantize(o, ox_node1(o, WH_OP_MAX_POOL, &x, 1, attrs, n), codes->scale, codes->zero, 0, 0));
+    return;
+  }
   ox_give(o, 0, ox_cast(o, ox_node1(o, (wh_op)ox_arg(o), &x, 1, attrs, n), x0->dtype));
   if (ox_arg(o) != WH_OP_MAX_POOL || !ox_wants(o, 1)) return;
   attrs[common] = ox_a_i(WH_ATTR_COLUMN_MAJOR, ox_attr_i(o, "storage_order", 0) != 0);

@@ -1,4 +1,5 @@
 /* ops_quant.c - tensors as codes, and products of codes. */
+#include <float.h>
 #include <string.h>
 
 #include "import/onnx/lowerings.h"
@@ -65,12 +66,6 @@ wh_datum *ox_dequantize(ox *o, wh_datum *x, wh_datum *scale, wh_datum *zero, int
   *codes = (ox_codes){x, scale, zero, axis, block};
   y->codes = codes;
   return y;
-}
-
-void ox_lower_quantize_linear(ox *o) {
-  wh_datum *x = ox_in(o, 0), *scale = ox_in(o, 1), *zero = ox_maybe(o, 2);
-  const wh_dtype to = zero ? zero->dtype : ox_attr_dtype(o, "output_dtype", WH_DTYPE_U8);
-  ox_give(o, 0, ox_quantize(o, x, scale, zero, to, code_axis(o, x, scale), ox_attr_i(o, "block_size", 0)));
 }
 
 void ox_lower_dequantize_linear(ox *o) {
@@ -174,6 +169,39 @@ static const ox_codes *codes_of(const ox *o, const wh_datum *d, int axis) {
     return NULL;
   if (c->scale->n == 1) return !c->zero || c->zero->n == 1 ? c : NULL;
   return c->axis == axis && (!c->zero || c->zero->n == c->scale->n) ? c : NULL;
+}
+
+/* The codes that d was made of where it rises with them, and each of them is the nearest to what it stands
+ * for: of one positive scale, with which neither a difference of codes nor its quotient leaves the normal
+ * numbers. */
+const ox_codes *ox_codes_in_order(const ox *o, const wh_datum *d) {
+  const ox_codes *c = o->st == WH_OK ? codes_of(o, d, -1) : NULL;
+  if (!c || c->scale->n != 1 || c->scale->dtype != WH_DTYPE_F32) return NULL;
+  float scale;
+  memcpy(&scale, c->scale->data, sizeof scale);
+  return scale >= FLT_MIN && scale <= FLT_MAX / 256 ? c : NULL;
+}
+
+/* Whether two constants of one element are the same; none is a zero. */
+static bool same_constant(const wh_datum *a, const wh_datum *b) {
+  static const float zero = 0;
+  if (!is_constant(a) || !is_constant(b) || (a && b && a->dtype != b->dtype) || (a && a->n != 1) ||
+      (b && b->n != 1))
+    return false;
+  const size_t bytes = a || b ? wh_dtype_get((a ? a : b)->dtype)->block_bytes : 0;
+  return bytes <= sizeof zero && memcmp(a ? a->data : &zero, b ? b->data : &zero, bytes) == 0;
+}
+
+void ox_lower_quantize_linear(ox *o) {
+  wh_datum *x = ox_in(o, 0), *scale = ox_in(o, 1), *zero = ox_maybe(o, 2);
+  const wh_dtype to = zero ? zero->dtype : ox_attr_dtype(o, "output_dtype", WH_DTYPE_U8);
+  const ox_codes *codes = ox_codes_in_order(o, x);
+  if (codes && codes->x->dtype == to && same_constant(codes->scale, scale) &&
+      same_constant(codes->zero, zero)) {
+    ox_give(o, 0, codes->x); /* these are the nearest */
+    return;
+  }
+  ox_give(o, 0, ox_quantize(o, x, scale, zero, to, code_axis(o, x, scale), ox_attr_i(o, "block_size", 0)));
 }
 
 static wh_datum *plain(ox *o, wh_datum *s) {

@@ -43,6 +43,20 @@ static wh_value term(suite_case *c, wh_dtype dtype, int rank, const int64_t *dim
   return v;
 }
 
+/* Constant weights: of any size, or as models have them, of which few are large, or all as large as can be.
+ */
+static wh_value weights(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims, size_t round) {
+  const uint8_t middle = dtype == WH_DTYPE_I8 ? 0 : 128;
+  const wh_value v = case_const(c, dtype, rank, dims);
+  for (size_t i = 0; i < c->n_bytes[v]; i++) {
+    uint8_t *code = (uint8_t *)c->data[v] + i;
+    const int centred = (int8_t)(*code - middle);
+    if (round % 3 == 1 && suite_random(c->s, 16)) *code = (uint8_t)(centred / 2 + middle);
+    if (round % 3 == 2) *code = (uint8_t)((centred < 0 ? -128 : 127) + middle);
+  }
+  return v;
+}
+
 static wh_dtype random_type(suite *s) {
   static const wh_dtype types[] = {WH_DTYPE_F32, WH_DTYPE_U8, WH_DTYPE_I8, WH_DTYPE_I32};
   return types[suite_random(s, COUNT(types))];
@@ -165,7 +179,7 @@ SUITE_CASES(conv_codes) {
     wh_value in[4 + MOST_ENDS] = {
         term(c, of_x, 4, D(ROWS, all[k].group * all[k].c, all[k].in[0], all[k].in[1]))};
     const int64_t w[] = {m, all[k].c, all[k].kernel, all[k].kernel};
-    in[1] = round % 4 == 3 ? term(c, of_w, 4, w) : case_const(c, of_w, 4, w);
+    in[1] = round % 4 == 3 ? term(c, of_w, 4, w) : weights(c, of_w, 4, w, round);
     in[2] = i % 5 ? term(c, of_x, 0, NULL) : 0;
     in[3] = i % 4 ? term(c, of_w, i % 4 > 1, &m) : 0;
     in[4] = case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1));
@@ -207,7 +221,7 @@ SUITE_CASES(matmul_codes) {
                              {.key = WH_ATTR_TO, .i = results[(i + round) % COUNT(results)]}};
     wh_value in[4 + MOST_ENDS] = {term(c, of_a, rank, all[k].a)};
     in[1] = round % 4 == 3 || all[k].batches ? term(c, of_b, 3 - b_from, b + b_from)
-                                             : case_const(c, of_b, 2, b + 1);
+                                             : weights(c, of_b, 2, b + 1, round);
     in[2] = i % 5 ? term(c, of_a, 0, NULL) : 0;
     in[3] = i % 4 ? term(c, of_b, i % 4 > 1, &n) : 0;
     in[4] = case_const(c, WH_DTYPE_F32, 1, &n);

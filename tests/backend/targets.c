@@ -83,7 +83,7 @@ void targets_open(targets *t) {
 
 void targets_open_warpgroups(targets *t) {
 #ifdef WH_EMULATOR
-  emulator_options("profile=h100");
+  emulator_options("profile=h100,processors=1"); /* which every product of 33 rows has blocks for */
   add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, WARPGROUP_TARGET);
 #else
   (void)t;

@@ -1,5 +1,5 @@
 /* test_pack_version.c - packed weights outlive the program in pack caches: whoever changes their bytes must
- * raise WH_CPU_PACK_VERSION. Every type's panels are hashed here, and the hash belongs to one version. */
+ * raise WH_CPU_PACK_VERSION. Panels of every type are hashed here, and the hash belongs to one version. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,14 +7,17 @@
 
 #include <cmocka.h>
 
+#include "backends/cpu/conv_codes.h"
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/linear_f.h"
 #include "backends/cpu/linear_h.h"
+#include "backends/cpu/matmul_codes.h"
 #include "core/base/hash.h"
 
 /* The hash of all panels below, for this version. */
-#define HASHED_VERSION 2
+#define HASHED_VERSION 3
 #define PANELS_HASH "be7fee95ff1e5916eeddda626652b90d"
+#define CODES_HASH "2954ed3c378335cef369581c2fbd3578"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
                                  WH_DTYPE_Q4_1, WH_DTYPE_Q5_0,   WH_DTYPE_Q5_1,   WH_DTYPE_Q8_0,
@@ -46,6 +49,36 @@ static wh_hash128 panels_hash(wh_dtype dtype, int64_t n, int64_t k) {
   return h;
 }
 
+static uint32_t next(uint32_t *rng) { return (*rng = *rng * 1664525u + 1013904223u) >> 24; }
+
+/* Panels of 8-bit codes: of any size, or few of them large. */
+static wh_hash128 codes_hash(bool conv, bool small) {
+  static int8_t src[70 * 9 * 300];
+  wh_linear_layout l;
+  uint32_t rng = 1;
+  for (size_t i = 0; i < sizeof src; i++)
+    src[i] = (int8_t)((int)next(&rng) - 128) / (small && next(&rng) % 16 ? 3 : 1);
+  if (conv)
+    assert_true(wh_conv_codes_layout(wh_conv_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 300, 9, &l));
+  else
+    assert_true(wh_matmul_codes_layout(wh_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 9 * 300, &l));
+  uint8_t *dst = wh_alloc_uninit(NULL, l.n_bytes, WH_ALIGN_SIMD);
+  assert_non_null(dst);
+  (conv ? wh_conv_codes_pack : wh_matmul_codes_pack)(&l, src, dst, 0, l.n_panels);
+  const wh_hash128 h = wh_hash_bytes(dst, l.n_bytes);
+  wh_free(NULL, dst);
+  return h;
+}
+
+static void expect_hash(const void *hashes, size_t n, const char *known) {
+  char text[WH_HASH_TEXT_BYTES];
+  wh_hash_format(wh_hash_bytes(hashes, n), text);
+  if (strcmp(text, known) != 0)
+    fail_msg("packed weights have other bytes: raise WH_CPU_PACK_VERSION, then put that version and %s here",
+             text);
+  assert_int_equal(WH_CPU_PACK_VERSION, HASHED_VERSION);
+}
+
 static void the_version_belongs_to_the_bytes(void **state) {
   (void)state;
   wh_hash128 all[N_TYPES][2];
@@ -54,15 +87,19 @@ static void the_version_belongs_to_the_bytes(void **state) {
     all[i][0] = panels_hash(types[i], 70, 3 * block); /* padded panels; short groups */
     all[i][1] = panels_hash(types[i], 32, 512);
   }
-  char text[WH_HASH_TEXT_BYTES];
-  wh_hash_format(wh_hash_bytes(all, sizeof all), text);
-  if (strcmp(text, PANELS_HASH) != 0)
-    fail_msg("packed weights have other bytes: raise WH_CPU_PACK_VERSION, then put that version and %s here",
-             text);
-  assert_int_equal(WH_CPU_PACK_VERSION, HASHED_VERSION);
+  expect_hash(all, sizeof all, PANELS_HASH);
+}
+
+static void the_version_belongs_to_panels_of_codes(void **state) {
+  (void)state;
+  wh_hash128 all[4];
+  if (!wh_codes_isa_select(WH_CPU_AVX2)) skip();
+  for (size_t i = 0; i < 4; i++) all[i] = codes_hash(i / 2, i % 2);
+  expect_hash(all, sizeof all, CODES_HASH);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(the_version_belongs_to_the_bytes)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(the_version_belongs_to_the_bytes),
+                                     cmocka_unit_test(the_version_belongs_to_panels_of_codes)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

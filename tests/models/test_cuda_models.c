@@ -43,7 +43,7 @@ static wh_status run_on(wh_model *model, wh_device *device, wh_device *offload, 
                         const tiny_case *c, wh_dtype kv, logits *out) {
   static const int32_t rows[TOKENS] = {0, 1, 2, 3, 4, 5, 6, 7};
   wh_session_options options = WH_SESSION_OPTIONS_INIT;
-  options.context = 64;
+  options.context = 70; /* two pages: parts of attention that are joined */
   options.max_batch = options.max_outputs = PROMPT;
   options.kv_dtype = kv;
   options.offload = offload;

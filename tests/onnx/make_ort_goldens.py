@@ -280,6 +280,11 @@ def qdq(m):
     m.node("Gemm", [a, weight((4, 7), 0, True), m.weight(m.normal(4))], domain="", transB=1, alpha=0.5, beta=2.0)
     m.node("MatMul", [a, weight((7, 3), 0, True)], domain="")  # scales along k: as it is written
     m.node("MatMul", [codes(2, 5, 7)[0], codes(2, 7, 6, dtype=np.int8, zero=4)[0]], domain="")
+    pooled = m.node("MaxPool", [x], domain="", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2])[0]
+    m.node("QuantizeLinear", [pooled, s, z], domain="")  # the codes themselves
+    m.node("QuantizeLinear", [x, s, m.weight(np.uint8(116))], domain="")  # the codes next to them
+    m.node("QuantizeLinear", [x, m.weight(np.float32(0.0131)), z], domain="")
+    m.node("MaxPool", [codes(1, 2, 6, 5, dtype=np.int8, zero=5, scale=-0.02)[0]], domain="", kernel_shape=[2, 2])  # falls
 
 
 @case

@@ -139,6 +139,17 @@ static inline void vf_store_codes(uint8_t *p, __m256 x, bool is_signed) {
   const __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
   _mm_storel_epi64((__m128i *)(void *)p, is_signed ? _mm_packs_epi16(h, h) : _mm_packus_epi16(h, h));
 }
+/* Of two vectors that follow each other. */
+#define vf_store_two_codes vf_store_two_codes
+static inline void vf_store_two_codes(uint8_t *p, __m256 x, __m256 y, bool is_signed) {
+  const __m256 most = _mm256_set1_ps(is_signed ? 127.0f : 255.0f);
+  const __m256i h = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_min_ps(most, x)),
+                                                                _mm256_cvtps_epi32(_mm256_min_ps(most, y))),
+                                             0xd8);
+  const __m128i low = _mm256_castsi256_si128(h), high = _mm256_extracti128_si256(h, 1);
+  _mm_storeu_si128((__m128i *)(void *)p,
+                   is_signed ? _mm_packs_epi16(low, high) : _mm_packus_epi16(low, high));
+}
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p));
   *low = _mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(15)));

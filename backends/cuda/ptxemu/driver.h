@@ -21,10 +21,11 @@ typedef struct {
   unsigned fail_at, fail_code; /* the n-th call fails; 0: none */
   unsigned n_devices;
   bool strict, refuse_approx, truncating_mma, quiet, lost;
-  bool count;       /* what launches do: ptxemu_profile_get */
-  unsigned sample;  /* blocks of a launch that run; 0: all */
-  char counts[256]; /* the file that gets the sums of what launches did; empty: none */
-  unsigned version; /* of the driver, as cuDriverGetVersion gives it */
+  bool count;          /* what launches do: ptxemu_profile_get */
+  unsigned processors; /* of a device; 0: the profile's */
+  unsigned sample;     /* blocks of a launch that run; 0: all */
+  char counts[256];    /* the file that gets the sums of what launches did; empty: none */
+  unsigned version;    /* of the driver, as cuDriverGetVersion gives it */
   const device_profile *profile;
 } driver_options;
 

@@ -58,12 +58,13 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
   if (!strcmp(name, "seed")) return number(value, 0, UINT64_MAX, &o->seed);
   if (!strcmp(name, "steps")) return number(value, 1, UINT64_MAX, &o->max_steps);
   if (!strcmp(name, "memory")) return number(value, 1, 1 << 20, &o->memory_mb);
-  unsigned *small = !strcmp(name, "fail")        ? &o->fail_at
-                    : !strcmp(name, "fail_code") ? &o->fail_code
-                    : !strcmp(name, "devices")   ? &o->n_devices
-                    : !strcmp(name, "version")   ? &o->version
-                    : !strcmp(name, "sample")    ? &o->sample
-                                                 : NULL;
+  unsigned *small = !strcmp(name, "fail")         ? &o->fail_at
+                    : !strcmp(name, "fail_code")  ? &o->fail_code
+                    : !strcmp(name, "devices")    ? &o->n_devices
+                    : !strcmp(name, "version")    ? &o->version
+                    : !strcmp(name, "sample")     ? &o->sample
+                    : !strcmp(name, "processors") ? &o->processors
+                                                  : NULL;
   if (!small || !number(value, small == &o->n_devices, small == &o->n_devices ? MAX_DEVICES : UINT32_MAX, &v))
     return false;
   *small = (unsigned)v;

@@ -161,6 +161,10 @@ GPU_FN void gpu_warp_sync() { (void)gpu_shfl_xor(0u, 0u); }
 
 /* ---- numbers ---- */
 
+/* 2^23 + 2^22: an integer v below 2^22 in magnitude, added to its bits, makes the bits of 12582912 + v. */
+#define SHIFTER_BITS 0x4b400000
+#define SHIFTER 12582912.0f
+
 /* 4 products of int8 added to c. */
 GPU_FN int32_t gpu_dp4a(int32_t x, int32_t y, int32_t c) {
 #if defined(__CUDACC__)

@@ -26,10 +26,6 @@ struct quant_type {
 WH_QUANT_FORMATS(QUANT_TYPE)
 #undef QUANT_TYPE
 
-/* 2^23 + 2^22: an integer v below 2^22 in magnitude, added to its bits, makes the bits of 12582912 + v. */
-#define SHIFTER_BITS 0x4b400000
-#define SHIFTER 12582912.0f
-
 GPU_FN float float_bits(uint32_t u) {
   float f;
   memcpy(&f, &u, sizeof f);

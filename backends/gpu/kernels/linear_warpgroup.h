@@ -1,7 +1,8 @@
-/* linear_warpgroup.h - products of many rows for sm_90a: a block of threads has 128 outputs and 128 rows, two
- * warpgroups of 64 outputs each, and a thread of a third fetches stages of K into a ring in shared memory.
- * Weights are the register operand of wgmma, activations lie in shared memory as pack_rows.cu leaves them.
- * What a stage is, and what is computed of it, says P: linear_warpgroup_q.h, linear_warpgroup_limbs.h. */
+/* linear_warpgroup.h - products of many rows for sm_90a: a block of threads has 128 outputs and 128 rows, or
+ * 64, two warpgroups of 64 outputs each, and a thread of a third fetches stages of K into a ring in shared
+ * memory. Weights are the register operand of wgmma, activations lie in shared memory as pack_rows.cu leaves
+ * them. What a stage is, and what is computed of it, says P: linear_warpgroup_q.h, linear_warpgroup_limbs.h.
+ */
 #ifndef WH_GPU_LINEAR_WARPGROUP_H
 #define WH_GPU_LINEAR_WARPGROUP_H
 
@@ -58,7 +59,7 @@ GPU_FN void compute_tile(const gpu_linear_args &a, const gpu_matrix &m, uint32_t
   const gpu_linear_matrix matrix = matrix_of_block(a);
   const gpu_row_tile rows = row_tile_at(a, blockIdx.y);
 #pragma unroll
-  for (uint32_t j = 0; j < 32; j++) {
+  for (uint32_t j = 0; j < P::rows / 4; j++) {
     const uint32_t row = j / 2 * 8 + gpu_lane() % 4 * 2 + j % 2;
     if (row >= rows.count) continue;
     const uint32_t to = y_row(a, rows, row);

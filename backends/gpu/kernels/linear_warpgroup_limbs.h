@@ -14,8 +14,9 @@
 struct warpgroup_limbs {
   static constexpr uint32_t chunk_bytes = GPU_WIDE_CHUNK_BYTES, head_bytes = GPU_WIDE_HEAD_BYTES;
   static constexpr uint32_t group_chunks = GPU_WIDE_CHUNKS, x_group_bytes = WARPGROUP_WIDE_BYTES;
-  static constexpr uint32_t stage_bytes = WARPGROUP_WIDE_STAGE_BYTES;
-  static constexpr uint32_t scales = GPU_WIDE_CHUNKS * WARPGROUP_CODE_BYTES, heads = x_group_bytes;
+  static constexpr uint32_t stage_bytes = WARPGROUP_WIDE_STAGE_BYTES, rows = WARPGROUP_ROWS;
+  static constexpr uint32_t code_bytes = warpgroup_code_bytes(rows);
+  static constexpr uint32_t scales = GPU_WIDE_CHUNKS * code_bytes, heads = x_group_bytes;
   static_assert(stage_bytes % 128 == 0, "matrices of the next stage are aligned");
 
   float y[64];
@@ -40,10 +41,10 @@ struct warpgroup_limbs {
   /* The products of a limb of the weights and one of the activations, added to dot where ADDS. */
   template <int ADDS>
   GPU_METHOD void add(const uint32_t (&w)[LIMB_BLOCKS][4], const uint8_t *codes) {
-    gpu_product_s8<ADDS>(dot, w[0], gpu_matrix_at(codes, WARPGROUP_ROWS));
+    gpu_product_s8<ADDS>(dot, w[0], gpu_matrix_at(codes, rows));
 #pragma unroll
     for (uint32_t b = 1; b < LIMB_BLOCKS; b++)
-      gpu_product_s8<1>(dot, w[b], gpu_matrix_at(codes + b * (WARPGROUP_CODE_BYTES / 2), WARPGROUP_ROWS));
+      gpu_product_s8<1>(dot, w[b], gpu_matrix_at(codes + b * (code_bytes / 2), rows));
   }
   GPU_METHOD void shift() {
     gpu_products_commit();
@@ -54,7 +55,7 @@ struct warpgroup_limbs {
   }
 
   GPU_METHOD void compute(const gpu_matrix &, uint32_t, const uint8_t *stage, uint32_t tiles, uint32_t in) {
-    const uint8_t *low_codes = stage + WARPGROUP_CODE_BYTES / 4, *head = stage + heads + in * head_bytes;
+    const uint8_t *low_codes = stage + code_bytes / 4, *head = stage + heads + in * head_bytes;
     uint32_t high[LIMB_BLOCKS][4], low[LIMB_BLOCKS][4];
 #pragma unroll
     for (uint32_t b = 0; b < LIMB_BLOCKS; b++) {

@@ -43,37 +43,40 @@ GPU_FN void unpack_halves(uint32_t f[8], const quant_chunk<T> &c, uint32_t b) {
     }
 }
 
-/* The dots of one block and 64 x 128 results begin; `half`: of the halves that have scales of their own. */
-template <class T>
-GPU_FN void begin_dots(float (&dots)[64], const uint32_t f[8], const uint8_t *codes, uint32_t half) {
+/* The dots of one block and 64 x ROWS results begin; `half`: of the halves that have scales of their own. */
+template <class T, uint32_t ROWS>
+GPU_FN void begin_dots(float (&dots)[ROWS / 2], const uint32_t f[8], const uint8_t *codes, uint32_t half) {
   const bool mine = !T::halves || (gpu_lane() % 4 >= 2) == (half != 0);
   uint32_t x[8];
 #pragma unroll
   for (uint32_t i = 0; i < 8; i++) x[i] = mine ? f[i] : 0;
   gpu_products_begin();
-  gpu_product_f16<0>(dots, x, gpu_matrix_at(codes, WARPGROUP_ROWS));
-  gpu_product_f16<1>(dots, x + 4, gpu_matrix_at(codes + WARPGROUP_CODE_BYTES / 4, WARPGROUP_ROWS));
+  gpu_product_f16<0>(dots, x, gpu_matrix_at(codes, ROWS));
+  gpu_product_f16<1>(dots, x + 4, gpu_matrix_at(codes + warpgroup_code_bytes(ROWS) / 4, ROWS));
   gpu_products_commit();
 }
 
-GPU_FN void add_dots(float (&g)[64], const float (&dots)[64], float scale, float scale_8) {
+template <uint32_t N>
+GPU_FN void add_dots(float (&g)[N], const float (&dots)[N], float scale, float scale_8) {
 #pragma unroll
-  for (uint32_t i = 0; i < 64; i++) g[i] = fmaf(i / 2 % 2 ? scale_8 : scale, dots[i], g[i]);
+  for (uint32_t i = 0; i < N; i++) g[i] = fmaf(i / 2 % 2 ? scale_8 : scale, dots[i], g[i]);
 }
 
-template <class T>
+template <class T, uint32_t ROWS>
 struct warpgroup_quant {
+  static constexpr uint32_t rows = ROWS, n = ROWS / 2; /* results of a thread */
   static constexpr uint32_t chunk_bytes = T::chunk_bytes, head_bytes = T::head_bytes;
-  static constexpr uint32_t group_chunks = GPU_QUANT_CHUNKS, x_group_bytes = warpgroup_group_bytes(T::min);
-  static constexpr uint32_t stage_bytes = warpgroup_stage_bytes(chunk_bytes, head_bytes, T::min);
-  static constexpr uint32_t codes_bytes = warpgroup_chunk_bytes(T::min);
-  static constexpr uint32_t tail_bytes = warpgroup_tail_bytes(T::min);
+  static constexpr uint32_t group_chunks = GPU_QUANT_CHUNKS,
+                            x_group_bytes = warpgroup_group_bytes(ROWS, T::min);
+  static constexpr uint32_t stage_bytes = warpgroup_stage_bytes(ROWS, chunk_bytes, head_bytes, T::min);
+  static constexpr uint32_t codes_bytes = warpgroup_chunk_bytes(ROWS, T::min);
+  static constexpr uint32_t tail_bytes = warpgroup_tail_bytes(ROWS, T::min);
   /* parts of a stage, behind codes */
   static constexpr uint32_t records = codes_bytes, heads = records + GPU_TILES * chunk_bytes;
   static constexpr uint32_t tail = heads + GPU_TILES * head_bytes;
   static_assert(records % 16 == 0 && heads % 16 == 0 && tail % 16 == 0, "as bulk copies want it");
 
-  float y[64], g[64], dots[64];
+  float y[n], g[n], dots[n];
   quant_head head;
   uint32_t min[2]; /* of rows g and g + 8. SUB32: blocks 2 t, 2 t + 1 as fp16; SUB16: a byte for each chunk,
                       half block t of it */
@@ -83,7 +86,7 @@ struct warpgroup_quant {
   /* g is cleared where a group ends: where one begins, it would be chosen anew in every chunk. */
   GPU_METHOD void begin() {
 #pragma unroll
-    for (uint32_t i = 0; i < 64; i++) y[i] = g[i] = 0.0f;
+    for (uint32_t i = 0; i < n; i++) y[i] = g[i] = 0.0f;
   }
 
   /* One bulk copy of codes, one of records, heads with the first chunk of a group and its tail with the last.
@@ -111,13 +114,13 @@ struct warpgroup_quant {
     }
   }
 
-  /* F16: of block b, with the sums of its 128 rows. */
+  /* F16: of block b, with the sums of its rows. */
   GPU_METHOD void add_minima(const quant_chunk<T> &c, const float *all_sums, uint32_t b) {
-    const float *sums = all_sums + b * WARPGROUP_ROWS + gpu_lane() % 4 * 2;
+    const float *sums = all_sums + b * ROWS + gpu_lane() % 4 * 2;
     const float m[2] = {gpu_f16_to_f32((uint16_t)(c.min[0] >> (16 * b))),
                         gpu_f16_to_f32((uint16_t)(c.min[1] >> (16 * b)))};
 #pragma unroll
-    for (uint32_t i = 0; i < 64; i++) g[i] = fmaf(m[i / 2 % 2], sums[i / 4 * 8 + i % 2], g[i]);
+    for (uint32_t i = 0; i < n; i++) g[i] = fmaf(m[i / 2 % 2], sums[i / 4 * 8 + i % 2], g[i]);
   }
 
   GPU_METHOD void chunk(const uint8_t *codes, const uint8_t *record, uint32_t at) {
@@ -131,13 +134,13 @@ struct warpgroup_quant {
     for (uint32_t b = 0; b < 2; b++)
 #pragma unroll
       for (uint32_t half = 0; half < (T::halves ? 2 : 1); half++) {
-        begin_dots<T>(dots, f[b], codes + b * (WARPGROUP_CODE_BYTES / 2), half);
+        begin_dots<T, ROWS>(dots, f[b], codes + b * (warpgroup_code_bytes(ROWS) / 2), half);
         if (b == 0 && half == 0) unpack_halves(f[1], c, 1);
         const float scale = scale_of(c, head, (int)b, (int)half, 0),
                     scale_8 = scale_of(c, head, (int)b, (int)half, 1);
         gpu_products_wait(dots);
         add_dots(g, dots, scale, scale_8);
-        if (T::min == WH_MIN_F16) add_minima(c, (const float *)(codes + WARPGROUP_CODE_BYTES), b);
+        if (T::min == WH_MIN_F16) add_minima(c, (const float *)(codes + warpgroup_code_bytes(ROWS)), b);
       }
   }
 
@@ -146,13 +149,13 @@ struct warpgroup_quant {
     if (T::min == WH_MIN_SUB32) {
       const uint32_t x[4] = {min[0], min[1], min[0], min[1]};
       gpu_products_begin();
-      gpu_product_f16<0>(dots, x, gpu_matrix_at(sums, WARPGROUP_ROWS));
+      gpu_product_f16<0>(dots, x, gpu_matrix_at(sums, ROWS));
     } else {
       const uint32_t x[4] = {halves_of_pair(min[0]), halves_of_pair(min[1]), halves_of_pair(min[0] >> 16),
                              halves_of_pair(min[1] >> 16)};
       gpu_products_begin();
-      gpu_product_f16<0>(dots, x, gpu_matrix_at(sums, WARPGROUP_ROWS));
-      gpu_product_f16<1>(dots, x, gpu_matrix_at(sums + 2 * WARPGROUP_SUM_BYTES, WARPGROUP_ROWS));
+      gpu_product_f16<0>(dots, x, gpu_matrix_at(sums, ROWS));
+      gpu_product_f16<1>(dots, x, gpu_matrix_at(sums + 2 * warpgroup_sum_bytes(ROWS), ROWS));
     }
     gpu_products_commit();
     gpu_products_wait(dots);
@@ -164,10 +167,10 @@ struct warpgroup_quant {
     if (at == 0) begin_group(stage + heads + in * head_bytes);
     chunk(stage, stage + records + in * chunk_bytes, at);
     if (at + 1 != GPU_QUANT_CHUNKS && index + 1 != m.n_chunks) return;
-    if (T::has_dmin) add_group_minima(stage + tail + WARPGROUP_SCALE_BYTES);
+    if (T::has_dmin) add_group_minima(stage + tail + warpgroup_scale_bytes(ROWS));
     const float *scales = (const float *)(stage + tail) + gpu_lane() % 4 * 2;
 #pragma unroll
-    for (uint32_t i = 0; i < 64; i++) {
+    for (uint32_t i = 0; i < n; i++) {
       y[i] = fmaf(scales[i / 4 * 8 + i % 2], g[i], y[i]);
       g[i] = 0.0f;
     }
@@ -176,6 +179,7 @@ struct warpgroup_quant {
 
 #endif
 
-#define WARPGROUP_QUANT(type) WARPGROUP_KERNEL(type, warpgroup_quant<quant_##type>)
+#define WARPGROUP_QUANT(type) WARPGROUP_KERNEL(type, warpgroup_quant<quant_##type, WARPGROUP_ROWS>)
+#define WARPGROUP_QUANT_FEW(type) WARPGROUP_KERNEL(few_##type, warpgroup_quant<quant_##type, WARPGROUP_FEW>)
 
 #endif

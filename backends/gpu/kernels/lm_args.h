@@ -108,4 +108,15 @@ typedef struct gpu_attention_args {
   float scale, softcap; /* softcap 0: none */
 } gpu_attention_args;
 
+/* What joins the partial states. A block has so many heads of a row, with 128 threads each; with `codes`
+ * these are a group of 256 elements, whose q8a goes there as well. */
+typedef struct gpu_combine_args {
+  gpu_attention_args attention;
+  uint64_t codes;
+  gpu_q8a form;
+  uint32_t heads;
+} gpu_combine_args;
+#define GPU_COMBINE_THREADS 128u
+#define GPU_COMBINE_HEADS 4u /* at most */
+
 #endif

@@ -3,11 +3,16 @@
 #include "backends/gpu/kernels/lm_args.h"
 #include "backends/gpu/kernels/rows.h"
 
-/* The block's row: in shared memory where it has room there, else where it is. */
+/* The block's row: in shared memory where it has room there, else where it is. It is read N floats at a time, of which it
+ * has a multiple. */
+template <int N>
 GPU_FN const float *bring_row(const gpu_norm_args &a, float *room) {
+  struct alignas(4 * N) piece {
+    float v[N];
+  };
   const float *x = gpu_at<const float>(a.x) + (uint64_t)blockIdx.x * a.n;
   if (!a.staged) return x;
-  for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) room[j] = x[j];
+  for (uint32_t j = threadIdx.x; j < a.n / N; j += blockDim.x) ((piece *)(void *)room)[j] = ((const piece *)(const void *)x)[j];
   gpu_barrier();
   return room;
 }
@@ -27,7 +32,7 @@ GPU_FN float for_all(float *room, F of_first_warp) {
 
 GPU_FN float rms_factor(const float *x, uint32_t n, float eps, float *room) {
   return for_all(room, [&] {
-    const float ss = gpu_sum64(n, [&](float lane, uint32_t j) { return fmaf(x[j], x[j], lane); });
+    const float ss = gpu_sum64(n, [&](float lane, uint64_t j) { return fmaf(x[j], x[j], lane); });
     return 1.0f / sqrtf(ss / (float)n + eps);
   });
 }
@@ -35,7 +40,7 @@ GPU_FN float rms_factor(const float *x, uint32_t n, float eps, float *room) {
 GPU_KERNEL_FN(rms_norm, gpu_norm_args) {
   GPU_DYNAMIC_SHARED(float, staged);
   __shared__ float room;
-  const float *x = bring_row(a, staged), *w = gpu_at<const float>(a.w);
+  const float *x = bring_row<1>(a, staged), *w = gpu_at<const float>(a.w);
   float *y = gpu_at<float>(a.y) + (uint64_t)blockIdx.x * a.n;
   const float r = rms_factor(x, a.n, a.eps, &room);
   for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) y[j] = w ? (x[j] * r) * w[j] : x[j] * r;
@@ -44,7 +49,7 @@ GPU_KERNEL_FN(rms_norm, gpu_norm_args) {
 GPU_KERNEL_FN(rms_norm_q8a, gpu_norm_args) {
   GPU_DYNAMIC_SHARED(float, staged);
   __shared__ float room;
-  const float *x = bring_row(a, staged), *w = gpu_at<const float>(a.w);
+  const float *x = bring_row<4>(a, staged), *w = gpu_at<const float>(a.w);
   const float r = rms_factor(x, a.n, a.eps, &room);
   for (uint32_t group = gpu_warp(); group * GPU_Q8A_GROUP < a.n; group += blockDim.x / GPU_WARP) {
     const uint32_t at = group * GPU_Q8A_GROUP + gpu_lane() * 8, left = a.n - group * GPU_Q8A_GROUP;
@@ -62,13 +67,13 @@ GPU_KERNEL_FN(rms_norm_q8a, gpu_norm_args) {
 GPU_KERNEL_FN(layer_norm, gpu_norm_args) {
   GPU_DYNAMIC_SHARED(float, staged);
   __shared__ float room;
-  const float *x = bring_row(a, staged), *w = gpu_at<const float>(a.w), *b = gpu_at<const float>(a.b);
+  const float *x = bring_row<1>(a, staged), *w = gpu_at<const float>(a.w), *b = gpu_at<const float>(a.b);
   float *y = gpu_at<float>(a.y) + (uint64_t)blockIdx.x * a.n;
   const float mean = for_all(&room, [&] {
-    return gpu_sum64(a.n, [&](float lane, uint32_t j) { return lane + x[j]; }) / (float)a.n;
+    return gpu_sum64(a.n, [&](float lane, uint64_t j) { return lane + x[j]; }) / (float)a.n;
   });
   const float r = for_all(&room, [&] {
-    const float ss = gpu_sum64(a.n, [&](float lane, uint32_t j) {
+    const float ss = gpu_sum64(a.n, [&](float lane, uint64_t j) {
       const float d = x[j] - mean;
       return fmaf(d, d, lane);
     });
@@ -93,7 +98,7 @@ GPU_KERNEL_FN(softmax, gpu_norm_args) {
   for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) p[j] = wh_exp_f32(x[j] - top);
   gpu_barrier();
   const float sum = for_all(&room, [&] {
-    return gpu_sum64(a.n, [&](float lane, uint32_t j) { return lane + p[j]; });
+    return gpu_sum64(a.n, [&](float lane, uint64_t j) { return lane + p[j]; });
   });
   for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) y[j] = p[j] / sum;
 }

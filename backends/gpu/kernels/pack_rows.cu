@@ -1,5 +1,5 @@
 /* pack_rows.cu - activations in the order that products of warpgroups read (warpgroup_args.h). A thread has a
- * block of 32 of a row; the 128 rows of a tile lie side by side. */
+ * block of 32 of a row; the rows of a tile, as many as threads, lie side by side. */
 #include "backends/gpu/kernels/gpu.h"
 #include "backends/gpu/kernels/linear_rows.h"
 #include "backends/gpu/kernels/warpgroup_args.h"
@@ -22,20 +22,21 @@ GPU_FN void store_sum(uint16_t *to, uint32_t apart, int32_t v) {
 /* Sums of the block, whose codes are q: where the type of the weights wants them. */
 GPU_FN void pack_sums(int32_t min, uint8_t *group, uint32_t row, uint32_t block, const int8_t q[32],
                       int32_t scale) {
+  const uint32_t rows = blockDim.x;
   int32_t halves[2] = {0, 0};
 #pragma unroll
   for (uint32_t i = 0; i < 32; i++) halves[i / 16] += q[i];
   uint16_t *tail =
-      (uint16_t *)(group + GPU_QUANT_CHUNKS * warpgroup_chunk_bytes(min) + WARPGROUP_SCALE_BYTES);
+      (uint16_t *)(group + GPU_QUANT_CHUNKS * warpgroup_chunk_bytes(rows, min) + warpgroup_scale_bytes(rows));
   const uint32_t chunk = block / 2, b = block % 2;
   if (min == WH_MIN_F16) {
-    float *sums = (float *)(group + chunk * warpgroup_chunk_bytes(min) + WARPGROUP_CODE_BYTES);
-    sums[b * WARPGROUP_ROWS + row] = (float)((halves[0] + halves[1]) * scale);
+    float *sums = (float *)(group + chunk * warpgroup_chunk_bytes(rows, min) + warpgroup_code_bytes(rows));
+    sums[b * rows + row] = (float)((halves[0] + halves[1]) * scale);
   } else if (min == WH_MIN_SUB32) {
-    store_sum(tail + row * 8 + block, WARPGROUP_ROWS * 8, (halves[0] + halves[1]) * scale);
+    store_sum(tail + row * 8 + block, rows * 8, (halves[0] + halves[1]) * scale);
   } else if (min == WH_MIN_SUB16) {
-    uint16_t *to = tail + (chunk / 2 * WARPGROUP_ROWS + row) * 8 + 4 * b + chunk % 2;
-    for (uint32_t h = 0; h < 2; h++) store_sum(to + 2 * h, 2 * WARPGROUP_ROWS * 8, halves[h] * scale);
+    uint16_t *to = tail + (chunk / 2 * rows + row) * 8 + 4 * b + chunk % 2;
+    for (uint32_t h = 0; h < 2; h++) store_sum(to + 2 * h, 2 * rows * 8, halves[h] * scale);
   }
 }
 
@@ -49,27 +50,27 @@ GPU_FN void load_codes(uint32_t w[8], bool there, uint64_t at) {
 }
 
 GPU_KERNEL_FN(pack_rows, gpu_warpgroup_pack_args) {
-  const uint32_t row_in = threadIdx.x, block = blockIdx.x, group = block / 8;
+  const uint32_t row_in = threadIdx.x, rows = blockDim.x, block = blockIdx.x, group = block / 8;
   const gpu_row_tile tile = row_tile_at(a.products, blockIdx.y);
   if (tile.count == 0) return;
   const bool there = row_in < tile.count;
   const uint64_t at = (uint64_t)x_row(a.products, tile, row_in) * a.n_groups * 8 + block;
-  const uint32_t chunk_bytes = warpgroup_chunk_bytes(a.min);
+  const uint32_t chunk_bytes = warpgroup_chunk_bytes(rows, a.min);
   uint8_t *to =
-      gpu_at<uint8_t>(a.y + ((uint64_t)blockIdx.y * a.n_groups + group) * warpgroup_group_bytes(a.min));
+      gpu_at<uint8_t>(a.y + ((uint64_t)blockIdx.y * a.n_groups + group) * warpgroup_group_bytes(rows, a.min));
   uint32_t words[8];
   int8_t q[32];
   load_codes(words, there, a.products.x + at * 32);
   memcpy(q, words, 32);
   const int32_t scale = there ? 1 << gpu_at<const uint8_t>(a.products.x_shifts)[at] : 1;
-  uint8_t *codes = to + block % 8 / 2 * chunk_bytes + block % 2 * (WARPGROUP_CODE_BYTES / 2);
+  uint8_t *codes = to + block % 8 / 2 * chunk_bytes + block % 2 * (warpgroup_code_bytes(rows) / 2);
 #pragma unroll
   for (uint32_t piece = 0; piece < 4; piece++) { /* step of the block, half of the step */
     const uint32_t h = piece / 2, half = piece % 2;
     int32_t v[8];
 #pragma unroll
     for (uint32_t e = 0; e < 8; e++) v[e] = q[8 * (e / 2) + 4 * half + h + 2 * (e % 2)] * scale;
-    *(gpu_u128 *)(codes + piece * WARPGROUP_ROWS * 16 + row_in * 16) = eight_halves(v);
+    *(gpu_u128 *)(codes + piece * rows * 16 + row_in * 16) = eight_halves(v);
   }
   pack_sums(a.min, to, row_in, block % 8, q, scale);
   if (block % 8 == 0)
@@ -84,7 +85,7 @@ GPU_KERNEL_FN(pack_limbs, gpu_warpgroup_pack_args) {
   const bool there = row_in < tile.count;
   const uint64_t at = (uint64_t)x_row(a.products, tile, row_in) * a.n_groups * 4 + block;
   uint8_t *to = gpu_at<uint8_t>(a.y + ((uint64_t)blockIdx.y * a.n_groups + group) * WARPGROUP_WIDE_BYTES);
-  uint8_t *codes = to + block % 4 * (WARPGROUP_CODE_BYTES / 2) + row_in * 16;
+  uint8_t *codes = to + block % 4 * (warpgroup_code_bytes(WARPGROUP_ROWS) / 2) + row_in * 16;
 #pragma unroll
   for (uint32_t limb = 0; limb < 2; limb++) {
     uint32_t w[8];
@@ -95,6 +96,6 @@ GPU_KERNEL_FN(pack_limbs, gpu_warpgroup_pack_args) {
     }
   }
   if (block % 4 == 0)
-    ((float *)(to + GPU_WIDE_CHUNKS * WARPGROUP_CODE_BYTES))[row_in] =
+    ((float *)(to + GPU_WIDE_CHUNKS * warpgroup_code_bytes(WARPGROUP_ROWS)))[row_in] =
         there ? gpu_at<const float>(a.products.x_scales)[at / 4] : 0.0f;
 }

@@ -19,8 +19,13 @@ GPU_FN float gpu_tree64(float low, float high) {
 template <typename F>
 GPU_FN float gpu_sum64(uint32_t n, F add) {
   float low = 0.0f, high = 0.0f;
-  uint32_t j = gpu_lane();
-#pragma unroll 4
+  uint64_t j = gpu_lane(); /* of 64 bits, so that places are offsets of one address */
+  for (; j + 480 < n; j += 512)
+#pragma unroll
+    for (uint64_t k = 0; k < 512; k += 64) {
+      low = add(low, j + k);
+      high = add(high, j + k + 32);
+    }
   for (; j + 32 < n; j += 64) {
     low = add(low, j);
     high = add(high, j + 32);
@@ -63,10 +68,13 @@ GPU_FN uint32_t gpu_pack4(const int32_t *c) {
          (uint32_t)c[3] << 24;
 }
 
-/* Codes of a group that is not finite are 0. */
-GPU_FN int32_t gpu_q8a_code(float v) {
-  v = rintf(v);
-  return v >= -127.0f && v <= 127.0f ? (int32_t)v : 0;
+/* The same of four numbers of at most 127 in magnitude, rounded: added to the shifter they are rounded to
+ * whole ones, and the lowest byte is the code. */
+GPU_FN uint32_t gpu_round4(const float *v, float factor) {
+  uint32_t c[4];
+#pragma unroll
+  for (int i = 0; i < 4; i++) c[i] = wh_f32_bits(v[i] * factor + SHIFTER);
+  return gpu_pick_bytes(gpu_pick_bytes(c[0], c[1], 0x0040u), gpu_pick_bytes(c[2], c[3], 0x0040u), 0x5410u);
 }
 
 /* quantize_act of a group by one warp: a lane holds the elements 8 lane .. 8 lane + 7, those from `n` on as
@@ -85,17 +93,13 @@ GPU_FN void gpu_quantize_group(const float v[8], uint32_t n, const gpu_q8a_group
   int32_t k = 3;
   if (!zero) k = block_top * 8.0f <= top ? 3 : block_top * 4.0f <= top ? 2 : block_top * 2.0f <= top ? 1 : 0;
   const int32_t t = 3 - (zero ? 0 : k);
+  const bool none = zero || !(top < INFINITY); /* codes of a group that is not finite are 0 */
   const float factor = zero ? 0.0f : (127.0f / top) * (float)(1 << k);
-  int32_t code[8], sum = 0;
-#pragma unroll
-  for (int i = 0; i < 8; i++) {
-    code[i] = zero ? 0 : gpu_q8a_code(v[i] * factor);
-    sum += code[i];
-  }
-  for (uint32_t m = 1; m < 4; m *= 2) sum += gpu_shfl_xor(sum, m);
   uint2 codes;
-  codes.x = gpu_pack4(code);
-  codes.y = gpu_pack4(code + 4);
+  codes.x = none ? 0 : gpu_round4(v, factor);
+  codes.y = none ? 0 : gpu_round4(v + 4, factor);
+  int32_t sum = gpu_dp4a((int32_t)codes.x, 0x01010101, gpu_dp4a((int32_t)codes.y, 0x01010101, 0));
+  for (uint32_t m = 1; m < 4; m *= 2) sum += gpu_shfl_xor(sum, m);
   *(uint2 *)(void *)(to.codes + lane * 8) = codes;
   if (lane % 4 == 0) {
     to.shifts[block] = exists ? (uint8_t)t : (uint8_t)0;

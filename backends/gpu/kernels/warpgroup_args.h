@@ -1,8 +1,8 @@
 /* warpgroup_args.h - activations as products of warpgroups read them, and the shapes of their launches. For
  * hosts and kernels. */
 // clang-format off
-/* Tiles of 128 rows, rows past the end zero, follow each other; of a tile its groups of K. Of quantised weights,
- * groups of 256:
+/* Tiles of 128 rows (or of 64: read so below), rows past the end zero, follow each other; of a tile its groups of K. Of
+ * quantised weights, groups of 256:
  *
  *   4 chunks of 64 of K:
  *     codes  [4 steps][2 halves][128 rows][8] fp16, q 2^t. Step 2 b + h of a chunk and half i of it have
@@ -28,33 +28,38 @@
 #include "backends/gpu/kernels/linear_format.h"
 
 #define WARPGROUP_ROWS 128u
+#define WARPGROUP_FEW 64u        /* rows of a tile where a product has no more, of quantised weights */
 #define WARPGROUP_LEAST_ROWS 65u /* of a product, for each expert, that takes these kernels; predicted */
 #define WARPGROUP_FEW_ROWS \
   33u /* the same, where blocks of 128 outputs are as many as processors; predicted */
 #define WARPGROUP_THREADS 384u /* two warpgroups compute, one fetches */
-#define WARPGROUP_CODE_BYTES (WARPGROUP_ROWS * GPU_K_CHUNK * 2u)
-#define WARPGROUP_SCALE_BYTES (WARPGROUP_ROWS * 4u)
-#define WARPGROUP_SUM_BYTES (WARPGROUP_ROWS * 8u * 2u) /* of 8 fp16 a row */
-#define WARPGROUP_WIDE_BYTES (GPU_WIDE_CHUNKS * WARPGROUP_CODE_BYTES + WARPGROUP_SCALE_BYTES) /* a group */
+#define WARPGROUP_WIDE_BYTES \
+  (GPU_WIDE_CHUNKS * WARPGROUP_ROWS * GPU_K_CHUNK * 2u + WARPGROUP_ROWS * 4u) /* a group */
+
+/* Of a tile of so many rows: codes of a chunk, scales of a group, 8 fp16 of each row. */
+GPU_CONST_FN uint32_t warpgroup_code_bytes(uint32_t rows) { return rows * GPU_K_CHUNK * 2u; }
+GPU_CONST_FN uint32_t warpgroup_scale_bytes(uint32_t rows) { return rows * 4u; }
+GPU_CONST_FN uint32_t warpgroup_sum_bytes(uint32_t rows) { return rows * 8u * 2u; }
 
 /* Of activations, for weights whose minima are `min`: a chunk, what ends a group, a group. */
-GPU_CONST_FN uint32_t warpgroup_chunk_bytes(int min) {
-  return WARPGROUP_CODE_BYTES + (min == WH_MIN_F16 ? 2u * WARPGROUP_ROWS * 4u : 0u);
+GPU_CONST_FN uint32_t warpgroup_chunk_bytes(uint32_t rows, int min) {
+  return warpgroup_code_bytes(rows) + (min == WH_MIN_F16 ? 2u * rows * 4u : 0u);
 }
-GPU_CONST_FN uint32_t warpgroup_tail_bytes(int min) {
-  return WARPGROUP_SCALE_BYTES + (min == WH_MIN_SUB32   ? 2u * WARPGROUP_SUM_BYTES
-                                  : min == WH_MIN_SUB16 ? 4u * WARPGROUP_SUM_BYTES
-                                                        : 0u);
+GPU_CONST_FN uint32_t warpgroup_tail_bytes(uint32_t rows, int min) {
+  return warpgroup_scale_bytes(rows) + (min == WH_MIN_SUB32   ? 2u * warpgroup_sum_bytes(rows)
+                                        : min == WH_MIN_SUB16 ? 4u * warpgroup_sum_bytes(rows)
+                                                              : 0u);
 }
-GPU_CONST_FN uint32_t warpgroup_group_bytes(int min) {
-  return GPU_QUANT_CHUNKS * warpgroup_chunk_bytes(min) + warpgroup_tail_bytes(min);
+GPU_CONST_FN uint32_t warpgroup_group_bytes(uint32_t rows, int min) {
+  return GPU_QUANT_CHUNKS * warpgroup_chunk_bytes(rows, min) + warpgroup_tail_bytes(rows, min);
 }
 
 /* A stage in shared memory: of quantised weights a chunk of activations, records, heads, what ends a group;
  * of 16-bit weights a group of both. */
-GPU_CONST_FN uint32_t warpgroup_stage_bytes(uint32_t chunk_bytes, uint32_t head_bytes, int min) {
-  return (warpgroup_chunk_bytes(min) + GPU_TILES * (chunk_bytes + head_bytes) + warpgroup_tail_bytes(min) +
-          127u) /
+GPU_CONST_FN uint32_t warpgroup_stage_bytes(uint32_t rows, uint32_t chunk_bytes, uint32_t head_bytes,
+                                            int min) {
+  return (warpgroup_chunk_bytes(rows, min) + GPU_TILES * (chunk_bytes + head_bytes) +
+          warpgroup_tail_bytes(rows, min) + 127u) /
          128u * 128u;
 }
 #define WARPGROUP_WIDE_STAGE_BYTES \

@@ -1,0 +1,157 @@
+/* conv_codes_pack.c - levels, and weights in the panels of conv_codes.h. */
+#include <string.h>
+
+#include "backends/cpu/conv_codes.h"
+#include "backends/cpu/whole.h"
+#include "core/base/allocator.h"
+
+#define ROWS WH_CONV_CODES_ROWS
+#define BLOCK_WORDS WH_CONV_CODES_BLOCK
+
+/* ---- levels ---- */
+
+const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
+  const wh_conv_codes_isa *isa = NULL;
+#if defined(__x86_64__)
+#define ISA(level, places, saturates)                                                       \
+  static const wh_conv_codes_isa level = {places, saturates, wh_k_conv_codes_tile__##level, \
+                                          "conv_codes__" #level}
+  ISA(avx2, 16, true);
+  ISA(avxvnni, 16, false);
+  ISA(avx512, 32, true);
+  ISA(avx512vnni, 32, false);
+#undef ISA
+#define WH_CONV_CODES_KERNEL(level, needs) \
+  if ((features & (needs)) == (needs)) isa = &level;
+#include "backends/cpu/kernels_conv_codes.def"
+#endif
+  (void)features;
+  return isa;
+}
+
+/* ---- weights ---- */
+
+static bool has_rests(const wh_linear_layout *l) { return l->id != WH_CONV_CODES_PANELS + 1; }
+
+/* A code as words have it. */
+static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
+  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i] - 128;
+}
+
+/* Rests that a block of so many words has room for, in a word each. */
+static int64_t room_of(int64_t words) { return words + words / 2; }
+/* Words before a panel's block that begins at k. */
+static int64_t block_at(bool rests, int64_t k) {
+  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * (1 + room_of(BLOCK_WORDS)) : 0);
+}
+/* Words of a panel of so many of k. */
+static int64_t panel_size(bool rests, int64_t words) {
+  const int64_t last = words % BLOCK_WORDS;
+  return block_at(rests, words - last) + last * ROWS + (rests && last ? 1 + room_of(last) : 0);
+}
+
+static bool layout_of(uint32_t id, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
+                      wh_linear_layout *out) {
+  int64_t k;
+  *out = (wh_linear_layout){
+      .id = id, .dtype = dtype, .n = m, .k = c, .panel_cols = ROWS, .n_panels = ceil_div(m, ROWS)};
+  if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c + 3, taps, &k) || k >= INT64_C(1) << 31)
+    return false;
+  return wh_mul_size((size_t)panel_size(has_rests(out), ceil_div(c, 4) * taps), sizeof(uint32_t),
+                     &out->panel_bytes) &&
+         wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
+}
+
+bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
+                          wh_linear_layout *out) {
+  return layout_of(WH_CONV_CODES_PANELS + !isa->saturates, dtype, m, c, taps, out);
+}
+
+bool wh_conv_codes_columns(wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out) {
+  return layout_of(WH_CONV_CODES_COLUMNS, dtype, n, k, 1, out);
+}
+
+const uint32_t *wh_conv_codes_panel(const void *panels, bool rests, int64_t words, int64_t panel) {
+  return (const uint32_t *)panels + panel * panel_size(rests, words);
+}
+
+const uint32_t *wh_conv_codes_block(const uint32_t *panel, bool rests, int64_t k) {
+  return panel + block_at(rests, k);
+}
+
+static int64_t words_of(const wh_linear_layout *l) {
+  const int64_t size = (int64_t)(l->panel_bytes / sizeof(uint32_t));
+  int64_t words = size / ROWS;
+  while (panel_size(has_rests(l), words) > size) words--;
+  return words;
+}
+
+/* Word `at` of output m: tap at % taps of four channels. */
+static uint32_t word_of(const wh_linear_layout *l, const void *src, int64_t taps, int64_t m, int64_t at) {
+  const int64_t first = at / taps * 4, n = m < l->n ? min_i64(4, l->k - first) : 0;
+  uint32_t word = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t c = first + i,
+                  from = l->id == WH_CONV_CODES_COLUMNS ? c * l->n + m : (m * l->k + c) * taps + at % taps;
+    word |= ((uint32_t)signed_code(l->dtype, src, from) & 0xff) << 8 * i;
+  }
+  return word;
+}
+
+/* What of a word's codes is too much where 255 times two neighbours must fit 16 bits: of the second of two
+ * that are both positive, or both negative. */
+static uint32_t rest_of(uint32_t word) {
+  uint32_t rest = 0;
+  for (int at = 0; at < 32; at += 16) {
+    const int sum = (int8_t)(word >> at & 0xff) + (int8_t)(word >> (at + 8) & 0xff),
+              more = sum > 128    ? sum - 128
+                     : sum < -128 ? sum + 128
+                                  : 0;
+    rest |= ((uint32_t)more & 0xff) << (at + 8);
+  }
+  return rest;
+}
+/* Each code less that of `rest`, which is in the second ones alone. */
+static uint32_t without(uint32_t word, uint32_t rest) {
+  return (word & 0x00ff00ff) | ((((word >> 8 & 0x00ff00ff) | 0x01000100) - (rest >> 8)) & 0x00ff00ff) << 8;
+}
+
+static int32_t sum_of(uint32_t word) {
+  return (int8_t)(word & 0xff) + (int8_t)(word >> 8 & 0xff) + (int8_t)(word >> 16 & 0xff) +
+         (int8_t)(word >> 24);
+}
+
+/* Words [k, k + words) of a panel; their sums are added. */
+static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel, int64_t k,
+                       int64_t words, uint32_t *to, uint32_t *sums) {
+  for (int64_t i = 0; i < words * ROWS; i++) {
+    to[i] = word_of(l, src, taps, panel * ROWS + i % ROWS, k + i / ROWS);
+    sums[i % ROWS] += (uint32_t)sum_of(to[i]);
+  }
+  if (!has_rests(l)) return;
+  uint32_t *n = to + words * ROWS, *rests = n + 1;
+  int64_t all = 0;
+  memset(n, 0, (size_t)(1 + room_of(words)) * sizeof *n);
+  for (int64_t i = 0; i < words * ROWS; i++) all += rest_of(to[i]) != 0;
+  if (all > room_of(words)) {
+    *n = WH_CONV_CODES_TWICE;
+    return;
+  }
+  for (int64_t i = 0; i < words * ROWS; i++) {
+    const uint32_t rest = rest_of(to[i]);
+    if (!rest) continue;
+    to[i] = without(to[i], rest);
+    rests[(*n)++] = rest | (uint32_t)(i % ROWS) << 16 | (uint32_t)(i / ROWS);
+  }
+}
+
+void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
+                        int64_t panel_end) {
+  const int64_t words = words_of(l), taps = words / ceil_div(l->k, 4);
+  for (int64_t p = panel_begin; p < panel_end; p++) {
+    uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
+    memset(to, 0, ROWS * sizeof *to);
+    for (int64_t k = 0; k < words; k += BLOCK_WORDS)
+      pack_block(l, src, taps, p, k, min_i64(BLOCK_WORDS, words - k), to + block_at(has_rests(l), k), to);
+  }
+}
