@@ -9,6 +9,8 @@
 #include "backends/cpu/chain_registers.h"
 
 #define BLOCK_SOON 8 /* taps between an element's fetch and its use, where it comes from afar */
+#define BLOCK_NEXT \
+  (WH_CONV_BLOCK + 7) /* with the last one, all lines of the elements behind that are not these */
 #define TAIL_SUMS ((WH_CONV_TAIL + 3) * WH_LINEAR_F_COLS) /* of a panel; they are transposed in fours */
 #define BLOCK_TILE_VECS (WH_CONV_BLOCK / VF_LANES)
 
@@ -58,7 +60,7 @@ static void block_add(block_copy *b, int64_t from, int64_t to, int64_t n) {
 /* Whether places that follow each other are elements that do. */
 static bool block_is_flat(const conv_unit *u) {
   const int64_t *size = u->p->size, *out = u->a->win.out;
-  return size[2] == out[2] && (out[0] == 1 || size[1] == out[1]);
+  return out[0] * out[1] == 1 || (size[2] == out[2] && (out[0] == 1 || size[1] == out[1]));
 }
 
 static int64_t block_element(const conv_unit *u, int64_t place) {
@@ -169,6 +171,8 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
       const float *soon = from[min_i64(k + BLOCK_SOON, n - 1)];
       CONV_UNROLL
       for (int i = 0; i < vecs; i++) __builtin_prefetch(soon + t->at[i]);
+      __builtin_prefetch(from[k] + t->at[0] + BLOCK_NEXT, 0, 2);
+      __builtin_prefetch(from[k] + t->at[0] + 2 * WH_CONV_BLOCK - 1, 0, 2);
       TAP(vf_load(from[k] + t->at[i]));
       CONV_UNROLL
       for (int i = 0; i < vecs; i++) vf_store(x - WH_CONV_BLOCK + i * VF_LANES, vf_load(from[k] + t->at[i]));

@@ -4,6 +4,14 @@
 #ifndef WH_CPU_CONV_CHANNELS_H
 #define WH_CPU_CONV_CHANNELS_H
 
+#if VF_LANES == 8 /* few places have all channels of a panel, whose weights are then read in one go */
+#define CHANNEL_VECS (WH_LINEAR_F_COLS / VF_LANES)
+#define CHANNEL_FEW 3
+#else
+#define CHANNEL_VECS 2
+#define CHANNEL_FEW 0
+#endif
+
 /* c[rows][32] over taps [0, k): weights w[k][width], the element of tap i for row r at x[i] + at + r * step.
  */
 typedef struct conv_channel_tile {
@@ -18,7 +26,7 @@ typedef struct conv_channel_tile {
 } conv_channel_tile;
 
 CONV_INLINE void conv_channel_body(const int rows, const int vecs, const conv_channel_tile *t, int64_t col) {
-  vf acc[WH_CONV_TALL][2], w[2];
+  vf acc[WH_CONV_TALL][CHANNEL_VECS], w[CHANNEL_VECS];
   const int64_t step = t->step, at = t->at, width = t->width;
   const float *const *from = t->x;
   const float *weights = t->w + col;
@@ -56,6 +64,10 @@ CONV_INLINE void conv_channel_body(const int rows, const int vecs, const conv_ch
 CONV_INLINE void conv_channel_rows(const int rows, const conv_channel_tile *t) {
   if (VF_LANES == WH_LINEAR_F_HALF && t->width == WH_LINEAR_F_HALF) {
     conv_channel_body(rows, 1, t, 0);
+    return;
+  }
+  if (rows <= CHANNEL_FEW && t->width == CHANNEL_VECS * VF_LANES) {
+    conv_channel_body(rows, CHANNEL_VECS, t, 0);
     return;
   }
   for (int64_t col = 0; col < t->width; col += 2 * VF_LANES) conv_channel_body(rows, 2, t, col);

@@ -164,6 +164,7 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
   const int64_t in = wh_window_volume(w->in), out = wh_window_volume(w->out),
                 taps = w->kernel[1] * w->kernel[2], channels = a->group * a->m,
                 vectors = ceil_div(channels, VF_LANES), planes = a->n * vectors;
+  if (planes == 0) return;
   /* parts of planes where these are few for all workers */
   const int64_t want = wh_team_size(worker->team) > 1 ? 4 * (int64_t)wh_team_size(worker->team) : 1;
   int64_t parts = min_i64(ceil_div(want, planes), w->out[1] / (LANES_ROWS * w->kernel[1]));

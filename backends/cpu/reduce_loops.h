@@ -16,8 +16,8 @@
 #define REDUCE_STEPS(name, t, type, step, join)                                 \
   static inline type name##_##t##_step(type a, type x) { return (type)(step); } \
   static inline type name##_##t##_join(type a, type b) { return (type)(join); }
-#define REDUCE_ROWS(name, t, type, first)                                                                 \
-  void JOIN(name, t, rows, LEVEL)(const wh_reduce_run *r) {                                               \
+#define REDUCE_ROWS(head, name, t, type, first)                                                           \
+  head(const wh_reduce_run *r) {                                                                          \
     type lanes[LANES];                                                                                    \
     int64_t lane = 0;                                                                                     \
     wh_nd_at at = wh_nd_seek(r->walk, 0);                                                                 \
@@ -59,9 +59,9 @@
         for (int64_t c = 0; c < r->n; c++) lanes[l][c] = name##_##t##_join(lanes[l][c], lanes[l + h][c]); \
     for (int64_t c = 0; c < r->n; c++) y[c] = used ? lanes[0][c] : (type)(first);                         \
   }
-#define REDUCE(name, t, type, first, step, join) \
-  REDUCE_STEPS(name, t, type, step, join)        \
-  REDUCE_ROWS(name, t, type, first)              \
+#define REDUCE(name, t, type, first, step, join)                     \
+  REDUCE_STEPS(name, t, type, step, join)                            \
+  REDUCE_ROWS(void JOIN(name, t, rows, LEVEL), name, t, type, first) \
   REDUCE_COLUMNS(name, t, type, first)
 
 /* IEEE 754-2019's maximum and minimum */
@@ -69,7 +69,6 @@
 #define MINIMUM(x, z) ((x) < (z) ? (x) : (z) < (x) ? (z) : (x) == (z) ? (signbit(x) ? (x) : (z)) : (x) + (z))
 
 #define REDUCE_FLOAT(t, type, fused, magnitude)         \
-  REDUCE(sum, t, type, 0, a + x, a + b)                 \
   REDUCE(prod, t, type, 1, a *x, a *b)                  \
   REDUCE(sum_square, t, type, 0, fused(x, x, a), a + b) \
   REDUCE(l1, t, type, 0, a + magnitude(x), a + b)
@@ -77,6 +76,32 @@
 REDUCE_FLOAT(f32, float, fmaf, fabsf)
 
 #ifdef VF_LANES
+#define SUM_VECS (LANES / VF_LANES)
+REDUCE_STEPS(sum, f32, float, a + x, a + b)
+REDUCE_ROWS(static void sum_runs, sum, f32, float, 0)
+REDUCE_COLUMNS(sum, f32, float, 0)
+/* Of one run all lanes are vectors: those that take nothing hold +0, which no sum differs by, as none is -0.
+ */
+void JOIN(sum, f32, rows, LEVEL)(const wh_reduce_run *r) {
+  const float *x = r->x;
+  vf lanes[SUM_VECS];
+  int64_t i = 0;
+  if (r->n_runs != 1) {
+    sum_runs(r);
+    return;
+  }
+  UNROLL for (int v = 0; v < SUM_VECS; v++) lanes[v] = vf_zero();
+  for (; i + LANES <= r->n; i += LANES) UNROLL
+  for (int v = 0; v < SUM_VECS; v++) lanes[v] = vf_add(lanes[v], vf_load(x + i + v * VF_LANES));
+  UNROLL for (int v = 0; v < SUM_VECS; v++) {
+    const int64_t at = i + v * VF_LANES;
+    if (at < r->n) lanes[v] = vf_add(lanes[v], vf_load_left(x + at, r->n - at));
+  }
+  UNROLL for (int h = SUM_VECS / 2; h > 0; h /= 2) UNROLL for (int v = 0; v < h; v++) lanes[v] =
+      vf_add(lanes[v], lanes[v + h]);
+  *(float *)r->y = vf_sum_halves(lanes[0]);
+}
+
 /* The order of a maximum is free, and compilers make no vectors of its comparisons. */
 #define EXTREME_VECS 4
 #define EXTREME_ROWS(name, first, vector)                                                                \
@@ -105,6 +130,7 @@ REDUCE_STEPS(min, f32, float, MINIMUM(a, x), MINIMUM(a, b))
 EXTREME_ROWS(min, INFINITY, vf_minimum)
 REDUCE_COLUMNS(min, f32, float, INFINITY)
 #else
+REDUCE(sum, f32, float, 0, a + x, a + b)
 REDUCE(max, f32, float, -INFINITY, MAXIMUM(a, x), MAXIMUM(a, b))
 REDUCE(min, f32, float, INFINITY, MINIMUM(a, x), MINIMUM(a, b))
 #endif
@@ -112,6 +138,7 @@ REDUCE(min, f32, float, INFINITY, MINIMUM(a, x), MINIMUM(a, b))
 #ifdef REDUCE_ALL
 REDUCE(max, f64, double, -INFINITY, MAXIMUM(a, x), MAXIMUM(a, b))
 REDUCE(min, f64, double, INFINITY, MINIMUM(a, x), MINIMUM(a, b))
+REDUCE(sum, f64, double, 0, a + x, a + b)
 REDUCE_FLOAT(f64, double, fma, fabs)
 
 /* Integers wrap around. */

@@ -66,7 +66,7 @@ static void depthwise_chains(suite *s, wh_op op) {
     const int64_t strides[] = {all[k].stride, all[k].stride}, ones[] = {1, 1},
                   pads[] = {all[k].kernel[0] / 2, all[k].kernel[1] / 2, all[k].kernel[0] / 2,
                             all[k].kernel[1] / 2};
-    suite_case *c = case_begin(s, 1 + i % 2, "%s depthwise %zu", wh_op_get(op)->name, i);
+    suite_case *c = case_begin(s, i ? 1 + i % 2 : 0, "%s depthwise %zu", wh_op_get(op)->name, i);
     const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = strides},
                              {.key = WH_ATTR_DILATIONS, .n = 2, .ints = ones},
                              {.key = WH_ATTR_PADS, .n = 4, .ints = pads},
