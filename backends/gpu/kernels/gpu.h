@@ -245,6 +245,33 @@ GPU_FN uint16_t gpu_f32_to_f16(float x) {
   return y;
 }
 
+/* Two fp16 in a register, each rounded once. */
+GPU_FN uint32_t gpu_fma_f16x2(uint32_t x, uint32_t y, uint32_t z) {
+  uint32_t r;
+#if defined(__CUDACC__)
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(x), "r"(y), "r"(z));
+#else
+  _Float16 u[2], v[2], w[2];
+  memcpy(u, &x, 4), memcpy(v, &y, 4), memcpy(w, &z, 4);
+  for (int i = 0; i < 2; i++) w[i] = (_Float16)((float)u[i] * (float)v[i] + (float)w[i]); /* exact before */
+  memcpy(&r, w, 4);
+#endif
+  return r;
+}
+GPU_FN uint32_t gpu_add_f16x2(uint32_t x, uint32_t y) {
+#if defined(__CUDACC__)
+  uint32_t r;
+  asm("add.f16x2 %0, %1, %2;" : "=r"(r) : "r"(x), "r"(y));
+  return r;
+#else
+  return gpu_fma_f16x2(x, 0x3c003c00u /* 1 */, y);
+#endif
+}
+/* Bytes h and h + 2 of a register, of int8, as fp16. */
+GPU_FN uint32_t gpu_f16x2_of_bytes(uint32_t v, uint32_t h) { /* 0x6400: 1024 */
+  return gpu_add_f16x2((v >> (8 * h) & 0x00ff00ffu) ^ 0x64806480u, 0xe480e480u /* -1152 */);
+}
+
 /* Adds to a counter in shared memory, or in the device's; what it was. */
 GPU_FN uint32_t gpu_count(uint32_t *at, uint32_t v) { return atomicAdd(at, v); }
 /* *at becomes the greater of itself and v, whatever the order of those that come. */

@@ -69,10 +69,10 @@ GPU_FN void gpu_more_registers() {
 #define GPU_PLACES_32                                                                          \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, " \
   "%20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define GPU_PLACES_64                                                                 \
-  GPU_PLACES_32                                                                       \
-      ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, " \
-      "%47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define GPU_PLACES_64                                                             \
+  GPU_PLACES_32                                                                   \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, " \
+  "%47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 /* `others`: A's four registers and B; `adds`: whether D is added. */
 #define GPU_PRODUCT(shape, places, others, adds, factors) \
   "{\n.reg .pred p;\nsetp.ne.b32 p, " adds                \
@@ -124,19 +124,6 @@ GPU_FN void gpu_products_wait(float (&d)[32]) {
 }
 GPU_FN void gpu_products_wait(uint32_t (&d)[64]) {
   asm volatile("wgmma.wait_group.sync.aligned 0;" : GPU_64("+r", d)::"memory");
-}
-
-/* ---- two fp16 in a register ---- */
-
-GPU_FN uint32_t gpu_add_f16x2(uint32_t x, uint32_t y) {
-  uint32_t r;
-  asm("add.f16x2 %0, %1, %2;" : "=r"(r) : "r"(x), "r"(y));
-  return r;
-}
-GPU_FN uint32_t gpu_fma_f16x2(uint32_t x, uint32_t y, uint32_t z) {
-  uint32_t r;
-  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(x), "r"(y), "r"(z));
-  return r;
 }
 
 #endif

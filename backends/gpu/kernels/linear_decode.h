@@ -15,10 +15,6 @@ struct decode_rows {
   uint32_t code_row, row[2];
 };
 
-struct gpu_pair { /* loaded as 8 bytes */
-  alignas(8) uint32_t w[2];
-};
-
 /* Codes of token g from `k` on: at 4 * block this lane's k = 8 t ..+7 of the block. */
 GPU_FN const gpu_pair *codes_at(uint64_t plane, uint64_t padded, uint32_t row, uint64_t k) {
   return gpu_at<const gpu_pair>(plane + row * padded + k) + gpu_lane() % 4;
@@ -88,11 +84,13 @@ struct decode_quant {
         for (uint32_t b = 0; b < HALF; b++) block_step(w[b], token_of(x, b), g[j], minima[j]);
       }
     }
+    uint32_t min[2];
+    if (T::min == WH_MIN_SUB32) load_minima(min, head);
 #pragma unroll
     for (uint32_t j = 0; j < EIGHTS; j++) {
       if (j >= n) continue;
       if (T::min == WH_MIN_SUB32)
-        minima_of_group(head, gpu_at<const int16_t>(a.x_sums) + rows[j].code_row * blocks + group * 2 * HALF,
+        minima_of_group(min, gpu_at<const int16_t>(a.x_sums) + rows[j].code_row * blocks + group * 2 * HALF,
                         minima[j]);
       group_step<T>(h, minima[j], g[j]);
     }
@@ -157,9 +155,10 @@ GPU_FN void linear_decode(const gpu_linear_args &a) {
   const uint64_t stride = (uint64_t)gpu_tiles_at(&m, tile) * P::chunk_bytes;
   decode_rows mine[EIGHTS];
 #pragma unroll
-  for (uint32_t j = 0; j < EIGHTS; j++)
-    mine[j] = {x_row(a, rows, j * 8 + g4),
-               {x_row(a, rows, j * 8 + 2 * t), x_row(a, rows, j * 8 + 2 * t + 1)}};
+  for (uint32_t j = 0; j < EIGHTS; j++) {
+    const uint32_t row = x_row(a, rows, j * 8 + g4);
+    mine[j] = {row, {gpu_shfl(row, 8 * t), gpu_shfl(row, 8 * t + 4)}};
+  }
   const uint32_t outputs = rows.count * GPU_TILE_ROWS, n_eights = (rows.count + 7) / 8;
   for (uint32_t o = threadIdx.x; o < outputs; o += blockDim.x) sum[o] = 0.0f;
   for (uint32_t from = 0; from < m.n_groups; from += ROUND) {

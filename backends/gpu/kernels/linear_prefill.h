@@ -115,8 +115,10 @@ struct prefill_quant {
       for (uint32_t i = 0; i < WARP_TILES; i++) {
         quant_head h;
         load_head<T>(&h, v.head[i]);
+        uint32_t min[2];
+        if (T::min == WH_MIN_SUB32) load_minima(min, v.head[i]);
         if (T::min == WH_MIN_SUB32)
-          minima_of_group(v.head[i], all_sums + (v.first_row + j * 8 + gpu_lane() / 4) * 8, minima[i][j]);
+          minima_of_group(min, all_sums + (v.first_row + j * 8 + gpu_lane() / 4) * 8, minima[i][j]);
         group_step<T>(h, minima[i][j], g[i][j]);
         for (int e = 0; e < 4; e++) {
           y[i][j][e] = fmaf(scale[e % 2], g[i][j][e], y[i][j][e]);

@@ -31,6 +31,10 @@ GPU_FN float float_bits(uint32_t u) {
   memcpy(&f, &u, sizeof f);
   return f;
 }
+struct gpu_pair { /* loaded as 8 bytes */
+  alignas(8) uint32_t w[2];
+};
+
 GPU_FN uint32_t load32(const uint8_t *p) { return *(const uint32_t *)p; }
 
 /* ---- a record, as a lane has it ---- */
@@ -198,23 +202,25 @@ GPU_FN void block_step(const quant_block<T> &w, const token_block &x, float g[4]
   }
 }
 
-/* SUB32: J of a group from its head and the sums of token g, int16 [8 blocks]. A sum v is 256 h + l with h
- * and l of a byte each: |v| <= 127 * 256. */
-GPU_FN void minima_of_group(const uint8_t *head, const int16_t *sums, int32_t minima[4]) {
+/* SUB32: minima of a group's 8 blocks, of rows g and g + 8: lanes 0 and 1 of four have four each. */
+GPU_FN void load_minima(uint32_t min[2], const uint8_t *head) {
   const uint32_t g = gpu_lane() / 4, t = gpu_lane() % 4;
-  uint32_t min[4] = {0, 0, 0, 0}, high[2] = {0, 0}, low[2] = {0, 0};
-  if (t < 2) {
-    for (uint32_t r = 0; r < 2; r++) min[r] = load32(head + 64 + (g + 8 * r) * 8 + t * 4);
-    for (uint32_t i = 0; i < 4; i++) {
-      const uint32_t v = (uint32_t)(int32_t)sums[t * 4 + i];
-      low[0] |= (v & 255u) << (8 * i);
-      high[0] |= ((v + 128u) >> 8 & 255u) << (8 * i);
-    }
-  }
+  for (uint32_t r = 0; r < 2; r++) min[r] = t < 2 ? load32(head + 64 + (g + 8 * r) * 8 + t * 4) : 0;
+}
+/* J of the group from those and the sums of token g, int16 [8 blocks]. A sum v is 256 h + l with h and l of a
+ * signed byte each: |v| <= 127 * 256. */
+GPU_FN void minima_of_group(const uint32_t min[2], const int16_t *sums, int32_t minima[4]) {
+  const gpu_pair v = *(const gpu_pair *)(const void *)(sums + gpu_lane() % 2 * 4);
+  const uint32_t low = gpu_pick_bytes(v.w[0], v.w[1], 0x6420u),
+                 above = gpu_pick_bytes(v.w[0], v.w[1], 0x7531u);
+  const uint32_t carry = low >> 7 & 0x01010101u; /* byte by byte */
+  const uint32_t x[4] = {min[0], min[1], 0, 0},
+                 of_high[2] = {((above & 0x7f7f7f7fu) + carry) ^ (above & 0x80808080u), 0},
+                 of_low[2] = {low, 0};
   int32_t h[4] = {0, 0, 0, 0};
-  gpu_mma_s8(h, min, high);
+  gpu_mma_s8(h, x, of_high);
   for (int e = 0; e < 4; e++) minima[e] = h[e] * 256;
-  gpu_mma_s8(minima, min, low);
+  gpu_mma_s8(minima, x, of_low);
 }
 
 template <class T>

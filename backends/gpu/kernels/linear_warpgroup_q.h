@@ -11,16 +11,12 @@
 
 #include "backends/gpu/kernels/linear_q.h"
 
-/* Register i of a block's fragment, bytes h and h + 2, as fp16: four bytes are two steps of 16 of K. */
-GPU_FN uint32_t halves_of_bytes(uint32_t v, uint32_t h) { /* 0x6400: 1024 */
-  return gpu_add_f16x2((v >> (8 * h) & 0x00ff00ffu) ^ 0x64806480u, 0xe480e480u /* -1152 */);
-}
 /* Two unsigned bytes of the low half word. */
 GPU_FN uint32_t halves_of_pair(uint32_t v) {
   return gpu_add_f16x2((v & 255u) | (v & 0xff00u) << 8 | 0x64006400u, 0xe400e400u /* -1024 */);
 }
 
-/* The fragments of both steps of block b: f[4 h + i]. */
+/* The fragments of both steps of block b: f[4 h + i]; four bytes of a register are two steps of 16 of K. */
 template <class T>
 GPU_FN void unpack_halves(uint32_t f[8], const quant_chunk<T> &c, uint32_t b) {
   constexpr bool nibbles = T::bits == 4 && T::book == WH_CODEBOOK_NONE;
@@ -38,7 +34,7 @@ GPU_FN void unpack_halves(uint32_t f[8], const quant_chunk<T> &c, uint32_t b) {
           f[4 * h + i] = i / 2 ? gpu_fma_f16x2(v, 0x2c002c00u /* 1/16 */, 0xd400d400u /* -64 */)
                                : gpu_add_f16x2(v, 0xe400e400u /* -1024 */);
       } else {
-        f[4 * h + i] = halves_of_bytes(widen(c, (int)b, (int)i), h);
+        f[4 * h + i] = gpu_f16x2_of_bytes(widen(c, (int)b, (int)i), h);
       }
     }
 }

@@ -4,14 +4,6 @@
 #include "backends/gpu/kernels/linear_rows.h"
 #include "backends/gpu/kernels/warpgroup_args.h"
 
-/* Eight fp16 of whole numbers, each exact. */
-GPU_FN gpu_u128 eight_halves(const int32_t v[8]) {
-  gpu_u128 r;
-  for (uint32_t i = 0; i < 4; i++)
-    r.w[i] = (uint32_t)gpu_f32_to_f16((float)v[2 * i]) | (uint32_t)gpu_f32_to_f16((float)v[2 * i + 1]) << 16;
-  return r;
-}
-
 /* v - l and l, the low 7 bits, which lie `apart` elements from each other. */
 GPU_FN void store_sum(uint16_t *to, uint32_t apart, int32_t v) {
   const int32_t low = v & 127;
@@ -19,13 +11,14 @@ GPU_FN void store_sum(uint16_t *to, uint32_t apart, int32_t v) {
   to[apart] = gpu_f32_to_f16((float)low);
 }
 
-/* Sums of the block, whose codes are q: where the type of the weights wants them. */
-GPU_FN void pack_sums(int32_t min, uint8_t *group, uint32_t row, uint32_t block, const int8_t q[32],
+/* Sums of the block: where the type of the weights wants them. */
+GPU_FN void pack_sums(int32_t min, uint8_t *group, uint32_t row, uint32_t block, const uint32_t codes[8],
                       int32_t scale) {
   const uint32_t rows = blockDim.x;
   int32_t halves[2] = {0, 0};
+  if (min == WH_MIN_NONE) return;
 #pragma unroll
-  for (uint32_t i = 0; i < 32; i++) halves[i / 16] += q[i];
+  for (uint32_t i = 0; i < 8; i++) halves[i / 4] = gpu_dp4a((int32_t)codes[i], 0x01010101, halves[i / 4]);
   uint16_t *tail =
       (uint16_t *)(group + GPU_QUANT_CHUNKS * warpgroup_chunk_bytes(rows, min) + warpgroup_scale_bytes(rows));
   const uint32_t chunk = block / 2, b = block % 2;
@@ -59,20 +52,19 @@ GPU_KERNEL_FN(pack_rows, gpu_warpgroup_pack_args) {
   uint8_t *to =
       gpu_at<uint8_t>(a.y + ((uint64_t)blockIdx.y * a.n_groups + group) * warpgroup_group_bytes(rows, a.min));
   uint32_t words[8];
-  int8_t q[32];
   load_codes(words, there, a.products.x + at * 32);
-  memcpy(q, words, 32);
-  const int32_t scale = there ? 1 << gpu_at<const uint8_t>(a.products.x_shifts)[at] : 1;
+  const uint32_t t = there ? gpu_at<const uint8_t>(a.products.x_shifts)[at] : 0;
+  const uint32_t two_t = (15u + t) << 10 | (15u + t) << 26;
   uint8_t *codes = to + block % 8 / 2 * chunk_bytes + block % 2 * (warpgroup_code_bytes(rows) / 2);
 #pragma unroll
   for (uint32_t piece = 0; piece < 4; piece++) { /* step of the block, half of the step */
-    const uint32_t h = piece / 2, half = piece % 2;
-    int32_t v[8];
+    gpu_u128 v;                                  /* |q 2^t| <= 1016: exact */
 #pragma unroll
-    for (uint32_t e = 0; e < 8; e++) v[e] = q[8 * (e / 2) + 4 * half + h + 2 * (e % 2)] * scale;
-    *(gpu_u128 *)(codes + piece * rows * 16 + row_in * 16) = eight_halves(v);
+    for (uint32_t e = 0; e < 4; e++)
+      v.w[e] = gpu_fma_f16x2(gpu_f16x2_of_bytes(words[2 * e + piece % 2], piece / 2), two_t, 0);
+    *(gpu_u128 *)(codes + piece * rows * 16 + row_in * 16) = v;
   }
-  pack_sums(a.min, to, row_in, block % 8, q, scale);
+  pack_sums(a.min, to, row_in, block % 8, words, 1 << t);
   if (block % 8 == 0)
     ((float *)(to + GPU_QUANT_CHUNKS * chunk_bytes))[row_in] =
         there ? gpu_at<const float>(a.products.x_scales)[at / 8] : 0.0f;
