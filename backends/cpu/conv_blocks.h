@@ -2,7 +2,7 @@
  * lie one behind the other, tap by tap, whatever the windows are, and stay in a first-level cache while all
  * channels of a task walk through them. Chunks of the chain are cut into parts that fit there; sums so far
  * wait in memory between parts, as they are. What follows the sums takes them from a tile's registers.
- * Included by conv_driver.h. */
+ * The few places behind all blocks have channels in their lanes (block_tail). Included by conv_driver.h. */
 #ifndef WH_CPU_CONV_BLOCKS_H
 #define WH_CPU_CONV_BLOCKS_H
 

@@ -262,7 +262,7 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
   const int64_t in = wh_window_volume(w->in), out = wh_window_volume(w->out),
                 taps = w->kernel[1] * w->kernel[2];
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
-  if (lanes_fit(a)) {
+  if (p->row && lanes_fit(a)) {
     conv_run_lanes(a, p, worker);
     return;
   }

@@ -21,6 +21,7 @@
 #define TASKS_PER_WORKER 4
 #define LANES 32 /* of most tiles */
 #define BLOCK_LANES 8
+#define LANES_ROW 4096 /* the longest row of a ring; longer ones are read in place */
 
 /* The distinct phases of an axis' taps; false: too many. */
 static bool find_phases(const wh_window *w, int axis, wh_conv_plan *p) {
@@ -172,6 +173,10 @@ static bool is_depthwise(const wh_window *w, int64_t c, bool packed) {
 static bool lanes_bytes(const wh_window *w, wh_conv_plan *p) {
   size_t bytes;
   p->row = (w->out[2] - 1) * w->stride[2] + w->kernel[2];
+  if (p->row > LANES_ROW) {
+    p->row = 0;
+    return true;
+  }
   return wh_mul_size((size_t)p->row + (size_t)w->kernel[2], (size_t)w->kernel[1] + 1, &bytes) &&
          wh_mul_size(bytes, BLOCK_LANES * sizeof(float), &bytes) &&
          wh_align_size(bytes, 64, &p->worker_bytes);

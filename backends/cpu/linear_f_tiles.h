@@ -15,6 +15,7 @@
 #include "backends/cpu/whole.h"
 
 #define MOST_VECS (WIDE_VECS > 4 ? WIDE_VECS : 4)
+_Static_assert(TALL_ROWS <= 24, "WH_END_TEMP (product_end.h) has room for so many rows");
 
 #define EACH_SUM UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
 

@@ -20,7 +20,7 @@ static void make_ops(wh_end_rows *e, float *y) {
                                .y_row = {e->ld_y, false},
                                .temps = e->temps[0],
                                .temp_row = {e->width, true},
-                               .temp_size = WH_END_TILE};
+                               .temp_size = WH_END_TEMP};
   bool again = false;
   e->n_ops = e->n_parts = 0;
   e->of_sums = 0;

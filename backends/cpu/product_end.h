@@ -8,6 +8,9 @@
 #include "core/base/nd.h"
 
 #define WH_END_TILE 512 /* elements of the rows that go through the steps together */
+/* Of a result that stays: the tallest tile of any level (24 rows with AVX-512), whose rows are a panel's
+ * columns apart. */
+#define WH_END_TEMP (24 * 32)
 
 /* A run of plain steps, or with n_ops 0 one step that is not. */
 typedef struct wh_end_part {
@@ -34,7 +37,7 @@ typedef struct wh_end_rows {
   uint64_t of_sums;  /* a bit for each op that may load sums */
   bool in_registers; /* the ops behind the first, a load of the sums, are all there is */
   wh_end_part parts[WH_CHAIN_STEPS];
-  _Alignas(64) float temps[WH_CHAIN_STEPS][WH_END_TILE];
+  _Alignas(64) float temps[WH_CHAIN_STEPS][WH_END_TEMP];
 } wh_end_rows;
 
 void wh_end_rows_begin(wh_end_rows *e, wh_product_end *out);

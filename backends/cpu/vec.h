@@ -26,7 +26,8 @@
  *   vf_from_f16, vf_from_s8, vf_from_u8, vf_from_i32, vf_from_nibbles   VF_LANES of them
  *   vf_store_codes(p, x, signed)    x rounded, as codes of 8 bits: the nearest in their range, of a NaN the
  *                                   least
- *   vf_store_two_codes(p, x, y, signed)   x and y behind it; by default one after the other */
+ *   vf_store_two_codes(p, x, y, signed)   x and y behind it; by default one after the other
+ *   vf_columns(rows, v)             v[i]: element i of VF_LANES rows; of AVX2 alone */
 #ifndef WH_CPU_VEC_H
 #define WH_CPU_VEC_H
 

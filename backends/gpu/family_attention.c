@@ -157,6 +157,10 @@ static uint32_t heads_of_group(const gpu_attention_args *a) {
              : 0;
 }
 
+static bool is_apart(const gpu_operand *o, uint64_t at, uint64_t end) {
+  return at >= o->address + o->n_bytes || end <= o->address;
+}
+
 /* Where codes are of a later phase, their memory may be the scratch, and the states lie behind it. False:
  * they are quantised by a launch of their own. */
 static bool take_codes(const gpu_step *s, const gpu_step *codes, uint64_t need, gpu_combine_args *c) {
@@ -166,8 +170,11 @@ static bool take_codes(const gpu_step *s, const gpu_step *codes, uint64_t need, 
       gpu_q8a_of(c->attention.places.rows, (uint64_t)c->attention.heads * c->attention.value_dim);
   const uint64_t at = codes->out->address, end = (at + form.n_bytes + 15) / 16 * 16;
   const uint64_t partial = at < s->scratch + need && s->scratch < end ? end : s->scratch;
-  if (!heads || floats > SHARED_MOST / sizeof(float) - GPU_Q8A_GROUP ||
-      partial + need > s->scratch + s->scratch_bytes)
+  for (int i = 3; i <= 5; i++) /* places, which the combination reads: this may be their last reader */
+    if (!is_apart(&s->in[i], at, end)) return false;
+  /* rows of whole groups have the same form however the heads are cut into rows */
+  if (!heads || gpu_row_length(&codes->in[0]) % GPU_Q8A_GROUP ||
+      floats > SHARED_MOST / sizeof(float) - GPU_Q8A_GROUP || partial + need > s->scratch + s->scratch_bytes)
     return false;
   c->attention.partial = partial;
   c->codes = at;

@@ -48,7 +48,7 @@ static linear_kernels kernels_of(wh_dtype dtype) {
 }
 
 /* Whether a product of so many rows, for each expert, may run on warpgroups; its activations are packed for
- * them. Half a tile of rows is worth it where there are blocks for all processors, which is known at the
+ * them. Up to 64 rows are worth it where there are blocks for all processors, which is known at the
  * launch. */
 static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows, uint32_t least) {
   return d->warpgroups && w->dtype != WH_DTYPE_F32 && rows >= w->n_experts * least;

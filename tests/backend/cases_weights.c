@@ -226,11 +226,12 @@ static wh_value append(suite_case *c, const cache_case *k, wh_dtype d, int key, 
 }
 
 /* What a product behind attention takes; of some sizes GPUs make it of heads that they have just joined. */
-static void quantise_heads(suite_case *c, const cache_case *k, wh_value y) {
+static void quantise_heads(suite_case *c, const cache_case *k, int order, wh_value y) {
   const int64_t n = k->heads * k->value_dim;
   const wh_attr flat = {.key = WH_ATTR_SHAPE, .rank = 2, .dims = {c->rows, case_dim(c, n)}};
   if (n % 32) return;
-  y = case_node(c, WH_OP_RESHAPE, &y, 1, &flat, 1);
+  if (order != 1 || k->value_dim % 32) /* else row by row of heads, which has another form */
+    y = case_node(c, WH_OP_RESHAPE, &y, 1, &flat, 1);
   (void)case_node(c, WH_OP_QUANTIZE_ACT, &y, 1, NULL, 0);
 }
 
@@ -262,7 +263,7 @@ static void cache_cases(suite *s, wh_op op, bool attend) {
         const wh_attr attrs[] = {{.key = WH_ATTR_SCALE, .f = 0.125f},
                                  {.key = WH_ATTR_SOFTCAP, .f = k->softcap},
                                  {.key = WH_ATTR_WINDOW, .i = k->window}};
-        if (attend) quantise_heads(c, k, case_node(c, op, in, 6, attrs, 3));
+        if (attend) quantise_heads(c, k, order, case_node(c, op, in, 6, attrs, 3));
         case_run(c);
       }
 }

@@ -65,8 +65,10 @@ static bool set_one(const char *name, const char *value, driver_options *o) {
                     : !strcmp(name, "sample")     ? &o->sample
                     : !strcmp(name, "processors") ? &o->processors
                                                   : NULL;
-  if (!small || !number(value, small == &o->n_devices, small == &o->n_devices ? MAX_DEVICES : UINT32_MAX, &v))
-    return false;
+  const uint64_t most = small == &o->n_devices    ? MAX_DEVICES
+                        : small == &o->processors ? INT32_MAX
+                                                  : UINT32_MAX;
+  if (!small || !number(value, small == &o->n_devices, most, &v)) return false;
   *small = (unsigned)v;
   return true;
 }
