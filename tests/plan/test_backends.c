@@ -1,8 +1,13 @@
 /* test_backends.c - the registry: what does not fit is refused with a sentence, names are found, and a shared
  * object that is no backend is not taken for one. */
 #include "core/backends.h"
+
+#include "core/base/hash.h"
 #include "tests/ir/graph_fixture.h"
 #include "tests/plan/fake_backend.h"
+
+#define OPS_VERSION 4
+#define OPS_HASH "47927f3e0733bdcab42f0bb4bde1ec13"
 
 static const wh_backend *const linked[] = {&fake_backend};
 
@@ -12,7 +17,7 @@ static void what_does_not_fit_is_refused(void **state) {
   assert_ok(wh_backend_check(&b, "fake"));
   b.abi_version = WH_BACKEND_ABI_VERSION + 1;
   assert_int_equal(wh_backend_check(&b, "other.so"), WH_ERR_UNSUPPORTED);
-  assert_error_says("other.so: made for version 4 of the backend interface; this is version 3");
+  assert_error_says("other.so: made for version 5 of the backend interface; this is version 4");
   b = fake_backend;
   b.struct_size--;
   assert_int_equal(wh_backend_check(&b, "short.so"), WH_ERR_UNSUPPORTED);
@@ -35,6 +40,19 @@ static void what_does_not_fit_is_refused(void **state) {
   assert_int_equal(wh_backend_check(NULL, "none.so"), WH_ERR_UNSUPPORTED);
 }
 
+/* Objects of another build take an op for what its number says. */
+static void the_version_belongs_to_the_ops(void **state) {
+  (void)state;
+  char names[WH_OP_COUNT * 32] = "", text[WH_HASH_TEXT_BYTES];
+  size_t n = 0;
+  for (int op = 0; op < WH_OP_COUNT; op++)
+    n += (size_t)snprintf(names + n, sizeof names - n, "%s ", wh_op_get((wh_op)op)->name);
+  wh_hash_format(wh_hash_bytes(names, n), text);
+  if (strcmp(text, OPS_HASH) != 0)
+    fail_msg("the ops have changed: raise WH_BACKEND_ABI_VERSION, then put that version and %s here", text);
+  assert_int_equal(WH_BACKEND_ABI_VERSION, OPS_VERSION);
+}
+
 static void backends_are_found_by_name(void **state) {
   (void)state;
   const wh_backend *b = NULL;
@@ -51,6 +69,7 @@ static void backends_are_found_by_name(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(what_does_not_fit_is_refused),
+                                     cmocka_unit_test(the_version_belongs_to_the_ops),
                                      cmocka_unit_test(backends_are_found_by_name)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
