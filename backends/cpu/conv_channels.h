@@ -79,19 +79,9 @@ static void conv_run_channel_tile(const conv_channel_tile *t) {
   case n:                    \
     conv_channel_rows(n, t); \
     return;
-    CASE(1)
-    CASE(2)
-    CASE(3)
-    CASE(4)
-    CASE(5)
-    CASE(6)
+    CASES_1_TO_6(CASE)
 #if CONV_TALL_ROWS > 6
-    CASE(7)
-    CASE(8)
-    CASE(9)
-    CASE(10)
-    CASE(11)
-    CASE(12)
+    CASES_7_TO_12(CASE)
     CASE(13)
     CASE(14)
 #endif

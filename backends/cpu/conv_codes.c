@@ -309,17 +309,15 @@ typedef struct job {
   bool has_w_zero; /* of signed ones */
 } job;
 
-static int32_t code_at(wh_dtype dtype, const void *p, int64_t i) {
-  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
-}
-
 /* Zero points as words have the codes: of x unsigned, of w signed. */
 static int32_t x_zero(const wh_conv_integer_args *a) {
-  return (a->x_zero ? code_at(a->x_dtype, a->x_zero, 0) : 0) + (a->x_dtype == WH_DTYPE_I8 ? 128 : 0);
+  return (a->x_zero ? wh_code_at(a->x_zero, 0, a->x_dtype == WH_DTYPE_I8) : 0) +
+         (a->x_dtype == WH_DTYPE_I8 ? 128 : 0);
 }
 static int32_t w_zero(const wh_conv_integer_args *a, int64_t m) {
   const int64_t i = a->w_zero_per_output ? m : 0;
-  return (a->w_zero ? code_at(a->w_dtype, a->w_zero, i) : 0) - (a->w_dtype == WH_DTYPE_I8 ? 0 : 128);
+  return (a->w_zero ? wh_code_at(a->w_zero, i, a->w_dtype == WH_DTYPE_I8) : 0) -
+         (a->w_dtype == WH_DTYPE_I8 ? 0 : 128);
 }
 
 /* Sums of a panel's outputs, less what the weights' zero points add, and what follows them. */

@@ -15,6 +15,11 @@
 #include "backends/cpu/linear_q.h"
 #include "backends/cpu/nn.h"
 
+/* A code of either type. */
+static inline int32_t wh_code_at(const void *p, int64_t i, bool is_signed) {
+  return is_signed ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
+}
+
 #define WH_CONV_CODES_PANELS 42u  /* layout ids: this, and 1 more without rests */
 #define WH_CONV_CODES_COLUMNS 44u /* with rests, and of b[k, n]: an output is a column */
 #define WH_CONV_CODES_ROWS 6

@@ -35,7 +35,8 @@ static bool has_rests(const wh_linear_layout *l) { return l->id != WH_CONV_CODES
 
 /* A code as words have it. */
 static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
-  return dtype == WH_DTYPE_I8 ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i] - 128;
+  const bool is_signed = dtype == WH_DTYPE_I8;
+  return wh_code_at(p, i, is_signed) - (is_signed ? 0 : 128);
 }
 
 /* Rests that a block of so many words has room for, in a word each. */

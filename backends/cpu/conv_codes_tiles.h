@@ -81,12 +81,7 @@ void JOIN(tile, LEVEL)(const wh_conv_codes_tile *t) {
   case 2 * n + 1:       \
     tile_body(n, 1, t); \
     break;
-    CASE(1)
-    CASE(2)
-    CASE(3)
-    CASE(4)
-    CASE(5)
-    CASE(6)
+    CASES_1_TO_6(CASE)
 #undef CASE
   }
 #ifdef vi_and

@@ -55,18 +55,8 @@ static void lanes_run_tile(int64_t n, const float *const *rows, int64_t at, cons
   case 2 * (n) + 2:                   \
     lanes_tile(n, 2, rows, at, p, c); \
     return;
-    CASE(1)
-    CASE(2)
-    CASE(3)
-    CASE(4)
-    CASE(5)
-    CASE(6)
-    CASE(7)
-    CASE(8)
-    CASE(9)
-    CASE(10)
-    CASE(11)
-    CASE(12)
+    CASES_1_TO_6(CASE)
+    CASES_7_TO_12(CASE)
     CASE(13)
     CASE(14)
 #undef CASE

@@ -134,12 +134,7 @@ static void conv_run_tile(const conv_tile *t) {
     CASE(6)
 #endif
 #if CONV_ROWS > 6
-    CASE(7)
-    CASE(8)
-    CASE(9)
-    CASE(10)
-    CASE(11)
-    CASE(12)
+    CASES_7_TO_12(CASE)
 #endif
 #undef CASE
   }

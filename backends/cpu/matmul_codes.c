@@ -62,11 +62,6 @@ bool wh_matmul_codes_scratch(const wh_codes_isa *isa, int64_t n, int64_t k, size
          wh_add_size(rows, panels, out);
 }
 
-/* A code of either type. */
-static inline int32_t code_at(const void *p, int64_t i, bool is_signed) {
-  return is_signed ? ((const int8_t *)p)[i] : ((const uint8_t *)p)[i];
-}
-
 typedef struct operand {
   const void *codes, *zeros;
   int64_t zero_step;
@@ -80,7 +75,7 @@ static int32_t shift_of(int per_word, bool is_signed, bool unsigned_bytes) {
 }
 /* The zero point of codes as they are copied. */
 static uint32_t zero_of(const operand *o, int per_word, bool unsigned_bytes, int64_t i) {
-  return (uint32_t)((o->zeros ? code_at(o->zeros, i * o->zero_step, o->is_signed) : 0) +
+  return (uint32_t)((o->zeros ? wh_code_at(o->zeros, i * o->zero_step, o->is_signed) : 0) +
                     shift_of(per_word, o->is_signed, unsigned_bytes));
 }
 
@@ -96,7 +91,7 @@ INLINE uint32_t widen_body(const int w, const bool is_signed, const uint8_t *res
   uint8_t *restrict bytes = (uint8_t *)(void *)to;
   uint32_t sum = 0;
   for (int64_t k = 0; k < n; k++) {
-    const int32_t code = code_at(from, k, is_signed) + shift;
+    const int32_t code = wh_code_at(from, k, is_signed) + shift;
     if (w == 4)
       bytes[k] = (uint8_t)code;
     else
@@ -139,7 +134,7 @@ INLINE void words_of(const int w, const bool is_signed, const uint8_t *from, int
   for (int64_t c = 0; c < cols; c++) {
     uint32_t word = 0, sum = 0;
     for (int i = 0; i < n; i++) {
-      const uint32_t code = (uint32_t)(code_at(from + i * ldb, c, is_signed) + shift);
+      const uint32_t code = (uint32_t)(wh_code_at(from + i * ldb, c, is_signed) + shift);
       word |= (w == 4 ? code & 0xff : code & 0xffff) << 32 / w * i;
       sum += code;
     }

@@ -42,19 +42,9 @@ void JOIN(tile, LEVEL)(const wh_codes_tile *t) {
   case n:                 \
     tile_body(n, t, col); \
     break;
-      CASE(1)
-      CASE(2)
-      CASE(3)
-      CASE(4)
-      CASE(5)
-      CASE(6)
+      CASES_1_TO_6(CASE)
 #if TILE_ROWS > 6
-      CASE(7)
-      CASE(8)
-      CASE(9)
-      CASE(10)
-      CASE(11)
-      CASE(12)
+      CASES_7_TO_12(CASE)
 #endif
 #undef CASE
     }

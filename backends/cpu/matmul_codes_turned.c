@@ -22,8 +22,7 @@ typedef struct job {
 } job;
 
 static int32_t zero_of(const void *zeros, int64_t i, bool is_signed) {
-  if (!zeros) return 0;
-  return is_signed ? ((const int8_t *)zeros)[i] : ((const uint8_t *)zeros)[i];
+  return zeros ? wh_code_at(zeros, i, is_signed) : 0;
 }
 
 static const uint32_t *panel_of(const job *j, int64_t col) {
