@@ -6,6 +6,7 @@
 #include "backends/cpu/conv_codes.h"
 #include "backends/cpu/conv_plan.h"
 #include "backends/cpu/cpu_internal.h"
+#include "core/ir/conv.h"
 
 /* ---- operands ---- */
 
@@ -81,6 +82,7 @@ static void run_conv(const cpu_instr *in, const wh_worker *worker) {
                     .c = in->in[1].dims[1],
                     .m = in->in[1].dims[0] / group,
                     .win = conv_window(window_of(in, &in->in[1].dims[2])),
+                    .winograd = wh_conv_is_winograd(in->kernel->node, in->in[1].rank, in->in[1].dims),
                     .x = in->in[0].data,
                     .w = packed ? NULL : w,
                     .panels = packed ? w : NULL,
@@ -421,6 +423,10 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
   const bool codes = is_of_codes(node);
   if (!(codes ? (const void *)wh_conv_codes_isa_select(d->features) : wh_linear_f_steps(d->features)) ||
       wh_node_i(node, WH_ATTR_GROUP) != 1)
+    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
+  int64_t dims[WH_MAX_RANK];
+  for (int i = 0; i < w->rank; i++) dims[i] = wh_dim_get(&g->dims, w->dims[i])->value;
+  if (wh_conv_is_winograd(node, w->rank, dims))
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
   for (int i = 1; i < w->rank; i++)
     if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))

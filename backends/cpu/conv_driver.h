@@ -396,6 +396,10 @@ static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
 
 static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   wh_conv_plan p;
+  if (a->winograd) {
+    wh_k_conv__ref(a, worker);
+    return;
+  }
   /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
   if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, wh_team_size(worker->team), a->panels != NULL,
                          CONV_TALL_ROWS, &p))

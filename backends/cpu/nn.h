@@ -35,6 +35,7 @@ typedef struct wh_conv_end {
 typedef struct wh_conv_args {
   int64_t n, group, c, m; /* images; channels and outputs of a group */
   wh_window win;
+  bool winograd; /* core/ir/conv.h */
   const float *x, *w;
   const float
       *panels; /* of one group: w packed as linear_f_kernels.h has it, with k = (channel, tap); or NULL */
