@@ -6,8 +6,8 @@
 #include "backends/cpu/conv_winograd.h"
 
 #define WINOGRAD_VECS 3
-#define WINOGRAD_PART \
-  128 /* channels; divides WH_CONV_CHUNK. What a block reads of them stays in a first-level cache */
+/* Channels; it divides WH_CONV_CHUNK. What a block reads of them stays in a first-level cache. */
+#define WINOGRAD_PART 128
 #if VF_LANES == 8 /* half of the registers */
 #define WINOGRAD_PANELS 1
 #else
