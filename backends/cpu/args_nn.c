@@ -5,6 +5,7 @@
 
 #include "backends/cpu/conv_codes.h"
 #include "backends/cpu/conv_plan.h"
+#include "backends/cpu/conv_winograd.h"
 #include "backends/cpu/cpu_internal.h"
 #include "core/ir/conv.h"
 
@@ -426,8 +427,12 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
   int64_t dims[WH_MAX_RANK];
   for (int i = 0; i < w->rank; i++) dims[i] = wh_dim_get(&g->dims, w->dims[i])->value;
-  if (wh_conv_is_winograd(node, w->rank, dims))
-    return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
+  if (wh_conv_is_winograd(node, w->rank, dims)) {
+    WH_TRY(wh_winograd_layout(dims[0], dims[1], &out->matrix));
+    out->matrix.id = WH_CONV_WINOGRAD_PANELS;
+    out->expert_bytes = out->n_bytes = out->matrix.n_bytes;
+    return WH_OK;
+  }
   for (int i = 1; i < w->rank; i++)
     if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
@@ -506,6 +511,15 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
   const int64_t group = wh_node_i(node, WH_ATTR_GROUP),
                 talls[] = {1, WH_CONV_SHORT, WH_CONV_SHORT, WH_CONV_TALL};
   size_t most = 0, bytes;
+  if (wh_conv_is_winograd(node, g->values[node->inputs[1]].shape.rank, size[1])) {
+    wh_winograd_plan p;
+    return wh_winograd_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, false,
+                                 &p) &&
+                   wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) &&
+                   wh_add_size(bytes, p.shared_bytes, &bytes)
+               ? bytes
+               : SIZE_MAX;
+  }
   for (int i = 0; i < 4;
        i++) { /* not packed, of which the tall have what one row has, or packed; at some level */
     wh_conv_plan p;

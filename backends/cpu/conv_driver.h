@@ -9,8 +9,8 @@
  * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through copies of their elements
  * (conv_blocks.h). Where it uses the lanes better and the weights are packed, channels are the
  * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h; with AVX2 mostly
- * conv_depthwise_lanes.h). What follows the
- * sums runs on a tile's (conv_end.h). */
+ * conv_depthwise_lanes.h), and so have 3x3 kernels by minimal filtering (conv_winograd_tiles.h). What follows
+ * the sums runs on a tile's (conv_end.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
@@ -376,6 +376,7 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #include "backends/cpu/conv_blocks.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"
+#include "backends/cpu/conv_winograd_tiles.h"
 
 static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
   const conv_unit *u = e->u;
@@ -397,7 +398,7 @@ static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
 static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   wh_conv_plan p;
   if (a->winograd) {
-    wh_k_conv__ref(a, worker);
+    conv_run_winograd(a, worker);
     return;
   }
   /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */

@@ -3,15 +3,17 @@
 #ifndef WH_CPU_CONV_END_H
 #define WH_CPU_CONV_END_H
 
+#include "backends/cpu/conv_winograd.h"
+
 #define CONV_TEMPS 2 /* of a chain that runs here */
 /* Sums that are written together: channels x places of a tile, or a panel of channels x places. */
 #define CONV_PANEL_PLACES 32
 #define CONV_PANEL_TILE (WH_LINEAR_F_COLS * CONV_PANEL_PLACES)
 #define CONV_TILE (CONV_ROWS * CONV_LANES > CONV_PANEL_TILE ? CONV_ROWS * CONV_LANES : CONV_PANEL_TILE)
 
-/* Where sums are: in a tile of channels x places; where the outputs go; in a tile of places x VF_LANES
- * channels, which results replace. */
-typedef enum conv_sums_at { CONV_SUMS_TILE, CONV_SUMS_OUTPUTS, CONV_SUMS_LANES } conv_sums_at;
+/* Where sums are: in a tile of channels x places, or of four channels x WH_WINOGRAD_PLACES; where the outputs
+ * go; in a tile of places x VF_LANES channels, which results replace. */
+typedef enum conv_sums_at { CONV_SUMS_TILE, CONV_SUMS_ROWS, CONV_SUMS_OUTPUTS, CONV_SUMS_LANES } conv_sums_at;
 
 /* How sums become outputs; of one unit and one worker. */
 typedef struct conv_end {
@@ -71,14 +73,15 @@ static void conv_end_begin(const conv_unit *u, int64_t ldc, conv_sums_at where, 
   const wh_chain_results to = {.y = lanes ? e->tile : y,
                                .y_row = lanes ? sums : outputs,
                                .temps = e->temps[0],
-                               .temp_row = {lanes               ? VF_LANES
-                                            : u->p->by_channels ? CONV_PANEL_PLACES
-                                                                : CONV_LANES,
+                               .temp_row = {lanes                     ? VF_LANES
+                                            : where == CONV_SUMS_ROWS ? WH_WINOGRAD_PLACES
+                                            : u->p->by_channels       ? CONV_PANEL_PLACES
+                                                                      : CONV_LANES,
                                             true},
                                .temp_size = CONV_TILE};
   wh_chain_input in[WH_FORMULA_INPUTS] = {{e->sums, 1, sums}};
   for (uint32_t i = 1; i < c->n_inputs; i++) in[i] = conv_end_operand(e, &a->ends[i - 1]);
-  if (a->bias && where == CONV_SUMS_TILE) {
+  if (a->bias && !in_place && !lanes) {
     const wh_conv_end bias = {a->bias, 0, 1, 0};
     const wh_chain_input b = conv_end_operand(e, &bias);
     e->ops[0] = (wh_chain_op){.code = 2 * WH_CHAIN_LOAD + 1, .x = e->tile, .x_row = sums};

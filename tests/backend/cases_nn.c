@@ -141,7 +141,7 @@ static void depthwise_convs(suite *s, wh_op op) {
 }
 
 /* 3x3 kernels by minimal filtering: planes of odd sizes, uneven padding, groups, several chunks, tiles with
- * nothing but padding, and both sides of the border to the other definition. */
+ * nothing but padding, rows of tiles that are cut, and both sides of the border to the other definition. */
 static void winograd_convs(suite *s, wh_op op) {
   static const struct {
     int64_t images, group, own, m, in[2], pads[4];
@@ -150,14 +150,16 @@ static void winograd_convs(suite *s, wh_op op) {
              {2, 2, 17, 50, {4, 19}, {1, 1, 1, 1}, false},  {1, 1, 530, 19, {3, 4}, {1, 1, 1, 1}, false},
              {1, 1, 16, 17, {3, 3}, {0, 0, 0, 0}, false},   {1, 1, 18, 16, {2, 2}, {4, 3, 3, 5}, false},
              {3, 1, 33, 70, {13, 12}, {1, 1, 1, 1}, false}, {2, 1, 16, 37, {4, 5}, {1, 1, 1, 1}, true},
-             {1, 1, 15, 16, {5, 7}, {1, 1, 1, 1}, false},   {1, 1, 16, 15, {5, 7}, {1, 1, 1, 1}, false}};
+             {1, 1, 15, 16, {5, 7}, {1, 1, 1, 1}, false},   {1, 1, 16, 15, {5, 7}, {1, 1, 1, 1}, false},
+             {1, 1, 16, 18, {3, 301}, {1, 1, 1, 1}, false}};
   for (size_t i = 0; i < COUNT(all); i++) {
     suite_case *c = case_begin(s, all[i].images, "%s, minimal filtering %zu", wh_op_get(op)->name, i);
     const int64_t ones[] = {1, 1}, m = all[i].m * all[i].group;
     const wh_attr attrs[] = {INTS_ATTR(STRIDES, 2, ones), INTS_ATTR(DILATIONS, 2, ones),
                              INTS_ATTR(PADS, 4, all[i].pads), INT_ATTR(GROUP, all[i].group)};
     wh_value in[4] = {case_input(c, WH_DTYPE_F32, 4,
-                                 D(ROWS, all[i].group * all[i].own, all[i].in[0], all[i].in[1]), FILL_PLAIN)};
+                                 D(ROWS, all[i].group * all[i].own, all[i].in[0], all[i].in[1]),
+                                 i % 4 == 3 ? FILL_WILD : FILL_PLAIN)};
     const int64_t *w = D(m, all[i].own, 3, 3);
     in[1] =
         all[i].computed ? case_input(c, WH_DTYPE_F32, 4, w, FILL_PLAIN) : case_const(c, WH_DTYPE_F32, 4, w);
