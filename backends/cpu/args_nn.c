@@ -487,13 +487,18 @@ static int64_t dim_at(const wh_graph *g, wh_value v, int axis, const int64_t *di
 }
 
 /* Where a convolution's windows lie; size: of its input, its weights and its output. */
-static wh_window sizes_of_conv(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
-                               int64_t size[3][WH_MAX_RANK]) {
+static wh_window sizes_of_windows(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
+                                  int64_t size[3][WH_MAX_RANK]) {
   const wh_shape *s[3] = {&g->values[node->inputs[0]].shape, &g->values[node->inputs[1]].shape,
                           &g->values[node->outputs[0]].shape};
   for (int i = 0; i < 3; i++)
     for (int a = 0; a < s[i]->rank; a++) size[i][a] = dims[s[i]->dims[a]];
-  return conv_window(window_over(node, s[0]->rank, size[0], size[2], &size[1][2]));
+  return window_over(node, s[0]->rank, size[0], size[2], &size[1][2]);
+}
+
+static wh_window sizes_of_conv(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
+                               int64_t size[3][WH_MAX_RANK]) {
+  return conv_window(sizes_of_windows(g, node, dims, size));
 }
 
 /* Of all workers; false: the codes are not packed. */
@@ -542,6 +547,13 @@ static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int6
     case WH_OP_CONV_CHAIN:
       *per_worker = false;
       return conv_scratch(g, node, dims, workers);
+    case WH_OP_CONV_TRANSPOSE: {
+      int64_t size[3][WH_MAX_RANK];
+      wh_conv_transpose_room room;
+      const wh_window win = sizes_of_windows(g, node, dims, size);
+      const int64_t c = size[1][0] / wh_node_i(node, WH_ATTR_GROUP);
+      return wh_conv_transpose_find_room(&win, c, size[1][1], &room) ? room.bytes : SIZE_MAX;
+    }
     case WH_OP_DFT:
       return wh_dft_scratch_bytes(dim_at(g, node->inputs[0], (int)wh_node_i(node, WH_ATTR_AXIS), dims));
     case WH_OP_DET: {
