@@ -145,13 +145,17 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint16_t pairs8 __attribute__((vector_size(16)));
+typedef uint64_t doubles2 __attribute__((vector_size(16)));
 
 /* Bytes of two rows, in turns: eight that follow each other, or every other one of sixteen. */
 static inline pairs8 two_rows(const uint8_t *a, const uint8_t *b, bool apart) {
-  bytes16 x = {0}, y = {0};
+  bytes16 x, y;
   if (!apart) {
-    memcpy(&x, a, 8);
-    memcpy(&y, b, 8);
+    uint64_t low; /* not through a vector in memory, which could not be read until it is written */
+    memcpy(&low, a, sizeof low);
+    x = (bytes16)(doubles2){low};
+    memcpy(&low, b, sizeof low);
+    y = (bytes16)(doubles2){low};
     return (pairs8)__builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   }
   memcpy(&x, a, 16);

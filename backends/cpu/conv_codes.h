@@ -6,9 +6,11 @@
  * Packed weights: panels of 6 outputs; missing outputs and channels have zeros. A panel holds the outputs'
  * sums, then for each block of k its words, [words][6]. Processors without VNNI sum two products in 16 bits,
  * and where two codes of a word could be too large for that, whatever x holds, the second of them is packed
- * smaller, and what it lacks is a rest. Behind a block's words lie the number of its rests and these: word in
- * byte 0, output in byte 2, codes in 1 and 3. A block with more rests than there is room for has its words as
- * they are, and is gone through twice, with every other code. */
+ * smaller, and what it lacks is a rest: the code in byte 1, and in the upper half how many bytes its x is
+ * behind the block's first, of words of 16 places. Behind a block's words lie a number n, even, and [6][n]
+ * rests, which are summed two by two in 16 bits. Outputs that have fewer end with zeros. A block with more
+ * rests than there is room for has its words as they are, and is gone through twice, with every other code.
+ */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
 
@@ -33,7 +35,7 @@ typedef struct wh_conv_codes_tile {
   int64_t rows, words;
   bool half;
   const uint32_t *start;         /* [6]; NULL: goes on */
-  const uint32_t *w, *x, *rests; /* rests: their number, or WH_CONV_CODES_TWICE, and they */
+  const uint32_t *w, *x, *rests; /* rests: n, or WH_CONV_CODES_TWICE, and they; 2 bytes behind x are read */
   uint32_t *c;
   int64_t ldc;
 } wh_conv_codes_tile;

@@ -24,7 +24,7 @@
 /* Of the panels that linear_q_pack.c, linear_f.c, linear_h.c, conv_codes_pack.c and matmul_codes.c write: to
  * be raised with every change of their bytes, or pack caches on disk would be read wrongly.
  * tests/kernels/test_pack_version.c notices when it was not. */
-#define WH_CPU_PACK_VERSION 3u
+#define WH_CPU_PACK_VERSION 4u
 
 /* ---- the device: device.c ---- */
 

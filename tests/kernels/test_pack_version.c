@@ -15,9 +15,9 @@
 #include "core/base/hash.h"
 
 /* The hash of all panels below, for this version. */
-#define HASHED_VERSION 3
+#define HASHED_VERSION 4
 #define PANELS_HASH "be7fee95ff1e5916eeddda626652b90d"
-#define CODES_HASH "6e8cdd1127f57d649d6180bdc7a15a8e"
+#define CODES_HASH "319b98190579ac1834d37122276e8ba3"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
                                  WH_DTYPE_Q4_1, WH_DTYPE_Q5_0,   WH_DTYPE_Q5_1,   WH_DTYPE_Q8_0,
