@@ -22,7 +22,7 @@
 #define WH_BACKEND_ABI_VERSION 4u
 /* Of docs/NUMERICS.md: changes whenever a definition gives other bits, so that what was saved is not mixed.
  */
-#define WH_NUMERICS_VERSION 2u
+#define WH_NUMERICS_VERSION 3u
 
 /* ---- memory ---- */
 
