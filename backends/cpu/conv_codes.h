@@ -66,6 +66,13 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args *a, const void *panels,
                        void *scratch, uint32_t step, const wh_worker *worker);
 
+/* x's zero point of codes that are unsigned. */
+int32_t wh_conv_codes_x_zero(const wh_conv_integer_args *a);
+/* How a chain's operands lie over the rows of an image's outputs; `width`: from row to row of the sums. */
+struct wh_codes_end;
+void wh_conv_codes_begin_end(const wh_conv_integer_args *a, int64_t image, int64_t places, int64_t width,
+                             wh_team *team, struct wh_codes_end *e);
+
 #define WH_CONV_CODES_KERNEL(isa, needs) void wh_k_conv_codes_tile__##isa(const wh_conv_codes_tile *t);
 #include "backends/cpu/kernels_conv_codes.def"
 
