@@ -111,7 +111,7 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int workers, p
   p.row_tasks = min_i64(ceil_div(want, p.place_tasks), p.panels);
   p.task_blocks = ceil_div(p.blocks, p.place_tasks);
   p.each = min_i64(GROUP / p.task_blocks < 1 ? 1 : GROUP / p.task_blocks, p.panels);
-  p.word_bytes = (size_t)(p.task_blocks * p.words * PLACES * TILES) * sizeof(uint32_t);
+  p.word_bytes = (size_t)((p.task_blocks * p.words + 1) * PLACES * TILES) * sizeof(uint32_t);
   p.worker_bytes = p.word_bytes + (size_t)(p.task_blocks * p.each * PLACES * ROWS * TILES) * sizeof(uint32_t);
   *out = p;
   return wh_mul_size((size_t)p.plane, sizeof(uint32_t), &planes) &&
@@ -179,12 +179,11 @@ typedef struct job {
   uint32_t x_zero;
 } job;
 
-/* The places of the tiles of a block, [place][word][tile]. What is written behind a row's last tile is the
- * next row's. */
-static void fill_block(const job *j, int64_t block, uint32_t *to) {
+/* The places of the tiles of a block, [word][tile], `apart` from place to place. What is written behind a
+ * row's last tile is the next row's. */
+static void fill_block(const job *j, int64_t block, int64_t apart, uint32_t *to) {
   const plan *p = j->p;
   const int64_t all = p->down * p->across, first = block * TILES, end = min_i64(first + TILES, all);
-  const int64_t apart = p->words * TILES;
   _Alignas(32) uint32_t part[PLACES * LANES];
   for (int64_t k = 0; k < p->words; k++)
     for (int64_t t = first, n; t < end; t += n) {
@@ -240,8 +239,9 @@ static void run_task(const job *j, int64_t task) {
                 blocks = p->blocks * (at_place + 1) / p->place_tasks - block0,
                 panel0 = p->panels * at_row / p->row_tasks,
                 panel_end = p->panels * (at_row + 1) / p->row_tasks;
-  const int64_t block_words = p->words * PLACES * TILES, tile = ROWS * TILES;
-  for (int64_t b = 0; b < blocks; b++) fill_block(j, block0 + b, j->words + b * block_words);
+  const int64_t block_words = p->words * TILES, tile = ROWS * TILES,
+                apart = blocks * block_words + TILES; /* not in the same lines of a first-level cache */
+  for (int64_t b = 0; b < blocks; b++) fill_block(j, block0 + b, apart, j->words + b * block_words);
   for (int64_t from = panel0; from < panel_end; from += p->each) {
     const int64_t panels = min_i64(p->each, panel_end - from);
     for (int64_t i = 0; i < PLACES; i++)
@@ -249,7 +249,7 @@ static void run_task(const job *j, int64_t task) {
         const uint32_t *w = j->panels + (from + n) * panel_words(p->c) + ROWS + i * p->words * ROWS;
         for (int64_t b = 0; b < blocks; b++)
           j->isa->dots(2 * (p->down * p->across - (block0 + b) * TILES) <= TILES, p->words, w,
-                       j->words + b * block_words + i * p->words * TILES,
+                       j->words + i * apart + b * block_words,
                        j->sums + ((b * panels + n) * PLACES + i) * tile);
       }
     for (int64_t b = 0; b < blocks; b++)
