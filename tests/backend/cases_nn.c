@@ -341,7 +341,10 @@ SUITE_CASES(conv_integer) {
     (void)case_node(c, op, in, 4, attrs, n);
     case_run(c);
   }
-  if (!strcmp(s->target->backend->name, "cpu")) constant_codes(s, op);
+  if (!strcmp(s->target->backend->name, "cpu")) {
+    constant_codes(s, op);
+    cases_conv_codes_of_three(s, op);
+  }
 }
 
 static void pool_cases(suite *s, wh_op op, const wh_dtype *types, size_t n_types, const wh_attr *extra,
