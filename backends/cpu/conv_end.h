@@ -18,12 +18,13 @@ typedef enum conv_sums_at { CONV_SUMS_TILE, CONV_SUMS_ROWS, CONV_SUMS_OUTPUTS, C
 /* How sums become outputs; of one unit and one worker. */
 typedef struct conv_end {
   const conv_unit *u;
-  int64_t ldc;       /* sums of channels lie so far apart */
-  bool across;       /* outputs have one place: channels are what a row's elements are */
-  size_t n_ops;      /* 0: no chain, or one that runs over whole outputs, behind this */
-  const float *sums; /* where ops read them */
-  size_t n_sums;     /* of the first ops that load sums: 1, or 0 where the chain begins with an operand */
-  bool again;        /* others read them, too */
+  int64_t ldc;        /* sums of channels lie so far apart */
+  bool across;        /* outputs have one place: channels are what a row's elements are */
+  size_t n_ops;       /* 0: no chain, or one that runs over whole outputs, behind this */
+  const float *sums;  /* where ops read them */
+  size_t n_sums;      /* of the first ops that load sums: 1, or 0 where the chain begins with an operand */
+  bool again;         /* others read them from there, where no op has saved them */
+  const float *ahead; /* the last operand that moves; or NULL */
   wh_chain_op ops[WH_CHAIN_OPS + 1];
   _Alignas(64) float tile[CONV_TILE]; /* a tile's sums */
   float temps[CONV_TEMPS][CONV_TILE];
@@ -67,6 +68,7 @@ static void conv_end_begin(const conv_unit *u, int64_t ldc, conv_sums_at where, 
   e->across = lanes || (u->p->by_channels && plane == 1);
   e->sums = in_place ? y : e->tile;
   e->n_ops = 0;
+  e->ahead = NULL;
   for (uint32_t i = 1; c && e->across && i < c->n_inputs; i++) e->across = a->ends[i - 1].by_channel <= 1;
   if (!c || !c->plain || c->n_temps > CONV_TEMPS) return;
   const wh_chain_row outputs = {plane, false}, sums = in_place ? outputs : (wh_chain_row){ldc, true};
@@ -92,15 +94,21 @@ static void conv_end_begin(const conv_unit *u, int64_t ldc, conv_sums_at where, 
                               .save_row = sums};
     e->n_ops = 2;
   }
-  e->n_ops += wh_chain_ops(c, in, &to, e->ops + e->n_ops);
-  e->n_sums = e->ops[0].x == e->sums;
-  e->again = false;
-  for (size_t i = e->n_sums; i < e->n_ops; i++) {
-    /* steps without an operand have the address of the first input, and read nothing */
-    const unsigned step = e->ops[i].code / 2;
-    e->again |= step != WH_CHAIN_RELU && step != WH_CHAIN_NEG && step != WH_CHAIN_ABS &&
-                step != WH_CHAIN_ROUND && e->ops[i].x == e->sums;
+  wh_chain_op *const chain = e->ops + e->n_ops;
+  size_t n = wh_chain_ops(c, in, &to, chain);
+  const bool loads = chain[0].x == e->sums && wh_chain_has_operand((wh_chain_code)(chain[0].code / 2));
+  bool again = false;
+  for (size_t i = loads ? 1 : 0; i < n; i++)
+    again |= chain[i].x == e->sums && wh_chain_has_operand((wh_chain_code)(chain[i].code / 2));
+  if (e->n_ops && loads) { /* they are at hand, with the bias */
+    memmove(chain, chain + 1, --n * sizeof *chain);
+    if (!again) e->ops[1].save = NULL;
   }
+  e->n_sums = e->n_ops || loads;
+  e->again = again && !e->n_ops;
+  e->n_ops += n;
+  for (size_t i = 0; i < e->n_ops; i++)
+    if (e->ops[i].code & 1 && !e->ops[i].x_row.local && e->ops[i].x_row.step == plane) e->ahead = e->ops[i].x;
 }
 
 /* What outputs of channels [m, m + rows) from `place` on will touch; of operands the last one that moves. */
@@ -108,12 +116,10 @@ static conv_ahead conv_end_ahead(const conv_end *e, int64_t m, int64_t rows, int
   const wh_conv_args *a = e->u->a;
   const int64_t plane = wh_window_volume(a->win.out), row = e->u->group * a->m + m,
                 to = (e->u->image * a->group * a->m + row) * plane + place;
-  conv_ahead ahead = {a->y + to, a->residual ? a->residual + to : a->y + to, plane, rows};
-  for (size_t i = 0; i < e->n_ops; i++) {
-    const wh_chain_op *op = &e->ops[i];
-    if (op->code & 1 && !op->x_row.local && op->x_row.step == plane) ahead.x = op->x + m * plane + place;
-  }
-  return ahead;
+  const float *y = a->y + to, *x = a->residual ? a->residual + to
+                                   : e->ahead  ? e->ahead + m * plane + place
+                                               : y;
+  return (conv_ahead){y, x, plane, rows};
 }
 
 /* Sums [rows][ldc] as places [place, place + n) of the outputs of channels [m, m + rows). */
