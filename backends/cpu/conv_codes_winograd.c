@@ -12,8 +12,8 @@
 #include "core/base/allocator.h"
 
 #define ROWS WH_CONV_CODES_ROWS
-#define TILES WH_WINOGRAD_TILES
-#define PLACES WH_WINOGRAD_PLACES
+#define TILES WH_CODES_WINOGRAD_TILES
+#define PLACES WH_CODES_WINOGRAD_PLACES
 #define LEAST_CHANNELS 16
 #define MOST_CHANNELS 1827 /* so that 4 * 9 * 128 * 255 times them stays below 2^31 */
 #define BLOCK_WORDS 256    /* of a task's blocks: those of one place stay in a first-level cache */
@@ -21,10 +21,10 @@
 #define TASKS 4            /* of a worker, where there are several */
 #define LANES 8            /* tiles that are read together */
 
-const wh_winograd_isa *wh_winograd_isa_select(uint64_t features) {
+const wh_codes_winograd_isa *wh_codes_winograd_isa_select(uint64_t features) {
 #if defined(__x86_64__)
-  static const wh_winograd_isa avx2 = {wh_k_winograd_dots__avx2, wh_k_winograd_input__avx2,
-                                       wh_k_winograd_output__avx2};
+  static const wh_codes_winograd_isa avx2 = {wh_k_codes_winograd_dots__avx2, wh_k_codes_winograd_input__avx2,
+                                             wh_k_codes_winograd_output__avx2};
   const wh_conv_codes_isa *codes = wh_conv_codes_isa_select(features);
   if (codes && codes->saturates && codes->places == TILES) return &avx2;
 #endif
@@ -37,7 +37,7 @@ const wh_winograd_isa *wh_winograd_isa_select(uint64_t features) {
 static int64_t words_of(int64_t c) { return ceil_div(c, 2); }
 static int64_t panel_words(int64_t c) { return ROWS + PLACES * words_of(c) * ROWS; }
 
-bool wh_winograd_layout(wh_dtype dtype, int64_t m, int64_t c, wh_linear_layout *out) {
+bool wh_codes_winograd_layout(wh_dtype dtype, int64_t m, int64_t c, wh_linear_layout *out) {
   *out = (wh_linear_layout){.id = WH_CONV_CODES_WINOGRAD,
                             .dtype = dtype,
                             .n = m,
@@ -66,8 +66,8 @@ static void transform(const int8_t *w, int half, int64_t apart, uint32_t *to) {
   }
 }
 
-void wh_winograd_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
-                      int64_t panel_end) {
+void wh_codes_winograd_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
+                            int64_t panel_end) {
   const int64_t apart = words_of(l->k) * ROWS;
   for (int64_t p = panel_begin; p < panel_end; p++) {
     uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
@@ -125,7 +125,7 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int workers, p
          wh_add_size(bytes, LANES * sizeof(uint32_t), &bytes) && wh_align_size(bytes, 64, &out->image_bytes);
 }
 
-bool wh_winograd_scratch(const wh_window *win, int64_t c, int64_t m, int workers, size_t *out) {
+bool wh_codes_winograd_scratch(const wh_window *win, int64_t c, int64_t m, int workers, size_t *out) {
   plan p;
   *out = 0;
   return make_plan(win, c, m, workers, &p) && wh_mul_size(p.worker_bytes, (size_t)workers, out) &&
@@ -174,7 +174,7 @@ static void copy_row(const plan *p, const uint8_t *x, int64_t k, int64_t row, ui
 /* ---- tasks ---- */
 
 typedef struct job {
-  const wh_winograd_isa *isa;
+  const wh_codes_winograd_isa *isa;
   const wh_conv_integer_args *a;
   const plan *p;
   const uint32_t *panels;
@@ -268,8 +268,8 @@ static void run_task(const job *j, int64_t task) {
   }
 }
 
-void wh_winograd_run(const wh_winograd_isa *isa, const wh_conv_integer_args *a, const void *panels,
-                     void *scratch, uint32_t step, const wh_worker *worker) {
+void wh_codes_winograd_run(const wh_codes_winograd_isa *isa, const wh_conv_integer_args *a,
+                           const void *panels, void *scratch, uint32_t step, const wh_worker *worker) {
   plan p;
   wh_codes_end behind;
   /* for the team, as the claim does */

@@ -4,7 +4,7 @@
 #include "backends/cpu/unroll.h"
 
 #define ROWS WH_CONV_CODES_ROWS
-#define TILES WH_WINOGRAD_TILES
+#define TILES WH_CODES_WINOGRAD_TILES
 #define VECS 2
 
 INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_t *x, uint32_t *c) {
@@ -23,14 +23,15 @@ INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_
       vi_store(c + r * TILES + i * VI_LANES, acc[r * vecs + i]);
 }
 
-void wh_k_winograd_dots__avx2(bool half, int64_t words, const uint32_t *w, const uint32_t *x, uint32_t *c) {
+void wh_k_codes_winograd_dots__avx2(bool half, int64_t words, const uint32_t *w, const uint32_t *x,
+                                    uint32_t *c) {
   if (half)
     dots(1, words, w, x, c);
   else
     dots(VECS, words, w, x, c);
 }
 
-void wh_k_winograd_input__avx2(const uint32_t *const rows[4][2], int64_t apart, uint32_t *to) {
+void wh_k_codes_winograd_input__avx2(const uint32_t *const rows[4][2], int64_t apart, uint32_t *to) {
   UNROLL for (int j = 0; j < 4; j++) {
     vi h[4];
     UNROLL for (int r = 0; r < 4; r++) {
@@ -57,7 +58,7 @@ static inline void store_row(vi even, vi odd, vi start, int32_t *y) {
   vi_store(y + VI_LANES, _mm256_permute2x128_si256(low, high, 0x31));
 }
 
-void wh_k_winograd_output__avx2(const uint32_t *sums, const uint32_t *start, int32_t *y) {
+void wh_k_codes_winograd_output__avx2(const uint32_t *sums, const uint32_t *start, int32_t *y) {
   for (int r = 0; r < ROWS; r++)
     for (int half = 0; half < VECS; half++) {
       const uint32_t *m = sums + r * TILES + half * VI_LANES;
