@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "backends/cpu/ahead.h"
 #include "backends/cpu/codes_end.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
@@ -48,29 +49,34 @@ bool wh_codes_winograd_layout(wh_dtype dtype, int64_t m, int64_t c, wh_linear_la
   return wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
 }
 
-/* 2 G w (2 G)^T of the 3 x 3 codes w. */
-static void transform(const int8_t *w, int32_t u[PLACES]) {
-  static const int8_t g[4][3] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
-  for (int i = 0; i < PLACES; i++) {
-    u[i] = 0;
-    for (int k = 0; k < 9; k++) u[i] += g[i / 4][k / 3] * w[k] * g[i % 4][k % 3];
+/* 2 G w (2 G)^T of the 3 x 3 codes w, to one half of 16 words that lie `apart`. */
+static void transform(const int8_t *w, int half, int64_t apart, uint32_t *to) {
+  int32_t rows[4][3];
+  for (int k = 0; k < 3; k++) {
+    const int32_t a = w[k], b = w[3 + k], c = w[6 + k];
+    rows[0][k] = 2 * a;
+    rows[1][k] = a + b + c;
+    rows[2][k] = a - b + c;
+    rows[3][k] = 2 * c;
+  }
+  for (int i = 0; i < 4; i++, to += 4 * apart) {
+    const int32_t a = rows[i][0], b = rows[i][1], c = rows[i][2];
+    const int32_t u[4] = {2 * a, a + b + c, a - b + c, 2 * c};
+    for (int j = 0; j < 4; j++) to[j * apart] |= ((uint32_t)u[j] & 0xffff) << 16 * half;
   }
 }
 
 void wh_codes_winograd_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                             int64_t panel_end) {
-  const int64_t words = words_of(l->k);
+  const int64_t apart = words_of(l->k) * ROWS;
   for (int64_t p = panel_begin; p < panel_end; p++) {
     uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
     memset(to, 0, l->panel_bytes);
-    for (int64_t r = 0; r < min_i64(ROWS, l->n - p * ROWS); r++)
-      for (int64_t c = 0; c < l->k; c++) {
+    for (int64_t c = 0; c < l->k; c++)
+      for (int64_t r = 0; r < min_i64(ROWS, l->n - p * ROWS); r++) {
         const int8_t *w = (const int8_t *)src + ((p * ROWS + r) * l->k + c) * 9;
-        int32_t u[PLACES];
-        transform(w, u);
         for (int k = 0; k < 9; k++) to[r] += (uint32_t)w[k];
-        for (int i = 0; i < PLACES; i++)
-          to[ROWS + (i * words + c / 2) * ROWS + r] |= ((uint32_t)u[i] & 0xffff) << c % 2 * 16;
+        transform(w, (int)(c % 2), apart, to + ROWS + c / 2 * ROWS + r);
       }
   }
 }
@@ -247,6 +253,10 @@ static void run_task(const job *j, int64_t task) {
     for (int64_t i = 0; i < PLACES; i++)
       for (int64_t n = 0; n < panels; n++) {
         const uint32_t *w = j->panels + (from + n) * panel_words(p->c) + ROWS + i * p->words * ROWS;
+        /* the next panel's, or the next place's of the first, in the time of several tiles */
+        if (blocks > 1 && (n + 1 < panels || i + 1 < PLACES))
+          wh_ask_for(n + 1 < panels ? w + panel_words(p->c) : w + p->words * ROWS - n * panel_words(p->c),
+                     p->words * ROWS * (int64_t)sizeof *w);
         for (int64_t b = 0; b < blocks; b++)
           j->isa->dots(2 * (p->down * p->across - (block0 + b) * TILES) <= TILES, p->words, w,
                        j->words + i * apart + b * block_words,

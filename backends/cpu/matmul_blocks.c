@@ -3,6 +3,7 @@
  * weights run on it: the sum of an output is the same chain. */
 #include "backends/cpu/matmul_blocks.h"
 
+#include "backends/cpu/ahead.h"
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/matmul.h"
 #include "backends/cpu/whole.h"
@@ -35,7 +36,11 @@ size_t wh_matmul_blocks_scratch(uint64_t features, int64_t m, int64_t k) {
              : SIZE_MAX;
 }
 
-static void run_decoded(const wh_matmul_blocks *p, wh_blocks_tile *t, const wh_worker *worker) {
+static int64_t blocks_of(const wh_blocks_tile *t) { return ceil_div(t->k, t->block); }
+static int64_t words_of(const wh_blocks_tile *t) { return blocks_of(t) * (t->block * t->bits / 32); }
+
+/* `more`: a panel follows, whose weights are on their way while this one's rows are multiplied. */
+static void run_decoded(const wh_matmul_blocks *p, wh_blocks_tile *t, bool more, const wh_worker *worker) {
   char *scratch = p->scratch + p->worker_scratch * (size_t)worker->index;
   const wh_linear_layout l = wh_matmul_panels(t->cols, t->k);
   const wh_worker alone = {0, 1, worker->team};
@@ -51,6 +56,12 @@ static void run_decoded(const wh_matmul_blocks *p, wh_blocks_tile *t, const wh_w
   t->y = (float *)(void *)scratch;
   t->width = wh_linear_f_width(&l, 0);
   p->isa->decode(t);
+  if (more) {
+    const int64_t words = words_of(t) * WH_BLOCKS_COLS, cells = blocks_of(t) * WH_BLOCKS_COLS;
+    wh_ask_for(t->codes + words, words * (int64_t)sizeof *t->codes);
+    wh_ask_for(t->scales + cells, cells * (int64_t)sizeof *t->scales);
+    wh_ask_for(t->zeros + cells, cells);
+  }
   wh_linear_f_run(&args, &alone, wh_linear_f_steps(p->features));
 }
 
@@ -64,8 +75,7 @@ static void run_rows(const wh_matmul_blocks *p, wh_blocks_tile *t) {
 }
 
 void wh_matmul_blocks_run(const wh_matmul_blocks *p, const wh_worker *worker) {
-  const int64_t blocks = ceil_div(p->first.k, p->first.block),
-                words = blocks * (p->first.block * p->first.bits / 32);
+  const int64_t blocks = blocks_of(&p->first), words = words_of(&p->first);
   int64_t begin, end;
   wh_worker_range(worker, ceil_div(p->n, WH_BLOCKS_COLS), &begin, &end);
   for (int64_t i = begin; i < end; i++) {
@@ -76,7 +86,7 @@ void wh_matmul_blocks_run(const wh_matmul_blocks *p, const wh_worker *worker) {
     t.zeros += i * blocks * WH_BLOCKS_COLS;
     t.y += i * WH_BLOCKS_COLS;
     if (decodes(p->features, p->m))
-      run_decoded(p, &t, worker);
+      run_decoded(p, &t, i + 1 < end, worker);
     else
       run_rows(p, &t);
   }
