@@ -19,10 +19,10 @@
 #include "whimbrel/device.h"
 
 /* Raised with every change of this interface, which op_list.def is a part of: an op is its number. */
-#define WH_BACKEND_ABI_VERSION 4u
+#define WH_BACKEND_ABI_VERSION 5u
 /* Of docs/NUMERICS.md: changes whenever a definition gives other bits, so that what was saved is not mixed.
  */
-#define WH_NUMERICS_VERSION 2u
+#define WH_NUMERICS_VERSION 3u
 
 /* ---- memory ---- */
 

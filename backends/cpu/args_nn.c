@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backends/cpu/conv_codes.h"
+#include "backends/cpu/conv_codes_winograd.h"
 #include "backends/cpu/conv_plan.h"
+#include "backends/cpu/conv_winograd.h"
 #include "backends/cpu/cpu_internal.h"
+#include "core/ir/conv.h"
 
 /* ---- operands ---- */
 
@@ -81,6 +83,7 @@ static void run_conv(const cpu_instr *in, const wh_worker *worker) {
                     .c = in->in[1].dims[1],
                     .m = in->in[1].dims[0] / group,
                     .win = conv_window(window_of(in, &in->in[1].dims[2])),
+                    .winograd = wh_conv_is_winograd(in->kernel->node, in->in[1].rank, in->in[1].dims),
                     .x = in->in[0].data,
                     .w = packed ? NULL : w,
                     .panels = packed ? w : NULL,
@@ -135,6 +138,11 @@ static void run_conv_integer(const cpu_instr *in, const wh_worker *worker) {
   for (uint32_t i = 1; ends && i < chain->n_inputs; i++) {
     a.ends[i - 1] = end_of(&in->in[3 + i], in->out);
     a.ends[i - 1].x = wh_cpu_chain_input(chain, i, &in->in[3 + i], &ones[i]);
+  }
+  if (in->kernel->layout.matrix.id == WH_CONV_CODES_WINOGRAD) {
+    wh_codes_winograd_run(wh_codes_winograd_isa_select(in->kernel->features), &a, a.w, in->scratch, in->step,
+                          worker);
+    return;
   }
   if (packed) {
     wh_conv_codes_run(wh_conv_codes_isa_select(in->kernel->features), &a, a.w, in->scratch, in->step, worker);
@@ -409,6 +417,23 @@ static bool is_of_codes(const wh_node_info *node) {
   return node->op == WH_OP_CONV_INTEGER || node->op == WH_OP_CONV_CODES;
 }
 
+/* Whether it may go by minimal filtering: windows of 3 x 3 that move by one, weights without zero points. */
+static bool is_minimal(const wh_graph *g, const wh_node_info *node) {
+  const wh_shape *w = &g->values[node->inputs[1]].shape;
+  const wh_attr *strides = wh_node_attr(node, WH_ATTR_STRIDES),
+                *dilations = wh_node_attr(node, WH_ATTR_DILATIONS);
+  if (w->rank != 4) return false;
+  for (int i = 0; i < 2; i++)
+    if (wh_dim_get(&g->dims, w->dims[2 + i])->value != 3 || strides->ints[i] != 1 || dilations->ints[i] != 1)
+      return false;
+  if (node->n_inputs < 4 || !node->inputs[3]) return true;
+  const wh_value_info *zero = &g->values[node->inputs[3]];
+  if (zero->kind != WH_VALUE_CONST || !zero->data) return false;
+  for (size_t i = 0; i < zero->n_bytes; i++)
+    if (((const char *)zero->data)[i]) return false;
+  return true;
+}
+
 bool wh_cpu_is_conv(const wh_node_info *node) {
   return node->op == WH_OP_CONV || node->op == WH_OP_CONV_CHAIN || is_of_codes(node);
 }
@@ -422,6 +447,14 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
   if (!(codes ? (const void *)wh_conv_codes_isa_select(d->features) : wh_linear_f_steps(d->features)) ||
       wh_node_i(node, WH_ATTR_GROUP) != 1)
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no weight that is packed", node->name);
+  int64_t dims[WH_MAX_RANK];
+  for (int i = 0; i < w->rank; i++) dims[i] = wh_dim_get(&g->dims, w->dims[i])->value;
+  if (wh_conv_is_winograd(node, w->rank, dims)) {
+    WH_TRY(wh_winograd_layout(dims[0], dims[1], &out->matrix));
+    out->matrix.id = WH_CONV_WINOGRAD_PANELS;
+    out->expert_bytes = out->n_bytes = out->matrix.n_bytes;
+    return WH_OK;
+  }
   for (int i = 1; i < w->rank; i++)
     if (__builtin_mul_overflow(k, wh_dim_get(&g->dims, w->dims[i])->value, &k))
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
@@ -429,8 +462,12 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
   for (int i = 2; i < w->rank; i++)
     if (__builtin_mul_overflow(taps, wh_dim_get(&g->dims, w->dims[i])->value, &taps)) /* k may be 0 */
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
-  if (codes && !wh_conv_codes_layout(wh_conv_codes_isa_select(d->features), w->dtype, m,
-                                     wh_dim_get(&g->dims, w->dims[1])->value, taps, &out->matrix))
+  const bool minimal =
+      codes && wh_codes_winograd_isa_select(d->features) && is_minimal(g, node) &&
+      wh_codes_winograd_layout(w->dtype, m, wh_dim_get(&g->dims, w->dims[1])->value, &out->matrix);
+  if (codes && !minimal &&
+      !wh_conv_codes_layout(wh_conv_codes_isa_select(d->features), w->dtype, m,
+                            wh_dim_get(&g->dims, w->dims[1])->value, taps, &out->matrix))
     return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
   if (!codes) {
     WH_TRY(wh_linear_f_layout(d->features, WH_DTYPE_F32, m, k, &out->matrix));
@@ -448,7 +485,8 @@ wh_status wh_cpu_compile_nn(const cpu_device *d, const wh_graph *g, const wh_arg
   if (is_of_codes(k->node) && args[1].layout) {
     k->features = d->features;
     k->run = run_conv_integer;
-    k->name = wh_conv_codes_isa_select(d->features)->name;
+    k->name = k->layout.matrix.id == WH_CONV_CODES_WINOGRAD ? "conv_codes_winograd__avx2"
+                                                            : wh_conv_codes_isa_select(d->features)->name;
     return WH_OK;
   }
   if (k->node->op == WH_OP_CONV_CHAIN) {
@@ -476,20 +514,27 @@ static int64_t dim_at(const wh_graph *g, wh_value v, int axis, const int64_t *di
 }
 
 /* Where a convolution's windows lie; size: of its input, its weights and its output. */
-static wh_window sizes_of_conv(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
-                               int64_t size[3][WH_MAX_RANK]) {
+static wh_window sizes_of_windows(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
+                                  int64_t size[3][WH_MAX_RANK]) {
   const wh_shape *s[3] = {&g->values[node->inputs[0]].shape, &g->values[node->inputs[1]].shape,
                           &g->values[node->outputs[0]].shape};
   for (int i = 0; i < 3; i++)
     for (int a = 0; a < s[i]->rank; a++) size[i][a] = dims[s[i]->dims[a]];
-  return conv_window(window_over(node, s[0]->rank, size[0], size[2], &size[1][2]));
+  return window_over(node, s[0]->rank, size[0], size[2], &size[1][2]);
+}
+
+static wh_window sizes_of_conv(const wh_graph *g, const wh_node_info *node, const int64_t *dims,
+                               int64_t size[3][WH_MAX_RANK]) {
+  return conv_window(sizes_of_windows(g, node, dims, size));
 }
 
 /* Of all workers; false: the codes are not packed. */
-static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers,
-                          size_t *out) {
+static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const wh_linear_layout *l,
+                          const int64_t *dims, int workers, size_t *out) {
   int64_t size[3][WH_MAX_RANK];
   const wh_window win = sizes_of_conv(g, node, dims, size);
+  if (l->id == WH_CONV_CODES_WINOGRAD)
+    return wh_codes_winograd_scratch(&win, size[1][1], size[1][0], workers, out);
   return wh_conv_codes_scratch(&win, size[1][1], size[1][0], workers, out);
 }
 
@@ -500,6 +545,15 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
   const int64_t group = wh_node_i(node, WH_ATTR_GROUP),
                 talls[] = {1, WH_CONV_SHORT, WH_CONV_SHORT, WH_CONV_TALL};
   size_t most = 0, bytes;
+  if (wh_conv_is_winograd(node, g->values[node->inputs[1]].shape.rank, size[1])) {
+    wh_winograd_plan p;
+    return wh_winograd_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, false,
+                                 &p) &&
+                   wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) &&
+                   wh_add_size(bytes, p.shared_bytes, &bytes)
+               ? bytes
+               : SIZE_MAX;
+  }
   for (int i = 0; i < 4;
        i++) { /* not packed, of which the tall have what one row has, or packed; at some level */
     wh_conv_plan p;
@@ -522,6 +576,13 @@ static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int6
     case WH_OP_CONV_CHAIN:
       *per_worker = false;
       return conv_scratch(g, node, dims, workers);
+    case WH_OP_CONV_TRANSPOSE: {
+      int64_t size[3][WH_MAX_RANK];
+      wh_conv_transpose_room room;
+      const wh_window win = sizes_of_windows(g, node, dims, size);
+      const int64_t c = size[1][0] / wh_node_i(node, WH_ATTR_GROUP);
+      return wh_conv_transpose_find_room(&win, c, size[1][1], &room) ? room.bytes : SIZE_MAX;
+    }
     case WH_OP_DFT:
       return wh_dft_scratch_bytes(dim_at(g, node->inputs[0], (int)wh_node_i(node, WH_ATTR_AXIS), dims));
     case WH_OP_DET: {
@@ -567,7 +628,7 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
   const int workers = wh_team_size(d->team);
   size_t of_codes = 0;
   if (wh_cpu_is_conv(node) && r->kind == WH_VALUE_CONST && wh_cpu_conv_layout(d, g, node, &layout) == WH_OK &&
-      (!is_of_codes(node) || codes_scratch(g, node, dims, workers, &of_codes))) {
+      (!is_of_codes(node) || codes_scratch(g, node, &layout.matrix, dims, workers, &of_codes))) {
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, layout.matrix.id, layout.n_bytes};
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, r->n_bytes};
   }

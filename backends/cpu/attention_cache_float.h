@@ -34,26 +34,35 @@ typedef struct score_job {
   ahead next;
 } score_job;
 
+INLINE void score_step(const wh_dtype dtype, const int r_max, const int n, const score_job *t, int64_t d,
+                       vf acc[TILE][4]) {
+  vf key[4];
+  UNROLL_8
+  for (int i = 0; i < n; i++) {
+    key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + t->first + i * VF_LANES);
+    IN_REGISTER(key[i]);
+  }
+  UNROLL_8
+  for (int r = 0; r < r_max; r++) {
+    vf x = vf_set1(t->q[r * t->n_dim + d]);
+    UNROLL_8
+    for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
+  }
+}
+
 INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, const score_job *t) {
-  vf acc[TILE][4], key[4];
+  vf acc[TILE][4];
   const int64_t n_dim = t->n_dim;
+  int64_t d = 0;
   UNROLL_8
   for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-  for (int64_t d = 0; d < n_dim; d++) {
-    prefetch(&t->next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
-    UNROLL_8
-    for (int i = 0; i < n; i++) {
-      key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + t->first + i * VF_LANES);
-      IN_REGISTER(key[i]);
+  if (t->next.step)
+    for (; d < n_dim; d++) {
+      prefetch(&t->next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
+      score_step(dtype, r_max, n, t, d, acc);
     }
-    UNROLL_8
-    for (int r = 0; r < r_max; r++) {
-      vf x = vf_set1(t->q[r * n_dim + d]);
-      UNROLL_8
-      for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
-    }
-  }
+  for (; d < n_dim; d++) score_step(dtype, r_max, n, t, d, acc);
   UNROLL_8
   for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + t->first + i * VF_LANES, acc[r][i]);

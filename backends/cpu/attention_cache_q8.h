@@ -73,7 +73,7 @@ INLINE void score_dots(const int r_max, const int n, const score_job *t, int64_t
   for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) dot[r][i] = vi_set32(t->q.bias[r * t->n_blocks + b]);
   for (int64_t g = 0; g < BLOCK / 4; g++) { /* four dimensions */
-    prefetch(&t->next, b * 8 + g, 5);
+    if (t->next.step) prefetch(&t->next, b * 8 + g, 5);
     UNROLL_8
     for (int i = 0; i < n; i++) {
       key[i] = vi_key(vi_load(codes + g * 4 * WH_ATTENTION_CHUNK + i * VF_LANES * 4));
@@ -100,8 +100,7 @@ INLINE void score_dots_in_pairs(const int r_max, const int n, const score_job *t
   for (int r = 0; r < r_max; r += 2) UNROLL_8
   for (int i = 0; i < n; i++) sum[r / 2][i][0] = sum[r / 2][i][1] = vi_set32(0);
   for (int64_t g = 0; g < BLOCK / 4; g += 2) {
-    prefetch(&t->next, b * 8 + g, 5);
-    prefetch(&t->next, b * 8 + g + 1, 5);
+    for (int i = 0; i < 2 && t->next.step; i++) prefetch(&t->next, b * 8 + g + i, 5);
     vi pair[(TILE + 1) / 2];
     UNROLL_8
     for (int r = 0; r < r_max; r += 2) {
@@ -198,7 +197,7 @@ static void open_values(const wh_attention_args *a, const wh_attention_workspace
   const int64_t n_blocks = a->value_dim / BLOCK;
   t->next = lines_ahead(c, a->values, n_blocks * BLOCK_BYTES, 64, BLOCK_BYTES / BLOCK);
   ahead rest = t->next; /* positions ask for a line each, and two blocks have 68 */
-  for (int64_t b = 0; b + 1 < n_blocks; b += 2, rest.offset += 2 * BLOCK_BYTES)
+  for (int64_t b = 0; b + 1 < n_blocks && rest.step; b += 2, rest.offset += 2 * BLOCK_BYTES)
     prefetch(&rest, WH_ATTENTION_CHUNK, 4);
   float scales[WH_ATTENTION_CHUNK];
   for (int64_t b = 0; b < n_blocks; b++) {

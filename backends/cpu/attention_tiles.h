@@ -53,10 +53,10 @@ typedef struct ahead {
   int64_t column; /* bytes per column of values */
 } ahead;
 
-/* Into the second cache: tiles of a head lie apart, so nothing else brings their lines, and asking the first
- * for all of them limits what is read (on Zen 4 decoding at a depth of 4096 takes half as long with this). */
+/* Of a tile that asks (step is not 0). Into the second cache: tiles of a head lie apart, so nothing else
+ * brings their lines, and asking the first for all of them limits what is read (on Zen 4 decoding at a depth
+ * of 4096 takes half as long with this). */
 INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
-  if (next->step == 0) return;
   const int64_t at = next->offset + row * next->step;
   const uintptr_t line = (at < next->turn ? next->here : next->there) + (uintptr_t)at;
   UNROLL_8
@@ -155,6 +155,23 @@ static void merge_factors(int64_t begin, int64_t end, const wh_attention_state *
   }
 }
 
+/* Positions of a chunk: [first, last) are seen by some of a tile's query vectors, [low, high) by all. */
+typedef struct seen_range {
+  int first, last, low, high;
+} seen_range;
+
+static seen_range seen_by(int n, const int32_t *j0, const int32_t *j1) {
+  seen_range s = {j0[0], j1[0], j0[0], j1[0]};
+  for (int r = 1; r < n; r++) {
+    s.first = j0[r] < s.first ? j0[r] : s.first;
+    s.last = j1[r] > s.last ? j1[r] : s.last;
+    s.low = j0[r] > s.low ? j0[r] : s.low;
+    s.high = j1[r] < s.high ? j1[r] : s.high;
+  }
+  if (s.high <= s.low) s.low = s.high = s.last; /* nothing in common */
+  return s;
+}
+
 /* Values weighted by the probabilities of query vectors: lanes are dimensions, each one chain over the
  * visible positions. */
 typedef struct value_job {
@@ -165,7 +182,8 @@ typedef struct value_job {
   float *o;               /* [r][ld], at the first column of the tile */
   int64_t ld;             /* a multiple of 16 */
   const int32_t *j0, *j1; /* visible positions of each vector */
-  int fresh;              /* vectors from here on store o; those before merge it */
+  seen_range seen;
+  int fresh; /* vectors from here on store o; those before merge it */
   const float *a, *b;
   ahead next;
 } value_job;
@@ -184,23 +202,35 @@ INLINE int value_lines(const wh_dtype dtype, const int n) {
   return (n * VF_LANES * (dtype == WH_DTYPE_F16 ? 2 : 4) + 63) / 64;
 }
 
+/* Position j, which all query vectors see. */
+INLINE void value_step(const wh_dtype dtype, const int r_max, const int n, const value_job *t, int j,
+                       vf acc[TILE][4]) {
+  vf value[4];
+  UNROLL_8
+  for (int i = 0; i < n; i++) {
+    value[i] = load_value(dtype, t, j, i * VF_LANES);
+    IN_REGISTER(value[i]);
+  }
+  UNROLL_8
+  for (int r = 0; r < r_max; r++) {
+    vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
+    UNROLL_8
+    for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
+  }
+}
+
 /* n vectors of columns. Positions that all query vectors see, [low, high), take the short way; before and
  * after those a vector takes only what it sees. */
 INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, const value_job *t) {
-  vf acc[TILE][4], value[4];
-  int first = t->j0[0], last = t->j1[0], low = first, high = last;
-  for (int r = 1; r < r_max; r++) {
-    first = t->j0[r] < first ? t->j0[r] : first;
-    last = t->j1[r] > last ? t->j1[r] : last;
-    low = t->j0[r] > low ? t->j0[r] : low;
-    high = t->j1[r] < high ? t->j1[r] : high;
-  }
-  if (high <= low) low = high = last; /* nothing in common */
+  vf acc[TILE][4];
+  const int last = t->seen.last, high = t->seen.high;
+  int low = t->seen.low;
   UNROLL_8
   for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-  for (int j = first;; low = last) {
+  for (int j = t->seen.first;; low = last) {
     for (; j < low; j++) {
+      vf value[4];
       for (int i = 0; i < n; i++) value[i] = load_value(dtype, t, j, i * VF_LANES);
       UNROLL_8
       for (int r = 0; r < r_max; r++) {
@@ -211,20 +241,12 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
       }
     }
     if (j == last) break;
-    for (; j < high; j++) {
-      prefetch(&t->next, j, value_lines(dtype, n));
-      UNROLL_8
-      for (int i = 0; i < n; i++) {
-        value[i] = load_value(dtype, t, j, i * VF_LANES);
-        IN_REGISTER(value[i]);
+    if (t->next.step)
+      for (; j < high; j++) {
+        prefetch(&t->next, j, value_lines(dtype, n));
+        value_step(dtype, r_max, n, t, j, acc);
       }
-      UNROLL_8
-      for (int r = 0; r < r_max; r++) {
-        vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
-        UNROLL_8
-        for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
-      }
-    }
+    for (; j < high; j++) value_step(dtype, r_max, n, t, j, acc);
   }
   UNROLL_8
   for (int r = 0; r < r_max; r++) {
@@ -247,6 +269,7 @@ static void value_tile(int r_max, value_job *t) {
   const char *v = t->v;
   const float *scales = t->scales;
   const int64_t most = TILE_VECS(r_max), elem = t->dtype == WH_DTYPE_F16 ? 2 : 4;
+  t->seen = seen_by(r_max, t->j0, t->j1);
   for (int64_t column = 0; column < t->ld;) {
     int64_t left = (t->ld - column) / VF_LANES;
     int64_t n =

@@ -83,6 +83,13 @@ static wh_chain_code plain_code(wh_op op) {
     PLAIN(NEG)
     PLAIN(ABS)
     PLAIN(ROUND)
+    PLAIN(EXP)
+    PLAIN(TANH)
+    PLAIN(ERF)
+    PLAIN(SIGMOID)
+    PLAIN(SILU)
+    PLAIN(GELU)
+    PLAIN(GELU_ERF)
 #undef PLAIN
     default:
       return WH_CHAIN_NONE;

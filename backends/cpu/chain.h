@@ -29,8 +29,21 @@ typedef enum wh_chain_code {
   WH_CHAIN_ABS,
   WH_CHAIN_ROUND,
   WH_CHAIN_AT_MOST, /* MIN and MAX with one operand for all, which is no NaN and no zero */
-  WH_CHAIN_AT_LEAST
+  WH_CHAIN_AT_LEAST,
+  WH_CHAIN_EXP, /* functions: of all elements at hand in one call */
+  WH_CHAIN_TANH,
+  WH_CHAIN_ERF,
+  WH_CHAIN_SIGMOID,
+  WH_CHAIN_SILU,
+  WH_CHAIN_GELU,
+  WH_CHAIN_GELU_ERF
 } wh_chain_code;
+
+/* Whether there is an operand beside the element. */
+static inline bool wh_chain_has_operand(wh_chain_code code) {
+  return code != WH_CHAIN_RELU && code != WH_CHAIN_NEG && code != WH_CHAIN_ABS && code != WH_CHAIN_ROUND &&
+         code < WH_CHAIN_EXP;
+}
 
 /* What a call goes over: elements [at, at + n) of rows [row, row + rows). */
 typedef struct wh_chain_part {

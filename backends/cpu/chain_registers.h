@@ -8,6 +8,29 @@
 
 #include "backends/cpu/chain.h"
 #include "backends/cpu/unroll.h"
+#include "backends/cpu/vec_math.h"
+
+#define CHAIN_MOST 32 /* vectors of a tile: no level has more registers */
+
+/* Each function has one loop for all who call it: unrolled it would not fit the registers. */
+#define FUNCTION(name, f)                       \
+  case WH_CHAIN_##name:                         \
+    for (int i = 0; i < n; i++) v[i] = f(v[i]); \
+    break;
+static __attribute__((noinline)) void chain_function(wh_chain_code code, int n, vf *v) {
+  switch (code) {
+    FUNCTION(EXP, vf_exp)
+    FUNCTION(TANH, vf_tanh)
+    FUNCTION(ERF, vf_erf)
+    FUNCTION(SIGMOID, vf_sigmoid)
+    FUNCTION(SILU, vf_silu)
+    FUNCTION(GELU, vf_gelu_tanh)
+    FUNCTION(GELU_ERF, vf_gelu_erf)
+    default:
+      break;
+  }
+}
+#undef FUNCTION
 
 #define EACH UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
 #define V v[r * vecs + i]
@@ -109,6 +132,12 @@ INLINE void chain_in_registers(const int rows, const int vecs, const bool whole,
       STEP_LOAD(LOAD_U8, uint8_t, vf_from_u8)
       STEP_BOUND(AT_MOST, vf_at_most(v[i], b))
       STEP_BOUND(AT_LEAST, vf_at_least(v[i], b))
+      default: {
+        vf all[CHAIN_MOST]; /* v stays in registers wherever no function is called */
+        UNROLL for (int i = 0; i < rows * vecs; i++) all[i] = v[i];
+        chain_function((wh_chain_code)(op->code / 2), rows * vecs, all);
+        UNROLL for (int i = 0; i < rows * vecs; i++) v[i] = all[i];
+      }
     }
     if (!op->save) continue;
     const int64_t step = op->save_row.step, first = chain_offset(&op->save_row, p);

@@ -105,6 +105,8 @@ static void block_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k
   }
 }
 
+#include "backends/cpu/conv_image.h"
+
 /* The weights of a block's channels [m, m + rows) over taps [k, k + n), where they are not packed: to[n][4].
  */
 static void block_copy_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, float *to) {
@@ -230,9 +232,9 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
                   .first = k < WH_CONV_CHUNK,
                   .last = k + n == p->n_k};
   /* where vectors lie in the image as they are, the first tiles that walk through a block fill it */
-  const bool walked = block_is_flat(u) || a->win.out[2] % VF_LANES == 0;
+  const bool walked = !p->direct && (block_is_flat(u) || a->win.out[2] % VF_LANES == 0);
   float *blocks = u->blocks;
-  if (!walked) block_fill(u, begin, end, k, n, blocks);
+  if (!walked && !p->direct) block_fill(u, begin, end, k, n, blocks);
   for (int64_t at = begin, places, n_blocks; at < end; at += places, blocks += n_blocks * n * WH_CONV_BLOCK) {
     /* a set, that stays in a first-level cache */
     for (n_blocks = places = 0; n_blocks < p->set && at + places < end; n_blocks++)
@@ -266,6 +268,7 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
         t.from = m == m0 && walked && count % VF_LANES == 0 ? u->taps + k : NULL;
         for (int v = 0; t.from && v < count / VF_LANES; v++) t.at[v] = block_element(u, i + v * VF_LANES);
         if (m == m0 && walked && !t.from) block_fill(u, i, i + count, k, n, t.x);
+        if (m == m0 && p->direct) image_fill(u, i, i + count, k, n, t.x);
         block_run_tile(e, ceil_div(count, VF_LANES), &t, m, rows, i, count);
         t.ahead.y += count;
         t.ahead.x += count;

@@ -145,13 +145,17 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint16_t pairs8 __attribute__((vector_size(16)));
+typedef uint64_t doubles2 __attribute__((vector_size(16)));
 
 /* Bytes of two rows, in turns: eight that follow each other, or every other one of sixteen. */
 static inline pairs8 two_rows(const uint8_t *a, const uint8_t *b, bool apart) {
-  bytes16 x = {0}, y = {0};
+  bytes16 x, y;
   if (!apart) {
-    memcpy(&x, a, 8);
-    memcpy(&y, b, 8);
+    uint64_t low; /* not through a vector in memory, which could not be read until it is written */
+    memcpy(&low, a, sizeof low);
+    x = (bytes16)(doubles2){low};
+    memcpy(&low, b, sizeof low);
+    y = (bytes16)(doubles2){low};
     return (pairs8)__builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   }
   memcpy(&x, a, 16);
@@ -310,7 +314,7 @@ typedef struct job {
 } job;
 
 /* Zero points as words have the codes: of x unsigned, of w signed. */
-static int32_t x_zero(const wh_conv_integer_args *a) {
+int32_t wh_conv_codes_x_zero(const wh_conv_integer_args *a) {
   return (a->x_zero ? wh_code_at(a->x_zero, 0, a->x_dtype == WH_DTYPE_I8) : 0) +
          (a->x_dtype == WH_DTYPE_I8 ? 128 : 0);
 }
@@ -335,9 +339,8 @@ static void finish(const job *j, int64_t m, int64_t rows, int64_t place, int64_t
   if (j->end) wh_codes_end_run(j->end, (const int32_t *)(c - rows * width), m, rows, place, n);
 }
 
-/* How a chain's operands lie over the rows of an image's outputs. */
-static void begin_end(const wh_conv_integer_args *a, int64_t image, int64_t places, int64_t width,
-                      wh_team *team, wh_codes_end *e) {
+void wh_conv_codes_begin_end(const wh_conv_integer_args *a, int64_t image, int64_t places, int64_t width,
+                             wh_team *team, wh_codes_end *e) {
   const int64_t y_bytes = a->chain->to ? 1 : (int64_t)sizeof(float);
   e->chain = a->chain;
   e->team = team;
@@ -456,7 +459,7 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
            .end = a->chain ? &behind : NULL,
            .words = (uint32_t *)(void *)(own + p.offset_bytes),
            .sums = (uint32_t *)(void *)(own + p.offset_bytes + p.word_bytes)};
-  j.x_zero = (uint32_t)x_zero(a);
+  j.x_zero = (uint32_t)wh_conv_codes_x_zero(a);
   for (int64_t i = 0; i < (a->w_zero_per_output ? a->m : 1); i++) j.has_w_zero |= w_zero(a, i) != 0;
   if (!p.single) find_offsets(&p, offsets);
   for (int64_t n = 0; n < a->n; n++) {
@@ -473,7 +476,7 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
       wh_team_barrier(worker);
     }
     j.y = a->y + n * p.m * p.places;
-    if (j.end) begin_end(a, n, p.places, isa->places, worker->team, j.end);
+    if (j.end) wh_conv_codes_begin_end(a, n, p.places, isa->places, worker->team, j.end);
     if (a->n > 1) {
       wh_worker_range(worker, n_tasks, &begin, &end);
       for (int64_t t = begin; t < end; t++) run_task(&j, t);

@@ -6,9 +6,11 @@
  * Packed weights: panels of 6 outputs; missing outputs and channels have zeros. A panel holds the outputs'
  * sums, then for each block of k its words, [words][6]. Processors without VNNI sum two products in 16 bits,
  * and where two codes of a word could be too large for that, whatever x holds, the second of them is packed
- * smaller, and what it lacks is a rest. Behind a block's words lie the number of its rests and these: word in
- * byte 0, output in byte 2, codes in 1 and 3. A block with more rests than there is room for has its words as
- * they are, and is gone through twice, with every other code. */
+ * smaller, and what it lacks is a rest: the code in byte 1, and in the upper half how many bytes its x is
+ * behind the block's first, of words of 16 places. Behind a block's words lie a number n, even, and [6][n]
+ * rests, which are summed two by two in 16 bits. Outputs that have fewer end with zeros. A block with more
+ * rests than there is room for has its words as they are, and is gone through twice, with every other code.
+ */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
 
@@ -33,7 +35,7 @@ typedef struct wh_conv_codes_tile {
   int64_t rows, words;
   bool half;
   const uint32_t *start;         /* [6]; NULL: goes on */
-  const uint32_t *w, *x, *rests; /* rests: their number, or WH_CONV_CODES_TWICE, and they */
+  const uint32_t *w, *x, *rests; /* rests: n, or WH_CONV_CODES_TWICE, and they; 2 bytes behind x are read */
   uint32_t *c;
   int64_t ldc;
 } wh_conv_codes_tile;
@@ -63,6 +65,13 @@ bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int worke
 /* a->w is not read: `panels` are the weights. */
 void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args *a, const void *panels,
                        void *scratch, uint32_t step, const wh_worker *worker);
+
+/* x's zero point of codes that are unsigned. */
+int32_t wh_conv_codes_x_zero(const wh_conv_integer_args *a);
+/* How a chain's operands lie over the rows of an image's outputs; `width`: from row to row of the sums. */
+struct wh_codes_end;
+void wh_conv_codes_begin_end(const wh_conv_integer_args *a, int64_t image, int64_t places, int64_t width,
+                             wh_team *team, struct wh_codes_end *e);
 
 #define WH_CONV_CODES_KERNEL(isa, needs) void wh_k_conv_codes_tile__##isa(const wh_conv_codes_tile *t);
 #include "backends/cpu/kernels_conv_codes.def"

@@ -39,14 +39,15 @@ static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
   return wh_code_at(p, i, is_signed) - (is_signed ? 0 : 128);
 }
 
-/* Rests that a block of so many words has room for, in a word each. */
-static int64_t room_of(int64_t words) { return words + words / 2; }
+/* Rests that each output of a block of so many words has room for. */
+static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2; }
+static int64_t rest_words(int64_t words) { return 1 + ROWS * room_of(words); }
 int64_t wh_conv_codes_block_at(bool rests, int64_t k) {
-  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * (1 + room_of(BLOCK_WORDS)) : 0);
+  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * rest_words(BLOCK_WORDS) : 0);
 }
 int64_t wh_conv_codes_panel_size(bool rests, int64_t words) {
   const int64_t last = words % BLOCK_WORDS;
-  return wh_conv_codes_block_at(rests, words - last) + last * ROWS + (rests && last ? 1 + room_of(last) : 0);
+  return wh_conv_codes_block_at(rests, words - last) + last * ROWS + (rests && last ? rest_words(last) : 0);
 }
 
 static bool layout_of(uint32_t id, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
@@ -89,22 +90,28 @@ static uint32_t word_of(const wh_linear_layout *l, const void *src, int64_t taps
   return word;
 }
 
-/* What of a word's codes is too much where 255 times two neighbours must fit 16 bits: of the second of two
- * that are both positive, or both negative. */
-static uint32_t rest_of(uint32_t word) {
-  uint32_t rest = 0;
-  for (int at = 0; at < 32; at += 16) {
-    const int sum = (int8_t)(word >> at & 0xff) + (int8_t)(word >> (at + 8) & 0xff),
-              more = sum > 128    ? sum - 128
-                     : sum < -128 ? sum + 128
-                                  : 0;
-    rest |= ((uint32_t)more & 0xff) << (at + 8);
-  }
-  return rest;
+/* What is too much of the second of two codes where 255 times both must fit 16 bits: of two that are both
+ * positive, or both negative. */
+static int32_t excess_of(uint32_t word, int half) {
+  const int sum = (int8_t)(word >> 16 * half & 0xff) + (int8_t)(word >> (16 * half + 8) & 0xff);
+  return sum > 128 ? sum - 128 : sum < -128 ? sum + 128 : 0;
 }
-/* Each code less that of `rest`, which is in the second ones alone. */
-static uint32_t without(uint32_t word, uint32_t rest) {
-  return (word & 0x00ff00ff) | ((((word >> 8 & 0x00ff00ff) | 0x01000100) - (rest >> 8)) & 0x00ff00ff) << 8;
+
+/* Moves what is too much of word k to rests[], but for NULL; how many these are. Two of them are summed in 16
+ * bits, too, so each has half of what fits. */
+static int64_t move_excess(uint32_t *word, int64_t k, uint32_t *rests) {
+  int64_t n = 0;
+  for (int half = 0; half < 2; half++) {
+    const int32_t excess = excess_of(*word, half);
+    for (int32_t left = excess, part; left; left -= part, n++) {
+      part = left > 64 ? 64 : left < -64 ? -64 : left;
+      if (rests) rests[n] = (uint32_t)(k * 64 + half * 2) << 16 | ((uint32_t)part & 0xff) << 8;
+    }
+    if (!rests) continue;
+    const int at = 16 * half + 8;
+    *word = (*word & ~(UINT32_C(0xff) << at)) | (((*word >> at) - (uint32_t)excess) & 0xff) << at;
+  }
+  return n;
 }
 
 static int32_t sum_of(uint32_t word) {
@@ -120,19 +127,20 @@ static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps,
     sums[i % ROWS] += (uint32_t)sum_of(to[i]);
   }
   if (!has_rests(l)) return;
-  uint32_t *n = to + words * ROWS, *rests = n + 1;
-  int64_t all = 0;
-  memset(n, 0, (size_t)(1 + room_of(words)) * sizeof *n);
-  for (int64_t i = 0; i < words * ROWS; i++) all += rest_of(to[i]) != 0;
-  if (all > room_of(words)) {
-    *n = WH_CONV_CODES_TWICE;
+  uint32_t *head = to + words * ROWS;
+  int64_t n[ROWS] = {0}, most = 0;
+  memset(head, 0, (size_t)rest_words(words) * sizeof *head);
+  for (int64_t i = 0; i < words * ROWS; i++) n[i % ROWS] += move_excess(&to[i], 0, NULL);
+  for (int64_t r = 0; r < ROWS; r++) most = n[r] > most ? n[r] : most;
+  if (most > room_of(words)) {
+    *head = WH_CONV_CODES_TWICE;
     return;
   }
-  for (int64_t i = 0; i < words * ROWS; i++) {
-    const uint32_t rest = rest_of(to[i]);
-    if (!rest) continue;
-    to[i] = without(to[i], rest);
-    rests[(*n)++] = rest | (uint32_t)(i % ROWS) << 16 | (uint32_t)(i / ROWS);
+  most += most % 2;
+  *head = (uint32_t)most;
+  for (int64_t r = 0; r < ROWS; r++) {
+    uint32_t *rests = head + 1 + r * most;
+    for (int64_t i = 0; i < words; i++) rests += move_excess(&to[i * ROWS + r], i, rests);
   }
 }
 

@@ -1,7 +1,8 @@
 /* conv_codes_tiles.h - the register tiles of convolutions of codes, over one vector type. The includer
  * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, and vi_dot(acc, x, w):
  * acc plus the products of each word's codes, unsigned and signed; and LEVEL. Where sums of two such products
- * saturate at 16 bits, it defines vi_and. */
+ * saturate at 16 bits, it defines vi_and and vi_dot_low(acc, x, w, y, v): acc plus the products of the lower
+ * halves of words of x and w and of y and v, whose sum does not saturate. */
 #ifndef WH_CPU_CONV_CODES_TILES_H
 #define WH_CPU_CONV_CODES_TILES_H
 
@@ -11,6 +12,8 @@
 #define ROWS WH_CONV_CODES_ROWS
 #define VECS 2
 #define PLACES (VECS * VI_LANES)
+/* Where a rest's x lies, in bytes. */
+#define REST_AT(rest) (PLACES == 16 ? (rest) >> 16 : ((rest) >> 22) * (PLACES * 4) + ((rest) >> 16 & 2))
 #define JOIN_(name, level) wh_k_conv_codes_##name##__##level
 #define JOIN(name, level) JOIN_(name, level)
 
@@ -57,17 +60,24 @@ INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *
 }
 
 #ifdef vi_and
-/* In memory, as few outputs have one. */
-static void add_rests(const wh_conv_codes_tile *t) {
-  const uint32_t *const words = t->x, *rest = t->rests + 1;
-  uint32_t *const sums = t->c;
-  const int64_t ldc = t->ldc, vecs = t->half ? 1 : VECS;
-  for (const uint32_t *end = rest + *t->rests; rest < end; rest++) {
-    const uint32_t *x = words + (*rest & 0xff) * PLACES;
-    uint32_t *c = sums + (*rest >> 16 & 0xff) * ldc;
-    const vi b = vi_and(vi_set1(*rest), vi_set1(0xff00ff00));
-    vi_store(c, vi_dot(vi_load(c), vi_load(x), b));
-    if (vecs > 1) vi_store(c + VI_LANES, vi_dot(vi_load(c + VI_LANES), vi_load(x + VI_LANES), b));
+/* Of each output its rests, of which two at a time are one sum of 16 bits, in the lower half of a word. */
+INLINE void add_rests(const int vecs, const wh_conv_codes_tile *t) {
+  const int64_t n = *t->rests;
+  const uint32_t *rest = t->rests + 1;
+  for (int64_t r = 0; r < t->rows && n; r++) {
+    uint32_t *c = t->c + r * t->ldc;
+    vi acc[VECS];
+    UNROLL
+    for (int i = 0; i < vecs; i++) acc[i] = vi_load(c + i * VI_LANES);
+    for (const uint32_t *end = rest + n; rest < end; rest += 2) {
+      const char *x = (const char *)t->x + REST_AT(rest[0]), *y = (const char *)t->x + REST_AT(rest[1]);
+      const vi a = vi_set1(rest[0]), b = vi_set1(rest[1]);
+      UNROLL
+      for (int i = 0; i < vecs; i++)
+        acc[i] = vi_dot_low(acc[i], vi_load(x + i * sizeof(vi)), a, vi_load(y + i * sizeof(vi)), b);
+    }
+    UNROLL
+    for (int i = 0; i < vecs; i++) vi_store(c + i * VI_LANES, acc[i]);
   }
 }
 #endif
@@ -85,7 +95,11 @@ void JOIN(tile, LEVEL)(const wh_conv_codes_tile *t) {
 #undef CASE
   }
 #ifdef vi_and
-  if (*t->rests != WH_CONV_CODES_TWICE) add_rests(t);
+  if (*t->rests == WH_CONV_CODES_TWICE) return;
+  if (t->half)
+    add_rests(1, t);
+  else
+    add_rests(VECS, t);
 #endif
 }
 

@@ -7,10 +7,10 @@
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
  * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through copies of their elements
- * (conv_blocks.h). Where it uses the lanes better and the weights are packed, channels are the
- * lanes (conv_channels.h). Groups of one channel have tiles of their own (conv_depthwise.h; with AVX2 mostly
- * conv_depthwise_lanes.h). What follows the
- * sums runs on a tile's (conv_end.h). */
+ * (conv_blocks.h), most of which are made of the image itself (conv_image.h). Where it uses the lanes better
+ * and the weights are packed, channels are the lanes (conv_channels.h). Groups of one channel have tiles of
+ * their own (conv_depthwise.h; with AVX2 mostly conv_depthwise_lanes.h), and so have 3x3 kernels by minimal
+ * filtering (conv_winograd_tiles.h). What follows the sums runs on a tile's (conv_end.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
@@ -376,6 +376,8 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #include "backends/cpu/conv_blocks.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"
+#include "backends/cpu/conv_transpose.h"
+#include "backends/cpu/conv_winograd_tiles.h"
 
 static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
   const conv_unit *u = e->u;
@@ -396,6 +398,10 @@ static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
 
 static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   wh_conv_plan p;
+  if (a->winograd) {
+    conv_run_winograd(a, worker);
+    return;
+  }
   /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
   if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, wh_team_size(worker->team), a->panels != NULL,
                          CONV_TALL_ROWS, &p))
@@ -428,7 +434,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   conv_end e;
   int64_t first = 0, last = n_units;
   if (p.alone) wh_worker_range(worker, n_units, &first, &last);
-  conv_find_offsets(&u);
+  if (!p.direct) conv_find_offsets(&u);
   for (int64_t i = first; i < last; i++) {
     u.image = i / a->group;
     u.group = i % a->group;
@@ -443,7 +449,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       if (!p.alone) wh_team_barrier(worker);
       u.x = copy;
     }
-    conv_find_taps(&u, tail);
+    if (!p.direct) conv_find_taps(&u, tail);
     conv_end_begin(&u, ldc, CONV_SUMS_TILE, &e);
     if (p.alone || n_units > 1) {
       int64_t begin = 0, end = n_tasks;

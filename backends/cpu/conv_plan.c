@@ -15,7 +15,8 @@
 /* Blocks: from so many channels on they are worth the copy. A part of the taps of some blocks stays in a
  * first-level cache, a task's in a second-level one with its sums and weights. */
 #define BLOCK_ROWS 16
-#define BLOCK_PART 256   /* divides WH_CONV_CHUNK */
+#define BLOCK_PART 128   /* divides WH_CONV_CHUNK; two threads of a core have a block each */
+#define BLOCK_WHOLE 160  /* of one chunk: more taps are cut into equal parts */
 #define BLOCK_TASK 61440 /* elements */
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
@@ -80,8 +81,8 @@ static bool view_places(const wh_window *w, wh_conv_plan *p) {
 
 /* Fewer rows, but not so few that copying becomes what takes the time, then fewer places. */
 static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
-  p->part = min_i64(p->n_k, BLOCK_PART);
-  p->set = BLOCK_PART / p->part;
+  p->part = p->n_k <= WH_CONV_CHUNK ? ceil_div(p->n_k, ceil_div(p->n_k, BLOCK_WHOLE)) : BLOCK_PART;
+  p->set = p->part < BLOCK_PART ? BLOCK_PART / p->part : 1;
   const int64_t most = min_i64(BLOCK_TASK / p->part, WH_CONV_BLOCK_PLACES),
                 round = p->tail ? WH_LINEAR_F_COLS : WH_CONV_BLOCK_ROWS; /* its lanes are a panel's */
   int64_t rows = ceil_div(m, WH_CONV_BLOCK_TASK), places = ceil_div(p->places, most);
@@ -102,6 +103,14 @@ static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
     else
       return;
   }
+}
+
+/* Whether blocks are filled from the image, so that no copy is needed (conv_image.h). Of one tap a copy is
+ * smaller than the image. */
+static bool is_direct(const wh_window *w, const wh_conv_plan *p) {
+  return p->blocks && p->copies && wh_window_volume(w->kernel) > 1 && w->stride[2] <= 2 &&
+         w->out[2] >= BLOCK_LANES && w->kernel[0] * w->kernel[1] <= WH_CONV_ROWS &&
+         w->kernel[2] <= WH_CONV_COLUMNS;
 }
 
 /* ---- lanes are channels ---- */
@@ -209,7 +218,7 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
   p->weight_bytes = p->by_channels ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
   if (p->blocks) {
     p->sum_bytes = p->n_k > p->part ? (size_t)(2 * p->task_rows * p->task_places) * sizeof(float) : 0;
-    p->block_bytes = (size_t)(p->task_places * p->part) * sizeof(float);
+    p->block_bytes = (size_t)(p->task_places * p->part + WH_CONV_BLOCK) * sizeof(float); /* whole vectors */
   }
   p->shared_bytes = p->copies && !p->alone ? copy : 0;
   return wh_add_size(taps, p->sum_bytes + p->weight_bytes + p->block_bytes, &p->worker_bytes) &&
@@ -243,6 +252,12 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     if (!places.fits || prefers_channels(m, n_k, &places, &channels)) *out = channels;
   }
   if (!out->fits) return true;
+  if (is_direct(w, out)) {
+    out->direct = true;
+    out->copies = false;
+    out->places += out->tail;
+    out->tail = 0;
+  }
   if (out->blocks)
     cut_blocks(m, want, out);
   else if (!out->by_channels)

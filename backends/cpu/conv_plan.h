@@ -17,6 +17,8 @@
 #define WH_CONV_BLOCK_ROWS 4     /* channels of its tiles */
 #define WH_CONV_BLOCK_PLACES 480 /* most of a task */
 #define WH_CONV_BLOCK_TASK 128   /* most channels of a task */
+#define WH_CONV_ROWS 16          /* of taps, and */
+#define WH_CONV_COLUMNS 16       /* taps of a row: most of blocks that are filled from the image */
 #define WH_CONV_TAIL 12          /* most places that no block has */
 #define WH_CONV_PHASES 32 /* of an axis; windows with more are the reference's, or have channels in lanes */
 
@@ -26,6 +28,7 @@ typedef struct wh_conv_plan {
   bool by_channels; /* lanes are channels, of packed weights; else they are places */
   bool blocks;      /* of places (conv_blocks.h): those that tiles walk are the outputs */
   bool copies;      /* tiles read a copy */
+  bool direct;      /* blocks are filled from the image, whatever its padding and up to strides of two */
   bool alone;       /* each worker has units (one group of one image) of its own */
   int64_t n_k;      /* channels of a group x taps */
   wh_window view;   /* the windows as the copy has them */

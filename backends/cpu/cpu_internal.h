@@ -24,7 +24,7 @@
 /* Of the panels that linear_q_pack.c, linear_f.c, linear_h.c, conv_codes_pack.c and matmul_codes.c write: to
  * be raised with every change of their bytes, or pack caches on disk would be read wrongly.
  * tests/kernels/test_pack_version.c notices when it was not. */
-#define WH_CPU_PACK_VERSION 3u
+#define WH_CPU_PACK_VERSION 4u
 
 /* ---- the device: device.c ---- */
 
@@ -241,6 +241,7 @@ wh_status wh_cpu_matmul_layout(const cpu_device *d, const wh_graph *g, const wh_
                                wh_expert_layout *out);
 /* The same for the weights of a convolution, as a linear's w[m, (channel, tap)] has them; ERR_UNSUPPORTED. */
 #define WH_CONV_PANELS 17u
+#define WH_CONV_WINOGRAD_PANELS 18u            /* conv_winograd.h */
 bool wh_cpu_is_conv(const wh_node_info *node); /* with weights that may be kept so */
 wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              wh_expert_layout *out);

@@ -51,6 +51,7 @@ static int64_t panel_words(const wh_codes_isa *isa, int64_t k) { return (groups_
 bool wh_matmul_codes_packed_scratch(const wh_codes_isa *isa, int64_t k, size_t *out) {
   size_t bytes;
   return wh_mul_size((size_t)groups_of(isa, k), ROWS * sizeof(uint32_t), &bytes) &&
+         wh_add_size(bytes, 64, &bytes) && /* rests read 2 bytes behind words */
          wh_align_size(bytes, 64, out);
 }
 

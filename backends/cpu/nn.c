@@ -1,7 +1,9 @@
 /* nn.c - chooses the kernels of kernels_nn.def for a feature mask; what their scratch must hold. */
 #include "backends/cpu/nn.h"
 
+#include "backends/cpu/conv_plan.h"
 #include "backends/cpu/nn_kernels.h"
+#include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
 void wh_nn_select(uint64_t features, wh_nn *out) {
@@ -20,6 +22,20 @@ size_t wh_dft_scratch_bytes(int64_t n) {
   if (n < 0 || !wh_mul_size((size_t)n, 4 * sizeof(float), &bytes) || !wh_align_size(bytes, 64, &bytes))
     return SIZE_MAX;
   return bytes;
+}
+
+#define TRANSPOSE_PRODUCTS 32768 /* as many stay in a second-level cache with the channels' places */
+
+bool wh_conv_transpose_find_room(const wh_window *win, int64_t c, int64_t m, wh_conv_transpose_room *out) {
+  size_t bytes, row;
+  if (__builtin_add_overflow(win->in[2], WH_CONV_LANES - 1, &out->ld)) return false;
+  out->ld = out->ld / WH_CONV_LANES * WH_CONV_LANES;
+  out->copy = min_i64(c, WH_CONV_CHUNK) * WH_CONV_LANES;
+  if (!wh_mul_size((size_t)win->kernel[2], (size_t)out->ld, &row)) return false;
+  const size_t fit = TRANSPOSE_PRODUCTS / (row ? row : 1);
+  out->outputs = fit < 1 ? 1 : min_i64((int64_t)fit, m);
+  return wh_mul_size(row, (size_t)out->outputs, &bytes) && wh_add_size(bytes, (size_t)out->copy, &bytes) &&
+         wh_mul_size(bytes, sizeof(float), &bytes) && wh_align_size(bytes, 64, &out->bytes);
 }
 
 /* A step's gates and the state h (twice) and c of every sequence. */

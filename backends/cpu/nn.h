@@ -35,6 +35,7 @@ typedef struct wh_conv_end {
 typedef struct wh_conv_args {
   int64_t n, group, c, m; /* images; channels and outputs of a group */
   wh_window win;
+  bool winograd; /* core/ir/conv.h */
   const float *x, *w;
   const float
       *panels; /* of one group: w packed as linear_f_kernels.h has it, with k = (channel, tap); or NULL */
@@ -54,6 +55,13 @@ void wh_conv_run_chain(const wh_conv_args *a, int64_t image, int64_t channel, in
 /* x[n][group * c][in], w[group * c][m][kernel], y[n][group * m][out]: tap k of input i adds to output
  * i * stride + k * dilation - pad. Scratch as above. */
 typedef wh_conv_args wh_conv_transpose_args;
+/* How a worker's scratch is cut, in floats: places of all channels of a chunk; products of a row of inputs,
+ * ld from tap to tap, of so many outputs. False on overflow. */
+typedef struct wh_conv_transpose_room {
+  int64_t copy, ld, outputs;
+  size_t bytes; /* of both */
+} wh_conv_transpose_room;
+bool wh_conv_transpose_find_room(const wh_window *win, int64_t c, int64_t m, wh_conv_transpose_room *out);
 
 typedef struct wh_conv_integer_args {
   int64_t n, group, c, m;

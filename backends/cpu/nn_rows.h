@@ -1,5 +1,5 @@
-/* nn_rows.h - windows row by row: the template of the kernels for pools, integer convolutions and transposed
- * convolutions, which compilers make vectors of. Included once by each nn_rows_<isa>.c, which defines NN_ISA.
+/* nn_rows.h - windows row by row: the template of the kernels for pools and integer convolutions, which
+ * compilers make vectors of. Included once by each nn_rows_<isa>.c, which defines NN_ISA.
  * Lanes are outputs that follow each other in a row: a tap adds to all of them before the next one does, in
  * the order of docs/NUMERICS.md. */
 #ifndef WH_CPU_NN_ROWS_H
@@ -62,92 +62,172 @@ static int64_t nn_input_row(const wh_window *w, const nn_row *r, int64_t d, int6
 
 /* ---- max_pool ---- */
 
-NN_INLINE float nn_max_f32(float v, float top) {
-  float m = v > top ? v : top;
-  if (v == top) m = wh_f32_from_bits(wh_f32_bits(v) & wh_f32_bits(top)); /* +0 is above -0 */
-  return v != v ? v : m;
+/* Elements are compared as keys, integers that rise with them: -0 is below +0, and a NaN above all. */
+NN_INLINE int32_t nn_key_f32(float v) {
+  const int32_t bits = (int32_t)wh_f32_bits(v);
+  return v != v ? INT32_MAX : bits ^ (bits >> 31 & INT32_MAX);
 }
-NN_INLINE double nn_max_f64(double v, double top) {
-  if (v == 0.0 && top == 0.0) return signbit(v) ? top : v;
-  return v != v || v > top ? v : top;
+NN_INLINE float nn_of_key_f32(int32_t k) { return wh_f32_from_bits((uint32_t)(k ^ (k >> 31 & INT32_MAX))); }
+NN_INLINE int64_t nn_key_f64(double v) {
+  int64_t bits;
+  memcpy(&bits, &v, sizeof bits);
+  return v != v ? INT64_MAX : bits ^ (bits >> 63 & INT64_MAX);
 }
-NN_INLINE int8_t nn_max_i8(int8_t v, int8_t top) { return v > top ? v : top; }
-NN_INLINE uint8_t nn_max_u8(uint8_t v, uint8_t top) { return v > top ? v : top; }
+NN_INLINE double nn_of_key_f64(int64_t k) {
+  double v;
+  k ^= k >> 63 & INT64_MAX;
+  memcpy(&v, &k, sizeof v);
+  return v;
+}
+NN_INLINE int8_t nn_key_i8(int8_t v) { return v; }
+NN_INLINE int8_t nn_of_key_i8(int8_t k) { return k; }
+NN_INLINE uint8_t nn_key_u8(uint8_t v) { return v; }
+NN_INLINE uint8_t nn_of_key_u8(uint8_t k) { return k; }
 
-/* Elements of a row that the windows of `n` outputs reach over. */
-static int64_t nn_reach(const wh_window *w, int64_t n) {
-  return (n - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1;
-}
+#define NN_KEYS 8192 /* bytes of a block of keys: several are in a first-level cache */
 #define NN_WHOLE(n) (((n) + 7) / 8 * 8)
 
-/* The largest down the columns of a block first, as long as they have room, then across: an element is read
- * once for each of its rows' windows, and in order. Beside the row stands what is below all, and loops go on
- * to whole vectors, of elements that no output has. */
-#define NN_MAX_ROW(name, type, lowest)                                                                   \
-  NN_INLINE void name##_tap(const type *x, int64_t s, int64_t n, type *restrict top) {                   \
-    for (int64_t i = 0; i < n; i++) top[i] = nn_##name(x[i * s], top[i]);                                \
-  }                                                                                                      \
-  NN_INLINE void name##_across(const type *x, int64_t s, int64_t n, type *top) {                         \
-    if (s == 1)                                                                                          \
-      name##_tap(x, 1, n, top);                                                                          \
-    else if (s == 2)                                                                                     \
-      name##_tap(x, 2, n, top);                                                                          \
-    else                                                                                                 \
-      name##_tap(x, s, n, top);                                                                          \
-  }                                                                                                      \
-  static void name##_row(const wh_window *w, const nn_row *r, int64_t first, int64_t n, const type *x,   \
-                         type *y) {                                                                      \
-    type top[NN_BLOCK], down[NN_COLUMNS];                                                                \
-    const int64_t whole = NN_WHOLE(n), at = first * w->stride[2] - w->pad[2],                            \
-                  begin = min_i64(at < 0 ? 0 : at, w->in[2]), reach = nn_reach(w, n),                    \
-                  end = min_i64(at + reach < begin ? begin : at + reach, w->in[2]);                      \
-    const int64_t room = nn_reach(w, whole);                                                             \
-    for (int64_t i = 0; i < whole; i++) top[i] = (lowest);                                               \
-    for (int64_t i = 0; room <= NN_COLUMNS && i < room; i++) down[i] = (lowest);                         \
-    for (int64_t d = 0; d < w->kernel[0]; d++)                                                           \
-      for (int64_t h = 0; h < w->kernel[1]; h++) {                                                       \
-        const int64_t row = nn_input_row(w, r, d, h), from = row * w->in[2] + begin;                     \
-        if (row < 0 || begin == end) continue;                                                           \
-        if (room <= NN_COLUMNS) {                                                                        \
-          const int64_t some = NN_WHOLE(end - begin);                                                    \
-          const bool fits = from + some <= wh_window_volume(w->in) && begin - at + some <= room;         \
-          name##_tap(x + from, 1, fits ? some : end - begin, down + (begin - at));                       \
-          continue;                                                                                      \
-        }                                                                                                \
-        for (int64_t k = 0; k < w->kernel[2]; k++) {                                                     \
-          const nn_span s = nn_tap_span(w, 2, k, first, n);                                              \
-          if (s.begin == s.end) continue;                                                                \
-          name##_across(x + (row * w->in[2] + s.element), w->stride[2], s.end - s.begin, top + s.begin); \
-        }                                                                                                \
-      }                                                                                                  \
-    if (room <= NN_COLUMNS) {                                                                            \
-      for (int64_t i = begin == end ? 0 : end - at; i < room; i++) down[i] = (lowest);                   \
-      for (int64_t k = 0; k < w->kernel[2]; k++)                                                         \
-        name##_across(down + k * w->dilation[2], w->stride[2], whole, top);                              \
-    }                                                                                                    \
-    memcpy(y, top, (size_t)n * sizeof *y);                                                               \
+/* Some outputs of a plane, `rows` x `n`, and the elements that they reach over: rows of a `pitch` of keys, at
+ * the end some that no output has. `keys` 0: a block has no room for a window, and there is one row. */
+typedef struct nn_pool_block {
+  int64_t d, h, rows, first, n, pitch, keys;
+} nn_pool_block;
+
+/* As many rows, up to h_end, as `room` keys are enough for, and columns at a time. */
+static nn_pool_block nn_pool_cut(const wh_window *w, const nn_row *r, int64_t h_end, int64_t room) {
+  nn_pool_block b = {.d = r->d, .h = r->h, .rows = 1, .n = min_i64(NN_BLOCK, w->out[2])};
+  for (int axis = 1; axis < WH_WINDOW_AXES; axis++)
+    if (w->kernel[axis] > room || w->dilation[axis] > room || w->stride[axis] > room) return b;
+  const int64_t high = (w->kernel[1] - 1) * w->dilation[1] + 1,
+                wide = (w->kernel[2] - 1) * w->dilation[2] + 1;
+  if (high > room || wide > room) return b;
+  int64_t n = b.n;
+  while (b.pitch = NN_WHOLE((n - 1) * w->stride[2] + wide), b.pitch * high > room) {
+    if (n == 1) return b;
+    n = (n + 1) / 2;
   }
-NN_MAX_ROW(max_f32, float, -INFINITY)
-NN_MAX_ROW(max_f64, double, (double)-INFINITY)
-NN_MAX_ROW(max_i8, int8_t, INT8_MIN)
-NN_MAX_ROW(max_u8, uint8_t, 0)
+  b.n = n;
+  b.rows = min_i64(h_end - b.h, (room / b.pitch - high) / w->stride[1] + 1);
+  b.keys = ((b.rows - 1) * w->stride[1] + high) * b.pitch;
+  return b;
+}
+
+/* Down the columns for all rows together, then along them: a window of twice the taps is two windows beside
+ * each other, or over each other. */
+#define NN_MAX(name, type, key, lowest)                                                                     \
+  /* keys of a block's elements at a depth, or the larger of these and those that are there */              \
+  NN_INLINE void name##_fill(const wh_window *w, const nn_pool_block *b, int64_t depth, const bool more,    \
+                             const type *x, key *restrict to) {                                             \
+    const int64_t top = b->h * w->stride[1] - w->pad[1], left = b->first * w->stride[2] - w->pad[2];        \
+    const int64_t from = min_i64(left < 0 ? -left : 0, b->pitch),                                           \
+                  to_right = min_i64(w->in[2] - left, b->pitch), until = to_right < from ? from : to_right; \
+    for (int64_t r = 0; r < b->keys / b->pitch; r++, to += b->pitch) {                                      \
+      const bool inside = top + r >= 0 && top + r < w->in[1];                                               \
+      const int64_t at = (depth * w->in[1] + top + r) * w->in[2] + left;                                    \
+      for (int64_t i = 0; !more && i < (inside ? from : b->pitch); i++) to[i] = (lowest);                   \
+      for (int64_t i = from; inside && i < until; i++) {                                                    \
+        const key k = nn_key_##name(x[at + i]);                                                             \
+        to[i] = more && to[i] > k ? to[i] : k;                                                              \
+      }                                                                                                     \
+      for (int64_t i = until; !more && i < b->pitch; i++) to[i] = (lowest);                                 \
+    }                                                                                                       \
+  }                                                                                                         \
+  /* v[n] becomes the largest of `taps` elements that are `step` apart, there or in the other buffer */     \
+  static key *name##_windows(key *v, key *other, int64_t n, int64_t taps, int64_t step) {                   \
+    for (int64_t have = 1, more; have < taps; have += more) {                                               \
+      key *restrict to = other;                                                                             \
+      more = min_i64(have, taps - have);                                                                    \
+      n -= more * step;                                                                                     \
+      for (int64_t i = 0; i < n; i++) to[i] = v[i] > v[i + more * step] ? v[i] : v[i + more * step];        \
+      other = v;                                                                                            \
+      v = to;                                                                                               \
+    }                                                                                                       \
+    return v;                                                                                               \
+  }                                                                                                         \
+  NN_INLINE void name##_write(const key *v, int64_t s, int64_t n, type *restrict y) {                       \
+    for (int64_t i = 0; i < n; i++) y[i] = nn_of_key_##name(v[i * s]);                                      \
+  }                                                                                                         \
+  static void name##_block(const wh_window *w, const nn_pool_block *b, const type *x, type *y) {            \
+    key v[NN_KEYS / sizeof(key)], spare[NN_KEYS / sizeof(key)];                                             \
+    bool more = false;                                                                                      \
+    for (int64_t k = 0; k < w->kernel[0]; k++) {                                                            \
+      const int64_t depth = b->d * w->stride[0] + k * w->dilation[0] - w->pad[0];                           \
+      if (depth < 0 || depth >= w->in[0]) continue;                                                         \
+      if (more)                                                                                             \
+        name##_fill(w, b, depth, true, x, v);                                                               \
+      else                                                                                                  \
+        name##_fill(w, b, depth, false, x, v);                                                              \
+      more = true;                                                                                          \
+    }                                                                                                       \
+    for (int64_t i = 0; !more && i < b->keys; i++) v[i] = (lowest);                                         \
+    const bool flat = w->stride[1] == 1; /* rows follow each other */                                       \
+    key *down = name##_windows(v, spare, b->keys, w->kernel[1], w->dilation[1] * b->pitch),                 \
+        *other = down == v ? spare : v;                                                                     \
+    const key *all =                                                                                        \
+        flat ? name##_windows(down, other, b->rows * b->pitch, w->kernel[2], w->dilation[2]) : NULL;        \
+    for (int64_t r = 0; r < b->rows; r++, y += w->out[2]) {                                                 \
+      const int64_t at = r * w->stride[1] * b->pitch;                                                       \
+      const key *row =                                                                                      \
+          flat ? all + at : name##_windows(down + at, other + at, b->pitch, w->kernel[2], w->dilation[2]);  \
+      if (w->stride[2] == 1)                                                                                \
+        name##_write(row, 1, b->n, y);                                                                      \
+      else if (w->stride[2] == 2)                                                                           \
+        name##_write(row, 2, b->n, y);                                                                      \
+      else                                                                                                  \
+        name##_write(row, w->stride[2], b->n, y);                                                           \
+    }                                                                                                       \
+  }                                                                                                         \
+  /* tap by tap */                                                                                          \
+  static void name##_taps(const wh_window *w, const nn_pool_block *b, const type *x, type *y) {             \
+    const nn_row r = {0, b->d, b->h};                                                                       \
+    key top[NN_BLOCK];                                                                                      \
+    for (int64_t i = 0; i < b->n; i++) top[i] = (lowest);                                                   \
+    for (int64_t d = 0; d < w->kernel[0]; d++)                                                              \
+      for (int64_t h = 0; h < w->kernel[1]; h++) {                                                          \
+        const int64_t row = nn_input_row(w, &r, d, h);                                                      \
+        for (int64_t k = 0; row >= 0 && k < w->kernel[2]; k++) {                                            \
+          const nn_span s = nn_tap_span(w, 2, k, b->first, b->n);                                           \
+          const type *from = x + (row * w->in[2] + s.element);                                              \
+          for (int64_t i = s.begin; i < s.end; i++, from += w->stride[2]) {                                 \
+            const key v = nn_key_##name(*from);                                                             \
+            top[i] = top[i] > v ? top[i] : v;                                                               \
+          }                                                                                                 \
+        }                                                                                                   \
+      }                                                                                                     \
+    name##_write(top, 1, b->n, y);                                                                          \
+  }                                                                                                         \
+  static void name##_rows(const wh_window *w, int64_t plane, const nn_pool_block *b, const void *x,         \
+                          void *y) {                                                                        \
+    const type *from = (const type *)x + plane * wh_window_volume(w->in);                                   \
+    type *to = (type *)y + ((plane * w->out[0] + b->d) * w->out[1] + b->h) * w->out[2] + b->first;          \
+    if (b->keys)                                                                                            \
+      name##_block(w, b, from, to);                                                                         \
+    else                                                                                                    \
+      name##_taps(w, b, from, to);                                                                          \
+  }
+NN_MAX(f32, float, int32_t, INT32_MIN | 0x007fffff)
+NN_MAX(f64, double, int64_t, INT64_MIN | INT64_C(0x000fffffffffffff))
+NN_MAX(i8, int8_t, int8_t, INT8_MIN)
+NN_MAX(u8, uint8_t, uint8_t, 0)
 
 void NN_NAME(max_pool, NN_ISA)(const wh_pool_args *a, const wh_worker *worker) {
   const wh_window *w = &a->win;
-  const int64_t in = wh_window_volume(w->in), width = w->out[2];
+  const int64_t bytes = a->dtype == WH_DTYPE_F64 ? 8 : a->dtype == WH_DTYPE_F32 ? 4 : 1;
   int64_t begin, end;
+  if (!w->out[2]) return;
   wh_worker_range(worker, a->planes * w->out[0] * w->out[1], &begin, &end);
-  for (int64_t i = begin; i < end; i++)
-    for (int64_t o = 0; o < width; o += NN_BLOCK) {
-      const nn_row r = nn_row_at(w, i);
-      const int64_t n = min_i64(NN_BLOCK, width - o), from = r.plane * in, to = i * width + o;
-      if (a->dtype == WH_DTYPE_F32) max_f32_row(w, &r, o, n, (const float *)a->x + from, (float *)a->y + to);
-      if (a->dtype == WH_DTYPE_F64)
-        max_f64_row(w, &r, o, n, (const double *)a->x + from, (double *)a->y + to);
-      if (a->dtype == WH_DTYPE_I8) max_i8_row(w, &r, o, n, (const int8_t *)a->x + from, (int8_t *)a->y + to);
-      if (a->dtype == WH_DTYPE_U8)
-        max_u8_row(w, &r, o, n, (const uint8_t *)a->x + from, (uint8_t *)a->y + to);
+  for (int64_t i = begin, rows; i < end; i += rows) {
+    const nn_row r = nn_row_at(w, i);
+    nn_pool_block b = nn_pool_cut(w, &r, min_i64(w->out[1], r.h + end - i), NN_KEYS / bytes);
+    rows = b.rows;
+    for (const int64_t n = b.n; b.first < w->out[2]; b.first += n) {
+      b.n = min_i64(n, w->out[2] - b.first);
+      if (a->dtype == WH_DTYPE_F32) f32_rows(w, r.plane, &b, a->x, a->y);
+      if (a->dtype == WH_DTYPE_F64) f64_rows(w, r.plane, &b, a->x, a->y);
+      if (a->dtype == WH_DTYPE_I8) i8_rows(w, r.plane, &b, a->x, a->y);
+      if (a->dtype == WH_DTYPE_U8) u8_rows(w, r.plane, &b, a->x, a->y);
     }
+  }
 }
 
 /* ---- average_pool ---- */
@@ -261,76 +341,6 @@ void NN_NAME(conv_integer, NN_ISA)(const wh_conv_integer_args *a, const wh_worke
         nn_integer_channel(a, &r, o, n, x + c * in, (m * a->c + c) * taps, x_zero, w_zero, sum);
       memcpy(a->y + i * width + o, sum, (size_t)n * sizeof sum[0]);
     }
-}
-
-/* ---- conv_transpose ---- */
-
-#define NN_CHUNK 512 /* of the contract: linear, float weights */
-
-NN_INLINE void nn_fma_row(const float *x, float w, int64_t n, float *restrict sum) {
-  for (int64_t i = 0; i < n; i++) sum[i] = fmaf(x[i], w, sum[i]);
-}
-
-/* The chains over the channels for inputs [from, from + n) of a row. */
-static void nn_transpose_chain(const wh_conv_args *a, const float *x, const float *w, int64_t n, float *y) {
-  const int64_t in = wh_window_volume(a->win.in), step = a->m * wh_window_volume(a->win.kernel);
-  for (int64_t i = 0; i < n; i++) y[i] = 0.0f;
-  for (int64_t c0 = 0; c0 < a->c; c0 += NN_CHUNK) {
-    float sum[NN_BLOCK] = {0};
-    for (int64_t c = c0; c < min_i64(c0 + NN_CHUNK, a->c); c++) nn_fma_row(x + c * in, w[c * step], n, sum);
-    for (int64_t i = 0; i < n; i++) y[i] = y[i] + sum[i];
-  }
-}
-
-/* The row of the input from which outer taps (d, h) reach a row of the output; -1: none. */
-static int64_t nn_source_row(const wh_window *w, const nn_row *r, int64_t d, int64_t h) {
-  const int64_t k[2] = {d, h}, o[2] = {r->d, r->h};
-  int64_t at = 0;
-  for (int i = 0; i < 2; i++) {
-    const int64_t p = o[i] + w->pad[i] - k[i] * w->dilation[i];
-    if (p < 0 || p % w->stride[i] || p / w->stride[i] >= w->in[i]) return -1;
-    at = at * w->in[i] + p / w->stride[i];
-  }
-  return at;
-}
-
-static void nn_transpose_row(const wh_conv_args *a, const nn_row *r, const float *x, const float *w,
-                             float *y) {
-  const wh_window *win = &a->win;
-  const int64_t s = win->stride[2];
-  for (int64_t i = 0; i < win->out[2]; i++) y[i] = 0.0f;
-  for (int64_t d = 0; d < win->kernel[0]; d++)
-    for (int64_t h = 0; h < win->kernel[1]; h++) {
-      const int64_t row = nn_source_row(win, r, d, h), tap = (d * win->kernel[1] + h) * win->kernel[2];
-      for (int64_t k = 0; row >= 0 && k < win->kernel[2]; k++) {
-        const int64_t shift = k * win->dilation[2] - win->pad[2]; /* output i * s + shift */
-        const int64_t from = shift < 0 ? ceil_div(-shift, s) : 0;
-        const int64_t to = win->out[2] > shift ? min_i64(win->in[2], ceil_div(win->out[2] - shift, s)) : 0;
-        for (int64_t i = from; i < to; i += NN_BLOCK) {
-          float p[NN_BLOCK];
-          const int64_t n = min_i64(NN_BLOCK, to - i);
-          nn_transpose_chain(a, x + row * win->in[2] + i, w + tap + k, n, p);
-          float *out = y + i * s + shift;
-          for (int64_t j = 0; j < n; j++) out[j * s] = out[j * s] + p[j];
-        }
-      }
-    }
-}
-
-void NN_NAME(conv_transpose, NN_ISA)(const wh_conv_transpose_args *a, const wh_worker *worker) {
-  const wh_window *w = &a->win;
-  const int64_t in = wh_window_volume(w->in), taps = wh_window_volume(w->kernel), outputs = a->group * a->m;
-  int64_t begin, end;
-  wh_worker_range(worker, a->n * outputs * w->out[0] * w->out[1], &begin, &end);
-  for (int64_t i = begin; i < end; i++) {
-    const nn_row r = nn_row_at(w, i);
-    const int64_t m = r.plane % outputs, g = m / a->m, image = r.plane / outputs;
-    float *y = a->y + i * w->out[2];
-    nn_transpose_row(a, &r, a->x + (image * a->group + g) * a->c * in,
-                     a->w + (g * a->c * a->m + m % a->m) * taps, y);
-    if (a->bias)
-      for (int64_t o = 0; o < w->out[2]; o++) y[o] = y[o] + a->bias[m];
-  }
 }
 
 #endif

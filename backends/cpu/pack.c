@@ -1,5 +1,6 @@
 /* pack.c - weights to the layout that core chose among those that claim.c lists, on the device's threads. */
-#include "backends/cpu/conv_codes.h"
+#include "backends/cpu/conv_codes_winograd.h"
+#include "backends/cpu/conv_winograd.h"
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/matmul_codes.h"
 #include "core/base/finite.h"
@@ -52,6 +53,12 @@ static bool pack_panels(const wh_expert_layout *l, const void *src, void *dst, i
     case WH_CONV_CODES_PANELS + 1:
     case WH_CONV_CODES_COLUMNS:
       wh_conv_codes_pack(&l->matrix, src, dst, begin, end);
+      return true;
+    case WH_CONV_CODES_WINOGRAD:
+      wh_codes_winograd_pack(&l->matrix, src, dst, begin, end);
+      return true;
+    case WH_CONV_WINOGRAD_PANELS:
+      wh_winograd_pack(&l->matrix, src, dst, begin, end);
       return true;
     case WH_CONV_PANELS:
       rows.id = WH_LINEAR_F_PANELS;

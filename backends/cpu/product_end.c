@@ -7,11 +7,6 @@
 
 #define LEAST_WIDTH 32 /* a panel's */
 
-static bool reads_operand(const wh_chain_op *op) {
-  const unsigned code = op->code / 2;
-  return code != WH_CHAIN_RELU && code != WH_CHAIN_NEG && code != WH_CHAIN_ABS && code != WH_CHAIN_ROUND;
-}
-
 /* The ops of all plain steps, over the inputs and results as `values` has them. */
 static void make_ops(wh_end_rows *e, float *y) {
   const wh_chain *c = e->chain;
@@ -38,7 +33,7 @@ static void make_ops(wh_end_rows *e, float *y) {
   for (size_t i = 0; i < e->n_ops; i++) {
     if (e->ops[i].x != sums) continue;
     e->of_sums |= UINT64_C(1) << i;
-    again = again || (i && reads_operand(&e->ops[i]));
+    again = again || (i && wh_chain_has_operand((wh_chain_code)(e->ops[i].code / 2)));
   }
   e->in_registers = c->plain && e->of_sums & 1 && !again;
 }

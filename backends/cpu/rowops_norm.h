@@ -6,24 +6,43 @@
 
 #define SUM_VECS (64 / VF_LANES)
 
-/* lane += (x - mean)^2 for the first `left` lanes; the others keep their value: fma(0, 0, lane) = lane. */
-static inline vf add_square(vf lane, const float *x, int64_t left, vf mean) {
-  vf d = vf_sub(vf_load_left(x, left), mean);
-  if (left < VF_LANES) d = vf_keep_first(left, d);
-  return vf_fma(d, d, lane);
+/* lane += x^2 for the first `left` lanes; the others keep their value: fma(0, 0, lane) = lane. */
+static inline vf add_square(vf lane, const float *x, int64_t left) {
+  const vf v = vf_load_left(x, left);
+  return vf_fma(v, v, lane);
 }
 
-static inline float sum64_squares(const float *x, int64_t n, float mean_value) {
+static inline float sum64_squares(const float *x, int64_t n) {
+  vf s[SUM_VECS];
+  int64_t j = 0;
+  UNROLL
+  for (int v = 0; v < SUM_VECS; v++) s[v] = vf_zero();
+  for (; j + 64 <= n; j += 64) UNROLL
+  for (int v = 0; v < SUM_VECS; v++) s[v] = add_square(s[v], x + j + v * VF_LANES, VF_LANES);
+  UNROLL
+  for (int v = 0; v < SUM_VECS; v++, j += VF_LANES)
+    if (j < n) s[v] = add_square(s[v], x + j, n - j);
+  return vf_sum64_tree(s);
+}
+
+/* lane += (x - mean)^2, the square rounded first; lanes behind `left` get +0. */
+static inline vf add_deviation(vf lane, const float *x, int64_t left, vf mean) {
+  vf d = vf_sub(vf_load_left(x, left), mean);
+  if (left < VF_LANES) d = vf_keep_first(left, d);
+  return vf_add(lane, vf_mul(d, d));
+}
+
+static inline float sum64_deviations(const float *x, int64_t n, float mean_value) {
   const vf mean = vf_set1(mean_value);
   vf s[SUM_VECS];
   int64_t j = 0;
   UNROLL
   for (int v = 0; v < SUM_VECS; v++) s[v] = vf_zero();
   for (; j + 64 <= n; j += 64) UNROLL
-  for (int v = 0; v < SUM_VECS; v++) s[v] = add_square(s[v], x + j + v * VF_LANES, VF_LANES, mean);
+  for (int v = 0; v < SUM_VECS; v++) s[v] = add_deviation(s[v], x + j + v * VF_LANES, VF_LANES, mean);
   UNROLL
   for (int v = 0; v < SUM_VECS; v++, j += VF_LANES)
-    if (j < n) s[v] = add_square(s[v], x + j, n - j, mean);
+    if (j < n) s[v] = add_deviation(s[v], x + j, n - j, mean);
   return vf_sum64_tree(s);
 }
 
@@ -42,7 +61,7 @@ static inline float sum64(const float *x, int64_t n) {
 }
 
 static inline float rms_factor(const float *x, int64_t n, float eps) {
-  return 1.0f / sqrtf(sum64_squares(x, n, 0.0f) / (float)n + eps);
+  return 1.0f / sqrtf(sum64_squares(x, n) / (float)n + eps);
 }
 
 /* y[0..n) = (x * r) * w, or x * r without weights. */

@@ -22,13 +22,13 @@ void KERNEL(layer_norm)(const wh_norm_args *a, const wh_worker *w) {
   for (int64_t i = begin; i < end; i++) {
     const float *x = a->x + i * a->ldx;
     float *y = a->y + i * a->ldy, mean = sum64(x, a->n) / (float)a->n;
-    float r = 1.0f / sqrtf(sum64_squares(x, a->n, mean) / (float)a->n + a->eps);
+    const vf root = vf_set1(sqrtf(sum64_deviations(x, a->n, mean) / (float)a->n + a->eps));
     for (int64_t j = 0; j < a->n; j += VF_LANES) {
       const int64_t left = a->n - j;
-      vf d = vf_sub(vf_load_left(x + j, left), vf_set1(mean));
-      vf weight = a->w ? vf_load_left(a->w + j, left) : vf_set1(1.0f);
-      vf bias = a->b ? vf_load_left(a->b + j, left) : vf_zero();
-      vf_store_left(y + j, left, vf_fma(vf_mul(d, vf_set1(r)), weight, bias));
+      vf v = vf_div(vf_sub(vf_load_left(x + j, left), vf_set1(mean)), root);
+      if (a->w) v = vf_mul(v, vf_load_left(a->w + j, left));
+      if (a->b) v = vf_add(v, vf_load_left(a->b + j, left));
+      vf_store_left(y + j, left, v);
     }
   }
 }

@@ -1,6 +1,7 @@
 /* family_conv.c - convolutions: where their windows lie, and which kernel. */
 #include "backends/gpu/family_nn.h"
 #include "backends/gpu/kernels/reduce_args.h"
+#include "core/ir/conv.h"
 #include "core/ir/formula.h"
 
 int64_t gpu_space(const gpu_operand *o) { return gpu_product(o->dims + 2, o->rank - 2); }
@@ -57,11 +58,29 @@ static wh_status launch(gpu_emit *e, gpu_conv_args *a, gpu_kernel tiled, gpu_ker
   return gpu_launch(e, is_thin ? thin : tiled, grid, a, sizeof *a);
 }
 
+/* Tiles of all images are in one row, so that few places of many images fill blocks, too. */
+static wh_status launch_winograd(gpu_emit *e, gpu_conv_args *a) {
+  gpu_winograd_args w = {.tile_rows = gpu_divisor_of(gpu_ceil_div(a->win.out[1].n, 2)),
+                         .tile_columns = gpu_divisor_of(gpu_ceil_div(a->win.out[2].n, 2))};
+  w.tiles = a->n * w.tile_rows.n * w.tile_columns.n;
+  a->down = gpu_divisor_of(gpu_ceil_div(a->m, GPU_WINOGRAD_SIDE));
+  a->across = gpu_divisor_of(gpu_ceil_div(w.tiles, GPU_WINOGRAD_SIDE));
+  w.conv = *a;
+  const gpu_grid grid = {(uint32_t)(a->group * a->down.n * a->across.n), 1, 1, GPU_WINOGRAD_THREADS, 0};
+  return gpu_launch(e, GPU_K_conv_winograd, grid, &w, sizeof w);
+}
+
+static wh_status launch_floats(gpu_emit *e, const gpu_step *s, gpu_conv_args *a) {
+  return wh_conv_is_winograd(s->node, s->in[1].rank, s->in[1].dims)
+             ? launch_winograd(e, a)
+             : launch(e, a, GPU_K_conv_tiled, GPU_K_conv_thin);
+}
+
 wh_status gpu_emit_conv(gpu_emit *e, const gpu_step *s) {
   if (gpu_is_empty(s)) return WH_OK;
   gpu_conv_args a = args_of(s);
   a.residual = s->in[3].address;
-  return launch(e, &a, GPU_K_conv_tiled, GPU_K_conv_thin);
+  return launch_floats(e, s, &a);
 }
 
 /* The sums go to the output, and from there through the formula. */
@@ -70,7 +89,7 @@ wh_status gpu_emit_conv_chain(gpu_emit *e, const gpu_step *s) {
   gpu_operand in[WH_FORMULA_INPUTS];
   if (gpu_is_empty(s)) return WH_OK;
   gpu_conv_args a = args_of(s);
-  WH_TRY(launch(e, &a, GPU_K_conv_tiled, GPU_K_conv_thin));
+  WH_TRY(launch_floats(e, s, &a));
   in[0] = *s->out;
   for (uint32_t i = 1; i < n_in; i++) in[i] = s->in[2 + i];
   return gpu_emit_formula(e, s, in, n_in);

@@ -23,7 +23,7 @@ typedef struct wh_fold_evaluator {
 /* Nodes whose operands are all constants become constants (outputs up to 16 MiB). */
 WH_NODISCARD wh_status wh_pass_fold(wh_graph *g, const wh_fold_evaluator *fold);
 /* silu(a) * b -> swiglu, gelu(a) * b -> geglu, linear + residual or bias -> linear's epilogue, expert_sum
- * likewise, a norm or gate followed by quantize_act -> the op that ends in it. */
+ * likewise, a norm or gate followed by quantize_act -> the op that ends in it, single ops -> layer_norm. */
 WH_NODISCARD wh_status wh_pass_fuse(wh_graph *g);
 /* Elementwise ops of f32 -> chain, a convolution and what follows it -> conv_chain: for backends that compute
  * these (WH_BACKEND_CHAINS), after all other passes. `codes`: also with codes and sums of 8-bit codes ->

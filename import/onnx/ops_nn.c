@@ -343,26 +343,31 @@ static wh_datum *resample_axis(ox *o, wh_datum *x, int axis, const wh_resample_s
   return ox_node1(o, WH_OP_RESAMPLE, in, 3, attrs, 2);
 }
 
-/* Each element of an open axis n times: what a whole scale does. */
-static wh_datum *repeat_axis(ox *o, wh_datum *x, int axis, const wh_resample_spec *spec) {
+/* How many times each element comes when that is all that resizing an axis does, else 0. */
+static int64_t repeats_of(const wh_resample_spec *spec) {
   const double scale = spec->scale;
   const bool plain =
       (spec->place == WH_RESAMPLE_ASYMMETRIC && spec->nearest == WH_RESAMPLE_FLOOR) ||
       (spec->place == WH_RESAMPLE_HALF_PIXEL && spec->nearest == WH_RESAMPLE_ROUND_PREFER_FLOOR);
   if (spec->mode != WH_RESAMPLE_NEAREST || !plain || spec->antialias || !(scale >= 1 && scale <= 1024) ||
-      scale != floor(scale) || x->rank == WH_MAX_RANK)
-    OX_FAIL(o, ERR_UNSUPPORTED, "it is resized along an open dim");
-  if (o->st != WH_OK) return x;
-  int64_t dims[WH_MAX_RANK];
-  for (int i = 0; i <= axis; i++) dims[i] = x->dims[i];
-  dims[axis + 1] = 1;
-  for (int i = axis + 1; i < x->rank; i++) dims[i + 1] = x->dims[i];
-  wh_datum *y = ox_reshape(o, x, x->rank + 1, dims);
-  dims[axis + 1] = (int64_t)scale;
-  y = ox_expand(o, y, x->rank + 1, dims);
-  memcpy(dims, x->dims, sizeof dims);
-  dims[axis] = ox_dim_binary(o, WH_DIM_MUL, dims[axis], (int64_t)scale);
-  return ox_reshape(o, y, x->rank, dims);
+      scale != floor(scale))
+    return 0;
+  return (int64_t)scale;
+}
+
+/* Elements so many times along each axis, in one pass. */
+static wh_datum *repeat_axes(ox *o, wh_datum *x, const int64_t *times) {
+  int64_t one[WH_MAX_RANK], more[WH_MAX_RANK], dims[WH_MAX_RANK];
+  int rank = 0;
+  for (int i = 0; i < x->rank; i++) {
+    one[rank] = more[rank] = dims[i] = x->dims[i];
+    rank++;
+    if (times[i] == 1) continue;
+    one[rank] = 1;
+    more[rank++] = times[i];
+    dims[i] = ox_dim_binary(o, WH_DIM_MUL, dims[i], times[i]);
+  }
+  return ox_reshape(o, ox_expand(o, ox_reshape(o, x, rank, one), rank, more), x->rank, dims);
 }
 
 /* Sizes of all axes, entry[axis] of those that change (others: -1): from scales, or from sizes under a policy
@@ -450,6 +455,9 @@ void ox_lower_resize(ox *o) {
   resized(o, x, entry, scales, sizes, scale, out);
   const bool moves = spec.mode == WH_RESAMPLE_NEAREST && spec.place != WH_RESAMPLE_CROP;
   if (!moves) x = ox_f32(o, x);
+  int64_t times[WH_MAX_RANK];
+  int repeated = 0;
+  for (int i = 0; i < x->rank; i++) times[i] = 1;
   for (int i = 0; i < x->rank && o->st == WH_OK; i++) {
     if (entry[i] < 0) continue;
     spec.n_in = x->dims[i];
@@ -458,18 +466,24 @@ void ox_lower_resize(ox *o) {
     spec.begin = roi ? roi[entry[i]] : 0;
     spec.end = roi ? roi[(size_t)entry[i] + n_axes] : 1;
     if (out[i] == x->dims[i] && scale[i] == 1 && spec.place != WH_RESAMPLE_CROP) continue;
-    if (ox_is_open(o, x->dims[i])) {
-      x = repeat_axis(o, x, i, &spec);
+    const int64_t n = repeats_of(&spec);
+    const bool open = ox_is_open(o, x->dims[i]);
+    if (n && x->rank + repeated < WH_MAX_RANK && (open || (out[i] > 0 && out[i] == n * x->dims[i]))) {
+      times[i] = n;
+      repeated++;
       continue;
     }
+    if (open) OX_FAIL(o, ERR_UNSUPPORTED, "it is resized along an open dim");
     if (x->dims[i] == 0 || out[i] == 0) {
       int64_t dims[WH_MAX_RANK];
       memcpy(dims, out, sizeof dims);
       x = ox_new(o, x0->dtype, x0->rank, dims);
+      repeated = 0;
       break;
     }
     x = resample_axis(o, x, i, &spec, ox_attr_f(o, "extrapolation_value", 0));
   }
+  if (repeated && o->st == WH_OK) x = repeat_axes(o, x, times);
   ox_give(o, 0, ox_cast(o, x, x0->dtype));
 }
 

@@ -123,6 +123,55 @@ static void narrow_operand(suite *s, wh_op op) {
   case_run(c);
 }
 
+/* Windows of 3 x 3 that move by one, with constant weights: minimal filtering where a level has it. */
+void cases_conv_codes_of_three(suite *s, wh_op op) {
+  static const struct {
+    int64_t images, c, m, in[2], pads[4];
+  } all[] = {{1, 16, 16, {5, 9}, {1, 1, 1, 1}},   {2, 33, 20, {14, 14}, {1, 1, 1, 1}},
+             {1, 130, 17, {7, 7}, {1, 1, 1, 1}},  {1, 16, 34, {3, 3}, {0, 0, 0, 0}},
+             {1, 21, 18, {20, 37}, {2, 0, 1, 3}}, {3, 16, 16, {1, 1}, {1, 1, 1, 1}},
+             {1, 60, 25, {30, 32}, {0, 1, 2, 1}}, {1, 1827, 16, {4, 4}, {0, 0, 0, 0}},
+             {1, 1828, 16, {4, 4}, {0, 0, 0, 0}}, {0, 16, 16, {6, 6}, {1, 1, 1, 1}}};
+  const bool ends = op == WH_OP_CONV_CODES;
+  for (size_t i = 0; i < 4 * COUNT(all); i++) {
+    const size_t k = i % COUNT(all), round = i / COUNT(all);
+    const int64_t *in_dims = all[k].in, *pads = all[k].pads, ones[] = {1, 1}, m = all[k].m, c_in = all[k].c;
+    const int64_t out[] = {in_dims[0] + pads[0] + pads[2] - 2, in_dims[1] + pads[1] + pads[3] - 2};
+    const wh_dtype of_x = round % 2 ? WH_DTYPE_I8 : WH_DTYPE_U8;
+    char text[WH_FORMULA_TEXT + 1] = "";
+    if (ends) end_formula(s, round == 3 ? 5 + k : round, text);
+    suite_case *c = case_begin(s, all[k].images, "%s of 3 x 3 %zu \"%.90s\"", wh_op_get(op)->name, k, text);
+    const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = ones},
+                             {.key = WH_ATTR_DILATIONS, .n = 2, .ints = ones},
+                             {.key = WH_ATTR_PADS, .n = 4, .ints = pads},
+                             {.key = WH_ATTR_GROUP, .i = 1},
+                             formula_attr(text),
+                             {.key = WH_ATTR_TO, .i = results[i % COUNT(results)]}};
+    wh_value in[4 + MOST_ENDS] = {term(c, of_x, 4, D(ROWS, c_in, in_dims[0], in_dims[1]))};
+    in[1] = weights(c, WH_DTYPE_I8, 4, D(m, c_in, 3, 3), round);
+    if (round == 2) { /* the largest sums */
+      memset(c->data[in[0]], 0xff, c->n_bytes[in[0]]);
+      memset(c->data[in[1]], i % 2 ? 0x80 : 0x7f, c->n_bytes[in[1]]);
+    }
+    in[2] = round ? term(c, of_x, 0, NULL) : 0;
+    if (round == 1) { /* a zero point that is 0 */
+      in[3] = case_const(c, WH_DTYPE_I8, 1, &m);
+      memset(c->data[in[3]], 0, c->n_bytes[in[3]]);
+    }
+    if (ends) {
+      in[4] = case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1));
+      in[5] = term(c, WH_DTYPE_F32, 4, D(1, m, 1, 1));
+      in[6] = case_const(c, WH_DTYPE_F32, 0, NULL);
+      in[7] = term(c, results[i % 2], 0, NULL);
+      in[8] = term(c, results[round % 2], 4, D(ROWS, m, out[0], out[1]));
+      in[9] = term(c, WH_DTYPE_F32, 4, D(ROWS, m, 1, 1));
+      in[10] = term(c, random_type(s), 3, D(m, out[0], out[1]));
+    }
+    (void)case_node(c, op, in, ends ? 4 + MOST_ENDS : 4, attrs, ends ? COUNT(attrs) : 4);
+    case_run(c);
+  }
+}
+
 SUITE_CASES(conv_codes) {
   static const struct {
     int64_t images, group, c, m, in[2], kernel, stride, pad;
@@ -164,6 +213,7 @@ SUITE_CASES(conv_codes) {
     (void)case_node(c, op, in, 4 + MOST_ENDS, attrs, COUNT(attrs));
     case_run(c);
   }
+  cases_conv_codes_of_three(s, op);
 }
 
 SUITE_CASES(matmul_codes) {

@@ -140,6 +140,64 @@ static void depthwise_convs(suite *s, wh_op op) {
   }
 }
 
+/* 3x3 kernels by minimal filtering: planes of odd sizes, uneven padding, groups, several chunks, tiles with
+ * nothing but padding, rows of tiles that are cut, and both sides of the border to the other definition. */
+static void winograd_convs(suite *s, wh_op op) {
+  static const struct {
+    int64_t images, group, own, m, in[2], pads[4];
+    bool computed; /* weights */
+  } all[] = {{1, 1, 16, 16, {5, 7}, {1, 1, 1, 1}, false},   {0, 1, 20, 24, {6, 9}, {0, 2, 1, 0}, false},
+             {2, 2, 17, 50, {4, 19}, {1, 1, 1, 1}, false},  {1, 1, 530, 19, {3, 4}, {1, 1, 1, 1}, false},
+             {1, 1, 16, 17, {3, 3}, {0, 0, 0, 0}, false},   {1, 1, 18, 16, {2, 2}, {4, 3, 3, 5}, false},
+             {3, 1, 33, 70, {13, 12}, {1, 1, 1, 1}, false}, {2, 1, 16, 37, {4, 5}, {1, 1, 1, 1}, true},
+             {1, 1, 15, 16, {5, 7}, {1, 1, 1, 1}, false},   {1, 1, 16, 15, {5, 7}, {1, 1, 1, 1}, false},
+             {1, 1, 16, 18, {3, 301}, {1, 1, 1, 1}, false}};
+  for (size_t i = 0; i < COUNT(all); i++) {
+    suite_case *c = case_begin(s, all[i].images, "%s, minimal filtering %zu", wh_op_get(op)->name, i);
+    const int64_t ones[] = {1, 1}, m = all[i].m * all[i].group;
+    const wh_attr attrs[] = {INTS_ATTR(STRIDES, 2, ones), INTS_ATTR(DILATIONS, 2, ones),
+                             INTS_ATTR(PADS, 4, all[i].pads), INT_ATTR(GROUP, all[i].group)};
+    wh_value in[4] = {case_input(c, WH_DTYPE_F32, 4,
+                                 D(ROWS, all[i].group * all[i].own, all[i].in[0], all[i].in[1]),
+                                 i % 4 == 3 ? FILL_WILD : FILL_PLAIN)};
+    const int64_t *w = D(m, all[i].own, 3, 3);
+    in[1] =
+        all[i].computed ? case_input(c, WH_DTYPE_F32, 4, w, FILL_PLAIN) : case_const(c, WH_DTYPE_F32, 4, w);
+    if (i % 2) in[2] = case_const(c, WH_DTYPE_F32, 1, &m);
+    if (i % 3 == 2)
+      in[3] = case_input(c, WH_DTYPE_F32, 4,
+                         D(ROWS, m, all[i].in[0] + all[i].pads[0] + all[i].pads[2] - 2,
+                           all[i].in[1] + all[i].pads[1] + all[i].pads[3] - 2),
+                         FILL_PLAIN);
+    (void)case_node(c, op, in, 4, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
+/* So many channels that the processor copies places to blocks, from an image of which windows reach out at
+ * all sides: rows as long as a vector, a little longer, and as several blocks. */
+static void padded_convs(suite *s, wh_op op) {
+  static const int64_t widths[] = {8, 9, 15, 24, 25, 50};
+  for (int round = 0; round < 18; round++) {
+    const int64_t kernel[] = {between(s, 1, 5), between(s, 2, 5)},
+                  strides[] = {between(s, 1, 3), 1 + round % 2},
+                  dilations[] = {between(s, 1, 2), round % 9 == 8 ? 2 : 1},
+                  pads[] = {between(s, 0, 6), between(s, 1, 6), between(s, 0, 6), between(s, 0, 6)};
+    const int64_t own = round % 12 == 5 ? between(s, 30, 60) : between(s, 1, 12), m = between(s, 16, 40),
+                  width = (widths[round / 2 % 6] - 1) * strides[1] + (kernel[1] - 1) * dilations[1] + 1 -
+                          pads[1] - pads[3];
+    const int64_t in[] = {between(s, 10, 14), width < 1 ? 1 : width};
+    suite_case *c = case_begin(s, 1 + round % 2, "%s, padded %d", wh_op_get(op)->name, round);
+    const wh_attr attrs[] = {INTS_ATTR(STRIDES, 2, strides), INTS_ATTR(DILATIONS, 2, dilations),
+                             INTS_ATTR(PADS, 4, pads), INT_ATTR(GROUP, 1)};
+    wh_value at[3] = {case_input(c, WH_DTYPE_F32, 4, D(ROWS, own, in[0], in[1]), FILL_WILD)};
+    at[1] = case_const(c, WH_DTYPE_F32, 4, D(m, own, kernel[0], kernel[1]));
+    if (suite_random(s, 2)) at[2] = case_const(c, WH_DTYPE_F32, 1, &m);
+    (void)case_node(c, op, at, 3, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 /* One element a channel and weights that are no constants, so that nothing packs them. */
 static void computed_weights(suite *s, wh_op op) {
   suite_case *c = case_begin(s, 1, "%s, weights are an input", wh_op_get(op)->name);
@@ -156,7 +214,32 @@ SUITE_CASES(conv) {
   computed_weights(s, op);
   for (int round = 0; round < 90; round++) conv_case(s, op, round);
   large_convs(s, op);
+  padded_convs(s, op);
   depthwise_convs(s, op);
+  winograd_convs(s, op);
+}
+
+/* Each input has outputs of its own; sums of several chunks; more outputs than are computed together. */
+static void upsampling_transposes(suite *s, wh_op op) {
+  static const struct {
+    int64_t own, m, in[2], kernel, stride;
+  } all[] = {{24, 5, {3, 33}, 2, 2}, {530, 2, {2, 9}, 2, 2}, {3, 7, {4, 70}, 2, 2},
+             {2, 60, {1, 5}, 9, 9},  {5, 3, {2, 20}, 4, 4},  {4, 6, {5, 40}, 5, 3}};
+  for (size_t i = 0; i < COUNT(all); i++) {
+    suite_case *c = case_begin(s, 1 + (int64_t)i % 2, "%s, upsampling %zu", wh_op_get(op)->name, i);
+    const int64_t strides[] = {all[i].stride, all[i].stride}, ones[] = {1, 1}, pads[4] = {0};
+    wh_attr shape = {.key = WH_ATTR_SHAPE, .rank = 2};
+    for (int d = 0; d < 2; d++)
+      shape.dims[d] = case_dim(c, (all[i].in[d] - 1) * all[i].stride + all[i].kernel);
+    const wh_attr attrs[] = {INTS_ATTR(STRIDES, 2, strides), INTS_ATTR(DILATIONS, 2, ones),
+                             INTS_ATTR(PADS, 2, pads), INT_ATTR(GROUP, 1), shape};
+    wh_value in[3] = {
+        case_input(c, WH_DTYPE_F32, 4, D(ROWS, all[i].own, all[i].in[0], all[i].in[1]), FILL_WILD)};
+    in[1] = case_const(c, WH_DTYPE_F32, 4, D(all[i].own, all[i].m, all[i].kernel, all[i].kernel));
+    if (i % 2) in[2] = case_const(c, WH_DTYPE_F32, 1, &all[i].m);
+    (void)case_node(c, op, in, 3, attrs, COUNT(attrs));
+    case_run(c);
+  }
 }
 
 SUITE_CASES(conv_transpose) {
@@ -184,6 +267,7 @@ SUITE_CASES(conv_transpose) {
     (void)case_node(c, op, in, 3, attrs, n);
     case_run(c);
   }
+  upsampling_transposes(s, op);
 }
 
 static wh_value codes_input(suite_case *c, wh_dtype dtype, int rank, const int64_t *dims) {
@@ -257,17 +341,23 @@ SUITE_CASES(conv_integer) {
     (void)case_node(c, op, in, 4, attrs, n);
     case_run(c);
   }
-  if (!strcmp(s->target->backend->name, "cpu")) constant_codes(s, op);
+  if (!strcmp(s->target->backend->name, "cpu")) {
+    constant_codes(s, op);
+    cases_conv_codes_of_three(s, op);
+  }
 }
 
 static void pool_cases(suite *s, wh_op op, const wh_dtype *types, size_t n_types, const wh_attr *extra,
                        size_t n_extra) {
-  const bool is_cpu = !strcmp(s->target->backend->name, "cpu"); /* whose kernels cut rows into blocks */
-  for (int round = 0; round < (is_cpu ? 69 : 60); round++) {
+  for (int round = 0; round < 73; round++) {
     geometry g = random_geometry(s, 1 + round % 3);
     if (round >= 60) { /* rows of several blocks, of each stride */
       g.stride[g.n_space - 1] = 1 + round / 3 % 3;
       g.in[g.n_space - 1] += between(s, 800, 1000);
+    }
+    if (round >= 69) { /* windows that no block has room for */
+      g.dilation[g.n_space - 1] = 1;
+      g.kernel[g.n_space - 1] = between(s, 400, 790);
     }
     suite_case *c = case_begin(s, g.rows, "%s %d of %d axes", wh_op_get(op)->name, round, g.n_space);
     wh_attr attrs[8];

@@ -305,6 +305,12 @@ wh_status executor_bind(executor *x, const int64_t *dims) {
   return upload(x, x->arena, x->offsets[x->frame.fault], &none, sizeof none);
 }
 
+void executor_overlay(executor *x, wh_value v, wh_value on) {
+  const uint32_t slot = x->slot_of[v], other = x->slot_of[on];
+  if (x->room[slot] > x->room[other] || x->buffers[slot] != x->buffers[other]) abort();
+  x->offsets[slot] = x->offsets[other];
+}
+
 wh_status executor_write(executor *x, wh_value v, const void *row_major, size_t n_bytes) {
   return upload(x, x->buffers[v], x->offsets[v], row_major, n_bytes);
 }

@@ -32,6 +32,8 @@ wh_frame *executor_frame(executor *x);
 
 /* Another vector of dims, none larger than at creation: another frame of the same code. */
 wh_status executor_bind(executor *x, const int64_t *dims);
+/* v lies where `on` does, as the planner has it of what is never live together. */
+void executor_overlay(executor *x, wh_value v, wh_value on);
 /* An input, in row-major form. */
 wh_status executor_write(executor *x, wh_value v, const void *row_major, size_t n_bytes);
 /* Steps [first, first + count), and waits for them. */

@@ -76,6 +76,90 @@ static collected window(const ref_node *n, const int64_t *kernel, int64_t output
 
 /* ---- convolutions ---- */
 
+/* 3x3 kernels by minimal filtering: of which, and how an output comes about, read from NUMERICS.md anew. */
+static bool is_winograd(const ref_node *n) {
+  const ref_value *w = &n->in[1];
+  if (w->rank != 4 || w->dims[2] != 3 || w->dims[3] != 3) return false;
+  for (int i = 0; i < 2; i++)
+    if (attr_int(n, WH_ATTR_STRIDES, i) != 1 || attr_int(n, WH_ATTR_DILATIONS, i) != 1) return false;
+  return w->dims[1] >= 16 && w->dims[0] / wh_node_i(n->node, WH_ATTR_GROUP) >= 16;
+}
+
+typedef struct square {
+  float at[4][4];
+} square;
+
+static square turned(square s) {
+  square t;
+  for (int i = 0; i < 4; i++)
+    for (int j = 0; j < 4; j++) t.at[i][j] = s.at[j][i];
+  return t;
+}
+
+/* Rows become others, of which there are as many as the step gives. */
+static square filtered_elements(square d) {
+  square t;
+  for (int j = 0; j < 4; j++) {
+    t.at[0][j] = d.at[0][j] - d.at[2][j];
+    t.at[1][j] = d.at[1][j] + d.at[2][j];
+    t.at[2][j] = d.at[2][j] - d.at[1][j];
+    t.at[3][j] = d.at[1][j] - d.at[3][j];
+  }
+  return t;
+}
+
+static square filtered_weights(square g) {
+  square t;
+  for (int j = 0; j < 4; j++) {
+    const float s = g.at[0][j] + g.at[2][j], plus = s + g.at[1][j], minus = s - g.at[1][j];
+    t.at[0][j] = g.at[0][j];
+    t.at[1][j] = 0.5f * plus;
+    t.at[2][j] = 0.5f * minus;
+    t.at[3][j] = g.at[2][j];
+  }
+  return t;
+}
+
+static square filtered_sums(square m) {
+  square t = {{{0}}};
+  for (int j = 0; j < 4; j++) {
+    t.at[0][j] = m.at[0][j] + m.at[1][j];
+    t.at[0][j] = t.at[0][j] + m.at[2][j];
+    t.at[1][j] = m.at[1][j] - m.at[2][j];
+    t.at[1][j] = t.at[1][j] - m.at[3][j];
+  }
+  return t;
+}
+
+/* The sum of output (row, col): channels x of `plane` elements each, weights w[c][3][3]. */
+static float winograd_output(const ref_node *n, const float *x, const float *w, int64_t row, int64_t col) {
+  const int64_t c = n->in[1].dims[1], high = n->in[0].dims[2], wide = n->in[0].dims[3];
+  float *v = malloc((size_t)c * 16 * sizeof *v), *u = malloc((size_t)c * 16 * sizeof *u);
+  if (!v || !u) abort();
+  for (int64_t k = 0; k < c; k++) {
+    square d = {{{0}}}, g = {{{0}}};
+    for (int i = 0; i < 4; i++)
+      for (int j = 0; j < 4; j++) {
+        const int64_t y = row / 2 * 2 - attr_int(n, WH_ATTR_PADS, 0) + i,
+                      z = col / 2 * 2 - attr_int(n, WH_ATTR_PADS, 1) + j;
+        if (y >= 0 && y < high && z >= 0 && z < wide) d.at[i][j] = x[(k * high + y) * wide + z];
+        if (i < 3 && j < 3) g.at[i][j] = w[(k * 3 + i) * 3 + j];
+      }
+    d = turned(filtered_elements(turned(filtered_elements(d))));
+    g = turned(filtered_weights(turned(filtered_weights(g))));
+    for (int p = 0; p < 16; p++) {
+      v[p * c + k] = d.at[p / 4][p % 4];
+      u[p * c + k] = g.at[p / 4][p % 4];
+    }
+  }
+  square m;
+  for (int p = 0; p < 16; p++) m.at[p / 4][p % 4] = ref_chain512(v + p * c, u + p * c, c);
+  free(v);
+  free(u);
+  m = turned(filtered_sums(turned(filtered_sums(m))));
+  return m.at[row % 2][col % 2];
+}
+
 void ref_conv(ref_node *n) {
   const ref_value *x = &n->in[0], *w = &n->in[1];
   const int64_t group = wh_node_i(n->node, WH_ATTR_GROUP), c = w->dims[1], m = w->dims[0], taps = space(w);
@@ -84,14 +168,18 @@ void ref_conv(ref_node *n) {
   if (!patch) abort();
   for (int64_t i = 0; i < ref_elements(&n->out); i++) {
     const int64_t output = i % space(&n->out), row = i / space(&n->out) % m, image = i / space(&n->out) / m;
+    const int64_t first = image * x->dims[1] + row / (m / group) * c; /* plane */
     const collected k = window(n, &w->dims[2], output);
     for (int64_t ch = 0; ch < c; ch++)
       for (int64_t t = 0; t < taps; t++) {
-        const int64_t plane = image * x->dims[1] + row / (m / group) * c + ch;
+        const int64_t plane = first + ch;
         patch[ch * taps + t] =
             k.taps[t].at < 0 ? 0.0f : ((const float *)x->data)[plane * space(x) + k.taps[t].at];
       }
-    y[i] = ref_chain512(patch, (const float *)w->data + row * c * taps, c * taps);
+    y[i] = is_winograd(n) ? winograd_output(n, (const float *)x->data + first * space(x),
+                                            (const float *)w->data + row * c * taps, output / n->out.dims[3],
+                                            output % n->out.dims[3])
+                          : ref_chain512(patch, (const float *)w->data + row * c * taps, c * taps);
     if (bias) y[i] = y[i] + bias[row];
     if (residual) y[i] = residual[i] + y[i];
     free(k.taps);

@@ -61,9 +61,15 @@ static void layer_norm_row(const ref_node *n, int64_t row, float *y) {
   const float *x = row_of(&n->in[0], row), *w = n->in[1].data, *b = n->in[2].data;
   const float mean = ref_sum64(x, len) / (float)len;
   for (int64_t j = 0; j < len; j++) y[j] = x[j] - mean;
-  const float v = ref_sum64_squares(y, len) / (float)len;
-  const float r = 1.0f / sqrtf(v + wh_node_f(n->node, WH_ATTR_EPS));
-  for (int64_t j = 0; j < len; j++) y[j] = fmaf(y[j] * r, w ? w[j] : 1.0f, b ? b[j] : 0.0f);
+  float *squares = row_buffer(len);
+  for (int64_t j = 0; j < len; j++) squares[j] = y[j] * y[j];
+  const float root = sqrtf(ref_sum64(squares, len) / (float)len + wh_node_f(n->node, WH_ATTR_EPS));
+  free(squares);
+  for (int64_t j = 0; j < len; j++) {
+    y[j] = y[j] / root;
+    if (w) y[j] = y[j] * w[j];
+    if (b) y[j] = y[j] + b[j];
+  }
 }
 
 static void softmax_row(const ref_node *n, int64_t row, float *y) {

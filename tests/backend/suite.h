@@ -134,6 +134,7 @@ SUITE_CASES(conv_transpose);
 SUITE_CASES(conv_integer);
 SUITE_CASES(chain_codes); /* cases_codes.c */
 SUITE_CASES(conv_codes);
+void cases_conv_codes_of_three(suite *s, wh_op op); /* of conv_codes and conv_integer */
 SUITE_CASES(matmul_codes);
 SUITE_CASES(max_pool);
 SUITE_CASES(max_pool_index);

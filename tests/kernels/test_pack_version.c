@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "backends/cpu/conv_codes.h"
+#include "backends/cpu/conv_codes_winograd.h"
+#include "backends/cpu/conv_winograd.h"
 #include "backends/cpu/cpu_internal.h"
 #include "backends/cpu/linear_f.h"
 #include "backends/cpu/linear_h.h"
@@ -15,9 +16,10 @@
 #include "core/base/hash.h"
 
 /* The hash of all panels below, for this version. */
-#define HASHED_VERSION 3
+#define HASHED_VERSION 4
 #define PANELS_HASH "be7fee95ff1e5916eeddda626652b90d"
-#define CODES_HASH "6e8cdd1127f57d649d6180bdc7a15a8e"
+#define CODES_HASH "b97766c9c9bcf7bfec89aa46c79f1e9b"
+#define WINOGRAD_HASH "2b33fdfcc46e63d58c0be5aff0932b96"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
                                  WH_DTYPE_Q4_1, WH_DTYPE_Q5_0,   WH_DTYPE_Q5_1,   WH_DTYPE_Q8_0,
@@ -51,8 +53,10 @@ static wh_hash128 panels_hash(wh_dtype dtype, int64_t n, int64_t k) {
 
 static uint32_t next(uint32_t *rng) { return (*rng = *rng * 1664525u + 1013904223u) >> 24; }
 
+typedef enum codes_panels { PRODUCT, CONVOLUTION, WINOGRAD, N_CODES_PANELS } codes_panels;
+
 /* Panels of 8-bit codes: of any size, or few of them large. */
-static wh_hash128 codes_hash(bool conv, bool small) {
+static wh_hash128 codes_hash(codes_panels kind, bool small) {
   static int8_t src[70 * 9 * 300];
   wh_linear_layout l;
   uint32_t rng = 1;
@@ -60,13 +64,17 @@ static wh_hash128 codes_hash(bool conv, bool small) {
     const int code = (int)next(&rng) - 128;
     src[i] = (int8_t)(code / (small && next(&rng) % 16 ? 3 : 1));
   }
-  if (conv)
+  if (kind == WINOGRAD)
+    assert_true(wh_codes_winograd_layout(WH_DTYPE_I8, 70, 300, &l));
+  else if (kind == CONVOLUTION)
     assert_true(wh_conv_codes_layout(wh_conv_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 300, 9, &l));
   else
     assert_true(wh_matmul_codes_layout(wh_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 9 * 300, &l));
   uint8_t *dst = wh_alloc_uninit(NULL, l.n_bytes, WH_ALIGN_SIMD);
   assert_non_null(dst);
-  (l.id >= WH_CONV_CODES_PANELS ? wh_conv_codes_pack : wh_matmul_codes_pack)(&l, src, dst, 0, l.n_panels);
+  (l.id == WH_CONV_CODES_WINOGRAD ? wh_codes_winograd_pack
+   : l.id >= WH_CONV_CODES_PANELS ? wh_conv_codes_pack
+                                  : wh_matmul_codes_pack)(&l, src, dst, 0, l.n_panels);
   const wh_hash128 h = wh_hash_bytes(dst, l.n_bytes);
   wh_free(NULL, dst);
   return h;
@@ -94,16 +102,32 @@ static void the_version_belongs_to_the_bytes(void **state) {
 
 static void the_version_belongs_to_panels_of_codes(void **state) {
   (void)state;
-  wh_hash128 all[4];
+  wh_hash128 all[2 * N_CODES_PANELS];
   if (!wh_codes_isa_select(WH_CPU_AVX2)) skip();
-  for (size_t i = 0; i < 4; i++) all[i] = codes_hash(i / 2, i % 2);
-  for (size_t i = 0; i < 4; i += 2)
+  for (size_t i = 0; i < 2 * N_CODES_PANELS; i++) all[i] = codes_hash((codes_panels)(i / 2), i % 2);
+  for (size_t i = 0; i < 2 * N_CODES_PANELS; i += 2)
     assert_false(wh_hash_equal(all[i], all[i + 1])); /* something was packed */
   expect_hash(all, sizeof all, CODES_HASH);
 }
 
+static void the_version_belongs_to_panels_of_minimal_filtering(void **state) {
+  (void)state;
+  static float src[22 * 19 * 9];
+  wh_linear_layout l;
+  uint32_t rng = 1;
+  for (size_t i = 0; i < sizeof src / sizeof *src; i++) src[i] = ((float)next(&rng) - 127.5f) / 64.0f;
+  assert_int_equal(wh_winograd_layout(22, 19, &l), WH_OK);
+  uint8_t *dst = wh_alloc_uninit(NULL, l.n_bytes, WH_ALIGN_SIMD);
+  assert_non_null(dst);
+  wh_winograd_pack(&l, src, dst, 0, l.n_panels);
+  const wh_hash128 h = wh_hash_bytes(dst, l.n_bytes);
+  wh_free(NULL, dst);
+  expect_hash(&h, sizeof h, WINOGRAD_HASH);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(the_version_belongs_to_the_bytes),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(the_version_belongs_to_panels_of_minimal_filtering),
+                                     cmocka_unit_test(the_version_belongs_to_the_bytes),
                                      cmocka_unit_test(the_version_belongs_to_panels_of_codes)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

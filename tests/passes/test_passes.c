@@ -881,6 +881,80 @@ static void a_dead_user_does_not_stop_a_fusion(void **state) {
   wh_graph_destroy(g);
 }
 
+/* ---- layer norms written as single ops ---- */
+
+#define R " : f32[t, 1]\n"
+#define SUM " {axes = [1], keep = 1}"
+#define NUMBERS                                                                                           \
+  "%9 = const \"64\" f32[]\n%10 = const \"0x1p-10\" f32[1]\n%11 = const \"2\" f32[]\n%12 = const \"63\" " \
+  "f32[]\n"
+#define MEAN(n) \
+  "%13 = reduce_sum(%1)" SUM " \"s\"" R "%14 = div(%13, " n ") \"mean\"" R "%15 = sub(%1, %14) \"d\"" F
+#define ROOT(square, n)                                                          \
+  square "%17 = reduce_sum(%16)" SUM " \"ss\"" R "%18 = div(%17, " n ") \"v\"" R \
+         "%19 = add(%18, %10) \"e\"" R "%20 = sqrt(%19) \"r\"" R
+#define POWER(e) "%16 = pow(%15, " e ") \"p\"" F
+#define PRODUCT "%16 = mul(%15, %15) \"p\"" F
+
+/* Gives constants whose names are numbers these values; then as assert_rewrites does. */
+static void assert_norm(const char *before, const char *after) {
+  float numbers[8];
+  wh_graph *g = with_head(before), *want = with_head(after);
+  char *text = graph_text(want);
+  size_t n = 0;
+  for (size_t v = 1; v < g->n_values && n < 8; v++) {
+    char *end;
+    wh_value_info *c = &g->values[v];
+    if (c->kind != WH_VALUE_CONST) continue;
+    numbers[n] = strtof(c->name, &end);
+    if (*end || end == c->name) continue;
+    c->data = &numbers[n++];
+    c->n_bytes = sizeof numbers[0];
+  }
+  assert_int_equal(n, 4);
+  for (int round = 0; round < 2; round++) {
+    assert_ok(wh_pass_fuse(g));
+    assert_ok(wh_graph_verify(g));
+    assert_graph_text(g, text);
+  }
+  free(text);
+  wh_graph_destroy(g);
+  wh_graph_destroy(want);
+}
+
+static void layer_norms_fuse(void **state) {
+  (void)state;
+  assert_norm(NUMBERS MEAN("%9") ROOT(POWER("%11"), "%9") "%21 = div(%15, %20) \"y\"" F
+                                                          "%22 = mul(%21, %5) \"yw\"" F
+                                                          "%23 = add(%5, %22) \"o\"" F "output \"o\" %23\n",
+              NUMBERS "%13 = layer_norm(%1, %5, %5) " EPS " \"o\"" F "output \"o\" %13\n");
+  assert_norm(NUMBERS MEAN("%9") ROOT(PRODUCT, "%9") "%21 = div(%15, %20) \"y\"" F
+                                                     "%22 = add(%21, %5) \"o\"" F "output \"o\" %22\n",
+              NUMBERS "%13 = layer_norm(%1, _, %5) " EPS " \"o\"" F "output \"o\" %13\n");
+  /* a product behind a sum is none of the norm's */
+  assert_norm(NUMBERS MEAN("%9") ROOT(PRODUCT, "%9") "%21 = div(%15, %20) \"y\"" F
+                                                     "%22 = add(%21, %5) \"yb\"" F
+                                                     "%23 = mul(%22, %5) \"o\"" F "output \"o\" %23\n",
+              NUMBERS "%13 = layer_norm(%1, _, %5) " EPS " \"yb\"" F "%14 = mul(%13, %5) \"o\"" F
+                      "output \"o\" %14\n");
+}
+
+static void what_is_no_layer_norm_stays(void **state) {
+  (void)state;
+#define KEEPS(body) assert_norm(NUMBERS body, NUMBERS body)
+#define END "%21 = div(%15, %20) \"y\"" F "output \"o\" %21\n"
+  KEEPS(MEAN("%12") ROOT(PRODUCT, "%9") END); /* other lengths than the row's */
+  KEEPS(MEAN("%9") ROOT(PRODUCT, "%12") END);
+  KEEPS(MEAN("%9") ROOT(POWER("%12"), "%9") END); /* another power */
+  KEEPS(MEAN("%9") ROOT("%16 = mul(%15, %1) \"p\"" F, "%9") END);
+  KEEPS(MEAN("%9") ROOT(PRODUCT, "%9") "%21 = div(%1, %20) \"y\"" F "output \"o\" %21\n");
+  KEEPS(MEAN("%9") ROOT(PRODUCT, "%9") END "output \"d\" %15\n"); /* what others want, too */
+  KEEPS(MEAN("%9") ROOT(PRODUCT, "%9") END "output \"r\" %20\n");
+  KEEPS(MEAN("%9") ROOT(PRODUCT, "%9") END "output \"mean\" %14\n");
+#undef KEEPS
+#undef END
+}
+
 static void failing_allocations_leak_nothing(void **state) {
   (void)state;
   char *text = read_layer();
@@ -909,6 +983,8 @@ int main(void) {
       cmocka_unit_test(residuals_fuse),
       cmocka_unit_test(residuals_do_not_fuse),
       cmocka_unit_test(biases_fuse_or_not),
+      cmocka_unit_test(layer_norms_fuse),
+      cmocka_unit_test(what_is_no_layer_norm_stays),
       cmocka_unit_test(quantisation_ends_norms_and_gates),
       cmocka_unit_test(products_take_quantised_activations),
       cmocka_unit_test(equal_nodes_merge),

@@ -4,3 +4,7 @@
 #include "backends/cpu/conv_driver.h"
 
 void wh_k_conv__avx2(const wh_conv_args *a, const wh_worker *w) { conv_run(a, w); }
+
+void wh_k_conv_transpose__avx2(const wh_conv_transpose_args *a, const wh_worker *w) {
+  conv_run_transpose(a, w);
+}

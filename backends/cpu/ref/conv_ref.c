@@ -54,7 +54,95 @@ static float conv_output(const wh_conv_args *a, const float *x, const float *w, 
   return y;
 }
 
+/* Output i with its sum: bias, residual, chain. */
+static void finish_output(const wh_conv_args *a, int64_t i, float y, wh_team *team) {
+  const int64_t out = wh_window_volume(a->win.out), m = i / out % (a->group * a->m);
+  if (a->bias) y = y + a->bias[m];
+  if (a->residual) y = a->residual[i] + y;
+  a->y[i] = y;
+  if (a->chain) wh_conv_run_chain(a, i / out / (a->group * a->m), m, i % out, 1, team);
+}
+
+/* ---- 3x3 kernels by minimal filtering ---- */
+
+/* Four numbers that lie `step` apart, in place. */
+static void transform_elements(float *d, int64_t step) {
+  const float d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
+  d[0] = d0 - d2;
+  d[step] = d1 + d2;
+  d[2 * step] = d2 - d1;
+  d[3 * step] = d1 - d3;
+}
+
+/* Three to four. */
+static void transform_weights(const float *g, float *u, int64_t step) {
+  const float g0 = g[0], g1 = g[step], g2 = g[2 * step], s = g0 + g2;
+  u[0] = g0;
+  u[step] = 0.5f * (s + g1);
+  u[2 * step] = 0.5f * (s - g1);
+  u[3 * step] = g2;
+}
+
+/* Four to two. */
+static void transform_sums(const float *m, float *z, int64_t step) {
+  const float z0 = (m[0] + m[step]) + m[2 * step], z1 = (m[step] - m[2 * step]) - m[3 * step];
+  z[0] = z0;
+  z[step] = z1;
+}
+
+/* The 2x2 outputs from row 2 * i and column 2 * j on: x of the group's channels, w of one output. */
+static void winograd_tile(const wh_conv_args *a, const float *x, const float *w, int64_t i, int64_t j,
+                          float y[2][2]) {
+  const wh_window *win = &a->win;
+  const int64_t plane = wh_window_volume(win->in);
+  float sums[4][4] = {{0}}, parts[4][4] = {{0}};
+  for (int64_t c = 0; c < a->c; c++, x += plane, w += 9) {
+    float v[4][4], u[4][4] = {{0}};
+    for (int64_t r = 0; r < 4; r++)
+      for (int64_t k = 0; k < 4; k++) {
+        const int64_t row = 2 * i - win->pad[1] + r, col = 2 * j - win->pad[2] + k;
+        const bool inside = row >= 0 && row < win->in[1] && col >= 0 && col < win->in[2];
+        v[r][k] = inside ? x[row * win->in[2] + col] : 0.0f;
+      }
+    for (int64_t k = 0; k < 4; k++) transform_elements(&v[0][k], 4);
+    for (int64_t r = 0; r < 4; r++) transform_elements(v[r], 1);
+    for (int64_t r = 0; r < 3; r++) memcpy(u[r], w + 3 * r, 3 * sizeof *w);
+    for (int64_t k = 0; k < 3; k++) transform_weights(&u[0][k], &u[0][k], 4);
+    for (int64_t r = 0; r < 4; r++) transform_weights(u[r], u[r], 1);
+    const bool ends = c % CHUNK == CHUNK - 1 || c == a->c - 1;
+    for (int64_t r = 0; r < 4; r++)
+      for (int64_t k = 0; k < 4; k++) {
+        parts[r][k] = fmaf(v[r][k], u[r][k], parts[r][k]);
+        if (!ends) continue;
+        sums[r][k] = sums[r][k] + parts[r][k];
+        parts[r][k] = 0.0f;
+      }
+  }
+  for (int64_t k = 0; k < 4; k++) transform_sums(&sums[0][k], &sums[0][k], 4);
+  for (int64_t r = 0; r < 2; r++) transform_sums(sums[r], y[r], 1);
+}
+
+static void winograd_ref(const wh_conv_args *a, const wh_worker *worker) {
+  const int64_t in = wh_window_volume(a->win.in), high = a->win.out[1], wide = a->win.out[2];
+  const int64_t down = ceil_div(high, 2), across = ceil_div(wide, 2), outputs = a->group * a->m;
+  int64_t begin, end;
+  wh_worker_range(worker, a->n * outputs * down * across, &begin, &end);
+  for (int64_t t = begin; t < end; t++) {
+    const int64_t j = t % across, i = t / across % down, m = t / across / down % outputs,
+                  n = t / across / down / outputs;
+    float y[2][2];
+    winograd_tile(a, a->x + (n * a->group + m / a->m) * a->c * in, a->w + m * a->c * 9, i, j, y);
+    for (int64_t r = 2 * i; r < min_i64(2 * i + 2, high); r++)
+      for (int64_t k = 2 * j; k < min_i64(2 * j + 2, wide); k++)
+        finish_output(a, ((n * outputs + m) * high + r) * wide + k, y[r % 2][k % 2], worker->team);
+  }
+}
+
 void wh_k_conv__ref(const wh_conv_args *a, const wh_worker *worker) {
+  if (a->winograd) {
+    winograd_ref(a, worker);
+    return;
+  }
   const int64_t in = wh_window_volume(a->win.in), out = wh_window_volume(a->win.out);
   const int64_t n_k = a->c * wh_window_volume(a->win.kernel), outputs = a->group * a->m;
   int64_t begin, end;
@@ -63,11 +151,8 @@ void wh_k_conv__ref(const wh_conv_args *a, const wh_worker *worker) {
     const int64_t m = i / out % outputs, n = i / out / outputs;
     int64_t o[3];
     split_index(a->win.out, i % out, o);
-    float y = conv_output(a, a->x + (n * a->group + m / a->m) * a->c * in, a->w + m * n_k, o);
-    if (a->bias) y = y + a->bias[m];
-    if (a->residual) y = a->residual[i] + y;
-    a->y[i] = y;
-    if (a->chain) wh_conv_run_chain(a, n, m, i % out, 1, worker->team);
+    finish_output(a, i, conv_output(a, a->x + (n * a->group + m / a->m) * a->c * in, a->w + m * n_k, o),
+                  worker->team);
   }
 }
 

@@ -22,9 +22,12 @@ void wh_k_layer_norm__ref(const wh_norm_args *a, const wh_worker *w) {
   for (int64_t i = begin; i < end; i++) {
     const float *x = a->x + i * a->ldx;
     float *y = a->y + i * a->ldy, mean = wh_ref_sum64(x, a->n) / (float)a->n;
-    float r = 1.0f / sqrtf(wh_ref_sum64_squares(x, a->n, mean) / (float)a->n + a->eps);
-    for (int64_t j = 0; j < a->n; j++)
-      y[j] = fmaf((x[j] - mean) * r, a->w ? a->w[j] : 1.0f, a->b ? a->b[j] : 0.0f);
+    const float root = sqrtf(wh_ref_sum64_deviations(x, a->n, mean) / (float)a->n + a->eps);
+    for (int64_t j = 0; j < a->n; j++) {
+      float v = (x[j] - mean) / root;
+      if (a->w) v = v * a->w[j];
+      y[j] = a->b ? v + a->b[j] : v;
+    }
   }
 }
 

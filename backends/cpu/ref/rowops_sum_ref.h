@@ -18,18 +18,24 @@ static inline float wh_ref_sum64(const float *x, int64_t n) {
   return wh_ref_sum_tree(lane);
 }
 
-/* Sum of (x - mean)^2. */
-static inline float wh_ref_sum64_squares(const float *x, int64_t n, float mean) {
+static inline float wh_ref_sum64_squares(const float *x, int64_t n) {
+  float lane[64] = {0};
+  for (int64_t j = 0; j < n; j++) lane[j % 64] = fmaf(x[j], x[j], lane[j % 64]);
+  return wh_ref_sum_tree(lane);
+}
+
+/* Of (x - mean)^2, which is rounded before it is added. */
+static inline float wh_ref_sum64_deviations(const float *x, int64_t n, float mean) {
   float lane[64] = {0};
   for (int64_t j = 0; j < n; j++) {
-    float d = x[j] - mean;
-    lane[j % 64] = fmaf(d, d, lane[j % 64]);
+    const float d = x[j] - mean, square = d * d;
+    lane[j % 64] = lane[j % 64] + square;
   }
   return wh_ref_sum_tree(lane);
 }
 
 static inline float wh_ref_rms_factor(const float *x, int64_t n, float eps) {
-  return 1.0f / sqrtf(wh_ref_sum64_squares(x, n, 0.0f) / (float)n + eps);
+  return 1.0f / sqrtf(wh_ref_sum64_squares(x, n) / (float)n + eps);
 }
 
 #endif

@@ -2,9 +2,9 @@
 //
 // A convolution is the product of w[m][k] and the image's columns x[k][o], k = (channel, tap), which are read where they
 // lie: tiles as of any product, or, where a group has few outputs, a thread for each.
-#include "backends/gpu/kernels/tile.h"
+#include "backends/gpu/kernels/conv.h"
 
-#include "backends/gpu/kernels/nn_args.h"
+#include "backends/gpu/kernels/tile.h"
 
 /* Weights of a group, rows of k. */
 struct weights {
@@ -89,10 +89,7 @@ GPU_FN int64_t place_of(const gpu_conv_args &a, const spot &s, int64_t row, int6
 }
 GPU_FN void store(const gpu_conv_args &a, const spot &s, int64_t row, int64_t column, float y) {
   if (row >= a.m || column >= a.space_out) return;
-  const int64_t i = place_of(a, s, row, column);
-  if (a.bias) y = y + gpu_at<const float>(a.bias)[s.group * a.m + row];
-  if (a.residual) y = gpu_at<const float>(a.residual)[i] + y;
-  gpu_at<float>(a.y)[i] = y;
+  gpu_conv_store(a, s.group * a.m + row, place_of(a, s, row, column), y);
 }
 GPU_FN void store(const gpu_conv_args &a, const spot &s, int64_t row, int64_t column, uint32_t y) {
   if (row < a.m && column < a.space_out) gpu_at<uint32_t>(a.y)[place_of(a, s, row, column)] = y;
@@ -192,6 +189,5 @@ GPU_KERNEL_FN(conv_transpose, gpu_conv_args) {
     const int64_t at = reached_from(a.win, o, (uint64_t)k);
     if (at >= 0) y = y + transpose_product(a, x + at, w + k);
   }
-  if (a.bias) y = y + gpu_at<const float>(a.bias)[output];
-  gpu_at<float>(a.y)[i] = y;
+  gpu_conv_store(a, output, i, y);
 }

@@ -76,9 +76,10 @@ GPU_FN void gpu_follow() {
 /* A kernel whose blocks have at most so many threads, of which so many blocks are to fit a processor. */
 #define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) \
   GPU_BOUNDED_KERNEL(name, args_type, __launch_bounds__(threads, blocks))
-#else
-#if defined(__HIPCC__)
+#elif defined(__HIPCC__)
 #define GPU_KERNEL_FN(name, args_type) extern "C" __global__ void name(const args_type a)
+#define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) \
+  extern "C" __global__ void __launch_bounds__(threads) name(const args_type a)
 #else
 #define GPU_KERNEL_FN(name, args_type)                                            \
   static void name(const args_type a);                                            \
@@ -89,7 +90,6 @@ GPU_FN void gpu_follow() {
   }                                                                               \
   static const simt::kernel name##_kernel(#name, name##_call, sizeof(args_type)); \
   static void name(const args_type a)
-#endif
 #define GPU_BOUNDED_KERNEL_FN(name, args_type, threads, blocks) GPU_KERNEL_FN(name, args_type)
 #endif
 

@@ -30,6 +30,15 @@ typedef struct gpu_conv_args {
   gpu_window win;
 } gpu_conv_args;
 
+/* 3 x 3 windows of two axes in tiles of 2 x 2 outputs. `across` and `down` of the conv are blocks' sides. */
+#define GPU_WINOGRAD_SIDE 32 /* outputs, and tiles, of a block */
+#define GPU_WINOGRAD_THREADS 512
+typedef struct gpu_winograd_args {
+  gpu_conv_args conv;
+  gpu_divisor tile_rows, tile_columns; /* of an image */
+  int64_t tiles;                       /* of all images */
+} gpu_winograd_args;
+
 typedef enum gpu_pool { GPU_POOL_MAX, GPU_POOL_INDEX, GPU_POOL_AVERAGE, GPU_POOL_LP } gpu_pool;
 typedef struct gpu_pool_args {
   uint64_t x, y;

@@ -72,15 +72,18 @@ GPU_KERNEL_FN(layer_norm, gpu_norm_args) {
   const float mean = for_all(&room, [&] {
     return gpu_sum64(a.n, [&](float lane, uint64_t j) { return lane + x[j]; }) / (float)a.n;
   });
-  const float r = for_all(&room, [&] {
+  const float root = for_all(&room, [&] {
     const float ss = gpu_sum64(a.n, [&](float lane, uint64_t j) {
       const float d = x[j] - mean;
-      return fmaf(d, d, lane);
+      return lane + d * d;
     });
-    return 1.0f / sqrtf(ss / (float)a.n + a.eps);
+    return sqrtf(ss / (float)a.n + a.eps);
   });
-  for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x)
-    y[j] = fmaf((x[j] - mean) * r, w ? w[j] : 1.0f, b ? b[j] : 0.0f);
+  for (uint32_t j = threadIdx.x; j < a.n; j += blockDim.x) {
+    float v = (x[j] - mean) / root;
+    if (w) v = v * w[j];
+    y[j] = b ? v + b[j] : v;
+  }
 }
 
 /* The largest is any order's; a NaN that the search does not see makes the sum NaN. */
