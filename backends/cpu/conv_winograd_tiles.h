@@ -7,7 +7,7 @@
 
 #define WINOGRAD_VECS 3
 /* Channels; it divides WH_CONV_CHUNK. What a block reads of them stays in a first-level cache. */
-#define WINOGRAD_PART 128
+#define WINOGRAD_PART 256
 #if VF_LANES == 8 /* half of the registers */
 #define WINOGRAD_PANELS 1
 #else
@@ -292,6 +292,16 @@ static void winograd_finish(winograd_run *r, float *sums, int64_t m, int64_t row
     wh_conv_run_chain(u->a, u->image, u->group * u->a->m + m + i, place, n, u->team);
 }
 
+/* Asks for what they will touch. */
+static void winograd_ask(const winograd_run *r, int64_t m, int64_t rows, int64_t place, int64_t n) {
+  const conv_ahead ahead = conv_end_ahead(&r->end, m, rows, place);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < n; j += 16) {
+      __builtin_prefetch(ahead.y + i * ahead.step + j, 1);
+      if (ahead.x != ahead.y) __builtin_prefetch(ahead.x + i * ahead.step + j);
+    }
+}
+
 /* The band's outputs of panels [begin, end). */
 static void winograd_outputs(winograd_run *r, const winograd_band *b, int64_t begin, int64_t end) {
   const wh_conv_args *a = r->a;
@@ -312,6 +322,7 @@ static void winograd_outputs(winograd_run *r, const winograd_band *b, int64_t be
     winograd_products(r, b->rows * b->cols, u, n, next);
     for (int64_t i = 0; i < n; i++) {
       const int64_t m = (at + i) * WH_WINOGRAD_PANEL, rows = min_i64(WH_WINOGRAD_PANEL, a->m - m);
+      winograd_ask(r, m, rows, b->place, b->wide == a->win.out[2] ? b->high * b->wide : b->wide);
       for (int64_t k = 0; k < rows; k++)
         winograd_sums(r, b, r->products + (i * WH_WINOGRAD_PANEL + k) * p->ld, r->sums + k * p->sums);
       if (b->wide == a->win.out[2])

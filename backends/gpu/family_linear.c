@@ -17,21 +17,22 @@
 
 typedef struct linear_kernels {
   gpu_kernel single, decode, batch, prefill; /* a row, up to 8, up to 32, more */
-  gpu_kernel pack, warpgroup, warpgroup_few; /* more, on warpgroups; not of F32, whose sums are chains of
-                                                fp32 */
+  gpu_kernel pack, warpgroup; /* more, on warpgroups; not of F32, whose sums are chains of fp32 */
+  gpu_kernel warpgroup_few, warpgroup_split; /* up to 64; the same with K shared out; of quantised weights */
 } linear_kernels;
 
 static linear_kernels kernels_of(wh_dtype dtype) {
   switch (dtype) {
-#define KERNELS(type, lower, ...)                           \
-  case WH_DTYPE_##type:                                     \
-    return (linear_kernels){GPU_K_linear_single_##lower,    \
-                            GPU_K_linear_decode_##lower,    \
-                            GPU_K_linear_batch_##lower,     \
-                            GPU_K_linear_prefill_##lower,   \
-                            GPU_K_pack_rows,                \
-                            GPU_K_linear_warpgroup_##lower, \
-                            GPU_K_linear_warpgroup_few_##lower};
+#define KERNELS(type, lower, ...)                               \
+  case WH_DTYPE_##type:                                         \
+    return (linear_kernels){GPU_K_linear_single_##lower,        \
+                            GPU_K_linear_decode_##lower,        \
+                            GPU_K_linear_batch_##lower,         \
+                            GPU_K_linear_prefill_##lower,       \
+                            GPU_K_pack_rows,                    \
+                            GPU_K_linear_warpgroup_##lower,     \
+                            GPU_K_linear_warpgroup_few_##lower, \
+                            GPU_K_linear_warpgroup_split_##lower};
     WH_QUANT_FORMATS(KERNELS)
 #undef KERNELS
     case WH_DTYPE_F32:
@@ -40,16 +41,17 @@ static linear_kernels kernels_of(wh_dtype dtype) {
                               .batch = GPU_K_linear_prefill_f32,
                               .prefill = GPU_K_linear_prefill_f32};
     default: /* F16, BF16 */
-      return (linear_kernels){GPU_K_linear_decode_wide,   GPU_K_linear_decode_wide,
-                              GPU_K_linear_batch_wide,    GPU_K_linear_prefill_wide,
-                              GPU_K_pack_limbs,           GPU_K_linear_warpgroup_wide,
-                              GPU_K_linear_warpgroup_wide};
+      return (linear_kernels){.single = GPU_K_linear_decode_wide,
+                              .decode = GPU_K_linear_decode_wide,
+                              .batch = GPU_K_linear_batch_wide,
+                              .prefill = GPU_K_linear_prefill_wide,
+                              .pack = GPU_K_pack_limbs,
+                              .warpgroup = GPU_K_linear_warpgroup_wide};
   }
 }
 
 /* Whether a product of so many rows, for each expert, may run on warpgroups; its activations are packed for
- * them. Up to 64 rows are worth it where there are blocks for all processors, which is known at the
- * launch. */
+ * them. */
 static bool takes_warpgroups(const gpu_device *d, const gpu_weights *w, int64_t rows, uint32_t least) {
   return d->warpgroups && w->dtype != WH_DTYPE_F32 && rows >= w->n_experts * least;
 }
@@ -259,9 +261,21 @@ static wh_status launch_prefill(gpu_emit *e, const gpu_weights *w, gpu_linear_ar
   return gpu_launch(e, kernels_of(w->dtype).prefill, grid, a, sizeof *a);
 }
 
+/* Tiles of outputs that a block of warpgroups has of n joined products; none: they do not run there. Up to 64
+ * rows are worth it where there are blocks for all processors, or, with K shared out, for a third of them: a
+ * product takes a third of a batch's instructions. */
+static uint32_t warpgroup_tiles(const gpu_device *d, const gpu_weights *w, gpu_linear_args *a, size_t n) {
+  if (takes_warpgroups(d, w, a->rows, WARPGROUP_LEAST_ROWS)) return GPU_TILES;
+  if (!takes_warpgroups(d, w, a->rows, WARPGROUP_FEW_ROWS)) return 0;
+  const uint64_t processors = (uint64_t)d->processors;
+  if (place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS) >= processors) return GPU_TILES;
+  const uint64_t blocks = place_blocks(a, n, WARPGROUP_SPLIT_TILES * GPU_TILE_ROWS);
+  return w->quant && 3 * blocks >= processors ? WARPGROUP_SPLIT_TILES : 0;
+}
+
 /* `packed`: room for the activations. */
 static wh_status launch_warpgroups(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n,
-                                   uint32_t row_tiles, uint64_t packed) {
+                                   uint32_t row_tiles, uint32_t tiles, uint64_t packed) {
   const linear_kernels k = kernels_of(w->dtype);
   const uint32_t group_blocks = w->matrix.group_chunks * GPU_K_CHUNK / 32;
   const gpu_warpgroup_pack_args pack = {.products = *a,
@@ -271,23 +285,30 @@ static wh_status launch_warpgroups(gpu_emit *e, const gpu_weights *w, gpu_linear
   const gpu_grid blocks = {w->matrix.n_groups * group_blocks, row_tiles, 1, a->tile_rows, 0};
   WH_TRY(gpu_launch(e, k.pack, blocks, &pack, sizeof pack));
   a->x = packed;
-  const uint32_t stage = w->quant ? warpgroup_stage_bytes(a->tile_rows, w->matrix.chunk_bytes,
+  const bool splits = tiles == WARPGROUP_SPLIT_TILES;
+  const uint32_t stage = w->quant ? warpgroup_stage_bytes(a->tile_rows, tiles, w->matrix.chunk_bytes,
                                                           w->matrix.head_bytes, (int)w->quant->min)
                                   : WARPGROUP_WIDE_STAGE_BYTES;
-  const gpu_grid grid = {.x = place_blocks(a, n, GPU_TILES * GPU_TILE_ROWS),
-                         .y = row_tiles,
-                         .z = 1,
-                         .threads = WARPGROUP_THREADS,
-                         .shared_bytes = warpgroup_shared_bytes(stage)};
-  return gpu_launch(e, a->tile_rows == WARPGROUP_FEW ? k.warpgroup_few : k.warpgroup, grid, a, sizeof *a);
+  const uint32_t stages = 2 * (w->quant ? GPU_QUANT_CHUNKS : 1);
+  const gpu_grid grid = {
+      .x = place_blocks(a, n, tiles * GPU_TILE_ROWS),
+      .y = row_tiles,
+      .z = 1,
+      .threads = WARPGROUP_THREADS,
+      .shared_bytes = warpgroup_ring_bytes(stage, stages) + (splits ? WARPGROUP_SUM_BYTES : 0)};
+  const gpu_kernel kernel = splits                          ? k.warpgroup_split
+                            : a->tile_rows == WARPGROUP_FEW ? k.warpgroup_few
+                                                            : k.warpgroup;
+  return gpu_launch(e, kernel, grid, a, sizeof *a);
 }
 
-/* With room at `packed` on warpgroups. */
+/* On warpgroups with blocks of so many tiles of outputs, and room at `packed`; or, without tiles, elsewhere.
+ */
 static wh_status launch(gpu_emit *e, const gpu_weights *w, gpu_linear_args *a, size_t n, int64_t row_tiles,
-                        uint64_t packed) {
+                        uint32_t tiles, uint64_t packed) {
   if (row_tiles > MOST_ROW_TILES) return WH_FAIL(ERR_LIMIT, "a product of %u rows", a->rows);
   const uint32_t y = (uint32_t)row_tiles;
-  if (packed) return launch_warpgroups(e, w, a, n, y, packed);
+  if (tiles) return launch_warpgroups(e, w, a, n, y, tiles, packed);
   return (a->tile_rows <= BATCH_ROWS ? launch_decode : launch_prefill)(e, w, a, n, y);
 }
 
@@ -297,13 +318,11 @@ static wh_status emit_exact(gpu_emit *e, const gpu_step *s, size_t n) {
   gpu_weights w;
   gpu_linear_args a;
   WH_TRY(set_args(s, n, &w, &a));
-  const uint32_t blocks = place_blocks(&a, n, GPU_TILES * GPU_TILE_ROWS);
-  const bool packs = takes_warpgroups(
-      e->d, &w, a.rows, blocks >= (uint32_t)e->d->processors ? WARPGROUP_FEW_ROWS : WARPGROUP_LEAST_ROWS);
-  a.tile_rows = packs ? packed_rows(&w, a.rows) : linear_tile_rows(e->d, &w, &a, n);
+  const uint32_t tiles = warpgroup_tiles(e->d, &w, &a, n);
+  a.tile_rows = tiles ? packed_rows(&w, a.rows) : linear_tile_rows(e->d, &w, &a, n);
   const int64_t row_tiles = row_tiles_of(a.rows, a.tile_rows);
-  if (packs && s->scratch_bytes < packed_bytes(&w, row_tiles, a.tile_rows)) return too_little_scratch();
-  return launch(e, &w, &a, n, row_tiles, packs ? s->scratch : 0);
+  if (tiles && s->scratch_bytes < packed_bytes(&w, row_tiles, a.tile_rows)) return too_little_scratch();
+  return launch(e, &w, &a, n, row_tiles, tiles, s->scratch);
 }
 
 /* Where a library multiplies, a matrix after the other; what it does not take the exact kernels do. */
@@ -331,7 +350,7 @@ static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
   a.rows_per_x = s->in[0].rank == 3 ? 1 : (uint32_t)slots;
   a.selected = s->in[2].address;
   a.tile_rows = 1;
-  if (tokens == 1) return launch(e, &w, &a, n, slots, 0);
+  if (tokens == 1) return launch(e, &w, &a, n, slots, 0, 0);
   const bool packs = takes_warpgroups(e->d, &w, a.rows, WARPGROUP_LEAST_ROWS);
   a.tile_rows = packs ? WARPGROUP_ROWS : tile_rows_of(w.dtype, a.rows, w.n_experts);
   const int64_t n_tiles = expert_tiles(a.rows, w.n_experts, a.tile_rows);
@@ -349,7 +368,7 @@ static wh_status emit_expert_linears(gpu_emit *e, const gpu_step *s, size_t n) {
                                        .n_tiles = (uint32_t)n_tiles};
   const gpu_grid one = {1, 1, 1, a.rows < 256 ? 64 : 256, (uint32_t)a.n_experts * 4};
   WH_TRY(gpu_launch(e, GPU_K_expert_order, one, &order, sizeof order));
-  return launch(e, &w, &a, n, n_tiles, packs ? s->scratch + before : 0);
+  return launch(e, &w, &a, n, n_tiles, packs ? GPU_TILES : 0, s->scratch + before);
 }
 static wh_status emit_expert_linear(gpu_emit *e, const gpu_step *s) { return emit_expert_linears(e, s, 1); }
 

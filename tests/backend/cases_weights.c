@@ -142,7 +142,7 @@ SUITE_CASES(linear) {
 
 /* For kernels of many rows: several blocks of outputs, groups of K and tiles of rows. */
 void cases_products_of_many_rows(suite *s) {
-  products_of_one_x(s, WH_OP_LINEAR, D(70), 1);
+  products_of_one_x(s, WH_OP_LINEAR, D(50, 70), 2);
   static const int64_t n_rows[] = {64, 66};
   FOR_EACH_WEIGHT_DTYPE(d)
   for (size_t i = 0; i < COUNT(n_rows); i++) {

@@ -32,6 +32,12 @@ static const char product_text[] = HEAD
     "{%r1, %r2, %r3, %r4};\n"
     "  add.u32 %r9, %r9, 1;\n  setp.lt.u32 %p1, %r9, 10;\n  @%p1 bra LOOP;\n  ret;\n}\n";
 
+/* A block has as many turns as there are blocks from it on along x: what prompts' attention is like. */
+static const char uneven_text[] = HEAD
+    ".visible .entry uneven() {\n  .reg .b32 %r<4>;\n  .reg .pred %p<2>;\n"
+    "  mov.u32 %r1, %ctaid.x;\n  mov.u32 %r2, %nctaid.x;\n  sub.u32 %r3, %r2, %r1;\n"
+    "LOOP:\n  sub.u32 %r3, %r3, 1;\n  setp.ne.u32 %p1, %r3, 0;\n  @%p1 bra LOOP;\n  ret;\n}\n";
+
 static ptxemu_profile run(const char *text, const char *name, unsigned threads, void **parameters) {
   CUmodule m = NULL;
   ptxemu_profile p;
@@ -120,6 +126,32 @@ static void samples_blocks(void **unused) {
   assert_int_equal(cu.set("sample=0"), 0);
 }
 
+static uint64_t instructions_of_uneven(const char *option) {
+  CUmodule m = NULL;
+  ptxemu_profile p;
+  cu.profile_clear();
+  assert_int_equal(cu.set(option), 0);
+  assert_int_equal(cu.module_load(&m, uneven_text), CUDA_SUCCESS);
+  assert_int_equal(cu.launch(emulator_function(m, "uneven"), 129, 8, 1, 32, 1, 1, 0, NULL, NULL, NULL),
+                   CUDA_SUCCESS);
+  assert_int_equal(cu.synchronize(), CUDA_SUCCESS);
+  assert_int_equal(cu.profile_get(0, &p), 0);
+  assert_int_equal(cu.module_unload(m), CUDA_SUCCESS);
+  assert_int_equal(cu.set("sample=0"), 0);
+  return p.instructions;
+}
+
+/* Four blocks in steps of the golden section were a third short. */
+static void samples_uneven_blocks(void **unused) {
+  (void)unused;
+  const double whole = (double)instructions_of_uneven("sample=0");
+  for (int i = 0; i < 3; i++) {
+    const double part =
+        (double)instructions_of_uneven((const char *[]){"sample=2", "sample=4", "sample=16"}[i]);
+    assert_true(part > 0.95 * whole && part < 1.05 * whole);
+  }
+}
+
 static int open_emulator(void **unused) {
   (void)unused;
   emulator_open();
@@ -129,6 +161,7 @@ static int open_emulator(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(counts_accesses), cmocka_unit_test(counts_products),
                                      cmocka_unit_test(counts_only_when_asked),
-                                     cmocka_unit_test(samples_blocks)};
+                                     cmocka_unit_test(samples_blocks),
+                                     cmocka_unit_test(samples_uneven_blocks)};
   return cmocka_run_group_tests(tests, open_emulator, NULL);
 }

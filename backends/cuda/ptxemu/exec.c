@@ -6,6 +6,7 @@
 #include "backends/cuda/ptxemu/exec_internal.h"
 #include "backends/cuda/ptxemu/profile.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -494,9 +495,15 @@ static void run_blocks(block *b) {
   const exec_launch *l = b->l;
   const uint64_t n = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2];
   if (l->sample && l->sample < n) {
-    uint64_t at = n / 2; /* steps of the golden section keep apart, along every axis of the grid */
-    for (uint64_t k = 0; k < l->sample; k++, at = (at + (uint64_t)((double)n * 0.6180339887)) % n)
-      run_block_at(b, at);
+    /* the middles of as many equal parts of the first axis, along which blocks of attention have ever less to
+     * do; along the others steps of irrational numbers keep apart */
+    for (uint64_t k = 0; k < l->sample; k++) {
+      const double part = (double)k + 0.5, y = part * 0.6180339887, z = part * 0.7548776662;
+      const uint64_t at[3] = {(uint64_t)(part / l->sample * l->grid[0]),
+                              (uint64_t)((y - floor(y)) * l->grid[1]),
+                              (uint64_t)((z - floor(z)) * l->grid[2])};
+      run_block_at(b, (at[2] * l->grid[1] + at[1]) * l->grid[0] + at[0]);
+    }
     return;
   }
   const uint64_t stride = l->seed ? stride_of(n, &b->random) : 1;

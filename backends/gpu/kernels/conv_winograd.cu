@@ -19,6 +19,7 @@
 
 static_assert(SIDE * STEP == JOBS && PASS * SIDE == GPU_WINOGRAD_THREADS, "a job for each thread");
 static_assert(GPU_CHAIN % STEP == 0, "chunks end with a step");
+static_assert(RAW / 3 <= GPU_WARP, "a lane for each weight of a run");
 
 /* The 4 x 4 elements of a thread's tile, of one channel. */
 struct elements {
@@ -48,19 +49,19 @@ GPU_FN void fetch(const gpu_winograd_args &a, bool exists, elements &e, float v[
   e.p += STEP * a.conv.space_in;
 }
 
-/* A step's weights as the model has them, of all outputs of the block: a warp has every eighth row, three runs of it. */
+/* A step's weights as the model has them, of all outputs of the block: of a row three runs of a warp. */
 GPU_FN void copy_weights(const gpu_winograd_args &a, int64_t output, int64_t n_outputs, int64_t channel, float *raw) {
-  enum { RUN = RAW / 3 };
+  enum { RUN = RAW / 3, WARPS = JOBS / GPU_WARP };
   const int64_t n = (a.conv.c - channel) * 9;
-  const int warp = (int)gpu_warp() % 8, lane = (int)gpu_lane();
+  const int warp = (int)gpu_warp() % WARPS, lane = (int)gpu_lane();
   const float *from = gpu_at<const float>(a.conv.w) + ((output + warp) * a.conv.c + channel) * 9 + lane;
   if (lane < RUN) {
     GPU_UNROLL
-    for (int i = 0; i < SIDE / 8 * 3; i++) {
-      const int row = warp + i / 3 * 8, column = i % 3 * RUN + lane;
+    for (int i = 0; i < SIDE / WARPS * 3; i++) {
+      const int row = warp + i / 3 * WARPS, column = i % 3 * RUN + lane;
       float *to = raw + row * RAW + column;
       if (row < n_outputs && column < n)
-        gpu_copy_async<4>(to, from + i / 3 * 8 * 9 * a.conv.c + i % 3 * RUN);
+        gpu_copy_async<4>(to, from + i / 3 * WARPS * 9 * a.conv.c + i % 3 * RUN);
       else
         *to = 0.0f;
     }

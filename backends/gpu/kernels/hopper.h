@@ -88,6 +88,10 @@ GPU_FN uint64_t gpu_matrix_at(const void *p, uint32_t rows) {
   return (uint64_t)(gpu_shared_address(p) >> 4 & 0x3fffu) | (uint64_t)rows << 16 |
          (uint64_t)(128u >> 4) << 32;
 }
+/* The one so many bytes behind it: addresses of shared memory are below 2^18. */
+GPU_FN uint64_t gpu_matrix_behind(uint64_t matrix, uint32_t n_bytes) {
+  return (matrix & 0xffffffff00000000u) | ((uint32_t)matrix + (n_bytes >> 4));
+}
 /* Before products of registers that something else has written. */
 GPU_FN void gpu_products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 GPU_FN void gpu_products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }

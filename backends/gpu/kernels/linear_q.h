@@ -122,6 +122,7 @@ GPU_FN uint32_t widen(const quant_chunk<T> &c, int b, int i) {
   if (T::bytes) return c.codes[T::bytes ? b * 4 + i : 0];
   const uint32_t word = c.codes[b * 2 + i % 2];
   if (T::book != WH_CODEBOOK_NONE) return look_up<T::book>(i / 2 ? word >> 16 : word);
+  if (T::biased && T::bits == 4) return gpu_masked_xor(i / 2 ? word : word << 4, 0xf0f0f0f0u, 0x80808080u);
   uint32_t v = 0;
   if (T::low_bits) v = (i / 2 ? word >> 4 : word) & 0x0f0f0f0fu;
   if (T::high_bits >= 2) v |= (c.pairs[b] >> (2 * i) & 0x03030303u) << T::low_bits;

@@ -34,11 +34,15 @@ struct single_quant {
     }
   }
 
-  /* 2^t of a block, over 2^(8 - bits) where codes are multiplied by that. */
+  /* 2^t of a block, over 2^(8 - bits) where codes are multiplied by that; where scales are products with d,
+   * 2^(t - 3), whose exponent takes t < 4 without a carry, and d has the rest. */
+  static constexpr bool d_has_rest = T::has_d && T::min != WH_MIN_SUB16;
+  static constexpr uint32_t one = 127u - (T::biased ? 8u - (uint32_t)T::bits : 0u);
   GPU_FN float power(const gpu_pair &shifts, uint32_t block) {
-    constexpr uint32_t one = (127u - (T::biased ? 8u - (uint32_t)T::bits : 0u)) << 23;
-    const uint32_t word = shifts.w[block / 4], at = 8 * (block % 4); /* t < 4 */
-    return float_bits(((at <= 23 ? word << (23 - at) : word >> (at - 23)) & 0x01800000u) + one);
+    const uint32_t word = shifts.w[block / 4], at = 8 * (block % 4),
+                   t = at <= 23 ? word << (23 - at) : word >> (at - 23);
+    return float_bits(d_has_rest ? gpu_masked_xor(t, 0x01800000u, 124u << 23)
+                                 : (t & 0x01800000u) + (one << 23));
   }
 
   GPU_FN void block_step(const quant_chunk<T> &chunk, const quant_head &h, uint32_t b, uint32_t block,
@@ -81,6 +85,7 @@ struct single_quant {
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
       if (FULL || c < n_chunks) load_chunk(&chunk[c], record + c * stride);
     load_head<T>(&h, head);
+    for (int r = 0; r < 2 && d_has_rest; r++) h.d[r] *= float_bits((one + 3) << 23); /* 2^(one - 124) */
 #pragma unroll
     for (uint32_t c = 0; c < GPU_QUANT_CHUNKS; c++)
       if (FULL || c < n_chunks)

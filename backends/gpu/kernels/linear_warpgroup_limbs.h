@@ -15,6 +15,8 @@ struct warpgroup_limbs {
   static constexpr uint32_t chunk_bytes = GPU_WIDE_CHUNK_BYTES, head_bytes = GPU_WIDE_HEAD_BYTES;
   static constexpr uint32_t group_chunks = GPU_WIDE_CHUNKS, x_group_bytes = WARPGROUP_WIDE_BYTES;
   static constexpr uint32_t stage_bytes = WARPGROUP_WIDE_STAGE_BYTES, rows = WARPGROUP_ROWS;
+  static constexpr uint32_t tiles = GPU_TILES, group_stages = 1;
+  static constexpr bool splits = false;
   static constexpr uint32_t code_bytes = warpgroup_code_bytes(rows);
   static constexpr uint32_t scales = GPU_WIDE_CHUNKS * code_bytes, heads = x_group_bytes;
   static_assert(stage_bytes % 128 == 0, "matrices of the next stage are aligned");
@@ -22,7 +24,8 @@ struct warpgroup_limbs {
   float y[64];
   uint32_t dot[64];
 
-  GPU_FN uint32_t n_stages(const gpu_matrix &m) { return m.n_groups; }
+  GPU_FN uint32_t tiles_at(const gpu_matrix &m, uint32_t tile) { return gpu_tiles_at(&m, tile); }
+  GPU_FN uint32_t stages_of(const gpu_matrix &, uint32_t) { return 1; }
 
   GPU_METHOD void begin() {
 #pragma unroll
@@ -31,7 +34,7 @@ struct warpgroup_limbs {
 
   /* One bulk copy of activations, one of the group's heads and records, which are neighbours. */
   GPU_FN void fetch(const gpu_matrix &m, const uint8_t *x, const uint8_t *w, uint32_t tile, uint32_t group,
-                    uint8_t *to, uint64_t *full) {
+                    uint32_t, uint8_t *to, uint64_t *full) {
     const uint32_t n_bytes = gpu_tiles_at(&m, tile) * (head_bytes + GPU_WIDE_CHUNKS * chunk_bytes);
     gpu_arrive_expecting(full, x_group_bytes + n_bytes);
     gpu_copy_bulk(to, x + (uint64_t)group * x_group_bytes, x_group_bytes, full);
@@ -54,7 +57,10 @@ struct warpgroup_limbs {
     gpu_products_begin();
   }
 
-  GPU_METHOD void compute(const gpu_matrix &, uint32_t, const uint8_t *stage, uint32_t tiles, uint32_t in) {
+  GPU_METHOD void add_group(const gpu_matrix &, uint32_t group, const warpgroup_ring<warpgroup_limbs> &ring,
+                            uint32_t tiles, uint32_t in) {
+    gpu_wait_phase(ring.full(group), ring.parity(group));
+    const uint8_t *stage = ring.stage(group);
     const uint8_t *low_codes = stage + code_bytes / 4, *head = stage + heads + in * head_bytes;
     uint32_t high[LIMB_BLOCKS][4], low[LIMB_BLOCKS][4];
 #pragma unroll
@@ -80,6 +86,7 @@ struct warpgroup_limbs {
 #pragma unroll
     for (uint32_t i = 0; i < 64; i++)
       y[i] = fmaf((i / 2 % 2 ? w_8 : w) * s[i / 4 * 8 + i % 2], (float)(int32_t)dot[i], y[i]);
+    ring.arrive(ring.empty(group));
   }
 };
 

@@ -32,7 +32,11 @@
 #define WARPGROUP_LEAST_ROWS 65u /* of a product, for each expert, that takes these kernels; predicted */
 #define WARPGROUP_FEW_ROWS \
   33u /* the same, where blocks of 128 outputs are as many as processors; predicted */
+#define WARPGROUP_LANES 128u
+#define WARPGROUP_WARPS 4u
 #define WARPGROUP_THREADS 384u /* two warpgroups compute, one fetches */
+#define WARPGROUP_SPLIT_TILES \
+  4u /* a block's tiles of outputs where its warpgroups share out K, and not the outputs */
 #define WARPGROUP_WIDE_BYTES \
   (GPU_WIDE_CHUNKS * WARPGROUP_ROWS * GPU_K_CHUNK * 2u + WARPGROUP_ROWS * 4u) /* a group */
 
@@ -56,21 +60,20 @@ GPU_CONST_FN uint32_t warpgroup_group_bytes(uint32_t rows, int min) {
 
 /* A stage in shared memory: of quantised weights a chunk of activations, records, heads, what ends a group;
  * of 16-bit weights a group of both. */
-GPU_CONST_FN uint32_t warpgroup_stage_bytes(uint32_t rows, uint32_t chunk_bytes, uint32_t head_bytes,
-                                            int min) {
-  return (warpgroup_chunk_bytes(rows, min) + GPU_TILES * (chunk_bytes + head_bytes) +
+GPU_CONST_FN uint32_t warpgroup_stage_bytes(uint32_t rows, uint32_t tiles, uint32_t chunk_bytes,
+                                            uint32_t head_bytes, int min) {
+  return (warpgroup_chunk_bytes(rows, min) + tiles * (chunk_bytes + head_bytes) +
           warpgroup_tail_bytes(rows, min) + 127u) /
          128u * 128u;
 }
 #define WARPGROUP_WIDE_STAGE_BYTES \
   (WARPGROUP_WIDE_BYTES + GPU_TILES * (GPU_WIDE_CHUNKS * GPU_WIDE_CHUNK_BYTES + GPU_WIDE_HEAD_BYTES))
-GPU_CONST_FN uint32_t warpgroup_stages(uint32_t stage_bytes) {
-  return (227u * 1024u - 256u) / stage_bytes < 8u ? (227u * 1024u - 256u) / stage_bytes : 8u;
+/* A ring has the stages of two groups. Behind them are barriers of 8 bytes, two a stage and two a warp. */
+GPU_CONST_FN uint32_t warpgroup_ring_bytes(uint32_t stage_bytes, uint32_t stages) {
+  return stages * (stage_bytes + 16u) + 2u * WARPGROUP_WARPS * 8u;
 }
-/* Two barriers of 8 bytes a stage come last. */
-GPU_CONST_FN uint32_t warpgroup_shared_bytes(uint32_t stage_bytes) {
-  return warpgroup_stages(stage_bytes) * (stage_bytes + 16u);
-}
+/* A sum that goes to and fro: of 64 rows and 64 outputs. */
+#define WARPGROUP_SUM_BYTES (WARPGROUP_FEW * 64u * 4u)
 
 typedef struct gpu_warpgroup_pack_args {
   gpu_linear_args products; /* which rows of which x (activations.h) */
