@@ -10,6 +10,7 @@
 #define CONV_PANEL_PLACES 32
 #define CONV_PANEL_TILE (WH_LINEAR_F_COLS * CONV_PANEL_PLACES)
 #define CONV_TILE (CONV_ROWS * CONV_LANES > CONV_PANEL_TILE ? CONV_ROWS * CONV_LANES : CONV_PANEL_TILE)
+_Static_assert(WH_WINOGRAD_PANEL *WH_WINOGRAD_PLACES <= CONV_TILE, "rows of sums fit a temporary");
 
 /* Where sums are: in a tile of channels x places, or of four channels x WH_WINOGRAD_PLACES; where the outputs
  * go; in a tile of places x VF_LANES channels, which results replace. */

@@ -93,7 +93,7 @@ static void transpose_row(const transpose_work *t, int64_t unit, int64_t m, int6
   bool is_first = true;
   for (int64_t k = 0; k < w->kernel[0] * w->kernel[1]; k++) {
     const int64_t row = transpose_source(w, d, h, k / w->kernel[1], k % w->kernel[1]);
-    if (row < 0) continue;
+    if (row < 0 || !a->c) continue; /* there is nothing to add */
     transpose_products(t, x + row * w->in[2], weights + k * w->kernel[2], n);
     for (int64_t o = 0; o < n; o++) {
       const float *p = t->products + o * w->kernel[2] * t->room->ld;

@@ -64,7 +64,8 @@ bool wh_winograd_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t
   p.panels = ceil_div(panels, ceil_div(panels, p.panels)); /* about equally many */
   p.panels = ceil_div(p.panels, 2) * 2;                    /* as tiles take them */
   int64_t tasks;
-  p.shared = workers > 1 && !(__builtin_mul_overflow(n, group * p.row_bands * p.col_bands, &tasks)) &&
+  p.shared = workers > 1 && !__builtin_mul_overflow(p.row_bands, p.col_bands, &tasks) &&
+             !__builtin_mul_overflow(tasks, group, &tasks) && !__builtin_mul_overflow(tasks, n, &tasks) &&
              tasks < (int64_t)workers * TASKS_PER_WORKER;
   p.stage = ceil_div(p.band_cols + 1, LANES) * LANES + LANES;
   p.sums = p.band_rows * 2 * p.band_cols * 2 + 2 * LANES;

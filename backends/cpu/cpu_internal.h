@@ -21,8 +21,9 @@
 #include "core/base/topology.h"
 #include "core/base/turn.h"
 
-/* Of the panels that linear_q_pack.c, linear_f.c, linear_h.c, conv_codes_pack.c and matmul_codes.c write: to
- * be raised with every change of their bytes, or pack caches on disk would be read wrongly.
+/* Of the panels that linear_q_pack.c, linear_f.c, linear_h.c, conv_winograd.c, conv_codes_pack.c,
+ * conv_codes_winograd.c and matmul_codes.c write: to be raised with every change of their bytes, or pack
+ * caches on disk would be read wrongly.
  * tests/kernels/test_pack_version.c notices when it was not. */
 #define WH_CPU_PACK_VERSION 4u
 

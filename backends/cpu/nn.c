@@ -33,7 +33,7 @@ bool wh_conv_transpose_find_room(const wh_window *win, int64_t c, int64_t m, wh_
   out->copy = min_i64(c, WH_CONV_CHUNK) * WH_CONV_LANES;
   if (!wh_mul_size((size_t)win->kernel[2], (size_t)out->ld, &row)) return false;
   const size_t fit = TRANSPOSE_PRODUCTS / (row ? row : 1);
-  out->outputs = fit < 1 ? 1 : min_i64((int64_t)fit, m);
+  out->outputs = fit < 1 || m < 1 ? 1 : min_i64((int64_t)fit, m);
   return wh_mul_size(row, (size_t)out->outputs, &bytes) && wh_add_size(bytes, (size_t)out->copy, &bytes) &&
          wh_mul_size(bytes, sizeof(float), &bytes) && wh_align_size(bytes, 64, &out->bytes);
 }

@@ -37,8 +37,8 @@ typedef struct wh_conv_args {
   wh_window win;
   bool winograd; /* core/ir/conv.h */
   const float *x, *w;
-  const float
-      *panels; /* of one group: w packed as linear_f_kernels.h has it, with k = (channel, tap); or NULL */
+  const float *panels; /* of one group: w packed as linear_f_kernels.h has it, with k = (channel, tap), or as
+                        * conv_winograd.h has it; or NULL */
   const float *bias, *residual; /* [group * m], as y; or NULL */
   const wh_chain *chain;        /* what y is put through, with the operands `ends`; or NULL */
   wh_conv_end ends[WH_FORMULA_INPUTS - 1];

@@ -12,8 +12,7 @@
 #include "backends/cpu/whole.h"
 #include "core/base/exact_math.h"
 
-#define NN_BLOCK 256   /* outputs of a row at a time */
-#define NN_COLUMNS 576 /* elements of a row that they read, of strides up to 2 */
+#define NN_BLOCK 256 /* outputs of a row at a time */
 #define NN_INLINE static inline __attribute__((always_inline))
 #define NN_NAME_(name, isa) wh_k_##name##__##isa
 #define NN_NAME(name, isa) NN_NAME_(name, isa)

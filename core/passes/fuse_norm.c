@@ -2,6 +2,8 @@
  */
 #include "core/passes/fuse.h"
 
+#include <math.h>
+
 /* A constant of one f32. */
 static bool is_number(const wh_graph *g, wh_value v, float *out) {
   const wh_value_info *c = &g->values[v];
@@ -55,6 +57,10 @@ static bool fuse_standardise(wh_fuse *c, wh_node_info *n) {
   wh_node_info *square = sum[1] ? square_of(c, sum[1], d) : NULL;
   sum[0] = square ? sum_of_mean(c, sub, 1, &div[0]) : NULL;
   if (!sum[0] || sum[0]->inputs[0] != sub->inputs[0] || c->uses[d] != (square->op == WH_OP_MUL ? 3 : 2))
+    return false;
+  /* as no attribute is; numbers of more axes than x make all that follows larger */
+  const wh_value y = wh_node_output(n, 0);
+  if (!isfinite(eps) || !wh_shape_equal(&c->g->values[y].shape, &c->g->values[sub->inputs[0]].shape))
     return false;
   const wh_attr attr = {.key = WH_ATTR_EPS, .f = eps};
   wh_attr *attrs;

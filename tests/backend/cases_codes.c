@@ -151,12 +151,13 @@ void cases_conv_codes_of_three(suite *s, wh_op op) {
     in[1] = weights(c, WH_DTYPE_I8, 4, D(m, c_in, 3, 3), round);
     if (round == 2) { /* the largest sums */
       memset(c->data[in[0]], 0xff, c->n_bytes[in[0]]);
-      memset(c->data[in[1]], i % 2 ? 0x80 : 0x7f, c->n_bytes[in[1]]);
+      memset(c->data[in[1]], i % 2 || k == 8 ? 0x80 : 0x7f, c->n_bytes[in[1]]); /* 1828 overflow as -128 */
     }
     in[2] = round ? term(c, of_x, 0, NULL) : 0;
-    if (round == 1) { /* a zero point that is 0 */
+    if (round == 1 || (round == 3 && k % 3 == 0)) { /* zero points that are 0, or all but the last */
       in[3] = case_const(c, WH_DTYPE_I8, 1, &m);
       memset(c->data[in[3]], 0, c->n_bytes[in[3]]);
+      if (round == 3) ((int8_t *)c->data[in[3]])[m - 1] = 3;
     }
     if (ends) {
       in[4] = case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1));

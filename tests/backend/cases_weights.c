@@ -140,15 +140,17 @@ SUITE_CASES(linear) {
     }
 }
 
-/* For kernels of many rows: several blocks of outputs, groups of K and tiles of rows. */
+/* For kernels of many rows: several blocks of outputs, groups of K and tiles of rows. A ring of stages goes
+ * round every four groups. */
 void cases_products_of_many_rows(suite *s) {
   products_of_one_x(s, WH_OP_LINEAR, D(50, 70), 2);
-  static const int64_t n_rows[] = {64, 66};
+  /* K shared out; blocks of 128 outputs for all; more rows */
+  static const int64_t sizes[][3] = {{64, 140, 1300}, {64, 270, 550}, {66, 140, 1300}}; /* rows, n, k */
   FOR_EACH_WEIGHT_DTYPE(d)
-  for (size_t i = 0; i < COUNT(n_rows); i++) {
-    const int64_t n = 140, k = columns(d, 550);
-    suite_case *c =
-        case_begin(s, n_rows[i], "linear of %s: %lld rows", wh_dtype_name(d), (long long)n_rows[i]);
+  for (size_t i = 0; i < COUNT(sizes); i++) {
+    const int64_t n = sizes[i][1], k = columns(d, sizes[i][2]);
+    suite_case *c = case_begin(s, sizes[i][0], "linear of %s: %lld rows, [%lld, %lld]", wh_dtype_name(d),
+                               (long long)sizes[i][0], (long long)n, (long long)k);
     const wh_value in[2] = {activations(c, d, 2, D(ROWS, k)), case_const(c, d, 2, D(n, k))};
     (void)case_node(c, WH_OP_LINEAR, in, 2, NULL, 0);
     case_run(c);

@@ -83,7 +83,8 @@ void targets_open(targets *t) {
 
 void targets_open_warpgroups(targets *t) {
 #ifdef WH_EMULATOR
-  /* so few that some products of 33 to 64 rows have blocks for all, and all others for a third */
+  /* so few that some products of 33 to 64 rows have blocks for all, and others of quantised weights for a
+   * third */
   emulator_options("profile=h100,processors=3");
   add_named(t, &wh_backend_cuda, "cuda:emulated", NULL, 1, WARPGROUP_TARGET);
 #else

@@ -939,6 +939,15 @@ static void layer_norms_fuse(void **state) {
                       "output \"o\" %14\n");
 }
 
+#define AXES                                                                                             \
+  "%9 = const \"64\" f32[]\n%10 = const \"0x1p-10\" f32[1, 1, 1]\n%11 = const \"2\" f32[]\n%12 = const " \
+  "\"63\" "                                                                                              \
+  "f32[]\n"
+#define WIDE                                                                                 \
+  PRODUCT "%17 = reduce_sum(%16)" SUM " \"ss\"" R "%18 = div(%17, %9) \"v\"" R               \
+          "%19 = add(%18, %10) \"e\" : f32[1, t, 1]\n%20 = sqrt(%19) \"r\" : f32[1, t, 1]\n" \
+          "%21 = div(%15, %20) \"y\" : f32[1, t, 64]\noutput \"o\" %21\n"
+
 static void what_is_no_layer_norm_stays(void **state) {
   (void)state;
 #define KEEPS(body) assert_norm(NUMBERS body, NUMBERS body)
@@ -951,6 +960,8 @@ static void what_is_no_layer_norm_stays(void **state) {
   KEEPS(MEAN("%9") ROOT(PRODUCT, "%9") END "output \"d\" %15\n"); /* what others want, too */
   KEEPS(MEAN("%9") ROOT(PRODUCT, "%9") END "output \"r\" %20\n");
   KEEPS(MEAN("%9") ROOT(PRODUCT, "%9") END "output \"mean\" %14\n");
+  /* an eps that makes more axes */
+  assert_norm(AXES MEAN("%9") WIDE, AXES MEAN("%9") WIDE);
 #undef KEEPS
 #undef END
 }

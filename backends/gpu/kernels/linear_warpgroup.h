@@ -121,7 +121,7 @@ GPU_FN void compute_tile(const gpu_linear_args &a, const gpu_matrix &m, uint32_t
 
 template <class P>
 GPU_FN void linear_warpgroup(const gpu_linear_args &a) {
-  extern __shared__ __align__(128) unsigned char gpu_warpgroup_bytes[]; /* warpgroup_shared_bytes */
+  extern __shared__ __align__(128) unsigned char gpu_warpgroup_bytes[]; /* a warpgroup_ring */
   const gpu_linear_matrix matrix = matrix_of_block(a);
   const gpu_matrix m = gpu_matrix_of(P::chunk_bytes, P::head_bytes, P::group_chunks, matrix.n, a.k);
   const uint32_t tile = (blockIdx.x - matrix.first_block) * P::tiles;

@@ -81,6 +81,9 @@ struct warpgroup_quant {
   static constexpr uint32_t records = codes_bytes, heads = records + TILES * chunk_bytes;
   static constexpr uint32_t tail = heads + TILES * head_bytes;
   static_assert(records % 16 == 0 && heads % 16 == 0 && tail % 16 == 0, "as bulk copies want it");
+  static_assert(warpgroup_ring_bytes(stage_bytes, 2 * group_stages) + (splits ? WARPGROUP_SUM_BYTES : 0) <=
+                    227u * 1024u,
+                "a block fits a processor");
   typedef warpgroup_ring<warpgroup_quant> ring_type;
 
   float y[n], g[n], dots[n];

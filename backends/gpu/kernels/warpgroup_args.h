@@ -31,7 +31,7 @@
 #define WARPGROUP_FEW 64u        /* rows of a tile where a product has no more, of quantised weights */
 #define WARPGROUP_LEAST_ROWS 65u /* of a product, for each expert, that takes these kernels; predicted */
 #define WARPGROUP_FEW_ROWS \
-  33u /* the same, where blocks of 128 outputs are as many as processors; predicted */
+  33u /* the same, where there are blocks enough (family_linear.c, warpgroup_tiles); predicted */
 #define WARPGROUP_LANES 128u
 #define WARPGROUP_WARPS 4u
 #define WARPGROUP_THREADS 384u /* two warpgroups compute, one fetches */
