@@ -45,7 +45,7 @@ static wh_status engine_open(engine *e, const place *p, bool late, const char *i
   wh_device_options d = WH_DEVICE_OPTIONS_INIT;
   wh_model_options m = WH_MODEL_OPTIONS_INIT;
   wh_session_options s = WH_SESSION_OPTIONS_INIT;
-  *e = (engine){NULL};
+  *e = (engine){0};
   d.allocator = m.allocator = s.allocator = alloc;
   d.n_threads = alloc ? 1 : 2;
   d.isa = isa;

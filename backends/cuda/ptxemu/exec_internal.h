@@ -153,13 +153,18 @@ typedef struct {
 
 /* One expression of lane l for all lanes of a step. Registers are the same or apart, so that the compiler may
  * make vectors when all 32 take part. */
-#define EACH_OF(s, expression)                                                           \
-  do {                                                                                   \
-    if ((s)->mask == ~0u) {                                                              \
-      _Pragma("GCC ivdep") for (unsigned l = 0; l < EXEC_WARP; l++) d[l] = (expression); \
-    } else {                                                                             \
-      FOR_LANES(l, (s)->mask) d[l] = (expression);                                       \
-    }                                                                                    \
+#if defined(__clang__)
+#define EXEC_LANES_APART _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define EXEC_LANES_APART _Pragma("GCC ivdep")
+#endif
+#define EACH_OF(s, expression)                                                       \
+  do {                                                                               \
+    if ((s)->mask == ~0u) {                                                          \
+      EXEC_LANES_APART for (unsigned l = 0; l < EXEC_WARP; l++) d[l] = (expression); \
+    } else {                                                                         \
+      FOR_LANES(l, (s)->mask) d[l] = (expression);                                   \
+    }                                                                                \
   } while (0)
 
 /* Functions of such loops, with all that they call: built for processors with AVX2 and fma once more. */
