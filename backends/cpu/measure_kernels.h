@@ -47,11 +47,12 @@ WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, avx512)
 #define WH_VECTOR_REGISTER "+v"
 #endif
 /* Defines a peak: `chains` independent chains, enough to hide the latency, each a value `a` of `vec` that
- * `step` moves on with x and y; `ops` operations each. The loops must be unrolled, or the chains stay in
- * memory. */
+ * `step` moves on with x and y, whose values are hidden from the compiler (clang makes an addition of an fma
+ * by 1); `ops` operations each. The loops must be unrolled, or the chains stay in memory. */
 #define WH_MEASURE_PEAK(name, vec, chains, ops, zero, x_value, y_value, ...)     \
   double name(int64_t n) {                                                       \
     vec chain[chains], x = x_value, y = y_value;                                 \
+    __asm__ volatile("" : WH_VECTOR_REGISTER(x), WH_VECTOR_REGISTER(y));         \
     _Pragma("GCC unroll 16") for (int i = 0; i < (chains); i++) chain[i] = zero; \
     for (int64_t k = 0; k < n; k++) {                                            \
       _Pragma("GCC unroll 16") for (int i = 0; i < (chains); i++) {              \
