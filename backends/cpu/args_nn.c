@@ -417,15 +417,8 @@ static bool is_of_codes(const wh_node_info *node) {
   return node->op == WH_OP_CONV_INTEGER || node->op == WH_OP_CONV_CODES;
 }
 
-/* Whether it may go by minimal filtering: windows of 3 x 3 that move by one, weights without zero points. */
-static bool is_minimal(const wh_graph *g, const wh_node_info *node) {
-  const wh_shape *w = &g->values[node->inputs[1]].shape;
-  const wh_attr *strides = wh_node_attr(node, WH_ATTR_STRIDES),
-                *dilations = wh_node_attr(node, WH_ATTR_DILATIONS);
-  if (w->rank != 4) return false;
-  for (int i = 0; i < 2; i++)
-    if (wh_dim_get(&g->dims, w->dims[2 + i])->value != 3 || strides->ints[i] != 1 || dilations->ints[i] != 1)
-      return false;
+/* Whether the weights have no zero points but 0. */
+static bool has_no_zero_points(const wh_graph *g, const wh_node_info *node) {
   if (node->n_inputs < 4 || !node->inputs[3]) return true;
   const wh_value_info *zero = &g->values[node->inputs[3]];
   if (zero->kind != WH_VALUE_CONST || !zero->data) return false;
@@ -462,9 +455,9 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
   for (int i = 2; i < w->rank; i++)
     if (__builtin_mul_overflow(taps, wh_dim_get(&g->dims, w->dims[i])->value, &taps)) /* k may be 0 */
       return WH_FAIL(ERR_LIMIT, "node '%s' has too many weights", node->name);
-  const bool minimal =
-      codes && wh_codes_winograd_isa_select(d->features) && is_minimal(g, node) &&
-      wh_codes_winograd_layout(w->dtype, m, wh_dim_get(&g->dims, w->dims[1])->value, &out->matrix);
+  const bool minimal = codes && wh_codes_winograd_isa_select(d->features) &&
+                       wh_conv_is_three_by_three(node, w->rank, dims) && has_no_zero_points(g, node) &&
+                       wh_codes_winograd_layout(w->dtype, m, dims[1], &out->matrix);
   if (codes && !minimal &&
       !wh_conv_codes_layout(wh_conv_codes_isa_select(d->features), w->dtype, m,
                             wh_dim_get(&g->dims, w->dims[1])->value, taps, &out->matrix))

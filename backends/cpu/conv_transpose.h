@@ -31,13 +31,12 @@ static void transpose_products(const transpose_work *t, const float *x, const fl
   const wh_window *win = &t->a->win;
   const int64_t in = wh_window_volume(win->in), volume = wh_window_volume(win->kernel),
                 ldw = t->a->m * volume, width = win->kernel[2];
-  for (int64_t at = 0, lanes; at < win->in[2]; at += lanes) {
+  for (int64_t at = 0; at < win->in[2]; at += CONV_LANES) {
     const int64_t left = min_i64(win->in[2] - at, CONV_LANES);
-    lanes = CONV_LANES;
     for (int64_t k = 0; k < t->a->c; k += WH_CONV_CHUNK) {
       const int64_t n = min_i64(WH_CONV_CHUNK, t->a->c - k);
       for (int64_t i = 0; i < n; i++)
-        conv_finish(x + (k + i) * in + at, left, NULL, NULL, t->copy + i * lanes);
+        conv_finish(x + (k + i) * in + at, left, NULL, NULL, t->copy + i * CONV_LANES);
       for (int64_t o = 0; o < m; o++)
         for (int64_t r = 0, rows; r < width; r += rows) {
           rows = min_i64(CONV_ROWS, width - r);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/ir/formula.h"
-#include "core/passes/passes.h"
+#include "core/passes/fuse.h"
 
 #define MOST_ENDS (WH_FORMULA_INPUTS - 1) /* operands of a convolution's formula */
 
@@ -81,32 +81,14 @@ static bool is_step(const chain_ctx *c, wh_node n) { return steps_of(c, n) >= 0;
 
 /* ---- squares ---- */
 
-static double number_at(const wh_value_info *c) {
-  switch (c->shape.dtype) {
-    case WH_DTYPE_F32:
-      return (double)*(const float *)c->data;
-    case WH_DTYPE_F64:
-      return *(const double *)c->data;
-    case WH_DTYPE_I32:
-      return *(const int32_t *)c->data;
-    case WH_DTYPE_I64:
-      return (double)*(const int64_t *)c->data;
-    default:
-      return 0.0;
-  }
-}
-
 /* pow(x, 2) is x * x by definition. */
 static void square(const wh_graph *g, wh_node_info *n) {
   if (n->dead || n->op != WH_OP_POW) return;
-  const wh_value_info *e = &g->values[n->inputs[1]];
   const wh_shape *x = shape_of(g, n->inputs[0]);
-  if (e->kind != WH_VALUE_CONST || !e->data || x->dtype != WH_DTYPE_F32 ||
-      !wh_shape_equal(x, shape_of(g, wh_node_output(n, 0))))
+  double e;
+  if (x->dtype != WH_DTYPE_F32 || !wh_shape_equal(x, shape_of(g, wh_node_output(n, 0))) ||
+      !wh_fuse_number(g, n->inputs[1], &e) || e != 2.0)
     return;
-  for (int d = 0; d < e->shape.rank; d++)
-    if (wh_dim_get(&g->dims, e->shape.dims[d])->max != 1) return;
-  if (!e->n_bytes || number_at(e) != 2.0) return;
   n->op = WH_OP_MUL;
   n->inputs[1] = n->inputs[0];
 }

@@ -18,6 +18,27 @@ wh_node_info *wh_fuse_single_use(const wh_fuse *c, const wh_node_info *user, uns
   return !n->dead && n->op == op ? n : NULL;
 }
 
+bool wh_fuse_number(const wh_graph *g, wh_value v, double *out) {
+  const wh_value_info *c = &g->values[v];
+  if (c->kind != WH_VALUE_CONST || !c->data || !wh_shape_is_one(g, &c->shape)) return false;
+  switch (c->shape.dtype) {
+    case WH_DTYPE_F32:
+      *out = (double)*(const float *)c->data;
+      return true;
+    case WH_DTYPE_F64:
+      *out = *(const double *)c->data;
+      return true;
+    case WH_DTYPE_I32:
+      *out = *(const int32_t *)c->data;
+      return true;
+    case WH_DTYPE_I64:
+      *out = (double)*(const int64_t *)c->data;
+      return true;
+    default:
+      return false;
+  }
+}
+
 /* mul(silu(a), b) or mul(b, silu(a)) -> swiglu(a, b); gelu likewise */
 static bool fuse_gate(wh_fuse *c, wh_node_info *n) {
   static const struct { wh_op act, gated; } rules[] = {{WH_OP_SILU, WH_OP_SWIGLU}, {WH_OP_GELU, WH_OP_GEGLU}};

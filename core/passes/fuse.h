@@ -1,4 +1,4 @@
-/* fuse.h - what the rules of fuse.c and fuse_norm.c share. */
+/* fuse.h - what the rules of fuse.c, fuse_norm.c and chain.c share. */
 #ifndef WH_PASSES_FUSE_H
 #define WH_PASSES_FUSE_H
 
@@ -14,6 +14,9 @@ typedef struct wh_fuse {
 bool wh_fuse_become(wh_fuse *c, wh_node_info *n, wh_op op, const wh_value *inputs, size_t n_inputs);
 /* The live node that makes an input for this user only, as often as that runs, when it is `op`. */
 wh_node_info *wh_fuse_single_use(const wh_fuse *c, const wh_node_info *user, unsigned input, wh_op op);
+
+/* The number that a constant of one f32, f64, i32 or i64 is; false: it is none. */
+bool wh_fuse_number(const wh_graph *g, wh_value v, double *out);
 
 bool wh_fuse_norm(wh_fuse *c, wh_node_info *n);
 

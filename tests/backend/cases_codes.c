@@ -105,6 +105,18 @@ static void end_formula(suite *s, size_t round, char text[WH_FORMULA_TEXT + 1]) 
     formula_of(s, 1 + MOST_ENDS, round % 2 == 0, text);
 }
 
+/* The operands of such a formula behind a convolution of m outputs: of all widths. */
+static void end_operands(suite_case *c, int64_t m, const int64_t out[2], wh_dtype number, wh_dtype residual,
+                         wh_value in[MOST_ENDS]) {
+  in[0] = case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1));
+  in[1] = term(c, WH_DTYPE_F32, 4, D(1, m, 1, 1));
+  in[2] = case_const(c, WH_DTYPE_F32, 0, NULL);
+  in[3] = term(c, number, 0, NULL);
+  in[4] = term(c, residual, 4, D(ROWS, m, out[0], out[1]));
+  in[5] = term(c, WH_DTYPE_F32, 4, D(ROWS, m, 1, 1));
+  in[6] = term(c, random_type(c->s), 3, D(m, out[0], out[1]));
+}
+
 /* An operand without the axes that are one in front, as wide as the places. */
 static void narrow_operand(suite *s, wh_op op) {
   suite_case *c = case_begin(s, 1, "%s, an operand of two axes", wh_op_get(op)->name);
@@ -159,15 +171,7 @@ void cases_conv_codes_of_three(suite *s, wh_op op) {
       memset(c->data[in[3]], 0, c->n_bytes[in[3]]);
       if (round == 3) ((int8_t *)c->data[in[3]])[m - 1] = 3;
     }
-    if (ends) {
-      in[4] = case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1));
-      in[5] = term(c, WH_DTYPE_F32, 4, D(1, m, 1, 1));
-      in[6] = case_const(c, WH_DTYPE_F32, 0, NULL);
-      in[7] = term(c, results[i % 2], 0, NULL);
-      in[8] = term(c, results[round % 2], 4, D(ROWS, m, out[0], out[1]));
-      in[9] = term(c, WH_DTYPE_F32, 4, D(ROWS, m, 1, 1));
-      in[10] = term(c, random_type(s), 3, D(m, out[0], out[1]));
-    }
+    if (ends) end_operands(c, m, out, results[i % 2], results[round % 2], in + 4);
     (void)case_node(c, op, in, ends ? 4 + MOST_ENDS : 4, attrs, ends ? COUNT(attrs) : 4);
     case_run(c);
   }
@@ -204,13 +208,7 @@ SUITE_CASES(conv_codes) {
     in[1] = round % 4 == 3 ? term(c, of_w, 4, w) : weights(c, of_w, 4, w, round);
     in[2] = i % 5 ? term(c, of_x, 0, NULL) : 0;
     in[3] = i % 4 ? term(c, of_w, i % 4 > 1, &m) : 0;
-    in[4] = case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1));
-    in[5] = term(c, WH_DTYPE_F32, 4, D(1, m, 1, 1));
-    in[6] = case_const(c, WH_DTYPE_F32, 0, NULL);
-    in[7] = term(c, results[i % 2], 0, NULL);
-    in[8] = term(c, results[round % 2], 4, D(ROWS, m, out[0], out[1]));
-    in[9] = term(c, WH_DTYPE_F32, 4, D(ROWS, m, 1, 1));
-    in[10] = term(c, random_type(s), 3, D(m, out[0], out[1]));
+    end_operands(c, m, out, results[i % 2], results[round % 2], in + 4);
     (void)case_node(c, op, in, 4 + MOST_ENDS, attrs, COUNT(attrs));
     case_run(c);
   }

@@ -134,14 +134,15 @@ static square filtered_sums(square m) {
 /* The sum of output (row, col): channels x of `plane` elements each, weights w[c][3][3]. */
 static float winograd_output(const ref_node *n, const float *x, const float *w, int64_t row, int64_t col) {
   const int64_t c = n->in[1].dims[1], high = n->in[0].dims[2], wide = n->in[0].dims[3];
+  const int64_t top = row / 2 * 2 - attr_int(n, WH_ATTR_PADS, 0),
+                left = col / 2 * 2 - attr_int(n, WH_ATTR_PADS, 1);
   float *v = malloc((size_t)c * 16 * sizeof *v), *u = malloc((size_t)c * 16 * sizeof *u);
   if (!v || !u) abort();
   for (int64_t k = 0; k < c; k++) {
     square d = {{{0}}}, g = {{{0}}};
     for (int i = 0; i < 4; i++)
       for (int j = 0; j < 4; j++) {
-        const int64_t y = row / 2 * 2 - attr_int(n, WH_ATTR_PADS, 0) + i,
-                      z = col / 2 * 2 - attr_int(n, WH_ATTR_PADS, 1) + j;
+        const int64_t y = top + i, z = left + j;
         if (y >= 0 && y < high && z >= 0 && z < wide) d.at[i][j] = x[(k * high + y) * wide + z];
         if (i < 3 && j < 3) g.at[i][j] = w[(k * 3 + i) * 3 + j];
       }
@@ -160,29 +161,35 @@ static float winograd_output(const ref_node *n, const float *x, const float *w, 
   return m.at[row % 2][col % 2];
 }
 
+/* The sum of taps of an output in the planes from `plane` on, weights w[c][taps]; patch: room for as many. */
+static float direct_output(const ref_node *n, int64_t plane, const float *w, int64_t output, float *patch) {
+  const ref_value *x = &n->in[0];
+  const int64_t c = n->in[1].dims[1], taps = space(&n->in[1]);
+  const collected k = window(n, &n->in[1].dims[2], output);
+  for (int64_t ch = 0; ch < c; ch++)
+    for (int64_t t = 0; t < taps; t++)
+      patch[ch * taps + t] =
+          k.taps[t].at < 0 ? 0.0f : ((const float *)x->data)[(plane + ch) * space(x) + k.taps[t].at];
+  free(k.taps);
+  return ref_chain512(patch, w, c * taps);
+}
+
 void ref_conv(ref_node *n) {
   const ref_value *x = &n->in[0], *w = &n->in[1];
   const int64_t group = wh_node_i(n->node, WH_ATTR_GROUP), c = w->dims[1], m = w->dims[0], taps = space(w);
   const float *bias = n->in[2].data, *residual = n->in[3].data;
+  const bool winograd = is_winograd(n);
   float *patch = malloc((size_t)(c * taps + 1) * sizeof *patch), *y = n->out.data;
   if (!patch) abort();
   for (int64_t i = 0; i < ref_elements(&n->out); i++) {
-    const int64_t output = i % space(&n->out), row = i / space(&n->out) % m, image = i / space(&n->out) / m;
-    const int64_t first = image * x->dims[1] + row / (m / group) * c; /* plane */
-    const collected k = window(n, &w->dims[2], output);
-    for (int64_t ch = 0; ch < c; ch++)
-      for (int64_t t = 0; t < taps; t++) {
-        const int64_t plane = first + ch;
-        patch[ch * taps + t] =
-            k.taps[t].at < 0 ? 0.0f : ((const float *)x->data)[plane * space(x) + k.taps[t].at];
-      }
-    y[i] = is_winograd(n) ? winograd_output(n, (const float *)x->data + first * space(x),
-                                            (const float *)w->data + row * c * taps, output / n->out.dims[3],
-                                            output % n->out.dims[3])
-                          : ref_chain512(patch, (const float *)w->data + row * c * taps, c * taps);
+    const int64_t output = i % space(&n->out), row = i / space(&n->out) % m, image = i / space(&n->out) / m,
+                  plane = image * x->dims[1] + row / (m / group) * c;
+    const float *weights = (const float *)w->data + row * c * taps;
+    y[i] = winograd ? winograd_output(n, (const float *)x->data + plane * space(x), weights,
+                                      output / n->out.dims[3], output % n->out.dims[3])
+                    : direct_output(n, plane, weights, output, patch);
     if (bias) y[i] = y[i] + bias[row];
     if (residual) y[i] = residual[i] + y[i];
-    free(k.taps);
   }
   free(patch);
 }

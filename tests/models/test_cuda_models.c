@@ -84,18 +84,24 @@ static void compare(const tiny_case *c, wh_dtype dtype, const char *how, const l
       fail_msg("%s with %s weights, %s: row %zu has other bits", c->name, wh_dtype_name(dtype), how, row);
 }
 
+/* A model of the case with weights of this type; one at a time, as they have one file. */
+static wh_model *open_tiny(const tiny_case *c, wh_dtype dtype) {
+  temp_path path = temp_path_of(&folder, "tiny.gguf");
+  tiny_model *m = tiny_model_make(c, dtype);
+  wh_model *model = NULL;
+  tiny_model_write(m, path.text);
+  tiny_model_free(m);
+  need(wh_model_open(path.text, NULL, &model), c->name);
+  return model;
+}
+
 static void check(const tiny_case *c, wh_dtype dtype, bool all_states) {
   static const wh_dtype states[] = {WH_DTYPE_F16, WH_DTYPE_F32, WH_DTYPE_Q8_0};
   static logits want, got;
   const split none = {0, 0, WH_SPLIT_LAYERS};
   char what[128];
-  wh_model *model = NULL;
-  temp_path path = temp_path_of(&folder, "tiny.gguf");
-  tiny_model *m = tiny_model_make(c, dtype);
-  tiny_model_write(m, path.text);
-  tiny_model_free(m);
+  wh_model *model = open_tiny(c, dtype);
   (void)snprintf(what, sizeof what, "%s with %s weights", c->name, wh_dtype_name(dtype));
-  need(wh_model_open(path.text, NULL, &model), what);
   for (size_t i = 0; i < (all_states ? 3 : 1); i++) {
     const wh_status st = run(model, cpu, NULL, none, c, states[i], &want);
     if (st == WH_ERR_UNSUPPORTED && states[i] == WH_DTYPE_Q8_0) continue; /* heads that are no whole blocks */
@@ -223,12 +229,7 @@ static void answer(wh_model *model, wh_device *device, const tiny_case *c, const
 static void sampling(void **state) {
   (void)state;
   tiny_goldens *g = tiny_goldens_load("llama");
-  temp_path path = temp_path_of(&folder, "sampled.gguf");
-  tiny_model *m = tiny_model_make(&g->cases[0], WH_DTYPE_F32);
-  wh_model *model = NULL;
-  tiny_model_write(m, path.text);
-  tiny_model_free(m);
-  need(wh_model_open(path.text, NULL, &model), "model");
+  wh_model *model = open_tiny(&g->cases[0], WH_DTYPE_F32);
   for (int i = 0; i < 6; i++) {
     wh_sampling s = WH_SAMPLING_INIT;
     int32_t want[TOKENS], got[TOKENS];
@@ -258,12 +259,7 @@ static void answers_of_two(void **state) {
   (void)state;
   if (!second) skip();
   tiny_goldens *g = tiny_goldens_load("llama");
-  temp_path path = temp_path_of(&folder, "two.gguf");
-  tiny_model *m = tiny_model_make(&g->cases[0], WH_DTYPE_Q4_K);
-  wh_model *model = NULL;
-  tiny_model_write(m, path.text);
-  tiny_model_free(m);
-  need(wh_model_open(path.text, NULL, &model), "model");
+  wh_model *model = open_tiny(&g->cases[0], WH_DTYPE_Q4_K);
   for (int mode = WH_SPLIT_LAYERS; mode <= WH_SPLIT_TENSORS; mode++) {
     wh_sampling s = WH_SAMPLING_INIT;
     int32_t want[TOKENS], got[TOKENS];
@@ -296,12 +292,7 @@ static void one_of_two_fails(void **state) {
   if (!emulated) skip();
   tiny_goldens *g = tiny_goldens_load("llama");
   const tiny_case *c = &g->cases[0];
-  temp_path path = temp_path_of(&folder, "failing.gguf");
-  tiny_model *m = tiny_model_make(c, WH_DTYPE_F32);
-  wh_model *model = NULL;
-  tiny_model_write(m, path.text);
-  tiny_model_free(m);
-  need(wh_model_open(path.text, NULL, &model), "model");
+  wh_model *model = open_tiny(c, WH_DTYPE_F32);
   need(run(model, cpu, NULL, (split){0, 0, WH_SPLIT_LAYERS}, c, WH_DTYPE_F16, &want), "model");
   for (int mode = 0; mode < 2; mode++) {
     const split s = {0, 0, mode ? WH_SPLIT_TENSORS : WH_SPLIT_LAYERS};
