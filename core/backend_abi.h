@@ -160,8 +160,8 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 #define WH_BACKEND_CHAINS 1u
 /* `copy` also takes what lies on another of its devices, and work of one waits for points of another. */
 #define WH_BACKEND_PEERS 2u
-/* Computes `matmul_blocks` of f32; in graphs for other backends its weights are decoded. Of q13a it has no other
- * form: a device that does not compute it leaves it to the host. */
+/* Computes `matmul_blocks` of f32; in graphs for other backends its weights are decoded. Of q13a it has no
+ * other form: a device that does not compute it leaves it to the host. */
 #define WH_BACKEND_BLOCKS 4u
 /* Computes `chain_codes`, `conv_codes` and `matmul_codes`; graphs for other backends have the single ops. */
 #define WH_BACKEND_CODES 8u

@@ -1,7 +1,8 @@
 /* matmul_blocks.h - products with weights of 2, 4 or 8 bits in blocks, which are decoded as they are read.
  * Arithmetic: docs/NUMERICS.md, "matmul_blocks". Weights lie in panels of 32 outputs: words of codes that
- * follow each other along k, and a scale and a zero point for each block. In a word, codes lie in turns in the
- * lower and the upper half, so that a shift and a mask give the pairs that products of 16-bit numbers take. */
+ * follow each other along k, and a scale and a zero point for each block. In a word, codes lie in turns in
+ * the lower and the upper half, so that a shift and a mask give the pairs that products of 16-bit numbers
+ * take. */
 #ifndef WH_CPU_MATMUL_BLOCKS_H
 #define WH_CPU_MATMUL_BLOCKS_H
 
@@ -19,10 +20,10 @@ typedef struct wh_blocks_tile {
   const uint32_t *codes; /* [ceil(k / block) * block * bits / 32][32] */
   const float *scales;   /* [ceil(k / block)][32] */
   const uint8_t *zeros;  /* likewise */
-  const float *x; /* or NULL */
+  const float *x;        /* or NULL */
   int64_t ldx;
   const wh_q13a_tile *wide; /* where there is no x: its rows */
-  float *y; /* decoded: [k][width] */
+  float *y;                 /* decoded: [k][width] */
   int64_t ldy, width;
 } wh_blocks_tile;
 

@@ -241,8 +241,8 @@ static wh_status emit_matmul_blocks(gpu_emit *e, const gpu_step *s) {
                 words = codes->dims[1], blocks = scales->dims[1];
   int64_t grid = 0;
   if (gpu_is_empty(s)) return WH_OK;
-  if (rows > INT32_MAX ||
-      __builtin_mul_overflow(panels, gpu_ceil_div(rows, GPU_BLOCKS_WARPS), &grid) || grid > INT32_MAX)
+  if (rows > INT32_MAX || __builtin_mul_overflow(panels, gpu_ceil_div(rows, GPU_BLOCKS_WARPS), &grid) ||
+      grid > INT32_MAX)
     return WH_FAIL(ERR_LIMIT, "node '%s' has too many outputs", s->node->name);
   const gpu_q13a f = gpu_q13a_of((uint64_t)rows, (uint64_t)k);
   const gpu_blocks_args a = {.high = x->address,
@@ -266,17 +266,18 @@ static wh_status emit_matmul_blocks(gpu_emit *e, const gpu_step *s) {
                     sizeof a);
 }
 
-const gpu_op gpu_ops_reduce[] = {{WH_OP_REDUCE_SUM, "reduce_sum", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_PROD, "reduce_prod", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_MAX, "reduce_max", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_MIN, "reduce_min", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_SUM_SQUARE, "reduce_sum_square", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_L1, "reduce_l1", NULL, emit_reduce},
-                                 {WH_OP_ARG_MAX, "arg_max", NULL, emit_arg},
-                                 {WH_OP_ARG_MIN, "arg_min", NULL, emit_arg},
-                                 {WH_OP_CUMSUM, "cumsum", NULL, emit_cumsum},
-                                 {WH_OP_TOPK, "topk", claim_topk, emit_topk},
-                                 {WH_OP_MATMUL, "matmul", NULL, emit_matmul},
-                                 {WH_OP_MATMUL_INTEGER, "matmul_integer", NULL, emit_matmul},
-                                 {WH_OP_MATMUL_BLOCKS, "matmul_blocks", claim_matmul_blocks, emit_matmul_blocks},
-                                 {0}};
+const gpu_op gpu_ops_reduce[] = {
+    {WH_OP_REDUCE_SUM, "reduce_sum", NULL, emit_reduce},
+    {WH_OP_REDUCE_PROD, "reduce_prod", NULL, emit_reduce},
+    {WH_OP_REDUCE_MAX, "reduce_max", NULL, emit_reduce},
+    {WH_OP_REDUCE_MIN, "reduce_min", NULL, emit_reduce},
+    {WH_OP_REDUCE_SUM_SQUARE, "reduce_sum_square", NULL, emit_reduce},
+    {WH_OP_REDUCE_L1, "reduce_l1", NULL, emit_reduce},
+    {WH_OP_ARG_MAX, "arg_max", NULL, emit_arg},
+    {WH_OP_ARG_MIN, "arg_min", NULL, emit_arg},
+    {WH_OP_CUMSUM, "cumsum", NULL, emit_cumsum},
+    {WH_OP_TOPK, "topk", claim_topk, emit_topk},
+    {WH_OP_MATMUL, "matmul", NULL, emit_matmul},
+    {WH_OP_MATMUL_INTEGER, "matmul_integer", NULL, emit_matmul},
+    {WH_OP_MATMUL_BLOCKS, "matmul_blocks", claim_matmul_blocks, emit_matmul_blocks},
+    {0}};

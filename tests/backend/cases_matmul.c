@@ -103,7 +103,7 @@ SUITE_CASES(matmul_blocks) {
   /* Rows are 2 x these: tiles of 64 and what they leave, 1 to 6 rows and parts of them. */
   static const struct {
     int64_t rows, k, n, block;
-  } wide[] = {{1, 64, 40, 32},  {1, 300, 33, 64}, {2, 30, 7, 16},    {3, 128, 64, 8},
+  } wide[] = {{1, 64, 40, 32},   {1, 300, 33, 64},  {2, 30, 7, 16},      {3, 128, 64, 8},
               {7, 600, 50, 256}, {33, 200, 36, 32}, {16, 1030, 32, 512}, {0, 32, 32, 32}};
   const bool floats = s->target->backend->traits & WH_BACKEND_BLOCKS; /* else its graphs have none of f32 */
   for (int bits = 2; bits <= 8; bits *= 2) {
@@ -113,7 +113,8 @@ SUITE_CASES(matmul_blocks) {
                     wild ? FILL_WILD : FILL_PLAIN);
     for (size_t i = 0; i < COUNT(wide); i++) {
       const int64_t block = wide[i].block * bits % 32 ? 16 : wide[i].block;
-      blocks_case(s, op, wide[i].rows, wide[i].k, wide[i].n, block, bits, true, i % 2 ? FILL_WILD : FILL_PLAIN);
+      blocks_case(s, op, wide[i].rows, wide[i].k, wide[i].n, block, bits, true,
+                  i % 2 ? FILL_WILD : FILL_PLAIN);
     }
     blocks_case(s, op, 3, 256, 33, 128, bits, true, FILL_EXTREME); /* 128 * 4095 * 255 */
   }

@@ -49,8 +49,8 @@ void ref_matmul_integer(ref_node *n) {
   }
 }
 
-/* Code (i, column) of panels of 32 columns, less its zero point; words hold codes that follow each other along
- * i in turns in their lower and upper halves. */
+/* Code (i, column) of panels of 32 columns, less its zero point; words hold codes that follow each other
+ * along i in turns in their lower and upper halves. */
 static int64_t block_code(const ref_node *n, int64_t block, int64_t i, int64_t column, float *scale) {
   const int64_t words = n->in[1].dims[1], blocks = n->in[2].dims[1], bits = 32 * words / (blocks * block),
                 per = 32 / bits, panel = column / 32, lane = column % 32;

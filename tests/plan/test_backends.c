@@ -6,7 +6,7 @@
 #include "tests/ir/graph_fixture.h"
 #include "tests/plan/fake_backend.h"
 
-#define OPS_VERSION 5
+#define OPS_VERSION 6
 #define OPS_HASH "47927f3e0733bdcab42f0bb4bde1ec13"
 
 static const wh_backend *const linked[] = {&fake_backend};
