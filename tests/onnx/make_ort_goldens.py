@@ -222,13 +222,13 @@ def ms_matmul_nbits(m):
 def ms_matmul_nbits_codes(m):
     """Activations that are codes of 13 bits: the product with integers rounds none of them."""
     a = m.r.integers(-4095, 4096, (2, 3, 200)).astype(np.float32)
-    a[..., ::100] = 4095  # the largest of each 128
+    a[..., ::128] = 4095  # the largest of each block
     x = m.input(a)
-    for bits, block, zeros, level in ((4, 32, True, None), (4, 128, False, 4), (8, 64, True, 3), (4, 256, True, 4), (2, 16, False, 0)):
+    for bits, block, zeros in ((4, 32, True), (4, 128, False), (8, 64, True), (4, 256, True), (2, 16, False)):
         blocks = -(-200 // block)
         codes, scales = m.weight(m.codes(40, blocks, block * bits // 8)), m.weight(m.normal(40 * blocks, scale=0.1))
         z = [m.weight(m.codes(40 * ((blocks * bits + 7) // 8)))] if zeros else []
-        m.node("MatMulNBits", [x, codes, scales, *z], K=200, N=40, bits=bits, block_size=block, **({} if level is None else {"accuracy_level": level}))
+        m.node("MatMulNBits", [x, codes, scales, *z], K=200, N=40, bits=bits, block_size=block)
 
 
 @case
