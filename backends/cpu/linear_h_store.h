@@ -19,7 +19,10 @@ ALWAYS_INLINE void store_cols(const wh_linear_h_panel *p, int64_t r, const int c
   if (left <= 0) return;
   if (p->bias) v = vflt_add(v, vflt_load_n(p->bias + c, n));
   if (p->residual) v = vflt_add(vflt_load_n(p->residual + r * p->ldr + c, n), v);
-  vflt_store_n(p->y + r * p->ldy + c, v, n);
+  if (n == LANES)
+    vflt_store(p->y + r * p->ldy + c, v); /* a store by a mask is microcode on some processors */
+  else
+    vflt_store_n(p->y + r * p->ldy + c, v, n);
 }
 
 #endif
