@@ -132,6 +132,19 @@ INLINE void chain_in_registers(const int rows, const int vecs, const bool whole,
       STEP_LOAD(LOAD_U8, uint8_t, vf_from_u8)
       STEP_BOUND(AT_MOST, vf_at_most(v[i], b))
       STEP_BOUND(AT_LEAST, vf_at_least(v[i], b))
+      case 2 * WH_CHAIN_SCALE: {
+        const float *shift = op->shift + (p->of->row + p->row) * op->shift_step;
+        UNROLL for (int r = 0; r < rows; r++) {
+          const vf a = vf_set1(from[r * by]), b = vf_set1(shift[r * op->shift_step]);
+          UNROLL for (int i = 0; i < vecs; i++) V = vf_add(vf_mul(V, a), b);
+        }
+        break;
+      }
+      case 2 * WH_CHAIN_HARD_SWISH: {
+        const vf a = vf_set1(op->c[0]), b = vf_set1(op->c[1]), most = vf_set1(op->c[2]);
+        EACH V = vf_mul(vf_at_most(vf_relu(vf_add(vf_mul(V, a), b)), most), V);
+        break;
+      }
       default: {
         vf all[CHAIN_MOST]; /* v stays in registers wherever no function is called */
         UNROLL for (int i = 0; i < rows * vecs; i++) all[i] = v[i];

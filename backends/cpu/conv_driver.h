@@ -7,10 +7,12 @@
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
  * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through copies of their elements
- * (conv_blocks.h), most of which are made of the image itself (conv_image.h). Where it uses the lanes better
+ * (conv_blocks.h), most of which are made of the image itself (conv_image.h); windows of one element and few
+ * channels have a shorter way there (conv_points.h). Where it uses the lanes better
  * and the weights are packed, channels are the lanes (conv_channels.h). Groups of one channel have tiles of
  * their own (conv_depthwise.h; with AVX2 mostly conv_depthwise_lanes.h), and so have 3x3 kernels by minimal
- * filtering (conv_winograd_tiles.h). What follows the sums runs on a tile's (conv_end.h). */
+ * filtering (conv_winograd_tiles.h). What follows the sums runs on a tile's (conv_end.h;
+ * what most have, conv_short.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
@@ -156,6 +158,8 @@ typedef struct conv_unit {
 } conv_unit;
 
 #include "backends/cpu/conv_end.h"
+/* behind it */
+#include "backends/cpu/conv_short.h"
 
 /* Every stride-th of a row. */
 static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
@@ -374,6 +378,8 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #include "backends/cpu/conv_channels.h"
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
 #include "backends/cpu/conv_blocks.h"
+/* behind it */
+#include "backends/cpu/conv_points.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"
 #include "backends/cpu/conv_transpose.h"
@@ -386,7 +392,7 @@ static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
   void (*run)(conv_end * e, int64_t m, int64_t n_m, int64_t begin, int64_t end) =
       p->by_channels ? conv_task_channels : conv_task_places;
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
-  if (p->blocks) run = conv_task_blocks;
+  if (p->blocks) run = points_fit(u) ? conv_task_points : conv_task_blocks;
 #endif
   for (int64_t i = begin; i < end; i++) {
     const int64_t m = i / p->place_tasks * p->task_rows, at = i % p->place_tasks * p->task_places;
