@@ -158,8 +158,6 @@ typedef struct conv_unit {
 } conv_unit;
 
 #include "backends/cpu/conv_end.h"
-/* behind it */
-#include "backends/cpu/conv_short.h"
 
 /* Every stride-th of a row. */
 static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
@@ -378,7 +376,8 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #include "backends/cpu/conv_channels.h"
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
 #include "backends/cpu/conv_blocks.h"
-/* behind it */
+#include "backends/cpu/conv_short.h"
+/* behind both */
 #include "backends/cpu/conv_points.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"
