@@ -1,6 +1,6 @@
 /* conv_short.h - what follows most sums, without going through ops: a bias, a scale and a shift of the
- * channel, relu or a hard swish, perhaps divided, a residual, relu. Every part is its steps of the chain,
- * rounded as those are. Included by conv_driver.h. */
+ * channel, relu or a hard swish that may be divided, scaled and shifted, a residual, relu. Every part is its
+ * steps of the chain, rounded as those are. Included by conv_driver.h. */
 #ifndef WH_CPU_CONV_SHORT_H
 #define WH_CPU_CONV_SHORT_H
 
@@ -11,9 +11,9 @@ typedef struct conv_short {
   const float *bias, *scale, *shift, *residual;
   int64_t bias_step, scale_step, shift_step; /* 0 or 1 */
   conv_act act;
-  float c[3];           /* of the hard swish */
-  const float *divisor; /* of what act gives: one for all */
-  bool relu;            /* behind the residual */
+  float c[3];                           /* of the hard swish */
+  const float *divisor, *gain, *offset; /* of what act gives: one for all */
+  bool relu;                            /* behind the residual */
 } conv_short;
 
 /* An op whose results nobody else wants; if it has an operand, one of a channel. */
@@ -22,16 +22,26 @@ static bool short_is(const wh_chain_op *op, const wh_chain_op *end, wh_chain_cod
   return !wh_chain_has_operand(code) || (!op->x_row.local && op->x_row.step <= (moves ? 0 : 1));
 }
 
-static bool short_act(const wh_chain_op *op, const wh_chain_op *end, conv_short *s) {
-  if (short_is(op, end, WH_CHAIN_RELU, false))
+static bool short_number(const wh_chain_op *op, const wh_chain_op *end, wh_chain_code code) {
+  return short_is(op, end, code, false) && op->x_row.step == 0;
+}
+
+/* Ops of an activation; returns the one behind. */
+static const wh_chain_op *short_act(const wh_chain_op *op, const wh_chain_op *end, conv_short *s) {
+  if (short_is(op, end, WH_CHAIN_RELU, false)) {
     s->act = CONV_ACT_RELU;
-  else if (short_is(op, end, WH_CHAIN_HARD_SWISH, false))
-    s->act = CONV_ACT_HARD_SWISH;
-  else
-    return false;
-  memcpy(s->c, op->c, sizeof s->c);
-  if (short_is(op + 1, end, WH_CHAIN_DIV, false) && op[1].x_row.step == 0) s->divisor = op[1].x;
-  return true;
+    return op + 1;
+  }
+  if (!short_is(op, end, WH_CHAIN_HARD_SWISH, false)) return op;
+  s->act = CONV_ACT_HARD_SWISH;
+  memcpy(s->c, op++->c, sizeof s->c);
+  if (short_number(op, end, WH_CHAIN_DIV)) s->divisor = op++->x;
+  if (short_number(op, end, WH_CHAIN_MUL)) s->gain = op++->x;
+  if (!s->gain && short_number(op, end, WH_CHAIN_SCALE) && op->shift_step == 0) {
+    s->gain = op->x;
+    s->offset = op++->shift;
+  }
+  return op;
 }
 
 /* False: there are other ops. */
@@ -57,7 +67,7 @@ static bool conv_short_make(const conv_end *e, conv_short *s) {
     s->shift = op->shift;
     s->shift_step = op++->shift_step;
   }
-  if (short_act(op, end, s)) op += s->divisor ? 2 : 1;
+  op = short_act(op, end, s);
   if (op < end && op->code == 2 * WH_CHAIN_ADD + 1 && !op->x_row.local && op->x_row.step == plane &&
       (!op->save || op + 1 == end)) {
     s->residual = op++->x;
@@ -85,7 +95,7 @@ static bool conv_short_lanes(const conv_end *e, conv_short *s) {
     s->scale = op->x;
     s->shift = op++->shift;
   }
-  if (short_act(op, end, s)) op += s->divisor ? 2 : 1;
+  op = short_act(op, end, s);
   return op == end;
 }
 
@@ -99,6 +109,10 @@ CONV_INLINE void conv_short_act(const int n, const conv_short *s, vf *v) {
   }
   if (s->divisor) CONV_UNROLL
   for (int i = 0; i < n; i++) v[i] = vf_div(v[i], vf_set1(*s->divisor));
+  if (s->gain) CONV_UNROLL
+  for (int i = 0; i < n; i++) v[i] = vf_mul(v[i], vf_set1(*s->gain));
+  if (s->offset) CONV_UNROLL
+  for (int i = 0; i < n; i++) v[i] = vf_add(v[i], vf_set1(*s->offset));
 }
 
 /* Sums v[rows][vecs] of channels [m, m + rows) to outputs y, whose first is element `at` of the unit's. */
