@@ -12,6 +12,7 @@
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/map.h"
 #include "backends/cpu/matmul.h"
+#include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/nn.h"
 #include "backends/cpu/reduce.h"
 #include "backends/cpu/rowops.h"
@@ -124,7 +125,8 @@ typedef struct cpu_kernel {
   wh_chain chain;
   wh_reduction reduction;
   wh_matmul_fn matmul;
-  uint64_t features; /* of matmul */
+  wh_blocks_wide_fn blocks_wide; /* of matmul_blocks of q13a */
+  uint64_t features;             /* of matmul */
   const wh_fast_blas *blas;
   wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
 } cpu_kernel;
