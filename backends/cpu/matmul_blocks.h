@@ -19,8 +19,8 @@ typedef struct wh_blocks_tile {
   const uint8_t *zeros;  /* likewise */
   const float *x;
   int64_t ldx;
-  float *y; /* decoded: [k][width] */
-  int64_t ldy, width;
+  float *y; /* decoded: a panel of linear_f_kernels.h, of all its columns */
+  int64_t ldy;
 } wh_blocks_tile;
 
 typedef struct wh_blocks_isa {

@@ -1,10 +1,12 @@
 /* ref/matmul_blocks_ref.c - docs/NUMERICS.md, "matmul_blocks", in plain C. */
 #include <math.h>
 
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/whole.h"
 
 #define CHUNK 512
+#define HALF WH_LINEAR_F_HALF
 
 static float weight_at(const wh_blocks_tile *t, int64_t k, int64_t c) {
   const int64_t per = 32 / t->bits, cell = k / t->block * WH_BLOCKS_COLS + c;
@@ -29,5 +31,6 @@ void wh_k_matmul_blocks_rows__ref(const wh_blocks_tile *t) {
 
 void wh_k_matmul_blocks_decode__ref(const wh_blocks_tile *t) {
   for (int64_t k = 0; k < t->k; k++)
-    for (int64_t c = 0; c < t->width; c++) t->y[k * t->width + c] = weight_at(t, k, c);
+    for (int64_t c = 0; c < WH_BLOCKS_COLS; c++)
+      t->y[c / HALF * t->k * HALF + k * HALF + c % HALF] = weight_at(t, k, c);
 }
