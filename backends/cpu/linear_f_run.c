@@ -21,8 +21,6 @@
 #define IN_PLACE_COLS 64
 #define MIN_BLOCK_ROWS 24
 #define TASKS_PER_WORKER 6
-/* How far ahead of its reads a tile that streams the weights asks for lines. */
-#define AHEAD_BYTES 8192
 
 typedef struct product {
   const wh_linear_f_args *a;
@@ -117,7 +115,6 @@ static void run_chunk(const product *p, const piece *c, activations x, int64_t c
                         .ldo = c->ld,
                         .tall = !rows_collide(p, x.ld),
                         .ahead = (const char *)next};
-  if (c->rows <= p->isa->tile_rows) t.ahead = (const char *)w + AHEAD_BYTES; /* it reads each weight once */
   wh_product_ops ops;
   const bool by_ops = whole && p->end && p->end->find_ops(p->end->of, p->end->row + c->row, c->rows, &ops);
   if (by_ops) {
