@@ -65,7 +65,6 @@ static void run_decoded(const wh_matmul_blocks *p, wh_blocks_tile *t, bool more,
                                  .scratch = scratch + l.panel_bytes,
                                  .scratch_bytes = p->worker_scratch - l.panel_bytes};
   t->y = (float *)(void *)scratch;
-  t->width = wh_linear_f_width(&l, 0);
   p->isa->decode(t);
   if (more) {
     const int64_t words = words_of(t) * WH_BLOCKS_COLS, cells = blocks_of(t) * WH_BLOCKS_COLS;

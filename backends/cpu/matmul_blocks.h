@@ -23,8 +23,8 @@ typedef struct wh_blocks_tile {
   const float *x;        /* or NULL */
   int64_t ldx;
   const wh_q13a_tile *wide; /* where there is no x: its rows */
-  float *y;                 /* decoded: [k][width] */
-  int64_t ldy, width;
+  float *y;                 /* decoded: a panel of linear_f_kernels.h, of all its columns */
+  int64_t ldy;
 } wh_blocks_tile;
 
 typedef struct wh_blocks_isa {

@@ -8,12 +8,14 @@
 #ifndef WH_CPU_MATMUL_BLOCKS_TILES_H
 #define WH_CPU_MATMUL_BLOCKS_TILES_H
 
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 
 #define CHUNK 512
 #define VECS 2
+#define HALF WH_LINEAR_F_HALF
 #define JOIN_(name, level) wh_k_matmul_blocks_##name##__##level
 #define JOIN(name, level) JOIN_(name, level)
 
@@ -35,7 +37,8 @@ INLINE void one_code(const int rows, const int bits, const bool upper, const wh_
     if (upper) s->word[i] = vu_right(s->word[i], vu_set1((uint32_t)bits));
   }
   if (rows == 0) UNROLL
-  for (int i = 0; i < VECS; i++) vf_store(to + k * t->width + i * VF_LANES, w[i]);
+  for (int i = 0; i < VECS; i++)
+    vf_store(to + i * VF_LANES / HALF * t->k * HALF + k * HALF + i * VF_LANES % HALF, w[i]);
   UNROLL
   for (int r = 0; r < rows; r++) {
     const vf x = vf_set1(t->x[r * t->ldx + k]);
@@ -82,7 +85,8 @@ INLINE void tile_body(const int rows, const int bits, const wh_blocks_tile *t, i
     for (int r = 0; r < rows; r++) UNROLL
     for (int i = 0; i < VECS; i++) s.chain[r][i] = vf_zero();
     for (int64_t k = k0; k < chunk_end; k += t->block)
-      one_block(rows, bits, t, &s, col, k, min_i64(chunk_end, k + t->block), t->y + col);
+      one_block(rows, bits, t, &s, col, k, min_i64(chunk_end, k + t->block),
+                t->y + col / HALF * t->k * HALF + col % HALF);
     UNROLL
     for (int r = 0; r < rows; r++) UNROLL
     for (int i = 0; i < VECS; i++) sum[r][i] = vf_add(sum[r][i], s.chain[r][i]);
@@ -117,9 +121,9 @@ void JOIN(rows, LEVEL)(const wh_blocks_tile *t) {
   }
 }
 
-/* Of half a panel two long vectors are all: what they write behind a row the next one writes again. */
 void JOIN(decode, LEVEL)(const wh_blocks_tile *t) {
-  for (int64_t col = 0; col < t->width; col += VECS * VF_LANES) {
+  const int64_t width = ceil_div(t->cols, HALF) * HALF;
+  for (int64_t col = 0; col < width; col += VECS * VF_LANES) {
     if (t->bits == 4) tile_body(0, 4, t, col);
     if (t->bits == 8) tile_body(0, 8, t, col);
     if (t->bits == 2) tile_body(0, 2, t, col);

@@ -1,10 +1,12 @@
 /* ref/matmul_blocks_ref.c - docs/NUMERICS.md, "matmul_blocks", in plain C. */
 #include <math.h>
 
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/whole.h"
 
 #define CHUNK 512
+#define HALF WH_LINEAR_F_HALF
 
 static int64_t cell_at(const wh_blocks_tile *t, int64_t k, int64_t c) {
   return k / t->block * WH_BLOCKS_COLS + c;
@@ -37,7 +39,8 @@ void wh_k_matmul_blocks_rows__ref(const wh_blocks_tile *t) {
 
 void wh_k_matmul_blocks_decode__ref(const wh_blocks_tile *t) {
   for (int64_t k = 0; k < t->k; k++)
-    for (int64_t c = 0; c < t->width; c++) t->y[k * t->width + c] = weight_at(t, k, c);
+    for (int64_t c = 0; c < WH_BLOCKS_COLS; c++)
+      t->y[c / HALF * t->k * HALF + k * HALF + c % HALF] = weight_at(t, k, c);
 }
 
 void wh_k_matmul_blocks_wide__ref(const wh_blocks_tile *t) {
