@@ -205,9 +205,13 @@ def whisper_decoder(path):
     model_builders.whisper_decoder(path, layers=4, width=384, heads=6, vocab=51865, steps=448)
 
 
-def llm_4bit(path):
+def llm_4bit(path, accuracy_level=0):
     """8 layers of 512, 41 million weights of 4 bits in blocks of 32."""
-    model_builders.small_llm(path, 8, 512, heads=8, kv_heads=4, d=64, inner=1536, vocab=32000, positions=512)
+    model_builders.small_llm(path, 8, 512, heads=8, kv_heads=4, d=64, inner=1536, vocab=32000, positions=512, accuracy_level=accuracy_level)
+
+
+def llm_4bit_level4(path):
+    llm_4bit(path, 4)
 
 
 def boosting(path):

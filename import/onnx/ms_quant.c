@@ -220,12 +220,11 @@ static wh_datum *zeros_in_panels(ox *o, few_bits *w, wh_datum *from) {
   return d;
 }
 
-/* Whether activations become codes of 13 bits, which products of one value share: where the operator asks for
- * no accuracy, for bf16's (3) or for int8's (4); not for that of f32 (1) or f16 (2), which is better where a
- * block has outliers (docs/adr/0023). */
+/* Whether activations become codes of 13 bits, which products of one value share: where the accuracy of bf16
+ * (3) or int8 (4) is enough; not where the operator asks for that of f16 (2), which is better where a block has
+ * outliers, for that of f32 (1), or, unset (0), for activations as they are (docs/adr/0023). */
 static bool takes_wide(ox *o, const wh_datum *a) {
-  const int64_t level = ox_attr_i(o, "accuracy_level", 0);
-  return level != 1 && level != 2 && a->rank > 1;
+  return ox_attr_i(o, "accuracy_level", 0) >= 3 && a->rank > 1;
 }
 
 /* The codes stay codes. */

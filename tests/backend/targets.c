@@ -29,7 +29,8 @@ static wh_status open_named(const wh_backend *backend, const char *name, const c
   o.binding = WH_BINDING_NONE;
   *out = (suite_target){.label = backend->name, .backend = backend};
   WH_TRY(backend->open(0, &o, &out->dev));
-  if (backend == &wh_backend_cpu) wh_cpu_share_all(out->dev); /* cases are small, and are to be run by teams */
+  if (backend == &wh_backend_cpu)
+    wh_cpu_share_all(out->dev); /* cases are small, and are to be run by teams */
   return WH_OK;
 }
 

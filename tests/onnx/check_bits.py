@@ -137,9 +137,9 @@ def whisper(d, heads=4, layers=2, width=64):
 
 @model
 def llm(d):
-    path = os.path.join(d, "llm.onnx")
-    past, kv_heads, size = model_builders.small_llm(path)
-    for n_past, n in ((0, 5), (6, 1)):
+    for level, n_past, n in ((0, 0, 5), (0, 6, 1), (4, 0, 5), (4, 6, 1)):  # accuracy_level
+        path = os.path.join(d, f"llm_{level}.onnx")
+        past, kv_heads, size = model_builders.small_llm(path, accuracy_level=level)
         cache = {k: floats(i, 1, kv_heads, n_past, size) - 0.5 for i, k in enumerate(past)}
         yield path, {"input_ids": ints(1, 200, 1, n), "attention_mask": np.ones((1, n_past + n), np.int64), **cache}, False, True
 

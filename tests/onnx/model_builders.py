@@ -137,12 +137,12 @@ def packed_weights(g, rng, n, k, block=32):
     return [g.constant(codes), g.constant(scales), g.constant(zeros)], {"K": k, "N": n, "bits": 4, "block_size": block}
 
 
-def small_llm(path, layers=2, width=128, heads=4, kv_heads=2, d=32, inner=256, vocab=200, positions=64):
+def small_llm(path, layers=2, width=128, heads=4, kv_heads=2, d=32, inner=256, vocab=200, positions=64, accuracy_level=0):
     rng, g = np.random.default_rng(0), Graph()
 
     def product(x, n, k):
         inputs, attrs = packed_weights(g, rng, n, k)
-        return g.op("MatMulNBits", x, *inputs, domain="com.microsoft", **attrs)
+        return g.op("MatMulNBits", x, *inputs, domain="com.microsoft", accuracy_level=accuracy_level, **attrs)
 
     def ones():
         return (1 + 0.1 * rng.standard_normal(width)).astype(np.float32)
@@ -166,7 +166,7 @@ def small_llm(path, layers=2, width=128, heads=4, kv_heads=2, d=32, inner=256, v
         y = g.op("SkipSimplifiedLayerNormalization", f"r{i}", m, ones(), domain="com.microsoft", outputs=[f"n{i}b", "", "", f"r{i}b"], epsilon=1e-5)
         x = f"r{i}b"
     inputs, attrs = packed_weights(g, rng, vocab, width)
-    g.op("MatMulNBits", y, *inputs, domain="com.microsoft", outputs=["logits"], **attrs)
+    g.op("MatMulNBits", y, *inputs, domain="com.microsoft", outputs=["logits"], accuracy_level=accuracy_level, **attrs)
     cache = ["b", kv_heads, "p", d]
     past = [(f"past_key_values.{i}.{k}", T.FLOAT, cache) for i in range(layers) for k in ("key", "value")]
     g.save(path, [("input_ids", T.INT64, ["b", "s"]), ("attention_mask", T.INT64, ["b", "t"]), *past], [("logits", T.FLOAT, ["b", "s", vocab]), *((n, T.FLOAT, ["b", kv_heads, "t", d]) for n in present)])
