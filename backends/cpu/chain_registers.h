@@ -13,11 +13,7 @@
 #define CHAIN_MOST 32 /* vectors of a tile: no level has more registers */
 
 /* Each function has one loop for all who call it: unrolled it would not fit the registers. */
-#define FUNCTION(name, f)                   \
-  case WH_CHAIN_##name:                     \
-    for (; i < n; i++) v[i] = vf_##f(v[i]); \
-    break;
-#define FUNCTION_MANY(name, f)                                   \
+#define FUNCTION(name, f)                                        \
   case WH_CHAIN_##name:                                          \
     for (; i + VF_MANY <= n; i += VF_MANY) vf_##f##_many(v + i); \
     for (; i < n; i++) v[i] = vf_##f(v[i]);                      \
@@ -28,15 +24,14 @@ static __attribute__((noinline)) void chain_function(wh_chain_code code, int n, 
     FUNCTION(EXP, exp)
     FUNCTION(TANH, tanh)
     FUNCTION(ERF, erf)
-    FUNCTION_MANY(SIGMOID, sigmoid)
-    FUNCTION_MANY(SILU, silu)
+    FUNCTION(SIGMOID, sigmoid)
+    FUNCTION(SILU, silu)
     FUNCTION(GELU, gelu_tanh)
     FUNCTION(GELU_ERF, gelu_erf)
     default:
       break;
   }
 }
-#undef FUNCTION_MANY
 #undef FUNCTION
 
 #define EACH UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
