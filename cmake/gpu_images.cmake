@@ -1,6 +1,9 @@
 # gpu_images.cmake - wh_gpu_images(PREFIX SUFFIX OUT COMMAND...): what a provider's compiler makes of each kernels/<module>.cu,
 # held by a C source whose name goes into OUT, as objects PREFIX<module>. In the command, @source@ and @image@ stand for the
 # files, @depfile@ for the dependencies that it writes, @arch@ for what nvcc compiles the module for. Without a command the objects are empty.
+# WH_GPU_IMAGES: another build of the same sources, whose images are taken as they are: they do not depend on the preset, and
+# compiling them takes minutes.
+set(WH_GPU_IMAGES "" CACHE PATH "A build folder whose GPU images are taken, where it has them")
 function(wh_gpu_images prefix suffix out)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/backends/gpu/kernels/*.cu)
   set(text "/* Written by CMake. */\n")
@@ -19,8 +22,14 @@ function(wh_gpu_images prefix suffix out)
       endif()
       string(REPLACE "@arch@" "${arch}" command "${command}")
       string(REPLACE "@depfile@" "${image}.d" command "${command}")
-      add_custom_command(OUTPUT ${image} DEPENDS ${source} DEPFILE ${image}.d VERBATIM COMMAND ${command}
-        COMMENT "Compiling ${module}.cu to ${module}.${suffix}")
+      cmake_path(RELATIVE_PATH image BASE_DIRECTORY ${PROJECT_BINARY_DIR} OUTPUT_VARIABLE within)
+      if(WH_GPU_IMAGES AND EXISTS ${WH_GPU_IMAGES}/${within})
+        add_custom_command(OUTPUT ${image} DEPENDS ${WH_GPU_IMAGES}/${within} VERBATIM
+          COMMAND ${CMAKE_COMMAND} -E copy ${WH_GPU_IMAGES}/${within} ${image} COMMENT "Taking ${module}.${suffix}")
+      else()
+        add_custom_command(OUTPUT ${image} DEPENDS ${source} DEPFILE ${image}.d VERBATIM COMMAND ${command}
+          COMMENT "Compiling ${module}.cu to ${module}.${suffix}")
+      endif()
       list(APPEND images ${image})
       set(bytes ".incbin \\\"${image}\\\"\\n")
     endif()

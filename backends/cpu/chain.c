@@ -108,9 +108,12 @@ static int carried_operand(const wh_chain *c, uint32_t s) {
 static void find_saved(wh_chain *c) {
   for (uint32_t s = 0; s < c->n_steps; s++) {
     const int carried = carried_operand(c, s);
-    for (int i = 0; i < c->steps[s].n_in; i++)
-      if (i != carried && c->steps[s].in[i] >= c->n_inputs)
-        c->steps[c->steps[s].in[i] - c->n_inputs].saved = true;
+    for (int i = 0; i < c->steps[s].n_in; i++) {
+      if (c->steps[s].in[i] < c->n_inputs) continue;
+      wh_chain_step *of = &c->steps[c->steps[s].in[i] - c->n_inputs];
+      of->uses++;
+      if (i != carried) of->saved = true;
+    }
   }
 }
 
@@ -278,8 +281,67 @@ static size_t step_ops(const wh_chain_step *step, int carried, const wh_chain_in
   return n + 1;
 }
 
+/* ---- ops that run as one, with the same roundings ---- */
+
+static bool stays(const wh_chain_op *op, wh_chain_code code) { return op->code == 2 * (unsigned)code; }
+
+/* An operand that is one number for all elements. */
+static bool is_number(const wh_chain_op *op, wh_chain_code code) {
+  return stays(op, code) && op->x_row.step == 0;
+}
+
+/* How many ops from ops[0] on are a hard swish: x * min(max(x * c0 + c1, 0), c2), where x is what the op
+ * before loads or saves; 0: none. */
+static size_t match_hard_swish(const wh_chain_op *ops, size_t n, const wh_chain_op *before, float c[3]) {
+  const size_t scaled = n && is_number(ops, WH_CHAIN_MUL) && !ops->save;
+  c[0] = scaled ? *ops->x : 1.0f; /* x * 1 is x */
+  if (n < 4 + scaled) return 0;
+  const wh_chain_op *add = ops + scaled, *least = add + 1, *most = add + 2, *mul = add + 3;
+  if (!is_number(add, WH_CHAIN_ADD) || !stays(least, WH_CHAIN_RELU) || !is_number(most, WH_CHAIN_AT_MOST) ||
+      mul->code != 2 * WH_CHAIN_MUL + 1 || add->save || least->save || most->save)
+    return 0;
+  const bool loads = before->code == 2 * WH_CHAIN_LOAD + 1 && before->x == mul->x &&
+                     before->x_row.step == mul->x_row.step && before->x_row.local == mul->x_row.local;
+  if (!loads && (before->save != mul->x || before->codes)) return 0;
+  c[1] = *add->x;
+  c[2] = *most->x;
+  return 4 + scaled;
+}
+
+/* Bit i of `for_one`: what ops[i] saves one op loads alone. Returns how many ops are left. */
+static size_t fuse_ops(wh_chain_op *ops, size_t n, uint64_t for_one) {
+  size_t m = 0;
+  for (size_t i = 0, taken; i < n; i += taken) {
+    wh_chain_op op = ops[i];
+    taken = 1;
+    if (i + 1 < n && stays(&op, WH_CHAIN_MUL) && !op.save && stays(&ops[i + 1], WH_CHAIN_ADD)) {
+      taken = 2;
+      op = ops[i + 1];
+      op.code = 2 * WH_CHAIN_SCALE;
+      op.shift = op.x;
+      op.shift_step = op.x_row.step;
+      op.x = ops[i].x;
+      op.x_row = ops[i].x_row;
+    }
+    float c[3];
+    const size_t swish = m ? match_hard_swish(ops + i, n - i, &ops[m - 1], c) : 0;
+    if (swish) {
+      if (for_one >> (i - 1) & 1) ops[m - 1].save = NULL;
+      taken = swish;
+      op = ops[i + swish - 1];
+      op.code = 2 * WH_CHAIN_HARD_SWISH;
+      op.x = ops[i].x; /* any address */
+      op.x_row.step = 0;
+      memcpy(op.c, c, sizeof c);
+    }
+    ops[m++] = op;
+  }
+  return m;
+}
+
 uint32_t wh_chain_plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *values, const wh_chain_results *to,
                             wh_chain_op *ops, size_t *n_ops) {
+  uint64_t for_one = 0;
   *n_ops = 0;
   for (const uint32_t first = s; s < c->n_steps && c->steps[s].code; s++) {
     const wh_chain_step *step = &c->steps[s];
@@ -291,8 +353,10 @@ uint32_t wh_chain_plain_ops(const wh_chain *c, uint32_t s, wh_chain_input *value
       set_row(&end->save_row, last ? &to->y_row : &to->temp_row);
       end->codes = last ? c->to : WH_CHAIN_F32;
       set_input(&values[c->n_inputs + s], end->save, 1, &end->save_row);
+      if (!last && step->uses == 2) for_one |= UINT64_C(1) << (*n_ops - 1); /* and the next step */
     }
   }
+  *n_ops = fuse_ops(ops, *n_ops, for_one);
   return s;
 }
 

@@ -30,7 +30,9 @@ typedef enum wh_chain_code {
   WH_CHAIN_ROUND,
   WH_CHAIN_AT_MOST, /* MIN and MAX with one operand for all, which is no NaN and no zero */
   WH_CHAIN_AT_LEAST,
-  WH_CHAIN_EXP, /* functions: of all elements at hand in one call */
+  WH_CHAIN_SCALE,      /* a MUL and an ADD whose operands stay along a row */
+  WH_CHAIN_HARD_SWISH, /* MUL, ADD, RELU and AT_MOST with c[0..2], then MUL with what there was before */
+  WH_CHAIN_EXP,        /* functions: of all elements at hand in one call */
   WH_CHAIN_TANH,
   WH_CHAIN_ERF,
   WH_CHAIN_SIGMOID,
@@ -42,7 +44,7 @@ typedef enum wh_chain_code {
 /* Whether there is an operand beside the element. */
 static inline bool wh_chain_has_operand(wh_chain_code code) {
   return code != WH_CHAIN_RELU && code != WH_CHAIN_NEG && code != WH_CHAIN_ABS && code != WH_CHAIN_ROUND &&
-         code < WH_CHAIN_EXP;
+         code < WH_CHAIN_HARD_SWISH;
 }
 
 /* What a call goes over: elements [at, at + n) of rows [row, row + rows). */
@@ -66,6 +68,9 @@ typedef struct wh_chain_op {
   float *save;    /* where the results go as well; or NULL */
   wh_chain_row x_row, save_row;
   wh_chain_codes codes; /* what is saved */
+  const float *shift;   /* of SCALE: what is added; from row to row */
+  int64_t shift_step;
+  float c[3]; /* of HARD_SWISH */
 } wh_chain_op;
 
 #define WH_CHAIN_STEPS (WH_FORMULA_STEPS + WH_FORMULA_INPUTS) /* a formula's, and loads of other types */
@@ -82,6 +87,7 @@ typedef struct wh_chain_step {
   uint8_t load; /* wh_chain_code: it makes f32 of an input of another type */
   uint8_t code; /* wh_chain_code, where the level has blocks */
   bool saved;   /* a later step wants the result from memory */
+  uint8_t uses; /* operands of later steps that are the result */
 } wh_chain_step;
 
 typedef struct wh_chain {

@@ -20,6 +20,9 @@ typedef struct lanes_part {
   int64_t channel, n; /* the first one of the image, how many */
   float *weights;     /* [taps][VF_LANES] */
   vf bias;
+  bool is_short; /* what follows the sums is */
+  conv_short end;
+  vf scale, shift;
   float *ring, *zeros;    /* [kernel rows][row], a row */
   int64_t row;            /* elements of a lane */
   int64_t pending, place; /* sums in the end's tile, and where the first one goes */
@@ -43,7 +46,12 @@ CONV_INLINE void lanes_tile(const int n, const int stride, const float *const *r
     }
   }
   CONV_UNROLL
-  for (int i = 0; i < n; i++) vf_store(c + LANES_OF(i), vf_add(vf_add(vf_zero(), acc[i]), p->bias));
+  for (int i = 0; i < n; i++) acc[i] = vf_add(vf_add(vf_zero(), acc[i]), p->bias);
+  if (p->end.scale) CONV_UNROLL
+  for (int i = 0; i < n; i++) acc[i] = vf_add(vf_mul(acc[i], p->scale), p->shift);
+  conv_short_act(n, &p->end, acc);
+  CONV_UNROLL
+  for (int i = 0; i < n; i++) vf_store(c + LANES_OF(i), acc[i]);
 }
 
 static void lanes_run_tile(int64_t n, const float *const *rows, int64_t at, const lanes_part *p, float *c) {
@@ -88,7 +96,7 @@ static void lanes_gather(const float *const *rows, int64_t at, int64_t n, const 
 static void lanes_write(conv_end *e, lanes_part *p, bool all) {
   const int64_t n = all ? p->pending : p->pending / VF_LANES * VF_LANES;
   if (!n) return;
-  if (e->n_ops) {
+  if (!p->is_short) {
     const wh_chain_part part = {0, n, p->channel, p->n};
     e->u->a->chain->blocks(e->ops, e->n_ops, &part);
   }
@@ -174,6 +182,8 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
     if (image != u.image) {
       u.image = image;
       conv_end_begin(&u, VF_LANES, CONV_SUMS_LANES, &e);
+      p.is_short = conv_short_lanes(&e, &p.end);
+      if (!p.is_short) p.end = (conv_short){0};
     }
     p.channel = i / parts % vectors * VF_LANES;
     p.n = min_i64(VF_LANES, channels - p.channel);
@@ -187,6 +197,10 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
       p.y[r] = a->y + of * out;
     }
     p.bias = vf_load(bias);
+    if (p.end.scale) {
+      p.scale = p.end.scale_step ? vf_load_left(p.end.scale + p.channel, p.n) : vf_set1(*p.end.scale);
+      p.shift = p.end.shift_step ? vf_load_left(p.end.shift + p.channel, p.n) : vf_set1(*p.end.shift);
+    }
     lanes_gather(weights, 0, taps, a->w + channels * taps, p.weights);
     lanes_rows(&e, &p, first, min_i64(first + high, w->out[1]));
   }

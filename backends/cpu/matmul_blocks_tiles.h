@@ -25,14 +25,16 @@ typedef struct tile_state {
   vu word[VECS];
 } tile_state;
 
-/* What the next code of each word stands for: multiplied, or without rows stored. */
-INLINE void one_code(const int rows, const int bits, const wh_blocks_tile *t, tile_state *s, int64_t k,
-                     float *to) {
+/* What the next code of each word's lower half stands for, or the one of the upper half after it: multiplied,
+ * or without rows stored. */
+INLINE void one_code(const int rows, const int bits, const bool upper, const wh_blocks_tile *t, tile_state *s,
+                     int64_t k, float *to) {
   vf w[VECS];
   UNROLL
   for (int i = 0; i < VECS; i++) {
-    w[i] = vf_mul(vf_sub(vf_from_code(s->word[i], (1u << bits) - 1), s->zero[i]), s->scale[i]);
-    s->word[i] = vu_right(s->word[i], vu_set1((uint32_t)bits));
+    const vu code = upper ? vu_right(s->word[i], vu_set1(16)) : s->word[i];
+    w[i] = vf_mul(vf_sub(vf_from_code(code, (1u << bits) - 1), s->zero[i]), s->scale[i]);
+    if (upper) s->word[i] = vu_right(s->word[i], vu_set1((uint32_t)bits));
   }
   if (rows == 0) UNROLL
   for (int i = 0; i < VECS; i++)
@@ -61,9 +63,12 @@ INLINE void one_block(const int rows, const int bits, const wh_blocks_tile *t, t
       s->word[i] = vu_load(t->codes + k / per * WH_BLOCKS_COLS + col + i * VF_LANES);
     if (end - k >= per) {
       UNROLL
-      for (int j = 0; j < per; j++) one_code(rows, bits, t, s, k + j, to);
+      for (int j = 0; j < per; j++) one_code(rows, bits, j % 2, t, s, k + j, to);
     } else {
-      for (int64_t j = k; j < end; j++) one_code(rows, bits, t, s, j, to);
+      for (int64_t j = k; j < end; j += 2) {
+        one_code(rows, bits, false, t, s, j, to);
+        if (j + 1 < end) one_code(rows, bits, true, t, s, j + 1, to);
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
  * and one that follows a convolution or a product becomes its end. Every step stays the op that it was, so
  * the bits do. For backends that compute them, casts from integers, dequantisations and the quantisation
  * behind all join, too: `chain_codes`, and after integer products conv_codes and matmul_codes. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,23 @@ static void square(const wh_graph *g, wh_node_info *n) {
     return;
   n->op = WH_OP_MUL;
   n->inputs[1] = n->inputs[0];
+}
+
+/* relu(x) is max(x, +0) by definition, and a formula has room for another operand. */
+static wh_status rectify(wh_graph *g, wh_node_info *n) {
+  if (n->dead || n->op != WH_OP_MAX) return WH_OK;
+  const wh_shape *y = shape_of(g, wh_node_output(n, 0));
+  if (y->dtype != WH_DTYPE_F32) return WH_OK;
+  for (int i = 0; i < 2; i++) {
+    double bound;
+    const wh_value x = n->inputs[1 - i];
+    if (!wh_fuse_number(g, n->inputs[i], &bound) || bound != 0.0 || signbit(bound) ||
+        !wh_shape_equal(shape_of(g, x), y))
+      continue;
+    n->op = WH_OP_RELU;
+    return wh_node_set_inputs(g, n, &x, 1);
+  }
+  return WH_OK;
 }
 
 /* ---- groups ---- */
@@ -436,7 +454,10 @@ wh_status wh_pass_chain(wh_graph *g, bool codes, bool products) {
   chain_ctx c = {.g = g, .codes = codes, .uses = wh_alloc_array(g->alloc, g->n_values, sizeof *c.uses)};
   if (!c.uses) return WH_OOM("chain pass");
   wh_status st = WH_OK;
-  for (size_t n = 0; n < g->n_nodes; n++) square(g, &g->nodes[n]);
+  for (size_t n = 0; n < g->n_nodes && st == WH_OK; n++) {
+    square(g, &g->nodes[n]);
+    st = rectify(g, &g->nodes[n]);
+  }
   wh_graph_count_uses(g, c.uses);
   for (size_t n = g->n_nodes; n-- > 0 && st == WH_OK;) st = make_chain(&c, (wh_node)n);
   wh_graph_count_uses(g, c.uses);

@@ -14,6 +14,9 @@ enum { OX_RNN, OX_GRU, OX_LSTM };
 #define ONNX_OP(domain, op, since, until, lowering, arg) void ox_lower_##lowering(ox *o);
 #include "import/onnx/onnx_ops.def"
 
+/* The axes, as an attribute or as input 1, as bits; `none`: there are none, and that means none. ops_reduce.c
+ */
+unsigned ox_reduced_axes(ox *o, const wh_datum *x, bool *none);
 /* (x - mean) / sqrt(variance + eps) over the axes. ops_reduce.c */
 wh_datum *ox_standardise(ox *o, wh_datum *x, unsigned axes, float eps, wh_datum **mean, wh_datum **inverse);
 /* conv and conv_integer with the node's window attributes. ops_nn.c */

@@ -4,8 +4,7 @@
 
 #include "import/onnx/lowerings.h"
 
-/* The axes, as an attribute or as input 1; `none`: there are none, and that means none. */
-static unsigned reduced_axes(ox *o, const wh_datum *x, bool *none) {
+unsigned ox_reduced_axes(ox *o, const wh_datum *x, bool *none) {
   size_t n = 0;
   const int64_t *axes = ox_attr_ints(o, "axes", &n);
   if (ox_has(o, 1)) {
@@ -19,7 +18,7 @@ static unsigned reduced_axes(ox *o, const wh_datum *x, bool *none) {
 void ox_lower_reduce(ox *o) {
   wh_datum *x = ox_in(o, 0), *y;
   bool none;
-  const unsigned axes = reduced_axes(o, x, &none);
+  const unsigned axes = ox_reduced_axes(o, x, &none);
   const bool keep = ox_attr_i(o, "keepdims", 1) != 0;
   const wh_dtype back = x->dtype;
   if (none) {

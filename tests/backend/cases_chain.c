@@ -13,7 +13,54 @@ static void chain_case(suite *s, wh_op op, const formula_operands *o, const char
   case_run(c);
 }
 
+/* One number for all elements: of a hard swish x * min(max(x a + b, 0), most), so that such steps are met
+ * with what kernels look for; the first zero is +0. */
+static wh_value number(suite_case *c, float x) {
+  const wh_value v = case_input(c, WH_DTYPE_F32, 0, NULL, FILL_PLAIN);
+  memcpy(c->data[v], &x, sizeof x);
+  return v;
+}
+
+static void swish_numbers(suite_case *c, size_t i, wh_value in[4]) {
+  in[0] = number(c, i % 2 ? 1.0f / 6 : -0.75f);
+  in[1] = number(c, i % 2 ? 0.5f : 3.0f);
+  in[2] = number(c, i % 5 == 4 ? -0.0f : 0.0f);
+  in[3] = number(c, i % 3 ? 1.0f : 6.0f);
+}
+
+/* Scales and shifts (1, 2), an operand (3), a hard swish (4 to 7) in all of what they are found among: alone,
+ * divided, of sums and of results, one that is wanted again, with parts that end otherwise. */
+static const char *const swish_texts[] = {
+    "mul 0 1; add 8 2; mul 9 4; add 10 5; max 11 6; min 12 7; mul 9 13",
+    "mul 0 1; add 8 2; add 9 5; max 10 6; min 11 7; mul 12 9; div 13 7",
+    "mul 0 4; add 8 5; max 9 6; min 10 7; mul 0 11",
+    "add 0 5; max 8 6; min 9 7; mul 0 10; div 11 7; mul 12 4; add 13 5",
+    "mul 0 1; add 8 2; mul 9 4; add 10 5; max 11 6; min 12 7; mul 9 13; add 14 9",
+    "mul 0 1; add 8 2; mul 9 4; add 10 5; max 11 6; min 12 7; mul 9 13; add 3 14; relu 15",
+    "mul 0 1; add 8 2; add 9 3; relu 10",
+    "mul 1 0; add 2 8; relu 9; sub 10 3",
+    "mul 0 4; add 8 5; relu 9; mul 10 4; add 11 5",
+    "mul 0 1; add 8 2",
+    "mul 0 1; add 8 2; mul 9 4; add 10 5; max 11 6; min 12 7; mul 10 13",
+    "mul 0 1; mul 8 4; add 9 5; max 10 6; min 11 7; mul 0 12"};
+
+static void swish_chains(suite *s, wh_op op) {
+  for (size_t i = 0; i < 2 * COUNT(swish_texts); i++) {
+    suite_case *c =
+        case_begin(s, i % 2 ? 2 : 7, "%s of a hard swish \"%s\"", wh_op_get(op)->name, swish_texts[i / 2]);
+    const wh_attr formula = formula_attr(swish_texts[i / 2]);
+    wh_value in[8] = {case_input(c, WH_DTYPE_F32, 2, D(ROWS, 530), FILL_WILD),
+                      i % 2 ? number(c, 1.5f) : case_const(c, WH_DTYPE_F32, 1, D(530)),
+                      i % 2 ? number(c, -0.25f) : case_const(c, WH_DTYPE_F32, 1, D(530)),
+                      case_input(c, WH_DTYPE_F32, 2, D(ROWS, 530), FILL_WILD)};
+    swish_numbers(c, i, in + 4);
+    (void)case_node(c, op, in, COUNT(in), &formula, 1);
+    case_run(c);
+  }
+}
+
 SUITE_CASES(chain) {
+  swish_chains(s, op);
   static const formula_operands all[] = {
       FORMULA_OPERANDS,
       {2, 2, {2, 0}, {{ROWS, 21}, {0}}},
@@ -85,8 +132,47 @@ static void depthwise_chains(suite *s, wh_op op) {
   }
 }
 
+/* The same behind few channels, groups of one channel and sums of several parts: of channels and places that
+ * fill tiles and do not. */
+static void swish_convs(suite *s, wh_op op) {
+  static const struct {
+    int64_t group, own, m, in[2], kernel, stride;
+  } all[] = {{1, 16, 64, {12, 13}, 1, 1}, {1, 40, 30, {7, 7}, 1, 1},   {1, 24, 72, {16, 16}, 1, 1},
+             {1, 160, 36, {5, 10}, 1, 1}, {1, 200, 40, {9, 9}, 1, 1},  {1, 18, 34, {9, 20}, 1, 2},
+             {1, 3, 16, {20, 22}, 3, 2},  {24, 1, 24, {14, 14}, 3, 1}, {19, 1, 19, {7, 7}, 5, 1},
+             {9, 1, 18, {15, 28}, 5, 2},  {40, 1, 40, {9, 100}, 3, 1}};
+  for (size_t i = 0; i < COUNT(swish_texts) * COUNT(all); i++) {
+    const size_t k = i % COUNT(all);
+    const char *text = swish_texts[i / COUNT(all)];
+    const int64_t pad = all[k].kernel / 2, m = all[k].m,
+                  out[] = {(all[k].in[0] + 2 * pad - all[k].kernel) / all[k].stride + 1,
+                           (all[k].in[1] + 2 * pad - all[k].kernel) / all[k].stride + 1};
+    const int64_t strides[] = {all[k].stride, all[k].stride}, ones[] = {1, 1}, pads[] = {pad, pad, pad, pad};
+    suite_case *c =
+        case_begin(s, 1 + (i % 4 == 3), "%s of a hard swish %zu \"%s\"", wh_op_get(op)->name, k, text);
+    const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = strides},
+                             {.key = WH_ATTR_DILATIONS, .n = 2, .ints = ones},
+                             {.key = WH_ATTR_PADS, .n = 4, .ints = pads},
+                             {.key = WH_ATTR_GROUP, .i = all[k].group},
+                             formula_attr(text)};
+    wh_value in[10] = {case_input(c, WH_DTYPE_F32, 4,
+                                  D(ROWS, all[k].group * all[k].own, all[k].in[0], all[k].in[1]), FILL_PLAIN),
+                       case_const(c, WH_DTYPE_F32, 4, D(m, all[k].own, all[k].kernel, all[k].kernel)),
+                       i % 2 ? case_const(c, WH_DTYPE_F32, 1, &m) : 0};
+    in[3] = i % 3 ? case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1)) : number(c, 0.75f);
+    in[4] = i % 3 ? case_const(c, WH_DTYPE_F32, 3, D(m, 1, 1)) : number(c, -0.25f);
+    /* of groups of one channel something that is the same for all places */
+    in[5] = all[k].group > 1 ? number(c, 0.5f)
+                             : case_input(c, WH_DTYPE_F32, 4, D(ROWS, m, out[0], out[1]), FILL_WILD);
+    swish_numbers(c, i, in + 6);
+    (void)case_node(c, op, in, COUNT(in), attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 SUITE_CASES(conv_chain) {
   depthwise_chains(s, op);
+  swish_convs(s, op);
   static const struct {
     int64_t images, group, own, m, in[2], kernel, stride, pad;
   } all[] = {{1, 1, 3, 33, {21, 30}, 3, 2, 1},  {2, 1, 40, 20, {13, 17}, 1, 1, 0},

@@ -40,6 +40,33 @@ static void steps_do_not_become_chains(void **state) {
   "%9 = const \"c\" f32[6, 4, 3, 3]\n%10 = reshape(%1) {shape = [t, 4, 4, 4]} \"x\" : f32[t, 4, 4, 4]\n"
 #define Y " : f32[t, 6, 2, 2]\n"
 
+/* Chains, with a given number for "z". */
+static float bound;
+static wh_status bound_pass(wh_graph *g) {
+  for (wh_value v = 1; v < g->n_values; v++)
+    if (g->values[v].kind == WH_VALUE_CONST && g->values[v].shape.rank == 0) {
+      g->values[v].data = &bound;
+      g->values[v].n_bytes = sizeof bound;
+    }
+  return chain_pass(g);
+}
+
+static void maxima_with_zero_are_relu(void **state) {
+  (void)state;
+#define ZERO "%9 = const \"z\" f32[]\n"
+  static const char text[] =
+      ZERO "%10 = max(%1, %9) \"a\"" F "%11 = max(%9, %10) \"b\"" F "output \"o\" %11\n";
+  bound = 0.0f;
+  assert_rewrites(bound_pass, text,
+                  ZERO "%10 = chain(%1)" CHAIN("relu 0; relu 1") "\"b\"" F "output \"o\" %10\n");
+  static const float others[] = {-0.0f, 1.0f};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    bound = others[i];
+    assert_rewrites(bound_pass, text,
+                    ZERO "%10 = chain(%9, %1)" CHAIN("max 1 0; max 0 2") "\"b\"" F "output \"o\" %10\n");
+  }
+}
+
 static void convolutions_take_what_follows(void **state) {
   (void)state;
   assert_rewrites(
@@ -171,6 +198,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(steps_become_chains),
       cmocka_unit_test(steps_do_not_become_chains),
+      cmocka_unit_test(maxima_with_zero_are_relu),
       cmocka_unit_test(convolutions_take_what_follows),
       cmocka_unit_test(what_lies_between_codes_is_one),
       cmocka_unit_test(products_take_what_follows),

@@ -1,0 +1,128 @@
+/* conv_points.h - blocks (conv_blocks.h) of windows of one element and so few channels that one part has them
+ * all: most of what surrounds a tile's loop there is not needed here, and with 16 channels that is what takes
+ * the time. Included by conv_driver.h. */
+#ifndef WH_CPU_CONV_POINTS_H
+#define WH_CPU_CONV_POINTS_H
+
+#define POINTS_SET 6144 /* elements of blocks that stay in a first-level cache */
+
+typedef struct points_tile {
+  int64_t k, ldw;
+  const float *w;
+  const char *next; /* weights that are read next */
+  int64_t next_step;
+  int64_t m, rows, plane;
+  float *y;              /* the unit's outputs */
+  const conv_short *end; /* or NULL */
+} points_tile;
+
+static bool points_fit(const conv_unit *u) {
+  return u->p->blocks && u->a->panels && u->p->n_k <= u->p->part && wh_window_volume(u->a->win.kernel) == 1;
+}
+
+CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, const float *x, int64_t place,
+                             int64_t n_places) {
+  vf v[WH_CONV_BLOCK_ROWS * BLOCK_TILE_VECS];
+  const float *w = t->w;
+  const int64_t ldw = t->ldw, next_step = t->next_step;
+  const char *next = t->next;
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_zero();
+  for (int64_t k = t->k; k > 0; k--, w += ldw, x += WH_CONV_BLOCK, next += next_step) {
+    vf b[BLOCK_TILE_VECS];
+    CONV_UNROLL
+    for (int i = 0; i < vecs; i++) b[i] = vf_load(x + i * VF_LANES);
+    __builtin_prefetch(next, 0, 2);
+    CONV_UNROLL
+    for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {
+      const vf of = vf_set1(w[r]);
+      CONV_UNROLL
+      for (int i = 0; i < vecs; i++) v[r * vecs + i] = vf_fma(b[i], of, v[r * vecs + i]);
+    }
+  }
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_add(vf_zero(), v[i]);
+  if (t->end && t->rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES) {
+    conv_short_end(WH_CONV_BLOCK_ROWS, vecs, t->end, v, t->m, t->m * t->plane + place, t->plane, t->y);
+    return;
+  }
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+    vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, v[i]);
+  conv_end_run(e, e->tile, t->m, t->rows, place, n_places);
+}
+
+static __attribute__((noinline)) void points_run_tile(conv_end *e, const points_tile *t, const float *x,
+                                                      int64_t place, int64_t n) {
+  if (n > 2 * VF_LANES && BLOCK_TILE_VECS > 2)
+    points_body(e, BLOCK_TILE_VECS, t, x, place, n);
+  else if (n > VF_LANES)
+    points_body(e, 2, t, x, place, n);
+  else
+    points_body(e, 1, t, x, place, n);
+}
+
+/* Blocks of places [begin, end), one behind the other. */
+static void points_fill(const conv_unit *u, int64_t begin, int64_t end, float *to) {
+  const int64_t n = u->p->n_k, step = n * WH_CONV_BLOCK;
+  if (!block_is_flat(u) || (end - begin) % VF_LANES) {
+    block_fill(u, begin, end, 0, n, to);
+    return;
+  }
+  for (int64_t k = 0; k < n; k++, to += WH_CONV_BLOCK) {
+    const float *x = u->taps[k];
+    float *block = to;
+    for (int64_t at = begin, count; at < end; at += count, block += step) {
+      count = block_places(at, end);
+      for (int64_t i = 0; i < count; i += VF_LANES) vf_store(block + i, vf_load(x + at + i));
+    }
+  }
+}
+
+/* Places [begin, end) of channels [m0, m0 + n_m). */
+static void points_blocks(conv_end *e, const conv_short *s, int64_t m0, int64_t n_m, int64_t begin,
+                          int64_t end) {
+  const conv_unit *u = e->u;
+  const wh_conv_args *a = u->a;
+  const int64_t n = u->p->n_k, step = n * WH_CONV_BLOCK, plane = wh_window_volume(a->win.out);
+  points_tile t = {
+      .k = n, .plane = plane, .y = a->y + (u->image * a->group + u->group) * a->m * plane, .end = s};
+  for (int64_t at = begin, behind; at < end; at = behind) {
+    int64_t n_blocks = 0;
+    for (behind = at; behind < end && (!n_blocks || (n_blocks + 1) * step <= POINTS_SET); n_blocks++)
+      behind += block_places(behind, end);
+    points_fill(u, at, behind, u->blocks);
+    for (t.m = m0; t.m < m0 + n_m; t.m += WH_CONV_BLOCK_ROWS) {
+      t.rows = min_i64(WH_CONV_BLOCK_ROWS, m0 + n_m - t.m);
+      t.w = conv_panel(u, t.m, 0, &t.ldw);
+      /* the next panel's, or the first one's again; a tile asks for its part of them */
+      const int64_t first = t.m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS;
+      int64_t width;
+      const float *next =
+          conv_panel(u, first + WH_LINEAR_F_COLS < m0 + n_m ? first + WH_LINEAR_F_COLS : m0, 0, &width);
+      t.next = (const char *)(next + (t.m - first) * width * n / WH_LINEAR_F_COLS);
+      t.next_step = width * (int64_t)sizeof *next / 8 / n_blocks;
+      const float *x = u->blocks;
+      for (int64_t i = at, count; i < behind; i += count, x += step) {
+        count = block_places(i, end);
+        points_run_tile(e, &t, x, i, count);
+        t.next += n * t.next_step;
+      }
+    }
+  }
+}
+
+static void conv_task_points(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int64_t end) {
+  const conv_unit *u = e->u;
+  const wh_conv_plan *p = u->p;
+  conv_short s;
+  points_blocks(e, conv_short_make(e, &s) ? &s : NULL, m0, n_m, begin, end);
+  for (int64_t m = m0; u->a->chain && !e->n_ops && m < m0 + n_m; m++)
+    wh_conv_run_chain(u->a, u->image, u->group * u->a->m + m, begin, end - begin, u->team);
+  if (!p->tail || end != p->places) return;
+  float tails[WH_CONV_BLOCK_TASK / WH_LINEAR_F_COLS * TAIL_SUMS] = {0};
+  block_tail(u, m0, n_m, 0, p->n_k, tails);
+  block_write_tail(e, m0, n_m, tails);
+}
+
+#endif
