@@ -24,13 +24,20 @@ _Static_assert(TALL_ROWS <= 24, "WH_END_TEMP (product_end.h) has room for so man
 /* Once per tile: what is there must not take registers from the loop over k. */
 #define SELDOM(condition) __builtin_expect(condition, false)
 
-/* Rows [row, row + rows) and the columns from `half` on: lanes are outputs, each one chain over k. `next`:
- * what is asked for meanwhile, `step` bytes with each k. */
+/* What a strip of rows asks for meanwhile: its part of the weights that come next, and the rows behind it. */
+typedef struct asking {
+  const char *w, *x;
+  int64_t half, w_step, x_step; /* bytes; from half to half of w, and with each k of each half */
+} asking;
+
+/* Rows [row, row + rows) and the columns from `half` on: lanes are outputs, each one chain over k. */
 INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t, int64_t row, int64_t half,
-                      const char *next, int64_t step) {
+                      const asking *a) {
   vf acc[TALL_ROWS][PANEL_VECS], w[PANEL_VECS];
   const char *x[TALL_ROWS / 3]; /* of each third row; the two that follow are in reach of an address */
   const int64_t ldx = t->ldx * (int64_t)sizeof(float), col = half * WH_LINEAR_F_HALF, to_half = t->half;
+  const int64_t w_step = a->w_step, x_step = a->x_step * (vecs / HALF_VECS);
+  const char *next_w = a->w + half * a->half, *next_x = a->x + half * t->k * a->x_step;
   const float *panel = t->w + half * to_half;
   float *out = t->out + row * t->ldo + col;
   UNROLL
@@ -48,9 +55,11 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
     }
   }
   for (int64_t k = 0; k < t->k; k++) {
-    __builtin_prefetch(next);
-    if (vecs > HALF_VECS) __builtin_prefetch(next + to_half * (int64_t)sizeof *panel);
-    next += step;
+    __builtin_prefetch(next_w);
+    if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel);
+    next_w += w_step;
+    __builtin_prefetch(next_x);
+    next_x += x_step;
     UNROLL
     for (int i = 0; i < vecs; i++) w[i] = vf_load(panel + i / HALF_VECS * to_half + i % HALF_VECS * VF_LANES);
     panel += WH_LINEAR_F_HALF;
@@ -89,20 +98,13 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
 }
 #undef EACH_SUM
 
-/* What a call asks for: each strip of rows a part of each half's. */
-typedef struct asking {
-  const char *at;
-  int64_t half, part, step; /* bytes; step: with each k */
-} asking;
-
 /* Columns of halves [begin, end). */
 INLINE void tile_rows(const int rows, const wh_linear_f_tile *t, int64_t row, int64_t begin, int64_t end,
                       const asking *a) {
   int64_t half = begin;
   if (rows <= WIDE_ROWS)
-    for (; half + 2 <= end; half += 2)
-      tile_body(rows, PANEL_VECS, t, row, half, a->at + half * a->half, a->step);
-  for (; half < end; half++) tile_body(rows, HALF_VECS, t, row, half, a->at + half * a->half, a->step);
+    for (; half + 2 <= end; half += 2) tile_body(rows, PANEL_VECS, t, row, half, a);
+  for (; half < end; half++) tile_body(rows, HALF_VECS, t, row, half, a);
 }
 
 #define TILE_OF(rows)                        \
@@ -111,14 +113,15 @@ INLINE void tile_rows(const int rows, const wh_linear_f_tile *t, int64_t row, in
     break;
 
 static void tile_halves(const wh_linear_f_tile *t, int64_t begin, int64_t end, const int64_t most) {
-  const int64_t n_strips = ceil_div(t->rows, most), row_bytes = WH_LINEAR_F_HALF * (int64_t)sizeof *t->w;
-  asking a = {(const char *)t->x, 0, 0, 0};
-  if (t->ahead)
-    a = (asking){t->ahead, t->half * (int64_t)sizeof *t->w, t->k * row_bytes / n_strips,
-                 row_bytes / n_strips};
-  for (int64_t row = 0, rows; row < t->rows; row += rows, a.at += a.part) {
+  const int64_t n_strips = ceil_div(t->rows, most), e = (int64_t)sizeof(float);
+  const bool dense = t->ldx - t->k < WH_LINEAR_F_HALF; /* rows follow each other */
+  asking a = {.w = (const char *)t->x};
+  if (t->ahead) a = (asking){.w = t->ahead, .half = t->half * e, .w_step = WH_LINEAR_F_HALF * e / n_strips};
+  for (int64_t row = 0, rows; row < t->rows; row += rows, a.w += t->k * a.w_step) {
     const int64_t left = t->rows - row;
     rows = most > TILE_ROWS && left >= most ? most : ceil_div(left, ceil_div(left, TILE_ROWS));
+    a.x = (const char *)(t->x + (left > rows ? row + rows : 0) * t->ldx);
+    a.x_step = dense ? rows * e / t->halves : 0;
     switch (rows) {
       TILE_OF(1)
       TILE_OF(2)
@@ -134,7 +137,7 @@ static void tile_halves(const wh_linear_f_tile *t, int64_t begin, int64_t end, c
       TILE_OF(11)
       TILE_OF(12)
       case TALL_ROWS:
-        tile_body(TALL_ROWS, HALF_VECS, t, row, begin, a.at + begin * a.half, a.step);
+        tile_body(TALL_ROWS, HALF_VECS, t, row, begin, &a);
         break;
 #endif
     }

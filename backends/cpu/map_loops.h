@@ -66,6 +66,10 @@
   MAP(name, u16, uint16_t, result, expression)      \
   MAP(name, u32, uint32_t, result, expression)      \
   MAP(name, u64, uint64_t, result, expression)
+#define MAP_SHORT_OR_UNSIGNED(MAP, name, result, expression) \
+  MAP(name, i8, int8_t, result, expression)                  \
+  MAP(name, i16, int16_t, result, expression)                \
+  MAP_UNSIGNED(MAP, name, result, expression)
 #define MAP_INTEGERS(MAP, name, result, expression) \
   MAP_SIGNED(MAP, name, result, expression) MAP_UNSIGNED(MAP, name, result, expression)
 
@@ -77,9 +81,13 @@ MAP_F32(MAP2, mul, float, x *z)
 MAP_F32(MAP2, div, float, x / z)
 MAP_F32(MAP2, min, float, wh_min_f32(x, z))
 MAP_F32(MAP2, max, float, wh_max_f32(x, z))
-MAP_F32(MAP2, equal, uint8_t, x == z)
-MAP_F32(MAP2, less, uint8_t, x < z)
-MAP_F32(MAP2, less_or_equal, uint8_t, x <= z)
+#define MAP_COMPARED(name, expression)          \
+  MAP_F32(MAP2, name, uint8_t, expression)      \
+  MAP2(name, i32, int32_t, uint8_t, expression) \
+  MAP2(name, i64, int64_t, uint8_t, expression)
+MAP_COMPARED(equal, x == z)
+MAP_COMPARED(less, x < z)
+MAP_COMPARED(less_or_equal, x <= z)
 MAP_F32(MAP1, floor, float, floorf(x))
 MAP_F32(MAP1, ceil, float, ceilf(x))
 MAP_F32(MAP1, round, float, rintf(x))
@@ -226,9 +234,9 @@ MAP1(not, flag, uint8_t, uint8_t, !x)
 MAP_F64(MAP2, equal, uint8_t, x == z)
 MAP_F64(MAP2, less, uint8_t, x < z)
 MAP_F64(MAP2, less_or_equal, uint8_t, x <= z)
-MAP_INTEGERS(MAP2, equal, uint8_t, x == z)
-MAP_INTEGERS(MAP2, less, uint8_t, x < z)
-MAP_INTEGERS(MAP2, less_or_equal, uint8_t, x <= z)
+MAP_SHORT_OR_UNSIGNED(MAP2, equal, uint8_t, x == z)
+MAP_SHORT_OR_UNSIGNED(MAP2, less, uint8_t, x < z)
+MAP_SHORT_OR_UNSIGNED(MAP2, less_or_equal, uint8_t, x <= z)
 
 MAP_F64(MAP1, sqrt, double, sqrt(x))
 MAP_F64(MAP1, floor, double, floor(x))

@@ -6,6 +6,7 @@
 #include "backends/cpu/rowops_kernels.h"
 #include "backends/cpu/rowops_norm.h"
 #include "backends/cpu/rowops_units.h"
+#include "backends/cpu/vec_math_many.h"
 
 void KERNEL(rms_norm)(const wh_norm_args *a, const wh_worker *w) {
   int64_t begin, end; /* whole rows: y may be x, whose sum must be complete before it changes */
@@ -52,12 +53,20 @@ static inline float exp_and_sum(const float *x, float *y, int64_t n, vf top) {
   int64_t j = 0;
   UNROLL
   for (int v = 0; v < SUM_VECS; v++) s[v] = vf_zero();
-  for (; j + 64 <= n; j += 64)
-    for (int v = 0; v < SUM_VECS; v++) {
-      const vf p = vf_exp_nonpositive(vf_sub(vf_load(x + j + v * VF_LANES), top));
-      vf_store(y + j + v * VF_LANES, p);
-      s[v] = vf_add(s[v], p);
+  for (; j + 64 <= n; j += 64) {
+    UNROLL
+    for (int v = 0; v < SUM_VECS; v += VF_MANY) {
+      vf d[VF_MANY], p[VF_MANY];
+      UNROLL
+      for (int i = 0; i < VF_MANY; i++) d[i] = vf_sub(vf_load(x + j + (v + i) * VF_LANES), top);
+      vf_exp_many(d, p);
+      UNROLL
+      for (int i = 0; i < VF_MANY; i++) {
+        vf_store(y + j + (v + i) * VF_LANES, p[i]);
+        s[v + i] = vf_add(s[v + i], p[i]);
+      }
     }
+  }
   for (int v = 0; j < n; v++, j += VF_LANES) {
     const vf p = vf_exp_nonpositive(vf_sub(vf_load_left(x + j, n - j), top));
     vf_store_left(y + j, n - j, p);
