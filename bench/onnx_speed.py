@@ -198,8 +198,8 @@ MODELS = {
     "boosting-1": (built("boosting"), lambda: {"X": np.random.default_rng(2).standard_normal((1, 10), dtype=np.float32)}, 2e-4),
     "boosting-100": (built("boosting"), lambda: {"X": np.random.default_rng(2).standard_normal((100, 10), dtype=np.float32)},
                      2e-4),
-    "llm-4bit-prompt": (built("llm_4bit"), lambda: language(0, 64), 1e-3),
-    "llm-4bit-step": (built("llm_4bit"), lambda: language(64, 1), 1e-3),
+    "llm-4bit-prompt": (built("llm_4bit"), lambda: language(0, 64), 3e-2),
+    "llm-4bit-step": (built("llm_4bit"), lambda: language(64, 1), 1e-2),
     # Sums of codes are exact in both; a code next to a rounding may fall on either side.
     "resnet50-qdq": (built("quantized_images", RESNET, lambda _: [{"image": image(224, 224, s)} for s in range(8)],
                            name="resnet50_qdq"), lambda: {"image": image(224, 224)}, 5e-2),

@@ -19,10 +19,10 @@
 #include "whimbrel/device.h"
 
 /* Raised with every change of this interface, which op_list.def is a part of: an op is its number. */
-#define WH_BACKEND_ABI_VERSION 5u
+#define WH_BACKEND_ABI_VERSION 6u
 /* Of docs/NUMERICS.md: changes whenever a definition gives other bits, so that what was saved is not mixed.
  */
-#define WH_NUMERICS_VERSION 3u
+#define WH_NUMERICS_VERSION 4u
 
 /* ---- memory ---- */
 
@@ -160,7 +160,8 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 #define WH_BACKEND_CHAINS 1u
 /* `copy` also takes what lies on another of its devices, and work of one waits for points of another. */
 #define WH_BACKEND_PEERS 2u
-/* Computes `matmul_blocks`; graphs for other backends have the weights decoded. */
+/* Computes `matmul_blocks` of f32; in graphs for other backends its weights are decoded. Of q13a it has no
+ * other form: a device that does not compute it leaves it to the host. */
 #define WH_BACKEND_BLOCKS 4u
 /* Computes `chain_codes`, `conv_codes` and `matmul_codes`; graphs for other backends have the single ops. */
 #define WH_BACKEND_CODES 8u

@@ -293,6 +293,7 @@ wh_status wh_cpu_claim_matmul_blocks(const cpu_device *d, const wh_graph *g, con
                                      const int64_t *dims, wh_claim *c) {
   const wh_shape *a = &g->values[node->inputs[0]].shape;
   int64_t m = 1;
+  if (a->dtype == WH_DTYPE_Q13A) return WH_OK;
   for (int i = 0; i < a->rank - 1; i++) m *= dims[a->dims[i]];
   const size_t each = wh_matmul_blocks_scratch(d->features, m, dims[a->dims[a->rank - 1]]);
   if (each == SIZE_MAX || !wh_mul_size(each, (size_t)wh_team_size(d->team), &c->scratch_bytes))
@@ -304,9 +305,12 @@ static void run_matmul_blocks(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *a = &in->in[0], *codes = &in->in[1], *scales = &in->in[2], *y = in->out;
   const int64_t k = a->dims[a->rank - 1], block = wh_node_i(in->kernel->node, WH_ATTR_BLOCK),
                 n = y->dims[y->rank - 1];
+  const bool wide = a->dtype == WH_DTYPE_Q13A;
   if (wh_cpu_elements(y) == 0) return;
   const wh_matmul_blocks p = {.isa = wh_blocks_isa_select(in->kernel->features),
                               .features = in->kernel->features,
+                              .wide = in->kernel->blocks_wide,
+                              .q13a = wide ? in->in[0].data : NULL,
                               .m = wh_cpu_rows(a),
                               .n = n,
                               .first = {.k = k,
@@ -315,7 +319,7 @@ static void run_matmul_blocks(const cpu_instr *in, const wh_worker *worker) {
                                         .codes = codes->data,
                                         .scales = scales->data,
                                         .zeros = in->in[3].data,
-                                        .x = a->data,
+                                        .x = wide ? NULL : a->data,
                                         .ldx = k,
                                         .y = in->out->data,
                                         .ldy = n},
@@ -326,10 +330,10 @@ static void run_matmul_blocks(const cpu_instr *in, const wh_worker *worker) {
 
 wh_status wh_cpu_compile_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_arg *args,
                                        cpu_kernel *k) {
-  (void)g;
-  (void)args;
   k->features = d->features;
   k->name = wh_blocks_isa_select(d->features)->name;
+  if (g->values[args[0].value].shape.dtype == WH_DTYPE_Q13A)
+    k->blocks_wide = wh_blocks_wide_select(d->features, &k->name);
   k->run = run_matmul_blocks;
   return WH_OK;
 }

@@ -8,28 +8,35 @@
 
 #include "backends/cpu/chain.h"
 #include "backends/cpu/unroll.h"
-#include "backends/cpu/vec_math.h"
+#include "backends/cpu/vec_math_many.h"
 
 #define CHAIN_MOST 32 /* vectors of a tile: no level has more registers */
 
 /* Each function has one loop for all who call it: unrolled it would not fit the registers. */
-#define FUNCTION(name, f)                       \
-  case WH_CHAIN_##name:                         \
-    for (int i = 0; i < n; i++) v[i] = f(v[i]); \
+#define FUNCTION(name, f)                   \
+  case WH_CHAIN_##name:                     \
+    for (; i < n; i++) v[i] = vf_##f(v[i]); \
+    break;
+#define FUNCTION_MANY(name, f)                                   \
+  case WH_CHAIN_##name:                                          \
+    for (; i + VF_MANY <= n; i += VF_MANY) vf_##f##_many(v + i); \
+    for (; i < n; i++) v[i] = vf_##f(v[i]);                      \
     break;
 static __attribute__((noinline)) void chain_function(wh_chain_code code, int n, vf *v) {
+  int i = 0;
   switch (code) {
-    FUNCTION(EXP, vf_exp)
-    FUNCTION(TANH, vf_tanh)
-    FUNCTION(ERF, vf_erf)
-    FUNCTION(SIGMOID, vf_sigmoid)
-    FUNCTION(SILU, vf_silu)
-    FUNCTION(GELU, vf_gelu_tanh)
-    FUNCTION(GELU_ERF, vf_gelu_erf)
+    FUNCTION(EXP, exp)
+    FUNCTION(TANH, tanh)
+    FUNCTION(ERF, erf)
+    FUNCTION_MANY(SIGMOID, sigmoid)
+    FUNCTION_MANY(SILU, silu)
+    FUNCTION(GELU, gelu_tanh)
+    FUNCTION(GELU_ERF, gelu_erf)
     default:
       break;
   }
 }
+#undef FUNCTION_MANY
 #undef FUNCTION
 
 #define EACH UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)

@@ -29,7 +29,8 @@ typedef struct block_tile {
   const float *w;
   float *x;
   const float *const *from; /* NULL; or x is filled as the tile walks k: vector i is at from[k] + at[i] */
-  int64_t at[BLOCK_TILE_VECS];
+  const int64_t *at;
+  bool near;         /* to the processor, so that none is asked for ahead */
   float *part;       /* the chain so far, between parts of a chunk */
   float *sums;       /* of the chunks before */
   bool begins, ends; /* a chunk */
@@ -59,13 +60,24 @@ static void block_add(block_copy *b, int64_t from, int64_t to, int64_t n) {
 
 /* Whether places that follow each other are elements that do. */
 static bool block_is_flat(const conv_unit *u) {
-  const int64_t *size = u->p->size, *out = u->a->win.out;
-  return out[0] * out[1] == 1 || (size[2] == out[2] && (out[0] == 1 || size[1] == out[1]));
+  const int64_t *size = u->band->size, *out = u->a->win.out;
+  return u->band->rows == 1 || (size[2] == out[2] && (out[0] == 1 || size[1] == out[1]));
 }
 
 static int64_t block_element(const conv_unit *u, int64_t place) {
-  const int64_t *size = u->p->size, *out = u->a->win.out, row = place / out[2];
-  return (row / out[1] * size[1] + row % out[1]) * size[2] + place % out[2];
+  const int64_t *out = u->a->win.out, row = place / out[2];
+  const conv_band *b = u->band;
+  return ((row / out[1] - b->first[0]) * b->size[1] + row % out[1] - b->first[1]) * b->size[2] +
+         place % out[2] - b->first[2];
+}
+
+/* Where the vectors of places [begin, end) lie that are elements which follow each other. */
+static void block_find(const conv_unit *u, int64_t begin, int64_t end, int64_t *at) {
+  const int64_t width = block_is_flat(u) ? end - begin : u->a->win.out[2];
+  for (int64_t row = begin; row < end; row += width) {
+    const int64_t first = block_element(u, row), behind = min_i64(row + width, end);
+    for (int64_t i = row; i < behind; i += VF_LANES) *at++ = first + (i - row);
+  }
 }
 
 /* Of places [begin, end), whose blocks lie `step` from each other. What is left of a vector has the last
@@ -92,10 +104,12 @@ static void block_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k
   block_copy b;
   block_plan_copy(u, begin, end, n * WH_CONV_BLOCK, &b);
   const int64_t volume = wh_window_volume(u->a->win.kernel), ahead = volume == 1 ? 4 : volume;
+  int64_t channel = u->p->bands ? k + n : ceil_div(k, volume) * volume; /* the next one's first tap */
   for (int64_t i = k; i < k + n; i++, to += WH_CONV_BLOCK) {
     const float *x = u->taps[i];
-    if (i % volume == 0 && i + ahead < k + n) { /* of another channel */
-      const float *next = u->taps[i + ahead];
+    if (i == channel) {
+      channel += volume;
+      const float *next = u->taps[min_i64(i + ahead, k + n - 1)];
       for (int64_t j = 0; j < b.n[0]; j += 2) __builtin_prefetch(next + b.pieces[0][j].from);
     }
     for (int64_t j = 0; j < b.n[0]; j++) vf_store(to + b.pieces[0][j].to, vf_load(x + b.pieces[0][j].from));
@@ -105,6 +119,7 @@ static void block_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k
   }
 }
 
+#include "backends/cpu/conv_bands.h"
 #include "backends/cpu/conv_image.h"
 
 /* The weights of a block's channels [m, m + rows) over taps [k, k + n), where they are not packed: to[n][4].
@@ -167,7 +182,14 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     w += ldw;                                                                                \
     x += WH_CONV_BLOCK;                                                                      \
   }
-  if (t->from) {
+  if (t->from && t->near) {
+    const float *const *from = t->from;
+    for (; k < n; k++) {
+      TAP(vf_load(from[k] + t->at[i]))
+      CONV_UNROLL
+      for (int i = 0; i < vecs; i++) vf_store(x - WH_CONV_BLOCK + i * VF_LANES, vf_load(from[k] + t->at[i]));
+    }
+  } else if (t->from) {
     const float *const *from = t->from;
     for (; k < n; k++) {
       const float *soon = from[min_i64(k + BLOCK_SOON, n - 1)];
@@ -225,16 +247,22 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
   const conv_unit *u = e->u;
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
-  const int64_t in_chunk = k % WH_CONV_CHUNK;
+  const int64_t in_chunk = k % WH_CONV_CHUNK, room = ceil_div(p->task_places, WH_CONV_BLOCK) * WH_CONV_BLOCK;
   block_tile t = {.k = n,
                   .begins = !in_chunk,
                   .ends = in_chunk + n == WH_CONV_CHUNK || k + n == p->n_k,
                   .first = k < WH_CONV_CHUNK,
-                  .last = k + n == p->n_k};
-  /* where vectors lie in the image as they are, the first tiles that walk through a block fill it */
-  const bool walked = !p->direct && (block_is_flat(u) || a->win.out[2] % VF_LANES == 0);
+                  .last = k + n == p->n_k,
+                  .near = p->bands};
+  if (p->bands) band_fill(u, begin, end, k, n);
+  /* where vectors lie there or in the image as they are, the first tiles that walk through a block fill it */
+  const bool as_are = !p->direct && (block_is_flat(u) || a->win.out[2] % VF_LANES == 0);
+  int64_t vectors[WH_CONV_BLOCK_PLACES / VF_LANES];
   float *blocks = u->blocks;
-  if (!walked && !p->direct) block_fill(u, begin, end, k, n, blocks);
+  if (as_are)
+    block_find(u, begin, end, vectors);
+  else if (!p->direct)
+    block_fill(u, begin, end, k, n, blocks);
   for (int64_t at = begin, places, n_blocks; at < end; at += places, blocks += n_blocks * n * WH_CONV_BLOCK) {
     /* a set, that stays in a first-level cache */
     for (n_blocks = places = 0; n_blocks < p->set && at + places < end; n_blocks++)
@@ -263,11 +291,12 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
       t.x = blocks;
       for (int64_t i = at, count; i < at + places; i += count, t.x += n * WH_CONV_BLOCK) {
         count = block_places(i, end);
-        t.part = u->sums + (m - m0) * p->task_places + (i - begin) * WH_CONV_BLOCK_ROWS;
-        t.sums = t.part + p->task_rows * p->task_places;
-        t.from = m == m0 && walked && count % VF_LANES == 0 ? u->taps + k : NULL;
-        for (int v = 0; t.from && v < count / VF_LANES; v++) t.at[v] = block_element(u, i + v * VF_LANES);
-        if (m == m0 && walked && !t.from) block_fill(u, i, i + count, k, n, t.x);
+        t.part = u->sums + (m - m0) * room + (i - begin) * WH_CONV_BLOCK_ROWS;
+        t.sums = t.part + p->task_rows * room;
+        const bool whole = as_are && count % VF_LANES == 0;
+        t.from = whole && m == m0 ? u->taps + k : NULL;
+        t.at = vectors + (i - begin) / VF_LANES;
+        if (m == m0 && as_are && !whole) block_fill(u, i, i + count, k, n, t.x);
         if (m == m0 && p->direct) image_fill(u, i, i + count, k, n, t.x);
         block_run_tile(e, ceil_div(count, VF_LANES), &t, m, rows, i, count);
         t.ahead.y += count;
@@ -313,7 +342,12 @@ static void conv_task_blocks(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   const bool tail = p->tail && end == p->places;
   float tails[WH_CONV_BLOCK_TASK / WH_LINEAR_F_COLS * TAIL_SUMS];
   if (tail) memset(tails, 0, sizeof tails);
-  for (int64_t k = 0, chunk = 0; k < p->n_k; k += p->part) {
+  for (int64_t at = begin, to; p->bands && at < end; at = to) {
+    to = band_end(u, at, end);
+    for (int64_t k = 0; k < p->n_k; k += p->part)
+      block_part(e, m0, n_m, at, to, k, min_i64(p->part, p->n_k - k));
+  }
+  for (int64_t k = 0, chunk = 0; !p->bands && k < p->n_k; k += p->part) {
     const int64_t behind = min_i64(k + p->part, p->n_k);
     block_part(e, m0, n_m, begin, end, k, behind - k);
     if (behind % WH_CONV_CHUNK && behind < p->n_k) continue;

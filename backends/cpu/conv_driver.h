@@ -6,13 +6,13 @@
  * of its strides, so that a tap is again a fixed distance from its output's place: taps move along k, places
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
- * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through copies of their elements
- * (conv_blocks.h), most of which are made of the image itself (conv_image.h); windows of one element and few
- * channels have a shorter way there (conv_points.h). Where it uses the lanes better
- * and the weights are packed, channels are the lanes (conv_channels.h). Groups of one channel have tiles of
- * their own (conv_depthwise.h; with AVX2 mostly conv_depthwise_lanes.h), and so have 3x3 kernels by minimal
- * filtering (conv_winograd_tiles.h). What follows the sums runs on a tile's (conv_end.h;
- * what most have, conv_short.h). */
+ * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through blocks of their elements
+ * (conv_blocks.h), which come from a copy of the rows that a task needs (conv_bands.h) or from the image
+ * itself (conv_image.h); windows of one element and few channels have a shorter way there (conv_points.h).
+ * Where it uses the lanes better and the weights are packed, channels are the lanes (conv_channels.h). Groups
+ * of one channel have tiles of their own (conv_depthwise.h; with AVX2 mostly conv_depthwise_lanes.h), and so
+ * have 3x3 kernels by minimal filtering (conv_winograd_tiles.h). What follows the sums runs on a tile's
+ * (conv_end.h; what most have, conv_short.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
 
@@ -144,6 +144,13 @@ static void conv_run_tile(const conv_tile *t) {
 
 /* ---- a unit: one group of one image ---- */
 
+/* What tiles read of each channel: the elements of outputs from `first` on, of each phase `size`. */
+typedef struct conv_band {
+  int64_t first[WH_WINDOW_AXES], size[WH_WINDOW_AXES];
+  int64_t rows;    /* of outputs */
+  int64_t channel; /* from one to the next */
+} conv_band;
+
 typedef struct conv_unit {
   const wh_conv_args *a;
   const wh_conv_plan *p;
@@ -154,21 +161,75 @@ typedef struct conv_unit {
   float *sums;        /* of a task */
   float *weights;     /* of some rows, where they are not packed */
   float *blocks;      /* [of a task][taps of a part][WH_CONV_BLOCK], where there are */
+  conv_band *band;
+  float *copy; /* a band's elements, or an image's last channels */
   wh_team *team;
 } conv_unit;
 
 #include "backends/cpu/conv_end.h"
 
-/* Every stride-th of a row. */
-static void conv_copy_row(const float *x, int64_t stride, int64_t n, float *restrict to) {
-  if (stride == 1) {
-    conv_finish(x, n, NULL, NULL, to);
+/* Elements [from, behind) of a row of n that are the image's; the others are +0. */
+typedef struct conv_reach {
+  int64_t from, behind;
+} conv_reach;
+
+/* Of a row of the copy whose elements are x[first + i * stride] of an image's row of `width`. */
+static conv_reach conv_reach_of(int64_t first, int64_t stride, int64_t width, int64_t n) {
+  const int64_t from = min_i64(first < 0 ? ceil_div(-first, stride) : 0, n);
+  const int64_t behind = min_i64(width > first ? ceil_div(width - first, stride) : 0, n);
+  return (conv_reach){from, behind < from ? from : behind};
+}
+
+static void conv_zero_ends(conv_reach r, int64_t n, float *to) {
+  if (r.from <= VF_LANES && n - r.behind <= VF_LANES && n >= VF_LANES) {
+    if (r.from) vf_store(to, vf_zero());
+    if (r.behind < n) vf_store(to + n - VF_LANES, vf_zero());
     return;
   }
-  int64_t i = 0;
-  for (; stride == 2 && i + VF_LANES < n; i += VF_LANES)
-    vf_store(to + i, vf_even(vf_load(x + 2 * i), vf_load(x + 2 * i + VF_LANES)));
-  for (; i < n; i++) to[i] = x[i * stride];
+  memset(to, 0, (size_t)r.from * sizeof *to);
+  memset(to + r.behind, 0, (size_t)(n - r.behind) * sizeof *to);
+}
+
+/* Every second element, and those between, of x[first ...] in one go; what is read next is `ahead` of it. */
+static void conv_split_row(const float *x, int64_t width, int64_t first, int64_t n, int64_t ahead,
+                           float *even, float *odd) {
+  const conv_reach e = conv_reach_of(first, 2, width, n), o = conv_reach_of(first + 1, 2, width, n);
+  const int64_t end = o.behind; /* pairs are whole from e.from on */
+  conv_zero_ends(e, n, even);
+  conv_zero_ends(o, n, odd);
+  if (o.from < e.from) odd[o.from] = x[first + 1 + 2 * o.from];
+  if (e.behind > end) even[end] = x[first + 2 * end];
+  int64_t i = e.from;
+  for (; end - e.from >= VF_LANES && i < end; i += VF_LANES) {
+    const int64_t at = min_i64(i, end - VF_LANES);
+    const float *from = x + (first + 2 * at);
+    const vf a = vf_load(from), b = vf_load(from + VF_LANES);
+    __builtin_prefetch(from + ahead);
+    vf_store(even + at, vf_even(a, b));
+    vf_store(odd + at, vf_odd(a, b));
+  }
+  for (; i < end; i++) {
+    even[i] = x[first + 2 * i];
+    odd[i] = x[first + 2 * i + 1];
+  }
+}
+
+/* A row of the image, NULL outside, as rows of n elements of all phases of the last axis, `space` apart. */
+static void conv_copy_row(const wh_conv_plan *p, const float *x, int64_t first, int64_t n, int64_t space,
+                          float *to) {
+  const int64_t width = p->view.in[2], stride = p->view.stride[2];
+  if (x && stride == 2 && p->phases[2] == 2) {
+    conv_split_row(x, width, first, n, wh_window_volume(p->view.in), to, to + space);
+    return;
+  }
+  for (int64_t k = 0; k < p->phases[2]; k++, to += space) {
+    const int64_t start = first + p->phase_at[2][k];
+    const conv_reach r = x ? conv_reach_of(start, stride, width, n) : (conv_reach){n, n};
+    conv_zero_ends(r, n, to);
+    if (stride == 1 && r.from < r.behind)
+      conv_finish(x + start + r.from, r.behind - r.from, NULL, NULL, to + r.from);
+    for (int64_t i = r.from; stride > 1 && i < r.behind; i++) to[i] = x[start + i * stride];
+  }
 }
 
 /* Rows of a channel's copy: those that all phases of the last axis have of a row of the image count as one.
@@ -180,7 +241,7 @@ static int64_t conv_copy_height(const wh_conv_plan *p) {
 /* Such rows [begin, end) of all channels, with zeros for padding. */
 static void conv_copy_rows(const wh_conv_plan *p, const float *x, int64_t begin, int64_t end, float *copy) {
   const wh_window *w = &p->view;
-  const int64_t high = conv_copy_height(p), space = p->size[0] * p->size[1] * p->size[2], s = w->stride[2];
+  const int64_t high = conv_copy_height(p), space = p->size[0] * p->size[1] * p->size[2];
   for (int64_t i = begin; i < end; i++) {
     const int64_t h = i % p->size[1], d = i / p->size[1] % p->size[0],
                   f = i % high / (p->size[0] * p->size[1]);
@@ -189,35 +250,37 @@ static void conv_copy_rows(const wh_conv_plan *p, const float *x, int64_t begin,
     const bool outside = id < 0 || id >= w->in[0] || ih < 0 || ih >= w->in[1];
     const float *row =
         outside ? NULL : x + i / high * wh_window_volume(w->in) + (id * w->in[1] + ih) * w->in[2];
-    float *to = copy + i / high * p->channel + f * p->phases[2] * space + (d * p->size[1] + h) * p->size[2];
-    for (int64_t k = 0; k < p->phases[2]; k++, to += space) {
-      if (outside) {
-        memset(to, 0, (size_t)p->size[2] * sizeof *to);
-        continue;
-      }
-      const int64_t first = p->phase_at[2][k] - w->pad[2];
-      /* elements [from, behind) of the copy lie in the row */
-      const int64_t from = min_i64(first < 0 ? ceil_div(-first, s) : 0, p->size[2]);
-      int64_t behind = min_i64(w->in[2] > first ? ceil_div(w->in[2] - first, s) : 0, p->size[2]);
-      if (behind < from) behind = from;
-      memset(to, 0, (size_t)from * sizeof *to);
-      conv_copy_row(row + first + from * s, s, behind - from, to + from);
-      memset(to + behind, 0, (size_t)(p->size[2] - behind) * sizeof *to);
-    }
+    conv_copy_row(
+        p, row, -w->pad[2], p->size[2], space,
+        copy + i / high * p->channel + f * p->phases[2] * space + (d * p->size[1] + h) * p->size[2]);
   }
 }
 
+/* How far a tap's element is from its output's place. */
 static void conv_find_offsets(const conv_unit *u) {
-  const int64_t *kernel = u->a->win.kernel;
-  int64_t k = 0;
-  for (int64_t d = 0; d < kernel[0]; d++)
-    for (int64_t h = 0; h < kernel[1]; h++)
-      for (int64_t w = 0; w < kernel[2]; w++) u->offsets[k++] = wh_conv_tap_offset(u->p, d, h, w);
+  const wh_conv_plan *p = u->p;
+  const wh_window *w = &p->view;
+  const int64_t *size = u->band->size;
+  int64_t n = 0, k[WH_WINDOW_AXES];
+  for (k[0] = 0; k[0] < w->kernel[0]; k[0]++)
+    for (k[1] = 0; k[1] < w->kernel[1]; k[1]++)
+      for (k[2] = 0; k[2] < w->kernel[2]; k[2]++) {
+        int64_t phase = 0, at = 0;
+        for (int i = 0; i < WH_WINDOW_AXES; i++) {
+          const int64_t x = k[i] * w->dilation[i];
+          int64_t f = 0;
+          while (p->phase_at[i][f] != x % w->stride[i]) f++;
+          phase = phase * p->phases[i] + f;
+          at = at * size[i] + x / w->stride[i];
+        }
+        u->offsets[n++] = phase * (size[0] * size[1] * size[2]) + at;
+      }
 }
 
 /* Where the elements of the taps begin. Of an image that is read in place the last channels are read from a
  * copy when a tile's lanes would reach behind it. */
-static void conv_find_taps(const conv_unit *u, float *tail) {
+static void conv_find_taps(const conv_unit *u) {
+  float *const tail = u->copy;
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
   const int64_t plane = p->channel, volume = wh_window_volume(a->win.kernel);
@@ -422,6 +485,8 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   if (p.places <= 0 || a->m <= 0) return;
   const int64_t in = wh_window_volume(a->win.in), n_units = a->n * a->group;
   char *own = (char *)a->scratch + p.shared_bytes + (size_t)worker->index * p.worker_bytes;
+  conv_band band = {.rows = a->win.out[0] * a->win.out[1], .channel = p.channel};
+  memcpy(band.size, p.size, sizeof band.size);
   conv_unit u = {.a = a,
                  .p = &p,
                  .taps = (const float **)(void *)own,
@@ -429,9 +494,10 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
                  .sums = (float *)(void *)(own + p.tap_bytes),
                  .weights = (float *)(void *)(own + p.tap_bytes + p.sum_bytes),
                  .blocks = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes),
+                 .band = &band,
+                 .copy = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes + p.block_bytes),
                  .team = worker->team};
-  float *tail = (float *)(void *)(own + p.tap_bytes + p.sum_bytes + p.weight_bytes + p.block_bytes);
-  float *copy = p.alone ? tail : a->scratch;
+  float *copy = p.alone ? u.copy : a->scratch;
   const int64_t n_tasks = p.row_tasks * p.place_tasks,
                 ldc = p.by_channels || p.blocks ? CONV_PANEL_PLACES
                       : conv_keeps_sums(&u)     ? (ceil_div(p.task_places, WH_CONV_LANES) + 1) * WH_CONV_LANES
@@ -439,7 +505,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   conv_end e;
   int64_t first = 0, last = n_units;
   if (p.alone) wh_worker_range(worker, n_units, &first, &last);
-  if (!p.direct) conv_find_offsets(&u);
+  if (!p.bands && !p.direct) conv_find_offsets(&u);
   for (int64_t i = first; i < last; i++) {
     u.image = i / a->group;
     u.group = i % a->group;
@@ -454,7 +520,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       if (!p.alone) wh_team_barrier(worker);
       u.x = copy;
     }
-    if (!p.direct) conv_find_taps(&u, tail);
+    if (!p.bands && !p.direct) conv_find_taps(&u);
     conv_end_begin(&u, ldc, CONV_SUMS_TILE, &e);
     if (p.alone || n_units > 1) {
       int64_t begin = 0, end = n_tasks;

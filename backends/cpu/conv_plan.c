@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
-#include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
 /* A task's places: with the taps of a chunk they stay in a second-level cache. Of few taps there are more, as
@@ -105,12 +104,40 @@ static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
   }
 }
 
-/* Whether blocks are filled from the image, so that no copy is needed (conv_image.h). Of one tap a copy is
- * smaller than the image. */
+/* Whether tasks copy what they read (conv_bands.h): where vectors of places then lie in the copy as they are.
+ * Of one tap a copy of all is smaller than the image, and made once. */
+static bool has_bands(const wh_window *w, const wh_conv_plan *p) {
+  return p->blocks && p->copies && wh_window_volume(w->kernel) > 1 && w->out[2] >= BLOCK_LANES &&
+         (w->out[2] % BLOCK_LANES == 0 || w->out[0] * w->out[1] == 1);
+}
+
+/* Whether blocks are filled from the image (conv_image.h), of which rows are no whole vectors. */
 static bool is_direct(const wh_window *w, const wh_conv_plan *p) {
   return p->blocks && p->copies && wh_window_volume(w->kernel) > 1 && w->stride[2] <= 2 &&
          w->out[2] >= BLOCK_LANES && w->kernel[0] * w->kernel[1] <= WH_CONV_ROWS &&
          w->kernel[2] <= WH_CONV_COLUMNS;
+}
+
+/* Tasks of whole rows, where these are short: a row that two tasks have outputs of is copied twice. */
+static void cut_bands(int64_t width, wh_conv_plan *p) {
+  p->row_wise = 2 * width > p->task_places;
+  if (p->row_wise) return;
+  const int64_t up = ceil_div(p->task_places, width) * width;
+  p->task_places = up <= WH_CONV_BLOCK_PLACES ? up : up - width;
+  p->place_tasks = ceil_div(p->places, p->task_places);
+}
+
+/* Most floats of a band of the channels that a part's taps are of; false: too many. */
+static bool band_floats(const wh_window *w, int64_t c, const wh_conv_plan *p, size_t *floats) {
+  const int64_t volume = wh_window_volume(w->kernel), channels = min_i64(c, (p->part - 2) / volume + 2);
+  const int64_t out[WH_WINDOW_AXES] = {
+      1, p->row_wise ? 1 : min_i64(w->out[1], (p->task_places - 1) / w->out[2] + 1),
+      p->row_wise ? min_i64(w->out[2], p->task_places) : w->out[2]};
+  int64_t n = p->n_phases;
+  for (int i = 0; i < WH_WINDOW_AXES; i++)
+    if (__builtin_mul_overflow(n, wh_conv_band_size(w, p, i, out[i]), &n)) return false;
+  return !__builtin_add_overflow(n, 32, &n) &&
+         wh_mul_size((size_t)channels, (size_t)wh_conv_band_step(n - 32), floats);
 }
 
 /* ---- lanes are channels ---- */
@@ -193,20 +220,23 @@ static bool lanes_bytes(const wh_window *w, wh_conv_plan *p) {
 
 /* ---- all ---- */
 
-static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
+static bool plan_bytes(const wh_window *w, int64_t c, wh_conv_plan *p) {
   size_t copy = 0, taps;
   const int64_t lanes = ceil_div(p->task_places, WH_CONV_LANES) * WH_CONV_LANES + WH_CONV_LANES;
+  const int64_t in_blocks = ceil_div(p->task_places, WH_CONV_BLOCK) * WH_CONV_BLOCK;
   p->channel = p->n_phases;
   for (int i = 0; i < WH_WINDOW_AXES; i++)
     if (__builtin_mul_overflow(p->channel, p->size[i], &p->channel)) return false;
-  if (p->copies) {
+  if (p->bands) {
+    if (!band_floats(w, c, p, &copy)) return false;
+  } else if (p->copies) {
     if (!wh_mul_size((size_t)c, (size_t)p->channel, &copy) || !wh_add_size(copy, WH_CONV_LANES, &copy))
       return false;
   } else {
     copy = (size_t)p->channel + 2 * WH_CONV_LANES; /* the last channels */
   }
   if (!wh_mul_size(copy, sizeof(float), &copy) || !wh_align_size(copy, 64, &copy)) return false;
-  if (!wh_mul_size((size_t)c + 1, (size_t)kernel_volume, &taps) ||
+  if (!wh_mul_size((size_t)c + 1, (size_t)wh_window_volume(w->kernel), &taps) ||
       !wh_mul_size(taps, sizeof(float *), &taps) || !wh_align_size(taps, 64, &taps))
     return false;
   p->tap_bytes = taps;
@@ -217,8 +247,8 @@ static bool plan_bytes(int64_t c, int64_t kernel_volume, wh_conv_plan *p) {
                  sizeof(float);
   p->weight_bytes = p->by_channels ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
   if (p->blocks) {
-    p->sum_bytes = p->n_k > p->part ? (size_t)(2 * p->task_rows * p->task_places) * sizeof(float) : 0;
-    p->block_bytes = (size_t)(p->task_places * p->part + WH_CONV_BLOCK) * sizeof(float); /* whole vectors */
+    p->sum_bytes = p->n_k > p->part ? (size_t)(2 * p->task_rows * in_blocks) * sizeof(float) : 0;
+    p->block_bytes = (size_t)(in_blocks * p->part + WH_CONV_BLOCK) * sizeof(float); /* whole vectors */
   }
   p->shared_bytes = p->copies && !p->alone ? copy : 0;
   return wh_add_size(taps, p->sum_bytes + p->weight_bytes + p->block_bytes, &p->worker_bytes) &&
@@ -252,8 +282,9 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     if (!places.fits || prefers_channels(m, n_k, &places, &channels)) *out = channels;
   }
   if (!out->fits) return true;
-  if (is_direct(w, out)) {
-    out->direct = true;
+  out->bands = has_bands(w, out);
+  out->direct = !out->bands && is_direct(w, out);
+  if (out->bands || out->direct) {
     out->copies = false;
     out->places += out->tail;
     out->tail = 0;
@@ -262,5 +293,6 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     cut_blocks(m, want, out);
   else if (!out->by_channels)
     cut_places(m, want, out);
-  return plan_bytes(c, volume, out);
+  if (out->bands) cut_bands(w->out[2], out);
+  return plan_bytes(w, c, out);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "backends/cpu/nn.h"
+#include "backends/cpu/whole.h"
 
 #define WH_CONV_CHUNK 512 /* of the contract: linear, float weights */
 #define WH_CONV_LANES 64  /* places of the widest tile of any level */
@@ -29,6 +30,7 @@ typedef struct wh_conv_plan {
   bool blocks;      /* of places (conv_blocks.h): those that tiles walk are the outputs */
   bool copies;      /* tiles read a copy */
   bool direct;      /* blocks are filled from the image, whatever its padding and up to strides of two */
+  bool bands;       /* blocks are of a copy of the rows that a task reads (conv_bands.h) */
   bool alone;       /* each worker has units (one group of one image) of its own */
   int64_t n_k;      /* channels of a group x taps */
   wh_window view;   /* the windows as the copy has them */
@@ -41,6 +43,7 @@ typedef struct wh_conv_plan {
    * task's places are tiles. */
   int64_t row, rows, row_tiles, tile;
   int64_t part, set;   /* of blocks: taps that are walked at a time, how many blocks */
+  bool row_wise;       /* a band has places of one row of outputs; else whole rows of a plane */
   int64_t tail;        /* places behind `places` whose lanes are channels */
   size_t shared_bytes; /* the copy that all share; in front */
   size_t tap_bytes, sum_bytes, weight_bytes, block_bytes, worker_bytes;
@@ -51,22 +54,15 @@ typedef struct wh_conv_plan {
 bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
                        bool packed, int64_t tall, wh_conv_plan *out);
 
-static inline int64_t wh_conv_phase_index(const wh_conv_plan *p, int axis, int64_t phase) {
-  int64_t i = 0;
-  while (p->phase_at[axis][i] != phase) i++;
-  return i;
+/* A band's elements along an axis, for so many outputs. Rows are whole vectors, but for those of outputs. */
+static inline int64_t wh_conv_band_size(const wh_window *w, const wh_conv_plan *p, int axis,
+                                        int64_t outputs) {
+  const int64_t n = outputs + (p->size[axis] - w->out[axis]);
+  return axis < 2 || n == outputs ? n : ceil_div(n, 8) * 8;
 }
 
-/* How far a tap's element is from its output's place. */
-static inline int64_t wh_conv_tap_offset(const wh_conv_plan *p, int64_t d, int64_t h, int64_t v) {
-  const wh_window *w = &p->view;
-  const int64_t k[3] = {d * w->dilation[0], h * w->dilation[1], v * w->dilation[2]};
-  int64_t phase = 0, at = 0;
-  for (int i = 0; i < WH_WINDOW_AXES; i++) {
-    phase = phase * p->phases[i] + wh_conv_phase_index(p, i, k[i] % w->stride[i]);
-    at = at * p->size[i] + k[i] / w->stride[i];
-  }
-  return phase * (p->size[0] * p->size[1] * p->size[2]) + at;
-}
+/* A band's channels lie so far apart: an odd number of lines, so that they differ in where a cache has them.
+ */
+static inline int64_t wh_conv_band_step(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
 #endif

@@ -12,6 +12,7 @@
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/map.h"
 #include "backends/cpu/matmul.h"
+#include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/nn.h"
 #include "backends/cpu/reduce.h"
 #include "backends/cpu/rowops.h"
@@ -25,7 +26,7 @@
  * conv_codes_winograd.c and matmul_codes.c write: to be raised with every change of their bytes, or pack
  * caches on disk would be read wrongly.
  * tests/kernels/test_pack_version.c notices when it was not. */
-#define WH_CPU_PACK_VERSION 4u
+#define WH_CPU_PACK_VERSION 5u
 
 /* ---- the device: device.c ---- */
 
@@ -47,6 +48,8 @@ typedef struct cpu_device {
   const char *fetch_why;    /* static */
   char reason[96];          /* "highest level in use is avx512vnni" */
   char product_reason[224]; /* the same for products with quantised weights, and how these are asked for */
+
+  bool shares_all; /* every step is the whole team's: work.c */
 
   wh_turn turn;     /* the team and what follows have one caller at a time */
   wh_queue *queues; /* all of them; changes while locked */
@@ -124,7 +127,8 @@ typedef struct cpu_kernel {
   wh_chain chain;
   wh_reduction reduction;
   wh_matmul_fn matmul;
-  uint64_t features; /* of matmul */
+  wh_blocks_wide_fn blocks_wide; /* of matmul_blocks of q13a */
+  uint64_t features;             /* of matmul */
   const wh_fast_blas *blas;
   wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
 } cpu_kernel;
@@ -138,6 +142,8 @@ struct cpu_instr {
   size_t scratch_bytes, worker_scratch; /* of all workers; of each */
   uint32_t step;                        /* for wh_team_next; a step has two */
   bool barrier;                         /* wait for all earlier instructions first */
+  bool alone;                           /* one worker runs it: work.c */
+  double ns_until;                      /* what it and those before it may take one worker */
   wh_fault *fault;                      /* or NULL */
   atomic_uint *bad_weight; /* the queue's: node + 1 of the first that found a weight not finite, or 0 */
 };
@@ -164,6 +170,13 @@ void wh_cpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *
 /* The block's instructions for a frame; `instrs` has one for each step, `operands` n_operands for them. */
 wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame,
                          atomic_uint *bad_weight, cpu_instr *instrs, cpu_operand *operands);
+
+/* work.c: says of instructions in their order who runs them, and where the team has to meet. */
+void wh_cpu_divide(const cpu_device *d, cpu_instr *instrs, size_t n);
+/* Whether these `count` > 0 are over before a team has woken. */
+bool wh_cpu_is_short(const cpu_device *d, const cpu_instr *instrs, size_t first, size_t count);
+/* For tests of kernels on small operands: from now on every step is the whole team's. */
+void wh_cpu_share_all(void *dev);
 
 /* args_<family>.c: the compile column of ops.c. */
 wh_status wh_cpu_compile_linear(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
+#include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
 #define DIM_MAX (INT64_C(1) << 31)
@@ -126,8 +127,12 @@ bool wh_linear_f_pack(const wh_linear_layout *l, const void *src, void *dst, int
             cols = left < WH_LINEAR_F_COLS ? left : WH_LINEAR_F_COLS;
     const uint8_t *from = (const uint8_t *)src + (size_t)col * row_bytes;
     uint8_t *to = (uint8_t *)dst + (size_t)p * l->panel_bytes;
-    if (l->id == WH_LINEAR_F_PANELS)
+    if (l->id == WH_LINEAR_F_WHOLE)
       finite &= pack_panel(l, from, cols, wh_linear_f_width(l, p), to);
+    else if (l->id == WH_LINEAR_F_PANELS)
+      for (int64_t c = 0; c < cols; c += WH_LINEAR_F_HALF)
+        finite &= pack_panel(l, from + (size_t)c * row_bytes, min_i64(cols - c, WH_LINEAR_F_HALF),
+                             WH_LINEAR_F_HALF, to + (size_t)c * row_bytes);
     else
       finite &= copy_file_rows(l, from, cols, to);
   }
@@ -135,11 +140,10 @@ bool wh_linear_f_pack(const wh_linear_layout *l, const void *src, void *dst, int
 }
 
 void wh_linear_f_unpack_row(const wh_linear_layout *l, const void *packed, int64_t row, float *y) {
-  const int64_t panel = row / WH_LINEAR_F_COLS, width = wh_linear_f_width(l, panel);
-  const size_t e = ELEM_BYTES;
-  const uint8_t *from =
-      (const uint8_t *)packed + (size_t)panel * l->panel_bytes + (size_t)(row % WH_LINEAR_F_COLS) * e;
-  for (int64_t i = 0; i < l->k; i++, from += (size_t)width * e) memcpy(&y[i], from, e);
+  const int64_t half = row / WH_LINEAR_F_HALF; /* they follow each other */
+  const float *from =
+      (const float *)packed + (size_t)(half * WH_LINEAR_F_HALF * l->k) + row % WH_LINEAR_F_HALF;
+  for (int64_t i = 0; i < l->k; i++) y[i] = from[i * WH_LINEAR_F_HALF];
 }
 
 wh_linear_f_fn wh_linear_f_select(uint64_t features, wh_dtype dtype, const char **name) {

@@ -1,8 +1,8 @@
 /* linear_f_kernels.h - what the kernels for float weights share: the panel format, their entry points, and
  * the steps that an instruction set gives to the common driver (linear_f_run.c).
  *
- * Panel format (layout id 1): 32 outputs, [k][32]; the last panel is [k][16] when
- * that is enough for the outputs left. Missing outputs are zeros. */
+ * Panel format (layout id 1): 32 outputs in halves, [2][k][16]; the last panel is one half when
+ * that is enough for the outputs left. Missing outputs are zeros. Convolutions have [k][32] and [k][16]. */
 #ifndef WH_CPU_LINEAR_F_KERNELS_H
 #define WH_CPU_LINEAR_F_KERNELS_H
 
@@ -10,6 +10,7 @@
 
 #define WH_LINEAR_F_FILE 0 /* layout ids */
 #define WH_LINEAR_F_PANELS 1
+#define WH_LINEAR_F_WHOLE 2 /* [k][32] */
 #define WH_LINEAR_F_COLS 32
 #define WH_LINEAR_F_HALF 16
 #define WH_LINEAR_F_CHUNK 512 /* of the contract */
@@ -22,38 +23,35 @@ static inline int64_t wh_linear_f_width(const wh_linear_layout *l, int64_t index
   return l->n - index * WH_LINEAR_F_COLS <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
 }
 
-/* out[r] = x[r] . w over some of a chunk's k: any number of rows of x, w [k][width]. The arrays without a
- * stride are [r][32]. */
+/* out[r] = (sums[r] +) x[r] . w over a chunk's k: any number of rows of x and of halves, w [half][k][16]. */
 typedef struct wh_linear_f_tile {
-  int64_t rows, width, k;
+  int64_t rows, halves, k;
   const float *x;
   int64_t ldx;
   const float *w;
-  const float *begun;           /* the chunk's chains so far; NULL: they begin here */
-  bool ends;                    /* so do they; if not, out gets the chains so far */
-  const float *sums;            /* of the chunks before, where the chains end; NULL: none */
-  const float *bias, *residual; /* or NULL; for whole panels where the last chunk ends */
+  int64_t half;      /* floats from half to half */
+  const float *sums; /* of the chunks before, may be where out is; NULL: none */
+  int64_t ld_sums;
+  const float *bias, *residual; /* or NULL; for whole panels after the last chunk */
   int64_t ldr;
-  wh_product_ops end; /* where the chains end: its ops write the outputs */
+  wh_product_ops end; /* for the last chunk: its ops write the outputs */
   float *out;
   int64_t ldo;
   bool scattered;    /* rows of out lie too far apart for the processor to foresee */
-  bool tall;         /* whether half a panel may take tall tiles */
-  const char *ahead; /* ahead_bytes that are asked for meanwhile; NULL: none */
-  int64_t ahead_bytes;
+  bool tall;         /* whether a last half may take tall tiles */
+  const char *ahead; /* as much as w, as far apart, that is asked for meanwhile; NULL: nothing */
 } wh_linear_f_tile;
 
 /* y = c (+ bias) (residual +) over rows x cols. */
 typedef struct wh_linear_f_finish {
-  int64_t rows, cols, ldy, ldr;
-  const float *c; /* row stride 32 */
+  int64_t rows, cols, ldc, ldy, ldr;
+  const float *c;
   float *y;
   const float *bias, *residual; /* or NULL */
 } wh_linear_f_finish;
 
 typedef struct wh_linear_f_isa {
-  int64_t wide_rows; /* most rows that read a panel in one pass */
-  int64_t tile_k;    /* steps of k that a call of tile takes best */
+  int64_t tile_rows, wide_rows; /* most rows that read half a panel at once; a whole one */
   void (*tile)(const wh_linear_f_tile *tile);
   void (*finish)(const wh_linear_f_finish *finish);
 } wh_linear_f_isa;

@@ -1,11 +1,12 @@
 /* linear_f_tiles.h - the register tiles of products with float weights, written over one vector type.
  *
  * Included once by each linear_f_<isa>.c behind the words of vec.h and
- *   TILE_ROWS, TILE_VECS   the tallest tile: rows x vectors of outputs, all in registers
- *   WIDE_ROWS, WIDE_VECS   a tile as wide as a panel, for at most WIDE_ROWS rows: reads the weights in one
- * pass TALL_ROWS              a tile for half a panel: as tall as the registers allow
- *   TILE_K                 steps of k after which a tile gives way to the next rows': what it reads of a
- * panel and of the rows stays in a first-level cache */
+ *   TILE_ROWS   the tallest tile of half a panel, or where WIDE_ROWS is as large of a whole one, all in
+ * registers WIDE_ROWS   up to here a tile is as wide as a panel TALL_ROWS   a tile for a last half: as tall
+ * as the registers allow
+ *
+ * A few rows go through all columns before the next ones do: they stay in a first-level cache, and a half
+ * panel is read in order, which a second-level cache keeps up with. */
 #ifndef WH_CPU_LINEAR_F_TILES_H
 #define WH_CPU_LINEAR_F_TILES_H
 
@@ -14,7 +15,8 @@
 #include "backends/cpu/vec.h"
 #include "backends/cpu/whole.h"
 
-#define MOST_VECS (WIDE_VECS > 4 ? WIDE_VECS : 4)
+#define HALF_VECS (WH_LINEAR_F_HALF / VF_LANES)
+#define PANEL_VECS (WH_LINEAR_F_COLS / VF_LANES)
 _Static_assert(TALL_ROWS <= 24, "WH_END_TEMP (product_end.h) has room for so many rows");
 
 #define EACH_SUM UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
@@ -22,40 +24,36 @@ _Static_assert(TALL_ROWS <= 24, "WH_END_TEMP (product_end.h) has room for so man
 /* Once per tile: what is there must not take registers from the loop over k. */
 #define SELDOM(condition) __builtin_expect(condition, false)
 
-/* Rows [row, row + rows) and the columns from `col`: lanes are outputs, each one chain over k. */
-INLINE void tile_body(const int rows, const int vecs, const int64_t width, const wh_linear_f_tile *t,
-                      int64_t row, int64_t col, const char **ahead, int64_t step) {
-  vf acc[TALL_ROWS][MOST_VECS], w[MOST_VECS];
+/* Rows [row, row + rows) and the columns from `half` on: lanes are outputs, each one chain over k. `next`:
+ * what is asked for meanwhile, `step` bytes with each k. */
+INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t, int64_t row, int64_t half,
+                      const char *next, int64_t step) {
+  vf acc[TALL_ROWS][PANEL_VECS], w[PANEL_VECS];
   const char *x[TALL_ROWS / 3]; /* of each third row; the two that follow are in reach of an address */
-  const char *next = *ahead;
-  const float *panel = t->w + col;
-  const int64_t ldx = t->ldx * (int64_t)sizeof(float), at = row * WH_LINEAR_F_COLS + col;
+  const int64_t ldx = t->ldx * (int64_t)sizeof(float), col = half * WH_LINEAR_F_HALF, to_half = t->half;
+  const float *panel = t->w + half * to_half;
   float *out = t->out + row * t->ldo + col;
   UNROLL
   for (int r = 0; r < rows; r += 3) x[r / 3] = (const char *)(t->x + row * t->ldx) + r * ldx;
-  if (t->begun)
-    EACH_SUM acc[r][i] = vf_load(t->begun + at + r * WH_LINEAR_F_COLS + i * VF_LANES);
-  else
-    EACH_SUM acc[r][i] = vf_zero();
+  EACH_SUM acc[r][i] = vf_zero();
   for (int r = 0; t->scattered && r < rows; r++) {
     __builtin_prefetch(out + r * t->ldo, 1);
-    if (vecs * VF_LANES > WH_LINEAR_F_HALF) __builtin_prefetch(out + r * t->ldo + WH_LINEAR_F_HALF, 1);
+    if (vecs > HALF_VECS) __builtin_prefetch(out + r * t->ldo + WH_LINEAR_F_HALF, 1);
   }
   if (SELDOM(t->end.n_ops && t->end.reads)) {
     const float *reads = t->end.reads + (t->end.row + row) * t->end.ld_reads + t->end.col + col;
     for (int r = 0; r < rows; r++) {
       __builtin_prefetch(reads + r * t->end.ld_reads);
-      if (vecs * VF_LANES > WH_LINEAR_F_HALF)
-        __builtin_prefetch(reads + r * t->end.ld_reads + WH_LINEAR_F_HALF);
+      if (vecs > HALF_VECS) __builtin_prefetch(reads + r * t->end.ld_reads + WH_LINEAR_F_HALF);
     }
   }
   for (int64_t k = 0; k < t->k; k++) {
     __builtin_prefetch(next);
-    if (vecs * VF_LANES > WH_LINEAR_F_HALF) __builtin_prefetch(next + 64);
+    if (vecs > HALF_VECS) __builtin_prefetch(next + to_half * (int64_t)sizeof *panel);
     next += step;
     UNROLL
-    for (int i = 0; i < vecs; i++) w[i] = vf_load(panel + i * VF_LANES);
-    panel += width;
+    for (int i = 0; i < vecs; i++) w[i] = vf_load(panel + i / HALF_VECS * to_half + i % HALF_VECS * VF_LANES);
+    panel += WH_LINEAR_F_HALF;
     UNROLL
     for (int r = 0; r < rows; r++) {
       vf b = vf_set1(*(const float *)(const void *)(x[r / 3] + r % 3 * ldx));
@@ -68,56 +66,57 @@ INLINE void tile_body(const int rows, const int vecs, const int64_t width, const
       __asm__("" : "+r"(x[r / 3])); /* not a pointer per row: too many for the registers */
     }
   }
-  *ahead = next;
-  if (t->ends) {
-    if (t->sums)
-      EACH_SUM acc[r][i] = vf_add(vf_load(t->sums + at + r * WH_LINEAR_F_COLS + i * VF_LANES), acc[r][i]);
-    else
-      EACH_SUM acc[r][i] = vf_add(vf_zero(), acc[r][i]);
-    if (t->bias) EACH_SUM acc[r][i] = vf_add(acc[r][i], vf_load(t->bias + col + i * VF_LANES));
-    if (t->residual) {
-      const float *residual = t->residual + row * t->ldr + col;
-      EACH_SUM acc[r][i] = vf_add(vf_load(residual + r * t->ldr + i * VF_LANES), acc[r][i]);
-    }
-    if (SELDOM(t->end.n_ops > 0)) {
-      const wh_chain_part part = {t->end.row + row, rows, t->end.col + col, vecs * VF_LANES};
-      vf v[TALL_ROWS * MOST_VECS];
-      EACH_SUM v[r * vecs + i] = acc[r][i];
-      chain_in_registers(rows, vecs, true, v, t->end.ops, t->end.ops + t->end.n_ops,
-                         &(chain_piece){.of = &part});
-      return;
-    }
+  if (t->sums) {
+    const float *sums = t->sums + row * t->ld_sums + col;
+    EACH_SUM acc[r][i] = vf_add(vf_load(sums + r * t->ld_sums + i * VF_LANES), acc[r][i]);
+  } else {
+    EACH_SUM acc[r][i] = vf_add(vf_zero(), acc[r][i]);
+  }
+  if (t->bias) EACH_SUM acc[r][i] = vf_add(acc[r][i], vf_load(t->bias + col + i * VF_LANES));
+  if (t->residual) {
+    const float *residual = t->residual + row * t->ldr + col;
+    EACH_SUM acc[r][i] = vf_add(vf_load(residual + r * t->ldr + i * VF_LANES), acc[r][i]);
+  }
+  if (SELDOM(t->end.n_ops > 0)) {
+    const wh_chain_part part = {t->end.row + row, rows, t->end.col + col, vecs * VF_LANES};
+    vf v[TALL_ROWS * PANEL_VECS];
+    EACH_SUM v[r * vecs + i] = acc[r][i];
+    chain_in_registers(rows, vecs, true, v, t->end.ops, t->end.ops + t->end.n_ops,
+                       &(chain_piece){.of = &part});
+    return;
   }
   EACH_SUM vf_store(out + r * t->ldo + i * VF_LANES, acc[r][i]);
 }
 #undef EACH_SUM
 
-/* All columns of a panel, in passes of `vecs` vectors. `step`: bytes asked for with each k of all passes. */
-INLINE void tile_rows(const int rows, const wh_linear_f_tile *t, int64_t row, const char **ahead,
-                      int64_t step) {
-  if (t->width == WH_LINEAR_F_HALF) {
-    tile_body(rows, WH_LINEAR_F_HALF / VF_LANES, WH_LINEAR_F_HALF, t, row, 0, ahead, step);
-    return;
-  }
-  if (rows <= WIDE_ROWS) {
-    tile_body(rows, WIDE_VECS, WH_LINEAR_F_COLS, t, row, 0, ahead, step);
-    return;
-  }
-  const int64_t passes = WH_LINEAR_F_COLS / (TILE_VECS * VF_LANES);
-  for (int64_t col = 0; col < WH_LINEAR_F_COLS; col += TILE_VECS * VF_LANES)
-    tile_body(rows, TILE_VECS, WH_LINEAR_F_COLS, t, row, col, ahead, step / passes);
+/* What a call asks for: each strip of rows a part of each half's. */
+typedef struct asking {
+  const char *at;
+  int64_t half, part, step; /* bytes; step: with each k */
+} asking;
+
+/* Columns of halves [begin, end). */
+INLINE void tile_rows(const int rows, const wh_linear_f_tile *t, int64_t row, int64_t begin, int64_t end,
+                      const asking *a) {
+  int64_t half = begin;
+  if (rows <= WIDE_ROWS)
+    for (; half + 2 <= end; half += 2)
+      tile_body(rows, PANEL_VECS, t, row, half, a->at + half * a->half, a->step);
+  for (; half < end; half++) tile_body(rows, HALF_VECS, t, row, half, a->at + half * a->half, a->step);
 }
 
-#define TILE_OF(rows)                      \
-  case rows:                               \
-    tile_rows(rows, t, row, &ahead, step); \
+#define TILE_OF(rows)                        \
+  case rows:                                 \
+    tile_rows(rows, t, row, begin, end, &a); \
     break;
 
-static void tile(const wh_linear_f_tile *t) {
-  const int64_t most = t->tall && t->width == WH_LINEAR_F_HALF ? TALL_ROWS : TILE_ROWS;
-  const char *ahead = t->ahead ? t->ahead : (const char *)t->x;
-  const int64_t step = t->ahead && t->k ? t->ahead_bytes / (t->k * ceil_div(t->rows, most)) : 0;
-  for (int64_t row = 0, rows; row < t->rows; row += rows) {
+static void tile_halves(const wh_linear_f_tile *t, int64_t begin, int64_t end, const int64_t most) {
+  const int64_t n_strips = ceil_div(t->rows, most), row_bytes = WH_LINEAR_F_HALF * (int64_t)sizeof *t->w;
+  asking a = {(const char *)t->x, 0, 0, 0};
+  if (t->ahead)
+    a = (asking){t->ahead, t->half * (int64_t)sizeof *t->w, t->k * row_bytes / n_strips,
+                 row_bytes / n_strips};
+  for (int64_t row = 0, rows; row < t->rows; row += rows, a.at += a.part) {
     const int64_t left = t->rows - row;
     rows = most > TILE_ROWS && left >= most ? most : ceil_div(left, ceil_div(left, TILE_ROWS));
     switch (rows) {
@@ -135,16 +134,22 @@ static void tile(const wh_linear_f_tile *t) {
       TILE_OF(11)
       TILE_OF(12)
       case TALL_ROWS:
-        tile_body(TALL_ROWS, 1, WH_LINEAR_F_HALF, t, row, 0, &ahead, step);
+        tile_body(TALL_ROWS, HALF_VECS, t, row, begin, a.at + begin * a.half, a.step);
         break;
 #endif
     }
   }
 }
 
+static void tile(const wh_linear_f_tile *t) {
+  const bool apart = TALL_ROWS > TILE_ROWS && t->tall && t->halves % 2; /* the last half, in tall tiles */
+  if (t->halves > apart) tile_halves(t, 0, t->halves - apart, TILE_ROWS);
+  if (apart) tile_halves(t, t->halves - 1, t->halves, TALL_ROWS);
+}
+
 static void finish(const wh_linear_f_finish *f) {
   for (int64_t r = 0; r < f->rows; r++) {
-    const float *c = f->c + r * WH_LINEAR_F_COLS, *residual = f->residual ? f->residual + r * f->ldr : NULL;
+    const float *c = f->c + r * f->ldc, *residual = f->residual ? f->residual + r * f->ldr : NULL;
     float *y = f->y + r * f->ldy;
     int64_t i = 0;
     for (; i + VF_LANES <= f->cols; i += VF_LANES) {
@@ -163,6 +168,6 @@ static void finish(const wh_linear_f_finish *f) {
   }
 }
 
-static const wh_linear_f_isa steps = {WIDE_ROWS, TILE_K, tile, finish};
+static const wh_linear_f_isa steps = {TILE_ROWS, WIDE_ROWS, tile, finish};
 
 #endif

@@ -78,20 +78,21 @@ size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, in
   return all;
 }
 
-/* dst[k][width] for panels [begin, end) of b, whose rows are ldb apart and lie anywhere */
+/* dst[half][k][16] for panels [begin, end) of b, whose rows are ldb apart and lie anywhere */
 static void copy_panels(const wh_linear_layout *l, const void *b, int64_t ldb, int64_t begin, int64_t end,
                         float *dst) {
-  for (int64_t i = begin; i < end; i++) {
-    const int64_t width = wh_linear_f_width(l, i), cols = min_i64(PANEL, l->n - i * PANEL);
-    const char *from = (const char *)b + (size_t)(i * PANEL) * sizeof *dst;
-    float *to = dst + (size_t)i * (l->panel_bytes / sizeof *dst);
-    for (int64_t k = 0; k < l->k; k++, from += (size_t)ldb * sizeof *dst, to += width) {
-      if (cols == PANEL) {
-        memcpy(to, from, PANEL * sizeof *to);
+  const int64_t half = WH_LINEAR_F_HALF, last = min_i64(end * PANEL, l->n);
+  for (int64_t col = begin * PANEL; col < last; col += half) {
+    const int64_t cols = min_i64(half, last - col);
+    const char *from = (const char *)b + (size_t)col * sizeof *dst;
+    float *to = dst + (size_t)(col * l->k);
+    for (int64_t k = 0; k < l->k; k++, from += (size_t)ldb * sizeof *dst, to += half) {
+      if (cols == half) {
+        memcpy(to, from, WH_LINEAR_F_HALF * sizeof *to);
         continue;
       }
       memcpy(to, from, (size_t)cols * sizeof *to);
-      memset(to + cols, 0, (size_t)(width - cols) * sizeof *to);
+      memset(to + cols, 0, (size_t)(half - cols) * sizeof *to);
     }
   }
 }

@@ -1,6 +1,6 @@
 /* matmul_blocks.c - see matmul_blocks.h: which rows go with which panels. Few rows are multiplied as the
  * codes are read; for many a panel's weights are decoded into scratch, and the tiles of products with float
- * weights run on it: the sum of an output is the same chain. */
+ * weights run on it: the sum of an output is the same chain. Rows of q13a have kernels of their own. */
 #include "backends/cpu/matmul_blocks.h"
 
 #include "backends/cpu/ahead.h"
@@ -20,6 +20,17 @@ const wh_blocks_isa *wh_blocks_isa_select(uint64_t features) {
   if ((features & (needs)) == (needs)) isa = &level;
 #include "backends/cpu/kernels_matmul_blocks.def"
   return isa;
+}
+
+wh_blocks_wide_fn wh_blocks_wide_select(uint64_t features, const char **name) {
+  wh_blocks_wide_fn fn = NULL;
+#define WH_MATMUL_BLOCKS_WIDE_KERNEL(level, needs) \
+  if ((features & (needs)) == (needs)) {           \
+    fn = wh_k_matmul_blocks_wide__##level;         \
+    *name = "matmul_blocks_wide__" #level;         \
+  }
+#include "backends/cpu/kernels_matmul_blocks.def"
+  return fn;
 }
 
 static bool decodes(uint64_t features, int64_t m) {
@@ -54,7 +65,6 @@ static void run_decoded(const wh_matmul_blocks *p, wh_blocks_tile *t, bool more,
                                  .scratch = scratch + l.panel_bytes,
                                  .scratch_bytes = p->worker_scratch - l.panel_bytes};
   t->y = (float *)(void *)scratch;
-  t->width = wh_linear_f_width(&l, 0);
   p->isa->decode(t);
   if (more) {
     const int64_t words = words_of(t) * WH_BLOCKS_COLS, cells = blocks_of(t) * WH_BLOCKS_COLS;
@@ -74,6 +84,16 @@ static void run_rows(const wh_matmul_blocks *p, wh_blocks_tile *t) {
   }
 }
 
+static void run_wide(const wh_matmul_blocks *p, wh_blocks_tile *t) {
+  for (int64_t i = 0; i < ceil_div(p->m, WH_Q13A_TILE); i++) {
+    const wh_q13a_tile x = wh_q13a_tile_at(p->q13a, p->m, t->k, i);
+    t->wide = &x;
+    t->rows = x.rows;
+    p->wide(t);
+    t->y += t->rows * t->ldy;
+  }
+}
+
 void wh_matmul_blocks_run(const wh_matmul_blocks *p, const wh_worker *worker) {
   const int64_t blocks = blocks_of(&p->first), words = words_of(&p->first);
   int64_t begin, end;
@@ -85,7 +105,9 @@ void wh_matmul_blocks_run(const wh_matmul_blocks *p, const wh_worker *worker) {
     t.scales += i * blocks * WH_BLOCKS_COLS;
     t.zeros += i * blocks * WH_BLOCKS_COLS;
     t.y += i * WH_BLOCKS_COLS;
-    if (decodes(p->features, p->m))
+    if (p->wide)
+      run_wide(p, &t);
+    else if (decodes(p->features, p->m))
       run_decoded(p, &t, i + 1 < end, worker);
     else
       run_rows(p, &t);

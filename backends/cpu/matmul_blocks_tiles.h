@@ -8,12 +8,14 @@
 #ifndef WH_CPU_MATMUL_BLOCKS_TILES_H
 #define WH_CPU_MATMUL_BLOCKS_TILES_H
 
+#include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/matmul_blocks.h"
 #include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 
 #define CHUNK 512
 #define VECS 2
+#define HALF WH_LINEAR_F_HALF
 #define JOIN_(name, level) wh_k_matmul_blocks_##name##__##level
 #define JOIN(name, level) JOIN_(name, level)
 
@@ -23,17 +25,20 @@ typedef struct tile_state {
   vu word[VECS];
 } tile_state;
 
-/* What the next code of each word stands for: multiplied, or without rows stored. */
-INLINE void one_code(const int rows, const int bits, const wh_blocks_tile *t, tile_state *s, int64_t k,
-                     float *to) {
+/* What the next code of each word's lower half stands for, or the one of the upper half after it: multiplied,
+ * or without rows stored. */
+INLINE void one_code(const int rows, const int bits, const bool upper, const wh_blocks_tile *t, tile_state *s,
+                     int64_t k, float *to) {
   vf w[VECS];
   UNROLL
   for (int i = 0; i < VECS; i++) {
-    w[i] = vf_mul(vf_sub(vf_from_code(s->word[i], (1u << bits) - 1), s->zero[i]), s->scale[i]);
-    s->word[i] = vu_right(s->word[i], vu_set1((uint32_t)bits));
+    const vu code = upper ? vu_right(s->word[i], vu_set1(16)) : s->word[i];
+    w[i] = vf_mul(vf_sub(vf_from_code(code, (1u << bits) - 1), s->zero[i]), s->scale[i]);
+    if (upper) s->word[i] = vu_right(s->word[i], vu_set1((uint32_t)bits));
   }
   if (rows == 0) UNROLL
-  for (int i = 0; i < VECS; i++) vf_store(to + k * t->width + i * VF_LANES, w[i]);
+  for (int i = 0; i < VECS; i++)
+    vf_store(to + i * VF_LANES / HALF * t->k * HALF + k * HALF + i * VF_LANES % HALF, w[i]);
   UNROLL
   for (int r = 0; r < rows; r++) {
     const vf x = vf_set1(t->x[r * t->ldx + k]);
@@ -58,9 +63,12 @@ INLINE void one_block(const int rows, const int bits, const wh_blocks_tile *t, t
       s->word[i] = vu_load(t->codes + k / per * WH_BLOCKS_COLS + col + i * VF_LANES);
     if (end - k >= per) {
       UNROLL
-      for (int j = 0; j < per; j++) one_code(rows, bits, t, s, k + j, to);
+      for (int j = 0; j < per; j++) one_code(rows, bits, j % 2, t, s, k + j, to);
     } else {
-      for (int64_t j = k; j < end; j++) one_code(rows, bits, t, s, j, to);
+      for (int64_t j = k; j < end; j += 2) {
+        one_code(rows, bits, false, t, s, j, to);
+        if (j + 1 < end) one_code(rows, bits, true, t, s, j + 1, to);
+      }
     }
   }
 }
@@ -77,7 +85,8 @@ INLINE void tile_body(const int rows, const int bits, const wh_blocks_tile *t, i
     for (int r = 0; r < rows; r++) UNROLL
     for (int i = 0; i < VECS; i++) s.chain[r][i] = vf_zero();
     for (int64_t k = k0; k < chunk_end; k += t->block)
-      one_block(rows, bits, t, &s, col, k, min_i64(chunk_end, k + t->block), t->y + col);
+      one_block(rows, bits, t, &s, col, k, min_i64(chunk_end, k + t->block),
+                t->y + col / HALF * t->k * HALF + col % HALF);
     UNROLL
     for (int r = 0; r < rows; r++) UNROLL
     for (int i = 0; i < VECS; i++) sum[r][i] = vf_add(sum[r][i], s.chain[r][i]);
@@ -112,9 +121,9 @@ void JOIN(rows, LEVEL)(const wh_blocks_tile *t) {
   }
 }
 
-/* Of half a panel two long vectors are all: what they write behind a row the next one writes again. */
 void JOIN(decode, LEVEL)(const wh_blocks_tile *t) {
-  for (int64_t col = 0; col < t->width; col += VECS * VF_LANES) {
+  const int64_t width = ceil_div(t->cols, HALF) * HALF;
+  for (int64_t col = 0; col < width; col += VECS * VF_LANES) {
     if (t->bits == 4) tile_body(0, 4, t, col);
     if (t->bits == 8) tile_body(0, 8, t, col);
     if (t->bits == 2) tile_body(0, 2, t, col);

@@ -61,7 +61,7 @@ static bool pack_panels(const wh_expert_layout *l, const void *src, void *dst, i
       wh_winograd_pack(&l->matrix, src, dst, begin, end);
       return true;
     case WH_CONV_PANELS:
-      rows.id = WH_LINEAR_F_PANELS;
+      rows.id = WH_LINEAR_F_WHOLE;
       (void)wh_linear_f_pack(&rows, src, dst, begin, end);
       return true;
     default:

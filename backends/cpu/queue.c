@@ -107,10 +107,14 @@ typedef struct run_job {
 
 static void run_worker(void *arg, const wh_worker *worker) {
   const run_job *job = arg;
+  const wh_worker alone = {0, 1, worker->team};
   for (size_t i = 0; i < job->count; i++) {
     const cpu_instr *in = &job->instrs[i];
     if (in->barrier && i > 0) wh_team_barrier(worker);
-    in->kernel->run(in, worker);
+    if (!in->alone)
+      in->kernel->run(in, worker);
+    else if (worker->index == 0)
+      in->kernel->run(in, &alone);
   }
 }
 
@@ -134,7 +138,10 @@ wh_status wh_cpu_submit(wh_queue *q, wh_code *code, size_t first, size_t count, 
   wh_status st = bind_frame(q, code, frame, &instrs);
   if (st == WH_OK && count) {
     run_job job = {instrs + first, count};
-    wh_team_run(q->d->team, run_worker, &job);
+    if (wh_cpu_is_short(q->d, instrs, first, count))
+      wh_team_run_alone(q->d->team, run_worker, &job);
+    else
+      wh_team_run(q->d->team, run_worker, &job);
     note_bad_weight(q, instrs);
   }
   wh_cpu_unlock(q->d);

@@ -54,15 +54,16 @@ static void multiply_panel(const crew *w, const float *v, int64_t panel, int64_t
   _Alignas(64) float c[TILE_SEQUENCES * WH_LINEAR_F_COLS];
   const float *panel_w = a->r + (size_t)panel * (l->panel_bytes / sizeof(float));
   wh_linear_f_tile t = {.rows = n_b,
-                        .width = wh_linear_f_width(l, panel),
+                        .halves = wh_linear_f_width(l, panel) / WH_LINEAR_F_HALF,
+                        .half = a->h * WH_LINEAR_F_HALF,
                         .ldx = a->h,
-                        .ends = true,
+                        .ld_sums = WH_LINEAR_F_COLS,
                         .out = c,
                         .ldo = WH_LINEAR_F_COLS};
   for (int64_t k = 0; k < a->h; k += WH_LINEAR_F_CHUNK) {
     t.k = min_i64(WH_LINEAR_F_CHUNK, a->h - k);
     t.x = v + b * a->h + k;
-    t.w = panel_w + k * t.width;
+    t.w = panel_w + k * WH_LINEAR_F_HALF;
     t.sums = k ? c : NULL;
     a->steps->tile(&t);
   }

@@ -1,4 +1,7 @@
 /* family_reduce.c - reductions over axes, ops along one, and products of activations. */
+#include <stdio.h>
+
+#include "backends/gpu/kernels/activations.h"
 #include "backends/gpu/kernels/reduce_args.h"
 #include "backends/gpu/walks.h"
 
@@ -217,16 +220,64 @@ static wh_status emit_matmul(gpu_emit *e, const gpu_step *s) {
   return gpu_launch(e, thin ? few : tiled, grid, &a, sizeof a);
 }
 
-const gpu_op gpu_ops_reduce[] = {{WH_OP_REDUCE_SUM, "reduce_sum", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_PROD, "reduce_prod", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_MAX, "reduce_max", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_MIN, "reduce_min", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_SUM_SQUARE, "reduce_sum_square", NULL, emit_reduce},
-                                 {WH_OP_REDUCE_L1, "reduce_l1", NULL, emit_reduce},
-                                 {WH_OP_ARG_MAX, "arg_max", NULL, emit_arg},
-                                 {WH_OP_ARG_MIN, "arg_min", NULL, emit_arg},
-                                 {WH_OP_CUMSUM, "cumsum", NULL, emit_cumsum},
-                                 {WH_OP_TOPK, "topk", claim_topk, emit_topk},
-                                 {WH_OP_MATMUL, "matmul", NULL, emit_matmul},
-                                 {WH_OP_MATMUL_INTEGER, "matmul_integer", NULL, emit_matmul},
-                                 {0}};
+/* ---- weights of few bits in blocks ---- */
+
+/* Of f32 the engine has the weights decoded: a matmul of those is faster than a chain over codes. */
+static wh_status claim_matmul_blocks(const gpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                     const int64_t *dims, wh_claim *c) {
+  (void)d;
+  (void)dims;
+  c->supported = g->values[node->inputs[0]].shape.dtype == WH_DTYPE_Q13A;
+  if (!c->supported)
+    (void)snprintf(c->reason, sizeof c->reason, "weights of few bits take activations of q13a here");
+  return WH_OK;
+}
+
+static wh_status emit_matmul_blocks(gpu_emit *e, const gpu_step *s) {
+  const gpu_operand *x = &s->in[0], *codes = &s->in[1], *scales = &s->in[2];
+  const int64_t rows = gpu_rows(x), n = gpu_row_length(s->out), k = gpu_row_length(x),
+                block = wh_node_i(s->node, WH_ATTR_BLOCK),
+                piece = block < GPU_Q13A_BLOCK ? block : GPU_Q13A_BLOCK, panels = codes->dims[0],
+                words = codes->dims[1], blocks = scales->dims[1];
+  int64_t grid = 0;
+  if (gpu_is_empty(s)) return WH_OK;
+  if (rows > INT32_MAX || __builtin_mul_overflow(panels, gpu_ceil_div(rows, GPU_BLOCKS_WARPS), &grid) ||
+      grid > INT32_MAX)
+    return WH_FAIL(ERR_LIMIT, "node '%s' has too many outputs", s->node->name);
+  const gpu_q13a f = gpu_q13a_of((uint64_t)rows, (uint64_t)k);
+  const gpu_blocks_args a = {.high = x->address,
+                             .low = x->address + f.low,
+                             .x_scales = x->address + f.scales,
+                             .codes = codes->address,
+                             .scales = scales->address,
+                             .zeros = s->in[3].address,
+                             .y = s->out->address,
+                             .rows = (uint32_t)rows,
+                             .n = (uint32_t)n, /* below 2^31, as k: the op's shape rule */
+                             .padded = (uint32_t)f.padded,
+                             .bits = (uint32_t)(words * 32 / (blocks * block)),
+                             .block = (uint32_t)block,
+                             .piece = (uint32_t)piece,
+                             .pieces = (uint32_t)gpu_ceil_div(k, piece),
+                             .panels = (uint32_t)panels,
+                             .words = (uint32_t)words,
+                             .blocks = (uint32_t)blocks};
+  return gpu_launch(e, GPU_K_matmul_blocks, (gpu_grid){(uint32_t)grid, 1, 1, GPU_BLOCKS_WARPS * WARP, 0}, &a,
+                    sizeof a);
+}
+
+const gpu_op gpu_ops_reduce[] = {
+    {WH_OP_REDUCE_SUM, "reduce_sum", NULL, emit_reduce},
+    {WH_OP_REDUCE_PROD, "reduce_prod", NULL, emit_reduce},
+    {WH_OP_REDUCE_MAX, "reduce_max", NULL, emit_reduce},
+    {WH_OP_REDUCE_MIN, "reduce_min", NULL, emit_reduce},
+    {WH_OP_REDUCE_SUM_SQUARE, "reduce_sum_square", NULL, emit_reduce},
+    {WH_OP_REDUCE_L1, "reduce_l1", NULL, emit_reduce},
+    {WH_OP_ARG_MAX, "arg_max", NULL, emit_arg},
+    {WH_OP_ARG_MIN, "arg_min", NULL, emit_arg},
+    {WH_OP_CUMSUM, "cumsum", NULL, emit_cumsum},
+    {WH_OP_TOPK, "topk", claim_topk, emit_topk},
+    {WH_OP_MATMUL, "matmul", NULL, emit_matmul},
+    {WH_OP_MATMUL_INTEGER, "matmul_integer", NULL, emit_matmul},
+    {WH_OP_MATMUL_BLOCKS, "matmul_blocks", claim_matmul_blocks, emit_matmul_blocks},
+    {0}};

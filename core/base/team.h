@@ -31,7 +31,10 @@ int wh_team_size(const wh_team *team);
  * the order in which they came; fn must not call it for the same team. */
 void wh_team_run(wh_team *team, wh_team_fn fn, void *arg);
 
-/* The same for a function that only wants to know which part of how many it is. */
+/* Runs fn on the calling thread as the only worker, in its turn: for what is over before others have woken. */
+void wh_team_run_alone(wh_team *team, wh_team_fn fn, void *arg);
+
+/* As wh_team_run, for a function that only wants to know which part of how many it is. */
 typedef void (*wh_team_part_fn)(void *arg, int index, int count);
 void wh_team_run_parts(wh_team *team, wh_team_part_fn fn, void *arg);
 

@@ -48,9 +48,13 @@ static void run_worker(wh_team *t, wh_team_fn fn, void *arg, int32_t index, int3
   fn(arg, &w);
 }
 
-static void run_region(wh_team *t, wh_team_fn fn, void *arg) {
+static void reset_counters(wh_team *t) {
   atomic_store_explicit(&t->all.next, 0, memory_order_relaxed);
   for (int i = 0; i < t->n_nodes; i++) atomic_store_explicit(&t->counters[i].next, 0, memory_order_relaxed);
+}
+
+static void run_region(wh_team *t, wh_team_fn fn, void *arg) {
+  reset_counters(t);
   if (t->n_threads == 1) {
     run_worker(t, fn, arg, 0, 1);
   } else {
@@ -69,5 +73,12 @@ static void run_region(wh_team *t, wh_team_fn fn, void *arg) {
 void wh_team_run(wh_team *t, wh_team_fn fn, void *arg) {
   wh_turn_begin(&t->turn);
   run_region(t, fn, arg);
+  wh_turn_end(&t->turn);
+}
+
+void wh_team_run_alone(wh_team *t, wh_team_fn fn, void *arg) {
+  wh_turn_begin(&t->turn);
+  reset_counters(t);
+  fn(arg, &(wh_worker){0, 1, t});
   wh_turn_end(&t->turn);
 }

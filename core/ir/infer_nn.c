@@ -512,7 +512,7 @@ wh_status wh_infer_matmul_blocks(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want_int(c, WH_ATTR_SIZE, 1, MOST - 1));
   WH_TRY(want_int(c, WH_ATTR_BLOCK, 8, 512));
   if (512 % block) return wh_infer_wrong_attr(c, WH_ATTR_BLOCK, "must be a power of two");
-  WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
+  if (a->dtype != WH_DTYPE_Q13A) WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
   if (a->rank < 1 || !constant(c, a->dims[a->rank - 1], &k) || k < 1 || k >= MOST)
     return wrong(c, 0, "must end in an axis of a constant length");
   int64_t blocks = (k + block - 1) / block;
@@ -523,5 +523,6 @@ wh_status wh_infer_matmul_blocks(const infer_ctx *c, wh_shape *out) {
   if (words % blocks || each * 32 % block || (bits != 2 && bits != 4 && bits != 8))
     return wrong(c, 1, "must have whole words of codes of 2, 4 or 8 bits for each block");
   *out = *a;
+  out->dtype = WH_DTYPE_F32;
   return number(c, n, &out->dims[out->rank - 1]);
 }

@@ -157,6 +157,14 @@ static void decode_weights(ox *o, few_bits *w, wh_datum *const *from, wh_datum *
   ox_made(o, to);
 }
 
+/* Codes of a word of four bytes in turns to its lower and its upper half. */
+static uint32_t in_turns(const uint8_t *bytes, unsigned bits) {
+  const unsigned per = 32 / bits;
+  uint32_t word = 0;
+  for (unsigned i = 0; i < per; i++) word |= (uint32_t)code_at(bytes, i, bits) << (i / 2 * bits + i % 2 * 16);
+  return word;
+}
+
 #define PANEL 32 /* outputs of matmul_blocks that lie beside each other */
 
 static bool fits_blocks(const few_bits *w, const wh_datum *zeros) {
@@ -179,11 +187,9 @@ static wh_datum *codes_in_panels(ox *o, const few_bits *w, wh_datum *from) {
   const uint8_t *codes = fresh ? ox_data(o, from) : NULL;
   uint32_t *to = (uint32_t *)(uintptr_t)d->data;
   for (int64_t r = 0; codes && r < w->rows && o->st == WH_OK; r++)
-    for (int64_t i = 0; i < words; i++) {
-      const uint8_t *p = codes + (size_t)r * w->row_bytes + 4 * i;
+    for (int64_t i = 0; i < words; i++)
       to[(r / PANEL * words + i) * PANEL + r % PANEL] =
-          p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-    }
+          in_turns(codes + (size_t)r * w->row_bytes + 4 * i, w->bits);
   if (fresh) ox_made(o, d);
   return d;
 }
@@ -214,8 +220,17 @@ static wh_datum *zeros_in_panels(ox *o, few_bits *w, wh_datum *from) {
   return d;
 }
 
+/* Whether activations become codes of 13 bits, which products of one value share: where the operator asks for
+ * no accuracy, for bf16's (3) or for int8's (4); not for that of f32 (1) or f16 (2), which is better where a
+ * block has outliers (docs/adr/0023). */
+static bool takes_wide(ox *o, const wh_datum *a) {
+  const int64_t level = ox_attr_i(o, "accuracy_level", 0);
+  return level != 1 && level != 2 && a->rank > 1;
+}
+
 /* The codes stay codes. */
 static wh_datum *blocks_product(ox *o, few_bits *w, wh_datum *a, wh_datum *const *from) {
+  if (takes_wide(o, a)) a = ox_node1(o, WH_OP_QUANTIZE_WIDE, &a, 1, NULL, 0);
   wh_datum *in[] = {a, codes_in_panels(o, w, from[0]), scales_in_panels(o, w, from[1]),
                     zeros_in_panels(o, w, from[2])};
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_SIZE, w->rows), ox_a_i(WH_ATTR_BLOCK, w->block)};
@@ -249,8 +264,8 @@ void ox_lower_ms_matmul_nbits(ox *o) {
     OX_FAIL(o, ERR_CORRUPT, "its weights and scales are not %" PRId64 " rows of %" PRId64 " blocks", w.rows,
             w.blocks);
   wh_datum *operands[] = {b, scales, ox_maybe(o, 3)};
-  const bool stay =
-      o->engine->takes_blocks && fits_blocks(&w, operands[2]) && a->rank > 0 && a->dims[a->rank - 1] == w.row;
+  const bool stay = (takes_wide(o, a) || o->engine->takes_blocks) && fits_blocks(&w, operands[2]) &&
+                    a->rank > 0 && a->dims[a->rank - 1] == w.row;
   wh_datum *y = (stay ? blocks_product : decoded_product)(o, &w, ox_f32(o, a), operands);
   if (ox_has(o, 5)) y = ox_add(o, y, ox_f32(o, ox_in(o, 5)));
   ox_give(o, 0, ox_cast(o, y, a->dtype));

@@ -70,6 +70,29 @@ SUITE_CASES(matmul_integer) {
       }
 }
 
+/* Rows of f32 or q13a with panels of random codes, or of those that give the largest integers. */
+static void blocks_case(suite *s, wh_op op, int64_t rows, int64_t k, int64_t n, int64_t block, int bits,
+                        bool wide, suite_fill fill) {
+  const int64_t blocks = (k + block - 1) / block;
+  const int64_t a[] = {2, ROWS, k}, words[] = {(n + 31) / 32, blocks * block * bits / 32, 32},
+                cells[] = {words[0], blocks, 32};
+  suite_case *c = case_begin(s, rows, "matmul_blocks of %d bits, [%lld, %lld], blocks of %lld, %s", bits,
+                             (long long)k, (long long)n, (long long)block, wide ? "q13a" : "f32");
+  const wh_value x = case_input(c, WH_DTYPE_F32, 3, a, fill),
+                 in[] = {wide ? case_node(c, WH_OP_QUANTIZE_WIDE, &x, 1, NULL, 0) : x,
+                         case_input(c, WH_DTYPE_U32, 3, words, FILL_PLAIN),
+                         case_input(c, WH_DTYPE_F32, 3, cells, FILL_PLAIN),
+                         case_input(c, WH_DTYPE_U8, 3, cells, FILL_PLAIN)};
+  uint8_t *codes = c->data[in[1]], *zeros = c->data[in[3]];
+  for (size_t b = 0; b < c->n_bytes[in[1]]; b++)
+    codes[b] = fill == FILL_EXTREME ? 0xff : (uint8_t)suite_random(s, 256);
+  for (size_t b = 0; b < c->n_bytes[in[3]]; b++)
+    zeros[b] = fill == FILL_EXTREME ? 0 : (uint8_t)suite_random(s, 1u << bits);
+  const wh_attr attrs[] = {INT_ATTR(SIZE, n), INT_ATTR(BLOCK, block)};
+  (void)case_node(c, op, in, 4, attrs, 2);
+  case_run(c);
+}
+
 /* Rows on both sides of what is decoded first, panels of all widths, blocks that k does not fill, chunks. */
 SUITE_CASES(matmul_blocks) {
   static const struct {
@@ -77,28 +100,22 @@ SUITE_CASES(matmul_blocks) {
   } sizes[] = {{1, 64, 40, 32},     {2, 30, 7, 16},    {3, 32, 32, 32}, {4, 100, 33, 16},
                {5, 1100, 50, 64},   {8, 515, 16, 256}, {9, 64, 96, 32}, {20, 77, 17, 16},
                {33, 1030, 70, 512}, {13, 40, 9, 16},   {0, 32, 32, 32}, {60, 700, 130, 128}};
-  if (!(s->target->backend->traits & WH_BACKEND_BLOCKS)) {
-    s->per_op[op]++; /* its graphs have none */
-    return;
+  /* Rows are 2 x these: tiles of 64 and what they leave, 1 to 6 rows and parts of them. */
+  static const struct {
+    int64_t rows, k, n, block;
+  } wide[] = {{1, 64, 40, 32},   {1, 300, 33, 64},  {2, 30, 7, 16},      {3, 128, 64, 8},
+              {7, 600, 50, 256}, {33, 200, 36, 32}, {16, 1030, 32, 512}, {0, 32, 32, 32}};
+  const bool floats = s->target->backend->traits & WH_BACKEND_BLOCKS; /* else its graphs have none of f32 */
+  for (int bits = 2; bits <= 8; bits *= 2) {
+    for (size_t i = 0; i < COUNT(sizes) && floats; i++)
+      for (int wild = 0; wild < 2; wild++)
+        blocks_case(s, op, sizes[i].rows, sizes[i].k, sizes[i].n, sizes[i].block, bits, false,
+                    wild ? FILL_WILD : FILL_PLAIN);
+    for (size_t i = 0; i < COUNT(wide); i++) {
+      const int64_t block = wide[i].block * bits % 32 ? 16 : wide[i].block;
+      blocks_case(s, op, wide[i].rows, wide[i].k, wide[i].n, block, bits, true,
+                  i % 2 ? FILL_WILD : FILL_PLAIN);
+    }
+    blocks_case(s, op, 3, 256, 33, 128, bits, true, FILL_EXTREME); /* 128 * 4095 * 255 */
   }
-  for (size_t i = 0; i < COUNT(sizes); i++)
-    for (int bits = 2; bits <= 8; bits *= 2)
-      for (int wild = 0; wild < 2; wild++) {
-        const int64_t blocks = (sizes[i].k + sizes[i].block - 1) / sizes[i].block;
-        const int64_t a[] = {2, ROWS, sizes[i].k},
-                      words[] = {(sizes[i].n + 31) / 32, blocks * sizes[i].block * bits / 32, 32},
-                      cells[] = {words[0], blocks, 32};
-        suite_case *c = case_begin(s, sizes[i].rows, "matmul_blocks %zu of %d bits", i, bits);
-        const wh_value in[] = {case_input(c, WH_DTYPE_F32, 3, a, wild ? FILL_WILD : FILL_PLAIN),
-                               case_input(c, WH_DTYPE_U32, 3, words, FILL_PLAIN),
-                               case_input(c, WH_DTYPE_F32, 3, cells, FILL_PLAIN),
-                               case_input(c, WH_DTYPE_U8, 3, cells, FILL_PLAIN)};
-        for (size_t b = 0; b < c->n_bytes[in[1]]; b++)
-          ((uint8_t *)c->data[in[1]])[b] = (uint8_t)suite_random(s, 256);
-        for (size_t b = 0; b < c->n_bytes[in[3]]; b++)
-          ((uint8_t *)c->data[in[3]])[b] = (uint8_t)suite_random(s, 1u << bits);
-        const wh_attr attrs[] = {INT_ATTR(SIZE, sizes[i].n), INT_ATTR(BLOCK, sizes[i].block)};
-        (void)case_node(c, op, in, 4, attrs, 2);
-        case_run(c);
-      }
 }

@@ -98,7 +98,9 @@ static void large_convs(suite *s, wh_op op) {
              {3, 5, 1, 10, {1, 1}, {1, 1}, 1, 0},     {1, 1, 3, 20, {33, 49}, {16, 16}, 16, 0},
              {1, 1, 4, 7, {9, 90}, {9, 40}, 1, 0},    {1, 1, 2, 3, {70, 2}, {40, 1}, 35, 0},
              {1, 3, 20, 39, {14, 14}, {1, 1}, 2, 0},  {2, 9, 1, 9, {14, 14}, {5, 5}, 1, 2},
-             {1, 6, 1, 6, {30, 90}, {5, 5}, 1, 2},    {1, 1, 30, 18, {9, 24}, {3, 3}, 1, 1}};
+             {1, 6, 1, 6, {30, 90}, {5, 5}, 1, 2},    {1, 1, 30, 18, {9, 24}, {3, 3}, 1, 1},
+             {1, 1, 4, 20, {9, 1295}, {3, 3}, 2, 1},  {1, 1, 5, 17, {1, 2001}, {3, 3}, 2, 1},
+             {1, 1, 5, 24, {20, 70}, {5, 5}, 3, 2},   {1, 1, 80, 20, {40, 64}, {3, 3}, 2, 1}};
   for (size_t i = 0; i < COUNT(all); i++) {
     suite_case *c = case_begin(s, all[i].images, "%s, large %zu", wh_op_get(op)->name, i);
     const int64_t strides[] = {all[i].stride, all[i].stride}, ones[] = {1, 1},
@@ -200,6 +202,22 @@ static void padded_convs(suite *s, wh_op op) {
   }
 }
 
+/* Three axes, rows of whole vectors, and tasks that have outputs of several planes. */
+static void planes_convs(suite *s, wh_op op) {
+  static const int64_t in[][3] = {{6, 9, 31}, {5, 40, 16}, {9, 4, 48}};
+  for (size_t i = 0; i < COUNT(in); i++) {
+    const int64_t m = 16 + 3 * (int64_t)i, ones[] = {1, 1, 1}, strides[] = {1 + (int64_t)i % 2, 2, 2},
+                  pads[] = {1, 1, 1, 1, 1, 1};
+    suite_case *c = case_begin(s, 1, "%s, planes %zu", wh_op_get(op)->name, i);
+    const wh_attr attrs[] = {INTS_ATTR(STRIDES, 3, strides), INTS_ATTR(DILATIONS, 3, ones),
+                             INTS_ATTR(PADS, 6, pads), INT_ATTR(GROUP, 1)};
+    wh_value at[3] = {case_input(c, WH_DTYPE_F32, 5, D(ROWS, 7, in[i][0], in[i][1], in[i][2]), FILL_WILD)};
+    at[1] = case_const(c, WH_DTYPE_F32, 5, D(m, 7, 3, 3, 3));
+    (void)case_node(c, op, at, 3, attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 /* One element a channel and weights that are no constants, so that nothing packs them. */
 static void computed_weights(suite *s, wh_op op) {
   suite_case *c = case_begin(s, 1, "%s, weights are an input", wh_op_get(op)->name);
@@ -217,6 +235,7 @@ SUITE_CASES(conv) {
   for (int round = 0; round < 90; round++) conv_case(s, op, round);
   large_convs(s, op);
   padded_convs(s, op);
+  planes_convs(s, op);
   depthwise_convs(s, op);
   winograd_convs(s, op);
 }

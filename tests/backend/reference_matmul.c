@@ -49,20 +49,49 @@ void ref_matmul_integer(ref_node *n) {
   }
 }
 
-/* Weight (i, column) of panels of 32 columns, whose words hold codes that follow each other along i. */
-static float block_weight(const ref_node *n, int64_t block, int64_t i, int64_t column) {
+/* Code (i, column) of panels of 32 columns, less its zero point; words hold codes that follow each other
+ * along i in turns in their lower and upper halves. */
+static int64_t block_code(const ref_node *n, int64_t block, int64_t i, int64_t column, float *scale) {
   const int64_t words = n->in[1].dims[1], blocks = n->in[2].dims[1], bits = 32 * words / (blocks * block),
                 per = 32 / bits, panel = column / 32, lane = column % 32;
   const int64_t word = (panel * words + i / per) * 32 + lane, cell = (panel * blocks + i / block) * 32 + lane;
-  const int64_t code = (int64_t)ref_integer(&n->in[1], word) >> i % per * bits & ((1 << bits) - 1);
-  return (float)(code - (int64_t)ref_integer(&n->in[3], cell)) * (float)ref_float(&n->in[2], cell);
+  const int64_t shift = i % per / 2 * bits + i % 2 * 16, mask = (1 << bits) - 1;
+  *scale = (float)ref_float(&n->in[2], cell);
+  return ((int64_t)ref_integer(&n->in[1], word) >> shift & mask) - (int64_t)ref_integer(&n->in[3], cell);
+}
+
+static float block_weight(const ref_node *n, int64_t block, int64_t i, int64_t column) {
+  float scale;
+  return (float)block_code(n, block, i, column, &scale) * scale;
+}
+
+/* An output of a row of q13a: its codes, then a scale for 128 of them. */
+static float block_output(const ref_node *n, int64_t block, const char *row, int64_t column) {
+  const int64_t k = ref_length(&n->in[0]), piece = block < 128 ? block : 128;
+  float y = 0, s, scale = 0;
+  for (int64_t from = 0; from < k; from += piece) {
+    int64_t dot = 0;
+    for (int64_t i = from; i < k && i < from + piece; i++) {
+      int16_t q;
+      memcpy(&q, row + 2 * i, sizeof q);
+      dot += q * block_code(n, block, i, column, &scale);
+    }
+    memcpy(&s, row + 2 * k + from / 128 * 4, sizeof s);
+    y = fmaf(s * scale, (float)dot, y);
+  }
+  return y;
 }
 
 void ref_matmul_blocks(ref_node *n) {
   const int64_t k = ref_length(&n->in[0]), columns = ref_length(&n->out),
-                block = wh_node_i(n->node, WH_ATTR_BLOCK);
+                block = wh_node_i(n->node, WH_ATTR_BLOCK), row_bytes = k * 2 + (k + 127) / 128 * 4;
   for (int64_t i = 0; i < ref_elements(&n->out); i++) {
     float sum = 0;
+    if (n->in[0].dtype == WH_DTYPE_Q13A) {
+      const char *row = (const char *)n->in[0].data + i / columns * row_bytes;
+      ref_set_float(&n->out, i, (double)block_output(n, block, row, i % columns));
+      continue;
+    }
     for (int64_t j0 = 0; j0 < k; j0 += 512) {
       float chain = 0;
       for (int64_t j = j0; j < k && j < j0 + 512; j++)

@@ -37,7 +37,45 @@ def endless():
     return number(1, 8) + blob(7, blob(1, loop) + blob(12, blob(1, "out"))) + blob(8, number(2, 17))
 
 
+FEW_BITS_K = 32
+FEW_BITS_CODES = [k * 7 % 16 for k in range(FEW_BITS_K)]
+
+
+def few_bits(**level):
+    """y[n, 1] = x[n, 32] and 32 codes of 4 bits, whose scale is 0.3 and zero point 8."""
+    ints = {"K": FEW_BITS_K, "N": 1, "bits": 4, "block_size": 32, **level}
+    attrs = b"".join(blob(5, blob(1, k) + number(3, v) + number(20, 2)) for k, v in ints.items())
+    codes = bytes(a | b << 4 for a, b in zip(FEW_BITS_CODES[::2], FEW_BITS_CODES[1::2]))
+    weights = (blob(5, number(1, 1) + number(1, 1) + number(1, 16) + number(2, 2) + blob(8, "b") + blob(9, codes))
+               + blob(5, number(1, 1) + number(2, 1) + blob(8, "s") + blob(9, struct.pack("<f", 0.3))))
+    node = blob(1, "x") + blob(1, "b") + blob(1, "s") + blob(2, "y") + blob(4, "MatMulNBits") + attrs + blob(7, "com.microsoft")
+    graph = blob(1, node) + weights + blob(11, port("x", "n", FEW_BITS_K)) + blob(12, port("y", "n", 1))
+    return number(1, 8) + blob(7, graph) + blob(8, number(2, 17)) + blob(8, blob(1, "com.microsoft") + number(2, 1))
+
+
+def f32(x):
+    return struct.unpack("<f", struct.pack("<f", x))[0]
+
+
 class Onnx(FolderTest):
+    def test_accuracy_of_few_bits(self):
+        """What accuracy_level asks of the activations: codes of 13 bits (docs/NUMERICS.md, "matmul_blocks"), or f32."""
+        x = [f32(((k * 37 + 11) % 101 - 50) / 7) for k in range(FEW_BITS_K)]
+        top = max(map(abs, x))
+        codes = [round(f32(v * f32(4095 / top))) for v in x]
+        wide = f32(f32(f32(top / 4095) * f32(0.3)) * sum(q * (c - 8) for q, c in zip(codes, FEW_BITS_CODES)))
+        exact = sum(v * (c - 8) for v, c in zip(x, FEW_BITS_CODES)) * f32(0.3)
+        source, answers = self.put("x.npy", npy((1, FEW_BITS_K), x)), {}
+        for level in (None, 0, 1, 2, 3, 4):
+            path = self.put("m.onnx", few_bits(**({} if level is None else {"accuracy_level": level})))
+            self.assert_ok(run("run", path, "--input", f"x={source}", "--output", self.path("out")))
+            with open(self.path("out/y.npy"), "rb") as file:
+                answers[level], = struct.unpack("<f", file.read()[-4:])
+        self.assertNotEqual(wide, answers[1])
+        self.assertAlmostEqual(answers[1], exact, delta=1e-5 * abs(exact))
+        self.assertAlmostEqual(wide, exact, delta=2e-3 * abs(exact))
+        self.assertEqual(answers, {None: wide, 0: wide, 1: answers[1], 2: answers[1], 3: wide, 4: wide})
+
     def test_tensors_in_and_out(self):
         path, x, out = self.put("m.onnx", model()), self.put("x.npy", npy((3, 2), [1, 2, 3, 4, 5, 6])), os.path.join(self.folder.name, "out")
         result = run("run", path, "--input", f"x={x}", "--output", out)

@@ -601,6 +601,7 @@ static const op_case cases[] = {
     {"matmul", "%1, %52", "", NULL, "input 1 is f64, not f32"},
     {"matmul", "%1, %4", "", NULL, "input 1 has 96 at axis 0 where 64 is needed"},
     {"matmul_blocks", "%1, %64, %65, %66", "{size = 40, block = 32} ", "f32[t, 40]", NULL},
+    {"matmul_blocks", "%47, %64, %65, %66", "{size = 40, block = 32} ", "f32[t, 40]", NULL},
     {"matmul_blocks", "%2, %64, %65, %66", "{size = 40, block = 32} ", NULL, "input 0 is i32, not f32"},
     {"matmul_blocks", "%18, %64, %65, %66", "{size = 40, block = 32} ", NULL, "input 0: must end in an axis"},
     {"matmul_blocks", "%1, %65, %65, %66", "{size = 40, block = 32} ", NULL, "input 1 is f32, not u32"},

@@ -215,7 +215,20 @@ def ms_matmul_nbits(m):
             z = [m.weight(m.codes(10 * ((blocks * bits + 7) // 8)))]
         if zeros == "floats":
             z = [m.weight(m.normal(10 * blocks, scale=4))]
-        m.node("MatMulNBits", [a, b, scales, *z], K=48, N=10, bits=bits, block_size=16)
+        m.node("MatMulNBits", [a, b, scales, *z], K=48, N=10, bits=bits, block_size=16, accuracy_level=1)  # answers are of fp32
+
+
+@case
+def ms_matmul_nbits_codes(m):
+    """Activations that are codes of 13 bits: the product with integers rounds none of them."""
+    a = m.r.integers(-4095, 4096, (2, 3, 200)).astype(np.float32)
+    a[..., ::128] = 4095  # the largest of each block
+    x = m.input(a)
+    for bits, block, zeros in ((4, 32, True), (4, 128, False), (8, 64, True), (4, 256, True), (2, 16, False)):
+        blocks = -(-200 // block)
+        codes, scales = m.weight(m.codes(40, blocks, block * bits // 8)), m.weight(m.normal(40 * blocks, scale=0.1))
+        z = [m.weight(m.codes(40 * ((blocks * bits + 7) // 8)))] if zeros else []
+        m.node("MatMulNBits", [x, codes, scales, *z], K=200, N=40, bits=bits, block_size=block)
 
 
 @case

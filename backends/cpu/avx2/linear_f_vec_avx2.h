@@ -8,7 +8,5 @@
 #define TALL_ROWS 6
 #define TILE_VECS 2
 #define WIDE_ROWS 3
-#define WIDE_VECS 4
-#define TILE_K 64
 
 #endif

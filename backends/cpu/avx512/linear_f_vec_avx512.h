@@ -8,7 +8,5 @@
 #define TALL_ROWS 24
 #define TILE_VECS 2
 #define WIDE_ROWS 12
-#define WIDE_VECS 2
-#define TILE_K 512
 
 #endif

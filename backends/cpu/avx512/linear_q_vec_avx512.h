@@ -30,6 +30,7 @@ ALWAYS_INLINE vint vint_set16(int v) { return _mm512_set1_epi16((short)v); }
 ALWAYS_INLINE vint vint_set32(int v) { return _mm512_set1_epi32(v); }
 ALWAYS_INLINE vint vint_add8(vint a, vint b) { return _mm512_add_epi8(a, b); }
 ALWAYS_INLINE vint vint_add16(vint a, vint b) { return _mm512_add_epi16(a, b); }
+ALWAYS_INLINE vint vint_sub16(vint a, vint b) { return _mm512_sub_epi16(a, b); }
 ALWAYS_INLINE vint vint_and(vint a, vint b) { return _mm512_and_si512(a, b); }
 /* a | (b & mask) */
 ALWAYS_INLINE vint vint_or_and(vint a, vint b, vint mask) {

@@ -8,7 +8,5 @@
 #define TALL_ROWS 6
 #define TILE_VECS 4
 #define WIDE_ROWS 2
-#define WIDE_VECS 8
-#define TILE_K 512
 
 #endif

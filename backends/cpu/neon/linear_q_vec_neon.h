@@ -37,6 +37,7 @@ ALWAYS_INLINE uint16x8_t vec_u16(vint a) { return vreinterpretq_u16_s32(a); }
 ALWAYS_INLINE int16x8_t vec_s16(vint a) { return vreinterpretq_s16_s32(a); }
 
 ALWAYS_INLINE vint vint_load(const void *p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
+ALWAYS_INLINE void vint_store(void *p, vint v) { vst1q_u8(p, vec_u8(v)); }
 ALWAYS_INLINE vint vint_zero(void) { return vdupq_n_s32(0); }
 ALWAYS_INLINE vint vint_set8(int v) { return vreinterpretq_s32_s8(vdupq_n_s8((int8_t)v)); }
 ALWAYS_INLINE vint vint_set16(int v) { return vreinterpretq_s32_s16(vdupq_n_s16((int16_t)v)); }
@@ -47,6 +48,9 @@ ALWAYS_INLINE vint vint_bcast32(const void *p) {
 }
 ALWAYS_INLINE vint vint_bcast128(const void *p) { return vint_load(p); }
 ALWAYS_INLINE vint vint_add8(vint a, vint b) { return vreinterpretq_s32_u8(vaddq_u8(vec_u8(a), vec_u8(b))); }
+ALWAYS_INLINE vint vint_sub16(vint a, vint b) {
+  return vreinterpretq_s32_s16(vsubq_s16(vec_s16(a), vec_s16(b)));
+}
 ALWAYS_INLINE vint vint_and(vint a, vint b) { return vandq_s32(a, b); }
 ALWAYS_INLINE vint vint_xor(vint a, vint b) { return veorq_s32(a, b); }
 /* a | (b & mask) */

@@ -60,4 +60,16 @@ typedef struct gpu_matmul_args {
   gpu_walk batches;
 } gpu_matmul_args;
 
+#define GPU_BLOCKS_WARPS 8 /* pieces that a block has at hand, and rows of its outputs */
+
+/* Rows of q13a with weights of few bits, which lie in panels of a warp's columns (core/ir/op_list.def). A
+ * piece has one scale of each side. */
+typedef struct gpu_blocks_args {
+  uint64_t high, low, x_scales; /* activations.h */
+  uint64_t codes, scales, zeros, y;
+  uint32_t rows, n, padded, bits;
+  uint32_t block, piece, pieces;
+  uint32_t panels, words, blocks; /* of all columns; of a panel */
+} gpu_blocks_args;
+
 #endif

@@ -1,0 +1,135 @@
+/* linear_h_block.h - up to 64 rows of q13a codes times a block of a panel of 32 outputs, in the form of
+ * linear_h_format.h: the register tiles of every SIMD kernel for 16-bit weights, and for few-bit ones that
+ * were decoded to it. Included after a vector header (linear_q_vec_<isa>.h).
+ *
+ * Lanes are outputs. A block's integer dots stay in registers while its pairs of k pass: every pair of a
+ * row is spread over the lanes and meets the codes of the held columns. What a block ends with (its dots as
+ * floats, times both scales, added to y) is a twentieth of the work, of 64 pairs; y lives in L1. */
+#ifndef WH_CPU_LINEAR_H_BLOCK_H
+#define WH_CPU_LINEAR_H_BLOCK_H
+
+#include "backends/cpu/linear_h_format.h"
+#include "backends/cpu/linear_h_store.h"
+
+#define VEC_BYTES (LANES * 4)
+#define PANEL_VECS (COLS / LANES)
+/* Rows that meet the codes together, and the vectors of columns that they meet: sums for all registers. Few
+ * rows of narrow vectors take the whole width, so that the weights pass in one stream. */
+#define ROWS_MAX (LANES == 16 ? 13 : 6)
+#define HELD_VECS(rows) (LANES == 16 || (rows) > 2 ? 2 : LANES == 8 ? PANEL_VECS : 4)
+/* How far before their use weights are asked for: what covers the latency of memory. */
+#define AHEAD 16384
+
+/* Compilers would load several steps' operands at once and spill the sums for them. */
+#define STEP_IN_ORDER __asm__ volatile("" : : : "memory")
+
+ALWAYS_INLINE void ask_for(const uint8_t *from, const int bytes, const wh_cpu_fetch how) {
+  UNROLL for (int i = 0; i < bytes; i += 64) {
+    if (how == WH_CPU_FETCH) __builtin_prefetch(from + i, 0, 3);
+    if (how == WH_CPU_FETCH_PAST_CACHES) __builtin_prefetch(from + i, 0, 0);
+  }
+}
+
+/* What a row's share of the product has come to, and what it still needs. */
+typedef struct block_at {
+  const uint8_t *w; /* the block's scales */
+  int64_t pairs;
+  const int16_t *q; /* of the first row */
+  const float *x_scale;
+  float *y; /* [row][COLS] */
+} block_at;
+
+/* The products of a row's pair of codes at q with those of the held columns. */
+ALWAYS_INLINE void add_pair(vdot16 *dot, const vint *w, const int vecs, const int16_t *q) {
+#ifdef DOT16_PAIRS
+  if (vecs == 2) {
+    vdot16_add_pair(dot, w, q);
+    return;
+  }
+#endif
+  const vint x = vint_bcast32(q);
+  UNROLL for (int v = 0; v < vecs; v++) vdot16_add(&dot[v], w[v], x);
+}
+
+/* One block of `rows` rows and the held columns from c on. */
+ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const wh_cpu_fetch how,
+                              const block_at b) {
+  const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
+  const int16_t *q = b.q;
+  vdot16 dot[ROWS_MAX][PANEL_VECS];
+  ask_for(b.w + AHEAD, WH_LINEAR_H_SCALE_BYTES, how);
+  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vdot16_zero();
+  for (int64_t i = 0; i < b.pairs; i += WH_LINEAR_H_STEP) {
+    UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
+      const uint8_t *at = codes + s * WH_LINEAR_H_PAIR_BYTES;
+      vint w[PANEL_VECS];
+      STEP_IN_ORDER;
+      ask_for(at + AHEAD, WH_LINEAR_H_PAIR_BYTES, how);
+      /* The activations of the rows after these: with the codes and y they are more than a first-level cache.
+       */
+      if (rows > 2 && c == 0) __builtin_prefetch(b.q + rows * WH_Q13A_BLOCK + (i + s) * 32, 0, 3);
+      UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
+      UNROLL for (int r = 0; r < rows; r++) add_pair(dot[r], w, vecs, q + r * WH_Q13A_BLOCK + 2 * s);
+    }
+    codes += WH_LINEAR_H_STEP * WH_LINEAR_H_PAIR_BYTES;
+    q += 2 * WH_LINEAR_H_STEP;
+  }
+  const float *w_scale = (const float *)(const void *)b.w + c;
+  UNROLL for (int v = 0; v < vecs; v++) {
+    const vflt s = vflt_load(w_scale + v * LANES);
+    UNROLL for (int r = 0; r < rows; r++) {
+      float *y = b.y + r * COLS + c + v * LANES;
+      vflt_store(y, vflt_fma(vflt_mul(s, vflt_bcast(b.x_scale + r)),
+                             vflt_from_int(vint_from_dot16(dot[r][v])), vflt_load(y)));
+    }
+  }
+}
+
+ALWAYS_INLINE void block_rows(const int rows, const wh_cpu_fetch how, const block_at b) {
+  const int vecs = HELD_VECS(rows);
+  UNROLL for (int v = 0; v < PANEL_VECS; v += vecs) {
+    if (v == 0)
+      block_cols(rows, vecs, 0, how, b);
+    else
+      block_cols(rows, vecs, v * LANES, WH_CPU_FETCH_NOT, b);
+  }
+}
+
+/* All rows of a call, in parts of nearly the same height. */
+ALWAYS_INLINE void block(int64_t rows, const wh_cpu_fetch how, block_at b) {
+  const int64_t parts = (rows + ROWS_MAX - 1) / ROWS_MAX;
+  for (int64_t part = 0, begin = 0; part < parts; part++) {
+    const int64_t end = rows * (part + 1) / parts, n = end - begin;
+#define CASE(n)                               \
+  case n:                                     \
+    if (how != WH_CPU_FETCH_NOT && part == 0) \
+      block_rows(n, how, b);                  \
+    else                                      \
+      block_rows(n, WH_CPU_FETCH_NOT, b);     \
+    break
+    switch (n) {
+      CASE(1);
+      CASE(2);
+      CASE(3);
+      CASE(4);
+      CASE(5);
+      CASE(6);
+#if LANES == 16
+      CASE(7);
+      CASE(8);
+      CASE(9);
+      CASE(10);
+      CASE(11);
+      CASE(12);
+      CASE(13);
+#endif
+    }
+#undef CASE
+    b.q += n * WH_Q13A_BLOCK;
+    b.x_scale += n;
+    b.y += n * COLS;
+    begin = end;
+  }
+}
+
+#endif
