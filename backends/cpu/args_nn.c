@@ -236,19 +236,21 @@ static void run_roi_align(const cpu_instr *in, const wh_worker *worker) {
 
 static void run_trees(const cpu_instr *in, const wh_worker *worker) {
   const cpu_operand *x = &in->in[0], *leaves = &in->in[3];
-  const wh_trees_args a = {.rows = x->dims[0],
-                           .features = x->dims[1],
-                           .n_nodes = in->in[1].dims[0],
-                           .n_trees = in->in[2].dims[0],
-                           .n_leaves = leaves->dims[0],
-                           .targets = leaves->dims[1],
-                           .dtype = x->dtype,
-                           .mode = (wh_trees_mode)number(in, WH_ATTR_MODE),
-                           .nodes = in->in[1].data,
-                           .roots = in->in[2].data,
-                           .x = x->data,
-                           .leaves = leaves->data,
-                           .y = in->out->data};
+  const wh_trees_args a = {
+      .rows = x->dims[0],
+      .features = x->dims[1],
+      .n_nodes = in->in[1].dims[0],
+      .n_trees = in->in[2].dims[0],
+      .n_leaves = leaves->dims[0],
+      .targets = leaves->dims[1],
+      .dtype = x->dtype,
+      .mode = (wh_trees_mode)number(in, WH_ATTR_MODE),
+      .nodes = in->in[1].data,
+      .roots = in->in[2].data,
+      .x = x->data,
+      .leaves = leaves->data,
+      .y = in->out->data,
+      .table = in->worker_scratch ? (char *)in->scratch + (size_t)worker->index * in->worker_scratch : NULL};
   in->kernel->nn.trees(&a, worker);
 }
 
@@ -585,6 +587,9 @@ static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int6
                  ? bytes
                  : SIZE_MAX;
     }
+    case WH_OP_TREES:
+      return wh_trees_table_bytes(g->values[node->inputs[0]].shape.dtype, dim_at(g, node->inputs[1], 0, dims),
+                                  dim_at(g, node->inputs[3], 0, dims));
     case WH_OP_RNN:
     case WH_OP_GRU:
     case WH_OP_LSTM:

@@ -168,10 +168,11 @@ static void conv_task_channels(conv_end *e, int64_t m0, int64_t n_m, int64_t beg
     for (int64_t m = m0; m < m0 + n_m; m += WH_LINEAR_F_COLS) {
       const int64_t outputs = min_i64(WH_LINEAR_F_COLS, a->m - m);
       const int64_t width = outputs <= WH_LINEAR_F_HALF ? WH_LINEAR_F_HALF : WH_LINEAR_F_COLS;
-      /* the next panel's taps of this chunk, or the first one's of the next */
-      const float *next = m + WH_LINEAR_F_COLS < m0 + n_m
-                              ? a->panels + (m + WH_LINEAR_F_COLS) * p->n_k + k * width
-                              : a->panels + m0 * p->n_k + (k + n) * width;
+      /* the next panel's taps of this chunk, or the first one's of the next, or those of the next task */
+      const int64_t behind = m + WH_LINEAR_F_COLS;
+      const float *next = behind < m0 + n_m       ? a->panels + behind * p->n_k + k * width
+                          : last && behind < a->m ? a->panels + behind * p->n_k
+                                                  : a->panels + m0 * p->n_k + (k + n) * width;
       conv_pending rest = {sums, 0, first_place};
       for (int64_t i = begin; i < end; i++) {
         const conv_stretch s = conv_stretch_of(u, i);

@@ -86,9 +86,8 @@ static void lanes_gather(const float *const *rows, int64_t at, int64_t n, const 
       }
     vf v[VF_LANES];
     vf_columns(from, v);
-    if (n >= VF_LANES) CONV_UNROLL
-    for (int r = 0; r < VF_LANES; r++) vf_store(to + LANES_OF(first + r), v[r]);
-    else for (int64_t r = 0; r < n; r++) vf_store(to + LANES_OF(r), v[r]);
+    CONV_UNROLL /* with their numbers known they stay in registers */
+        for (int r = 0; r < VF_LANES; r++) if (r < n) vf_store(to + LANES_OF(first + r), v[r]);
   }
 }
 
@@ -110,7 +109,9 @@ static void lanes_write(conv_end *e, lanes_part *p, bool all) {
       for (int r = 0; r < VF_LANES; r++) vf_store(p->y[r] + p->place + i, v[r]);
       continue;
     }
-    for (int64_t r = 0; r < p->n; r++) vf_store_left(p->y[r] + p->place + i, n - i, v[r]);
+    CONV_UNROLL
+    for (int r = 0; r < VF_LANES; r++)
+      if (r < p->n) vf_store_left(p->y[r] + p->place + i, n - i, v[r]);
   }
   p->place += n;
   p->pending -= n;

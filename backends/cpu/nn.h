@@ -135,7 +135,10 @@ typedef struct wh_trees_args {
   const int32_t *nodes, *roots;
   const void *x, *leaves;
   void *y;
+  void *table; /* of wh_trees_table_bytes, a worker's own; or NULL */
 } wh_trees_args;
+/* 0: no table is made of so many. */
+size_t wh_trees_table_bytes(wh_dtype dtype, int64_t n_nodes, int64_t n_leaves);
 
 /* over channels: x[n][c][inner] */
 typedef struct wh_lrn_args {
