@@ -105,7 +105,7 @@ static void check_tile(int64_t rows, int64_t cols, int64_t k, int64_t block, int
 
 static void every_level_gives_the_references_bits(void **state) {
   (void)state;
-  for (int i = 0; i < 900; i++) {
+  for (int i = 0; i < 300; i++) {
     const int bits = 2 << below(3); /* 2, 4, 8 */
     const int64_t block = 8 << below(7), rows = 1 + below(i % 8 ? 9 : WH_Q13A_TILE);
     if (block * bits % 32 == 0)
