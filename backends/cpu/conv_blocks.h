@@ -71,11 +71,14 @@ static int64_t block_element(const conv_unit *u, int64_t place) {
          place % out[2] - b->first[2];
 }
 
-/* Where the vectors of places [begin, end) lie that are elements which follow each other. */
+/* Where the vectors of places [begin, end) lie that are elements which follow each other. A task may begin
+ * within a row. */
 static void block_find(const conv_unit *u, int64_t begin, int64_t end, int64_t *at) {
-  const int64_t width = block_is_flat(u) ? end - begin : u->a->win.out[2];
-  for (int64_t row = begin; row < end; row += width) {
-    const int64_t first = block_element(u, row), behind = min_i64(row + width, end);
+  const bool flat = block_is_flat(u);
+  const int64_t width = u->a->win.out[2];
+  for (int64_t row = begin, behind; row < end; row = behind) {
+    behind = flat ? end : min_i64((row / width + 1) * width, end);
+    const int64_t first = block_element(u, row);
     for (int64_t i = row; i < behind; i += VF_LANES) *at++ = first + (i - row);
   }
 }

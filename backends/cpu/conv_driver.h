@@ -162,7 +162,7 @@ typedef struct conv_unit {
   float *weights;     /* of some rows, where they are not packed */
   float *blocks;      /* [of a task][taps of a part][WH_CONV_BLOCK], where there are */
   conv_band *band;
-  float *copy; /* a band's elements, or an image's last channels */
+  float *copy; /* a band's elements, a worker's own copy of an image, or an image's last channels */
   wh_team *team;
 } conv_unit;
 
@@ -218,7 +218,7 @@ static void conv_split_row(const float *x, int64_t width, int64_t first, int64_t
 static void conv_copy_row(const wh_conv_plan *p, const float *x, int64_t first, int64_t n, int64_t space,
                           float *to) {
   const int64_t width = p->view.in[2], stride = p->view.stride[2];
-  if (x && stride == 2 && p->phases[2] == 2) {
+  if (x && width > 0 && stride == 2 && p->phases[2] == 2) { /* which looks at the ends of a row */
     conv_split_row(x, width, first, n, wh_window_volume(p->view.in), to, to + space);
     return;
   }

@@ -1,9 +1,9 @@
 /* linear_f_tiles.h - the register tiles of products with float weights, written over one vector type.
  *
  * Included once by each linear_f_<isa>.c behind the words of vec.h and
- *   TILE_ROWS   the tallest tile of half a panel, or where WIDE_ROWS is as large of a whole one, all in
- * registers WIDE_ROWS   up to here a tile is as wide as a panel TALL_ROWS   a tile for a last half: as tall
- * as the registers allow
+ *   TILE_ROWS: the tallest tile of half a panel, or where WIDE_ROWS is as large of a whole one, all in
+ * registers; WIDE_ROWS: up to here a tile is as wide as a panel; TALL_ROWS: a tile for a last half, as tall
+ * as the registers allow.
  *
  * A few rows go through all columns before the next ones do: they stay in a first-level cache, and a half
  * panel is read in order, which a second-level cache keeps up with. */
