@@ -2,7 +2,7 @@
 # held by a C source whose name goes into OUT, as objects PREFIX<module>. In the command, @source@ and @image@ stand for the
 # files, @depfile@ for the dependencies that it writes, @arch@ for what nvcc compiles the module for. Without a command the objects are empty.
 # WH_GPU_IMAGES: another build of the same sources, whose images are taken as they are: they do not depend on the preset, and
-# compiling them takes minutes.
+# compiling them takes minutes. It stays in the cache of the build that was given it: -U WH_GPU_IMAGES ends it.
 set(WH_GPU_IMAGES "" CACHE PATH "A build folder whose GPU images are taken, where it has them")
 function(wh_gpu_images prefix suffix out)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/backends/gpu/kernels/*.cu)

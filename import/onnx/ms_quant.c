@@ -172,12 +172,19 @@ static bool fits_blocks(const few_bits *w, const wh_datum *zeros) {
          !(zeros && wh_dtype_is_float(zeros->dtype));
 }
 
+/* An operand of ox_derive that is another for other bits: in a function these may be the caller's. */
+static wh_datum form_of(const few_bits *w) {
+  static const uint8_t forms[9];
+  return (wh_datum){.kind = WH_DATUM_TENSOR, .data = &forms[w->bits], .is_weight = true, .is_kept = true};
+}
+
 /* The codes, or the scales and zero points of their blocks, of panels of outputs; outputs that are missing
  * are zeros. `per`: of a panel's row of 32. */
 static wh_datum *panels_of(ox *o, wh_dtype dtype, const few_bits *w, int64_t per, wh_datum *from,
                            bool *fresh) {
   const int64_t dims[] = {(w->rows + PANEL - 1) / PANEL, per, PANEL};
-  return ox_derive(o, dtype, 3, dims, &from, 1, fresh);
+  wh_datum form = form_of(w), *parts[] = {from, &form};
+  return ox_derive(o, dtype, 3, dims, parts, 2, fresh);
 }
 
 static wh_datum *codes_in_panels(ox *o, const few_bits *w, wh_datum *from) {
@@ -221,17 +228,20 @@ static wh_datum *zeros_in_panels(ox *o, few_bits *w, wh_datum *from) {
 }
 
 /* Whether activations become codes of 13 bits, which products of one value share: where the accuracy of bf16
- * (3) or int8 (4) is enough; not where the operator asks for that of f16 (2), which is better where a block has
- * outliers, for that of f32 (1), or, unset (0), for activations as they are (docs/adr/0023). */
+ * (3) or int8 (4) is enough; not where the operator asks for that of f16 (2), which is better where a block
+ * has outliers, for that of f32 (1), or, unset (0), for activations as they are (docs/adr/0023). The host has
+ * no codes of 13 bits: of no elements none are made. */
 static bool takes_wide(ox *o, const wh_datum *a) {
-  return ox_attr_i(o, "accuracy_level", 0) >= 3 && a->rank > 1;
+  const int64_t level = ox_attr_i(o, "accuracy_level", 0);
+  return (level == 3 || level == 4) && a->rank > 1 && a->n > 0;
 }
 
 /* The codes stay codes. */
 static wh_datum *blocks_product(ox *o, few_bits *w, wh_datum *a, wh_datum *const *from) {
-  if (takes_wide(o, a)) a = ox_node1(o, WH_OP_QUANTIZE_WIDE, &a, 1, NULL, 0);
   wh_datum *in[] = {a, codes_in_panels(o, w, from[0]), scales_in_panels(o, w, from[1]),
                     zeros_in_panels(o, w, from[2])};
+  /* behind what may end a stage: no stage hands on codes of 13 bits */
+  if (takes_wide(o, a)) in[0] = ox_node1(o, WH_OP_QUANTIZE_WIDE, &a, 1, NULL, 0);
   const wh_attr attrs[] = {ox_a_i(WH_ATTR_SIZE, w->rows), ox_a_i(WH_ATTR_BLOCK, w->block)};
   return ox_node1(o, WH_OP_MATMUL_BLOCKS, in, 4, attrs, 2);
 }
@@ -239,7 +249,8 @@ static wh_datum *blocks_product(ox *o, few_bits *w, wh_datum *a, wh_datum *const
 static wh_datum *decoded_product(ox *o, few_bits *w, wh_datum *a, wh_datum *const *from) {
   const int64_t dims[] = {w->row, w->rows};
   bool fresh;
-  wh_datum *f = ox_derive(o, WH_DTYPE_F32, 2, dims, from, 3, &fresh);
+  wh_datum form = form_of(w), *parts[] = {from[0], from[1], from[2], &form};
+  wh_datum *f = ox_derive(o, WH_DTYPE_F32, 2, dims, parts, 4, &fresh);
   if (fresh) decode_weights(o, w, from, f);
   return ox_matmul(o, a, f);
 }

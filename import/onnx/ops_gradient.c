@@ -13,6 +13,7 @@ typedef struct step {
   wh_datum *const *in, *y, *dy;
   wh_datum **dx; /* of each input; NULL: none. Of the shape of y, where the inputs broadcast over it */
 } step;
+#define MOST_INPUTS 8
 typedef void (*rule)(ox *o, const step *s);
 
 /* What a slot of the graph stands for here. */
@@ -179,6 +180,14 @@ static void forward(ox *o, const ox_node *node, slot *slots) {
     if (node->graphs[k])
       OX_FAIL(o, ERR_UNSUPPORTED, "'" WH_STR_FMT "' has no derivative here", WH_STR_ARG(node->src->op));
   if (varies && !rule_of(o, node)) return;
+  /* as before opset 7 */
+  const bool places_axes = node->opset < 7 && ox_attr_i(o, "broadcast", 0) && ox_attr(o, "axis");
+  if (varies && (node->n_in > MOST_INPUTS || places_axes))
+    OX_FAIL(o, ERR_UNSUPPORTED, "this form of '" WH_STR_FMT "' has no derivative here",
+            WH_STR_ARG(node->src->op));
+  /* one within the other would take time that doubles with each */
+  if (node->row && node->row->lower == ox_lower_gradient)
+    OX_FAIL(o, ERR_UNSUPPORTED, "'Gradient' has no derivative here");
   if (!node->row) OX_FAIL(o, ERR_UNSUPPORTED, "functions have no derivative here");
   if (o->st == WH_OK) node->row->lower(o);
   for (size_t k = 0; k < node->n_out && o->st == WH_OK; k++) {
@@ -199,8 +208,8 @@ static wh_datum *gathered(ox *o, wh_datum *d, const wh_datum *shape) {
 }
 
 static void backward(ox *o, const ox_node *node, slot *slots) {
-  wh_datum *dx[8] = {NULL};
-  if (node->n_out == 0 || node->out[0] == OX_ABSENT || node->n_in > 8) return;
+  wh_datum *dx[MOST_INPUTS] = {NULL};
+  if (node->n_out == 0 || node->out[0] == OX_ABSENT) return;
   const slot *y = &slots[node->out[0]];
   if (!y->varies || y->is_given || !y->slope) return;
   enter(o, node, slots);

@@ -53,6 +53,43 @@ def few_bits(**level):
     return number(1, 8) + blob(7, graph) + blob(8, number(2, 17)) + blob(8, blob(1, "com.microsoft") + number(2, 1))
 
 
+def attribute(name, v=None):
+    """An integer; without one what the caller of the function gives."""
+    return blob(5, blob(1, name) + number(20, 2) + (blob(21, name) if v is None else number(3, v)))
+
+
+def few_bits_of_a_device():
+    """As few_bits(accuracy_level=4), with scales that are exp(e)."""
+    ints = {"K": FEW_BITS_K, "N": 1, "bits": 4, "block_size": 32, "accuracy_level": 4}
+    codes = bytes(a | b << 4 for a, b in zip(FEW_BITS_CODES[::2], FEW_BITS_CODES[1::2]))
+    nodes = (blob(1, blob(1, "e") + blob(2, "s") + blob(4, "Exp"))
+             + blob(1, blob(1, "x") + blob(1, "b") + blob(1, "s") + blob(2, "y") + blob(4, "MatMulNBits")
+                    + b"".join(attribute(k, v) for k, v in ints.items()) + blob(7, "com.microsoft")))
+    weights = blob(5, number(1, 1) + number(1, 1) + number(1, 16) + number(2, 2) + blob(8, "b") + blob(9, codes))
+    graph = nodes + weights + blob(11, port("x", "n", FEW_BITS_K)) + blob(11, port("e", 1)) + blob(12, port("y", "n", 1))
+    return number(1, 8) + blob(7, graph) + blob(8, number(2, 17)) + blob(8, blob(1, "com.microsoft") + number(2, 1))
+
+
+def few_bits_in_a_function(codes, n):
+    """One node for two calls: y[n, N] of codes of 4 bits, z of the same bytes as codes of 8."""
+    names = ("K", "N", "bits", "block_size")
+    body = (blob(1, "x") + blob(1, "b") + blob(1, "s") + blob(2, "y") + blob(4, "MatMulNBits") + b"".join(map(attribute, names))
+            + blob(7, "com.microsoft"))
+    function = (blob(1, "F") + blob(4, "x") + blob(4, "b") + blob(4, "s") + blob(5, "y") + b"".join(blob(6, k) for k in names)
+                + blob(7, body) + blob(9, number(2, 17)) + blob(9, blob(1, "com.microsoft") + number(2, 1)) + blob(10, "own"))
+
+    def call(x, y, *values):
+        return blob(1, blob(1, x) + blob(1, "b") + blob(1, "s") + blob(2, y) + blob(4, "F")
+                    + b"".join(attribute(k, v) for k, v in zip(names, values)) + blob(7, "own"))
+
+    weights = (blob(5, number(1, n) + number(1, 2) + number(1, 16) + number(2, 2) + blob(8, "b") + blob(9, codes))
+               + blob(5, number(1, 2 * n) + number(2, 1) + blob(8, "s") + blob(9, struct.pack("<f", 1) * (2 * n))))
+    graph = (call("x", "y", 64, n, 4, 32) + call("u", "z", 32, n, 8, 16) + weights + blob(11, port("x", 1, 64)) + blob(11, port("u", 1, 32))
+             + blob(12, port("y", 1, n)) + blob(12, port("z", 1, n)))
+    return (number(1, 8) + blob(7, graph) + blob(8, number(2, 17)) + blob(8, blob(1, "com.microsoft") + number(2, 1))
+            + blob(8, blob(1, "own") + number(2, 1)) + blob(25, function))
+
+
 def f32(x):
     return struct.unpack("<f", struct.pack("<f", x))[0]
 
@@ -75,6 +112,33 @@ class Onnx(FolderTest):
         self.assertAlmostEqual(answers[1], exact, delta=1e-5 * abs(exact))
         self.assertAlmostEqual(wide, exact, delta=2e-3 * abs(exact))
         self.assertEqual(answers, {None: answers[1], 0: answers[1], 1: answers[1], 2: answers[1], 3: wide, 4: wide})
+
+    def test_few_bits_of_what_a_device_makes(self):
+        """Scales that another node gives end a stage; and activations may have no elements."""
+        x, e = self.put("x.npy", npy((1, FEW_BITS_K), [1] * FEW_BITS_K)), self.put("e.npy", npy((1,), [0]))
+        self.assert_ok(run("run", self.put("m.onnx", few_bits_of_a_device()), "--input", f"x={x}", "--input", f"e={e}", "--output", self.path("out")))
+        with open(self.path("out/y.npy"), "rb") as file:
+            y, = struct.unpack("<f", file.read()[-4:])
+        self.assertAlmostEqual(y, sum(c - 8 for c in FEW_BITS_CODES), delta=0.1)
+        empty = self.put("empty.npy", npy((0, FEW_BITS_K), []))
+        for level in (0, 4):
+            result = run("run", self.put("m.onnx", few_bits(accuracy_level=level)), "--input", f"x={empty}")
+            self.assert_ok(result)
+            self.assertIn("f32[0, 1]", result.stdout)
+
+    def test_few_bits_of_a_function(self):
+        """The weights of one node in two forms, by the caller's attributes."""
+        n = 256
+        codes = bytes((i * 37 + i // 5 + 11) % 256 for i in range(32 * n))
+        x, u = [k % 5 - 2 for k in range(64)], [k % 3 - 1 for k in range(32)]
+        self.assert_ok(run("run", self.put("m.onnx", few_bits_in_a_function(codes, n)), "--input", f"x={self.put('x.npy', npy((1, 64), x))}",
+                           "--input", f"u={self.put('u.npy', npy((1, 32), u))}", "--output", self.path("out")))
+        rows = [codes[32 * i:32 * i + 32] for i in range(n)]
+        y = [sum(a * ((row[k // 2] >> 4 * (k % 2) & 15) - 8) for k, a in enumerate(x)) for row in rows]
+        z = [sum(a * (c - 128) for a, c in zip(u, row)) for row in rows]
+        for name, want in (("y", y), ("z", z)):
+            with open(self.path(f"out/{name}.npy"), "rb") as file:
+                self.assertEqual(list(struct.unpack(f"<{n}f", file.read()[-4 * n:])), want)
 
     def test_tensors_in_and_out(self):
         path, x, out = self.put("m.onnx", model()), self.put("x.npy", npy((3, 2), [1, 2, 3, 4, 5, 6])), os.path.join(self.folder.name, "out")

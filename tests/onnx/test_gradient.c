@@ -173,9 +173,33 @@ static void refusals_say_why(void **state) {
     const wh_tensor tv = tensor(WH_DTYPE_F32, 1, 2, 0, v, sizeof v), *inputs[] = {&tv, &tv};
     running n;
     assert_int_not_equal(run(&g, inputs, &n), WH_OK);
-    if (!strstr(wh_last_error()->message, cases[i].says)) fail_msg("case %zu: %s", i, wh_last_error()->message);
+    if (!strstr(wh_last_error()->message, cases[i].says))
+      fail_msg("case %zu: %s", i, wh_last_error()->message);
     stop(&n);
   }
+}
+
+/* Each would lower all those before it once more. */
+static void gradients_of_gradients_are_refused(void **state) {
+  (void)state;
+  static const wh_str x[] = {S("x")}, g1[] = {S("g1")}, g2[] = {S("g2")};
+  const wh_onnx_attr first[] = {
+      strings_attr("xs", x, 1),
+      {.name = S("y"), .ref = S(""), .type = WH_ONNX_ATTR_STRING, .n = 1, .s = S("y")}};
+  const wh_onnx_attr second[] = {
+      strings_attr("xs", x, 1),
+      {.name = S("y"), .ref = S(""), .type = WH_ONNX_ATTR_STRING, .n = 1, .s = S("g1")}};
+  const wh_onnx_node nodes[] = {NODE("Exp", x, y, 0, NULL),
+                                {S(""), S("Gradient"), training, 1, 1, 2, x, g1, first},
+                                {S(""), S("Gradient"), training, 1, 1, 2, x, g2, second}};
+  const wh_onnx_value_info ins[] = {F32("x")}, outs[] = {F32("g2")};
+  const wh_onnx_graph g = GRAPH(nodes, ins, outs);
+  static const float v[] = {1, 2};
+  const wh_tensor tv = tensor(WH_DTYPE_F32, 1, 2, 0, v, sizeof v), *inputs[] = {&tv};
+  running n;
+  assert_int_equal(run(&g, inputs, &n), WH_ERR_UNSUPPORTED);
+  assert_non_null(strstr(wh_last_error()->message, "'Gradient' has no derivative"));
+  stop(&n);
 }
 
 int main(void) {
@@ -183,6 +207,7 @@ int main(void) {
       cmocka_unit_test(slopes_are_those_of_differences),
       cmocka_unit_test(other_tensors_may_be_given),
       cmocka_unit_test(refusals_say_why),
+      cmocka_unit_test(gradients_of_gradients_are_refused),
   };
   return cmocka_run_group_tests_name("onnx gradient", tests, open_device, close_device);
 }
