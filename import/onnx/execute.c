@@ -240,6 +240,11 @@ void ox_run_graph(ox *o, const ox_graph *g, wh_datum *const *inputs, size_t n_in
   o->depth--;
   for (size_t i = 0; i < g->n_outputs; i++)
     outputs[i] = o->st == WH_OK ? look_up(&s, g->outputs[i]) : &o->nothing;
+  for (size_t i = 0; i < g->n_outputs && !g->source; i++) /* a function's may be absent */
+    if (!outputs[i]) {
+      OX_FAIL(o, ERR_CORRUPT, "output %zu of graph '" WH_STR_FMT "' is not made", i, WH_STR_ARG(g->name));
+      outputs[i] = &o->nothing;
+    }
   o->scope = s.parent;
 }
 
