@@ -8,9 +8,13 @@
 
 #include "backends/cpu/chain.h"
 #include "backends/cpu/unroll.h"
-#include "backends/cpu/vec_math_many.h"
+#include "backends/cpu/vec_math.h"
 
 #define CHAIN_MOST 32 /* vectors of a tile: no level has more registers */
+
+INLINE vf chain_hard_swish(vf x, vf a, vf b, vf most) {
+  return vf_mul(vf_at_most(vf_relu(vf_add(vf_mul(x, a), b)), most), x);
+}
 
 /* Each function has one loop for all who call it: unrolled it would not fit the registers. */
 #define FUNCTION(name, f)                                        \
@@ -144,7 +148,7 @@ INLINE void chain_in_registers(const int rows, const int vecs, const bool whole,
       }
       case 2 * WH_CHAIN_HARD_SWISH: {
         const vf a = vf_set1(op->c[0]), b = vf_set1(op->c[1]), most = vf_set1(op->c[2]);
-        EACH V = vf_mul(vf_at_most(vf_relu(vf_add(vf_mul(V, a), b)), most), V);
+        EACH V = chain_hard_swish(V, a, b, most);
         break;
       }
       default: {

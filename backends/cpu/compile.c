@@ -160,6 +160,6 @@ wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_fram
     operands += inputs_of(step) + step->n_outputs;
     WH_TRY(resolve_scratch(d, frame, step, node, in));
   }
-  wh_cpu_divide(d, instrs, block->n_steps);
+  wh_cpu_estimate(instrs, block->n_steps);
   return WH_OK;
 }

@@ -105,7 +105,7 @@ CONV_INLINE void conv_short_act(const int n, const conv_short *s, vf *v) {
   if (s->act == CONV_ACT_HARD_SWISH) {
     const vf a = vf_set1(s->c[0]), b = vf_set1(s->c[1]), most = vf_set1(s->c[2]);
     CONV_UNROLL
-    for (int i = 0; i < n; i++) v[i] = vf_mul(vf_at_most(vf_relu(vf_add(vf_mul(v[i], a), b)), most), v[i]);
+    for (int i = 0; i < n; i++) v[i] = chain_hard_swish(v[i], a, b, most);
   }
   if (s->divisor) CONV_UNROLL
   for (int i = 0; i < n; i++) v[i] = vf_div(v[i], vf_set1(*s->divisor));

@@ -49,7 +49,7 @@ typedef struct cpu_device {
   char reason[96];          /* "highest level in use is avx512vnni" */
   char product_reason[224]; /* the same for products with quantised weights, and how these are asked for */
 
-  bool shares_all; /* every step is the whole team's: work.c */
+  bool shares_all; /* every run is the whole team's: work.c */
 
   wh_turn turn;     /* the team and what follows have one caller at a time */
   wh_queue *queues; /* all of them; changes while locked */
@@ -142,7 +142,6 @@ struct cpu_instr {
   size_t scratch_bytes, worker_scratch; /* of all workers; of each */
   uint32_t step;                        /* for wh_team_next; a step has two */
   bool barrier;                         /* wait for all earlier instructions first */
-  bool alone;                           /* one worker runs it: work.c */
   double ns_until;                      /* what it and those before it may take one worker */
   wh_fault *fault;                      /* or NULL */
   atomic_uint *bad_weight; /* the queue's: node + 1 of the first that found a weight not finite, or 0 */
@@ -171,11 +170,11 @@ void wh_cpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *
 wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame,
                          atomic_uint *bad_weight, cpu_instr *instrs, cpu_operand *operands);
 
-/* work.c: says of instructions in their order who runs them, and where the team has to meet. */
-void wh_cpu_divide(const cpu_device *d, cpu_instr *instrs, size_t n);
+/* work.c: how long instructions may take. */
+void wh_cpu_estimate(cpu_instr *instrs, size_t n);
 /* Whether these `count` > 0 are over before a team has woken. */
 bool wh_cpu_is_short(const cpu_device *d, const cpu_instr *instrs, size_t first, size_t count);
-/* For tests of kernels on small operands: from now on every step is the whole team's. */
+/* For tests of kernels on small operands: from now on every run is the whole team's. */
 void wh_cpu_share_all(void *dev);
 
 /* args_<family>.c: the compile column of ops.c. */

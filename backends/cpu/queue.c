@@ -107,14 +107,10 @@ typedef struct run_job {
 
 static void run_worker(void *arg, const wh_worker *worker) {
   const run_job *job = arg;
-  const wh_worker alone = {0, 1, worker->team};
   for (size_t i = 0; i < job->count; i++) {
     const cpu_instr *in = &job->instrs[i];
     if (in->barrier && i > 0) wh_team_barrier(worker);
-    if (!in->alone)
-      in->kernel->run(in, worker);
-    else if (worker->index == 0)
-      in->kernel->run(in, &alone);
+    in->kernel->run(in, worker);
   }
 }
 

@@ -6,7 +6,6 @@
 #include "backends/cpu/rowops_kernels.h"
 #include "backends/cpu/rowops_norm.h"
 #include "backends/cpu/rowops_units.h"
-#include "backends/cpu/vec_math_many.h"
 
 void KERNEL(rms_norm)(const wh_norm_args *a, const wh_worker *w) {
   int64_t begin, end; /* whole rows: y may be x, whose sum must be complete before it changes */
@@ -59,7 +58,7 @@ static inline float exp_and_sum(const float *x, float *y, int64_t n, vf top) {
       vf d[VF_MANY], p[VF_MANY];
       UNROLL
       for (int i = 0; i < VF_MANY; i++) d[i] = vf_sub(vf_load(x + j + (v + i) * VF_LANES), top);
-      vf_exp_of_many(d, p);
+      vf_exp_of(VF_MANY, d, p);
       UNROLL
       for (int i = 0; i < VF_MANY; i++) {
         vf_store(y + j + (v + i) * VF_LANES, p[i]);

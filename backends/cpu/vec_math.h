@@ -3,103 +3,164 @@
 #ifndef WH_CPU_VEC_MATH_H
 #define WH_CPU_VEC_MATH_H
 
+#include "backends/cpu/unroll.h"
 #include "backends/cpu/vec.h"
 #include "core/base/exact_math.h"
 
-/* exp(x) is y 2^n, with y about 0.7 to 1.4 and whole n; for x up to WH_EXP_MAX and not far below WH_EXP_MIN,
- * or NaN, which both are then. */
-static inline vf vf_exp_parts(vf x, vf *n) {
-  *n = vf_rint(vf_mul(x, vf_set1(1.44269504f)));
-  vf r = vf_fma(*n, vf_set1(-0.693359375f), x);
-  r = vf_fma(*n, vf_set1(2.12194440e-4f), r);
-  vf p = vf_set1(1.9875691500e-4f);
-  p = vf_fma(p, r, vf_set1(1.3981999507e-3f));
-  p = vf_fma(p, r, vf_set1(8.3334519073e-3f));
-  p = vf_fma(p, r, vf_set1(4.1665795894e-2f));
-  p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
-  p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
-  p = vf_fma(p, vf_mul(r, r), r);
-  return vf_add(p, vf_set1(1.0f));
-}
+#define VF_MANY 4 /* vectors at a time that suit all levels' registers */
+/* Functions of n vectors, n known to the compiler: step by step, the same operations on each. One vector
+ * after the other, a processor has too few registers behind those of the program to look far enough ahead,
+ * and waits for each step of a polynomial. What they take and give may not be the same where it is const. */
+#define EACH UNROLL for (int i = 0; i < n; i++)
 
-/* exp for WH_EXP_MIN <= x <= WH_EXP_MAX */
-static inline vf vf_exp_in_range(vf x) {
-  vf n;
-  const vf y = vf_exp_parts(x, &n);
-  return vf_ldexp(y, n);
+/* exp(x) is y 2^k, with y about 0.7 to 1.4 and whole k; for x up to WH_EXP_MAX and not far below WH_EXP_MIN,
+ * or NaN, which both are then. */
+INLINE void vf_exp_parts(const int n, const vf *x, vf *y, vf *k) {
+  vf r[VF_MANY];
+  EACH k[i] = vf_rint(vf_mul(x[i], vf_set1(1.44269504f)));
+  EACH r[i] = vf_fma(k[i], vf_set1(-0.693359375f), x[i]);
+  EACH r[i] = vf_fma(k[i], vf_set1(2.12194440e-4f), r[i]);
+  EACH y[i] = vf_fma(vf_set1(1.9875691500e-4f), r[i], vf_set1(1.3981999507e-3f));
+  EACH y[i] = vf_fma(y[i], r[i], vf_set1(8.3334519073e-3f));
+  EACH y[i] = vf_fma(y[i], r[i], vf_set1(4.1665795894e-2f));
+  EACH y[i] = vf_fma(y[i], r[i], vf_set1(1.6666665459e-1f));
+  EACH y[i] = vf_fma(y[i], r[i], vf_set1(5.0000001201e-1f));
+  EACH y[i] = vf_fma(y[i], vf_mul(r[i], r[i]), r[i]);
+  EACH y[i] = vf_add(y[i], vf_set1(1.0f));
 }
 
 /* exp where it is a normal number: -87 <= x <= 87 or NaN; elsewhere anything */
-static inline vf vf_exp_normal(vf x) {
-  vf n;
-  const vf y = vf_exp_parts(x, &n);
-  return vf_ldexp_normal(y, n);
+INLINE void vf_exp_normal(const int n, const vf *x, vf *y) {
+  vf k[VF_MANY];
+  vf_exp_parts(n, x, y, k);
+  EACH y[i] = vf_ldexp_normal(y[i], k[i]);
 }
 
 /* exp for x that is NaN or at most WH_EXP_MAX */
-static inline vf vf_exp_nonpositive(vf x) {
-  if (VF_LDEXP_IN_STEPS && vf_all(vf_not_less(x, vf_set1(-87.0f)))) return vf_exp_normal(x);
-  return vf_keep(vf_not_less(x, vf_set1(WH_EXP_MIN)), vf_exp_in_range(x));
+INLINE vf vf_exp_nonpositive(vf x) {
+  vf y, k;
+  if (VF_LDEXP_IN_STEPS && vf_all(vf_not_less(x, vf_set1(-87.0f)))) {
+    vf_exp_normal(1, &x, &y);
+    return y;
+  }
+  vf_exp_parts(1, &x, &y, &k);
+  return vf_keep(vf_not_less(x, vf_set1(WH_EXP_MIN)), vf_ldexp(y, k));
 }
 
-static inline vf vf_exp(vf x) {
-  if (VF_LDEXP_IN_STEPS && vf_all(vf_not_less(vf_set1(87.0f), vf_abs(x)))) return vf_exp_normal(x);
-  vf y = vf_keep(vf_not_less(x, vf_set1(WH_EXP_MIN)), vf_exp_in_range(x));
-  y = vf_choose(vf_less(vf_set1(WH_EXP_MAX), x), vf_set1(INFINITY), y);
-  return vf_choose(vf_is_number(x), y, x);
+INLINE void vf_exp_of(const int n, const vf *x, vf *y) {
+  vf k[VF_MANY];
+  bool normal = VF_LDEXP_IN_STEPS;
+  EACH normal &= vf_all(vf_not_less(vf_set1(87.0f), vf_abs(x[i])));
+  vf_exp_parts(n, x, y, k);
+  if (normal) {
+    EACH y[i] = vf_ldexp_normal(y[i], k[i]);
+    return;
+  }
+  EACH {
+    y[i] = vf_keep(vf_not_less(x[i], vf_set1(WH_EXP_MIN)), vf_ldexp(y[i], k[i]));
+    y[i] = vf_choose(vf_less(vf_set1(WH_EXP_MAX), x[i]), vf_set1(INFINITY), y[i]);
+    y[i] = vf_choose(vf_is_number(x[i]), y[i], x[i]);
+  }
 }
 
-static inline vf vf_tanh(vf x) {
-  const vf one = vf_set1(1.0f), a = vf_abs(x), z = vf_mul(x, x);
-  vf p = vf_set1(-5.70498872745e-3f);
-  p = vf_fma(p, z, vf_set1(2.06390887954e-2f));
-  p = vf_fma(p, z, vf_set1(-5.37397155531e-2f));
-  p = vf_fma(p, z, vf_set1(1.33314422036e-1f));
-  p = vf_fma(p, z, vf_set1(-3.33332819422e-1f));
-  p = vf_fma(vf_mul(p, z), x, x);
-  /* from 20 on t is 1 */
-  const vf e = vf_add(vf_exp_normal(vf_at_most(vf_add(a, a), vf_set1(40.0f))), one);
-  const vf t = vf_copysign(vf_sub(one, vf_div(vf_set1(2.0f), e)), x);
-  return vf_choose(vf_less(a, vf_set1(0.625f)), p, t);
+INLINE void vf_exp_n(const int n, vf *x) {
+  vf y[VF_MANY];
+  vf_exp_of(n, x, y);
+  EACH x[i] = y[i];
 }
 
-static inline vf vf_erf(vf x) {
-  const vf one = vf_set1(1.0f), a = vf_abs(x), z = vf_mul(x, x);
-  vf p = vf_set1(-6.01339561e-4f);
-  p = vf_fma(p, z, vf_set1(4.998001270e-3f));
-  p = vf_fma(p, z, vf_set1(-2.6770232245e-2f));
-  p = vf_fma(p, z, vf_set1(1.12819269e-1f));
-  p = vf_fma(p, z, vf_set1(-3.76125067e-1f));
-  p = vf_fma(p, z, vf_set1(1.28379151e-1f));
-  p = vf_fma(p, x, x);
-  vf q = vf_set1(1.94712760e-4f);
-  q = vf_fma(q, a, vf_set1(-3.03140562e-3f));
-  q = vf_fma(q, a, vf_set1(2.21806858e-2f));
-  q = vf_fma(q, a, vf_set1(-1.03837550e-1f));
-  q = vf_fma(q, a, vf_set1(-6.37287199e-1f));
-  q = vf_fma(q, a, vf_set1(-1.12761462f));
-  q = vf_fma(q, a, vf_set1(-2.10089958e-4f));
-  vf t = vf_sub(one, vf_exp_normal(q)); /* q is -18.1 to -1 where t is taken */
-  t = vf_choose(vf_less(a, vf_set1(4.0f)), t, one);
-  t = vf_copysign(t, x);
-  t = vf_choose(vf_less(a, vf_set1(0.921875f)), p, t);
-  return vf_choose(vf_is_number(x), t, x);
+/* 1 + exp(-x): what sigmoid and silu divide by */
+INLINE void vf_one_and_exp(const int n, const vf *x, vf *y) {
+  vf negative[VF_MANY];
+  EACH negative[i] = vf_neg(x[i]);
+  vf_exp_of(n, negative, y);
+  EACH y[i] = vf_add(vf_set1(1.0f), y[i]);
 }
 
-static inline vf vf_sigmoid(vf x) {
+INLINE void vf_sigmoid_n(const int n, vf *x) {
+  vf e[VF_MANY];
+  vf_one_and_exp(n, x, e);
+  EACH x[i] = vf_div(vf_set1(1.0f), e[i]);
+}
+
+INLINE void vf_silu_n(const int n, vf *x) {
+  vf e[VF_MANY];
+  vf_one_and_exp(n, x, e);
+  EACH x[i] = vf_div(x[i], e[i]);
+}
+
+INLINE void vf_tanh_n(const int n, vf *x) {
   const vf one = vf_set1(1.0f);
-  return vf_div(one, vf_add(one, vf_exp(vf_neg(x))));
+  vf z[VF_MANY], p[VF_MANY], e[VF_MANY];
+  EACH z[i] = vf_mul(x[i], x[i]);
+  EACH p[i] = vf_fma(vf_set1(-5.70498872745e-3f), z[i], vf_set1(2.06390887954e-2f));
+  EACH p[i] = vf_fma(p[i], z[i], vf_set1(-5.37397155531e-2f));
+  EACH p[i] = vf_fma(p[i], z[i], vf_set1(1.33314422036e-1f));
+  EACH p[i] = vf_fma(p[i], z[i], vf_set1(-3.33332819422e-1f));
+  EACH p[i] = vf_fma(vf_mul(p[i], z[i]), x[i], x[i]);
+  EACH z[i] = vf_abs(x[i]);
+  EACH z[i] = vf_at_most(vf_add(z[i], z[i]), vf_set1(40.0f)); /* from 20 on tanh is 1 */
+  vf_exp_normal(n, z, e);
+  EACH e[i] = vf_sub(one, vf_div(vf_set1(2.0f), vf_add(e[i], one)));
+  EACH x[i] = vf_choose(vf_less(vf_abs(x[i]), vf_set1(0.625f)), p[i], vf_copysign(e[i], x[i]));
 }
-static inline vf vf_silu(vf x) { return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_neg(x)))); }
-static inline vf vf_gelu_tanh(vf x) {
-  const vf cube = vf_mul(vf_mul(x, x), x);
-  const vf u = vf_mul(vf_fma(cube, vf_set1(0.044715f), x), vf_set1(0.79788456f));
-  return vf_mul(vf_mul(vf_set1(0.5f), x), vf_add(vf_set1(1.0f), vf_tanh(u)));
+
+INLINE void vf_erf_n(const int n, vf *x) {
+  const vf one = vf_set1(1.0f);
+  vf a[VF_MANY], p[VF_MANY], q[VF_MANY];
+  EACH a[i] = vf_mul(x[i], x[i]);
+  EACH p[i] = vf_fma(vf_set1(-6.01339561e-4f), a[i], vf_set1(4.998001270e-3f));
+  EACH p[i] = vf_fma(p[i], a[i], vf_set1(-2.6770232245e-2f));
+  EACH p[i] = vf_fma(p[i], a[i], vf_set1(1.12819269e-1f));
+  EACH p[i] = vf_fma(p[i], a[i], vf_set1(-3.76125067e-1f));
+  EACH p[i] = vf_fma(p[i], a[i], vf_set1(1.28379151e-1f));
+  EACH p[i] = vf_fma(p[i], x[i], x[i]);
+  EACH a[i] = vf_abs(x[i]);
+  EACH q[i] = vf_fma(vf_set1(1.94712760e-4f), a[i], vf_set1(-3.03140562e-3f));
+  EACH q[i] = vf_fma(q[i], a[i], vf_set1(2.21806858e-2f));
+  EACH q[i] = vf_fma(q[i], a[i], vf_set1(-1.03837550e-1f));
+  EACH q[i] = vf_fma(q[i], a[i], vf_set1(-6.37287199e-1f));
+  EACH q[i] = vf_fma(q[i], a[i], vf_set1(-1.12761462f));
+  EACH q[i] = vf_fma(q[i], a[i], vf_set1(-2.10089958e-4f));
+  vf_exp_normal(n, q, a); /* q is -18.1 to -1 where it is taken */
+  EACH {
+    const vf size = vf_abs(x[i]);
+    vf t = vf_choose(vf_less(size, vf_set1(4.0f)), vf_sub(one, a[i]), one);
+    t = vf_choose(vf_less(size, vf_set1(0.921875f)), p[i], vf_copysign(t, x[i]));
+    x[i] = vf_choose(vf_is_number(x[i]), t, x[i]);
+  }
 }
-static inline vf vf_gelu_erf(vf x) {
-  const vf e = vf_erf(vf_mul(x, vf_set1(0.70710678f)));
-  return vf_mul(vf_mul(vf_set1(0.5f), x), vf_add(vf_set1(1.0f), e));
+
+INLINE void vf_gelu_tanh_n(const int n, vf *x) {
+  vf u[VF_MANY];
+  EACH u[i] = vf_mul(vf_mul(x[i], x[i]), x[i]);
+  EACH u[i] = vf_mul(vf_fma(u[i], vf_set1(0.044715f), x[i]), vf_set1(0.79788456f));
+  vf_tanh_n(n, u);
+  EACH x[i] = vf_mul(vf_mul(vf_set1(0.5f), x[i]), vf_add(vf_set1(1.0f), u[i]));
 }
+
+INLINE void vf_gelu_erf_n(const int n, vf *x) {
+  vf u[VF_MANY];
+  EACH u[i] = vf_mul(x[i], vf_set1(0.70710678f));
+  vf_erf_n(n, u);
+  EACH x[i] = vf_mul(vf_mul(vf_set1(0.5f), x[i]), vf_add(vf_set1(1.0f), u[i]));
+}
+#undef EACH
+
+#define FUNCTION(f)               \
+  static inline vf vf_##f(vf x) { \
+    vf_##f##_n(1, &x);            \
+    return x;                     \
+  }                               \
+  static inline void vf_##f##_many(vf *x) { vf_##f##_n(VF_MANY, x); }
+FUNCTION(exp)
+FUNCTION(tanh)
+FUNCTION(erf)
+FUNCTION(sigmoid)
+FUNCTION(silu)
+FUNCTION(gelu_tanh)
+FUNCTION(gelu_erf)
+#undef FUNCTION
 
 /* NaN from where the scalar has it: all steps keep it, and its quadrant is 0 */
 static inline void vf_sincos(vf x, vf *sin_out, vf *cos_out) {

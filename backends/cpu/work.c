@@ -1,19 +1,13 @@
-/* work.c - roughly how long an instruction takes one worker, and from that who runs it: a step of less than a
- * barrier's time is cheaper on one worker than on a team, and so is a run that is over before the others have
- * woken. Estimates only divide the work: no bit depends on them. */
+/* work.c - roughly how long instructions take one worker: a run that is over before the others have woken is
+ * the caller's alone. Estimates only divide the work: no bit depends on them. */
 #include "backends/cpu/cpu_internal.h"
 
-/* Measured on an AMD EPYC (Zen 3) with two workers: a barrier takes some 0.3 us, a region's start and end 4
- * us. */
-#define STEP_ALONE_NS 600.0
+/* AMD EPYC (Zen 3), two workers: starting and ending a region takes 1 us while the other still spins, some 15
+ * when it sleeps. */
 #define RUN_ALONE_NS 8000.0
 #define A_LONG_TIME_NS 1e15 /* ops whose time does not follow from the sizes of their operands */
 
-static double elements(const cpu_operand *o) {
-  double n = 1;
-  for (int i = 0; i < o->rank; i++) n *= (double)o->dims[i];
-  return o->data ? n : 0;
-}
+static double elements(const cpu_operand *o) { return o->data ? (double)wh_cpu_elements(o) : 0; }
 
 /* Each operand is gone through once. */
 static double all_elements(const cpu_instr *in) {
@@ -71,24 +65,9 @@ static double nanoseconds(const cpu_instr *in) {
   }
 }
 
-void wh_cpu_divide(const cpu_device *d, cpu_instr *instrs, size_t n) {
-  bool team_works = false;  /* since the last barrier */
-  bool is_left_out = false; /* a barrier between steps of one worker, which a team's step still needs */
-  double begun = 0;
-  for (size_t i = 0; i < n; i++) {
-    cpu_instr *in = &instrs[i];
-    const double ns = nanoseconds(in);
-    in->alone = !d->shares_all && ns < STEP_ALONE_NS;
-    in->ns_until = begun += ns;
-    if (in->alone && !team_works) {
-      is_left_out |= in->barrier;
-      in->barrier = false;
-      continue;
-    }
-    in->barrier |= is_left_out && !in->alone;
-    if (in->barrier) is_left_out = team_works = false;
-    team_works |= !in->alone;
-  }
+void wh_cpu_estimate(cpu_instr *instrs, size_t n) {
+  double ns = 0;
+  for (size_t i = 0; i < n; i++) instrs[i].ns_until = ns += nanoseconds(&instrs[i]);
 }
 
 bool wh_cpu_is_short(const cpu_device *d, const cpu_instr *instrs, size_t first, size_t count) {

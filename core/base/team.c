@@ -46,7 +46,6 @@ static wh_status create(int n_threads, const int *set_begin, const int *cpus, co
   atomic_init(&t->arrived, 0);
   atomic_init(&t->generation, 0);
   atomic_init(&t->all.next, 0);
-  atomic_init(&t->alone.next, 0);
   wh_status st = take_binding(t, set_begin, cpus, node_of, n_nodes);
   if (st != WH_OK) {
     wh_team_destroy(t);
@@ -115,9 +114,7 @@ static int64_t take(team_counter *counter, uint32_t step) {
   return (int64_t)(want & 0xffffffffu) - 1;
 }
 
-int64_t wh_team_next(const wh_worker *w, uint32_t step) {
-  return take(w->count == 1 ? &w->team->alone : &w->team->all, step);
-}
+int64_t wh_team_next(const wh_worker *w, uint32_t step) { return take(&w->team->all, step); }
 
 /* The first worker of a node; n_threads past the last node. */
 static int64_t first_worker(const wh_team *t, int node) {
@@ -129,7 +126,7 @@ static int64_t first_worker(const wh_team *t, int node) {
 int64_t wh_team_claim(const wh_worker *w, uint32_t step, int64_t n_items) {
   wh_team *t = w->team;
   if (!t->node_of || w->count != t->n_threads) { /* the system gave fewer threads: shares would not fit */
-    int64_t item = take(w->count == 1 ? &t->alone : &t->counters[0], step);
+    int64_t item = take(&t->counters[0], step);
     return item < n_items ? item : INT64_MAX;
   }
   for (int k = 0; k < t->n_nodes; k++) {

@@ -22,8 +22,7 @@ struct wh_team {
   struct team_counter *counters; /* [n_nodes] of wh_team_claim */
   _Alignas(64) atomic_uint arrived;
   _Alignas(64) atomic_uint generation;
-  team_counter all;   /* of wh_team_next */
-  team_counter alone; /* of both, for a worker that has a step to itself while others are at later ones */
+  team_counter all; /* of wh_team_next */
   _Alignas(64) char fork_order, join_order;
 };
 

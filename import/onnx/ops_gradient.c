@@ -122,10 +122,14 @@ static const struct {
              {"Squeeze", of_reshape}, {"Unsqueeze", of_reshape}, {"Transpose", of_transpose},
              {"ReduceSum", of_sum},   {"ReduceMean", of_mean}};
 
+static void refuse(ox *o, const ox_node *node) {
+  OX_FAIL(o, ERR_UNSUPPORTED, "'" WH_STR_FMT "' has no derivative here", WH_STR_ARG(node->src->op));
+}
+
 static rule rule_of(ox *o, const ox_node *node) {
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
     if (!node->src->domain.len && wh_str_is(node->src->op, rules[i].op)) return rules[i].apply;
-  OX_FAIL(o, ERR_UNSUPPORTED, "'" WH_STR_FMT "' has no derivative here", WH_STR_ARG(node->src->op));
+  refuse(o, node);
   return NULL;
 }
 
@@ -177,18 +181,15 @@ static void forward(ox *o, const ox_node *node, slot *slots) {
   enter(o, node, slots);
   for (size_t k = 0; k < node->n_in; k++) varies |= node->in[k].up == 0 && slots[node->in[k].slot].varies;
   for (size_t k = 0; k < node->src->n_attrs; k++)
-    if (node->graphs[k])
-      OX_FAIL(o, ERR_UNSUPPORTED, "'" WH_STR_FMT "' has no derivative here", WH_STR_ARG(node->src->op));
+    if (node->graphs[k]) refuse(o, node);
   if (varies && !rule_of(o, node)) return;
   /* as before opset 7 */
   const bool places_axes = node->opset < 7 && ox_attr_i(o, "broadcast", 0) && ox_attr(o, "axis");
   if (varies && (node->n_in > MOST_INPUTS || places_axes))
     OX_FAIL(o, ERR_UNSUPPORTED, "this form of '" WH_STR_FMT "' has no derivative here",
             WH_STR_ARG(node->src->op));
-  /* one within the other would take time that doubles with each */
-  if (node->row && node->row->lower == ox_lower_gradient)
-    OX_FAIL(o, ERR_UNSUPPORTED, "'Gradient' has no derivative here");
-  if (!node->row) OX_FAIL(o, ERR_UNSUPPORTED, "functions have no derivative here");
+  /* Functions, and Gradient: one within the other would take time that doubles with each. */
+  if (!node->row || node->row->lower == ox_lower_gradient) refuse(o, node);
   if (o->st == WH_OK) node->row->lower(o);
   for (size_t k = 0; k < node->n_out && o->st == WH_OK; k++) {
     if (node->out[k] == OX_ABSENT || slots[node->out[k]].is_given) continue;
