@@ -17,6 +17,7 @@
 
 #define HALF_VECS (WH_LINEAR_F_HALF / VF_LANES)
 #define PANEL_VECS (WH_LINEAR_F_COLS / VF_LANES)
+#define LINE 64 /* bytes */
 _Static_assert(TALL_ROWS <= 24, "WH_END_TEMP (product_end.h) has room for so many rows");
 
 #define EACH_SUM UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
@@ -35,8 +36,9 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
                       const asking *a) {
   vf acc[TALL_ROWS][PANEL_VECS], w[PANEL_VECS];
   const char *x[TALL_ROWS / 3]; /* of each third row; the two that follow are in reach of an address */
-  const int64_t ldx = t->ldx * (int64_t)sizeof(float), col = half * WH_LINEAR_F_HALF, to_half = t->half;
-  const int64_t w_step = a->w_step, x_step = a->x_step * (vecs / HALF_VECS);
+  int64_t ldx = t->ldx * (int64_t)sizeof(float);
+  const int64_t col = half * WH_LINEAR_F_HALF, to_half = t->half;
+  const int64_t w_step = 4 * a->w_step, x_step = 4 * a->x_step * (vecs / HALF_VECS);
   const char *next_w = a->w + half * a->half, *next_x = a->x + half * t->k * a->x_step;
   const float *panel = t->w + half * to_half;
   float *out = t->out + row * t->ldo + col;
@@ -54,27 +56,49 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
       if (vecs > HALF_VECS) __builtin_prefetch(reads + r * t->end.ld_reads + WH_LINEAR_F_HALF);
     }
   }
-  for (int64_t k = 0; k < t->k; k++) {
+#define STEP(j) /* the k that is j behind */                                                             \
+  {                                                                                                      \
+    UNROLL                                                                                               \
+    for (int i = 0; i < vecs; i++)                                                                       \
+      w[i] = vf_load(panel + i / HALF_VECS * to_half + (j)*WH_LINEAR_F_HALF + i % HALF_VECS * VF_LANES); \
+    UNROLL                                                                                               \
+    for (int r = 0; r < rows; r++) {                                                                     \
+      const vf b = vf_set1(((const float *)(const void *)(x[r / 3] + r % 3 * ldx))[j]);                  \
+      UNROLL                                                                                             \
+      for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], b, w[i]);                                  \
+    }                                                                                                    \
+    __asm__("" : "+r"(ldx));                                                                             \
+  }
+#define ADVANCE(n)                                                                        \
+  panel += (n)*WH_LINEAR_F_HALF;                                                          \
+  UNROLL                                                                                  \
+  for (int r = 0; r < rows; r += 3) {                                                     \
+    x[r / 3] += (n) * sizeof(float);                                                      \
+    __asm__("" : "+r"(x[r / 3])); /* not a pointer per row: too many for the registers */ \
+  }
+  int64_t k = t->k;
+  for (; k >= 4; k -= 4) {
     __builtin_prefetch(next_w);
     if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel);
+    for (int64_t i = LINE; SELDOM(i < w_step); i += LINE) { /* less than four strips */
+      __builtin_prefetch(next_w + i);
+      if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel + i);
+    }
     next_w += w_step;
     __builtin_prefetch(next_x);
     next_x += x_step;
-    UNROLL
-    for (int i = 0; i < vecs; i++) w[i] = vf_load(panel + i / HALF_VECS * to_half + i % HALF_VECS * VF_LANES);
-    panel += WH_LINEAR_F_HALF;
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-      vf b = vf_set1(*(const float *)(const void *)(x[r / 3] + r % 3 * ldx));
-      UNROLL
-      for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(b, w[i], acc[r][i]);
-    }
-    UNROLL
-    for (int r = 0; r < rows; r += 3) {
-      x[r / 3] += sizeof(float);
-      __asm__("" : "+r"(x[r / 3])); /* not a pointer per row: too many for the registers */
-    }
+    STEP(0)
+    STEP(1)
+    STEP(2)
+    STEP(3)
+    ADVANCE(4)
   }
+  for (; k > 0; k--) {
+    STEP(0)
+    ADVANCE(1)
+  }
+#undef STEP
+#undef ADVANCE
   if (t->sums) {
     const float *sums = t->sums + row * t->ld_sums + col;
     EACH_SUM acc[r][i] = vf_add(vf_load(sums + r * t->ld_sums + i * VF_LANES), acc[r][i]);

@@ -48,6 +48,7 @@ static inline vf vf_keep_first(int64_t n, vf x) {
 #define vf_at_least(x, c) vmaxq_f32(x, c)
 #define vf_relu(x) vmaxq_f32(x, vf_zero())
 #define vf_fma(a, b, c) vfmaq_f32(c, a, b)
+#define vf_accumulate(sum, a, b) ((sum) = vfmaq_f32(sum, a, b))
 #define vf_fms(a, b, c) vfmaq_f32(vnegq_f32(c), a, b)
 #define vf_neg(x) vnegq_f32(x)
 #define vf_abs(x) vabsq_f32(x)
