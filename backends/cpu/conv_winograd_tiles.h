@@ -145,36 +145,47 @@ typedef struct winograd_tile {
 CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_tile *t) {
   vf acc[WH_WINOGRAD_PANEL * 2][WINOGRAD_VECS];
   const int rows = panels * WH_WINOGRAD_PANEL;
-  const int64_t ld = t->ld, n = t->k, u_step = t->u_step;
-  const float *u = t->u, *v = t->v;
-  const char *next = t->next;
+  const int64_t ld = t->ld, u_step = t->u_step, next_step = t->next_step;
+  const float *u = t->u;
+  const char *v = (const char *)t->v, *next = t->next;
+  int64_t step = ld * (int64_t)sizeof(float), thrice = 3 * step, left = t->k;
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = t->begins ? vf_zero() : vf_load(t->part + r * ld + i * VF_LANES);
-#define CHANNEL(at)                                                                               \
-  {                                                                                               \
-    vf x[WINOGRAD_VECS];                                                                          \
-    CONV_UNROLL                                                                                   \
-    for (int i = 0; i < vecs; i++) x[i] = vf_load(v + i * VF_LANES);                              \
-    CONV_UNROLL                                                                                   \
-    for (int r = 0; r < rows; r++) {                                                              \
-      const vf w = vf_set1(u[r / WH_WINOGRAD_PANEL * u_step + 4 * (at) + r % WH_WINOGRAD_PANEL]); \
-      CONV_UNROLL                                                                                 \
-      for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(x[i], w, acc[r][i]);                      \
-    }                                                                                             \
-    v += ld;                                                                                      \
+#define CHANNEL(j) /* the one that is j behind */                                                     \
+  {                                                                                                   \
+    const float *at = (const float *)(const void *)(v + ((j) == 3 ? thrice : (j)*step));              \
+    vf x[WINOGRAD_VECS];                                                                              \
+    CONV_UNROLL                                                                                       \
+    for (int i = 0; i < vecs; i++) x[i] = vf_load(at + i * VF_LANES);                                 \
+    CONV_UNROLL                                                                                       \
+    for (int r = 0; r < rows; r++) {                                                                  \
+      const vf w =                                                                                    \
+          vf_set1(u[r / WH_WINOGRAD_PANEL * u_step + (j)*WH_WINOGRAD_PANEL + r % WH_WINOGRAD_PANEL]); \
+      CONV_UNROLL                                                                                     \
+      for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], w, x[i]);                               \
+    }                                                                                                 \
+    __asm__("" : "+r"(step), "+r"(thrice)); /* not a register for each vector of a channel */         \
   }
-  int64_t k = 0;
-  for (; k + 4 <= n; k += 4, u += 16) { /* a line of weights */
+#define ADVANCE(n)            \
+  u += (n)*WH_WINOGRAD_PANEL; \
+  v += (n)*step;              \
+  __asm__("" : "+r"(v));         /* not a pointer per channel */
+  for (; left >= 4; left -= 4) { /* a line of weights */
     __builtin_prefetch(next);
-    next += t->next_step;
+    next += next_step;
     CHANNEL(0)
     CHANNEL(1)
     CHANNEL(2)
     CHANNEL(3)
+    ADVANCE(4)
   }
-  for (; k < n; k++, u += 4) CHANNEL(0)
+  for (; left > 0; left--) {
+    CHANNEL(0)
+    ADVANCE(1)
+  }
 #undef CHANNEL
+#undef ADVANCE
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
@@ -186,7 +197,8 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
   }
 }
 
-static void winograd_run_tile(int64_t panels, int64_t vecs, const winograd_tile *t) {
+static __attribute__((noinline)) void winograd_run_tile(int64_t panels, int64_t vecs,
+                                                        const winograd_tile *t) {
 #define CASES(n)            \
   if (vecs == 1)            \
     winograd_body(n, 1, t); \
