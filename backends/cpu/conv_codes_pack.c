@@ -33,6 +33,9 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
 
 static bool has_rests(const wh_linear_layout *l) { return l->id != WH_CONV_CODES_PANELS + 1; }
 
+/* Where rests that are none have their x: not before the block's first byte. */
+#define NO_REST (UINT32_C(2) << 16)
+
 /* A code as words have it. */
 static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
   const bool is_signed = dtype == WH_DTYPE_I8;
@@ -97,19 +100,19 @@ static int32_t excess_of(uint32_t word, int half) {
   return sum > 128 ? sum - 128 : sum < -128 ? sum + 128 : 0;
 }
 
-/* Moves what is too much of word k to rests[], but for NULL; how many these are. Two of them are summed in 16
- * bits, too, so each has half of what fits. */
-static int64_t move_excess(uint32_t *word, int64_t k, uint32_t *rests) {
-  int64_t n = 0;
+/* What is too much in word k becomes number n and on of the rests, but for NULL; how many there are then. */
+static int64_t move_excess(uint32_t *word, int64_t k, int64_t n, uint32_t *rests) {
   for (int half = 0; half < 2; half++) {
-    const int32_t excess = excess_of(*word, half);
-    for (int32_t left = excess, part; left; left -= part, n++) {
-      part = left > 64 ? 64 : left < -64 ? -64 : left;
-      if (rests) rests[n] = (uint32_t)(k * 64 + half * 2) << 16 | ((uint32_t)part & 0xff) << 8;
+    const uint32_t excess = (uint32_t)excess_of(*word, half);
+    if (!excess) continue;
+    if (rests) {
+      const int at = 16 * half + 8, to = n % 2 * 16;
+      uint32_t *rest = rests + n / 2 * 2;
+      *word = (*word & ~(UINT32_C(0xff) << at)) | (((*word >> at) - excess) & 0xff) << at;
+      rest[0] |= (excess & 0xff) << (8 + to);
+      rest[1] = (rest[1] & ~(UINT32_C(0xffff) << to)) | (uint32_t)(k * 64 + half * 2) << to;
     }
-    if (!rests) continue;
-    const int at = 16 * half + 8;
-    *word = (*word & ~(UINT32_C(0xff) << at)) | (((*word >> at) - (uint32_t)excess) & 0xff) << at;
+    n++;
   }
   return n;
 }
@@ -130,7 +133,7 @@ static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps,
   uint32_t *head = to + words * ROWS;
   int64_t n[ROWS] = {0}, most = 0;
   memset(head, 0, (size_t)rest_words(words) * sizeof *head);
-  for (int64_t i = 0; i < words * ROWS; i++) n[i % ROWS] += move_excess(&to[i], 0, NULL);
+  for (int64_t i = 0; i < words * ROWS; i++) n[i % ROWS] = move_excess(&to[i], 0, n[i % ROWS], NULL);
   for (int64_t r = 0; r < ROWS; r++) most = n[r] > most ? n[r] : most;
   if (most > room_of(words)) {
     *head = WH_CONV_CODES_TWICE;
@@ -138,10 +141,10 @@ static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps,
   }
   most += most % 2;
   *head = (uint32_t)most;
-  for (int64_t r = 0; r < ROWS; r++) {
-    uint32_t *rests = head + 1 + r * most;
-    for (int64_t i = 0; i < words; i++) rests += move_excess(&to[i * ROWS + r], i, rests);
-  }
+  for (int64_t i = 0; i < ROWS * most; i += 2) head[2 + i] = NO_REST;
+  for (int64_t r = 0; r < ROWS; r++)
+    for (int64_t i = 0, count = 0; i < words; i++)
+      count = move_excess(&to[i * ROWS + r], i, count, head + 1 + r * most);
 }
 
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
