@@ -8,9 +8,9 @@
  * and where two codes of a word could be too large for that, whatever x holds, the second of them is packed
  * smaller, and what it lacks is a rest. Two rests of an output are a word of their codes, in bytes 1 and 3,
  * and one of two 16-bit numbers: how many bytes behind the block's first, in words of 16 places, the half of
- * a word lies in whose upper byte their x is. Behind a block's words lie a number n, even, and [6][n] words
- * of rests. Outputs that have fewer end with codes that are zeros. A block with more rests than there is room
- * for has its words as they are, and is gone through twice, with every other code.
+ * a word lies in whose upper byte their x is. Behind a block's words lie six even numbers, one per output,
+ * and so many words of rests of each. A block with more rests than there is room for has its words as they
+ * are, and is gone through twice, with every other code.
  */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
@@ -37,7 +37,7 @@ typedef struct wh_conv_codes_tile {
   bool half;
   const uint32_t *start; /* [6]; NULL: goes on */
   const uint32_t *w, *x,
-      *rests; /* rests: n, or WH_CONV_CODES_TWICE, and they; 2 bytes behind x may be read */
+      *rests; /* rests: how many, or WH_CONV_CODES_TWICE, and they; 2 bytes behind x may be read */
   uint32_t *c;
   int64_t ldc;
 } wh_conv_codes_tile;

@@ -33,7 +33,7 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
 
 static bool has_rests(const wh_linear_layout *l) { return l->id != WH_CONV_CODES_PANELS + 1; }
 
-/* Where rests that are none have their x: not before the block's first byte. */
+/* Where the second of two rests has its x if it is none: not before the block's first byte. */
 #define NO_REST (UINT32_C(2) << 16)
 
 /* A code as words have it. */
@@ -42,9 +42,9 @@ static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
   return wh_code_at(p, i, is_signed) - (is_signed ? 0 : 128);
 }
 
-/* Rests that each output of a block of so many words has room for. */
-static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2; }
-static int64_t rest_words(int64_t words) { return 1 + ROWS * room_of(words); }
+/* Words of rests that a block of so many words has room for. */
+static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2 * ROWS; }
+static int64_t rest_words(int64_t words) { return ROWS + room_of(words); }
 int64_t wh_conv_codes_block_at(bool rests, int64_t k) {
   return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * rest_words(BLOCK_WORDS) : 0);
 }
@@ -130,21 +130,20 @@ static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps,
     sums[i % ROWS] += (uint32_t)sum_of(to[i]);
   }
   if (!has_rests(l)) return;
-  uint32_t *head = to + words * ROWS;
-  int64_t n[ROWS] = {0}, most = 0;
+  uint32_t *head = to + words * ROWS, *rests = head + ROWS;
+  int64_t n[ROWS] = {0}, all = 0;
   memset(head, 0, (size_t)rest_words(words) * sizeof *head);
   for (int64_t i = 0; i < words * ROWS; i++) n[i % ROWS] = move_excess(&to[i], 0, n[i % ROWS], NULL);
-  for (int64_t r = 0; r < ROWS; r++) most = n[r] > most ? n[r] : most;
-  if (most > room_of(words)) {
+  for (int64_t r = 0; r < ROWS; r++) all += ceil_div(n[r], 2) * 2;
+  if (all > room_of(words)) {
     *head = WH_CONV_CODES_TWICE;
     return;
   }
-  most += most % 2;
-  *head = (uint32_t)most;
-  for (int64_t i = 0; i < ROWS * most; i += 2) head[2 + i] = NO_REST;
-  for (int64_t r = 0; r < ROWS; r++)
-    for (int64_t i = 0, count = 0; i < words; i++)
-      count = move_excess(&to[i * ROWS + r], i, count, head + 1 + r * most);
+  for (int64_t r = 0; r < ROWS; rests += head[r++]) {
+    head[r] = (uint32_t)ceil_div(n[r], 2) * 2;
+    if (n[r] % 2) rests[n[r]] = NO_REST;
+    for (int64_t i = 0, count = 0; i < words; i++) count = move_excess(&to[i * ROWS + r], i, count, rests);
+  }
 }
 
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,

@@ -74,14 +74,15 @@ INLINE void tile_body(const int rows, const int vecs, const wh_conv_codes_tile *
 #ifdef vi_and
 /* Of each output its rests, two of them with one multiplication. */
 INLINE void add_rests(const int vecs, const wh_conv_codes_tile *t) {
-  const int64_t n = *t->rests;
-  const uint32_t *rest = t->rests + 1;
+  const uint32_t *rest = t->rests + ROWS;
   uint32_t *c = t->c;
-  for (int64_t r = 0; r < t->rows && n; r++, c += t->ldc) {
+  for (int64_t r = 0; r < t->rows; r++, c += t->ldc) {
+    const uint32_t *end = rest + t->rests[r];
+    if (rest == end) continue;
     vi acc[VECS];
     UNROLL
     for (int i = 0; i < vecs; i++) acc[i] = vi_load(c + i * VI_LANES);
-    for (const uint32_t *end = rest + n; rest != end; rest += 2) {
+    for (; rest != end; rest += 2) {
       uint16_t at[2];
       memcpy(at, rest + 1, sizeof at);
       const char *x = (const char *)t->x + REST_AT(at[0]), *y = (const char *)t->x + REST_AT(at[1]) - 2;
