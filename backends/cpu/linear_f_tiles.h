@@ -18,6 +18,8 @@
 #define HALF_VECS (WH_LINEAR_F_HALF / VF_LANES)
 #define PANEL_VECS (WH_LINEAR_F_COLS / VF_LANES)
 #define LINE 64 /* bytes */
+/* of k in one round of a tile's loop, that has a tile's registers of multiply-adds for each */
+#define K_AT_ONCE (VF_LANES == 8 ? 8 : 4)
 _Static_assert(TALL_ROWS <= 24, "WH_END_TEMP (product_end.h) has room for so many rows");
 
 #define EACH_SUM UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < vecs; i++)
@@ -38,7 +40,7 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
   const char *x[TALL_ROWS / 3]; /* of each third row; the two that follow are in reach of an address */
   int64_t ldx = t->ldx * (int64_t)sizeof(float);
   const int64_t col = half * WH_LINEAR_F_HALF, to_half = t->half;
-  const int64_t w_step = 8 * a->w_step, x_step = 8 * a->x_step * (vecs / HALF_VECS);
+  const int64_t w_step = K_AT_ONCE * a->w_step, x_step = K_AT_ONCE * a->x_step * (vecs / HALF_VECS);
   const char *next_w = a->w + half * a->half, *next_x = a->x + half * t->k * a->x_step;
   const float *panel = t->w + half * to_half;
   float *out = t->out + row * t->ldo + col;
@@ -64,8 +66,12 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
     UNROLL                                                                                               \
     for (int r = 0; r < rows; r++) {                                                                     \
       const vf b = vf_set1(((const float *)(const void *)(x[r / 3] + r % 3 * ldx))[j]);                  \
-      UNROLL                                                                                             \
-      for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], b, w[i]);                                  \
+      if (vecs == 1) { /* b is an operand in memory */                                                   \
+        acc[r][0] = vf_fma(b, w[0], acc[r][0]);                                                          \
+      } else {                                                                                           \
+        UNROLL                                                                                           \
+        for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], b, w[i]);                                \
+      }                                                                                                  \
     }                                                                                                    \
     __asm__("" : "+r"(ldx));                                                                             \
   }
@@ -76,27 +82,21 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
     x[r / 3] += (n) * sizeof(float);                                                      \
     __asm__("" : "+r"(x[r / 3])); /* not a pointer per row: too many for the registers */ \
   }
-  for (int64_t n = t->k / 8; n > 0; n--) {
+  for (int64_t n = t->k / K_AT_ONCE; n > 0; n--) {
     __builtin_prefetch(next_w);
     if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel);
-    for (int64_t i = LINE; SELDOM(i < w_step); i += LINE) { /* less than eight strips */
+    for (int64_t i = LINE; SELDOM(i < w_step); i += LINE) { /* less than K_AT_ONCE strips */
       __builtin_prefetch(next_w + i);
       if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel + i);
     }
     next_w += w_step;
     __builtin_prefetch(next_x);
     next_x += x_step;
-    STEP(0)
-    STEP(1)
-    STEP(2)
-    STEP(3)
-    STEP(4)
-    STEP(5)
-    STEP(6)
-    STEP(7)
-    ADVANCE(8)
+    UNROLL
+    for (int j = 0; j < K_AT_ONCE; j++) STEP(j)
+    ADVANCE(K_AT_ONCE)
   }
-  for (int64_t n = t->k % 8; n > 0; n--) {
+  for (int64_t n = t->k % K_AT_ONCE; n > 0; n--) {
     STEP(0)
     ADVANCE(1)
   }
