@@ -36,12 +36,6 @@ static bool has_rests(const wh_linear_layout *l) { return l->id != WH_CONV_CODES
 /* Where the second of two rests has its x if it is none: not before the block's first byte. */
 #define NO_REST (UINT32_C(2) << 16)
 
-/* A code as words have it. */
-static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
-  const bool is_signed = dtype == WH_DTYPE_I8;
-  return wh_code_at(p, i, is_signed) - (is_signed ? 0 : 128);
-}
-
 /* Words of rests that a block of so many words has room for. */
 static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2 * ROWS; }
 static int64_t rest_words(int64_t words) { return ROWS + room_of(words); }
@@ -81,15 +75,21 @@ static int64_t words_of(const wh_linear_layout *l) {
   return words;
 }
 
-/* Word `at` of output m: tap at % taps of four channels. */
-static uint32_t word_of(const wh_linear_layout *l, const void *src, int64_t taps, int64_t m, int64_t at) {
-  const int64_t first = at / taps * 4, n = m < l->n ? min_i64(4, l->k - first) : 0;
+/* The word of output m: tap `tap` of the channels behind `first`, in codes that are signed. */
+static uint32_t word_of(const wh_linear_layout *l, const uint8_t *src, int64_t taps, int64_t m, int64_t first,
+                        int64_t tap) {
+  const int64_t n = m < l->n ? min_i64(4, l->k - first) : 0;
+  const bool columns = l->id == WH_CONV_CODES_COLUMNS;
+  const int64_t from = columns ? first * l->n + m : (m * l->k + first) * taps + tap,
+                step = columns ? l->n : taps;
+  const uint8_t flip = l->dtype == WH_DTYPE_I8 ? 0 : 0x80;
   uint32_t word = 0;
-  for (int64_t i = 0; i < n; i++) {
-    const int64_t c = first + i,
-                  from = l->id == WH_CONV_CODES_COLUMNS ? c * l->n + m : (m * l->k + c) * taps + at % taps;
-    word |= ((uint32_t)signed_code(l->dtype, src, from) & 0xff) << 8 * i;
+  if (n == 4) {
+    const uint8_t *x = src + from, *y = x + 2 * step;
+    word = x[0] | (uint32_t)x[step] << 8 | (uint32_t)y[0] << 16 | (uint32_t)y[step] << 24;
+    return word ^ flip * UINT32_C(0x01010101);
   }
+  for (int64_t i = 0; i < n; i++) word |= (uint32_t)(src[from + i * step] ^ flip) << 8 * i;
   return word;
 }
 
@@ -100,18 +100,16 @@ static int32_t excess_of(uint32_t word, int half) {
   return sum > 128 ? sum - 128 : sum < -128 ? sum + 128 : 0;
 }
 
-/* What is too much in word k becomes number n and on of the rests, but for NULL; how many there are then. */
+/* What is too much in word k becomes number n and on of the rests; how many there are then. */
 static int64_t move_excess(uint32_t *word, int64_t k, int64_t n, uint32_t *rests) {
   for (int half = 0; half < 2; half++) {
     const uint32_t excess = (uint32_t)excess_of(*word, half);
     if (!excess) continue;
-    if (rests) {
-      const int at = 16 * half + 8, to = n % 2 * 16;
-      uint32_t *rest = rests + n / 2 * 2;
-      *word = (*word & ~(UINT32_C(0xff) << at)) | (((*word >> at) - excess) & 0xff) << at;
-      rest[0] |= (excess & 0xff) << (8 + to);
-      rest[1] = (rest[1] & ~(UINT32_C(0xffff) << to)) | (uint32_t)(k * 64 + half * 2) << to;
-    }
+    const int at = 16 * half + 8, to = n % 2 * 16;
+    uint32_t *rest = rests + n / 2 * 2;
+    *word = (*word & ~(UINT32_C(0xff) << at)) | (((*word >> at) - excess) & 0xff) << at;
+    rest[0] |= (excess & 0xff) << (8 + to);
+    rest[1] = (rest[1] & ~(UINT32_C(0xffff) << to)) | (uint32_t)(k * 64 + half * 2) << to;
     n++;
   }
   return n;
@@ -125,15 +123,17 @@ static int32_t sum_of(uint32_t word) {
 /* Words [k, k + words) of a panel; their sums are added. */
 static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel, int64_t k,
                        int64_t words, uint32_t *to, uint32_t *sums) {
-  for (int64_t i = 0; i < words * ROWS; i++) {
-    to[i] = word_of(l, src, taps, panel * ROWS + i % ROWS, k + i / ROWS);
-    sums[i % ROWS] += (uint32_t)sum_of(to[i]);
-  }
+  int64_t n[ROWS] = {0}, all = 0;
+  for (int64_t i = 0; i < words; i++)
+    for (int64_t r = 0, at = k + i, first = at / taps * 4, tap = at % taps; r < ROWS; r++) {
+      const uint32_t word = word_of(l, src, taps, panel * ROWS + r, first, tap);
+      to[i * ROWS + r] = word;
+      sums[r] += (uint32_t)sum_of(word);
+      n[r] += (excess_of(word, 0) != 0) + (excess_of(word, 1) != 0);
+    }
   if (!has_rests(l)) return;
   uint32_t *head = to + words * ROWS, *rests = head + ROWS;
-  int64_t n[ROWS] = {0}, all = 0;
   memset(head, 0, (size_t)rest_words(words) * sizeof *head);
-  for (int64_t i = 0; i < words * ROWS; i++) n[i % ROWS] = move_excess(&to[i], 0, n[i % ROWS], NULL);
   for (int64_t r = 0; r < ROWS; r++) all += ceil_div(n[r], 2) * 2;
   if (all > room_of(words)) {
     *head = WH_CONV_CODES_TWICE;
