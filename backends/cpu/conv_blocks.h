@@ -159,80 +159,96 @@ CONV_INLINE void block_finish(conv_end *e, const int vecs, vf *v, int64_t m, int
 
 CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, int64_t m, int64_t rows,
                             int64_t place, int64_t n_places) {
-  vf acc[WH_CONV_BLOCK_ROWS * BLOCK_TILE_VECS];
-  const float *w = t->w;
+  vf acc[WH_CONV_BLOCK_ROWS * BLOCK_TILE_VECS], v[BLOCK_TILE_VECS];
+  const char *w = (const char *)t->w, *next = t->next;
+  const float *const *from = t->from;
   float *x = t->x;
-  const int64_t ldw = t->ldw, n = t->k, next_step = t->next_step;
-  const char *next = t->next;
-  CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
-    acc[i] = t->begins ? vf_zero() : vf_load(t->part + i * VF_LANES);
+  int64_t ldw = t->ldw * (int64_t)sizeof *t->w, thrice = 3 * ldw, left = t->k, at[BLOCK_TILE_VECS];
+  const int64_t next_step = 4 * t->next_step; /* at most a line */
+#define EACH_SUM CONV_UNROLL for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+#define EACH_VECTOR CONV_UNROLL for (int i = 0; i < vecs; i++)
+  EACH_SUM acc[i] = t->begins ? vf_zero() : vf_load(t->part + i * VF_LANES);
   conv_ahead ahead = t->ahead;
-  int64_t k = 0;
-#define TAP(load)                                                                            \
-  {                                                                                          \
-    vf v[BLOCK_TILE_VECS];                                                                   \
-    CONV_UNROLL                                                                              \
-    for (int i = 0; i < vecs; i++) v[i] = load;                                              \
-    CONV_UNROLL                                                                              \
-    for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {                                           \
-      const vf b = vf_set1(w[r]);                                                            \
-      CONV_UNROLL                                                                            \
-      for (int i = 0; i < vecs; i++) acc[r * vecs + i] = vf_fma(v[i], b, acc[r * vecs + i]); \
-    }                                                                                        \
-    __builtin_prefetch(next, 0, 2);                                                          \
-    next += next_step;                                                                       \
-    w += ldw;                                                                                \
-    x += WH_CONV_BLOCK;                                                                      \
+  for (; ahead.rows > 0; ahead.rows--) conv_prefetch(&ahead);
+  EACH_VECTOR at[i] = from ? t->at[i] : 0;
+#define LOAD(j) EACH_VECTOR v[i] = vf_load(x + (j)*WH_CONV_BLOCK + i * VF_LANES);
+#define FILL(j)                                                       \
+  {                                                                   \
+    const float *elements = from[j];                                  \
+    EACH_VECTOR v[i] = vf_load(elements + at[i]);                     \
+    EACH_VECTOR vf_store(x + (j)*WH_CONV_BLOCK + i * VF_LANES, v[i]); \
   }
-  if (t->from && t->near) {
-    const float *const *from = t->from;
-    for (; k < n; k++) {
-      TAP(vf_load(from[k] + t->at[i]))
-      CONV_UNROLL
-      for (int i = 0; i < vecs; i++) vf_store(x - WH_CONV_BLOCK + i * VF_LANES, vf_load(from[k] + t->at[i]));
-    }
-  } else if (t->from) {
-    const float *const *from = t->from;
-    for (; k < n; k++) {
-      const float *soon = from[min_i64(k + BLOCK_SOON, n - 1)];
-      CONV_UNROLL
-      for (int i = 0; i < vecs; i++) __builtin_prefetch(soon + t->at[i]);
-      __builtin_prefetch(from[k] + t->at[0] + BLOCK_NEXT, 0, 2);
-      __builtin_prefetch(from[k] + t->at[0] + 2 * WH_CONV_BLOCK - 1, 0, 2);
-      TAP(vf_load(from[k] + t->at[i]));
-      CONV_UNROLL
-      for (int i = 0; i < vecs; i++) vf_store(x - WH_CONV_BLOCK + i * VF_LANES, vf_load(from[k] + t->at[i]));
-    }
+#define FETCH(j)                                                                            \
+  {                                                                                         \
+    const float *soon = from[min_i64((j) + BLOCK_SOON, left - 1)], *here = from[j] + at[0]; \
+    EACH_VECTOR __builtin_prefetch(soon + at[i]);                                           \
+    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);                                            \
+    __builtin_prefetch(here + 2 * WH_CONV_BLOCK - 1, 0, 2);                                 \
+    FILL(j)                                                                                 \
   }
-  for (const int64_t n_ahead = min_i64(ahead.rows, n); k < n_ahead; k++) {
-    conv_prefetch(&ahead);
-    TAP(vf_load(x + i * VF_LANES))
+#define TAP(j, get) /* the one that is j behind */                                               \
+  get(j);                                                                                        \
+  __asm__("" : "+r"(ldw), "+r"(thrice)); /* not a register for each row of a tap */              \
+  CONV_UNROLL                                                                                    \
+  for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {                                                 \
+    const vf b = vf_set1(((const float *)(const void *)(w + ((j) == 3 ? thrice : (j)*ldw)))[r]); \
+    EACH_VECTOR vf_accumulate(acc[r * vecs + i], b, v[i]);                                       \
   }
-  for (; k < n; k++) TAP(vf_load(x + i * VF_LANES))
+#define ADVANCE(n)        \
+  w += (n)*ldw;           \
+  x += (n)*WH_CONV_BLOCK; \
+  __asm__("" : "+r"(w)); /* not a pointer per tap */
+#define WALK(get, on)               \
+  for (; left >= 4; left -= 4) {    \
+    __builtin_prefetch(next, 0, 2); \
+    next += next_step;              \
+    TAP(0, get)                     \
+    TAP(1, get)                     \
+    TAP(2, get)                     \
+    TAP(3, get)                     \
+    ADVANCE(4)                      \
+    on(4);                          \
+  }                                 \
+  for (; left > 0; left--) {        \
+    TAP(0, get)                     \
+    ADVANCE(1)                      \
+    on(1);                          \
+  }
+#define STAY(n) (void)0
+#define MOVE(n) from += (n)
+  if (!from) {
+    WALK(LOAD, STAY)
+  } else if (t->near) {
+    WALK(FILL, MOVE)
+  } else {
+    WALK(FETCH, MOVE)
+  }
+#undef LOAD
+#undef FILL
+#undef FETCH
 #undef TAP
+#undef ADVANCE
+#undef WALK
+#undef STAY
+#undef MOVE
   if (!t->ends) {
-    CONV_UNROLL
-    for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) vf_store(t->part + i * VF_LANES, acc[i]);
+    EACH_SUM vf_store(t->part + i * VF_LANES, acc[i]);
     return;
   }
-  CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
-    acc[i] = vf_add(t->first ? vf_zero() : vf_load(t->sums + i * VF_LANES), acc[i]);
+  EACH_SUM acc[i] = vf_add(t->first ? vf_zero() : vf_load(t->sums + i * VF_LANES), acc[i]);
   if (!t->last) {
-    CONV_UNROLL
-    for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) vf_store(t->sums + i * VF_LANES, acc[i]);
+    EACH_SUM vf_store(t->sums + i * VF_LANES, acc[i]);
     return;
   }
   if (rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES && (e->n_ops || !e->u->a->chain)) {
     block_finish(e, vecs, acc, m, place);
     return;
   }
-  CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
-    vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, acc[i]);
+  EACH_SUM vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, acc[i]);
   conv_end_run(e, e->tile, m, rows, place, n_places);
 }
+#undef EACH_SUM
+#undef EACH_VECTOR
 
 static void block_run_tile(conv_end *e, int64_t vecs, const block_tile *t, int64_t m, int64_t rows,
                            int64_t place, int64_t n_places) {

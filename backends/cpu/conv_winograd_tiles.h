@@ -145,36 +145,47 @@ typedef struct winograd_tile {
 CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_tile *t) {
   vf acc[WH_WINOGRAD_PANEL * 2][WINOGRAD_VECS];
   const int rows = panels * WH_WINOGRAD_PANEL;
-  const int64_t ld = t->ld, n = t->k, u_step = t->u_step;
-  const float *u = t->u, *v = t->v;
-  const char *next = t->next;
+  const int64_t ld = t->ld, u_step = t->u_step, next_step = t->next_step;
+  const float *u = t->u;
+  const char *v = (const char *)t->v, *next = t->next;
+  int64_t step = ld * (int64_t)sizeof(float), thrice = 3 * step, left = t->k;
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = t->begins ? vf_zero() : vf_load(t->part + r * ld + i * VF_LANES);
-#define CHANNEL(at)                                                                               \
-  {                                                                                               \
-    vf x[WINOGRAD_VECS];                                                                          \
-    CONV_UNROLL                                                                                   \
-    for (int i = 0; i < vecs; i++) x[i] = vf_load(v + i * VF_LANES);                              \
-    CONV_UNROLL                                                                                   \
-    for (int r = 0; r < rows; r++) {                                                              \
-      const vf w = vf_set1(u[r / WH_WINOGRAD_PANEL * u_step + 4 * (at) + r % WH_WINOGRAD_PANEL]); \
-      CONV_UNROLL                                                                                 \
-      for (int i = 0; i < vecs; i++) acc[r][i] = vf_fma(x[i], w, acc[r][i]);                      \
-    }                                                                                             \
-    v += ld;                                                                                      \
+#define CHANNEL(j) /* the one that is j behind */                                                     \
+  {                                                                                                   \
+    const float *at = (const float *)(const void *)(v + ((j) == 3 ? thrice : (j)*step));              \
+    vf x[WINOGRAD_VECS];                                                                              \
+    CONV_UNROLL                                                                                       \
+    for (int i = 0; i < vecs; i++) x[i] = vf_load(at + i * VF_LANES);                                 \
+    CONV_UNROLL                                                                                       \
+    for (int r = 0; r < rows; r++) {                                                                  \
+      const vf w =                                                                                    \
+          vf_set1(u[r / WH_WINOGRAD_PANEL * u_step + (j)*WH_WINOGRAD_PANEL + r % WH_WINOGRAD_PANEL]); \
+      CONV_UNROLL                                                                                     \
+      for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], w, x[i]);                               \
+    }                                                                                                 \
+    __asm__("" : "+r"(step), "+r"(thrice)); /* not a register for each vector of a channel */         \
   }
-  int64_t k = 0;
-  for (; k + 4 <= n; k += 4, u += 16) { /* a line of weights */
+#define ADVANCE(n)            \
+  u += (n)*WH_WINOGRAD_PANEL; \
+  v += (n)*step;              \
+  __asm__("" : "+r"(v));         /* not a pointer per channel */
+  for (; left >= 4; left -= 4) { /* a line of weights */
     __builtin_prefetch(next);
-    next += t->next_step;
+    next += next_step;
     CHANNEL(0)
     CHANNEL(1)
     CHANNEL(2)
     CHANNEL(3)
+    ADVANCE(4)
   }
-  for (; k < n; k++, u += 4) CHANNEL(0)
+  for (; left > 0; left--) {
+    CHANNEL(0)
+    ADVANCE(1)
+  }
 #undef CHANNEL
+#undef ADVANCE
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
@@ -186,7 +197,8 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
   }
 }
 
-static void winograd_run_tile(int64_t panels, int64_t vecs, const winograd_tile *t) {
+static __attribute__((noinline)) void winograd_run_tile(int64_t panels, int64_t vecs,
+                                                        const winograd_tile *t) {
 #define CASES(n)            \
   if (vecs == 1)            \
     winograd_body(n, 1, t); \
@@ -341,7 +353,7 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
   const wh_conv_plan none = {.fits = true};
   if (!wh_winograd_make_plan(&a->win, a->n, a->group, a->c, a->m, wh_team_size(worker->team),
                              a->panels != NULL, &p) ||
-      !p.rows || !p.cols)
+      !p.rows || !p.cols || !p.panels)
     return; /* the claim refused, or there is nothing to do */
   char *own = (char *)a->scratch + p.shared_bytes + (size_t)worker->index * p.worker_bytes;
   winograd_run r = {.a = a, .p = &p, .elements = (float *)(void *)(p.shared ? (char *)a->scratch : own)};
@@ -353,6 +365,10 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
   conv_unit u = {.a = a, .p = &none, .team = worker->team};
   const int64_t bands = p.row_bands * p.col_bands, tasks = a->n * a->group * bands,
                 panels = ceil_div(a->m, WH_WINOGRAD_PANEL), in = wh_window_volume(a->win.in);
+  const int64_t groups = ceil_div(panels, p.panels), fixed = groups * 3 / 4 / worker->count,
+                pool = groups -
+                       fixed * worker->count; /* of each task whose outputs all share: for who is first */
+  int64_t item = p.shared ? wh_team_next(worker, a->step) : 0;
   for (int64_t t = 0, unit = -1; (p.shared ? t : (t = wh_team_claim(worker, a->step, tasks))) < tasks; t++) {
     if (t / bands != unit) {
       unit = t / bands;
@@ -361,19 +377,23 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
       conv_end_begin(&u, p.sums, CONV_SUMS_ROWS, &r.end);
     }
     const winograd_band b = winograd_band_at(&r, t % bands);
-    int64_t begin = 0, end = a->c;
-    if (p.shared) {
-      if (t > 0) wh_team_barrier(worker); /* the elements before are done with */
-      wh_worker_range(worker, a->c, &begin, &end);
+    const float *x = a->x + unit * a->c * in;
+    if (!p.shared) {
+      winograd_elements(&r, &b, x, 0, a->c);
+      winograd_outputs(&r, &b, 0, panels);
+      continue;
     }
-    winograd_elements(&r, &b, a->x + unit * a->c * in, begin, end);
-    begin = 0;
-    end = panels;
-    if (p.shared) {
-      wh_team_barrier(worker);
-      wh_worker_range(worker, panels, &begin, &end);
+    if (t > 0) wh_team_barrier(worker); /* the elements before are done with */
+    int64_t begin, end;
+    wh_worker_range(worker, a->c, &begin, &end);
+    winograd_elements(&r, &b, x, begin, end);
+    wh_team_barrier(worker);
+    begin = fixed * worker->index * p.panels;
+    winograd_outputs(&r, &b, begin, begin + fixed * p.panels);
+    for (; item < (t + 1) * pool; item = wh_team_next(worker, a->step)) {
+      begin = (groups - pool + item - t * pool) * p.panels;
+      winograd_outputs(&r, &b, begin, min_i64(begin + p.panels, panels));
     }
-    winograd_outputs(&r, &b, begin, end);
   }
 }
 

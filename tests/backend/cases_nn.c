@@ -88,7 +88,7 @@ static void conv_case(suite *s, wh_op op, int round) {
 }
 
 /* As networks have them: several tasks of places and of channels, sums of several chunks, patches, images
- * read in place whose lanes would reach behind them. */
+ * read in place whose lanes would reach behind them; few taps, which tiles take in fours. */
 static void large_convs(suite *s, wh_op op) {
   static const struct {
     int64_t images, group, own, m, in[2], kernel[2], stride, pad;
@@ -101,7 +101,10 @@ static void large_convs(suite *s, wh_op op) {
              {1, 6, 1, 6, {30, 90}, {5, 5}, 1, 2},    {1, 1, 30, 18, {9, 24}, {3, 3}, 1, 1},
              {1, 1, 4, 20, {9, 1295}, {3, 3}, 2, 1},  {1, 1, 5, 17, {1, 2001}, {3, 3}, 2, 1},
              {1, 1, 5, 24, {20, 70}, {5, 5}, 3, 2},   {1, 1, 80, 20, {40, 64}, {3, 3}, 2, 1},
-             {1, 1, 3, 20, {36, 44}, {5, 5}, 1, 0}};
+             {1, 1, 3, 20, {36, 44}, {5, 5}, 1, 0},   {1, 1, 1, 18, {9, 24}, {1, 2}, 1, 1},
+             {1, 1, 1, 18, {9, 24}, {3, 1}, 1, 1},    {1, 1, 1, 18, {9, 25}, {1, 5}, 1, 1},
+             {1, 1, 7, 18, {9, 24}, {1, 1}, 1, 0},    {1, 1, 1, 18, {9, 24}, {1, 1}, 1, 1},
+             {1, 1, 203, 18, {5, 24}, {1, 1}, 1, 0},  {1, 1, 1, 18, {9, 25}, {1, 7}, 2, 3}};
   for (size_t i = 0; i < COUNT(all); i++) {
     suite_case *c = case_begin(s, all[i].images, "%s, large %zu", wh_op_get(op)->name, i);
     const int64_t strides[] = {all[i].stride, all[i].stride}, ones[] = {1, 1},
@@ -154,7 +157,7 @@ static void winograd_convs(suite *s, wh_op op) {
              {1, 1, 16, 17, {3, 3}, {0, 0, 0, 0}, false},   {1, 1, 18, 16, {2, 2}, {4, 3, 3, 5}, false},
              {3, 1, 33, 70, {13, 12}, {1, 1, 1, 1}, false}, {2, 1, 16, 37, {4, 5}, {1, 1, 1, 1}, true},
              {1, 1, 15, 16, {5, 7}, {1, 1, 1, 1}, false},   {1, 1, 16, 15, {5, 7}, {1, 1, 1, 1}, false},
-             {1, 1, 16, 18, {3, 301}, {1, 1, 1, 1}, false}};
+             {1, 1, 16, 18, {3, 301}, {1, 1, 1, 1}, false}, {1, 1, 19, 16, {5, 47}, {1, 1, 1, 1}, false}};
   for (size_t i = 0; i < COUNT(all); i++) {
     suite_case *c = case_begin(s, all[i].images, "%s, minimal filtering %zu", wh_op_get(op)->name, i);
     const int64_t ones[] = {1, 1}, m = all[i].m * all[i].group;
