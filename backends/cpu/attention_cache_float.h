@@ -89,9 +89,10 @@ INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
   }
 #undef STEP
 #undef ADVANCE
+  float *s = t->s + t->first;
   UNROLL_8
   for (int r = 0; r < r_max; r++) UNROLL_8
-  for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + t->first + i * VF_LANES, acc[r][i]);
+  for (int i = 0; i < n; i++) vf_store(s + r * WH_ATTENTION_CHUNK + i * VF_LANES, acc[r][i]);
 }
 
 TILE_TABLE(score, f16, WH_DTYPE_F16, TILE_VECS)

@@ -249,11 +249,11 @@ INLINE int value_lines(const wh_dtype dtype, const int n) {
 
 /* Position j + step, which all query vectors see; p and v are at position j. */
 INLINE void value_step(const wh_dtype dtype, const int r_max, const int n, const value_job *t, int64_t j,
-                       const int step, const float *p, const char *v, vf acc[TILE][4]) {
+                       const int step, const float *p, const char *v, int64_t row, vf acc[TILE][4]) {
   vf value[4];
   UNROLL_8
   for (int i = 0; i < n; i++) {
-    value[i] = load_value(dtype, t, v + step * value_row(dtype, t), j + step, i * VF_LANES);
+    value[i] = load_value(dtype, t, v + step * row, j + step, i * VF_LANES);
   }
   UNROLL_8
   for (int r = 0; r < r_max; r++) {
@@ -296,27 +296,31 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
   KEEP_APART(v)
     while (t->next.step && j < high) {
       prefetch(&t->next, j, value_lines(dtype, n));
-      value_step(dtype, r_max, n, t, j, 0, p, v, acc);
+      value_step(dtype, r_max, n, t, j, 0, p, v, row, acc);
       ADVANCE(1);
     }
     while (j + 4 <= high) {
       UNROLL_8
-      for (int i = 0; i < 4; i++) value_step(dtype, r_max, n, t, j, i, p, v, acc);
+      for (int i = 0; i < 4; i++) value_step(dtype, r_max, n, t, j, i, p, v, row, acc);
       ADVANCE(4);
     }
     while (j < high) {
-      value_step(dtype, r_max, n, t, j, 0, p, v, acc);
+      value_step(dtype, r_max, n, t, j, 0, p, v, row, acc);
       ADVANCE(1);
     }
 #undef ADVANCE
   }
+  /* read before anything is stored, which might be the job for all a compiler knows */
+  const float *a = t->a, *b = t->b;
+  const int64_t ld = t->ld;
+  const int fresh = t->fresh;
+  float *o = t->o;
   UNROLL_8
-  for (int r = 0; r < r_max; r++) {
-    float *o = t->o + r * t->ld;
-    if (r < t->fresh) {
+  for (int r = 0; r < r_max; r++, o += ld) {
+    if (r < fresh) {
       UNROLL_8
       for (int i = 0; i < n; i++)
-        acc[r][i] = vf_fma(vf_load(o + i * VF_LANES), vf_set1(t->a[r]), vf_mul(acc[r][i], vf_set1(t->b[r])));
+        acc[r][i] = vf_fma(vf_load(o + i * VF_LANES), vf_set1(a[r]), vf_mul(acc[r][i], vf_set1(b[r])));
     }
     UNROLL_8
     for (int i = 0; i < n; i++) vf_store(o + i * VF_LANES, acc[r][i]);

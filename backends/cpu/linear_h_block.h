@@ -13,10 +13,20 @@
 
 #define VEC_BYTES (LANES * 4)
 #define PANEL_VECS (COLS / LANES)
-/* Rows that meet the codes together, and the vectors of columns that they meet: sums for all registers. Few
- * rows of narrow vectors take the whole width, so that the weights pass in one stream. */
-#define ROWS_MAX (LANES == 16 ? 13 : 6)
-#define HELD_VECS(rows) (LANES == 16 || (rows) > 2 ? 2 : LANES == 8 ? PANEL_VECS : 4)
+/* Rows that meet the codes together, up to how many of them do so over the whole width of a panel, and the
+ * vectors of columns that they meet: sums for all registers. Over the whole width weights pass in one stream,
+ * which few rows wait for. */
+#ifdef DOT16_PAIRS
+#define ROWS_MAX 3
+#define WIDE_ROWS_MAX 3
+#elif LANES == 16
+#define ROWS_MAX 13
+#define WIDE_ROWS_MAX 0
+#else
+#define ROWS_MAX 6
+#define WIDE_ROWS_MAX 2
+#endif
+#define HELD_VECS(rows) ((rows) > WIDE_ROWS_MAX ? 2 : LANES == 8 ? PANEL_VECS : 4)
 /* How far before their use weights are asked for: what covers the latency of memory. */
 #define AHEAD 16384
 
@@ -39,9 +49,16 @@ typedef struct block_at {
   float *y; /* [row][COLS] */
 } block_at;
 
-/* The products of a row's pair of codes at q with those of the held columns. */
-ALWAYS_INLINE void add_pair(vdot16 *dot, const vint *w, const int vecs, const int16_t *q) {
+/* The products of a row's pair of codes at q with those of the held columns, which w has; they are at `from`.
+ */
+ALWAYS_INLINE void add_pair(vdot16 *dot, const vint *w, const uint8_t *from, const int vecs,
+                            const int16_t *q) {
+  (void)from;
 #ifdef DOT16_PAIRS
+  if (vecs == 4) {
+    vdot16_add_four(dot, w, from, q);
+    return;
+  }
   if (vecs == 2) {
     vdot16_add_pair(dot, w, q);
     return;
@@ -56,6 +73,7 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
                               const block_at b) {
   const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
   const int16_t *q = b.q;
+  const int asked = (4 * rows + 15) / 16; /* lines at a time */
   vdot16 dot[ROWS_MAX][PANEL_VECS];
   ask_for(b.w + AHEAD, WH_LINEAR_H_SCALE_BYTES, how);
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vdot16_zero();
@@ -65,11 +83,12 @@ ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const
       vint w[PANEL_VECS];
       STEP_IN_ORDER;
       ask_for(at + AHEAD, WH_LINEAR_H_PAIR_BYTES, how);
-      /* The activations of the rows after these: with the codes and y they are more than a first-level cache.
-       */
-      if (rows > 2 && c == 0) __builtin_prefetch(b.q + rows * WH_Q13A_BLOCK + (i + s) * 32, 0, 3);
+      /* The activations of the rows after these, four lines of each: with the codes and y they are more than
+       * a first-level cache. */
+      if (rows > 2 && c == 0 && s < asked)
+        __builtin_prefetch(b.q + rows * WH_Q13A_BLOCK + i * asked * 8 + s * 32, 0, 3);
       UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
-      UNROLL for (int r = 0; r < rows; r++) add_pair(dot[r], w, vecs, q + r * WH_Q13A_BLOCK + 2 * s);
+      UNROLL for (int r = 0; r < rows; r++) add_pair(dot[r], w, at, vecs, q + r * WH_Q13A_BLOCK + 2 * s);
     }
     codes += WH_LINEAR_H_STEP * WH_LINEAR_H_PAIR_BYTES;
     q += 2 * WH_LINEAR_H_STEP;
@@ -111,10 +130,12 @@ ALWAYS_INLINE void block(int64_t rows, const wh_cpu_fetch how, block_at b) {
       CASE(1);
       CASE(2);
       CASE(3);
+#if ROWS_MAX > 3
       CASE(4);
       CASE(5);
       CASE(6);
-#if LANES == 16
+#endif
+#if ROWS_MAX > 6
       CASE(7);
       CASE(8);
       CASE(9);

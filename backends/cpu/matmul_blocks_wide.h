@@ -64,7 +64,8 @@ ALWAYS_INLINE void few_of_piece(const int rows, const int bits, const int c, con
     UNROLL for (int v = 0; v < FEW_VECS; v++) word[v] = vint_load(words + v * LANES);
     UNROLL for (int j = 0; j < per; j++) {
       UNROLL for (int v = 0; v < FEW_VECS; v++) w[v] = pair_of(bits, word[v], j, zero[c + v]);
-      UNROLL for (int r = 0; r < rows; r++) add_pair(dot[r], w, FEW_VECS, q + r * WH_Q13A_BLOCK + 2 * j);
+      UNROLL for (int r = 0; r < rows; r++)
+          add_pair(dot[r], w, NULL, FEW_VECS, q + r * WH_Q13A_BLOCK + 2 * j);
     }
   }
   UNROLL for (int v = 0; v < FEW_VECS; v++) {

@@ -66,11 +66,13 @@ static inline vi vi_dot(vi acc, vi key, vi query) {
 #else
 #define DOT_BIAS 0
 #define vi_key(x) _mm256_xor_si256(x, _mm256_set1_epi8(-128))
-/* Codes are within -127..127, so that two products fit 16 bits when the unsigned factor is a magnitude. */
-#define vi_dot(acc, key, query)                                                                          \
-  _mm256_add_epi32(                                                                                      \
-      acc, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(query), _mm256_sign_epi8(key, query)), \
-                             _mm256_set1_epi16(1)))
+/* Codes are within -127..127, so that two products fit 16 bits when the unsigned factor is a magnitude: that
+ * of the key, which many queries meet. The sum keeps its register. */
+static inline vi vi_dot(vi acc, vi key, vi query) {
+  const vi pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(query, key));
+  __asm__("vpaddd %1, %0, %0" : "+x"(acc) : "x"(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+  return acc;
+}
 #endif
 
 #endif

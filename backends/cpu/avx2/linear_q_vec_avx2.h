@@ -78,6 +78,18 @@ ALWAYS_INLINE void vdot16_add_pair(vdot16 sum[2], const vint a[2], const int16_t
       : "+x"(sum[0]), "+x"(sum[1]), "=&x"(s), "=&x"(t)
       : "x"(a[0]), "x"(a[1]), "m"(*(const int32_t *)(const void *)x));
 }
+/* The same for four vectors, of which a[0] and a[1] are in registers and the others read from `from`: three
+ * rows take fewer instructions so than six do of two vectors. */
+ALWAYS_INLINE void vdot16_add_four(vdot16 sum[4], const vint a[2], const void *from, const int16_t *x) {
+  const vint *w = from;
+  vint s, t;
+  __asm__(
+      "vpbroadcastd %8, %4\n\tvpmaddwd %4, %6, %5\n\tvpaddd %5, %0, %0\n\t"
+      "vpmaddwd %4, %7, %5\n\tvpaddd %5, %1, %1\n\tvpmaddwd %9, %4, %5\n\tvpaddd %5, %2, %2\n\t"
+      "vpmaddwd %10, %4, %4\n\tvpaddd %4, %3, %3"
+      : "+x"(sum[0]), "+x"(sum[1]), "+x"(sum[2]), "+x"(sum[3]), "=&x"(s), "=&x"(t)
+      : "x"(a[0]), "x"(a[1]), "m"(*(const int32_t *)(const void *)x), "m"(w[2]), "m"(w[3]));
+}
 #endif
 #ifdef WH_LINEAR_Q_VNNI
 #define DOTS_ARE_WHOLE 1
