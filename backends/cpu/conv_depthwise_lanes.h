@@ -203,13 +203,10 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
   memset(p.zeros, 0, (size_t)LANES_OF((w->kernel[1] + 1) * p.row) * sizeof *own);
   conv_unit u = {.a = a, .p = plan, .image = -1, .team = worker->team};
   conv_end e;
-  const wh_task_cut cut = wh_cut_tasks(planes * parts, worker->count);
-  for (int64_t item; (item = wh_team_claim(worker, a->step, cut.n_items)) < cut.n_items;) {
-    const wh_task_part part = wh_task_part_at(&cut, item);
-    const int64_t i = part.task, image = i / parts / vectors;
-    int64_t first = i % parts * high, last = min_i64(first + high, w->out[1]);
-    wh_task_share(&part, w->kernel[1], &first, &last);
-    if (first >= last) continue;
+  int64_t begin, end;
+  wh_worker_range(worker, planes * parts, &begin, &end);
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t image = i / parts / vectors, first = i % parts * high;
     if (image != u.image) {
       u.image = image;
       conv_end_begin(&u, VF_LANES, CONV_SUMS_LANES, &e);
@@ -234,7 +231,7 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
       p.shift = conv_short_addend(&p.end, p.shift);
     }
     lanes_gather(weights, 0, taps, a->w + channels * taps, p.weights);
-    lanes_rows(&e, &p, first, last);
+    lanes_rows(&e, &p, first, min_i64(first + high, w->out[1]));
   }
 }
 

@@ -22,7 +22,6 @@
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/nn_kernels.h"
 #include "backends/cpu/task_cut.h"
-#include "backends/cpu/task_cut.h"
 #include "backends/cpu/whole.h"
 
 #define CONV_INLINE static inline __attribute__((always_inline))
