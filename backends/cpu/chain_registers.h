@@ -13,7 +13,8 @@
 #define CHAIN_MOST 32 /* vectors of a tile: no level has more registers */
 
 INLINE vf chain_hard_swish(vf x, vf a, vf b, vf most) {
-  return vf_mul(vf_at_most(vf_relu(vf_add(vf_mul(x, a), b)), most), x);
+  b = vf_add(vf_zero(), b); /* now sums are never -0, for which relu takes a step more */
+  return vf_mul(vf_at_most(vf_at_least(vf_add(vf_mul(x, a), b), vf_zero()), most), x);
 }
 
 /* Each function has one loop for all who call it: unrolled it would not fit the registers. */

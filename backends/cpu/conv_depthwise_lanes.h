@@ -228,6 +228,7 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
     if (p.end.scale) {
       p.scale = p.end.scale_step ? vf_load_left(p.end.scale + p.channel, p.n) : vf_set1(*p.end.scale);
       p.shift = p.end.shift_step ? vf_load_left(p.end.shift + p.channel, p.n) : vf_set1(*p.end.shift);
+      p.shift = conv_short_addend(&p.end, p.shift);
     }
     lanes_gather(weights, 0, taps, a->w + channels * taps, p.weights);
     lanes_rows(&e, &p, first, min_i64(first + high, w->out[1]));

@@ -53,11 +53,7 @@ CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, 
     w = behind + 2 * ldw;
     x += 4 * WH_CONV_BLOCK;
   }
-  for (; k > 0; k--) {
-    STEP(w, 0)
-    w += ldw;
-    x += WH_CONV_BLOCK;
-  }
+  for (; k > 0; k--, w += ldw, x += WH_CONV_BLOCK) STEP(w, 0)
 #undef STEP
   CONV_UNROLL
   for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_add(vf_zero(), v[i]);

@@ -4,7 +4,12 @@
 #ifndef WH_CPU_CONV_SHORT_H
 #define WH_CPU_CONV_SHORT_H
 
-typedef enum conv_act { CONV_ACT_NONE, CONV_ACT_RELU, CONV_ACT_HARD_SWISH } conv_act;
+typedef enum conv_act {
+  CONV_ACT_NONE,
+  CONV_ACT_RELU,
+  CONV_ACT_POSITIVE, /* relu of sums with a bias or a shift, to which it matters not which zero they are */
+  CONV_ACT_HARD_SWISH
+} conv_act;
 
 /* Operands of channel m are at [m * step]; NULL: there is none. */
 typedef struct conv_short {
@@ -29,7 +34,7 @@ static bool short_number(const wh_chain_op *op, const wh_chain_op *end, wh_chain
 /* Ops of an activation; returns the one behind. */
 static const wh_chain_op *short_act(const wh_chain_op *op, const wh_chain_op *end, conv_short *s) {
   if (short_is(op, end, WH_CHAIN_RELU, false)) {
-    s->act = CONV_ACT_RELU;
+    s->act = s->bias || s->scale ? CONV_ACT_POSITIVE : CONV_ACT_RELU;
     return op + 1;
   }
   if (!short_is(op, end, WH_CHAIN_HARD_SWISH, false)) return op;
@@ -96,12 +101,15 @@ static bool conv_short_lanes(const conv_end *e, conv_short *s) {
     s->shift = op++->shift;
   }
   op = short_act(op, end, s);
+  if (s->act == CONV_ACT_RELU) s->act = CONV_ACT_POSITIVE; /* a bias was added, even where there is none */
   return op == end;
 }
 
 CONV_INLINE void conv_short_act(const int n, const conv_short *s, vf *v) {
   if (s->act == CONV_ACT_RELU) CONV_UNROLL
   for (int i = 0; i < n; i++) v[i] = vf_relu(v[i]);
+  if (s->act == CONV_ACT_POSITIVE) CONV_UNROLL
+  for (int i = 0; i < n; i++) v[i] = vf_at_least(v[i], vf_zero());
   if (s->act == CONV_ACT_HARD_SWISH) {
     const vf a = vf_set1(s->c[0]), b = vf_set1(s->c[1]), most = vf_set1(s->c[2]);
     CONV_UNROLL
@@ -115,14 +123,24 @@ CONV_INLINE void conv_short_act(const int n, const conv_short *s, vf *v) {
   for (int i = 0; i < n; i++) v[i] = vf_add(v[i], vf_set1(*s->offset));
 }
 
+/* What is added in front of an act: to +0 or -0 it gives +0, which relu does, too. */
+CONV_INLINE vf conv_short_addend(const conv_short *s, vf x) {
+  return s->act == CONV_ACT_POSITIVE ? vf_add(vf_zero(), x) : x;
+}
+
 /* Sums v[rows][vecs] of channels [m, m + rows) to outputs y, whose first is element `at` of the unit's. */
 CONV_INLINE void conv_short_end(const int rows, const int vecs, const conv_short *s, vf *v, int64_t m,
                                 int64_t at, int64_t plane, float *y) {
   if (s->bias) CONV_UNROLL
-  for (int i = 0; i < rows * vecs; i++) v[i] = vf_add(v[i], vf_set1(s->bias[(m + i / vecs) * s->bias_step]));
+  for (int r = 0; r < rows; r++) {
+    const vf b = vf_set1(s->bias[(m + r) * s->bias_step]);
+    CONV_UNROLL
+    for (int i = 0; i < vecs; i++) v[r * vecs + i] = vf_add(v[r * vecs + i], b);
+  }
   if (s->scale) CONV_UNROLL
   for (int r = 0; r < rows; r++) {
-    const vf a = vf_set1(s->scale[(m + r) * s->scale_step]), b = vf_set1(s->shift[(m + r) * s->shift_step]);
+    const vf a = vf_set1(s->scale[(m + r) * s->scale_step]),
+             b = conv_short_addend(s, vf_set1(s->shift[(m + r) * s->shift_step]));
     CONV_UNROLL
     for (int i = 0; i < vecs; i++) v[r * vecs + i] = vf_add(vf_mul(v[r * vecs + i], a), b);
   }

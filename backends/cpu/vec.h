@@ -13,7 +13,7 @@
  *   vf_accumulate(sum, a, b)        sum = vf_fma(a, b, sum), and sum stays in its register: long loops of
  * tiles that fill the registers are spilled otherwise vf_max(a, b)                    where either is NaN:
  * anything vf_minimum, vf_maximum, vf_relu   as docs/NUMERICS.md has them: NaN stays, -0 is below +0
- *   vf_at_most, vf_at_least (x, c)  the same where no lane of c is NaN or a zero
+ *   vf_at_most, vf_at_least (x, c)  the same where no lane of c is NaN, or a zero while x has a -0
  *   vf_ldexp(x, n)                  x 2^n, rounded once; n whole, -252 to 254
  *   vf_ldexp_normal(x, n)           the same of normal x where the result is normal, too; NaN where both are
  *   VF_LDEXP_IN_STEPS               whether it takes less than vf_ldexp
