@@ -439,8 +439,6 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #include "backends/cpu/conv_channels.h"
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
 #include "backends/cpu/conv_blocks.h"
-#include "backends/cpu/conv_short.h"
-/* behind both */
 #include "backends/cpu/conv_points.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"
