@@ -173,13 +173,13 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     EACH_VECTOR v[i] = vf_load(elements + at[i]);                     \
     EACH_VECTOR vf_store(x + (j)*WH_CONV_BLOCK + i * VF_LANES, v[i]); \
   }
-#define FETCH(j)                                                                            \
-  {                                                                                         \
-    const float *soon = from[min_i64((j) + BLOCK_SOON, left - 1)], *here = from[j] + at[0]; \
-    EACH_VECTOR __builtin_prefetch(soon + at[i]);                                           \
-    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);                                            \
-    __builtin_prefetch(here + 2 * WH_CONV_BLOCK - 1, 0, 2);                                 \
-    FILL(j)                                                                                 \
+#define FETCH(j)                                            \
+  {                                                         \
+    const float *then = soon[j], *here = from[j] + at[0];   \
+    EACH_VECTOR __builtin_prefetch(then + at[i]);           \
+    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);            \
+    __builtin_prefetch(here + 2 * WH_CONV_BLOCK - 1, 0, 2); \
+    FILL(j)                                                 \
   }
 #define TAP(j, get) /* the one that is j behind */                                               \
   get(j);                                                                                        \
@@ -189,43 +189,47 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     const vf b = vf_set1(((const float *)(const void *)(w + ((j) == 3 ? thrice : (j)*ldw)))[r]); \
     EACH_VECTOR vf_accumulate(acc[r * vecs + i], b, v[i]);                                       \
   }
-#define ADVANCE(n)        \
-  w += (n)*ldw;           \
-  x += (n)*WH_CONV_BLOCK; \
-  __asm__("" : "+r"(w)); /* not a pointer per tap */
-#define WALK(get, on)               \
-  for (; left >= 4; left -= 4) {    \
-    __builtin_prefetch(next, 0, 2); \
-    next += next_step;              \
-    TAP(0, get)                     \
-    TAP(1, get)                     \
-    TAP(2, get)                     \
-    TAP(3, get)                     \
-    ADVANCE(4)                      \
-    on(4);                          \
-  }                                 \
-  for (; left > 0; left--) {        \
-    TAP(0, get)                     \
-    ADVANCE(1)                      \
-    on(1);                          \
+#define WALK(get, on)                                  \
+  for (; left >= 4; left -= 4) {                       \
+    __builtin_prefetch(next, 0, 2);                    \
+    next += next_step;                                 \
+    TAP(0, get)                                        \
+    TAP(1, get)                                        \
+    TAP(2, get)                                        \
+    TAP(3, get)                                        \
+    w += 4 * ldw;                                      \
+    __asm__("" : "+r"(w)); /* not a pointer per tap */ \
+    x += 4 * WH_CONV_BLOCK;                            \
+    on(4);                                             \
+  }                                                    \
+  for (; left > 0; left--) {                           \
+    TAP(0, get)                                        \
+    w += ldw;                                          \
+    x += WH_CONV_BLOCK;                                \
+    on(1);                                             \
   }
 #define STAY(n) (void)0
 #define MOVE(n) from += (n)
+#define SOON(n) /* behind n more; the last ones have been asked for */ \
+  (left - (n) >= BLOCK_SOON + 4 ? from + BLOCK_SOON : from)
+#define FOLLOW(n) from += (n), soon = SOON(n)
   if (!from) {
     WALK(LOAD, STAY)
   } else if (t->near) {
     WALK(FILL, MOVE)
   } else {
-    WALK(FETCH, MOVE)
+    const float *const *soon = SOON(0);
+    WALK(FETCH, FOLLOW)
   }
 #undef LOAD
 #undef FILL
 #undef FETCH
 #undef TAP
-#undef ADVANCE
 #undef WALK
 #undef STAY
 #undef MOVE
+#undef SOON
+#undef FOLLOW
   if (!t->ends) {
     EACH_SUM vf_store(t->part + i * VF_LANES, acc[i]);
     return;
