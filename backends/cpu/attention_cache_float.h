@@ -34,35 +34,61 @@ typedef struct score_job {
   ahead next;
 } score_job;
 
-INLINE void score_step(const wh_dtype dtype, const int r_max, const int n, const score_job *t, int64_t d,
-                       vf acc[TILE][4]) {
+/* The dimension that is `step` behind where q and k are. q: of each third row; the two that follow are in
+ * reach of an address. */
+INLINE void score_step(const wh_dtype dtype, const int r_max, const int n, const int step,
+                       const char *const *q, int64_t ldq, const char *k, vf acc[TILE][4]) {
   vf key[4];
   UNROLL_8
   for (int i = 0; i < n; i++) {
-    key[i] = load_cached(dtype, t->k, d * WH_ATTENTION_CHUNK + t->first + i * VF_LANES);
-    IN_REGISTER(key[i]);
+    key[i] = load_cached(dtype, k, step * WH_ATTENTION_CHUNK + i * VF_LANES);
   }
   UNROLL_8
   for (int r = 0; r < r_max; r++) {
-    vf x = vf_set1(t->q[r * t->n_dim + d]);
+    const vf x = vf_set1(((const float *)(const void *)(q[r / 3] + r % 3 * ldq))[step]);
     UNROLL_8
-    for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, key[i], acc[r][i]);
+    for (int i = 0; i < n; i++) vf_accumulate(acc[r][i], x, key[i]);
   }
 }
 
 INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, const score_job *t) {
+  const int64_t elem = dtype == WH_DTYPE_F16 ? 2 : 4;
   vf acc[TILE][4];
-  const int64_t n_dim = t->n_dim;
-  int64_t d = 0;
+  int64_t left = t->n_dim, ldq = left * (int64_t)sizeof(float);
+  const char *q[TILE / 3], *k = (const char *)t->k + t->first * elem;
+  UNROLL_8
+  for (int r = 0; r < r_max; r += 3) q[r / 3] = (const char *)t->q + r * ldq;
   UNROLL_8
   for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) acc[r][i] = vf_zero();
-  if (t->next.step)
-    for (; d < n_dim; d++) {
-      prefetch(&t->next, d, dtype == WH_DTYPE_F16 ? 2 : 4);
-      score_step(dtype, r_max, n, t, d, acc);
-    }
-  for (; d < n_dim; d++) score_step(dtype, r_max, n, t, d, acc);
+#define STEP(s)                                   \
+  score_step(dtype, r_max, n, s, q, ldq, k, acc); \
+  KEEP_APART(ldq)
+#define ADVANCE(steps)                    \
+  k += (steps)*WH_ATTENTION_CHUNK * elem; \
+  UNROLL_8                                \
+  for (int r = 0; r < r_max; r += 3) {    \
+    q[r / 3] += (steps) * sizeof(float);  \
+    KEEP_APART(q[r / 3]);                 \
+  }
+  for (; t->next.step && left > 0; left--) {
+    prefetch(&t->next, t->n_dim - left, dtype == WH_DTYPE_F16 ? 2 : 4);
+    STEP(0);
+    ADVANCE(1)
+  }
+  for (; left >= 4; left -= 4) {
+    STEP(0);
+    STEP(1);
+    STEP(2);
+    STEP(3);
+    ADVANCE(4)
+  }
+  for (; left > 0; left--) {
+    STEP(0);
+    ADVANCE(1)
+  }
+#undef STEP
+#undef ADVANCE
   UNROLL_8
   for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) vf_store(t->s + r * WH_ATTENTION_CHUNK + t->first + i * VF_LANES, acc[r][i]);

@@ -26,6 +26,9 @@
 #define IN_REGISTER(x) __asm__("" : "+v"(x))
 #endif
 
+/* Has an address worked out anew from x, not kept from before in one more register. */
+#define KEEP_APART(x) __asm__("" : "+r"(x))
+
 static void scale_row(const float *x, float s, float *y, int64_t n) {
   int64_t i = 0;
   for (; i + VF_LANES <= n; i += VF_LANES) vf_store(y + i, vf_mul(vf_load(x + i), vf_set1(s)));
@@ -92,13 +95,47 @@ INLINE void prefetch(const ahead *next, int64_t row, const int lines) {
       TILE_NAMES(stem, kind, 1), TILE_NAMES(stem, kind, 2), TILE_NAMES(stem, kind, 3), \
       TILE_NAMES(stem, kind, 4), TILE_NAMES(stem, kind, 5), TILE_NAMES(stem, kind, 6)};
 
+#define EXP_VECS 2 /* at a time: more would be spilled */
+/* exp(x - m) of a row in place. Not inlined where it is seldom called: what it has in common with the way
+ * that is taken instead would be done for both. */
+INLINE void exp_any(float *row, float m) {
+  for (int i = 0; i < WH_ATTENTION_CHUNK; i += VF_LANES)
+    vf_store(row + i, vf_exp_nonpositive(vf_sub(vf_load(row + i), vf_set1(m))));
+}
+static __attribute__((noinline)) void exp_seldom(float *row, float m) { exp_any(row, m); }
+
+/* The same where all of it is normal numbers. */
+INLINE void exp_normal(float *row, float m) {
+  UNROLL_8
+  for (int i = 0; i < WH_ATTENTION_CHUNK; i += EXP_VECS * VF_LANES) {
+    vf x[EXP_VECS], y[EXP_VECS];
+    UNROLL_8
+    for (int j = 0; j < EXP_VECS; j++) x[j] = vf_sub(vf_load(row + i + j * VF_LANES), vf_set1(m));
+    vf_exp_normal(EXP_VECS, x, y);
+    UNROLL_8
+    for (int j = 0; j < EXP_VECS; j++) vf_store(row + i + j * VF_LANES, y[j]);
+  }
+}
+
+INLINE vf sum_by_halves(const float *row) {
+  enum { N = WH_ATTENTION_CHUNK / VF_LANES };
+  vf x[N / 2];
+  UNROLL_8
+  for (int i = 0; i < N / 2; i++)
+    x[i] = vf_add(vf_load(row + i * VF_LANES), vf_load(row + (i + N / 2) * VF_LANES));
+  UNROLL_8
+  for (int h = N / 4; h > 0; h /= 2) UNROLL_8
+  for (int i = 0; i < h; i++) x[i] = vf_add(x[i], x[i + h]);
+  return x[0];
+}
+
 /* Scores of up to VF_LANES query vectors to probabilities in place; what a vector does not see becomes +0, by
  * way of a score of -inf. Vectors go through each step together: a reduction of one alone would wait for
  * itself. */
 INLINE void softmax_rows(float *s, float cap, const int32_t *j0, const int32_t *j1, int n, float *m_out,
                          float *l_out) {
   enum { N = WH_ATTENTION_CHUNK / VF_LANES };
-  vf lanes[VF_LANES];
+  vf lanes[VF_LANES], least[VF_LANES];
   float m[VF_LANES], l[VF_LANES];
   for (int r = 0; r < n; r++) {
     float *row = s + r * WH_ATTENTION_CHUNK;
@@ -109,24 +146,26 @@ INLINE void softmax_rows(float *s, float cap, const int32_t *j0, const int32_t *
     if (j1[r] - j0[r] < WH_ATTENTION_CHUNK)
       for (int i = 0; i < N; i++)
         vf_store(row + i * VF_LANES, vf_visible(vf_load(row + i * VF_LANES), i * VF_LANES, j0[r], j1[r]));
-    lanes[r] = vf_load(row);
+    lanes[r] = least[r] = vf_load(row);
     UNROLL_8
-    for (int i = 1; i < N; i++) lanes[r] = vf_max(lanes[r], vf_load(row + i * VF_LANES));
+    for (int i = 1; i < N; i++) {
+      const vf x = vf_load(row + i * VF_LANES);
+      lanes[r] = vf_max(lanes[r], x);
+      least[r] = vf_at_most(x, least[r]);
+    }
   }
   for (int r = n; r < VF_LANES; r++) lanes[r] = vf_zero();
   vf_store(m, vf_max_of_rows(lanes));
   for (int r = 0; r < n; r++) {
     float *row = s + r * WH_ATTENTION_CHUNK;
-    vf x[N];
-    UNROLL_8
-    for (int i = 0; i < N; i++) {
-      x[i] = vf_exp_nonpositive(vf_sub(vf_load(row + i * VF_LANES), vf_set1(m[r])));
-      vf_store(row + i * VF_LANES, x[i]);
-    }
-    UNROLL_8
-    for (int h = N / 2; h > 0; h /= 2) UNROLL_8
-    for (int i = 0; i < h; i++) x[i] = vf_add(x[i], x[i + h]);
-    lanes[r] = x[0];
+    /* where a NaN hides from the test, all that comes of the row is NaN */
+    if (!VF_LDEXP_IN_STEPS)
+      exp_any(row, m[r]);
+    else if (vf_all(vf_not_less(vf_sub(least[r], vf_set1(m[r])), vf_set1(-87.0f))))
+      exp_normal(row, m[r]);
+    else
+      exp_seldom(row, m[r]);
+    lanes[r] = sum_by_halves(row);
   }
   vf_store(l, vf_sum_of_rows(lanes));
   memcpy(m_out, m, (size_t)n * sizeof *m);
@@ -188,12 +227,18 @@ typedef struct value_job {
   ahead next;
 } value_job;
 
-INLINE vf load_value(const wh_dtype dtype, const value_job *t, int64_t j, const int column) {
-  if (dtype == WH_DTYPE_F32) return vf_load((const float *)t->v + j * t->ld + column);
-  if (dtype == WH_DTYPE_F16) return vf_from_f16((const uint16_t *)t->v + j * t->ld + column);
+/* A vector of position j from `column` on. v: that position of floats; of q8_0 the job says where. */
+INLINE vf load_value(const wh_dtype dtype, const value_job *t, const char *v, int64_t j, const int column) {
+  if (dtype == WH_DTYPE_F32) return vf_load((const float *)(const void *)v + column);
+  if (dtype == WH_DTYPE_F16) return vf_from_f16((const uint16_t *)(const void *)v + column);
   const int block = column / WH_KV_BLOCK, at = column % WH_KV_BLOCK;
   const char *codes = (const char *)t->v + block * (int64_t)sizeof(wh_kv_q8_block);
   return vf_mul(vf_from_s8(codes + j * WH_KV_BLOCK + at), vf_set1(t->scales[block * WH_ATTENTION_CHUNK + j]));
+}
+
+/* Bytes from a position to the next where values are floats. */
+INLINE int64_t value_row(const wh_dtype dtype, const value_job *t) {
+  return dtype == WH_DTYPE_Q8_0 ? 0 : t->ld * (dtype == WH_DTYPE_F16 ? 2 : 4);
 }
 
 /* Lines per position of n vectors of columns in the cache. */
@@ -202,20 +247,19 @@ INLINE int value_lines(const wh_dtype dtype, const int n) {
   return (n * VF_LANES * (dtype == WH_DTYPE_F16 ? 2 : 4) + 63) / 64;
 }
 
-/* Position j, which all query vectors see. */
-INLINE void value_step(const wh_dtype dtype, const int r_max, const int n, const value_job *t, int j,
-                       vf acc[TILE][4]) {
+/* Position j + step, which all query vectors see; p and v are at position j. */
+INLINE void value_step(const wh_dtype dtype, const int r_max, const int n, const value_job *t, int64_t j,
+                       const int step, const float *p, const char *v, vf acc[TILE][4]) {
   vf value[4];
   UNROLL_8
   for (int i = 0; i < n; i++) {
-    value[i] = load_value(dtype, t, j, i * VF_LANES);
-    IN_REGISTER(value[i]);
+    value[i] = load_value(dtype, t, v + step * value_row(dtype, t), j + step, i * VF_LANES);
   }
   UNROLL_8
   for (int r = 0; r < r_max; r++) {
-    vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
+    const vf x = vf_set1(p[r * WH_ATTENTION_CHUNK + step]);
     UNROLL_8
-    for (int i = 0; i < n; i++) acc[r][i] = vf_fma(x, value[i], acc[r][i]);
+    for (int i = 0; i < n; i++) vf_accumulate(acc[r][i], x, value[i]);
   }
 }
 
@@ -224,6 +268,7 @@ INLINE void value_step(const wh_dtype dtype, const int r_max, const int n, const
 INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, const value_job *t) {
   vf acc[TILE][4];
   const int last = t->seen.last, high = t->seen.high;
+  const int64_t row = value_row(dtype, t);
   int low = t->seen.low;
   UNROLL_8
   for (int r = 0; r < r_max; r++) UNROLL_8
@@ -231,7 +276,8 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
   for (int j = t->seen.first;; low = last) {
     for (; j < low; j++) {
       vf value[4];
-      for (int i = 0; i < n; i++) value[i] = load_value(dtype, t, j, i * VF_LANES);
+      for (int i = 0; i < n; i++)
+        value[i] = load_value(dtype, t, (const char *)t->v + j * row, j, i * VF_LANES);
       UNROLL_8
       for (int r = 0; r < r_max; r++) {
         vf x = vf_set1(t->p[r * WH_ATTENTION_CHUNK + j]);
@@ -241,12 +287,28 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
       }
     }
     if (j == last) break;
-    if (t->next.step)
-      for (; j < high; j++) {
-        prefetch(&t->next, j, value_lines(dtype, n));
-        value_step(dtype, r_max, n, t, j, acc);
-      }
-    for (; j < high; j++) value_step(dtype, r_max, n, t, j, acc);
+    const float *p = t->p + j;
+    const char *v = (const char *)t->v + j * row;
+#define ADVANCE(steps) \
+  j += (steps);        \
+  p += (steps);        \
+  v += (steps)*row;    \
+  KEEP_APART(v)
+    while (t->next.step && j < high) {
+      prefetch(&t->next, j, value_lines(dtype, n));
+      value_step(dtype, r_max, n, t, j, 0, p, v, acc);
+      ADVANCE(1);
+    }
+    while (j + 4 <= high) {
+      UNROLL_8
+      for (int i = 0; i < 4; i++) value_step(dtype, r_max, n, t, j, i, p, v, acc);
+      ADVANCE(4);
+    }
+    while (j < high) {
+      value_step(dtype, r_max, n, t, j, 0, p, v, acc);
+      ADVANCE(1);
+    }
+#undef ADVANCE
   }
   UNROLL_8
   for (int r = 0; r < r_max; r++) {

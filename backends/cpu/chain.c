@@ -396,7 +396,23 @@ static void run_piece(const wh_chain *c, int64_t n, wh_chain_input *values, floa
   }
 }
 
+/* The ops of a plain chain are the same for all pieces. */
+static void run_plain(const wh_chain *c, int64_t n, const wh_chain_input *in, float *y) {
+  _Alignas(64) float temps[WH_CHAIN_STEPS][PIECE];
+  const wh_chain_results to = {.y = y, .temps = temps[0], .temp_row = {0, true}, .temp_size = PIECE};
+  wh_chain_input one_row[WH_FORMULA_INPUTS];
+  wh_chain_op ops[WH_CHAIN_OPS];
+  for (uint32_t i = 0; i < c->n_inputs; i++) one_row[i] = (wh_chain_input){.x = in[i].x, .step = in[i].step};
+  const size_t n_ops = wh_chain_ops(c, one_row, &to, ops);
+  for (int64_t at = 0; at < n; at += PIECE)
+    c->blocks(ops, n_ops, &(wh_chain_part){.rows = 1, .at = at, .n = n - at < PIECE ? n - at : PIECE});
+}
+
 void wh_chain_run(const wh_chain *c, int64_t n, const wh_chain_input *in, float *y, wh_team *team) {
+  if (c->plain) {
+    run_plain(c, n, in, y);
+    return;
+  }
   const wh_chain_step *last = &c->steps[c->n_steps - 1];
   const bool in_place = in[0].x == y && in[0].step;
   const bool copies = in_place && !last->code && (last->in[0] == 0 || last->in[last->n_in - 1] == 0);

@@ -6,10 +6,11 @@
  * Packed weights: panels of 6 outputs; missing outputs and channels have zeros. A panel holds the outputs'
  * sums, then for each block of k its words, [words][6]. Processors without VNNI sum two products in 16 bits,
  * and where two codes of a word could be too large for that, whatever x holds, the second of them is packed
- * smaller, and what it lacks is a rest: the code in byte 1, and in the upper half how many bytes its x is
- * behind the block's first, of words of 16 places. Behind a block's words lie a number n, even, and [6][n]
- * rests, which are summed two by two in 16 bits. Outputs that have fewer end with zeros. A block with more
- * rests than there is room for has its words as they are, and is gone through twice, with every other code.
+ * smaller, and what it lacks is a rest. Two rests of an output are a word of their codes, in bytes 1 and 3,
+ * and one of two 16-bit numbers: how many bytes behind the block's first, in words of 16 places, the half of
+ * a word lies in whose upper byte their x is. Behind a block's words lie six even numbers, one per output,
+ * and so many words of rests of each. A block with more rests than there is room for has its words as they
+ * are, and is gone through twice, with every other code.
  */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
@@ -34,8 +35,9 @@ static inline int32_t wh_code_at(const void *p, int64_t i, bool is_signed) {
 typedef struct wh_conv_codes_tile {
   int64_t rows, words;
   bool half;
-  const uint32_t *start;         /* [6]; NULL: goes on */
-  const uint32_t *w, *x, *rests; /* rests: n, or WH_CONV_CODES_TWICE, and they; 2 bytes behind x are read */
+  const uint32_t *start; /* [6]; NULL: goes on */
+  const uint32_t *w, *x,
+      *rests; /* rests: how many, or WH_CONV_CODES_TWICE, and they; 2 bytes behind x may be read */
   uint32_t *c;
   int64_t ldc;
 } wh_conv_codes_tile;

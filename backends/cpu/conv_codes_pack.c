@@ -33,15 +33,18 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
 
 static bool has_rests(const wh_linear_layout *l) { return l->id != WH_CONV_CODES_PANELS + 1; }
 
+/* Where the second of two rests has its x if it is none: not before the block's first byte. */
+#define NO_REST (UINT32_C(2) << 16)
+
 /* A code as words have it. */
 static int32_t signed_code(wh_dtype dtype, const void *p, int64_t i) {
   const bool is_signed = dtype == WH_DTYPE_I8;
   return wh_code_at(p, i, is_signed) - (is_signed ? 0 : 128);
 }
 
-/* Rests that each output of a block of so many words has room for. */
-static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2; }
-static int64_t rest_words(int64_t words) { return 1 + ROWS * room_of(words); }
+/* Words of rests that a block of so many words has room for. */
+static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2 * ROWS; }
+static int64_t rest_words(int64_t words) { return ROWS + room_of(words); }
 int64_t wh_conv_codes_block_at(bool rests, int64_t k) {
   return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * rest_words(BLOCK_WORDS) : 0);
 }
@@ -97,19 +100,19 @@ static int32_t excess_of(uint32_t word, int half) {
   return sum > 128 ? sum - 128 : sum < -128 ? sum + 128 : 0;
 }
 
-/* Moves what is too much of word k to rests[], but for NULL; how many these are. Two of them are summed in 16
- * bits, too, so each has half of what fits. */
-static int64_t move_excess(uint32_t *word, int64_t k, uint32_t *rests) {
-  int64_t n = 0;
+/* What is too much in word k becomes number n and on of the rests, but for NULL; how many there are then. */
+static int64_t move_excess(uint32_t *word, int64_t k, int64_t n, uint32_t *rests) {
   for (int half = 0; half < 2; half++) {
-    const int32_t excess = excess_of(*word, half);
-    for (int32_t left = excess, part; left; left -= part, n++) {
-      part = left > 64 ? 64 : left < -64 ? -64 : left;
-      if (rests) rests[n] = (uint32_t)(k * 64 + half * 2) << 16 | ((uint32_t)part & 0xff) << 8;
+    const uint32_t excess = (uint32_t)excess_of(*word, half);
+    if (!excess) continue;
+    if (rests) {
+      const int at = 16 * half + 8, to = n % 2 * 16;
+      uint32_t *rest = rests + n / 2 * 2;
+      *word = (*word & ~(UINT32_C(0xff) << at)) | (((*word >> at) - excess) & 0xff) << at;
+      rest[0] |= (excess & 0xff) << (8 + to);
+      rest[1] = (rest[1] & ~(UINT32_C(0xffff) << to)) | (uint32_t)(k * 64 + half * 2) << to;
     }
-    if (!rests) continue;
-    const int at = 16 * half + 8;
-    *word = (*word & ~(UINT32_C(0xff) << at)) | (((*word >> at) - (uint32_t)excess) & 0xff) << at;
+    n++;
   }
   return n;
 }
@@ -127,20 +130,19 @@ static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps,
     sums[i % ROWS] += (uint32_t)sum_of(to[i]);
   }
   if (!has_rests(l)) return;
-  uint32_t *head = to + words * ROWS;
-  int64_t n[ROWS] = {0}, most = 0;
+  uint32_t *head = to + words * ROWS, *rests = head + ROWS;
+  int64_t n[ROWS] = {0}, all = 0;
   memset(head, 0, (size_t)rest_words(words) * sizeof *head);
-  for (int64_t i = 0; i < words * ROWS; i++) n[i % ROWS] += move_excess(&to[i], 0, NULL);
-  for (int64_t r = 0; r < ROWS; r++) most = n[r] > most ? n[r] : most;
-  if (most > room_of(words)) {
+  for (int64_t i = 0; i < words * ROWS; i++) n[i % ROWS] = move_excess(&to[i], 0, n[i % ROWS], NULL);
+  for (int64_t r = 0; r < ROWS; r++) all += ceil_div(n[r], 2) * 2;
+  if (all > room_of(words)) {
     *head = WH_CONV_CODES_TWICE;
     return;
   }
-  most += most % 2;
-  *head = (uint32_t)most;
-  for (int64_t r = 0; r < ROWS; r++) {
-    uint32_t *rests = head + 1 + r * most;
-    for (int64_t i = 0; i < words; i++) rests += move_excess(&to[i * ROWS + r], i, rests);
+  for (int64_t r = 0; r < ROWS; rests += head[r++]) {
+    head[r] = (uint32_t)ceil_div(n[r], 2) * 2;
+    if (n[r] % 2) rests[n[r]] = NO_REST;
+    for (int64_t i = 0, count = 0; i < words; i++) count = move_excess(&to[i * ROWS + r], i, count, rests);
   }
 }
 

@@ -19,14 +19,26 @@ typedef struct lanes_part {
   float *y[VF_LANES];
   int64_t channel, n; /* the first one of the image, how many */
   float *weights;     /* [taps][VF_LANES] */
-  vf bias;
-  bool is_short; /* what follows the sums is */
+  vf bias;            /* none is -0: added to -0 it gives what it gives to +0 */
+  bool is_short;      /* what follows the sums is */
   conv_short end;
   vf scale, shift;
   float *ring, *zeros;    /* [kernel rows][row], a row */
   int64_t row;            /* elements of a lane */
   int64_t pending, place; /* sums in the end's tile, and where the first one goes */
 } lanes_part;
+
+/* `taps` that follow each other in a row. */
+CONV_INLINE void lanes_taps(const int taps, const int n, const int stride, const float *x, const float *w,
+                            vf *acc) {
+  CONV_UNROLL
+  for (int k = 0; k < taps; k++) {
+    const vf b = vf_load(w + LANES_OF(k));
+    __asm__("" : "+r"(x)); /* elements are not kept for the next tap: too many for the registers */
+    CONV_UNROLL
+    for (int i = 0; i < n; i++) acc[i] = vf_fma(vf_load(x + LANES_OF(i * stride + k)), b, acc[i]);
+  }
+}
 
 /* One of a tile's taps after the other. */
 CONV_INLINE void lanes_tile(const int n, const int stride, const float *const *rows, int64_t at,
@@ -36,17 +48,17 @@ CONV_INLINE void lanes_tile(const int n, const int stride, const float *const *r
   const int64_t height = p->win->kernel[1], width = p->win->kernel[2];
   CONV_UNROLL
   for (int i = 0; i < n; i++) acc[i] = vf_zero();
-  for (int64_t h = 0; h < height; h++) {
+  for (int64_t h = 0; h < height; h++, w += LANES_OF(width)) {
     const float *x = rows[h] + LANES_OF(at * stride);
-    for (int64_t k = 0; k < width; k++, x += VF_LANES, w += VF_LANES) {
-      const vf b = vf_load(w);
-      __asm__("" : "+r"(x)); /* elements are not kept for the next tap: too many for the registers */
-      CONV_UNROLL
-      for (int i = 0; i < n; i++) acc[i] = vf_fma(vf_load(x + LANES_OF(i * stride)), b, acc[i]);
-    }
+    if (width == 3)
+      lanes_taps(3, n, stride, x, w, acc);
+    else if (width == 5)
+      lanes_taps(5, n, stride, x, w, acc);
+    else
+      for (int64_t k = 0; k < width; k++, x += VF_LANES) lanes_taps(1, n, stride, x, w + LANES_OF(k), acc);
   }
   CONV_UNROLL
-  for (int i = 0; i < n; i++) acc[i] = vf_add(vf_add(vf_zero(), acc[i]), p->bias);
+  for (int i = 0; i < n; i++) acc[i] = vf_add(acc[i], p->bias);
   if (p->end.scale) CONV_UNROLL
   for (int i = 0; i < n; i++) acc[i] = vf_add(vf_mul(acc[i], p->scale), p->shift);
   conv_short_act(n, &p->end, acc);
@@ -71,23 +83,38 @@ static void lanes_run_tile(int64_t n, const float *const *rows, int64_t at, cons
   }
 }
 
+/* The first n elements, fewer than a vector, of VF_LANES rows. */
+static void lanes_gather_few(const float **from, int64_t n, const float *end, float *to) {
+  float part[VF_LANES][VF_LANES];
+  vf v[VF_LANES];
+  if (end - from[VF_LANES - 1] < VF_LANES)
+    for (int r = 0; r < VF_LANES; r++) {
+      vf_store(part[r], vf_load_some(vf_first(n), from[r]));
+      from[r] = part[r];
+    }
+  vf_columns(from, v);
+  CONV_UNROLL /* with their numbers known they stay in registers */
+      for (int r = 0; r < VF_LANES; r++) if (r < n) vf_store(to + LANES_OF(r), v[r]);
+}
+
 /* Elements [at, at + n) of VF_LANES rows: to[n][VF_LANES]. The last row is the one that lies furthest back.
  */
 static void lanes_gather(const float *const *rows, int64_t at, int64_t n, const float *end, float *to) {
   const float *from[VF_LANES];
-  float part[VF_LANES][VF_LANES];
+  for (int r = 0; r < VF_LANES; r++) from[r] = rows[r] + at;
+  if (n < VF_LANES) {
+    lanes_gather_few(from, n, end, to);
+    return;
+  }
   for (int64_t i = 0; i < n; i += VF_LANES) {
-    const int64_t first = n < VF_LANES ? 0 : min_i64(i, n - VF_LANES); /* some once more */
-    for (int r = 0; r < VF_LANES; r++) from[r] = rows[r] + at + first;
-    if (n < VF_LANES && end - from[VF_LANES - 1] < VF_LANES)
-      for (int r = 0; r < VF_LANES; r++) {
-        vf_store(part[r], vf_load_some(vf_first(n), from[r]));
-        from[r] = part[r];
-      }
+    const int64_t first = min_i64(i, n - VF_LANES); /* some once more */
+    const float *x[VF_LANES];
     vf v[VF_LANES];
-    vf_columns(from, v);
-    CONV_UNROLL /* with their numbers known they stay in registers */
-        for (int r = 0; r < VF_LANES; r++) if (r < n) vf_store(to + LANES_OF(first + r), v[r]);
+    CONV_UNROLL
+    for (int r = 0; r < VF_LANES; r++) x[r] = from[r] + first;
+    vf_columns(x, v);
+    CONV_UNROLL
+    for (int r = 0; r < VF_LANES; r++) vf_store(to + LANES_OF(first + r), v[r]);
   }
 }
 
@@ -188,7 +215,7 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
     }
     p.channel = i / parts % vectors * VF_LANES;
     p.n = min_i64(VF_LANES, channels - p.channel);
-    float bias[VF_LANES] = {0}; /* sums are never -0 */
+    float bias[VF_LANES] = {0};
     const float *weights[VF_LANES];
     for (int r = 0; r < VF_LANES; r++) {
       const int64_t channel = p.channel + min_i64(r, p.n - 1), of = image * channels + channel;
@@ -197,7 +224,7 @@ static void conv_run_lanes(const wh_conv_args *a, const wh_conv_plan *plan, cons
       p.x[r] = a->x + of / a->m * in;
       p.y[r] = a->y + of * out;
     }
-    p.bias = vf_load(bias);
+    p.bias = vf_add(vf_load(bias), vf_zero());
     if (p.end.scale) {
       p.scale = p.end.scale_step ? vf_load_left(p.end.scale + p.channel, p.n) : vf_set1(*p.end.scale);
       p.shift = p.end.shift_step ? vf_load_left(p.end.shift + p.channel, p.n) : vf_set1(*p.end.shift);

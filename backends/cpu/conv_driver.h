@@ -21,6 +21,7 @@
 #include "backends/cpu/conv_plan.h"
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/nn_kernels.h"
+#include "backends/cpu/task_cut.h"
 #include "backends/cpu/whole.h"
 
 #define CONV_INLINE static inline __attribute__((always_inline))
@@ -445,19 +446,23 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #include "backends/cpu/conv_transpose.h"
 #include "backends/cpu/conv_winograd_tiles.h"
 
-static void conv_tasks(conv_end *e, int64_t begin, int64_t end) {
+static void conv_task(conv_end *e, const wh_task_part *part) {
   const conv_unit *u = e->u;
   const wh_conv_plan *p = u->p;
-  const int64_t all = p->by_channels ? p->rows * p->row_tiles : p->places;
   void (*run)(conv_end * e, int64_t m, int64_t n_m, int64_t begin, int64_t end) =
       p->by_channels ? conv_task_channels : conv_task_places;
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
   if (p->blocks) run = points_fit(u) ? conv_task_points : conv_task_blocks;
 #endif
-  for (int64_t i = begin; i < end; i++) {
-    const int64_t m = i / p->place_tasks * p->task_rows, at = i % p->place_tasks * p->task_places;
-    run(e, m, min_i64(p->task_rows, u->a->m - m), at, min_i64(at + p->task_places, all));
-  }
+  const int64_t unit = p->by_channels ? 1 : p->blocks ? WH_CONV_BLOCK : WH_CONV_LANES;
+  int64_t m = part->task / p->place_tasks * p->task_rows, behind = min_i64(m + p->task_rows, u->a->m);
+  int64_t begin = part->task % p->place_tasks * p->task_places,
+          end = min_i64(begin + p->task_places, p->by_channels ? p->rows * p->row_tiles : p->places);
+  if (end - begin >= part->of * unit)
+    wh_task_share(part, unit, &begin, &end);
+  else
+    wh_task_share(part, WH_LINEAR_F_COLS, &m, &behind);
+  if (m < behind) run(e, m, behind - m, begin, end);
 }
 
 /* ---- all units ---- */
@@ -523,10 +528,14 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
     if (p.alone || n_units > 1) {
       int64_t begin = 0, end = n_tasks;
       if (!p.alone) wh_worker_range(worker, n_tasks, &begin, &end);
-      conv_tasks(&e, begin, end);
+      for (; begin < end; begin++) conv_task(&e, &(wh_task_part){begin, 0, 1});
       continue;
     }
-    for (int64_t t; (t = wh_team_claim(worker, a->step, n_tasks)) < n_tasks;) conv_tasks(&e, t, t + 1);
+    const wh_task_cut cut = wh_cut_tasks(n_tasks, worker->count);
+    for (int64_t t; (t = wh_team_claim(worker, a->step, cut.n_items)) < cut.n_items;) {
+      const wh_task_part part = wh_task_part_at(&cut, t);
+      conv_task(&e, &part);
+    }
   }
 }
 

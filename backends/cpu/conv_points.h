@@ -24,22 +24,41 @@ CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, 
                              int64_t n_places) {
   vf v[WH_CONV_BLOCK_ROWS * BLOCK_TILE_VECS];
   const float *w = t->w;
-  const int64_t ldw = t->ldw, next_step = t->next_step;
+  const int64_t ldw = t->ldw, next_step = 4 * t->next_step;
   const char *next = t->next;
   CONV_UNROLL
   for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_zero();
-  for (int64_t k = t->k; k > 0; k--, w += ldw, x += WH_CONV_BLOCK, next += next_step) {
-    vf b[BLOCK_TILE_VECS];
-    CONV_UNROLL
-    for (int i = 0; i < vecs; i++) b[i] = vf_load(x + i * VF_LANES);
-    __builtin_prefetch(next, 0, 2);
-    CONV_UNROLL
-    for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {
-      const vf of = vf_set1(w[r]);
-      CONV_UNROLL
-      for (int i = 0; i < vecs; i++) v[r * vecs + i] = vf_fma(b[i], of, v[r * vecs + i]);
-    }
+#define STEP(from, j) /* the k whose elements are j behind x, with the weights there */  \
+  {                                                                                      \
+    vf b[BLOCK_TILE_VECS];                                                               \
+    CONV_UNROLL                                                                          \
+    for (int i = 0; i < vecs; i++) b[i] = vf_load(x + (j)*WH_CONV_BLOCK + i * VF_LANES); \
+    CONV_UNROLL                                                                          \
+    for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {                                       \
+      const vf of = vf_set1((from)[r]);                                                  \
+      CONV_UNROLL                                                                        \
+      for (int i = 0; i < vecs; i++) vf_accumulate(v[r * vecs + i], b[i], of);           \
+    }                                                                                    \
   }
+  int64_t k = t->k;
+  for (; k >= 4; k -= 4) {
+    const float *behind = w + 2 * ldw;
+    __asm__("" : "+r"(behind)); /* one register more, not three */
+    __builtin_prefetch(next, 0, 2);
+    next += next_step;
+    STEP(w, 0)
+    STEP(w + ldw, 1)
+    STEP(behind, 2)
+    STEP(behind + ldw, 3)
+    w = behind + 2 * ldw;
+    x += 4 * WH_CONV_BLOCK;
+  }
+  for (; k > 0; k--) {
+    STEP(w, 0)
+    w += ldw;
+    x += WH_CONV_BLOCK;
+  }
+#undef STEP
   CONV_UNROLL
   for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_add(vf_zero(), v[i]);
   if (t->end && t->rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES) {
@@ -69,12 +88,19 @@ static void points_fill(const conv_unit *u, int64_t begin, int64_t end, float *t
     block_fill(u, begin, end, 0, n, to);
     return;
   }
+  int64_t whole = 0; /* places of the first blocks, which are full */
+  while (block_places(begin + whole, end) == WH_CONV_BLOCK) whole += WH_CONV_BLOCK;
   for (int64_t k = 0; k < n; k++, to += WH_CONV_BLOCK) {
-    const float *x = u->taps[k];
+    const float *x = u->taps[k] + begin;
+    const float *const behind = x + whole, *const last = x + (end - begin);
     float *block = to;
-    for (int64_t at = begin, count; at < end; at += count, block += step) {
-      count = block_places(at, end);
-      for (int64_t i = 0; i < count; i += VF_LANES) vf_store(block + i, vf_load(x + at + i));
+    for (; x < behind; x += WH_CONV_BLOCK, block += step) {
+      CONV_UNROLL
+      for (int i = 0; i < WH_CONV_BLOCK; i += VF_LANES) vf_store(block + i, vf_load(x + i));
+    }
+    for (int64_t count; x < last; x += count, block += step) {
+      count = block_places(0, last - x);
+      for (int64_t i = 0; i < count; i += VF_LANES) vf_store(block + i, vf_load(x + i));
     }
   }
 }

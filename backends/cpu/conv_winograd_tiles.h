@@ -357,7 +357,7 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
   const wh_conv_plan none = {.fits = true};
   if (!wh_winograd_make_plan(&a->win, a->n, a->group, a->c, a->m, wh_team_size(worker->team),
                              a->panels != NULL, &p) ||
-      !p.rows || !p.cols)
+      !p.rows || !p.cols || !p.panels)
     return; /* the claim refused, or there is nothing to do */
   char *own = (char *)a->scratch + p.shared_bytes + (size_t)worker->index * p.worker_bytes;
   winograd_run r = {.a = a, .p = &p, .elements = (float *)(void *)(p.shared ? (char *)a->scratch : own)};
@@ -369,6 +369,10 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
   conv_unit u = {.a = a, .p = &none, .team = worker->team};
   const int64_t bands = p.row_bands * p.col_bands, tasks = a->n * a->group * bands,
                 panels = ceil_div(a->m, WH_WINOGRAD_PANEL), in = wh_window_volume(a->win.in);
+  const int64_t groups = ceil_div(panels, p.panels), fixed = groups * 3 / 4 / worker->count,
+                pool = groups -
+                       fixed * worker->count; /* of each task whose outputs all share: for who is first */
+  int64_t item = p.shared ? wh_team_next(worker, a->step) : 0;
   for (int64_t t = 0, unit = -1; (p.shared ? t : (t = wh_team_claim(worker, a->step, tasks))) < tasks; t++) {
     if (t / bands != unit) {
       unit = t / bands;
@@ -377,19 +381,23 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
       conv_end_begin(&u, p.sums, CONV_SUMS_ROWS, &r.end);
     }
     const winograd_band b = winograd_band_at(&r, t % bands);
-    int64_t begin = 0, end = a->c;
-    if (p.shared) {
-      if (t > 0) wh_team_barrier(worker); /* the elements before are done with */
-      wh_worker_range(worker, a->c, &begin, &end);
+    const float *x = a->x + unit * a->c * in;
+    if (!p.shared) {
+      winograd_elements(&r, &b, x, 0, a->c);
+      winograd_outputs(&r, &b, 0, panels);
+      continue;
     }
-    winograd_elements(&r, &b, a->x + unit * a->c * in, begin, end);
-    begin = 0;
-    end = panels;
-    if (p.shared) {
-      wh_team_barrier(worker);
-      wh_worker_range(worker, panels, &begin, &end);
+    if (t > 0) wh_team_barrier(worker); /* the elements before are done with */
+    int64_t begin, end;
+    wh_worker_range(worker, a->c, &begin, &end);
+    winograd_elements(&r, &b, x, begin, end);
+    wh_team_barrier(worker);
+    begin = fixed * worker->index * p.panels;
+    winograd_outputs(&r, &b, begin, begin + fixed * p.panels);
+    for (; item < (t + 1) * pool; item = wh_team_next(worker, a->step)) {
+      begin = (groups - pool + item - t * pool) * p.panels;
+      winograd_outputs(&r, &b, begin, min_i64(begin + p.panels, panels));
     }
-    winograd_outputs(&r, &b, begin, end);
   }
 }
 

@@ -26,7 +26,7 @@
  * conv_codes_winograd.c and matmul_codes.c write: to be raised with every change of their bytes, or pack
  * caches on disk would be read wrongly.
  * tests/kernels/test_pack_version.c notices when it was not. */
-#define WH_CPU_PACK_VERSION 5u
+#define WH_CPU_PACK_VERSION 6u
 
 /* ---- the device: device.c ---- */
 

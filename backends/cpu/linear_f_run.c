@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
+#include "backends/cpu/task_cut.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
@@ -199,11 +200,19 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
     rows = ceil_div(rows, 2);
   /* Neighbouring tasks share panels: workers read them from memory together. */
   int64_t n_blocks = ceil_div(a->m, rows), n_tasks = n_blocks * ceil_div(l->n_panels, panels), next = 0;
+  const wh_task_cut cut = wh_cut_tasks(n_tasks, worker->count);
   for (;;) {
-    int64_t task = worker->count == 1 ? next++ : wh_team_claim(worker, a->step, n_tasks);
-    if (task >= n_tasks) return;
-    const int64_t row = task % n_blocks * rows, col = task / n_blocks * panels * WH_LINEAR_F_COLS;
-    const block b = {row, min_i64(rows, a->m - row), col, min_i64(col + panels * WH_LINEAR_F_COLS, l->n)};
-    run_block(&p, &b, scratch);
+    const int64_t item = worker->count == 1 ? next++ : wh_team_claim(worker, a->step, cut.n_items);
+    if (item >= cut.n_items) return;
+    const wh_task_part part = wh_task_part_at(&cut, item);
+    block b = {.row = part.task % n_blocks * rows, .begin = part.task / n_blocks * panels * WH_LINEAR_F_COLS};
+    int64_t behind = min_i64(b.row + rows, a->m);
+    b.end = min_i64(b.begin + panels * WH_LINEAR_F_COLS, l->n);
+    if (panels >= part.of)
+      wh_task_share(&part, WH_LINEAR_F_COLS, &b.begin, &b.end);
+    else
+      wh_task_share(&part, isa->tile_rows, &b.row, &behind);
+    b.rows = behind - b.row;
+    if (b.rows > 0 && b.begin < b.end) run_block(&p, &b, scratch);
   }
 }

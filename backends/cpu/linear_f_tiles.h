@@ -38,7 +38,7 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
   const char *x[TALL_ROWS / 3]; /* of each third row; the two that follow are in reach of an address */
   int64_t ldx = t->ldx * (int64_t)sizeof(float);
   const int64_t col = half * WH_LINEAR_F_HALF, to_half = t->half;
-  const int64_t w_step = 4 * a->w_step, x_step = 4 * a->x_step * (vecs / HALF_VECS);
+  const int64_t w_step = 8 * a->w_step, x_step = 8 * a->x_step * (vecs / HALF_VECS);
   const char *next_w = a->w + half * a->half, *next_x = a->x + half * t->k * a->x_step;
   const float *panel = t->w + half * to_half;
   float *out = t->out + row * t->ldo + col;
@@ -76,11 +76,10 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
     x[r / 3] += (n) * sizeof(float);                                                      \
     __asm__("" : "+r"(x[r / 3])); /* not a pointer per row: too many for the registers */ \
   }
-  int64_t k = t->k;
-  for (; k >= 4; k -= 4) {
+  for (int64_t n = t->k / 8; n > 0; n--) {
     __builtin_prefetch(next_w);
     if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel);
-    for (int64_t i = LINE; SELDOM(i < w_step); i += LINE) { /* less than four strips */
+    for (int64_t i = LINE; SELDOM(i < w_step); i += LINE) { /* less than eight strips */
       __builtin_prefetch(next_w + i);
       if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel + i);
     }
@@ -91,9 +90,13 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
     STEP(1)
     STEP(2)
     STEP(3)
-    ADVANCE(4)
+    STEP(4)
+    STEP(5)
+    STEP(6)
+    STEP(7)
+    ADVANCE(8)
   }
-  for (; k > 0; k--) {
+  for (int64_t n = t->k % 8; n > 0; n--) {
     STEP(0)
     ADVANCE(1)
   }

@@ -13,4 +13,7 @@ typedef __m256i vi;
 #define vi_store(p, x) _mm256_storeu_si256((__m256i *)(void *)(p), x)
 #define vi_add(a, b) _mm256_add_epi32(a, b)
 
+/* x stays in its register: sums that fill them are spilled or moved in long loops otherwise. */
+#define vi_keep(x) __asm__("" : "+x"(x))
+
 #endif

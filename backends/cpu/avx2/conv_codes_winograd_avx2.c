@@ -10,15 +10,24 @@
 INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_t *x, uint32_t *c) {
   vi acc[ROWS * VECS];
   UNROLL for (int i = 0; i < ROWS * vecs; i++) acc[i] = vi_zero();
-  for (const uint32_t *end = x + words * TILES; x != end; x += TILES, w += ROWS) {
-    vi v[VECS];
-    UNROLL for (int i = 0; i < vecs; i++) v[i] = vi_load(x + i * VI_LANES);
-    UNROLL for (int r = 0; r < ROWS; r++) {
-      const vi b = vi_set1(w[r]);
-      UNROLL for (int i = 0; i < vecs; i++) acc[r * vecs + i] =
-          vi_add(acc[r * vecs + i], _mm256_madd_epi16(v[i], b));
-    }
+#define WORD(k) /* the k-th that follows */                                             \
+  {                                                                                     \
+    vi v[VECS];                                                                         \
+    UNROLL for (int i = 0; i < vecs; i++) v[i] = vi_load(x + (k)*TILES + i * VI_LANES); \
+    UNROLL for (int r = 0; r < ROWS; r++) {                                             \
+      const vi b = vi_set1(w[(k)*ROWS + r]);                                            \
+      UNROLL for (int i = 0; i < vecs; i++) {                                           \
+        acc[r * vecs + i] = vi_add(acc[r * vecs + i], _mm256_madd_epi16(v[i], b));      \
+        vi_keep(acc[r * vecs + i]);                                                     \
+      }                                                                                 \
+    }                                                                                   \
   }
+  const uint32_t *end = x + words * TILES;
+  for (; end - x >= 4 * TILES; x += 4 * TILES, w += 4 * ROWS) {
+    WORD(0) WORD(1) WORD(2) WORD(3)
+  }
+  for (; x != end; x += TILES, w += ROWS) WORD(0)
+#undef WORD
   UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int i = 0; i < vecs; i++)
       vi_store(c + r * TILES + i * VI_LANES, acc[r * vecs + i]);
 }

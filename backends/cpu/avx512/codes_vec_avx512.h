@@ -13,4 +13,7 @@ typedef __m512i vi;
 #define vi_store(p, x) _mm512_storeu_si512(p, x)
 #define vi_add(a, b) _mm512_add_epi32(a, b)
 
+/* x stays in its register: sums that fill them are spilled or moved in long loops otherwise. */
+#define vi_keep(x) __asm__("" : "+v"(x))
+
 #endif

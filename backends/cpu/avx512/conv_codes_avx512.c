@@ -4,10 +4,7 @@
 #define LEVEL avx512
 #define vi_dot(acc, x, w) \
   _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(x, w), _mm512_set1_epi16(1)))
-#define vi_dot_low(acc, x, w, y, v)                                                                    \
-  _mm512_add_epi32(                                                                                    \
-      acc, _mm512_madd_epi16(_mm512_add_epi16(_mm512_maddubs_epi16(x, w), _mm512_maddubs_epi16(y, v)), \
-                             _mm512_set1_epi32(1)))
 #define vi_and(a, b) _mm512_and_si512(a, b)
+#define vi_halves(x, y) _mm512_mask_blend_epi16(UINT32_C(0xaaaaaaaa), x, y)
 
 #include "backends/cpu/conv_codes_tiles.h"
