@@ -266,7 +266,7 @@ static void block_part(conv_end *e, const conv_short *finish, int64_t m0, int64_
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
   const int64_t in_chunk = k % WH_CONV_CHUNK, room = ceil_div(p->task_places, WH_CONV_BLOCK) * WH_CONV_BLOCK,
-                plane = wh_window_volume(a->win.out);
+                to_sums = p->task_rows * room, plane = wh_window_volume(a->win.out);
   block_tile t = {.k = n,
                   .begins = !in_chunk,
                   .ends = in_chunk + n == WH_CONV_CHUNK || k + n == p->n_k,
@@ -289,27 +289,33 @@ static void block_part(conv_end *e, const conv_short *finish, int64_t m0, int64_
     /* a set, that stays in a first-level cache */
     for (n_blocks = places = 0; n_blocks < p->set && at + places < end; n_blocks++)
       places += block_places(at + places, end);
+    conv_ahead ahead = conv_end_ahead(e, m0, 0, at);
     for (int64_t m = m0; m < m0 + n_m; m += WH_CONV_BLOCK_ROWS) {
       const int64_t rows = min_i64(WH_CONV_BLOCK_ROWS, m0 + n_m - m);
-      if (a->panels) {
-        t.w = conv_panel(u, m, k, &t.ldw);
-      } else {
+      if (!a->panels) {
         block_copy_weights(u, m, rows, k, n, u->weights);
         t.w = u->weights;
         t.ldw = WH_CONV_BLOCK_ROWS;
-      }
-      if (at == begin && a->panels) { /* the panel behind, or the first one of the next part, in eighths */
-        const int64_t panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS, behind = panel + WH_LINEAR_F_COLS;
-        int64_t width;
-        const float *w = behind < m0 + n_m ? conv_panel(u, behind, k, &width)
-                                           : conv_panel(u, m0, t.last ? 0 : k + n, &width);
-        t.next = (const char *)(w + (m - panel) * width * n / WH_LINEAR_F_COLS);
-        t.next_step = width * (int64_t)sizeof *w / 8 / n_blocks;
-      } else {
+        t.next = (const char *)t.w;
+      } else if (m == m0 || m % WH_LINEAR_F_COLS == 0) {
+        t.w = conv_panel(u, m, k, &t.ldw);
         t.next = (const char *)t.w;
         t.next_step = 0;
+        if (at == begin) { /* the panel behind, or the first one of the next part, in eighths */
+          const int64_t in_panel = m % WH_LINEAR_F_COLS, behind = m - in_panel + WH_LINEAR_F_COLS;
+          int64_t width;
+          const float *w = behind < m0 + n_m ? conv_panel(u, behind, k, &width)
+                                             : conv_panel(u, m0, t.last ? 0 : k + n, &width);
+          t.next = (const char *)(w + in_panel * width * n / WH_LINEAR_F_COLS);
+          t.next_step = width * (int64_t)sizeof *w / 8 / n_blocks;
+        }
+      } else {
+        t.w += WH_CONV_BLOCK_ROWS;
       }
-      if (t.last) t.ahead = conv_end_ahead(e, m, rows, at);
+      t.ahead = ahead;
+      t.ahead.rows = t.last ? rows : 0;
+      ahead.y += WH_CONV_BLOCK_ROWS * plane;
+      ahead.x += WH_CONV_BLOCK_ROWS * plane;
       t.x = blocks;
       t.part = u->sums + (m - m0) * room + (at - begin) * WH_CONV_BLOCK_ROWS;
       for (int64_t i = at, count; i < at + places; i += count) {
@@ -323,7 +329,7 @@ static void block_part(conv_end *e, const conv_short *finish, int64_t m0, int64_
           t.from = u->taps + k;
           t.at = vectors + (i - begin) / VF_LANES;
         }
-        t.sums = t.part + p->task_rows * room;
+        t.sums = t.part + to_sums;
         block_run_tile(e, ceil_div(count, VF_LANES), &t, m, rows, i, count);
         t.x += n * WH_CONV_BLOCK;
         t.part += count * WH_CONV_BLOCK_ROWS;
