@@ -39,9 +39,6 @@ typedef struct block_tile {
   const char *next;  /* weights that are read next, asked for as the tile walks k */
   int64_t next_step;
   conv_ahead ahead;
-  const conv_short *end; /* or NULL: what follows the sums goes through ops */
-  float *y;              /* the unit's outputs, of channels */
-  int64_t plane;         /* places each */
 } block_tile;
 
 /* The block that begins at `place` of a task that ends at `end` has so many: three vectors, but rather twice
@@ -138,18 +135,26 @@ static void block_copy_weights(const conv_unit *u, int64_t m, int64_t rows, int6
 }
 
 /* Sums in registers to whole outputs of channels [m, m + 4) from `place` on. */
-CONV_INLINE void block_finish(conv_end *e, const int vecs, const block_tile *t, vf *v, int64_t m,
-                              int64_t place) {
-  if (t->end) {
-    conv_short_end(WH_CONV_BLOCK_ROWS, vecs, t->end, v, m, m * t->plane + place, t->plane, t->y);
+CONV_INLINE void block_finish(conv_end *e, const int vecs, vf *v, int64_t m, int64_t place) {
+  const wh_conv_args *a = e->u->a;
+  const wh_chain_part part = {m, WH_CONV_BLOCK_ROWS, place, vecs * VF_LANES};
+  if (e->n_ops) {
+    if (e->again) CONV_UNROLL
+    for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+      vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, v[i]);
+    const chain_piece p = {.of = &part};
+    chain_in_registers(WH_CONV_BLOCK_ROWS, vecs, true, v, e->ops + e->n_sums, e->ops + e->n_ops, &p);
     return;
   }
-  const wh_chain_part part = {m, WH_CONV_BLOCK_ROWS, place, vecs * VF_LANES};
-  if (e->again) CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
-    vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, v[i]);
-  const chain_piece p = {.of = &part};
-  chain_in_registers(WH_CONV_BLOCK_ROWS, vecs, true, v, e->ops + e->n_sums, e->ops + e->n_ops, &p);
+  const int64_t channel = e->u->group * a->m + m, plane = wh_window_volume(a->win.out),
+                to = (e->u->image * a->group * a->m + channel) * plane + place;
+  CONV_UNROLL
+  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) {
+    const int64_t at = to + i / vecs * plane + i % vecs * VF_LANES;
+    if (a->bias) v[i] = vf_add(v[i], vf_set1(a->bias[channel + i / vecs]));
+    if (a->residual) v[i] = vf_add(vf_load(a->residual + at), v[i]);
+    vf_store(a->y + at, v[i]);
+  }
 }
 
 CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, int64_t m, int64_t rows,
@@ -239,8 +244,8 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     EACH_SUM vf_store(t->sums + i * VF_LANES, acc[i]);
     return;
   }
-  if (rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES) {
-    block_finish(e, vecs, t, acc, m, place);
+  if (rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES && (e->n_ops || !e->u->a->chain)) {
+    block_finish(e, vecs, acc, m, place);
     return;
   }
   EACH_SUM vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, acc[i]);
@@ -260,8 +265,8 @@ static void block_run_tile(conv_end *e, int64_t vecs, const block_tile *t, int64
 }
 
 /* Places [begin, end) of channels [m0, m0 + n_m), over taps [k, k + n), a part of a chunk. */
-static void block_part(conv_end *e, const conv_short *finish, int64_t m0, int64_t n_m, int64_t begin,
-                       int64_t end, int64_t k, int64_t n) {
+static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int64_t end, int64_t k,
+                       int64_t n) {
   const conv_unit *u = e->u;
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
@@ -272,10 +277,7 @@ static void block_part(conv_end *e, const conv_short *finish, int64_t m0, int64_
                   .ends = in_chunk + n == WH_CONV_CHUNK || k + n == p->n_k,
                   .first = k < WH_CONV_CHUNK,
                   .last = k + n == p->n_k,
-                  .near = p->bands,
-                  .end = finish,
-                  .y = a->y + (u->image * a->group + u->group) * a->m * plane,
-                  .plane = plane};
+                  .near = p->bands};
   if (p->bands) band_fill(u, begin, end, k, n);
   /* where vectors lie there or in the image as they are, the first tiles that walk through a block fill it */
   const bool as_are = !p->direct && (block_is_flat(u) || a->win.out[2] % VF_LANES == 0);
@@ -375,17 +377,15 @@ static void conv_task_blocks(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
   const wh_conv_plan *p = u->p;
   const bool tail = p->tail && end == p->places;
   float tails[WH_CONV_BLOCK_TASK / WH_LINEAR_F_COLS * TAIL_SUMS];
-  conv_short s;
-  const conv_short *finish = conv_short_make(e, &s) ? &s : NULL;
   if (tail) memset(tails, 0, sizeof tails);
   for (int64_t at = begin, to; p->bands && at < end; at = to) {
     to = band_end(u, at, end);
     for (int64_t k = 0; k < p->n_k; k += p->part)
-      block_part(e, finish, m0, n_m, at, to, k, min_i64(p->part, p->n_k - k));
+      block_part(e, m0, n_m, at, to, k, min_i64(p->part, p->n_k - k));
   }
   for (int64_t k = 0, chunk = 0; !p->bands && k < p->n_k; k += p->part) {
     const int64_t behind = min_i64(k + p->part, p->n_k);
-    block_part(e, finish, m0, n_m, begin, end, k, behind - k);
+    block_part(e, m0, n_m, begin, end, k, behind - k);
     if (behind % WH_CONV_CHUNK && behind < p->n_k) continue;
     if (tail) block_tail(u, m0, n_m, chunk, behind - chunk, tails);
     chunk = behind;
