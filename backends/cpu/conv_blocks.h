@@ -6,7 +6,7 @@
 #ifndef WH_CPU_CONV_BLOCKS_H
 #define WH_CPU_CONV_BLOCKS_H
 
-#include "backends/cpu/chain_registers.h"
+#include "backends/cpu/conv_short.h"
 
 #define BLOCK_SOON 8 /* taps between an element's fetch and its use, where it comes from afar */
 #define BLOCK_NEXT \
@@ -178,13 +178,13 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     EACH_VECTOR v[i] = vf_load(elements + at[i]);                     \
     EACH_VECTOR vf_store(x + (j)*WH_CONV_BLOCK + i * VF_LANES, v[i]); \
   }
-#define FETCH(j)                                                                            \
-  {                                                                                         \
-    const float *soon = from[min_i64((j) + BLOCK_SOON, left - 1)], *here = from[j] + at[0]; \
-    EACH_VECTOR __builtin_prefetch(soon + at[i]);                                           \
-    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);                                            \
-    __builtin_prefetch(here + 2 * WH_CONV_BLOCK - 1, 0, 2);                                 \
-    FILL(j)                                                                                 \
+#define FETCH(j)                                            \
+  {                                                         \
+    const float *then = soon[j], *here = from[j] + at[0];   \
+    EACH_VECTOR __builtin_prefetch(then + at[i]);           \
+    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);            \
+    __builtin_prefetch(here + 2 * WH_CONV_BLOCK - 1, 0, 2); \
+    FILL(j)                                                 \
   }
 #define TAP(j, get) /* the one that is j behind */                                               \
   get(j);                                                                                        \
@@ -194,43 +194,47 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     const vf b = vf_set1(((const float *)(const void *)(w + ((j) == 3 ? thrice : (j)*ldw)))[r]); \
     EACH_VECTOR vf_accumulate(acc[r * vecs + i], b, v[i]);                                       \
   }
-#define ADVANCE(n)        \
-  w += (n)*ldw;           \
-  x += (n)*WH_CONV_BLOCK; \
-  __asm__("" : "+r"(w)); /* not a pointer per tap */
-#define WALK(get, on)               \
-  for (; left >= 4; left -= 4) {    \
-    __builtin_prefetch(next, 0, 2); \
-    next += next_step;              \
-    TAP(0, get)                     \
-    TAP(1, get)                     \
-    TAP(2, get)                     \
-    TAP(3, get)                     \
-    ADVANCE(4)                      \
-    on(4);                          \
-  }                                 \
-  for (; left > 0; left--) {        \
-    TAP(0, get)                     \
-    ADVANCE(1)                      \
-    on(1);                          \
+#define WALK(get, on)                                  \
+  for (; left >= 4; left -= 4) {                       \
+    __builtin_prefetch(next, 0, 2);                    \
+    next += next_step;                                 \
+    TAP(0, get)                                        \
+    TAP(1, get)                                        \
+    TAP(2, get)                                        \
+    TAP(3, get)                                        \
+    w += 4 * ldw;                                      \
+    __asm__("" : "+r"(w)); /* not a pointer per tap */ \
+    x += 4 * WH_CONV_BLOCK;                            \
+    on(4);                                             \
+  }                                                    \
+  for (; left > 0; left--) {                           \
+    TAP(0, get)                                        \
+    w += ldw;                                          \
+    x += WH_CONV_BLOCK;                                \
+    on(1);                                             \
   }
 #define STAY(n) (void)0
 #define MOVE(n) from += (n)
+#define SOON(n) /* behind n more; the last ones have been asked for */ \
+  (left - (n) >= BLOCK_SOON + 4 ? from + BLOCK_SOON : from)
+#define FOLLOW(n) from += (n), soon = SOON(n)
   if (!from) {
     WALK(LOAD, STAY)
   } else if (t->near) {
     WALK(FILL, MOVE)
   } else {
-    WALK(FETCH, MOVE)
+    const float *const *soon = SOON(0);
+    WALK(FETCH, FOLLOW)
   }
 #undef LOAD
 #undef FILL
 #undef FETCH
 #undef TAP
-#undef ADVANCE
 #undef WALK
 #undef STAY
 #undef MOVE
+#undef SOON
+#undef FOLLOW
   if (!t->ends) {
     EACH_SUM vf_store(t->part + i * VF_LANES, acc[i]);
     return;
@@ -266,7 +270,8 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
   const conv_unit *u = e->u;
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
-  const int64_t in_chunk = k % WH_CONV_CHUNK, room = ceil_div(p->task_places, WH_CONV_BLOCK) * WH_CONV_BLOCK;
+  const int64_t in_chunk = k % WH_CONV_CHUNK, room = ceil_div(p->task_places, WH_CONV_BLOCK) * WH_CONV_BLOCK,
+                to_sums = p->task_rows * room, plane = wh_window_volume(a->win.out);
   block_tile t = {.k = n,
                   .begins = !in_chunk,
                   .ends = in_chunk + n == WH_CONV_CHUNK || k + n == p->n_k,
@@ -286,38 +291,50 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
     /* a set, that stays in a first-level cache */
     for (n_blocks = places = 0; n_blocks < p->set && at + places < end; n_blocks++)
       places += block_places(at + places, end);
+    conv_ahead ahead = conv_end_ahead(e, m0, 0, at);
     for (int64_t m = m0; m < m0 + n_m; m += WH_CONV_BLOCK_ROWS) {
       const int64_t rows = min_i64(WH_CONV_BLOCK_ROWS, m0 + n_m - m);
-      if (a->panels) {
-        t.w = conv_panel(u, m, k, &t.ldw);
-      } else {
+      if (!a->panels) {
         block_copy_weights(u, m, rows, k, n, u->weights);
         t.w = u->weights;
         t.ldw = WH_CONV_BLOCK_ROWS;
-      }
-      if (at == begin && a->panels) { /* the panel behind, or the first one of the next part, in eighths */
-        const int64_t panel = m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS, behind = panel + WH_LINEAR_F_COLS;
-        int64_t width;
-        const float *w = behind < m0 + n_m ? conv_panel(u, behind, k, &width)
-                                           : conv_panel(u, m0, t.last ? 0 : k + n, &width);
-        t.next = (const char *)(w + (m - panel) * width * n / WH_LINEAR_F_COLS);
-        t.next_step = width * (int64_t)sizeof *w / 8 / n_blocks;
-      } else {
+        t.next = (const char *)t.w;
+      } else if (m == m0 || m % WH_LINEAR_F_COLS == 0) {
+        t.w = conv_panel(u, m, k, &t.ldw);
         t.next = (const char *)t.w;
         t.next_step = 0;
+        if (at == begin) { /* the panel behind, or the first one of the next part, in eighths */
+          const int64_t in_panel = m % WH_LINEAR_F_COLS, behind = m - in_panel + WH_LINEAR_F_COLS;
+          int64_t width;
+          const float *w = behind < m0 + n_m ? conv_panel(u, behind, k, &width)
+                                             : conv_panel(u, m0, t.last ? 0 : k + n, &width);
+          t.next = (const char *)(w + in_panel * width * n / WH_LINEAR_F_COLS);
+          t.next_step = width * (int64_t)sizeof *w / 8 / n_blocks;
+        }
+      } else {
+        t.w += WH_CONV_BLOCK_ROWS;
       }
-      if (t.last) t.ahead = conv_end_ahead(e, m, rows, at);
+      t.ahead = ahead;
+      t.ahead.rows = t.last ? rows : 0;
+      ahead.y += WH_CONV_BLOCK_ROWS * plane;
+      ahead.x += WH_CONV_BLOCK_ROWS * plane;
       t.x = blocks;
-      for (int64_t i = at, count; i < at + places; i += count, t.x += n * WH_CONV_BLOCK) {
+      t.part = u->sums + (m - m0) * room + (at - begin) * WH_CONV_BLOCK_ROWS;
+      for (int64_t i = at, count; i < at + places; i += count) {
         count = block_places(i, end);
-        t.part = u->sums + (m - m0) * room + (i - begin) * WH_CONV_BLOCK_ROWS;
-        t.sums = t.part + p->task_rows * room;
-        const bool whole = as_are && count % VF_LANES == 0;
-        t.from = whole && m == m0 ? u->taps + k : NULL;
-        t.at = vectors + (i - begin) / VF_LANES;
-        if (m == m0 && as_are && !whole) block_fill(u, i, i + count, k, n, t.x);
-        if (m == m0 && p->direct) image_fill(u, i, i + count, k, n, t.x);
+        t.from = NULL;
+        if (m == m0 && p->direct) {
+          image_fill(u, i, i + count, k, n, t.x);
+        } else if (m == m0 && as_are && count % VF_LANES) {
+          block_fill(u, i, i + count, k, n, t.x);
+        } else if (m == m0 && as_are) {
+          t.from = u->taps + k;
+          t.at = vectors + (i - begin) / VF_LANES;
+        }
+        t.sums = t.part + to_sums;
         block_run_tile(e, ceil_div(count, VF_LANES), &t, m, rows, i, count);
+        t.x += n * WH_CONV_BLOCK;
+        t.part += count * WH_CONV_BLOCK_ROWS;
         t.ahead.y += count;
         t.ahead.x += count;
         t.next += n * t.next_step;

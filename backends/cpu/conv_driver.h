@@ -70,8 +70,10 @@ typedef struct conv_tile {
 CONV_INLINE void conv_prefetch(conv_ahead *a) {
   __builtin_prefetch(a->y, 1);
   __builtin_prefetch(a->y + 16, 1);
-  __builtin_prefetch(a->x);
-  __builtin_prefetch(a->x + 16);
+  if (a->x != a->y) {
+    __builtin_prefetch(a->x);
+    __builtin_prefetch(a->x + 16);
+  }
   a->y += a->step;
   a->x += a->step;
 }
@@ -201,13 +203,14 @@ static void conv_split_row(const float *x, int64_t width, int64_t first, int64_t
   if (o.from < e.from) odd[o.from] = x[first + 1 + 2 * o.from];
   if (e.behind > end) even[end] = x[first + 2 * end];
   int64_t i = e.from;
-  for (; end - e.from >= VF_LANES && i < end; i += VF_LANES) {
-    const int64_t at = min_i64(i, end - VF_LANES);
-    const float *from = x + (first + 2 * at);
+  const bool vectors = end - i >= VF_LANES;
+  for (; vectors && i < end; i += VF_LANES) {
+    if (i > end - VF_LANES) i = end - VF_LANES; /* some once more */
+    const float *from = x + (first + 2 * i);
     const vf a = vf_load(from), b = vf_load(from + VF_LANES);
     __builtin_prefetch(from + ahead);
-    vf_store(even + at, vf_even(a, b));
-    vf_store(odd + at, vf_odd(a, b));
+    vf_store(even + i, vf_even(a, b));
+    vf_store(odd + i, vf_odd(a, b));
   }
   for (; i < end; i++) {
     even[i] = x[first + 2 * i];
@@ -440,8 +443,6 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #include "backends/cpu/conv_channels.h"
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
 #include "backends/cpu/conv_blocks.h"
-#include "backends/cpu/conv_short.h"
-/* behind both */
 #include "backends/cpu/conv_points.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"

@@ -1,8 +1,10 @@
 /* conv_short.h - what follows most sums, without going through ops: a bias, a scale and a shift of the
  * channel, relu or a hard swish that may be divided, scaled and shifted, a residual, relu. Every part is its
- * steps of the chain, rounded as those are. Included by conv_driver.h. */
+ * steps of the chain, rounded as those are. Included by conv_blocks.h. */
 #ifndef WH_CPU_CONV_SHORT_H
 #define WH_CPU_CONV_SHORT_H
+
+#include "backends/cpu/chain_registers.h"
 
 typedef enum conv_act {
   CONV_ACT_NONE,

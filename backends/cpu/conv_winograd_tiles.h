@@ -152,9 +152,9 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = t->begins ? vf_zero() : vf_load(t->part + r * ld + i * VF_LANES);
-#define CHANNEL(j) /* the one that is j behind */                                                     \
+#define CHANNEL(j) /* the one that is j behind; of four, their elements */                            \
   {                                                                                                   \
-    const float *at = (const float *)(const void *)(v + ((j) == 3 ? thrice : (j)*step));              \
+    const float *at = (const float *)(const void *)(v + ((j) % 4 == 3 ? thrice : (j) % 4 * step));    \
     vf x[WINOGRAD_VECS];                                                                              \
     CONV_UNROLL                                                                                       \
     for (int i = 0; i < vecs; i++) x[i] = vf_load(at + i * VF_LANES);                                 \
@@ -167,25 +167,29 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
     }                                                                                                 \
     __asm__("" : "+r"(step), "+r"(thrice)); /* not a register for each vector of a channel */         \
   }
-#define ADVANCE(n)            \
-  u += (n)*WH_WINOGRAD_PANEL; \
-  v += (n)*step;              \
-  __asm__("" : "+r"(v));         /* not a pointer per channel */
-  for (; left >= 4; left -= 4) { /* a line of weights */
+#define FOUR(j)    \
+  CHANNEL(j)       \
+  CHANNEL((j) + 1) \
+  CHANNEL((j) + 2) \
+  CHANNEL((j) + 3) \
+  v += 4 * step;   \
+  __asm__("" : "+r"(v));                  /* not a pointer per channel */
+  for (left -= 8; left >= 0; left -= 8) { /* two lines of weights */
     __builtin_prefetch(next);
-    next += next_step;
-    CHANNEL(0)
-    CHANNEL(1)
-    CHANNEL(2)
-    CHANNEL(3)
-    ADVANCE(4)
+    __builtin_prefetch(next + next_step);
+    next += 2 * next_step;
+    FOUR(0)
+    FOUR(4)
+    u += 8 * WH_WINOGRAD_PANEL;
   }
+  left += 8;
   for (; left > 0; left--) {
     CHANNEL(0)
-    ADVANCE(1)
+    u += WH_WINOGRAD_PANEL;
+    v += step;
   }
+#undef FOUR
 #undef CHANNEL
-#undef ADVANCE
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) {
