@@ -49,7 +49,11 @@ static inline void vf_store_first(int64_t n, float *p, __m256 x) {
 #define vf_at_least(x, c) _mm256_max_ps(c, x)
 #define vf_relu(x) _mm256_andnot_ps(_mm256_cmp_ps(x, vf_zero(), _CMP_LE_OQ), x)
 #define vf_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#if defined(__clang__) /* which would put an operand that may be there into memory */
+#define vf_accumulate(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
+#else
 #define vf_accumulate(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "xm"(b))
+#endif
 #define vf_fms(a, b, c) _mm256_fmsub_ps(a, b, c)
 #define vf_neg(x) _mm256_xor_ps(x, _mm256_set1_ps(-0.0f))
 #define vf_abs(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)

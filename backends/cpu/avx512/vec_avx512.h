@@ -37,7 +37,11 @@ static inline vf_mask vf_first(int64_t n) {
 #define vf_at_least(x, c) _mm512_max_ps(c, x)
 #define vf_relu(x) _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, vf_zero(), _CMP_LE_OQ), vf_zero())
 #define vf_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#if defined(__clang__) /* which would put an operand that may be there into memory */
 #define vf_accumulate(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#else
+#define vf_accumulate(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b))
+#endif
 #define vf_fms(a, b, c) _mm512_fmsub_ps(a, b, c)
 #define vf_neg(x) _mm512_xor_ps(x, _mm512_set1_ps(-0.0f))
 #define vf_abs(x) _mm512_abs_ps(x)
