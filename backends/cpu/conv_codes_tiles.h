@@ -1,7 +1,8 @@
 /* conv_codes_tiles.h - the register tiles of convolutions of codes, over one vector type. The includer
- * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, and vi_dot(acc, x, w):
- * acc plus the products of each word's codes, unsigned and signed; and LEVEL. Where sums of two such products
- * saturate at 16 bits, it defines vi_and and vi_halves(x, y): lower halves of words of x, upper ones of y. */
+ * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, vi_keep(x), and
+ * vi_dot(acc, x, w): acc plus the products of each word's codes, unsigned and signed; and LEVEL. Where sums
+ * of two such products saturate at 16 bits, it defines vi_and and vi_halves(x, y): lower halves of words of
+ * x, upper ones of y. */
 #ifndef WH_CPU_CONV_CODES_TILES_H
 #define WH_CPU_CONV_CODES_TILES_H
 

@@ -47,7 +47,8 @@
 #define CONV_TALL_ROWS WH_CONV_TALL
 #endif
 
-/* What a tile's end touches, asked for as the tile walks k: two lines of outputs and of an operand per row.
+/* What a tile's end touches, asked for in front of its taps or as it walks them: two lines of outputs and of
+ * an operand per row.
  */
 typedef struct conv_ahead {
   const float *y, *x;
@@ -534,7 +535,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       for (; begin < end; begin++) conv_task(&e, &(wh_task_part){begin, 0, 1});
       continue;
     }
-    const wh_task_cut cut = wh_cut_tasks(n_tasks, worker->count);
+    const wh_task_cut cut = wh_cut_tasks(n_tasks, worker);
     for (int64_t t; (t = wh_team_claim(worker, a->step, cut.n_items)) < cut.n_items;) {
       const wh_task_part part = wh_task_part_at(&cut, t);
       conv_task(&e, &part);

@@ -369,9 +369,11 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
   conv_unit u = {.a = a, .p = &none, .team = worker->team};
   const int64_t bands = p.row_bands * p.col_bands, tasks = a->n * a->group * bands,
                 panels = ceil_div(a->m, WH_WINOGRAD_PANEL), in = wh_window_volume(a->win.in);
-  const int64_t groups = ceil_div(panels, p.panels), fixed = groups * 3 / 4 / worker->count,
-                pool = groups -
-                       fixed * worker->count; /* of each task whose outputs all share: for who is first */
+  /* of each task whose outputs all share: most are a worker's own, the others are for who is first */
+  const int64_t fixed = (wh_team_nodes(worker->team) > 1 ? panels : panels * 3 / 4) / worker->count,
+                rest = panels - fixed * worker->count,
+                each = rest ? min_i64(p.panels, ceil_div(rest, 2 * (int64_t)worker->count)) : 1,
+                pool = ceil_div(rest, each);
   int64_t item = p.shared ? wh_team_next(worker, a->step) : 0;
   for (int64_t t = 0, unit = -1; (p.shared ? t : (t = wh_team_claim(worker, a->step, tasks))) < tasks; t++) {
     if (t / bands != unit) {
@@ -392,11 +394,11 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
     wh_worker_range(worker, a->c, &begin, &end);
     winograd_elements(&r, &b, x, begin, end);
     wh_team_barrier(worker);
-    begin = fixed * worker->index * p.panels;
-    winograd_outputs(&r, &b, begin, begin + fixed * p.panels);
+    begin = fixed * worker->index;
+    winograd_outputs(&r, &b, begin, begin + fixed);
     for (; item < (t + 1) * pool; item = wh_team_next(worker, a->step)) {
-      begin = (groups - pool + item - t * pool) * p.panels;
-      winograd_outputs(&r, &b, begin, min_i64(begin + p.panels, panels));
+      begin = fixed * worker->count + (item - t * pool) * each;
+      winograd_outputs(&r, &b, begin, min_i64(begin + each, panels));
     }
   }
 }

@@ -200,7 +200,7 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
     rows = ceil_div(rows, 2);
   /* Neighbouring tasks share panels: workers read them from memory together. */
   int64_t n_blocks = ceil_div(a->m, rows), n_tasks = n_blocks * ceil_div(l->n_panels, panels), next = 0;
-  const wh_task_cut cut = wh_cut_tasks(n_tasks, worker->count);
+  const wh_task_cut cut = wh_cut_tasks(n_tasks, worker);
   for (;;) {
     const int64_t item = worker->count == 1 ? next++ : wh_team_claim(worker, a->step, cut.n_items);
     if (item >= cut.n_items) return;

@@ -91,6 +91,7 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
     }
     next_w += w_step;
     __builtin_prefetch(next_x);
+    for (int64_t i = LINE; SELDOM(i < x_step); i += LINE) __builtin_prefetch(next_x + i);
     next_x += x_step;
     UNROLL
     for (int j = 0; j < K_AT_ONCE; j++) STEP(j)

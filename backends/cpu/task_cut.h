@@ -17,8 +17,10 @@ typedef struct wh_task_part {
   int64_t task, part, of;
 } wh_task_part;
 
-static inline wh_task_cut wh_cut_tasks(int64_t n_tasks, int32_t n_workers) {
-  const int64_t cut = n_workers > 1 ? min_i64(n_tasks, n_workers) : 0;
+/* Not where memory nodes have shares of the items, which would have to be of one size. */
+static inline wh_task_cut wh_cut_tasks(int64_t n_tasks, const wh_worker *worker) {
+  const bool cuts = worker->count > 1 && wh_team_nodes(worker->team) == 1;
+  const int64_t cut = cuts ? min_i64(n_tasks, worker->count) : 0;
   return (wh_task_cut){n_tasks - cut, n_tasks - cut + cut * WH_TASK_PARTS};
 }
 

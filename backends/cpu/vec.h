@@ -10,9 +10,10 @@
  *   vf_keep_first(n, x)             zeros from lane n on
  *   vf_add, vf_sub, vf_mul, vf_div, vf_neg, vf_abs, vf_rint, vf_copysign
  *   vf_fma, vf_fms (a, b, c)        a b + c, a b - c, rounded once
- *   vf_accumulate(sum, a, b)        sum = vf_fma(a, b, sum), and sum stays in its register: long loops of
- * tiles that fill the registers are spilled otherwise vf_max(a, b)                    where either is NaN:
- * anything vf_minimum, vf_maximum, vf_relu   as docs/NUMERICS.md has them: NaN stays, -0 is below +0
+ *   vf_accumulate(sum, a, b)        sum = vf_fma(a, b, sum), and sum stays in its register: long
+ *                                   loops of tiles that fill the registers are spilled otherwise
+ *   vf_max(a, b)                    where either is NaN: anything
+ *   vf_minimum, vf_maximum, vf_relu   as docs/NUMERICS.md has them: NaN stays, -0 is below +0
  *   vf_at_most, vf_at_least (x, c)  the same where no lane of c is NaN, or a zero while x has a -0
  *   vf_ldexp(x, n)                  x 2^n, rounded once; n whole, -252 to 254
  *   vf_ldexp_normal(x, n)           the same of normal x where the result is normal, too; NaN where both are

@@ -81,6 +81,7 @@ void wh_team_destroy(wh_team *t) {
 }
 
 int wh_team_size(const wh_team *t) { return t->n_threads; }
+int wh_team_nodes(const wh_team *t) { return t->n_nodes; }
 
 void wh_team_barrier(const wh_worker *w) {
   if (w->count == 1) return;

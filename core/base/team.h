@@ -26,6 +26,7 @@ WH_NODISCARD wh_status wh_team_create_bound(const wh_thread_binding *binding, co
                                             wh_team **out);
 void wh_team_destroy(wh_team *team);
 int wh_team_size(const wh_team *team);
+int wh_team_nodes(const wh_team *team); /* of memory, whose shares claims keep apart */
 
 /* Runs fn once on every worker and returns when all have returned. Callers from several threads take turns in
  * the order in which they came; fn must not call it for the same team. */

@@ -172,7 +172,7 @@ static void test_levels(void **state) {
   for (int64_t m = 1; m <= 25; m++)
     for (int i = 0; i < 3; i++, turn++) {
       problem p =
-          problem_new(m, cols[(turn * 7) % 12], lengths[(turn * 3 + i) % 8], (epilogue)(turn % N_EPILOGUES));
+          problem_new(m, cols[(turn * 7) % 12], lengths[(turn * 2 + m) % 9], (epilogue)(turn % N_EPILOGUES));
       check(&p);
       problem_free(&p);
     }
