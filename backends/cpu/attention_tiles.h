@@ -26,9 +26,6 @@
 #define IN_REGISTER(x) __asm__("" : "+v"(x))
 #endif
 
-/* Has an address worked out anew from x, not kept from before in one more register. */
-#define KEEP_APART(x) __asm__("" : "+r"(x))
-
 static void scale_row(const float *x, float s, float *y, int64_t n) {
   int64_t i = 0;
   for (; i + VF_LANES <= n; i += VF_LANES) vf_store(y + i, vf_mul(vf_load(x + i), vf_set1(s)));

@@ -188,30 +188,31 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
   }
 #define TAP(j, get) /* the one that is j behind */                                               \
   get(j);                                                                                        \
-  __asm__("" : "+r"(ldw), "+r"(thrice)); /* not a register for each row of a tap */              \
+  KEEP_APART(ldw);                                                                               \
+  KEEP_APART(thrice);                                                                            \
   CONV_UNROLL                                                                                    \
   for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {                                                 \
     const vf b = vf_set1(((const float *)(const void *)(w + ((j) == 3 ? thrice : (j)*ldw)))[r]); \
     EACH_VECTOR vf_accumulate(acc[r * vecs + i], b, v[i]);                                       \
   }
-#define WALK(get, on)                                  \
-  for (; left >= 4; left -= 4) {                       \
-    __builtin_prefetch(next, 0, 2);                    \
-    next += next_step;                                 \
-    TAP(0, get)                                        \
-    TAP(1, get)                                        \
-    TAP(2, get)                                        \
-    TAP(3, get)                                        \
-    w += 4 * ldw;                                      \
-    __asm__("" : "+r"(w)); /* not a pointer per tap */ \
-    x += 4 * WH_CONV_BLOCK;                            \
-    on(4);                                             \
-  }                                                    \
-  for (; left > 0; left--) {                           \
-    TAP(0, get)                                        \
-    w += ldw;                                          \
-    x += WH_CONV_BLOCK;                                \
-    on(1);                                             \
+#define WALK(get, on)               \
+  for (; left >= 4; left -= 4) {    \
+    __builtin_prefetch(next, 0, 2); \
+    next += next_step;              \
+    TAP(0, get)                     \
+    TAP(1, get)                     \
+    TAP(2, get)                     \
+    TAP(3, get)                     \
+    w += 4 * ldw;                   \
+    KEEP_APART(w);                  \
+    x += 4 * WH_CONV_BLOCK;         \
+    on(4);                          \
+  }                                 \
+  for (; left > 0; left--) {        \
+    TAP(0, get)                     \
+    w += ldw;                       \
+    x += WH_CONV_BLOCK;             \
+    on(1);                          \
   }
 #define STAY(n) (void)0
 #define MOVE(n) from += (n)

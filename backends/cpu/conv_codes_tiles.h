@@ -1,5 +1,5 @@
 /* conv_codes_tiles.h - the register tiles of convolutions of codes, over one vector type. The includer
- * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, vi_keep(x), and
+ * defines vi, a vector of VI_LANES words, vi_zero, vi_set1, vi_load, vi_store, vi_add, IN_REGISTER(x), and
  * vi_dot(acc, x, w): acc plus the products of each word's codes, unsigned and signed; and LEVEL. Where sums
  * of two such products saturate at 16 bits, it defines vi_and and vi_halves(x, y): lower halves of words of
  * x, upper ones of y. */
@@ -34,7 +34,7 @@ INLINE void add_dots(const int rows, const int vecs, const wh_conv_codes_tile *t
       UNROLL                                                                         \
       for (int i = 0; i < vecs; i++) {                                               \
         acc[r * vecs + i] = vi_dot(acc[r * vecs + i], x[i], b);                      \
-        vi_keep(acc[r * vecs + i]);                                                  \
+        IN_REGISTER(acc[r * vecs + i]);                                              \
       }                                                                              \
     }                                                                                \
   }

@@ -34,7 +34,7 @@ CONV_INLINE void lanes_taps(const int taps, const int n, const int stride, const
   CONV_UNROLL
   for (int k = 0; k < taps; k++) {
     const vf b = vf_load(w + LANES_OF(k));
-    __asm__("" : "+r"(x)); /* elements are not kept for the next tap: too many for the registers */
+    KEEP_APART(x); /* elements are not kept for the next tap: too many for the registers */
     CONV_UNROLL
     for (int i = 0; i < n; i++) acc[i] = vf_fma(vf_load(x + LANES_OF(i * stride + k)), b, acc[i]);
   }

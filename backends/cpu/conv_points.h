@@ -43,7 +43,7 @@ CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, 
   int64_t k = t->k;
   for (; k >= 4; k -= 4) {
     const float *behind = w + 2 * ldw;
-    __asm__("" : "+r"(behind)); /* one register more, not three */
+    KEEP_APART(behind); /* one register more, not three */
     __builtin_prefetch(next, 0, 2);
     next += next_step;
     STEP(w, 0)

@@ -165,7 +165,8 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
       CONV_UNROLL                                                                                     \
       for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], w, x[i]);                               \
     }                                                                                                 \
-    __asm__("" : "+r"(step), "+r"(thrice)); /* not a register for each vector of a channel */         \
+    KEEP_APART(step);                                                                                 \
+    KEEP_APART(thrice);                                                                               \
   }
 #define FOUR(j)    \
   CHANNEL(j)       \
@@ -173,7 +174,7 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
   CHANNEL((j) + 2) \
   CHANNEL((j) + 3) \
   v += 4 * step;   \
-  __asm__("" : "+r"(v));                  /* not a pointer per channel */
+  KEEP_APART(v);
   for (left -= 8; left >= 0; left -= 8) { /* two lines of weights */
     __builtin_prefetch(next);
     __builtin_prefetch(next + next_step);

@@ -73,14 +73,14 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
         for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], b, w[i]);                                \
       }                                                                                                  \
     }                                                                                                    \
-    __asm__("" : "+r"(ldx));                                                                             \
+    KEEP_APART(ldx);                                                                                     \
   }
-#define ADVANCE(n)                                                                        \
-  panel += (n)*WH_LINEAR_F_HALF;                                                          \
-  UNROLL                                                                                  \
-  for (int r = 0; r < rows; r += 3) {                                                     \
-    x[r / 3] += (n) * sizeof(float);                                                      \
-    __asm__("" : "+r"(x[r / 3])); /* not a pointer per row: too many for the registers */ \
+#define ADVANCE(n)                    \
+  panel += (n)*WH_LINEAR_F_HALF;      \
+  UNROLL                              \
+  for (int r = 0; r < rows; r += 3) { \
+    x[r / 3] += (n) * sizeof(float);  \
+    KEEP_APART(x[r / 3]);             \
   }
   for (int64_t n = t->k / K_AT_ONCE; n > 0; n--) {
     __builtin_prefetch(next_w);

@@ -170,8 +170,31 @@ static void swish_convs(suite *s, wh_op op) {
   }
 }
 
+/* What relu gets is +0 or -0 by the sum's sign, and it gives +0: behind tiles of places, of few channels and
+ * of groups of one channel. */
+static void zero_convs(suite *s, wh_op op) {
+  static const struct {
+    int64_t group, own, m, kernel;
+  } all[] = {{1, 16, 20, 1}, {1, 18, 20, 3}, {1, 200, 20, 1}, {24, 1, 24, 3}};
+  for (size_t i = 0; i < COUNT(all); i++) {
+    const int64_t ones[] = {1, 1}, pads[] = {0, 0, 0, 0}, k = all[i].kernel;
+    suite_case *c = case_begin(s, 1, "%s to zeros %zu", wh_op_get(op)->name, i);
+    const wh_attr attrs[] = {{.key = WH_ATTR_STRIDES, .n = 2, .ints = ones},
+                             {.key = WH_ATTR_DILATIONS, .n = 2, .ints = ones},
+                             {.key = WH_ATTR_PADS, .n = 4, .ints = pads},
+                             {.key = WH_ATTR_GROUP, .i = all[i].group},
+                             formula_attr("mul 0 1; add 3 2; relu 4")};
+    const wh_value in[] = {
+        case_input(c, WH_DTYPE_F32, 4, D(ROWS, all[i].group * all[i].own, 13, 14), FILL_PLAIN),
+        case_const(c, WH_DTYPE_F32, 4, D(all[i].m, all[i].own, k, k)), 0, number(c, -0.0f), number(c, -0.0f)};
+    (void)case_node(c, op, in, COUNT(in), attrs, COUNT(attrs));
+    case_run(c);
+  }
+}
+
 SUITE_CASES(conv_chain) {
   depthwise_chains(s, op);
+  zero_convs(s, op);
   swish_convs(s, op);
   static const struct {
     int64_t images, group, own, m, in[2], kernel, stride, pad;

@@ -14,6 +14,6 @@ typedef __m256i vi;
 #define vi_add(a, b) _mm256_add_epi32(a, b)
 
 /* x stays in its register: sums that fill them are spilled or moved in long loops otherwise. */
-#define vi_keep(x) __asm__("" : "+x"(x))
+#define IN_REGISTER(x) __asm__("" : "+x"(x))
 
 #endif

@@ -18,7 +18,7 @@ INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_
       const vi b = vi_set1(w[(k)*ROWS + r]);                                            \
       UNROLL for (int i = 0; i < vecs; i++) {                                           \
         acc[r * vecs + i] = vi_add(acc[r * vecs + i], _mm256_madd_epi16(v[i], b));      \
-        vi_keep(acc[r * vecs + i]);                                                     \
+        IN_REGISTER(acc[r * vecs + i]);                                                 \
       }                                                                                 \
     }                                                                                   \
   }
