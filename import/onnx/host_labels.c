@@ -71,11 +71,12 @@ static void put(wh_datum *y, size_t i, const label_list *values, size_t k) {
     ox_store(y->dtype, room, i, values->numbers[k]);
 }
 
-/* What x's elements are mapped to; `otherwise` has one entry. */
+/* What x's elements are mapped to; `otherwise` has one entry, of the values' kind: a file that leaves the
+ * values out has none. */
 static wh_datum *mapped(ox *o, wh_datum *x, const label_list *keys, const label_list *values,
                         const label_list *otherwise) {
   ox_need(o, x);
-  if (!keys->strings != !x->strings || keys->n != values->n ||
+  if (!keys->strings != !x->strings || !values->strings != !otherwise->strings || keys->n != values->n ||
       (keys->n && !keys->strings && !keys->ints && !keys->numbers))
     OX_FAIL(o, ERR_CORRUPT, "its %zu keys do not go with its input or its %zu values", keys->n, values->n);
   if (o->st != WH_OK) return &o->nothing;
