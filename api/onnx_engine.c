@@ -367,8 +367,7 @@ static wh_status run_graph(void *ctx, wh_graph *g, const int64_t *symbols, const
   const wh_engine_program *p = e->programs;
   for (size_t i = 0; i < n_inputs; i++) {
     const int port = wh_engine_input(e, i);
-    if (port < 0) continue;
-    wh_copy_into_port(wh_run_input(p->run, (size_t)port), inputs[i]);
+    if (port >= 0) wh_run_give_input(p->run, (size_t)port, inputs[i]);
   }
   wh_run_set_trace(p->run, e->trace, e->trace_ctx);
   wh_run_set_extract(p->run, e->extract);
@@ -391,11 +390,6 @@ size_t wh_port_bytes(const wh_run_port *port) {
   size_t n = 0;
   return wh_tensor_bytes(port->dtype, port->rank, port->dims, &n) ? n
                                                                   : 0; /* sizes of a program were checked */
-}
-
-void wh_copy_into_port(wh_run_port port, const void *data) {
-  const size_t n = wh_port_bytes(&port);
-  if (n) memcpy(port.data, data, n);
 }
 
 void wh_engine_set_trace(wh_engine *e, wh_run_trace_fn fn, void *ctx) {

@@ -44,9 +44,8 @@ WH_NODISCARD wh_status wh_engine_find(wh_engine *e, uint64_t serial, const int64
  * reads it. */
 int wh_engine_input(const wh_engine *e, size_t i);
 int wh_engine_output(const wh_engine *e, size_t i);
-/* Row-major bytes of a port, and a copy into one. */
+/* Row-major bytes of a port. */
 size_t wh_port_bytes(const wh_run_port *port);
-void wh_copy_into_port(wh_run_port port, const void *data);
 /* What became of the weights of the program that ran or was found last. */
 wh_weight_packing wh_engine_packing(const wh_engine *e);
 /* How many programs were made. */

@@ -122,7 +122,7 @@ static wh_status repeat(wh_onnx_runner *r, const wh_tensor *const *inputs, bool 
     const wh_onnx_trace *t = wh_onnx_result_trace(w->result);
     for (size_t f = 0; f < t->n_feeds; f++) {
       const int port = wh_engine_input(r->engine, f);
-      if (port >= 0) wh_copy_into_port(wh_run_input(run, (size_t)port), inputs[t->feeds[f]]->data);
+      if (port >= 0) wh_run_give_input(run, (size_t)port, inputs[t->feeds[f]]->data);
     }
     WH_TRY(wh_run_execute(run));
     w->used = ++r->clock;

@@ -434,9 +434,7 @@ static wh_status run_once(wh_runner *r) {
   WH_TRY(check_expressions(r));
   WH_TRY(make_room(r));
   for (size_t i = 0; i < r->ports->n_inputs; i++) {
-    if (r->input_ports[i] < 0) continue;
-    const wh_run_port port = wh_run_input(r->run, (size_t)r->input_ports[i]);
-    if (r->inputs[i].tensor.n_bytes) memcpy(port.data, r->inputs[i].data, r->inputs[i].tensor.n_bytes);
+    if (r->input_ports[i] >= 0) wh_run_give_input(r->run, (size_t)r->input_ports[i], r->inputs[i].data);
   }
   wh_status st = wh_run_execute(r->run);
   if (st == WH_ERR_CORRUPT) st = wh_fail_prefix("%s", wh_model_path(r->model));

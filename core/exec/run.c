@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* Inputs of fewer bytes are copied: it takes less than new instructions for another address. */
+#define LEAST_LOAN (128 << 10)
+
 typedef struct run_device {
   wh_queue *queue;
   wh_buffer *arena, *states;
@@ -22,7 +25,9 @@ typedef struct run_port {
   wh_shape shape;
   uint32_t slot; /* direct, when `staging` is NULL */
   void *staging;
-  bool held; /* an output that is copied when it is asked for */
+  bool held;       /* an output that is copied when it is asked for */
+  wh_buffer *lent; /* an input that is read where its caller has it, which is `from`; or NULL */
+  const void *from;
 } run_port;
 
 struct wh_run {
@@ -113,8 +118,16 @@ static wh_status grow_arena(wh_run *r, uint16_t d, uint64_t n_bytes) {
   return st == WH_ERR_OUT_OF_MEMORY ? wh_fail_prefix("activations") : st;
 }
 
+static void end_loan(wh_run *r, run_port *port) {
+  if (!port->lent) return;
+  const uint16_t d = r->p->slots[port->slot].device;
+  backend(r, d)->buffer_destroy(dev(r, d), port->lent);
+  port->lent = NULL;
+}
+
 /* Where values lie, in the memory that the run has now. */
 static void place_slots(wh_run *r) {
+  for (size_t i = 0; i < r->p->n_inputs; i++) end_loan(r, &r->inputs[i]);
   for (uint32_t i = 0; i < r->p->n_slots; i++) {
     const wh_slot *s = &r->p->slots[i];
     if (s->kind == WH_SLOT_WEIGHT) continue;
@@ -291,7 +304,10 @@ void wh_run_destroy(wh_run *r) {
     if (r->p->devices[d].weights) wh_weight_set_detach(r->p->devices[d].weights, &x->user);
     if (r->p->n_devices > 1) wh_free(r->alloc, x->buffers);
   }
-  for (size_t i = 0; r->inputs && i < r->p->n_inputs; i++) wh_free(r->alloc, r->inputs[i].staging);
+  for (size_t i = 0; r->inputs && i < r->p->n_inputs; i++) {
+    end_loan(r, &r->inputs[i]);
+    wh_free(r->alloc, r->inputs[i].staging);
+  }
   for (size_t i = 0; r->outputs && i < r->p->n_outputs; i++) wh_free(r->alloc, r->outputs[i].staging);
   wh_layout_release(r->layout);
   wh_free(r->alloc, r->symbols);
@@ -375,6 +391,44 @@ wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k) 
 static uint64_t live_bytes(const wh_run *r, const wh_shape *shape) {
   size_t n = 0;
   return wh_shape_bytes(r->p->graph, shape, r->symbols, &n) ? n : 0;
+}
+
+/* Whether what a slot holds is given out after an execution. */
+static bool is_output(const wh_run *r, uint32_t slot) {
+  bool found = false;
+  for (size_t i = 0; i < r->p->n_outputs; i++) found = found || r->outputs[i].slot == slot;
+  return found;
+}
+
+/* Reads input i from `data`; false: it is to be copied. No step writes an input, so lending one is safe. */
+static bool borrow(wh_run *r, run_port *port, const void *data, uint64_t n_bytes) {
+  const uint16_t d = r->p->slots[port->slot].device;
+  wh_buffer *lent;
+  if (port->staging || n_bytes < LEAST_LOAN || n_bytes != r->layout->n_bytes[port->slot] ||
+      (uintptr_t)data % WH_ALIGN_SIMD != 0 || is_output(r, port->slot))
+    return false;
+  if (port->lent && port->from == data) return true;
+  if (backend(r, d)->buffer_import(dev(r, d), data, n_bytes, &lent) != WH_OK) return false;
+  end_loan(r, port);
+  port->lent = lent;
+  port->from = data;
+  r->buffers[port->slot] = lent;
+  r->offsets[port->slot] = 0;
+  renew_frames(r);
+  return true;
+}
+
+void wh_run_give_input(wh_run *r, size_t i, const void *data) {
+  run_port *port = &r->inputs[i];
+  const uint64_t n_bytes = live_bytes(r, &port->shape);
+  if (borrow(r, port, data, n_bytes)) return;
+  if (port->lent) {
+    end_loan(r, port);
+    r->buffers[port->slot] = r->devices[r->p->slots[port->slot].device].arena;
+    r->offsets[port->slot] = r->layout->offsets[port->slot];
+    renew_frames(r);
+  }
+  if (n_bytes) memcpy(view(r, port).data, data, n_bytes);
 }
 
 /* ---- execution ---- */

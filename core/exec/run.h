@@ -45,6 +45,10 @@ typedef struct wh_run_port {
 wh_run_port wh_run_input(const wh_run *r, size_t i);
 wh_run_port wh_run_output(const wh_run *r, size_t i); /* of the last execution */
 
+/* Input i of the next execution, row-major for the dims that are bound; read there where the device can, so
+ * it stays until then, else copied. wh_run_input has no place to write to then. */
+void wh_run_give_input(wh_run *r, size_t i, const void *data);
+
 /* Whether an output lies where the host does not address it: each execution copies it. */
 bool wh_run_output_is_copied(const wh_run *r, size_t i);
 /* From now on executions do not; wh_run_fetch_output does, which is nothing for others. */

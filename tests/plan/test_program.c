@@ -360,6 +360,57 @@ static void weights_and_programs_are_shared(void **state) {
   assert_nothing_lives(&f);
 }
 
+enum { LENT_COLS = 1 << 16 };
+
+static void run_lent(wh_run *r, const float *x, int64_t t) {
+  assert_ok(wh_run_bind(r, &t));
+  wh_run_give_input(r, 0, x);
+  assert_ok(wh_run_execute(r));
+  const float *y = wh_run_output(r, 0).data;
+  for (int64_t i = 0; i < t * LENT_COLS; i++) assert_float_equal(y[i], -x[i], 0);
+}
+
+/* A large input is read where the caller has it; what comes after does not notice. */
+static void inputs_are_lent(void **state) {
+  (void)state;
+  static const char text[] =
+      "graph \"lent\" {\n"
+      "  symbol t 1..2\n"
+      "  %1 = input \"x\" f32[t, 65536]\n"
+      "  %2 = neg(%1) \"y\" : f32[t, 65536]\n"
+      "  output \"y\" %2\n"
+      "}\n";
+  static const int64_t most[] = {2};
+  static _Alignas(64) float x[2][2 * LENT_COLS + 1];
+  for (int kind = 0; kind < 2; kind++) {
+    fixture f = {.dev = {{.hidden = kind & 1}}};
+    wh_program *p = NULL;
+    assert_ok(wh_program_create(graph_from_text(text), options_for(&f, most, NULL), &p));
+    wh_run *r = new_run(p, most, NULL);
+    const size_t live = f.dev[0].n_live;
+    for (size_t i = 0; i < 2 * LENT_COLS + 1; i++) {
+      x[0][i] = (float)(i % 11);
+      x[1][i] = (float)(i % 7) - 3;
+    }
+    run_lent(r, x[0], 2);
+    assert_int_equal(f.dev[0].n_live - live, !f.dev[0].hidden);
+    x[0][5] = 77;
+    run_lent(r, x[0], 2);
+    run_lent(r, x[1], 1); /* fewer rows than there is room for */
+    assert_int_equal(f.dev[0].n_live, live);
+    run_lent(r, x[0], 2);
+    run_lent(r, x[1] + 1, 2); /* not aligned */
+    assert_int_equal(f.dev[0].n_live, live);
+    run_lent(r, x[0], 2);
+    assert_ok(wh_run_reshape(r, most));
+    assert_int_equal(f.dev[0].n_live, live);
+    run_lent(r, x[0], 2);
+    wh_run_destroy(r);
+    wh_program_release(p);
+    assert_nothing_lives(&f);
+  }
+}
+
 /* Runs that take turns have one arena, which grows for the larger of them. */
 static void an_arena_is_taken_over(void **state) {
   (void)state;
@@ -757,6 +808,7 @@ int main(void) {
       cmocka_unit_test(weights_are_packed_once_per_layout),
       cmocka_unit_test(weights_and_programs_are_shared),
       cmocka_unit_test(weights_are_lent),
+      cmocka_unit_test(inputs_are_lent),
       cmocka_unit_test(an_arena_is_taken_over),
       cmocka_unit_test(a_graph_is_split),
       cmocka_unit_test(copies_stay_until_they_are_read),
