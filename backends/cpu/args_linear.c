@@ -37,6 +37,7 @@ static wh_linear_f_args linear_f_args(const cpu_instr *in) {
                             .bias = in->in[2].data,
                             .residual = in->in[3].data,
                             .ldr = in->out->dims[1],
+                            .features = in->kernel->features,
                             .step = in->step,
                             .scratch = in->scratch,
                             .scratch_bytes = in->worker_scratch};
@@ -79,6 +80,7 @@ static wh_status choose_kernel(const cpu_device *d, const wh_graph *g, const wh_
                    k->layout.matrix.id);
   const wh_dtype dtype = k->layout.matrix.dtype;
   if (dtype == WH_DTYPE_F32) {
+    k->features = d->features;
     k->linear_f = wh_linear_f_select(d->features, dtype, &k->name);
     return WH_OK;
   }

@@ -203,6 +203,7 @@ static void run_packed(const cpu_instr *in, const wh_worker *worker) {
                                  .m = wh_cpu_rows(a),
                                  .y = in->out->data,
                                  .ldy = l->n,
+                                 .features = in->kernel->features,
                                  .end = begin_end(in, worker, &rows, &end),
                                  .step = in->step,
                                  .scratch = in->scratch,
@@ -261,10 +262,10 @@ static wh_status select_end(const cpu_device *d, cpu_kernel *k) {
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k) {
   if (k->node->op == WH_OP_MATMUL_CHAIN) WH_TRY(select_end(d, k));
   if (k->node->op == WH_OP_MATMUL_CODES) WH_TRY(wh_cpu_select_codes(d, g, 4, k));
+  k->features = d->features;
   if (args[1].layout) {
     WH_TRY(wh_cpu_matmul_layout(d, g, k->node, &k->layout));
     if (is_codes(k->node)) {
-      k->features = d->features;
       k->name = wh_codes_isa_select(d->features)->packed_name;
       k->run = run_packed_codes;
       return WH_OK;
@@ -282,7 +283,6 @@ wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh
     return WH_FAIL(ERR_UNSUPPORTED, "node '%s' has no product of %s", k->node->name, wh_dtype_name(a));
   const wh_codes_isa *isa = wh_codes_isa_select(d->features);
   if (is_codes(k->node) && isa) k->name = isa->name; /* but for a few rows */
-  k->features = d->features;
   k->run = k->node->op == WH_OP_MATMUL_CODES ? run_matmul_codes : run_matmul;
   return WH_OK;
 }

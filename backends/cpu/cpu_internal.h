@@ -128,7 +128,7 @@ typedef struct cpu_kernel {
   wh_reduction reduction;
   wh_matmul_fn matmul;
   wh_blocks_wide_fn blocks_wide; /* of matmul_blocks of q13a */
-  uint64_t features;             /* of matmul */
+  uint64_t features;             /* of matmul and linear_f */
   const wh_fast_blas *blas;
   wh_expert_layout layout; /* of a weight; a plain matrix is that of one expert; id 0: as the model has it */
 } cpu_kernel;

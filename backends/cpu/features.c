@@ -39,6 +39,7 @@ uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
   if ((c->xcr0 & XCR0_YMM) != XCR0_YMM) return 0;
   if ((c->leaf1_ecx & avx2_1c) != avx2_1c || (c->leaf7_ebx & avx2_7b) != avx2_7b) return 0;
   mask |= WH_CPU_AVX2;
+  if ((c->l1d_ebx >> 22) + 1 >= 12) mask |= WH_CPU_MANY_WAYS;
   if (c->leaf7_1_eax & BIT(4)) mask |= WH_CPU_AVXVNNI;
   if ((c->xcr0 & XCR0_ZMM) != XCR0_ZMM || (c->leaf7_ebx & avx512_7b) != avx512_7b) return mask;
   mask |= WH_CPU_AVX512;
@@ -81,6 +82,9 @@ static wh_cpuid read_cpuid(void) {
     c.leaf7_edx = edx;
     if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) c.leaf7_1_eax = eax;
   }
+  const uint32_t leaves[] = {4, 0x8000001d}; /* Intel's and AMD's; type 1: data, level 1 */
+  for (int i = 0; i < 2; i++)
+    if (__get_cpuid_count(leaves[i], 0, &eax, &ebx, &ecx, &edx) && (eax & 0xff) == 0x21) c.l1d_ebx = ebx;
   return c;
 }
 #endif
@@ -158,7 +162,7 @@ wh_status wh_cpu_level_mask(const char *level, uint64_t available, uint64_t *out
     if ((available & LEVELS[i].needs) != LEVELS[i].needs)
       return WH_FAIL(ERR_UNAVAILABLE, "instruction set level '%s': this processor's highest is '%s'", level,
                      wh_cpu_level_name(available));
-    *out = LEVELS[i].needs | (available & LEVELS[i].also);
+    *out = LEVELS[i].needs | (available & (LEVELS[i].also | WH_CPU_MANY_WAYS));
     return WH_OK;
   }
   return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown instruction set level '%.64s': known are " LEVEL_NAMES,

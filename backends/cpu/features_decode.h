@@ -10,7 +10,8 @@ typedef struct wh_cpuid {
   uint32_t leaf1_ecx;
   uint32_t leaf7_ebx, leaf7_ecx, leaf7_edx;
   uint32_t leaf7_1_eax; /* leaf 7, subleaf 1; 0 when there is none */
-  uint64_t xcr0;        /* 0 without OSXSAVE */
+  uint32_t l1d_ebx; /* of the leaf about caches, where its first one is the first-level data cache; or 0 */
+  uint64_t xcr0;    /* 0 without OSXSAVE */
 } wh_cpuid;
 
 uint64_t wh_cpu_features_decode(const wh_cpuid *c);

@@ -48,6 +48,7 @@ typedef struct wh_linear_f_args {
   int64_t ldy;
   const float *bias, *residual; /* as in wh_linear_q_args */
   int64_t ldr;
+  uint64_t features;         /* of which it looks at WH_CPU_MANY_WAYS */
   const wh_product_end *end; /* or NULL; of few rows the sums are in y. No bias and residual with it */
   uint32_t step;
   void *scratch; /* wh_linear_f_scratch_bytes per worker, 64-byte aligned, worker i at i * that */

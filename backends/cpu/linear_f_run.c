@@ -68,11 +68,11 @@ static activations copy_rows(const product *p, int64_t row, int64_t rows, float 
   return to;
 }
 
-/* Whether a tile's rows push each other out of a first-level cache of 64 sets: about a multiple of 4 KiB
- * apart they meet in the same ones, of 2 KiB in every second one, which is as bad for more rows than 8. */
-static bool rows_collide(const product *p, int64_t ld) {
-  const int64_t near = 4, floats = (p->isa->tile_rows > 8 ? 2048 : 4096) / (int64_t)sizeof(float);
-  return (ld + near) % floats <= 2 * near;
+/* Whether a tile of so many rows pushes them out of a first-level cache of 64 sets: about a multiple of 4 KiB
+ * apart they meet in the same ones, of 2 KiB in every second one, which is as bad for more rows than ways. */
+static bool rows_collide(const product *p, int64_t ld, int64_t rows) {
+  const int64_t near = 4, ways = p->a->features & WH_CPU_MANY_WAYS ? 12 : 8;
+  return (ld + near) % ((rows > ways ? 2048 : 4096) / (int64_t)sizeof(float)) <= 2 * near;
 }
 
 /* Columns [col, col + cols) of rows [row, row + rows), and where their sums are between chunks. */
@@ -114,7 +114,7 @@ static void run_chunk(const product *p, const piece *c, activations x, int64_t c
                         .ld_sums = c->ld,
                         .out = c->sums,
                         .ldo = c->ld,
-                        .tall = !rows_collide(p, x.ld),
+                        .tall = !rows_collide(p, x.ld, 2 * p->isa->tile_rows),
                         .ahead = (const char *)next};
   wh_product_ops ops;
   const bool by_ops = whole && p->end && p->end->find_ops(p->end->of, p->end->row + c->row, c->rows, &ops);
@@ -170,7 +170,7 @@ static void run_block(const product *p, const block *b, float *scratch) {
   const wh_linear_f_args *a = p->a;
   const int64_t width = GROUP_PANELS * WH_LINEAR_F_COLS;
   float *sums = scratch, *copy = sums + b->rows * width;
-  const bool copies = b->end - b->begin > IN_PLACE_COLS && rows_collide(p, a->ldx);
+  const bool copies = b->end - b->begin > IN_PLACE_COLS && rows_collide(p, a->ldx, p->isa->tile_rows);
   const activations x = copies ? copy_rows(p, b->row, b->rows, copy) : in_place(p, b->row);
   const float *next = b->row + b->rows < a->m ? weights(p, b->begin, 0)
                       : b->end < a->layout->n ? weights(p, b->end, 0)

@@ -126,6 +126,7 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
                                  .m = part->m,
                                  .y = part->y,
                                  .ldy = part->ldy,
+                                 .features = p->features,
                                  .end = end,
                                  .scratch = scratch + panels,
                                  .scratch_bytes = p->worker_scratch - panels};

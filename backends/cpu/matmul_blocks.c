@@ -62,6 +62,7 @@ static void run_decoded(const wh_matmul_blocks *p, wh_blocks_tile *t, bool more,
                                  .m = p->m,
                                  .y = t->y,
                                  .ldy = t->ldy,
+                                 .features = p->features,
                                  .scratch = scratch + l.panel_bytes,
                                  .scratch_bytes = p->worker_scratch - l.panel_bytes};
   t->y = (float *)(void *)scratch;

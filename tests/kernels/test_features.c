@@ -36,6 +36,10 @@ static void test_decode(void **state) {
   assert_int_equal(wh_cpu_features_decode(&c), 0);
   c = full, c.leaf7_ecx = 0, c.leaf7_1_eax = 0, c.leaf7_edx = 0;
   assert_int_equal(wh_cpu_features_decode(&c), WH_CPU_AVX2 | WH_CPU_AVX512);
+  c.l1d_ebx = 7u << 22 | 63; /* 8 ways of lines of 64 bytes */
+  assert_int_equal(wh_cpu_features_decode(&c), WH_CPU_AVX2 | WH_CPU_AVX512);
+  c.l1d_ebx = 11u << 22 | 63;
+  assert_int_equal(wh_cpu_features_decode(&c), WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_MANY_WAYS);
 }
 
 static void test_a_level_needs_all_of_its_bundle(void **state) {
