@@ -1,6 +1,8 @@
 /* linear_f_tiles.h - the register tiles of products with float weights, written over one vector type.
  *
  * Included once by each linear_f_<isa>.c behind the words of vec.h and
+ *   ASKS_FOR_ALL: whether a tile asks for all lines of the weights and rows that come next and of where its
+ * results go; else for a line of each half's weights in a round of its loop, which are all from 4 strips on;
  *   TILE_ROWS: the tallest tile of half a panel, or where WIDE_ROWS is as large of a whole one, all in
  * registers; WIDE_ROWS: up to here a tile is as wide as a panel; TALL_ROWS: a tile for a last half, as tall
  * as the registers allow.
@@ -47,7 +49,7 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
   UNROLL
   for (int r = 0; r < rows; r += 3) x[r / 3] = (const char *)(t->x + row * t->ldx) + r * ldx;
   EACH_SUM acc[r][i] = vf_zero();
-  for (int r = 0; t->scattered && r < rows; r++) {
+  for (int r = 0; ASKS_FOR_ALL && t->scattered && r < rows; r++) {
     __builtin_prefetch(out + r * t->ldo, 1);
     if (vecs > HALF_VECS) __builtin_prefetch(out + r * t->ldo + WH_LINEAR_F_HALF, 1);
   }
@@ -85,14 +87,16 @@ INLINE void tile_body(const int rows, const int vecs, const wh_linear_f_tile *t,
   for (int64_t n = t->k / K_AT_ONCE; n > 0; n--) {
     __builtin_prefetch(next_w);
     if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel);
-    for (int64_t i = LINE; SELDOM(i < w_step); i += LINE) { /* less than K_AT_ONCE strips */
+    for (int64_t i = LINE; ASKS_FOR_ALL && SELDOM(i < w_step); i += LINE) { /* less than K_AT_ONCE strips */
       __builtin_prefetch(next_w + i);
       if (vecs > HALF_VECS) __builtin_prefetch(next_w + to_half * (int64_t)sizeof *panel + i);
     }
     next_w += w_step;
-    __builtin_prefetch(next_x);
-    for (int64_t i = LINE; SELDOM(i < x_step); i += LINE) __builtin_prefetch(next_x + i);
-    next_x += x_step;
+    if (ASKS_FOR_ALL) {
+      __builtin_prefetch(next_x);
+      for (int64_t i = LINE; SELDOM(i < x_step); i += LINE) __builtin_prefetch(next_x + i);
+      next_x += x_step;
+    }
     UNROLL
     for (int j = 0; j < K_AT_ONCE; j++) STEP(j)
     ADVANCE(K_AT_ONCE)

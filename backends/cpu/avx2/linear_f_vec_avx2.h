@@ -4,6 +4,7 @@
 
 #include "backends/cpu/avx2/vec_avx2.h"
 
+#define ASKS_FOR_ALL true
 #define TILE_ROWS 6
 #define TALL_ROWS 6
 #define TILE_VECS 2

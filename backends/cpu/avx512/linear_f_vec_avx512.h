@@ -4,6 +4,9 @@
 
 #include "backends/cpu/avx512/vec_avx512.h"
 
+/* On a Granite Rapids products of hundreds of rows take a tenth less time without: its own prefetching does
+ * it. */
+#define ASKS_FOR_ALL false
 #define TILE_ROWS 12
 #define TALL_ROWS 24
 #define TILE_VECS 2

@@ -4,6 +4,7 @@
 
 #include "backends/cpu/neon/vec_neon.h"
 
+#define ASKS_FOR_ALL true
 #define TILE_ROWS 6
 #define TALL_ROWS 6
 #define TILE_VECS 4
