@@ -166,15 +166,13 @@ typedef struct block {
   int64_t row, rows, begin, end;
 } block;
 
-static void run_block(const product *p, const block *b, float *scratch) {
+/* `next`: the weights that another block begins with, maybe this worker's. */
+static void run_block(const product *p, const block *b, const float *next, float *scratch) {
   const wh_linear_f_args *a = p->a;
   const int64_t width = GROUP_PANELS * WH_LINEAR_F_COLS;
   float *sums = scratch, *copy = sums + b->rows * width;
   const bool copies = b->end - b->begin > IN_PLACE_COLS && rows_collide(p, a->ldx, p->isa->tile_rows);
   const activations x = copies ? copy_rows(p, b->row, b->rows, copy) : in_place(p, b->row);
-  const float *next = b->row + b->rows < a->m ? weights(p, b->begin, 0)
-                      : b->end < a->layout->n ? weights(p, b->end, 0)
-                                              : NULL; /* of another task, maybe this worker's */
   for (int64_t col = b->begin; col < b->end; col += width) {
     const piece c = {b->row, b->rows, col, min_i64(width, b->end - col), sums, width};
     run_piece(p, &c, x, col + width < b->end ? weights(p, col + width, 0) : next);
@@ -198,14 +196,23 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
     panels = ceil_div(panels, 2);
   while (rows > MIN_BLOCK_ROWS && ceil_div(l->n_panels, panels) * ceil_div(a->m, rows) < want)
     rows = ceil_div(rows, 2);
-  /* Neighbouring tasks share panels: workers read them from memory together. */
-  int64_t n_blocks = ceil_div(a->m, rows), n_tasks = n_blocks * ceil_div(l->n_panels, panels), next = 0;
+  /* Neighbouring tasks share panels: workers read them from memory together. Two workers begin with the first
+   * and the last rows instead, which each of them has made in the step before and has in its caches. */
+  const int64_t n_blocks = ceil_div(a->m, rows), across = ceil_div(l->n_panels, panels),
+                n_tasks = n_blocks * across;
+  const bool from_ends = worker->count == 2 && wh_team_nodes(worker->team) == 1;
   const wh_task_cut cut = wh_cut_tasks(n_tasks, worker);
-  for (;;) {
-    const int64_t item = worker->count == 1 ? next++ : wh_team_claim(worker, a->step, cut.n_items);
+  for (int64_t taken = 0, alone = 0;;) {
+    const int64_t item = worker->count == 1 ? alone++ : wh_team_claim(worker, a->step, cut.n_items);
     if (item >= cut.n_items) return;
-    const wh_task_part part = wh_task_part_at(&cut, item);
-    block b = {.row = part.task % n_blocks * rows, .begin = part.task / n_blocks * panels * WH_LINEAR_F_COLS};
+    const wh_task_part part =
+        from_ends ? wh_task_part_from_end(&cut, item, worker, &taken) : wh_task_part_at(&cut, item);
+    const int64_t down = from_ends ? part.task / across : part.task % n_blocks,
+                  right = from_ends ? part.task % across : part.task / n_blocks;
+    const int64_t then = from_ends             ? (right + (worker->index ? across - 1 : 1)) % across
+                         : down + 1 < n_blocks ? right
+                                               : (right + 1) % across;
+    block b = {.row = down * rows, .begin = right * panels * WH_LINEAR_F_COLS};
     int64_t behind = min_i64(b.row + rows, a->m);
     b.end = min_i64(b.begin + panels * WH_LINEAR_F_COLS, l->n);
     if (panels >= part.of)
@@ -213,6 +220,7 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
     else
       wh_task_share(&part, isa->tile_rows, &b.row, &behind);
     b.rows = behind - b.row;
-    if (b.rows > 0 && b.begin < b.end) run_block(&p, &b, scratch);
+    if (b.rows > 0 && b.begin < b.end)
+      run_block(&p, &b, weights(&p, then * panels * WH_LINEAR_F_COLS, 0), scratch);
   }
 }

@@ -30,6 +30,21 @@ static inline wh_task_part wh_task_part_at(const wh_task_cut *c, int64_t item) {
   return (wh_task_part){c->n_whole + behind / WH_TASK_PARTS, behind % WH_TASK_PARTS, WH_TASK_PARTS};
 }
 
+/* The same for the two workers of a team, which take whole tasks each from its own end, and the parts of
+ * those that are left in the middle: of ordered tasks each has much the same ones in every step. `taken`: how
+ * many whole ones it had so far. */
+static inline wh_task_part wh_task_part_from_end(const wh_task_cut *c, int64_t item, const wh_worker *worker,
+                                                 int64_t *taken) {
+  wh_task_part part = wh_task_part_at(c, item);
+  if (part.of == 1) {
+    const int64_t n_tasks = c->n_whole + (c->n_items - c->n_whole) / WH_TASK_PARTS, nth = (*taken)++;
+    part.task = worker->index ? n_tasks - 1 - nth : nth;
+  } else {
+    part.task += (worker->index ? c->n_whole - *taken : *taken) - c->n_whole;
+  }
+  return part;
+}
+
 /* The part's share of [*begin, *end), in units; may be none. */
 static inline void wh_task_share(const wh_task_part *p, int64_t unit, int64_t *begin, int64_t *end) {
   const int64_t first = *begin, units = ceil_div(*end - first, unit);
