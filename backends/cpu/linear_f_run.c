@@ -22,6 +22,8 @@
 #define IN_PLACE_COLS 64
 #define MIN_BLOCK_ROWS 24
 #define TASKS_PER_WORKER 6
+/* Weights that an outer cache keeps while both workers go through them in their own order. */
+#define KEPT_BYTES ((size_t)8 << 20)
 
 typedef struct product {
   const wh_linear_f_args *a;
@@ -200,7 +202,8 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
    * and the last rows instead, which each of them has made in the step before and has in its caches. */
   const int64_t n_blocks = ceil_div(a->m, rows), across = ceil_div(l->n_panels, panels),
                 n_tasks = n_blocks * across;
-  const bool from_ends = worker->count == 2 && wh_team_nodes(worker->team) == 1;
+  const bool from_ends = worker->count == 2 && wh_team_nodes(worker->team) == 1 &&
+                         (size_t)l->n_panels * l->panel_bytes <= KEPT_BYTES;
   const wh_task_cut cut = wh_cut_tasks(n_tasks, worker);
   for (int64_t taken = 0, alone = 0;;) {
     const int64_t item = worker->count == 1 ? alone++ : wh_team_claim(worker, a->step, cut.n_items);
