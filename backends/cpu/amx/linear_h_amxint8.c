@@ -6,7 +6,7 @@
  * with exact int32 sums. Limbs lie in quads of k for the tile unit; within a quad the order is 0, 2, 1, 3 on
  * both sides, which spares a shuffle. The team splits the activations into limbs before the product (in its
  * scratch), each panel call its weights, a block at a time. As with quantised weights (linear_q_amx.h),
- * vectors fold the sums of one tile while the next is made, a last tile may overlap the one before it, and
+ * vectors fold the sums of an earlier tile while one is made. A last tile may overlap the one before it, and
  * fewer rows are left to VNNI. */
 #define WH_LINEAR_Q_VNNI 1
 #include "backends/cpu/avx512/linear_q_vec_avx512.h"
@@ -61,10 +61,12 @@ static void split_activations(const wh_linear_q_args *a, const wh_worker *worker
   }
 }
 
-/* What a panel call keeps: a block's limbs of weights, sums of two tiles, results. */
+#define KEPT 3 /* tiles of rows and columns whose sums are in memory */
+
+/* What a panel call keeps: a block's limbs of weights, sums, results. */
 typedef struct amx_work {
   _Alignas(64) int8_t high[CHUNKS * CHUNK_QUADS * COLS * 4], low[CHUNKS * CHUNK_QUADS * COLS * 4];
-  _Alignas(64) int32_t sums[2][4 * TILE_SUMS];
+  _Alignas(64) int32_t sums[KEPT][3 * TILE_SUMS];
   _Alignas(64) float y[TILES_MAX][AMX_ROWS * COLS];
 } amx_work;
 
@@ -78,39 +80,67 @@ static void split_weights(amx_work *w, const uint8_t *codes, const int64_t pairs
     }
 }
 
-/* The four sums of a tile: high * high, high * low, low * high, low * low. */
-ALWAYS_INLINE void multiply(const amx_work *w, const int8_t *x, const int side, int32_t *sums) {
-  AMX_ZERO(0);
-  AMX_ZERO(1);
-  AMX_ZERO(2);
-  AMX_ZERO(3);
-  for (int c = 0; c < CHUNKS; c++) {
-    const int64_t at = c * CHUNK_QUADS * COLS * 4 + side * AMX_ROW_BYTES;
-    AMX_LOAD(4, x + c * 64, ROW_LIMBS);
-    AMX_LOAD(6, w->high + at, COLS * 4);
-    AMX_DOT(0, 4, 6);
-    AMX_LOAD(7, w->low + at, COLS * 4);
-    AMX_DOT(1, 4, 7);
-    AMX_LOAD(5, x + WH_Q13A_BLOCK + c * 64, ROW_LIMBS);
-    AMX_DOT(2, 5, 6);
-    AMX_DOT(3, 5, 7);
+/* A tile of rows and columns of one block: where its sums go, and what they become. */
+typedef struct amx_made {
+  int32_t *sums;
+  const float *w_scale, *x_scale;
+  float *y; /* NULL: nothing was made */
+} amx_made;
+
+/* y of four rows of a tile, after one more block. */
+ALWAYS_INLINE void fold(const amx_made *m, const int first) {
+  const vflt s = vflt_load(m->w_scale);
+  UNROLL for (int r = first; r < first + 4; r++) {
+    const int32_t *at = m->sums + r * AMX_COLS;
+    vint dot = vint_add32(vint_shl32(vint_load(at), 7), vint_load(at + TILE_SUMS));
+    dot = vint_add32(vint_shl32(dot, 7), vint_load(at + 2 * TILE_SUMS));
+    const vflt scale = vflt_mul(s, vflt_bcast(m->x_scale + r));
+    vflt_store(m->y + r * COLS, vflt_fma(scale, vflt_from_int(dot), vflt_load(m->y + r * COLS)));
   }
-  AMX_STORE(0, sums, AMX_ROW_BYTES);
-  AMX_STORE(1, sums + TILE_SUMS, AMX_ROW_BYTES);
-  AMX_STORE(2, sums + 2 * TILE_SUMS, AMX_ROW_BYTES);
-  AMX_STORE(3, sums + 3 * TILE_SUMS, AMX_ROW_BYTES);
 }
 
-/* y of a tile after one more block. */
-ALWAYS_INLINE void fold(const int32_t *sums, const float *w_scale, const float *x_scale, float *y) {
-  const vflt s = vflt_load(w_scale);
-  UNROLL for (int r = 0; r < AMX_ROWS; r++) {
-    const int32_t *at = sums + r * AMX_COLS;
-    vint dot = vint_add32(vint_shl32(vint_load(at), 7), vint_load(at + TILE_SUMS));
-    dot = vint_add32(vint_shl32(vint_add32(dot, vint_load(at + 2 * TILE_SUMS)), 7),
-                     vint_load(at + 3 * TILE_SUMS));
-    const vflt scale = vflt_mul(s, vflt_bcast(x_scale + r));
-    vflt_store(y + r * COLS, vflt_fma(scale, vflt_from_int(dot), vflt_load(y + r * COLS)));
+/* Half of what a chunk c of 64 of k adds to the sums of a tile: tile 6 has limbs of rows, 7 limbs of weights,
+ * and the second half goes on with the weights' low limbs, which the first one leaves in tile 7. */
+#define ADD_HIGH(c, hh, mixed)                              \
+  AMX_LOAD(6, x + (c)*64, ROW_LIMBS);                       \
+  AMX_LOAD(7, high + (c)*CHUNK_QUADS * COLS * 4, COLS * 4); \
+  AMX_DOT(hh, 6, 7);                                        \
+  AMX_LOAD(7, low + (c)*CHUNK_QUADS * COLS * 4, COLS * 4);  \
+  AMX_DOT(mixed, 6, 7)
+#define ADD_LOW(c, mixed, ll)                               \
+  AMX_LOAD(6, x + WH_Q13A_BLOCK + (c)*64, ROW_LIMBS);       \
+  AMX_DOT(ll, 6, 7);                                        \
+  AMX_LOAD(7, high + (c)*CHUNK_QUADS * COLS * 4, COLS * 4); \
+  AMX_DOT(mixed, 6, 7)
+#define FOLD(first) \
+  if (from->y) fold(from, first)
+
+/* Makes the three sums of a tile in hh, mixed and ll: high * high, high * low + low * high, low * low. On the
+ * way it stores those of the tile before, which are in the other three tiles, and folds the one before that:
+ * a store right behind its product would wait for it, and the next product for the store. */
+#define MAKE(hh, mixed, ll, old_hh, old_mixed, old_ll)            \
+  AMX_ZERO(hh);                                                   \
+  AMX_ZERO(mixed);                                                \
+  AMX_ZERO(ll);                                                   \
+  ADD_HIGH(0, hh, mixed);                                         \
+  FOLD(0);                                                        \
+  AMX_STORE(old_hh, before->sums, AMX_ROW_BYTES);                 \
+  ADD_LOW(0, mixed, ll);                                          \
+  FOLD(4);                                                        \
+  AMX_STORE(old_mixed, before->sums + TILE_SUMS, AMX_ROW_BYTES);  \
+  ADD_HIGH(1, hh, mixed);                                         \
+  FOLD(8);                                                        \
+  AMX_STORE(old_ll, before->sums + 2 * TILE_SUMS, AMX_ROW_BYTES); \
+  ADD_LOW(1, mixed, ll);                                          \
+  FOLD(12)
+
+ALWAYS_INLINE void multiply(const amx_work *w, const int8_t *x, const int side, const amx_made *before,
+                            const amx_made *from) {
+  const int8_t *high = w->high + side * AMX_ROW_BYTES, *low = w->low + side * AMX_ROW_BYTES;
+  if (side == 0) {
+    MAKE(0, 1, 2, 3, 4, 5);
+  } else {
+    MAKE(3, 4, 5, 0, 1, 2);
   }
 }
 
@@ -124,27 +154,36 @@ ALWAYS_INLINE int64_t first_row(const int64_t tile, const int64_t rows) {
 static void panel_amx(const wh_linear_h_panel *p) {
   amx_work work;
   const int64_t rows = p->n_rows, x_block = p->x->rows * ROW_LIMBS;
-  const int steps = (int)ceil_div(rows, AMX_ROWS) * SIDES;
+  const int64_t tiles = ceil_div(rows, AMX_ROWS);
   const int8_t *x = p->limbs + p->row * ROW_LIMBS;
   const float *x_scale = p->x->scale + p->row;
   const uint8_t *w = p->w;
-  for (int i = 0; i < steps / SIDES * AMX_ROWS * COLS; i += LANES) vflt_store(&work.y[0][i], vflt_zero());
+  for (int64_t i = 0; i < tiles * AMX_ROWS * COLS; i += LANES) vflt_store(&work.y[0][i], vflt_zero());
+  int turn = 0;
+  amx_made before = {.sums = work.sums[KEPT - 1]}, from = {0}; /* nothing yet */
   for (int64_t k = 0; k < p->k; k += WH_Q13A_BLOCK, x += x_block, x_scale += p->x->rows) {
     const int64_t pairs = wh_linear_h_pairs(p->k, k);
     const float *w_scale = (const float *)(const void *)w;
     const uint8_t *next = w + WH_LINEAR_H_SCALE_BYTES + pairs * WH_LINEAR_H_PAIR_BYTES;
     for (int64_t i = 0; i < next - w; i += 64) __builtin_prefetch(next + i, 0, 3);
     split_weights(&work, w + WH_LINEAR_H_SCALE_BYTES, pairs);
-    multiply(&work, x, 0, work.sums[0]);
-    for (int i = 0; i < steps; i++) {
-      const int64_t tile = i / SIDES, row = first_row(tile, rows), c = i % SIDES * AMX_COLS;
-      if (i + 1 < steps)
-        multiply(&work, x + first_row((i + 1) / SIDES, rows) * ROW_LIMBS, (i + 1) % SIDES,
-                 work.sums[(i + 1) % 2]);
-      fold(work.sums[i % 2], w_scale + c, x_scale + row, work.y[tile] + c);
+    for (int64_t tile = 0; tile < tiles; tile++) {
+      const int64_t row = first_row(tile, rows);
+      UNROLL for (int side = 0; side < SIDES; side++) {
+        multiply(&work, x + row * ROW_LIMBS, side, &before, &from);
+        from = before;
+        before = (amx_made){work.sums[turn], w_scale + side * AMX_COLS, x_scale + row,
+                            work.y[tile] + side * AMX_COLS};
+        turn = turn + 1 == KEPT ? 0 : turn + 1;
+      }
     }
     w = next;
   }
+  AMX_STORE(3, before.sums, AMX_ROW_BYTES); /* the last one is of the second side */
+  AMX_STORE(4, before.sums + TILE_SUMS, AMX_ROW_BYTES);
+  AMX_STORE(5, before.sums + 2 * TILE_SUMS, AMX_ROW_BYTES);
+  for (int r = 0; r < AMX_ROWS; r += 4) fold(&from, r);
+  for (int r = 0; r < AMX_ROWS; r += 4) fold(&before, r);
   for (int64_t r = 0; r < rows; r++) {
     const int64_t tile = r / AMX_ROWS;
     const float *y = work.y[tile] + (r - first_row(tile, rows)) * COLS;
