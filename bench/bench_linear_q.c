@@ -229,6 +229,8 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
     fixture_quantize(x, m, sh.k, q);
     job.args = (wh_linear_q_args){.layout = &job.layout, .x = q, .m = m, .y = y, .ldy = sh.n};
     job.args.fetch = how_to_fetch(o);
+    const size_t scratch_bytes = wh_linear_q_scratch_bytes(kern->needs, &job.layout, m);
+    if (scratch_bytes) job.args.scratch = timing_alloc(scratch_bytes);
     for (size_t t = 0; t < n_teams; t++) {
       wh_team_run(teams[t].team, run_work, &job);
       check_result(&job, teams[t].team, file);
@@ -237,6 +239,7 @@ static void bench_shape(const options *o, const kernel *kern, shape sh, bool dec
     free(x);
     free(y);
     free(q);
+    free(job.args.scratch);
   }
   free(file);
   free(w);

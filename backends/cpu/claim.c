@@ -61,10 +61,10 @@ static wh_status linear_scratch(const cpu_device *d, const wh_graph *g, const wh
                                      dim_at(&g->values[node->inputs[0]].shape, 0, dims));
     fits = *out != SIZE_MAX;
   } else {
+    const int64_t rows = dim_at(&g->values[node->inputs[0]].shape, 0, dims);
     const size_t shared = wh_linear_h_has(layout->matrix.dtype)
-                              ? wh_linear_h_scratch_bytes(d->features, &layout->matrix,
-                                                          dim_at(&g->values[node->inputs[0]].shape, 0, dims))
-                              : 0;
+                              ? wh_linear_h_scratch_bytes(d->features, &layout->matrix, rows)
+                              : wh_linear_q_scratch_bytes(d->features, &layout->matrix, rows);
     size_t part = 0;
     fits = !shared || wh_align_size(shared / (size_t)wh_team_size(d->team) + 1, 64, &part);
     const size_t room =

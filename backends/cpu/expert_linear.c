@@ -123,6 +123,8 @@ bool wh_expert_linear_scratch_bytes(uint64_t features, const wh_expert_layout *l
     if (product == SIZE_MAX) return false;
   } else if (wh_linear_h_has(m->dtype)) {
     product = wh_linear_h_scratch_bytes(features, m, min_i64(rows_max, group_rows(m)));
+  } else {
+    product = wh_linear_q_scratch_bytes(features, m, min_i64(rows_max, group_rows(m)));
   }
   if (!part_bytes(l, rows_max, product, parts)) return false;
   for (int i = 0; i < 5; i++)

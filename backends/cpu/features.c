@@ -29,7 +29,7 @@
 #define XCR0_ZMM 0xe6u        /* the same and opmask, the upper halves of zmm0-15, zmm16-31 */
 #define XCR0_TILES (3u << 17) /* the tiles' shapes, the tiles */
 
-#define AMX_EDX (BIT(24) | BIT(25)) /* TILE, INT8 */
+#define AMX_EDX (BIT(22) | BIT(24) | BIT(25)) /* BF16, TILE, INT8 */
 
 uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
   const uint32_t avx2_1c = BIT(12) | BIT(28) | BIT(29);                       /* FMA, AVX, F16C */
@@ -50,7 +50,8 @@ uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
 }
 
 const char *wh_cpu_tiles_lack(const wh_cpuid *c) {
-  if ((c->leaf7_edx & AMX_EDX) != AMX_EDX) return "the processor has no AMX-INT8, or a hypervisor hides it";
+  if ((c->leaf7_edx & AMX_EDX) != AMX_EDX)
+    return "the processor has no AMX of bytes and bf16, or a hypervisor hides it";
   if ((c->xcr0 & XCR0_TILES) != XCR0_TILES)
     return "the system does not save tiles: its kernel is too old, or a hypervisor withholds them";
   return NULL;

@@ -15,7 +15,7 @@
 #define WH_CPU_AVX512 (1ull << 2)     /* F + BW + DQ + VL + CD */
 #define WH_CPU_AVX512VNNI (1ull << 3) /* 512-bit vpdpbusd */
 #define WH_CPU_AVX512BF16 (1ull << 4) /* vdpbf16ps: mode `fast` only */
-#define WH_CPU_AMX (1ull << 5)        /* AMX-TILE + AMX-INT8, which the system gives on request */
+#define WH_CPU_AMX (1ull << 5)        /* AMX-TILE, -INT8, -BF16, which the system gives on request */
 #define WH_CPU_NEON (1ull << 16)      /* Advanced SIMD of AArch64 */
 #define WH_CPU_DOTPROD (1ull << 17)   /* sdot: dots of four bytes */
 #define WH_CPU_I8MM (1ull << 18)      /* usdot, usmmla: products of 2 x 8 by 8 x 2 bytes */

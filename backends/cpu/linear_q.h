@@ -59,8 +59,8 @@ typedef struct wh_linear_q_args {
    * panels are packed as they are needed. *not_finite is set as packing says. */
   void *panel;
   bool *not_finite;
-  void *scratch; /* wh_linear_h_scratch_bytes, 64-byte aligned, shared by the team; quantised weights need
-                    none */
+  void *scratch; /* wh_linear_q_scratch_bytes or wh_linear_h_scratch_bytes, 64-byte aligned, shared by the
+                    team */
 } wh_linear_q_args;
 
 /* A panel's bytes: packed before, or here and now. */
@@ -71,6 +71,9 @@ static inline const uint8_t *wh_linear_panel_at(const wh_linear_q_args *a, int64
 }
 
 typedef void (*wh_linear_q_fn)(const wh_linear_q_args *args, const wh_worker *worker);
+
+/* What kernels for up to m_max rows need as scratch; 0 at most levels. m_max and k are below 2^31. */
+size_t wh_linear_q_scratch_bytes(uint64_t features, const wh_linear_layout *layout, int64_t m_max);
 
 /* The kernel for a mask and a type; never NULL for a layout that wh_linear_q_layout gave. `name` (may be
  * NULL) receives the kernel's name for `inspect --kernels`. */

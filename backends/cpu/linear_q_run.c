@@ -1,32 +1,41 @@
 /* linear_q_run.c - cuts a product into panel calls (linear_cut.h) and hands them to the workers. */
 #include "backends/cpu/linear_q_run.h"
 
+#include "backends/cpu/amx/linear_q_rows.h"
 #include "backends/cpu/linear_cut.h"
 #include "backends/cpu/linear_q_format.h"
+
+/* Panel `index` of the weights, for rows from `row` on. */
+static wh_linear_q_panel panel_at(const wh_linear_q_args *a, int64_t index, int64_t row) {
+  const wh_linear_layout *l = a->layout;
+  const int64_t col = index * WH_LINEAR_Q_COLS, left = l->n - col;
+  return (wh_linear_q_panel){.w = wh_linear_panel_at(a, index),
+                             .row_bytes = l->panel_bytes / WH_LINEAR_Q_COLS,
+                             .n_blocks = l->k / WH_LINEAR_Q_BLOCK,
+                             .n_cols = left < WH_LINEAR_Q_COLS ? left : WH_LINEAR_Q_COLS,
+                             .row = row,
+                             .y = a->y + row * a->ldy + col,
+                             .ldy = a->ldy,
+                             .bias = a->bias ? a->bias + col : NULL,
+                             .residual = a->residual ? a->residual + row * a->ldr + col : NULL,
+                             .ldr = a->ldr,
+                             .fetch = a->fetch};
+}
 
 /* Panel `index` times rows [row, row_end), tile by tile. */
 static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int64_t row_end,
                       wh_linear_q_panel_fn panel) {
-  const wh_linear_layout *l = a->layout;
-  int64_t col = index * WH_LINEAR_Q_COLS, left = l->n - col;
-  wh_linear_q_panel p = {.w = wh_linear_panel_at(a, index),
-                         .row_bytes = l->panel_bytes / WH_LINEAR_Q_COLS,
-                         .n_blocks = l->k / WH_LINEAR_Q_BLOCK,
-                         .n_cols = left < WH_LINEAR_Q_COLS ? left : WH_LINEAR_Q_COLS,
-                         .ldy = a->ldy,
-                         .bias = a->bias ? a->bias + col : NULL,
-                         .ldr = a->ldr,
-                         .fetch = a->fetch};
+  wh_linear_q_panel p = panel_at(a, index, row);
   while (row < row_end) {
-    wh_q8a_tile x = wh_q8a_tile_at(a->x, a->m, l->k, row / WH_Q8A_TILE);
+    wh_q8a_tile x = wh_q8a_tile_at(a->x, a->m, a->layout->k, row / WH_Q8A_TILE);
     p.x = &x;
     p.row = row % WH_Q8A_TILE;
     int64_t tile_left = x.rows - p.row;
     p.n_rows = row_end - row < tile_left ? row_end - row : tile_left;
-    p.y = a->y + row * a->ldy + col;
-    p.residual = a->residual ? a->residual + row * a->ldr + col : NULL;
     panel(&p);
     row += p.n_rows;
+    p.y += p.n_rows * a->ldy;
+    if (p.residual) p.residual += p.n_rows * a->ldr;
   }
 }
 
@@ -46,4 +55,31 @@ void wh_linear_q_run(const wh_linear_q_args *a, const wh_worker *worker, wh_line
     int64_t row = task / a->layout->n_panels * c.rows, row_end = row + c.rows;
     run_panel(a, task % a->layout->n_panels, row, row_end < a->m ? row_end : a->m, panel);
   }
+}
+
+/* Processors with tiles have second-level caches of 2 MB: more than twice what linear_cut.h counts on. */
+#define AMX_CACHE_SHARE 2
+
+void wh_linear_q_run_rows(const wh_linear_q_args *a, const wh_worker *worker, wh_linear_q_rows_fn panel) {
+  const size_t tile_bytes = wh_linear_q_row_tile_bytes(a->layout->k) * (WH_Q8A_TILE / WH_LINEAR_Q_AMX_ROWS);
+  const wh_linear_cut c = wh_linear_choose_cut(a->m, a->layout->n_panels, WH_Q8A_TILE,
+                                               tile_bytes / AMX_CACHE_SHARE, worker->count);
+  int64_t next = 0;
+  for (;;) {
+    const int64_t task = worker->count == 1 ? next++ : wh_team_next(worker, a->step);
+    if (task >= c.n_tasks) return;
+    const int64_t row = task / a->layout->n_panels * c.rows, end = min_i64(row + c.rows, a->m);
+    wh_linear_q_panel p = panel_at(a, task % a->layout->n_panels, row);
+    for (; p.row < end; p.row += p.n_rows) {
+      p.n_rows = min_i64(end - p.row, WH_LINEAR_Q_AMX_CALL_ROWS);
+      panel(&p, a->scratch);
+      p.y += p.n_rows * a->ldy;
+      if (p.residual) p.residual += p.n_rows * a->ldr;
+    }
+  }
+}
+
+size_t wh_linear_q_scratch_bytes(uint64_t features, const wh_linear_layout *l, int64_t m_max) {
+  if (!(features & WH_CPU_AMX) || m_max < WH_LINEAR_Q_AMX_ROWS_MIN) return 0;
+  return (size_t)ceil_div(m_max, WH_LINEAR_Q_AMX_ROWS) * wh_linear_q_row_tile_bytes(l->k);
 }

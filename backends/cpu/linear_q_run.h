@@ -25,4 +25,11 @@ typedef void (*wh_linear_q_panel_fn)(const wh_linear_q_panel *p);
 /* This worker's share of the product. */
 void wh_linear_q_run(const wh_linear_q_args *args, const wh_worker *worker, wh_linear_q_panel_fn panel);
 
+/* The same in calls of one panel and rows [row, row + n_rows) of the whole product, up to
+ * WH_LINEAR_Q_AMX_CALL_ROWS from a multiple of 16 on (x is not set): of activations in the form of
+ * amx/linear_q_rows.h, in args->scratch.
+ */
+typedef void (*wh_linear_q_rows_fn)(const wh_linear_q_panel *p, const void *scratch);
+void wh_linear_q_run_rows(const wh_linear_q_args *args, const wh_worker *worker, wh_linear_q_rows_fn panel);
+
 #endif

@@ -104,6 +104,28 @@ static bool amx_dot(int to, int a, int b) {
   return true;
 }
 
+/* The same of pairs of bf16: on integers below 2^24 the order and the roundings do not show. */
+static bool amx_dot_bf16(int to, int a, int b) {
+  const int rows = amx_rows(to), pairs = amx_row_bytes(a) / 4, cols = amx_row_bytes(to) / 4;
+  if (to == a || to == b || a == b || !rows || rows != amx_rows(a) || amx_row_bytes(b) != 4 * cols ||
+      amx_rows(b) != pairs || amx_row_bytes(a) % 4)
+    return false;
+  for (int r = 0; r < 16; r++) {
+    float sum[16] = {0};
+    if (r < rows) memcpy(sum, amx_here.tile[to][r], (size_t)cols * 4);
+    for (int p = 0; r < rows && p < 2 * pairs; p++)
+      for (int c = 0; c < cols; c++) {
+        const uint8_t *x = amx_here.tile[a][r] + 2 * p, *w = amx_here.tile[b][p / 2] + 4 * c + p % 2 * 2;
+        const uint32_t bits[2] = {(uint32_t)(x[0] | x[1] << 8) << 16, (uint32_t)(w[0] | w[1] << 8) << 16};
+        float factors[2];
+        memcpy(factors, bits, sizeof factors);
+        sum[c] += factors[0] * factors[1];
+      }
+    memcpy(amx_here.tile[to][r], sum, sizeof sum);
+  }
+  return true;
+}
+
 static bool amx_run(const amx_instruction *i) {
   if (i->reg > 7) return false;
   uint8_t(*tile)[64] = amx_here.tile[i->reg];
@@ -129,6 +151,8 @@ static bool amx_run(const amx_instruction *i) {
       return amx_here.taken && amx_rows(i->reg);
     case 0x5e6: /* tdpbssd */
       return amx_here.taken && i->rm < 8 && i->vvvv < 8 && amx_dot(i->reg, i->rm, i->vvvv);
+    case 0x5c4: /* tdpbf16ps */
+      return amx_here.taken && i->rm < 8 && i->vvvv < 8 && amx_dot_bf16(i->reg, i->rm, i->vvvv);
     default:
       return false;
   }

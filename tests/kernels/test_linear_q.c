@@ -135,6 +135,9 @@ static float *compute(const problem *p, uint64_t features, wh_linear_q_fn fn, wh
                            .ldy = p->ld,
                            .step = 1,
                            .fetch = fetch};
+  guarded scratch;
+  const size_t scratch_bytes = wh_linear_q_scratch_bytes(features, &layout, p->m);
+  if (scratch_bytes) args.scratch = guarded_new(&scratch, scratch_bytes, 0xcc);
   if (p->tail == BIAS || p->tail == BIAS_AND_ALIAS) args.bias = (const float *)(const void *)p->bias.data;
   if (p->tail == RESIDUAL) args.residual = (const float *)(const void *)p->residual.data;
   args.ldr = p->ld;
@@ -146,6 +149,7 @@ static float *compute(const problem *p, uint64_t features, wh_linear_q_fn fn, wh
   c.args = &args;
   wh_team_run(team, run_kernel, &c);
   assert_true(guarded_free(&w));
+  if (scratch_bytes) assert_true(guarded_free(&scratch));
 
   for (int64_t r = 0; r < p->m + 2 * CANARY_ROWS; r++) {
     bool outside = r < CANARY_ROWS || r >= p->m + CANARY_ROWS;

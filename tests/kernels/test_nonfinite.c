@@ -215,7 +215,7 @@ static const struct kernel {
 static void check_product(const struct kernel *kernel, int64_t m, float special, fixture_rng *rng) {
   enum { OUT = 33, DEEP = 512 };
   wh_linear_layout layout;
-  guarded file, w, q8a;
+  guarded file, w, q8a, scratch;
   fixture_weights(rng, kernel->dtype, OUT, DEEP, false,
                   guarded_new(&file, fixture_weight_bytes(kernel->dtype, OUT, DEEP), 0));
   assert_int_equal(wh_linear_q_layout(kernel->needs, kernel->dtype, OUT, DEEP, &layout), WH_OK);
@@ -226,15 +226,18 @@ static void check_product(const struct kernel *kernel, int64_t m, float special,
   for (int round = 0; round < 2; round++) {
     const wh_quantize_act_args act = {m, DEEP, DEEP, x, guarded_new(&q8a, wh_q8a_bytes(m, DEEP), 0)};
     levels[0].ops.quantize_act(&act, &alone);
-    const wh_linear_q_args a = {.layout = &layout,
-                                .w = w.data,
-                                .x = q8a.data,
-                                .m = m,
-                                .y = y + round * m * OUT,
-                                .ldy = OUT,
-                                .step = 1};
+    wh_linear_q_args a = {.layout = &layout,
+                          .w = w.data,
+                          .x = q8a.data,
+                          .m = m,
+                          .y = y + round * m * OUT,
+                          .ldy = OUT,
+                          .step = 1};
+    const size_t scratch_bytes = wh_linear_q_scratch_bytes(kernel->needs, &layout, m);
+    if (scratch_bytes) a.scratch = guarded_new(&scratch, scratch_bytes, 0xcc);
     kernel->fn(&a, &alone);
     assert_true(guarded_free(&q8a));
+    if (scratch_bytes) assert_true(guarded_free(&scratch));
     x[DEEP + fixture_random(rng) % DEEP] = special;
   }
   for (int64_t i = 0; i < m * OUT; i++)

@@ -3,7 +3,8 @@
  * some do not say that they read memory, so that what they read may not have been written yet.
  *
  * AMX_DOT adds to an int32 for each row of `a` and column of `b` the dot of signed bytes: b[q][column][4]
- * holds four of k in each row q, as packed weights have them (linear_q_format.h). */
+ * holds four of k in each row q, as packed weights have them (linear_q_format.h). AMX_DOT_BF16 adds to an
+ * fp32 that of pairs of bf16, b[pair][column][2], in no order that may be relied on. */
 #ifndef WH_CPU_AMX_TILE_H
 #define WH_CPU_AMX_TILE_H
 
@@ -47,6 +48,7 @@ static inline void amx_release(void) { __asm__ volatile("tilerelease" : : : "mem
   __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((ptrdiff_t)(step)) : "memory")
 #define AMX_STORE(tile, to, step) \
   __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((ptrdiff_t)(step)) : "memory")
+#define AMX_DOT_BF16(sum, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
 #define AMX_DOT(sum, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
 
 #endif
