@@ -308,6 +308,23 @@ static size_t match_hard_swish(const wh_chain_op *ops, size_t n, const wh_chain_
   return 4 + scaled;
 }
 
+/* ops[0] and on divide by a number, round, add a zero point and end as codes: then quotients need to be right
+ * only as far as codes go. False: not so, or numbers are too large or too small for what is done in place of
+ * a division (chain_registers.h). c: minus the divisor, its reciprocal and what that lacks, and an element
+ * that has the largest code. */
+static bool match_quotient(const wh_chain_op *ops, size_t n, float c[4]) {
+  if (n < 2 || n > 3 || !is_number(ops, WH_CHAIN_DIV) || ops->save || !stays(ops + 1, WH_CHAIN_ROUND) ||
+      !ops[n - 1].codes || (n == 3 && (!is_number(ops + 2, WH_CHAIN_ADD) || ops[1].save)))
+    return false;
+  const float s = *ops->x, zero = n == 3 ? *ops[2].x : 0.0f, low = ops[n - 1].codes == WH_CHAIN_I8 ? -128 : 0;
+  if (!(s >= 0x1p-40f && s <= 0x1p40f && zero >= -256.0f && zero <= 256.0f)) return false;
+  c[0] = -s;
+  c[1] = 1.0f / s;
+  c[2] = (float)(1.0 / (double)s - (double)c[1]);
+  c[3] = s * (low - zero + 256.0f);
+  return true;
+}
+
 /* Bit i of `for_one`: what ops[i] saves one op loads alone. Returns how many ops are left. */
 static size_t fuse_ops(wh_chain_op *ops, size_t n, uint64_t for_one) {
   size_t m = 0;
@@ -323,7 +340,17 @@ static size_t fuse_ops(wh_chain_op *ops, size_t n, uint64_t for_one) {
       op.x = ops[i].x;
       op.x_row = ops[i].x_row;
     }
-    float c[3];
+    float c[4];
+    if (match_quotient(ops + i, n - i, c)) {
+      if (n - i == 2) { /* codes are rounded anyway */
+        taken = 2;
+        op = ops[i + 1];
+      }
+      op.code = 2 * WH_CHAIN_QUOTIENT;
+      op.x = ops[i].x;
+      op.x_row.step = 0;
+      memcpy(op.c, c, sizeof c);
+    }
     const size_t swish = m ? match_hard_swish(ops + i, n - i, &ops[m - 1], c) : 0;
     if (swish) {
       if (for_one >> (i - 1) & 1) ops[m - 1].save = NULL;

@@ -32,6 +32,7 @@ typedef enum wh_chain_code {
   WH_CHAIN_AT_LEAST,
   WH_CHAIN_SCALE,      /* a MUL and an ADD whose operands stay along a row */
   WH_CHAIN_HARD_SWISH, /* MUL, ADD, RELU and AT_MOST with c[0..2], then MUL with what there was before */
+  WH_CHAIN_QUOTIENT,   /* DIV by a number, of which only the nearest code matters: chain.c */
   WH_CHAIN_EXP,        /* functions: of all elements at hand in one call */
   WH_CHAIN_TANH,
   WH_CHAIN_ERF,
@@ -70,7 +71,7 @@ typedef struct wh_chain_op {
   wh_chain_codes codes; /* what is saved */
   const float *shift;   /* of SCALE: what is added; from row to row */
   int64_t shift_step;
-  float c[3]; /* of HARD_SWISH */
+  float c[4]; /* of HARD_SWISH and QUOTIENT */
 } wh_chain_op;
 
 #define WH_CHAIN_STEPS (WH_FORMULA_STEPS + WH_FORMULA_INPUTS) /* a formula's, and loads of other types */

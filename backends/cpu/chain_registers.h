@@ -17,6 +17,17 @@ INLINE vf chain_hard_swish(vf x, vf a, vf b, vf most) {
   return vf_mul(vf_at_most(vf_at_least(vf_add(vf_mul(x, a), b), vf_zero()), most), x);
 }
 
+/* x / s as IEEE has it, without a division: q is one of the two numbers next to the quotient, so that the
+ * rest is exact, and with the reciprocal rounded to nearest the sum is the quotient rounded (Markstein 1990).
+ * Large x are kept where nothing overflows; what does so far below zero is NaN, which has the least code,
+ * too. Vectors of eight divide as fast. */
+INLINE vf chain_quotient(vf x, const float *divisor, const float *c) {
+  if (VF_LANES < 16) return vf_div(x, vf_set1(*divisor));
+  x = vf_at_most(x, vf_set1(c[3]));
+  const vf near = vf_fma(x, vf_set1(c[1]), vf_mul(x, vf_set1(c[2])));
+  return vf_fma(vf_fma(near, vf_set1(c[0]), x), vf_set1(c[1]), near);
+}
+
 /* Each function has one loop for all who call it: unrolled it would not fit the registers. */
 #define FUNCTION(name, f)                                        \
   case WH_CHAIN_##name:                                          \
@@ -152,6 +163,9 @@ INLINE void chain_in_registers(const int rows, const int vecs, const bool whole,
         EACH V = chain_hard_swish(V, a, b, most);
         break;
       }
+      case 2 * WH_CHAIN_QUOTIENT:
+        EACH V = chain_quotient(V, op->x, op->c);
+        break;
       default: {
         vf all[CHAIN_MOST]; /* v stays in registers wherever no function is called */
         UNROLL for (int i = 0; i < rows * vecs; i++) all[i] = v[i];

@@ -65,12 +65,12 @@ SUITE_CASES(chain_codes) {
   /* what quantised models have: codes added to codes, and the nearest code to a NaN and to infinities */
   static const char *const texts[] = {
       "sub 0 2; mul 4 3; sub 1 2; mul 6 3; add 5 7; div 8 3; round 9; add 10 2", "div 0 3; add 4 1",
-      "mul 1 0; round 4"};
+      "mul 1 0; round 4", "div 0 3; round 4; add 5 2"};
   if (!computes(s, op, WH_BACKEND_CODES)) return;
   for (int round = 0; round < 120; round++) {
-    const size_t k = round < 18 ? COUNT(all) - 1 : (size_t)round % COUNT(all);
+    const size_t k = round < 24 ? COUNT(all) - 1 : (size_t)round % COUNT(all);
     char text[WH_FORMULA_TEXT + 1];
-    if (round < 18)
+    if (round < 24)
       (void)snprintf(text, sizeof text, "%s", texts[round / 6]);
     else
       formula_of(s, all[k].n, round % 3 > 0, text);
@@ -78,13 +78,17 @@ SUITE_CASES(chain_codes) {
     const wh_attr attrs[] = {formula_attr(text),
                              {.key = WH_ATTR_TO, .i = results[(size_t)round % COUNT(results)]}};
     wh_value in[4];
+    const bool wild = round / 6 == 1 || round / 6 == 3;
     for (uint32_t i = 0; i < all[k].n; i++)
-      in[i] = round >= 6 && round < 12
-                  ? case_input(c, WH_DTYPE_F32, all[k].rank[i], all[k].dims[i], FILL_WILD)
-                  : term(c, random_type(s), all[k].rank[i], all[k].dims[i]);
-    if (round >= 6 && round < 12 && c->n_bytes[in[0]] >= 12) {
-      static const float odd[] = {NAN, INFINITY, -INFINITY};
+      in[i] = wild ? case_input(c, WH_DTYPE_F32, all[k].rank[i], all[k].dims[i], FILL_WILD)
+                   : term(c, random_type(s), all[k].rank[i], all[k].dims[i]);
+    if (wild && c->n_bytes[in[0]] >= 20) {
+      static const float odd[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f};
       memcpy(c->data[in[0]], odd, sizeof odd);
+    }
+    if (round / 6 == 3) { /* a scale and a zero point as models have them */
+      ((float *)c->data[in[3]])[0] = 0.017f;
+      ((float *)c->data[in[2]])[0] = (float)(round % 2 * 3);
     }
     (void)case_node(c, op, in, all[k].n, attrs, COUNT(attrs));
     case_run(c);

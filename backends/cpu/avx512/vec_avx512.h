@@ -112,6 +112,16 @@ static inline void vf_store_codes(uint8_t *p, __m512 x, bool is_signed) {
                    is_signed ? _mm512_cvtsepi32_epi8(i)
                              : _mm512_cvtepi32_epi8(_mm512_max_epi32(i, _mm512_setzero_si512())));
 }
+/* Of two vectors that follow each other. */
+#define vf_store_two_codes vf_store_two_codes
+static inline void vf_store_two_codes(uint8_t *p, __m512 x, __m512 y, bool is_signed) {
+  const __m512 most = _mm512_set1_ps(is_signed ? 127.0f : 255.0f);
+  const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i h = _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_min_ps(most, x)),
+                                       _mm512_cvtps_epi32(_mm512_min_ps(most, y)));
+  const __m512i b = is_signed ? _mm512_packs_epi16(h, h) : _mm512_packus_epi16(h, h);
+  _mm256_storeu_si256((__m256i *)(void *)p, _mm512_castsi512_si256(_mm512_permutexvar_epi32(in_order, b)));
+}
 static inline void vf_from_nibbles(const void *p, vf *low, vf *high) {
   const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(p));
   *low = _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));
