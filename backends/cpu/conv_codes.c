@@ -7,19 +7,21 @@
 
 #include <string.h>
 
+#include "backends/cpu/ahead.h"
 #include "backends/cpu/codes_end.h"
 #include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
-#define ROWS WH_CONV_CODES_ROWS
+#define ROWS WH_CONV_CODES_MOST_ROWS
 #define BLOCK_WORDS WH_CONV_CODES_BLOCK
 #define TASK_BYTES ((int64_t)128 << 10) /* of words of places: in a second-level cache */
 #define GROUP 16                        /* panels that a tile meets one after the other */
 #define MOST_TILES 16
-#define TASKS 4        /* of a worker, where there are several */
-#define LEAST_PANELS 8 /* of a task's outputs, unless there are too few tasks */
+#define TASKS 4          /* of a worker, where there are several */
+#define LEAST_OUTPUTS 48 /* of a task, unless there are too few tasks */
 #define MOST_PHASES 64
+#define AHEAD 4 /* words of channels that are asked for */
 #define CHUNK 4 /* words that are copied at a time */
 
 /* ---- the plan ---- */
@@ -27,6 +29,7 @@
 typedef struct plan {
   wh_window win;
   int64_t c, m, words, block; /* words of k; of a block */
+  int64_t width, high;        /* places of a tile; outputs of a panel */
   bool single;                /* windows are one element of the image, which needs no copy */
   int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
   int64_t places, tiles;                  /* all; of a task at most */
@@ -82,24 +85,31 @@ static bool copy_sizes(plan *p) {
 }
 
 /* Tasks of the same size, some for each worker. More tasks across the outputs copy the places more often. */
-static void cut(int64_t place_tiles, int64_t width, int workers, plan *p) {
-  const int64_t want = workers == 1 ? 1 : TASKS * (int64_t)workers, panels = ceil_div(p->m, ROWS);
+static void cut(int workers, plan *p) {
+  const int64_t want = workers == 1 ? 1 : TASKS * (int64_t)workers, panels = ceil_div(p->m, p->high),
+                place_tiles = ceil_div(p->places, p->width);
   p->block = min_i64(p->words, BLOCK_WORDS);
-  const int64_t fit = TASK_BYTES / (p->block * width * 4), most = fit < 1 ? 1 : min_i64(fit, MOST_TILES);
+  const int64_t fit = TASK_BYTES / (p->block * p->width * 4), most = fit < 1 ? 1 : min_i64(fit, MOST_TILES);
   p->place_tasks = min_i64(round_up(ceil_div(place_tiles, most), workers), place_tiles);
-  p->row_tasks = min_i64(ceil_div(want, p->place_tasks), panels / LEAST_PANELS);
+  p->row_tasks = min_i64(ceil_div(want, p->place_tasks), panels * p->high / LEAST_OUTPUTS);
   if (p->row_tasks < 1) p->row_tasks = 1;
   if (p->place_tasks * p->row_tasks < want)
     p->place_tasks = min_i64(round_up(ceil_div(want, p->row_tasks), workers), place_tiles);
   if (p->place_tasks * p->row_tasks < workers)
     p->row_tasks = min_i64(ceil_div(workers, p->place_tasks), panels);
+  if (p->high == ROWS && p->m > p->places) { /* weights are more than words, and tiles take less time */
+    p->place_tasks = ceil_div(place_tiles, most);
+    p->row_tasks = min_i64(workers, panels);
+  }
   p->tiles = ceil_div(place_tiles, p->place_tasks);
   p->panels = ceil_div(panels, p->row_tasks);
 }
 
-/* `width`: places of a tile. False: it has more phases than there is room for, or takes too many bytes. */
-static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width, int workers, plan *out) {
-  plan p = {.win = joined(*win), .c = c, .m = m};
+/* Tiles of `width` places and `high` outputs. False: it has more phases than there is room for, or takes too
+ * many bytes. */
+static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width, int64_t high, int workers,
+                      plan *out) {
+  plan p = {.win = joined(*win), .c = c, .m = m, .width = width, .high = high};
   size_t codes;
   for (int i = 0; i < WH_WINDOW_AXES;
        i++) /* whichever comes last: that hangs on sizes, the layout must not */
@@ -112,14 +122,14 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
   }
   p.single = is_single(&p.win);
   if (!copy_sizes(&p)) return false;
-  cut(ceil_div(p.places, width), width, workers, &p);
+  cut(workers, &p);
   if (!wh_mul_size((size_t)ceil_div(c, 4), (size_t)p.plane, &codes) || !wh_add_size(codes, 64, &codes) ||
       !wh_mul_size(codes, sizeof(uint32_t), &codes) || !wh_align_size(codes, 64, &p.image_bytes) ||
       !wh_mul_size((size_t)p.words, sizeof(int64_t), &codes) || !wh_align_size(codes, 64, &p.offset_bytes))
     return false;
-  p.word_bytes = (size_t)((p.tiles * p.block + 1) * width + CHUNK) * sizeof(uint32_t);
+  p.word_bytes = (size_t)((p.tiles * p.block + WH_CONV_CODES_STEP) * width + CHUNK) * sizeof(uint32_t);
   p.word_bytes = (p.word_bytes + 63) / 64 * 64;
-  p.sum_bytes = (size_t)(p.panels * p.tiles * ROWS * width) * sizeof(uint32_t);
+  p.sum_bytes = (size_t)(p.panels * p.tiles * high * width) * sizeof(uint32_t);
   if (p.words <= p.block) p.sum_bytes = 0;
   if (p.single) p.image_bytes = p.offset_bytes = 0;
   *out = p;
@@ -129,12 +139,13 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
 }
 
 bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int workers, size_t *out) {
+  static const int64_t shapes[][2] = {{16, WH_CONV_CODES_ROWS}, {32, WH_CONV_CODES_ROWS}, {32, ROWS}};
   *out = 0;
-  for (int64_t width = 16; width <= WH_CONV_CODES_PLACES; width *= 2) {
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     plan p;
     size_t bytes;
-    if (!make_plan(win, c, m, width, workers, &p) || !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) ||
-        !wh_add_size(bytes, p.image_bytes, &bytes))
+    if (!make_plan(win, c, m, shapes[i][0], shapes[i][1], workers, &p) ||
+        !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) || !wh_add_size(bytes, p.image_bytes, &bytes))
       return false;
     if (bytes > *out) *out = bytes;
   }
@@ -370,6 +381,10 @@ static void fill_tiles(const job *j, int64_t k, int64_t words, int64_t first, in
     uint32_t *to = j->words;
     for (int64_t i = 0; i < words; i++, to += width) {
       const channels c = channels_at(j, k + i);
+      if (p->high == ROWS && i + AHEAD < words) { /* another worker may have written them */
+        const channels next = channels_at(j, k + i + AHEAD);
+        for (int64_t q = 0; q < next.n; q++) wh_ask_for(next.x + q * next.apart + first, tiles * width);
+      }
       for (int64_t t = 0; t < tiles; t++) {
         const int64_t at = first + t * width, n = min_i64(width, p->places - at);
         if (c.n == 4 && n == 16)
@@ -395,17 +410,17 @@ static void fill_tiles(const job *j, int64_t k, int64_t words, int64_t first, in
 
 static void run_task(const job *j, int64_t task) {
   const plan *p = j->p;
-  const int64_t width = j->isa->places, all_tiles = ceil_div(p->places, width), panels = ceil_div(p->m, ROWS),
-                at_place = task / p->row_tasks, at_row = task % p->row_tasks,
+  const int64_t width = p->width, high = p->high, all_tiles = ceil_div(p->places, width),
+                panels = ceil_div(p->m, high), at_place = task / p->row_tasks, at_row = task % p->row_tasks,
                 tile0 = all_tiles * at_place / p->place_tasks,
                 tiles = all_tiles * (at_place + 1) / p->place_tasks - tile0, first = tile0 * width,
                 panel0 = panels * at_row / p->row_tasks, panel_end = panels * (at_row + 1) / p->row_tasks;
-  const int64_t panel_step = wh_conv_codes_panel_size(j->isa->saturates, p->words);
+  const int64_t panel_step = wh_conv_codes_panel_size(j->isa->layout, p->words);
   uint32_t codes[MOST_TILES][WH_CONV_CODES_PLACES] = {{0}};
   _Alignas(64) uint32_t tile[ROWS * WH_CONV_CODES_PLACES];
   for (int64_t k = 0; k < p->words; k += p->block) {
     const int64_t words = min_i64(p->block, p->words - k);
-    const int64_t block = wh_conv_codes_block_at(j->isa->saturates, k);
+    const int64_t block = wh_conv_codes_block_at(j->isa->layout, k);
     const bool last = k + words == p->words;
     fill_tiles(j, k, words, first, tiles);
     for (int64_t t = 0; j->has_w_zero && t < tiles; t++)
@@ -413,25 +428,28 @@ static void run_task(const job *j, int64_t task) {
     for (int64_t from = panel0; from < panel_end; from += GROUP)
       for (int64_t t = 0; t < tiles; t++)
         for (int64_t panel = from; panel < min_i64(from + GROUP, panel_end); panel++) {
-          const int64_t at = first + t * width, n = min_i64(width, p->places - at), m = panel * ROWS,
-                        rows = min_i64(ROWS, p->m - m);
-          const bool direct = n == width && !j->has_w_zero && !j->end; /* sums are outputs as they are */
-          uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * ROWS * width;
+          const int64_t at = first + t * width, n = min_i64(width, p->places - at), m = panel * high,
+                        rows = min_i64(high, p->m - m);
+          /* sums are outputs as they are */
+          const bool direct = n == width && (rows == high || high != ROWS) && !j->has_w_zero && !j->end;
+          uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * high * width;
           const uint32_t *sums_of = (const uint32_t *)j->panels + panel * panel_step,
                          *weights = sums_of + block;
           uint32_t start[ROWS];
-          for (int64_t r = 0; r < ROWS; r++) start[r] = 0 - j->x_zero * sums_of[r];
+          for (int64_t r = 0; r < high; r++) start[r] = 0 - j->x_zero * sums_of[r];
           const wh_conv_codes_tile c = {.rows = rows,
                                         .words = words,
                                         .half = 2 * n <= width,
                                         .start = k == 0 ? start : NULL,
                                         .w = weights,
-                                        .rests = weights + words * ROWS,
+                                        .rests = weights + words * high,
                                         .x = j->words + t * words * width,
                                         .c = direct                ? (uint32_t *)j->y + m * p->places + at
                                              : p->words > p->block ? sums
                                                                    : tile,
                                         .ldc = direct ? p->places : width};
+          if (high == ROWS && t == 0 && panel + 1 < panel_end) /* the next in the time of a tile */
+            wh_ask_for(weights + panel_step, words * high * (int64_t)sizeof *weights);
           j->isa->tile(&c);
           if (last && !direct) finish(j, m, rows, at, n, c.c, codes[t]);
         }
@@ -443,7 +461,8 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
   plan p;
   wh_codes_end behind;
   /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
-  if (!make_plan(&a->win, a->c, a->m, isa->places, wh_team_size(worker->team), &p))
+  if (!make_plan(&a->win, a->c, a->m, isa->places, wh_conv_codes_rows(isa->layout),
+                 wh_team_size(worker->team), &p))
     return;                                              /* refused there */
   if (p.places <= 0 || p.m <= 0 || p.words <= 0) return; /* what has no words is not packed */
   const int64_t in = wh_window_volume(p.win.in), n_tasks = p.place_tasks * p.row_tasks;
@@ -477,11 +496,16 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
     }
     j.y = a->y + n * p.m * p.places;
     if (j.end) wh_conv_codes_begin_end(a, n, p.places, isa->places, worker->team, j.end);
-    if (a->n > 1) {
+    if (isa->take) isa->take();
+    if (p.high == ROWS &&
+        p.m > p.places) { /* tiles take so little time that what matters is who has read what */
+      for (int64_t t = worker->index; t < n_tasks; t += worker->count) run_task(&j, t);
+    } else if (a->n > 1 || p.high == ROWS) {
       wh_worker_range(worker, n_tasks, &begin, &end);
       for (int64_t t = begin; t < end; t++) run_task(&j, t);
-      continue;
+    } else {
+      for (int64_t t; (t = wh_team_claim(worker, step, n_tasks)) < n_tasks;) run_task(&j, t);
     }
-    for (int64_t t; (t = wh_team_claim(worker, step, n_tasks)) < n_tasks;) run_task(&j, t);
+    if (isa->release) isa->release();
   }
 }

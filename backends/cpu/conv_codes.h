@@ -11,6 +11,9 @@
  * a word lies in whose upper byte their x is. Behind a block's words lie six even numbers, one per output,
  * and so many words of rests of each. A block with more rests than there is room for has its words as they
  * are, and is gone through twice, with every other code.
+ *
+ * With AMX a panel is of 32 outputs: their sums, then [words / 16][32][16] words, two tile registers for each
+ * sixteen words; missing words have zeros.
  */
 #ifndef WH_CPU_CONV_CODES_H
 #define WH_CPU_CONV_CODES_H
@@ -25,17 +28,20 @@ static inline int32_t wh_code_at(const void *p, int64_t i, bool is_signed) {
 
 #define WH_CONV_CODES_PANELS 42u  /* layout ids: this, and 1 more without rests */
 #define WH_CONV_CODES_COLUMNS 44u /* with rests, and of b[k, n]: an output is a column */
+#define WH_CONV_CODES_TILES 45u   /* of AMX */
 #define WH_CONV_CODES_ROWS 6
-#define WH_CONV_CODES_BLOCK 256 /* words: with the weights of six rows in a half of a first-level cache */
-#define WH_CONV_CODES_PLACES 32 /* of the widest tile of any level */
+#define WH_CONV_CODES_MOST_ROWS 32 /* of a panel of any level */
+#define WH_CONV_CODES_STEP 16      /* words that a tile register has of an output or a place */
+#define WH_CONV_CODES_BLOCK 256    /* words: with the weights of six rows in a half of a first-level cache */
+#define WH_CONV_CODES_PLACES 32    /* of the widest tile of any level */
 #define WH_CONV_CODES_TWICE UINT32_MAX
 
 /* c[6][ldc] = start, or what it holds, plus the dots of words of w, [words][6], and of x, [words][places].
- * `half`: of half of the places. */
+ * `half`: of half of the places. With AMX whole panels, and words up to a multiple of 16. */
 typedef struct wh_conv_codes_tile {
   int64_t rows, words;
   bool half;
-  const uint32_t *start; /* [6]; NULL: goes on */
+  const uint32_t *start; /* one per output; NULL: goes on */
   const uint32_t *w, *x,
       *rests; /* rests: how many, or WH_CONV_CODES_TWICE, and they; 2 bytes behind x may be read */
   uint32_t *c;
@@ -43,9 +49,10 @@ typedef struct wh_conv_codes_tile {
 } wh_conv_codes_tile;
 
 typedef struct wh_conv_codes_isa {
-  int64_t places; /* of a tile */
-  bool saturates; /* sums of two products */
+  int64_t places;  /* of a tile */
+  uint32_t layout; /* id */
   void (*tile)(const wh_conv_codes_tile *t);
+  void (*take)(void), (*release)(void); /* what a worker needs for tiles; or NULL */
   const char *name;
 } wh_conv_codes_isa;
 
@@ -56,9 +63,12 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features);
 bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
                           wh_linear_layout *out);
 bool wh_conv_codes_columns(wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out);
+/* Of a layout: outputs of a panel; whether blocks have rests. */
+int64_t wh_conv_codes_rows(uint32_t layout);
+bool wh_conv_codes_has_rests(uint32_t layout);
 /* Words of 32 bits: of a panel, which begins with its sums, and before its block that begins with word k. */
-int64_t wh_conv_codes_panel_size(bool rests, int64_t words);
-int64_t wh_conv_codes_block_at(bool rests, int64_t k);
+int64_t wh_conv_codes_panel_size(uint32_t layout, int64_t words);
+int64_t wh_conv_codes_block_at(uint32_t layout, int64_t k);
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end);
 
@@ -75,6 +85,7 @@ struct wh_codes_end;
 void wh_conv_codes_begin_end(const wh_conv_integer_args *a, int64_t image, int64_t places, int64_t width,
                              wh_team *team, struct wh_codes_end *e);
 
+void wh_amx_codes_take(void), wh_amx_codes_release(void);
 #define WH_CONV_CODES_KERNEL(isa, needs) void wh_k_conv_codes_tile__##isa(const wh_conv_codes_tile *t);
 #include "backends/cpu/kernels_conv_codes.def"
 

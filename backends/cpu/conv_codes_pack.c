@@ -5,7 +5,6 @@
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
 
-#define ROWS WH_CONV_CODES_ROWS
 #define BLOCK_WORDS WH_CONV_CODES_BLOCK
 
 /* ---- levels ---- */
@@ -13,13 +12,14 @@
 const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
   const wh_conv_codes_isa *isa = NULL;
 #if defined(__x86_64__)
-#define ISA(level, places, saturates)                                                       \
-  static const wh_conv_codes_isa level = {places, saturates, wh_k_conv_codes_tile__##level, \
-                                          "conv_codes__" #level}
-  ISA(avx2, 16, true);
-  ISA(avxvnni, 16, false);
-  ISA(avx512, 32, true);
-  ISA(avx512vnni, 32, false);
+#define ISA(level, places, layout, take, release)                                         \
+  static const wh_conv_codes_isa level = {places, layout,  wh_k_conv_codes_tile__##level, \
+                                          take,   release, "conv_codes__" #level}
+  ISA(avx2, 16, WH_CONV_CODES_PANELS, NULL, NULL);
+  ISA(avxvnni, 16, WH_CONV_CODES_PANELS + 1, NULL, NULL);
+  ISA(avx512, 32, WH_CONV_CODES_PANELS, NULL, NULL);
+  ISA(avx512vnni, 32, WH_CONV_CODES_PANELS + 1, NULL, NULL);
+  ISA(amxint8, 32, WH_CONV_CODES_TILES, wh_amx_codes_take, wh_amx_codes_release);
 #undef ISA
 #define WH_CONV_CODES_KERNEL(level, needs) \
   if ((features & (needs)) == (needs)) isa = &level;
@@ -31,48 +31,59 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
 
 /* ---- weights ---- */
 
-static bool has_rests(const wh_linear_layout *l) { return l->id != WH_CONV_CODES_PANELS + 1; }
+int64_t wh_conv_codes_rows(uint32_t layout) {
+  return layout == WH_CONV_CODES_TILES ? WH_CONV_CODES_MOST_ROWS : WH_CONV_CODES_ROWS;
+}
+bool wh_conv_codes_has_rests(uint32_t layout) {
+  return layout == WH_CONV_CODES_PANELS || layout == WH_CONV_CODES_COLUMNS;
+}
 
 /* Where the second of two rests has its x if it is none: not before the block's first byte. */
 #define NO_REST (UINT32_C(2) << 16)
 
 /* Words of rests that a block of so many words has room for. */
-static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2 * ROWS; }
-static int64_t rest_words(int64_t words) { return ROWS + room_of(words); }
-int64_t wh_conv_codes_block_at(bool rests, int64_t k) {
-  return ROWS + k * ROWS + (rests ? k / BLOCK_WORDS * rest_words(BLOCK_WORDS) : 0);
+static int64_t room_of(int64_t words) { return (words / 4 + 3) / 2 * 2 * WH_CONV_CODES_ROWS; }
+static int64_t rest_words(uint32_t layout, int64_t words) {
+  return wh_conv_codes_has_rests(layout) && words ? WH_CONV_CODES_ROWS + room_of(words) : 0;
 }
-int64_t wh_conv_codes_panel_size(bool rests, int64_t words) {
+/* Words of an output, with those that are missing. */
+static int64_t whole_words(uint32_t layout, int64_t words) {
+  return layout == WH_CONV_CODES_TILES ? ceil_div(words, WH_CONV_CODES_STEP) * WH_CONV_CODES_STEP : words;
+}
+int64_t wh_conv_codes_block_at(uint32_t layout, int64_t k) {
+  return (1 + k) * wh_conv_codes_rows(layout) + k / BLOCK_WORDS * rest_words(layout, BLOCK_WORDS);
+}
+int64_t wh_conv_codes_panel_size(uint32_t layout, int64_t words) {
   const int64_t last = words % BLOCK_WORDS;
-  return wh_conv_codes_block_at(rests, words - last) + last * ROWS + (rests && last ? rest_words(last) : 0);
+  return wh_conv_codes_block_at(layout, words - last) +
+         whole_words(layout, last) * wh_conv_codes_rows(layout) + rest_words(layout, last);
 }
 
 static bool layout_of(uint32_t id, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
                       wh_linear_layout *out) {
+  const int64_t rows = wh_conv_codes_rows(id);
   int64_t k;
-  *out = (wh_linear_layout){
-      .id = id, .dtype = dtype, .n = m, .k = c, .panel_cols = ROWS, .n_panels = ceil_div(m, ROWS)};
+  *out = (wh_linear_layout){.id = id,
+                            .dtype = dtype,
+                            .n = m,
+                            .k = c,
+                            .taps = taps,
+                            .panel_cols = rows,
+                            .n_panels = ceil_div(m, rows)};
   if (m <= 0 || c <= 0 || taps <= 0 || __builtin_mul_overflow(c + 3, taps, &k) || k >= INT64_C(1) << 31)
     return false;
-  return wh_mul_size((size_t)wh_conv_codes_panel_size(has_rests(out), ceil_div(c, 4) * taps),
-                     sizeof(uint32_t), &out->panel_bytes) &&
+  return wh_mul_size((size_t)wh_conv_codes_panel_size(id, ceil_div(c, 4) * taps), sizeof(uint32_t),
+                     &out->panel_bytes) &&
          wh_mul_size(out->panel_bytes, (size_t)out->n_panels, &out->n_bytes);
 }
 
 bool wh_conv_codes_layout(const wh_conv_codes_isa *isa, wh_dtype dtype, int64_t m, int64_t c, int64_t taps,
                           wh_linear_layout *out) {
-  return layout_of(WH_CONV_CODES_PANELS + !isa->saturates, dtype, m, c, taps, out);
+  return layout_of(isa->layout, dtype, m, c, taps, out);
 }
 
 bool wh_conv_codes_columns(wh_dtype dtype, int64_t n, int64_t k, wh_linear_layout *out) {
   return layout_of(WH_CONV_CODES_COLUMNS, dtype, n, k, 1, out);
-}
-
-static int64_t words_of(const wh_linear_layout *l) {
-  const int64_t size = (int64_t)(l->panel_bytes / sizeof(uint32_t));
-  int64_t words = size / ROWS;
-  while (wh_conv_codes_panel_size(has_rests(l), words) > size) words--;
-  return words;
 }
 
 /* The word of output m: tap `tap` of the channels behind `first`, in codes that are signed. */
@@ -123,37 +134,55 @@ static int32_t sum_of(uint32_t word) {
 /* Words [k, k + words) of a panel; their sums are added. */
 static void pack_block(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel, int64_t k,
                        int64_t words, uint32_t *to, uint32_t *sums) {
-  int64_t n[ROWS] = {0}, all = 0;
+  int64_t n[WH_CONV_CODES_ROWS] = {0}, all = 0;
   for (int64_t i = 0; i < words; i++)
-    for (int64_t r = 0, at = k + i, first = at / taps * 4, tap = at % taps; r < ROWS; r++) {
-      const uint32_t word = word_of(l, src, taps, panel * ROWS + r, first, tap);
-      to[i * ROWS + r] = word;
+    for (int64_t r = 0, at = k + i, first = at / taps * 4, tap = at % taps; r < WH_CONV_CODES_ROWS; r++) {
+      const uint32_t word = word_of(l, src, taps, panel * WH_CONV_CODES_ROWS + r, first, tap);
+      to[i * WH_CONV_CODES_ROWS + r] = word;
       sums[r] += (uint32_t)sum_of(word);
       n[r] += (excess_of(word, 0) != 0) + (excess_of(word, 1) != 0);
     }
-  if (!has_rests(l)) return;
-  uint32_t *head = to + words * ROWS, *rests = head + ROWS;
-  memset(head, 0, (size_t)rest_words(words) * sizeof *head);
-  for (int64_t r = 0; r < ROWS; r++) all += ceil_div(n[r], 2) * 2;
+  if (!wh_conv_codes_has_rests(l->id)) return;
+  uint32_t *head = to + words * WH_CONV_CODES_ROWS, *rests = head + WH_CONV_CODES_ROWS;
+  memset(head, 0, (size_t)rest_words(l->id, words) * sizeof *head);
+  for (int64_t r = 0; r < WH_CONV_CODES_ROWS; r++) all += ceil_div(n[r], 2) * 2;
   if (all > room_of(words)) {
     *head = WH_CONV_CODES_TWICE;
     return;
   }
-  for (int64_t r = 0; r < ROWS; rests += head[r++]) {
+  for (int64_t r = 0; r < WH_CONV_CODES_ROWS; rests += head[r++]) {
     head[r] = (uint32_t)ceil_div(n[r], 2) * 2;
     if (n[r] % 2) rests[n[r]] = NO_REST;
-    for (int64_t i = 0, count = 0; i < words; i++) count = move_excess(&to[i * ROWS + r], i, count, rests);
+    for (int64_t i = 0, count = 0; i < words; i++)
+      count = move_excess(&to[i * WH_CONV_CODES_ROWS + r], i, count, rests);
   }
+}
+
+/* Words [0, words) of a panel for tile registers, and their sums. */
+static void pack_tiles(const wh_linear_layout *l, const void *src, int64_t taps, int64_t panel, int64_t words,
+                       uint32_t *to, uint32_t *sums) {
+  const int64_t rows = WH_CONV_CODES_MOST_ROWS, step = WH_CONV_CODES_STEP;
+  for (int64_t k = 0; k < words; k += step)
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t i = 0; i < step; i++, to++) {
+        const int64_t first = (k + i) / taps * 4;
+        *to = k + i < words ? word_of(l, src, taps, panel * rows + r, first, (k + i) % taps) : 0;
+        sums[r] += (uint32_t)sum_of(*to);
+      }
 }
 
 void wh_conv_codes_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                         int64_t panel_end) {
-  const int64_t words = words_of(l), taps = words / ceil_div(l->k, 4);
+  const int64_t taps = l->taps, words = ceil_div(l->k, 4) * taps, rows = wh_conv_codes_rows(l->id);
   for (int64_t p = panel_begin; p < panel_end; p++) {
     uint32_t *to = (uint32_t *)(void *)((char *)dst + (size_t)p * l->panel_bytes);
-    memset(to, 0, ROWS * sizeof *to);
+    memset(to, 0, (size_t)rows * sizeof *to);
+    if (l->id == WH_CONV_CODES_TILES) {
+      pack_tiles(l, src, taps, p, words, to + rows, to);
+      continue;
+    }
     for (int64_t k = 0; k < words; k += BLOCK_WORDS)
-      pack_block(l, src, taps, p, k, min_i64(BLOCK_WORDS, words - k),
-                 to + wh_conv_codes_block_at(has_rests(l), k), to);
+      pack_block(l, src, taps, p, k, min_i64(BLOCK_WORDS, words - k), to + wh_conv_codes_block_at(l->id, k),
+                 to);
   }
 }

@@ -26,7 +26,7 @@ const wh_codes_winograd_isa *wh_codes_winograd_isa_select(uint64_t features) {
   static const wh_codes_winograd_isa avx2 = {wh_k_codes_winograd_dots__avx2, wh_k_codes_winograd_input__avx2,
                                              wh_k_codes_winograd_output__avx2};
   const wh_conv_codes_isa *codes = wh_conv_codes_isa_select(features);
-  if (codes && codes->saturates && codes->places == TILES) return &avx2;
+  if (codes && wh_conv_codes_has_rests(codes->layout) && codes->places == TILES) return &avx2;
 #endif
   (void)features;
   return NULL;

@@ -22,6 +22,7 @@ struct wh_linear_layout {
   wh_dtype dtype;
   int64_t n, k;
   int64_t panel_cols, n_panels;
+  int64_t taps;                       /* of convolutions of codes: each has k channels */
   size_t panel_bytes, n_bytes;        /* n_bytes = n_panels * panel_bytes (+ tail slack) */
   wh_linear_pack_panel_fn pack_panel; /* the mask's; NULL for id 0 and float weights */
 };

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backends/cpu/ahead.h"
 #include "backends/cpu/unroll.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
@@ -17,19 +18,24 @@
 const wh_codes_isa *wh_codes_isa_select(uint64_t features) {
   const wh_codes_isa *isa = NULL;
 #if defined(__x86_64__)
-#define ISA(level, per_word, rows, turned, turn)                        \
-  static const wh_codes_isa level = {per_word,                          \
-                                     rows,                              \
-                                     wh_k_matmul_codes_tile__##level,   \
-                                     wh_k_matmul_codes_finish__##level, \
-                                     "matmul_codes__" #level,           \
-                                     "matmul_codes_panels__" #level,    \
-                                     turned,                            \
-                                     turn}
-  ISA(avx2, 2, 6, wh_k_conv_codes_tile__avx2, wh_k_matmul_codes_turn__avx2);
-  ISA(avxvnni, 4, 6, NULL, NULL);
-  ISA(avx512, 2, 12, NULL, NULL);
-  ISA(avx512vnni, 4, 12, NULL, NULL);
+#define ISA(level, vectors, per_word, rows, turned, turn, product, take, release) \
+  static const wh_codes_isa level = {per_word,                                    \
+                                     rows,                                        \
+                                     wh_k_matmul_codes_tile__##vectors,           \
+                                     wh_k_matmul_codes_finish__##vectors,         \
+                                     "matmul_codes__" #level,                     \
+                                     "matmul_codes_panels__" #level,              \
+                                     turned,                                      \
+                                     turn,                                        \
+                                     product,                                     \
+                                     take,                                        \
+                                     release}
+  ISA(avx2, avx2, 2, 6, wh_k_conv_codes_tile__avx2, wh_k_matmul_codes_turn__avx2, NULL, NULL, NULL);
+  ISA(avxvnni, avxvnni, 4, 6, NULL, NULL, NULL, NULL, NULL);
+  ISA(avx512, avx512, 2, 12, NULL, NULL, NULL, NULL, NULL);
+  ISA(avx512vnni, avx512vnni, 4, 12, NULL, NULL, NULL, NULL, NULL);
+  ISA(amxint8, avx512vnni, 4, 12, NULL, NULL, wh_k_matmul_codes_product__amxint8, wh_amx_codes_take,
+      wh_amx_codes_release);
 #undef ISA
 #define WH_MATMUL_CODES_KERNEL(level, needs) \
   if ((features & (needs)) == (needs)) isa = &level;
@@ -50,7 +56,7 @@ static int64_t panel_words(const wh_codes_isa *isa, int64_t k) { return (groups_
 
 bool wh_matmul_codes_packed_scratch(const wh_codes_isa *isa, int64_t k, size_t *out) {
   size_t bytes;
-  return wh_mul_size((size_t)groups_of(isa, k), ROWS * sizeof(uint32_t), &bytes) &&
+  return wh_mul_size((size_t)groups_of(isa, k) + 16, ROWS * sizeof(uint32_t), &bytes) && /* 16: of tiles */
          wh_add_size(bytes, 64, &bytes) && /* rests read 2 bytes behind words */
          wh_align_size(bytes, 64, out);
 }
@@ -234,6 +240,69 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
   }
 }
 
+#define TILE_BYTES 64 /* of a row in a tile register */
+#define TILE_HIGH 16
+
+/* The same in tile registers, of at most 2 * TILE_HIGH rows, which are read where they lie if they fit. */
+static void run_tiles(const wh_codes_isa *isa, const wh_matmul_part *p, const operand *a, const operand *b,
+                      const uint32_t *panels, int64_t row, int64_t rows, int64_t begin, int64_t end,
+                      uint32_t *words, wh_codes_end *chain) {
+  const int64_t groups = groups_of(isa, p->k), step = panel_words(isa, p->k);
+  _Alignas(64) uint32_t dots[2 * TILE_HIGH * COLS], start[COLS];
+  _Alignas(64) int32_t sums[2 * TILE_HIGH * COLS];
+  uint32_t row_zeros[2 * TILE_HIGH], rests[2 * TILE_HIGH], column_zeros[COLS];
+  wh_codes_product product = {.rows = rows,
+                              .k = p->k,
+                              .lda = p->lda,
+                              .a = (const uint8_t *)p->a + row * p->lda,
+                              .a_signed = a->is_signed,
+                              .start = start,
+                              .y = dots};
+  bool has_sums = false, one_zero = true;
+  for (int64_t r = 0; r < rows; r++) {
+    row_zeros[r] = zero_of(a, 0, true, row + r);
+    one_zero = one_zero && row_zeros[r] == row_zeros[0];
+  }
+  if (rows % TILE_HIGH || p->k % TILE_BYTES) {
+    const int64_t lda = ceil_div(p->k, TILE_BYTES) * TILE_BYTES;
+    memset(words, 0, (size_t)(ceil_div(rows, TILE_HIGH) * TILE_HIGH * lda));
+    for (int64_t r = 0; r < rows; r++)
+      memcpy((char *)words + r * lda, (const char *)product.a + r * p->lda, (size_t)p->k);
+    product.a = words;
+    product.lda = lda;
+  }
+  for (int64_t i = begin; i < end; i++) {
+    const uint32_t *panel = panels + i * step;
+    bool zeros = false;
+    if (row == 0 && i + 1 < end) wh_ask_for(panel + step, step * (int64_t)sizeof *panel);
+    wh_codes_finish f = {.rows = rows,
+                         .cols = min_i64(COLS, p->n - i * COLS),
+                         .ldy = chain ? COLS : p->ldy,
+                         .dots = dots,
+                         .row_zeros = row_zeros,
+                         .row_rests = rests,
+                         .column_zeros = column_zeros,
+                         .column_sums = panel + groups * COLS,
+                         .y = chain ? sums : (int32_t *)p->y + row * p->ldy + i * COLS};
+    for (int64_t c = 0; c < COLS; c++) {
+      column_zeros[c] = c < f.cols ? zero_of(b, isa->per_word, false, i * COLS + c) : 0;
+      zeros = zeros || column_zeros[c];
+    }
+    const bool done = chain && one_zero && !zeros; /* a tile register begins with all that zero points add */
+    for (int64_t c = 0; c < COLS; c++) start[c] = done ? 0 - row_zeros[0] * f.column_sums[c] : 0;
+    for (int64_t r = 0; !has_sums && !done && r < rows; r++) {
+      rests[r] = (uint32_t)p->k * row_zeros[r];
+      for (int64_t k = 0; zeros && k < p->k; k++)
+        rests[r] -= (uint32_t)wh_code_at((const char *)product.a + r * product.lda, k, a->is_signed);
+    }
+    has_sums = has_sums || (zeros && !done);
+    product.b = panel;
+    isa->product(&product);
+    if (!done) isa->finish(&f);
+    if (chain) wh_codes_end_run(chain, done ? (int32_t *)dots : sums, row, rows, i * COLS, f.cols);
+  }
+}
+
 static operand operand_a(const wh_matmul_part *p, bool is_signed) {
   return (operand){p->a, p->a_zero, p->a_zero_step, is_signed};
 }
@@ -249,15 +318,20 @@ void wh_matmul_codes_run(const wh_codes_isa *isa, const wh_matmul_part *p, bool 
   for (int64_t i = 0; i < n_panels; i++)
     copy_panel(isa->per_word, b_signed, (const uint8_t *)p->b + i * COLS, p->ldb, p->k,
                min_i64(COLS, p->n - i * COLS), panels + i * step);
-  for (int64_t row = 0; row < p->m; row += ROWS)
-    run_rows(isa, p, &a, &b, panels, row, min_i64(ROWS, p->m - row), 0, n_panels, words, NULL);
+  if (isa->take) isa->take();
+  const int64_t high = isa->product ? 2 * TILE_HIGH : ROWS;
+  for (int64_t row = 0; row < p->m; row += high)
+    (isa->product ? run_tiles : run_rows)(isa, p, &a, &b, panels, row, min_i64(high, p->m - row), 0, n_panels,
+                                          words, NULL);
+  if (isa->release) isa->release();
 }
 
 /* Tasks are some panels of ROWS rows. */
 void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
                                 bool b_signed, const void *panels, char *scratch, size_t worker_scratch,
                                 wh_codes_end *chain, const wh_worker *worker) {
-  const int64_t n_panels = ceil_div(p->n, COLS), down = ceil_div(p->m, ROWS);
+  const int64_t high = isa->product ? 2 * TILE_HIGH : ROWS, n_panels = ceil_div(p->n, COLS),
+                down = ceil_div(p->m, high);
   const operand a = operand_a(p, a_signed), b = operand_b(p, b_signed);
   uint32_t *words = (uint32_t *)(void *)(scratch + worker_scratch * (size_t)worker->index);
   int64_t across = 1, begin, end;
@@ -267,9 +341,12 @@ void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p
   }
   if (down < 4 * worker->count) across = min_i64(worker->count, n_panels);
   wh_worker_range(worker, down * across, &begin, &end);
+  if (isa->take) isa->take();
   for (int64_t i = begin; i < end; i++) {
-    const int64_t row = i % down * ROWS, piece = i / down; /* with the same panels one after the other */
-    run_rows(isa, p, &a, &b, panels, row, min_i64(ROWS, p->m - row), n_panels * piece / across,
-             n_panels * (piece + 1) / across, words, chain);
+    const int64_t row = i % down * high, piece = i / down; /* with the same panels one after the other */
+    (isa->product ? run_tiles : run_rows)(isa, p, &a, &b, panels, row, min_i64(high, p->m - row),
+                                          n_panels * piece / across, n_panels * (piece + 1) / across, words,
+                                          chain);
   }
+  if (isa->release) isa->release();
 }

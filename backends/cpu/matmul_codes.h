@@ -43,6 +43,17 @@ typedef struct wh_codes_finish {
   int32_t *y;
 } wh_codes_finish;
 
+/* With AMX: y[r][32] = start plus the dots of k codes of rows of a, which lie as they are or, where rows or k
+ * are not whole tile registers, with zeros behind, and of a panel of b. */
+typedef struct wh_codes_product {
+  int64_t rows, k, lda; /* at most 32 rows */
+  const void *a;
+  bool a_signed;
+  const uint32_t *b;
+  const uint32_t *start; /* [32] */
+  uint32_t *y;           /* [32][32] */
+} wh_codes_product;
+
 typedef struct wh_codes_isa {
   int per_word;      /* codes in a word: 4 or 2 */
   int64_t tile_rows; /* most rows of a tile */
@@ -52,6 +63,9 @@ typedef struct wh_codes_isa {
   /* or NULL: constant weights are as others */
   void (*turned)(const wh_conv_codes_tile *t);
   void (*turn)(const wh_codes_turn *t);
+  /* or NULL: with AMX, and what a worker needs for it */
+  void (*product)(const wh_codes_product *p);
+  void (*take)(void), (*release)(void);
 } wh_codes_isa;
 
 /* NULL: the mask has no vectors. */
@@ -88,6 +102,7 @@ void wh_matmul_codes_run_turned(const wh_codes_isa *isa, const wh_matmul_part *p
 void wh_matmul_codes_copy(int per_word, int64_t high, bool a_signed, const wh_matmul_part *p, int64_t row,
                           int64_t rows, uint32_t *dst, uint32_t *sums);
 void wh_k_matmul_codes_turn__avx2(const wh_codes_turn *t);
+void wh_k_matmul_codes_product__amxint8(const wh_codes_product *p);
 
 #define WH_MATMUL_CODES_KERNEL(isa, needs)                    \
   void wh_k_matmul_codes_tile__##isa(const wh_codes_tile *t); \

@@ -37,7 +37,7 @@ static void sum_tile(const job *j, const uint32_t *x, int64_t places, int64_t co
   for (int64_t k = 0; k < words; k += WH_CONV_CODES_BLOCK)
     for (int64_t i = 0; i < cols; i += OUTPUTS) {
       const int64_t n = min_i64(WH_CONV_CODES_BLOCK, words - k);
-      const uint32_t *w = panel_of(j, col + i) + wh_conv_codes_block_at(true, k);
+      const uint32_t *w = panel_of(j, col + i) + wh_conv_codes_block_at(WH_CONV_CODES_COLUMNS, k);
       const wh_conv_codes_tile t = {.rows = OUTPUTS,
                                     .words = n,
                                     .half = 2 * places <= PLACES,
@@ -91,7 +91,7 @@ void wh_matmul_codes_run_turned(const wh_codes_isa *isa, const wh_matmul_part *p
   const job j = {.isa = isa,
                  .p = p,
                  .panels = panels,
-                 .panel_size = wh_conv_codes_panel_size(true, ceil_div(p->k, 4)),
+                 .panel_size = wh_conv_codes_panel_size(WH_CONV_CODES_COLUMNS, ceil_div(p->k, 4)),
                  .a_shift = a_signed ? 128 : 0,
                  .b_shift = b_signed ? 0 : -128,
                  .a_signed = a_signed,

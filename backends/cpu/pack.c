@@ -52,6 +52,7 @@ static bool pack_panels(const wh_expert_layout *l, const void *src, void *dst, i
     case WH_CONV_CODES_PANELS:
     case WH_CONV_CODES_PANELS + 1:
     case WH_CONV_CODES_COLUMNS:
+    case WH_CONV_CODES_TILES:
       wh_conv_codes_pack(&l->matrix, src, dst, begin, end);
       return true;
     case WH_CONV_CODES_WINOGRAD:

@@ -82,7 +82,9 @@ static bool amx_configure(const uint8_t *config) {
   return amx_here.taken = true;
 }
 
-static bool amx_dot(int to, int a, int b) {
+static int amx_byte(uint8_t code, bool is_signed) { return is_signed ? (int8_t)code : code; }
+
+static bool amx_dot(int to, int a, int b, bool a_signed, bool b_signed) {
   const int rows = amx_rows(to), quads = amx_row_bytes(a) / 4, cols = amx_row_bytes(to) / 4;
   if (to == a || to == b || a == b || !rows || rows != amx_rows(a) || amx_row_bytes(b) != 4 * cols ||
       amx_rows(b) != quads || amx_row_bytes(a) % 4)
@@ -91,11 +93,10 @@ static bool amx_dot(int to, int a, int b) {
     int32_t sum[16];
     memcpy(sum, amx_here.tile[to][r], sizeof sum);
     for (int q = 0; q < quads; q++) {
-      const int8_t *x = (const int8_t *)amx_here.tile[a][r] + 4 * q;
-      const int8_t *w = (const int8_t *)amx_here.tile[b][q];
-      for (int c = 0; c < cols; c++)
-        sum[c] = (int32_t)((uint32_t)sum[c] + (uint32_t)(x[0] * w[4 * c] + x[1] * w[4 * c + 1] +
-                                                         x[2] * w[4 * c + 2] + x[3] * w[4 * c + 3]));
+      const uint8_t *x = amx_here.tile[a][r] + 4 * q, *w = amx_here.tile[b][q];
+      for (int c = 0; c < 4 * cols; c++)
+        sum[c / 4] = (int32_t)((uint32_t)sum[c / 4] +
+                               (uint32_t)(amx_byte(x[c % 4], a_signed) * amx_byte(w[c], b_signed)));
     }
     memset(amx_here.tile[to][r], 0, 64);
     memcpy(amx_here.tile[to][r], sum, (size_t)cols * 4);
@@ -150,7 +151,10 @@ static bool amx_run(const amx_instruction *i) {
         memcpy(memory + (uint64_t)r * i->index, tile[r], (size_t)amx_row_bytes(i->reg));
       return amx_here.taken && amx_rows(i->reg);
     case 0x5e6: /* tdpbssd */
-      return amx_here.taken && i->rm < 8 && i->vvvv < 8 && amx_dot(i->reg, i->rm, i->vvvv);
+    case 0x5e4: /* tdpbsud */
+    case 0x5e2: /* tdpbusd */
+      return amx_here.taken && i->rm < 8 && i->vvvv < 8 &&
+             amx_dot(i->reg, i->rm, i->vvvv, i->prefix != 1, i->prefix != 2);
     case 0x5c4: /* tdpbf16ps */
       return amx_here.taken && i->rm < 8 && i->vvvv < 8 && amx_dot_bf16(i->reg, i->rm, i->vvvv);
     default:

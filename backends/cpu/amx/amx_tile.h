@@ -3,8 +3,9 @@
  * some do not say that they read memory, so that what they read may not have been written yet.
  *
  * AMX_DOT adds to an int32 for each row of `a` and column of `b` the dot of signed bytes: b[q][column][4]
- * holds four of k in each row q, as packed weights have them (linear_q_format.h). AMX_DOT_BF16 adds to an
- * fp32 that of pairs of bf16, b[pair][column][2], in no order that may be relied on. */
+ * holds four of k in each row q, as packed weights have them (linear_q_format.h). AMX_DOT_SU: those of b are
+ * unsigned; AMX_DOT_US: those of a. AMX_DOT_BF16 adds to an fp32 the dot of pairs of bf16, b[pair][column][2],
+ * in no order that may be relied on. */
 #ifndef WH_CPU_AMX_TILE_H
 #define WH_CPU_AMX_TILE_H
 
@@ -50,5 +51,7 @@ static inline void amx_release(void) { __asm__ volatile("tilerelease" : : : "mem
   __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((ptrdiff_t)(step)) : "memory")
 #define AMX_DOT_BF16(sum, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
 #define AMX_DOT(sum, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
+#define AMX_DOT_SU(sum, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
+#define AMX_DOT_US(sum, a, b) __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
 
 #endif
