@@ -458,15 +458,16 @@ static void conv_task(conv_end *e, const wh_task_part *part) {
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
   if (p->blocks) run = points_fit(u) ? conv_task_points : conv_task_blocks;
 #endif
-  const int64_t unit = p->by_channels ? 1 : p->blocks ? WH_CONV_BLOCK : WH_CONV_LANES;
-  int64_t m = part->task / p->place_tasks * p->task_rows, behind = min_i64(m + p->task_rows, u->a->m);
-  int64_t begin = part->task % p->place_tasks * p->task_places,
-          end = min_i64(begin + p->task_places, p->by_channels ? p->rows * p->row_tiles : p->places);
+  const int64_t unit = p->unit;
+  const int64_t row_task = p->places_first ? part->task % p->row_tasks : part->task / p->place_tasks,
+                place_task = p->places_first ? part->task / p->row_tasks : part->task % p->place_tasks;
+  int64_t m = row_task * p->task_rows, behind = min_i64(m + p->task_rows, u->a->m), begin, end;
+  wh_conv_task_places(p, place_task, &begin, &end);
   if (end - begin >= part->of * unit)
     wh_task_share(part, unit, &begin, &end);
   else
     wh_task_share(part, WH_LINEAR_F_COLS, &m, &behind);
-  if (m < behind) run(e, m, behind - m, begin, end);
+  if (m < behind && begin < end) run(e, m, behind - m, begin, end);
 }
 
 /* ---- all units ---- */
@@ -535,11 +536,9 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       for (; begin < end; begin++) conv_task(&e, &(wh_task_part){begin, 0, 1});
       continue;
     }
-    const wh_task_cut cut = wh_cut_tasks(n_tasks, worker);
-    for (int64_t t; (t = wh_team_claim(worker, a->step, cut.n_items)) < cut.n_items;) {
-      const wh_task_part part = wh_task_part_at(&cut, t);
+    for (wh_task_part part;
+         wh_claim_near(worker, a->step, n_tasks, worker->count > 1 ? WH_TASK_PARTS : 1, &part);)
       conv_task(&e, &part);
-    }
   }
 }
 

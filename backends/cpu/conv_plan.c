@@ -41,6 +41,32 @@ static bool find_phases(const wh_window *w, int axis, wh_conv_plan *p) {
   return true;
 }
 
+/* ---- tasks ---- */
+
+/* What all places are cut into: tiles where lanes are channels. */
+static int64_t cut_length(const wh_conv_plan *p) {
+  return p->by_channels ? p->rows * p->row_tiles : p->places;
+}
+
+/* About equally many places in each task, and as many tasks in each worker's share of an image: what it reads
+ * of the next op's input is then what it wrote itself. Where there is more to read of weights than of images,
+ * shares are channels. */
+static void cut_evenly(int64_t c, int64_t in, int64_t m, int workers, wh_conv_plan *p) {
+  const int64_t out = p->view.out[0] * p->view.out[1] * p->view.out[2],
+                units = ceil_div(cut_length(p), p->unit);
+  p->places_first = (double)p->n_k * (double)m < (double)c * (double)in + (double)m * (double)out;
+  if (p->blocks) return; /* whose tasks end with whole rows, or behind what has no block */
+  if (p->places_first && !p->alone && p->place_tasks > 1)
+    p->place_tasks = min_i64(ceil_div(p->place_tasks, workers) * workers, units);
+  p->task_places = ceil_div(units, p->place_tasks) * p->unit;
+}
+
+void wh_conv_task_places(const wh_conv_plan *p, int64_t i, int64_t *begin, int64_t *end) {
+  const int64_t length = cut_length(p), units = ceil_div(length, p->unit), n = p->place_tasks;
+  *begin = p->blocks ? i * p->task_places : units * i / n * p->unit;
+  *end = min_i64(p->blocks ? *begin + p->task_places : units * (i + 1) / n * p->unit, length);
+}
+
 /* ---- lanes are places ---- */
 
 /* Fewer places, then fewer rows, until every worker has some tasks. */
@@ -294,5 +320,7 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   else if (!out->by_channels)
     cut_places(m, want, out);
   if (out->bands) cut_bands(w->out[2], out);
+  out->unit = out->by_channels ? 1 : out->blocks ? WH_CONV_BLOCK : LANES;
+  cut_evenly(c, wh_window_volume(w->in), m, workers, out);
   return plan_bytes(w, c, out);
 }

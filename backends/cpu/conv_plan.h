@@ -38,7 +38,9 @@ typedef struct wh_conv_plan {
   int64_t phases[3], phase_at[3][WH_CONV_PHASES], n_phases;
   int64_t channel; /* floats of a channel, as tiles read it */
   int64_t places;  /* that tiles walk: from the first output to the last; by channels: the outputs */
-  int64_t task_rows, task_places, row_tasks, place_tasks;
+  int64_t task_rows, task_places, row_tasks, place_tasks; /* task_*: most of a task */
+  int64_t unit;      /* places, or tiles, that tasks and their parts have whole numbers of */
+  bool places_first; /* tasks of the same places follow each other, not those of the same channels */
   /* By channels: tiles of up to `tile` places, `row_tiles` of them in each of `rows` rows of `row` outputs. A
    * task's places are tiles. */
   int64_t row, rows, row_tiles, tile;
@@ -53,6 +55,9 @@ typedef struct wh_conv_plan {
  * when the bytes overflow. */
 bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
                        bool packed, int64_t tall, wh_conv_plan *out);
+
+/* The places of a task, or its tiles where lanes are channels. */
+void wh_conv_task_places(const wh_conv_plan *p, int64_t place_task, int64_t *begin, int64_t *end);
 
 /* A band's elements along an axis, for so many outputs. Rows are whole vectors, but for those of outputs. */
 static inline int64_t wh_conv_band_size(const wh_window *w, const wh_conv_plan *p, int axis,

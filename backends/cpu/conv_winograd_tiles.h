@@ -353,6 +353,11 @@ static void winograd_outputs(winograd_run *r, const winograd_band *b, int64_t be
 
 /* ---- all ---- */
 
+static int64_t winograd_claim(const wh_worker *worker, uint32_t step, int64_t n_tasks) {
+  wh_task_part task;
+  return wh_claim_near(worker, step, n_tasks, 1, &task) ? task.task : n_tasks;
+}
+
 static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
   wh_winograd_plan p;
   const wh_conv_plan none = {.fits = true};
@@ -376,7 +381,7 @@ static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
                 each = rest ? min_i64(p.panels, ceil_div(rest, 2 * (int64_t)worker->count)) : 1,
                 pool = ceil_div(rest, each);
   int64_t item = p.shared ? wh_team_next(worker, a->step) : 0;
-  for (int64_t t = 0, unit = -1; (p.shared ? t : (t = wh_team_claim(worker, a->step, tasks))) < tasks; t++) {
+  for (int64_t t = 0, unit = -1; (p.shared ? t : (t = winograd_claim(worker, a->step, tasks))) < tasks; t++) {
     if (t / bands != unit) {
       unit = t / bands;
       u.image = unit / a->group;

@@ -22,7 +22,7 @@
 #define IN_PLACE_COLS 64
 #define MIN_BLOCK_ROWS 24
 #define TASKS_PER_WORKER 6
-/* Weights that an outer cache keeps while both workers go through them in their own order. */
+/* Weights that an outer cache keeps while workers go through them in their own order. */
 #define KEPT_BYTES ((size_t)8 << 20)
 
 typedef struct product {
@@ -181,6 +181,21 @@ static void run_block(const product *p, const block *b, const float *next, float
   }
 }
 
+/* A single worker may be one of a team that is at other work; `alone` counts for it. */
+static bool claim(const wh_worker *worker, uint32_t step, int64_t n_tasks, bool near, int64_t *alone,
+                  wh_task_part *out) {
+  if (worker->count == 1) {
+    *out = (wh_task_part){(*alone)++, 0, 1};
+    return out->task < n_tasks;
+  }
+  if (near) return wh_claim_near(worker, step, n_tasks, WH_TASK_PARTS, out);
+  const wh_task_cut cut = wh_cut_tasks(n_tasks, worker);
+  const int64_t item = wh_team_claim(worker, step, cut.n_items);
+  if (item >= cut.n_items) return false;
+  *out = wh_task_part_at(&cut, item);
+  return true;
+}
+
 void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const wh_linear_f_isa *isa) {
   const wh_linear_layout *l = a->layout;
   float *scratch = (float *)(void *)((char *)a->scratch + a->scratch_bytes * (size_t)worker->index);
@@ -198,23 +213,16 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
     panels = ceil_div(panels, 2);
   while (rows > MIN_BLOCK_ROWS && ceil_div(l->n_panels, panels) * ceil_div(a->m, rows) < want)
     rows = ceil_div(rows, 2);
-  /* Neighbouring tasks share panels: workers read them from memory together. Two workers begin with the first
-   * and the last rows instead, which each of them has made in the step before and has in its caches. */
+  /* Neighbouring tasks share panels: workers read them from memory together. Where a cache keeps all of them,
+   * neighbours share rows instead, and each worker begins with those that it has made in the step before. */
   const int64_t n_blocks = ceil_div(a->m, rows), across = ceil_div(l->n_panels, panels),
                 n_tasks = n_blocks * across;
-  const bool from_ends = worker->count == 2 && wh_team_nodes(worker->team) == 1 &&
-                         (size_t)l->n_panels * l->panel_bytes <= KEPT_BYTES;
-  const wh_task_cut cut = wh_cut_tasks(n_tasks, worker);
-  for (int64_t taken = 0, alone = 0;;) {
-    const int64_t item = worker->count == 1 ? alone++ : wh_team_claim(worker, a->step, cut.n_items);
-    if (item >= cut.n_items) return;
-    const wh_task_part part =
-        from_ends ? wh_task_part_from_end(&cut, item, worker, &taken) : wh_task_part_at(&cut, item);
-    const int64_t down = from_ends ? part.task / across : part.task % n_blocks,
-                  right = from_ends ? part.task % across : part.task / n_blocks;
-    const int64_t then = from_ends             ? (right + (worker->index ? across - 1 : 1)) % across
-                         : down + 1 < n_blocks ? right
-                                               : (right + 1) % across;
+  const bool by_rows = worker->count > 1 && (size_t)l->n_panels * l->panel_bytes <= KEPT_BYTES;
+  int64_t alone = 0;
+  for (wh_task_part part; claim(worker, a->step, n_tasks, by_rows, &alone, &part);) {
+    const int64_t down = by_rows ? part.task / across : part.task % n_blocks,
+                  right = by_rows ? part.task % across : part.task / n_blocks,
+                  then = by_rows || down + 1 == n_blocks ? (right + 1) % across : right;
     block b = {.row = down * rows, .begin = right * panels * WH_LINEAR_F_COLS};
     int64_t behind = min_i64(b.row + rows, a->m);
     b.end = min_i64(b.begin + panels * WH_LINEAR_F_COLS, l->n);

@@ -30,19 +30,20 @@ static inline wh_task_part wh_task_part_at(const wh_task_cut *c, int64_t item) {
   return (wh_task_part){c->n_whole + behind / WH_TASK_PARTS, behind % WH_TASK_PARTS, WH_TASK_PARTS};
 }
 
-/* The same for the two workers of a team, which take whole tasks each from its own end, and the parts of
- * those that are left in the middle: of ordered tasks each has much the same ones in every step. `taken`: how
- * many whole ones it had so far. */
-static inline wh_task_part wh_task_part_from_end(const wh_task_cut *c, int64_t item, const wh_worker *worker,
-                                                 int64_t *taken) {
-  wh_task_part part = wh_task_part_at(c, item);
-  if (part.of == 1) {
-    const int64_t n_tasks = c->n_whole + (c->n_items - c->n_whole) / WH_TASK_PARTS, nth = (*taken)++;
-    part.task = worker->index ? n_tasks - 1 - nth : nth;
-  } else {
-    part.task += (worker->index ? c->n_whole - *taken : *taken) - c->n_whole;
+/* The next task of a worker's share, which are neighbours (wh_team_claim_near), its last ones in parts;
+ * false: none is left. */
+static inline bool wh_claim_near(const wh_worker *w, uint32_t step, int64_t n_tasks, int64_t parts,
+                                 wh_task_part *out) {
+  const int64_t shares = wh_team_shares(w), workers = ceil_div(w->count, shares),
+                per_share = ceil_div(n_tasks, shares) + workers * (parts - 1);
+  for (wh_team_item i; wh_team_claim_near(w, step, per_share, &i);) {
+    const int64_t begin = n_tasks * i.share / shares, end = n_tasks * (i.share + 1) / shares,
+                  whole = end - begin - min_i64(workers, end - begin), part = i.item - whole;
+    *out = part < 0 ? (wh_task_part){begin + i.item, 0, 1}
+                    : (wh_task_part){begin + whole + part / parts, part % parts, parts};
+    if (out->task < end) return true;
   }
-  return part;
+  return false;
 }
 
 /* The part's share of [*begin, *end), in units; may be none. */

@@ -46,6 +46,7 @@ static wh_status create(int n_threads, const int *set_begin, const int *cpus, co
   atomic_init(&t->arrived, 0);
   atomic_init(&t->generation, 0);
   atomic_init(&t->all.next, 0);
+  for (int i = 0; i < WH_TEAM_SHARES; i++) atomic_init(&t->near[i].next, 0);
   wh_status st = take_binding(t, set_begin, cpus, node_of, n_nodes);
   if (st != WH_OK) {
     wh_team_destroy(t);
@@ -139,6 +140,16 @@ int64_t wh_team_claim(const wh_worker *w, uint32_t step, int64_t n_items) {
     if (item < end - begin) return begin + item;
   }
   return INT64_MAX;
+}
+
+bool wh_team_claim_near(const wh_worker *w, uint32_t step, int64_t per_share, wh_team_item *out) {
+  const int n = wh_team_shares(w), own = (int)((int64_t)w->index * n / w->count);
+  for (int k = 0; k < n; k++) {
+    out->share = (own + k) % n;
+    out->item = take(&w->team->near[out->share], step);
+    if (out->item < per_share) return true;
+  }
+  return false;
 }
 
 typedef struct part_job {

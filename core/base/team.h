@@ -51,8 +51,20 @@ int64_t wh_team_next(const wh_worker *worker, uint32_t step);
 
 /* The same for a known number of items, each memory node first on its own: the items are split over the nodes
  * as wh_worker_range splits them over the workers, and a node whose share is used up helps the others.
- * INT64_MAX when nothing is left. A step uses one of the two functions. */
+ * INT64_MAX when nothing is left. A step uses one of these functions. */
 int64_t wh_team_claim(const wh_worker *worker, uint32_t step, int64_t n_items);
+
+/* The same for items of which neighbours are best done by one worker, as its caches have what they read:
+ * every worker has a share of `per_share` items, and helps the others when that is used up. Of large teams
+ * neighbours have one share together. False: nothing is left. */
+#define WH_TEAM_SHARES 8
+static inline int wh_team_shares(const wh_worker *w) {
+  return w->count < WH_TEAM_SHARES ? w->count : WH_TEAM_SHARES;
+}
+typedef struct wh_team_item {
+  int64_t share, item; /* 0 <= item < per_share */
+} wh_team_item;
+bool wh_team_claim_near(const wh_worker *worker, uint32_t step, int64_t per_share, wh_team_item *out);
 
 /* Splits n items evenly: [*begin, *end) for this worker; contiguous, the same for the same n. */
 static inline void wh_worker_range(const wh_worker *w, int64_t n, int64_t *begin, int64_t *end) {

@@ -23,6 +23,7 @@ struct wh_team {
   _Alignas(64) atomic_uint arrived;
   _Alignas(64) atomic_uint generation;
   team_counter all; /* of wh_team_next */
+  team_counter near[WH_TEAM_SHARES];
   _Alignas(64) char fork_order, join_order;
 };
 

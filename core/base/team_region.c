@@ -50,6 +50,7 @@ static void run_worker(wh_team *t, wh_team_fn fn, void *arg, int32_t index, int3
 
 static void reset_counters(wh_team *t) {
   atomic_store_explicit(&t->all.next, 0, memory_order_relaxed);
+  for (int i = 0; i < WH_TEAM_SHARES; i++) atomic_store_explicit(&t->near[i].next, 0, memory_order_relaxed);
   for (int i = 0; i < t->n_nodes; i++) atomic_store_explicit(&t->counters[i].next, 0, memory_order_relaxed);
 }
 

@@ -61,7 +61,45 @@ static void nodes_share_tasks(void **state) {
   wh_topology_deinit(&t);
 }
 
+/* Workers in turns, then one that has to help all others: everything once, one's own share first and in its
+ * order. */
+static void shares_are_near(void **state) {
+  (void)state;
+  uint32_t step = 0;
+  for (int32_t count = 1; count <= 19; count++) {
+    wh_team *team;
+    assert_int_equal(wh_team_create(count, NULL, NULL, &team), WH_OK);
+    for (int64_t n = 0; n <= 3 * MOST_TASKS; n++)
+      for (int32_t busy = 1; busy <= count; busy += count - 1 ? count - 1 : 1) {
+        int parts[3 * MOST_TASKS] = {0};
+        bool left[19] = {false}, all_left = false;
+        int64_t last[19];
+        for (int32_t i = 0; i < count; i++) last[i] = -1;
+        for (step++; !all_left;) {
+          all_left = true;
+          for (int32_t i = 0; i < busy; i++) {
+            const wh_worker w = {i, count, team};
+            const int64_t shares = wh_team_shares(&w), own = i * shares / count;
+            wh_task_part p;
+            if (!wh_claim_near(&w, step, n, WH_TASK_PARTS, &p)) continue;
+            all_left = false;
+            assert_true(p.task >= 0 && p.task < n && p.part < p.of);
+            parts[p.task] += WH_TASK_PARTS / (int)p.of;
+            const bool home = p.task >= n * own / shares && p.task < n * (own + 1) / shares;
+            assert_false(home && left[i]);
+            assert_true(!home || p.task >= last[i]);
+            left[i] |= !home;
+            last[i] = p.task;
+          }
+        }
+        for (int64_t t = 0; t < n; t++) assert_int_equal(parts[t], WH_TASK_PARTS);
+      }
+    wh_team_destroy(team);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(everything_once), cmocka_unit_test(nodes_share_tasks)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(everything_once), cmocka_unit_test(nodes_share_tasks),
+                                     cmocka_unit_test(shares_are_near)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
