@@ -6,10 +6,19 @@
 #ifndef WH_CPU_CONV_DEPTHWISE_H
 #define WH_CPU_CONV_DEPTHWISE_H
 
+#include "backends/cpu/conv_short.h"
+
+#if VF_LANES == 16 /* chains enough to hide a sum's latency, and registers for them and for taps */
+#define DEPTHWISE_ROWS 7
+#define DEPTHWISE_LOW 4      /* of tiles of few rows */
+#define DEPTHWISE_COPIED 256 /* the widest rows that are copied */
+#else
 #define DEPTHWISE_ROWS 4
+#define DEPTHWISE_LOW DEPTHWISE_ROWS
+#define DEPTHWISE_COPIED 64
+#endif
 #define DEPTHWISE_WIDEST 7  /* taps of a row */
-#define DEPTHWISE_COPIED 64 /* the widest rows that are copied */
-#define DEPTHWISE_COPY 4096 /* elements of a plane, or some of its rows, that are copied */
+#define DEPTHWISE_COPY 4096 /* elements of planes, or of some rows of one, that are copied */
 /* Outputs that stay in a first-level cache until what follows the sums has taken them. */
 #define DEPTHWISE_BLOCK 2048
 
@@ -19,6 +28,9 @@ typedef struct depthwise_tile {
   const float *x, *w; /* the plane; its taps */
   float bias, *y;
   int64_t h, rows, at;
+  const conv_short *end; /* what follows the sums; or NULL: something else does */
+  int64_t channel;
+  const float *residual; /* where y is in it */
 } depthwise_tile;
 
 /* A row of the input as its taps see it: x[tap][vector], of which `p` is tap 0 of the first output. */
@@ -56,25 +68,38 @@ CONV_INLINE vf_mask depthwise_inside(int64_t first, int64_t width) {
   return vf_between(begin > VF_LANES ? VF_LANES : begin, end < 0 ? 0 : min_i64(end, VF_LANES));
 }
 
-CONV_INLINE void depthwise_store(const int vecs, const depthwise_tile *t, int64_t row, const vf *acc) {
+/* Sums acc[rows][vecs] to outputs. */
+CONV_INLINE void depthwise_finish(const int rows, const int vecs, const depthwise_tile *t, vf *acc) {
+  const int n = rows * vecs;
   const int64_t width = t->win->out[2];
-  float *y = t->y + (t->h + row) * width + t->at;
+  const conv_short *s = t->end;
   const vf bias = vf_set1(t->bias);
   CONV_UNROLL
-  for (int v = 0; v < vecs; v++) {
-    const vf sum = vf_add(vf_add(vf_zero(), acc[v]), bias);
-    if (t->at + (v + 1) * VF_LANES <= width)
-      vf_store(y + v * VF_LANES, sum);
-    else
-      vf_store_left(y + v * VF_LANES, width - t->at - v * VF_LANES, sum);
+  for (int i = 0; i < n; i++) acc[i] = vf_add(vf_add(vf_zero(), acc[i]), bias);
+  if (s && s->scale) {
+    const vf scale = vf_set1(s->scale[t->channel * s->scale_step]),
+             shift = conv_short_addend(s, vf_set1(s->shift[t->channel * s->shift_step]));
+    CONV_UNROLL
+    for (int i = 0; i < n; i++) acc[i] = vf_add(vf_mul(acc[i], scale), shift);
+  }
+  if (s) conv_short_act(n, s, acc);
+  CONV_UNROLL
+  for (int i = 0; i < n; i++) {
+    const int64_t row = i / vecs, at = t->at + i % vecs * VF_LANES, to = (t->h + row) * width + at;
+    if (row >= t->rows) break;
+    if (t->residual) {
+      acc[i] = vf_add(vf_load_left(t->residual + to, width - at), acc[i]);
+      if (s->relu) acc[i] = vf_relu(acc[i]);
+    }
+    vf_store_left(t->y + to, width - at, acc[i]);
   }
 }
 
 /* Row i of the input that a tile reads, for the outputs whose windows have it. */
-CONV_INLINE void depthwise_line(const int taps, const int stride, const int vecs, const bool whole,
-                                const int64_t down, const int64_t height, int64_t top, int64_t left,
-                                int64_t i, const vf_mask *inside, const depthwise_tile *t,
-                                vf acc[DEPTHWISE_ROWS][2]) {
+CONV_INLINE void depthwise_line(const int rows, const int taps, const int stride, const int vecs,
+                                const bool whole, const int64_t down, const int64_t height, int64_t top,
+                                int64_t left, int64_t i, const vf_mask *inside, const depthwise_tile *t,
+                                vf *acc) {
   vf x[DEPTHWISE_WIDEST + 1][2];
   const wh_window *win = t->win;
   const int64_t width = win->in[2];
@@ -87,41 +112,48 @@ CONV_INLINE void depthwise_line(const int taps, const int stride, const int vecs
     CONV_UNROLL
   for (int k = 0; k < taps; k++) x[k][0] = vf_zero();
   CONV_UNROLL
-  for (int r = 0; r < DEPTHWISE_ROWS; r++) {
+  for (int r = 0; r < rows; r++) {
     const int64_t h = i - r * down;
     if (h < 0 || h >= height) continue;
     CONV_UNROLL
     for (int k = 0; k < taps; k++) {
       const vf b = vf_set1(t->w[h * taps + k]);
       CONV_UNROLL
-      for (int v = 0; v < vecs; v++) acc[r][v] = vf_fma(x[k][v], b, acc[r][v]);
+      for (int v = 0; v < vecs; v++) acc[r * vecs + v] = vf_fma(x[k][v], b, acc[r * vecs + v]);
     }
   }
 }
 
-/* The same of windows taps x taps that move by one, all in the plane: which rows of outputs have row i is
- * known here, so that one tap's elements need registers at a time. */
-CONV_INLINE void depthwise_square_line(const int taps, const int vecs, const int i, const float *p,
-                                       const float *w, vf acc[DEPTHWISE_ROWS][2]) {
+/* The same of windows taps x taps that move as far down as to the right, all in the plane: which rows of
+ * outputs have row i is known here, so that one or two taps' elements need registers at a time. */
+CONV_INLINE void depthwise_square_line(const int rows, const int taps, const int stride, const int vecs,
+                                       const int i, const float *p, const float *w, vf *acc) {
   CONV_UNROLL
-  for (int k = 0; k < taps; k++) {
-    vf x[2];
+  for (int k = 0; k < taps; k += stride) {
+    vf x[2][2];
     CONV_UNROLL
-    for (int v = 0; v < vecs; v++) x[v] = vf_load(p + k + v * VF_LANES);
+    for (int v = 0; v < vecs; v++) {
+      const float *from = p + k + v * stride * VF_LANES;
+      const vf a = vf_load(from);
+      x[0][v] = stride == 1 ? a : vf_even(a, vf_load(from + VF_LANES));
+      if (stride == 2 && k + 1 < taps) x[1][v] = vf_odd(a, vf_load(from + VF_LANES));
+    }
     CONV_UNROLL
-    for (int r = 0; r < DEPTHWISE_ROWS; r++) {
-      if (i < r || i - r >= taps) continue;
-      const vf b = vf_set1(w[(i - r) * taps + k]);
+    for (int j = 0; j < stride; j++) CONV_UNROLL
+    for (int r = 0; r < rows; r++) {
+      const int h = i - r * stride;
+      if (h < 0 || h >= taps || k + j >= taps) continue;
+      const vf b = vf_set1(w[h * taps + k + j]);
       CONV_UNROLL
-      for (int v = 0; v < vecs; v++) acc[r][v] = vf_fma(x[v], b, acc[r][v]);
+      for (int v = 0; v < vecs; v++) acc[r * vecs + v] = vf_fma(x[j][v], b, acc[r * vecs + v]);
     }
   }
 }
 
-/* `whole`: all that is loaded lies in the plane; `square`: and windows are taps x taps and move by one. */
-CONV_INLINE void depthwise_body(const int taps, const int stride, const int vecs, const bool whole,
-                                const bool square, const depthwise_tile *t) {
-  vf acc[DEPTHWISE_ROWS][2];
+/* `whole`: all that is loaded lies in the plane; `square`: and windows are taps x taps and move by stride. */
+CONV_INLINE void depthwise_body(const int rows, const int taps, const int stride, const int vecs,
+                                const bool whole, const bool square, const depthwise_tile *t) {
+  vf acc[DEPTHWISE_ROWS * 2]; /* [rows][vecs] */
   vf_mask inside[DEPTHWISE_WIDEST + 1];
   const wh_window *win = t->win;
   const int64_t down = win->stride[1], height = win->kernel[1], width = win->in[2];
@@ -131,26 +163,24 @@ CONV_INLINE void depthwise_body(const int taps, const int stride, const int vecs
   for (int k = 0; !whole && k < taps; k += stride) CONV_UNROLL
   for (int i = 0; i < stride; i++) inside[k + i] = depthwise_inside(left + k + i * VF_LANES, width);
   CONV_UNROLL
-  for (int r = 0; r < DEPTHWISE_ROWS; r++) CONV_UNROLL
-  for (int v = 0; v < vecs; v++) acc[r][v] = vf_zero();
+  for (int i = 0; i < rows * vecs; i++) acc[i] = vf_zero();
   if (square) {
     const float *p = t->x + (top * width + left);
     CONV_UNROLL
-    for (int i = 0; i < DEPTHWISE_ROWS - 1 + taps; i++) {
+    for (int i = 0; i < (rows - 1) * stride + taps; i++) {
       if (i >= n) break; /* rows that there are not are not written */
-      depthwise_square_line(taps, vecs, i, p + i * width, t->w, acc);
+      depthwise_square_line(rows, taps, stride, vecs, i, p + i * width, t->w, acc);
     }
   } else {
     for (int64_t i = 0; i < n; i++)
-      depthwise_line(taps, stride, vecs, whole, down, height, top, left, i, inside, t, acc);
+      depthwise_line(rows, taps, stride, vecs, whole, down, height, top, left, i, inside, t, acc);
   }
-  CONV_UNROLL
-  for (int r = 0; r < DEPTHWISE_ROWS; r++)
-    if (r < t->rows) depthwise_store(vecs, t, r, acc[r]);
+  depthwise_finish(rows, vecs, t, acc);
 }
 
 /* A row of tiles: two vectors at a time where all that they read lies in the plane. */
-CONV_INLINE void depthwise_row(const int taps, const int stride, const bool square, depthwise_tile *t) {
+CONV_INLINE void depthwise_row(const int rows, const int taps, const int stride, const bool square,
+                               depthwise_tile *t) {
   const wh_window *w = t->win;
   const int64_t top = t->h * w->stride[1] - w->pad[1],
                 bottom = top + (t->rows - 1) * w->stride[1] + w->kernel[1];
@@ -159,27 +189,31 @@ CONV_INLINE void depthwise_row(const int taps, const int stride, const bool squa
     const int64_t left = t->at * stride - w->pad[2],
                   room = between && left >= 0 ? (w->in[2] - left - taps + 1) / stride : 0;
     if (room >= 2 * VF_LANES && t->at + VF_LANES < w->out[2]) {
-      depthwise_body(taps, stride, 2, true, square, t);
+      depthwise_body(rows, taps, stride, 2, true, square, t);
       t->at += 2 * VF_LANES;
       continue;
     }
     if (room >= VF_LANES)
-      depthwise_body(taps, stride, 1, true, square, t);
+      depthwise_body(rows, taps, stride, 1, true, square, t);
     else
-      depthwise_body(taps, stride, 1, false, false, t);
+      depthwise_body(rows, taps, stride, 1, false, false, t);
     t->at += VF_LANES;
   }
 }
 
+#define DEPTHWISE_SQUARE(taps, step) ((taps) <= 5 && ((step) == 1 || VF_LANES == 16))
+
 static void depthwise_rows(depthwise_tile *t) {
   const wh_window *w = t->win;
   switch (w->kernel[2] * 10 + w->stride[2]) {
-#define CASE(taps, step)                                                        \
-  case taps * 10 + step:                                                        \
-    if (step == 1 && taps <= 5 && w->kernel[1] == taps && w->stride[1] == step) \
-      depthwise_row(taps, step, step == 1 && taps <= 5, t);                     \
-    else                                                                        \
-      depthwise_row(taps, step, false, t);                                      \
+#define CASE(taps, step)                                                               \
+  case taps * 10 + step:                                                               \
+    if (!DEPTHWISE_SQUARE(taps, step) || w->kernel[1] != taps || w->stride[1] != step) \
+      depthwise_row(DEPTHWISE_ROWS, taps, step, false, t);                             \
+    else if (DEPTHWISE_LOW == DEPTHWISE_ROWS || t->rows <= DEPTHWISE_LOW)              \
+      depthwise_row(DEPTHWISE_LOW, taps, step, DEPTHWISE_SQUARE(taps, step), t);       \
+    else                                                                               \
+      depthwise_row(DEPTHWISE_ROWS, taps, step, DEPTHWISE_SQUARE(taps, step), t);      \
     return;
     CASE(3, 1)
     CASE(3, 2)
@@ -236,13 +270,23 @@ static void depthwise_copy(const wh_window *w, const wh_window *view, const floa
   }
 }
 
-/* Outputs [from, from + n) of a channel, which hold the sums, through what follows them. */
-static void depthwise_end(conv_end *e, int64_t channel, int64_t from, int64_t n) {
+/* Rows [h, h + rows), in tiles of about as many each. */
+static void depthwise_tiles(depthwise_tile *t, int64_t h, int64_t rows) {
+  const int64_t end = h + rows, high = ceil_div(rows, ceil_div(rows, DEPTHWISE_ROWS));
+  for (t->h = h; t->h < end; t->h += high) {
+    t->rows = min_i64(high, end - t->h);
+    depthwise_rows(t);
+  }
+}
+
+/* Outputs [from, from + n) of a channel, which hold the sums, or what conv_short.h has made of them, through
+ * what follows them. */
+static void depthwise_end(conv_end *e, bool is_short, int64_t channel, int64_t from, int64_t n) {
   const conv_unit *u = e->u;
   const wh_conv_args *a = u->a;
   float *y = a->y + (u->image * a->group * a->m + channel) * wh_window_volume(a->win.out) + from;
-  if (a->residual) conv_finish(y, n, NULL, a->residual + (y - a->y), y);
-  if (!a->chain) return;
+  if (a->residual && !is_short) conv_finish(y, n, NULL, a->residual + (y - a->y), y);
+  if (!a->chain || (is_short && e->n_ops)) return;
   if (!e->n_ops) {
     wh_conv_run_chain(a, u->image, channel, from, n, u->team);
     return;
@@ -267,46 +311,51 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
     return;
   }
 #endif
-  const int64_t tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1),
+  const int64_t channels = a->group * a->m, planes = a->n * channels, workers = wh_team_size(worker->team),
+                tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1),
                 copied =
-                    w->in[2] <= DEPTHWISE_COPIED && w->pad[2] < w->kernel[2] ? depthwise_copy_rows(w) : 0;
-  const int64_t high = copied ? copied : (tiles ? tiles : 1) * DEPTHWISE_ROWS,
+                    w->in[2] <= DEPTHWISE_COPIED && w->pad[2] < w->kernel[2] ? depthwise_copy_rows(w) : 0,
+                most = copied ? copied : (tiles ? tiles : 1) * DEPTHWISE_ROWS;
+  /* each worker's rows of all planes, as tasks of convolutions are (conv_plan.c), unless it has images */
+  const int64_t parts = a->n >= 2 * workers || w->out[1] < DEPTHWISE_ROWS
+                            ? 1
+                            : min_i64(workers, w->out[1] / DEPTHWISE_ROWS),
+                part = ceil_div(w->out[1], parts), high = ceil_div(part, ceil_div(part, most)),
                 blocks = ceil_div(w->out[1], high);
-  const int64_t channels = a->group * a->m;
   conv_unit u = {.a = a, .p = p, .image = -1, .team = worker->team};
   conv_end e;
-  float copy[DEPTHWISE_COPY];
-  wh_window view;
-  if (copied) memset(copy, 0, sizeof copy);
+  conv_short s;
+  bool is_short = false;
+  float copies[DEPTHWISE_COPY];
+  wh_window view = depthwise_view(w, high);
+  const int64_t copy = view.in[1] * view.in[2], n_copies = copied ? DEPTHWISE_COPY / copy : 1;
+  if (copied) memset(copies, 0, sizeof copies);
   int64_t begin, end;
-  wh_worker_range(worker, a->n * channels * blocks, &begin, &end);
-  for (int64_t i = begin; i < end; i++) {
-    const int64_t plane = i / blocks, channel = plane % channels, first = i % blocks * high,
-                  last = min_i64(first + high, w->out[1]);
-    if (plane / channels != u.image) {
-      u.image = plane / channels;
-      conv_end_begin(&u, 0, CONV_SUMS_OUTPUTS, &e);
+  wh_worker_range(worker, planes * blocks, &begin, &end);
+  for (int64_t i = begin, n; i < end; i += n) {
+    const int64_t first = i / planes * high, last = min_i64(first + high, w->out[1]);
+    n = min_i64(min_i64(n_copies, end - i), planes - i % planes);
+    view = depthwise_view(w, last - first);
+    for (int64_t k = 0; copied && k < n; k++) /* all before any is read: stores have arrived by then */
+      depthwise_copy(w, &view, a->x + (i + k) % planes / a->m * in, first, copies + k * copy);
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t plane = (i + k) % planes, channel = plane % channels;
+      if (plane / channels != u.image) {
+        u.image = plane / channels;
+        conv_end_begin(&u, 0, CONV_SUMS_OUTPUTS, &e);
+        is_short = conv_short_make(&e, &s) && !(e.n_ops && a->residual);
+      }
+      depthwise_tile t = {.win = copied ? &view : w,
+                          .x = copied ? copies + k * copy : a->x + plane / a->m * in,
+                          .w = a->w + channel * taps,
+                          .bias = a->bias ? a->bias[channel] : 0.0f, /* sums are never -0 */
+                          .y = a->y + plane * out + (copied ? first * w->out[2] : 0),
+                          .end = is_short ? &s : NULL,
+                          .channel = channel};
+      if (is_short && s.residual) t.residual = s.residual + (t.y - a->y) - u.image * channels * out;
+      depthwise_tiles(&t, copied ? 0 : first, last - first);
+      depthwise_end(&e, is_short, channel, first * w->out[2], (last - first) * w->out[2]);
     }
-    depthwise_tile t = {.win = w,
-                        .x = a->x + plane / a->m * in,
-                        .w = a->w + channel * taps,
-                        .bias = a->bias ? a->bias[channel] : 0.0f, /* sums are never -0 */
-                        .y = a->y + plane * out};
-    int64_t h = first;
-    if (copied) {
-      view = depthwise_view(w, last - first);
-      depthwise_copy(w, &view, t.x, first, copy);
-      t.win = &view;
-      t.x = copy;
-      t.y += first * w->out[2];
-      h = 0;
-    }
-    for (int64_t k = 0; k < last - first; k += DEPTHWISE_ROWS) {
-      t.h = h + k;
-      t.rows = min_i64(DEPTHWISE_ROWS, last - first - k);
-      depthwise_rows(&t);
-    }
-    depthwise_end(&e, channel, first * w->out[2], (last - first) * w->out[2]);
   }
 }
 

@@ -28,6 +28,27 @@ typedef struct lanes_part {
   int64_t pending, place; /* sums in the end's tile, and where the first one goes */
 } lanes_part;
 
+/* conv_short_make of sums whose lanes are channels: a scale and a shift, and what follows them. */
+static bool conv_short_lanes(const conv_end *e, conv_short *s) {
+  const wh_chain_op *op = e->ops + e->n_sums, *end = e->ops + e->n_ops;
+  memset(s, 0, sizeof *s);
+  if (!e->n_ops) return true;
+  if (!e->n_sums || e->again) return false;
+  if (op + 1 < end && !op->save && short_is(op, end, WH_CHAIN_MUL, true) &&
+      short_is(op + 1, end, WH_CHAIN_ADD, true)) {
+    s->scale = op->x;
+    s->shift = op[1].x;
+    s->scale_step = s->shift_step = 1;
+    op += 2;
+  } else if (short_is(op, end, WH_CHAIN_SCALE, false) && op->x_row.step == 0 && op->shift_step == 0) {
+    s->scale = op->x;
+    s->shift = op++->shift;
+  }
+  op = short_act(op, end, s);
+  if (s->act == CONV_ACT_RELU) s->act = CONV_ACT_POSITIVE; /* a bias was added, even where there is none */
+  return op == end;
+}
+
 /* `taps` that follow each other in a row. */
 CONV_INLINE void lanes_taps(const int taps, const int n, const int stride, const float *x, const float *w,
                             vf *acc) {

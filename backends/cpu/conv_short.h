@@ -86,27 +86,6 @@ static bool conv_short_make(const conv_end *e, conv_short *s) {
   return op == end;
 }
 
-/* The same of sums whose lanes are channels: a scale and a shift, and what follows them. */
-static bool conv_short_lanes(const conv_end *e, conv_short *s) {
-  const wh_chain_op *op = e->ops + e->n_sums, *end = e->ops + e->n_ops;
-  memset(s, 0, sizeof *s);
-  if (!e->n_ops) return true;
-  if (!e->n_sums || e->again) return false;
-  if (op + 1 < end && !op->save && short_is(op, end, WH_CHAIN_MUL, true) &&
-      short_is(op + 1, end, WH_CHAIN_ADD, true)) {
-    s->scale = op->x;
-    s->shift = op[1].x;
-    s->scale_step = s->shift_step = 1;
-    op += 2;
-  } else if (short_is(op, end, WH_CHAIN_SCALE, false) && op->x_row.step == 0 && op->shift_step == 0) {
-    s->scale = op->x;
-    s->shift = op++->shift;
-  }
-  op = short_act(op, end, s);
-  if (s->act == CONV_ACT_RELU) s->act = CONV_ACT_POSITIVE; /* a bias was added, even where there is none */
-  return op == end;
-}
-
 CONV_INLINE void conv_short_act(const int n, const conv_short *s, vf *v) {
   if (s->act == CONV_ACT_RELU) CONV_UNROLL
   for (int i = 0; i < n; i++) v[i] = vf_relu(v[i]);
