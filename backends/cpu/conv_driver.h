@@ -445,6 +445,8 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
 #include "backends/cpu/conv_blocks.h"
 #include "backends/cpu/conv_points.h"
+#elif VF_LANES == 16
+#include "backends/cpu/conv_points_image.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"
 #include "backends/cpu/conv_transpose.h"
@@ -457,6 +459,8 @@ static void conv_task(conv_end *e, const wh_task_part *part) {
       p->by_channels ? conv_task_channels : conv_task_places;
 #if WH_CONV_BLOCKS(CONV_TALL_ROWS)
   if (p->blocks) run = points_fit(u) ? conv_task_points : conv_task_blocks;
+#elif VF_LANES == 16
+  if (points_in_image(u)) run = conv_task_points_image;
 #endif
   const int64_t unit = p->unit;
   const int64_t row_task = p->places_first ? part->task % p->row_tasks : part->task / p->place_tasks,

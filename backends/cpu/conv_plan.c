@@ -82,7 +82,7 @@ static void cut_places(int64_t m, int64_t want, wh_conv_plan *p) {
     if (p->task_places > WH_CONV_LANES && p->places > WH_CONV_LANES)
       p->task_places /= 2;
     else if (p->task_rows > 12)
-      p->task_rows = ceil_div(p->task_rows, 2);
+      p->task_rows = ceil_div(p->task_rows, 16) * 8;
     else
       return;
   }
