@@ -7,11 +7,14 @@
 
 #define WINOGRAD_VECS 3
 /* Channels; it divides WH_CONV_CHUNK. What a block reads of them stays in a first-level cache. */
-#define WINOGRAD_PART 256
+#define WINOGRAD_PART (VF_LANES == 8 ? 256 : 128)
+/* Panels of a tile: as many chains as there are registers for, or else some to hide an addition's latency. */
 #if VF_LANES == 8 /* half of the registers */
-#define WINOGRAD_PANELS 1
+#define WINOGRAD_PANELS(vecs, all_vecs) ((all_vecs) == 1 ? 2 : 1)
+#define WINOGRAD_MOST_PANELS 2
 #else
-#define WINOGRAD_PANELS 2
+#define WINOGRAD_PANELS(vecs, all_vecs) (5 - (vecs))
+#define WINOGRAD_MOST_PANELS 4
 #endif
 
 typedef struct winograd_band {
@@ -143,30 +146,31 @@ typedef struct winograd_tile {
 } winograd_tile;
 
 CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_tile *t) {
-  vf acc[WH_WINOGRAD_PANEL * 2][WINOGRAD_VECS];
+  vf acc[WH_WINOGRAD_PANEL * WINOGRAD_MOST_PANELS][WINOGRAD_VECS];
   const int rows = panels * WH_WINOGRAD_PANEL;
-  const int64_t ld = t->ld, u_step = t->u_step, next_step = t->next_step;
-  const float *u = t->u;
+  const int64_t ld = t->ld, next_step = t->next_step;
+  const float *u[WINOGRAD_MOST_PANELS];
   const char *v = (const char *)t->v, *next = t->next;
   int64_t step = ld * (int64_t)sizeof(float), thrice = 3 * step, left = t->k;
   CONV_UNROLL
   for (int r = 0; r < rows; r++) CONV_UNROLL
   for (int i = 0; i < vecs; i++) acc[r][i] = t->begins ? vf_zero() : vf_load(t->part + r * ld + i * VF_LANES);
-#define CHANNEL(j) /* the one that is j behind; of four, their elements */                            \
-  {                                                                                                   \
-    const float *at = (const float *)(const void *)(v + ((j) % 4 == 3 ? thrice : (j) % 4 * step));    \
-    vf x[WINOGRAD_VECS];                                                                              \
-    CONV_UNROLL                                                                                       \
-    for (int i = 0; i < vecs; i++) x[i] = vf_load(at + i * VF_LANES);                                 \
-    CONV_UNROLL                                                                                       \
-    for (int r = 0; r < rows; r++) {                                                                  \
-      const vf w =                                                                                    \
-          vf_set1(u[r / WH_WINOGRAD_PANEL * u_step + (j)*WH_WINOGRAD_PANEL + r % WH_WINOGRAD_PANEL]); \
-      CONV_UNROLL                                                                                     \
-      for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], w, x[i]);                               \
-    }                                                                                                 \
-    KEEP_APART(step);                                                                                 \
-    KEEP_APART(thrice);                                                                               \
+  CONV_UNROLL
+  for (int p = 0; p < panels; p++) u[p] = t->u + p * t->u_step;
+#define CHANNEL(j) /* the one that is j behind; of four, their elements */                           \
+  {                                                                                                  \
+    const float *at = (const float *)(const void *)(v + ((j) % 4 == 3 ? thrice : (j) % 4 * step));   \
+    vf x[WINOGRAD_VECS];                                                                             \
+    CONV_UNROLL                                                                                      \
+    for (int i = 0; i < vecs; i++) x[i] = vf_load(at + i * VF_LANES);                                \
+    CONV_UNROLL                                                                                      \
+    for (int r = 0; r < rows; r++) {                                                                 \
+      const vf w = vf_set1(u[r / WH_WINOGRAD_PANEL][(j)*WH_WINOGRAD_PANEL + r % WH_WINOGRAD_PANEL]); \
+      CONV_UNROLL                                                                                    \
+      for (int i = 0; i < vecs; i++) vf_accumulate(acc[r][i], w, x[i]);                              \
+    }                                                                                                \
+    KEEP_APART(step);                                                                                \
+    KEEP_APART(thrice);                                                                              \
   }
 #define FOUR(j)    \
   CHANNEL(j)       \
@@ -175,20 +179,27 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
   CHANNEL((j) + 3) \
   v += 4 * step;   \
   KEEP_APART(v);
+#define MOVE_ON(n) /* a pointer of each panel, or all that lies between them takes registers */ \
+  CONV_UNROLL                                                                                   \
+  for (int p = 0; p < panels; p++) {                                                            \
+    u[p] += (n)*WH_WINOGRAD_PANEL;                                                              \
+    KEEP_APART(u[p]);                                                                           \
+  }
   for (left -= 8; left >= 0; left -= 8) { /* two lines of weights */
     __builtin_prefetch(next);
     __builtin_prefetch(next + next_step);
     next += 2 * next_step;
     FOUR(0)
     FOUR(4)
-    u += 8 * WH_WINOGRAD_PANEL;
+    MOVE_ON(8)
   }
   left += 8;
   for (; left > 0; left--) {
     CHANNEL(0)
-    u += WH_WINOGRAD_PANEL;
+    MOVE_ON(1)
     v += step;
   }
+#undef MOVE_ON
 #undef FOUR
 #undef CHANNEL
   CONV_UNROLL
@@ -204,26 +215,21 @@ CONV_INLINE void winograd_body(const int panels, const int vecs, const winograd_
 
 static __attribute__((noinline)) void winograd_run_tile(int64_t panels, int64_t vecs,
                                                         const winograd_tile *t) {
-#define CASES(n)            \
-  if (vecs == 1)            \
-    winograd_body(n, 1, t); \
-  else if (vecs == 2)       \
-    winograd_body(n, 2, t); \
-  else                      \
-    winograd_body(n, 3, t)
-#if WINOGRAD_PANELS > 1
-  if (panels == 2) {
-    CASES(2);
-    return;
+#define TILE(n, of)                                                \
+  if (WINOGRAD_PANELS(of, of) >= n && panels == n && vecs == of) { \
+    winograd_body(n, of, t);                                       \
+    return;                                                        \
   }
-#else
-  if (panels == 2) { /* of one vector, or there are too few chains to hide an addition's latency */
-    winograd_body(2, 1, t);
-    return;
-  }
-#endif
-  CASES(1);
-#undef CASES
+  TILE(1, 1)
+  TILE(2, 1)
+  TILE(3, 1)
+  TILE(4, 1)
+  TILE(1, 2)
+  TILE(2, 2)
+  TILE(3, 2)
+  TILE(1, 3)
+  TILE(2, 3)
+#undef TILE
 }
 
 /* Vectors of the next tile where so many are left. */
@@ -235,7 +241,6 @@ static void winograd_products(const winograd_run *r, int64_t tiles, const float 
   const wh_winograd_plan *p = r->p;
   const int64_t c = r->a->c, n_vecs = ceil_div(tiles, VF_LANES), panel = WH_WINOGRAD_PANEL * c,
                 u_step = panel * WH_WINOGRAD_POSITIONS;
-  const int64_t at_once = n_vecs == 1 ? 2 : WINOGRAD_PANELS;
   for (int64_t i = 0; i < WH_WINOGRAD_POSITIONS; i++) {
     float *sums = r->products + i * p->m_step;
     float *part = c > WH_CONV_CHUNK ? sums + WH_WINOGRAD_POSITIONS * p->m_step : sums;
@@ -253,7 +258,7 @@ static void winograd_products(const winograd_run *r, int64_t tiles, const float 
         t.next_step = at == 0 ? 64 : 0;
         t.v = r->elements + i * p->step + k * p->ld + at * VF_LANES;
         for (int64_t j = 0, some; j < panels; j += some) {
-          some = min_i64(at_once, panels - j);
+          some = min_i64(WINOGRAD_PANELS(vecs, n_vecs), panels - j);
           const int64_t to = j * WH_WINOGRAD_PANEL * p->ld + at * VF_LANES;
           t.u = u + j * u_step + i * panel + k * WH_WINOGRAD_PANEL;
           t.part = part + to;
