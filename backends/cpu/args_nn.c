@@ -537,8 +537,7 @@ static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const wh_
 static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
   int64_t size[3][WH_MAX_RANK];
   const wh_window win = sizes_of_conv(g, node, dims, size);
-  const int64_t group = wh_node_i(node, WH_ATTR_GROUP),
-                talls[] = {1, WH_CONV_SHORT, WH_CONV_SHORT, WH_CONV_TALL};
+  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), lanes[] = {4, 8, 16};
   size_t most = 0, bytes;
   if (wh_conv_is_winograd(node, g->values[node->inputs[1]].shape.rank, size[1])) {
     wh_winograd_plan p;
@@ -549,11 +548,10 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
                ? bytes
                : SIZE_MAX;
   }
-  for (int i = 0; i < 4;
-       i++) { /* not packed, of which the tall have what one row has, or packed; at some level */
+  for (int i = 0; i < 6; i++) { /* not packed, or packed; at some level */
     wh_conv_plan p;
     if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers,
-                           i > 1 && group == 1, talls[i], &p) ||
+                           i > 2 && group == 1, lanes[i % 3], &p) ||
         !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) || !wh_add_size(bytes, p.shared_bytes, &bytes))
       return SIZE_MAX;
     if (bytes > most) most = bytes;

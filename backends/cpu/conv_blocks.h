@@ -10,11 +10,11 @@
 
 #define BLOCK_SOON 8 /* taps between an element's fetch and its use, where it comes from afar */
 #define BLOCK_NEXT \
-  (WH_CONV_BLOCK + 7) /* with the last one, all lines of the elements behind that are not these */
+  (CONV_BLOCK + 7) /* with the last one, all lines of the elements behind that are not these */
 #define TAIL_SUMS ((WH_CONV_TAIL + 3) * WH_LINEAR_F_COLS) /* of a panel; they are transposed in fours */
-#define BLOCK_TILE_VECS (WH_CONV_BLOCK / VF_LANES)
+#define BLOCK_TILE_VECS (CONV_BLOCK / VF_LANES)
 
-/* How the elements of a tap come into blocks: in pieces of 8, of 4 and of one. */
+/* How the elements of a tap come into blocks: in pieces of a vector, of 4 and of one. */
 typedef struct block_piece {
   int64_t from, to;
 } block_piece;
@@ -23,7 +23,7 @@ typedef struct block_copy {
   block_piece pieces[3][WH_CONV_BLOCK_PLACES];
 } block_copy;
 
-/* c[4][vecs] over k taps: weights w[k][ldw], elements x[k][WH_CONV_BLOCK]. */
+/* c[4][vecs] over k taps: weights w[k][ldw], elements x[k][CONV_BLOCK]. */
 typedef struct block_tile {
   int64_t k, ldw;
   const float *w;
@@ -45,13 +45,13 @@ typedef struct block_tile {
  * two than one of one, whose chains are too few to hide an addition's latency. */
 static int64_t block_places(int64_t place, int64_t end) {
   const int64_t left = end - place;
-  return left > 3 * VF_LANES && left <= 4 * VF_LANES ? 2 * VF_LANES : min_i64(left, WH_CONV_BLOCK);
+  return left > 3 * VF_LANES && left <= 4 * VF_LANES ? 2 * VF_LANES : min_i64(left, CONV_BLOCK);
 }
 
 /* Elements that follow each other; pieces overlap where they do not fill them. */
 static void block_add(block_copy *b, int64_t from, int64_t to, int64_t n) {
-  const int kind = n >= 8 ? 0 : n >= 4 ? 1 : 2;
-  const int64_t size = kind == 0 ? 8 : kind == 1 ? 4 : 1;
+  const int kind = n >= VF_LANES ? 0 : n >= 4 ? 1 : 2;
+  const int64_t size = kind == 0 ? VF_LANES : kind == 1 ? 4 : 1;
   for (int64_t i = 0; i < n; i += size) {
     const int64_t at = min_i64(i, n - size);
     b->pieces[kind][b->n[kind]++] = (block_piece){from + at, to + at};
@@ -102,13 +102,13 @@ static void block_plan_copy(const conv_unit *u, int64_t begin, int64_t end, int6
   }
 }
 
-/* To: taps [k, k + n) of places [begin, end): block after block, [n][WH_CONV_BLOCK] each. */
+/* To: taps [k, k + n) of places [begin, end): block after block, [n][CONV_BLOCK] each. */
 static void block_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k, int64_t n, float *to) {
   block_copy b;
-  block_plan_copy(u, begin, end, n * WH_CONV_BLOCK, &b);
+  block_plan_copy(u, begin, end, n * CONV_BLOCK, &b);
   const int64_t volume = wh_window_volume(u->a->win.kernel), ahead = volume == 1 ? 4 : volume;
   int64_t channel = u->p->bands ? k + n : ceil_div(k, volume) * volume; /* the next one's first tap */
-  for (int64_t i = k; i < k + n; i++, to += WH_CONV_BLOCK) {
+  for (int64_t i = k; i < k + n; i++, to += CONV_BLOCK) {
     const float *x = u->taps[i];
     if (i == channel) {
       channel += volume;
@@ -128,28 +128,28 @@ static void block_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k
 /* The weights of a block's channels [m, m + rows) over taps [k, k + n), where they are not packed: to[n][4].
  */
 static void block_copy_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, float *to) {
-  for (int64_t r = 0; r < WH_CONV_BLOCK_ROWS; r++) {
+  for (int64_t r = 0; r < CONV_BLOCK_ROWS; r++) {
     const float *w = u->a->w + (u->group * u->a->m + m + min_i64(r, rows - 1)) * u->p->n_k + k;
-    for (int64_t i = 0; i < n; i++) to[i * WH_CONV_BLOCK_ROWS + r] = w[i];
+    for (int64_t i = 0; i < n; i++) to[i * CONV_BLOCK_ROWS + r] = w[i];
   }
 }
 
 /* Sums in registers to whole outputs of channels [m, m + 4) from `place` on. */
 CONV_INLINE void block_finish(conv_end *e, const int vecs, vf *v, int64_t m, int64_t place) {
   const wh_conv_args *a = e->u->a;
-  const wh_chain_part part = {m, WH_CONV_BLOCK_ROWS, place, vecs * VF_LANES};
+  const wh_chain_part part = {m, CONV_BLOCK_ROWS, place, vecs * VF_LANES};
   if (e->n_ops) {
     if (e->again) CONV_UNROLL
-    for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+    for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++)
       vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, v[i]);
     const chain_piece p = {.of = &part};
-    chain_in_registers(WH_CONV_BLOCK_ROWS, vecs, true, v, e->ops + e->n_sums, e->ops + e->n_ops, &p);
+    chain_in_registers(CONV_BLOCK_ROWS, vecs, true, v, e->ops + e->n_sums, e->ops + e->n_ops, &p);
     return;
   }
   const int64_t channel = e->u->group * a->m + m, plane = wh_window_volume(a->win.out),
                 to = (e->u->image * a->group * a->m + channel) * plane + place;
   CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) {
+  for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++) {
     const int64_t at = to + i / vecs * plane + i % vecs * VF_LANES;
     if (a->bias) v[i] = vf_add(v[i], vf_set1(a->bias[channel + i / vecs]));
     if (a->residual) v[i] = vf_add(vf_load(a->residual + at), v[i]);
@@ -159,39 +159,39 @@ CONV_INLINE void block_finish(conv_end *e, const int vecs, vf *v, int64_t m, int
 
 CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, int64_t m, int64_t rows,
                             int64_t place, int64_t n_places) {
-  vf acc[WH_CONV_BLOCK_ROWS * BLOCK_TILE_VECS], v[BLOCK_TILE_VECS];
+  vf acc[CONV_BLOCK_ROWS * BLOCK_TILE_VECS], v[BLOCK_TILE_VECS];
   const char *w = (const char *)t->w, *next = t->next;
   const float *const *from = t->from;
   float *x = t->x;
   int64_t ldw = t->ldw * (int64_t)sizeof *t->w, thrice = 3 * ldw, left = t->k, at[BLOCK_TILE_VECS];
   const int64_t next_step = 4 * t->next_step; /* at most a line */
-#define EACH_SUM CONV_UNROLL for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+#define EACH_SUM CONV_UNROLL for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++)
 #define EACH_VECTOR CONV_UNROLL for (int i = 0; i < vecs; i++)
   EACH_SUM acc[i] = t->begins ? vf_zero() : vf_load(t->part + i * VF_LANES);
   conv_ahead ahead = t->ahead;
   for (; ahead.rows > 0; ahead.rows--) conv_prefetch(&ahead);
   EACH_VECTOR at[i] = from ? t->at[i] : 0;
-#define LOAD(j) EACH_VECTOR v[i] = vf_load(x + (j)*WH_CONV_BLOCK + i * VF_LANES);
-#define FILL(j)                                                       \
-  {                                                                   \
-    const float *elements = from[j];                                  \
-    EACH_VECTOR v[i] = vf_load(elements + at[i]);                     \
-    EACH_VECTOR vf_store(x + (j)*WH_CONV_BLOCK + i * VF_LANES, v[i]); \
+#define LOAD(j) EACH_VECTOR v[i] = vf_load(x + (j)*CONV_BLOCK + i * VF_LANES);
+#define FILL(j)                                                    \
+  {                                                                \
+    const float *elements = from[j];                               \
+    EACH_VECTOR v[i] = vf_load(elements + at[i]);                  \
+    EACH_VECTOR vf_store(x + (j)*CONV_BLOCK + i * VF_LANES, v[i]); \
   }
-#define FETCH(j)                                            \
-  {                                                         \
-    const float *then = soon[j], *here = from[j] + at[0];   \
-    EACH_VECTOR __builtin_prefetch(then + at[i]);           \
-    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);            \
-    __builtin_prefetch(here + 2 * WH_CONV_BLOCK - 1, 0, 2); \
-    FILL(j)                                                 \
+#define FETCH(j)                                          \
+  {                                                       \
+    const float *then = soon[j], *here = from[j] + at[0]; \
+    EACH_VECTOR __builtin_prefetch(then + at[i]);         \
+    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);          \
+    __builtin_prefetch(here + 2 * CONV_BLOCK - 1, 0, 2);  \
+    FILL(j)                                               \
   }
 #define TAP(j, get) /* the one that is j behind */                                               \
   get(j);                                                                                        \
   KEEP_APART(ldw);                                                                               \
   KEEP_APART(thrice);                                                                            \
   CONV_UNROLL                                                                                    \
-  for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {                                                 \
+  for (int r = 0; r < CONV_BLOCK_ROWS; r++) {                                                    \
     const vf b = vf_set1(((const float *)(const void *)(w + ((j) == 3 ? thrice : (j)*ldw)))[r]); \
     EACH_VECTOR vf_accumulate(acc[r * vecs + i], b, v[i]);                                       \
   }
@@ -205,13 +205,13 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     TAP(3, get)                     \
     w += 4 * ldw;                   \
     KEEP_APART(w);                  \
-    x += 4 * WH_CONV_BLOCK;         \
+    x += 4 * CONV_BLOCK;            \
     on(4);                          \
   }                                 \
   for (; left > 0; left--) {        \
     TAP(0, get)                     \
     w += ldw;                       \
-    x += WH_CONV_BLOCK;             \
+    x += CONV_BLOCK;                \
     on(1);                          \
   }
 #define STAY(n) (void)0
@@ -245,7 +245,7 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     EACH_SUM vf_store(t->sums + i * VF_LANES, acc[i]);
     return;
   }
-  if (rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES && (e->n_ops || !e->u->a->chain)) {
+  if (rows == CONV_BLOCK_ROWS && n_places == vecs * VF_LANES && (e->n_ops || !e->u->a->chain)) {
     block_finish(e, vecs, acc, m, place);
     return;
   }
@@ -271,7 +271,7 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
   const conv_unit *u = e->u;
   const wh_conv_args *a = u->a;
   const wh_conv_plan *p = u->p;
-  const int64_t in_chunk = k % WH_CONV_CHUNK, room = ceil_div(p->task_places, WH_CONV_BLOCK) * WH_CONV_BLOCK,
+  const int64_t in_chunk = k % WH_CONV_CHUNK, room = ceil_div(p->task_places, CONV_BLOCK) * CONV_BLOCK,
                 to_sums = p->task_rows * room, plane = wh_window_volume(a->win.out);
   block_tile t = {.k = n,
                   .begins = !in_chunk,
@@ -288,17 +288,17 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
     block_find(u, begin, end, vectors);
   else if (!p->direct)
     block_fill(u, begin, end, k, n, blocks);
-  for (int64_t at = begin, places, n_blocks; at < end; at += places, blocks += n_blocks * n * WH_CONV_BLOCK) {
+  for (int64_t at = begin, places, n_blocks; at < end; at += places, blocks += n_blocks * n * CONV_BLOCK) {
     /* a set, that stays in a first-level cache */
     for (n_blocks = places = 0; n_blocks < p->set && at + places < end; n_blocks++)
       places += block_places(at + places, end);
     conv_ahead ahead = conv_end_ahead(e, m0, 0, at);
-    for (int64_t m = m0; m < m0 + n_m; m += WH_CONV_BLOCK_ROWS) {
-      const int64_t rows = min_i64(WH_CONV_BLOCK_ROWS, m0 + n_m - m);
+    for (int64_t m = m0; m < m0 + n_m; m += CONV_BLOCK_ROWS) {
+      const int64_t rows = min_i64(CONV_BLOCK_ROWS, m0 + n_m - m);
       if (!a->panels) {
         block_copy_weights(u, m, rows, k, n, u->weights);
         t.w = u->weights;
-        t.ldw = WH_CONV_BLOCK_ROWS;
+        t.ldw = CONV_BLOCK_ROWS;
         t.next = (const char *)t.w;
       } else if (m == m0 || m % WH_LINEAR_F_COLS == 0) {
         t.w = conv_panel(u, m, k, &t.ldw);
@@ -313,14 +313,14 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
           t.next_step = width * (int64_t)sizeof *w / 8 / n_blocks;
         }
       } else {
-        t.w += WH_CONV_BLOCK_ROWS;
+        t.w += CONV_BLOCK_ROWS;
       }
       t.ahead = ahead;
       t.ahead.rows = t.last ? rows : 0;
-      ahead.y += WH_CONV_BLOCK_ROWS * plane;
-      ahead.x += WH_CONV_BLOCK_ROWS * plane;
+      ahead.y += CONV_BLOCK_ROWS * plane;
+      ahead.x += CONV_BLOCK_ROWS * plane;
       t.x = blocks;
-      t.part = u->sums + (m - m0) * room + (at - begin) * WH_CONV_BLOCK_ROWS;
+      t.part = u->sums + (m - m0) * room + (at - begin) * CONV_BLOCK_ROWS;
       for (int64_t i = at, count; i < at + places; i += count) {
         count = block_places(i, end);
         t.from = NULL;
@@ -334,8 +334,8 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
         }
         t.sums = t.part + to_sums;
         block_run_tile(e, ceil_div(count, VF_LANES), &t, m, rows, i, count);
-        t.x += n * WH_CONV_BLOCK;
-        t.part += count * WH_CONV_BLOCK_ROWS;
+        t.x += n * CONV_BLOCK;
+        t.part += count * CONV_BLOCK_ROWS;
         t.ahead.y += count;
         t.ahead.x += count;
         t.next += n * t.next_step;

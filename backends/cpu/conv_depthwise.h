@@ -297,7 +297,7 @@ static void depthwise_end(conv_end *e, bool is_short, int64_t channel, int64_t f
   }
 }
 
-#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+#if VF_LANES == 8
 #include "backends/cpu/conv_depthwise_lanes.h"
 #endif
 
@@ -305,7 +305,7 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
   const wh_window *w = &a->win;
   const int64_t in = wh_window_volume(w->in), out = wh_window_volume(w->out),
                 taps = w->kernel[1] * w->kernel[2];
-#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+#if VF_LANES == 8
   if (p->row && lanes_fit(a)) {
     conv_run_lanes(a, p, worker);
     return;

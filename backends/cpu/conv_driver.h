@@ -6,7 +6,7 @@
  * of its strides, so that a tap is again a fixed distance from its output's place: taps move along k, places
  * along the lanes. Rows of places are as long as the copy's; those behind the end of an output's row are
  * computed and not written. A register tile holds channels x places, each one chain over k, in chunks of 512
- * (docs/NUMERICS.md, "conv"). With AVX2 tiles of many channels walk through blocks of their elements
+ * (docs/NUMERICS.md, "conv"). With AVX tiles of many channels walk through blocks of their elements
  * (conv_blocks.h), which come from a copy of the rows that a task needs (conv_bands.h) or from the image
  * itself (conv_image.h); windows of one element and few channels have a shorter way there (conv_points.h).
  * Where it uses the lanes better and the weights are packed, channels are the lanes (conv_channels.h). Groups
@@ -46,6 +46,8 @@
 #else
 #define CONV_TALL_ROWS WH_CONV_TALL
 #endif
+#define CONV_BLOCK WH_CONV_BLOCK(VF_LANES)
+#define CONV_BLOCK_ROWS WH_CONV_BLOCK_ROWS(VF_LANES)
 
 /* What a tile's end touches, asked for in front of its taps or as it walks them: two lines of outputs and of
  * an operand per row.
@@ -164,7 +166,7 @@ typedef struct conv_unit {
   int64_t *offsets;   /* [taps of a channel] from its first element */
   float *sums;        /* of a task */
   float *weights;     /* of some rows, where they are not packed */
-  float *blocks;      /* [of a task][taps of a part][WH_CONV_BLOCK], where there are */
+  float *blocks;      /* [of a task][taps of a part][CONV_BLOCK], where there are */
   conv_band *band;
   float *copy; /* a band's elements, a worker's own copy of an image, or an image's last channels */
   wh_team *team;
@@ -442,11 +444,9 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 }
 
 #include "backends/cpu/conv_channels.h"
-#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+#if CONV_BLOCK
 #include "backends/cpu/conv_blocks.h"
 #include "backends/cpu/conv_points.h"
-#elif VF_LANES == 16
-#include "backends/cpu/conv_points_image.h"
 #endif
 #include "backends/cpu/conv_depthwise.h"
 #include "backends/cpu/conv_transpose.h"
@@ -457,10 +457,8 @@ static void conv_task(conv_end *e, const wh_task_part *part) {
   const wh_conv_plan *p = u->p;
   void (*run)(conv_end * e, int64_t m, int64_t n_m, int64_t begin, int64_t end) =
       p->by_channels ? conv_task_channels : conv_task_places;
-#if WH_CONV_BLOCKS(CONV_TALL_ROWS)
+#if CONV_BLOCK
   if (p->blocks) run = points_fit(u) ? conv_task_points : conv_task_blocks;
-#elif VF_LANES == 16
-  if (points_in_image(u)) run = conv_task_points_image;
 #endif
   const int64_t unit = p->unit;
   const int64_t row_task = p->places_first ? part->task % p->row_tasks : part->task / p->place_tasks,
@@ -484,7 +482,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
   }
   /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
   if (!wh_conv_make_plan(&a->win, a->n, a->group, a->c, a->m, wh_team_size(worker->team), a->panels != NULL,
-                         CONV_TALL_ROWS, &p))
+                         VF_LANES, &p))
     return; /* the claim refused */
   if (!p.fits) {
     wh_k_conv__ref(a, worker);

@@ -7,7 +7,7 @@
 
 #define CONV_TEMPS 2 /* of a chain that runs here */
 /* Sums that are written together: channels x places of a tile, or a panel of channels x places. */
-#define CONV_PANEL_PLACES 32
+#define CONV_PANEL_PLACES (CONV_BLOCK > 32 ? CONV_BLOCK : 32)
 #define CONV_PANEL_TILE (WH_LINEAR_F_COLS * CONV_PANEL_PLACES)
 #define CONV_TILE (CONV_ROWS * CONV_LANES > CONV_PANEL_TILE ? CONV_ROWS * CONV_LANES : CONV_PANEL_TILE)
 _Static_assert(WH_WINOGRAD_PANEL *WH_WINOGRAD_PLACES <= CONV_TILE, "rows of sums fit a temporary");
@@ -76,10 +76,10 @@ static void conv_end_begin(const conv_unit *u, int64_t ldc, conv_sums_at where, 
   const wh_chain_results to = {.y = lanes ? e->tile : y,
                                .y_row = lanes ? sums : outputs,
                                .temps = e->temps[0],
-                               .temp_row = {lanes                     ? VF_LANES
-                                            : where == CONV_SUMS_ROWS ? WH_WINOGRAD_PLACES
-                                            : u->p->by_channels       ? CONV_PANEL_PLACES
-                                                                      : CONV_LANES,
+                               .temp_row = {lanes                               ? VF_LANES
+                                            : where == CONV_SUMS_ROWS           ? WH_WINOGRAD_PLACES
+                                            : u->p->by_channels || u->p->blocks ? CONV_PANEL_PLACES
+                                                                                : CONV_LANES,
                                             true},
                                .temp_size = CONV_TILE};
   wh_chain_input in[WH_FORMULA_INPUTS] = {{e->sums, 1, sums}};

@@ -5,8 +5,8 @@
 
 /* A block's places cut into pieces of a vector, of one row of outputs each; a piece of fewer is followed by
  * what the next one overwrites. Rows of outputs are at least a vector long. */
-#define IMAGE_PIECES (WH_CONV_BLOCK / VF_LANES + 4)
-_Static_assert(WH_CONV_BLOCK <= 3 * VF_LANES,
+#define IMAGE_PIECES (CONV_BLOCK / VF_LANES + 4)
+_Static_assert(CONV_BLOCK <= 3 * VF_LANES,
                "the block has places of four rows at most, each with one short piece");
 
 /* Lanes of a vector of elements from `first` on that lie in [0, width). */
@@ -46,7 +46,7 @@ CONV_INLINE void image_fill_taps(const int stride, const conv_unit *u, const ima
                 rows = w->kernel[0] * w->kernel[1], n_pieces = b->n;
   const float *x = u->x + k / (rows * width) * in;
   int64_t row = k / width % rows, column = k % width;
-  for (; n > 0; n--, to += WH_CONV_BLOCK) {
+  for (; n > 0; n--, to += CONV_BLOCK) {
     const int64_t *at = b->row[row];
     const vf_mask(*inside)[2] = b->inside[column];
     for (int64_t i = 0; i < n_pieces; i++) {
@@ -72,7 +72,7 @@ CONV_INLINE void image_fill_taps(const int stride, const conv_unit *u, const ima
   }
 }
 
-/* To: taps [k, k + n) of places [begin, end), one block: to[n][WH_CONV_BLOCK], and what is left of a vector.
+/* To: taps [k, k + n) of places [begin, end), one block: to[n][CONV_BLOCK], and what is left of a vector.
  */
 static void image_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k, int64_t n, float *to) {
   const wh_window *w = &u->a->win;

@@ -19,8 +19,7 @@
 #define BLOCK_TASK 61440 /* elements */
 #define TASK_ROWS 96
 #define TASKS_PER_WORKER 4
-#define LANES 32 /* of most tiles */
-#define BLOCK_LANES 8
+#define LANES 32       /* of most tiles */
 #define LANES_ROW 4096 /* the longest row of a ring; longer ones are read in place */
 
 /* The distinct phases of an axis' taps; false: too many. */
@@ -109,21 +108,22 @@ static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
   p->part = p->n_k <= WH_CONV_CHUNK ? ceil_div(p->n_k, ceil_div(p->n_k, BLOCK_WHOLE)) : BLOCK_PART;
   p->set = p->part < BLOCK_PART ? BLOCK_PART / p->part : 1;
   const int64_t most = min_i64(BLOCK_TASK / p->part, WH_CONV_BLOCK_PLACES),
-                round = p->tail ? WH_LINEAR_F_COLS : WH_CONV_BLOCK_ROWS; /* its lanes are a panel's */
+                round =
+                    p->tail ? WH_LINEAR_F_COLS : WH_CONV_BLOCK_ROWS(p->lanes); /* its lanes are a panel's */
   int64_t rows = ceil_div(m, WH_CONV_BLOCK_TASK), places = ceil_div(p->places, most);
   for (;;) {
     p->task_rows = ceil_div(ceil_div(m, rows), round) * round;
-    p->task_places = ceil_div(ceil_div(p->places, places), WH_CONV_BLOCK) * WH_CONV_BLOCK;
+    p->task_places = ceil_div(ceil_div(p->places, places), p->block) * p->block;
     p->row_tasks = ceil_div(m, p->task_rows);
     p->place_tasks = ceil_div(p->places, p->task_places);
     if (p->row_tasks * p->place_tasks >= want) return;
     if (p->task_rows > 64)
       rows++;
-    else if (p->task_places > 4 * WH_CONV_BLOCK)
+    else if (p->task_places > 4 * p->block)
       places++;
     else if (p->task_rows > (p->tail ? WH_LINEAR_F_COLS : 16))
       rows++;
-    else if (p->task_places > WH_CONV_BLOCK)
+    else if (p->task_places > p->block)
       places++;
     else
       return;
@@ -133,14 +133,14 @@ static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
 /* Whether tasks copy what they read (conv_bands.h): where vectors of places then lie in the copy as they are.
  * Of one tap a copy of all is smaller than the image, and made once. */
 static bool has_bands(const wh_window *w, const wh_conv_plan *p) {
-  return p->blocks && p->copies && wh_window_volume(w->kernel) > 1 && w->out[2] >= BLOCK_LANES &&
-         (w->out[2] % BLOCK_LANES == 0 || w->out[0] * w->out[1] == 1);
+  return p->blocks && p->copies && wh_window_volume(w->kernel) > 1 && w->out[2] >= p->lanes &&
+         (w->out[2] % p->lanes == 0 || w->out[0] * w->out[1] == 1);
 }
 
 /* Whether blocks are filled from the image (conv_image.h), of which rows are no whole vectors. */
 static bool is_direct(const wh_window *w, const wh_conv_plan *p) {
   return p->blocks && p->copies && wh_window_volume(w->kernel) > 1 && w->stride[2] <= 2 &&
-         w->out[2] >= BLOCK_LANES && w->kernel[0] * w->kernel[1] <= WH_CONV_ROWS &&
+         w->out[2] >= p->lanes && w->kernel[0] * w->kernel[1] <= WH_CONV_ROWS &&
          w->kernel[2] <= WH_CONV_COLUMNS;
 }
 
@@ -164,6 +164,13 @@ static bool band_floats(const wh_window *w, int64_t c, const wh_conv_plan *p, si
     if (__builtin_mul_overflow(n, wh_conv_band_size(w, p, i, out[i]), &n)) return false;
   return !__builtin_add_overflow(n, 32, &n) &&
          wh_mul_size((size_t)channels, (size_t)wh_conv_band_step(n - 32), floats);
+}
+
+/* Wide vectors: not of a place or two of weights that are read once, nor where rows are shorter than they
+ * are, so that copies are of short pieces. */
+static bool worth_blocks(const wh_window *w, const wh_conv_plan *p) {
+  return p->lanes == 8 ||
+         (p->places >= 2 * p->block && (wh_window_volume(w->kernel) == 1 || w->out[2] >= p->lanes));
 }
 
 /* ---- lanes are channels ---- */
@@ -214,7 +221,7 @@ static void cut_tiles(int64_t m, int64_t want, int64_t tall, wh_conv_plan *p) {
 static bool prefers_channels(int64_t m, int64_t n_k, const wh_conv_plan *places,
                              const wh_conv_plan *channels) {
   const double outputs = (double)channels->places, few = (double)channels->tile;
-  const int64_t lanes = places->blocks ? BLOCK_LANES : LANES;
+  const int64_t lanes = places->blocks ? places->lanes : LANES;
   const double by_places = outputs / (double)(ceil_div(places->places, lanes) * lanes + places->tail);
   const double by_channels = (double)m / (double)(ceil_div(m, WH_LINEAR_F_HALF) * WH_LINEAR_F_HALF) *
                              (few >= 7 ? 1.0 : few / 7) * (double)n_k / (double)(n_k + 12);
@@ -240,8 +247,7 @@ static bool lanes_bytes(const wh_window *w, wh_conv_plan *p) {
     return true;
   }
   return wh_mul_size((size_t)p->row + (size_t)w->kernel[2], (size_t)w->kernel[1] + 1, &bytes) &&
-         wh_mul_size(bytes, BLOCK_LANES * sizeof(float), &bytes) &&
-         wh_align_size(bytes, 64, &p->worker_bytes);
+         wh_mul_size(bytes, 8 * sizeof(float), &bytes) && wh_align_size(bytes, 64, &p->worker_bytes);
 }
 
 /* ---- all ---- */
@@ -249,7 +255,7 @@ static bool lanes_bytes(const wh_window *w, wh_conv_plan *p) {
 static bool plan_bytes(const wh_window *w, int64_t c, wh_conv_plan *p) {
   size_t copy = 0, taps;
   const int64_t lanes = ceil_div(p->task_places, WH_CONV_LANES) * WH_CONV_LANES + WH_CONV_LANES;
-  const int64_t in_blocks = ceil_div(p->task_places, WH_CONV_BLOCK) * WH_CONV_BLOCK;
+  const int64_t in_blocks = p->blocks ? ceil_div(p->task_places, p->block) * p->block : 0;
   p->channel = p->n_phases;
   for (int i = 0; i < WH_WINDOW_AXES; i++)
     if (__builtin_mul_overflow(p->channel, p->size[i], &p->channel)) return false;
@@ -274,7 +280,7 @@ static bool plan_bytes(const wh_window *w, int64_t c, wh_conv_plan *p) {
   p->weight_bytes = p->by_channels ? 0 : WH_CONV_CHUNK * 16 * sizeof(float);
   if (p->blocks) {
     p->sum_bytes = p->n_k > p->part ? (size_t)(2 * p->task_rows * in_blocks) * sizeof(float) : 0;
-    p->block_bytes = (size_t)(in_blocks * p->part + WH_CONV_BLOCK) * sizeof(float); /* whole vectors */
+    p->block_bytes = (size_t)(in_blocks * p->part + p->block) * sizeof(float); /* whole vectors */
   }
   p->shared_bytes = p->copies && !p->alone ? copy : 0;
   return wh_add_size(taps, p->sum_bytes + p->weight_bytes + p->block_bytes, &p->worker_bytes) &&
@@ -282,22 +288,28 @@ static bool plan_bytes(const wh_window *w, int64_t c, wh_conv_plan *p) {
 }
 
 bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
-                       bool packed, int64_t tall, wh_conv_plan *out) {
+                       bool packed, int64_t lanes, wh_conv_plan *out) {
   const int64_t volume = wh_window_volume(w->kernel), n_k = c * volume;
   const bool alone = workers == 1 || n * group >= 2 * (int64_t)workers;
   const int64_t want = alone ? 1 : (int64_t)workers * TASKS_PER_WORKER;
-  wh_conv_plan places = {.n_k = n_k, .n_phases = 1, .alone = alone}, channels = places;
+  const int64_t tall = lanes == 8 ? WH_CONV_SHORT : WH_CONV_TALL;
+  wh_conv_plan places = {.n_k = n_k,
+                         .n_phases = 1,
+                         .alone = alone,
+                         .lanes = lanes,
+                         .block = WH_CONV_BLOCK(lanes)},
+               channels = places;
   if (is_depthwise(w, c, packed)) {
     *out = (wh_conv_plan){.fits = true, .depthwise = true};
-    return !WH_CONV_BLOCKS(tall) || lanes_bytes(w, out);
+    return lanes != 8 || lanes_bytes(w, out);
   }
   places.fits = view_places(w, &places);
-  places.blocks = WH_CONV_BLOCKS(tall) && places.fits && m >= BLOCK_ROWS && n_k > 0;
+  places.blocks = places.block && places.fits && m >= BLOCK_ROWS && n_k > 0 && worth_blocks(w, &places);
   if (places.blocks) places.places = wh_window_volume(w->out);
   if (places.blocks && places.places <= 0) return false; /* it overflows */
-  if (places.blocks && packed && places.places > WH_CONV_BLOCK &&
-      places.places % WH_CONV_BLOCK <= WH_CONV_TAIL) {
-    places.tail = places.places % WH_CONV_BLOCK;
+  if (places.blocks && packed && places.places > places.block &&
+      places.places % places.block <= WH_CONV_TAIL) {
+    places.tail = places.places % places.block;
     places.places -= places.tail;
   }
   *out = places;
@@ -320,7 +332,7 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   else if (!out->by_channels)
     cut_places(m, want, out);
   if (out->bands) cut_bands(w->out[2], out);
-  out->unit = out->by_channels ? 1 : out->blocks ? WH_CONV_BLOCK : LANES;
+  out->unit = out->by_channels ? 1 : out->blocks ? out->block : LANES;
   cut_evenly(c, wh_window_volume(w->in), m, workers, out);
   return plan_bytes(w, c, out);
 }

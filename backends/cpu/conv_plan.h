@@ -10,23 +10,25 @@
 
 #define WH_CONV_CHUNK 512 /* of the contract: linear, float weights */
 #define WH_CONV_LANES 64  /* places of the widest tile of any level */
-#define WH_CONV_TALL 14   /* places of the tallest tile whose lanes are channels */
-#define WH_CONV_SHORT \
-  6 /* the same, with half of the registers: of levels whose places are copied to blocks */
-#define WH_CONV_BLOCKS(tall) ((tall) == WH_CONV_SHORT)
-#define WH_CONV_BLOCK 24         /* places of a block */
-#define WH_CONV_BLOCK_ROWS 4     /* channels of its tiles */
-#define WH_CONV_BLOCK_PLACES 480 /* most of a task */
-#define WH_CONV_BLOCK_TASK 128   /* most channels of a task */
-#define WH_CONV_ROWS 16          /* of taps, and */
-#define WH_CONV_COLUMNS 16       /* taps of a row: most of blocks that are filled from the image */
-#define WH_CONV_TAIL 12          /* most places that no block has */
-#define WH_CONV_PHASES 32 /* of an axis; windows with more are the reference's, or have channels in lanes */
+/* Places of the tallest tile whose lanes are channels; with half of the registers. */
+#define WH_CONV_TALL 14
+#define WH_CONV_SHORT 6
+/* Places of a block, by the lanes of a level's vectors; 0: it has none. */
+#define WH_CONV_BLOCK(lanes) ((lanes) < 8 ? 0 : 3 * (lanes))
+#define WH_CONV_BLOCK_ROWS(lanes) ((lanes) / 2) /* channels of its tiles: as registers allow */
+#define WH_CONV_BLOCK_PLACES 480                /* most of a task */
+#define WH_CONV_BLOCK_TASK 128                  /* most channels of a task */
+#define WH_CONV_ROWS 16                         /* of taps, and */
+#define WH_CONV_COLUMNS 16 /* taps of a row: most of blocks that are filled from the image */
+#define WH_CONV_TAIL 12    /* most places that no block has */
+#define WH_CONV_PHASES 32  /* of an axis; windows with more are the reference's, or have channels in lanes */
 
 typedef struct wh_conv_plan {
   bool fits;        /* within what the driver does; else the reference computes */
   bool depthwise;   /* groups of one channel; of what is below only row, a ring's, and worker_bytes count */
   bool by_channels; /* lanes are channels, of packed weights; else they are places */
+  int64_t lanes;    /* of the level's vectors */
+  int64_t block;    /* its places, or 0 */
   bool blocks;      /* of places (conv_blocks.h): those that tiles walk are the outputs */
   bool copies;      /* tiles read a copy */
   bool direct;      /* blocks are filled from the image, whatever its padding and up to strides of two */
@@ -51,10 +53,9 @@ typedef struct wh_conv_plan {
   size_t tap_bytes, sum_bytes, weight_bytes, block_bytes, worker_bytes;
 } wh_conv_plan;
 
-/* `packed`: the weights are panels; `tall`: places of a level's tallest tile with channels in lanes. False
- * when the bytes overflow. */
+/* `packed`: the weights are panels; `lanes`: of a level's vectors. False when the bytes overflow. */
 bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
-                       bool packed, int64_t tall, wh_conv_plan *out);
+                       bool packed, int64_t lanes, wh_conv_plan *out);
 
 /* The places of a task, or its tiles where lanes are channels. */
 void wh_conv_task_places(const wh_conv_plan *p, int64_t place_task, int64_t *begin, int64_t *end);

@@ -22,23 +22,23 @@ static bool points_fit(const conv_unit *u) {
 
 CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, const float *x, int64_t place,
                              int64_t n_places) {
-  vf v[WH_CONV_BLOCK_ROWS * BLOCK_TILE_VECS];
+  vf v[CONV_BLOCK_ROWS * BLOCK_TILE_VECS];
   const float *w = t->w;
   const int64_t ldw = t->ldw, next_step = 4 * t->next_step;
   const char *next = t->next;
   CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_zero();
-#define STEP(from, j) /* the k whose elements are j behind x, with the weights there */  \
-  {                                                                                      \
-    vf b[BLOCK_TILE_VECS];                                                               \
-    CONV_UNROLL                                                                          \
-    for (int i = 0; i < vecs; i++) b[i] = vf_load(x + (j)*WH_CONV_BLOCK + i * VF_LANES); \
-    CONV_UNROLL                                                                          \
-    for (int r = 0; r < WH_CONV_BLOCK_ROWS; r++) {                                       \
-      const vf of = vf_set1((from)[r]);                                                  \
-      CONV_UNROLL                                                                        \
-      for (int i = 0; i < vecs; i++) vf_accumulate(v[r * vecs + i], b[i], of);           \
-    }                                                                                    \
+  for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_zero();
+#define STEP(from, j) /* the k whose elements are j behind x, with the weights there */ \
+  {                                                                                     \
+    vf b[BLOCK_TILE_VECS];                                                              \
+    CONV_UNROLL                                                                         \
+    for (int i = 0; i < vecs; i++) b[i] = vf_load(x + (j)*CONV_BLOCK + i * VF_LANES);   \
+    CONV_UNROLL                                                                         \
+    for (int r = 0; r < CONV_BLOCK_ROWS; r++) {                                         \
+      const vf of = vf_set1((from)[r]);                                                 \
+      CONV_UNROLL                                                                       \
+      for (int i = 0; i < vecs; i++) vf_accumulate(v[r * vecs + i], b[i], of);          \
+    }                                                                                   \
   }
   int64_t k = t->k;
   for (; k >= 4; k -= 4) {
@@ -51,18 +51,18 @@ CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, 
     STEP(behind, 2)
     STEP(behind + ldw, 3)
     w = behind + 2 * ldw;
-    x += 4 * WH_CONV_BLOCK;
+    x += 4 * CONV_BLOCK;
   }
-  for (; k > 0; k--, w += ldw, x += WH_CONV_BLOCK) STEP(w, 0)
+  for (; k > 0; k--, w += ldw, x += CONV_BLOCK) STEP(w, 0)
 #undef STEP
   CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_add(vf_zero(), v[i]);
-  if (t->end && t->rows == WH_CONV_BLOCK_ROWS && n_places == vecs * VF_LANES) {
-    conv_short_end(WH_CONV_BLOCK_ROWS, vecs, t->end, v, t->m, t->m * t->plane + place, t->plane, t->y);
+  for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_add(vf_zero(), v[i]);
+  if (t->end && t->rows == CONV_BLOCK_ROWS && n_places == vecs * VF_LANES) {
+    conv_short_end(CONV_BLOCK_ROWS, vecs, t->end, v, t->m, t->m * t->plane + place, t->plane, t->y);
     return;
   }
   CONV_UNROLL
-  for (int i = 0; i < WH_CONV_BLOCK_ROWS * vecs; i++)
+  for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++)
     vf_store(e->tile + i / vecs * CONV_PANEL_PLACES + i % vecs * VF_LANES, v[i]);
   conv_end_run(e, e->tile, t->m, t->rows, place, n_places);
 }
@@ -79,20 +79,20 @@ static __attribute__((noinline)) void points_run_tile(conv_end *e, const points_
 
 /* Blocks of places [begin, end), one behind the other. */
 static void points_fill(const conv_unit *u, int64_t begin, int64_t end, float *to) {
-  const int64_t n = u->p->n_k, step = n * WH_CONV_BLOCK;
+  const int64_t n = u->p->n_k, step = n * CONV_BLOCK;
   if (!block_is_flat(u) || (end - begin) % VF_LANES) {
     block_fill(u, begin, end, 0, n, to);
     return;
   }
   int64_t whole = 0; /* places of the first blocks, which are full */
-  while (block_places(begin + whole, end) == WH_CONV_BLOCK) whole += WH_CONV_BLOCK;
-  for (int64_t k = 0; k < n; k++, to += WH_CONV_BLOCK) {
+  while (block_places(begin + whole, end) == CONV_BLOCK) whole += CONV_BLOCK;
+  for (int64_t k = 0; k < n; k++, to += CONV_BLOCK) {
     const float *x = u->taps[k] + begin;
     const float *const behind = x + whole, *const last = x + (end - begin);
     float *block = to;
-    for (; x < behind; x += WH_CONV_BLOCK, block += step) {
+    for (; x < behind; x += CONV_BLOCK, block += step) {
       CONV_UNROLL
-      for (int i = 0; i < WH_CONV_BLOCK; i += VF_LANES) vf_store(block + i, vf_load(x + i));
+      for (int i = 0; i < CONV_BLOCK; i += VF_LANES) vf_store(block + i, vf_load(x + i));
     }
     for (int64_t count; x < last; x += count, block += step) {
       count = block_places(0, last - x);
@@ -106,7 +106,7 @@ static void points_blocks(conv_end *e, const conv_short *s, int64_t m0, int64_t 
                           int64_t end) {
   const conv_unit *u = e->u;
   const wh_conv_args *a = u->a;
-  const int64_t n = u->p->n_k, step = n * WH_CONV_BLOCK, plane = wh_window_volume(a->win.out);
+  const int64_t n = u->p->n_k, step = n * CONV_BLOCK, plane = wh_window_volume(a->win.out);
   points_tile t = {
       .k = n, .plane = plane, .y = a->y + (u->image * a->group + u->group) * a->m * plane, .end = s};
   for (int64_t at = begin, behind; at < end; at = behind) {
@@ -114,8 +114,8 @@ static void points_blocks(conv_end *e, const conv_short *s, int64_t m0, int64_t 
     for (behind = at; behind < end && (!n_blocks || (n_blocks + 1) * step <= POINTS_SET); n_blocks++)
       behind += block_places(behind, end);
     points_fill(u, at, behind, u->blocks);
-    for (t.m = m0; t.m < m0 + n_m; t.m += WH_CONV_BLOCK_ROWS) {
-      t.rows = min_i64(WH_CONV_BLOCK_ROWS, m0 + n_m - t.m);
+    for (t.m = m0; t.m < m0 + n_m; t.m += CONV_BLOCK_ROWS) {
+      t.rows = min_i64(CONV_BLOCK_ROWS, m0 + n_m - t.m);
       t.w = conv_panel(u, t.m, 0, &t.ldw);
       /* the next panel's, or the first one's again; a tile asks for its part of them */
       const int64_t first = t.m / WH_LINEAR_F_COLS * WH_LINEAR_F_COLS;
