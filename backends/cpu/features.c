@@ -163,7 +163,8 @@ wh_status wh_cpu_level_mask(const char *level, uint64_t available, uint64_t *out
     if ((available & LEVELS[i].needs) != LEVELS[i].needs)
       return WH_FAIL(ERR_UNAVAILABLE, "instruction set level '%s': this processor's highest is '%s'", level,
                      wh_cpu_level_name(available));
-    *out = LEVELS[i].needs | (available & (LEVELS[i].also | WH_CPU_MANY_WAYS));
+    *out = LEVELS[i].needs | (available & LEVELS[i].also);
+    if (*out) *out |= available & WH_CPU_MANY_WAYS; /* 0 is what says that there are no vectors */
     return WH_OK;
   }
   return WH_FAIL(ERR_INVALID_ARGUMENT, "unknown instruction set level '%.64s': known are " LEVEL_NAMES,

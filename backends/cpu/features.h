@@ -19,8 +19,8 @@
 #define WH_CPU_NEON (1ull << 16)      /* Advanced SIMD of AArch64 */
 #define WH_CPU_DOTPROD (1ull << 17)   /* sdot: dots of four bytes */
 #define WH_CPU_I8MM (1ull << 18)      /* usdot, usmmla: products of 2 x 8 by 8 x 2 bytes */
-/* Not instructions, and a part of every level: the first-level data cache has 12 ways or more, in which twice
- * as many rows that are a multiple of 2 KiB apart stay. */
+/* Not instructions, and a part of every level but ref: the first-level data cache has 12 ways or more, in
+ * which twice as many rows that are a multiple of 2 KiB apart stay. */
 #define WH_CPU_MANY_WAYS (1ull << 32)
 
 /* Any of these: products have kernels other than the reference, which read packed weights. */
