@@ -186,7 +186,9 @@ typedef struct wh_backend {
   /* ---- memory ---- */
   /* Zeroed, WH_BUFFER_ALIGN-aligned. */
   wh_status (*buffer_create)(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out);
-  /* Host memory as a buffer, read in place; it outlives the buffer. ERR_UNSUPPORTED: core copies. */
+  /* Host memory as a buffer, read in place by what is executed, at no other time: it is there until then, and
+   * maybe not until the buffer is destroyed. A device that needs more than its address (that would map it)
+   * says ERR_UNSUPPORTED: core copies. */
   wh_status (*buffer_import)(void *dev, const void *host, uint64_t n_bytes, wh_buffer **out);
   void (*buffer_destroy)(void *dev, wh_buffer *buffer); /* NULL is fine */
   /* Its address for the host; NULL: it has none. */

@@ -56,6 +56,7 @@ static void run_linear_blas(const cpu_instr *in, const wh_worker *worker) {
 static void run_expert_linear(const cpu_instr *in, const wh_worker *worker) {
   const cpu_kernel *k = in->kernel;
   const wh_expert_linear_args a = {.layout = &k->layout,
+                                   .features = k->features,
                                    .linear_q = k->linear_q,
                                    .linear_f = k->linear_f,
                                    .fetch = k->fetch,

@@ -88,7 +88,7 @@ wh_status wh_cpu_buffer_grow(void *dev, wh_buffer *b, uint64_t n_bytes) {
 wh_status wh_cpu_buffer_import(void *dev, const void *host, uint64_t n_bytes, wh_buffer **out) {
   wh_buffer *b;
   WH_TRY(new_buffer(dev, n_bytes, &b));
-  b->data = (char *)(uintptr_t)host; /* kernels only read it: core binds it to constants */
+  b->data = (char *)(uintptr_t)host; /* kernels only read it: core binds it to constants and inputs */
   b->imported = true;
   *out = b;
   return WH_OK;

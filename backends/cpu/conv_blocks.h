@@ -9,8 +9,7 @@
 #include "backends/cpu/conv_short.h"
 
 #define BLOCK_SOON 8 /* taps between an element's fetch and its use, where it comes from afar */
-#define BLOCK_NEXT \
-  (CONV_BLOCK + 7) /* with the last one, all lines of the elements behind that are not these */
+#define BLOCK_NEXT (CONV_BLOCK + 7) /* with the last one, lines of the elements behind that are not these */
 #define TAIL_SUMS ((WH_CONV_TAIL + 3) * WH_LINEAR_F_COLS) /* of a panel; they are transposed in fours */
 #define BLOCK_TILE_VECS (CONV_BLOCK / VF_LANES)
 
@@ -23,7 +22,7 @@ typedef struct block_copy {
   block_piece pieces[3][WH_CONV_BLOCK_PLACES];
 } block_copy;
 
-/* c[4][vecs] over k taps: weights w[k][ldw], elements x[k][CONV_BLOCK]. */
+/* c[CONV_BLOCK_ROWS][vecs] over k taps: weights w[k][ldw], elements x[k][CONV_BLOCK]. */
 typedef struct block_tile {
   int64_t k, ldw;
   const float *w;
@@ -125,7 +124,8 @@ static void block_fill(const conv_unit *u, int64_t begin, int64_t end, int64_t k
 #include "backends/cpu/conv_bands.h"
 #include "backends/cpu/conv_image.h"
 
-/* The weights of a block's channels [m, m + rows) over taps [k, k + n), where they are not packed: to[n][4].
+/* The weights of a block's channels [m, m + rows) over taps [k, k + n), where they are not packed:
+ * to[n][CONV_BLOCK_ROWS].
  */
 static void block_copy_weights(const conv_unit *u, int64_t m, int64_t rows, int64_t k, int64_t n, float *to) {
   for (int64_t r = 0; r < CONV_BLOCK_ROWS; r++) {
@@ -134,7 +134,7 @@ static void block_copy_weights(const conv_unit *u, int64_t m, int64_t rows, int6
   }
 }
 
-/* Sums in registers to whole outputs of channels [m, m + 4) from `place` on. */
+/* Sums in registers to whole outputs of channels [m, m + CONV_BLOCK_ROWS) from `place` on. */
 CONV_INLINE void block_finish(conv_end *e, const int vecs, vf *v, int64_t m, int64_t place) {
   const wh_conv_args *a = e->u->a;
   const wh_chain_part part = {m, CONV_BLOCK_ROWS, place, vecs * VF_LANES};
@@ -304,7 +304,7 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
         t.w = conv_panel(u, m, k, &t.ldw);
         t.next = (const char *)t.w;
         t.next_step = 0;
-        if (at == begin) { /* the panel behind, or the first one of the next part, in eighths */
+        if (at == begin) { /* the panel behind, or the first one of the next part: an eighth a tile */
           const int64_t in_panel = m % WH_LINEAR_F_COLS, behind = m - in_panel + WH_LINEAR_F_COLS;
           int64_t width;
           const float *w = behind < m0 + n_m ? conv_panel(u, behind, k, &width)

@@ -343,7 +343,8 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
       if (plane / channels != u.image) {
         u.image = plane / channels;
         conv_end_begin(&u, 0, CONV_SUMS_OUTPUTS, &e);
-        is_short = conv_short_make(&e, &s) && !(e.n_ops && a->residual);
+        /* what is added once more, behind the convolution's own bias, is the chain's to do */
+        is_short = conv_short_make(&e, &s) && !(e.n_ops && (a->residual || s.bias));
       }
       depthwise_tile t = {.win = copied ? &view : w,
                           .x = copied ? copies + k * copy : a->x + plane / a->m * in,

@@ -293,6 +293,10 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   const bool alone = workers == 1 || n * group >= 2 * (int64_t)workers;
   const int64_t want = alone ? 1 : (int64_t)workers * TASKS_PER_WORKER;
   const int64_t tall = lanes == 8 ? WH_CONV_SHORT : WH_CONV_TALL;
+  if (m <= 0) { /* no outputs */
+    *out = (wh_conv_plan){.n_phases = 1};
+    return true;
+  }
   wh_conv_plan places = {.n_k = n_k,
                          .n_phases = 1,
                          .alone = alone,
@@ -320,6 +324,7 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     if (!places.fits || prefers_channels(m, n_k, &places, &channels)) *out = channels;
   }
   if (!out->fits) return true;
+  if (out->places <= 0) return false; /* it overflows */
   out->bands = has_bands(w, out);
   out->direct = !out->bands && is_direct(w, out);
   if (out->bands || out->direct) {

@@ -140,7 +140,7 @@ struct cpu_instr {
   const cpu_operand *out;               /* the node's */
   void *scratch;                        /* shared by the workers */
   size_t scratch_bytes, worker_scratch; /* of all workers; of each */
-  uint32_t step;                        /* for wh_team_next; a step has two */
+  uint32_t step;                        /* for what workers claim; a step has two */
   bool barrier;                         /* wait for all earlier instructions first */
   double ns_until;                      /* what it and those before it may take one worker */
   wh_fault *fault;                      /* or NULL */

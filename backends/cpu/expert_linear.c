@@ -263,6 +263,7 @@ static void multiply(const wh_expert_linear_args *a, const group *g, int64_t fir
                                 .m = g->rows,
                                 .y = y,
                                 .ldy = ldy,
+                                .features = a->features,
                                 .scratch = product_scratch};
     a->linear_f(&f, &alone);
   }

@@ -26,6 +26,7 @@ typedef struct wh_expert_linear_args {
   const wh_expert_layout *layout;
   wh_linear_q_fn linear_q; /* the matrix's kernel: one of the two */
   wh_linear_f_fn linear_f;
+  uint64_t features;  /* as in wh_linear_f_args */
   wh_cpu_fetch fetch; /* as in wh_linear_q_args */
   const void *w;      /* packed (or the file's bytes when matrix.id is 0) */
   void *x;            /* q8a, q13a or f32 rows of matrix.k: one per token, or one per token and slot */

@@ -217,7 +217,8 @@ void wh_linear_f_run(const wh_linear_f_args *a, const wh_worker *worker, const w
    * neighbours share rows instead, and each worker begins with those that it has made in the step before. */
   const int64_t n_blocks = ceil_div(a->m, rows), across = ceil_div(l->n_panels, panels),
                 n_tasks = n_blocks * across;
-  const bool by_rows = worker->count > 1 && (size_t)l->n_panels * l->panel_bytes <= KEPT_BYTES;
+  const bool by_rows = worker->count > 1 && worker->count <= WH_TEAM_SHARES &&
+                       wh_team_nodes(worker->team) == 1 && (size_t)l->n_panels * l->panel_bytes <= KEPT_BYTES;
   int64_t alone = 0;
   for (wh_task_part part; claim(worker, a->step, n_tasks, by_rows, &alone, &part);) {
     const int64_t down = by_rows ? part.task / across : part.task % n_blocks,

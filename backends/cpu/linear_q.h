@@ -54,7 +54,7 @@ typedef struct wh_linear_q_args {
   const float *bias;     /* [n] or NULL */
   const float *residual; /* [m][ldr] or NULL; may equal y */
   int64_t ldr;
-  uint32_t step;      /* for wh_team_next; grows along a program */
+  uint32_t step;      /* for what workers claim; grows along a program */
   wh_cpu_fetch fetch; /* how weights that are read once are asked for */
   /* NULL, or memory of this worker for one packed panel (wh_linear_panel_room): `w` is the file's bytes, and
    * panels are packed as they are needed. *not_finite is set as packing says. */

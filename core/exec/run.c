@@ -379,6 +379,7 @@ wh_status wh_run_take_output(wh_run *r, size_t i, const wh_run *from, size_t k) 
   if (r->p->n_devices != 1 || dev(r, 0) != dev(from, d) ||
       r->layout->n_bytes[to_slot] > from->layout->n_bytes[slot])
     return WH_FAIL(ERR_INTERNAL, "an output that cannot be another run's input");
+  end_loan(r, &r->inputs[i]);
   r->buffers[to_slot] = from->buffers[slot];
   r->offsets[to_slot] = from->offsets[slot];
   wh_free(r->alloc, r->inputs[i].staging);

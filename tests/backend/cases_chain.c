@@ -107,7 +107,8 @@ static void depthwise_chains(suite *s, wh_op op) {
              {8, 8, {110, 9}, {3, 3}, 1},   {11, 11, {90, 6}, {2, 3}, 2}, {8, 16, {3, 300}, {3, 3}, 1},
              {13, 13, {2, 301}, {1, 7}, 2}, {8, 8, {12, 3}, {3, 3}, 1}};
   static const char *const texts[] = {"relu 0", "mul 0 1; add 4 2; relu 5",
-                                      "add 0 1; max 4 3; min 5 2; mul 0 6; div 7 3"};
+                                      "add 0 1; max 4 3; min 5 2; mul 0 6; div 7 3", "add 0 1; relu 4",
+                                      "add 0 3"};
   for (size_t i = 0; i < COUNT(texts) * COUNT(all); i++) {
     const size_t k = i % COUNT(all);
     const int64_t strides[] = {all[k].stride, all[k].stride}, ones[] = {1, 1},
@@ -206,9 +207,13 @@ SUITE_CASES(conv_chain) {
              {1, 1, 70, 36, {13, 17}, 1, 1, 0}, {1, 1, 530, 40, {20, 21}, 1, 1, 0},
              {2, 1, 70, 40, {40, 21}, 1, 2, 0}, {1, 1, 80, 150, {5, 7}, 3, 1, 1},
              {1, 1, 16, 16, {3, 270}, 3, 1, 1}};
-  static const char *const texts[] = {"relu 0", "mul 0 2; add 6 2; relu 7", "add 1 0; relu 6",
-                                      "mul 3 0; add 6 5", "add 0 4; max 6 4; min 7 4; mul 0 8; div 9 4"};
-  for (size_t i = 0; i < 6 * COUNT(all); i++) {
+  static const char *const texts[] = {"relu 0",
+                                      "mul 0 2; add 6 2; relu 7",
+                                      "add 1 0; relu 6",
+                                      "mul 3 0; add 6 5",
+                                      "add 0 4; max 6 4; min 7 4; mul 0 8; div 9 4",
+                                      "add 0 2; add 1 6; relu 7"};
+  for (size_t i = 0; i < 7 * COUNT(all); i++) {
     const size_t k = i % COUNT(all);
     const int64_t out[] = {(all[k].in[0] + 2 * all[k].pad - all[k].kernel) / all[k].stride + 1,
                            (all[k].in[1] + 2 * all[k].pad - all[k].kernel) / all[k].stride + 1};

@@ -119,6 +119,7 @@ static void product(const problem *p, uint64_t mask, int n_threads, float *y) {
                               .y = ys,
                               .ldy = p->ldy,
                               .ldr = p->ldy,
+                              .features = mask,
                               .step = 1,
                               .scratch = guarded_new(&scratch, per_worker * (size_t)n_threads, 0xff),
                               .scratch_bytes = per_worker};
@@ -151,7 +152,7 @@ static void check(const problem *p) {
     if ((all & k->needs) != k->needs) continue;
     for (int threads = k->needs ? 1 : 3; threads <= 3; threads++) {
       memset(got, 0x5a, (size_t)(p->m * p->n) * 4);
-      product(p, k->needs, threads, got);
+      product(p, k->needs | (threads == 2 ? WH_CPU_MANY_WAYS : 0), threads, got);
       for (int64_t j = 0; j < p->m * p->n; j++)
         if (wh_f32_bits(want[j]) != wh_f32_bits(got[j]))
           fail_msg("%s, %d threads, m %d n %d k %d, epilogue %d: row %d column %d is %a, not %a", k->isa,

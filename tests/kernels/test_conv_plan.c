@@ -1,0 +1,46 @@
+/* test_conv_plan.c - plans of convolutions whose sizes are extremes: they say no, or that the reference is to
+ * compute, and divide by nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backends/cpu/conv_plan.h"
+
+static wh_window window(int64_t d, int64_t h, int64_t w) {
+  wh_window win = {0};
+  const int64_t out[WH_WINDOW_AXES] = {d, h, w};
+  for (int i = 0; i < WH_WINDOW_AXES; i++) {
+    win.in[i] = win.out[i] = out[i];
+    win.kernel[i] = win.stride[i] = win.dilation[i] = 1;
+  }
+  return win;
+}
+
+static void test_extremes(void **state) {
+  (void)state;
+  const int64_t two = 2;
+  const struct {
+    wh_window win;
+    int64_t m;
+    bool made, fits;
+  } all[] = {{window(1, 14, 14), 8, true, true},
+             {window(1, two << 31, two << 31), 8, false, false}, /* 2^64 places */
+             {window(two << 20, two << 20, two << 21), 8, false, false},
+             {window(1, 14, 14), 0, true, false}};
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    for (int64_t lanes = 4; lanes <= 16; lanes *= 2)
+      for (int packed = 0; packed < 2; packed++) {
+        wh_conv_plan p = {0};
+        const bool made = wh_conv_make_plan(&all[i].win, 1, 1, 8, all[i].m, 2, packed, lanes, &p);
+        assert_int_equal(made, all[i].made);
+        if (made) assert_int_equal(p.fits, all[i].fits);
+      }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_extremes)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
