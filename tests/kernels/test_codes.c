@@ -1,11 +1,11 @@
 /* test_codes.c - convolutions and products of 8-bit codes with packed weights, of any sizes, types and zero
- * points, at every level of this machine: the sums of the definition. */
+ * points, at every level of this machine: the sums of the definition, or what a small chain makes of them. */
 #include "tests/kernels/guarded.h" /* first */
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "backends/cpu/matmul_codes.h"
-#include "core/base/allocator.h"
 #include "tests/kernels/levels.h"
 
 static uint32_t rng = 1;
@@ -27,7 +27,44 @@ static int32_t code(const uint8_t *x, int64_t i, wh_dtype type) {
 static void compare(const char *level, const int32_t *got, const int32_t *want, int64_t n, const char *what) {
   for (int64_t i = 0; i < n; i++)
     if (got[i] != want[i])
-      fail_msg("%s: %s: sum %lld is %d, not %d", level, what, (long long)i, (int)got[i], (int)want[i]);
+      fail_msg("%s: %s: result %lld is %#x, not %#x", level, what, (long long)i, (unsigned)got[i],
+               (unsigned)want[i]);
+}
+
+/* The kernels of a level are its own, and only the reference has none. */
+static void check_level(const test_level *level, const char *name, const char *kernel) {
+#if defined(__x86_64__)
+  char want[64];
+  snprintf(want, sizeof want, "%s__%s", kernel, level->name);
+  if (strcmp(level->name, "ref") == 0)
+    assert_null(name);
+  else
+    assert_string_equal(name ? name : "none", want);
+#else
+  (void)level, (void)kernel;
+  assert_null(name);
+#endif
+}
+
+/* ---- what follows sums: an output's own number is added ---- */
+
+static void select_chain(uint64_t features, wh_chain *c) {
+  static const wh_formula add = {.n_inputs = 2, .n_steps = 1, .steps = {{WH_OP_ADD, 2, {0, 1}}}};
+  static const wh_dtype types[] = {WH_DTYPE_I32, WH_DTYPE_F32};
+  wh_rowops rowops;
+  wh_rowops_select(features, &rowops);
+  assert_true(wh_chain_select(features, &rowops, &add, types, WH_DTYPE_F32, c));
+}
+
+static float *numbers(guarded *g, int64_t n) {
+  float *x = guarded_new(g, (size_t)n * sizeof *x, 0);
+  for (int64_t i = 0; i < n; i++) x[i] = (float)any(2000) / 8.0f - 100.0f;
+  return x;
+}
+
+static void add_number(int32_t *sum, float number) {
+  const float y = (float)*sum + number;
+  memcpy(sum, &y, sizeof y);
 }
 
 typedef struct job {
@@ -35,6 +72,8 @@ typedef struct job {
   const wh_conv_integer_args *args;
   const wh_codes_isa *isa;
   const wh_matmul_part *part;
+  const wh_chain *chain; /* of the product, or NULL */
+  const float *numbers;
   bool a_signed, b_signed;
   const void *panels;
   char *scratch;
@@ -47,15 +86,18 @@ static void run_conv(void *arg, const wh_worker *worker) {
 }
 static void run_product(void *arg, const wh_worker *worker) {
   const job *j = arg;
-  wh_matmul_codes_run_packed(j->isa, j->part, j->a_signed, j->b_signed, j->panels, j->scratch, j->each, NULL,
-                             worker);
-}
-
-static void *room(size_t bytes) {
-  void *p = wh_alloc_uninit(NULL, bytes + 64, WH_ALIGN_SIMD);
-  assert_non_null(p);
-  memset(p, 0x5a, bytes + 64);
-  return p;
+  wh_codes_end end;
+  if (j->chain) {
+    end.chain = j->chain;
+    end.team = worker->team;
+    end.ld_sums = wh_matmul_codes_ld(j->isa);
+    end.y = j->part->y;
+    end.ld_y = j->part->ldy;
+    end.in[1] = (wh_chain_input){.x = j->numbers, .step = 1};
+    wh_codes_end_begin(&end);
+  }
+  wh_matmul_codes_run_packed(j->isa, j->part, j->a_signed, j->b_signed, j->panels, j->scratch, j->each,
+                             j->chain ? &end : NULL, worker);
 }
 
 static void check_conv(wh_team *team) {
@@ -63,7 +105,8 @@ static void check_conv(wh_team *team) {
                 in = kernel + any(24), wide = kernel + any(40), c = 1 + any(any(3) ? 40 : 300),
                 m = 1 + any(any(2) ? 20 : 80);
   const int64_t out = (in + 2 * pad - kernel) / stride + 1, across = (wide + 2 * pad - kernel) / stride + 1;
-  guarded gx, gw, gz;
+  const bool chained = any(2);
+  guarded gx, gw, gz, gy, ge;
   wh_conv_integer_args a = {.n = 1 + any(2),
                             .group = 1,
                             .c = c,
@@ -75,8 +118,9 @@ static void check_conv(wh_team *team) {
                       {1, 1, 1},     {0, pad, pad},    {0, pad, pad}};
   const int64_t places = out * across, taps = kernel * kernel;
   const uint8_t *x = codes(&gx, a.n * c * in * wide), *w = codes(&gw, m * c * taps), *z = codes(&gz, m + 1);
+  const float *add = numbers(&ge, m);
   int32_t *want = malloc((size_t)(a.n * m * places) * sizeof *want),
-          *got = room((size_t)(a.n * m * places) * 4);
+          *got = guarded_new(&gy, (size_t)(a.n * m * places) * 4, 0);
   assert_non_null(want);
   a.x = x, a.w = w;
   a.x_zero = any(3) ? z + m : NULL;
@@ -95,35 +139,45 @@ static void check_conv(wh_team *team) {
           want[i] += (code(x, ((n * c + k / taps) * in + h) * wide + v, a.x_dtype) - xz) *
                      (code(w, o * c * taps + k, a.w_dtype) - wz);
         }
+        if (chained) add_number(&want[i], add[o]);
       }
   for (int l = 0; l < n_levels; l++) {
     const wh_conv_codes_isa *isa = wh_conv_codes_isa_select(levels[l].mask);
     wh_linear_layout layout;
     size_t bytes;
+    check_level(&levels[l], isa ? isa->name : NULL, "conv_codes");
     if (!isa) continue;
+    wh_chain chain;
+    select_chain(levels[l].mask, &chain);
+    a.chain = chained ? &chain : NULL;
+    a.ends[0] = (wh_conv_end){.x = add, .by_channel = 1};
     assert_true(wh_conv_codes_layout(isa, a.w_dtype, m, c, taps, &layout));
     assert_true(wh_conv_codes_scratch(&a.win, c, m, wh_team_size(team), &bytes));
-    guarded gp;
-    void *panels = guarded_new(&gp, layout.n_bytes, 0x5a), *scratch = room(bytes);
+    guarded gp, gs;
+    void *panels = guarded_new(&gp, layout.n_bytes, 0x5a), *scratch = guarded_new(&gs, bytes, 0x5a);
     wh_conv_codes_pack(&layout, w, panels, 0, layout.n_panels);
     memset(got, 0x77, (size_t)(a.n * m * places) * 4);
     wh_team_run(team, run_conv, &(job){.conv = isa, .args = &a, .panels = panels, .scratch = scratch});
-    compare(isa->name, got, want, a.n * m * places, "convolution");
-    assert_true(guarded_free(&gp));
-    wh_free(NULL, scratch);
+    compare(isa->name, got, want, a.n * m * places, chained ? "convolution and a chain" : "convolution");
+    assert_true(guarded_free(&gp) & guarded_free(&gs));
   }
   free(want);
-  wh_free(NULL, got);
-  assert_true(guarded_free(&gx) && guarded_free(&gw) && guarded_free(&gz));
+  assert_true(guarded_free(&gx) & guarded_free(&gw) & guarded_free(&gz) & guarded_free(&gy) &
+              guarded_free(&ge));
 }
+
+static int n_begun; /* products whose sums a tile register may begin with: all that zero points add */
 
 static void check_product(wh_team *team) {
   const int64_t m = 1 + any(70), n = 1 + any(100), k = any(3) ? 1 + any(300) : 64 * (1 + any(4));
   const wh_dtype a_type = any_type(), b_type = any_type();
-  const bool each_row = any(2), each_column = any(2);
-  guarded ga, gb, gz;
-  const uint8_t *a = codes(&ga, m * k), *b = codes(&gb, k * n), *z = codes(&gz, m + n);
-  int32_t *want = malloc((size_t)(m * n) * sizeof *want), *got = room((size_t)(m * n) * 4);
+  const bool each_row = any(2), each_column = any(2), chained = any(2), no_b_zero = any(2);
+  guarded ga, gb, gz, gy, ge;
+  const uint8_t *a = codes(&ga, m * k), *b = codes(&gb, k * n);
+  uint8_t *z = codes(&gz, m + n);
+  const float *add = numbers(&ge, n);
+  int32_t *want = malloc((size_t)(m * n) * sizeof *want), *got = guarded_new(&gy, (size_t)(m * n) * 4, 0);
+  if (no_b_zero) memset(z + m, b_type == WH_DTYPE_I8 ? 0 : 0x80, (size_t)n); /* of signed codes */
   assert_non_null(want);
   const wh_matmul_part p = {.m = m,
                             .n = n,
@@ -135,42 +189,50 @@ static void check_product(wh_team *team) {
                             .b = b,
                             .y = got,
                             .a_zero = any(3) ? z : NULL,
-                            .b_zero = any(3) ? NULL : z + m,
+                            .b_zero = any(3) && !no_b_zero ? NULL : z + m,
                             .a_zero_step = each_row,
                             .b_zero_step = each_column};
+  n_begun += chained && no_b_zero && !each_row && p.a_zero && code(z, 0, a_type) != 0;
   for (int64_t i = 0; i < m * n; i++) {
     const int32_t az = p.a_zero ? code(z, i / n * each_row, a_type) : 0,
                   bz = p.b_zero ? code(z + m, i % n * each_column, b_type) : 0;
     want[i] = 0;
     for (int64_t j = 0; j < k; j++)
       want[i] += (code(a, i / n * k + j, a_type) - az) * (code(b, j * n + i % n, b_type) - bz);
+    if (chained) add_number(&want[i], add[i % n]);
   }
   for (int l = 0; l < n_levels; l++) {
     const wh_codes_isa *isa = wh_codes_isa_select(levels[l].mask);
     wh_linear_layout layout;
     size_t each;
+    check_level(&levels[l], isa ? isa->name : NULL, "matmul_codes");
+    check_level(&levels[l], isa ? isa->packed_name : NULL, "matmul_codes_panels");
     if (!isa) continue;
+    wh_chain chain;
+    select_chain(levels[l].mask, &chain);
     assert_true(wh_matmul_codes_layout(isa, b_type, n, k, &layout));
     assert_true(wh_matmul_codes_packed_scratch(isa, k, &each));
-    guarded gp;
-    void *panels = guarded_new(&gp, layout.n_bytes, 0x5a), *scratch = room(each * (size_t)wh_team_size(team));
+    guarded gp, gs;
+    void *panels = guarded_new(&gp, layout.n_bytes, 0x5a),
+         *scratch = guarded_new(&gs, each * (size_t)wh_team_size(team), 0x5a);
     (isa->turned ? wh_conv_codes_pack : wh_matmul_codes_pack)(&layout, b, panels, 0, layout.n_panels);
     memset(got, 0x77, (size_t)(m * n) * 4);
     wh_team_run(team, run_product,
                 &(job){.isa = isa,
                        .part = &p,
+                       .chain = chained ? &chain : NULL,
+                       .numbers = add,
                        .a_signed = a_type == WH_DTYPE_I8,
                        .b_signed = b_type == WH_DTYPE_I8,
                        .panels = panels,
                        .scratch = scratch,
                        .each = each});
-    compare(isa->packed_name, got, want, m * n, "product");
-    assert_true(guarded_free(&gp));
-    wh_free(NULL, scratch);
+    compare(isa->packed_name, got, want, m * n, chained ? "product and a chain" : "product");
+    assert_true(guarded_free(&gp) & guarded_free(&gs));
   }
   free(want);
-  wh_free(NULL, got);
-  assert_true(guarded_free(&ga) && guarded_free(&gb) && guarded_free(&gz));
+  assert_true(guarded_free(&ga) & guarded_free(&gb) & guarded_free(&gz) & guarded_free(&gy) &
+              guarded_free(&ge));
 }
 
 static void test_sums(void **state) {
@@ -185,6 +247,7 @@ static void test_sums(void **state) {
     }
     wh_team_destroy(team);
   }
+  assert_true(n_begun > 0);
 }
 
 int main(void) {

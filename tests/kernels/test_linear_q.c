@@ -223,6 +223,20 @@ static void test_type(void **state) {
     }
 }
 
+/* A task of more rows than a panel call of the tile unit takes. */
+static void test_tall(void **state) {
+  (void)state;
+  static const wh_dtype types[] = {WH_DTYPE_Q4_0, WH_DTYPE_Q5_1, WH_DTYPE_Q2_K, WH_DTYPE_Q4_K};
+  const uint64_t available = test_features();
+  fixture_rng rng = {13};
+  for (size_t i = 0; i < COUNT(types); i++) {
+    const int64_t k = wh_dtype_get(types[i])->block_elems == 256 ? 256 : 64;
+    problem p = make_problem(&rng, types[i], 600, 192, k, RESIDUAL);
+    check_problem(&p, available, 1);
+    free_problem(&p);
+  }
+}
+
 static void test_dispatch(void **state) {
   (void)state;
   for (size_t i = 0; i < N_KERNELS; i++) {
@@ -366,13 +380,14 @@ int main(void) {
     const char *name;
   } TYPES[] = {WH_QUANT_FORMATS(TYPE_TEST)};
 #undef TYPE_TEST
-  struct CMUnitTest tests[COUNT(TYPES) + 5] = {cmocka_unit_test(test_dispatch), cmocka_unit_test(test_layout),
-                                               cmocka_unit_test(test_not_finite),
-                                               cmocka_unit_test(test_unpack), cmocka_unit_test(test_control)};
+  enum { N_OTHERS = 6 };
+  struct CMUnitTest tests[N_OTHERS + COUNT(TYPES)] = {
+      cmocka_unit_test(test_dispatch), cmocka_unit_test(test_layout),  cmocka_unit_test(test_not_finite),
+      cmocka_unit_test(test_unpack),   cmocka_unit_test(test_control), cmocka_unit_test(test_tall)};
   for (size_t i = 0; i < COUNT(TYPES); i++) {
     static wh_dtype dtypes[COUNT(TYPES)];
     dtypes[i] = TYPES[i].dtype;
-    tests[5 + i] = (struct CMUnitTest){TYPES[i].name, test_type, NULL, NULL, &dtypes[i]};
+    tests[N_OTHERS + i] = (struct CMUnitTest){TYPES[i].name, test_type, NULL, NULL, &dtypes[i]};
   }
   for (int i = 0; i < N_TEAMS; i++)
     if (wh_team_create(i + 1, NULL, wh_allocator_default(), &teams[i]) != WH_OK) return 1;

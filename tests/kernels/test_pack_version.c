@@ -19,6 +19,7 @@
 #define HASHED_VERSION 6
 #define PANELS_HASH "aa5a8aed6dc6123254d392e1e189e3c7"
 #define CODES_HASH "21cd5393df7846d8c4daee309adafbc1"
+#define TILES_HASH "16613ce57ed08f866d430955e14555e8"
 #define WINOGRAD_HASH "2b33fdfcc46e63d58c0be5aff0932b96"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
@@ -53,9 +54,9 @@ static wh_hash128 panels_hash(wh_dtype dtype, int64_t n, int64_t k) {
 
 static uint32_t next(uint32_t *rng) { return (*rng = *rng * 1664525u + 1013904223u) >> 24; }
 
-typedef enum codes_panels { PRODUCT, CONVOLUTION, WINOGRAD, N_CODES_PANELS } codes_panels;
+typedef enum codes_panels { PRODUCT, CONVOLUTION, WINOGRAD, TILES, N_CODES_PANELS } codes_panels;
 
-/* Panels of 8-bit codes: of any size, or few of them large. */
+/* Panels of 8-bit codes: of any size, or few of them large. Packing needs no instruction set. */
 static wh_hash128 codes_hash(codes_panels kind, bool small) {
   static int8_t src[70 * 9 * 300];
   wh_linear_layout l;
@@ -64,12 +65,15 @@ static wh_hash128 codes_hash(codes_panels kind, bool small) {
     const int code = (int)next(&rng) - 128;
     src[i] = (int8_t)(code / (small && next(&rng) % 16 ? 3 : 1));
   }
+  const uint64_t mask =
+      kind == TILES ? WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI | WH_CPU_AMX : WH_CPU_AVX2;
   if (kind == WINOGRAD)
     assert_true(wh_codes_winograd_layout(WH_DTYPE_I8, 70, 300, &l));
-  else if (kind == CONVOLUTION)
-    assert_true(wh_conv_codes_layout(wh_conv_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 300, 9, &l));
+  else if (kind == CONVOLUTION || kind == TILES)
+    assert_true(wh_conv_codes_layout(wh_conv_codes_isa_select(mask), WH_DTYPE_I8, 70, 300, 9, &l));
   else
     assert_true(wh_matmul_codes_layout(wh_codes_isa_select(WH_CPU_AVX2), WH_DTYPE_I8, 70, 9 * 300, &l));
+  assert_int_equal(l.id == WH_CONV_CODES_TILES, kind == TILES);
   uint8_t *dst = wh_alloc_uninit(NULL, l.n_bytes, WH_ALIGN_SIMD);
   assert_non_null(dst);
   (l.id == WH_CONV_CODES_WINOGRAD ? wh_codes_winograd_pack
@@ -107,7 +111,8 @@ static void the_version_belongs_to_panels_of_codes(void **state) {
   for (size_t i = 0; i < 2 * N_CODES_PANELS; i++) all[i] = codes_hash((codes_panels)(i / 2), i % 2);
   for (size_t i = 0; i < 2 * N_CODES_PANELS; i += 2)
     assert_false(wh_hash_equal(all[i], all[i + 1])); /* something was packed */
-  expect_hash(all, sizeof all, CODES_HASH);
+  expect_hash(all, 2 * TILES * sizeof *all, CODES_HASH);
+  expect_hash(all + 2 * TILES, 2 * sizeof *all, TILES_HASH);
 }
 
 static void the_version_belongs_to_panels_of_minimal_filtering(void **state) {
