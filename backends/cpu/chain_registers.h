@@ -17,10 +17,10 @@ INLINE vf chain_hard_swish(vf x, vf a, vf b, vf most) {
   return vf_mul(vf_at_most(vf_at_least(vf_add(vf_mul(x, a), b), vf_zero()), most), x);
 }
 
-/* x / s as IEEE has it, without a division: q is one of the two numbers next to the quotient, so that the
- * rest is exact, and with the reciprocal rounded to nearest the sum is the quotient rounded (Markstein 1990).
- * Large x are kept where nothing overflows; what does so far below zero is NaN, which has the least code,
- * too. Vectors of eight divide as fast. */
+/* x / s as IEEE has it, without a division: `near` is one of the two numbers next to the quotient, so that
+ * the rest is exact, and with the reciprocal rounded to nearest the sum is the quotient rounded (Markstein
+ * 1990). Large x are kept where nothing overflows; what does so far below zero is NaN, which has the least
+ * code, too. Vectors of eight divide as fast. */
 INLINE vf chain_quotient(vf x, const float *divisor, const float *c) {
   if (VF_LANES < 16) return vf_div(x, vf_set1(*divisor));
   x = vf_at_most(x, vf_set1(c[3]));

@@ -30,6 +30,7 @@ typedef struct plan {
   wh_window win;
   int64_t c, m, words, block; /* words of k; of a block */
   int64_t width, high;        /* places of a tile; outputs of a panel */
+  bool amx;                   /* tiles are registers' and take less time than what they read */
   bool single;                /* windows are one element of the image, which needs no copy */
   int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
   int64_t places, tiles;                  /* all; of a task at most */
@@ -97,7 +98,7 @@ static void cut(int workers, plan *p) {
     p->place_tasks = min_i64(round_up(ceil_div(want, p->row_tasks), workers), place_tiles);
   if (p->place_tasks * p->row_tasks < workers)
     p->row_tasks = min_i64(ceil_div(workers, p->place_tasks), panels);
-  if (p->high == ROWS && p->m > p->places) { /* weights are more than words, and tiles take less time */
+  if (p->amx && p->m > p->places) { /* weights are more than words */
     p->place_tasks = ceil_div(place_tiles, most);
     p->row_tasks = min_i64(workers, panels);
   }
@@ -105,11 +106,17 @@ static void cut(int workers, plan *p) {
   p->panels = ceil_div(panels, p->row_tasks);
 }
 
-/* Tiles of `width` places and `high` outputs. False: it has more phases than there is room for, or takes too
- * many bytes. */
-static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width, int64_t high, int workers,
+/* Tiles of `width` places and a panel of a layout. False: it has more phases than there is room for, or takes
+ * too many bytes. */
+static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width, uint32_t layout, int workers,
                       plan *out) {
-  plan p = {.win = joined(*win), .c = c, .m = m, .width = width, .high = high};
+  const int64_t high = wh_conv_codes_rows(layout);
+  plan p = {.win = joined(*win),
+            .c = c,
+            .m = m,
+            .width = width,
+            .high = high,
+            .amx = layout == WH_CONV_CODES_TILES};
   size_t codes;
   for (int i = 0; i < WH_WINDOW_AXES;
        i++) /* whichever comes last: that hangs on sizes, the layout must not */
@@ -139,12 +146,15 @@ static bool make_plan(const wh_window *win, int64_t c, int64_t m, int64_t width,
 }
 
 bool wh_conv_codes_scratch(const wh_window *win, int64_t c, int64_t m, int workers, size_t *out) {
-  static const int64_t shapes[][2] = {{16, WH_CONV_CODES_ROWS}, {32, WH_CONV_CODES_ROWS}, {32, ROWS}};
+  static const struct {
+    int64_t width;
+    uint32_t layout;
+  } shapes[] = {{16, WH_CONV_CODES_PANELS}, {32, WH_CONV_CODES_PANELS}, {32, WH_CONV_CODES_TILES}};
   *out = 0;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     plan p;
     size_t bytes;
-    if (!make_plan(win, c, m, shapes[i][0], shapes[i][1], workers, &p) ||
+    if (!make_plan(win, c, m, shapes[i].width, shapes[i].layout, workers, &p) ||
         !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) || !wh_add_size(bytes, p.image_bytes, &bytes))
       return false;
     if (bytes > *out) *out = bytes;
@@ -381,7 +391,7 @@ static void fill_tiles(const job *j, int64_t k, int64_t words, int64_t first, in
     uint32_t *to = j->words;
     for (int64_t i = 0; i < words; i++, to += width) {
       const channels c = channels_at(j, k + i);
-      if (p->high == ROWS && i + AHEAD < words) { /* another worker may have written them */
+      if (p->amx && i + AHEAD < words) { /* another worker may have written them */
         const channels next = channels_at(j, k + i + AHEAD);
         for (int64_t q = 0; q < next.n; q++) wh_ask_for(next.x + q * next.apart + first, tiles * width);
       }
@@ -431,7 +441,7 @@ static void run_task(const job *j, int64_t task) {
           const int64_t at = first + t * width, n = min_i64(width, p->places - at), m = panel * high,
                         rows = min_i64(high, p->m - m);
           /* sums are outputs as they are */
-          const bool direct = n == width && (rows == high || high != ROWS) && !j->has_w_zero && !j->end;
+          const bool direct = n == width && (rows == high || !p->amx) && !j->has_w_zero && !j->end;
           uint32_t *sums = j->sums + ((panel - panel0) * tiles + t) * high * width;
           const uint32_t *sums_of = (const uint32_t *)j->panels + panel * panel_step,
                          *weights = sums_of + block;
@@ -448,7 +458,7 @@ static void run_task(const job *j, int64_t task) {
                                              : p->words > p->block ? sums
                                                                    : tile,
                                         .ldc = direct ? p->places : width};
-          if (high == ROWS && t == 0 && panel + 1 < panel_end) /* the next in the time of a tile */
+          if (p->amx && t == 0 && panel + 1 < panel_end) /* the next in the time of a tile */
             wh_ask_for(weights + panel_step, words * high * (int64_t)sizeof *weights);
           j->isa->tile(&c);
           if (last && !direct) finish(j, m, rows, at, n, c.c, codes[t]);
@@ -461,8 +471,7 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
   plan p;
   wh_codes_end behind;
   /* for the team, as the claim does: a region may have fewer workers, whose larger parts have no room */
-  if (!make_plan(&a->win, a->c, a->m, isa->places, wh_conv_codes_rows(isa->layout),
-                 wh_team_size(worker->team), &p))
+  if (!make_plan(&a->win, a->c, a->m, isa->places, isa->layout, wh_team_size(worker->team), &p))
     return;                                              /* refused there */
   if (p.places <= 0 || p.m <= 0 || p.words <= 0) return; /* what has no words is not packed */
   const int64_t in = wh_window_volume(p.win.in), n_tasks = p.place_tasks * p.row_tasks;
@@ -497,10 +506,9 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
     j.y = a->y + n * p.m * p.places;
     if (j.end) wh_conv_codes_begin_end(a, n, p.places, isa->places, worker->team, j.end);
     if (isa->take) isa->take();
-    if (p.high == ROWS &&
-        p.m > p.places) { /* tiles take so little time that what matters is who has read what */
+    if (p.amx && p.m > p.places) { /* tiles take so little time that what matters is who has read what */
       for (int64_t t = worker->index; t < n_tasks; t += worker->count) run_task(&j, t);
-    } else if (a->n > 1 || p.high == ROWS) {
+    } else if (a->n > 1 || p.amx) {
       wh_worker_range(worker, n_tasks, &begin, &end);
       for (int64_t t = begin; t < end; t++) run_task(&j, t);
     } else {

@@ -37,7 +37,8 @@ static inline int32_t wh_code_at(const void *p, int64_t i, bool is_signed) {
 #define WH_CONV_CODES_TWICE UINT32_MAX
 
 /* c[6][ldc] = start, or what it holds, plus the dots of words of w, [words][6], and of x, [words][places].
- * `half`: of half of the places. With AMX whole panels, and words up to a multiple of 16. */
+ * `half`: of half of the places. With AMX c[16][ldc], or c[32][ldc] of more rows than 16, of 32 places or
+ * half of them, and words up to a multiple of 16. */
 typedef struct wh_conv_codes_tile {
   int64_t rows, words;
   bool half;

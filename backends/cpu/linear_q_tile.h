@@ -223,17 +223,16 @@ ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
     UNROLL for (int c = 0; c < COLS; c += LANES) store_cols(p, r, c, vflt_load(y + r * COLS + c));
 }
 
-/* Panel calls have a name: the AMX level leaves some to another. */
+/* The kernel of a type, and its panel call. */
 #define WH_LINEAR_Q_TILE(lower, isa)                                                         \
-  void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p);                             \
-  void wh_p_linear_##lower##__##isa(const wh_linear_q_panel *p) {                            \
+  static void panel_##lower(const wh_linear_q_panel *p) {                                    \
     if (p->n_rows > FEW_ROWS_MAX)                                                            \
       tile(wh_quant_format_##lower, p);                                                      \
     else                                                                                     \
       few_rows(wh_quant_format_##lower, p);                                                  \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
-    wh_linear_q_run(args, worker, wh_p_linear_##lower##__##isa);                             \
+    wh_linear_q_run(args, worker, panel_##lower);                                            \
   }
 
 #endif

@@ -4,8 +4,8 @@
  *
  * AMX_DOT adds to an int32 for each row of `a` and column of `b` the dot of signed bytes: b[q][column][4]
  * holds four of k in each row q, as packed weights have them (linear_q_format.h). AMX_DOT_SU: those of b are
- * unsigned; AMX_DOT_US: those of a. AMX_DOT_BF16 adds to an fp32 the dot of pairs of bf16, b[pair][column][2],
- * in no order that may be relied on. */
+ * unsigned; AMX_DOT_US: those of a. AMX_DOT_BF16 adds to an fp32 the dot of pairs of bf16,
+ * b[pair][column][2], in no order that may be relied on. */
 #ifndef WH_CPU_AMX_TILE_H
 #define WH_CPU_AMX_TILE_H
 
@@ -25,7 +25,8 @@ typedef struct amx_shapes {
 _Static_assert(sizeof(amx_shapes) == 64, "ldtilecfg reads 64 bytes");
 
 /* tmm0 to tmm3 hold sums of 16 rows and 16 columns, tmm4 and tmm5 16 rows of k_bytes, tmm6 and tmm7 as much
- * of k of 16 columns. */
+ * of k of 16 columns. With k_bytes = 64 all eight are alike, and any may have any part: linear_h_amxint8.c
+ * has sums in tmm0 to tmm5 and rows in tmm6. */
 #define AMX_SHAPES(k_bytes)                                                              \
   {                                                                                      \
     .palette = 1, .row_bytes = {64, 64, 64, 64, (k_bytes), (k_bytes), 64, 64}, .rows = { \

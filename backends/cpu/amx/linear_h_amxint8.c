@@ -61,12 +61,11 @@ static void split_activations(const wh_linear_q_args *a, const wh_worker *worker
   }
 }
 
-#define KEPT 3 /* tiles of rows and columns whose sums are in memory */
-
-/* What a panel call keeps: a block's limbs of weights, sums, results. */
+/* What a panel call keeps: a block's limbs of weights, sums, results. Sums of two tiles are in memory, one
+ * of each side, as sides take turns: one is stored while the other is folded. */
 typedef struct amx_work {
   _Alignas(64) int8_t high[CHUNKS * CHUNK_QUADS * COLS * 4], low[CHUNKS * CHUNK_QUADS * COLS * 4];
-  _Alignas(64) int32_t sums[KEPT][3 * TILE_SUMS];
+  _Alignas(64) int32_t sums[SIDES][3 * TILE_SUMS];
   _Alignas(64) float y[TILES_MAX][AMX_ROWS * COLS];
 } amx_work;
 
@@ -159,8 +158,7 @@ static void panel_amx(const wh_linear_h_panel *p) {
   const float *x_scale = p->x->scale + p->row;
   const uint8_t *w = p->w;
   for (int64_t i = 0; i < tiles * AMX_ROWS * COLS; i += LANES) vflt_store(&work.y[0][i], vflt_zero());
-  int turn = 0;
-  amx_made before = {.sums = work.sums[KEPT - 1]}, from = {0}; /* nothing yet */
+  amx_made before = {.sums = work.sums[SIDES - 1]}, from = {0}; /* nothing yet */
   for (int64_t k = 0; k < p->k; k += WH_Q13A_BLOCK, x += x_block, x_scale += p->x->rows) {
     const int64_t pairs = wh_linear_h_pairs(p->k, k);
     const float *w_scale = (const float *)(const void *)w;
@@ -172,9 +170,8 @@ static void panel_amx(const wh_linear_h_panel *p) {
       UNROLL for (int side = 0; side < SIDES; side++) {
         multiply(&work, x + row * ROW_LIMBS, side, &before, &from);
         from = before;
-        before = (amx_made){work.sums[turn], w_scale + side * AMX_COLS, x_scale + row,
+        before = (amx_made){work.sums[side], w_scale + side * AMX_COLS, x_scale + row,
                             work.y[tile] + side * AMX_COLS};
-        turn = turn + 1 == KEPT ? 0 : turn + 1;
       }
     }
     w = next;

@@ -6,7 +6,9 @@
  * sum of a block's products stays below 2^24, so that the unit's fp32 sums are exact in any order, and are
  * what docs/NUMERICS.md calls (float)(idot << t). Of its block step one fma is left to the vectors. (Bytes
  * would need half the space, but their sums a shift and a conversion, which take twice the time of a tile
- * product.)
+ * product.) So are the sums of a group's minima, which are at most 8 times 63 together: what they meet of the
+ * activations is at most 32512, in two parts, the second at most 128, so that no partial sum is above
+ * 504 * 32640 = 16450560, and 2^24 is 16777216.
  *
  * The team spreads the activations to bf16 before the product, a panel call the codes of a group of 256, once
  * for all of its rows. A tile product is a block, or a half of one where halves have scales, of 16 rows and
@@ -17,7 +19,6 @@
 #define WH_CPU_LINEAR_Q_AMX_H
 
 #define WH_LINEAR_Q_VNNI 1
-#define CODES_ARE_SIGNED 1
 #include "backends/cpu/avx512/linear_q_vec_avx512.h"
 
 #include "backends/cpu/amx/amx_tile.h"
@@ -39,6 +40,7 @@
 #define UNROLL_ALL _Pragma("GCC unroll 64")
 #endif
 _Static_assert(AMX_COLS == LANES && SIDES == 2, "a row of a tile is a vector, a panel two tiles wide");
+_Static_assert(WH_LINEAR_Q_AMX_ROWS == AMX_ROWS, "activations come in tiles of the unit");
 
 /* What a panel call keeps: codes, minima and scales of a group, sums, results. */
 typedef struct amx_work {
@@ -324,7 +326,8 @@ ALWAYS_INLINE vint spread_row(const int8_t *q, const int t) {
   return _mm512_or_si512(_mm512_srli_epi32(a, 16), b);
 }
 
-/* Sums of up to 15 bits and a sign, times 2^t as they are: multiples of 256, then what is left of each. */
+/* Sums of up to 15 bits and a sign, times 2^t as they are: multiples of 256, then what is left of each, at
+ * most 128 (at the top: why sums of both parts are exact). */
 ALWAYS_INLINE vint spread_sums(const int16_t *sums, const int n) {
   const vint v = n == 16 ? _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)sums))
                          : _mm512_zextsi256_si512(
