@@ -198,6 +198,7 @@ static wh_cpu_fetch how_to_fetch(const options *o) {
   const char *why;
   if (!o->prefetch) return wh_cpu_fetch_of(&make, &why);
   if (strcmp(o->prefetch, "none") == 0) return WH_CPU_FETCH_NOT;
+  if (strcmp(o->prefetch, "near") == 0) return WH_CPU_FETCH_NEAR;
   return strcmp(o->prefetch, "nontemporal") == 0 ? WH_CPU_FETCH_PAST_CACHES : WH_CPU_FETCH;
 }
 
@@ -249,7 +250,7 @@ static void usage(void) {
   puts(
       "bench_linear_q [--mode prefill|decode] [--types q4_0,..] [--levels avx2,..] [--threads 1,2] [--m "
       "1,512]\n"
-      "               [--reps N] [--decode-mb N] [--prefetch temporal|nontemporal|none] [--json FILE]\n"
+      "               [--reps N] [--decode-mb N] [--prefetch temporal|near|nontemporal|none] [--json FILE]\n"
       "Products with quantised weights: share of the multiply-accumulate peak (prefill, 512 rows) and of the "
       "read\n"
       "bandwidth (decode, 1 to 8 rows).");

@@ -31,7 +31,7 @@ static wh_status create_team(cpu_device *d, int n_threads, wh_binding wanted) {
 }
 
 static const char *prefetch_name(const cpu_device *d) {
-  static const char *const names[] = {"temporal", "non-temporal", "none"};
+  static const char *const names[] = {"temporal", "non-temporal", "none", "temporal"};
   return names[d->fetch];
 }
 

@@ -439,9 +439,9 @@ ALWAYS_INLINE void prefetch_rows(const wh_linear_q_panel *p, int64_t block) {
 /* How many bytes of weights before their use they are asked for. The more rows, the longer each byte is used:
  * few rows read little but weights, and the distance covers the latency of memory; with a whole tile of rows
  * the next blocks should wait in L1. */
-ALWAYS_INLINE int64_t prefetch_distance(int64_t rows) {
-  const int64_t bytes = 65536 / rows;
-  return bytes > 8192 ? 8192 : bytes < 1536 ? 1536 : bytes;
+ALWAYS_INLINE int64_t prefetch_distance(int64_t rows, wh_cpu_fetch how) {
+  const int64_t bytes = 65536 / rows, most = how == WH_CPU_FETCH_NEAR ? 2048 : 8192;
+  return bytes > most ? most : bytes < 1536 ? 1536 : bytes;
 }
 
 ALWAYS_INLINE void prefetch(const uint8_t *from, size_t bytes) {

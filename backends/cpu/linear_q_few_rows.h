@@ -53,7 +53,7 @@ ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel 
   const int16_t *jsum = panel_jsum(f, p);
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
-  const int64_t ahead = prefetch_distance(rows);
+  const int64_t ahead = prefetch_distance(rows, p->fetch);
   _Alignas(64) float scale[16 * COLS], min[8 * COLS];
   vflt y[FEW_ROWS_MAX][COL_VECS], g[FEW_ROWS_MAX][COL_VECS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) y[r][v] = g[r][v] =

@@ -190,7 +190,7 @@ ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
   const int16_t *jsum = panel_jsum(f, p);
   const float *x_scale = t->scale + p->row;
   const uint8_t *w = p->w;
-  const int64_t ahead = prefetch_distance(rows);
+  const int64_t ahead = prefetch_distance(rows, WH_CPU_FETCH);
   const bool runs_on = IS_INEXACT, has_mins = wh_linear_q_min_bytes(f) > 0;
   for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;

@@ -180,7 +180,7 @@ static void check_problem(const problem *p, uint64_t available, int n_workers) {
   for (size_t i = 0; i < N_KERNELS; i++) {
     const kernel *k = &KERNELS[i];
     if (k->dtype != p->dtype || (k->needs & ~available)) continue;
-    for (int fetch = WH_CPU_FETCH; fetch <= (p->m <= FEW_ROWS ? WH_CPU_FETCH_NOT : WH_CPU_FETCH); fetch++) {
+    for (int fetch = WH_CPU_FETCH; fetch <= (p->m <= FEW_ROWS ? WH_CPU_FETCH_NEAR : WH_CPU_FETCH); fetch++) {
       float *got = compute(p, k->needs, k->fn, teams[n_workers - 1], (wh_cpu_fetch)fetch);
       for (int l = 0; l < n_levels; l++) n_compared[l] += strcmp(levels[l].name, k->isa) == 0;
       int64_t at = 0, count = differences(p, want, got, &at);

@@ -25,8 +25,8 @@ static const struct {
     {"Ryzen 5000 (Zen 3)", AMD, 0x00a20f12, 25, 0x21, WH_CPU_FETCH, "not a make"},
     {"EPYC 9005 (Zen 5)", AMD, 0x00b00f21, 26, 0x02, WH_CPU_FETCH_PAST_CACHES, "Zen 5"},
     {"Ryzen 9000 (Zen 5)", AMD, 0x00b40f40, 26, 0x44, WH_CPU_FETCH_PAST_CACHES, "Zen 5"},
-    {"Xeon (Emerald Rapids)", INTEL, 0x000c06f2, 6, 0xcf, WH_CPU_FETCH, "Emerald Rapids"},
-    {"Xeon (Sapphire Rapids)", INTEL, 0x000806f8, 6, 0x8f, WH_CPU_FETCH, "not a make"},
+    {"Xeon (Emerald Rapids)", INTEL, 0x000c06f2, 6, 0xcf, WH_CPU_FETCH_NEAR, "Intel"},
+    {"Xeon (Sapphire Rapids)", INTEL, 0x000806f8, 6, 0x8f, WH_CPU_FETCH_NEAR, "Intel"},
     {"Pentium 4", INTEL, 0x00000f29, 15, 2, WH_CPU_FETCH, "not a make"},
 };
 
