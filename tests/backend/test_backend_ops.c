@@ -18,7 +18,7 @@
 /* clang-format on */
 
 /* What a backend has to pass at least, so that cases are not lost unseen. Raise it with new ones. */
-#define LEAST_CASES 10341
+#define LEAST_CASES 10372
 
 #define LEAST_PRODUCTS 1162 /* of the target for warpgroups */
 
