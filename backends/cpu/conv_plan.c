@@ -287,8 +287,29 @@ static bool plan_bytes(const wh_window *w, int64_t c, wh_conv_plan *p) {
          (p->shared_bytes || wh_add_size(p->worker_bytes, copy, &p->worker_bytes));
 }
 
+/* *product *= n; false where it would pass 2^40, which no memory has elements for. */
+static bool grow(int64_t *product, int64_t n) {
+  return !__builtin_mul_overflow(*product, n, product) && *product <= INT64_C(1) << 40;
+}
+
+bool wh_conv_is_bounded(const wh_window *w, int64_t c) {
+  int64_t in = 1, out = 1, padded = 1, taps = c;
+  for (int i = 0; i < WH_WINDOW_AXES; i++) {
+    int64_t reach, steps;
+    if (__builtin_mul_overflow(w->kernel[i] - 1, w->dilation[i], &reach) ||
+        __builtin_mul_overflow(w->out[i] - 1, w->stride[i], &steps) ||
+        __builtin_add_overflow(steps, reach, &steps) || steps == INT64_MAX)
+      return false;
+    if (!grow(&in, w->in[i]) || !grow(&out, w->out[i]) || !grow(&padded, steps + 1) ||
+        !grow(&taps, w->kernel[i]))
+      return false;
+  }
+  return true;
+}
+
 bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
                        bool packed, int64_t lanes, wh_conv_plan *out) {
+  if (!wh_conv_is_bounded(w, c)) return false;
   const int64_t volume = wh_window_volume(w->kernel), n_k = c * volume;
   const bool alone = workers == 1 || n * group >= 2 * (int64_t)workers;
   const int64_t want = alone ? 1 : (int64_t)workers * TASKS_PER_WORKER;
@@ -324,7 +345,7 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     if (!places.fits || prefers_channels(m, n_k, &places, &channels)) *out = channels;
   }
   if (!out->fits) return true;
-  if (out->places <= 0) return false; /* it overflows */
+  if (out->places <= 0) return false;
   out->bands = has_bands(w, out);
   out->direct = !out->bands && is_direct(w, out);
   if (out->bands || out->direct) {

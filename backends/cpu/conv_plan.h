@@ -57,6 +57,10 @@ typedef struct wh_conv_plan {
 bool wh_conv_make_plan(const wh_window *win, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
                        bool packed, int64_t lanes, wh_conv_plan *out);
 
+/* Whether images, with their padding and without, and weights of an output have at most 2^40 elements, as all
+ * plans take for granted; they say no where it is not so. */
+bool wh_conv_is_bounded(const wh_window *win, int64_t c);
+
 /* The places of a task, or its tiles where lanes are channels. */
 void wh_conv_task_places(const wh_conv_plan *p, int64_t place_task, int64_t *begin, int64_t *end);
 
