@@ -86,7 +86,7 @@ struct wh_codes_end;
 void wh_conv_codes_begin_end(const wh_conv_integer_args *a, int64_t image, int64_t places, int64_t width,
                              wh_team *team, struct wh_codes_end *e);
 
-void wh_amx_codes_take(void), wh_amx_codes_release(void);
+void wh_k_codes_tiles_take__amxint8(void), wh_k_codes_tiles_release__amxint8(void);
 #define WH_CONV_CODES_KERNEL(isa, needs) void wh_k_conv_codes_tile__##isa(const wh_conv_codes_tile *t);
 #include "backends/cpu/kernels_conv_codes.def"
 

@@ -19,7 +19,7 @@ const wh_conv_codes_isa *wh_conv_codes_isa_select(uint64_t features) {
   ISA(avxvnni, 16, WH_CONV_CODES_PANELS + 1, NULL, NULL);
   ISA(avx512, 32, WH_CONV_CODES_PANELS, NULL, NULL);
   ISA(avx512vnni, 32, WH_CONV_CODES_PANELS + 1, NULL, NULL);
-  ISA(amxint8, 32, WH_CONV_CODES_TILES, wh_amx_codes_take, wh_amx_codes_release);
+  ISA(amxint8, 32, WH_CONV_CODES_TILES, wh_k_codes_tiles_take__amxint8, wh_k_codes_tiles_release__amxint8);
 #undef ISA
 #define WH_CONV_CODES_KERNEL(level, needs) \
   if ((features & (needs)) == (needs)) isa = &level;

@@ -34,8 +34,8 @@ const wh_codes_isa *wh_codes_isa_select(uint64_t features) {
   ISA(avxvnni, avxvnni, 4, 6, NULL, NULL, NULL, NULL, NULL);
   ISA(avx512, avx512, 2, 12, NULL, NULL, NULL, NULL, NULL);
   ISA(avx512vnni, avx512vnni, 4, 12, NULL, NULL, NULL, NULL, NULL);
-  ISA(amxint8, avx512vnni, 4, 12, NULL, NULL, wh_k_matmul_codes_product__amxint8, wh_amx_codes_take,
-      wh_amx_codes_release);
+  ISA(amxint8, avx512vnni, 4, 12, NULL, NULL, wh_k_matmul_codes_product__amxint8,
+      wh_k_codes_tiles_take__amxint8, wh_k_codes_tiles_release__amxint8);
 #undef ISA
 #define WH_MATMUL_CODES_KERNEL(level, needs) \
   if ((features & (needs)) == (needs)) isa = &level;

@@ -10,11 +10,11 @@
 #define X_BYTES (WIDE * 4) /* of a row of words */
 #define PART (AMX_ROWS * AMX_ROW_BYTES)
 
-void wh_amx_codes_take(void) {
+void wh_k_codes_tiles_take__amxint8(void) {
   static const amx_shapes shapes = AMX_SHAPES(64);
   amx_take(&shapes);
 }
-void wh_amx_codes_release(void) { amx_release(); }
+void wh_k_codes_tiles_release__amxint8(void) { amx_release(); }
 
 static inline int is_zero(const uint32_t *start) {
   const __m512i all = _mm512_or_si512(_mm512_loadu_si512(start), _mm512_loadu_si512(start + 16));
