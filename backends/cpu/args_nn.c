@@ -539,7 +539,6 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
   const wh_window win = sizes_of_conv(g, node, dims, size);
   const int64_t group = wh_node_i(node, WH_ATTR_GROUP), lanes[] = {4, 8, 16};
   size_t most = 0, bytes;
-  if (!wh_conv_is_bounded(&win, size[1][1])) return SIZE_MAX;
   if (wh_conv_is_winograd(node, g->values[node->inputs[1]].shape.rank, size[1])) {
     wh_winograd_plan p;
     return wh_winograd_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, false,

@@ -31,6 +31,7 @@ typedef struct plan {
   int64_t c, m, words, block; /* words of k; of a block */
   int64_t width, high;        /* places of a tile; outputs of a panel */
   bool amx;                   /* tiles are registers' and take less time than what they read */
+  bool by_outputs;            /* then: weights are more than words, and each worker has outputs of its own */
   bool single;                /* windows are one element of the image, which needs no copy */
   int64_t rows[2], phase_length, row_length, plane, n_phases, phases[MOST_PHASES]; /* of the copy */
   int64_t places, tiles;                  /* all; of a task at most */
@@ -98,7 +99,8 @@ static void cut(int workers, plan *p) {
     p->place_tasks = min_i64(round_up(ceil_div(want, p->row_tasks), workers), place_tiles);
   if (p->place_tasks * p->row_tasks < workers)
     p->row_tasks = min_i64(ceil_div(workers, p->place_tasks), panels);
-  if (p->amx && p->m > p->places) { /* weights are more than words */
+  p->by_outputs = p->amx && p->m > p->places;
+  if (p->by_outputs) {
     p->place_tasks = ceil_div(place_tiles, most);
     p->row_tasks = min_i64(workers, panels);
   }
@@ -506,7 +508,7 @@ void wh_conv_codes_run(const wh_conv_codes_isa *isa, const wh_conv_integer_args 
     j.y = a->y + n * p.m * p.places;
     if (j.end) wh_conv_codes_begin_end(a, n, p.places, isa->places, worker->team, j.end);
     if (isa->take) isa->take();
-    if (p.amx && p.m > p.places) { /* tiles take so little time that what matters is who has read what */
+    if (p.by_outputs) { /* tiles take so little time that what matters is who has read what */
       for (int64_t t = worker->index; t < n_tasks; t += worker->count) run_task(&j, t);
     } else if (a->n > 1 || p.amx) {
       wh_worker_range(worker, n_tasks, &begin, &end);

@@ -315,7 +315,7 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   const int64_t want = alone ? 1 : (int64_t)workers * TASKS_PER_WORKER;
   const int64_t tall = lanes == 8 ? WH_CONV_SHORT : WH_CONV_TALL;
   if (m <= 0) { /* no outputs */
-    *out = (wh_conv_plan){.n_phases = 1};
+    *out = (wh_conv_plan){.fits = false};
     return true;
   }
   wh_conv_plan places = {.n_k = n_k,
@@ -331,7 +331,6 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
   places.fits = view_places(w, &places);
   places.blocks = places.block && places.fits && m >= BLOCK_ROWS && n_k > 0 && worth_blocks(w, &places);
   if (places.blocks) places.places = wh_window_volume(w->out);
-  if (places.blocks && places.places <= 0) return false; /* it overflows */
   if (places.blocks && packed && places.places > places.block &&
       places.places % places.block <= WH_CONV_TAIL) {
     places.tail = places.places % places.block;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backends/cpu/conv_plan.h"
 #include "backends/cpu/linear_f_kernels.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
@@ -52,6 +53,7 @@ static bool bytes_of(int64_t n, int64_t floats, size_t *out) {
 
 bool wh_winograd_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, int64_t m, int workers,
                            bool packed, wh_winograd_plan *out) {
+  if (!wh_conv_is_bounded(w, c)) return false;
   wh_winograd_plan p = {.rows = ceil_div(w->out[1], 2), .cols = ceil_div(w->out[2], 2)};
   *out = p;
   if (p.rows <= 0 || p.cols <= 0 || n <= 0) return true;
@@ -62,7 +64,7 @@ bool wh_winograd_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t
   p.panels = PRODUCTS / (WH_WINOGRAD_POSITIONS * WH_WINOGRAD_PANEL * (int64_t)sizeof(float)) / p.ld;
   p.panels = p.panels < 2 ? 2 : min_i64(p.panels, MOST_PANELS);
   p.panels = ceil_div(panels, ceil_div(panels, p.panels)); /* about equally many */
-  p.panels = ceil_div(p.panels, 2) * 2;                    /* as tiles take them */
+  p.panels = ceil_div(p.panels, 2) * 2;                    /* tiles take one to four, mostly two */
   int64_t tasks;
   p.shared = workers > 1 && !__builtin_mul_overflow(p.row_bands, p.col_bands, &tasks) &&
              !__builtin_mul_overflow(tasks, group, &tasks) && !__builtin_mul_overflow(tasks, n, &tasks) &&

@@ -198,6 +198,25 @@ void wh_matmul_codes_pack(const wh_linear_layout *l, const void *src, void *dst,
                (uint32_t *)(void *)((char *)dst + (size_t)i * l->panel_bytes));
 }
 
+/* Where the sums of rows from `row` on with panel i of the columns go, `sums` if it is not NULL, and the zero
+ * points and sums of these columns. Returns whether one has a zero point that is not 0. */
+INLINE bool finish_at(const wh_codes_isa *isa, const wh_matmul_part *p, const operand *b,
+                      const uint32_t *panel, int64_t row, int64_t i, int32_t *sums, uint32_t *column_zeros,
+                      wh_codes_finish *f) {
+  const int64_t cols = min_i64(COLS, p->n - i * COLS);
+  bool zeros = false;
+  f->cols = cols;
+  f->ldy = sums ? COLS : p->ldy;
+  f->column_sums = panel + groups_of(isa, p->k) * COLS;
+  f->column_zeros = column_zeros;
+  f->y = sums ? sums : (int32_t *)p->y + row * p->ldy + i * COLS;
+  for (int64_t c = 0; c < COLS; c++) {
+    column_zeros[c] = c < cols ? zero_of(b, isa->per_word, false, i * COLS + c) : 0;
+    zeros = zeros || column_zeros[c];
+  }
+  return zeros;
+}
+
 /* Rows [row, row + rows), at most ROWS, with panels [begin, end), the first of which is column 0's. */
 static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const operand *a, const operand *b,
                      const uint32_t *panels, int64_t row, int64_t rows, int64_t begin, int64_t end,
@@ -213,15 +232,7 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
   }
   for (int64_t i = begin; i < end; i++) {
     const uint32_t *panel = panels + i * step;
-    const wh_codes_finish f = {.rows = rows,
-                               .cols = min_i64(COLS, p->n - i * COLS),
-                               .ldy = chain ? COLS : p->ldy,
-                               .dots = dots,
-                               .row_zeros = row_zeros,
-                               .row_rests = rests,
-                               .column_zeros = column_zeros,
-                               .column_sums = panel + groups * COLS,
-                               .y = chain ? sums : (int32_t *)p->y + row * p->ldy + i * COLS};
+    wh_codes_finish f = {.rows = rows, .dots = dots, .row_zeros = row_zeros, .row_rests = rests};
     for (int64_t g = 0; g < groups; g += GROUPS)
       for (int64_t r = 0, n; r < rows; r += n) {
         n = min_i64(isa->tile_rows, rows - r);
@@ -233,8 +244,7 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
                                  .y = dots + r * COLS};
         isa->tile(&t);
       }
-    for (int64_t c = 0; c < COLS; c++)
-      column_zeros[c] = c < f.cols ? zero_of(b, isa->per_word, false, i * COLS + c) : 0;
+    (void)finish_at(isa, p, b, panel, row, i, chain ? sums : NULL, column_zeros, &f);
     isa->finish(&f);
     if (chain) wh_codes_end_run(chain, sums, row, rows, i * COLS, f.cols);
   }
@@ -247,7 +257,7 @@ static void run_rows(const wh_codes_isa *isa, const wh_matmul_part *p, const ope
 static void run_tiles(const wh_codes_isa *isa, const wh_matmul_part *p, const operand *a, const operand *b,
                       const uint32_t *panels, int64_t row, int64_t rows, int64_t begin, int64_t end,
                       uint32_t *words, wh_codes_end *chain) {
-  const int64_t groups = groups_of(isa, p->k), step = panel_words(isa, p->k);
+  const int64_t step = panel_words(isa, p->k);
   _Alignas(64) uint32_t dots[2 * TILE_HIGH * COLS], start[COLS];
   _Alignas(64) int32_t sums[2 * TILE_HIGH * COLS];
   uint32_t row_zeros[2 * TILE_HIGH], rests[2 * TILE_HIGH], column_zeros[COLS];
@@ -273,21 +283,9 @@ static void run_tiles(const wh_codes_isa *isa, const wh_matmul_part *p, const op
   }
   for (int64_t i = begin; i < end; i++) {
     const uint32_t *panel = panels + i * step;
-    bool zeros = false;
     if (row == 0 && i + 1 < end) wh_ask_for(panel + step, step * (int64_t)sizeof *panel);
-    wh_codes_finish f = {.rows = rows,
-                         .cols = min_i64(COLS, p->n - i * COLS),
-                         .ldy = chain ? COLS : p->ldy,
-                         .dots = dots,
-                         .row_zeros = row_zeros,
-                         .row_rests = rests,
-                         .column_zeros = column_zeros,
-                         .column_sums = panel + groups * COLS,
-                         .y = chain ? sums : (int32_t *)p->y + row * p->ldy + i * COLS};
-    for (int64_t c = 0; c < COLS; c++) {
-      column_zeros[c] = c < f.cols ? zero_of(b, isa->per_word, false, i * COLS + c) : 0;
-      zeros = zeros || column_zeros[c];
-    }
+    wh_codes_finish f = {.rows = rows, .dots = dots, .row_zeros = row_zeros, .row_rests = rests};
+    const bool zeros = finish_at(isa, p, b, panel, row, i, chain ? sums : NULL, column_zeros, &f);
     const bool done = chain && one_zero && !zeros; /* a tile register begins with all that zero points add */
     for (int64_t c = 0; c < COLS; c++) start[c] = done ? 0 - row_zeros[0] * f.column_sums[c] : 0;
     for (int64_t r = 0; !has_sums && !done && r < rows; r++) {
@@ -301,6 +299,16 @@ static void run_tiles(const wh_codes_isa *isa, const wh_matmul_part *p, const op
     if (!done) isa->finish(&f);
     if (chain) wh_codes_end_run(chain, done ? (int32_t *)dots : sums, row, rows, i * COLS, f.cols);
   }
+}
+
+/* Rows of a that meet panels together. */
+static int64_t rows_at_once(const wh_codes_isa *isa) { return isa->product ? 2 * TILE_HIGH : ROWS; }
+
+static void run_some(const wh_codes_isa *isa, const wh_matmul_part *p, const operand *a, const operand *b,
+                     const uint32_t *panels, int64_t row, int64_t begin, int64_t end, uint32_t *words,
+                     wh_codes_end *chain) {
+  const int64_t rows = min_i64(rows_at_once(isa), p->m - row);
+  (isa->product ? run_tiles : run_rows)(isa, p, a, b, panels, row, rows, begin, end, words, chain);
 }
 
 static operand operand_a(const wh_matmul_part *p, bool is_signed) {
@@ -319,19 +327,16 @@ void wh_matmul_codes_run(const wh_codes_isa *isa, const wh_matmul_part *p, bool 
     copy_panel(isa->per_word, b_signed, (const uint8_t *)p->b + i * COLS, p->ldb, p->k,
                min_i64(COLS, p->n - i * COLS), panels + i * step);
   if (isa->take) isa->take();
-  const int64_t high = isa->product ? 2 * TILE_HIGH : ROWS;
-  for (int64_t row = 0; row < p->m; row += high)
-    (isa->product ? run_tiles : run_rows)(isa, p, &a, &b, panels, row, min_i64(high, p->m - row), 0, n_panels,
-                                          words, NULL);
+  for (int64_t row = 0; row < p->m; row += rows_at_once(isa))
+    run_some(isa, p, &a, &b, panels, row, 0, n_panels, words, NULL);
   if (isa->release) isa->release();
 }
 
-/* Tasks are some panels of ROWS rows. */
+/* Tasks are some panels of rows_at_once. */
 void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p, bool a_signed,
                                 bool b_signed, const void *panels, char *scratch, size_t worker_scratch,
                                 wh_codes_end *chain, const wh_worker *worker) {
-  const int64_t high = isa->product ? 2 * TILE_HIGH : ROWS, n_panels = ceil_div(p->n, COLS),
-                down = ceil_div(p->m, high);
+  const int64_t high = rows_at_once(isa), n_panels = ceil_div(p->n, COLS), down = ceil_div(p->m, high);
   const operand a = operand_a(p, a_signed), b = operand_b(p, b_signed);
   uint32_t *words = (uint32_t *)(void *)(scratch + worker_scratch * (size_t)worker->index);
   int64_t across = 1, begin, end;
@@ -344,9 +349,8 @@ void wh_matmul_codes_run_packed(const wh_codes_isa *isa, const wh_matmul_part *p
   if (isa->take) isa->take();
   for (int64_t i = begin; i < end; i++) {
     const int64_t row = i % down * high, piece = i / down; /* with the same panels one after the other */
-    (isa->product ? run_tiles : run_rows)(isa, p, &a, &b, panels, row, min_i64(high, p->m - row),
-                                          n_panels * piece / across, n_panels * (piece + 1) / across, words,
-                                          chain);
+    run_some(isa, p, &a, &b, panels, row, n_panels * piece / across, n_panels * (piece + 1) / across, words,
+             chain);
   }
   if (isa->release) isa->release();
 }

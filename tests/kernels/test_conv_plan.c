@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "backends/cpu/conv_plan.h"
+#include "backends/cpu/conv_winograd.h"
 
 static wh_window window(int64_t d, int64_t h, int64_t w) {
   wh_window win = {0};
@@ -40,7 +41,18 @@ static void test_extremes(void **state) {
       }
 }
 
+static void test_minimal_filtering(void **state) {
+  (void)state;
+  wh_window win = window(1, INT64_C(1) << 31, INT64_C(1) << 31);
+  wh_winograd_plan p;
+  win.kernel[1] = win.kernel[2] = 3;
+  assert_false(wh_winograd_make_plan(&win, 1, 1, 16, 16, 2, false, &p));
+  win.in[1] = win.in[2] = win.out[1] = win.out[2] = 14;
+  assert_true(wh_winograd_make_plan(&win, 1, 1, 16, 16, 2, false, &p));
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_extremes)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_extremes),
+                                     cmocka_unit_test(test_minimal_filtering)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
