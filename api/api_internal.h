@@ -79,6 +79,12 @@ static inline bool wh_refs_drop(atomic_uint *n) {
  * `what` is named when there is no memory. string.c */
 wh_status wh_string_give(wh_text_buffer *b, const char *what, char **out);
 
+/* What sessions and runners say of a program. describe.c */
+wh_status wh_describe_instruction(const wh_program *p, uint32_t i, wh_instruction_info *info);
+wh_status wh_describe_program(const wh_run *run, wh_program_info *info);
+wh_status wh_describe_plan(const wh_run *run, const wh_allocator *alloc, char **out);
+wh_status wh_describe_graph(const wh_graph *g, const wh_allocator *alloc, char **out);
+
 /* With one reference and nothing else; NULL when there is no memory. model.c */
 wh_model *wh_model_new(const wh_allocator *alloc);
 /* What the model is called in messages. */

@@ -344,12 +344,8 @@ wh_status wh_model_graph_text(const wh_model *m, bool optimised, char **out) {
   WH_TRY(want_one_graph(m));
   if (optimised) WH_TRY(wh_graph_clone(m->graph, &rewritten));
   if (optimised) st = wh_passes_run(rewritten, NULL);
-  wh_text_buffer b;
-  wh_text_buffer_init(&b, m->alloc);
-  if (st == WH_OK) st = wh_graph_print(optimised ? rewritten : m->graph, &b);
+  if (st == WH_OK) st = wh_describe_graph(optimised ? rewritten : m->graph, m->alloc, out);
   wh_graph_destroy(rewritten);
-  if (st == WH_OK) st = wh_string_give(&b, "graph text", out);
-  wh_text_buffer_deinit(&b);
   return st;
 }
 

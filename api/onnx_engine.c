@@ -407,6 +407,15 @@ wh_weight_packing wh_engine_packing(const wh_engine *e) {
 }
 uint64_t wh_engine_n_made(const wh_engine *e) { return e->n_made; }
 
+const wh_run *wh_engine_run_at(const wh_engine *e, size_t i) {
+  for (const wh_engine_program *p = e->programs; p; p = p->next) {
+    size_t n_before = 0;
+    for (const wh_engine_program *x = e->programs; x; x = x->next) n_before += x->serial < p->serial;
+    if (n_before == i) return p->run;
+  }
+  return NULL;
+}
+
 wh_status wh_engine_find(wh_engine *e, uint64_t serial, const int64_t *symbols, wh_run **out) {
   *out = NULL;
   for (wh_engine_program **at = &e->programs; *at; at = &(*at)->next) {

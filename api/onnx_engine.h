@@ -50,5 +50,7 @@ size_t wh_port_bytes(const wh_run_port *port);
 wh_weight_packing wh_engine_packing(const wh_engine *e);
 /* How many programs were made. */
 uint64_t wh_engine_n_made(const wh_engine *e);
+/* The i-th that is kept, in the order in which they were made; NULL past the end. */
+const wh_run *wh_engine_run_at(const wh_engine *e, size_t i);
 
 #endif

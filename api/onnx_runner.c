@@ -330,6 +330,15 @@ wh_weight_packing wh_onnx_runner_packing(const wh_onnx_runner *r) { return wh_en
 
 uint64_t wh_onnx_runner_n_programs(const wh_onnx_runner *r) { return wh_engine_n_made(r->engine); }
 
+const wh_run *wh_onnx_runner_run_at(const wh_onnx_runner *r, size_t i) {
+  return wh_engine_run_at(r->engine, i);
+}
+
+const wh_onnx_trace *wh_onnx_runner_trace(const wh_onnx_runner *r) {
+  const wh_onnx_result *result = r->at ? r->at->result : r->last;
+  return result ? wh_onnx_result_trace(result) : NULL;
+}
+
 void wh_onnx_runner_set_extract(wh_onnx_runner *r, wh_extract *extract) {
   wh_engine_set_extract(r->engine, extract);
 }

@@ -21,8 +21,11 @@ void wh_onnx_runner_set_extract(wh_onnx_runner *r, wh_extract *extract); /* NULL
 void wh_onnx_runner_set_trace(wh_onnx_runner *r, wh_run_trace_fn fn, void *ctx);
 /* What became of the weights of the last run's program. */
 wh_weight_packing wh_onnx_runner_packing(const wh_onnx_runner *r);
-/* How many programs were made. */
+/* How many programs were made; and those that are kept, as wh_engine_run_at has them. */
 uint64_t wh_onnx_runner_n_programs(const wh_onnx_runner *r);
+const wh_run *wh_onnx_runner_run_at(const wh_onnx_runner *r, size_t i);
+/* Of the last run that went through the nodes; NULL: none did. */
+const wh_onnx_trace *wh_onnx_runner_trace(const wh_onnx_runner *r);
 /* Output i of the last run, which succeeded; valid until the next. */
 WH_NODISCARD wh_status wh_onnx_runner_output(const wh_onnx_runner *r, size_t i, wh_tensor *out);
 

@@ -171,8 +171,10 @@ static bool is_cancelled(void *ctx) {
 /* An ONNX model's programs are made as it runs, for the inputs that there are. */
 static wh_status open_onnx(wh_runner *r, const wh_runner_options *o) {
   const wh_ports *p = r->ports;
-  const wh_onnx_limits limits = {
-      .max_iterations = o->max_iterations, .cancelled = is_cancelled, .cancel_ctx = r};
+  const wh_onnx_limits limits = {.max_iterations = o->max_iterations,
+                                 .cancelled = is_cancelled,
+                                 .cancel_ctx = r,
+                                 .lists_host = o->lists_host_nodes != 0};
   r->progress = (wh_progress_sink){.fn = o->progress, .ctx = o->progress_ctx};
   r->inputs = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->inputs);
   r->input_ports = wh_alloc_array(r->alloc, p->n_inputs + 1, sizeof *r->input_ports);
@@ -522,4 +524,59 @@ wh_status wh_runner_get_output_at(const wh_runner *r, size_t i, wh_tensor *tenso
   WH_WANT_INFO(tensor, "tensor", WH_TENSOR_INIT);
   if (i >= r->ports->n_outputs) return WH_FAIL(ERR_NOT_FOUND, "no output %zu", i);
   return get_output(r, i, tensor);
+}
+
+/* ---- how it runs ---- */
+
+static wh_status find_run(const wh_runner *r, uint32_t program, const wh_run **out) {
+  *out = r->onnx ? wh_onnx_runner_run_at(r->onnx, program) : program == 0 ? r->run : NULL;
+  return *out ? WH_OK : WH_FAIL(ERR_NOT_FOUND, "no program %u", program);
+}
+
+wh_status wh_runner_get_program(const wh_runner *r, uint32_t program, wh_program_info *info) {
+  const wh_run *run;
+  WH_WANT(r, "runner");
+  WH_WANT_INFO(info, "info", WH_PROGRAM_INFO_INIT);
+  WH_TRY(find_run(r, program, &run));
+  return wh_describe_program(run, info);
+}
+
+wh_status wh_runner_get_instruction(const wh_runner *r, uint32_t program, uint32_t i,
+                                    wh_instruction_info *info) {
+  const wh_run *run;
+  WH_WANT(r, "runner");
+  WH_WANT_INFO(info, "info", WH_INSTRUCTION_INFO_INIT);
+  WH_TRY(find_run(r, program, &run));
+  return wh_describe_instruction(wh_run_program(run), i, info);
+}
+
+wh_status wh_runner_graph_text(const wh_runner *r, uint32_t program, char **out) {
+  const wh_run *run;
+  WH_WANT(r, "runner");
+  WH_WANT(out, "out");
+  WH_TRY(find_run(r, program, &run));
+  return wh_describe_graph(wh_run_program(run)->graph, r->alloc, out);
+}
+
+wh_status wh_runner_plan_text(const wh_runner *r, uint32_t program, char **out) {
+  const wh_run *run;
+  WH_WANT(r, "runner");
+  WH_WANT(out, "out");
+  WH_TRY(find_run(r, program, &run));
+  return wh_describe_plan(run, r->alloc, out);
+}
+
+wh_status wh_runner_get_host_node(const wh_runner *r, uint32_t i, wh_host_node_info *info) {
+  WH_WANT(r, "runner");
+  WH_WANT_INFO(info, "info", WH_HOST_NODE_INFO_INIT);
+  const wh_onnx_trace *t = r->onnx ? wh_onnx_runner_trace(r->onnx) : NULL;
+  if (!t || i >= t->n_host) return WH_FAIL(ERR_NOT_FOUND, "no node %u of the host's", i);
+  const wh_onnx_host_node *n = &t->host[i];
+  wh_host_node_info full = WH_HOST_NODE_INFO_INIT;
+  full.times = n->times;
+  full.node = n->node;
+  full.op = n->op;
+  full.reason = n->reason;
+  WH_WRITE_INFO(info, full);
+  return WH_OK;
 }

@@ -461,30 +461,13 @@ wh_status wh_session_keep_packed(wh_session *s) {
 wh_status wh_session_get_instruction(const wh_session *s, uint32_t i, wh_instruction_info *info) {
   WH_WANT(s, "session");
   WH_WANT_INFO(info, "info", WH_INSTRUCTION_INFO_INIT);
-  if (i >= s->program->n_steps) return WH_FAIL(ERR_NOT_FOUND, "no instruction %u", i);
-  wh_program_step_info step;
-  wh_program_describe(s->program, i, &step);
-  wh_instruction_info full = WH_INSTRUCTION_INFO_INIT;
-  full.barrier = step.barrier;
-  full.node = step.node->name;
-  full.op = wh_op_get(step.node->op)->name;
-  full.kernel = step.kernel;
-  full.reason = step.reason;
-  full.weight_bytes = step.weight_bytes;
-  full.device = step.device;
-  WH_WRITE_INFO(info, full);
-  return WH_OK;
+  return wh_describe_instruction(s->program, i, info);
 }
 
 wh_status wh_session_plan_text(const wh_session *s, char **out) {
-  wh_text_buffer b;
   WH_WANT(s, "session");
   WH_WANT(out, "out");
-  wh_text_buffer_init(&b, s->alloc);
-  wh_program_print(s->program, wh_run_layout(wh_lm_run_of(s->lm)), &b);
-  wh_status st = wh_string_give(&b, "plan text", out);
-  wh_text_buffer_deinit(&b);
-  return st;
+  return wh_describe_plan(wh_lm_run_of(s->lm), s->alloc, out);
 }
 
 void wh_hash_text(const void *data, size_t n_bytes, char out[33]) {

@@ -3,14 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/engine.h"
+#include "cli/graph_engine.h"
+#include "cli/inspect_graph.h"
 #include "cli/json_out.h"
+#include "cli/kernel_table.h"
 #include "cli/memory.h"
 #include "cli/units.h"
 #include "cli/verbs.h"
 
 typedef struct inspect_options {
   bool metadata, tensors, hashes, graph, source, optimised, plan, kernels;
+  bool graph_of_programs; /* an ONNX model's, which has no other */
 } inspect_options;
 
 #define INSPECT(field) offsetof(inspect_options, field)
@@ -30,11 +33,11 @@ static const cli_option inspect_option_list[] = {
 };
 
 typedef struct inspected {
-  cli_engine engine; /* device and session only where a section needs them */
+  cli_graph_engine g; /* device, session or runner only where a section needs them */
   inspect_options sections;
 } inspected;
 
-static bool needs_session(const inspect_options *o) { return o->plan || o->kernels; }
+static bool needs_device(const inspect_options *o) { return o->plan || o->kernels; }
 
 /* --- metadata and tensors
  * ------------------------------------------------------------------------------------- */
@@ -289,55 +292,8 @@ static cli_exit write_plan_text(cli_output *out, const wh_model *model, const wh
   return cli_output_flush(out);
 }
 
-/* Instructions that run the same kernel for the same reason. Strings are the session's. */
-typedef struct kernel_use {
-  wh_instruction_info first;
-  uint32_t count;
-  uint64_t weight_bytes;
-} kernel_use;
-
-static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
-static cli_exit collect_kernels(const wh_session *session, uint32_t n, kernel_use *uses, uint32_t *n_uses) {
-  *n_uses = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    wh_instruction_info info = WH_INSTRUCTION_INFO_INIT;
-    CLI_TRY_WH(wh_session_get_instruction(session, i, &info));
-    uint32_t u = 0;
-    while (u < *n_uses &&
-           !(same_text(uses[u].first.op, info.op) && same_text(uses[u].first.kernel, info.kernel) &&
-             same_text(uses[u].first.reason, info.reason)))
-      ++u;
-    if (u == *n_uses) uses[(*n_uses)++] = (kernel_use){.first = info};
-    ++uses[u].count;
-    uses[u].weight_bytes += info.weight_bytes;
-  }
-  return CLI_OK;
-}
-
-static const char *or_empty(const char *s) { return s ? s : ""; }
-
-static cli_exit write_kernels_text(cli_output *out, const wh_session *session) {
-  wh_session_memory memory = WH_SESSION_MEMORY_INIT;
-  wh_session_get_memory(session, &memory);
-  uint32_t n = memory.n_instructions, n_uses = 0;
-  kernel_use *uses = calloc((size_t)n + 1, sizeof *uses);
-  if (!uses) return cli_fail(CLI_LIMIT, "out of memory");
-  cli_exit code = collect_kernels(session, n, uses, &n_uses);
-  if (code == CLI_OK) {
-    cli_output_printf(out, "\nkernels (%" PRIu32 " instructions):\n  %5s  %-16s %-36s %10s  %s\n", n, "times",
-                      "op", "kernel", "weights", "why");
-    for (uint32_t u = 0; u < n_uses; ++u) {
-      char bytes[CLI_BYTES_TEXT] = "";
-      if (uses[u].weight_bytes) cli_bytes_text(uses[u].weight_bytes, bytes);
-      cli_output_printf(out, "  %5" PRIu32 "  %-16s %-36s %10s  %s\n", uses[u].count,
-                        or_empty(uses[u].first.op), or_empty(uses[u].first.kernel), bytes,
-                        or_empty(uses[u].first.reason));
-    }
-    code = cli_output_flush(out);
-  }
-  free(uses);
-  return code;
+static wh_status session_instruction(const void *session, uint32_t i, wh_instruction_info *info) {
+  return wh_session_get_instruction(session, i, info);
 }
 
 static cli_exit plan_json(const wh_model *model, const wh_session *session, json_t *root) {
@@ -363,37 +319,19 @@ static cli_exit plan_json(const wh_model *model, const wh_session *session, json
   return CLI_OK;
 }
 
-static cli_exit kernels_json(const wh_session *session, json_t *list) {
-  wh_session_memory memory = WH_SESSION_MEMORY_INIT;
-  wh_session_get_memory(session, &memory);
-  for (uint32_t i = 0; i < memory.n_instructions; ++i) {
-    wh_instruction_info info = WH_INSTRUCTION_INFO_INIT;
-    CLI_TRY_WH(wh_session_get_instruction(session, i, &info));
-    json_t *item = json_object();
-    cli_json_set_text(item, "node", info.node);
-    cli_json_set_text(item, "op", info.op);
-    cli_json_set_text(item, "kernel", info.kernel);
-    cli_json_set_text(item, "reason", info.reason);
-    cli_json_set_whole(item, "weight_bytes", info.weight_bytes);
-    cli_json_set(item, "barrier", json_boolean(info.barrier));
-    cli_json_append(list, item);
-  }
-  return CLI_OK;
-}
-
 /* --- the verb
  * ------------------------------------------------------------------------------------------------- */
 
 static cli_exit write_text(cli_output *out, const inspected *in) {
-  const wh_model *model = in->engine.model;
+  const wh_model *model = in->g.engine.model;
   const inspect_options *sections = &in->sections;
   /* The graph alone is a document of its own: it can be diffed. */
   bool only_graph =
       sections->graph && !(sections->metadata || sections->tensors || sections->plan || sections->kernels);
-  if (is_graph(&in->engine.info))
-    CLI_TRY(write_ports_text(out, model, &in->engine.info));
+  if (is_graph(&in->g.engine.info))
+    CLI_TRY(write_ports_text(out, model, &in->g.engine.info));
   else if (!only_graph)
-    CLI_TRY(write_model_text(out, in->engine.model, &in->engine.info));
+    CLI_TRY(write_model_text(out, in->g.engine.model, &in->g.engine.info));
   if (sections->metadata) {
     cli_output_printf(out, "\nmetadata (%zu):\n", wh_model_n_metadata(model));
     CLI_TRY(for_each_metadata(model, metadata_line, out));
@@ -406,16 +344,19 @@ static cli_exit write_text(cli_output *out, const inspected *in) {
     cli_output_text(out, graph, strlen(graph));
     wh_string_destroy(graph);
   }
-  if (sections->plan) CLI_TRY(write_plan_text(out, model, in->engine.session));
-  if (sections->kernels) CLI_TRY(write_kernels_text(out, in->engine.session));
+  if (in->g.runner)
+    return cli_inspect_graph_text(out, in->g.runner, sections->graph_of_programs, sections->plan,
+                                  sections->kernels);
+  if (sections->plan) CLI_TRY(write_plan_text(out, model, in->g.engine.session));
+  if (sections->kernels) CLI_TRY(cli_write_kernels(out, session_instruction, in->g.engine.session));
   return cli_output_flush(out);
 }
 
 /* Fills `root`, which the caller owns also on failure. */
 static cli_exit fill_json(json_t *root, const inspected *in) {
-  const wh_model *model = in->engine.model;
+  const wh_model *model = in->g.engine.model;
   const inspect_options *sections = &in->sections;
-  cli_json_set(root, "model", cli_json_model(in->engine.model));
+  cli_json_set(root, "model", cli_json_model(in->g.engine.model));
   if (sections->metadata) {
     json_t *metadata = json_object();
     cli_json_set(root, "metadata", metadata);
@@ -432,12 +373,15 @@ static cli_exit fill_json(json_t *root, const inspected *in) {
     cli_json_set_text(root, "graph", graph);
     wh_string_destroy(graph);
   }
-  if (in->engine.device) cli_json_set(root, "device", cli_json_device(in->engine.device));
-  if (sections->plan) CLI_TRY(plan_json(model, in->engine.session, root));
+  if (in->g.engine.device) cli_json_set(root, "device", cli_json_device(in->g.engine.device));
+  if (in->g.runner)
+    return cli_inspect_graph_json(root, in->g.runner, sections->graph_of_programs, sections->plan,
+                                  sections->kernels);
+  if (sections->plan) CLI_TRY(plan_json(model, in->g.engine.session, root));
   if (sections->kernels) {
     json_t *instructions = json_array();
     cli_json_set(root, "instructions", instructions);
-    CLI_TRY(kernels_json(in->engine.session, instructions));
+    CLI_TRY(cli_kernels_json(instructions, session_instruction, in->g.engine.session));
   }
   return CLI_OK;
 }
@@ -461,31 +405,39 @@ static cli_exit build_text_parts(const wh_model *model) {
   return CLI_OK;
 }
 
-/* An ONNX model's graphs are made for the shapes of a run; a program of any graph is a runner's. */
-static cli_exit refuse_sections(const char *path, const wh_model_info *info, const inspect_options *o) {
-  const bool is_onnx = strncmp(info->format, "ONNX", 4) == 0;
-  if (!is_graph(info) || !(needs_session(o) || (o->graph && is_onnx))) return CLI_OK;
-  return cli_fail(CLI_UNSUPPORTED,
-                  "%s: --%s is for language models (GGUF); this one has --metadata and --tensors", path,
-                  o->plan      ? "plan"
-                  : o->kernels ? "kernels"
-                               : "graph");
+/* A model that takes tensors is run once: an ONNX model's graphs are made for the shapes of a run. */
+static cli_exit open_and_run(const char *path, const cli_engine_options *options,
+                             const cli_graph_options *graph, inspected *in) {
+  cli_graph_options o = *graph;
+  o.random = o.lists_host_nodes = true;
+  CLI_TRY(cli_graph_open(path, options, &o, &in->g));
+  return cli_graph_run(&in->g);
 }
 
-static cli_exit open_inspected(const char *path, const cli_engine_options *options, inspected *in) {
+static cli_exit open_inspected(const char *path, const cli_engine_options *options,
+                               const cli_graph_options *graph, inspected *in) {
+  inspect_options *o = &in->sections;
   cli_session_needs needs = {0};
   start_bytes = cli_process_bytes();
-  if (needs_session(&in->sections)) {
-    CLI_TRY(cli_engine_begin(path, options, &in->engine));
-    CLI_TRY(refuse_sections(path, &in->engine.info, &in->sections));
-    CLI_TRY(cli_engine_start(&in->engine, &needs));
-    return build_text_parts(in->engine.model);
+  const bool is_onnx = cli_is_onnx(path);
+  if (is_onnx && o->source)
+    return cli_fail(CLI_USAGE, "%s: an ONNX model's own graph is its file; --graph shows what is made of it",
+                    path);
+  if (is_onnx && o->graph) {
+    o->graph_of_programs = true;
+    o->graph = false;
   }
-  CLI_TRY(cli_model_open(path, &in->engine.model));
-  in->engine.info = (wh_model_info)WH_MODEL_INFO_INIT;
-  wh_model_get_info(in->engine.model, &in->engine.info);
-  CLI_TRY(refuse_sections(path, &in->engine.info, &in->sections));
-  if (!*in->engine.info.path) in->engine.info.path = path;
+  if (cli_is_graph(path, graph) && (needs_device(o) || o->graph_of_programs))
+    return open_and_run(path, options, graph, in);
+  if (needs_device(o)) {
+    CLI_TRY(cli_engine_begin(path, options, &in->g.engine));
+    CLI_TRY(cli_engine_start(&in->g.engine, &needs));
+    return build_text_parts(in->g.engine.model);
+  }
+  CLI_TRY(cli_model_open(path, &in->g.engine.model));
+  in->g.engine.info = (wh_model_info)WH_MODEL_INFO_INIT;
+  wh_model_get_info(in->g.engine.model, &in->g.engine.info);
+  if (!*in->g.engine.info.path) in->g.engine.info.path = path;
   return CLI_OK;
 }
 
@@ -493,9 +445,11 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   inspected in = {0};
   inspect_options *sections = &in.sections;
   cli_engine_options engine_options = CLI_ENGINE_OPTIONS_INIT;
+  cli_graph_options graph_options = {.seed = 0};
   cli_output_options output_options = CLI_OUTPUT_OPTIONS_INIT;
   const cli_option_group groups[] = {{"What to show (default: --metadata --tensors)", inspect_option_list,
                                       CLI_N(inspect_option_list), sections, NULL},
+                                     cli_graph_group(&graph_options),
                                      cli_engine_group(&engine_options),
                                      cli_output_group(&output_options)};
   const char *model = NULL;
@@ -512,11 +466,11 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
 
   cli_output out = {0};
   cli_exit code = cli_output_open(output_options.path, &out);
-  if (code == CLI_OK) code = open_inspected(model, &engine_options, &in);
+  if (code == CLI_OK) code = open_inspected(model, &engine_options, &graph_options, &in);
   if (code == CLI_OK) code = output_options.json ? write_json(&out, &in) : write_text(&out, &in);
   if (code == CLI_OK) code = cli_output_finish(&out);
   cli_output_abandon(&out);
-  cli_engine_close(&in.engine);
+  cli_graph_close(&in.g);
   return code;
 }
 
@@ -527,12 +481,15 @@ const cli_verb cli_verb_inspect = {
     .details =
         "Shows a model's metadata, weights and graph, and how it would run on this machine: the program, "
         "where its\n"
-        "memory goes on each device, which kernels were chosen and why.",
+        "memory goes on each device, which kernels were chosen and why. An ONNX model is run once for that, "
+        "with\n"
+        "inputs from --input or random ones; what the host works out itself is listed with the kernels.",
     .examples =
         "  whimbrel inspect model.gguf\n"
         "  whimbrel inspect model.gguf --graph --source -o graph.txt\n"
         "  whimbrel inspect model.gguf --plan --ctx 2048\n"
         "  whimbrel inspect model.gguf --plan --device cuda --gpu-layers auto\n"
-        "  whimbrel inspect model.gguf --kernels --isa avx2 --json",
+        "  whimbrel inspect model.gguf --kernels --isa avx2 --json\n"
+        "  whimbrel inspect model.onnx --kernels --dim batch=4",
     .run = run,
 };

@@ -31,7 +31,7 @@ cli_option_group cli_graph_group(cli_graph_options *options) {
   return (cli_option_group){"Tensors (ONNX)", graph_options, CLI_N(graph_options), options, NULL};
 }
 
-static bool is_onnx(const char *model) {
+bool cli_is_onnx(const char *model) {
   const size_t n = model ? strlen(model) : 0;
   return n > 5 && strcmp(model + n - 5, ".onnx") == 0;
 }
@@ -41,11 +41,11 @@ bool cli_graph_has_inputs(const cli_graph_options *options) {
 }
 
 bool cli_is_graph(const char *model, const cli_graph_options *options) {
-  return cli_graph_has_inputs(options) || options->dims.n || is_onnx(model) || cli_is_graph_folder(model);
+  return cli_graph_has_inputs(options) || options->dims.n || cli_is_onnx(model) || cli_is_graph_folder(model);
 }
 
 cli_exit cli_refuse_graph(const char *model, const char *verb) {
-  if (!is_onnx(model)) return CLI_OK;
+  if (!cli_is_onnx(model)) return CLI_OK;
   return cli_fail(CLI_UNSUPPORTED,
                   "%s: `%s` is for language models (GGUF); ONNX models have `run`, `bench`, `verify`, "
                   "`quantize` and `inspect`",
@@ -288,6 +288,7 @@ cli_exit cli_graph_open(const char *path, const cli_engine_options *options, con
   o.allocator = cli_allocator();
   o.memory_limit = options->memory_limit << 20;
   o.max_iterations = graph->max_iterations;
+  o.lists_host_nodes = graph->lists_host_nodes;
   o.progress = ask;
   if (options->gpu_layers || options->cpu_experts)
     return cli_fail(CLI_USAGE, "--gpu-layers and --cpu-experts are for language models, which have layers");

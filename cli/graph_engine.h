@@ -1,5 +1,5 @@
 /* graph_engine.h - a model that takes tensors (ONNX): its options, and model, device and runner opened
- * together with all inputs set. What `run`, `bench` and `verify` share. */
+ * together with all inputs set. What `run`, `bench`, `verify` and `inspect` share. */
 #ifndef CLI_GRAPH_ENGINE_H
 #define CLI_GRAPH_ENGINE_H
 
@@ -14,11 +14,13 @@ typedef struct cli_graph_options {
   cli_image_options image;
   uint64_t seed, max_iterations;
   bool random;
+  bool lists_host_nodes; /* no option: for `inspect` */
 } cli_graph_options;
 
 cli_option_group cli_graph_group(cli_graph_options *options);
 /* Whether the options, or the model's name, ask for it. */
 bool cli_is_graph(const char *model, const cli_graph_options *options);
+bool cli_is_onnx(const char *model); /* by its name */
 /* Whether the options say what any input is. */
 bool cli_graph_has_inputs(const cli_graph_options *options);
 /* The one error line of a verb that needs a language model. */

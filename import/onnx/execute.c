@@ -193,7 +193,9 @@ static void run_node(ox *o, ox_scope *s, const ox_node *node) {
   ox_check_open(o, node);
   if (o->limits.cancelled && o->limits.cancelled(o->limits.cancel_ctx))
     OX_FAIL(o, ERR_CANCELLED, "cancelled");
+  const uint32_t stage = o->stage;
   if (o->st == WH_OK) lower(o, node);
+  if (o->limits.lists_host) ox_note_host(o, node, stage);
   for (size_t i = 0; i < node->n_out && o->st == WH_OK; i++) {
     if (node->out[i] == OX_ABSENT) continue;
     if (!o->out[i] && s->graph->last_use[node->out[i]])
@@ -344,7 +346,11 @@ static wh_status begin_trace(wh_onnx_result *r) {
       o->looked |= d->depends; /* as it is in this result */
     }
   }
+  const wh_onnx_host_node *host = ox_host_nodes(o);
+  if (!host) return WH_OOM("trace");
   r->trace = (wh_onnx_trace){.looked = o->looked,
+                             .n_host = o->n_host,
+                             .host = host,
                              .repeatable = repeatable,
                              .n_feeds = o->n_feeds,
                              .n_outputs = n_out,

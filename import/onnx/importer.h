@@ -89,6 +89,12 @@ typedef struct ox_scope {
   size_t n_pins;
 } ox_scope;
 
+typedef struct ox_host_node {
+  struct ox_host_node *next;
+  const wh_onnx_node *src;
+  wh_onnx_host_node info;
+} ox_host_node;
+
 struct ox {
   wh_status st;
   const wh_onnx_net *net;
@@ -106,9 +112,11 @@ struct ox {
   ox_scope *scope; /* innermost */
   unsigned depth;
   uint64_t looked;
-  wh_onnx_symbols *symbols; /* dims may be open; NULL: numbers only */
-  bool is_last;             /* nothing but outputs is left to be made */
-  bool is_odd;              /* something happened that a trace cannot repeat */
+  wh_onnx_symbols *symbols;  /* dims may be open; NULL: numbers only */
+  bool is_last;              /* nothing but outputs is left to be made */
+  bool is_odd;               /* something happened that a trace cannot repeat */
+  struct ox_host_node *host; /* where they are listed */
+  size_t n_host;
   wh_datum nothing;
   /* The node at work. */
   const ox_node *node;
@@ -134,6 +142,10 @@ void ox_run_graph(ox *o, const ox_graph *g, wh_datum *const *inputs, size_t n_in
 /* Ends the stage: everything that is still needed becomes known. */
 void ox_end_stage(ox *o);
 bool ox_go_on(ox *o); /* counts an iteration of a loop; false: error */
+/* Lists the node that was at work since `stage`, if it is the host's; and the list, NULL: no memory.
+ * host_nodes.c */
+void ox_note_host(ox *o, const ox_node *node, uint32_t stage);
+const wh_onnx_host_node *ox_host_nodes(ox *o);
 
 /* ---- open dims: a number or an expression of symbols, both as int64_t. open.c ---- */
 

@@ -92,6 +92,7 @@ typedef struct wh_onnx_limits {
   uint64_t max_bytes;           /* of values on the host, in one execution; 0: 64 GiB */
   bool (*cancelled)(void *ctx); /* asked between nodes; NULL: never */
   void *cancel_ctx;
+  bool lists_host; /* the trace has the host's nodes */
 } wh_onnx_limits;
 
 /* One execution's values: they live until it is destroyed. */
@@ -110,6 +111,13 @@ const wh_datum *wh_onnx_result_output(const wh_onnx_result *r, size_t i);
 WH_NODISCARD wh_status wh_onnx_result_settle(wh_onnx_result *r);
 void wh_onnx_result_destroy(wh_onnx_result *r); /* NULL is fine */
 
+/* A node whose result the host worked out itself (a graph may have it, too), or that ends a graph, whose
+ * elements it needs. */
+typedef struct wh_onnx_host_node {
+  const char *node, *op, *reason;
+  uint32_t times;
+} wh_onnx_host_node;
+
 /* How an execution went: whether the same graph serves every execution whose inputs have these shapes, and
  * these elements where they were looked at. */
 typedef struct wh_onnx_trace {
@@ -119,6 +127,8 @@ typedef struct wh_onnx_trace {
   size_t n_feeds, n_outputs;
   const uint32_t *feeds;   /* [n_feeds] the net's input that the graph's input i takes */
   const uint32_t *outputs; /* [n_outputs] of the net: the graph's output, or UINT32_MAX: as in the result */
+  size_t n_host;
+  const wh_onnx_host_node *host; /* [n_host] without constants, in the order in which they came first */
 } wh_onnx_trace;
 const wh_onnx_trace *wh_onnx_result_trace(const wh_onnx_result *r);
 

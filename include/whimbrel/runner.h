@@ -20,6 +20,7 @@
 
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
+#include "whimbrel/program.h"
 #include "whimbrel/progress.h"
 #include "whimbrel/trace.h"
 
@@ -113,9 +114,11 @@ typedef struct wh_runner_options {
   void *progress_ctx;            /* borrowed by the runner */
   uint64_t memory_limit;         /* as wh_session_options has it */
   uint64_t max_iterations;       /* of an ONNX model's loops, in one run; 0: 1 << 20 */
+  uint32_t lists_host_nodes;     /* 1: wh_runner_get_host_node has something to say */
+  uint32_t reserved;
 } wh_runner_options;
 #define WH_RUNNER_OPTIONS_INIT \
-  { sizeof(wh_runner_options), 0, NULL, NULL, NULL, NULL, 0, 0 }
+  { sizeof(wh_runner_options), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0 }
 
 /* Plans the graph, packs its weights and takes memory; runners and sessions of one model on one device share
  * its weights. The runner holds references to both. A symbol that needs a bound and has none, or a bound that
@@ -152,6 +155,24 @@ WH_API WH_NODISCARD wh_status wh_runner_extract(wh_runner *runner, const char *n
 WH_API WH_NODISCARD wh_status wh_runner_get_output(const wh_runner *runner, const char *name,
                                                    wh_tensor *tensor);
 WH_API WH_NODISCARD wh_status wh_runner_get_output_at(const wh_runner *runner, size_t i, wh_tensor *tensor);
+
+/* ---- how it runs; ERR_NOT_FOUND past the end. Strings live until the next run ----
+ *
+ * A graph has program 0 from the beginning. An ONNX model's runs make them: one as a rule, and more where the
+ * elements that one computes decide how the next goes on, or where inputs are of other shapes. They are here
+ * in the order in which they were made, as many as are kept (64). */
+WH_API WH_NODISCARD wh_status wh_runner_get_program(const wh_runner *runner, uint32_t program,
+                                                    wh_program_info *info);
+WH_API WH_NODISCARD wh_status wh_runner_get_instruction(const wh_runner *runner, uint32_t program, uint32_t i,
+                                                        wh_instruction_info *info);
+/* The graph after all passes; and the program as text with buffer offsets. *out is owned by the caller:
+ * wh_string_destroy. */
+WH_API WH_NODISCARD wh_status wh_runner_graph_text(const wh_runner *runner, uint32_t program, char **out);
+WH_API WH_NODISCARD wh_status wh_runner_plan_text(const wh_runner *runner, uint32_t program, char **out);
+/* Node i that the host worked out itself in the last run that went through an ONNX model's nodes, and why; or
+ * that ended a program, as it needs elements that this computes. Constants are not listed. */
+WH_API WH_NODISCARD wh_status wh_runner_get_host_node(const wh_runner *runner, uint32_t i,
+                                                      wh_host_node_info *info);
 
 #ifdef __cplusplus
 }

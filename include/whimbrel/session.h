@@ -8,6 +8,7 @@
 
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
+#include "whimbrel/program.h"
 #include "whimbrel/progress.h"
 #include "whimbrel/text.h"
 #include "whimbrel/trace.h"
@@ -194,19 +195,8 @@ WH_API wh_status wh_session_get_packing(const wh_session *session, wh_session_pa
  * of it and can end it: ERR_CANCELLED, the folder is then as before. */
 WH_API WH_NODISCARD wh_status wh_session_keep_packed(wh_session *session);
 
-/* Instruction i of the program: which node, which kernel, why. Strings live as long as the session. */
-typedef struct wh_instruction_info {
-  uint32_t struct_size;
-  uint32_t barrier;   /* 1: waits for the instructions before it */
-  const char *node;   /* "blk.0.attn_q" */
-  const char *op;     /* "linear" */
-  const char *kernel; /* "linear_q4_1__avx512vnni" */
-  const char *reason;
-  uint64_t weight_bytes; /* of weights that it reads for one token */
-  const char *device;    /* "cpu": which device runs it */
-} wh_instruction_info;
-#define WH_INSTRUCTION_INFO_INIT \
-  { sizeof(wh_instruction_info), 0, NULL, NULL, NULL, NULL, 0, NULL }
+/* Instruction i of the program (program.h); strings live as long as the session. ERR_NOT_FOUND past the end.
+ */
 WH_API WH_NODISCARD wh_status wh_session_get_instruction(const wh_session *session, uint32_t i,
                                                          wh_instruction_info *info);
 

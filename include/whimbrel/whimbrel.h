@@ -17,6 +17,7 @@
 #include "whimbrel/allocator.h"
 #include "whimbrel/device.h"
 #include "whimbrel/model.h"
+#include "whimbrel/program.h"
 #include "whimbrel/progress.h"
 #include "whimbrel/quantize.h"
 #include "whimbrel/runner.h"

@@ -90,6 +90,34 @@ static void check_rows(const wh_runner *r, const float *x, int64_t rows) {
   }
 }
 
+/* What the runner says of its one program. */
+static void check_program(const wh_runner *r, const char *device) {
+  wh_program_info p = WH_PROGRAM_INFO_INIT;
+  wh_instruction_info in = WH_INSTRUCTION_INFO_INIT;
+  wh_host_node_info host = WH_HOST_NODE_INFO_INIT;
+  char *text = NULL;
+  bool has_softmax = false;
+  assert_int_equal(wh_runner_get_program(r, 0, &p), WH_OK);
+  assert_true(p.n_instructions > 1 && p.activations >= p.activations_lower_bound && p.packed_weights > 0);
+  for (uint32_t i = 0; i < p.n_instructions; i++) {
+    assert_int_equal(wh_runner_get_instruction(r, 0, i, &in), WH_OK);
+    assert_string_equal(in.device, device);
+    assert_true(in.kernel && in.reason && in.node);
+    has_softmax = has_softmax || strcmp(in.op, "softmax") == 0;
+  }
+  assert_true(has_softmax);
+  assert_int_equal(wh_runner_graph_text(r, 0, &text), WH_OK);
+  assert_non_null(strstr(text, "softmax("));
+  wh_string_destroy(text);
+  assert_int_equal(wh_runner_plan_text(r, 0, &text), WH_OK);
+  assert_non_null(strstr(text, "arena+"));
+  wh_string_destroy(text);
+  assert_fails(wh_runner_get_instruction(r, 0, p.n_instructions, &in), WH_ERR_NOT_FOUND, "no instruction");
+  assert_fails(wh_runner_get_program(r, 1, &p), WH_ERR_NOT_FOUND, "no program 1");
+  assert_fails(wh_runner_plan_text(r, 1, &text), WH_ERR_NOT_FOUND, "no program 1");
+  assert_fails(wh_runner_get_host_node(r, 0, &host), WH_ERR_NOT_FOUND, "no node 0");
+}
+
 /* Rows vary from run to run, beyond what the first one had memory for. */
 static void a_graph_of_text_computes(void **state) {
   (void)state;
@@ -112,6 +140,7 @@ static void a_graph_of_text_computes(void **state) {
       assert_int_equal(wh_runner_run(runner), WH_OK); /* the input stays */
       check_rows(runner, x, rows[k]);
     }
+    check_program(runner, names[d]);
     wh_runner_destroy(wh_runner_retain(runner));
     wh_runner_destroy(runner);
   }

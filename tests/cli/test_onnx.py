@@ -28,6 +28,14 @@ def unary(ops):
     return number(1, 8) + blob(7, nodes + blob(2, "unary") + blob(11, port("x", "n", "m")) + ports) + blob(8, number(2, 17))
 
 
+def two_programs():
+    """exp of x[n, 2]'s places that are not 0, and x's shape."""
+    nodes = b"".join(blob(1, blob(1, i) + blob(2, o) + blob(4, op) + b"".join(blob(5, blob(1, k) + number(3, v) + number(20, 2)) for k, v in attributes))
+                     for i, o, op, attributes in (("x", "a", "Abs", ()), ("a", "z", "NonZero", ()), ("z", "f", "Cast", (("to", 1),)), ("f", "y", "Exp", ()), ("x", "s", "Shape", ())))
+    graph = nodes + blob(2, "two") + blob(11, port("x", "n", 2)) + blob(12, port("y", 2, "k")) + blob(12, port("s", 2, dtype=7))
+    return number(1, 8) + blob(7, graph) + blob(8, number(2, 17))
+
+
 def endless():
     """A loop whose body asks for one more each time."""
     again = blob(1, "go") + blob(2, "more") + blob(4, "Identity")
@@ -166,10 +174,25 @@ class Onnx(FolderTest):
     def test_inspect_says_what_it_cannot_show(self):
         path = self.put("m.onnx", unary([("Neg", "y", {})]))
         self.assertIn("parameters    none among initializers", self.assert_ok(run("inspect", path)))
-        for section in ("plan", "kernels", "graph"):
-            result = run("inspect", path, "--" + section)
-            self.assert_fails(result, UNSUPPORTED, f"--{section} is for language models", "--tensors")
-            self.assertEqual(result.stdout, "")
+        result = run("inspect", path, "--graph", "--source")
+        self.assert_fails(result, USAGE, "own graph is its file")
+        self.assertEqual(result.stdout, "")
+        self.assert_fails(run("inspect", path, "--plan", "--input", f"z={path}"), USAGE, "no such input")
+
+    def test_inspect_shows_what_a_run_makes(self):
+        path = self.put("m.onnx", two_programs())
+        text = self.assert_ok(run("inspect", path, "--graph", "--plan", "--kernels", "--dim", "n=3"))
+        for words in ("program 1 of 2", "program 2 of 2", "= abs(", "= exp(", "activations, planned", "kernels (1 instructions)",
+                      "on the host:", "NonZero", "that one ends here", "Shape", "host has"):
+            self.assertIn(words, text)
+        self.assertNotIn("[n", text.split("program 1")[1])  # dims are numbers or symbols of the run
+        found = self.json_of("inspect", path, "--graph", "--plan", "--kernels")
+        self.assertEqual([[i["op"] for i in p["instructions"]] for p in found["programs"]], [["abs"], ["cast", "exp"]])
+        self.assertTrue(all(i["kernel"] and i["reason"] for p in found["programs"] for i in p["instructions"]))
+        self.assertTrue(all(p["graph"].startswith('graph "') and p["plan"] for p in found["programs"]))
+        self.assertEqual({h["op"]: h["times"] for h in found["host_nodes"]}, {"NonZero": 1, "Cast": 1, "Shape": 1})
+        self.assertNotIn("host_nodes", self.json_of("inspect", path, "--plan"))
+        self.assertNotIn("programs", self.json_of("inspect", path))
 
     def test_labels(self):
         path, x = self.put("m.onnx", model()), self.put("x.npy", npy((2, 2), [1, 2, -3, -4]))

@@ -77,7 +77,8 @@ static inline void start(running *r, const wh_onnx_graph *g) {
   const wh_plan_device d = plan_device();
   r->file = file_of(g);
   assert_int_equal(wh_onnx_net_create(&r->file, NULL, &r->net), WH_OK);
-  assert_int_equal(wh_onnx_runner_create(r->net, &d, 0, NULL, NULL, &r->runner), WH_OK);
+  const wh_onnx_limits limits = {.lists_host = true};
+  assert_int_equal(wh_onnx_runner_create(r->net, &d, 0, &limits, NULL, &r->runner), WH_OK);
 }
 
 static inline void stop(running *r) {

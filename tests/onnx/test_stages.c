@@ -51,6 +51,12 @@ static void a_stage_ends_where_elements_decide(void **state) {
     const wh_tensor z = run_of(&r, in);
     assert_int_equal(z.dims[1], i == 1 ? 3 : 2);
     assert_int_equal(((const int64_t *)z.data)[0], 1);
+    const wh_onnx_trace *t = wh_onnx_runner_trace(r.runner);
+    assert_int_equal(t->n_host, 1); /* the addition is the graph's */
+    assert_string_equal(t->host[0].op, "NonZero");
+    assert_string_equal(t->host[0].node, "z"); /* it has no name of its own */
+    assert_non_null(strstr(t->host[0].reason, "ends here"));
+    assert_int_equal(t->host[0].times, 1);
   }
   stop(&r);
 }
