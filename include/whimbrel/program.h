@@ -4,6 +4,7 @@
 #ifndef WHIMBREL_PROGRAM_H
 #define WHIMBREL_PROGRAM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus

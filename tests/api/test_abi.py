@@ -56,8 +56,8 @@ class Abi(unittest.TestCase):
         self.assertEqual(check(), (0, ""))
 
     def test_a_struct_grows_at_its_end(self):
-        self.change("runner.h", "  uint64_t max_iterations;       /* of", "  uint64_t max_iterations, added; /* of")
-        self.assert_says("wh_runner_options.added is new, behind the 56 bytes of before", compatible=True)
+        self.change("runner.h", "  uint32_t reserved;\n} wh_runner_options;", "  uint32_t reserved;\n  uint64_t added;\n} wh_runner_options;")
+        self.assert_says("wh_runner_options.added is new, behind the 64 bytes of before", compatible=True)
 
     def test_what_fills_padding_is_not_told_by_the_size(self):
         self.change("session.h", "  uint32_t n_to_follow; /*", "  uint32_t n_to_follow, added; /*")
@@ -116,7 +116,7 @@ class Abi(unittest.TestCase):
             self.assertEqual(file.read(), before)
 
     def test_what_is_compatible_may_be_written_down(self):
-        self.change("runner.h", "  uint64_t max_iterations;       /* of", "  uint64_t max_iterations, added; /* of")
+        self.change("runner.h", "  uint32_t reserved;\n} wh_runner_options;", "  uint32_t reserved;\n  uint64_t added;\n} wh_runner_options;")
         self.release()
         self.assertEqual(self.check("--update")[0], 0)
         self.assertEqual(self.check(), (0, ""))

@@ -507,6 +507,20 @@ static void try_runners(small_engine *e) {
   REFUSES(wh_runner_get_output_at, tensor, runner, 0, NULL);
   assert_int_equal(wh_runner_get_output_at(runner, 0, &out), WH_OK);
   assert_true(*(const float *)out.data == -2);
+  wh_program_info program = WH_PROGRAM_INFO_INIT;
+  wh_instruction_info instruction = WH_INSTRUCTION_INFO_INIT;
+  wh_host_node_info host_node = WH_HOST_NODE_INFO_INIT;
+  char *shown = NULL;
+  REFUSES(wh_runner_get_program, runner, NULL, 0, &program);
+  REFUSES(wh_runner_get_program, info, runner, 0, NULL);
+  REFUSES(wh_runner_get_instruction, runner, NULL, 0, 0, &instruction);
+  REFUSES(wh_runner_get_instruction, info, runner, 0, 0, NULL);
+  REFUSES(wh_runner_graph_text, runner, NULL, 0, &shown);
+  REFUSES(wh_runner_graph_text, out, runner, 0, NULL);
+  REFUSES(wh_runner_plan_text, runner, NULL, 0, &shown);
+  REFUSES(wh_runner_plan_text, out, runner, 0, NULL);
+  REFUSES(wh_runner_get_host_node, runner, NULL, 0, &host_node);
+  REFUSES(wh_runner_get_host_node, info, runner, 0, NULL);
   wh_runner_destroy(runner);
   wh_model_destroy(model);
 }
@@ -574,6 +588,8 @@ static void a_struct_needs_its_size(void **state) {
     WITHOUT_SIZE(wh_session_packing, sp, WH_SESSION_PACKING_INIT);
     WITHOUT_SIZE(wh_session_placement, sl, WH_SESSION_PLACEMENT_INIT);
     WITHOUT_SIZE(wh_instruction_info, ii, WH_INSTRUCTION_INFO_INIT);
+    WITHOUT_SIZE(wh_program_info, pg, WH_PROGRAM_INFO_INIT);
+    WITHOUT_SIZE(wh_host_node_info, hi, WH_HOST_NODE_INFO_INIT);
     WITHOUT_SIZE(wh_speculator_stats, ss, WH_SPECULATOR_STATS_INIT);
     WITHOUT_SIZE(wh_session_pages, pages, WH_SESSION_PAGES_INIT);
     WITHOUT_SIZE(wh_runner_options, ro, WH_RUNNER_OPTIONS_INIT);
@@ -600,6 +616,9 @@ static void a_struct_needs_its_size(void **state) {
     assert_int_equal(wh_runner_create(parsed, e.device, NULL, &runner), WH_OK);
     assert_says(wh_runner_set_input_at(runner, 0, &t), "WH_TENSOR_INIT");
     assert_says(wh_runner_get_output_at(runner, 0, &t), "WH_TENSOR_INIT");
+    assert_says(wh_runner_get_program(runner, 0, &pg), "WH_PROGRAM_INFO_INIT");
+    assert_says(wh_runner_get_instruction(runner, 0, 0, &ii), "WH_INSTRUCTION_INFO_INIT");
+    assert_says(wh_runner_get_host_node(runner, 0, &hi), "WH_HOST_NODE_INFO_INIT");
     wh_runner_destroy(runner);
     wh_model_destroy(parsed);
     assert_says(wh_device_create(&d, &device), "WH_DEVICE_OPTIONS_INIT");
