@@ -1,7 +1,7 @@
 /* cmd_eval.c - `whimbrel eval`: how well a model predicts a text. */
 #include "cli/graph_engine.h"
 #include "cli/json_out.h"
-#include "cli/perplexity.h"
+#include "cli/perplexity_graph.h"
 #include "cli/verbs.h"
 
 #define EVAL(field) offsetof(cli_perplexity_options, field)
@@ -14,6 +14,8 @@ static const cli_option eval_option_list[] = {
      "Control tokens in the text (<|im_start|> ...) are read as such.", 0, 0, 0, 0},
     {"no-special", 0, CLI_OPTION_UNSET, EVAL(special), NULL,
      "They are plain text (default), as for llama-perplexity.", 0, 0, 0, 0},
+    {"tokenizer", 0, CLI_OPTION_STRING, EVAL(tokenizer), "FILE",
+     "An ONNX model's tokenizer.json (default: the one beside it).", 0, 0, 0, 0},
 };
 
 static cli_exit write_result(const cli_engine *e, const cli_perplexity *p, bool json, cli_output *out) {
@@ -50,18 +52,22 @@ static cli_exit run(const cli_verb *verb, int argc, char **argv) {
   cli_positionals positionals = {&model, 1, 1, 0};
   CLI_TRY(cli_parse(verb, groups, CLI_N(groups), argc, argv, &positionals));
   CLI_TRY(cli_require_positionals(verb, &positionals));
-  CLI_TRY(cli_refuse_graph(model, "eval"));
+  const bool is_onnx = cli_is_onnx(model);
+  if (options.tokenizer && !is_onnx)
+    return cli_fail(CLI_USAGE, "--tokenizer is for ONNX models; a GGUF file has its own");
   cli_set_quiet(output_options.quiet);
 
-  cli_engine engine = {0};
+  cli_graph_engine g = {.runner = NULL};
   cli_perplexity result;
   cli_output out = {0};
   cli_exit code = cli_output_open(output_options.path, &out);
-  if (code == CLI_OK) code = cli_perplexity_of(model, &engine_options, &options, &engine, &result);
-  if (code == CLI_OK) code = write_result(&engine, &result, output_options.json, &out);
+  if (code == CLI_OK)
+    code = is_onnx ? cli_perplexity_of_graph(model, &engine_options, &options, &g, &result)
+                   : cli_perplexity_of(model, &engine_options, &options, &g.engine, &result);
+  if (code == CLI_OK) code = write_result(&g.engine, &result, output_options.json, &out);
   if (code == CLI_OK) code = cli_output_finish(&out);
   cli_output_abandon(&out);
-  cli_engine_close(&engine);
+  cli_graph_close(&g);
   return code;
 }
 
@@ -77,10 +83,13 @@ const cli_verb cli_verb_eval = {
     .details =
         "Computes the perplexity of a text in chunks of --ctx tokens (default 512), each from an empty "
         "context, its\n"
-        "second half scored: the definition of llama.cpp's llama-perplexity, so that the numbers compare.",
+        "second half scored: the definition of llama.cpp's llama-perplexity, so that the numbers compare. An "
+        "ONNX\n"
+        "model takes token ids, gives logits for each, and has a tokenizer.json beside it.",
     .examples =
         "  whimbrel eval model.gguf -f wiki.test.raw\n"
-        "  whimbrel eval model.gguf -f text.txt --ctx 1024 --chunks 20 --json",
+        "  whimbrel eval model.gguf -f text.txt --ctx 1024 --chunks 20 --json\n"
+        "  whimbrel eval decoder/model.onnx -f text.txt",
     .run = run,
     .helps = helps,
     .surplus = "the text's file comes behind -f",

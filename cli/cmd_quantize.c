@@ -5,11 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/embedding_facts.h"
 #include "cli/graph_engine.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/output_error.h"
-#include "cli/perplexity.h"
+#include "cli/perplexity_graph.h"
 #include "cli/units.h"
 #include "cli/verbs.h"
 
@@ -41,7 +42,7 @@ static const cli_option quantize_option_list[] = {
     {"requantize", 0, CLI_OPTION_FLAG, QUANTIZE(requantize), NULL,
      "Convert what is quantised already, too: it loses twice.", 0, 0, 0, 0},
     {"eval", 0, CLI_OPTION_STRING, QUANTIZE(eval), "TEXT",
-     "Measure both models' perplexity on the text in this file.", 0, 0, 0, 0},
+     "Measure both models' perplexity on the text in this file, as `eval` does.", 0, 0, 0, 0},
     {"chunks", 0, CLI_OPTION_U32, QUANTIZE(max_chunks), "N",
      "... on at most so many chunks of 512 tokens (default: all).", 1, UINT32_MAX, 0, 0},
     {"threads", 't', CLI_OPTION_U32, QUANTIZE(threads), "N", "Threads (default: one per physical core).", 1,
@@ -81,15 +82,18 @@ static uint64_t file_bytes(const char *path) {
   return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-/* The perplexities of both, in the order of `paths`. */
-static cli_exit evaluate(const char *const paths[2], const quantize_options *o, cli_perplexity results[2]) {
+/* The perplexities of both, in the order of `paths`, with an ONNX model's tokenizer. */
+static cli_exit evaluate(const char *const paths[2], const quantize_options *o, const char *tokenizer,
+                         cli_perplexity results[2]) {
   cli_engine_options engine = CLI_ENGINE_OPTIONS_INIT;
   engine.threads = o->threads;
-  const cli_perplexity_options options = {.file = o->eval, .max_chunks = o->max_chunks};
+  const cli_perplexity_options options = {
+      .file = o->eval, .max_chunks = o->max_chunks, .tokenizer = tokenizer};
   for (int i = 0; i < 2; i++) {
-    cli_engine e = {0};
-    cli_exit code = cli_perplexity_of(paths[i], &engine, &options, &e, &results[i]);
-    cli_engine_close(&e);
+    cli_graph_engine g = {.runner = NULL};
+    cli_exit code = tokenizer ? cli_perplexity_of_graph(paths[i], &engine, &options, &g, &results[i])
+                              : cli_perplexity_of(paths[i], &engine, &options, &g.engine, &results[i]);
+    cli_graph_close(&g);
     CLI_TRY(code);
   }
   return CLI_OK;
@@ -161,13 +165,13 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
   cli_perplexity results[2];
   wh_quantize_options w = WH_QUANTIZE_OPTIONS_INIT;
   const bool is_graph = cli_is_graph(paths[0], &o->graph);
+  cli_embedding_facts facts;
   CLI_TRY(find_type(o->type, is_graph, &w));
-  if (is_graph && o->eval)
-    return cli_fail(CLI_USAGE, "--eval is for language models (GGUF); give --random or --input");
   if (o->graph.dims.n && !o->graph.random)
     return cli_fail(CLI_USAGE, "--dim %s is for random inputs: give --random", o->graph.dims.items[0]);
   if (o->eval && access(o->eval, R_OK) != 0) /* not after an hour of work */
     return cli_fail(CLI_MODEL, "cannot read %s: %s", o->eval, strerror(errno));
+  if (o->eval && is_graph) CLI_TRY(cli_embedding_facts_read(paths[0], NULL, &facts)); /* likewise */
   w.importance = o->importance;
   w.n_threads = o->threads;
   w.may_requantize = o->requantize;
@@ -182,7 +186,7 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
       cli_fail_append(" (--requantize)");
     return code;
   }
-  if (o->eval) CLI_TRY(evaluate(paths, o, results));
+  if (o->eval) CLI_TRY(evaluate(paths, o, is_graph ? facts.tokenizer : NULL, results));
   json_t *root = json ? json_object() : NULL;
   CLI_TRY(write_summary(&q, paths, o->eval ? results : NULL, root));
   if (is_graph) CLI_TRY(compare_outputs(paths, o, out, root));

@@ -46,10 +46,11 @@ bool cli_is_graph(const char *model, const cli_graph_options *options) {
 
 cli_exit cli_refuse_graph(const char *model, const char *verb) {
   if (!cli_is_onnx(model)) return CLI_OK;
-  return cli_fail(CLI_UNSUPPORTED,
-                  "%s: `%s` is for language models (GGUF); ONNX models have `run`, `bench`, `verify`, "
-                  "`quantize` and `inspect`",
-                  model, verb);
+  return cli_fail(
+      CLI_UNSUPPORTED,
+      "%s: `%s` is for language models (GGUF); ONNX models have `run`, `bench`, `verify`, `eval`, "
+      "`quantize` and `inspect`",
+      model, verb);
 }
 
 #define DIM_MAX (INT64_C(1) << 30)

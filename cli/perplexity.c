@@ -10,7 +10,6 @@
 #include "cli/model_path.h"
 #include "cli/raw_prompt.h"
 
-#define DEFAULT_CONTEXT 512
 #define OUTPUTS_MAX 64 /* rows of logits in one run: with large vocabularies, rows are the memory */
 
 typedef struct evaluation {
@@ -19,8 +18,7 @@ typedef struct evaluation {
   size_t n_tokens;
   int32_t bos; /* negative: none */
   size_t chunk, n_chunks;
-  double nll, nll2; /* sums of -log p and of its square */
-  size_t n_scored;
+  cli_score score;
 } evaluation;
 
 /* What the tokenizer puts in front of every text, if it does: it shows in the difference. */
@@ -34,15 +32,17 @@ static cli_exit find_bos(const wh_model *model, int32_t *bos) {
   return CLI_OK;
 }
 
-/* -log of the probability that the logits give the token. The largest logit is found first: exp cannot
- * overflow. */
-static double negative_log_likelihood(const float *logits, size_t n_vocab, int32_t token) {
+/* The largest logit is found first: exp cannot overflow. */
+void cli_score_token(cli_score *score, const float *logits, size_t n_vocab, int32_t token) {
   float largest = logits[0];
   for (size_t i = 1; i < n_vocab; ++i)
     if (logits[i] > largest) largest = logits[i];
   double sum = 0;
   for (size_t i = 0; i < n_vocab; ++i) sum += exp((double)(logits[i] - largest));
-  return log(sum) - (double)(logits[token] - largest);
+  const double v = log(sum) - (double)(logits[token] - largest);
+  score->nll += v;
+  score->nll2 += v * v;
+  ++score->n;
 }
 
 /* Runs tokens [begin, end) of the chunk; those from `first_scored` on give logits, each of which scores the
@@ -63,10 +63,7 @@ static cli_exit run_piece(evaluation *e, const int32_t *chunk, size_t begin, siz
   for (uint32_t i = 0; i < batch.n_outputs; ++i) {
     const float *logits = wh_session_logits(e->engine->session, i);
     if (!logits) return cli_fail(CLI_INTERNAL, "the session has no logits for row %" PRIu32, i);
-    double v = negative_log_likelihood(logits, e->engine->info.n_vocab, chunk[begin + i + 1]);
-    e->nll += v;
-    e->nll2 += v * v;
-    ++e->n_scored;
+    cli_score_token(&e->score, logits, e->engine->info.n_vocab, chunk[begin + i + 1]);
   }
   return CLI_OK;
 }
@@ -95,41 +92,47 @@ static cli_exit prepare(evaluation *e, const cli_perplexity_options *options, co
                            &e->n_tokens));
   CLI_TRY(find_bos(e->engine->model, &e->bos));
   e->chunk = wh_session_context(e->engine->session);
-  if (e->chunk < 4) return cli_fail(CLI_USAGE, "--ctx %zu leaves nothing to score; use 4 or more", e->chunk);
-  e->n_chunks = e->n_tokens / e->chunk;
-  if (e->n_chunks == 0)
-    return cli_fail(CLI_USAGE,
-                    "the text has %zu tokens but a chunk has %zu; give a longer text or a smaller --ctx",
-                    e->n_tokens, e->chunk);
-  if (options->max_chunks && e->n_chunks > options->max_chunks) e->n_chunks = options->max_chunks;
-  return CLI_OK;
+  return cli_perplexity_chunks(e->n_tokens, e->chunk, options->max_chunks, &e->n_chunks);
 }
 
 static cli_exit evaluate(evaluation *e) {
   for (size_t i = 0; i < e->n_chunks; ++i) {
     CLI_TRY_WH(wh_session_truncate(e->engine->session, 0, 0));
     CLI_TRY(run_chunk(e, e->tokens + i * e->chunk));
-    cli_progress("chunk %zu of %zu: perplexity %.4f", i + 1, e->n_chunks, exp(e->nll / (double)e->n_scored));
+    cli_progress("chunk %zu of %zu: perplexity %.4f", i + 1, e->n_chunks,
+                 exp(e->score.nll / (double)e->score.n));
   }
   cli_progress("%s", "");
   return CLI_OK;
 }
 
-static void summarise(const evaluation *e, double seconds, cli_perplexity *out) {
-  const double n = (double)e->n_scored, mean = e->nll / n, variance = e->nll2 / n - mean * mean;
+void cli_score_summarise(const cli_score *score, size_t n_chunks, size_t chunk, double seconds,
+                         cli_perplexity *out) {
+  const double n = (double)score->n, mean = score->nll / n, variance = score->nll2 / n - mean * mean;
   *out = (cli_perplexity){.perplexity = exp(mean),
                           .mean_nll = mean,
-                          .n_scored = e->n_scored,
-                          .n_chunks = e->n_chunks,
-                          .chunk = e->chunk,
+                          .n_scored = score->n,
+                          .n_chunks = n_chunks,
+                          .chunk = chunk,
                           .seconds = seconds};
   out->error = n > 1 && variance > 0 ? sqrt(variance / (n - 1)) * out->perplexity : 0;
+}
+
+cli_exit cli_perplexity_chunks(size_t n_tokens, size_t chunk, uint32_t max_chunks, size_t *n_chunks) {
+  if (chunk < 4) return cli_fail(CLI_USAGE, "--ctx %zu leaves nothing to score; use 4 or more", chunk);
+  *n_chunks = n_tokens / chunk;
+  if (*n_chunks == 0)
+    return cli_fail(CLI_USAGE,
+                    "the text has %zu tokens but a chunk has %zu; give a longer text or a smaller --ctx",
+                    n_tokens, chunk);
+  if (max_chunks && *n_chunks > max_chunks) *n_chunks = max_chunks;
+  return CLI_OK;
 }
 
 cli_exit cli_perplexity_of(const char *model, const cli_engine_options *engine_options,
                            const cli_perplexity_options *options, cli_engine *engine, cli_perplexity *out) {
   evaluation e = {.engine = engine};
-  cli_session_needs needs = {.context = DEFAULT_CONTEXT, .max_outputs = OUTPUTS_MAX};
+  cli_session_needs needs = {.context = CLI_PERPLEXITY_CONTEXT, .max_outputs = OUTPUTS_MAX};
   if (engine_options->prompt_chunk && engine_options->prompt_chunk < needs.max_outputs)
     needs.max_outputs = engine_options->prompt_chunk;
   cli_buffer text = {0};
@@ -139,7 +142,7 @@ cli_exit cli_perplexity_of(const char *model, const cli_engine_options *engine_o
   if (code == CLI_OK) code = prepare(&e, options, &text);
   const double start = cli_seconds();
   if (code == CLI_OK) code = evaluate(&e);
-  if (code == CLI_OK) summarise(&e, cli_seconds() - start, out);
+  if (code == CLI_OK) cli_score_summarise(&e.score, e.n_chunks, e.chunk, cli_seconds() - start, out);
   cli_buffer_deinit(&text);
   free(e.tokens);
   return code;

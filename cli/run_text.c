@@ -12,6 +12,7 @@
 #include "cli/json_out.h"
 #include "cli/memory.h"
 #include "cli/model_path.h"
+#include "cli/token_inputs.h"
 
 #define TOKENS_MAX 8192 /* of a text, where no file says less */
 
@@ -44,7 +45,6 @@ typedef struct job {
   int32_t *rows[CLI_STRINGS_MAX];
   size_t lengths[CLI_STRINGS_MAX];
   size_t n_texts, width, n_cut; /* width: tokens of the longest */
-  int64_t *input;               /* [n_texts][width]; as i64 or i32 */
   float *embeddings;            /* [n_texts][size] */
   size_t size;
 } job;
@@ -70,82 +70,7 @@ static cli_exit tokenize(job *j, const wh_tokenizer_file *t) {
   }
   if (j->n_cut)
     cli_warn("%zu of the texts were cut to %zu tokens, the most that the model takes", j->n_cut, most);
-  j->input = calloc(j->n_texts * j->width, sizeof *j->input);
-  return j->input ? CLI_OK : cli_fail(CLI_LIMIT, "out of memory");
-}
-
-/* What an input of that name takes; -1: something else. */
-typedef enum role { ROLE_IDS, ROLE_MASK, ROLE_TYPES, ROLE_POSITIONS } role;
-static int role_of(const char *name) {
-  static const struct {
-    const char *part;
-    role role;
-  } parts[] = {{"mask", ROLE_MASK},          {"token_type", ROLE_TYPES}, {"segment", ROLE_TYPES},
-               {"position", ROLE_POSITIONS}, {"input_ids", ROLE_IDS},    {"ids", ROLE_IDS},
-               {"tokens", ROLE_IDS}};
-  for (size_t i = 0; i < CLI_N(parts); i++)
-    if (strstr(name, parts[i].part)) return (int)parts[i].role;
-  return -1;
-}
-
-static int64_t value_at(const job *j, role what, size_t row, size_t i) {
-  const bool inside = i < j->lengths[row];
-  switch (what) {
-    case ROLE_IDS:
-      return inside ? j->rows[row][i] : j->info.padding_id;
-    case ROLE_MASK:
-      return inside;
-    case ROLE_POSITIONS:
-      return (int64_t)i;
-    default:
-      return 0;
-  }
-}
-
-static cli_exit set_input(job *j, wh_runner *runner, size_t at, const wh_port_info *p, role what) {
-  wh_tensor t = WH_TENSOR_INIT;
-  if (p->dtype != WH_DTYPE_I64 && p->dtype != WH_DTYPE_I32)
-    return cli_fail(CLI_UNSUPPORTED, "--text: input '%s' takes %s, not token ids", p->name,
-                    wh_dtype_name(p->dtype));
-  const size_t n = j->n_texts * j->width;
-  for (size_t i = 0; i < n; i++) {
-    const int64_t v = value_at(j, what, i / j->width, i % j->width);
-    if (p->dtype == WH_DTYPE_I64)
-      j->input[i] = v;
-    else
-      ((int32_t *)j->input)[i] = (int32_t)v;
-  }
-  t.dtype = p->dtype;
-  t.rank = 2;
-  t.dims[0] = (int64_t)j->n_texts;
-  t.dims[1] = (int64_t)j->width;
-  t.data = j->input;
-  t.n_bytes = n * (p->dtype == WH_DTYPE_I64 ? 8 : 4);
-  CLI_TRY_WH(wh_runner_set_input_at(runner, at, &t));
   return CLI_OK;
-}
-
-static bool is_given(const cli_strings *inputs, const char *name) {
-  for (size_t i = 0; i < inputs->n; i++)
-    if (cli_value_of(inputs->items[i], name)) return true;
-  return false;
-}
-
-static cli_exit set_inputs(job *j, const cli_graph_engine *g, const cli_graph_options *graph) {
-  bool has_ids = false;
-  for (uint32_t i = 0; i < g->info.n_inputs; i++) {
-    wh_port_info p = WH_PORT_INFO_INIT;
-    CLI_TRY_WH(wh_model_get_input(g->engine.model, i, &p));
-    const int what = role_of(p.name);
-    if (is_given(&graph->inputs, p.name)) continue;
-    if (what < 0)
-      return cli_fail(CLI_UNSUPPORTED,
-                      "--text: input '%s' is none of ids, mask, types and positions; give it by --input",
-                      p.name);
-    CLI_TRY(set_input(j, g->runner, i, &p, (role)what));
-    has_ids |= what == ROLE_IDS;
-  }
-  return has_ids ? CLI_OK : cli_fail(CLI_UNSUPPORTED, "--text: the model has no input of token ids");
 }
 
 /* ---- out ---- */
@@ -295,7 +220,8 @@ cli_exit cli_run_text(const char *model, const cli_engine_options *engine, const
   cli_exit code = cli_output_open(NULL, &out);
   if (code == CLI_OK) code = read_tokenizer(&j, model);
   if (code == CLI_OK) code = cli_graph_open(model, engine, graph, &g);
-  if (code == CLI_OK) code = set_inputs(&j, &g, graph);
+  const cli_token_rows tokens = {j.rows, j.lengths, j.n_texts, j.width, j.info.padding_id};
+  if (code == CLI_OK) code = cli_set_token_inputs(&g, graph, "--text", "give it by --input", &tokens);
   if (code == CLI_OK) code = cli_graph_run(&g);
   if (code == CLI_OK) code = embed(&j, &g);
   if (code == CLI_OK && folder) code = write_file(&j, folder);
@@ -305,7 +231,6 @@ cli_exit cli_run_text(const char *model, const cli_engine_options *engine, const
   cli_output_abandon(&out);
   cli_graph_close(&g);
   for (size_t i = 0; i < j.n_texts; i++) free(j.rows[i]);
-  free(j.input);
   free(j.embeddings);
   return code;
 }

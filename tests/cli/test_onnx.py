@@ -311,7 +311,6 @@ class Onnx(FolderTest):
 
     def test_verbs_of_language_models_say_so(self):
         path = self.put("m.onnx", model())
-        self.assert_fails(run("eval", path, "-f", path), UNSUPPORTED, "`eval` is for language models")
         self.assert_fails(run("chat", path), UNSUPPORTED, "`chat` is for language models")
 
     def test_endless_loops_end(self):

@@ -148,7 +148,7 @@ class QuantizeOnnx(FolderTest):
         old = self.put("old.onnx", model(opset=10))
         cases = [((source, out, "--type", "q4_k"), USAGE, "ONNX models"), ((source, out, "--type", "int9"), USAGE, "did you mean int8"), ((cut, out), MODEL_FILE, "cut.onnx"),
                  ((old, out), UNSUPPORTED, "opset is 10; what replaces its products needs 11"), ((source, source), USAGE, "is the model itself"),
-                 ((source, out, "--eval", source), USAGE, "--eval is for language models"), ((source, out, "--importance", source), UNSUPPORTED, "importance is for GGUF"),
+                 ((source, out, "--eval", source), MODEL_FILE, "no tokenizer.json beside it"), ((source, out, "--importance", source), UNSUPPORTED, "importance is for GGUF"),
                  ((source, self.path("none/out.onnx")), IO, "none/out.onnx"), ((self.path("missing.onnx"), out), MODEL_FILE, "missing.onnx")]
         for arguments, code, words in cases:
             with self.subTest(words):
