@@ -113,8 +113,8 @@ static bool is_given(const cli_strings *inputs, const char *name) {
   return false;
 }
 
-cli_exit cli_set_token_inputs(const cli_graph_engine *g, const cli_graph_options *graph, const char *option, const char *otherwise,
-                              const cli_token_rows *tokens) {
+cli_exit cli_set_token_inputs(const cli_graph_engine *g, const cli_graph_options *graph, const char *option,
+                              const char *otherwise, const cli_token_rows *tokens) {
   bool has_ids = false;
   for (uint32_t i = 0; i < g->info.n_inputs; i++) {
     wh_port_info p = WH_PORT_INFO_INIT;
