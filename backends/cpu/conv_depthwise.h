@@ -18,6 +18,7 @@
 #define DEPTHWISE_COPIED 64
 #endif
 #define DEPTHWISE_WIDEST 7  /* taps of a row */
+#define DEPTHWISE_PAGE 1024 /* elements */
 #define DEPTHWISE_COPY 4096 /* elements of planes, or of some rows of one, that are copied */
 /* Outputs that stay in a first-level cache until what follows the sums has taken them. */
 #define DEPTHWISE_BLOCK 2048
@@ -73,9 +74,9 @@ CONV_INLINE void depthwise_finish(const int rows, const int vecs, const depthwis
   const int n = rows * vecs;
   const int64_t width = t->win->out[2];
   const conv_short *s = t->end;
-  const vf bias = vf_set1(t->bias);
+  const vf bias = vf_add(vf_set1(t->bias), vf_zero()); /* +0 for -0: to -0 it gives what that gives to +0 */
   CONV_UNROLL
-  for (int i = 0; i < n; i++) acc[i] = vf_add(vf_add(vf_zero(), acc[i]), bias);
+  for (int i = 0; i < n; i++) acc[i] = vf_add(acc[i], bias);
   if (s && s->scale) {
     const vf scale = vf_set1(s->scale[t->channel * s->scale_step]),
              shift = conv_short_addend(s, vf_set1(s->shift[t->channel * s->shift_step]));
@@ -124,19 +125,23 @@ CONV_INLINE void depthwise_line(const int rows, const int taps, const int stride
   }
 }
 
-/* The same of windows taps x taps that move as far down as to the right, all in the plane: which rows of
- * outputs have row i is known here, so that one or two taps' elements need registers at a time. */
+/* The same of windows taps x taps that move as far down as to the right: which rows of outputs have row i is
+ * known here, so that one or two taps' elements need registers at a time. `inside`: NULL where all is. */
 CONV_INLINE void depthwise_square_line(const int rows, const int taps, const int stride, const int vecs,
-                                       const int i, const float *p, const float *w, vf *acc) {
+                                       const int i, const float *p, const vf_mask *inside, const float *w,
+                                       vf *acc) {
   CONV_UNROLL
   for (int k = 0; k < taps; k += stride) {
     vf x[2][2];
     CONV_UNROLL
     for (int v = 0; v < vecs; v++) {
       const float *from = p + k + v * stride * VF_LANES;
-      const vf a = vf_load(from);
-      x[0][v] = stride == 1 ? a : vf_even(a, vf_load(from + VF_LANES));
-      if (stride == 2 && k + 1 < taps) x[1][v] = vf_odd(a, vf_load(from + VF_LANES));
+      const vf a = inside ? vf_load_some(inside[k], from) : vf_load(from);
+      x[0][v] = a;
+      if (stride == 1) continue;
+      const vf b = inside ? vf_load_some(inside[k + 1], from + VF_LANES) : vf_load(from + VF_LANES);
+      x[0][v] = vf_even(a, b);
+      if (k + 1 < taps) x[1][v] = vf_odd(a, b);
     }
     CONV_UNROLL
     for (int j = 0; j < stride; j++) CONV_UNROLL
@@ -150,7 +155,7 @@ CONV_INLINE void depthwise_square_line(const int rows, const int taps, const int
   }
 }
 
-/* `whole`: all that is loaded lies in the plane; `square`: and windows are taps x taps and move by stride. */
+/* `whole`: all that is loaded lies in the plane; `square`: windows are taps x taps and move by stride. */
 CONV_INLINE void depthwise_body(const int rows, const int taps, const int stride, const int vecs,
                                 const bool whole, const bool square, const depthwise_tile *t) {
   vf acc[DEPTHWISE_ROWS * 2]; /* [rows][vecs] */
@@ -165,11 +170,13 @@ CONV_INLINE void depthwise_body(const int rows, const int taps, const int stride
   CONV_UNROLL
   for (int i = 0; i < rows * vecs; i++) acc[i] = vf_zero();
   if (square) {
+    static const float zeros[DEPTHWISE_WIDEST + 1 + 2 * VF_LANES];
     const float *p = t->x + (top * width + left);
     CONV_UNROLL
     for (int i = 0; i < (rows - 1) * stride + taps; i++) {
       if (i >= n) break; /* rows that there are not are not written */
-      depthwise_square_line(rows, taps, stride, vecs, i, p + i * width, t->w, acc);
+      const float *line = whole || (top + i >= 0 && top + i < win->in[1]) ? p + i * width : zeros;
+      depthwise_square_line(rows, taps, stride, vecs, i, line, whole ? NULL : inside, t->w, acc);
     }
   } else {
     for (int64_t i = 0; i < n; i++)
@@ -196,7 +203,7 @@ CONV_INLINE void depthwise_row(const int rows, const int taps, const int stride,
     if (room >= VF_LANES)
       depthwise_body(rows, taps, stride, 1, true, square, t);
     else
-      depthwise_body(rows, taps, stride, 1, false, false, t);
+      depthwise_body(rows, taps, stride, 1, false, square, t);
     t->at += VF_LANES;
   }
 }
@@ -235,6 +242,13 @@ static int64_t depthwise_reach(const wh_window *w) {
 static int64_t depthwise_copy_rows(const wh_window *w) {
   const int64_t rows = DEPTHWISE_COPY / depthwise_reach(w) - w->kernel[1];
   return rows < 0 ? 0 : (rows / w->stride[1] + 1) / DEPTHWISE_ROWS * DEPTHWISE_ROWS;
+}
+
+/* Not where rows are a vector, with whose masks tiles read them as fast from the plane. */
+static bool depthwise_copies(const wh_window *w) {
+  const bool square = w->kernel[1] == w->kernel[2] && w->stride[1] == w->stride[2];
+  return w->in[2] <= DEPTHWISE_COPIED && w->pad[2] < w->kernel[2] &&
+         !(VF_LANES == 16 && square && w->kernel[2] <= 5 && w->out[2] <= VF_LANES);
 }
 
 CONV_INLINE void depthwise_copy_row(const float *x, int64_t n, float *to) {
@@ -313,13 +327,14 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
 #endif
   const int64_t channels = a->group * a->m, planes = a->n * channels, workers = wh_team_size(worker->team),
                 tiles = DEPTHWISE_BLOCK / DEPTHWISE_ROWS / (w->out[2] ? w->out[2] : 1),
-                copied =
-                    w->in[2] <= DEPTHWISE_COPIED && w->pad[2] < w->kernel[2] ? depthwise_copy_rows(w) : 0,
+                copied = depthwise_copies(w) ? depthwise_copy_rows(w) : 0,
                 most = copied ? copied : (tiles ? tiles : 1) * DEPTHWISE_ROWS;
-  /* each worker's rows of all planes, as tasks of convolutions are (conv_plan.c), unless it has images */
-  const int64_t parts = a->n >= 2 * workers || w->out[1] < DEPTHWISE_ROWS
+  /* each worker's rows of all planes, as tasks of convolutions are (conv_plan.c), unless it has images, or
+   * these rows are less than a page: as processors fetch ahead in a page, one would take the other's lines */
+  const int64_t pages = out / DEPTHWISE_PAGE,
+                parts = a->n >= 2 * workers || w->out[1] < DEPTHWISE_ROWS || pages < 1
                             ? 1
-                            : min_i64(workers, w->out[1] / DEPTHWISE_ROWS),
+                            : min_i64(min_i64(workers, pages), w->out[1] / DEPTHWISE_ROWS),
                 part = ceil_div(w->out[1], parts), high = ceil_div(part, ceil_div(part, most)),
                 blocks = ceil_div(w->out[1], high);
   conv_unit u = {.a = a, .p = p, .image = -1, .team = worker->team};
