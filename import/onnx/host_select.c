@@ -129,7 +129,17 @@ typedef struct box {
   double y1, x1, y2, x2;
 } box;
 
-static box read_box(const double *p, bool centred) {
+/* Elements are read where they are: few of the boxes are looked at, and most scores are too low. */
+static double number_at(const wh_datum *d, int64_t i) {
+  float v;
+  if (d->dtype != WH_DTYPE_F32) return ox_element(d, (size_t)i);
+  memcpy(&v, (const char *)d->data + (size_t)i * sizeof v, sizeof v);
+  return v;
+}
+
+static box read_box(const wh_datum *boxes, int64_t place, bool centred) {
+  double p[4];
+  for (int i = 0; i < 4; i++) p[i] = number_at(boxes, place * 4 + i);
   if (centred) return (box){p[1] - p[3] / 2, p[0] - p[2] / 2, p[1] + p[3] / 2, p[0] + p[2] / 2};
   return (box){p[0] < p[2] ? p[0] : p[2], p[1] < p[3] ? p[1] : p[3], p[0] < p[2] ? p[2] : p[0],
                p[1] < p[3] ? p[3] : p[1]};
@@ -163,6 +173,7 @@ static void let_down(candidate *heap, size_t n, size_t i, candidate c) {
 }
 
 typedef struct suppression {
+  const wh_datum *boxes, *scores;
   int64_t n, most;
   double iou, least;
   bool has_least, centred;
@@ -170,17 +181,19 @@ typedef struct suppression {
   box *kept;       /* [n] */
 } suppression;
 
-/* Places of the boxes that stay, at most `most`, the best first; few are taken out of many, so they are not
- * sorted. A score that is NaN counts as -inf. */
-static size_t suppress(const suppression *s, const double *boxes, const double *scores, int64_t *places) {
+/* Places of the boxes that stay of a row of scores, at most `most`, the best first; few are taken out of
+ * many, so they are not sorted. A score that is NaN counts as -inf. */
+static size_t suppress(const suppression *s, int64_t batch, int64_t row, int64_t *places) {
   size_t n = 0, n_kept = 0;
-  for (int64_t i = 0; i < s->n; i++)
-    if (!s->has_least || scores[i] > s->least)
-      s->heap[n++] = (candidate){isnan(scores[i]) ? -(double)INFINITY : scores[i], i};
+  for (int64_t i = 0; i < s->n; i++) {
+    const double score = number_at(s->scores, row * s->n + i);
+    if (!s->has_least || score > s->least)
+      s->heap[n++] = (candidate){isnan(score) ? -(double)INFINITY : score, i};
+  }
   for (size_t i = n / 2; i-- > 0;) let_down(s->heap, n, i, s->heap[i]);
   while (n && (int64_t)n_kept < s->most) {
     const int64_t place = s->heap[0].place;
-    const box own = read_box(boxes + place * 4, s->centred);
+    const box own = read_box(s->boxes, batch * s->n + place, s->centred);
     n--;
     let_down(s->heap, n, 0, s->heap[n]);
     bool keep = true;
@@ -194,8 +207,10 @@ static size_t suppress(const suppression *s, const double *boxes, const double *
 
 void ox_lower_non_max_suppression(ox *o) {
   wh_datum *boxes = ox_in(o, 0), *scores = ox_in(o, 1);
-  const double *pb = ox_doubles(o, boxes), *ps = ox_doubles(o, scores);
-  suppression s = {.most = ox_has(o, 2) ? ox_long(o, ox_reshape(o, ox_in(o, 2), 0, NULL)) : 0,
+  if (!ox_data(o, boxes) || !ox_data(o, scores)) return;
+  suppression s = {.boxes = boxes,
+                   .scores = scores,
+                   .most = ox_has(o, 2) ? ox_long(o, ox_reshape(o, ox_in(o, 2), 0, NULL)) : 0,
                    .iou = ox_has(o, 3) ? ox_double(o, ox_reshape(o, ox_in(o, 3), 0, NULL)) : 0,
                    .least = ox_has(o, 4) ? ox_double(o, ox_reshape(o, ox_in(o, 4), 0, NULL)) : 0,
                    .has_least = ox_has(o, 4),
@@ -215,7 +230,7 @@ void ox_lower_non_max_suppression(ox *o) {
   size_t n_out = 0;
   for (int64_t row = 0; o->st == WH_OK && s.most && row < n_batch * n_class; row++) {
     const int64_t batch = row / n_class;
-    const size_t n = suppress(&s, pb + batch * s.n * 4, ps + row * s.n, places);
+    const size_t n = suppress(&s, batch, row, places);
     for (size_t i = 0; i < n; i++, n_out++) {
       out[3 * n_out] = batch;
       out[3 * n_out + 1] = row % n_class;
