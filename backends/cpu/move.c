@@ -1,6 +1,6 @@
 /* move.c - see move.h. A move whose source runs along another dimension than its destination goes through
- * tiles of both, so that each line of memory is fetched once. One that repeats each element a few times
- * writes the repetitions of neighbours behind each other. */
+ * tiles of both, so that each line of memory is fetched once. Short rows, such as the repetitions of an
+ * element, are written several at a time. */
 #include "backends/cpu/move.h"
 
 #include <string.h>
@@ -148,20 +148,20 @@ static void move_planes(wh_move *m, const wh_worker *worker) {
   }
 }
 
-/* ---- repetitions ---- */
+/* ---- short rows ---- */
 
-#define FEW_TIMES 16 /* more are runs of their own */
+#define SHORT 16 /* elements; longer rows are runs of their own */
 
-#define REPEATED(type)                  \
-  for (int64_t i = 0; i < n; i++)       \
-    for (int64_t k = 0; k < times; k++) \
-      memcpy(dst + i * to + k * (int64_t)sizeof(type), src + i * from, sizeof(type));
+#define ROWS(type)                   \
+  for (int64_t i = 0; i < rows; i++) \
+    for (int64_t k = 0; k < n; k++)  \
+      memcpy(dst + i * to_row + k * to, src + i * from_row + k * from, sizeof(type));
 
-/* dst[i * to + k * size] = src[i * from] for k < times */
-static void repeat_elements(size_t size, int64_t n, int64_t times, char *dst, int64_t to, const char *src,
-                            int64_t from) {
-  if (size == 4 && times == 2 && to == 8 && from == 4)
-    for (; n >= 4; n -= 4, src += 16, dst += 32) {
+/* dst[i * to_row + k * to] = src[i * from_row + k * from] for k < n */
+static void move_rows(size_t size, int64_t rows, int64_t n, char *dst, int64_t to_row, int64_t to,
+                      const char *src, int64_t from_row, int64_t from) {
+  if (size == 4 && n == 2 && to_row == 8 && to == 4 && from_row == 4 && from == 0)
+    for (; rows >= 4; rows -= 4, src += 16, dst += 32) {
       u32x4 x, y[2];
       memcpy(&x, src, sizeof x);
       y[0] = __builtin_shufflevector(x, x, 0, 0, 1, 1);
@@ -170,52 +170,65 @@ static void repeat_elements(size_t size, int64_t n, int64_t times, char *dst, in
     }
   switch (size) {
     case 1:
-      REPEATED(uint8_t)
+      ROWS(uint8_t)
       return;
     case 2:
-      REPEATED(uint16_t)
+      ROWS(uint16_t)
       return;
     case 4:
-      REPEATED(uint32_t)
+      ROWS(uint32_t)
       return;
     case 8:
-      REPEATED(uint64_t)
+      ROWS(uint64_t)
       return;
     default:
-      REPEATED(bytes16)
+      ROWS(bytes16)
   }
+}
+
+/* Runs of 2, 4, 8 or 16 bytes are elements. */
+static void widen_elements(wh_move *m) {
+  const int last = m->nd.rank - 1;
+  const int64_t size = (int64_t)m->size, bytes = size * m->nd.dims[last];
+  if (last == 0 || m->nd.stride[WH_MOVE_TO][last] != size || m->nd.stride[WH_MOVE_FROM][last] != size ||
+      bytes > 16 || (bytes & (bytes - 1)))
+    return;
+  m->size = (size_t)bytes;
+  m->nd.rank = last;
 }
 
 void wh_move_run(wh_move *m, const wh_worker *worker) {
   m->nd.n_operands = 2;
+  if (!wh_nd_elements(&m->nd)) return;
   wh_nd_collapse(&m->nd);
+  widen_elements(m);
   if (make_planes(&m->nd, (int64_t)m->size)) {
     move_planes(m, worker);
     return;
   }
-  int64_t times = 1;
-  int last = m->nd.rank - 1;
-  if (last > 0 && m->nd.dims[last] < FEW_TIMES && m->nd.stride[WH_MOVE_FROM][last] == 0 &&
-      m->nd.stride[WH_MOVE_TO][last] == (int64_t)m->size) {
-    times = m->nd.dims[last];
-    m->nd.rank = last--;
-  }
-  const int64_t total = wh_nd_elements(&m->nd), piece = ceil_div(PIECE_BYTES, (int64_t)m->size * times);
+  wh_nd rows = m->nd; /* a walk over what is moved at once: elements of a row, or short rows */
+  const int last = m->nd.rank - 1;
+  const bool in_rows = last > 0 && m->nd.dims[last] < SHORT;
+  const int64_t n_row = in_rows ? m->nd.dims[last] : 1, to = m->nd.stride[WH_MOVE_TO][last],
+                from = m->nd.stride[WH_MOVE_FROM][last];
+  rows.rank -= in_rows;
+  const int64_t total = wh_nd_elements(&rows), piece = ceil_div(PIECE_BYTES, (int64_t)m->size * n_row),
+                to_row = rows.stride[WH_MOVE_TO][rows.rank - 1],
+                from_row = rows.stride[WH_MOVE_FROM][rows.rank - 1];
   int64_t begin, end;
   wh_worker_range(worker, ceil_div(total, piece), &begin, &end);
   begin *= piece;
   end = min_i64(end * piece, total);
   if (begin >= end) return;
-  wh_nd_at at = wh_nd_seek(&m->nd, begin);
+  wh_nd_at at = wh_nd_seek(&rows, begin);
   for (int64_t i = begin, n; i < end; i += n) {
-    n = wh_nd_run(&m->nd, &at, end - i);
-    char *const to = m->to + at.offset[WH_MOVE_TO];
-    const char *const from = m->from + at.offset[WH_MOVE_FROM];
-    const int64_t to_step = m->nd.stride[WH_MOVE_TO][last], from_step = m->nd.stride[WH_MOVE_FROM][last];
-    if (times > 1)
-      repeat_elements(m->size, n, times, to, to_step, from, from_step);
+    n = wh_nd_run(&rows, &at, end - i);
+    char *const dst = m->to + at.offset[WH_MOVE_TO];
+    const char *const src = m->from + at.offset[WH_MOVE_FROM];
+    if (in_rows)
+      move_rows(m->size, n, n_row, dst, to_row, to, src, from_row, from);
     else
-      wh_move_elements(m->size, n, to, to_step, from, from_step);
-    wh_nd_advance(&m->nd, &at, n);
+      wh_move_elements(m->size, n, dst, to, src, from);
+    wh_nd_advance(&rows, &at, n);
   }
 }
