@@ -290,6 +290,14 @@ static bool is_number(const wh_chain_op *op, wh_chain_code code) {
   return stays(op, code) && op->x_row.step == 0;
 }
 
+/* Whether `mul` multiplies by what the op `before` loads or saves. */
+static bool multiplies_again(const wh_chain_op *mul, const wh_chain_op *before) {
+  if (mul->code != 2 * WH_CHAIN_MUL + 1) return false;
+  const bool loads = before->code == 2 * WH_CHAIN_LOAD + 1 && before->x == mul->x &&
+                     before->x_row.step == mul->x_row.step && before->x_row.local == mul->x_row.local;
+  return loads || (before->save == mul->x && !before->codes);
+}
+
 /* How many ops from ops[0] on are a hard swish: x * min(max(x * c0 + c1, 0), c2), where x is what the op
  * before loads or saves; 0: none. */
 static size_t match_hard_swish(const wh_chain_op *ops, size_t n, const wh_chain_op *before, float c[3]) {
@@ -298,14 +306,15 @@ static size_t match_hard_swish(const wh_chain_op *ops, size_t n, const wh_chain_
   if (n < 4 + scaled) return 0;
   const wh_chain_op *add = ops + scaled, *least = add + 1, *most = add + 2, *mul = add + 3;
   if (!is_number(add, WH_CHAIN_ADD) || !stays(least, WH_CHAIN_RELU) || !is_number(most, WH_CHAIN_AT_MOST) ||
-      mul->code != 2 * WH_CHAIN_MUL + 1 || add->save || least->save || most->save)
+      add->save || least->save || most->save || !multiplies_again(mul, before))
     return 0;
-  const bool loads = before->code == 2 * WH_CHAIN_LOAD + 1 && before->x == mul->x &&
-                     before->x_row.step == mul->x_row.step && before->x_row.local == mul->x_row.local;
-  if (!loads && (before->save != mul->x || before->codes)) return 0;
   c[1] = *add->x;
   c[2] = *most->x;
   return 4 + scaled;
+}
+
+static size_t match_swish(const wh_chain_op *ops, size_t n, const wh_chain_op *before) {
+  return n > 1 && stays(ops, WH_CHAIN_SIGMOID) && !ops->save && multiplies_again(ops + 1, before) ? 2 : 0;
 }
 
 /* ops[0] and on divide by a number, round, add a zero point and end as codes: then quotients need to be right
@@ -351,12 +360,13 @@ static size_t fuse_ops(wh_chain_op *ops, size_t n, uint64_t for_one) {
       op.x_row.step = 0;
       memcpy(op.c, c, sizeof c);
     }
-    const size_t swish = m ? match_hard_swish(ops + i, n - i, &ops[m - 1], c) : 0;
-    if (swish) {
+    const size_t hard = m ? match_hard_swish(ops + i, n - i, &ops[m - 1], c) : 0,
+                 swish = m ? match_swish(ops + i, n - i, &ops[m - 1]) : 0;
+    if (hard || swish) {
       if (for_one >> (i - 1) & 1) ops[m - 1].save = NULL;
-      taken = swish;
-      op = ops[i + swish - 1];
-      op.code = 2 * WH_CHAIN_HARD_SWISH;
+      taken = hard + swish;
+      op = ops[i + taken - 1];
+      op.code = 2 * (hard ? WH_CHAIN_HARD_SWISH : WH_CHAIN_SWISH);
       op.x = ops[i].x; /* any address */
       op.x_row.step = 0;
       memcpy(op.c, c, sizeof c);

@@ -39,7 +39,8 @@ typedef enum wh_chain_code {
   WH_CHAIN_SIGMOID,
   WH_CHAIN_SILU,
   WH_CHAIN_GELU,
-  WH_CHAIN_GELU_ERF
+  WH_CHAIN_GELU_ERF,
+  WH_CHAIN_SWISH /* SIGMOID, then MUL with what there was before */
 } wh_chain_code;
 
 /* Whether there is an operand beside the element. */

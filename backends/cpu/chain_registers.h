@@ -44,6 +44,7 @@ static __attribute__((noinline)) void chain_function(wh_chain_code code, int n, 
     FUNCTION(SILU, silu)
     FUNCTION(GELU, gelu_tanh)
     FUNCTION(GELU_ERF, gelu_erf)
+    FUNCTION(SWISH, swish)
     default:
       break;
   }

@@ -58,7 +58,7 @@ static inline float exp_and_sum(const float *x, float *y, int64_t n, vf top) {
       vf d[VF_MANY], p[VF_MANY];
       UNROLL
       for (int i = 0; i < VF_MANY; i++) d[i] = vf_sub(vf_load(x + j + (v + i) * VF_LANES), top);
-      vf_exp_of(VF_MANY, d, p);
+      vf_exp_of(VF_MANY, false, d, p);
       UNROLL
       for (int i = 0; i < VF_MANY; i++) {
         vf_store(y + j + (v + i) * VF_LANES, p[i]);

@@ -16,6 +16,7 @@
  *   vf_minimum, vf_maximum, vf_relu   as docs/NUMERICS.md has them: NaN stays, -0 is below +0
  *   vf_at_most, vf_at_least (x, c)  the same where no lane of c is NaN, or a zero while x has a -0
  *   vf_ldexp(x, n)                  x 2^n, rounded once; n whole, -252 to 254
+ *   vf_ldexp_keep(is, x, n)         the same, zeros elsewhere
  *   vf_ldexp_normal(x, n)           the same of normal x where the result is normal, too; NaN where both are
  *   VF_LDEXP_IN_STEPS               whether it takes less than vf_ldexp
  *   vf_less, vf_not_less, vf_is_number   vf_bool, for
@@ -45,6 +46,10 @@ static inline void vf_store_left(float *p, int64_t left, vf x) {
   else if (left > 0)
     vf_store_first(left, p, x);
 }
+
+#ifndef vf_ldexp_keep
+#define vf_ldexp_keep(is, x, n) vf_keep(is, vf_ldexp(x, n))
+#endif
 
 #ifndef vf_store_two_codes
 static inline void vf_store_two_codes(uint8_t *p, vf x, vf y, bool is_signed) {

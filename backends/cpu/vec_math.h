@@ -13,12 +13,13 @@
  * and waits for each step of a polynomial. What they take and give may not be the same where it is const. */
 #define EACH UNROLL for (int i = 0; i < n; i++)
 
-/* exp(x) is y 2^k, with y about 0.7 to 1.4 and whole k; for x up to WH_EXP_MAX and not far below WH_EXP_MIN,
- * or NaN, which both are then. */
-INLINE void vf_exp_parts(const int n, const vf *x, vf *y, vf *k) {
+/* exp(x), or exp(-x) where `negative`, is y 2^k, with y about 0.7 to 1.4 and whole k; up to exp's argument
+ * just above WH_EXP_MAX and not far below WH_EXP_MIN, or NaN, which both are then. */
+INLINE void vf_exp_parts(const int n, const bool negative, const vf *x, vf *y, vf *k) {
   vf r[VF_MANY];
-  EACH k[i] = vf_rint(vf_mul(x[i], vf_set1(1.44269504f)));
-  EACH r[i] = vf_fma(k[i], vf_set1(-0.693359375f), x[i]);
+  EACH k[i] = vf_rint(vf_mul(x[i], vf_set1(negative ? -1.44269504f : 1.44269504f)));
+  EACH r[i] =
+      negative ? vf_fms(k[i], vf_set1(-0.693359375f), x[i]) : vf_fma(k[i], vf_set1(-0.693359375f), x[i]);
   EACH r[i] = vf_fma(k[i], vf_set1(2.12194440e-4f), r[i]);
   EACH y[i] = vf_fma(vf_set1(1.9875691500e-4f), r[i], vf_set1(1.3981999507e-3f));
   EACH y[i] = vf_fma(y[i], r[i], vf_set1(8.3334519073e-3f));
@@ -32,7 +33,7 @@ INLINE void vf_exp_parts(const int n, const vf *x, vf *y, vf *k) {
 /* exp where it is a normal number: -87 <= x <= 87 or NaN; elsewhere anything */
 INLINE void vf_exp_normal(const int n, const vf *x, vf *y) {
   vf k[VF_MANY];
-  vf_exp_parts(n, x, y, k);
+  vf_exp_parts(n, false, x, y, k);
   EACH y[i] = vf_ldexp_normal(y[i], k[i]);
 }
 
@@ -43,37 +44,46 @@ INLINE vf vf_exp_nonpositive(vf x) {
     vf_exp_normal(1, &x, &y);
     return y;
   }
-  vf_exp_parts(1, &x, &y, &k);
-  return vf_keep(vf_not_less(x, vf_set1(WH_EXP_MIN)), vf_ldexp(y, k));
+  vf_exp_parts(1, false, &x, &y, &k);
+  return vf_ldexp_keep(vf_not_less(x, vf_set1(WH_EXP_MIN)), y, k);
 }
 
-INLINE void vf_exp_of(const int n, const vf *x, vf *y) {
-  vf k[VF_MANY];
+/* exp(x), or exp(-x) where `negative`. Where powers of two cost one instruction, larger x count as the next
+ * float above WH_EXP_MAX, for which y 2^k rounds to infinity. */
+INLINE void vf_exp_of(const int n, const bool negative, const vf *x, vf *y) {
+  const float past = 88.7228394f;
+  vf k[VF_MANY], s[VF_MANY];
   bool normal = VF_LDEXP_IN_STEPS;
   EACH normal &= vf_all(vf_not_less(vf_set1(87.0f), vf_abs(x[i])));
-  vf_exp_parts(n, x, y, k);
+  if (!VF_LDEXP_IN_STEPS)
+    EACH s[i] = negative ? vf_at_least(x[i], vf_set1(-past)) : vf_at_most(x[i], vf_set1(past));
+  vf_exp_parts(n, negative, VF_LDEXP_IN_STEPS ? x : s, y, k);
   if (normal) {
     EACH y[i] = vf_ldexp_normal(y[i], k[i]);
     return;
   }
   EACH {
-    y[i] = vf_keep(vf_not_less(x[i], vf_set1(WH_EXP_MIN)), vf_ldexp(y[i], k[i]));
-    y[i] = vf_choose(vf_less(vf_set1(WH_EXP_MAX), x[i]), vf_set1(INFINITY), y[i]);
+    const vf_bool keep =
+        negative ? vf_not_less(vf_set1(-WH_EXP_MIN), x[i]) : vf_not_less(x[i], vf_set1(WH_EXP_MIN));
+    y[i] = vf_ldexp_keep(keep, y[i], k[i]);
+  }
+  if (!VF_LDEXP_IN_STEPS) return;
+  EACH {
+    s[i] = negative ? vf_neg(x[i]) : x[i];
+    y[i] = vf_choose(vf_less(vf_set1(WH_EXP_MAX), s[i]), vf_set1(INFINITY), y[i]);
     y[i] = vf_choose(vf_is_number(x[i]), y[i], x[i]);
   }
 }
 
 INLINE void vf_exp_n(const int n, vf *x) {
   vf y[VF_MANY];
-  vf_exp_of(n, x, y);
+  vf_exp_of(n, false, x, y);
   EACH x[i] = y[i];
 }
 
 /* 1 + exp(-x): what sigmoid and silu divide by */
 INLINE void vf_one_and_exp(const int n, const vf *x, vf *y) {
-  vf negative[VF_MANY];
-  EACH negative[i] = vf_neg(x[i]);
-  vf_exp_of(n, negative, y);
+  vf_exp_of(n, true, x, y);
   EACH y[i] = vf_add(vf_set1(1.0f), y[i]);
 }
 
@@ -87,6 +97,13 @@ INLINE void vf_silu_n(const int n, vf *x) {
   vf e[VF_MANY];
   vf_one_and_exp(n, x, e);
   EACH x[i] = vf_div(x[i], e[i]);
+}
+
+/* x sigmoid(x), the quotient rounded first */
+INLINE void vf_swish_n(const int n, vf *x) {
+  vf e[VF_MANY];
+  vf_one_and_exp(n, x, e);
+  EACH x[i] = vf_mul(x[i], vf_div(vf_set1(1.0f), e[i]));
 }
 
 INLINE void vf_tanh_n(const int n, vf *x) {
@@ -158,6 +175,7 @@ FUNCTION(tanh)
 FUNCTION(erf)
 FUNCTION(sigmoid)
 FUNCTION(silu)
+FUNCTION(swish)
 FUNCTION(gelu_tanh)
 FUNCTION(gelu_erf)
 #undef FUNCTION

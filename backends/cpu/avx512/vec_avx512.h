@@ -54,6 +54,7 @@ static inline vf vf_copysign(vf magnitude, vf sign) {
 /* The scalar's two factors 2^half and 2^(n - half) round once, at the second product (the first is exact),
  * which is what vscalefps does. */
 #define vf_ldexp(x, n) _mm512_scalef_ps(x, n)
+#define vf_ldexp_keep(is, x, n) _mm512_maskz_scalef_ps(is, x, n)
 #define VF_LDEXP_IN_STEPS 0
 #define vf_ldexp_normal(x, n) vf_ldexp(x, n)
 
