@@ -167,6 +167,8 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 #define WH_BACKEND_CODES 8u
 /* Computes `matmul_chain`; graphs for other backends have a product and a chain. */
 #define WH_BACKEND_PRODUCTS 16u
+/* `concat` leaves an operand that lies at its place in the result already. */
+#define WH_BACKEND_PARTS 32u
 
 typedef struct wh_backend {
   uint32_t struct_size;

@@ -100,7 +100,7 @@ static void run_concat(const cpu_instr *in, const wh_worker *worker) {
       m.nd.stride[WH_MOVE_TO][d] = to[d];
     }
     strides_of(x, m.nd.stride[WH_MOVE_FROM]);
-    wh_move_run(&m, worker);
+    if (m.from != m.to) wh_move_run(&m, worker); /* else it was made there: core/plan/parts.h */
     dst += x->dims[axis] * to[axis];
   }
 }

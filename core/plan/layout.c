@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/plan/program.h"
+#include "core/plan/parts.h"
 
 #define MORE_ROOM 8 /* of a place: that part of what it needs */
 
@@ -68,21 +68,30 @@ static wh_status place_states(const wh_program *p, wh_layout *l) {
   return WH_OK;
 }
 
-static bool is_in_arena(const wh_program *p, uint32_t slot, uint16_t device) {
-  return p->slots[slot].kind == WH_SLOT_ARENA && p->slots[slot].device == device;
+/* With a place of its own. */
+static bool is_in_arena(const wh_program *p, const wh_layout *l, uint32_t slot, uint16_t device) {
+  uint64_t at;
+  return p->slots[slot].kind == WH_SLOT_ARENA && p->slots[slot].device == device &&
+         !wh_part_is_placed(p, l->symbols, slot, &at);
+}
+
+static void place_parts(const wh_program *p, wh_layout *l) {
+  uint64_t at;
+  for (uint32_t i = 0; i < p->n_slots; i++)
+    if (wh_part_is_placed(p, l->symbols, i, &at)) l->offsets[i] = l->offsets[p->slots[i].whole] + at;
 }
 
 /* The places of another layout; false: they are not all large enough, or much too large. */
 static bool take_places(const wh_program *p, uint16_t device, const wh_layout *near, wh_layout *l) {
   uint64_t all = 0;
   for (uint32_t i = 0; i < p->n_slots; i++) {
-    if (!is_in_arena(p, i, device)) continue;
+    if (!is_in_arena(p, l, i, device)) continue;
     if (l->n_bytes[i] > near->room[i]) return false;
     all += l->n_bytes[i]; /* at most the sum that was planned */
   }
   if (near->memory[device].arena.unshared_bytes / 2 > all) return false;
   for (uint32_t i = 0; i < p->n_slots; i++) {
-    if (!is_in_arena(p, i, device)) continue;
+    if (!is_in_arena(p, l, i, device)) continue;
     l->offsets[i] = near->offsets[i];
     l->room[i] = near->room[i];
   }
@@ -95,7 +104,7 @@ static wh_status place_arena(const wh_program *p, uint16_t device, const wh_layo
   size_t n = 0;
   if (near && take_places(p, device, near, l)) return WH_OK;
   for (uint32_t i = 0; i < p->n_slots; i++) {
-    if (!is_in_arena(p, i, device) || !l->n_bytes[i]) continue;
+    if (!is_in_arena(p, l, i, device) || !l->n_bytes[i]) continue;
     if (!wh_add_size(l->n_bytes[i], near ? l->n_bytes[i] / MORE_ROOM : 0, &l->room[i]))
       return WH_FAIL(ERR_LIMIT, "activations need more memory than can be addressed");
     buffers[n++] = (wh_plan_buffer){.size = l->room[i], .first = p->slots[i].first, .last = p->slots[i].last};
@@ -103,7 +112,7 @@ static wh_status place_arena(const wh_program *p, uint16_t device, const wh_layo
   WH_TRY(wh_plan_memory(buffers, n, l->alloc, &l->memory[device].arena));
   n = 0;
   for (uint32_t i = 0; i < p->n_slots; i++)
-    if (is_in_arena(p, i, device) && l->n_bytes[i]) l->offsets[i] = buffers[n++].offset;
+    if (is_in_arena(p, l, i, device) && l->n_bytes[i]) l->offsets[i] = buffers[n++].offset;
   return WH_OK;
 }
 
@@ -135,6 +144,7 @@ wh_status wh_layout_create(const wh_program *p, const int64_t *symbols, const wh
   }
   if (st == WH_OK) st = place_states(p, l);
   for (uint16_t d = 0; d < p->n_devices && st == WH_OK; d++) st = place_arena(p, d, near, buffers, l);
+  if (st == WH_OK) place_parts(p, l);
   wh_free(alloc, buffers);
   if (st != WH_OK) {
     wh_layout_release(l);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/plan/parts.h"
 #include "core/plan/schedule.h"
 
 /* The layouts in which every user of a constant on one device can read it, best first. */
@@ -184,8 +185,10 @@ static wh_status weight_slots(build *b) {
     p->devices[d].first_weight = p->n_slots;
     st = list_weights(b, d, last_want);
     for (uint32_t i = 0; i < p->devices[d].n_weights && st == WH_OK; i++) {
-      st = add_slot(b, (wh_slot){WH_SLOT_WEIGHT, d, b->wants[i].value, WH_NO_NODE, 0, 0, b->wants[i].n_bytes},
-                    &slot);
+      st = add_slot(
+          b,
+          (wh_slot){WH_SLOT_WEIGHT, d, b->wants[i].value, WH_NO_NODE, 0, 0, .n_bytes = b->wants[i].n_bytes},
+          &slot);
       if (st == WH_OK && b->wants[i].layout == 0) b->slot_of[at_device(b, d, b->wants[i].value)] = slot;
     }
   }
@@ -203,7 +206,8 @@ static wh_status value_slot(build *b, uint16_t device, wh_value root, uint32_t p
     /* inputs are written before the run */
     const uint32_t first = v->kind == WH_VALUE_INPUT ? 0 : phase;
     WH_TRY(add_slot(
-        b, (wh_slot){is_state ? WH_SLOT_STATE : WH_SLOT_ARENA, device, root, WH_NO_NODE, first, first, 0},
+        b,
+        (wh_slot){is_state ? WH_SLOT_STATE : WH_SLOT_ARENA, device, root, WH_NO_NODE, first, .last = first},
         known));
   }
   if (phase > p->slots[*known].last) p->slots[*known].last = phase;
@@ -260,7 +264,7 @@ static wh_status step_slots(build *b, wh_program_block *block, wh_step *step) {
   for (unsigned i = 0; i < step->n_outputs; i++)
     WH_TRY(value_slot(b, block->device, b->roots[wh_node_output(node, i)], step->phase,
                       &args[step->n_inputs + i].slot));
-  return add_slot(b, (wh_slot){WH_SLOT_ARENA, block->device, 0, step->node, step->phase, step->phase, 0},
+  return add_slot(b, (wh_slot){WH_SLOT_ARENA, block->device, 0, step->node, step->phase, .last = step->phase},
                   &step->scratch);
 }
 
@@ -305,7 +309,7 @@ static wh_status port_slots(build *b) {
     if (!is_read) WH_TRY(value_slot(b, 0, p->inputs[i].value, 0, &p->inputs[i].slots[0]));
   }
   for (uint16_t d = 0; d < p->n_devices; d++)
-    WH_TRY(add_slot(b, (wh_slot){WH_SLOT_ARENA, d, 0, WH_NO_NODE, 0, last, 0}, &p->devices[d].fault));
+    WH_TRY(add_slot(b, (wh_slot){WH_SLOT_ARENA, d, 0, WH_NO_NODE, 0, .last = last}, &p->devices[d].fault));
   return WH_OK;
 }
 
@@ -461,6 +465,7 @@ static wh_status build_program(build *b) {
   WH_TRY(weight_slots(b));
   WH_TRY(block_slots(b));
   WH_TRY(port_slots(b));
+  wh_parts_find(p);
   count_weight_bytes(b);
   return compile_blocks(p);
 }

@@ -28,6 +28,11 @@ typedef struct wh_slot {
   wh_node scratch_of; /* WH_NO_NODE: no scratch */
   uint32_t first, last; /* ARENA: phases in which it is live, inclusive */
   uint64_t n_bytes;     /* WEIGHT: as it never changes */
+  /* ARENA: it is an operand of node `concat` and may lie within that one's result (parts.h) */
+  bool is_part, has_parts;
+  uint32_t whole; /* the result's slot */
+  wh_node concat;
+  unsigned operand;
 } wh_slot;
 
 /* Before a block: a value that another device made. */

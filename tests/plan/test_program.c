@@ -287,6 +287,48 @@ static void layouts_share_places(void **state) {
   }
 }
 
+/* What a node makes and a concatenation joins lies within the joined value where a slot may begin, once; what
+ * a run is given, and parts of rows, have places of their own. */
+static void parts_lie_within_their_whole(void **state) {
+  (void)state;
+  wh_graph *g = graph_from_text(
+      "graph \"parts\" {\n"
+      "  symbol t 1..8\n"
+      "  %1 = input \"x\" f32[1, 4, t]\n"
+      "  %2 = neg(%1) \"a\" : f32[1, 4, t]\n"
+      "  %3 = neg(%2) \"b\" : f32[1, 4, t]\n"
+      "  %4 = concat(%2, %1, %3, %2) {axis = 1} \"all\" : f32[1, 16, t]\n"
+      "  %5 = reshape(%3) {shape = [2, 2, t]} \"view\" : f32[2, 2, t]\n"
+      "  %6 = neg(%5) \"c\" : f32[2, 2, t]\n"
+      "  %7 = concat(%6, %6) {axis = 1} \"rows\" : f32[2, 4, t]\n"
+      "  output \"all\" %4\n"
+      "  output \"rows\" %7\n"
+      "}\n");
+  wh_backend backend = fake_backend;
+  backend.traits |= WH_BACKEND_PARTS;
+  fixture f = {.dev = {{.check_tags = true}}};
+  options_for(&f, mlp_max, NULL);
+  f.devices[0].backend = &backend;
+  wh_program *p = NULL;
+  assert_ok(wh_program_create(g, &f.options, &p));
+  uint32_t slot_of[8] = {0};
+  for (size_t i = 0; i < p->n_args; i++) slot_of[p->args[i].value] = p->args[i].slot;
+  for (int64_t t = 1; t <= 8; t++) {
+    wh_layout *l = NULL;
+    assert_ok(wh_program_get_layout(p, &t, &l));
+    const uint64_t *at = l->offsets, whole = at[slot_of[4]], bytes = (uint64_t)t * 16;
+    assert_true(at[slot_of[2]] == whole);
+    assert_true((at[slot_of[3]] == whole + 2 * bytes) == (2 * bytes % WH_PLAN_ALIGN == 0));
+    for (int v = 1; v <= 7; v++) {
+      const bool within = at[slot_of[v]] < whole + 4 * bytes && at[slot_of[v]] + bytes > whole;
+      if (v == 1 || v >= 6) assert_false(within);
+    }
+    wh_layout_release(l);
+  }
+  wh_program_release(p);
+  assert_nothing_lives(&f);
+}
+
 static size_t n_done;
 static void weight_done(void *ctx, const void *origin, uint64_t n_bytes) {
   assert_true(n_bytes > 0);
@@ -805,6 +847,7 @@ int main(void) {
       cmocka_unit_test(symbol_values_are_checked),
       cmocka_unit_test(layouts_are_kept),
       cmocka_unit_test(layouts_share_places),
+      cmocka_unit_test(parts_lie_within_their_whole),
       cmocka_unit_test(weights_are_packed_once_per_layout),
       cmocka_unit_test(weights_and_programs_are_shared),
       cmocka_unit_test(weights_are_lent),
