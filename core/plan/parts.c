@@ -10,6 +10,18 @@ static bool is_sequence(const wh_graph *g, const wh_node_info *node) {
   return true;
 }
 
+/* Whether the operand begins at the same place in every run. A run may have smaller dims than its layout,
+ * whose places stay (wh_run_bind), and only programs for many shapes have a layout for each vector of dims.
+ */
+static bool is_at_one_place(const wh_program *p, const wh_node_info *node, unsigned operand) {
+  for (unsigned i = 0; i < operand && !p->many_shapes; i++) {
+    const wh_shape *x = &p->graph->values[node->inputs[i]].shape;
+    for (int d = 0; d < x->rank; d++)
+      if (!wh_dim_is_const(&p->graph->dims, x->dims[d])) return false;
+  }
+  return true;
+}
+
 /* Made by a node, and neither a part nor a whole of another. */
 static bool is_free(const wh_program *p, const wh_slot *s) {
   return s->kind == WH_SLOT_ARENA && s->value && p->graph->values[s->value].kind == WH_VALUE_NODE &&
@@ -24,7 +36,7 @@ void wh_parts_find(wh_program *p) {
     const uint32_t whole_slot = p->args[step->first_arg + step->n_inputs].slot;
     wh_slot *whole = &p->slots[whole_slot];
     if (!(p->devices[whole->device].device.backend->traits & WH_BACKEND_PARTS)) continue;
-    for (unsigned i = 0; i < step->n_inputs; i++) {
+    for (unsigned i = 0; i < step->n_inputs && is_at_one_place(p, node, i); i++) {
       wh_slot *part = &p->slots[p->args[step->first_arg + i].slot];
       if (!is_free(p, part) || part == whole || part->device != whole->device) continue;
       part->is_part = whole->has_parts = true;
