@@ -445,8 +445,9 @@ wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_no
   int64_t dims[WH_MAX_RANK];
   for (int i = 0; i < w->rank; i++) dims[i] = wh_dim_get(&g->dims, w->dims[i])->value;
   if (wh_conv_is_winograd(node, w->rank, dims)) {
-    WH_TRY(wh_winograd_layout(dims[0], dims[1], &out->matrix));
-    out->matrix.id = WH_CONV_WINOGRAD_PANELS;
+    const bool wide = wh_winograd_is_wide(dims[0], d->features & WH_CPU_AVX512 ? WH_WINOGRAD_WIDE : 8);
+    WH_TRY(wh_winograd_layout(dims[0], dims[1], wide ? WH_WINOGRAD_WIDE : WH_WINOGRAD_PANEL, &out->matrix));
+    out->matrix.id = wide ? WH_CONV_WINOGRAD_WIDE : WH_CONV_WINOGRAD_PANELS;
     out->expert_bytes = out->n_bytes = out->matrix.n_bytes;
     return WH_OK;
   }
@@ -540,13 +541,16 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
   const int64_t group = wh_node_i(node, WH_ATTR_GROUP), lanes[] = {4, 8, 16};
   size_t most = 0, bytes;
   if (wh_conv_is_winograd(node, g->values[node->inputs[1]].shape.rank, size[1])) {
-    wh_winograd_plan p;
-    return wh_winograd_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, false,
-                                 &p) &&
-                   wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) &&
-                   wh_add_size(bytes, p.shared_bytes, &bytes)
-               ? bytes
-               : SIZE_MAX;
+    for (int i = 0; i < 3; i++) {
+      wh_winograd_plan p;
+      if (!wh_winograd_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, false,
+                                 lanes[i], &p) ||
+          !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) ||
+          !wh_add_size(bytes, p.shared_bytes, &bytes))
+        return SIZE_MAX;
+      if (bytes > most) most = bytes;
+    }
+    return most;
   }
   for (int i = 0; i < 6; i++) { /* not packed, or packed; at some level */
     wh_conv_plan p;

@@ -11,7 +11,7 @@
  * itself (conv_image.h); windows of one element and few channels have a shorter way there (conv_points.h).
  * Where it uses the lanes better and the weights are packed, channels are the lanes (conv_channels.h). Groups
  * of one channel have tiles of their own (conv_depthwise.h; with AVX2 mostly conv_depthwise_lanes.h), and so
- * have 3x3 kernels by minimal filtering (conv_winograd_tiles.h). What follows the sums runs on a tile's
+ * have 3x3 kernels by minimal filtering (conv_winograd_run.h). What follows the sums runs on a tile's
  * (conv_end.h; what most have, conv_short.h). */
 #ifndef WH_CPU_CONV_DRIVER_H
 #define WH_CPU_CONV_DRIVER_H
@@ -450,7 +450,7 @@ static void conv_task_places(conv_end *e, int64_t m0, int64_t n_m, int64_t begin
 #endif
 #include "backends/cpu/conv_depthwise.h"
 #include "backends/cpu/conv_transpose.h"
-#include "backends/cpu/conv_winograd_tiles.h"
+#include "backends/cpu/conv_winograd_run.h"
 
 static void conv_task(conv_end *e, const wh_task_part *part) {
   const conv_unit *u = e->u;

@@ -1,9 +1,6 @@
-/* conv_winograd_tiles.h - minimal filtering over one vector type: see conv_winograd.h. Included by
- * conv_driver.h. */
+/* conv_winograd_tiles.h - minimal filtering whose lanes are tiles (conv_winograd_run.h). */
 #ifndef WH_CPU_CONV_WINOGRAD_TILES_H
 #define WH_CPU_CONV_WINOGRAD_TILES_H
-
-#include "backends/cpu/conv_winograd.h"
 
 #define WINOGRAD_VECS 3
 /* Channels; it divides WH_CONV_CHUNK. What a block reads of them stays in a first-level cache. */
@@ -16,31 +13,6 @@
 #define WINOGRAD_PANELS(vecs, all_vecs) (5 - (vecs))
 #define WINOGRAD_MOST_PANELS 4
 #endif
-
-typedef struct winograd_band {
-  int64_t row, col, rows, cols; /* tiles */
-  int64_t place, wide;          /* the first output, and outputs of a row */
-  int64_t high;                 /* rows of outputs */
-} winograd_band;
-
-typedef struct winograd_run {
-  const wh_conv_args *a;
-  const wh_winograd_plan *p;
-  float *elements, *products, *stage, *sums, *weights;
-  conv_end end;
-} winograd_run;
-
-static winograd_band winograd_band_at(const winograd_run *r, int64_t index) {
-  const wh_winograd_plan *p = r->p;
-  const int64_t *out = r->a->win.out;
-  winograd_band b = {.row = index / p->col_bands * p->band_rows, .col = index % p->col_bands * p->band_cols};
-  b.rows = min_i64(p->band_rows, p->rows - b.row);
-  b.cols = min_i64(p->band_cols, p->cols - b.col);
-  b.place = 2 * b.row * out[2] + 2 * b.col;
-  b.wide = min_i64(2 * b.cols, out[2] - 2 * b.col);
-  b.high = min_i64(2 * b.rows, out[1] - 2 * b.row);
-  return b;
-}
 
 /* ---- elements ---- */
 
@@ -121,8 +93,8 @@ static void winograd_transform(const winograd_run *r, const winograd_band *b, in
 }
 
 /* Channels [begin, end); x is the first one of the group. */
-static void winograd_elements(const winograd_run *r, const winograd_band *b, const float *x, int64_t begin,
-                              int64_t end) {
+static void tiles_elements(const winograd_run *r, const winograd_band *b, const float *x, int64_t begin,
+                           int64_t end) {
   const int64_t plane = wh_window_volume(r->a->win.in);
   memset(r->stage, 0, (size_t)((2 * b->rows + 2) * 2 * r->p->stage) * sizeof *r->stage);
   for (int64_t c = begin; c < end; c++) {
@@ -236,8 +208,8 @@ static __attribute__((noinline)) void winograd_run_tile(int64_t panels, int64_t 
 static int64_t winograd_vecs(int64_t left) { return left == 4 ? 2 : min_i64(left, WINOGRAD_VECS); }
 
 /* All positions of `panels` panels u over the band's tiles; `next`: the panels behind. */
-static void winograd_products(const winograd_run *r, int64_t tiles, const float *u, int64_t panels,
-                              const float *next) {
+static void tiles_products(const winograd_run *r, int64_t tiles, const float *u, int64_t panels,
+                           const float *next) {
   const wh_winograd_plan *p = r->p;
   const int64_t c = r->a->c, n_vecs = ceil_div(tiles, VF_LANES), panel = WH_WINOGRAD_PANEL * c,
                 u_step = panel * WH_WINOGRAD_POSITIONS;
@@ -273,13 +245,9 @@ static void winograd_products(const winograd_run *r, int64_t tiles, const float 
 
 /* ---- outputs ---- */
 
-/* Four sums that lie `step` apart become two. */
-#define WINOGRAD_FIRST(m0, m1, m2) vf_add(vf_add(m0, m1), m2)
-#define WINOGRAD_SECOND(m1, m2, m3) vf_sub(vf_sub(m1, m2), m3)
-
 /* One output of all tiles: rows of sums as the plane has them. From the last tiles of a row to its first
  * ones, so that what a store writes too much of lies where a later one writes. */
-static void winograd_sums(const winograd_run *r, const winograd_band *b, const float *m, float *y) {
+static void winograd_output(const winograd_run *r, const winograd_band *b, const float *m, float *y) {
   const int64_t step = r->p->m_step;
   for (int64_t i = 0; i < b->rows; i++)
     for (int64_t j = (b->cols - 1) / VF_LANES * VF_LANES; j >= 0; j -= VF_LANES) {
@@ -304,114 +272,14 @@ static void winograd_sums(const winograd_run *r, const winograd_band *b, const f
     }
 }
 
-/* Sums [rows][p->sums] of channels from m on, n of them that follow each other in the plane from `place` on.
- */
-static void winograd_finish(winograd_run *r, float *sums, int64_t m, int64_t rows, int64_t place, int64_t n) {
-  const conv_unit *u = r->end.u;
-  for (int64_t i = 0; i < n; i += WH_WINOGRAD_PLACES)
-    conv_end_run(&r->end, sums + i, m, rows, place + i, min_i64(WH_WINOGRAD_PLACES, n - i));
-  for (int64_t i = 0; u->a->chain && !r->end.n_ops && i < rows; i++)
-    wh_conv_run_chain(u->a, u->image, u->group * u->a->m + m + i, place, n, u->team);
-}
-
-/* Asks for what they will touch. */
-static void winograd_ask(const winograd_run *r, int64_t m, int64_t rows, int64_t place, int64_t n) {
-  const conv_ahead ahead = conv_end_ahead(&r->end, m, rows, place);
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j < n; j += 16) {
-      __builtin_prefetch(ahead.y + i * ahead.step + j, 1);
-      if (ahead.x != ahead.y) __builtin_prefetch(ahead.x + i * ahead.step + j);
-    }
-}
-
-/* The band's outputs of panels [begin, end). */
-static void winograd_outputs(winograd_run *r, const winograd_band *b, int64_t begin, int64_t end) {
-  const wh_conv_args *a = r->a;
+/* Rows of sums, as the plane has them, of the first outputs of panel i of those whose products wait; false:
+ * they are no results yet. */
+static bool tiles_sums(const winograd_run *r, const winograd_band *b, int64_t i, int64_t m, int64_t rows) {
   const wh_winograd_plan *p = r->p;
-  const int64_t panel_size = WH_WINOGRAD_POSITIONS * WH_WINOGRAD_PANEL * a->c;
-  for (int64_t at = begin, n; at < end; at += n) {
-    n = min_i64(p->panels, end - at);
-    const float *u = a->panels + at * panel_size, *next = u + n * panel_size;
-    if (!a->panels) {
-      for (int64_t i = 0; i < n; i++) {
-        const int64_t m = (at + i) * WH_WINOGRAD_PANEL;
-        wh_winograd_weights(a->w + (r->end.u->group * a->m + m) * a->c * 9,
-                            min_i64(WH_WINOGRAD_PANEL, a->m - m), a->c, r->weights + i * panel_size);
-      }
-      u = next = r->weights;
-    }
-    if (at + n >= end) next = u;
-    winograd_products(r, b->rows * b->cols, u, n, next);
-    for (int64_t i = 0; i < n; i++) {
-      const int64_t m = (at + i) * WH_WINOGRAD_PANEL, rows = min_i64(WH_WINOGRAD_PANEL, a->m - m);
-      winograd_ask(r, m, rows, b->place, b->wide == a->win.out[2] ? b->high * b->wide : b->wide);
-      for (int64_t k = 0; k < rows; k++)
-        winograd_sums(r, b, r->products + (i * WH_WINOGRAD_PANEL + k) * p->ld, r->sums + k * p->sums);
-      if (b->wide == a->win.out[2])
-        winograd_finish(r, r->sums, m, rows, b->place, b->high * b->wide);
-      else
-        for (int64_t k = 0; k < b->high; k++)
-          winograd_finish(r, r->sums + k * b->wide, m, rows, b->place + k * a->win.out[2], b->wide);
-    }
-  }
-}
-
-/* ---- all ---- */
-
-static int64_t winograd_claim(const wh_worker *worker, uint32_t step, int64_t n_tasks) {
-  wh_task_part task;
-  return wh_claim_near(worker, step, n_tasks, 1, &task) ? task.task : n_tasks;
-}
-
-static void conv_run_winograd(const wh_conv_args *a, const wh_worker *worker) {
-  wh_winograd_plan p;
-  const wh_conv_plan none = {.fits = true};
-  if (!wh_winograd_make_plan(&a->win, a->n, a->group, a->c, a->m, wh_team_size(worker->team),
-                             a->panels != NULL, &p) ||
-      !p.rows || !p.cols || !p.panels)
-    return; /* the claim refused, or there is nothing to do */
-  char *own = (char *)a->scratch + p.shared_bytes + (size_t)worker->index * p.worker_bytes;
-  winograd_run r = {.a = a, .p = &p, .elements = (float *)(void *)(p.shared ? (char *)a->scratch : own)};
-  own += p.element_bytes;
-  r.products = (float *)(void *)own;
-  r.stage = (float *)(void *)(own += p.product_bytes);
-  r.sums = (float *)(void *)(own += p.stage_bytes);
-  r.weights = (float *)(void *)(own + p.sum_bytes);
-  conv_unit u = {.a = a, .p = &none, .team = worker->team};
-  const int64_t bands = p.row_bands * p.col_bands, tasks = a->n * a->group * bands,
-                panels = ceil_div(a->m, WH_WINOGRAD_PANEL), in = wh_window_volume(a->win.in);
-  /* of each task whose outputs all share: most are a worker's own, the others are for who is first */
-  const int64_t fixed = (wh_team_nodes(worker->team) > 1 ? panels : panels * 3 / 4) / worker->count,
-                rest = panels - fixed * worker->count,
-                each = rest ? min_i64(p.panels, ceil_div(rest, 2 * (int64_t)worker->count)) : 1,
-                pool = ceil_div(rest, each);
-  int64_t item = p.shared ? wh_team_next(worker, a->step) : 0;
-  for (int64_t t = 0, unit = -1; (p.shared ? t : (t = winograd_claim(worker, a->step, tasks))) < tasks; t++) {
-    if (t / bands != unit) {
-      unit = t / bands;
-      u.image = unit / a->group;
-      u.group = unit % a->group;
-      conv_end_begin(&u, p.sums, CONV_SUMS_ROWS, &r.end);
-    }
-    const winograd_band b = winograd_band_at(&r, t % bands);
-    const float *x = a->x + unit * a->c * in;
-    if (!p.shared) {
-      winograd_elements(&r, &b, x, 0, a->c);
-      winograd_outputs(&r, &b, 0, panels);
-      continue;
-    }
-    if (t > 0) wh_team_barrier(worker); /* the elements before are done with */
-    int64_t begin, end;
-    wh_worker_range(worker, a->c, &begin, &end);
-    winograd_elements(&r, &b, x, begin, end);
-    wh_team_barrier(worker);
-    begin = fixed * worker->index;
-    winograd_outputs(&r, &b, begin, begin + fixed);
-    for (; item < (t + 1) * pool; item = wh_team_next(worker, a->step)) {
-      begin = fixed * worker->count + (item - t * pool) * each;
-      winograd_outputs(&r, &b, begin, min_i64(begin + each, panels));
-    }
-  }
+  (void)m;
+  for (int64_t k = 0; k < rows; k++)
+    winograd_output(r, b, r->products + (i * WH_WINOGRAD_PANEL + k) * p->ld, r->sums + k * p->sums);
+  return false;
 }
 
 #endif

@@ -254,7 +254,8 @@ wh_status wh_cpu_matmul_layout(const cpu_device *d, const wh_graph *g, const wh_
                                wh_expert_layout *out);
 /* The same for the weights of a convolution, as a linear's w[m, (channel, tap)] has them; ERR_UNSUPPORTED. */
 #define WH_CONV_PANELS 17u
-#define WH_CONV_WINOGRAD_PANELS 18u            /* conv_winograd.h */
+#define WH_CONV_WINOGRAD_PANELS 18u            /* conv_winograd.h; */
+#define WH_CONV_WINOGRAD_WIDE 47u              /* of 16 outputs */
 bool wh_cpu_is_conv(const wh_node_info *node); /* with weights that may be kept so */
 wh_status wh_cpu_conv_layout(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              wh_expert_layout *out);

@@ -59,6 +59,7 @@ static bool pack_panels(const wh_expert_layout *l, const void *src, void *dst, i
       wh_codes_winograd_pack(&l->matrix, src, dst, begin, end);
       return true;
     case WH_CONV_WINOGRAD_PANELS:
+    case WH_CONV_WINOGRAD_WIDE:
       wh_winograd_pack(&l->matrix, src, dst, begin, end);
       return true;
     case WH_CONV_PANELS:

@@ -21,6 +21,7 @@
 #define CODES_HASH "21cd5393df7846d8c4daee309adafbc1"
 #define TILES_HASH "16613ce57ed08f866d430955e14555e8"
 #define WINOGRAD_HASH "2b33fdfcc46e63d58c0be5aff0932b96"
+#define WINOGRAD_WIDE_HASH "d93e00c3a7490cfbb731094c28361b62"
 
 static const wh_dtype types[] = {WH_DTYPE_F32,  WH_DTYPE_F16,    WH_DTYPE_BF16,   WH_DTYPE_Q4_0,
                                  WH_DTYPE_Q4_1, WH_DTYPE_Q5_0,   WH_DTYPE_Q5_1,   WH_DTYPE_Q8_0,
@@ -115,19 +116,25 @@ static void the_version_belongs_to_panels_of_codes(void **state) {
   expect_hash(all + 2 * TILES, 2 * sizeof *all, TILES_HASH);
 }
 
-static void the_version_belongs_to_panels_of_minimal_filtering(void **state) {
-  (void)state;
+static wh_hash128 winograd_hash(int64_t panel) {
   static float src[22 * 19 * 9];
   wh_linear_layout l;
   uint32_t rng = 1;
   for (size_t i = 0; i < sizeof src / sizeof *src; i++) src[i] = ((float)next(&rng) - 127.5f) / 64.0f;
-  assert_int_equal(wh_winograd_layout(22, 19, &l), WH_OK);
+  assert_int_equal(wh_winograd_layout(22, 19, panel, &l), WH_OK);
   uint8_t *dst = wh_alloc_uninit(NULL, l.n_bytes, WH_ALIGN_SIMD);
   assert_non_null(dst);
   wh_winograd_pack(&l, src, dst, 0, l.n_panels);
   const wh_hash128 h = wh_hash_bytes(dst, l.n_bytes);
   wh_free(NULL, dst);
+  return h;
+}
+
+static void the_version_belongs_to_panels_of_minimal_filtering(void **state) {
+  (void)state;
+  const wh_hash128 h = winograd_hash(WH_WINOGRAD_PANEL), wide = winograd_hash(WH_WINOGRAD_WIDE);
   expect_hash(&h, sizeof h, WINOGRAD_HASH);
+  expect_hash(&wide, sizeof wide, WINOGRAD_WIDE_HASH);
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
 /* conv_avx512.c - convolutions, 512-bit vectors. */
-#include "backends/cpu/avx512/linear_f_vec_avx512.h"
+#include "backends/cpu/avx512/conv_vec_avx512.h"
 /* the driver is written over it */
 #include "backends/cpu/conv_driver.h"
 
