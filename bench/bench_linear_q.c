@@ -1,7 +1,9 @@
 /* bench_linear_q.c - speed of the products with quantised weights, as a share of what this machine can do:
  * multiply-accumulate peak for prefill, read bandwidth for decode (timing.h says how). A result that is not
  * the reference kernel's, bit for bit, ends the program before anything is timed. */
+#define _GNU_SOURCE
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,11 +121,21 @@ typedef struct bench_team {
 static bench_team teams[TEAMS_MAX];
 static size_t n_teams;
 
+/* The processors that this process may use (as taskset says), up to TEAMS_MAX of them. */
+static int usable_cpus(int *cpus) {
+  cpu_set_t set;
+  int n = 0;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) exit(1);
+  for (int cpu = 0; cpu < CPU_SETSIZE && n < TEAMS_MAX; cpu++)
+    if (CPU_ISSET(cpu, &set)) cpus[n++] = cpu;
+  return n;
+}
+
 static void open_teams(const options *o) {
   int cpus[TEAMS_MAX];
-  for (int threads = 1; threads <= TEAMS_MAX; threads++) {
+  const int most = usable_cpus(cpus);
+  for (int threads = 1; threads <= most; threads++) {
     char text[24];
-    cpus[threads - 1] = threads - 1;
     snprintf(text, sizeof text, "%d", threads);
     if (!listed(o->threads, text)) continue;
     bench_team *t = &teams[n_teams++];
