@@ -28,7 +28,10 @@
 
 #define SIDES (COLS / AMX_COLS) /* tiles side by side in a panel */
 #define PARTS(f) (WH_LINEAR_Q_GROUP_BLOCKS * HALVES(f))
-#define KEPT 8 /* products whose sums are kept: little, to stay in the first-level cache with all else */
+/* Products whose sums are kept: as few as can be, for the first-level cache has much else to hold. With
+ * minima two of them are stored early (HELD_STEP). */
+#define KEPT(f) (HAS_SUB_MINS(f) ? 6 : 4)
+#define KEPT_MOST 6
 #define TILE_BYTES (AMX_ROWS * AMX_ROW_BYTES)
 #define TILE_SUMS (AMX_ROWS * AMX_COLS)
 #define BLOCK_BYTES (SIDES * TILE_BYTES) /* of a block's codes, spread: [2 sides][16 pairs of k][16][2] */
@@ -45,7 +48,7 @@ _Static_assert(WH_LINEAR_Q_AMX_ROWS == AMX_ROWS, "activations come in tiles of t
 /* What a panel call keeps: codes, minima and scales of a group, sums, results. */
 typedef struct amx_work {
   _Alignas(64) uint8_t codes[WH_LINEAR_Q_GROUP_BLOCKS * BLOCK_BYTES], mins[BLOCK_BYTES];
-  _Alignas(64) float sums[KEPT][TILE_SUMS], min_sums[2][SIDES][TILE_SUMS];
+  _Alignas(64) float sums[KEPT_MOST][TILE_SUMS], min_sums[2][SIDES][TILE_SUMS];
   _Alignas(64) float scale[16 * COLS], min[8 * COLS];
   _Alignas(64) float y[ROWS_PER_CALL * COLS];
 } amx_work;
@@ -161,7 +164,7 @@ ALWAYS_INLINE float *sums_at(const wh_quant_format f, amx_work *w, const int tur
   ADD_HERE(w);
   const int step = n < 0 ? n + STEPS(f) : n;
   if (step < MIN_STEPS(f)) return w->min_sums[turn][step];
-  return w->sums[(step - MIN_STEPS(f)) % KEPT];
+  return w->sums[(step - MIN_STEPS(f)) % KEPT(f)];
 }
 
 /* A tile of rows and a tile of codes: the product in place of what the tile of sums held. */
@@ -182,6 +185,24 @@ ALWAYS_INLINE void multiply(const int n, const bool stores, float *held, const u
     TAKE_TURN(3, 5, 7);
   }
 #undef TAKE_TURN
+}
+
+/* What multiply stores, where no product follows. */
+ALWAYS_INLINE void store_sums(const int n, float *held) {
+  switch (n % 4) {
+    case 0:
+      AMX_STORE(0, held, AMX_ROW_BYTES);
+      break;
+    case 1:
+      AMX_STORE(1, held, AMX_ROW_BYTES);
+      break;
+    case 2:
+      AMX_STORE(2, held, AMX_ROW_BYTES);
+      break;
+    case 3:
+      AMX_STORE(3, held, AMX_ROW_BYTES);
+      break;
+  }
 }
 
 ALWAYS_INLINE void make(const wh_quant_format f, amx_work *w, const amx_group *g, const amx_rows *rows,
@@ -242,15 +263,12 @@ ALWAYS_INLINE void fold(const wh_quant_format f, amx_work *w, const amx_group *a
 ALWAYS_INLINE void run_steps(const wh_quant_format f, amx_work *w, const amx_group *a, const bool makes,
                              const amx_rows *rows, const bool has_before, const amx_rows *before,
                              vflt g[AMX_ROWS]) {
-  if (!makes) {
-    AMX_STORE(0, sums_at(f, w, 0, HELD_STEP(f, 0)), AMX_ROW_BYTES);
-    AMX_STORE(1, sums_at(f, w, 0, HELD_STEP(f, 1)), AMX_ROW_BYTES);
-    AMX_STORE(2, sums_at(f, w, 0, HELD_STEP(f, 2)), AMX_ROW_BYTES);
-    AMX_STORE(3, sums_at(f, w, 0, HELD_STEP(f, 3)), AMX_ROW_BYTES);
-  }
   const int steps = makes ? STEPS(f) : LAG;
   UNROLL_ALL for (int n = 0; n < steps; n++) {
-    if (makes) make(f, w, a, rows, n, has_before || n >= 4);
+    if (makes)
+      make(f, w, a, rows, n, has_before || n >= 4);
+    else if (n < 4)
+      store_sums(n, sums_at(f, w, 0, HELD_STEP(f, n)));
     if (n >= LAG)
       fold(f, w, a, rows, n - LAG, g);
     else if (has_before)
