@@ -21,10 +21,11 @@
   X(IQ4_NL, iq4_nl, isa, needs)      \
   X(IQ4_XS, iq4_xs, isa, needs)      \
   X(MXFP4, mxfp4, isa, needs)
-#define INEXACT_KERNELS(X)                              \
-  INEXACT_TYPES(X, avx2, WH_CPU_AVX2)                   \
-  INEXACT_TYPES(X, avx512, WH_CPU_AVX2 | WH_CPU_AVX512) \
-  INEXACT_TYPES(X, avx512vnni, WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI)
+#define INEXACT_KERNELS(X)                                                      \
+  INEXACT_TYPES(X, avx2, WH_CPU_AVX2)                                           \
+  INEXACT_TYPES(X, avx512, WH_CPU_AVX2 | WH_CPU_AVX512)                         \
+  INEXACT_TYPES(X, avx512vnni, WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI) \
+  INEXACT_TYPES(X, avx512vnni_fma, WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI)
 
 #define INEXACT_PROTOTYPE(type, lower, isa, needs) \
   void wh_k_linear_##lower##__inexact_##isa(const wh_linear_q_args *args, const wh_worker *worker);

@@ -29,6 +29,7 @@
 #define XCR0_ZMM 0xe6u        /* the same and opmask, the upper halves of zmm0-15, zmm16-31 */
 #define XCR0_TILES (3u << 17) /* the tiles' shapes, the tiles */
 
+#define INTEL_EBX 0x756e6547u                 /* "Genu" */
 #define AMX_EDX (BIT(22) | BIT(24) | BIT(25)) /* BF16, TILE, INT8 */
 
 uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
@@ -44,6 +45,7 @@ uint64_t wh_cpu_features_decode(const wh_cpuid *c) {
   if ((c->xcr0 & XCR0_ZMM) != XCR0_ZMM || (c->leaf7_ebx & avx512_7b) != avx512_7b) return mask;
   mask |= WH_CPU_AVX512;
   if (c->leaf7_ecx & BIT(11)) mask |= WH_CPU_AVX512VNNI;
+  if (c->leaf0_ebx == INTEL_EBX) mask |= WH_CPU_SHARED_PORTS;
   if (c->leaf7_1_eax & BIT(5)) mask |= WH_CPU_AVX512BF16;
   if (!wh_cpu_tiles_lack(c)) mask |= WH_CPU_AMX;
   return mask;
@@ -70,6 +72,7 @@ uint64_t wh_cpu_features_decode_arm(uint64_t hwcap, uint64_t hwcap2) {
 static wh_cpuid read_cpuid(void) {
   wh_cpuid c = {0};
   uint32_t eax, ebx, ecx, edx;
+  if (!__get_cpuid(0, &eax, &c.leaf0_ebx, &ecx, &edx)) return c;
   if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return c;
   c.leaf1_ecx = ecx;
   if (ecx & BIT(27)) { /* OSXSAVE: xgetbv exists and the system uses it */
@@ -135,8 +138,9 @@ static const struct {
     {"avx2", WH_CPU_AVX2, 0},
     {"avxvnni", WH_CPU_AVX2 | WH_CPU_AVXVNNI, 0},
     {"avx512", WH_CPU_AVX2 | WH_CPU_AVX512, 0},
-    {"avx512vnni", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI, WH_CPU_AVXVNNI},
-    {"amxint8", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI | WH_CPU_AMX, WH_CPU_AVXVNNI},
+    {"avx512vnni", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI, WH_CPU_AVXVNNI | WH_CPU_SHARED_PORTS},
+    {"amxint8", WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_AVX512VNNI | WH_CPU_AMX,
+     WH_CPU_AVXVNNI | WH_CPU_SHARED_PORTS},
 #elif defined(__aarch64__)
     {"neon", WH_CPU_NEON, 0},
     {"dotprod", WH_CPU_NEON | WH_CPU_DOTPROD, 0},

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 typedef struct wh_cpuid {
+  uint32_t leaf0_ebx; /* how the maker's name begins */
   uint32_t leaf1_ecx;
   uint32_t leaf7_ebx, leaf7_ecx, leaf7_edx;
   uint32_t leaf7_1_eax; /* leaf 7, subleaf 1; 0 when there is none */

@@ -10,7 +10,8 @@
  * - CODES_ARE_SIGNED: both factors are signed bytes, elsewhere the codes are unsigned ones.
  * - DOTS_IN_PAIRS: vint_dot8_pairs multiplies two columns by two rows, 8 k each.
  * - VECS: vectors of columns that are held at once, if not 2.
- * - SHIFT_BY_FACTOR: the products that widen int16 sums have a factor for each row, which can be 2^t. */
+ * - SHIFT_BY_FACTOR: the products that widen int16 sums have a factor for each row, which can be 2^t.
+ * - SHIFT_BY_FMA: one fma converts a dot, shifts it and takes the codes' bias off. */
 #ifndef WH_CPU_LINEAR_Q_DOTS_H
 #define WH_CPU_LINEAR_Q_DOTS_H
 
@@ -45,6 +46,14 @@
 #ifndef SHIFT_BY_FACTOR
 #define SHIFT_BY_FACTOR 0
 #endif
+#ifndef SHIFT_BY_FMA
+#define SHIFT_BY_FMA 0
+#endif
+
+/* The bits of 1.5 * 2^23. With an integer added to them that is below 2^22 in magnitude, as all dots of a
+ * block are (at most 32 * 255 * 127), they are the bits of 1.5 * 2^23 plus that integer. */
+#define FLOAT_START 0x4b400000
+#define FLOAT_ONE 0x3f800000 /* 1.0's */
 
 /* Parts of a block with a scale each. */
 #define HALVES(f) ((f).scale == WH_SCALE_SUB16 || (f).scale == WH_SCALE_SUB16_U4 ? 2 : 1)
@@ -109,10 +118,20 @@ ALWAYS_INLINE vint lane_start(const wh_quant_format f, const vint npair) {
 }
 #endif
 
-/* What rows bring to a block with SHIFT_BY_FACTOR, worked out once for all columns. */
+#if SHIFT_BY_FMA
+/* Minus the sums of the activations that meet a block, or half h of it, of LANES rows. */
+ALWAYS_INLINE vint minus_sums(const wh_quant_format f, const block_x x, int64_t r, const int h) {
+  if (HALVES(f) == 1) return vint_load(x.nbsum + r);
+  const vint first = vint_load(x.nbsum16 + 2 * r), last = vint_load(x.nbsum16 + 2 * r + LANES);
+  return h ? vint_odd(first, last) : vint_even(first, last);
+}
+#endif
+
+/* What rows bring to a block, worked out once for all columns: with SHIFT_BY_FACTOR 2^t in both 16-bit lanes
+ * and, where codes are biased, lane starts; with SHIFT_BY_FMA 2^t and what is added, both fp32. */
 typedef struct row_shifts {
-  const int32_t *factor;   /* [rows] 2^t in both 16-bit lanes, which shifts a row's dots */
-  const int32_t *start[2]; /* [halves][rows] lane starts, where codes are biased */
+  const int32_t *factor;   /* [rows] */
+  const int32_t *start[2]; /* [halves][rows] */
 } row_shifts;
 typedef struct shift_room {
   _Alignas(64) int32_t factor[WH_Q8A_TILE], start[2][WH_Q8A_TILE];
@@ -131,6 +150,18 @@ ALWAYS_INLINE row_shifts shifts_of(const wh_quant_format f, const block_x x, int
     const vint first = vint_load(x.npair[0] + 2 * r), second = vint_load(x.npair[1] + 2 * r);
     vint_store(room->start[0] + r, lane_start(f, HALVES(f) == 2 ? first : vint_add16(first, second)));
     if (HALVES(f) == 2) vint_store(room->start[1] + r, lane_start(f, second));
+  }
+#elif SHIFT_BY_FMA
+  for (int64_t r = 0; r < rows; r += LANES) {
+    const vint exponent = vint_shl32(vint_load(x.t + r), 23), one = vint_set32(FLOAT_ONE);
+    const vflt factor = vflt_from_bits(IS_INEXACT ? one : vint_add32(exponent, one));
+    if (!IS_INEXACT) vint_store(room->factor + r, vint_from_bits(factor));
+    for (int h = 0; h < HALVES(f); h++) {
+      vint zero = vint_set32(FLOAT_START); /* what a dot of 0 comes out as */
+      if (IS_BIASED(f)) zero = vint_sub32(zero, vint_shl32(minus_sums(f, x, r, h), f.bias_log2));
+      const vflt start = vflt_fnma(vflt_from_bits(zero), factor, vflt_zero());
+      vint_store(room->start[h] + r, vint_from_bits(start));
+    }
   }
 #else
   (void)f, (void)x, (void)rows;
@@ -223,8 +254,10 @@ ALWAYS_INLINE void widen_scales(const wh_quant_format f, const uint8_t *header, 
 
 /* --- dots --- */
 
-/* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations. */
+/* What the dots of row r start from: the unsigned codes' bias times minus the sum of the activations, unless
+ * that is left to an fma. */
 ALWAYS_INLINE vint dot_start(const wh_quant_format f, const int halves, const block_x x, int r, int h) {
+  if (SHIFT_BY_FMA) return vint_set32(FLOAT_START);
   if (!IS_BIASED(f)) return vint_zero();
   return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
 }
@@ -395,6 +428,21 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
       UNROLL for (int v = 0; v < VECS; v++) dot[r][v] = vint_add32(dot[r][v], start);
     }
   }
+#endif
+}
+
+/* (float)(idot << t), idot the dot of row r and half h. Each is exact: the fma's factor is a power of two,
+ * its result an integer below 2^24. */
+ALWAYS_INLINE vflt shifted_dot(const vint dot, const block_x x, const row_shifts *shifts, const int r,
+                               const int h) {
+#if SHIFT_BY_FMA
+  (void)x;
+  const vflt start = vflt_from_bits(vint_bcast32(shifts->start[h] + r));
+  if (IS_INEXACT) return vflt_add(vflt_from_bits(dot), start);
+  return vflt_fma(vflt_from_bits(dot), vflt_from_bits(vint_bcast32(shifts->factor + r)), start);
+#else
+  (void)shifts, (void)h;
+  return vflt_from_int(SHIFT_BY_FACTOR || IS_INEXACT ? dot : vint_shlv32(dot, vint_bcast32(x.t + r)));
 #endif
 }
 

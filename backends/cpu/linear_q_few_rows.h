@@ -14,7 +14,6 @@ ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const
                                   const float *min, const int b, const uint8_t *record, const block_x x,
                                   vflt g[FEW_ROWS_MAX][COL_VECS]) {
   const int halves = HALVES(f);
-  const bool is_shifted = SHIFT_BY_FACTOR || IS_INEXACT;
   shift_room room;
   const row_shifts shifts = shifts_of(f, x, rows, &room);
   UNROLL for (int c = 0; c < COL_VECS; c += VECS) {
@@ -23,12 +22,9 @@ ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const
     UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, &shifts, dot[h]);
     UNROLL for (int v = 0; v < VECS; v++) UNROLL for (int r = 0; r < rows; r++) {
       const int col = (c + v) * LANES;
-      const vint t = vint_bcast32(x.t + r);
-      UNROLL for (int h = 0; h < halves; h++) {
-        const vint shifted = is_shifted ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t);
-        g[r][c + v] =
-            vflt_fma(vflt_load(scale + (b * halves + h) * COLS + col), vflt_from_int(shifted), g[r][c + v]);
-      }
+      UNROLL for (int h = 0; h < halves; h++) g[r][c + v] =
+          vflt_fma(vflt_load(scale + (b * halves + h) * COLS + col),
+                   shifted_dot(dot[h][r][v], x, &shifts, r, h), g[r][c + v]);
       if (f.min == WH_MIN_F16)
         g[r][c + v] = vflt_fma(vflt_load(min + b * COLS + col), vflt_bcast(x.fbsum + r), g[r][c + v]);
     }

@@ -15,7 +15,9 @@
 
 /* Rows that meet the codes together: sums enough to cover the latency of the dots, registers allowing. Blocks
  * of two halves have twice the sums. */
-#if defined(WH_LINEAR_Q_VNNI) && LANES == 16
+#if SHIFT_BY_FMA
+#define ROWS_AT_ONCE(f) (HALVES(f) == 2 ? 4 : 5)
+#elif defined(WH_LINEAR_Q_VNNI) && LANES == 16
 #define ROWS_AT_ONCE(f) (HALVES(f) == 2 ? 4 : ROWS_AT_ONCE_MAX)
 #elif LANES == 4
 #define ROWS_AT_ONCE(f) (HALVES(f) == 2 ? 2 : 4)
@@ -84,15 +86,13 @@ ALWAYS_INLINE void block_step(const wh_quant_format f, const int rows, const blo
                               const bool ends, const block_scales *s, const block_x x,
                               const row_shifts shifts, const block_sums to) {
   const int halves = HALVES(f);
-  const bool is_shifted = SHIFT_BY_FACTOR || IS_INEXACT;
   vint dot[2][ROWS_AT_ONCE_MAX][VECS];
   UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, true, rows, x, &shifts, dot[h]);
   UNROLL for (int r = 0; r < rows; r++) {
-    const vint t = vint_bcast32(x.t + r);
     UNROLL for (int v = 0; v < VECS; v++) {
       vflt sum = vflt_load(to.from + (size_t)r * to.from_step + v * LANES);
-      UNROLL for (int h = 0; h < halves; h++) sum = vflt_fma(
-          s->scale[h][v], vflt_from_int(is_shifted ? dot[h][r][v] : vint_shlv32(dot[h][r][v], t)), sum);
+      UNROLL for (int h = 0; h < halves; h++) sum =
+          vflt_fma(s->scale[h][v], shifted_dot(dot[h][r][v], x, &shifts, r, h), sum);
       if (f.min == WH_MIN_F16) sum = vflt_fma(s->min[v], vflt_bcast(x.fbsum + r), sum);
       if (ends) {
         const vflt before = vflt_load(to.before + (size_t)r * to.before_step + v * LANES);
@@ -233,6 +233,17 @@ ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
     wh_linear_q_run(args, worker, panel_##lower);                                            \
+  }
+
+/* A kernel that leaves fewer rows to that of another set of instructions. */
+#define MANY_ROWS_MIN 7 /* from here on most types gain by an fma in place of shift and conversion */
+#define WH_LINEAR_Q_MANY_ROWS(lower, isa, few_isa)                                            \
+  static void panel_##lower(const wh_linear_q_panel *p) { tile(wh_quant_format_##lower, p); } \
+  void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) {  \
+    if (args->m < MANY_ROWS_MIN)                                                              \
+      wh_k_linear_##lower##__##few_isa(args, worker);                                         \
+    else                                                                                      \
+      wh_linear_q_run(args, worker, panel_##lower);                                           \
   }
 
 #endif

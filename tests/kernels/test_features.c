@@ -40,6 +40,10 @@ static void test_decode(void **state) {
   assert_int_equal(wh_cpu_features_decode(&c), WH_CPU_AVX2 | WH_CPU_AVX512);
   c.l1d_ebx = 11u << 22 | 63;
   assert_int_equal(wh_cpu_features_decode(&c), WH_CPU_AVX2 | WH_CPU_AVX512 | WH_CPU_MANY_WAYS);
+  c = full, memcpy(&c.leaf0_ebx, "GenuineIntel", sizeof c.leaf0_ebx);
+  assert_int_equal(wh_cpu_features_decode(&c), EVERYTHING | WH_CPU_SHARED_PORTS);
+  memcpy(&c.leaf0_ebx, "AuthenticAMD", sizeof c.leaf0_ebx);
+  assert_int_equal(wh_cpu_features_decode(&c), EVERYTHING);
 }
 
 static void test_a_level_needs_all_of_its_bundle(void **state) {
@@ -195,6 +199,10 @@ static void test_narrowing(void **state) {
   assert_int_equal(wh_cpu_level_mask("avx512vnni", EVERYTHING, &mask), WH_OK);
   assert_int_equal(mask, cascade | WH_CPU_AVXVNNI);
   assert_string_equal(wh_cpu_level_name(cascade), "avx512vnni");
+  assert_int_equal(wh_cpu_level_mask("avx512vnni", cascade | WH_CPU_SHARED_PORTS, &mask), WH_OK);
+  assert_int_equal(mask, cascade | WH_CPU_SHARED_PORTS);
+  assert_int_equal(wh_cpu_level_mask("avx512", cascade | WH_CPU_SHARED_PORTS, &mask), WH_OK);
+  assert_int_equal(mask, WH_CPU_AVX2 | WH_CPU_AVX512);
   assert_int_equal(wh_cpu_level_mask("amxint8", EVERYTHING, &mask), WH_OK);
   assert_int_equal(mask, EVERYTHING & ~WH_CPU_AVX512BF16);
   assert_string_equal(wh_cpu_level_name(EVERYTHING), "amxint8");

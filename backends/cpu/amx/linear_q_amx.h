@@ -399,7 +399,7 @@ static const amx_shapes whole_blocks = AMX_SHAPES(64), half_blocks = AMX_SHAPES(
   }                                                                                            \
   void wh_k_linear_##lower##__amxint8(const wh_linear_q_args *args, const wh_worker *worker) { \
     if (args->m < WH_LINEAR_Q_AMX_ROWS_MIN) {                                                  \
-      wh_k_linear_##lower##__avx512vnni(args, worker);                                         \
+      wh_k_linear_##lower##__avx512vnni_fma(args, worker);                                     \
       return;                                                                                  \
     }                                                                                          \
     spread_activations(wh_quant_format_##lower, args, worker);                                 \

@@ -1,6 +1,8 @@
 /* linear_q_vec_avx512.h - the 512-bit vector operations that linear_q_dots.h and its users are written in. A
- * kernel file of the VNNI level defines WH_LINEAR_Q_VNNI before it. All static: nothing compiled here can be
- * linked elsewhere. */
+ * kernel file of the VNNI level defines WH_LINEAR_Q_VNNI before it, and WH_LINEAR_Q_FMA for processors whose
+ * shifts and conversions take the ports of products. All static: nothing compiled here can be linked
+ * elsewhere.
+ */
 #ifndef WH_CPU_LINEAR_Q_VEC_AVX512_H
 #define WH_CPU_LINEAR_Q_VEC_AVX512_H
 
@@ -41,6 +43,16 @@ ALWAYS_INLINE vint vint_shl16(vint a, int n) { return _mm512_slli_epi16(a, (unsi
 ALWAYS_INLINE vint vint_shl32(vint a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 ALWAYS_INLINE vint vint_shlv32(vint a, vint n) { return _mm512_sllv_epi32(a, n); }
 ALWAYS_INLINE vint vint_add32(vint a, vint b) { return _mm512_add_epi32(a, b); }
+ALWAYS_INLINE vint vint_sub32(vint a, vint b) { return _mm512_sub_epi32(a, b); }
+/* every second 32-bit lane of a, then of b */
+ALWAYS_INLINE vint vint_even(vint a, vint b) {
+  const vint at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return _mm512_permutex2var_epi32(a, at, b);
+}
+ALWAYS_INLINE vint vint_odd(vint a, vint b) {
+  const vint at = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  return _mm512_permutex2var_epi32(a, at, b);
+}
 ALWAYS_INLINE vint vint_lookup(vint table, vint index) { return _mm512_shuffle_epi8(table, index); }
 ALWAYS_INLINE vint vint_from_u8_16(const void *p) { /* 32 bytes to 16-bit lanes */
   return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)p));
@@ -67,6 +79,9 @@ ALWAYS_INLINE void vdot16_add(vdot16 *sum, vint a, vint b) {
 ALWAYS_INLINE vint vint_from_dot16(vdot16 sum) { return sum; }
 #ifdef WH_LINEAR_Q_VNNI
 #define DOTS_ARE_WHOLE 1
+#ifdef WH_LINEAR_Q_FMA
+#define SHIFT_BY_FMA 1
+#endif
 ALWAYS_INLINE vint vint_dot8(vint acc, vint u, vint s) { return _mm512_dpbusd_epi32(acc, u, s); }
 #else
 #define PRODUCTS_PER_SUM 2 /* of each quad, in an int16 lane */
@@ -85,6 +100,8 @@ ALWAYS_INLINE vflt vflt_load(const float *p) { return _mm512_loadu_ps(p); }
 ALWAYS_INLINE void vflt_store(float *p, vflt v) { _mm512_storeu_ps(p, v); }
 ALWAYS_INLINE vflt vflt_bcast(const float *p) { return _mm512_set1_ps(*p); }
 ALWAYS_INLINE vflt vflt_from_int(vint v) { return _mm512_cvtepi32_ps(v); }
+ALWAYS_INLINE vflt vflt_from_bits(vint v) { return _mm512_castsi512_ps(v); }
+ALWAYS_INLINE vint vint_from_bits(vflt v) { return _mm512_castps_si512(v); }
 ALWAYS_INLINE vflt vflt_from_f16(const void *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
