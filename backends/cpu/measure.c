@@ -16,7 +16,7 @@ static double now(void) {
 
 int wh_measure_loops(uint64_t features, wh_measure_kind kind, wh_measure_loop out[WH_MEASURE_LOOPS_MAX]) {
   int n = 0;
-#define ADD_READ(name_, text_, streams, locality, isa) \
+#define ADD_READ(name_, text_, streams, locality, ahead, isa) \
   out[n++] = (wh_measure_loop){.name = text_, .read = wh_k_read_##name_##__##isa};
 #define ADD_PEAK(text_, fn) \
   out[n++] = (wh_measure_loop) { .name = text_, .peak = fn }
