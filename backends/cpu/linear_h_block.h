@@ -27,8 +27,10 @@
 #define WIDE_ROWS_MAX 2
 #endif
 #define HELD_VECS(rows) ((rows) > WIDE_ROWS_MAX ? 2 : LANES == 8 ? PANEL_VECS : 4)
-/* How far before their use weights are asked for: what covers the latency of memory. */
+/* How far before their use weights are asked for: what covers the latency of memory; of several panels, a
+ * page of the processor's own prefetching. */
 #define AHEAD 16384
+#define TOGETHER_AHEAD 4096
 
 /* Compilers would load several steps' operands at once and spill the sums for them. */
 #define STEP_IN_ORDER __asm__ volatile("" : : : "memory")
@@ -43,10 +45,11 @@ ALWAYS_INLINE void ask_for(const uint8_t *from, const int bytes, const wh_cpu_fe
 /* What a row's share of the product has come to, and what it still needs. */
 typedef struct block_at {
   const uint8_t *w; /* the block's scales */
+  int64_t apart;    /* bytes from a panel to the next one, of several */
   int64_t pairs;
   const int16_t *q; /* of the first row */
   const float *x_scale;
-  float *y; /* [row][COLS] */
+  float *y; /* [panel][row][COLS] */
 } block_at;
 
 /* The products of a row's pair of codes at q with those of the held columns, which w has; they are at `from`.
@@ -68,38 +71,40 @@ ALWAYS_INLINE void add_pair(vdot16 *dot, const vint *w, const uint8_t *from, con
   UNROLL for (int v = 0; v < vecs; v++) vdot16_add(&dot[v], w[v], x);
 }
 
-/* One block of `rows` rows and the held columns from c on. */
-ALWAYS_INLINE void block_cols(const int rows, const int vecs, const int c, const wh_cpu_fetch how,
-                              const block_at b) {
+/* One block of `rows` rows and the held columns from c on, of `panels` panels side by side. */
+ALWAYS_INLINE void block_cols(const int rows, const int panels, const int vecs, const int c,
+                              const wh_cpu_fetch how, const block_at b) {
   const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
   const int16_t *q = b.q;
   const int asked = (4 * rows + 15) / 16; /* lines at a time */
-  vdot16 dot[ROWS_MAX][PANEL_VECS];
-  ask_for(b.w + AHEAD, WH_LINEAR_H_SCALE_BYTES, how);
-  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[r][v] = vdot16_zero();
+  const int ahead = panels > 1 ? TOGETHER_AHEAD : AHEAD;
+  vdot16 dot[WH_LINEAR_H_TOGETHER_MAX][ROWS_MAX][PANEL_VECS];
+  UNROLL for (int p = 0; p < panels; p++) {
+    ask_for(b.w + p * b.apart + ahead, WH_LINEAR_H_SCALE_BYTES, how);
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[p][r][v] = vdot16_zero();
+  }
   for (int64_t i = 0; i < b.pairs; i += WH_LINEAR_H_STEP) {
-    UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
-      const uint8_t *at = codes + s * WH_LINEAR_H_PAIR_BYTES;
+    UNROLL for (int p = 0; p < panels; p++) UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
+      const uint8_t *at = codes + p * b.apart + s * WH_LINEAR_H_PAIR_BYTES;
       vint w[PANEL_VECS];
       STEP_IN_ORDER;
-      ask_for(at + AHEAD, WH_LINEAR_H_PAIR_BYTES, how);
+      ask_for(at + ahead, WH_LINEAR_H_PAIR_BYTES, how);
       /* The activations of the rows after these, four lines of each: with the codes and y they are more than
        * a first-level cache. */
-      if (rows > 2 && c == 0 && s < asked)
+      if (rows > 2 && p == 0 && c == 0 && s < asked)
         __builtin_prefetch(b.q + rows * WH_Q13A_BLOCK + i * asked * 8 + s * 32, 0, 3);
       UNROLL for (int v = 0; v < vecs; v++) w[v] = vint_load(at + v * VEC_BYTES);
-      UNROLL for (int r = 0; r < rows; r++) add_pair(dot[r], w, at, vecs, q + r * WH_Q13A_BLOCK + 2 * s);
+      UNROLL for (int r = 0; r < rows; r++) add_pair(dot[p][r], w, at, vecs, q + r * WH_Q13A_BLOCK + 2 * s);
     }
     codes += WH_LINEAR_H_STEP * WH_LINEAR_H_PAIR_BYTES;
     q += 2 * WH_LINEAR_H_STEP;
   }
-  const float *w_scale = (const float *)(const void *)b.w + c;
-  UNROLL for (int v = 0; v < vecs; v++) {
-    const vflt s = vflt_load(w_scale + v * LANES);
+  UNROLL for (int p = 0; p < panels; p++) UNROLL for (int v = 0; v < vecs; v++) {
+    const vflt s = vflt_load((const float *)(const void *)(b.w + p * b.apart) + c + v * LANES);
     UNROLL for (int r = 0; r < rows; r++) {
-      float *y = b.y + r * COLS + c + v * LANES;
+      float *y = b.y + (p * rows + r) * COLS + c + v * LANES;
       vflt_store(y, vflt_fma(vflt_mul(s, vflt_bcast(b.x_scale + r)),
-                             vflt_from_int(vint_from_dot16(dot[r][v])), vflt_load(y)));
+                             vflt_from_int(vint_from_dot16(dot[p][r][v])), vflt_load(y)));
     }
   }
 }
@@ -108,9 +113,9 @@ ALWAYS_INLINE void block_rows(const int rows, const wh_cpu_fetch how, const bloc
   const int vecs = HELD_VECS(rows);
   UNROLL for (int v = 0; v < PANEL_VECS; v += vecs) {
     if (v == 0)
-      block_cols(rows, vecs, 0, how, b);
+      block_cols(rows, 1, vecs, 0, how, b);
     else
-      block_cols(rows, vecs, v * LANES, WH_CPU_FETCH_NOT, b);
+      block_cols(rows, 1, vecs, v * LANES, WH_CPU_FETCH_NOT, b);
   }
 }
 

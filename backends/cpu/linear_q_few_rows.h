@@ -8,6 +8,15 @@
 
 #define FEW_ROWS_MAX (LANES == 16 ? 4 : 2) /* as registers allow */
 #define COL_VECS (COLS / LANES)
+/* Panels that a call of so many rows takes, as registers allow. */
+#if LANES == 16 && !defined(WH_LINEAR_Q_ONE_WAY)
+#define PANELS_TOGETHER(rows) ((rows) == 1 ? 4 : (rows) <= FEW_ROWS_MAX ? 2 : 1)
+#else
+#define PANELS_TOGETHER(rows) 1
+#endif
+/* How far before their use the weights of several panels are asked for: a page of the processor's own
+ * prefetching. */
+#define TOGETHER_AHEAD 4096
 
 /* g += block b of a group of `blocks`, all columns. */
 ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const float *scale,
@@ -41,59 +50,76 @@ ALWAYS_INLINE vflt few_rows_min(const wh_quant_format f, const uint8_t *header, 
   return vflt_fnma(vflt_from_f16(header + 64 + v * LANES * 2), vflt_from_int(j), g);
 }
 
+/* Of `panels` panels, p[0] ..., whose weights are read side by side. */
 ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel *p, const int rows,
-                               const wh_cpu_fetch how) {
+                               const int panels, const wh_cpu_fetch how) {
   const wh_q8a_tile *t = p->x;
   block_x x = panel_x(p);
   const int jsum_step = MIN_PAIRS(f) * 2;
   const int16_t *jsum = panel_jsum(f, p);
   const float *x_scale = t->scale + p->row;
-  const uint8_t *w = p->w;
-  const int64_t ahead = prefetch_distance(rows, p->fetch);
-  _Alignas(64) float scale[16 * COLS], min[8 * COLS];
-  vflt y[FEW_ROWS_MAX][COL_VECS], g[FEW_ROWS_MAX][COL_VECS];
-  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) y[r][v] = g[r][v] =
-      vflt_zero();
+  const int64_t ahead = panels > 1 ? TOGETHER_AHEAD : prefetch_distance(rows, p->fetch);
+  const uint8_t *w[WH_LINEAR_Q_TOGETHER_MAX], *header[WH_LINEAR_Q_TOGETHER_MAX];
+  _Alignas(64) float scale[WH_LINEAR_Q_TOGETHER_MAX][16 * COLS], min[WH_LINEAR_Q_TOGETHER_MAX][8 * COLS];
+  vflt y[WH_LINEAR_Q_TOGETHER_MAX][FEW_ROWS_MAX][COL_VECS],
+      g[WH_LINEAR_Q_TOGETHER_MAX][FEW_ROWS_MAX][COL_VECS];
+  UNROLL for (int s = 0; s < panels; s++) {
+    w[s] = p[s].w;
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) y[s][r][v] = g[s][r][v] =
+        vflt_zero();
+  }
   for (int64_t left = p->n_blocks; left > 0; left -= WH_LINEAR_Q_GROUP_BLOCKS) {
     const int blocks = left < WH_LINEAR_Q_GROUP_BLOCKS ? (int)left : WH_LINEAR_Q_GROUP_BLOCKS;
     const bool is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
-    const uint8_t *header = w;
-    prefetch_once(w + ahead, wh_linear_q_scale_bytes(f, blocks), how);
-    widen_scales(f, header, blocks, scale, min);
-    w += wh_linear_q_scale_bytes(f, blocks);
+    UNROLL for (int s = 0; s < panels; s++) {
+      header[s] = w[s];
+      prefetch_once(w[s] + ahead, wh_linear_q_scale_bytes(f, blocks), how);
+      widen_scales(f, header[s], blocks, scale[s], min[s]);
+      w[s] += wh_linear_q_scale_bytes(f, blocks);
+    }
     for (int b = 0; b < blocks; b++) {
-      prefetch_once(w + ahead, wh_linear_q_code_bytes(f), how);
-      few_rows_block(f, rows, scale, min, b, w, x, g);
-      w += wh_linear_q_code_bytes(f);
+      UNROLL for (int s = 0; s < panels; s++) {
+        prefetch_once(w[s] + ahead, wh_linear_q_code_bytes(f), how);
+        few_rows_block(f, rows, scale[s], min[s], b, w[s], x, g[s]);
+        w[s] += wh_linear_q_code_bytes(f);
+      }
       x = block_x_skip(x, t->rows);
     }
-    prefetch_once(w + ahead, wh_linear_q_min_bytes(f), how);
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) {
-      if (wh_linear_q_min_bytes(f) > 0)
-        g[r][v] = few_rows_min(f, header, w, jsum + r * jsum_step, v, g[r][v]);
-      if (!IS_INEXACT || is_last) y[r][v] = vflt_fma(vflt_bcast(x_scale + r), g[r][v], y[r][v]);
-      if (!IS_INEXACT) g[r][v] = vflt_zero();
+    UNROLL for (int s = 0; s < panels; s++) {
+      prefetch_once(w[s] + ahead, wh_linear_q_min_bytes(f), how);
+      UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) {
+        vflt *sum = &g[s][r][v];
+        if (wh_linear_q_min_bytes(f) > 0)
+          *sum = few_rows_min(f, header[s], w[s], jsum + r * jsum_step, v, *sum);
+        if (!IS_INEXACT || is_last) y[s][r][v] = vflt_fma(vflt_bcast(x_scale + r), *sum, y[s][r][v]);
+        if (!IS_INEXACT) *sum = vflt_zero();
+      }
+      w[s] += wh_linear_q_min_bytes(f);
     }
-    w += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
   }
-  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++)
-      store_cols(p, r, v * LANES, y[r][v]);
+  UNROLL for (int s = 0; s < panels; s++) UNROLL for (int r = 0; r < rows; r++)
+      UNROLL for (int v = 0; v < COL_VECS; v++) store_cols(p + s, r, v * LANES, y[s][r][v]);
 }
 
 /* The way of prefetching is a constant: read from the panel, it cost Q8_0 a fifth of its speed (gcc 12
  * spilled the sums), and a branch for each block. */
-ALWAYS_INLINE void few_rows_asked(const wh_quant_format f, const wh_linear_q_panel *p,
+ALWAYS_INLINE void few_rows_asked(const wh_quant_format f, const wh_linear_q_panel *p, const bool together,
                                   const wh_cpu_fetch how) {
-  if (p->n_rows == 1)
-    few_rows_of(f, p, 1, how);
-  else if (p->n_rows == 2)
-    few_rows_of(f, p, 2, how);
-  else if (FEW_ROWS_MAX > 2 && p->n_rows == 3)
-    few_rows_of(f, p, 3, how);
-  else if (FEW_ROWS_MAX > 2)
-    few_rows_of(f, p, 4, how);
+#define CASE(n)                                                   \
+  case n:                                                         \
+    few_rows_of(f, p, n, together ? PANELS_TOGETHER(n) : 1, how); \
+    break
+  switch (p->n_rows) {
+    CASE(1);
+    CASE(2);
+#if LANES == 16
+    CASE(3);
+    CASE(4);
+#endif
+  }
+#undef CASE
 }
 
 /* Where one row is read faster when it is left to a processor that does that well (docs/BENCHMARKS.md):
@@ -113,12 +139,14 @@ ALWAYS_INLINE void few_rows_asked(const wh_quant_format f, const wh_linear_q_pan
 #endif
 
 ALWAYS_INLINE void few_rows(const wh_quant_format f, const wh_linear_q_panel *p) {
-  if (HOW_TO_FETCH(p) == WH_CPU_FETCH_PAST_CACHES)
-    few_rows_asked(f, p, WH_CPU_FETCH_PAST_CACHES);
+  if (PANELS_TOGETHER(1) > 1 && p->together > 1)
+    few_rows_asked(f, p, true, WH_CPU_FETCH);
+  else if (HOW_TO_FETCH(p) == WH_CPU_FETCH_PAST_CACHES)
+    few_rows_asked(f, p, false, WH_CPU_FETCH_PAST_CACHES);
   else if (GAINS_UNASKED(f) && p->n_rows == 1 && HOW_TO_FETCH(p) == WH_CPU_FETCH_NOT)
-    few_rows_of(f, p, 1, WH_CPU_FETCH_NOT);
+    few_rows_of(f, p, 1, 1, WH_CPU_FETCH_NOT);
   else
-    few_rows_asked(f, p, WH_CPU_FETCH);
+    few_rows_asked(f, p, false, WH_CPU_FETCH);
 }
 
 #endif

@@ -19,7 +19,8 @@ static wh_linear_q_panel panel_at(const wh_linear_q_args *a, int64_t index, int6
                              .bias = a->bias ? a->bias + col : NULL,
                              .residual = a->residual ? a->residual + row * a->ldr + col : NULL,
                              .ldr = a->ldr,
-                             .fetch = a->fetch};
+                             .fetch = a->fetch,
+                             .together = 1};
 }
 
 /* Panel `index` times rows [row, row_end), tile by tile. */
@@ -39,11 +40,31 @@ static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int
   }
 }
 
-void wh_linear_q_run(const wh_linear_q_args *a, const wh_worker *worker, wh_linear_q_panel_fn panel) {
+/* All rows of panels [begin, end): each call has one panel from each of `together` even parts, so that it
+ * reads as many streams; what is left over goes one by one. */
+static void run_streams(const wh_linear_q_args *a, int64_t begin, int64_t end, wh_linear_q_panel_fn panel,
+                        int together) {
+  const wh_q8a_tile x = wh_q8a_tile_at(a->x, a->m, a->layout->k, 0);
+  const int64_t part = (end - begin) / together;
+  for (int64_t i = begin; i < begin + part; i++) {
+    wh_linear_q_panel p[WH_LINEAR_Q_TOGETHER_MAX];
+    for (int s = 0; s < together; s++) {
+      p[s] = panel_at(a, i + s * part, 0);
+      p[s].x = &x;
+      p[s].n_rows = a->m;
+      p[s].together = together;
+    }
+    panel(p);
+  }
+  for (int64_t i = begin + part * together; i < end; i++) run_panel(a, i, 0, a->m, panel);
+}
+
+void wh_linear_q_run(const wh_linear_q_args *a, const wh_worker *worker, wh_linear_q_panel_fn panel,
+                     int together) {
   if (a->m <= WH_LINEAR_DECODE_ROWS) {
     int64_t begin, end;
     wh_worker_range(worker, a->layout->n_panels, &begin, &end);
-    for (int64_t i = begin; i < end; i++) run_panel(a, i, 0, a->m, panel);
+    run_streams(a, begin, end, panel, a->fetch == WH_CPU_FETCH_NEAR ? together : 1);
     return;
   }
   const wh_linear_cut c = wh_linear_choose_cut(a->m, a->layout->n_panels, WH_Q8A_TILE,

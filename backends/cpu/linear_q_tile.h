@@ -232,7 +232,7 @@ ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
       few_rows(wh_quant_format_##lower, p);                                                  \
   }                                                                                          \
   void wh_k_linear_##lower##__##isa(const wh_linear_q_args *args, const wh_worker *worker) { \
-    wh_linear_q_run(args, worker, panel_##lower);                                            \
+    wh_linear_q_run(args, worker, panel_##lower, PANELS_TOGETHER(args->m));                  \
   }
 
 /* A kernel that leaves fewer rows to that of another set of instructions. */

@@ -201,7 +201,7 @@ static void check_problem(const problem *p, uint64_t available, int n_workers) {
 /* --- tests --- */
 
 static const int64_t MS[] = {1, 2, 3, 4, 5, 7, 8, 16, 17, 63, 64, 65, 130};
-static const int64_t NS[] = {1, 15, 16, 31, 32, 33, 64, 150, 192};
+static const int64_t NS[] = {1, 15, 16, 31, 32, 33, 64, 120, 150, 192, 290};
 static const int64_t KS[] = {32, 64, 288, 576, 1536, 2048}, KS_SUPER[] = {256, 512, 768, 1536, 2048};
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 

@@ -206,6 +206,6 @@ void wh_k_linear_h__amxint8(const wh_linear_q_args *args, const wh_worker *worke
   split_activations(args, worker, args->scratch);
   if (worker->count > 1) wh_team_barrier(worker);
   amx_take(&shapes);
-  wh_linear_h_run(args, worker, panel);
+  wh_linear_h_run(args, worker, panel, 1);
   amx_release();
 }

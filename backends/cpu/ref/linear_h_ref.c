@@ -39,5 +39,5 @@ static void panel_ref(const wh_linear_h_panel *p) {
 }
 
 void wh_k_linear_h__ref(const wh_linear_q_args *args, const wh_worker *worker) {
-  wh_linear_h_run(args, worker, panel_ref);
+  wh_linear_h_run(args, worker, panel_ref, 1);
 }

@@ -86,6 +86,6 @@ static void panel_ref(const wh_quant_format *f, const wh_linear_q_panel *p) {
 #define REF_KERNEL(type, lower, ...)                                                                \
   static void panel_##lower(const wh_linear_q_panel *p) { panel_ref(&wh_quant_format_##lower, p); } \
   void wh_k_linear_##lower##__ref(const wh_linear_q_args *args, const wh_worker *worker) {          \
-    wh_linear_q_run(args, worker, panel_##lower);                                                   \
+    wh_linear_q_run(args, worker, panel_##lower, 1);                                                \
   }
 WH_QUANT_FORMATS(REF_KERNEL)
