@@ -5,6 +5,18 @@
 
 #include "backends/cpu/cpu_internal.h"
 
+/* What may grow is given whole huge pages from here on, in which its next sizes find room. */
+#define LEAST_GROWING ((size_t)512 << 10)
+
+static bool is_systems(const cpu_device *d) { return !d->alloc || d->alloc == wh_allocator_default(); }
+
+/* What a buffer takes; SIZE_MAX: more than there can be. */
+static size_t bytes_for(const cpu_device *d, wh_memory_kind kind, uint64_t n_bytes) {
+  const bool grows = kind == WH_MEMORY_DEVICE && n_bytes >= LEAST_GROWING && is_systems(d);
+  if (grows && n_bytes < WH_HUGE_PAGE_BYTES) return WH_HUGE_PAGE_BYTES;
+  return n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : SIZE_MAX;
+}
+
 /* Addresses on the border of a huge page, if there is room for one. */
 static char *map_aligned(size_t n_bytes, int protection) {
   const size_t room = n_bytes + (n_bytes < WH_HUGE_PAGE_BYTES ? 0 : WH_HUGE_PAGE_BYTES);
@@ -45,10 +57,9 @@ static wh_status new_buffer(const cpu_device *d, uint64_t n_bytes, wh_buffer **o
 wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes, wh_buffer **out) {
   cpu_device *d = dev;
   wh_buffer *b;
-  const size_t bytes = n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : SIZE_MAX;
+  const size_t bytes = bytes_for(d, kind, n_bytes);
   const bool may_grow = kind == WH_MEMORY_DEVICE && bytes >= WH_HUGE_PAGE_BYTES;
-  const bool from_system =
-      (kind == WH_MEMORY_POOL || may_grow) && (!d->alloc || d->alloc == wh_allocator_default());
+  const bool from_system = (kind == WH_MEMORY_POOL || may_grow) && is_systems(d);
   if (bytes > PTRDIFF_MAX - WH_HUGE_PAGE_BYTES) /* no object is larger */
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
   WH_TRY(new_buffer(d, n_bytes, &b));
@@ -67,8 +78,7 @@ wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes,
 
 /* The pages that there are move to addresses with more room: the system clears the new ones only. */
 wh_status wh_cpu_buffer_grow(void *dev, wh_buffer *b, uint64_t n_bytes) {
-  (void)dev;
-  const size_t have = b->mapped_bytes, bytes = n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : SIZE_MAX;
+  const size_t have = b->mapped_bytes, bytes = bytes_for(dev, WH_MEMORY_DEVICE, n_bytes);
   if (have < WH_HUGE_PAGE_BYTES) return WH_FAIL(ERR_UNSUPPORTED, "a buffer that is not the system's");
   if (bytes > PTRDIFF_MAX - WH_HUGE_PAGE_BYTES)
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
@@ -110,7 +120,6 @@ void *wh_cpu_buffer_host(void *dev, wh_buffer *buffer) {
 }
 
 uint64_t wh_cpu_buffer_footprint(void *dev, wh_memory_kind kind, uint64_t n_bytes) {
-  (void)dev;
-  (void)kind;
-  return n_bytes < SIZE_MAX ? wh_huge_bytes((size_t)n_bytes) : UINT64_MAX;
+  const size_t bytes = bytes_for(dev, kind, n_bytes);
+  return bytes < SIZE_MAX ? bytes : UINT64_MAX;
 }

@@ -191,13 +191,13 @@ static void threads_share_a_device(void **state) {
 
 static void buffers_are_zero_and_aligned(void **state) {
   (void)state;
-  static const uint64_t sizes[] = {0, 1, 4096, 100000, 5 << 20};
+  static const uint64_t sizes[] = {0, 1, 4096, 100000, 700 << 10, 5 << 20};
   failing_allocator counted;
   const wh_allocator *allocators[] = {NULL, failing_allocator_init(&counted, 0)};
   for (int a = 0; a < 2; a++) {
     void *dev = open_device(NULL, 1, allocators[a]);
     for (int kind = WH_MEMORY_DEVICE; kind <= WH_MEMORY_HOST; kind += kind == WH_MEMORY_POOL ? 2 : 1)
-      for (size_t i = 0; i < 5; i++) {
+      for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         wh_buffer *b = NULL, *imported = NULL;
         assert_ok(wh_backend_cpu.buffer_create(dev, (wh_memory_kind)kind, sizes[i], &b));
         unsigned char *p = wh_backend_cpu.buffer_host(dev, b);
@@ -222,12 +222,12 @@ static void buffers_are_zero_and_aligned(void **state) {
 /* Large ones of the system grow; others, and those of an allocator, are left to be made anew. */
 static void buffers_grow(void **state) {
   (void)state;
-  static const uint64_t sizes[] = {3 << 20, (3 << 20) + 1, 4 << 20, 9 << 20, 40 << 20};
+  static const uint64_t sizes[] = {600 << 10, 2 << 20, (3 << 20) + 1, 4 << 20, 9 << 20, 40 << 20};
   failing_allocator counted;
   void *dev = open_device(NULL, 1, NULL), *other = open_device(NULL, 1, failing_allocator_init(&counted, 0));
   wh_buffer *b = NULL;
   assert_ok(wh_backend_cpu.buffer_create(dev, WH_MEMORY_DEVICE, sizes[0], &b));
-  for (size_t i = 1; i < 5; i++) {
+  for (size_t i = 1; i < 6; i++) {
     assert_ok(wh_backend_cpu.buffer_grow(dev, b, sizes[i]));
     unsigned char *p = wh_backend_cpu.buffer_host(dev, b);
     assert_int_equal((uintptr_t)p % WH_HUGE_PAGE_BYTES, 0);
@@ -235,7 +235,7 @@ static void buffers_grow(void **state) {
   }
   assert_int_equal(wh_backend_cpu.buffer_grow(dev, b, UINT64_MAX), WH_ERR_OUT_OF_MEMORY);
   assert_int_equal(wh_backend_cpu.buffer_grow(dev, b, UINT64_MAX / 4), WH_ERR_OUT_OF_MEMORY);
-  assert_int_equal(((unsigned char *)wh_backend_cpu.buffer_host(dev, b))[sizes[4] - 1], 7);
+  assert_int_equal(((unsigned char *)wh_backend_cpu.buffer_host(dev, b))[sizes[5] - 1], 7);
   wh_backend_cpu.buffer_destroy(dev, b);
   assert_ok(wh_backend_cpu.buffer_create(dev, WH_MEMORY_DEVICE, 4096, &b));
   assert_int_equal(wh_backend_cpu.buffer_grow(dev, b, 8192), WH_ERR_UNSUPPORTED);
