@@ -243,7 +243,7 @@ ALWAYS_INLINE void tile(const wh_quant_format f, const wh_linear_q_panel *p) {
     if (args->m < MANY_ROWS_MIN)                                                              \
       wh_k_linear_##lower##__##few_isa(args, worker);                                         \
     else                                                                                      \
-      wh_linear_q_run(args, worker, panel_##lower);                                           \
+      wh_linear_q_run(args, worker, panel_##lower, 1);                                        \
   }
 
 #endif

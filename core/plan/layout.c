@@ -101,11 +101,12 @@ static bool take_places(const wh_program *p, uint16_t device, const wh_layout *n
 
 static wh_status place_arena(const wh_program *p, uint16_t device, const wh_layout *near,
                              wh_plan_buffer *buffers, wh_layout *l) {
+  const bool others_follow = near || (p->many_shapes && l->n_symbols);
   size_t n = 0;
   if (near && take_places(p, device, near, l)) return WH_OK;
   for (uint32_t i = 0; i < p->n_slots; i++) {
     if (!is_in_arena(p, l, i, device) || !l->n_bytes[i]) continue;
-    if (!wh_add_size(l->n_bytes[i], near ? l->n_bytes[i] / MORE_ROOM : 0, &l->room[i]))
+    if (!wh_add_size(l->n_bytes[i], others_follow ? l->n_bytes[i] / MORE_ROOM : 0, &l->room[i]))
       return WH_FAIL(ERR_LIMIT, "activations need more memory than can be addressed");
     buffers[n++] = (wh_plan_buffer){.size = l->room[i], .first = p->slots[i].first, .last = p->slots[i].last};
   }

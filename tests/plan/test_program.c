@@ -248,14 +248,18 @@ static void layouts_are_kept(void **state) {
   wh_program_release(p);
 }
 
-/* Of many shapes, one that is a little larger or smaller takes the places of the last; of few ones each has
- * places of its own. */
+/* Of many shapes, one that is a little larger or smaller takes the places of the last, from the first on; of
+ * few ones each has places of its own. */
 static void layouts_share_places(void **state) {
   (void)state;
   for (int many = 0; many < 2; many++) {
     fixture f = {.dev = {{0}}, .options = {.many_shapes = many != 0}};
     wh_program *p = mlp_program(&f, NULL);
     wh_run *r = new_run(p, (int64_t[]){1}, NULL);
+    const wh_layout *first = wh_run_layout(r);
+    for (uint32_t i = 0; i < p->n_slots; i++)
+      if (p->slots[i].kind == WH_SLOT_ARENA && first->n_bytes[i] >= 8)
+        assert_int_equal(first->room[i] > first->n_bytes[i], many);
     static const int64_t shapes[] = {7, 6, 5, 4, 2, 8, 1, 3, 8};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
       assert_ok(wh_run_reshape(r, &shapes[i]));
