@@ -12,8 +12,9 @@
 
 #define CONST_ALIGN 64
 #define N_LENT 8 /* sets of weights that later programs look through */
-/* More for a larger layout without asking the system how much there is, which takes longer than planning. */
-#define LITTLE_BYTES ((uint64_t)2 << 20)
+/* What may be taken of the memory that the system had left when it was asked, that part, before it is asked
+ * again: asking takes longer than planning. */
+#define TRUSTED_PART 64
 
 struct wh_engine_program {
   wh_hash128 key;
@@ -29,7 +30,7 @@ struct wh_engine {
   wh_plan_device device;
   wh_plan_device host; /* folds constants */
   size_t n_programs;
-  uint64_t memory_limit, n_made;
+  uint64_t memory_limit, n_made, trusted_bytes;
   wh_run_trace_fn trace;
   void *trace_ctx;
   wh_extract *extract;
@@ -218,10 +219,20 @@ static wh_status keep_constants(wh_graph *g) {
 }
 
 /* Whether these dims, with the weights unless they are loaded, fit what may be taken. */
-static wh_status check_memory(const wh_engine *e, const wh_program *p, const wh_layout *layout) {
+static wh_status check_memory(wh_engine *e, const wh_program *p, const wh_layout *layout) {
   wh_memory_budget budget = {e->memory_limit, "the limit that was set"};
-  if (!e->memory_limit) WH_TRY(wh_memory_budget_read(e->alloc, &budget));
-  return wh_program_check_memory(p, layout, &budget);
+  wh_device_memory m;
+  if (e->memory_limit) return wh_program_check_memory(p, layout, &budget);
+  WH_TRY(wh_program_device_memory(p, layout, 0, &m));
+  const uint64_t need = wh_device_memory_need(&m);
+  if (!m.is_own && need <= e->trusted_bytes) {
+    e->trusted_bytes -= need;
+    return WH_OK;
+  }
+  WH_TRY(wh_memory_budget_read(e->alloc, &budget));
+  WH_TRY(wh_program_check_memory(p, layout, &budget));
+  e->trusted_bytes = budget.available / TRUSTED_PART;
+  return WH_OK;
 }
 
 static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engine_program *p) {
@@ -282,8 +293,7 @@ static wh_status bind(wh_engine *e, wh_engine_program *p, const int64_t *symbols
   WH_TRY(wh_program_get_layout(p->program, symbols, &layout));
   wh_status st = WH_OK;
   const uint64_t need = layout->memory[0].arena.arena_bytes, taken = wh_run_arena_bytes(p->run);
-  const uint64_t little = e->memory_limit ? 0 : LITTLE_BYTES;
-  if (p->is_torn || need > taken + little) st = check_memory(e, p->program, layout);
+  if (p->is_torn || need > taken) st = check_memory(e, p->program, layout);
   wh_layout_release(layout);
   WH_TRY(st);
   st = wh_run_reshape(p->run, symbols);
