@@ -160,6 +160,28 @@ static bool float_op(wh_op op, double a, double b, double *out) {
   }
 }
 
+/* The element of x that element i of n is computed with. */
+static size_t source(const wh_datum *x, size_t n, int rank, const int64_t *dims, size_t i) {
+  return x->n == n ? i : x->n == 1 ? 0 : ox_place(x, rank, dims, i);
+}
+
+static double real(const wh_datum *x, size_t i) {
+  return x->dtype == WH_DTYPE_F32 ? ((const float *)x->data)[i] : ((const double *)x->data)[i];
+}
+
+/* f32 in f64, then rounded: one rounding's bits. Models have thousands of these, of their normalisations. */
+static void float_elements(wh_op op, const wh_datum *a, const wh_datum *b, int rank, const int64_t *dims,
+                           const wh_datum *y) {
+  for (size_t i = 0; i < y->n; i++) {
+    double f = 0;
+    (void)float_op(op, real(a, source(a, y->n, rank, dims, i)), real(b, source(b, y->n, rank, dims, i)), &f);
+    if (y->dtype == WH_DTYPE_F32)
+      ((float *)room(y))[i] = (float)f;
+    else
+      ox_store(y->dtype, room(y), i, f);
+  }
+}
+
 /* Of dims, one of which is open. */
 static bool open_op(ox *o, wh_op op, int64_t a, int64_t b, int64_t *out) {
   static const struct {
@@ -193,21 +215,15 @@ wh_datum *ox_fold_binary(ox *o, wh_op op, wh_datum *a, wh_datum *b) {
   const bool is_signed = wh_dtype_is(a->dtype, WH_CLASS_SIGNED);
   const bool open = ox_has_open_elements(o, a) || ox_has_open_elements(o, b);
   wh_datum *y = fresh(o, compares ? WH_DTYPE_BOOL : a->dtype, rank, dims, in, 2);
-  for (size_t i = 0; y && i < y->n; i++) {
-    const size_t ia = ox_place(a, rank, dims, i), ib = ox_place(b, rank, dims, i);
+  if (y && is_float) float_elements(op, a, b, rank, dims, y);
+  for (size_t i = 0; y && !is_float && i < y->n; i++) {
+    const int64_t va = ox_element_int(a, source(a, y->n, rank, dims, i)),
+                  vb = ox_element_int(b, source(b, y->n, rank, dims, i));
+    const bool by_dims = open && (ox_is_open(o, va) || ox_is_open(o, vb));
     int64_t v = 0;
-    double f = 0;
-    if (is_float) {
-      (void)float_op(op, ox_element(a, ia), ox_element(b, ib),
-                     &f); /* f32 in f64, then rounded: one rounding's bits */
-      ox_store(y->dtype, room(y), i, f);
-    } else {
-      const int64_t va = ox_element_int(a, ia), vb = ox_element_int(b, ib);
-      const bool by_dims = open && (ox_is_open(o, va) || ox_is_open(o, vb));
-      if (by_dims ? !open_op(o, op, va, vb, &v) : !integer_op(op, is_signed, va, vb, &v)) return NULL;
-      if (!by_dims) v = number(o, v);
-      ox_store_int(y->dtype, room(y), i, v);
-    }
+    if (by_dims ? !open_op(o, op, va, vb, &v) : !integer_op(op, is_signed, va, vb, &v)) return NULL;
+    if (!by_dims) v = number(o, v);
+    ox_store_int(y->dtype, room(y), i, v);
   }
   return y;
 }
