@@ -11,7 +11,7 @@
 
 /* Packed and given back at a time, so that the file's pages and their packed copy are not all in memory
  * together; and between two of the caller's chances to end it. */
-#define PACK_BATCH_BYTES ((uint64_t)32 << 20)
+#define PACK_BATCH_BYTES ((uint64_t)4 << 20)
 #define PACK_BATCH_TASKS 64
 /* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
 #define MOVE_RUNS 32
