@@ -11,7 +11,7 @@
 
 /* ---- packing ---- */
 
-WH_LINEAR_H_PACK(any)
+WH_LINEAR_H_PACK(any, NULL)
 
 static wh_linear_pack_panel_fn choose_pack(uint64_t features) {
 #if defined(__x86_64__)

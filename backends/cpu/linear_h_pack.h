@@ -51,43 +51,69 @@ static inline void transpose(int16_t codes[WH_LINEAR_H_COLS][WH_Q13A_BLOCK], int
     }
 }
 
-/* The rows are as many streams as a panel has columns, too many for the processor to foresee. */
+/* The rows are as many streams as a panel has columns, too many for the processor to foresee: the block after
+ * this one of a row, and after its last one the first of the next panel's row. */
 static inline void prefetch_block(const uint8_t *from) {
   for (int i = 0; i < WH_Q13A_BLOCK * 2; i += 64) __builtin_prefetch(from + i, 0, 3);
 }
 
-static inline bool pack_panel(const wh_linear_layout *l, const uint8_t *src, int64_t cols, uint8_t *dst) {
-  const size_t row_bytes = (size_t)l->k * 2;
+/* One block of a panel, of n weights in each of the rows at `src`; `ahead` bytes behind them is what a row's
+ * next block comes from. */
+typedef struct linear_h_block {
+  wh_dtype dtype;
+  const uint8_t *src;
+  size_t row_bytes, ahead;
+  int64_t cols, n, pairs;
+} linear_h_block;
+
+static inline bool pack_block(const linear_h_block *b, uint8_t *dst) {
   _Alignas(64) int16_t codes[WH_LINEAR_H_COLS][WH_Q13A_BLOCK];
   float x[WH_Q13A_BLOCK], scales[WH_LINEAR_H_COLS] = {0};
   bool finite = true;
-  memset(codes, 0, sizeof codes);
-  for (int64_t k = 0; k < l->k; k += WH_Q13A_BLOCK) {
-    const int64_t n = min_i64(WH_Q13A_BLOCK, l->k - k), pairs = wh_linear_h_pairs(l->k, k);
-    for (int64_t c = 0; c < cols; c++) {
-      const uint8_t *from = src + (size_t)c * row_bytes + (size_t)k * 2;
-      prefetch_block(from + WH_Q13A_BLOCK * 2);
-      if (n == WH_Q13A_BLOCK) { /* loops of a known length */
-        widen(l->dtype, from, WH_Q13A_BLOCK, x);
-        finite &= wh_q13a_quantize_block(x, WH_Q13A_BLOCK, codes[c], &scales[c]);
-        continue;
-      }
-      widen(l->dtype, from, n, x);
-      finite &= wh_q13a_quantize_block(x, n, codes[c], &scales[c]);
-      memset(&codes[c][n], 0, (size_t)(WH_Q13A_BLOCK - n) * sizeof codes[c][0]);
+  for (int64_t c = 0; c < b->cols; c++) {
+    const uint8_t *from = b->src + (size_t)c * b->row_bytes;
+    prefetch_block(from + b->ahead);
+    if (b->n == WH_Q13A_BLOCK) { /* loops of a known length */
+      widen(b->dtype, from, WH_Q13A_BLOCK, x);
+      finite &= wh_q13a_quantize_block(x, WH_Q13A_BLOCK, codes[c], &scales[c]);
+      continue;
     }
-    memcpy(dst, scales, sizeof scales);
-    transpose(codes, pairs, dst + WH_LINEAR_H_SCALE_BYTES);
-    dst += WH_LINEAR_H_SCALE_BYTES + pairs * WH_LINEAR_H_PAIR_BYTES;
+    widen(b->dtype, from, b->n, x);
+    finite &= wh_q13a_quantize_block(x, b->n, codes[c], &scales[c]);
+    memset(&codes[c][b->n], 0, (size_t)(WH_Q13A_BLOCK - b->n) * sizeof codes[c][0]);
+  }
+  memset(codes[b->cols], 0, (size_t)(WH_LINEAR_H_COLS - b->cols) * sizeof codes[0]);
+  memcpy(dst, scales, sizeof scales);
+  transpose(codes, b->pairs, dst + WH_LINEAR_H_SCALE_BYTES);
+  return finite;
+}
+
+/* A block of 128 weights in 32 rows; false: it has to be packed as others are. */
+typedef bool (*linear_h_whole_fn)(const linear_h_block *b, uint8_t *dst);
+
+static inline bool pack_panel(const wh_linear_layout *l, const void *weights, int64_t panel, uint8_t *dst,
+                              linear_h_whole_fn whole) {
+  const int64_t col = panel * WH_LINEAR_H_COLS;
+  linear_h_block b = {.dtype = l->dtype,
+                      .src = (const uint8_t *)weights + (size_t)(col * l->k) * 2,
+                      .row_bytes = (size_t)l->k * 2,
+                      .cols = min_i64(WH_LINEAR_H_COLS, l->n - col)};
+  bool finite = true;
+  for (int64_t k = 0; k < l->k; k += WH_Q13A_BLOCK, b.src += WH_Q13A_BLOCK * 2) {
+    const bool is_last = k + WH_Q13A_BLOCK >= l->k;
+    b.ahead = is_last ? WH_LINEAR_H_COLS * b.row_bytes - (size_t)k * 2 : WH_Q13A_BLOCK * 2;
+    b.n = min_i64(WH_Q13A_BLOCK, l->k - k);
+    b.pairs = wh_linear_h_pairs(l->k, k);
+    if (!whole || b.n < WH_Q13A_BLOCK || b.cols < WH_LINEAR_H_COLS || !whole(&b, dst))
+      finite &= pack_block(&b, dst);
+    dst += WH_LINEAR_H_SCALE_BYTES + b.pairs * WH_LINEAR_H_PAIR_BYTES;
   }
   return finite;
 }
 
-#define WH_LINEAR_H_PACK(isa)                                                                            \
+#define WH_LINEAR_H_PACK(isa, whole)                                                                     \
   bool wh_k_linear_h_pack__##isa(const wh_linear_layout *l, const void *src, int64_t panel, void *dst) { \
-    const int64_t col = panel * WH_LINEAR_H_COLS;                                                        \
-    return pack_panel(l, (const uint8_t *)src + (size_t)(col * l->k) * 2,                                \
-                      min_i64(WH_LINEAR_H_COLS, l->n - col), dst);                                       \
+    return pack_panel(l, src, panel, dst, whole);                                                        \
   }
 
 #endif

@@ -360,6 +360,53 @@ static void test_every_f16(void **state) {
   }
 }
 
+/* Rows of weights of all magnitudes, of zeros, of the smallest ones, and with one that is not finite. */
+static void fill_rows(uint16_t *w, wh_dtype dtype, int64_t n, int64_t k, bool bad) {
+  const uint16_t infinite = dtype == WH_DTYPE_F16 ? 0x7c00 : 0x7f80;
+  uint32_t rng = 7;
+  for (int64_t r = 0; r < n; r++)
+    for (int64_t i = 0; i < k; i++) {
+      const uint16_t bits = (uint16_t)((rng = rng * 1664525u + 1013904223u) >> 16), sign = bits & 0x8000;
+      w[r * k + i] = r % 8 == 3                   ? sign
+                     : r % 8 == 5                 ? (uint16_t)(sign | (bits & 3))
+                     : (bits & 0x7fff) < infinite ? bits
+                                                  : (uint16_t)(bits & ~infinite);
+    }
+  if (bad) w[(n - 1) * k / 2] = infinite;
+}
+
+/* Every instruction set's packing gives the same bytes. */
+static void test_packing_is_one(void **state) {
+  (void)state;
+  static const uint64_t masks[] = {WH_CPU_NEON, WH_CPU_AVX2, WH_CPU_AVX2 | WH_CPU_AVX512};
+  static const int64_t sizes[][2] = {{32, 128}, {64, 384}, {70, 300}, {33, 1000}};
+  for (size_t s = 0; s < COUNT(sizes); s++)
+    for (int half = 0; half < 2; half++)
+      for (int bad = 0; bad < 2; bad++) {
+        const wh_dtype dtype = half ? WH_DTYPE_F16 : WH_DTYPE_BF16;
+        const int64_t n = sizes[s][0], k = sizes[s][1];
+        guarded src, want = {.data = NULL};
+        guarded_new(&src, (size_t)(n * k) * 2, 0);
+        fill_rows((uint16_t *)src.data, dtype, n, k, bad);
+        for (size_t i = 0; i < COUNT(masks); i++) {
+          const uint64_t simd = WH_CPU_AVX2 | WH_CPU_AVX512;
+          if (masks[i] & simd & ~wh_cpu_features_detect()) continue;
+          wh_linear_layout l;
+          guarded got;
+          assert_int_equal(wh_linear_h_layout(masks[i], dtype, n, k, &l), WH_OK);
+          guarded_new(&got, l.n_bytes, 0);
+          assert_true(wh_linear_h_pack(&l, src.data, got.data, 0, l.n_panels) == !bad);
+          if (!want.data) {
+            want = got;
+            continue;
+          }
+          assert_memory_equal(got.data, want.data, l.n_bytes);
+          assert_true(guarded_free(&got));
+        }
+        assert_true(guarded_free(&want) & guarded_free(&src));
+      }
+}
+
 #if defined(__x86_64__)
 /* linear_h_control.c: the AVX2 template with one operation changed. */
 void wh_k_linear_h__control(const wh_linear_q_args *args, const wh_worker *worker);
@@ -388,6 +435,7 @@ int main(void) {
       cmocka_unit_test(test_dispatch_and_layout),
       cmocka_unit_test(test_not_finite_weights),
       cmocka_unit_test(test_every_f16),
+      cmocka_unit_test(test_packing_is_one),
       cmocka_unit_test(test_control),
       cmocka_unit_test(test_error_bound),
       cmocka_unit_test(test_limits),
