@@ -5,7 +5,10 @@
 
 #include <stddef.h>
 
+#include "backends/cpu/linear_q.h"
+#include "backends/cpu/task_cut.h"
 #include "backends/cpu/whole.h"
+#include "core/base/file.h"
 #include "core/base/team.h"
 
 /* Up to here a product only reads weights: each worker walks its own contiguous panels, the ones that it
@@ -16,6 +19,21 @@
 /* Handing out work: enough tasks per worker that the last one to finish is not waited for. */
 #define WH_LINEAR_TASKS_PER_WORKER 12
 #define WH_LINEAR_MIN_TASK_ROWS 16
+
+/* The next panel that is packed as it is needed: each once, for all rows, and neighbours by one worker. The
+ * pages of the one behind it are asked for: together they take less than a fault each, and prefetches reach
+ * them. False: none is left. */
+static inline bool wh_linear_next_to_pack(const wh_linear_q_args *a, const wh_worker *w, int64_t *panel) {
+  const wh_linear_layout *l = a->layout;
+  wh_task_part next;
+  size_t row_bytes = 0;
+  if (!wh_claim_near(w, a->step, l->n_panels, 1, &next)) return false;
+  *panel = next.task;
+  const int64_t row = (next.task + 1) * l->panel_cols, rows = min_i64(l->panel_cols, l->n - row);
+  if (rows > 0 && wh_dtype_row_bytes(l->dtype, (uint64_t)l->k, &row_bytes))
+    wh_pages_prefault((const char *)a->w + (size_t)row * row_bytes, (size_t)rows * row_bytes);
+  return true;
+}
 
 typedef struct wh_linear_cut {
   int64_t rows; /* of one task: whole tiles, or an even part of a tile */

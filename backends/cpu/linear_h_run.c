@@ -61,6 +61,10 @@ static void run_streams(const wh_linear_q_args *a, int64_t begin, int64_t end, w
 void wh_linear_h_run(const wh_linear_q_args *a, const wh_worker *worker, wh_linear_h_panel_fn panel,
                      int together) {
   const int64_t n_panels = a->layout->n_panels;
+  if (a->panel) {
+    for (int64_t i; wh_linear_next_to_pack(a, worker, &i);) run_panel(a, i, 0, a->m, panel);
+    return;
+  }
   if (a->m <= WH_LINEAR_DECODE_ROWS) {
     int64_t begin, end;
     wh_worker_range(worker, n_panels, &begin, &end);

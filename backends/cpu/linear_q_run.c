@@ -61,6 +61,10 @@ static void run_streams(const wh_linear_q_args *a, int64_t begin, int64_t end, w
 
 void wh_linear_q_run(const wh_linear_q_args *a, const wh_worker *worker, wh_linear_q_panel_fn panel,
                      int together) {
+  if (a->panel) {
+    for (int64_t i; wh_linear_next_to_pack(a, worker, &i);) run_panel(a, i, 0, a->m, panel);
+    return;
+  }
   if (a->m <= WH_LINEAR_DECODE_ROWS) {
     int64_t begin, end;
     wh_worker_range(worker, a->layout->n_panels, &begin, &end);
@@ -81,22 +85,33 @@ void wh_linear_q_run(const wh_linear_q_args *a, const wh_worker *worker, wh_line
 /* Processors with tiles have second-level caches of 2 MB: more than twice what linear_cut.h counts on. */
 #define AMX_CACHE_SHARE 2
 
+/* Panel `index` times rows [row, end). */
+static void run_panel_rows(const wh_linear_q_args *a, int64_t index, int64_t row, int64_t end,
+                           wh_linear_q_rows_fn panel) {
+  wh_linear_q_panel p = panel_at(a, index, row);
+  for (; p.row < end; p.row += p.n_rows) {
+    p.n_rows = min_i64(end - p.row, WH_LINEAR_Q_AMX_CALL_ROWS);
+    panel(&p, a->scratch);
+    p.y += p.n_rows * a->ldy;
+    if (p.residual) p.residual += p.n_rows * a->ldr;
+  }
+}
+
 void wh_linear_q_run_rows(const wh_linear_q_args *a, const wh_worker *worker, wh_linear_q_rows_fn panel) {
+  const int64_t n_panels = a->layout->n_panels;
+  if (a->panel) {
+    for (int64_t i; wh_linear_next_to_pack(a, worker, &i);) run_panel_rows(a, i, 0, a->m, panel);
+    return;
+  }
   const size_t tile_bytes = wh_linear_q_row_tile_bytes(a->layout->k) * (WH_Q8A_TILE / WH_LINEAR_Q_AMX_ROWS);
-  const wh_linear_cut c = wh_linear_choose_cut(a->m, a->layout->n_panels, WH_Q8A_TILE,
-                                               tile_bytes / AMX_CACHE_SHARE, worker->count);
+  const wh_linear_cut c =
+      wh_linear_choose_cut(a->m, n_panels, WH_Q8A_TILE, tile_bytes / AMX_CACHE_SHARE, worker->count);
   int64_t next = 0;
   for (;;) {
     const int64_t task = worker->count == 1 ? next++ : wh_team_next(worker, a->step);
     if (task >= c.n_tasks) return;
-    const int64_t row = task / a->layout->n_panels * c.rows, end = min_i64(row + c.rows, a->m);
-    wh_linear_q_panel p = panel_at(a, task % a->layout->n_panels, row);
-    for (; p.row < end; p.row += p.n_rows) {
-      p.n_rows = min_i64(end - p.row, WH_LINEAR_Q_AMX_CALL_ROWS);
-      panel(&p, a->scratch);
-      p.y += p.n_rows * a->ldy;
-      if (p.residual) p.residual += p.n_rows * a->ldr;
-    }
+    const int64_t row = task / n_panels * c.rows;
+    run_panel_rows(a, task % n_panels, row, min_i64(row + c.rows, a->m), panel);
   }
 }
 

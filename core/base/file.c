@@ -114,6 +114,16 @@ void wh_file_prefault(const wh_file *f, size_t offset, size_t n) {
 #endif
 }
 
+void wh_pages_prefault(const void *p, size_t n) {
+#ifdef MADV_POPULATE_READ
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)p & ~(page - 1);
+  if (n) (void)madvise((void *)begin, (uintptr_t)p + n - begin, MADV_POPULATE_READ);
+#else
+  (void)p;
+  (void)n;
+#endif
+}
+
 wh_status wh_folder_create(const char *path) {
   struct stat st;
   if (!path || !*path) return WH_FAIL(ERR_INVALID_ARGUMENT, "no folder name given");

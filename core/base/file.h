@@ -29,6 +29,8 @@ bool wh_file_is_settled(const wh_file *file);
 void wh_file_dont_need(const wh_file *file, size_t offset, size_t n);
 /* Brings the range into memory and into the page table now, in large pages where the system has them. */
 void wh_file_prefault(const wh_file *file, size_t offset, size_t n);
+/* The same of memory that may be mapped from a file, which reads it now. */
+void wh_pages_prefault(const void *p, size_t n);
 
 /* Makes the folder unless it is there; its parent must be. */
 WH_NODISCARD wh_status wh_folder_create(const char *path);
