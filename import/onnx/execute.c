@@ -7,7 +7,6 @@
 
 #define OX_ALIGN 64
 #define OX_MAX_SCOPES 200u /* graphs within graphs, and functions that call functions */
-#define ALL_INPUTS (~UINT64_C(0))
 
 struct wh_onnx_result {
   ox o;
@@ -129,7 +128,7 @@ void ox_end_stage(ox *o) {
       become_known(live[i], live[i]->data);
     } else {
       become_known(live[i], outputs[n_out++]);
-      live[i]->depends = ALL_INPUTS;
+      live[i]->depends = OX_ALL_INPUTS;
     }
   }
   o->stage++;

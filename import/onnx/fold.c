@@ -348,7 +348,11 @@ wh_datum *ox_fold_gather(ox *o, wh_datum *x, wh_datum *ids, int axis) {
   wh_datum *in[] = {x, ids};
   int64_t dims[2 * WH_MAX_RANK];
   int rank = 0;
-  if (!ox_folds(in, 2) || x->rank - 1 + ids->rank > WH_MAX_RANK) return NULL;
+  /* few of many elements as well, where a device computed those and the host has them: no program is worth it
+   */
+  const bool is_left =
+      x->kind == WH_DATUM_TENSOR && x->data && x->depends == OX_ALL_INPUTS && is_plain(x->dtype);
+  if (!ox_folds(in + is_left, 2 - is_left) || x->rank - 1 + ids->rank > WH_MAX_RANK) return NULL;
   size_t inner = 1, outer = 1;
   for (int d = 0; d < axis; d++) outer *= (size_t)(dims[rank++] = x->dims[d]);
   for (int d = 0; d < ids->rank; d++) dims[rank++] = ids->dims[d];

@@ -124,6 +124,9 @@ struct ox {
   wh_datum **out;
 };
 
+/* What elements that a device computed depend on (wh_datum.depends). */
+#define OX_ALL_INPUTS (~UINT64_C(0))
+
 /* Raises an error of the node, unless one was raised before. */
 #define OX_FAIL(o, code, ...)                                   \
   do {                                                          \
