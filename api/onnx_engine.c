@@ -15,6 +15,7 @@
 /* What may be taken of the memory that the system had left when it was asked, that part, before it is asked
  * again: asking takes longer than planning. */
 #define TRUSTED_PART 64
+#define MOST_TRUSTED ((uint64_t)64 << 20)
 
 struct wh_engine_program {
   wh_hash128 key;
@@ -231,7 +232,8 @@ static wh_status check_memory(wh_engine *e, const wh_program *p, const wh_layout
   }
   WH_TRY(wh_memory_budget_read(e->alloc, &budget));
   WH_TRY(wh_program_check_memory(p, layout, &budget));
-  e->trusted_bytes = budget.available / TRUSTED_PART;
+  const uint64_t left = budget.available > need ? (budget.available - need) / TRUSTED_PART : 0;
+  e->trusted_bytes = left < MOST_TRUSTED ? left : MOST_TRUSTED;
   return WH_OK;
 }
 

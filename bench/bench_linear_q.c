@@ -125,7 +125,10 @@ static size_t n_teams;
 static int usable_cpus(int *cpus) {
   cpu_set_t set;
   int n = 0;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) exit(1);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) {
+    perror("sched_getaffinity");
+    exit(1);
+  }
   for (int cpu = 0; cpu < CPU_SETSIZE && n < TEAMS_MAX; cpu++)
     if (CPU_ISSET(cpu, &set)) cpus[n++] = cpu;
   return n;

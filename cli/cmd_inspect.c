@@ -429,6 +429,9 @@ static cli_exit open_inspected(const char *path, const cli_engine_options *optio
   }
   if (cli_is_graph(path, graph) && (needs_device(o) || o->graph_of_programs))
     return open_and_run(path, options, graph, in);
+  if (cli_graph_has_inputs(graph) || graph->dims.n)
+    return cli_fail(CLI_USAGE,
+                    "inputs are for a tensor model's --graph, --plan and --kernels, which take a run");
   if (needs_device(o)) {
     CLI_TRY(cli_engine_begin(path, options, &in->g.engine));
     CLI_TRY(cli_engine_start(&in->g.engine, &needs));

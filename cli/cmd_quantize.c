@@ -165,13 +165,13 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
   cli_perplexity results[2];
   wh_quantize_options w = WH_QUANTIZE_OPTIONS_INIT;
   const bool is_graph = cli_is_graph(paths[0], &o->graph);
-  cli_embedding_facts facts;
+  char tokenizer[CLI_PATH_BYTES];
   CLI_TRY(find_type(o->type, is_graph, &w));
   if (o->graph.dims.n && !o->graph.random)
     return cli_fail(CLI_USAGE, "--dim %s is for random inputs: give --random", o->graph.dims.items[0]);
   if (o->eval && access(o->eval, R_OK) != 0) /* not after an hour of work */
     return cli_fail(CLI_MODEL, "cannot read %s: %s", o->eval, strerror(errno));
-  if (o->eval && is_graph) CLI_TRY(cli_embedding_facts_read(paths[0], NULL, &facts)); /* likewise */
+  if (o->eval && is_graph) CLI_TRY(cli_tokenizer_path(paths[0], NULL, tokenizer)); /* likewise */
   w.importance = o->importance;
   w.n_threads = o->threads;
   w.may_requantize = o->requantize;
@@ -186,7 +186,7 @@ static cli_exit quantize(const char *const paths[2], const quantize_options *o, 
       cli_fail_append(" (--requantize)");
     return code;
   }
-  if (o->eval) CLI_TRY(evaluate(paths, o, is_graph ? facts.tokenizer : NULL, results));
+  if (o->eval) CLI_TRY(evaluate(paths, o, is_graph ? tokenizer : NULL, results));
   json_t *root = json ? json_object() : NULL;
   CLI_TRY(write_summary(&q, paths, o->eval ? results : NULL, root));
   if (is_graph) CLI_TRY(compare_outputs(paths, o, out, root));

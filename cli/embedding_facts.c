@@ -63,25 +63,38 @@ static cli_exit read_modules(const char *folder, cli_embedding_facts *out) {
   return CLI_OK;
 }
 
-cli_exit cli_embedding_facts_read(const char *model, const char *tokenizer, cli_embedding_facts *out) {
-  char folder[CLI_PATH_BYTES], above[CLI_PATH_BYTES];
+/* The folder of the files, that of the model or the one above, whichever has the tokenizer; and its path. */
+static cli_exit find_tokenizer(const char *model, const char *tokenizer, char folder[CLI_PATH_BYTES],
+                               char path[CLI_PATH_BYTES]) {
+  char above[CLI_PATH_BYTES];
   const char *slash = strrchr(model, '/');
   const size_t n = slash ? (size_t)(slash - model) + 1 : 0;
-  *out = (cli_embedding_facts){.pooling = CLI_POOLING_AUTO};
-  if (n + 16 > sizeof folder) return cli_fail(CLI_MODEL, "%.100s...: the path is too long", model);
+  if (n + 16 > CLI_PATH_BYTES) return cli_fail(CLI_MODEL, "%.100s...: the path is too long", model);
   memcpy(folder, n ? model : "./", n ? n : 2);
   folder[n ? n : 2] = '\0';
-  if (!join(folder, "tokenizer.json", out->tokenizer) || access(out->tokenizer, F_OK) != 0) {
-    if (!join(folder, "../", above) || !join(above, "tokenizer.json", out->tokenizer))
+  if (!join(folder, "tokenizer.json", path) || access(path, F_OK) != 0) {
+    if (!join(folder, "../", above) || !join(above, "tokenizer.json", path))
       return cli_fail(CLI_MODEL, "%.100s...: the path is too long", model);
-    if (access(out->tokenizer, F_OK) == 0)
-      memcpy(folder, above, sizeof folder);
+    if (access(path, F_OK) == 0)
+      memcpy(folder, above, CLI_PATH_BYTES);
     else if (!tokenizer)
       return cli_fail(CLI_MODEL, "%s: there is no tokenizer.json beside it; say where by --tokenizer FILE",
                       model);
   }
-  if (tokenizer && !join("", tokenizer, out->tokenizer))
+  if (tokenizer && !join("", tokenizer, path))
     return cli_fail(CLI_MODEL, "%.100s...: the path is too long", tokenizer);
+  return CLI_OK;
+}
+
+cli_exit cli_tokenizer_path(const char *model, const char *tokenizer, char out[CLI_PATH_BYTES]) {
+  char folder[CLI_PATH_BYTES];
+  return find_tokenizer(model, tokenizer, folder, out);
+}
+
+cli_exit cli_embedding_facts_read(const char *model, const char *tokenizer, cli_embedding_facts *out) {
+  char folder[CLI_PATH_BYTES];
+  *out = (cli_embedding_facts){.pooling = CLI_POOLING_AUTO};
+  CLI_TRY(find_tokenizer(model, tokenizer, folder, out->tokenizer));
   CLI_TRY(read_modules(folder, out));
   return read_pooling(folder, out);
 }

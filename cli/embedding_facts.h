@@ -27,4 +27,7 @@ typedef struct cli_embedding_facts {
 WH_NODISCARD cli_exit cli_embedding_facts_read(const char *model, const char *tokenizer,
                                                cli_embedding_facts *out);
 
+/* The tokenizer alone. */
+WH_NODISCARD cli_exit cli_tokenizer_path(const char *model, const char *tokenizer, char out[CLI_PATH_BYTES]);
+
 #endif

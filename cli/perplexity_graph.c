@@ -46,10 +46,10 @@ static cli_exit encode(evaluation *e, const wh_tokenizer_file *t, const cli_buff
 
 static cli_exit tokenize(evaluation *e, const char *model, const cli_perplexity_options *o,
                          const cli_buffer *text) {
-  cli_embedding_facts facts;
+  char path[CLI_PATH_BYTES];
   wh_tokenizer_file *t = NULL;
-  CLI_TRY(cli_embedding_facts_read(model, o->tokenizer, &facts));
-  const wh_status st = wh_tokenizer_file_load(facts.tokenizer, cli_allocator(), &t);
+  CLI_TRY(cli_tokenizer_path(model, o->tokenizer, path));
+  const wh_status st = wh_tokenizer_file_load(path, cli_allocator(), &t);
   if (st != WH_OK) return cli_fail_input(st);
   const cli_exit code = encode(e, t, text, o->special);
   wh_tokenizer_file_destroy(t);

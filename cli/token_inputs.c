@@ -19,7 +19,8 @@ static role role_of(const char *name) {
   static const struct {
     const char *part;
     role role;
-  } parts[] = {{"use_cache", ROLE_USES_CACHE},
+  } parts[] = {{"sequence_length", ROLE_UNKNOWN},
+               {"use_cache", ROLE_USES_CACHE},
                {"past_key_values", ROLE_CACHE},
                {"past_", ROLE_CACHE},
                {"mask", ROLE_MASK},
@@ -95,14 +96,17 @@ static cli_exit set_empty(wh_runner *runner, size_t at, const wh_port_info *p, c
   return CLI_OK;
 }
 
-static cli_exit set_false(wh_runner *runner, size_t at, const wh_port_info *p) {
+static cli_exit set_false(wh_runner *runner, size_t at, const wh_port_info *p, const char *option) {
   static const uint8_t no[8] = {0};
   wh_tensor t = WH_TENSOR_INIT;
+  if (p->dtype != WH_DTYPE_BOOL && p->dtype != WH_DTYPE_I64)
+    return cli_fail(CLI_UNSUPPORTED, "%s: input '%s' takes %s, not a boolean", option, p->name,
+                    wh_dtype_name(p->dtype));
   t.dtype = p->dtype;
   t.rank = p->rank;
   for (int d = 0; d < p->rank; d++) t.dims[d] = 1;
   t.data = no;
-  t.n_bytes = p->dtype == WH_DTYPE_BOOL ? 1 : 8;
+  t.n_bytes = p->dtype == WH_DTYPE_BOOL ? 1 : sizeof no;
   CLI_TRY_WH(wh_runner_set_input_at(runner, at, &t));
   return CLI_OK;
 }
@@ -127,7 +131,7 @@ cli_exit cli_set_token_inputs(const cli_graph_engine *g, const cli_graph_options
     if (what == ROLE_CACHE)
       CLI_TRY(set_empty(g->runner, i, &p, option, otherwise, tokens->n));
     else if (what == ROLE_USES_CACHE)
-      CLI_TRY(set_false(g->runner, i, &p));
+      CLI_TRY(set_false(g->runner, i, &p, option));
     else
       CLI_TRY(set_numbers(g->runner, i, &p, option, what, tokens));
     has_ids |= what == ROLE_IDS;

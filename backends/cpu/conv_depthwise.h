@@ -330,9 +330,9 @@ static void conv_run_depthwise(const wh_conv_args *a, const wh_conv_plan *p, con
                 copied = depthwise_copies(w) ? depthwise_copy_rows(w) : 0,
                 most = copied ? copied : (tiles ? tiles : 1) * DEPTHWISE_ROWS;
   /* each worker's rows of all planes, as tasks of convolutions are (conv_plan.c), unless it has images, or
-   * these rows are less than a page and there are planes for all: as processors fetch ahead in a page, one
-   * would take the other's lines */
-  const int64_t pages = planes < workers ? workers : out / DEPTHWISE_PAGE,
+   * these rows are less than a page and there are planes enough for all: as processors fetch ahead in a page,
+   * one would take the other's lines */
+  const int64_t pages = VF_LANES != 16 || planes < 4 * workers ? workers : out / DEPTHWISE_PAGE,
                 parts = a->n >= 2 * workers || w->out[1] < DEPTHWISE_ROWS || pages < 1
                             ? 1
                             : min_i64(min_i64(workers, pages), w->out[1] / DEPTHWISE_ROWS),

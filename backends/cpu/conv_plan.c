@@ -352,8 +352,9 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     out->places += out->tail;
     out->tail = 0;
   }
-  if (out->blocks) /* every task fills its blocks: of wide vectors, whose tiles are faster, fewer do */
-    cut_blocks(m, lanes == 8 ? want : ceil_div(want, 2), out);
+  if (out->blocks) /* every task fills its blocks: of wide vectors, whose tiles are faster, fewer do where the
+                    * last are shared in parts */
+    cut_blocks(m, lanes == 8 || n * group > 1 ? want : ceil_div(want, 2), out);
   else if (!out->by_channels)
     cut_places(m, want, out);
   if (out->bands) cut_bands(w->out[2], out);

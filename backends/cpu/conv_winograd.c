@@ -101,6 +101,9 @@ bool wh_winograd_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t
   if (!(wide ? plan_outputs(c, m, units, workers, &p) : plan_tiles(c, m, &p))) return false;
   p.shared = workers > 1 && !__builtin_mul_overflow(p.row_bands, p.col_bands, &tasks) &&
              !__builtin_mul_overflow(tasks, units, &tasks) && tasks < (int64_t)workers * TASKS_PER_WORKER;
+  /* panels that are fewer than workers keep fewer of them busy than bands do */
+  const int64_t all = ceil_div(m, p.panel);
+  if (wide && p.shared && all < workers && tasks > ceil_div(tasks, workers) * all) p.shared = false;
   p.stage = wide ? 0 : ceil_div(p.band_cols + 1, LANES) * LANES + LANES;
   p.sums = p.band_rows * 2 * p.band_cols * 2 + 2 * LANES;
   size_t bytes;
@@ -159,7 +162,7 @@ static void four_weights(const float *w, int64_t rows, int64_t c, int64_t panel,
   const float *row[4];
   const int64_t step[] = {rows > 0 ? 9 : 0, rows > 1 ? 9 : 0, rows > 2 ? 9 : 0, rows > 3 ? 9 : 0};
   for (int64_t r = 0; r < 4; r++) row[r] = r < rows ? w + r * c * 9 : none;
-  /* four channels make lines of the 16 positions, which lie far apart, whole */
+  /* four channels make lines of the 16 positions, which lie far apart, whole where panels are of four */
   for (int64_t k = 0; k < c; k += 4) {
     const int64_t n = min_i64(4, c - k);
     f32x4 lines[WH_WINOGRAD_POSITIONS][4];

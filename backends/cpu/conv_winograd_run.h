@@ -6,6 +6,7 @@
 #include "backends/cpu/conv_winograd.h"
 
 #define WINOGRAD_ROWS 4 /* outputs whose sums become results together */
+_Static_assert(WINOGRAD_ROWS <= WH_WINOGRAD_PANEL, "rows of sums fit a temporary (conv_end.h)");
 
 typedef struct winograd_band {
   int64_t row, col, rows, cols; /* tiles */

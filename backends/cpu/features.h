@@ -22,7 +22,7 @@
 /* Not instructions, and a part of every level but ref: the first-level data cache has 12 ways or more, in
  * which twice as many rows that are a multiple of 2 KiB apart stay. */
 #define WH_CPU_MANY_WAYS (1ull << 32)
-/* Not an instruction either, and a part of the levels with AVX-512 VNNI: 512-bit shifts and conversions take
+/* Not an instruction either, and a part of the levels with AVX-512: 512-bit shifts and conversions take
  * the ports of products, so that one fma in place of two of them gains (Intel's processors; AMD's have units
  * for them besides those of products, and lose). */
 #define WH_CPU_SHARED_PORTS (1ull << 33)

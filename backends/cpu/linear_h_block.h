@@ -30,7 +30,6 @@
 /* How far before their use weights are asked for: what covers the latency of memory; of several panels, a
  * page of the processor's own prefetching. */
 #define AHEAD 16384
-#define TOGETHER_AHEAD 4096
 
 /* Compilers would load several steps' operands at once and spill the sums for them. */
 #define STEP_IN_ORDER __asm__ volatile("" : : : "memory")
@@ -77,8 +76,8 @@ ALWAYS_INLINE void block_cols(const int rows, const int panels, const int vecs, 
   const uint8_t *codes = b.w + WH_LINEAR_H_SCALE_BYTES + c * 4;
   const int16_t *q = b.q;
   const int asked = (4 * rows + 15) / 16; /* lines at a time */
-  const int ahead = panels > 1 ? TOGETHER_AHEAD : AHEAD;
-  vdot16 dot[WH_LINEAR_H_TOGETHER_MAX][ROWS_MAX][PANEL_VECS];
+  const int ahead = panels > 1 ? WH_LINEAR_TOGETHER_AHEAD : AHEAD;
+  vdot16 dot[WH_LINEAR_TOGETHER_MAX][ROWS_MAX][PANEL_VECS];
   UNROLL for (int p = 0; p < panels; p++) {
     ask_for(b.w + p * b.apart + ahead, WH_LINEAR_H_SCALE_BYTES, how);
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[p][r][v] = vdot16_zero();

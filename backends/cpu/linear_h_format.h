@@ -40,14 +40,13 @@ typedef struct wh_linear_h_panel {
   const float *bias, *residual; /* or NULL */
   int64_t ldr;
   wh_cpu_fetch fetch; /* as in wh_linear_q_args */
-  int together;       /* panels of the call: this one and those that follow it in memory */
+  int together;       /* panels of the call: p[0] to p[together - 1] */
 } wh_linear_h_panel;
 
 typedef void (*wh_linear_h_panel_fn)(const wh_linear_h_panel *p);
 
 /* This worker's share of the product. `together`: as in wh_linear_q_run, panels whose weights lie at even
  * distances. */
-#define WH_LINEAR_H_TOGETHER_MAX 4
 void wh_linear_h_run(const wh_linear_q_args *args, const wh_worker *worker, wh_linear_h_panel_fn panel,
                      int together);
 

@@ -43,10 +43,11 @@ static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int
 /* All rows of panels [begin, end), as linear_q_run.c has it. */
 static void run_streams(const wh_linear_q_args *a, int64_t begin, int64_t end, wh_linear_h_panel_fn panel,
                         int together) {
+  if (a->m == 0) return;
   const wh_q13a_tile x = wh_q13a_tile_at(a->x, a->m, a->layout->k, 0);
   const int64_t part = (end - begin) / together;
   for (int64_t i = begin; i < begin + part; i++) {
-    wh_linear_h_panel p[WH_LINEAR_H_TOGETHER_MAX];
+    wh_linear_h_panel p[WH_LINEAR_TOGETHER_MAX];
     for (int s = 0; s < together; s++) {
       p[s] = panel_at(a, i + s * part, 0);
       p[s].x = &x;

@@ -21,7 +21,7 @@
 ALWAYS_INLINE void tile_together(const wh_linear_h_panel *p, const int rows) {
   const int panels = PANELS_TOGETHER(rows);
   const wh_q13a_tile *t = p->x;
-  _Alignas(64) float y[WH_LINEAR_H_TOGETHER_MAX * 4 * COLS];
+  _Alignas(64) float y[WH_LINEAR_TOGETHER_MAX * 4 * COLS];
   block_at b = {.w = p->w, .apart = p[1].w - p[0].w, .q = t->q, .x_scale = t->scale, .y = y};
   for (int i = 0; i < panels * rows * COLS; i += LANES) vflt_store(y + i, vflt_zero());
   for (int64_t k = 0; k < p->k; k += WH_Q13A_BLOCK) {

@@ -14,9 +14,6 @@
 #else
 #define PANELS_TOGETHER(rows) 1
 #endif
-/* How far before their use the weights of several panels are asked for: a page of the processor's own
- * prefetching. */
-#define TOGETHER_AHEAD 4096
 
 /* g += block b of a group of `blocks`, all columns. */
 ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const float *scale,
@@ -58,11 +55,10 @@ ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel 
   const int jsum_step = MIN_PAIRS(f) * 2;
   const int16_t *jsum = panel_jsum(f, p);
   const float *x_scale = t->scale + p->row;
-  const int64_t ahead = panels > 1 ? TOGETHER_AHEAD : prefetch_distance(rows, p->fetch);
-  const uint8_t *w[WH_LINEAR_Q_TOGETHER_MAX], *header[WH_LINEAR_Q_TOGETHER_MAX];
-  _Alignas(64) float scale[WH_LINEAR_Q_TOGETHER_MAX][16 * COLS], min[WH_LINEAR_Q_TOGETHER_MAX][8 * COLS];
-  vflt y[WH_LINEAR_Q_TOGETHER_MAX][FEW_ROWS_MAX][COL_VECS],
-      g[WH_LINEAR_Q_TOGETHER_MAX][FEW_ROWS_MAX][COL_VECS];
+  const int64_t ahead = panels > 1 ? WH_LINEAR_TOGETHER_AHEAD : prefetch_distance(rows, p->fetch);
+  const uint8_t *w[WH_LINEAR_TOGETHER_MAX], *header[WH_LINEAR_TOGETHER_MAX];
+  _Alignas(64) float scale[WH_LINEAR_TOGETHER_MAX][16 * COLS], min[WH_LINEAR_TOGETHER_MAX][8 * COLS];
+  vflt y[WH_LINEAR_TOGETHER_MAX][FEW_ROWS_MAX][COL_VECS], g[WH_LINEAR_TOGETHER_MAX][FEW_ROWS_MAX][COL_VECS];
   UNROLL for (int s = 0; s < panels; s++) {
     w[s] = p[s].w;
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) y[s][r][v] = g[s][r][v] =

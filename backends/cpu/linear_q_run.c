@@ -41,13 +41,15 @@ static void run_panel(const wh_linear_q_args *a, int64_t index, int64_t row, int
 }
 
 /* All rows of panels [begin, end): each call has one panel from each of `together` even parts, so that it
- * reads as many streams; what is left over goes one by one. */
+ * reads as many streams; what is left over goes one by one. They are packed before (no a->panel), as several
+ * are looked at together. */
 static void run_streams(const wh_linear_q_args *a, int64_t begin, int64_t end, wh_linear_q_panel_fn panel,
                         int together) {
+  if (a->m == 0) return;
   const wh_q8a_tile x = wh_q8a_tile_at(a->x, a->m, a->layout->k, 0);
   const int64_t part = (end - begin) / together;
   for (int64_t i = begin; i < begin + part; i++) {
-    wh_linear_q_panel p[WH_LINEAR_Q_TOGETHER_MAX];
+    wh_linear_q_panel p[WH_LINEAR_TOGETHER_MAX];
     for (int s = 0; s < together; s++) {
       p[s] = panel_at(a, i + s * part, 0);
       p[s].x = &x;

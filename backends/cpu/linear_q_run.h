@@ -18,14 +18,13 @@ typedef struct wh_linear_q_panel {
   const float *bias, *residual; /* or NULL */
   int64_t ldr;
   wh_cpu_fetch fetch; /* as in wh_linear_q_args */
-  int together;       /* panels of the call: this one and those that follow it in memory */
+  int together;       /* panels of the call: p[0] to p[together - 1] */
 } wh_linear_q_panel;
 
 typedef void (*wh_linear_q_panel_fn)(const wh_linear_q_panel *p);
 
 /* This worker's share of the product. `together`: how many panels a call takes for this product's rows; it is
  * given one or as many, of all rows, which make no more than one tile. */
-#define WH_LINEAR_Q_TOGETHER_MAX 4
 void wh_linear_q_run(const wh_linear_q_args *args, const wh_worker *worker, wh_linear_q_panel_fn panel,
                      int together);
 

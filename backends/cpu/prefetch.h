@@ -22,7 +22,8 @@ typedef enum wh_cpu_fetch {
   WH_CPU_FETCH = 0,         /* into all caches */
   WH_CPU_FETCH_PAST_CACHES, /* past the outer ones */
   WH_CPU_FETCH_NOT,  /* left to the processor by the kernels that gain from it; others as WH_CPU_FETCH */
-  WH_CPU_FETCH_NEAR, /* into all caches; few rows: near before their use, of several panels side by side */
+  WH_CPU_FETCH_NEAR, /* into all caches; few rows of quantised weights near before their use, with
+                      AVX-512 several panels side by side */
 } wh_cpu_fetch;
 
 /* `why`: the table's words, static. Makes that are not in the table: into all caches. */

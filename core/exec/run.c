@@ -538,7 +538,8 @@ static wh_status trace_step(wh_run *r, const wh_program_block *b, size_t i) {
   return WH_OK;
 }
 
-/* The operands of a step are as it read them: what it made lies elsewhere. */
+/* The operands of a step are as it read them: what it made lies elsewhere, or where an operand lay already
+ * (core/plan/parts.h). */
 static wh_status extract_step(wh_run *r, const wh_program_block *b, size_t i) {
   const wh_step *s = &b->block.steps[i];
   for (unsigned k = 0; r->extract && k < (unsigned)s->n_inputs + s->n_outputs; k++) {

@@ -1,6 +1,8 @@
 /* parts.c - see parts.h. */
 #include "core/plan/parts.h"
 
+#define MOST_PARTS 64 /* of one concatenation: places are sums over those before */
+
 /* Whether the operands lie one behind the other: nothing is before the axis. */
 static bool is_sequence(const wh_graph *g, const wh_node_info *node) {
   const wh_shape *y = &g->values[wh_node_output(node, 0)].shape;
@@ -36,15 +38,15 @@ void wh_parts_find(wh_program *p) {
     const uint32_t whole_slot = p->args[step->first_arg + step->n_inputs].slot;
     wh_slot *whole = &p->slots[whole_slot];
     if (!(p->devices[whole->device].device.backend->traits & WH_BACKEND_PARTS)) continue;
-    for (unsigned i = 0; i < step->n_inputs && is_at_one_place(p, node, i); i++) {
+    for (unsigned i = 0; i < step->n_inputs && i < MOST_PARTS && is_at_one_place(p, node, i); i++) {
       wh_slot *part = &p->slots[p->args[step->first_arg + i].slot];
       if (!is_free(p, part) || part == whole || part->device != whole->device) continue;
+      if (part->last > whole->last) continue; /* the whole would live longer, and with it all that it joins */
       part->is_part = whole->has_parts = true;
       part->whole = whole_slot;
       part->concat = step->node;
       part->operand = i;
       if (part->first < whole->first) whole->first = part->first;
-      if (part->last > whole->last) whole->last = part->last;
     }
   }
 }

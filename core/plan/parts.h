@@ -5,7 +5,8 @@
 
 #include "core/plan/program.h"
 
-/* Marks slots as parts, and lets the whole live as long as they do. Slots and their lifetimes are known. */
+/* Marks slots as parts, and lets the whole live from their first phase on. Slots and their lifetimes are
+ * known. */
 void wh_parts_find(wh_program *p);
 /* Whether the slot is a part for these values of the symbols, and how far behind the whole's first byte: a
  * part must begin where a slot may. */

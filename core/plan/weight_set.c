@@ -12,6 +12,8 @@
 /* Packed and given back at a time, so that the file's pages and their packed copy are not all in memory
  * together; and between two of the caller's chances to end it. */
 #define PACK_BATCH_BYTES ((uint64_t)4 << 20)
+/* Of one weight at a time: its workers pack what they will read, which is a share of the whole. */
+#define PACK_PART_BYTES ((uint64_t)32 << 20)
 #define PACK_BATCH_TASKS 64
 /* Weights move in that many runs: late enough to be spread over an answer, early enough for its end. */
 #define MOVE_RUNS 32
@@ -287,7 +289,7 @@ static uint64_t count_work(wh_weight_set *w) {
 /* All of a weight: its parts join the batch, which runs whenever it is full. */
 static wh_status pack_weight(const wh_weight_set *w, pack_batch *b, const weight *x,
                              const wh_packed_weight *k, char *image) {
-  const uint32_t n_parts = (uint32_t)(x->model_bytes / PACK_BATCH_BYTES) + 1;
+  const uint32_t n_parts = (uint32_t)(x->model_bytes / PACK_PART_BYTES) + 1;
   for (uint32_t part = 0; part < n_parts; part++) {
     const uint64_t n_bytes = x->model_bytes / n_parts + (part == 0 ? x->model_bytes % n_parts : 0);
     if (b->n == PACK_BATCH_TASKS || b->n_bytes + n_bytes > PACK_BATCH_BYTES) WH_TRY(run_batch(w, b));

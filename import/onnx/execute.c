@@ -176,6 +176,13 @@ static void lower(ox *o, const ox_node *node) {
             node->opset, WH_STR_ARG(node->src->domain.len ? node->src->domain : wh_str_from("ai.onnx")));
 }
 
+/* Of a node with nodes of its own it is one of those that ends a stage. */
+static bool ends_within(const ox_node *node) {
+  bool any = node->function != NULL;
+  for (size_t i = 0; i < node->src->n_attrs; i++) any = any || node->src->attrs[i].graphs;
+  return any;
+}
+
 static void run_node(ox *o, ox_scope *s, const ox_node *node) {
   const ox_node *outer_node = o->node;
   wh_datum **outer_in = o->in, **outer_out = o->out;
@@ -194,7 +201,7 @@ static void run_node(ox *o, ox_scope *s, const ox_node *node) {
     OX_FAIL(o, ERR_CANCELLED, "cancelled");
   const uint32_t stage = o->stage;
   if (o->st == WH_OK) lower(o, node);
-  if (o->limits.lists_host) ox_note_host(o, node, stage);
+  if (o->limits.lists_host) ox_note_host(o, node, ends_within(node) ? o->stage : stage);
   for (size_t i = 0; i < node->n_out && o->st == WH_OK; i++) {
     if (node->out[i] == OX_ABSENT) continue;
     if (!o->out[i] && s->graph->last_use[node->out[i]])

@@ -112,9 +112,9 @@ typedef struct wh_runner_options {
   const wh_allocator *allocator; /* NULL: the heap; borrowed */
   wh_progress_fn progress;       /* during wh_runner_create, and between an ONNX model's nodes; NULL: none */
   void *progress_ctx;            /* borrowed by the runner */
-  uint64_t memory_limit;         /* as wh_session_options has it */
-  uint64_t max_iterations;       /* of an ONNX model's loops, in one run; 0: 1 << 20 */
-  uint32_t lists_host_nodes;     /* 1: wh_runner_get_host_node has something to say */
+  uint64_t memory_limit;     /* as wh_session_options has it; activations of open dims take an eighth more */
+  uint64_t max_iterations;   /* of an ONNX model's loops, in one run; 0: 1 << 20 */
+  uint32_t lists_host_nodes; /* 1: wh_runner_get_host_node has something to say */
   uint32_t reserved;
 } wh_runner_options;
 #define WH_RUNNER_OPTIONS_INIT \

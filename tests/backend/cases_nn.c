@@ -158,7 +158,9 @@ static void winograd_convs(suite *s, wh_op op) {
              {1, 1, 16, 17, {3, 3}, {0, 0, 0, 0}, false},   {1, 1, 18, 16, {2, 2}, {4, 3, 3, 5}, false},
              {3, 1, 33, 70, {13, 12}, {1, 1, 1, 1}, false}, {2, 1, 16, 37, {4, 5}, {1, 1, 1, 1}, true},
              {1, 1, 15, 16, {5, 7}, {1, 1, 1, 1}, false},   {1, 1, 16, 15, {5, 7}, {1, 1, 1, 1}, false},
-             {1, 1, 16, 18, {3, 301}, {1, 1, 1, 1}, false}, {1, 1, 19, 16, {5, 47}, {1, 1, 1, 1}, false}};
+             {1, 1, 16, 18, {3, 301}, {1, 1, 1, 1}, false}, {1, 1, 19, 16, {5, 47}, {1, 1, 1, 1}, false},
+             {2, 2, 140, 31, {5, 7}, {1, 1, 1, 1}, false},  {2, 1, 20, 48, {9, 40}, {1, 1, 1, 1}, true},
+             {1, 1, 530, 48, {3, 4}, {1, 1, 1, 1}, false}};
   for (size_t i = 0; i < COUNT(all); i++) {
     suite_case *c = case_begin(s, all[i].images, "%s, minimal filtering %zu", wh_op_get(op)->name, i);
     const int64_t ones[] = {1, 1}, m = all[i].m * all[i].group;

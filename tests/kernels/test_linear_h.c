@@ -196,7 +196,7 @@ static void check_problem(const problem *p, int workers, const char *what) {
 
 static void test_sizes(void **state) {
   (void)state;
-  static const int64_t ms[] = {1, 2, 3, 6, 7, 8, 9, 13, 14, 16, 27, 63, 64, 65, 130};
+  static const int64_t ms[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 16, 27, 63, 64, 65, 130};
   static const int64_t ns[] = {1, 15, 32, 33, 64, 120, 150, 290};
   static const int64_t ks[] = {1, 7, 64, 127, 128, 129, 300, 576, 1544};
   size_t turn = 0;

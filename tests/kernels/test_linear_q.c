@@ -219,6 +219,7 @@ static void test_type(void **state) {
       if (MS[i] * NS[j] * k > 6000000) k = ks[turn % 3]; /* keeps the whole test at seconds */
       problem p = make_problem(&rng, dtype, MS[i], NS[j], k, (epilogue)(turn % N_EPILOGUES));
       check_problem(&p, available, (int)(turn % N_TEAMS) + 1);
+      if (MS[i] <= 4) check_problem(&p, available, 1); /* all panels side by side */
       free_problem(&p);
     }
 }
