@@ -112,10 +112,10 @@ static void products_of_one_x(suite *s, wh_op op, const int64_t *n_rows, size_t 
 SUITE_CASES(linear) {
   extreme_products(s, op);
   products_of_one_x(s, op, D(1, 6, 20), 3);
-  static const int64_t sizes[][3] = {
-      {1, 1, 1},    {1, 33, 64},    {1, 130, 600}, {0, 8, 32},    {0, 300, 256},   {2, 7, 96},
-      {5, 100, 7},  {17, 16, 513},  {67, 37, 288}, {130, 9, 256}, {20, 150, 1600}, {3, 5, 16900},
-      {9, 20, 550}, {32, 40, 4400}, {33, 17, 300}, {1, 5, 16900}}; /* rows, n, k */
+  static const int64_t sizes[][3] = {{1, 1, 1},      {1, 33, 64},     {1, 130, 600}, {0, 8, 32},
+                                     {2, 7, 96},     {5, 100, 7},     {17, 16, 513}, {67, 37, 288},
+                                     {130, 9, 256},  {20, 150, 1600}, {3, 5, 16900}, {9, 20, 550},
+                                     {32, 40, 4400}, {33, 17, 300},   {1, 5, 16900}}; /* rows, n, k */
   FOR_EACH_WEIGHT_DTYPE(d)
   for (size_t i = 0; i < COUNT(sizes); i++)
     for (int epilogue = 0; epilogue < 4; epilogue++) {
