@@ -41,6 +41,7 @@ ALWAYS_INLINE void vint_store(void *p, vint v) { vst1q_u8(p, vec_u8(v)); }
 ALWAYS_INLINE vint vint_zero(void) { return vdupq_n_s32(0); }
 ALWAYS_INLINE vint vint_set8(int v) { return vreinterpretq_s32_s8(vdupq_n_s8((int8_t)v)); }
 ALWAYS_INLINE vint vint_set16(int v) { return vreinterpretq_s32_s16(vdupq_n_s16((int16_t)v)); }
+ALWAYS_INLINE vint vint_set32(int v) { return vdupq_n_s32(v); }
 ALWAYS_INLINE vint vint_bcast32(const void *p) {
   int32_t v;
   memcpy(&v, p, 4);
