@@ -61,6 +61,32 @@ static void a_stage_ends_where_elements_decide(void **state) {
   stop(&r);
 }
 
+/* w = the elements of x + x that are not 0: what a device left is gathered on the host, in no program. */
+static void few_elements_are_gathered_on_the_host(void **state) {
+  (void)state;
+  static const wh_str in0[] = {S("x"), S("x")}, out0[] = {S("y")}, in1[] = {S("y")}, out1[] = {S("z")},
+                      in2[] = {S("y"), S("z")}, out2[] = {S("w")};
+  static const wh_onnx_node nodes[] = {{S(""), S("Add"), S(""), 2, 1, 0, in0, out0, NULL},
+                                       {S(""), S("NonZero"), S(""), 1, 1, 0, in1, out1, NULL},
+                                       {S(""), S("Gather"), S(""), 2, 1, 0, in2, out2, NULL}};
+  static const wh_onnx_value_info ins[] = {PORT("x", WH_DTYPE_F32)}, outs[] = {PORT("w", WH_DTYPE_F32)};
+  const wh_onnx_graph g = GRAPH(nodes, ins, outs);
+  running r;
+  static float x[3000];
+  const wh_tensor tx = tensor(WH_DTYPE_F32, 1, 3000, 0, x, sizeof x), *in[] = {&tx};
+  start(&r, &g);
+  for (int i = 1; i <= 3; i++) {
+    x[7 * i] = (float)i;
+    x[2999] = -3;
+    const wh_tensor w = run_of(&r, in);
+    assert_int_equal(w.dims[1], i + 1);
+    for (int k = 1; k <= i; k++) assert_true(((const float *)w.data)[k - 1] == 2.0f * (float)k);
+    assert_true(((const float *)w.data)[i] == -6.0f);
+    assert_int_equal(wh_onnx_runner_n_programs(r.runner), 1);
+  }
+  stop(&r);
+}
+
 /* y = x + c: an infinity among a graph's own constants is a value, where in a language model it is damage. */
 static void constants_may_be_infinite(void **state) {
   (void)state;
@@ -288,9 +314,13 @@ static void names_are_checked(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(looked_at_inputs_decide),   cmocka_unit_test(a_stage_ends_where_elements_decide),
-      cmocka_unit_test(constants_may_be_infinite), cmocka_unit_test(endless_loops_end),
-      cmocka_unit_test(names_are_checked),         cmocka_unit_test(weights_are_shared),
+      cmocka_unit_test(looked_at_inputs_decide),
+      cmocka_unit_test(a_stage_ends_where_elements_decide),
+      cmocka_unit_test(constants_may_be_infinite),
+      cmocka_unit_test(endless_loops_end),
+      cmocka_unit_test(names_are_checked),
+      cmocka_unit_test(weights_are_shared),
+      cmocka_unit_test(few_elements_are_gathered_on_the_host),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);
 }
