@@ -7,7 +7,7 @@
 #include "backends/cpu/linear_h_block.h"
 
 /* Up to here rows are read faster when they are left to a processor that does that well
- * (docs/BENCHMARKS.md). */
+ * (docs/benchmarks/kernels.md). */
 #define UNASKED_ROWS_MAX 4
 
 /* Panels that a call of so many rows takes, as registers allow. */
