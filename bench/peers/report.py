@@ -78,9 +78,12 @@ def text_table(document):
 
 
 def builds_line(document):
-    """What peers had to leave out, or None."""
-    names = [name for name, facts in document.get("programs", {}).items() if facts.get("without_amx")]
-    return f"{' and '.join(names)} built without AMX, whose kernels end with an illegal instruction on some machines" if names else None
+    """What had to be done about peers' AMX, or None."""
+    lines = []
+    for amx, said in (("corrected", "with one line in its AMX kernels, which end with an illegal instruction otherwise"), ("left out", "without AMX")):
+        names = [name for name, facts in document.get("programs", {}).items() if facts.get("amx") == amx]
+        lines += [f"{' and '.join(names)} built {said}"] if names else []
+    return "; ".join(lines) or None
 
 
 def limits_line(document):

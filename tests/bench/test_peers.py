@@ -213,14 +213,23 @@ class Builds(unittest.TestCase):
         self.assertFalse(programs.has_part_of("amx", "processor\t: 0\nflags\t\t: fpu avx512_vnni\nmodel name\t: amx\n"))
         self.assertFalse(programs.has_part_of("avx512", ""))
 
-    def test_amx_is_left_out_of_a_native_build_alone(self):
-        for kind in (LlamaCpp, programs.IkLlamaCpp):
-            options = self.peer(kind=kind, amx=True).build_options
-            for language in ("C", "CXX"):
-                self.assertIn(f"-DCMAKE_{language}_FLAGS={programs.NO_AMX}", options)
-            self.assertIn("-DGGML_NATIVE=ON", options)
+    def test_amx_concerns_a_native_build_alone(self):
+        for kind, amx in ((LlamaCpp, "corrected"), (programs.IkLlamaCpp, "left out")):
+            self.assertEqual(self.peer(kind=kind, amx=True).build_options, ("-DGGML_NATIVE=ON", *programs.AMX_OPTIONS[amx]))
         self.assertEqual(self.peer(amx=False).build_options, LlamaCpp.NATIVE)
         self.assertEqual(self.peer(amx=True, build_options=LlamaCpp.AVX2).build_options, LlamaCpp.AVX2)
+
+    def test_tiles_are_written_before_they_are_loaded(self):
+        path, load, line = programs.TILES_WRITTEN
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / path
+            file.parent.mkdir(parents=True)
+            file.write_text("{\n" + load + "}\n")
+            LlamaCpp.have_tiles_written(pathlib.Path(folder))
+            self.assertEqual(file.read_text(), "{\n" + line + load + "}\n")
+            file.write_text("{}\n")
+            with self.assertRaisesRegex(Failure, "has changed"):
+                LlamaCpp.have_tiles_written(pathlib.Path(folder))
 
     def test_a_build_with_amx_from_before_is_built_again(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -233,24 +242,25 @@ class Builds(unittest.TestCase):
             built = []
             peer = self.peer(folder, amx=True)
             peer.fetch = lambda temporary: built.append(temporary) or temporary
+            peer.have_tiles_written = built.append
             with unittest.mock.patch.object(programs, "output_of", lambda command: built.append(command)):
                 peer.build()
-                self.assertEqual(len(built), 3)
-                self.assertTrue(set(peer.build_options) <= set(built[1]))
+                self.assertEqual(len(built), 4)
+                self.assertTrue(set(peer.build_options) <= set(built[2]))
                 (folder / "bin").mkdir(parents=True)
                 for target in LlamaCpp.TARGETS:
                     (folder / "bin" / target).touch()
-                cache.write_text(f"GGML_NATIVE:BOOL=ON\nCMAKE_C_FLAGS:STRING={programs.NO_AMX}\n")
+                cache.write_text("GGML_NATIVE:BOOL=ON\nPEER_TILES:UNINITIALIZED=written-before-loaded\n")
                 peer.build()
                 self.peer(folder, amx=False).build()
-            self.assertEqual(len(built), 3)
-            self.assertTrue(peer.describe()["without_amx"])
+            self.assertEqual(len(built), 4)
+            self.assertEqual(peer.describe()["amx"], "corrected")
 
-    def test_the_report_says_what_was_left_out(self):
-        document = {"programs": {"whimbrel": {}, "llama.cpp": {"without_amx": True}, "ik_llama.cpp": {"without_amx": False}}}
-        self.assertIn("llama.cpp built without AMX", report.builds_line(document))
-        document["programs"]["llama.cpp"]["without_amx"] = False
-        self.assertIsNone(report.builds_line(document))
+    def test_the_report_says_what_was_done_about_amx(self):
+        document = {"programs": {"whimbrel": {}, "llama.cpp": {"amx": "corrected"}, "ik_llama.cpp": {"amx": "left out"}}}
+        self.assertIn("llama.cpp built with one line", report.builds_line(document))
+        self.assertIn("ik_llama.cpp built without AMX", report.builds_line(document))
+        self.assertIsNone(report.builds_line({"programs": {"llama.cpp": {"amx": None}}}))
 
 
 class FakeProgram:
