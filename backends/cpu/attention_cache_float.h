@@ -71,7 +71,7 @@ INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
     q[r / 3] += (steps) * sizeof(float);  \
     KEEP_APART(q[r / 3]);                 \
   }
-  for (; t->next.step && left > 0; left--) {
+  for (const int64_t until = left - t->next.rows; left > until && left > 0; left--) {
     prefetch(&t->next, t->n_dim - left, dtype == WH_DTYPE_F16 ? 2 : 4);
     STEP(0);
     ADVANCE(1)
@@ -101,6 +101,7 @@ TILE_TABLE(score, f32, WH_DTYPE_F32, TILE_VECS)
 /* Scores of r query vectors against positions [low, high). */
 static void score_tile(int r, score_job *t, int low, int high) {
   const int most = TILE_VECS(r);
+  const int64_t rows = t->next.rows;
   for (t->first = low / VF_LANES * VF_LANES; t->first < high;) {
     const int left = (high - t->first + VF_LANES - 1) / VF_LANES, n = left < most ? left : most;
     if (t->dtype == WH_DTYPE_F16)
@@ -108,8 +109,10 @@ static void score_tile(int r, score_job *t, int low, int high) {
     else
       score_tiles_f32[r - 1][n - 1](t);
     t->first += n * VF_LANES;
-    t->next.step = 0; /* the first pass has asked for all */
+    t->next.rows = 0; /* the first pass has asked for all */
   }
+  t->next.rows = rows;
+  t->next.row += rows;
 }
 
 /* Queries are used as they are. */
@@ -124,7 +127,7 @@ static void score_chunk(const wh_attention_args *a, const wh_attention_workspace
   const int64_t elem = a->dtype == WH_DTYPE_F16 ? 2 : 4, row = WH_ATTENTION_CHUNK * elem;
   const char *k = (const char *)a->keys + c->tile * a->head_dim * row;
   score_job t = {.dtype = a->dtype, .k = k, .n_dim = a->head_dim};
-  t.next = lines_ahead(c, a->keys, a->head_dim * row, row, 0);
+  t.next = lines_ahead(c, a->keys, a->head_dim * row, a->head_dim, row, 0);
   if (!c->one && a->dtype == WH_DTYPE_F16) {
     unpack_f16((const uint16_t *)(const void *)k, w->keys, a->head_dim * WH_ATTENTION_CHUNK);
     t.dtype = WH_DTYPE_F32;
@@ -162,7 +165,7 @@ static void open_values(const wh_attention_args *a, const wh_attention_workspace
   const char *v = (const char *)a->values + at * elem;
   t->dtype = a->dtype;
   t->v = v;
-  t->next = lines_ahead(c, a->values, WH_ATTENTION_CHUNK * row, row, elem);
+  t->next = lines_ahead(c, a->values, WH_ATTENTION_CHUNK * row, WH_ATTENTION_CHUNK, row, elem);
   if (t->ld != a->value_dim || (!c->one && a->dtype == WH_DTYPE_F16)) {
     unpack_values(a, at, c->j0[c->begin], c->j1[c->end - 1], w->values);
     t->dtype = WH_DTYPE_F32;

@@ -73,7 +73,7 @@ INLINE void score_dots(const int r_max, const int n, const score_job *t, int64_t
   for (int r = 0; r < r_max; r++) UNROLL_8
   for (int i = 0; i < n; i++) dot[r][i] = vi_set32(t->q.bias[r * t->n_blocks + b]);
   for (int64_t g = 0; g < BLOCK / 4; g++) { /* four dimensions */
-    if (t->next.step) prefetch(&t->next, b * 8 + g, 5);
+    if (b * 8 + g < t->next.rows) prefetch(&t->next, b * 8 + g, 5);
     UNROLL_8
     for (int i = 0; i < n; i++) {
       key[i] = vi_key(vi_load(codes + g * 4 * WH_ATTENTION_CHUNK + i * VF_LANES * 4));
@@ -100,7 +100,7 @@ INLINE void score_dots_in_pairs(const int r_max, const int n, const score_job *t
   for (int r = 0; r < r_max; r += 2) UNROLL_8
   for (int i = 0; i < n; i++) sum[r / 2][i][0] = sum[r / 2][i][1] = vi_set32(0);
   for (int64_t g = 0; g < BLOCK / 4; g += 2) {
-    for (int i = 0; i < 2 && t->next.step; i++) prefetch(&t->next, b * 8 + g + i, 5);
+    for (int64_t row = b * 8 + g, i = 0; i < 2 && row + i < t->next.rows; i++) prefetch(&t->next, row + i, 5);
     vi pair[(TILE + 1) / 2];
     UNROLL_8
     for (int r = 0; r < r_max; r += 2) {
@@ -167,19 +167,22 @@ TILE_TABLE(score, q8, WH_DTYPE_Q8_0, DOT_VECS)
 /* Scores of r query vectors against positions [low, high). */
 static void score_tile(int r, score_job *t, int low, int high) {
   const int most = DOT_VECS(r);
+  const int64_t rows = t->next.rows;
   for (t->first = low / VF_LANES * VF_LANES; t->first < high;) {
     const int left = (high - t->first + VF_LANES - 1) / VF_LANES, n = left < most ? left : most;
     score_tiles_q8[r - 1][n - 1](t);
     t->first += n * VF_LANES;
-    t->next.step = 0; /* the first pass has asked for all */
+    t->next.rows = 0; /* the first pass has asked for all */
   }
+  t->next.rows = rows;
+  t->next.row += rows;
 }
 
 static void score_chunk(const wh_attention_args *a, const wh_attention_workspace *w, const chunk_view *c) {
   const q8_queries q = queries_at(a, w);
   score_job t = {.k = wh_kv_q8_tile(a->keys, a->head_dim, c->tile), .n_blocks = a->head_dim / BLOCK};
   /* rows of four dimensions, a little longer than 4 lines: the tile has scales, too */
-  t.next = lines_ahead(c, a->keys, t.n_blocks * BLOCK_BYTES, BLOCK_BYTES / 8, 0);
+  t.next = lines_ahead(c, a->keys, t.n_blocks * BLOCK_BYTES, t.n_blocks * 8, BLOCK_BYTES / 8, 0);
   for (int64_t i = c->begin; i < c->end; i += c->step) {
     t.q.codes = q.codes + i * a->head_dim;
     t.q.scale = q.scale + i * t.n_blocks;
@@ -195,9 +198,9 @@ static void open_values(const wh_attention_args *a, const wh_attention_workspace
                         value_job *t) {
   const wh_kv_q8_block *tile = wh_kv_q8_tile(a->values, a->value_dim, c->tile);
   const int64_t n_blocks = a->value_dim / BLOCK;
-  t->next = lines_ahead(c, a->values, n_blocks * BLOCK_BYTES, 64, BLOCK_BYTES / BLOCK);
+  t->next = lines_ahead(c, a->values, n_blocks * BLOCK_BYTES, WH_ATTENTION_CHUNK, 64, BLOCK_BYTES / BLOCK);
   ahead rest = t->next; /* positions ask for a line each, and two blocks have 68 */
-  for (int64_t b = 0; b + 1 < n_blocks && rest.step; b += 2, rest.offset += 2 * BLOCK_BYTES)
+  for (int64_t b = 0; b + 1 < n_blocks && rest.rows; b += 2, rest.offset += 2 * BLOCK_BYTES)
     prefetch(&rest, WH_ATTENTION_CHUNK, 4);
   float scales[WH_ATTENTION_CHUNK];
   for (int64_t b = 0; b < n_blocks; b++) {
