@@ -19,7 +19,7 @@
 #include "whimbrel/device.h"
 
 /* Raised with every change of this interface, which op_list.def is a part of: an op is its number. */
-#define WH_BACKEND_ABI_VERSION 6u
+#define WH_BACKEND_ABI_VERSION 7u
 /* Of docs/NUMERICS.md: changes whenever a definition gives other bits, so that what was saved is not mixed.
  */
 #define WH_NUMERICS_VERSION 4u
@@ -140,6 +140,7 @@ typedef struct wh_claim {
    * slower. So a model computes before its weights are packed. What is not finite is then a fault. */
   uint32_t from_model;
   uint32_t any_address; /* bit i: constant operand i is read wherever it lies, when it is not packed */
+  bool no_scratch;      /* whatever the dims: the node is not asked again for others */
 } wh_claim;
 
 typedef struct wh_pack_task {

@@ -289,6 +289,7 @@ wh_status wh_cpu_claim_gather(const cpu_device *d, const wh_graph *g, const wh_n
                               const int64_t *dims, wh_claim *c) {
   (void)d, (void)g, (void)node, (void)dims;
   c->any_address = 1;
+  c->no_scratch = true;
   return WH_OK;
 }
 

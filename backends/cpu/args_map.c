@@ -37,6 +37,7 @@ static wh_map_fn select_loop(const cpu_device *d, const wh_graph *g, const wh_no
 wh_status wh_cpu_claim_map(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                            const int64_t *dims, wh_claim *c) {
   (void)dims;
+  c->no_scratch = true;
   c->supported = select_loop(d, g, node, NULL) != NULL;
   if (!c->supported)
     (void)snprintf(c->reason, sizeof c->reason, "no kernel for %s of %s", wh_op_get(node->op)->name,

@@ -203,6 +203,7 @@ bool wh_cpu_rowop_takes(const wh_graph *g, const wh_node_info *node) {
 wh_status wh_cpu_claim_rowop(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                              const int64_t *dims, wh_claim *c) {
   const unsigned other = input_of_other_type(g, node);
+  c->no_scratch = true;
   if (has_map(node->op) && !wh_cpu_rowop_takes(g, node)) return wh_cpu_claim_map(d, g, node, dims, c);
   if (other < node->n_inputs) {
     c->supported = false;
@@ -226,6 +227,7 @@ wh_status wh_cpu_claim(void *dev, const wh_graph *g, wh_node n, const int64_t *d
   c->supported = true;
   c->scratch_bytes = 0;
   c->n_layouts = c->from_model = c->any_address = 0;
+  c->no_scratch = !op->claim;
   if (wh_op_has(node->op, WH_TRAIT_VIEW)) return WH_OK; /* nothing runs */
   if (!op->compile) refuse(c, "no kernel");
   return op->claim ? op->claim(d, g, node, dims, c) : WH_OK;

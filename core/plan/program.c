@@ -264,6 +264,7 @@ static wh_status step_slots(build *b, wh_program_block *block, wh_step *step) {
   for (unsigned i = 0; i < step->n_outputs; i++)
     WH_TRY(value_slot(b, block->device, b->roots[wh_node_output(node, i)], step->phase,
                       &args[step->n_inputs + i].slot));
+  if (b->claims[step->node].no_scratch) return WH_OK;
   return add_slot(b, (wh_slot){WH_SLOT_ARENA, block->device, 0, step->node, step->phase, .last = step->phase},
                   &step->scratch);
 }

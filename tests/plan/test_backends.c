@@ -6,7 +6,7 @@
 #include "tests/ir/graph_fixture.h"
 #include "tests/plan/fake_backend.h"
 
-#define OPS_VERSION 6
+#define OPS_VERSION 7u
 #define OPS_HASH "47927f3e0733bdcab42f0bb4bde1ec13"
 
 static const wh_backend *const linked[] = {&fake_backend};
@@ -17,7 +17,7 @@ static void what_does_not_fit_is_refused(void **state) {
   assert_ok(wh_backend_check(&b, "fake"));
   b.abi_version = WH_BACKEND_ABI_VERSION + 1;
   assert_int_equal(wh_backend_check(&b, "other.so"), WH_ERR_UNSUPPORTED);
-  assert_error_says("other.so: made for version 7 of the backend interface; this is version 6");
+  assert_error_says("other.so: made for version 8 of the backend interface; this is version 7");
   b = fake_backend;
   b.struct_size--;
   assert_int_equal(wh_backend_check(&b, "short.so"), WH_ERR_UNSUPPORTED);
