@@ -534,28 +534,32 @@ static bool codes_scratch(const wh_graph *g, const wh_node_info *node, const wh_
   return wh_conv_codes_scratch(&win, size[1][1], size[1][0], workers, out);
 }
 
+/* Of the level whose kernel wh_nn_select finds. */
+static int64_t conv_lanes(uint64_t features) {
+  return features & WH_CPU_AVX512 ? 16 : features & WH_CPU_AVX2 ? 8 : 4;
+}
+
 /* Of all workers; what the reference does not need, it ignores. */
-static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers) {
+static size_t conv_scratch(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                           const int64_t *dims) {
   int64_t size[3][WH_MAX_RANK];
   const wh_window win = sizes_of_conv(g, node, dims, size);
-  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), lanes[] = {4, 8, 16};
+  const int64_t group = wh_node_i(node, WH_ATTR_GROUP), lanes = conv_lanes(d->features);
+  const int workers = wh_team_size(d->team);
   size_t most = 0, bytes;
   if (wh_conv_is_winograd(node, g->values[node->inputs[1]].shape.rank, size[1])) {
-    for (int i = 0; i < 3; i++) {
-      wh_winograd_plan p;
-      if (!wh_winograd_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, false,
-                                 lanes[i], &p) ||
-          !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) ||
-          !wh_add_size(bytes, p.shared_bytes, &bytes))
-        return SIZE_MAX;
-      if (bytes > most) most = bytes;
-    }
-    return most;
+    wh_winograd_plan p;
+    return wh_winograd_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, false,
+                                 lanes, &p) &&
+                   wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) &&
+                   wh_add_size(bytes, p.shared_bytes, &bytes)
+               ? bytes
+               : SIZE_MAX;
   }
-  for (int i = 0; i < 6; i++) { /* not packed, or packed; at some level */
+  for (int packed = 0; packed < (group == 1 ? 2 : 1); packed++) {
     wh_conv_plan p;
-    if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers,
-                           i > 2 && group == 1, lanes[i % 3], &p) ||
+    if (!wh_conv_make_plan(&win, size[0][0], group, size[1][1], size[1][0] / group, workers, packed, lanes,
+                           &p) ||
         !wh_mul_size(p.worker_bytes, (size_t)workers, &bytes) || !wh_add_size(bytes, p.shared_bytes, &bytes))
       return SIZE_MAX;
     if (bytes > most) most = bytes;
@@ -564,15 +568,15 @@ static size_t conv_scratch(const wh_graph *g, const wh_node_info *node, const in
 }
 
 /* Of one worker, or of all together. SIZE_MAX: too much. */
-static size_t nn_scratch(const wh_graph *g, const wh_node_info *node, const int64_t *dims, int workers,
-                         bool *per_worker) {
+static size_t nn_scratch(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                         const int64_t *dims, bool *per_worker) {
   size_t bytes = 0;
   *per_worker = true;
   switch (node->op) {
     case WH_OP_CONV:
     case WH_OP_CONV_CHAIN:
       *per_worker = false;
-      return conv_scratch(g, node, dims, workers);
+      return conv_scratch(d, g, node, dims);
     case WH_OP_CONV_TRANSPOSE: {
       int64_t size[3][WH_MAX_RANK];
       wh_conv_transpose_room room;
@@ -633,7 +637,7 @@ wh_status wh_cpu_claim_nn(const cpu_device *d, const wh_graph *g, const wh_node_
     c->layouts[c->n_layouts++] = (wh_weight_layout){1, 0, r->n_bytes};
   }
   bool per_worker;
-  size_t bytes = nn_scratch(g, node, dims, workers, &per_worker);
+  size_t bytes = nn_scratch(d, g, node, dims, &per_worker);
   if (bytes == SIZE_MAX || (per_worker && !wh_mul_size(bytes, (size_t)workers, &bytes)))
     return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
   if (node->op == WH_OP_CONV_CODES && !wh_cpu_sum_bytes(g, node, dims, &bytes))
