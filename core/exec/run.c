@@ -333,7 +333,7 @@ wh_status wh_run_bind(wh_run *r, const int64_t *symbols) {
       return WH_FAIL(ERR_LIMIT, "dimension '%s' of graph '%s' cannot be %lld: at most %lld",
                      g->dims.symbols[i], g->name, (long long)symbols[i], (long long)r->layout->symbols[i]);
   memcpy(r->symbols, symbols, n);
-  wh_graph_eval_dims(g, symbols, r->dims);
+  wh_dim_values(&g->dims, symbols, r->dims);
   renew_frames(r);
   return WH_OK;
 }
@@ -352,7 +352,7 @@ wh_status wh_run_reshape(wh_run *r, const int64_t *symbols) {
     return st;
   }
   memcpy(r->symbols, symbols, r->p->graph->dims.n_symbols * sizeof *symbols);
-  wh_graph_eval_dims(r->p->graph, symbols, r->dims);
+  memcpy(r->dims, layout->dims, r->p->graph->dims.n * sizeof *r->dims);
   renew_frames(r); /* places have changed even where dims have not */
   return open_ports(r);
 }

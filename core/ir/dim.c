@@ -385,8 +385,7 @@ static wh_status check_symbols(const wh_dim_table *t, const int64_t *symbols) {
   return WH_OK;
 }
 
-wh_status wh_dim_eval_all(const wh_dim_table *t, const int64_t *symbols, int64_t *out) {
-  WH_TRY(check_symbols(t, symbols));
+void wh_dim_values(const wh_dim_table *t, const int64_t *symbols, int64_t *out) {
   for (size_t i = 0; i < t->n; i++) { /* operands come first */
     const wh_dim_expr *e = &t->exprs[i];
     if (e->kind == WH_DIM_CONST)
@@ -396,6 +395,11 @@ wh_status wh_dim_eval_all(const wh_dim_table *t, const int64_t *symbols, int64_t
     else
       out[i] = apply(e->kind, out[e->a], out[e->b]);
   }
+}
+
+wh_status wh_dim_eval_all(const wh_dim_table *t, const int64_t *symbols, int64_t *out) {
+  WH_TRY(check_symbols(t, symbols));
+  wh_dim_values(t, symbols, out);
   return WH_OK;
 }
 

@@ -80,8 +80,9 @@ static inline bool wh_dim_is_const(const wh_dim_table *t, wh_dim d) {
 
 /* Value with symbol i bound to symbols[i], which is within the symbol's range. */
 int64_t wh_dim_eval(const wh_dim_table *t, wh_dim d, const int64_t *symbols);
-/* out[d], for each of the t->n expressions: its value with symbol i bound to symbols[i]. Allocates nothing.
- * ERR_INVALID_ARGUMENT for a value outside its symbol's range. */
+/* out[d], for each of the t->n expressions: its value as of wh_dim_eval. */
+void wh_dim_values(const wh_dim_table *t, const int64_t *symbols, int64_t *out);
+/* The same. Allocates nothing. ERR_INVALID_ARGUMENT for a value outside its symbol's range. */
 WH_NODISCARD wh_status wh_dim_eval_all(const wh_dim_table *t, const int64_t *symbols, int64_t *out);
 /* out[d], for each expression: no value of it is larger while symbol i stays within its least value and
  * symbols_max[i]: what a plan makes room for. At most the expression's `max`; errors as wh_dim_eval_all. */

@@ -29,7 +29,7 @@ static wh_status dims_without_symbols(const wh_graph *g, int64_t *dims) {
   int64_t *any = wh_alloc_array(g->alloc, g->dims.n_symbols + 1, sizeof *any);
   if (!any) return WH_OOM("folding");
   for (uint32_t i = 0; i < g->dims.n_symbols; i++) any[i] = wh_dim_get(&g->dims, g->dims.symbol_dims[i])->min;
-  wh_graph_eval_dims(g, any, dims);
+  wh_dim_values(&g->dims, any, dims);
   wh_free(g->alloc, any);
   return WH_OK;
 }

@@ -5,11 +5,9 @@
 
 #include "core/plan/parts.h"
 
-#define MORE_ROOM 8 /* of a place: that part of what it needs */
-
-void wh_graph_eval_dims(const wh_graph *g, const int64_t *symbols, int64_t *dims) {
-  for (wh_dim d = 0; d < g->dims.n; d++) dims[d] = wh_dim_eval(&g->dims, d, symbols);
-}
+#define MORE_ROOM 8    /* of a place: that part of what it needs */
+#define STRETCH 64     /* the unit of the factor that places are stretched by, */
+#define MOST_STRETCH 8 /* which is at most that */
 
 static bool divides_by_symbols(const wh_dim_table *t) {
   for (wh_dim d = 0; d < t->n; d++) {
@@ -72,30 +70,46 @@ static wh_status place_states(const wh_program *p, wh_layout *l) {
 static bool is_in_arena(const wh_program *p, const wh_layout *l, uint32_t slot, uint16_t device) {
   uint64_t at;
   return p->slots[slot].kind == WH_SLOT_ARENA && p->slots[slot].device == device &&
-         !wh_part_is_placed(p, l->symbols, slot, &at);
+         !wh_part_is_placed(p, l->dims, slot, &at);
 }
 
 static void place_parts(const wh_program *p, wh_layout *l) {
   uint64_t at;
   for (uint32_t i = 0; i < p->n_slots; i++)
-    if (wh_part_is_placed(p, l->symbols, i, &at)) l->offsets[i] = l->offsets[p->slots[i].whole] + at;
+    if (wh_part_is_placed(p, l->dims, i, &at)) l->offsets[i] = l->offsets[p->slots[i].whole] + at;
 }
 
-/* The places of another layout; false: they are not all large enough, or much too large. */
+static uint64_t units(uint64_t n_bytes) { return n_bytes / WH_PLAN_ALIGN + (n_bytes % WH_PLAN_ALIGN != 0); }
+
+/* The places of another layout, all further apart by one factor where some are too small: what does not
+ * overlap there does not then. False: too much room would be lost. */
 static bool take_places(const wh_program *p, uint16_t device, const wh_layout *near, wh_layout *l) {
-  uint64_t all = 0;
+  const wh_memory_plan *plan = &near->memory[device].arena;
+  const uint64_t sum = units(plan->unshared_bytes);
+  uint64_t all = 0, by = STRETCH;
+  if (sum > UINT64_MAX / (2 * STRETCH * MOST_STRETCH)) return false; /* of which no product overflows */
   for (uint32_t i = 0; i < p->n_slots; i++) {
     if (!is_in_arena(p, l, i, device)) continue;
-    if (l->n_bytes[i] > near->room[i]) return false;
-    all += l->n_bytes[i]; /* at most the sum that was planned */
+    const uint64_t need = units(l->n_bytes[i]), have = units(near->room[i]);
+    all += need; /* at most what was planned, as often as it may be stretched */
+    if (need <= have) continue;
+    if (need / MOST_STRETCH >= have) return false;
+    const uint64_t factor = (need * STRETCH + have - 1) / have;
+    if (factor > by) by = factor;
   }
-  if (near->memory[device].arena.unshared_bytes / 2 > all) return false;
+  const bool stretched = by > STRETCH;
+  if (stretched) by += by / MORE_ROOM;
+  if (stretched ? sum * by / STRETCH > all + all / 4 : sum / 2 > all) return false;
   for (uint32_t i = 0; i < p->n_slots; i++) {
     if (!is_in_arena(p, l, i, device)) continue;
-    l->offsets[i] = near->offsets[i];
-    l->room[i] = near->room[i];
+    const uint64_t at = units(near->offsets[i]), end = at + units(near->room[i]);
+    l->offsets[i] = at * by / STRETCH * WH_PLAN_ALIGN;
+    l->room[i] = end * by / STRETCH * WH_PLAN_ALIGN - l->offsets[i];
   }
-  l->memory[device].arena = near->memory[device].arena;
+  l->memory[device].arena =
+      (wh_memory_plan){.arena_bytes = units(plan->arena_bytes) * by / STRETCH * WH_PLAN_ALIGN,
+                       .lower_bound_bytes = units(plan->lower_bound_bytes) * by / STRETCH * WH_PLAN_ALIGN,
+                       .unshared_bytes = sum * by / STRETCH * WH_PLAN_ALIGN};
   return true;
 }
 
@@ -140,7 +154,7 @@ wh_status wh_layout_create(const wh_program *p, const int64_t *symbols, const wh
       l->symbols && l->dims && l->n_bytes && l->offsets && l->room ? WH_OK : WH_OOM("memory layout");
   if (st == WH_OK) {
     memcpy(l->symbols, symbols, l->n_symbols * sizeof *symbols);
-    wh_graph_eval_dims(g, symbols, l->dims);
+    wh_dim_values(&g->dims, symbols, l->dims);
     st = size_slots(p, l);
   }
   if (st == WH_OK) st = place_states(p, l);

@@ -36,8 +36,6 @@ WH_NODISCARD wh_status wh_layout_create(const struct wh_program *p, const int64_
 void wh_layout_retain(wh_layout *layout);
 void wh_layout_release(wh_layout *layout); /* NULL is fine */
 
-/* Every dim expression of g with symbol i bound to symbols[i]: dims[g->dims.n]. */
-void wh_graph_eval_dims(const wh_graph *g, const int64_t *symbols, int64_t *dims);
 /* ERR_LIMIT names the first symbol whose value is outside its range (0 is allowed: nothing to do). */
 WH_NODISCARD wh_status wh_graph_check_symbols(const wh_graph *g, const int64_t *symbols);
 

@@ -23,7 +23,8 @@ static size_t best_offset(const wh_plan_buffer *b, const placed_buffer *placed, 
   size_t best = SIZE_MAX, best_gap = SIZE_MAX, end = 0;
   for (size_t i = 0; i < n_placed; i++) {
     const placed_buffer *p = &placed[i];
-    if (first > p->last || p->first > last) continue; /* not at the same time */
+    if ((first > p->last) | (p->first > last))
+      continue; /* not at the same time; one jump, which is foreseen */
     if (p->offset > end && p->offset - end >= b->size && p->offset - end < best_gap) {
       best_gap = p->offset - end;
       best = end;

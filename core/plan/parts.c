@@ -51,14 +51,13 @@ void wh_parts_find(wh_program *p) {
   }
 }
 
-bool wh_part_is_placed(const wh_program *p, const int64_t *symbols, uint32_t slot, uint64_t *at) {
+bool wh_part_is_placed(const wh_program *p, const int64_t *dims, uint32_t slot, uint64_t *at) {
   const wh_slot *part = &p->slots[slot];
   *at = 0;
   if (!part->is_part) return false;
   for (unsigned i = 0; i < part->operand; i++) {
     size_t bytes;
-    if (!wh_shape_bytes(p->graph, &p->graph->values[p->graph->nodes[part->concat].inputs[i]].shape, symbols,
-                        &bytes))
+    if (!wh_value_row_major_bytes(p->graph, p->graph->nodes[part->concat].inputs[i], dims, &bytes))
       return false;
     *at += bytes; /* of what has a place in memory */
   }

@@ -453,7 +453,7 @@ static wh_status build_program(build *b) {
       dims && p->device_of && b->claims && b->roots && b->choices && b->slot_of ? WH_OK : WH_OOM("program");
   if (st == WH_OK) {
     for (size_t i = 0; i < n_places; i++) b->slot_of[i] = WH_NO_SLOT;
-    wh_graph_eval_dims(g, o->symbols, dims);
+    wh_dim_values(&g->dims, o->symbols, dims);
     st = wh_place_nodes(g, &o->place, dims, p->alloc, p->device_of, b->claims);
   }
   wh_free(p->alloc, dims);

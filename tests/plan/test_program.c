@@ -248,6 +248,23 @@ static void layouts_are_kept(void **state) {
   wh_program_release(p);
 }
 
+/* What is live at the same time, within the arena. */
+static void assert_places_are_apart(const wh_program *p, const wh_layout *l) {
+  for (uint32_t a = 0; a < p->n_slots; a++) {
+    const wh_slot *x = &p->slots[a];
+    if (x->kind != WH_SLOT_ARENA || !l->n_bytes[a]) continue;
+    assert_true(l->n_bytes[a] <= l->room[a]);
+    assert_true(l->offsets[a] % WH_PLAN_ALIGN == 0);
+    assert_true(l->offsets[a] + l->room[a] <= l->memory[0].arena.arena_bytes);
+    for (uint32_t b = 0; b < a; b++) {
+      const wh_slot *y = &p->slots[b];
+      if (y->kind != WH_SLOT_ARENA || !l->n_bytes[b] || x->first > y->last || y->first > x->last) continue;
+      assert_true(l->offsets[a] + l->n_bytes[a] <= l->offsets[b] ||
+                  l->offsets[b] + l->n_bytes[b] <= l->offsets[a]);
+    }
+  }
+}
+
 /* Of many shapes, one that is a little larger or smaller takes the places of the last, from the first on; of
  * few ones each has places of its own. */
 static void layouts_share_places(void **state) {
@@ -265,18 +282,7 @@ static void layouts_share_places(void **state) {
       assert_ok(wh_run_reshape(r, &shapes[i]));
       run_mlp(r, shapes[i]);
       const wh_layout *l = wh_run_layout(r);
-      for (uint32_t a = 0; a < p->n_slots; a++)
-        for (uint32_t b = 0; b < a; b++) {
-          const wh_slot *x = &p->slots[a], *y = &p->slots[b];
-          if (x->kind != WH_SLOT_ARENA || y->kind != WH_SLOT_ARENA || !l->n_bytes[a] || !l->n_bytes[b] ||
-              x->first > y->last || y->first > x->last)
-            continue; /* not at the same time */
-          assert_true(l->offsets[a] + l->n_bytes[a] <= l->offsets[b] ||
-                      l->offsets[b] + l->n_bytes[b] <= l->offsets[a]);
-        }
-      for (uint32_t a = 0; a < p->n_slots; a++)
-        if (p->slots[a].kind == WH_SLOT_ARENA)
-          assert_true(l->offsets[a] + l->n_bytes[a] <= l->memory[0].arena.arena_bytes);
+      assert_places_are_apart(p, l);
     }
     wh_layout *seven = NULL, *five = NULL;
     assert_ok(wh_program_get_layout(p, (int64_t[]){7}, &seven));
@@ -289,6 +295,84 @@ static void layouts_share_places(void **state) {
     wh_program_release(p);
     assert_nothing_lives(&f);
   }
+}
+
+/* Where all that there is grows, it lies as before, further apart; where one of many does, or much becomes
+ * less, places are found anew: theirs have an eighth more than they need. */
+static void places_are_stretched(void **state) {
+  (void)state;
+  static const char text[] =
+      "graph \"growing\" {\n"
+      "  symbol t 1..100000\n"
+      "  symbol u 1..100000\n"
+      "  %1 = input \"x\" f32[t]\n"
+      "  %2 = input \"y\" f32[u]\n"
+      "  %3 = neg(%1) \"a\" : f32[t]\n"
+      "  %4 = neg(%3) \"b\" : f32[t]\n"
+      "  %5 = neg(%4) \"c\" : f32[t]\n"
+      "  %6 = neg(%2) \"d\" : f32[u]\n"
+      "  output \"c\" %5\n"
+      "  output \"d\" %6\n"
+      "}\n";
+  static const struct {
+    int64_t t, u;
+    bool stretched;
+  } steps[] = {{101, 101, false},  {150, 150, true},   {151, 149, true},    {700, 690, true},
+               {700, 2000, false}, {750, 2000, false}, {9000, 9000, false}, {40000, 40000, true},
+               {100, 100, false},  {3, 3, false}};
+  fixture f = {.dev = {{0}}, .options = {.many_shapes = true}};
+  options_for(&f, (int64_t[]){101, 101}, NULL);
+  f.options.many_shapes = true;
+  wh_program *p = NULL;
+  assert_ok(wh_program_create(graph_from_text(text), &f.options, &p));
+  for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+    wh_layout *l = NULL;
+    assert_ok(wh_program_get_layout(p, (int64_t[]){steps[i].t, steps[i].u}, &l));
+    assert_places_are_apart(p, l);
+    uint64_t need = 0;
+    for (uint32_t s = 0; s < p->n_slots; s++) {
+      if (p->slots[s].kind != WH_SLOT_ARENA || !p->slots[s].value) continue;
+      if (steps[i].stretched) assert_true(l->room[s] % WH_PLAN_ALIGN == 0);
+      need += l->n_bytes[s] + l->n_bytes[s] / 8 + WH_PLAN_ALIGN;
+    }
+    assert_true(l->memory[0].arena.unshared_bytes <= 2 * need);
+    if (steps[i].stretched) assert_true(l->memory[0].arena.unshared_bytes <= need + need / 4);
+    wh_layout_release(l);
+  }
+  wh_program_release(p);
+  assert_nothing_lives(&f);
+}
+
+static size_t n_claims;
+static wh_status claim_none(void *device, const wh_graph *g, wh_node n, const int64_t *dims, wh_claim *out) {
+  n_claims++;
+  WH_TRY(fake_backend.claim(device, g, n, dims, out));
+  out->no_scratch = out->scratch_bytes == 0;
+  return WH_OK;
+}
+
+/* What never needs scratch is asked for it once. */
+static void nodes_without_scratch_have_no_slot_for_it(void **state) {
+  (void)state;
+  wh_backend backend = fake_backend;
+  backend.claim = claim_none;
+  fixture f = {.dev = {{0}}};
+  wh_program *p = NULL;
+  options_for(&f, mlp_max, NULL);
+  f.devices[0].backend = &backend;
+  n_claims = 0;
+  assert_ok(wh_program_create(mlp_graph(), &f.options, &p));
+  size_t n_scratch = 0;
+  for (size_t s = 0; s < p->n_steps; s++) n_scratch += p->steps[s].scratch != WH_NO_SLOT;
+  assert_true(n_scratch < p->n_steps);
+  assert_true(n_claims >= p->n_steps);
+  n_claims = 0;
+  wh_run *r = new_run(p, mlp_max, NULL);
+  run_mlp(r, 4);
+  assert_int_equal(n_claims, n_scratch);
+  wh_run_destroy(r);
+  wh_program_release(p);
+  assert_nothing_lives(&f);
 }
 
 /* What a node makes and a concatenation joins lies within the joined value where a slot may begin, once; what
@@ -855,6 +939,8 @@ int main(void) {
       cmocka_unit_test(symbol_values_are_checked),
       cmocka_unit_test(layouts_are_kept),
       cmocka_unit_test(layouts_share_places),
+      cmocka_unit_test(places_are_stretched),
+      cmocka_unit_test(nodes_without_scratch_have_no_slot_for_it),
       cmocka_unit_test(parts_lie_within_their_whole),
       cmocka_unit_test(weights_are_packed_once_per_layout),
       cmocka_unit_test(weights_and_programs_are_shared),
