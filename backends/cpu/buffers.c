@@ -36,12 +36,33 @@ static void *map_pages(size_t n_bytes) {
   return p;
 }
 
-/* Every page of new memory is taken now, none while running. */
 static void take_pages(char *p, size_t n_bytes) {
 #ifdef MADV_POPULATE_WRITE
   if (madvise(p, n_bytes, MADV_POPULATE_WRITE) == 0) return;
 #endif
   memset(p, 0, n_bytes);
+}
+
+typedef struct new_pages {
+  char *data;
+  size_t n_huge;
+} new_pages;
+
+static void take_part(void *arg, int index, int count) {
+  const new_pages *x = arg;
+  const size_t first = x->n_huge * (size_t)index / (size_t)count,
+               end = x->n_huge * ((size_t)index + 1) / (size_t)count;
+  if (first < end) take_pages(x->data + first * WH_HUGE_PAGE_BYTES, (end - first) * WH_HUGE_PAGE_BYTES);
+}
+
+/* Every page of new memory is taken now, none while running; the system clears them, for each worker its
+ * part, where there are several huge ones. */
+static void take_all_pages(void *dev, char *p, size_t n_bytes) {
+  new_pages x = {p, n_bytes / WH_HUGE_PAGE_BYTES};
+  if (x.n_huge > 1)
+    wh_cpu_parallel(dev, take_part, &x);
+  else
+    take_pages(p, n_bytes);
 }
 
 static wh_status new_buffer(const cpu_device *d, uint64_t n_bytes, wh_buffer **out) {
@@ -69,7 +90,7 @@ wh_status wh_cpu_buffer_create(void *dev, wh_memory_kind kind, uint64_t n_bytes,
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
   }
   if (from_system) b->mapped_bytes = bytes;
-  if (from_system && may_grow) take_pages(b->data, bytes);
+  if (from_system && may_grow) take_all_pages(dev, b->data, bytes);
   if (!from_system && kind != WH_MEMORY_WEIGHTS) /* whose pages are taken by the threads that pack them */
     memset(b->data, 0, bytes);
   *out = b;
@@ -90,7 +111,7 @@ wh_status wh_cpu_buffer_grow(void *dev, wh_buffer *b, uint64_t n_bytes) {
   char *p = room ? mremap(b->data, have, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, room) : MAP_FAILED;
   if (p == MAP_FAILED) /* `room` may be gone, and another thread have its addresses: nothing is unmapped */
     return WH_FAIL(ERR_OUT_OF_MEMORY, "out of memory: %llu bytes", (unsigned long long)n_bytes);
-  take_pages(p + have, bytes - have);
+  take_all_pages(dev, p + have, bytes - have);
   *b = (wh_buffer){.data = p, .n_bytes = n_bytes, .mapped_bytes = bytes};
   return WH_OK;
 }

@@ -224,7 +224,7 @@ static void buffers_grow(void **state) {
   (void)state;
   static const uint64_t sizes[] = {600 << 10, 2 << 20, (3 << 20) + 1, 4 << 20, 9 << 20, 40 << 20};
   failing_allocator counted;
-  void *dev = open_device(NULL, 1, NULL), *other = open_device(NULL, 1, failing_allocator_init(&counted, 0));
+  void *dev = open_device(NULL, 3, NULL), *other = open_device(NULL, 1, failing_allocator_init(&counted, 0));
   wh_buffer *b = NULL;
   assert_ok(wh_backend_cpu.buffer_create(dev, WH_MEMORY_DEVICE, sizes[0], &b));
   for (size_t i = 1; i < 6; i++) {
