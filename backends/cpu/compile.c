@@ -109,8 +109,7 @@ static wh_status resolve_slot(const wh_frame *frame, uint32_t slot, uint64_t n_b
 
 static wh_status resolve_arg(const wh_graph *g, const wh_frame *frame, const wh_arg *arg,
                              const wh_node_info *node, cpu_operand *o) {
-  memset(o, 0, sizeof *o);
-  if (!arg->value) return WH_OK;
+  if (!arg->value) return WH_OK; /* and `o` is none in any frame */
   const wh_shape *s = &g->values[arg->value].shape;
   char *data;
   o->as_model = frame->as_model && frame->as_model[arg->slot];
@@ -152,7 +151,6 @@ wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_fram
                       .barrier = i > 0 && step->phase != step[-1].phase,
                       .fault = (wh_fault *)(void *)fault,
                       .bad_weight = bad_weight};
-    for (size_t k = step->n_inputs; k < inputs_of(step); k++) operands[k] = (cpu_operand){.data = NULL};
     for (unsigned k = 0; k < (unsigned)step->n_inputs + step->n_outputs; k++) {
       const size_t at = k < step->n_inputs ? k : inputs_of(step) + k - step->n_inputs;
       WH_TRY(resolve_arg(block->graph, frame, &args[k], node, &operands[at]));
@@ -160,6 +158,5 @@ wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_fram
     operands += inputs_of(step) + step->n_outputs;
     WH_TRY(resolve_scratch(d, frame, step, node, in));
   }
-  wh_cpu_estimate(instrs, block->n_steps);
   return WH_OK;
 }

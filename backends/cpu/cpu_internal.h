@@ -142,7 +142,6 @@ struct cpu_instr {
   size_t scratch_bytes, worker_scratch; /* of all workers; of each */
   uint32_t step;                        /* for what workers claim; a step has two */
   bool barrier;                         /* wait for all earlier instructions first */
-  double ns_until;                      /* what it and those before it may take one worker */
   wh_fault *fault;                      /* or NULL */
   atomic_uint *bad_weight; /* the queue's: node + 1 of the first that found a weight not finite, or 0 */
 };
@@ -166,14 +165,13 @@ extern const cpu_op wh_cpu_ops[WH_OP_COUNT]; /* ops.c */
 wh_status wh_cpu_compile(void *dev, const wh_block *block, wh_code **out);
 void wh_cpu_code_destroy(void *dev, wh_code *code);
 void wh_cpu_describe(void *dev, const wh_code *code, size_t step, wh_step_info *out);
-/* The block's instructions for a frame; `instrs` has one for each step, `operands` n_operands for them. */
+/* The block's instructions for a frame; `instrs` has one for each step, `operands` n_operands for them:
+ * zeros, or the code's for another frame. */
 wh_status wh_cpu_resolve(const cpu_device *d, const wh_code *code, const wh_frame *frame,
                          atomic_uint *bad_weight, cpu_instr *instrs, cpu_operand *operands);
 
-/* work.c: how long instructions may take. */
-void wh_cpu_estimate(cpu_instr *instrs, size_t n);
-/* Whether these `count` > 0 are over before a team has woken. */
-bool wh_cpu_is_short(const cpu_device *d, const cpu_instr *instrs, size_t first, size_t count);
+/* work.c: whether these are over before a team has woken. */
+bool wh_cpu_is_short(const cpu_instr *instrs, size_t n);
 /* For tests of kernels on small operands: from now on every run is the whole team's. */
 void wh_cpu_share_all(void *dev);
 

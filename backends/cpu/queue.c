@@ -9,8 +9,8 @@
 typedef struct bound_code {
   struct bound_code *next;
   const wh_code *code;
-  uint64_t frame; /* id */
-  bool valid;
+  uint64_t frame;        /* id */
+  bool valid, is_short;  /* the whole of it */
   cpu_operand *operands; /* of all instructions; behind them */
   cpu_instr instrs[];    /* one per step */
 } bound_code;
@@ -68,8 +68,7 @@ void wh_cpu_queues_forget(cpu_device *d, const wh_code *code) {
 }
 
 /* While a frame stays the same, as from token to token, its instructions do. */
-static wh_status bind_frame(wh_queue *q, const wh_code *code, const wh_frame *frame,
-                            const cpu_instr **instrs) {
+static wh_status bind_frame(wh_queue *q, const wh_code *code, const wh_frame *frame, const bound_code **out) {
   bound_code *b = q->bound;
   while (b && b->code != code) b = b->next;
   if (!b) {
@@ -88,10 +87,11 @@ static wh_status bind_frame(wh_queue *q, const wh_code *code, const wh_frame *fr
   if (!b->valid || b->frame != frame->id) {
     b->valid = false;
     WH_TRY(wh_cpu_resolve(q->d, code, frame, &q->bad_weight, b->instrs, b->operands));
+    b->is_short = wh_cpu_is_short(b->instrs, code->block.n_steps);
     b->frame = frame->id;
     b->valid = true;
   }
-  *instrs = b->instrs;
+  *out = b;
   return WH_OK;
 }
 
@@ -130,15 +130,16 @@ wh_status wh_cpu_submit(wh_queue *q, wh_code *code, size_t first, size_t count, 
     return WH_FAIL(ERR_INTERNAL, "steps %zu to %zu of a block of %zu", first, first + count,
                    code->block.n_steps);
   wh_cpu_lock(q->d);
-  const cpu_instr *instrs = NULL;
-  wh_status st = bind_frame(q, code, frame, &instrs);
+  const bound_code *b = NULL;
+  wh_status st = bind_frame(q, code, frame, &b);
   if (st == WH_OK && count) {
-    run_job job = {instrs + first, count};
-    if (wh_cpu_is_short(q->d, instrs, first, count))
+    run_job job = {b->instrs + first, count};
+    const bool is_short = b->is_short || (count < code->block.n_steps && wh_cpu_is_short(job.instrs, count));
+    if (is_short && !q->d->shares_all)
       wh_team_run_alone(q->d->team, run_worker, &job);
     else
       wh_team_run(q->d->team, run_worker, &job);
-    note_bad_weight(q, instrs);
+    note_bad_weight(q, b->instrs);
   }
   wh_cpu_unlock(q->d);
   if (st == WH_OK) reached(q, done);

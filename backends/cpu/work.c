@@ -65,14 +65,10 @@ static double nanoseconds(const cpu_instr *in) {
   }
 }
 
-void wh_cpu_estimate(cpu_instr *instrs, size_t n) {
+bool wh_cpu_is_short(const cpu_instr *instrs, size_t n) {
   double ns = 0;
-  for (size_t i = 0; i < n; i++) instrs[i].ns_until = ns += nanoseconds(&instrs[i]);
-}
-
-bool wh_cpu_is_short(const cpu_device *d, const cpu_instr *instrs, size_t first, size_t count) {
-  const double before = first ? instrs[first - 1].ns_until : 0;
-  return !d->shares_all && instrs[first + count - 1].ns_until - before < RUN_ALONE_NS;
+  for (size_t i = 0; i < n && ns < RUN_ALONE_NS; i++) ns += nanoseconds(&instrs[i]);
+  return ns < RUN_ALONE_NS;
 }
 
 void wh_cpu_share_all(void *dev) {
