@@ -5,7 +5,8 @@
 
 Whimbrel and ONNX Runtime in turns, each in a fresh process, medians over the processes. Times are of the processor (user
 and system) unless --wall; memory is the growth of the peak resident set from before the session to after the last run. A
-new shape is a run with a shape that was not met before less one with the same shape again, of which it is also a share."""
+new shape is a run with a shape that was not met before less one with the same shape again, of which it is also a share:
+the median of several, after runs of the model's own shape."""
 
 import argparse
 import ctypes as C
@@ -20,21 +21,37 @@ import tempfile
 import time
 
 import numpy as np
-from onnx_speed import MODELS, OnnxRuntime, Whimbrel, decoding, image, language, text_image, tokens
+from onnx_speed import MODELS, OnnxRuntime, Whimbrel, decoding, image, language, silero_inputs, text_image, tokens
 
-# Inputs of other shapes than the model's own, for models that take any.
+def rows(name, x, counts):
+    return [lambda n=n: {name: np.ascontiguousarray(np.repeat(x(), n, 0))} for n in counts]
+
+
+# Inputs of other shapes than the model's own, for models that take any: they grow and shrink.
+BATCHES = (6, 5, 4, 7, 3, 8, 2, 10, 9)
+IMAGES = rows("image", lambda: image(224, 224), (2, 4, 3, 5))
 SHAPES = {
-    "ppocr-det": [lambda h=h, w=w: {"x": text_image(h, w, 8)} for h, w in ((352, 320), (320, 384), (256, 320), (320, 288))],
-    "ppocr-rec": [lambda w=w: {"x": text_image(48, w, 1)} for w in (336, 304, 352, 288)],
-    "minilm-16": [lambda n=n: tokens(n) for n in (17, 20, 15, 24)],
-    "minilm-128": [lambda n=n: tokens(n) for n in (127, 120, 100, 129)],
-    "ppocr-cls": [lambda n=n: {"x": np.repeat(text_image(48, 192, 1), n, 0)} for n in (6, 5, 4, 3, 2)],
-    "magika": [lambda n=n: {"bytes": np.random.default_rng(1).integers(0, 257, (n, 2048)).astype(np.int32)} for n in (4, 3, 2)],
-    "whisper-decoder": [lambda p=p: decoding(6, 64, 4, p, 1, 500) for p in (32, 33, 40, 50)],
-    "llm-4bit-step": [lambda p=p: language(p, 1) for p in (65, 66, 80, 100)],
-    "boosting-100": [lambda n=n: {"X": np.random.default_rng(n).standard_normal((n, 10), dtype=np.float32)} for n in (99, 60, 50, 40)],
-    "resnet50": [lambda n=n: {"image": np.repeat(image(224, 224), n, 0)} for n in (2,)],
+    "ppocr-det": [lambda h=h, w=w: {"x": text_image(h, w, 8)}
+                  for h, w in ((352, 320), (320, 384), (256, 320), (320, 288), (384, 384), (288, 256), (416, 320), (352, 352))],
+    "ppocr-rec": [lambda w=w: {"x": text_image(48, w, 1)} for w in (336, 304, 352, 288, 384, 256, 400, 368)],
+    "minilm-16": [lambda n=n: tokens(n) for n in (17, 20, 15, 24, 18, 12, 28, 21, 10)],
+    "minilm-128": [lambda n=n: tokens(n) for n in (127, 120, 100, 129, 140, 110, 150)],
+    "minilm-int8-16": [lambda n=n: tokens(n) for n in (17, 20, 15, 24, 18, 12, 28, 21, 10)],
+    "minilm-int8-128": [lambda n=n: tokens(n) for n in (127, 120, 100, 129, 140, 110, 150)],
+    "ppocr-cls": rows("x", lambda: text_image(48, 192, 1), BATCHES),
+    "magika": [lambda n=n: {"bytes": np.random.default_rng(1).integers(0, 257, (n, 2048)).astype(np.int32)} for n in (4, 3, 2, 5)],
+    "mobilenet-v3": IMAGES,
+    "resnet50": IMAGES[:1],
+    "resnet50-qdq": IMAGES[:1],
+    "silero-vad": [lambda n=n: {k: np.repeat(v, n, 1 if k == "state" else 0) if v.ndim else v for k, v in silero_inputs().items()}
+                   for n in BATCHES],
+    "whisper-decoder": [lambda p=p: decoding(6, 64, 4, p, 1, 500) for p in (32, 33, 40, 50, 34, 20, 60, 45, 37)],
+    "llm-4bit-step": [lambda p=p: language(p, 1) for p in (65, 66, 80, 100, 67, 40, 90, 72, 110)],
+    "llm-4bit-prompt": [lambda n=n: language(0, n) for n in (65, 66, 80, 100, 67, 40)],
+    "boosting-100": [lambda n=n: {"X": np.random.default_rng(n).standard_normal((n, 10), dtype=np.float32)}
+                     for n in (99, 60, 50, 40, 120, 80, 110, 30, 105)],
 }
+WARM_RUNS = 5  # of the model's own shape, before the first new one
 
 
 def now(options):
@@ -48,6 +65,12 @@ def measured(options, work):
     begin = now(options)
     result = work()
     return result, (now(options) - begin) * 1e3
+
+
+def given(options, engine, inputs):
+    """A run whose inputs are set before, which the waiting threads may sleep through."""
+    engine.set_inputs(inputs)
+    return measured(options, engine.run)[1]
 
 
 def peak():
@@ -70,10 +93,11 @@ def probe(options):
     first = session + measured(options, engine.run)[1]
     row = {"session_ms": session, "first_ms": first, "memory_mib": peak() - before}
     news, shares = [], []
+    for _ in range(WARM_RUNS if others else 0):
+        engine.run()
     for other in others:
-        engine.set_inputs(other)
-        new = measured(options, engine.run)[1]
-        again = statistics.median(measured(options, engine.run)[1] for _ in range(5))
+        new, *again = [given(options, engine, other) for _ in range(6)]
+        again = statistics.median(again)
         news.append(new - again)
         shares.append((new - again) / again)
     if others:
