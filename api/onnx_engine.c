@@ -245,6 +245,7 @@ static wh_status make(wh_engine *e, wh_graph *g, const int64_t *symbols, wh_engi
   const uint32_t traits = e->device.backend->traits;
   if (st == WH_OK && traits & WH_BACKEND_CHAINS)
     st = wh_pass_chain(g, (traits & WH_BACKEND_CODES) != 0, (traits & WH_BACKEND_PRODUCTS) != 0);
+  if (st == WH_OK && traits & WH_BACKEND_ATTENTION) st = wh_pass_attention(g);
   if (st != WH_OK) {
     wh_graph_destroy(g);
     return st;

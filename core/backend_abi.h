@@ -171,6 +171,9 @@ typedef void (*wh_parallel_fn)(void *arg, int index, int count);
 /* `concat` leaves an operand that lies at its place in the result already. */
 #define WH_BACKEND_PARTS 32u
 
+/* Computes `matmul_attention`; graphs for other backends have its products and the softmax. */
+#define WH_BACKEND_ATTENTION 64u
+
 typedef struct wh_backend {
   uint32_t struct_size;
   uint32_t abi_version;

@@ -111,19 +111,16 @@ static wh_nd batches_of(const cpu_instr *in) {
 
 /* ---- ends ---- */
 
-/* NULL: the node is no matmul_chain. `rows` and `end` live as long as the product runs. */
-static const wh_product_end *begin_end(const cpu_instr *in, const wh_worker *worker, wh_end_rows *rows,
-                                       wh_product_end *end) {
-  const cpu_operand *y = in->out;
-  if (in->kernel->node->op != WH_OP_MATMUL_CHAIN) return NULL;
-  wh_nd walk = {.rank = y->rank - 1, .n_operands = (int)in->kernel->chain.n_inputs - 1};
-  for (int d = 0; d < y->rank - 1; d++) walk.dims[d] = y->dims[d];
+void wh_cpu_end_rows(const cpu_instr *in, int first, int rank, const int64_t *dims, const wh_worker *worker,
+                     wh_end_rows *rows) {
+  wh_nd walk = {.rank = rank - 1, .n_operands = (int)in->kernel->chain.n_inputs - 1};
+  for (int d = 0; d < rank - 1; d++) walk.dims[d] = dims[d];
   for (int o = 0; o < walk.n_operands; o++) {
-    const cpu_operand *x = &in->in[2 + o];
+    const cpu_operand *x = &in->in[first + o];
     int64_t stride = x->rank ? x->dims[x->rank - 1] : 1;
     rows->x[o] = x->data;
     rows->step[o] = stride > 1;
-    for (int d = x->rank - 2, to = y->rank - 2; d >= 0; d--, to--) {
+    for (int d = x->rank - 2, to = rank - 2; d >= 0; d--, to--) {
       walk.stride[o][to] = x->dims[d] == 1 ? 0 : stride;
       stride *= x->dims[d];
     }
@@ -131,6 +128,15 @@ static const wh_product_end *begin_end(const cpu_instr *in, const wh_worker *wor
   rows->chain = &in->kernel->chain;
   rows->team = worker->team;
   rows->walk = walk;
+  rows->first = 0;
+}
+
+/* NULL: the node is no matmul_chain. `rows` and `end` live as long as the product runs. */
+static const wh_product_end *begin_end(const cpu_instr *in, const wh_worker *worker, wh_end_rows *rows,
+                                       wh_product_end *end) {
+  const cpu_operand *y = in->out;
+  if (in->kernel->node->op != WH_OP_MATMUL_CHAIN) return NULL;
+  wh_cpu_end_rows(in, 2, y->rank, y->dims, worker, rows);
   rows->y = y->data;
   rows->ld_y = y->dims[y->rank - 1];
   wh_end_rows_begin(rows, end);

@@ -8,8 +8,8 @@ const wh_backend wh_backend_cpu = {
     .abi_version = WH_BACKEND_ABI_VERSION,
     .name = "cpu",
     .pack_version = WH_CPU_PACK_VERSION,
-    .traits =
-        WH_BACKEND_CHAINS | WH_BACKEND_BLOCKS | WH_BACKEND_CODES | WH_BACKEND_PRODUCTS | WH_BACKEND_PARTS,
+    .traits = WH_BACKEND_CHAINS | WH_BACKEND_BLOCKS | WH_BACKEND_CODES | WH_BACKEND_PRODUCTS |
+              WH_BACKEND_PARTS | WH_BACKEND_ATTENTION,
     .count = wh_cpu_count,
     .open = wh_cpu_open,
     .close = wh_cpu_close,

@@ -195,6 +195,8 @@ wh_status wh_cpu_compile_reduce(const cpu_device *d, const wh_graph *g, const wh
 wh_status wh_cpu_compile_lines(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
 bool wh_cpu_is_matmul(const wh_node_info *node);
 wh_status wh_cpu_compile_matmul(const cpu_device *d, const wh_graph *g, const wh_arg *args, cpu_kernel *k);
+wh_status wh_cpu_compile_matmul_attention(const cpu_device *d, const wh_graph *g, const wh_arg *args,
+                                          cpu_kernel *k);
 wh_status wh_cpu_compile_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_arg *args,
                                        cpu_kernel *k);
 
@@ -213,6 +215,11 @@ void wh_cpu_run_chain(const cpu_instr *in, const wh_worker *worker);
 void wh_cpu_run_codes(const cpu_instr *in, void *sums, const wh_worker *worker);
 /* Bytes of a product's sums, in whole lines; false: too many. */
 bool wh_cpu_sum_bytes(const wh_graph *g, const wh_node_info *node, const int64_t *dims, size_t *out);
+/* What follows a product with these dims: the kernel's chain over it and the operands from input `first` on.
+ * y and its rows' distance are the caller's. */
+struct wh_end_rows;
+void wh_cpu_end_rows(const cpu_instr *in, int first, int rank, const int64_t *dims, const wh_worker *worker,
+                     struct wh_end_rows *rows);
 int64_t wh_cpu_elements(const cpu_operand *o);
 int64_t wh_cpu_row_length(const cpu_operand *o);
 int64_t wh_cpu_rows(const cpu_operand *o);
@@ -237,6 +244,8 @@ wh_status wh_cpu_claim_map(const cpu_device *d, const wh_graph *g, const wh_node
                            const int64_t *dims, wh_claim *c);
 wh_status wh_cpu_claim_matmul(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                               const int64_t *dims, wh_claim *c);
+wh_status wh_cpu_claim_matmul_attention(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                        const int64_t *dims, wh_claim *c);
 wh_status wh_cpu_claim_matmul_blocks(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
                                      const int64_t *dims, wh_claim *c);
 /* Whether an op's row op takes the operands; of several ops, map loops take others. */

@@ -78,9 +78,8 @@ size_t wh_matmul_scratch(uint64_t features, bool codes, int64_t m, int64_t n, in
   return all;
 }
 
-/* dst[half][k][16] for panels [begin, end) of b, whose rows are ldb apart and lie anywhere */
-static void copy_panels(const wh_linear_layout *l, const void *b, int64_t ldb, int64_t begin, int64_t end,
-                        float *dst) {
+void wh_matmul_copy_panels(const wh_linear_layout *l, const void *b, int64_t ldb, int64_t begin, int64_t end,
+                           float *dst) {
   const int64_t half = WH_LINEAR_F_HALF, last = min_i64(end * PANEL, l->n);
   for (int64_t col = begin * PANEL; col < last; col += half) {
     const int64_t cols = min_i64(half, last - col);
@@ -106,7 +105,7 @@ bool wh_matmul_layout(uint64_t features, int64_t n, int64_t k, wh_linear_layout 
 
 void wh_matmul_pack(const wh_linear_layout *l, const void *src, void *dst, int64_t panel_begin,
                     int64_t panel_end) {
-  copy_panels(l, src, l->n, panel_begin, panel_end, dst);
+  wh_matmul_copy_panels(l, src, l->n, panel_begin, panel_end, dst);
 }
 
 static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_product_end *end,
@@ -130,7 +129,7 @@ static void run_panels(const wh_matmul *p, const wh_matmul_part *part, const wh_
                                  .end = end,
                                  .scratch = scratch + panels,
                                  .scratch_bytes = p->worker_scratch - panels};
-  copy_panels(&l, part->b, part->ldb, 0, l.n_panels, (float *)(void *)scratch);
+  wh_matmul_copy_panels(&l, part->b, part->ldb, 0, l.n_panels, (float *)(void *)scratch);
   wh_linear_f_run(&args, &alone, wh_linear_f_steps(p->features));
 }
 

@@ -50,6 +50,10 @@ bool wh_matmul_layout(uint64_t features, int64_t n, int64_t k, wh_linear_layout 
 void wh_matmul_pack(const wh_linear_layout *layout, const void *src, void *dst, int64_t panel_begin,
                     int64_t panel_end);
 
+/* dst[half][k][16] for panels [begin, end) of b, whose rows are ldb apart and lie anywhere. */
+void wh_matmul_copy_panels(const wh_linear_layout *layout, const void *b, int64_t ldb, int64_t begin,
+                           int64_t end, float *dst);
+
 /* Panels that hold what was decoded or copied: not from a file. */
 wh_linear_layout wh_matmul_panels(int64_t n, int64_t k);
 

@@ -37,6 +37,7 @@ const cpu_op wh_cpu_ops[WH_OP_COUNT] = {
     [WH_OP_MATMUL_BLOCKS] = {wh_cpu_claim_matmul_blocks, wh_cpu_compile_matmul_blocks},
     [WH_OP_MATMUL_INTEGER] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
     [WH_OP_MATMUL_CHAIN] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
+    [WH_OP_MATMUL_ATTENTION] = {wh_cpu_claim_matmul_attention, wh_cpu_compile_matmul_attention},
     [WH_OP_MATMUL_CODES] = {wh_cpu_claim_matmul, wh_cpu_compile_matmul},
 #define WH_ROWOP(op, name, family, levels) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},
 #define WH_ROWOP_ALSO(op, name, family) [WH_OP_##op] = {wh_cpu_claim_rowop, wh_cpu_compile_rowop},

@@ -43,16 +43,16 @@ static void find_row(wh_end_rows *e, int64_t row) {
   if (row >= e->from && row < e->to) return;
   const int last = e->walk.rank - 1;
   const wh_nd_at at = wh_nd_seek(&e->walk, row);
-  e->from = row - at.index[last];
-  e->to = e->from + e->walk.dims[last];
+  const int64_t back = min_i64(at.index[last], row - e->first);
+  e->from = row - back;
+  e->to = row - at.index[last] + e->walk.dims[last];
   /* until there are sums: an address that no operand and no result has */
   e->values[0] = (wh_chain_input){(const float *)(const void *)e, 1, {e->width, true}};
   for (int o = 0; o < e->walk.n_operands; o++) {
     const int64_t stride = e->walk.stride[o][last];
-    e->values[1 + o] =
-        (wh_chain_input){e->x[o] + at.offset[o] - at.index[last] * stride, e->step[o], {stride, false}};
+    e->values[1 + o] = (wh_chain_input){e->x[o] + at.offset[o] - back * stride, e->step[o], {stride, false}};
   }
-  make_ops(e, e->y + e->from * e->ld_y);
+  make_ops(e, e->y + (e->from - e->first) * e->ld_y);
 }
 
 /* Row r of a value within a part. */
@@ -83,7 +83,7 @@ static void run_step(wh_end_rows *e, const wh_chain_step *s, const wh_chain_part
 /* A tile of sums through all steps. */
 static void run_tile(wh_end_rows *e, const float *sums, int64_t ld, const wh_chain_part *p) {
   const wh_chain *c = e->chain;
-  float *y = e->y + (e->from + p->row) * e->ld_y + p->at;
+  float *y = e->y + (e->from - e->first + p->row) * e->ld_y + p->at;
   for (int64_t r = 0; r < p->rows && p->rows > 1; r++) /* too far apart for the processor to foresee */
     for (int64_t j = 0; j < p->n; j += 16) __builtin_prefetch(y + r * e->ld_y + j, 1);
   e->values[0].x = sums;

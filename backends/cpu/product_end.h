@@ -26,8 +26,8 @@ typedef struct wh_end_rows {
   wh_nd walk;                        /* how the other inputs move on over the rows of all batches, */
   const float *x[WH_FORMULA_INPUTS]; /* from where, */
   int64_t step[WH_FORMULA_INPUTS];   /* and by 0 or 1 along a row */
-  float *y;
-  int64_t ld_y;
+  float *y;                          /* of row `first` of all, before which none is asked for */
+  int64_t ld_y, first;
 
   int64_t width, height;                                     /* of a tile */
   int64_t from, to;                                          /* rows that values and ops are for */

@@ -33,6 +33,10 @@ static double nanoseconds(const cpu_instr *in) {
     case WH_OP_MATMUL_CODES:
     case WH_OP_MATMUL_INTEGER:
       return all / 4 + outputs * (double)wh_cpu_row_length(&in->in[0]) / 8;
+    case WH_OP_MATMUL_ATTENTION: { /* a key's element goes into as many products as the query has rows */
+      const double rows = elements(&in->in[0]) / (double)wh_cpu_row_length(&in->in[0]);
+      return all / 4 + rows * (elements(&in->in[1]) + elements(&in->in[2])) / 8;
+    }
     case WH_OP_CONV:
     case WH_OP_CONV_CHAIN:
     case WH_OP_CONV_CODES:

@@ -45,6 +45,9 @@ static inline uint32_t wh_formula_conv_inputs(uint32_t n_inputs) { return n_inpu
 /* Of a matmul_chain: its sums, and what stands behind the factors. */
 static inline uint32_t wh_formula_matmul_inputs(uint32_t n_inputs) { return n_inputs - 1; }
 
+/* Of a matmul_attention: the scores, and what stands behind queries, keys and values. */
+static inline uint32_t wh_formula_attention_inputs(uint32_t n_inputs) { return n_inputs - 2; }
+
 /* Of a conv_codes or matmul_codes with so many operands, zero points among them, which may be absent. */
 static inline uint32_t wh_formula_codes_inputs(uint32_t n_inputs) { return n_inputs > 4 ? n_inputs - 3 : 1; }
 

@@ -80,6 +80,70 @@ wh_status wh_infer_matmul_codes(const infer_ctx *c, wh_shape *out) {
   return product_of_codes(c, out, false);
 }
 
+/* ---- attention ---- */
+
+static bool is_order(const int64_t *perm, int rank) {
+  unsigned seen = 0;
+  for (int i = 0; i < rank; i++) {
+    if (perm[i] < 0 || perm[i] >= rank || seen >> perm[i] & 1) return false;
+    seen |= 1u << perm[i];
+  }
+  return true;
+}
+
+/* The orders of q, k, v and the result. */
+static wh_status want_orders(const infer_ctx *c, int rank, const int64_t **out) {
+  const wh_attr *a = wh_infer_attr(c, WH_ATTR_PERM);
+  const int last = rank - 1;
+  bool fits = a->n == 4 * (size_t)rank;
+  for (int i = 0; i < 4 && fits; i++) {
+    const int64_t *perm = a->ints + i * rank;
+    fits = is_order(perm, rank) && (perm[last] == last || (i == 1 && perm[last - 1] == last));
+  }
+  *out = a->ints;
+  return fits ? WH_OK
+              : wh_infer_wrong_attr(c, WH_ATTR_PERM, "is no four orders of the axes with columns last");
+}
+
+static bool shares_heads(const infer_ctx *c, wh_dim q, wh_dim k) {
+  const wh_dim_expr *all = expr(c, q), *some = expr(c, k);
+  return all->min == all->max && some->min == some->max && some->min > 0 && all->min % some->min == 0;
+}
+
+wh_status wh_infer_matmul_attention(const infer_ctx *c, wh_shape *out) {
+  wh_shape of[3], y;
+  const int64_t *perm;
+  for (size_t i = 0; i < 3; i++) {
+    WH_TRY(want(c, i, WH_DTYPE_F32, i ? of[0].rank : -1));
+    of[i] = *in(c, i);
+  }
+  const int rank = of[0].rank, row = rank - 2, column = rank - 1;
+  if (rank < 2) return wrong(c, 0, "is no matrix");
+  WH_TRY(want_orders(c, rank, &perm));
+  for (int i = 0; i < 3; i++)
+    for (int d = 0; d < rank; d++) of[i].dims[d] = in(c, (size_t)i)->dims[perm[i * rank + d]];
+  const wh_shape *q = &of[0], *k = &of[1], *v = &of[2];
+  WH_TRY(want_dim(c, 1, (int)perm[rank + row], q->dims[column]));
+  WH_TRY(want_dim(c, 2, (int)perm[2 * rank + row], k->dims[column]));
+  for (int d = 0; d < row; d++) {
+    if (d < row - 1 || !shares_heads(c, q->dims[d], k->dims[d]))
+      WH_TRY(want_dim(c, 1, (int)perm[rank + d], q->dims[d]));
+    WH_TRY(want_dim(c, 2, (int)perm[2 * rank + d], k->dims[d]));
+  }
+  wh_shape scores = y = *q;
+  scores.dims[column] = k->dims[column];
+  y.dims[column] = v->dims[column];
+  if (wh_infer_attr(c, WH_ATTR_FORMULA)->n || c->n_inputs > 3)
+    WH_TRY(want_formula(c, wh_formula_attention_inputs((uint32_t)c->n_inputs)));
+  for (size_t i = 3; i < c->n_inputs; i++) {
+    WH_TRY(want(c, i, WH_DTYPE_F32, -1));
+    WH_TRY(want_end(c, i, &scores, 0, 0));
+  }
+  *out = y;
+  for (int d = 0; d < rank; d++) out->dims[d] = y.dims[perm[3 * rank + d]];
+  return WH_OK;
+}
+
 wh_status wh_infer_matmul_chain(const infer_ctx *c, wh_shape *out) {
   WH_TRY(want(c, 0, WH_DTYPE_F32, -1));
   WH_TRY(wh_infer_matmul(c, out));

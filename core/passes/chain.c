@@ -321,6 +321,13 @@ static void sums_first(wh_formula *f, uint32_t at) {
     }
 }
 
+bool wh_fuse_formula(wh_graph *g, wh_node n, uint32_t at, wh_formula *out) {
+  const chain_ctx c = {.g = g};
+  if (!formula_at(&c, n, out)) return false;
+  sums_first(out, at);
+  return true;
+}
+
 static wh_status end_convolution(chain_ctx *c, wh_node n) {
   wh_graph *g = c->g;
   wh_node_info *node = &g->nodes[n];

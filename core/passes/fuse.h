@@ -2,6 +2,7 @@
 #ifndef WH_PASSES_FUSE_H
 #define WH_PASSES_FUSE_H
 
+#include "core/ir/formula.h"
 #include "core/passes/passes.h"
 
 typedef struct wh_fuse {
@@ -17,6 +18,10 @@ wh_node_info *wh_fuse_single_use(const wh_fuse *c, const wh_node_info *user, uns
 
 /* The number that a constant of one f32, f64, i32 or i64 is; false: it is none. */
 bool wh_fuse_number(const wh_graph *g, wh_value v, double *out);
+
+/* A step of f32 or a chain, as a formula whose input 0 is the node's input `at`, the others behind it. False:
+ * it is neither. chain.c */
+bool wh_fuse_formula(wh_graph *g, wh_node n, uint32_t at, wh_formula *out);
 
 bool wh_fuse_norm(wh_fuse *c, wh_node_info *n);
 

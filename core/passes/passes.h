@@ -30,6 +30,9 @@ WH_NODISCARD wh_status wh_pass_fuse(wh_graph *g);
  * chain_codes, conv_codes, matmul_codes (WH_BACKEND_CODES). `products`: a matmul of f32 and what follows it
  * -> matmul_chain (WH_BACKEND_PRODUCTS). */
 WH_NODISCARD wh_status wh_pass_chain(wh_graph *g, bool codes, bool products);
+/* matmul or matmul_chain, softmax, matmul -> matmul_attention: for backends that compute it
+ * (WH_BACKEND_ATTENTION), after wh_pass_chain. */
+WH_NODISCARD wh_status wh_pass_attention(wh_graph *g);
 /* linear and expert_linear with quantised weights take quantised activations. */
 WH_NODISCARD wh_status wh_pass_legalise(wh_graph *g);
 /* Shares the graph out to devices, after all other passes: each gets some of the outputs of every product and

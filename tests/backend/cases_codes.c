@@ -2,6 +2,7 @@
  * products of f32. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/backend/cases_formula.h"
 
@@ -305,6 +306,67 @@ SUITE_CASES(matmul_chain) {
     in[7] = term(c, WH_DTYPE_F32, 0, NULL);
     in[8] = term(c, WH_DTYPE_F32, 2, y + rank - 2);
     (void)case_node(c, op, in, 2 + MOST_ENDS, &attr, 1);
+    case_run(c);
+  }
+}
+
+/* Where the axes of [b, h, s, d] lie in memory. */
+typedef struct axes_order {
+  int64_t perm[4]; /* of the op */
+} axes_order;
+
+static wh_value in_order(suite_case *c, const int64_t dims[4], const axes_order *o) {
+  int64_t memory[4];
+  for (int d = 0; d < 4; d++) memory[o->perm[d]] = dims[d];
+  return term(c, WH_DTYPE_F32, 4, memory);
+}
+
+/* Some keys that a row, or all of them, may not see; rows that see none. */
+static wh_value mask_of(suite_case *c, int rank, const int64_t *dims) {
+  const wh_value v = case_input(c, WH_DTYPE_F32, rank, dims, FILL_PLAIN);
+  for (size_t i = 0; i < c->n_bytes[v] / sizeof(float); i++)
+    if (suite_random(c->s, 4) == 0 || i / (size_t)dims[rank - 1] % 7 == 3)
+      ((float *)c->data[v])[i] = -INFINITY;
+  return v;
+}
+
+/* Heads side by side or one behind the other, keys in either order, heads that share keys; masks of every
+ * shape that broadcasts. */
+SUITE_CASES(matmul_attention) {
+  static const struct {
+    int64_t n_rows, b, h, kv, keys, depth, width;
+  } all[] = {{1, 1, 2, 2, 7, 20, 17},    {5, 2, 3, 3, 16, 32, 32}, {33, 1, 4, 2, 33, 16, 40},
+             {100, 2, 1, 1, 65, 64, 64}, {3, 2, 4, 1, 130, 9, 1},  {200, 1, 2, 1, 200, 24, 48},
+             {0, 1, 2, 2, 5, 8, 8},      {9, 1, 3, 3, 1, 1, 33},   {26, 2, 2, 2, 700, 12, 16},
+             {50, 1, 1, 1, 512, 600, 8}, {4, 1, 8, 4, 64, 64, 64}, {130, 3, 2, 2, 48, 32, 100}};
+  static const axes_order orders[][4] = {{{{0, 1, 2, 3}}, {{0, 1, 2, 3}}, {{0, 1, 2, 3}}, {{0, 1, 2, 3}}},
+                                         {{{0, 2, 1, 3}}, {{0, 2, 3, 1}}, {{0, 2, 1, 3}}, {{0, 2, 1, 3}}},
+                                         {{{0, 1, 2, 3}}, {{0, 1, 3, 2}}, {{0, 1, 2, 3}}, {{0, 2, 1, 3}}},
+                                         {{{1, 0, 2, 3}}, {{1, 2, 0, 3}}, {{2, 1, 0, 3}}, {{1, 2, 0, 3}}}};
+  static const char *const texts[] = {"",        "mul 0 1; add 8 2", "mul 0 1; tanh 8; mul 9 7; add 10 3",
+                                      "add 0 4", "add 6 0; add 5 8", "add 0 2; mul 8 8; exp 0; sub 9 10"};
+  if (!computes(s, op, WH_BACKEND_ATTENTION)) return;
+  for (size_t i = 0; i < COUNT(orders) * COUNT(texts) * COUNT(all); i++) {
+    const size_t k = i % COUNT(all), round = i / COUNT(all);
+    const axes_order *o = orders[round % COUNT(orders)];
+    const char *text = texts[(round / COUNT(orders) + k) % COUNT(texts)];
+    const int64_t b = all[k].b, h = all[k].h, kv = all[k].kv, t = all[k].keys, d = all[k].depth,
+                  e = all[k].width;
+    suite_case *c = case_begin(s, all[k].n_rows, "%s %zu order %zu \"%s\"", wh_op_get(op)->name, k,
+                               round % COUNT(orders), text);
+    int64_t perm[16];
+    for (int x = 0; x < 4; x++) memcpy(perm + 4 * x, o[x].perm, sizeof o[x].perm);
+    const wh_attr attrs[] = {formula_attr(text), {.key = WH_ATTR_PERM, .n = 16, .ints = perm}};
+    wh_value in[10] = {in_order(c, D(b, h, ROWS, d), &o[0]), in_order(c, D(b, kv, d, t), &o[1]),
+                       in_order(c, D(b, kv, t, e), &o[2])};
+    in[3] = term(c, WH_DTYPE_F32, 0, NULL);
+    in[4] = mask_of(c, 4, D(b, 1, 1, t));
+    in[5] = mask_of(c, 2, D(ROWS, t));
+    in[6] = mask_of(c, 4, D(b, h, ROWS, t));
+    in[7] = term(c, WH_DTYPE_F32, 3, D(h, 1, 1));
+    in[8] = term(c, WH_DTYPE_F32, 4, D(1, h, ROWS, t));
+    in[9] = term(c, WH_DTYPE_F32, 4, D(b, 1, ROWS, 1));
+    (void)case_node(c, op, in, *text ? 10 : 3, attrs, 2);
     case_run(c);
   }
 }

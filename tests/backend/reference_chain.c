@@ -64,6 +64,67 @@ void ref_matmul_chain(ref_node *n) {
   run_formula(n, in, wh_formula_matmul_inputs(n->node->n_inputs));
 }
 
+/* ---- attention ---- */
+
+static ref_value of_shape(int rank, const int64_t *dims) {
+  ref_value v = {.dtype = WH_DTYPE_F32, .rank = rank};
+  memcpy(v.dims, dims, (size_t)rank * sizeof *dims);
+  v.data = calloc((size_t)ref_elements(&v) + 1, sizeof(float));
+  assert(v.data);
+  return v;
+}
+
+/* x with its axes in the order `perm`, and each of its heads as often as it has users. */
+static ref_value matrices_of(const ref_value *x, const int64_t *perm, int64_t heads) {
+  int64_t dims[WH_MAX_RANK], to[WH_MAX_RANK], from[WH_MAX_RANK];
+  for (int d = 0; d < x->rank; d++) dims[d] = x->dims[perm[d]];
+  const int head = x->rank - 3;
+  const int64_t shared = head >= 0 ? heads / dims[head] : 1;
+  if (head >= 0) dims[head] = heads;
+  ref_value y = of_shape(x->rank, dims);
+  for (int64_t i = 0; i < ref_elements(&y); i++) {
+    ref_coordinates(&y, i, to);
+    if (head >= 0) to[head] /= shared;
+    for (int d = 0; d < x->rank; d++) from[perm[d]] = to[d];
+    ref_copy(&y, i, x, ref_flat(x, from));
+  }
+  return y;
+}
+
+void ref_matmul_attention(ref_node *n) {
+  const int rank = n->out.rank;
+  const int64_t *perm = wh_node_attr(n->node, WH_ATTR_PERM)->ints,
+                heads = rank > 2 ? n->in[0].dims[perm[rank - 3]] : 1;
+  ref_value x[3], in[WH_FORMULA_INPUTS];
+  int64_t dims[WH_MAX_RANK];
+  for (int i = 0; i < 3; i++) x[i] = matrices_of(&n->in[i], perm + i * rank, heads);
+  memcpy(dims, x[0].dims, sizeof dims);
+  dims[rank - 1] = x[1].dims[rank - 1];
+  ref_node scores = {.node = n->node, .in = {x[0], x[1]}, .out = of_shape(rank, dims)}, weights = scores;
+  ref_matmul(&scores);
+  if (wh_node_attr(n->node, WH_ATTR_FORMULA)->n) {
+    in[0] = spread(&scores.out, &scores.out);
+    for (uint32_t i = 3; i < n->node->n_inputs; i++) in[i - 2] = spread(&n->in[i], &scores.out);
+    run_formula(&scores, in, wh_formula_attention_inputs(n->node->n_inputs));
+  }
+  weights.in[0] = scores.out;
+  weights.out = of_shape(rank, dims);
+  if (dims[rank - 1]) reference_of(WH_OP_SOFTMAX)(&weights);
+  dims[rank - 1] = x[2].dims[rank - 1];
+  ref_node y = {.node = n->node, .in = {weights.out, x[2]}, .out = of_shape(rank, dims)};
+  ref_matmul(&y);
+  for (int64_t i = 0; i < ref_elements(&n->out); i++) {
+    int64_t to[WH_MAX_RANK], from[WH_MAX_RANK];
+    ref_coordinates(&n->out, i, to);
+    for (int d = 0; d < rank; d++) from[perm[3 * rank + d]] = to[d];
+    ref_copy(&n->out, i, &y.out, ref_flat(&y.out, from));
+  }
+  for (int i = 0; i < 3; i++) free(x[i].data);
+  free(scores.out.data);
+  free(weights.out.data);
+  free(y.out.data);
+}
+
 /* ---- codes ---- */
 
 /* Any number as f32. */

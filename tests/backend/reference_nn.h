@@ -10,6 +10,7 @@ void ref_conv_chain(ref_node *n); /* reference_chain.c */
 void ref_chain_codes(ref_node *n);
 void ref_conv_codes(ref_node *n);
 void ref_matmul_chain(ref_node *n);
+void ref_matmul_attention(ref_node *n);
 void ref_matmul_codes(ref_node *n);
 void ref_chain(ref_node *n);
 void ref_conv_transpose(ref_node *n);

@@ -331,6 +331,7 @@ reference_fn reference_of(wh_op op) {
       CASE(CHAIN_CODES, chain_codes)
       CASE(CONV_CODES, conv_codes)
       CASE(MATMUL_CHAIN, matmul_chain)
+      CASE(MATMUL_ATTENTION, matmul_attention)
       CASE(MATMUL_CODES, matmul_codes)
       CASE(MAX_POOL, max_pool)
       CASE(MAX_POOL_INDEX, max_pool_index)

@@ -108,6 +108,7 @@ SUITE_CASES(cumsum);
 SUITE_CASES(topk);
 SUITE_CASES(matmul);
 SUITE_CASES(matmul_chain);
+SUITE_CASES(matmul_attention);
 SUITE_CASES(matmul_integer);
 SUITE_CASES(matmul_blocks);
 SUITE_CASES(same);

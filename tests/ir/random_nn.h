@@ -33,6 +33,11 @@ static const random_nn_row random_nn_rows[] = {
       {WH_DTYPE_U8, 0, {0}},
       {WH_DTYPE_I8, 1, {4}}}},
     {WH_OP_MATMUL_CHAIN, {{WH_DTYPE_F32, 2, {-1, 6}}, {WH_DTYPE_F32, 2, {6, 4}}, {WH_DTYPE_F32, 1, {4}}}},
+    {WH_OP_MATMUL_ATTENTION,
+     {{WH_DTYPE_F32, 2, {-1, 6}},
+      {WH_DTYPE_F32, 2, {6, 5}},
+      {WH_DTYPE_F32, 2, {5, 4}},
+      {WH_DTYPE_F32, 1, {5}}}},
     {WH_OP_MATMUL_CODES,
      {{WH_DTYPE_U8, 2, {-1, 6}}, {WH_DTYPE_I8, 2, {6, 4}}, {WH_DTYPE_U8, 0, {0}}, {WH_DTYPE_I8, 1, {4}}}},
     {WH_OP_MAX_POOL, {IMAGE}},
@@ -81,6 +86,7 @@ static const random_nn_row random_nn_rows[] = {
 
 static inline wh_attr random_nn_attr(test_rng *r, wh_graph *g, wh_op op, wh_attr_key key) {
   static const int64_t some[] = {1, 2, 0, 1}, sizes[] = {3, 2}, gates[] = {0, 10, 1};
+  static const int64_t orders[] = {0, 1, 0, 1, 0, 1, 0, 1};
   static const float factors[] = {0x1p-149f, -1.5f, 3.0f, 1.0f, 0.0f, 2.0f};
   wh_attr a = {.key = key, .f = 0.5f, .i = rng_below(r, 2)};
   const size_t n_gates = op == WH_OP_LSTM ? 3 : op == WH_OP_GRU ? 2 : 1;
@@ -109,6 +115,10 @@ static inline wh_attr random_nn_attr(test_rng *r, wh_graph *g, wh_op op, wh_attr
     case WH_ATTR_FORMULA:
       a.text = "abs 0; relu 1";
       a.n = strlen(a.text);
+      break;
+    case WH_ATTR_PERM:
+      a.n = 8;
+      a.ints = orders;
       break;
     case WH_ATTR_P:
     case WH_ATTR_AXIS:

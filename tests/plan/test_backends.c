@@ -7,7 +7,7 @@
 #include "tests/plan/fake_backend.h"
 
 #define OPS_VERSION 7u
-#define OPS_HASH "47927f3e0733bdcab42f0bb4bde1ec13"
+#define OPS_HASH "2fb93909cc2e7c3d1d667d929438cacc"
 
 static const wh_backend *const linked[] = {&fake_backend};
 

@@ -1,0 +1,279 @@
+/* matmul_attention.c - two products with a softmax between them. A task is some rows of queries against all
+ * keys: their scores stay in a second-level cache, between kernels that other ops run as well. A worker keeps
+ * the keys and values in panels while its tasks have the same ones. */
+#include <string.h>
+
+#include "backends/cpu/cpu_internal.h"
+#include "backends/cpu/move.h"
+#include "backends/cpu/product_end.h"
+#include "backends/cpu/whole.h"
+#include "core/base/allocator.h"
+
+/* Up to here panels would cost more than they save. */
+#define THIN_ROWS 4
+#define MOST_ROWS 96
+#define LEAST_ROWS 24 /* a register tile's, of the level with the tallest */
+#define SCORES_BYTES ((int64_t)1 << 18)
+#define TASKS_PER_WORKER 2
+
+enum { Q, K, V, Y, N_MATRICES };
+
+/* One of the matrices of a batch. */
+typedef struct matrix {
+  float *x;
+  int64_t rows, columns, ld;
+  bool turned; /* columns lie ld apart, and a column's rows one behind the other */
+} matrix;
+
+/* Of one worker. */
+typedef struct attention {
+  const cpu_kernel *kernel;
+  const wh_worker *alone;
+  const wh_linear_f_isa *steps; /* or NULL: there are no panels */
+  wh_nd batches;
+  matrix of[N_MATRICES]; /* x: of the first batch */
+  int64_t scores_dims[WH_MAX_RANK];
+  float *packed[2], *scores; /* k and v in panels */
+  void *tiles;
+  size_t tiles_bytes;
+} attention;
+
+/* Rows of this length begin in different sets of a first-level cache. */
+static int64_t scores_ld(int64_t keys) {
+  const int64_t ld = ceil_div(keys, 16) * 16;
+  return ld % 512 ? ld : ld + 16;
+}
+
+static int64_t block_rows(int64_t rows, int64_t keys) {
+  const int64_t fit = SCORES_BYTES / (int64_t)sizeof(float) / scores_ld(keys);
+  const int64_t most = fit < LEAST_ROWS ? LEAST_ROWS : min_i64(fit, MOST_ROWS);
+  return rows > most ? ceil_div(rows, ceil_div(rows, most)) : rows;
+}
+
+/* ---- scratch of a worker: panels of k and v, scores, what their products need ---- */
+
+typedef struct scratch_parts {
+  size_t packed[2], scores, tiles, all;
+} scratch_parts;
+
+static bool floats(int64_t rows, int64_t columns, size_t *bytes) {
+  return wh_mul_size((size_t)rows, (size_t)columns, bytes) && wh_mul_size(*bytes, sizeof(float), bytes) &&
+         wh_align_size(*bytes, WH_ALIGN_SIMD, bytes);
+}
+
+static bool measure_scratch(int64_t rows, int64_t depth, int64_t keys, int64_t width, scratch_parts *p) {
+  const int64_t height = block_rows(rows, keys);
+  const wh_linear_layout lk = wh_matmul_panels(keys, depth), lv = wh_matmul_panels(width, keys);
+  size_t tiles;
+  if (!floats(depth, lk.n_panels * WH_LINEAR_F_COLS, &p->packed[0]) ||
+      !floats(keys, lv.n_panels * WH_LINEAR_F_COLS, &p->packed[1]) ||
+      !floats(height, scores_ld(keys), &p->scores) || !wh_linear_f_run_scratch(&lk, height, &p->tiles) ||
+      !wh_linear_f_run_scratch(&lv, height, &tiles))
+    return false;
+  if (p->tiles < tiles) p->tiles = tiles;
+  return wh_add_size(p->packed[0], p->packed[1], &p->all) && wh_add_size(p->all, p->scores, &p->all) &&
+         wh_add_size(p->all, p->tiles, &p->all);
+}
+
+wh_status wh_cpu_claim_matmul_attention(const cpu_device *d, const wh_graph *g, const wh_node_info *node,
+                                        const int64_t *dims, wh_claim *c) {
+  const int64_t *perm = wh_node_attr(node, WH_ATTR_PERM)->ints;
+  const wh_shape *q = &g->values[node->inputs[0]].shape, *v = &g->values[node->inputs[2]].shape;
+  const int column = q->rank - 1, row = column - 1;
+  scratch_parts p;
+  if (!measure_scratch(dims[q->dims[perm[row]]], dims[q->dims[column]],
+                       dims[v->dims[perm[2 * q->rank + row]]], dims[v->dims[column]], &p) ||
+      !wh_mul_size(p.all, (size_t)wh_team_size(d->team), &c->scratch_bytes))
+    return WH_FAIL(ERR_LIMIT, "node '%s' needs too much memory", node->name);
+  return WH_OK;
+}
+
+/* ---- operands ---- */
+
+/* The matrix in the last two of the axes, which are taken in the order `perm`; strides of those before. */
+static matrix matrix_of(const cpu_operand *x, const int64_t *perm, int64_t *dims, int64_t *strides) {
+  const int column = x->rank - 1, row = column - 1;
+  int64_t stride[WH_MAX_RANK], n = 1;
+  for (int d = column; d >= 0; d--) {
+    stride[d] = n;
+    n *= x->dims[d];
+  }
+  for (int i = 0; i < row; i++) {
+    dims[i] = x->dims[perm[i]];
+    strides[i] = stride[perm[i]];
+  }
+  const bool turned = perm[column] != column;
+  return (matrix){x->data, x->dims[perm[row]], x->dims[perm[column]], stride[perm[turned ? column : row]],
+                  turned};
+}
+
+/* Queries whose neighbours share keys and values have an axis for these neighbours. */
+static void find_matrices(const cpu_instr *in, attention *a) {
+  const int rank = in->in[0].rank, axes = rank - 2;
+  const int64_t *perm = wh_node_attr(in->kernel->node, WH_ATTR_PERM)->ints;
+  int64_t dims[N_MATRICES][WH_MAX_RANK], strides[N_MATRICES][WH_MAX_RANK], back[WH_MAX_RANK];
+  for (int o = Q; o < Y; o++) a->of[o] = matrix_of(&in->in[o], perm + o * rank, dims[o], strides[o]);
+  for (int d = 0; d < rank; d++) back[perm[Y * rank + d]] = d;
+  a->of[Y] = matrix_of(in->out, back, dims[Y], strides[Y]);
+  a->batches = (wh_nd){.rank = axes, .n_operands = N_MATRICES};
+  for (int d = 0; d < axes; d++) {
+    a->batches.dims[d] = dims[Q][d];
+    for (int o = 0; o < N_MATRICES; o++) a->batches.stride[o][d] = strides[o][d];
+  }
+  memcpy(a->scores_dims, dims[Q], (size_t)axes * sizeof *dims[Q]);
+  a->scores_dims[axes] = a->of[Q].rows;
+  a->scores_dims[axes + 1] = a->of[V].rows;
+  if (axes == 0 || dims[K][axes - 1] == dims[Q][axes - 1]) return;
+  const int64_t shared = dims[Q][axes - 1] / dims[K][axes - 1];
+  a->batches.rank = axes + 1;
+  a->batches.dims[axes] = shared;
+  a->batches.dims[axes - 1] = dims[K][axes - 1];
+  for (int o = 0; o < N_MATRICES; o++) {
+    const bool own = o == Q || o == Y;
+    a->batches.stride[o][axes] = own ? strides[o][axes - 1] : 0;
+    if (own) a->batches.stride[o][axes - 1] *= shared;
+  }
+}
+
+/* ---- products ---- */
+
+/* to[c / across][r][c % across] = b[r][c], where b's columns lie far apart. */
+static void turn_columns(const matrix *b, int64_t across, float *to, const wh_worker *alone) {
+  const int64_t size = (int64_t)sizeof *to, whole = b->columns / across, rest = b->columns % across;
+  wh_move m = {.nd = {.rank = 3,
+                      .n_operands = 2,
+                      .dims = {whole, b->rows, across},
+                      .stride = {{b->rows * across * size, across * size, size},
+                                 {across * b->ld * size, size, b->ld * size}}},
+               .size = sizeof *to,
+               .to = (char *)to,
+               .from = (const char *)b->x};
+  if (whole) wh_move_run(&m, alone);
+  if (!rest) return;
+  to += whole * across * b->rows;
+  memset(to, 0, (size_t)(b->rows * across) * sizeof *to);
+  m = (wh_move){.nd = {.rank = 2,
+                       .n_operands = 2,
+                       .dims = {b->rows, rest},
+                       .stride = {{across * size, size}, {size, b->ld * size}}},
+                .size = sizeof *to,
+                .to = (char *)to,
+                .from = (const char *)(b->x + whole * across * b->ld)};
+  wh_move_run(&m, alone);
+}
+
+/* y = x . b and its end. `packed` has the copy of b that this takes, or room for it. */
+static void multiply(const attention *a, const matrix *x, const matrix *b, bool is_packed, float *packed,
+                     const wh_product_end *end, const matrix *y) {
+  const bool panels = a->steps && x->rows > THIN_ROWS && b->rows > 0 && b->columns > 0;
+  const wh_linear_layout l = wh_matmul_panels(b->columns, b->rows);
+  if (b->turned && !is_packed && b->columns > 0)
+    turn_columns(b, panels ? WH_LINEAR_F_HALF : b->columns, packed, a->alone);
+  if (panels) {
+    if (!b->turned && !is_packed) wh_matmul_copy_panels(&l, b->x, b->ld, 0, l.n_panels, packed);
+    const wh_linear_f_args args = {.layout = &l,
+                                   .w = packed,
+                                   .x = x->x,
+                                   .ldx = x->ld,
+                                   .m = x->rows,
+                                   .y = y->x,
+                                   .ldy = y->ld,
+                                   .features = a->kernel->features,
+                                   .end = end,
+                                   .scratch = a->tiles,
+                                   .scratch_bytes = a->tiles_bytes};
+    wh_linear_f_run(&args, a->alone, a->steps);
+    return;
+  }
+  const wh_matmul_part part = {.m = x->rows,
+                               .n = b->columns,
+                               .k = b->rows,
+                               .lda = x->ld,
+                               .ldb = b->turned ? b->columns : b->ld,
+                               .ldy = y->ld,
+                               .a = x->x,
+                               .b = b->turned ? packed : b->x,
+                               .y = y->x};
+  a->kernel->matmul(&part);
+  if (end) wh_product_end_run(end, y->x, y->ld, 0, x->rows, 0, b->columns);
+}
+
+static matrix at_batch(const attention *a, int which, const wh_nd_at *at) {
+  matrix m = a->of[which];
+  m.x += at->offset[which];
+  return m;
+}
+
+static matrix some_rows(matrix m, int64_t row, int64_t rows) {
+  m.x += row * m.ld;
+  m.rows = rows;
+  return m;
+}
+
+/* ---- tasks ---- */
+
+static bool begin(attention *a, const cpu_instr *in, const wh_worker *worker) {
+  scratch_parts parts;
+  char *scratch = (char *)in->scratch + in->worker_scratch * (size_t)worker->index;
+  find_matrices(in, a);
+  if (!measure_scratch(a->of[Q].rows, a->of[Q].columns, a->of[V].rows, a->of[V].columns, &parts))
+    return false; /* the claim has found that it fits */
+  for (int i = 0; i < 2; i++, scratch += parts.packed[i - 1]) a->packed[i] = (float *)(void *)scratch;
+  a->scores = (float *)(void *)scratch;
+  a->tiles = scratch + parts.scores;
+  a->tiles_bytes = parts.tiles;
+  return true;
+}
+
+static void run_matmul_attention(const cpu_instr *in, const wh_worker *worker) {
+  const wh_worker alone = {0, 1, worker->team};
+  attention a = {.kernel = in->kernel, .alone = &alone, .steps = wh_linear_f_steps(in->kernel->features)};
+  wh_end_rows ends;
+  wh_product_end end, *ending = in->kernel->chain.n_steps ? &end : NULL;
+  if (wh_cpu_elements(in->out) == 0 || !begin(&a, in, worker)) return;
+  const int64_t rows = a.of[Q].rows, keys = a.of[V].rows, ld = scores_ld(keys),
+                n_batches = wh_nd_elements(&a.batches);
+  int64_t height = block_rows(rows, keys), first, last;
+  while (height > LEAST_ROWS &&
+         n_batches * ceil_div(rows, height) < (int64_t)TASKS_PER_WORKER * worker->count)
+    height = ceil_div(height, 2);
+  if (ending) wh_cpu_end_rows(in, 3, in->in[0].rank, a.scores_dims, worker, &ends);
+  ends.y = a.scores;
+  ends.ld_y = ld;
+  const int64_t down = ceil_div(rows, height);
+  const float *packed[2] = {NULL, NULL}; /* of which k and v */
+  wh_worker_range(worker, n_batches * down, &first, &last);
+  for (int64_t i = first; i < last; i++) {
+    const int64_t batch = i / down, row = i % down * height, high = min_i64(height, rows - row);
+    const wh_nd_at at = wh_nd_seek(&a.batches, batch);
+    const matrix q = some_rows(at_batch(&a, Q, &at), row, high), k = at_batch(&a, K, &at),
+                 v = at_batch(&a, V, &at), y = some_rows(at_batch(&a, Y, &at), row, high),
+                 scores = {a.scores, high, keys, ld, false};
+    const wh_softmax_args softmax = {high, keys, ld, ld, a.scores, a.scores};
+    if (ending) {
+      ends.first = batch * rows + row;
+      wh_end_rows_begin(&ends, ending);
+      ending->row = ends.first;
+    }
+    multiply(&a, &q, &k, packed[0] == k.x, a.packed[0], ending, &scores);
+    if (keys > 0) in->kernel->rowop.softmax(&softmax, &alone);
+    multiply(&a, &scores, &v, packed[1] == v.x, a.packed[1], NULL, &y);
+    packed[0] = k.x;
+    packed[1] = v.x;
+  }
+}
+
+wh_status wh_cpu_compile_matmul_attention(const cpu_device *d, const wh_graph *g, const wh_arg *args,
+                                          cpu_kernel *k) {
+  static const wh_dtype types[WH_FORMULA_INPUTS] = {WH_DTYPE_F32};
+  const char *name;
+  (void)g, (void)args;
+  if (wh_node_attr(k->node, WH_ATTR_FORMULA)->n)
+    WH_TRY(wh_cpu_select_chain(d, types, wh_formula_attention_inputs(k->node->n_inputs), WH_DTYPE_F32, k));
+  k->features = d->features;
+  k->matmul = wh_matmul_select(d->features, WH_DTYPE_F32, &name);
+  k->rowop.softmax = d->rowops.softmax;
+  k->name = "matmul_attention";
+  k->run = run_matmul_attention;
+  return WH_OK;
+}
