@@ -13,7 +13,7 @@
 #define THIN_ROWS 4
 #define MOST_ROWS 96
 #define LEAST_ROWS 24 /* a register tile's, of the level with the tallest */
-#define SCORES_BYTES ((int64_t)1 << 18)
+#define SCORES_BYTES ((size_t)1 << 18)
 #define TASKS_PER_WORKER 2
 
 enum { Q, K, V, Y, N_MATRICES };
@@ -45,7 +45,7 @@ static int64_t scores_ld(int64_t keys) {
 }
 
 static int64_t block_rows(int64_t rows, int64_t keys) {
-  const int64_t fit = SCORES_BYTES / (int64_t)sizeof(float) / scores_ld(keys);
+  const int64_t fit = (int64_t)(SCORES_BYTES / sizeof(float)) / scores_ld(keys);
   const int64_t most = fit < LEAST_ROWS ? LEAST_ROWS : min_i64(fit, MOST_ROWS);
   return rows > most ? ceil_div(rows, ceil_div(rows, most)) : rows;
 }
@@ -61,15 +61,19 @@ static bool floats(int64_t rows, int64_t columns, size_t *bytes) {
          wh_align_size(*bytes, WH_ALIGN_SIMD, bytes);
 }
 
+/* Grows with every size, as claims must. */
 static bool measure_scratch(int64_t rows, int64_t depth, int64_t keys, int64_t width, scratch_parts *p) {
-  const int64_t height = block_rows(rows, keys);
   const wh_linear_layout lk = wh_matmul_panels(keys, depth), lv = wh_matmul_panels(width, keys);
-  size_t tiles;
+  const int64_t most = min_i64(rows, MOST_ROWS);
+  size_t few, tiles;
   if (!floats(depth, lk.n_panels * WH_LINEAR_F_COLS, &p->packed[0]) ||
       !floats(keys, lv.n_panels * WH_LINEAR_F_COLS, &p->packed[1]) ||
-      !floats(height, scores_ld(keys), &p->scores) || !wh_linear_f_run_scratch(&lk, height, &p->tiles) ||
-      !wh_linear_f_run_scratch(&lv, height, &tiles))
+      !floats(most, scores_ld(keys), &p->scores) ||
+      !floats(min_i64(rows, LEAST_ROWS), scores_ld(keys), &few) ||
+      !wh_linear_f_run_scratch(&lk, most, &p->tiles) || !wh_linear_f_run_scratch(&lv, most, &tiles))
     return false;
+  if (few < SCORES_BYTES) few = SCORES_BYTES;
+  if (p->scores > few) p->scores = few;
   if (p->tiles < tiles) p->tiles = tiles;
   return wh_add_size(p->packed[0], p->packed[1], &p->all) && wh_add_size(p->all, p->scores, &p->all) &&
          wh_add_size(p->all, p->tiles, &p->all);

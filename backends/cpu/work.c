@@ -34,7 +34,8 @@ static double nanoseconds(const cpu_instr *in) {
     case WH_OP_MATMUL_INTEGER:
       return all / 4 + outputs * (double)wh_cpu_row_length(&in->in[0]) / 8;
     case WH_OP_MATMUL_ATTENTION: { /* a key's element goes into as many products as the query has rows */
-      const double rows = elements(&in->in[0]) / (double)wh_cpu_row_length(&in->in[0]);
+      const int64_t depth = wh_cpu_row_length(&in->in[0]);
+      const double rows = depth > 0 ? elements(&in->in[0]) / (double)depth : 0;
       return all / 4 + rows * (elements(&in->in[1]) + elements(&in->in[2])) / 8;
     }
     case WH_OP_CONV:
