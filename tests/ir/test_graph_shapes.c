@@ -84,6 +84,7 @@ typedef struct op_case {
 #define ATTN "{scale = 0x1p-2, softcap = 0x0p+0, window = 0} "
 #define WEIGHING "{normalise = 1, scale = 0x1p+0} "
 #define CUSTOM "{name = \"n\", ints = [], floats = [0x1p+0], tensor = u4[3] \"2104\"} "
+#define SCORES(text) "{formula = \"" text "\", perm = [0, 1, 0, 1, 0, 1, 0, 1]}"
 #define FORMULA(text) "{formula = \"" text "\"}"
 #define CODES(text, to) "{formula = \"" text "\", to = " to "}"
 #define ALPHA "{alpha = 0x1p+0} "
@@ -615,6 +616,13 @@ static const op_case cases[] = {
      "attribute block: must be a power"},
     {"matmul_blocks", "%1, %64, %65, %66", "{size = 0, block = 32} ", NULL,
      "attribute size: is out of range"},
+    {"matmul_attention", "%25, %25, %1, %54", SCORES("add 0 1"), "f32[t, 64]", NULL},
+    {"matmul_attention", "%2, %25, %1", SCORES(""), NULL, "input 0 is i32, not f32"},
+    {"matmul_attention", "%25, %2, %1", SCORES(""), NULL, "input 1 is i32, not f32"},
+    {"matmul_attention", "%25, %25, %2", SCORES(""), NULL, "input 2 is i32, not f32"},
+    {"matmul_attention", "%25, %25, %1, %2", SCORES("add 0 1"), NULL, "input 3 is i32, not f32"},
+    {"matmul_attention", "%25, %25, %1, %54, %2", SCORES("add 0 1"), NULL, "input 4 is i32, not f32"},
+    {"matmul_attention", "%25, %25, %1, %54, %54, %2", SCORES("add 0 1"), NULL, "input 5 is i32, not f32"},
     {"matmul_chain", "%25, %1, %9", FORMULA("add 0 1"), "f32[t, 64]", NULL},
     {"matmul_chain", "%2, %1", FORMULA("relu 0"), NULL, "input 0 is i32, not f32"},
     {"matmul_chain", "%1, %52", FORMULA("relu 0"), NULL, "input 1 is f64, not f32"},
