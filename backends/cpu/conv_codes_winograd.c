@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "backends/cpu/ahead.h"
 #include "backends/cpu/codes_end.h"
 #include "backends/cpu/whole.h"
 #include "core/base/allocator.h"
@@ -253,13 +252,13 @@ static void run_task(const job *j, int64_t task) {
     for (int64_t i = 0; i < PLACES; i++)
       for (int64_t n = 0; n < panels; n++) {
         const uint32_t *w = j->panels + (from + n) * panel_words(p->c) + ROWS + i * p->words * ROWS;
-        /* the next panel's, or the next place's of the first, in the time of several tiles */
-        if (blocks > 1 && (n + 1 < panels || i + 1 < PLACES))
-          wh_ask_for(n + 1 < panels ? w + panel_words(p->c) : w + p->words * ROWS - n * panel_words(p->c),
-                     p->words * ROWS * (int64_t)sizeof *w);
+        /* the next panel's, or the next place's of the first */
+        const uint32_t *next = n + 1 < panels   ? w + panel_words(p->c)
+                               : i + 1 < PLACES ? w + p->words * ROWS - n * panel_words(p->c)
+                                                : w;
         for (int64_t b = 0; b < blocks; b++)
           j->isa->dots(2 * (p->down * p->across - (block0 + b) * TILES) <= TILES, p->words, w,
-                       j->words + i * apart + b * block_words,
+                       b == 0 ? next : w, j->words + i * apart + b * block_words,
                        j->sums + ((b * panels + n) * PLACES + i) * tile);
       }
     for (int64_t b = 0; b < blocks; b++)

@@ -15,9 +15,9 @@
 #define WH_CODES_WINOGRAD_PLACES 16 /* of 4 x 4 */
 
 /* c[6][16] = the dots of words of w, [words][6], and of x, [words][16]: two numbers of 16 bits each. `half`:
- * of the first 8 tiles. */
-typedef void (*wh_codes_winograd_dots_fn)(bool half, int64_t words, const uint32_t *w, const uint32_t *x,
-                                          uint32_t *c);
+ * of the first 8 tiles; `ahead`: what is asked for meanwhile, as many words as w has. */
+typedef void (*wh_codes_winograd_dots_fn)(bool half, int64_t words, const uint32_t *w, const uint32_t *ahead,
+                                          const uint32_t *x, uint32_t *c);
 /* The 16 places of 8 tiles beside each other, of a word: rows[4][2]: even and odd columns; `apart`: from
  * place to place of the result. */
 typedef void (*wh_codes_winograd_input_fn)(const uint32_t *const rows[4][2], int64_t apart, uint32_t *to);
@@ -43,8 +43,8 @@ bool wh_codes_winograd_scratch(const wh_window *win, int64_t c, int64_t m, int w
 void wh_codes_winograd_run(const wh_codes_winograd_isa *isa, const wh_conv_integer_args *a,
                            const void *panels, void *scratch, uint32_t step, const wh_worker *worker);
 
-void wh_k_codes_winograd_dots__avx2(bool half, int64_t words, const uint32_t *w, const uint32_t *x,
-                                    uint32_t *c);
+void wh_k_codes_winograd_dots__avx2(bool half, int64_t words, const uint32_t *w, const uint32_t *ahead,
+                                    const uint32_t *x, uint32_t *c);
 void wh_k_codes_winograd_input__avx2(const uint32_t *const rows[4][2], int64_t apart, uint32_t *to);
 void wh_k_codes_winograd_output__avx2(const uint32_t *sums, const uint32_t *start, int32_t *y);
 

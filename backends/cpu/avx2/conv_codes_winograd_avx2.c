@@ -7,7 +7,8 @@
 #define TILES WH_CODES_WINOGRAD_TILES
 #define VECS 2
 
-INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_t *x, uint32_t *c) {
+INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_t *ahead, const uint32_t *x,
+                 uint32_t *c) {
   vi acc[ROWS * VECS];
   UNROLL for (int i = 0; i < ROWS * vecs; i++) acc[i] = vi_zero();
 #define WORD(k) /* the k-th that follows */                                             \
@@ -23,8 +24,12 @@ INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_
     }                                                                                   \
   }
   const uint32_t *end = x + words * TILES;
-  for (; end - x >= 4 * TILES; x += 4 * TILES, w += 4 * ROWS) {
-    WORD(0) WORD(1) WORD(2) WORD(3)
+  for (; end - x >= 8 * TILES; x += 8 * TILES, w += 8 * ROWS, ahead += 8 * ROWS) {
+    WORD(0)
+    __builtin_prefetch(ahead, 0, 2);
+    WORD(1) WORD(2) __builtin_prefetch(ahead + 16, 0, 2);
+    WORD(3) WORD(4) WORD(5) __builtin_prefetch(ahead + 32, 0, 2);
+    WORD(6) WORD(7)
   }
   for (; x != end; x += TILES, w += ROWS) WORD(0)
 #undef WORD
@@ -32,12 +37,12 @@ INLINE void dots(const int vecs, int64_t words, const uint32_t *w, const uint32_
       vi_store(c + r * TILES + i * VI_LANES, acc[r * vecs + i]);
 }
 
-void wh_k_codes_winograd_dots__avx2(bool half, int64_t words, const uint32_t *w, const uint32_t *x,
-                                    uint32_t *c) {
+void wh_k_codes_winograd_dots__avx2(bool half, int64_t words, const uint32_t *w, const uint32_t *ahead,
+                                    const uint32_t *x, uint32_t *c) {
   if (half)
-    dots(1, words, w, x, c);
+    dots(1, words, w, ahead, x, c);
   else
-    dots(VECS, words, w, x, c);
+    dots(VECS, words, w, ahead, x, c);
 }
 
 void wh_k_codes_winograd_input__avx2(const uint32_t *const rows[4][2], int64_t apart, uint32_t *to) {
