@@ -13,6 +13,7 @@
 
 #define ROWS WH_CONV_CODES_ROWS
 #define VECS 2
+#define AHEAD 512 /* words of w between what is multiplied and what is asked for */
 #define PLACES (VECS * VI_LANES)
 /* Where a rest's x lies, in bytes. */
 #define REST_AT(at) (PLACES == 16 ? (at) : ((at) >> 6) * (PLACES * 4) + ((at)&2))
@@ -45,7 +46,10 @@ INLINE void add_dots(const int rows, const int vecs, const wh_conv_codes_tile *t
   (void)mask;
 #endif
   for (; mask == UINT32_MAX && end - from >= 4 * PLACES; from += 4 * PLACES, w += 4 * ROWS) {
-    WORD(0) WORD(1) WORD(2) WORD(3)
+    WORD(0)
+    __builtin_prefetch(w + AHEAD, 0, 3);
+    WORD(1) WORD(2) __builtin_prefetch(w + AHEAD + 16, 0, 3);
+    WORD(3)
   }
   for (; from != end; from += PLACES, w += ROWS) WORD(0)
 #undef WORD
