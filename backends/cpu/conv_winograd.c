@@ -114,7 +114,7 @@ bool wh_winograd_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t
       !bytes_of(p.panel, p.sums, &p.sum_bytes) ||
       (!packed && !bytes_of(p.panels * WH_WINOGRAD_POSITIONS * p.panel, c, &p.weight_bytes)))
     return false;
-  p.together = p.shared && (!wide || workers > MOST_ALONE);
+  p.together = p.shared && workers > MOST_ALONE;
   *(p.together ? &p.shared_bytes : &p.element_bytes) = bytes;
   p.worker_bytes = p.product_bytes + p.stage_bytes + p.sum_bytes;
   if (!wh_add_size(p.worker_bytes, p.element_bytes, &p.worker_bytes) ||
