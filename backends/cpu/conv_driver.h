@@ -538,8 +538,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       for (; begin < end; begin++) conv_task(&e, &(wh_task_part){begin, 0, 1});
       continue;
     }
-    for (wh_task_part part;
-         wh_claim_near(worker, a->step, n_tasks, worker->count > 1 ? WH_TASK_PARTS : 1, &part);)
+    for (wh_task_part part; wh_claim_near(worker, a->step, n_tasks, worker->count > 1 ? p.parts : 1, &part);)
       conv_task(&e, &part);
   }
 }

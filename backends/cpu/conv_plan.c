@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backends/cpu/linear_f_kernels.h"
+#include "backends/cpu/task_cut.h"
 #include "core/base/allocator.h"
 
 /* A task's places: with the taps of a chunk they stay in a second-level cache. Of few taps there are more, as
@@ -47,13 +48,16 @@ static int64_t cut_length(const wh_conv_plan *p) {
   return p->by_channels ? p->rows * p->row_tiles : p->places;
 }
 
-/* About equally many places in each task, and as many tasks in each worker's share of an image: what it reads
- * of the next op's input is then what it wrote itself. Where there is more to read of weights than of images,
- * shares are channels. */
-static void cut_evenly(int64_t c, int64_t in, int64_t m, int workers, wh_conv_plan *p) {
-  const int64_t out = p->view.out[0] * p->view.out[1] * p->view.out[2],
-                units = ceil_div(cut_length(p), p->unit);
-  p->places_first = (double)p->n_k * (double)m < (double)c * (double)in + (double)m * (double)out;
+/* Whether workers' shares are places: what one reads of the next op's input is then what it wrote itself.
+ * Where there is more to read of weights than of images, shares are channels. */
+static bool shares_places(const wh_window *w, int64_t c, int64_t m, int64_t n_k) {
+  const double in = (double)wh_window_volume(w->in), out = (double)wh_window_volume(w->out);
+  return (double)n_k * (double)m < (double)c * in + (double)m * out;
+}
+
+/* About equally many places in each task, and as many tasks in each worker's share of an image. */
+static void cut_evenly(int workers, wh_conv_plan *p) {
+  const int64_t units = ceil_div(cut_length(p), p->unit);
   if (p->blocks) return; /* whose tasks end with whole rows, or behind what has no block */
   if (p->places_first && !p->alone && p->place_tasks > 1)
     p->place_tasks = min_i64(ceil_div(p->place_tasks, workers) * workers, units);
@@ -62,8 +66,9 @@ static void cut_evenly(int64_t c, int64_t in, int64_t m, int workers, wh_conv_pl
 
 void wh_conv_task_places(const wh_conv_plan *p, int64_t i, int64_t *begin, int64_t *end) {
   const int64_t length = cut_length(p), units = ceil_div(length, p->unit), n = p->place_tasks;
-  *begin = p->blocks ? i * p->task_places : units * i / n * p->unit;
-  *end = min_i64(p->blocks ? *begin + p->task_places : units * (i + 1) / n * p->unit, length);
+  const bool whole = p->unit == p->block; /* blocks, and those of bands whole rows */
+  *begin = whole ? i * p->task_places : units * i / n * p->unit;
+  *end = min_i64(whole ? *begin + p->task_places : units * (i + 1) / n * p->unit, length);
 }
 
 /* ---- lanes are places ---- */
@@ -103,6 +108,19 @@ static bool view_places(const wh_window *w, wh_conv_plan *p) {
 
 /* ---- the same, copied to blocks ---- */
 
+/* Of wide vectors equal shares of places, in vectors, where that makes enough tasks: each has all channels,
+ * so that what it reads of images is copied once, and by one worker. */
+static bool cut_vectors(int64_t most, int64_t want, wh_conv_plan *p) {
+  const int64_t units = ceil_div(p->places, p->lanes),
+                n = min_i64(ceil_div(ceil_div(units, most / p->lanes), want) * want, units / 2);
+  if (p->lanes == 8 || want == 1 || !p->places_first || n * p->row_tasks < want) return false;
+  p->unit = p->lanes;
+  p->place_tasks = n;
+  p->task_places = ceil_div(units, n) * p->unit;
+  if (p->task_places < WH_TASK_PARTS * p->block) p->parts = 1; /* of channels, for which each would copy */
+  return true;
+}
+
 /* Fewer rows, but not so few that copying becomes what takes the time, then fewer places. */
 static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
   p->part = p->n_k <= WH_CONV_CHUNK ? ceil_div(p->n_k, ceil_div(p->n_k, BLOCK_WHOLE)) : BLOCK_PART;
@@ -113,8 +131,9 @@ static void cut_blocks(int64_t m, int64_t want, wh_conv_plan *p) {
   int64_t rows = ceil_div(m, WH_CONV_BLOCK_TASK), places = ceil_div(p->places, most);
   for (;;) {
     p->task_rows = ceil_div(ceil_div(m, rows), round) * round;
-    p->task_places = ceil_div(ceil_div(p->places, places), p->block) * p->block;
     p->row_tasks = ceil_div(m, p->task_rows);
+    if (cut_vectors(most, want, p)) return;
+    p->task_places = ceil_div(ceil_div(p->places, places), p->block) * p->block;
     p->place_tasks = ceil_div(p->places, p->task_places);
     if (p->row_tasks * p->place_tasks >= want) return;
     if (p->task_rows > 64)
@@ -146,6 +165,8 @@ static bool is_direct(const wh_window *w, const wh_conv_plan *p) {
 
 /* Tasks of whole rows, where these are short: a row that two tasks have outputs of is copied twice. */
 static void cut_bands(int64_t width, wh_conv_plan *p) {
+  p->unit = p->block;
+  p->parts = WH_TASK_PARTS;
   p->row_wise = 2 * width > p->task_places;
   if (p->row_wise) return;
   const int64_t up = ceil_div(p->task_places, width) * width;
@@ -352,13 +373,15 @@ bool wh_conv_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t c, 
     out->places += out->tail;
     out->tail = 0;
   }
+  out->places_first = shares_places(w, c, m, n_k);
+  out->parts = WH_TASK_PARTS;
+  out->unit = out->by_channels ? 1 : out->blocks ? out->block : LANES;
   if (out->blocks) /* every task fills its blocks: of wide vectors, whose tiles are faster, fewer do where the
                     * last are shared in parts */
     cut_blocks(m, lanes == 8 || n * group > 1 ? want : ceil_div(want, 2), out);
   else if (!out->by_channels)
     cut_places(m, want, out);
   if (out->bands) cut_bands(w->out[2], out);
-  out->unit = out->by_channels ? 1 : out->blocks ? out->block : LANES;
-  cut_evenly(c, wh_window_volume(w->in), m, workers, out);
+  cut_evenly(workers, out);
   return plan_bytes(w, c, out);
 }

@@ -41,6 +41,7 @@ typedef struct wh_conv_plan {
   int64_t channel; /* floats of a channel, as tiles read it */
   int64_t places;  /* that tiles walk: from the first output to the last; by channels: the outputs */
   int64_t task_rows, task_places, row_tasks, place_tasks; /* task_*: most of a task */
+  int64_t parts;                                          /* that a worker's last task is given out in */
   int64_t unit;      /* places, or tiles, that tasks and their parts have whole numbers of */
   bool places_first; /* tasks of the same places follow each other, not those of the same channels */
   /* By channels: tiles of up to `tile` places, `row_tiles` of them in each of `rows` rows of `row` outputs. A

@@ -53,8 +53,28 @@ static void test_minimal_filtering(void **state) {
     assert_true(wh_winograd_make_plan(&win, 1, 1, 16, 16, 2, false, lanes, &p));
 }
 
+/* Shares of places are equal to a vector, have all channels, and are enough for every worker. */
+static void test_shares(void **state) {
+  (void)state;
+  const wh_window win = window(1, 20, 20);
+  for (int workers = 2; workers <= 7; workers++) {
+    wh_conv_plan p;
+    assert_true(wh_conv_make_plan(&win, 1, 1, 192, 128, workers, true, 16, &p));
+    assert_true(p.blocks && p.places_first);
+    assert_int_equal(p.row_tasks, workers < 7 ? 1 : 2);
+    assert_true(p.row_tasks * p.place_tasks >= 2 * workers);
+    int64_t behind = 0;
+    for (int64_t i = 0, begin, end; i < p.place_tasks; i++, behind = end) {
+      wh_conv_task_places(&p, i, &begin, &end);
+      assert_int_equal(begin, behind);
+      assert_true(end - begin <= p.task_places && end - begin >= p.task_places - 16);
+    }
+    assert_int_equal(behind, p.places);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_extremes),
-                                     cmocka_unit_test(test_minimal_filtering)};
+                                     cmocka_unit_test(test_minimal_filtering), cmocka_unit_test(test_shares)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
