@@ -70,6 +70,11 @@ static bool plan_tiles(int64_t c, int64_t m, wh_winograd_plan *p) {
   return odd_lines(p->panels * WH_WINOGRAD_PANEL, p->ld, &p->m_step);
 }
 
+/* Which each worker may as well read all of. */
+static bool has_few_weights(int64_t c, int64_t m) {
+  return (double)c * (double)m <= ELEMENTS / (WH_WINOGRAD_POSITIONS * sizeof(float));
+}
+
 /* Lanes are outputs: products wait at [position][tile][output]. Bands leave no lanes empty, so that workers
  * have equally many of them where units are no tasks for all. */
 static bool plan_outputs(int64_t c, int64_t m, int64_t units, int workers, wh_winograd_plan *p) {
@@ -78,7 +83,7 @@ static bool plan_outputs(int64_t c, int64_t m, int64_t units, int workers, wh_wi
   p->col_bands = ceil_div(p->cols, most);
   p->band_cols = ceil_div(p->cols, p->col_bands);
   p->row_bands = ceil_div(p->rows, p->col_bands == 1 ? most / p->cols : 1);
-  if (p->row_bands > 1 && units == 1)
+  if ((p->row_bands > 1 || has_few_weights(c, m)) && units == 1)
     p->row_bands = min_i64(ceil_div(p->row_bands, workers) * workers, p->rows);
   p->band_rows = ceil_div(p->rows, p->row_bands);
   const int64_t tiles = p->band_rows * p->band_cols;
@@ -100,7 +105,8 @@ bool wh_winograd_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t
   const bool wide = wh_winograd_is_wide(m, lanes);
   if (!(wide ? plan_outputs(c, m, units, workers, &p) : plan_tiles(c, m, &p))) return false;
   p.shared = workers > 1 && !__builtin_mul_overflow(p.row_bands, p.col_bands, &tasks) &&
-             !__builtin_mul_overflow(tasks, units, &tasks) && tasks < (int64_t)workers * TASKS_PER_WORKER;
+             !__builtin_mul_overflow(tasks, units, &tasks) &&
+             tasks < (int64_t)workers * (wide && has_few_weights(c, m) ? 1 : TASKS_PER_WORKER);
   /* panels that are fewer than workers keep fewer of them busy than bands do */
   const int64_t all = ceil_div(m, p.panel);
   if (wide && p.shared && all < workers && tasks > ceil_div(tasks, workers) * all) p.shared = false;

@@ -53,6 +53,19 @@ static void test_minimal_filtering(void **state) {
     assert_true(wh_winograd_make_plan(&win, 1, 1, 16, 16, 2, false, lanes, &p));
 }
 
+/* Workers have bands of their own where weights are few, outputs where they are many. */
+static void test_bands_or_outputs(void **state) {
+  (void)state;
+  wh_window win = window(1, 20, 20);
+  wh_winograd_plan p;
+  win.kernel[1] = win.kernel[2] = 3;
+  assert_true(wh_winograd_make_plan(&win, 1, 1, 64, 64, 2, true, 16, &p));
+  assert_true(!p.shared && p.row_bands == 2);
+  win.in[1] = win.in[2] = win.out[1] = win.out[2] = 7;
+  assert_true(wh_winograd_make_plan(&win, 1, 1, 512, 512, 2, true, 16, &p));
+  assert_true(p.shared);
+}
+
 /* Shares of places are equal to a vector, have all channels, and are enough for every worker. */
 static void test_shares(void **state) {
   (void)state;
@@ -75,6 +88,7 @@ static void test_shares(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_extremes),
-                                     cmocka_unit_test(test_minimal_filtering), cmocka_unit_test(test_shares)};
+                                     cmocka_unit_test(test_minimal_filtering),
+                                     cmocka_unit_test(test_bands_or_outputs), cmocka_unit_test(test_shares)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
