@@ -46,6 +46,8 @@
 #else
 #define CONV_TALL_ROWS WH_CONV_TALL
 #endif
+#define CONV_ASKS (VF_LANES == 16) /* measured with these */
+#define CONV_ASK_MOST (128 << 10)  /* floats, of a second-level cache */
 #define CONV_BLOCK WH_CONV_BLOCK(VF_LANES)
 #define CONV_BLOCK_ROWS WH_CONV_BLOCK_ROWS(VF_LANES)
 
@@ -472,6 +474,13 @@ static void conv_task(conv_end *e, const wh_task_part *part) {
   if (m < behind && begin < end) run(e, m, behind - m, begin, end);
 }
 
+/* Asks for an image that tiles take a line of each channel of: those that another core wrote come too late
+ * else. Neighbouring lines are fetched sooner. */
+static void conv_ask_image(const conv_unit *u) {
+  const int64_t n = u->a->c * u->p->channel;
+  for (int64_t i = 0; i < n && n <= CONV_ASK_MOST; i += 16) __builtin_prefetch(u->x + i, 0, 2);
+}
+
 /* ---- all units ---- */
 
 static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
@@ -531,6 +540,7 @@ static void conv_run(const wh_conv_args *a, const wh_worker *worker) {
       u.x = copy;
     }
     if (!p.bands && !p.direct) conv_find_taps(&u);
+    if (CONV_ASKS && p.by_channels && !p.copies && !p.alone) conv_ask_image(&u);
     conv_end_begin(&u, ldc, CONV_SUMS_TILE, &e);
     if (p.alone || n_units > 1) {
       int64_t begin = 0, end = n_tasks;
