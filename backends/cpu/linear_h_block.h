@@ -41,6 +41,13 @@ ALWAYS_INLINE void ask_for(const uint8_t *from, const int bytes, const wh_cpu_fe
   }
 }
 
+/* The same of `panels` panels, `apart` bytes from each other: two lines of those that their next 128 bytes
+ * have, in turns over the panels. */
+ALWAYS_INLINE void ask_in_turns(const uint8_t *from, const int64_t apart, const int panels, const int two) {
+  UNROLL for (int i = 2 * two; i < 2 * two + 2; i++)
+      __builtin_prefetch(from + i % panels * apart + i / panels * 64, 0, 3);
+}
+
 /* What a row's share of the product has come to, and what it still needs. */
 typedef struct block_at {
   const uint8_t *w; /* the block's scales */
@@ -79,15 +86,21 @@ ALWAYS_INLINE void block_cols(const int rows, const int panels, const int vecs, 
   const int ahead = panels > 1 ? WH_LINEAR_TOGETHER_AHEAD : AHEAD;
   vdot16 dot[WH_LINEAR_TOGETHER_MAX][ROWS_MAX][PANEL_VECS];
   UNROLL for (int p = 0; p < panels; p++) {
-    ask_for(b.w + p * b.apart + ahead, WH_LINEAR_H_SCALE_BYTES, how);
+    if (panels > 1)
+      ask_in_turns(b.w + ahead, b.apart, panels, p);
+    else
+      ask_for(b.w + ahead, WH_LINEAR_H_SCALE_BYTES, how);
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) dot[p][r][v] = vdot16_zero();
   }
   for (int64_t i = 0; i < b.pairs; i += WH_LINEAR_H_STEP) {
-    UNROLL for (int p = 0; p < panels; p++) UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) {
+    UNROLL for (int s = 0; s < WH_LINEAR_H_STEP; s++) UNROLL for (int p = 0; p < panels; p++) {
       const uint8_t *at = codes + p * b.apart + s * WH_LINEAR_H_PAIR_BYTES;
       vint w[PANEL_VECS];
       STEP_IN_ORDER;
-      ask_for(at + ahead, WH_LINEAR_H_PAIR_BYTES, how);
+      if (panels > 1)
+        ask_in_turns(codes + s * WH_LINEAR_H_PAIR_BYTES + ahead, b.apart, panels, p);
+      else
+        ask_for(at + ahead, WH_LINEAR_H_PAIR_BYTES, how);
       /* The activations of the rows after these, four lines of each: with the codes and y they are more than
        * a first-level cache. */
       if (rows > 2 && p == 0 && c == 0 && s < asked)

@@ -65,9 +65,9 @@ typedef struct wh_linear_q_args {
 } wh_linear_q_args;
 
 /* So many panels may be computed side by side for a few rows, each from another part of the weights: as many
- * streams, asked for so many bytes ahead, which is a page of the processor's own prefetching. */
+ * streams, asked for so many bytes ahead, within a page of the processor's own prefetching. */
 #define WH_LINEAR_TOGETHER_MAX 4
-#define WH_LINEAR_TOGETHER_AHEAD 4096
+#define WH_LINEAR_TOGETHER_AHEAD 3072
 
 /* A panel's bytes: packed before, or here and now. */
 static inline const uint8_t *wh_linear_panel_at(const wh_linear_q_args *a, int64_t index) {

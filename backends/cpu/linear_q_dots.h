@@ -27,7 +27,8 @@
 
 #define COLS WH_LINEAR_Q_COLS
 #define VEC_BYTES (LANES * 4)
-#define QUADS 8 /* of k in a block */
+#define QUADS 8                      /* of k in a block */
+#define CODE_LINES(f) ((f).bits * 2) /* of its record */
 #ifndef VECS
 #define VECS 2 /* vectors of columns that are held at once */
 #endif
@@ -262,11 +263,27 @@ ALWAYS_INLINE vint dot_start(const wh_quant_format f, const int halves, const bl
   return vint_shl32(vint_bcast32(halves == 2 ? x.nbsum16 + 2 * r + h : x.nbsum + r), f.bias_log2);
 }
 
+/* What lies ahead of several panels that are read side by side, and which of them asks for its share: lines
+ * in turns over the panels. In runs, one panel after the other, they are read up to a tenth slower
+ * (docs/BENCHMARKS.md). */
+typedef struct panel_asks {
+  const uint8_t *const *from;
+  int panels, panel;
+} panel_asks;
+
+/* Part `part` of `parts` even ones of the share, of `lines` lines of each panel. */
+ALWAYS_INLINE void ask_in_turns(const panel_asks a, const int lines, const int part, const int parts) {
+  const int begin = (a.panel * parts + part) * lines / parts,
+            end = (a.panel * parts + part + 1) * lines / parts;
+  UNROLL for (int i = begin; i < end; i++) __builtin_prefetch(a.from[i % a.panels] + i / a.panels * 64, 0, 3);
+}
+
 /* A block's codes: widened for all rows of a tile, or (for a few rows) the record, to be widened on the
- * way. */
+ * way, while more is asked for if there are several panels. */
 typedef struct block_codes {
   const vint *w;
   const uint8_t *record;
+  panel_asks asks;
 } block_codes;
 
 ALWAYS_INLINE vint code_vector(const wh_quant_format f, const block_codes *codes, const bool widened,
@@ -371,6 +388,7 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
   }
   UNROLL for (int i = first; i < first + quads; i++) {
     if (widened) KEEP_IN_MEMORY(codes.w);
+    if (codes.asks.panels > 1) ask_in_turns(codes.asks, CODE_LINES(f), i, QUADS);
     vint w[VECS];
     UNROLL for (int v = 0; v < VECS; v++) w[v] = code_vector(f, &codes, widened, 0, i, v);
     UNROLL for (int r = 0; r < rows; r++) {

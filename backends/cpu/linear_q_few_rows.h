@@ -17,13 +17,16 @@
 
 /* g += block b of a group of `blocks`, all columns. */
 ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const float *scale,
-                                  const float *min, const int b, const uint8_t *record, const block_x x,
-                                  vflt g[FEW_ROWS_MAX][COL_VECS]) {
+                                  const float *min, const int b, const uint8_t *record, const panel_asks asks,
+                                  const block_x x, vflt g[FEW_ROWS_MAX][COL_VECS]) {
   const int halves = HALVES(f);
   shift_room room;
   const row_shifts shifts = shifts_of(f, x, rows, &room);
+#ifndef DOTS_ARE_WHOLE /* where they are, quad by quad */
+  if (asks.panels > 1) ask_in_turns(asks, CODE_LINES(f), 0, 1);
+#endif
   UNROLL for (int c = 0; c < COL_VECS; c += VECS) {
-    const block_codes codes = {.record = record + c * VEC_BYTES};
+    const block_codes codes = {.record = record + c * VEC_BYTES, .asks = asks};
     vint dot[2][ROWS_AT_ONCE_MAX][VECS];
     UNROLL for (int h = 0; h < halves; h++) dots(f, halves, h, codes, false, rows, x, &shifts, dot[h]);
     UNROLL for (int v = 0; v < VECS; v++) UNROLL for (int r = 0; r < rows; r++) {
@@ -45,6 +48,17 @@ ALWAYS_INLINE vflt few_rows_min(const wh_quant_format f, const uint8_t *header, 
   UNROLL for (int i = 0; i < pairs; i++) j =
       vint_dot16(j, min_pairs(f, mins, i, v * LANES), vint_bcast32(jsum + i * 2));
   return vflt_fnma(vflt_from_f16(header + 64 + v * LANES * 2), vflt_from_int(j), g);
+}
+
+/* The next `bytes` bytes of panels at w: panel s asks for its share of what is `ahead` of them. */
+ALWAYS_INLINE void ask_for(const uint8_t *const *w, const int panels, const int s, const int64_t ahead,
+                           const size_t bytes, const wh_cpu_fetch how) {
+  const uint8_t *from[WH_LINEAR_TOGETHER_MAX];
+  UNROLL for (int i = 0; i < panels; i++) from[i] = w[i] + ahead;
+  if (panels == 1)
+    prefetch_once(from[0], bytes, how);
+  else
+    ask_in_turns((panel_asks){from, panels, s}, (int)(bytes + 63) / 64, 0, 1);
 }
 
 /* Of `panels` panels, p[0] ..., whose weights are read side by side. */
@@ -69,20 +83,21 @@ ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel 
     const bool is_last = left <= WH_LINEAR_Q_GROUP_BLOCKS;
     UNROLL for (int s = 0; s < panels; s++) {
       header[s] = w[s];
-      prefetch_once(w[s] + ahead, wh_linear_q_scale_bytes(f, blocks), how);
+      ask_for(w, panels, s, ahead, wh_linear_q_scale_bytes(f, blocks), how);
       widen_scales(f, header[s], blocks, scale[s], min[s]);
-      w[s] += wh_linear_q_scale_bytes(f, blocks);
     }
+    UNROLL for (int s = 0; s < panels; s++) w[s] += wh_linear_q_scale_bytes(f, blocks);
     for (int b = 0; b < blocks; b++) {
-      UNROLL for (int s = 0; s < panels; s++) {
-        prefetch_once(w[s] + ahead, wh_linear_q_code_bytes(f), how);
-        few_rows_block(f, rows, scale[s], min[s], b, w[s], x, g[s]);
-        w[s] += wh_linear_q_code_bytes(f);
-      }
+      const uint8_t *next[WH_LINEAR_TOGETHER_MAX];
+      UNROLL for (int s = 0; s < panels; s++) next[s] = w[s] + ahead;
+      if (panels == 1) prefetch_once(next[0], wh_linear_q_code_bytes(f), how);
+      UNROLL for (int s = 0; s < panels; s++)
+          few_rows_block(f, rows, scale[s], min[s], b, w[s], (panel_asks){next, panels, s}, x, g[s]);
+      UNROLL for (int s = 0; s < panels; s++) w[s] += wh_linear_q_code_bytes(f);
       x = block_x_skip(x, t->rows);
     }
     UNROLL for (int s = 0; s < panels; s++) {
-      prefetch_once(w[s] + ahead, wh_linear_q_min_bytes(f), how);
+      ask_for(w, panels, s, ahead, wh_linear_q_min_bytes(f), how);
       UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < COL_VECS; v++) {
         vflt *sum = &g[s][r][v];
         if (wh_linear_q_min_bytes(f) > 0)
@@ -90,8 +105,8 @@ ALWAYS_INLINE void few_rows_of(const wh_quant_format f, const wh_linear_q_panel 
         if (!IS_INEXACT || is_last) y[s][r][v] = vflt_fma(vflt_bcast(x_scale + r), *sum, y[s][r][v]);
         if (!IS_INEXACT) *sum = vflt_zero();
       }
-      w[s] += wh_linear_q_min_bytes(f);
     }
+    UNROLL for (int s = 0; s < panels; s++) w[s] += wh_linear_q_min_bytes(f);
     jsum += t->rows * jsum_step;
     x_scale += t->rows;
   }
