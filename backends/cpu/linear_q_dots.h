@@ -412,6 +412,7 @@ ALWAYS_INLINE void dots(const wh_quant_format f, const int halves, const int h, 
     UNROLL for (int i = 0; i < span; i++) {
       const int quad = first + s % (quads / span) * span + i;
       if (widened) KEEP_IN_MEMORY(codes.w);
+      if (codes.asks.panels > 1 && parts == 1) ask_in_turns(codes.asks, CODE_LINES(f), quad, QUADS);
       vint w[VECS];
       UNROLL for (int v = 0; v < VECS; v++) w[v] = code_vector(f, &codes, widened, part, quad, v);
       UNROLL for (int r = 0; r < rows; r++) {

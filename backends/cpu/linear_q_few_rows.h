@@ -22,9 +22,7 @@ ALWAYS_INLINE void few_rows_block(const wh_quant_format f, const int rows, const
   const int halves = HALVES(f);
   shift_room room;
   const row_shifts shifts = shifts_of(f, x, rows, &room);
-#ifndef DOTS_ARE_WHOLE /* where they are, quad by quad */
-  if (asks.panels > 1) ask_in_turns(asks, CODE_LINES(f), 0, 1);
-#endif
+  if (asks.panels > 1 && IS_SPLIT(f)) ask_in_turns(asks, CODE_LINES(f), 0, 1); /* else quad by quad */
   UNROLL for (int c = 0; c < COL_VECS; c += VECS) {
     const block_codes codes = {.record = record + c * VEC_BYTES, .asks = asks};
     vint dot[2][ROWS_AT_ONCE_MAX][VECS];
