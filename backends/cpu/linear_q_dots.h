@@ -265,7 +265,7 @@ ALWAYS_INLINE vint dot_start(const wh_quant_format f, const int halves, const bl
 
 /* What lies ahead of several panels that are read side by side, and which of them asks for its share: lines
  * in turns over the panels. In runs, one panel after the other, they are read up to a tenth slower
- * (docs/BENCHMARKS.md). */
+ * (docs/benchmarks/kernels.md). */
 typedef struct panel_asks {
   const uint8_t *const *from;
   int panels, panel;

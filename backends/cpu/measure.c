@@ -16,7 +16,7 @@ static double now(void) {
 
 int wh_measure_loops(uint64_t features, wh_measure_kind kind, wh_measure_loop out[WH_MEASURE_LOOPS_MAX]) {
   int n = 0;
-#define ADD_READ(name_, text_, streams, locality, ahead, isa) \
+#define ADD_READ(name_, text_, streams, lines, locality, ahead, isa) \
   out[n++] = (wh_measure_loop){.name = text_, .read = wh_k_read_##name_##__##isa};
 #define ADD_PEAK(text_, fn) \
   out[n++] = (wh_measure_loop) { .name = text_, .peak = fn }
@@ -64,7 +64,7 @@ int wh_measure_loops(uint64_t features, wh_measure_kind kind, wh_measure_loop ou
 
 #define PEAK_LOOPS 20000
 #define READ_STEP ((size_t)4 << 20) /* between two looks at the clock */
-#define READ_GRAIN 256
+#define READ_GRAIN 4096
 
 /* A loop in the race, on every `stride`th worker. */
 typedef struct runner {

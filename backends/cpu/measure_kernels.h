@@ -24,17 +24,19 @@ double wh_k_peak_f32__neon(int64_t n);
 /* Loads in order, of one or of four streams, alone or with prefetches `ahead` bytes ahead that fill the outer
  * caches or pass them by. Which is fastest depends on the processor: non-temporal prefetches gained up to a
  * tenth on Zen 5 when others compete for memory, and read an Emerald Rapids Xeon at a third of its speed; a
- * Xeon with AMX reads four streams fastest, asked for within a page. p is 64-byte aligned, n_bytes a multiple
- * of 256. X(name, what a report calls it, streams, locality (-1: no prefetch), ahead, isa) */
-#define WH_READ_LOOPS(X, isa)                                                        \
-  X(plain, "plain loads", 1, -1, 0, isa)                                             \
-  X(plain4, "plain loads of 4 streams", 4, -1, 0, isa)                               \
-  X(temporal, "loads with temporal prefetch", 1, 3, 8192, isa)                       \
-  X(temporal4, "loads of 4 streams with temporal prefetch", 4, 3, 8192, isa)         \
-  X(near4, "loads of 4 streams with temporal prefetch 2 KiB ahead", 4, 3, 2048, isa) \
-  X(nontemporal, "loads with non-temporal prefetch", 1, 0, 8192, isa)                \
-  X(nontemporal4, "loads of 4 streams with non-temporal prefetch", 4, 0, 8192, isa)
-#define WH_READ_LOOP_PROTOTYPE(name, text, streams, locality, ahead, isa) \
+ * Xeon with AMX reads four streams fastest, a KiB of each, asked for within a page. p is 64-byte aligned,
+ * n_bytes a multiple of 4096. X(name, what a report calls it, streams, lines of each in a turn, locality (-1:
+ * no prefetch), ahead, isa) */
+#define WH_READ_LOOPS(X, isa)                                                                     \
+  X(plain, "plain loads", 1, 4, -1, 0, isa)                                                       \
+  X(plain4, "plain loads of 4 streams", 4, 1, -1, 0, isa)                                         \
+  X(temporal, "loads with temporal prefetch", 1, 4, 3, 8192, isa)                                 \
+  X(temporal4, "loads of 4 streams with temporal prefetch", 4, 1, 3, 8192, isa)                   \
+  X(near4, "loads of 4 streams with temporal prefetch 2 KiB ahead", 4, 1, 3, 2048, isa)           \
+  X(pieces4, "loads of 4 streams by KiB with temporal prefetch 2 KiB ahead", 4, 16, 3, 2048, isa) \
+  X(nontemporal, "loads with non-temporal prefetch", 1, 4, 0, 8192, isa)                          \
+  X(nontemporal4, "loads of 4 streams with non-temporal prefetch", 4, 1, 0, 8192, isa)
+#define WH_READ_LOOP_PROTOTYPE(name, text, streams, lines, locality, ahead, isa) \
   uint64_t wh_k_read_##name##__##isa(const void *p, size_t n_bytes);
 WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, ref)
 WH_READ_LOOPS(WH_READ_LOOP_PROTOTYPE, avx2)

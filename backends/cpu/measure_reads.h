@@ -12,20 +12,22 @@
 
 typedef uint64_t read_vector __attribute__((vector_size(WH_READ_VECTOR)));
 
-/* n_bytes from p on, as `streams` (1 or READ_LINES) even parts side by side. `locality` as in
- * __builtin_prefetch; below 0: none. */
+/* n_bytes from p on, as `streams` (1 or READ_LINES) even parts side by side, of which each has `lines` lines
+ * read before the next one; lines are asked for in turns. `locality` as in __builtin_prefetch; below 0: none.
+ */
 static inline __attribute__((always_inline)) uint64_t read_memory(const char *p, size_t n_bytes,
-                                                                  const int streams, const int locality,
-                                                                  const int ahead) {
-  const size_t part = n_bytes / (size_t)streams, step = streams == 1 ? READ_LINES * READ_LINE : READ_LINE,
-               next = streams == 1 ? READ_LINE : part;
+                                                                  const int streams, const int lines,
+                                                                  const int locality, const int ahead) {
+  const size_t part = n_bytes / (size_t)streams, run = (size_t)lines, turns = (size_t)streams,
+               round = run * turns;
   read_vector sum[READ_LINES] = {{0}};
-  for (size_t i = 0; i < part; i += step) {
-    _Pragma("GCC unroll 4") for (size_t l = 0; l < READ_LINES; l++) {
-      const char *line = p + l * next + i;
-      if (locality == 0) __builtin_prefetch(line + ahead, 0, 0);
-      if (locality == 3) __builtin_prefetch(line + ahead, 0, 3);
-      _Pragma("GCC unroll 4") for (size_t v = 0; v < READ_LINE; v += WH_READ_VECTOR) sum[l] |=
+  for (size_t i = 0; i < part; i += run * READ_LINE) {
+    _Pragma("GCC unroll 64") for (size_t l = 0; l < round; l++) {
+      const char *line = p + l / run * part + i + l % run * READ_LINE,
+                 *soon = p + l % turns * part + i + l / turns * READ_LINE + ahead;
+      if (locality == 0) __builtin_prefetch(soon, 0, 0);
+      if (locality == 3) __builtin_prefetch(soon, 0, 3);
+      _Pragma("GCC unroll 4") for (size_t v = 0; v < READ_LINE; v += WH_READ_VECTOR) sum[l % READ_LINES] |=
           *(const read_vector *)(const void *)(line + v);
     }
   }
@@ -35,12 +37,12 @@ static inline __attribute__((always_inline)) uint64_t read_memory(const char *p,
   return bits;
 }
 
-#define WH_READ_LOOP_ONE(name, streams, locality, ahead, isa)         \
+#define WH_READ_LOOP_ONE(name, streams, lines, locality, ahead, isa)  \
   uint64_t wh_k_read_##name##__##isa(const void *p, size_t n_bytes) { \
-    return read_memory(p, n_bytes, streams, locality, ahead);         \
+    return read_memory(p, n_bytes, streams, lines, locality, ahead);  \
   }
-#define WH_READ_LOOP(name, text, streams, locality, ahead, isa) \
-  WH_READ_LOOP_ONE(name, streams, locality, ahead, isa)
+#define WH_READ_LOOP(name, text, streams, lines, locality, ahead, isa) \
+  WH_READ_LOOP_ONE(name, streams, lines, locality, ahead, isa)
 #define WH_READ_LOOP_DEFINE(isa) WH_READ_LOOPS(WH_READ_LOOP, isa)
 
 #endif
