@@ -111,13 +111,13 @@ def probe(options):
 
 
 def compare(name, options):
-    path, rows = MODELS[name][0](options), {"whimbrel": [], "ort": []}
+    path, probes = MODELS[name][0](options), {"whimbrel": [], "ort": []}
     for i in range(options.rounds):
-        for engine in list(rows)[::1 if i % 2 else -1]:
+        for engine in list(probes)[::1 if i % 2 else -1]:
             command = [sys.executable, __file__, "--probe", engine, "--path", path, "--library", options.library,
                        "--threads", str(options.threads), name] + (["--wall"] if options.wall else [])
-            rows[engine].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-    return {k: {key: statistics.median(r[key] for r in v) for key in v[0]} for k, v in rows.items()}
+            probes[engine].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    return {k: {key: statistics.median(r[key] for r in v) for key in v[0]} for k, v in probes.items()}
 
 
 def main():
@@ -137,13 +137,13 @@ def main():
         probe(options)
         return
     os.makedirs(options.cache, exist_ok=True)
-    rows = {}
+    results = {}
     for name in options.models:
-        rows[name] = compare(name, options)
-        for engine, row in rows[name].items():
+        results[name] = compare(name, options)
+        for engine, row in results[name].items():
             print(f"{name:14} {engine:9}" + "".join(f"  {k} {v:.4g}" for k, v in row.items()), flush=True)
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ typedef struct wh_claim {
   uint32_t struct_size;
   bool supported;
   char reason[160];       /* when refused: one sentence */
-  uint64_t scratch_bytes; /* for these dims; grows with them */
+  uint64_t scratch_bytes; /* for these dims */
   /* Per constant operand, best first; an operand without an entry is read as the model has it and is not
    * looked at, one whose only entry is 0 is (pack with dst NULL). Core chooses one layout per constant and
    * device where its users have one in common. */

@@ -72,7 +72,7 @@ INLINE void score_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
     KEEP_APART(q[r / 3]);                 \
   }
   for (const int64_t until = left - t->next.rows; left > until && left > 0; left--) {
-    prefetch(&t->next, t->n_dim - left, dtype == WH_DTYPE_F16 ? 2 : 4);
+    prefetch(&t->next, t->n_dim - left, (int)(t->next.step / 64));
     STEP(0);
     ADVANCE(1)
   }

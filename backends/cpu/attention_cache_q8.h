@@ -100,7 +100,8 @@ INLINE void score_dots_in_pairs(const int r_max, const int n, const score_job *t
   for (int r = 0; r < r_max; r += 2) UNROLL_8
   for (int i = 0; i < n; i++) sum[r / 2][i][0] = sum[r / 2][i][1] = vi_set32(0);
   for (int64_t g = 0; g < BLOCK / 4; g += 2) {
-    for (int64_t row = b * 8 + g, i = 0; i < 2 && row + i < t->next.rows; i++) prefetch(&t->next, row + i, 5);
+    for (int64_t four = b * 8 + g, i = 0; i < 2 && four + i < t->next.rows; i++)
+      prefetch(&t->next, four + i, 5);
     vi pair[(TILE + 1) / 2];
     UNROLL_8
     for (int r = 0; r < r_max; r += 2) {

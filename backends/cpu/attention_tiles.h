@@ -240,10 +240,10 @@ INLINE int64_t value_row(const wh_dtype dtype, const value_job *t) {
   return dtype == WH_DTYPE_Q8_0 ? 0 : t->ld * (dtype == WH_DTYPE_F16 ? 2 : 4);
 }
 
-/* Lines per position of n vectors of columns in the cache. */
-INLINE int value_lines(const wh_dtype dtype, const int n) {
+/* Lines per position of n vectors of columns in the cache, of which the tile may have a widened copy. */
+INLINE int value_lines(const value_job *t, const int n) {
   if (PACKED_DTYPE == WH_DTYPE_Q8_0) return 1;
-  return (n * VF_LANES * (dtype == WH_DTYPE_F16 ? 2 : 4) + 63) / 64;
+  return (int)((n * VF_LANES * t->next.column + 63) / 64);
 }
 
 /* Position j + step, which all query vectors see; p and v are at position j. */
@@ -294,7 +294,7 @@ INLINE void value_tile_rn(const wh_dtype dtype, const int r_max, const int n, co
   v += (steps)*row;    \
   KEEP_APART(v)
     for (const int64_t until = j + t->next.rows; j < until && j < high;) {
-      prefetch(&t->next, j, value_lines(dtype, n));
+      prefetch(&t->next, j, value_lines(t, n));
       value_step(dtype, r_max, n, t, j, 0, p, v, row, acc);
       ADVANCE(1);
     }

@@ -474,8 +474,8 @@ static void conv_task(conv_end *e, const wh_task_part *part) {
   if (m < behind && begin < end) run(e, m, behind - m, begin, end);
 }
 
-/* Asks for an image that tiles take a line of each channel of: those that another core wrote come too late
- * else. Neighbouring lines are fetched sooner. */
+/* Asks for an image that tiles take a line of each channel of, in the order in which it lies: lines that
+ * another core wrote come too late else. */
 static void conv_ask_image(const conv_unit *u) {
   const int64_t n = u->a->c * u->p->channel;
   for (int64_t i = 0; i < n && n <= CONV_ASK_MOST; i += 16) __builtin_prefetch(u->x + i, 0, 2);

@@ -117,7 +117,7 @@ static bool cut_vectors(int64_t most, int64_t want, wh_conv_plan *p) {
   p->unit = p->lanes;
   p->place_tasks = n;
   p->task_places = ceil_div(units, n) * p->unit;
-  if (p->task_places < WH_TASK_PARTS * p->block) p->parts = 1; /* of channels, for which each would copy */
+  if (p->task_places < WH_TASK_PARTS * p->block) p->parts = 1; /* these would be smaller than a block */
   return true;
 }
 
@@ -165,10 +165,10 @@ static bool is_direct(const wh_window *w, const wh_conv_plan *p) {
 
 /* Tasks of whole rows, where these are short: a row that two tasks have outputs of is copied twice. */
 static void cut_bands(int64_t width, wh_conv_plan *p) {
-  p->unit = p->block;
-  p->parts = WH_TASK_PARTS;
   p->row_wise = 2 * width > p->task_places;
   if (p->row_wise) return;
+  p->unit = p->block;
+  p->parts = WH_TASK_PARTS;
   const int64_t up = ceil_div(p->task_places, width) * width;
   p->task_places = up <= WH_CONV_BLOCK_PLACES ? up : up - width;
   p->place_tasks = ceil_div(p->places, p->task_places);

@@ -83,7 +83,7 @@ static bool plan_outputs(int64_t c, int64_t m, int64_t units, int workers, wh_wi
   p->col_bands = ceil_div(p->cols, most);
   p->band_cols = ceil_div(p->cols, p->col_bands);
   p->row_bands = ceil_div(p->rows, p->col_bands == 1 ? most / p->cols : 1);
-  if ((p->row_bands > 1 || has_few_weights(c, m)) && units == 1)
+  if ((p->row_bands > 1 || (has_few_weights(c, m) && p->rows >= workers)) && units == 1)
     p->row_bands = min_i64(ceil_div(p->row_bands, workers) * workers, p->rows);
   p->band_rows = ceil_div(p->rows, p->row_bands);
   const int64_t tiles = p->band_rows * p->band_cols;
@@ -106,7 +106,7 @@ bool wh_winograd_make_plan(const wh_window *w, int64_t n, int64_t group, int64_t
   if (!(wide ? plan_outputs(c, m, units, workers, &p) : plan_tiles(c, m, &p))) return false;
   p.shared = workers > 1 && !__builtin_mul_overflow(p.row_bands, p.col_bands, &tasks) &&
              !__builtin_mul_overflow(tasks, units, &tasks) &&
-             tasks < (int64_t)workers * (wide && has_few_weights(c, m) ? 1 : TASKS_PER_WORKER);
+             tasks < (int64_t)workers * (wide && units == 1 && has_few_weights(c, m) ? 1 : TASKS_PER_WORKER);
   /* panels that are fewer than workers keep fewer of them busy than bands do */
   const int64_t all = ceil_div(m, p.panel);
   if (wide && p.shared && all < workers && tasks > ceil_div(tasks, workers) * all) p.shared = false;

@@ -27,8 +27,8 @@
 #define WIDE_ROWS_MAX 2
 #endif
 #define HELD_VECS(rows) ((rows) > WIDE_ROWS_MAX ? 2 : LANES == 8 ? PANEL_VECS : 4)
-/* How far before their use weights are asked for: what covers the latency of memory; of several panels, a
- * page of the processor's own prefetching. */
+/* How far before their use weights are asked for: what covers the latency of memory; several panels:
+ * WH_LINEAR_TOGETHER_AHEAD. */
 #define AHEAD 16384
 
 /* Compilers would load several steps' operands at once and spill the sums for them. */

@@ -264,7 +264,7 @@ ALWAYS_INLINE vint dot_start(const wh_quant_format f, const int halves, const bl
 }
 
 /* What lies ahead of several panels that are read side by side, and which of them asks for its share: lines
- * in turns over the panels. In runs, one panel after the other, they are read up to a tenth slower
+ * in turns over the panels. In runs, one panel after the other, products take up to a tenth longer
  * (docs/benchmarks/kernels.md). */
 typedef struct panel_asks {
   const uint8_t *const *from;

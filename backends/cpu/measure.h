@@ -40,7 +40,7 @@ typedef struct wh_measured {
 size_t wh_measure_buffer_bytes(size_t l3_bytes, uint64_t memory_bytes);
 
 /* The best of `n_loops` (1 to WH_MEASURE_LOOPS_MAX), all workers at once, about `seconds` in all. For reads:
- * `buffer` is 64-byte aligned memory in huge pages that was written to, at least 256 bytes a worker;
+ * `buffer` is 64-byte aligned memory in huge pages that was written to, at least 4096 bytes a worker;
  * otherwise NULL and 0. */
 wh_measured wh_measure_best(wh_team *team, const wh_measure_loop *loops, int n_loops, const void *buffer,
                             size_t n_bytes, double seconds);

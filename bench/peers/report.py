@@ -80,8 +80,8 @@ def text_table(document):
 def builds_line(document):
     """What had to be done about peers' AMX, or None."""
     lines = []
-    for amx, said in (("corrected", "with one line in its AMX kernels, which end with an illegal instruction otherwise"), ("left out", "without AMX")):
-        names = [name for name, facts in document.get("programs", {}).items() if facts.get("amx") == amx]
+    for amx, said in (("corrected", "with one line added to its AMX kernels, which end with an illegal instruction without it"), ("left out", "without AMX")):
+        names = [name for name, facts in document.get("programs", {}).items() if (facts.get("amx") or ("left out" if facts.get("without_amx") else None)) == amx]
         lines += [f"{' and '.join(names)} built {said}"] if names else []
     return "; ".join(lines) or None
 

@@ -64,6 +64,30 @@ static void test_bands_or_outputs(void **state) {
   win.in[1] = win.in[2] = win.out[1] = win.out[2] = 7;
   assert_true(wh_winograd_make_plan(&win, 1, 1, 512, 512, 2, true, 16, &p));
   assert_true(p.shared);
+  /* bands for workers that would go through all of them together cost and bring nothing */
+  win.in[1] = win.in[2] = win.out[1] = win.out[2] = 8;
+  assert_true(wh_winograd_make_plan(&win, 1, 1, 64, 64, 8, true, 16, &p));
+  assert_true(!(p.shared && p.row_bands > 1));
+  /* images that are more than workers, but no multiple of them */
+  assert_true(wh_winograd_make_plan(&win, 5, 1, 64, 64, 4, true, 16, &p));
+  assert_true(p.shared);
+}
+
+/* Tasks of parts of long rows are none of them empty. */
+static void test_long_rows(void **state) {
+  (void)state;
+  wh_window win = window(1, 3, 48);
+  win.kernel[1] = win.kernel[2] = 3;
+  win.stride[1] = win.stride[2] = 2;
+  win.in[1] = 2 * win.out[1] + 1;
+  win.in[2] = 2 * win.out[2] + 1;
+  wh_conv_plan p;
+  assert_true(wh_conv_make_plan(&win, 1, 1, 32, 32, 2, true, 16, &p));
+  assert_true(p.bands && p.row_wise);
+  for (int64_t i = 0, begin, end; i < p.place_tasks; i++) {
+    wh_conv_task_places(&p, i, &begin, &end);
+    assert_true(end > begin);
+  }
 }
 
 /* Shares of places are equal to a vector, have all channels, and are enough for every worker. */
@@ -89,6 +113,7 @@ static void test_shares(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_extremes),
                                      cmocka_unit_test(test_minimal_filtering),
-                                     cmocka_unit_test(test_bands_or_outputs), cmocka_unit_test(test_shares)};
+                                     cmocka_unit_test(test_bands_or_outputs),
+                                     cmocka_unit_test(test_long_rows), cmocka_unit_test(test_shares)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
