@@ -1,6 +1,6 @@
 /* matmul_attention.c - two products with a softmax between them. A task is some rows of queries against all
  * keys: their scores stay in a second-level cache, between kernels that other ops run as well. A worker keeps
- * the keys and values in panels while its tasks have the same ones. */
+ * the keys and values in panels while its tasks have the same ones. Of few tasks workers have shares. */
 #include <string.h>
 
 #include "backends/cpu/cpu_internal.h"
@@ -33,6 +33,8 @@ typedef struct attention {
   wh_nd batches;
   matrix of[N_MATRICES]; /* x: of the first batch */
   int64_t scores_dims[WH_MAX_RANK];
+  int64_t height;            /* rows of a task */
+  wh_end_rows *ends;         /* or NULL: nothing follows the scores */
   float *packed[2], *scores; /* k and v in panels */
   void *tiles;
   size_t tiles_bytes;
@@ -202,19 +204,121 @@ static void multiply(const attention *a, const matrix *x, const matrix *b, bool 
   if (end) wh_product_end_run(end, y->x, y->ld, 0, x->rows, 0, b->columns);
 }
 
-static matrix at_batch(const attention *a, int which, const wh_nd_at *at) {
-  matrix m = a->of[which];
-  m.x += at->offset[which];
-  return m;
-}
-
 static matrix some_rows(matrix m, int64_t row, int64_t rows) {
   m.x += row * m.ld;
   m.rows = rows;
   return m;
 }
 
+static matrix some_columns(matrix m, int64_t column, int64_t columns) {
+  m.x += column * (m.turned ? m.ld : 1);
+  m.columns = columns;
+  return m;
+}
+
 /* ---- tasks ---- */
+
+/* Some rows of a batch. */
+typedef struct task {
+  matrix of[N_MATRICES], scores;
+  int64_t row; /* of those of all batches */
+} task;
+
+static task task_at(const attention *a, int64_t i, float *scores) {
+  const int64_t rows = a->of[Q].rows, down = ceil_div(rows, a->height), row = i % down * a->height,
+                high = min_i64(a->height, rows - row);
+  const wh_nd_at at = wh_nd_seek(&a->batches, i / down);
+  task t = {.scores = {scores, high, a->of[V].rows, scores_ld(a->of[V].rows), false},
+            .row = i / down * rows + row};
+  for (int o = 0; o < N_MATRICES; o++) {
+    t.of[o] = a->of[o];
+    t.of[o].x += at.offset[o];
+  }
+  t.of[Q] = some_rows(t.of[Q], row, high);
+  t.of[Y] = some_rows(t.of[Y], row, high);
+  return t;
+}
+
+/* Scores against all keys, or some: columns from `column` on. */
+static void score(attention *a, const task *t, int64_t column, int64_t columns, bool is_packed) {
+  const matrix k = some_columns(t->of[K], column, columns), y = some_columns(t->scores, column, columns);
+  wh_product_end end;
+  if (a->ends) {
+    a->ends->y = t->scores.x;
+    a->ends->ld_y = t->scores.ld;
+    a->ends->first = t->row;
+    wh_end_rows_begin(a->ends, &end);
+    end.row = t->row;
+    end.col = column;
+  }
+  multiply(a, &t->of[Q], &k, is_packed, a->packed[0], a->ends ? &end : NULL, &y);
+}
+
+static void weigh(const attention *a, const task *t, int64_t row, int64_t rows) {
+  const matrix m = some_rows(t->scores, row, rows);
+  const wh_softmax_args softmax = {m.rows, m.columns, m.ld, m.ld, m.x, m.x};
+  if (m.columns > 0) a->kernel->rowop.softmax(&softmax, a->alone);
+}
+
+static void run_own_tasks(attention *a, int64_t n_tasks, const wh_worker *worker) {
+  const float *packed[2] = {NULL, NULL}; /* of which k and v */
+  int64_t first, last;
+  wh_worker_range(worker, n_tasks, &first, &last);
+  for (int64_t i = first; i < last; i++) {
+    const task t = task_at(a, i, a->scores);
+    score(a, &t, 0, t.of[K].columns, packed[0] == t.of[K].x);
+    weigh(a, &t, 0, t.scores.rows);
+    multiply(a, &t.scores, &t.of[V], packed[1] == t.of[V].x, a->packed[1], NULL, &t.of[Y]);
+    packed[0] = t.of[K].x;
+    packed[1] = t.of[V].x;
+  }
+}
+
+/* A worker's columns of one task, from part `at` of all tasks' on; `at` goes to what is behind them. */
+typedef struct share {
+  int64_t task, column, columns;
+} share;
+
+static share next_share(int64_t *at, int64_t end, int64_t columns, int64_t part) {
+  const int64_t across = ceil_div(columns, part), column = *at % across * part;
+  share s = {*at / across, column, min_i64(columns - column, (end - *at) * part)};
+  *at += ceil_div(s.columns, part);
+  return s;
+}
+
+static float *scores_of(const attention *a, const cpu_instr *in, const wh_worker *self, int64_t worker) {
+  char *own = (char *)a->scores;
+  return (float *)(void *)(own + (worker - self->index) * (int64_t)in->worker_scratch);
+}
+
+/* Each task is shared by workers: columns of its scores, its rows, columns of its result. The scores of task
+ * i are in worker i's scratch. */
+static void run_shared_tasks(attention *a, int64_t n_tasks, const cpu_instr *in, const wh_worker *worker) {
+  const int64_t keys = a->of[V].rows, width = a->of[V].columns,
+                part = a->height > THIN_ROWS ? WH_LINEAR_F_COLS : 2 * WH_LINEAR_F_COLS;
+  int64_t at, end;
+  wh_worker_range(worker, n_tasks * ceil_div(keys, part), &at, &end);
+  while (at < end) {
+    const share s = next_share(&at, end, keys, part);
+    const task t = task_at(a, s.task, scores_of(a, in, worker, s.task));
+    score(a, &t, s.column, s.columns, false);
+  }
+  wh_team_barrier(worker);
+  wh_worker_range(worker, n_tasks * a->height, &at, &end);
+  for (; at < end; at++) {
+    const task t = task_at(a, at / a->height, scores_of(a, in, worker, at / a->height));
+    if (at % a->height < t.scores.rows) weigh(a, &t, at % a->height, 1);
+  }
+  wh_team_barrier(worker);
+  wh_worker_range(worker, n_tasks * ceil_div(width, part), &at, &end);
+  while (at < end) {
+    const share s = next_share(&at, end, width, part);
+    const task t = task_at(a, s.task, scores_of(a, in, worker, s.task));
+    const matrix v = some_columns(t.of[V], s.column, s.columns),
+                 y = some_columns(t.of[Y], s.column, s.columns);
+    multiply(a, &t.scores, &v, false, a->packed[1], NULL, &y);
+  }
+}
 
 static bool begin(attention *a, const cpu_instr *in, const wh_worker *worker) {
   scratch_parts parts;
@@ -231,40 +335,23 @@ static bool begin(attention *a, const cpu_instr *in, const wh_worker *worker) {
 
 static void run_matmul_attention(const cpu_instr *in, const wh_worker *worker) {
   const wh_worker alone = {0, 1, worker->team};
-  attention a = {.kernel = in->kernel, .alone = &alone, .steps = wh_linear_f_steps(in->kernel->features)};
   wh_end_rows ends;
-  wh_product_end end, *ending = in->kernel->chain.n_steps ? &end : NULL;
+  attention a = {.kernel = in->kernel, .alone = &alone, .steps = wh_linear_f_steps(in->kernel->features)};
   if (wh_cpu_elements(in->out) == 0 || !begin(&a, in, worker)) return;
-  const int64_t rows = a.of[Q].rows, keys = a.of[V].rows, ld = scores_ld(keys),
-                n_batches = wh_nd_elements(&a.batches);
-  int64_t height = block_rows(rows, keys), first, last;
-  while (height > LEAST_ROWS &&
-         n_batches * ceil_div(rows, height) < (int64_t)TASKS_PER_WORKER * worker->count)
-    height = ceil_div(height, 2);
-  if (ending) wh_cpu_end_rows(in, 3, in->in[0].rank, a.scores_dims, worker, &ends);
-  ends.y = a.scores;
-  ends.ld_y = ld;
-  const int64_t down = ceil_div(rows, height);
-  const float *packed[2] = {NULL, NULL}; /* of which k and v */
-  wh_worker_range(worker, n_batches * down, &first, &last);
-  for (int64_t i = first; i < last; i++) {
-    const int64_t batch = i / down, row = i % down * height, high = min_i64(height, rows - row);
-    const wh_nd_at at = wh_nd_seek(&a.batches, batch);
-    const matrix q = some_rows(at_batch(&a, Q, &at), row, high), k = at_batch(&a, K, &at),
-                 v = at_batch(&a, V, &at), y = some_rows(at_batch(&a, Y, &at), row, high),
-                 scores = {a.scores, high, keys, ld, false};
-    const wh_softmax_args softmax = {high, keys, ld, ld, a.scores, a.scores};
-    if (ending) {
-      ends.first = batch * rows + row;
-      wh_end_rows_begin(&ends, ending);
-      ending->row = ends.first;
-    }
-    multiply(&a, &q, &k, packed[0] == k.x, a.packed[0], ending, &scores);
-    if (keys > 0) in->kernel->rowop.softmax(&softmax, &alone);
-    multiply(&a, &scores, &v, packed[1] == v.x, a.packed[1], NULL, &y);
-    packed[0] = k.x;
-    packed[1] = v.x;
+  const int64_t rows = a.of[Q].rows, n_batches = wh_nd_elements(&a.batches);
+  a.height = block_rows(rows, a.of[V].rows);
+  while (a.height > LEAST_ROWS &&
+         n_batches * ceil_div(rows, a.height) < (int64_t)TASKS_PER_WORKER * worker->count)
+    a.height = ceil_div(a.height, 2);
+  if (in->kernel->chain.n_steps) {
+    a.ends = &ends;
+    wh_cpu_end_rows(in, 3, in->in[0].rank, a.scores_dims, worker, &ends);
   }
+  const int64_t n_tasks = n_batches * ceil_div(rows, a.height);
+  if (n_tasks < worker->count)
+    run_shared_tasks(&a, n_tasks, in, worker);
+  else
+    run_own_tasks(&a, n_tasks, worker);
 }
 
 wh_status wh_cpu_compile_matmul_attention(const cpu_device *d, const wh_graph *g, const wh_arg *args,
