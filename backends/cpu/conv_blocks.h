@@ -9,8 +9,9 @@
 #include "backends/cpu/conv_short.h"
 
 #define BLOCK_SOON 8 /* taps between an element's fetch and its use, where it comes from afar */
-#define BLOCK_NEXT (CONV_BLOCK + 7) /* with the last one, lines of the elements behind that are not these */
+#define BLOCK_NEXT (CONV_BLOCK + 7) /* in the first line of the elements behind that is not these' */
 #define TAIL_SUMS ((WH_CONV_TAIL + 3) * WH_LINEAR_F_COLS) /* of a panel; they are transposed in fours */
+#define BLOCK_NEXT_LINES (CONV_BLOCK_ROWS / 4)            /* of weights, in four taps */
 #define BLOCK_TILE_VECS (CONV_BLOCK / VF_LANES)
 
 /* How the elements of a tap come into blocks: in pieces of a vector, of 4 and of one. */
@@ -21,6 +22,17 @@ typedef struct block_copy {
   int64_t n[3];
   block_piece pieces[3][WH_CONV_BLOCK_PLACES];
 } block_copy;
+
+/* As a tile walks four taps: for weights of the next ones, and for a row of what its end touches, all of
+ * which at once would be more than a first-level cache waits for. */
+CONV_INLINE void block_ask(const char *next, conv_ahead *ahead) {
+  CONV_UNROLL
+  for (int i = 0; i < BLOCK_NEXT_LINES; i++) __builtin_prefetch(next + 64 * i, 0, 2);
+  if (CONV_ASKS && ahead->rows > 0) {
+    conv_prefetch(ahead);
+    ahead->rows--;
+  }
+}
 
 /* c[CONV_BLOCK_ROWS][vecs] over k taps: weights w[k][ldw], elements x[k][CONV_BLOCK]. */
 typedef struct block_tile {
@@ -164,12 +176,13 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
   const float *const *from = t->from;
   float *x = t->x;
   int64_t ldw = t->ldw * (int64_t)sizeof *t->w, thrice = 3 * ldw, left = t->k, at[BLOCK_TILE_VECS];
-  const int64_t next_step = 4 * t->next_step; /* at most a line */
+  const int64_t next_step = 4 * t->next_step; /* at most BLOCK_NEXT_LINES */
 #define EACH_SUM CONV_UNROLL for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++)
 #define EACH_VECTOR CONV_UNROLL for (int i = 0; i < vecs; i++)
   EACH_SUM acc[i] = t->begins ? vf_zero() : vf_load(t->part + i * VF_LANES);
   conv_ahead ahead = t->ahead;
-  for (; ahead.rows > 0; ahead.rows--) conv_prefetch(&ahead);
+  for (const int64_t later = CONV_ASKS ? left / 4 : 0; ahead.rows > later; ahead.rows--)
+    conv_prefetch(&ahead);
   EACH_VECTOR at[i] = from ? t->at[i] : 0;
 #define LOAD(j) EACH_VECTOR v[i] = vf_load(x + (j)*CONV_BLOCK + i * VF_LANES);
 #define FILL(j)                                                    \
@@ -178,13 +191,13 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     EACH_VECTOR v[i] = vf_load(elements + at[i]);                  \
     EACH_VECTOR vf_store(x + (j)*CONV_BLOCK + i * VF_LANES, v[i]); \
   }
-#define FETCH(j)                                          \
-  {                                                       \
-    const float *then = soon[j], *here = from[j] + at[0]; \
-    EACH_VECTOR __builtin_prefetch(then + at[i]);         \
-    __builtin_prefetch(here + BLOCK_NEXT, 0, 2);          \
-    __builtin_prefetch(here + 2 * CONV_BLOCK - 1, 0, 2);  \
-    FILL(j)                                               \
+#define FETCH(j)                                                                              \
+  {                                                                                           \
+    const float *then = soon[j], *here = from[j] + at[0];                                     \
+    EACH_VECTOR __builtin_prefetch(then + at[i]);                                             \
+    CONV_UNROLL                                                                               \
+    for (int i = BLOCK_NEXT; i < 2 * CONV_BLOCK; i += 16) __builtin_prefetch(here + i, 0, 2); \
+    FILL(j)                                                                                   \
   }
 #define TAP(j, get) /* the one that is j behind */                                               \
   get(j);                                                                                        \
@@ -195,24 +208,24 @@ CONV_INLINE void block_body(conv_end *e, const int vecs, const block_tile *t, in
     const vf b = vf_set1(((const float *)(const void *)(w + ((j) == 3 ? thrice : (j)*ldw)))[r]); \
     EACH_VECTOR vf_accumulate(acc[r * vecs + i], b, v[i]);                                       \
   }
-#define WALK(get, on)               \
-  for (; left >= 4; left -= 4) {    \
-    __builtin_prefetch(next, 0, 2); \
-    next += next_step;              \
-    TAP(0, get)                     \
-    TAP(1, get)                     \
-    TAP(2, get)                     \
-    TAP(3, get)                     \
-    w += 4 * ldw;                   \
-    KEEP_APART(w);                  \
-    x += 4 * CONV_BLOCK;            \
-    on(4);                          \
-  }                                 \
-  for (; left > 0; left--) {        \
-    TAP(0, get)                     \
-    w += ldw;                       \
-    x += CONV_BLOCK;                \
-    on(1);                          \
+#define WALK(get, on)            \
+  for (; left >= 4; left -= 4) { \
+    block_ask(next, &ahead);     \
+    next += next_step;           \
+    TAP(0, get)                  \
+    TAP(1, get)                  \
+    TAP(2, get)                  \
+    TAP(3, get)                  \
+    w += 4 * ldw;                \
+    KEEP_APART(w);               \
+    x += 4 * CONV_BLOCK;         \
+    on(4);                       \
+  }                              \
+  for (; left > 0; left--) {     \
+    TAP(0, get)                  \
+    w += ldw;                    \
+    x += CONV_BLOCK;             \
+    on(1);                       \
   }
 #define STAY(n) (void)0
 #define MOVE(n) from += (n)
@@ -304,13 +317,14 @@ static void block_part(conv_end *e, int64_t m0, int64_t n_m, int64_t begin, int6
         t.w = conv_panel(u, m, k, &t.ldw);
         t.next = (const char *)t.w;
         t.next_step = 0;
-        if (at == begin) { /* the panel behind, or the first one of the next part: an eighth a tile */
+        if (at == begin) { /* the panel behind, or the first one of the next part: its share a tile */
           const int64_t in_panel = m % WH_LINEAR_F_COLS, behind = m - in_panel + WH_LINEAR_F_COLS;
           int64_t width;
           const float *w = behind < m0 + n_m ? conv_panel(u, behind, k, &width)
-                                             : conv_panel(u, m0, t.last ? 0 : k + n, &width);
+                           : !t.last         ? conv_panel(u, m0, k + n, &width)
+                                             : conv_panel(u, behind < a->m ? behind : 0, 0, &width);
           t.next = (const char *)(w + in_panel * width * n / WH_LINEAR_F_COLS);
-          t.next_step = width * (int64_t)sizeof *w / 8 / n_blocks;
+          t.next_step = width * (int64_t)sizeof *w * CONV_BLOCK_ROWS / WH_LINEAR_F_COLS / n_blocks;
         }
       } else {
         t.w += CONV_BLOCK_ROWS;

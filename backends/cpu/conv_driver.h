@@ -51,9 +51,10 @@
 #define CONV_BLOCK WH_CONV_BLOCK(VF_LANES)
 #define CONV_BLOCK_ROWS WH_CONV_BLOCK_ROWS(VF_LANES)
 
-/* What a tile's end touches, asked for in front of its taps or as it walks them: two lines of outputs and of
- * an operand per row.
- */
+#define CONV_AHEAD (CONV_BLOCK > 32 ? CONV_BLOCK : 32) /* floats of a row that are asked for */
+
+/* What a tile's end touches, asked for in front of its taps or as it walks them: lines of outputs and of an
+ * operand per row. */
 typedef struct conv_ahead {
   const float *y, *x;
   int64_t step, rows;
@@ -73,12 +74,10 @@ typedef struct conv_tile {
 } conv_tile;
 
 CONV_INLINE void conv_prefetch(conv_ahead *a) {
-  __builtin_prefetch(a->y, 1);
-  __builtin_prefetch(a->y + 16, 1);
-  if (a->x != a->y) {
-    __builtin_prefetch(a->x);
-    __builtin_prefetch(a->x + 16);
-  }
+  CONV_UNROLL
+  for (int i = 0; i < CONV_AHEAD; i += 16) __builtin_prefetch(a->y + i, 1);
+  if (a->x != a->y) CONV_UNROLL
+  for (int i = 0; i < CONV_AHEAD; i += 16) __builtin_prefetch(a->x + i);
   a->y += a->step;
   a->x += a->step;
 }

@@ -14,6 +14,7 @@ typedef struct points_tile {
   int64_t m, rows, plane;
   float *y;              /* the unit's outputs */
   const conv_short *end; /* or NULL */
+  conv_ahead ahead;
 } points_tile;
 
 static bool points_fit(const conv_unit *u) {
@@ -26,6 +27,8 @@ CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, 
   const float *w = t->w;
   const int64_t ldw = t->ldw, next_step = 4 * t->next_step;
   const char *next = t->next;
+  conv_ahead ahead = t->ahead;
+  for (; CONV_ASKS && ahead.rows > t->k / 4; ahead.rows--) conv_prefetch(&ahead);
   CONV_UNROLL
   for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_zero();
 #define STEP(from, j) /* the k whose elements are j behind x, with the weights there */ \
@@ -44,7 +47,7 @@ CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, 
   for (; k >= 4; k -= 4) {
     const float *behind = w + 2 * ldw;
     KEEP_APART(behind); /* one register more, not three */
-    __builtin_prefetch(next, 0, 2);
+    block_ask(next, &ahead);
     next += next_step;
     STEP(w, 0)
     STEP(w + ldw, 1)
@@ -59,6 +62,10 @@ CONV_INLINE void points_body(conv_end *e, const int vecs, const points_tile *t, 
   for (int i = 0; i < CONV_BLOCK_ROWS * vecs; i++) v[i] = vf_add(vf_zero(), v[i]);
   if (t->end && t->rows == CONV_BLOCK_ROWS && n_places == vecs * VF_LANES) {
     conv_short_end(CONV_BLOCK_ROWS, vecs, t->end, v, t->m, t->m * t->plane + place, t->plane, t->y);
+    return;
+  }
+  if (CONV_ASKS && e->n_ops && t->rows == CONV_BLOCK_ROWS && n_places == vecs * VF_LANES) {
+    block_finish(e, vecs, v, t->m, place);
     return;
   }
   CONV_UNROLL
@@ -123,10 +130,11 @@ static void points_blocks(conv_end *e, const conv_short *s, int64_t m0, int64_t 
       const float *next =
           conv_panel(u, first + WH_LINEAR_F_COLS < m0 + n_m ? first + WH_LINEAR_F_COLS : m0, 0, &width);
       t.next = (const char *)(next + (t.m - first) * width * n / WH_LINEAR_F_COLS);
-      t.next_step = width * (int64_t)sizeof *next / 8 / n_blocks;
+      t.next_step = width * (int64_t)sizeof *next * CONV_BLOCK_ROWS / WH_LINEAR_F_COLS / n_blocks;
       const float *x = u->blocks;
       for (int64_t i = at, count; i < behind; i += count, x += step) {
         count = block_places(i, end);
+        if (CONV_ASKS) t.ahead = conv_end_ahead(e, t.m, t.rows, i);
         points_run_tile(e, &t, x, i, count);
         t.next += n * t.next_step;
       }
