@@ -171,7 +171,8 @@ static void turn_columns(const matrix *b, int64_t across, float *to, const wh_wo
 /* y = x . b and its end. `packed` has the copy of b that this takes, or room for it. */
 static void multiply(const attention *a, const matrix *x, const matrix *b, bool is_packed, float *packed,
                      const wh_product_end *end, const matrix *y) {
-  const bool panels = a->steps && x->rows > THIN_ROWS && b->rows > 0 && b->columns > 0;
+  /* by the height of all tasks: the last one, which may be thin, finds the copies of those before */
+  const bool panels = a->steps && a->height > THIN_ROWS && b->rows > 0 && b->columns > 0;
   const wh_linear_layout l = wh_matmul_panels(b->columns, b->rows);
   if (b->turned && !is_packed && b->columns > 0)
     turn_columns(b, panels ? WH_LINEAR_F_HALF : b->columns, packed, a->alone);

@@ -337,6 +337,7 @@ SUITE_CASES(matmul_attention) {
     int64_t n_rows, b, h, kv, keys, depth, width;
   } all[] = {{1, 1, 2, 2, 7, 20, 17},    {5, 2, 3, 3, 16, 32, 32},    {33, 1, 4, 2, 33, 16, 40},
              {100, 2, 1, 1, 65, 64, 64}, {3, 2, 4, 1, 130, 9, 1},     {200, 1, 2, 1, 200, 24, 48},
+             {484, 1, 1, 1, 2736, 3, 4}, /* the last task has four rows */
              {0, 1, 2, 2, 5, 8, 8},      {3, 1, 2, 2, 0, 8, 8},       {6, 2, 2, 1, 3, 0, 5},
              {9, 1, 3, 3, 1, 1, 33},     {26, 2, 2, 2, 700, 12, 16},  {50, 1, 1, 1, 512, 600, 8},
              {4, 1, 8, 4, 64, 64, 64},   {130, 3, 2, 2, 48, 32, 100}, {1, 1, 1, 1, 75, 16, 150},
@@ -354,6 +355,7 @@ SUITE_CASES(matmul_attention) {
     const char *text = texts[(round / COUNT(orders) + k) % COUNT(texts)];
     const int64_t b = all[k].b, h = all[k].h, kv = all[k].kv, t = all[k].keys, d = all[k].depth,
                   e = all[k].width;
+    if (t > 1000 && round >= COUNT(orders)) continue;
     suite_case *c = case_begin(s, all[k].n_rows, "%s %zu order %zu \"%s\"", wh_op_get(op)->name, k,
                                round % COUNT(orders), text);
     int64_t perm[16];
