@@ -17,7 +17,8 @@ typedef struct attention {
   size_t formula_length;
   int rank;
   int64_t perm[4 * WH_MAX_RANK];
-  bool heads_join; /* reshapes make rows of one product of heads that share keys */
+  bool heads_join;    /* reshapes make rows of one product of heads that share keys: */
+  wh_value joined[2]; /* the queries and the weights as these products take them */
 } attention;
 
 static const wh_shape *shape_of(const wh_graph *g, wh_value v) { return &g->values[v].shape; }
@@ -72,6 +73,7 @@ static bool take_joined_scores(wh_fuse *c, attention *a, const wh_node_info *sof
   if (join->dead || join->op != WH_OP_RESHAPE) return false;
   a->inputs[0] = join->inputs[0];
   a->inputs[1] = product->inputs[1];
+  a->joined[0] = product->inputs[0];
   return true;
 }
 
@@ -88,6 +90,10 @@ static bool fits(const wh_graph *g, const attention *a, const wh_shape *scores, 
       return false;
   if (a->rank < 2 || scores->rank != a->rank || out->rank != a->rank) return false;
   for (int d = 0; d < row; d++) {
+    for (int i = 0; i < 2 && a->heads_join; i++) { /* with equal batches the rows are those of neighbours */
+      const wh_shape *s = shape_of(g, a->joined[i]);
+      if (s->rank != a->rank || s->dims[d] != k->dims[d]) return false;
+    }
     const wh_dim_expr *all = wh_dim_get(&g->dims, q->dims[d]), *some = wh_dim_get(&g->dims, k->dims[d]);
     const bool may_share = a->heads_join && d == row - 1 && all->min == all->max && some->min == some->max &&
                            some->min > 0 && all->min % some->min == 0;
@@ -173,6 +179,7 @@ static wh_status make_attention(wh_fuse *c, const wh_node *users, wh_node_info *
   a.rank = shape_of(g, a.inputs[0])->rank;
   if (join) {
     a.members[a.n_members++] = last;
+    a.joined[1] = output_of(join);
     root = user_of(g, users, last, WH_OP_RESHAPE);
   }
   for (int i = 1; i < 3; i++) /* of constants panels are kept */

@@ -81,6 +81,27 @@ static void place_parts(const wh_program *p, wh_layout *l) {
 
 static uint64_t units(uint64_t n_bytes) { return n_bytes / WH_PLAN_ALIGN + (n_bytes % WH_PLAN_ALIGN != 0); }
 
+/* Most bytes that live in one phase. UINT64_MAX: there was no memory to find out. */
+static uint64_t most_alive(const wh_program *p, uint16_t device, const wh_layout *l) {
+  uint32_t end = 0;
+  for (uint32_t i = 0; i < p->n_slots; i++)
+    if (is_in_arena(p, l, i, device) && p->slots[i].last >= end) end = p->slots[i].last + 1;
+  uint64_t *change = wh_alloc_zeroed(l->alloc, ((size_t)end + 1) * sizeof *change);
+  if (!change) return UINT64_MAX;
+  for (uint32_t i = 0; i < p->n_slots; i++) {
+    if (!is_in_arena(p, l, i, device)) continue;
+    change[p->slots[i].first] += l->n_bytes[i];
+    change[p->slots[i].last + 1] -= l->n_bytes[i];
+  }
+  uint64_t live = 0, most = 0;
+  for (uint32_t i = 0; i < end; i++) {
+    live += change[i];
+    if (live > most) most = live;
+  }
+  wh_free(l->alloc, change);
+  return most;
+}
+
 /* The places of another layout, all further apart by one factor where some are too small: what does not
  * overlap there does not then. False: too much room would be lost. */
 static bool take_places(const wh_program *p, uint16_t device, const wh_layout *near, wh_layout *l) {
@@ -97,9 +118,15 @@ static bool take_places(const wh_program *p, uint16_t device, const wh_layout *n
     const uint64_t factor = (need * STRETCH + have - 1) / have;
     if (factor > by) by = factor;
   }
-  const bool stretched = by > STRETCH;
-  if (stretched) by += by / MORE_ROOM;
-  if (stretched ? sum * by / STRETCH > all + all / 4 : sum / 2 > all) return false;
+  if (by > STRETCH) {
+    by += by / MORE_ROOM;
+    const uint64_t most = most_alive(p, device, l);
+    if (most == UINT64_MAX || sum * by / STRETCH > all + all / 4 ||
+        units(plan->arena_bytes) * by / STRETCH > units(most) + units(most) / 2)
+      return false;
+  } else if (sum / 2 > all) {
+    return false;
+  }
   for (uint32_t i = 0; i < p->n_slots; i++) {
     if (!is_in_arena(p, l, i, device)) continue;
     const uint64_t at = units(near->offsets[i]), end = at + units(near->room[i]);

@@ -52,6 +52,29 @@ static void torch(void **state) {
                       "\"g\" : f32[2, 4, t, 8]\noutput \"o\" %16\n");
 }
 
+/* The same with other reshapes: of q and the scores to [a, b, c], of the weights and the result to [d, e, f].
+ */
+#define RESHAPED(heads, rows, kv, a, b, c, d, e, f)                                          \
+  "%9 = input \"q\" f32[1, " heads ", " rows ", 16]\n%10 = input \"k\" f32[1, " kv           \
+  ", 16, 5]\n"                                                                               \
+  "%11 = input \"v\" f32[1, " kv                                                             \
+  ", 5, 8]\n"                                                                                \
+  "%12 = reshape(%9) {shape = [" a ", " b ", " c ", 16]} \"a\" : f32[" a ", " b ", " c       \
+  ", 16]\n"                                                                                  \
+  "%13 = matmul(%12, %10) \"p\" : f32[" a ", " b ", " c                                      \
+  ", 5]\n"                                                                                   \
+  "%14 = reshape(%13) {shape = [1, " heads ", " rows ", 5]} \"b\" : f32[1, " heads ", " rows \
+  ", 5]\n"                                                                                   \
+  "%15 = softmax(%14) \"f\" : f32[1, " heads ", " rows                                       \
+  ", 5]\n"                                                                                   \
+  "%16 = reshape(%15) {shape = [" d ", " e ", " f ", 5]} \"c\" : f32[" d ", " e ", " f       \
+  ", 5]\n"                                                                                   \
+  "%17 = matmul(%16, %11) \"g\" : f32[" d ", " e ", " f                                      \
+  ", 8]\n"                                                                                   \
+  "%18 = reshape(%17) {shape = [1, " heads ", " rows ", 8]} \"y\" : f32[1, " heads ", " rows \
+  ", 8]\n"                                                                                   \
+  "output \"o\" %18\n"
+
 /* Heads that share keys: rows of one product, apart again under the mask. As importers lower
  * GroupQueryAttention. */
 #define GROUPED(mask, scores)                                                                        \
@@ -96,6 +119,10 @@ static void look_alikes_stay(void **state) {
                "%9 = input \"q\" f32[2, t, 16]\n%10 = input \"k\" f32[2, 16, 64]\n"
                "%11 = matmul(%9, %10) \"p\" : f32[2, t, 64]\n%12 = softmax(%11) \"f\" : f32[2, t, 64]\n"
                "%13 = matmul(%12, %3) \"g\" : f32[2, t, 64]\noutput \"o\" %13\n");
+  /* heads that take keys in turns, in both products or in the second, and rows of one head with several */
+  assert_keeps(chains_and_attention, RESHAPED("6", "t", "3", "2", "3", "t", "2", "3", "t"));
+  assert_keeps(chains_and_attention, RESHAPED("6", "10", "3", "1", "3", "20", "2", "3", "10"));
+  assert_keeps(chains_and_attention, RESHAPED("6", "10", "6", "2", "6", "5", "2", "6", "5"));
   /* weights that are set to 0 where a row sees no key */
   assert_keeps(chains_and_attention, THREE
                "%14 = input \"e\" bool[t, 1]\n%15 = const \"z\" f32[]\n"
