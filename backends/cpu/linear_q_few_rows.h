@@ -131,8 +131,8 @@ ALWAYS_INLINE void few_rows_asked(const wh_quant_format f, const wh_linear_q_pan
 #undef CASE
 }
 
-/* Where one row is read faster when it is left to a processor that does that well (docs/benchmarks/kernels.md):
- * weights of 8 bits, and with VNNI those of 4. */
+/* Where one row is read faster when it is left to a processor that does that well
+ * (docs/benchmarks/kernels.md): weights of 8 bits, and with VNNI those of 4. */
 #if defined(WH_LINEAR_Q_VNNI) && LANES == 16
 #define GAINS_UNASKED(f) (((f).bits == 4 || (f).bits == 8) && (f).min != WH_MIN_F16)
 #else

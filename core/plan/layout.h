@@ -30,7 +30,8 @@ typedef struct wh_layout {
 } wh_layout;
 
 /* `near`: another of the program, whose places are taken, further apart where they are too small, unless
- * that loses too much room; NULL: none. New ones get some more room than they need, for layouts to come, where the program is to have many shapes. */
+ * that loses too much room; NULL: none. New ones get some more room than they need, for layouts to come,
+ * where the program is to have many shapes. */
 WH_NODISCARD wh_status wh_layout_create(const struct wh_program *p, const int64_t *symbols,
                                         const wh_layout *near, const wh_allocator *alloc, wh_layout **out);
 void wh_layout_retain(wh_layout *layout);
