@@ -52,7 +52,8 @@ static void torch(void **state) {
                       "\"g\" : f32[2, 4, t, 8]\noutput \"o\" %16\n");
 }
 
-/* The same with other reshapes: of q and the scores to [a, b, c], of the weights and the result to [d, e, f].
+/* Reshapes around both products: of q and the scores to [a, b, c], of the weights and the result to [d, e,
+ * f].
  */
 #define RESHAPED(heads, rows, kv, a, b, c, d, e, f)                                          \
   "%9 = input \"q\" f32[1, " heads ", " rows ", 16]\n%10 = input \"k\" f32[1, " kv           \
